@@ -1,0 +1,50 @@
+# Everything a developer runs, by name. `make train` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## create .venv with the pinned requirements
+
+train: $(READY)  ## the main job: train the quickstart recipe on embedded data
+	$(BIN)/dpdrun train recipes/quickstart.yaml
+
+test: $(READY)  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(READY)  ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs: lint, format, types, tests
+
+fix: $(READY)  ## apply lint fixes and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json and docs/rules/
+	$(BIN)/python -m dpdrun.recipe.reference
+	$(BIN)/python -m dpdrun.rules.pages
+
+clean:  ## remove what these commands made, except runs/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help setup train test test-slow lint types check fix docs clean

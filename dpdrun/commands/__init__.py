@@ -1,0 +1,103 @@
+"""The command line: one file a subcommand, each `parse -> one call -> render`.
+
+How a subcommand is added: a file `dpdrun/commands/<name>.py` with one function
+
+    def register(app: typer.Typer) -> None:
+        app.command("train")(train)              # one command, or
+        app.add_typer(data_app, name="data")     # a group such as `dpdrun data list`
+
+No list is to be edited: every module of this folder whose name has no leading underscore is registered, in the order of
+`ORDER` and then by name. All files are imported to answer `dpdrun --help`, so at module level they import the standard
+library, typer, `dpdrun.errors` and nothing heavier (tests/test_architecture.py); everything else, pydantic, rich and
+numpy too, is imported inside the command's function. Errors meant for the user (`DpdrunError`) are just raised: the
+group below prints them to stderr and exits with their code, in `main()` and in `typer.testing.CliRunner` alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dpdrun.errors import DpdrunError
+
+ORDER = ("train", "evaluate", "apply", "recommend", "diagnose", "explain", "data", "recipe")
+EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
+
+
+def show_error(error: DpdrunError) -> None:
+    """Print an error to stderr: its message as it is, coloured where stderr is a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    message = Text(str(error))
+    message.highlight_regex(r"(?m)^\S+:\d+:\d+:", "bold")
+    message.highlight_regex(r"(?m)^ +\| +\^~*$", "bold red")
+    message.highlight_regex(r"(?m)^ +\d* \| ", "dim")
+    line = Text.assemble(("error:", "bold red"), "\n" if "\n" in str(error) else " ", message)
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+
+
+class _Group(TyperGroup):
+    """The top-level group, with the one handler for errors that are meant for the user."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DpdrunError as error:
+            sys.stdout.flush()
+            show_error(error)
+            raise typer.Exit(error.exit_code) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from dpdrun import __version__
+
+        typer.echo(f"dpdrun {__version__}")
+        raise typer.Exit
+
+
+def _callback(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train Transformers for RF power-amplifier modelling and predistortion, with measured advice."""
+
+
+def build_app() -> typer.Typer:
+    """The whole command line, from the files of this folder."""
+    app = typer.Typer(
+        name="dpdrun",
+        cls=_Group,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_callback)
+    found = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+    for name in (*(n for n in ORDER if n in found), *sorted(found.difference(ORDER))):
+        importlib.import_module(f"{__name__}.{name}").register(app)
+    return app
+
+
+app = build_app()
+
+
+def main() -> None:
+    """Run the command line on `sys.argv`, with the exit codes of docs/ARCHITECTURE.md; never returns."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, so that a closed pipe is met inside the try
+    except BrokenPipeError:
+        # Otherwise the interpreter complains about stdout at exit, see https://docs.python.org/3/library/signal.html
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)

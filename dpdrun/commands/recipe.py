@@ -1,0 +1,143 @@
+"""`dpdrun recipe`: check recipes, begin a new one, write the JSON Schema for editors."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpdrun.errors import RecipeError
+
+if TYPE_CHECKING:
+    from dpdrun.recipe.loader import Loaded
+
+recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, begin a new one, write their JSON Schema.")
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("-o", "--out", help="File to write. [default: standard output]", show_default=False)
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
+
+class Kind(str, enum.Enum):
+    """The model kinds that a new recipe can begin with."""
+
+    transformer = "transformer"
+    gru = "gru"
+    gmp = "gmp"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(recipe_app, name="recipe")
+
+
+@recipe_app.command("check")
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recipes.", show_default=False)],
+    sets: SetOption = None,
+) -> None:
+    """Report every problem of every FILE, with its line; exit 2 if there is one."""
+    from dpdrun.recipe import load_recipe
+
+    problems = []
+    for file in files:
+        try:
+            loaded = load_recipe(file, sets or [])
+        except RecipeError as error:
+            problems.append(str(error))
+        else:
+            typer.echo(f"{file}: ok: {_summary(loaded)}")
+    if problems:
+        raise RecipeError("\n".join(dict.fromkeys(problems)))
+
+
+def _summary(loaded: Loaded) -> str:
+    from dpdrun.recipe.conflicts import values_of
+    from dpdrun.recipe.describe import field_docs
+    from dpdrun.recipe.fields import AUTO
+
+    kind, values = loaded.recipe.model.kind, values_of(loaded.recipe)
+    size = [
+        f"{doc.name} {values[doc.key]}"
+        for doc in field_docs()
+        if doc.kind == kind and doc.name != "kind" and (doc.required or values[doc.key] != doc.default)
+    ]
+    model = f"{kind} ({', '.join(size)})" if size else kind
+    if kind == "gmp":
+        return f"{model} on {values['data.source']}"
+    autos = sum(value == AUTO for key, value in values.items() if key.startswith(("optim.", "train.")))
+    return f"{model} on {values['data.source']}; {autos} values left to the rules"
+
+
+@recipe_app.command("new")
+def new(
+    out: OutOption = None,
+    kind: Annotated[Kind, typer.Option(help="The model.")] = Kind.transformer,
+    source: Annotated[str | None, typer.Option(help="Where the data come from.", show_default=False)] = None,
+    d_model: Annotated[int | None, typer.Option(help="Width of a transformer.", show_default=False)] = None,
+    layers: Annotated[int | None, typer.Option(help="Number of layers.", show_default=False)] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads of a transformer.", show_default=False)] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Samples that a transformer sees, or full.", show_default=False)
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(help="Units per layer of a GRU.", show_default=False)] = None,
+    sets: SetOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Write a recipe with every field and its meaning, to edit."""
+    from dpdrun.recipe.conflicts import values_of
+    from dpdrun.recipe.loader import load_text
+    from dpdrun.recipe.reference import template
+
+    flags = {
+        "data.source": source,
+        "model.d_model": d_model,
+        "model.layers": layers,
+        "model.heads": heads,
+        "model.window": window,
+        "model.hidden": hidden,
+    }
+    overrides = [f"{key}={value}" for key, value in flags.items() if value is not None] + (sets or [])
+    recipe = load_text(template(kind.value), "new recipe", overrides).recipe
+    text = template(recipe.model.kind, values_of(recipe))
+    _write(text, out, force, "yaml")
+    if out is not None:
+        typer.echo(f"{out}: written; edit it, then run: dpdrun train {out}")
+
+
+@recipe_app.command("schema")
+def schema(out: OutOption = None, force: ForceOption = False) -> None:
+    """Write the JSON Schema of recipes, for completion and checks in an editor."""
+    from dpdrun.recipe.reference import schema_text
+
+    _write(schema_text(), out, force, "json")
+    if out is not None:
+        typer.echo(f"{out}: written; begin a recipe with: # yaml-language-server: $schema={out}")
+
+
+def _write(text: str, out: Path | None, force: bool, language: str) -> None:
+    """To a file, or to standard output: coloured for a person, as it is for a pipe."""
+    from rich.console import Console
+
+    if out is None:
+        console = Console()
+        if console.is_terminal:
+            from rich.syntax import Syntax
+
+            console.print(Syntax(text, language, background_color="default"), soft_wrap=True)
+        else:
+            typer.echo(text, nl=False)
+        return
+    if out.exists() and not force:
+        raise RecipeError(f"{out}: exists already; --force replaces it")
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{out}: cannot be written: {error.strerror}") from None

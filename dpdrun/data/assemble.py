@@ -1,0 +1,133 @@
+"""From what a source states and what the recipe asks to one capture: sample rate, bandwidth and the three parts.
+
+A single record is cut contiguously, train | val | test, and `guard` samples are dropped on both sides of each cut: the
+output near a cut still remembers input of the other side, and the input itself is correlated over about one symbol of
+its narrowest carrier. Shuffled or overlapping windows instead of contiguous parts would let a model see its test data.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dpdrun.data.capture import PART_NAMES, Capture, Part
+from dpdrun.data.reading import Reading
+from dpdrun.data.seam import seam_excess_db
+from dpdrun.errors import DataError
+
+if TYPE_CHECKING:
+    from dpdrun.recipe.schema import DataSection, SplitSection
+
+# Longer than the memory of any wideband PA model here (tens of samples) and than the correlation of the signals (25
+# samples for a 40 MHz carrier at 983.04 MS/s); also what OpenDPD Studio uses (`contiguous-v1`, guard 256).
+GUARD_SAMPLES = 256
+GUARD_SHARE = 0.01  # of the record, where that is less: a short record must not lose a quarter of itself
+DEFAULT_RATIOS = (0.6, 0.2, 0.2)
+MIN_PART_SAMPLES = 256  # below that a score has an error bar of several tenths of a dB
+SEAM_LIMIT_DB = 10.0
+
+
+def assemble(reading: Reading, section: DataSection) -> Capture:
+    """Settle rate, bandwidth and split.
+
+    Raises:
+        DataError: the recipe contradicts the source, something needed is unknown, or a part is too short.
+    """
+    sample_rate_hz = _settle("sample_rate_hz", section.sample_rate_hz, reading.sample_rate_hz, reading.name)
+    bandwidth_hz = _settle("bandwidth_hz", section.bandwidth_hz, reading.bandwidth_hz, reading.name)
+    if sample_rate_hz is None:
+        raise DataError(
+            f"{reading.name} does not state its sample rate: set data.sample_rate_hz in the recipe "
+            "(or --sample-rate-hz), for example 983.04e6"
+        )
+    if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
+        raise DataError(
+            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of {sample_rate_hz:g} Hz"
+        )
+    parts, how = _split(reading, section.split)
+    for name, part in zip(PART_NAMES, parts, strict=True):
+        if len(part) < MIN_PART_SAMPLES:
+            raise DataError(
+                f"{reading.name}: the {name} part has {len(part):,} samples, too short (need {MIN_PART_SAMPLES}); "
+                f"split: {how}"
+            )
+        for letter, samples in (("input", part.x), ("output", part.y)):
+            if not np.any(samples):
+                raise DataError(f"{reading.name}: the {letter} of the {name} part is all zero; split: {how}")
+    return Capture(
+        name=reading.name,
+        sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz,
+        subchannels=reading.subchannels,
+        licence=reading.licence,
+        note=f"{reading.note} Split: {how}.".lstrip(),
+        train=parts[0],
+        val=parts[1],
+        test=parts[2],
+        nperseg=reading.nperseg,
+        noise_floor_db=reading.noise_floor_db,
+        warnings=reading.warnings,
+    )
+
+
+def _settle(field: str, asked: float | Literal["auto"], stated: float | None, name: str) -> float | None:
+    if asked == "auto":
+        return stated
+    if stated is not None and not math.isclose(asked, stated, rel_tol=1e-6):
+        raise DataError(
+            f"the recipe says data.{field}: {asked:g} Hz, but {name} states {stated:g} Hz; "
+            f"delete it from the recipe, or correct the source if that is wrong"
+        )
+    return asked
+
+
+def _split(reading: Reading, asked: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
+    if len(reading.records) == 3 and asked == "auto":
+        return reading.records, "as given by the source"
+    record = _joined(reading) if len(reading.records) == 3 else reading.records[0]
+    total = len(record)
+    guard_asked: int | Literal["auto"] = "auto"
+    if asked != "auto":
+        ratios = (float(asked.train), float(asked.val), float(asked.test))
+        cuts, how = _cuts(total, ratios, "data.split of the recipe"), _shares(ratios)
+        guard_asked = asked.guard
+    elif reading.cuts is not None:
+        cuts, how = reading.cuts, f"at samples {reading.cuts[0]:,} and {reading.cuts[1]:,} as the source states"
+    else:
+        ratios = reading.ratios or DEFAULT_RATIOS
+        cuts, how = _cuts(total, ratios, f"split_ratios of {reading.name}"), _shares(ratios)
+    if not 0 < cuts[0] < cuts[1] < total:
+        raise DataError(f"{reading.name}: cuts at samples {cuts[0]:,} and {cuts[1]:,} do not fit a record of {total:,}")
+    guard = min(GUARD_SAMPLES, int(total * GUARD_SHARE)) if guard_asked == "auto" else guard_asked
+    how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
+    spans = ((0, cuts[0] - guard), (cuts[0] + guard, cuts[1] - guard), (cuts[1] + guard, total))
+    train, val, test = (Part(record.x[a : max(a, b)], record.y[a : max(a, b)]) for a, b in spans)
+    return (train, val, test), how
+
+
+def _cuts(total: int, ratios: tuple[float, float, float], where: str) -> tuple[int, int]:
+    """Cut as OpenDPD does: int(n * share) for train and val, the rest is test."""
+    if not math.isclose(sum(ratios), 1.0, abs_tol=1e-6):
+        raise DataError(f"{where}: {_shares(ratios)} add up to {sum(ratios) * 100:g} %, not to 100 %")
+    train = int(total * ratios[0])
+    return train, train + int(total * ratios[1])
+
+
+def _shares(ratios: tuple[float, float, float]) -> str:
+    return "/".join(f"{share * 100:g}" for share in ratios) + " %"
+
+
+def _joined(reading: Reading) -> Part:
+    """The given parts as one record, if they measurably are one: the signal must run on across both seams."""
+    parts = reading.records
+    for before, after, names in zip(parts[:-1], parts[1:], zip(PART_NAMES[:-1], PART_NAMES[1:], strict=True), strict=True):
+        excess_db = seam_excess_db(before.x, after.x)
+        if excess_db is None or excess_db > SEAM_LIMIT_DB:
+            found = "too short to tell" if excess_db is None else f"a jump {excess_db:.0f} dB above the usual"
+            raise DataError(
+                f"{reading.name} comes in three parts that are not pieces of one record ({names[0]} to {names[1]}: "
+                f"{found}), so it cannot be split anew; use data.split: auto, which keeps the parts as they are given"
+            )
+    return Part(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))

@@ -1,0 +1,26 @@
+"""The folder for downloads: `DPDRUN_CACHE`, or the platform's place for caches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ENV = "DPDRUN_CACHE"
+
+
+def cache_dir() -> Path:
+    """Folder for downloaded captures (it need not exist yet).
+
+    XDG base directories on Linux (https://specifications.freedesktop.org/basedir-spec), ~/Library/Caches on macOS,
+    %LOCALAPPDATA% on Windows.
+    """
+    if os.environ.get(ENV):
+        return Path(os.environ[ENV]).expanduser()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "dpdrun"

@@ -1,0 +1,97 @@
+"""A capture: what went into a power amplifier and what came out, cut into training, validation and test parts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.errors import DataError
+
+PART_NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One contiguous part of the record.
+
+    Attributes:
+        x: PA input (complex envelope) as given in the source, (N,) complex128.
+        y: PA output, (N,) complex128.
+    """
+
+    x: NDArray[np.complex128]
+    y: NDArray[np.complex128]
+
+    def __post_init__(self) -> None:
+        for name, array in (("x", self.x), ("y", self.y)):
+            if array.ndim != 1 or array.dtype != np.complex128:
+                raise DataError(f"{name} must be (N,) complex128, not {array.shape} {array.dtype}")
+        if len(self.x) != len(self.y):
+            raise DataError(f"input has {len(self.x):,} samples and output {len(self.y):,}; they must be sampled together")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """The measured (or synthetic) pair of one amplifier, split, with what is known about it.
+
+    Attributes:
+        name: of the source, e.g. `opendpd/APA_200MHz`.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: occupied bandwidth of the input over all carriers [Hz], or None where nobody states it.
+        subchannels: number of carriers of equal width within `bandwidth_hz`, or None.
+        licence: of the data, or "yours" for a file of the user.
+        note: one line on origin and split.
+        train, val, test: contiguous parts; only `test` is scored at the end, only `train` sets scales.
+        nperseg: segment length of OpenDPD's legacy metrics [samples], where the source states one.
+        noise_floor_db: true noise power relative to the output power [dB] where it is known (synthetic), else None.
+        warnings: what the loader noticed and did not refuse.
+    """
+
+    name: str
+    sample_rate_hz: float
+    bandwidth_hz: float | None
+    subchannels: int | None
+    licence: str
+    note: str
+    train: Part
+    val: Part
+    test: Part
+    nperseg: int | None = None
+    noise_floor_db: float | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The three parts by name, in the order of time."""
+        return {name: getattr(self, name) for name in PART_NAMES}
+
+    @cached_property
+    def scale_x(self) -> float:
+        """Root mean square of the training input: what one unit means to a model."""
+        return _rms(self.train.x)
+
+    @cached_property
+    def scale_y(self) -> float:
+        """Root mean square of the training output."""
+        return _rms(self.train.y)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all samples, where they are cut, and the sample rate: equal hash, equal training job."""
+        digest = hashlib.sha256(f"{self.sample_rate_hz!r}".encode())
+        for name, part in self.parts.items():
+            digest.update(f"|{name}:{len(part)}|".encode())
+            for array in (part.x, part.y):
+                digest.update(np.ascontiguousarray(array).astype("<c16", copy=False).tobytes())
+        return digest.hexdigest()
+
+
+def _rms(values: NDArray[np.complex128]) -> float:
+    return float(np.sqrt(np.mean(np.abs(values) ** 2)))

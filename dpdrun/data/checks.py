@@ -1,0 +1,96 @@
+"""Checks that every record passes, whatever format it came from. Each failure names file, row and column."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.capture import Part
+from dpdrun.errors import DataError
+
+MIN_SAMPLES = 1000
+SHOWN_NAMES = 12
+
+
+def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[str, str]) -> None:
+    """Refuse what cannot be one side of a capture: too short, all zero, one of I and Q missing, absurdly scaled.
+
+    Args:
+        samples: (N,) complex, finite.
+        where: file or array, for the message.
+        columns: names of the real and the imaginary column.
+    """
+    if len(samples) == 0:
+        raise DataError(f"{where}: no samples")
+    if len(samples) < MIN_SAMPLES:
+        raise DataError(f"{where}: {len(samples):,} samples are too short for a model (need {MIN_SAMPLES:,})")
+    if not np.any(samples):
+        raise DataError(f"{where}: all samples are zero (columns {columns[0]}, {columns[1]})")
+    for column, values in zip(columns, (samples.real, samples.imag), strict=True):
+        if not np.any(values):
+            raise DataError(
+                f"{where}: column {column} is all zero, so the signal is not a complex envelope; "
+                "export both I and Q of the baseband signal"
+            )
+    power = float(np.mean(samples.real**2 + samples.imag**2)) if np.max(np.abs(samples)) < 1e150 else np.inf
+    if not np.isfinite(power) or power < 1e-200:
+        raise DataError(
+            f"{where}: samples of about {np.max(np.abs(samples)):g} cannot be squared; scale the capture to about 1"
+        )
+
+
+def check_finite(values: NDArray[np.float64], where: str, columns: tuple[str, ...], *, row_word: str, first: int) -> None:
+    """Refuse NaN and Inf, naming the first.
+
+    Args:
+        values: (N, C) float, one column a name of `columns`.
+        row_word: what a row is called in this format ("row", "sample").
+        first: number of the first row, as the user would count it.
+    """
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    row, column = (int(i) for i in np.argwhere(bad)[0])
+    count = int(bad.any(axis=1).sum())
+    more = f" ({count:,} such {row_word}s)" if count > 1 else ""
+    raise DataError(
+        f"{where}, {row_word} {row + first}, column {columns[column]}: {values[row, column]} is not a number that "
+        f"can be trained on{more}; cut the record before it or measure again"
+    )
+
+
+def make_part(x: NDArray[np.complex128], y: NDArray[np.complex128], where_x: str, where_y: str) -> Part:
+    """Pair input and output; both must have the same length."""
+    if len(x) != len(y):
+        raise DataError(
+            f"unequal lengths: {where_x} has {len(x):,} samples and {where_y} has {len(y):,}; "
+            "input and output must be sampled at the same instants"
+        )
+    return Part(x, y)
+
+
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the closest known name, or nothing."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def missing(path: Path, label: str | None = None) -> DataError:
+    """The error for a path that does not exist: a close name, or what is there instead."""
+    shown = label or str(path)
+    parent = path.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir():
+        return DataError(f"{shown}: no such file or folder")
+    names = sorted(p.name + ("/" if p.is_dir() else "") for p in parent.iterdir() if not p.name.startswith("."))
+    if parent == path.parent:
+        hint = suggestion(path.name, [n.rstrip("/") for n in names])
+        if hint:
+            return DataError(f"{shown}: no such file or folder{hint}")
+    there = ", ".join(names[:SHOWN_NAMES]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN_NAMES else "")
+    return DataError(f"{shown}: no such file or folder; {parent.resolve()} has: {there or 'nothing'}")

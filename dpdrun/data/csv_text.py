@@ -1,0 +1,135 @@
+"""Columns of numbers from CSV text: numpy's parser first, and a slow exact reader that finds the fault when it fails.
+
+Rows are counted as an editor shows them: from 1, the header included.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.checks import check_finite, suggestion
+from dpdrun.errors import DataError
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[np.float64]:
+    """The named columns of a CSV file, in this order; other columns are ignored.
+
+    Args:
+        data: the whole file: UTF-8 with or without BOM, LF or CRLF, commas, a header in row 1.
+        where: the file's name, for messages.
+        columns: names to find in the header.
+
+    Returns:
+        (N, len(columns)) float64, all finite.
+
+    Raises:
+        DataError: names file, row and column.
+    """
+    text = _decode(data, where)
+    header, _, body = text.partition("\n")
+    indices, width = _header(header, where, columns)
+    values = _fast(body, width)
+    if values is None or not np.isfinite(values[:, indices]).all():
+        values = _exact(body, where, header, indices, width)
+    else:
+        values = values[:, indices]
+    if len(values) == 0:
+        raise DataError(f"{where}: only a header, no rows of numbers")
+    return np.ascontiguousarray(values)
+
+
+def _decode(data: bytes, where: str) -> str:
+    if not data.strip():
+        raise DataError(f"{where}: the file is empty")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{where}: this is UTF-16 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
+    if b"\0" in data[:4096]:
+        raise DataError(f"{where}: this is a binary file, not CSV text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{where}, row {row}: byte 0x{data[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _header(header: str, where: str, columns: tuple[str, ...]) -> tuple[list[int], int]:
+    wanted = ",".join(columns)
+    names = [name.strip().strip('"') for name in header.split(",")]
+    if len(names) < len(columns):
+        for separator, plural in SEPARATORS.items():
+            if separator in header:
+                raise DataError(
+                    f"{where}, row 1: columns are separated by {plural}; use commas, with a point as decimal sign "
+                    f"(header: {wanted})"
+                )
+    if all(_number(name) is not None for name in names):
+        raise DataError(f"{where}, row 1: numbers instead of a header; make the first row {wanted}")
+    for column in columns:
+        if column not in names:
+            near = {name.lower(): name for name in names}
+            hint = f"; did you mean {column!r} by {near[column.lower()]!r}?" if column.lower() in near else ""
+            if not hint:
+                close = suggestion(column, names)
+                hint = close.replace("did you mean", "is it").replace("?", f"? Rename it to {column!r}") if close else ""
+            raise DataError(f"{where}, row 1: no column {column!r} in the header {header.strip()!r}{hint or f'; expected {wanted}'}")
+        if names.count(column) > 1:
+            raise DataError(f"{where}, row 1: column {column!r} appears twice in the header")
+    return [names.index(column) for column in columns], len(names)
+
+
+def _fast(body: str, width: int) -> NDArray[np.float64] | None:
+    """All columns by numpy's C parser, or None where it cannot."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy only warns of empty input
+        try:
+            values = np.loadtxt(io.StringIO(body), delimiter=",", comments=None, ndmin=2, dtype=np.float64)
+        except (ValueError, UserWarning):
+            return None
+    return values if values.shape[1] == width else None
+
+
+def _exact(body: str, where: str, header: str, indices: list[int], width: int) -> NDArray[np.float64]:
+    """The needed columns, line by line; raises at the first fault with its row and column."""
+    names = [name.strip().strip('"') for name in header.split(",")]
+    rows: list[list[float]] = []
+    at: list[int] = []
+    for row, line in enumerate(body.split("\n"), start=2):
+        if not line.strip():
+            continue
+        cells = line.split(",")
+        if len(cells) != width:
+            raise DataError(f"{where}, row {row}: {len(cells)} columns, but the header has {width}: {_short(line)!r}")
+        values = []
+        for index in indices:
+            value = _number(cells[index])
+            if value is None:
+                what = f"{_short(cells[index].strip())!r} is not a number" if cells[index].strip() else "the cell is empty"
+                raise DataError(f"{where}, row {row}, column {names[index]}: {what}")
+            values.append(value)
+        rows.append(values)
+        at.append(row)
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(indices))
+    for position in np.flatnonzero(~np.isfinite(table).all(axis=1))[:1]:
+        columns = tuple(names[index] for index in indices)
+        check_finite(table[position:], where, columns, row_word="row", first=at[position])
+    return table
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell)  # Python reads 1_000, nothing else does
+    except ValueError:
+        return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,33 @@
+"""What a file format states about a record, before the recipe has its say (see `assemble`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dpdrun.data.capture import Part
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The content of a source. Every None means: the source does not say.
+
+    Attributes:
+        name: of the source, as the user wrote it.
+        records: one contiguous record, or the (train, val, test) parts that the source gives.
+        cuts: first sample of val and of test in a single record, where the source fixes them [samples].
+        ratios: shares (train, val, test) of a single record.
+        sample_rate_hz, bandwidth_hz: [Hz].
+    """
+
+    name: str
+    records: tuple[Part] | tuple[Part, Part, Part]
+    sample_rate_hz: float | None = None
+    bandwidth_hz: float | None = None
+    subchannels: int | None = None
+    nperseg: int | None = None
+    cuts: tuple[int, int] | None = None
+    ratios: tuple[float, float, float] | None = None
+    noise_floor_db: float | None = None
+    licence: str = "yours"
+    note: str = ""
+    warnings: tuple[str, ...] = ()

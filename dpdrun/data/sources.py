@@ -1,0 +1,113 @@
+"""Where captures come from: `load_capture` finds the format behind `data.source`.
+
+A relative path is taken from the current folder. `synthetic/` and `opendpd/` at the beginning are reserved; a folder of
+that name is written `./synthetic/...`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dpdrun.data import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel, synthetic
+from dpdrun.data.assemble import assemble
+from dpdrun.data.capture import Capture
+from dpdrun.data.checks import missing, suggestion
+from dpdrun.data.reading import Reading
+from dpdrun.errors import DataError
+
+if TYPE_CHECKING:
+    from dpdrun.recipe.schema import DataSection
+
+SYNTHETIC = "synthetic/"
+OPENDPD = "opendpd/"
+FILE_KINDS = "a .csv, .npz or .npy file, or a folder in OpenDPD's format"
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """One source that needs no file of the user.
+
+    Attributes:
+        name: what to write as `data.source`.
+        kind: "synthetic" or "measured".
+        description: one line.
+        licence: of the data.
+        ready: True if it loads without a download.
+    """
+
+    name: str
+    kind: Literal["synthetic", "measured"]
+    description: str
+    licence: str
+    ready: bool
+
+
+def list_sources() -> list[SourceInfo]:
+    """All named sources, embedded ones first. Touches neither the network nor the samples."""
+    have_wheel = opendpd_wheel.wheel_path().exists()
+    return [
+        *(SourceInfo(SYNTHETIC + n, "synthetic", p.summary, synthetic.LICENCE, True) for n, p in synthetic.PRESETS.items()),
+        *(
+            SourceInfo(OPENDPD + n, d.kind, d.summary, opendpd_wheel.LICENCE, have_wheel)
+            for n, d in opendpd_wheel.DATASETS.items()
+        ),
+    ]
+
+
+def load_capture(section: DataSection) -> Capture:
+    """The capture that a recipe's `data` section names.
+
+    An `opendpd/` source is downloaded on first use (see `opendpd_wheel.fetch_wheel`).
+
+    Raises:
+        DataError: whatever is wrong with it, naming file, row and column where they are known.
+    """
+    return assemble(read_source(section.source), section)
+
+
+def read_source(source: str) -> Reading:
+    """What the source itself states, before rate, bandwidth and split are settled."""
+    if source.startswith(SYNTHETIC):
+        return synthetic.read(source.removeprefix(SYNTHETIC), source)
+    if source.startswith(OPENDPD):
+        return opendpd_wheel.read(source.removeprefix(OPENDPD), source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        named = [info.name for info in list_sources()]
+        hint = suggestion(source, named)
+        raise DataError(f"{source}: no such source{hint}") if hint else missing(path, source)
+    try:
+        return _read_folder(path, source) if path.is_dir() else _read_file(path, source)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+
+
+def _read_file(path: Path, source: str) -> Reading:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return Reading(name=source, records=(csv_pair.parse_pair(path.read_bytes(), source),), note="One CSV record.")
+    if suffix == ".npz":
+        return numpy_pair.read_npz(path, source)
+    if suffix == ".npy":
+        return numpy_pair.read_npy_pair(path, source)
+    raise DataError(f"{source}: {suffix or 'a file without a suffix'} is not read; give {FILE_KINDS} (docs/data.md)")
+
+
+def _read_folder(path: Path, source: str) -> Reading:
+    names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if opendpd_folder.SPEC in names or any(name in opendpd_folder.SPLIT_FILES for name in names):
+        return opendpd_folder.read_folder(lambda name: _member(path / name), source.rstrip("/"))
+    if "input.npy" in names and "output.npy" in names:
+        return numpy_pair.read_npy_pair(path / "input.npy", source)
+    files = [name for name in names if Path(name).suffix.lower() in (".csv", ".npz", ".npy")]
+    hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {', '.join(names[:12]) or 'nothing'}"
+    raise DataError(
+        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor train_input.csv and its kin, nor input.npy and "
+        f"output.npy{hint}"
+    )
+
+
+def _member(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,74 @@
+"""Frames of a record, drawn on the device where the record lies.
+
+The record is kept once; a batch gathers its frames by index from an overlapping view, so nothing is materialised
+(cutting every window at stride 1 would copy each sample `frame` times). Which frames a step sees is a pure function of
+(seed, step): independent of the number of processes, and a resumed run continues with exactly the frames it would
+have seen.
+
+Shapes: B frames, T samples in a frame, N samples in the record, 2 = (I, Q).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def to_pairs(record: NDArray[np.complex128]) -> Tensor:
+    """Complex record (N,) -> float32 pairs (N, 2)."""
+    return torch.from_numpy(np.stack([record.real, record.imag], axis=-1).astype(np.float32))
+
+
+def to_complex(pairs: Tensor) -> NDArray[np.complex128]:
+    """Pairs (N, 2) -> complex record (N,)."""
+    values = pairs.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values[..., 0] + 1j * values[..., 1])
+
+
+class FrameSampler:
+    """Draws the frames of each optimizer step from a record pair.
+
+    An epoch is `frames_per_epoch` frame starts, evenly spaced over the record from a random shift and then permuted:
+    each sample is scored about once an epoch, with other frame borders in every epoch. Epochs follow each other as
+    one endless stream, which steps cut into batches, so there is no partial batch.
+
+    Args:
+        x: PA input, (N, 2).
+        y: PA output, (N, 2).
+        frame: length of a frame [samples].
+        frames_per_epoch: number of frames that make an epoch.
+        batch_size: frames per optimizer step, over all processes and accumulation.
+        seed: of shift and permutation.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, *, frame: int, frames_per_epoch: int, batch_size: int, seed: int) -> None:
+        self._frames_x = x.unfold(0, frame, 1)  # (N - frame + 1, 2, frame), a view
+        self._frames_y = y.unfold(0, frame, 1)
+        self._positions = self._frames_x.shape[0]
+        self._per_epoch = frames_per_epoch
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch_starts = lru_cache(maxsize=2)(self._draw_epoch)
+
+    def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
+        generator = np.random.Generator(np.random.PCG64([self._seed, epoch]))
+        spacing = self._positions / self._per_epoch
+        grid = (generator.uniform(0.0, self._positions) + spacing * np.arange(self._per_epoch)) % self._positions
+        return generator.permutation(np.minimum(grid.astype(np.int64), self._positions - 1))
+
+    def starts(self, step: int) -> NDArray[np.int64]:
+        """First sample of each frame of optimizer step `step` (counted from 1): (B,)."""
+        first = (step - 1) * self._batch_size
+        epochs = range(first // self._per_epoch, (first + self._batch_size - 1) // self._per_epoch + 1)
+        stream = np.concatenate([self._epoch_starts(epoch) for epoch in epochs])
+        offset = first - epochs[0] * self._per_epoch
+        return stream[offset : offset + self._batch_size]
+
+    def batch(self, starts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """The frames that begin at `starts`: x (B, T, 2), y (B, T, 2)."""
+        index = torch.from_numpy(starts).to(self._frames_x.device)
+        return self._frames_x[index].transpose(1, 2), self._frames_y[index].transpose(1, 2)

@@ -1,0 +1,36 @@
+"""The errors a user can meet. Each says what was wrong, where, and what to do; none is shown as a traceback.
+
+Every error carries the exit code that the command line returns for it (see docs/ARCHITECTURE.md, "Exit codes").
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_FINDINGS = 1
+EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM with a checkpoint that --resume continues
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+
+
+class DpdrunError(Exception):
+    """Base of all errors meant for the user. The message is complete: it is printed as it is."""
+
+    exit_code: int = EXIT_BAD_INPUT
+
+
+class RecipeError(DpdrunError):
+    """The recipe (or a `--set` override) is wrong. The message lists every problem with `path:line:column`."""
+
+
+class DataError(DpdrunError):
+    """A capture cannot be read or makes no sense. The message names file, row and column where they are known."""
+
+
+class RunError(DpdrunError):
+    """A run folder, a checkpoint or the training itself is at fault."""
+
+
+class StoppedError(DpdrunError):
+    """Training stopped on SIGTERM after writing a checkpoint; `--resume` continues it."""
+
+    exit_code = EXIT_STOPPED

@@ -1,0 +1,86 @@
+"""What every kind of model promises: raw units in and out, and a stream that equals the whole record.
+
+A model maps the complex input of a power amplifier to its complex output. Complex samples are held as real pairs:
+the last axis of `x: (B, T, 2)` is (I, Q). Inputs and outputs are in the units of the capture; the model divides and
+multiplies by the rms values that it was built with, which are saved with its weights.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BehaviouralModel(nn.Module, ABC):
+    """Base of all kinds.
+
+    Subclasses set three attributes:
+      lookahead: future input samples that one output needs; None = the whole record
+      context: past input samples, beside the current one, that one output can see; None = no limit
+      macs_per_sample: real multiply-accumulates for one output sample when streaming; each kind says what it counts
+
+    Before its first sample and after its last one, a record is taken to be silent.
+    """
+
+    lookahead: int | None
+    context: int | None
+    macs_per_sample: int
+    scale_x: Tensor
+    scale_y: Tensor
+
+    def __init__(self, *, scale_x: float, scale_y: float) -> None:
+        """`scale_x`, `scale_y`: rms of the complex training input and output, in the units of the capture."""
+        super().__init__()
+        self.register_buffer("scale_x", torch.tensor(float(scale_x)))
+        self.register_buffer("scale_y", torch.tensor(float(scale_y)))
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> Any:
+        """Return the state of `batch` streams that have been silent so far."""
+
+    @abstractmethod
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Continue a stream.
+
+        Output `n` of the stream belongs to input `n - lookahead`: a model that needs future samples answers late.
+
+        Args:
+            x: next input samples, (B, T, 2), any T >= 1
+            state: what the previous call returned, or `initial_state(B)`
+
+        Returns:
+            y: (B, T, 2), and the state for the next call
+        """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        delay = self.lookahead or 0
+        y, _ = self.step(F.pad(x, (0, 0, 0, delay)), self.initial_state(x.shape[0]))
+        return y[:, delay:]
+
+    def no_decay(self) -> set[str]:
+        """Return names of parameters that weight decay must leave alone: all but matrices."""
+        return {name for name, parameter in self.named_parameters() if parameter.ndim < 2}
+
+
+def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
+    """Run a record through `model.step` in pieces of `chunk` samples; equals `model(x)`.
+
+    The last `lookahead` outputs come from a flush with silence, the first `lookahead` ones precede the record.
+
+    Args:
+        x: (B, T, 2)
+        chunk: samples per call
+    """
+    if model.lookahead is None:
+        raise ValueError("a model that needs the whole record cannot stream")
+    state = model.initial_state(x.shape[0])
+    outputs = []
+    for piece in torch.split(F.pad(x, (0, 0, 0, model.lookahead)), chunk, dim=1):
+        y, state = model.step(piece, state)
+        outputs.append(y)
+    return torch.cat(outputs, dim=1)[:, model.lookahead :]

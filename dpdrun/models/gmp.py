@@ -1,0 +1,133 @@
+"""Generalized memory polynomial (GMP), fitted by regularized least squares.
+
+    y[n] = sum over delay k, envelope offset m, power p of  c[m, p, k] x[n - k] |x[n - k - m]|^p
+
+m = 0 are the aligned terms, m > 0 the lagging-envelope and m < 0 the leading-envelope terms (Morgan et al., "A
+generalized memory polynomial model for digital predistortion of RF power amplifiers", IEEE Trans. Signal Process.
+54(10), 2006, eq. 24). The output is linear in the coefficients: one least-squares solution replaces training.
+
+Shapes: B records, T samples, K delays, P powers (0 .. P - 1), R rows and C columns (coefficients) of a regression.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.recipe.schema import GMPModel as Config
+
+Complex = NDArray[np.complex128]
+
+# Ridges that `fit` tries, relative to columns of unit norm. A squared condition number leaves nothing below 1e-13.
+RIDGES = np.logspace(-13, -2, 23)
+ROWS = 8192  # regression rows held in memory at a time
+
+
+class Model(BehaviouralModel):
+    """(B, T, 2) raw input of the amplifier -> (B, T, 2) raw output.
+
+    MACs: two for each complex coefficient (it weights a real power of the envelope) and four for each delay (a complex
+    product with x[n - k]). The powers of the envelope are not counted.
+    """
+
+    def __init__(self, config: Config, *, scale_x: float, scale_y: float) -> None:
+        super().__init__(scale_x=scale_x, scale_y=scale_y)
+        self.config = config
+        K, P, cross = config.delays, config.order, config.cross
+        self.offsets = [m for m in range(-cross, cross + 1) if m != 0]
+        # Last axis: real and imaginary part. Power 0 would repeat the aligned terms at every other offset.
+        self.aligned = nn.Parameter(torch.zeros(P, K, 2))
+        self.crossed = nn.Parameter(torch.zeros(len(self.offsets), P - 1, K, 2)) if self.offsets and P > 1 else None
+        self.lookahead = cross
+        self.context = K - 1 + cross
+        self.macs_per_sample = sum(p.numel() for p in self.parameters()) + 4 * K
+
+    def no_decay(self) -> set[str]:
+        """Return no names: every parameter is a coefficient."""
+        return set()
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Return the scaled inputs that the next output still depends on: (batch, context + lookahead, 2) zeros."""
+        assert self.context is not None
+        assert self.lookahead is not None
+        return self.scale_x.new_zeros(batch, self.context + self.lookahead, 2)
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Continue a stream; see `BehaviouralModel.step`."""
+        T, K, cross = x.shape[1], self.config.delays, self.config.cross
+        x = torch.cat([state, x / self.scale_x], dim=1)  # (B, T + K - 1 + 2 cross, 2)
+        powers = _powers((x.square().sum(-1) + 1e-12).sqrt(), self.config.order)  # (B, ..., P)
+
+        inner = slice(cross, x.shape[1] - cross)  # the samples that have an envelope on both sides: T + K - 1
+        gain = torch.einsum("bnp,pkc->bnkc", powers[:, inner], self.aligned)  # what each sample is multiplied by
+        if self.crossed is not None:
+            for m, coefficients in zip(self.offsets, self.crossed, strict=True):
+                shifted = powers[:, cross - m : x.shape[1] - cross - m, 1:]
+                gain = gain + torch.einsum("bnp,pkc->bnkc", shifted, coefficients)
+        terms = torch.view_as_complex(gain) * torch.view_as_complex(x[:, inner].contiguous())[..., None]
+        y = torch.stack([terms[:, K - 1 - k : K - 1 - k + T, k] for k in range(K)]).sum(0)  # (B, T) complex
+        return torch.view_as_real(y) * self.scale_y, x[:, T:]
+
+    def fit(self, x: Complex, y: Complex, x_val: Complex, y_val: Complex) -> float:
+        """Solve for the coefficients and return the ridge that was chosen.
+
+        Minimizes |y - A c|^2 + ridge |D c|^2 in complex128, D being the norms of A's columns, for each of RIDGES, and
+        keeps the coefficients with the least error on the validation part: unregularized, high orders follow the
+        training peaks and miss others by far.
+
+        Args:
+            x, y: input and output of the training part, complex (T,), in the units of the capture
+            x_val, y_val: of the validation part
+        """
+        gram, moment = self._normal_equations(x, y)
+        gram_val, moment_val = self._normal_equations(x_val, y_val)
+        norms = np.sqrt(gram.diagonal().real)
+        norms[norms == 0.0] = 1.0  # a delay longer than the record
+        eigenvalues, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
+        projected = vectors.conj().T @ (moment / norms)
+
+        def solution(ridge: float) -> Complex:
+            return np.asarray(vectors @ (projected / (eigenvalues.clip(0.0) + ridge)) / norms)
+
+        def validation_error(ridge: float) -> float:  # |y_val - A_val c|^2, less the constant |y_val|^2
+            c = solution(ridge)
+            return float(np.vdot(c, gram_val @ c).real - 2 * np.vdot(c, moment_val).real)
+
+        best: float = min(RIDGES.tolist(), key=validation_error)
+        flat = torch.from_numpy(solution(best).view(np.float64).reshape(-1, 2))
+        with torch.no_grad():
+            self.aligned.copy_(flat[: self.aligned[..., 0].numel()].view_as(self.aligned))
+            if self.crossed is not None:
+                self.crossed.copy_(flat[self.aligned[..., 0].numel() :].view_as(self.crossed))
+        return best
+
+    def _normal_equations(self, x: Complex, y: Complex) -> tuple[Complex, Complex]:
+        """Return A^H A: (C, C) and A^H y: (C,), for the regression matrix A of a record."""
+        K, P, cross = self.config.delays, self.config.order, self.config.cross
+        before, after = K - 1 + cross, cross
+        x = np.pad(np.asarray(x, dtype=np.complex128) / float(self.scale_x), (before, after))
+        y = np.asarray(y, dtype=np.complex128) / float(self.scale_y)
+        powers = _powers(torch.from_numpy(np.abs(x)), P).numpy().T  # (P, T)
+        columns = [(0, p, k) for p in range(P) for k in range(K)]
+        columns += [(m, p, k) for m in self.offsets for p in range(1, P) for k in range(K)]
+
+        gram = np.zeros((len(columns), len(columns)), dtype=np.complex128)
+        moment = np.zeros(len(columns), dtype=np.complex128)
+        for start in range(0, len(y), ROWS):
+            rows = y[start : start + ROWS]
+            n, R = start + before, len(rows)
+            A = np.stack([x[n - k : n - k + R] * powers[p, n - k - m : n - k - m + R] for m, p, k in columns])  # (C, R)
+            gram += A.conj() @ A.T
+            moment += A.conj() @ rows
+        return gram, moment
+
+
+def _powers(envelope: Tensor, count: int) -> Tensor:
+    """Return |x|^p for p < count on a new last axis, each scaled so that x |x|^p has unit rms for Gaussian x."""
+    scales = [1 / math.sqrt(math.factorial(p + 1)) for p in range(count)]
+    return torch.stack([envelope**p * scale for p, scale in enumerate(scales)], dim=-1)

@@ -1,0 +1,259 @@
+"""Transformer encoder over the samples of a record, for power-amplifier behavioural modelling.
+
+A power amplifier remembers some tens of samples, does not know what time it is, and distorts by the envelope of its
+input. The recommended settings say so: causal attention over a sliding window (the same in training and on a whole
+record), positions relative to the query, envelope features, a linear path past the network, and residual branches
+that start at zero, so that training starts from the linear amplifier. The other settings rebuild the Transformer that
+fails on this task (attention over the whole record, absolute positions, LayerNorm on I/Q, dropout); docs/results.md
+holds what each of them costs.
+
+Shapes: B records, T samples, D = d_model, H heads, E = D / H, W = window, N blocks of W samples.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dpdrun.errors import RecipeError
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._features import FEATURE_COUNT, features
+from dpdrun.recipe.schema import TransformerModel as Config
+
+# Full attention costs more per sample the longer the record; its MACs are stated for a record of this many samples.
+FULL_ATTENTION_MACS_LENGTH = 256
+
+
+class State(NamedTuple):
+    """What a stream remembers. A silent past is all zeros."""
+
+    conv: Tensor  # (B, conv - 1, D): last inputs of the depthwise convolution
+    keys_values: tuple[tuple[Tensor, Tensor], ...]  # a layer: (B, W, H, E) keys, and values of the same shape
+    position: int  # samples so far
+
+
+class WindowAttention(nn.Module):
+    """Causal multi-head attention over the last `window` samples.
+
+    Computed block by block: the W queries of a block see the keys of their own block and of the one before, so time
+    and memory grow with T * W instead of T * T (Beltagy et al., "Longformer", 2020, section 3.1).
+    """
+
+    def __init__(self, config: Config, window: int) -> None:
+        super().__init__()
+        self.heads, self.window, self.dropout = config.heads, window, _dropout(config)
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+        # A score for each head and distance, added before the softmax (Raffel et al., "T5", 2020, unshared buckets)
+        self.relative_bias = nn.Parameter(torch.zeros(config.heads, window)) if config.positions == "relative" else None
+        distance = torch.arange(window)[:, None] + window - torch.arange(2 * window)  # (W, 2W): query minus key
+        self.register_buffer("distance", distance.clamp(0, window - 1), persistent=False)
+        self.register_buffer("hidden", (distance < 0) | (distance >= window), persistent=False)
+        self.distance: Tensor
+        self.hidden: Tensor
+
+    def forward(self, x: Tensor, past: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x: (B, T, D), keys and values of the last W samples -> (B, T, D), keys and values for the next call."""
+        B, T, D = x.shape
+        W, H = self.window, self.heads
+        q, k, v = self.qkv(x).view(B, T, 3, H, D // H).unbind(2)  # (B, T, H, E)
+        k, v = torch.cat([past[0], k], dim=1), torch.cat([past[1], v], dim=1)  # (B, W + T, H, E)
+        present = (k[:, T:], v[:, T:])
+
+        fill = -T % W  # later samples than any query, so no one attends to them
+        q, k, v = (F.pad(t, (0, 0, 0, 0, 0, fill)).view(B, -1, W, H, D // H).transpose(2, 3) for t in (q, k, v))
+        k, v = (torch.cat([t[:, :-1], t[:, 1:]], dim=3) for t in (k, v))  # (B, N, H, 2W, E): block before, own block
+        out = F.scaled_dot_product_attention(q, k, v, self._bias(q.dtype), self.dropout if self.training else 0.0)
+        return self.out(out.transpose(2, 3).reshape(B, T + fill, D)[:, :T]), present
+
+    def _bias(self, dtype: torch.dtype) -> Tensor:
+        """Return what is added to the scores: (H, W, 2W), minus infinity where the window does not reach."""
+        if self.relative_bias is None:
+            return torch.zeros_like(self.hidden, dtype=dtype).masked_fill(self.hidden, -torch.inf)
+        return self.relative_bias.to(dtype)[:, self.distance].masked_fill(self.hidden, -torch.inf)
+
+
+class FullAttention(nn.Module):
+    """Multi-head attention of every sample to the whole record, past and future."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.heads, self.dropout = config.heads, _dropout(config)
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, D) -> (B, T, D)."""
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # (B, H, T, E)
+        # No mask: that keeps the fused kernels, which never hold the T * T scores
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        attended: Tensor = self.out(out.transpose(1, 2).reshape(B, T, D))
+        return attended
+
+
+class Block(nn.Module):
+    """Pre-norm encoder block: x + attention(norm(x)), then x + mlp(norm(x)) (Xiong et al., ICML 2020)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        D, wide = config.d_model, round(config.ff_mult * config.d_model)
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(D), nn.LayerNorm(D)
+        self.attention = FullAttention(config) if config.window == "full" else WindowAttention(config, config.window)
+        self.mlp_in, self.mlp_out = nn.Linear(D, wide), nn.Linear(wide, D)
+        self.activation = F.gelu if config.activation == "gelu" else F.relu
+        self.dropout = nn.Dropout(_dropout(config))
+
+    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """x: (B, T, D), the window's keys and values -> (B, T, D), those for the next call; full attention has none."""
+        present = None
+        if isinstance(self.attention, WindowAttention):
+            assert past is not None
+            attended, present = self.attention(self.norm_attention(x), past)
+        else:
+            attended = self.attention(self.norm_attention(x))
+        x = x + self.dropout(attended)
+        hidden = self.dropout(self.activation(self.mlp_in(self.norm_mlp(x))))
+        return x + self.dropout(self.mlp_out(hidden)), present
+
+
+class Model(BehaviouralModel):
+    """(B, T, 2) raw input of the amplifier -> (B, T, 2) raw output.
+
+    MACs: every weight of a matrix once, plus attention scores and weighted sums over the W keys of a window (the
+    block-wise computation of a whole record does twice those), plus the taps of the convolution. Norms, softmax,
+    biases and features are not counted.
+    """
+
+    def __init__(self, config: Config, *, scale_x: float, scale_y: float) -> None:
+        super().__init__(scale_x=scale_x, scale_y=scale_y)
+        if config.window == "full" and config.positions == "relative":
+            raise RecipeError(
+                "model.positions: relative needs a window in samples; with window: full use sinusoidal or none"
+            )
+        self.config = config
+        D, inputs = config.d_model, FEATURE_COUNT[config.features]
+        self.embedding: nn.Module
+        if config.embedding == "linear":
+            self.embedding = nn.Linear(inputs, D)
+        else:
+            # Without a bias LayerNorm gives the same for x and 2 x: the envelope is lost before anything can use it
+            half = max(D // 2, 8)
+            self.embedding = nn.Sequential(
+                nn.Linear(inputs, half), nn.LayerNorm(half), nn.ReLU(), nn.Dropout(_dropout(config)), nn.Linear(half, D)
+            )
+        # A row for each tap, oldest sample first
+        self.conv = nn.Parameter(torch.zeros(config.conv, D)) if config.conv else None
+        self.dropout = nn.Dropout(_dropout(config))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.head = nn.Linear(D, 2)
+        self.skip = nn.Linear(inputs, 2, bias=False) if config.skip == "on" else None
+        self._initialize()
+
+        full = config.window == "full"
+        self.lookahead = None if full else config.lookahead
+        reach = config.layers * (int(config.window) - 1) + max(config.conv - 1, 0) if config.window != "full" else 0
+        self.context = None if full else max(reach - config.lookahead, 0)
+        self.macs_per_sample = self._count_macs()
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.conv is not None:
+            nn.init.ones_(self.conv.data[-1])  # the current sample alone
+        if self.config.residual_init == "zero":
+            for block in self.blocks:
+                assert isinstance(block, Block)
+                nn.init.zeros_(block.attention.out.weight)
+                nn.init.zeros_(block.mlp_out.weight)
+            nn.init.zeros_(self.head.weight)
+
+    def _count_macs(self) -> int:
+        config = self.config
+        matrices = sum(module.weight.numel() for module in self.modules() if isinstance(module, nn.Linear))
+        keys = FULL_ATTENTION_MACS_LENGTH if config.window == "full" else config.window
+        return matrices + config.conv * config.d_model + config.layers * 2 * keys * config.d_model
+
+    def no_decay(self) -> set[str]:
+        """Return names of norms, biases, the convolution's taps and the relative positions."""
+        extra = {name for name, _ in self.named_parameters() if name == "conv" or name.endswith("relative_bias")}
+        return super().no_decay() | extra
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state of silent streams."""
+        config = self.config
+        if config.window == "full":
+            raise ValueError("attention over the whole record cannot stream: set window to a number of samples")
+        zeros = self.scale_x.new_zeros
+        kv_shape = (batch, config.window, config.heads, config.d_model // config.heads)
+        conv = zeros(batch, max(config.conv - 1, 0), config.d_model)
+        return State(conv, tuple((zeros(kv_shape), zeros(kv_shape)) for _ in self.blocks), position=0)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Continue a stream; see `BehaviouralModel.step`."""
+        f = features(x / self.scale_x, self.config.features)  # (B, T, inputs)
+        h = self.embedding(f)
+        h, conv = self._convolve(h, state.conv)
+        h = self._add_positions(h, state.position)
+        keys_values = []
+        for block, past in zip(self.blocks, state.keys_values, strict=True):
+            h, present = block(h, past)
+            keys_values.append(present)
+        return self._output(h, f), State(conv, tuple(keys_values), state.position + x.shape[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        if self.config.window != "full":
+            return super().forward(x)
+        f = features(x / self.scale_x, self.config.features)
+        h, _ = self._convolve(self.embedding(f), None)
+        h = self._add_positions(h, 0)
+        for block in self.blocks:
+            h, _ = block(h, None)
+        return self._output(h, f)
+
+    def _convolve(self, h: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Apply the depthwise causal convolution. h: (B, T, D), the last `conv - 1` rows before it -> the same."""
+        if past is None:
+            past = h.new_zeros(h.shape[0], max(self.config.conv - 1, 0), h.shape[2])
+        if self.conv is None:
+            return h, past
+        T = h.shape[1]
+        h = torch.cat([past, h], dim=1)
+        mixed = h[:, :T] * self.conv[0]
+        for delay, tap in enumerate(self.conv[1:], start=1):
+            mixed = torch.addcmul(mixed, h[:, delay : delay + T], tap)
+        return mixed, h[:, T:]
+
+    def _add_positions(self, h: Tensor, start: int) -> Tensor:
+        """Add sinusoids of the absolute position, if asked for (Vaswani et al., 2017, section 3.5). h: (B, T, D)."""
+        if self.config.positions == "sinusoidal":
+            h = h + sinusoids(start, h.shape[1], h.shape[2]).to(h)
+        dropped: Tensor = self.dropout(h)
+        return dropped
+
+    def _output(self, h: Tensor, f: Tensor) -> Tensor:
+        """h: (B, T, D), features: (B, T, inputs) -> (B, T, 2) in the units of the capture."""
+        y: Tensor = self.head(h)
+        if self.skip is not None:
+            y = y + self.skip(f)
+        return y * self.scale_y
+
+
+def sinusoids(start: int, length: int, width: int) -> Tensor:
+    """Return sines (even columns) and cosines (odd ones) of positions start .. start + length - 1: (length, width)."""
+    positions = torch.arange(start, start + length)[:, None]
+    columns = torch.arange(0, width, 2)
+    angles = positions * torch.exp(columns * (-math.log(10_000.0) / width))  # (length, ceil(width / 2))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+
+
+def _dropout(config: Config) -> float:
+    return 0.0 if config.dropout == "off" else config.dropout

@@ -1,0 +1,221 @@
+"""A recipe made concrete: every value decided, each with where it comes from and why.
+
+The plan is written to plan.json before training begins and is all that training reads, so a run can be repeated,
+resumed and audited without asking the rules again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from dpdrun.errors import RecipeError, RunError
+from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
+from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.schema import Recipe
+from dpdrun.rules.advice import Advice, derivable, derive, unset
+from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.facts import NAME_OF, PlanFacts
+
+SCHEMA_VERSION = 1
+
+
+class PlanError(RecipeError):
+    """The completed recipe is impossible. `conflicts` holds (dotted key, message), for `Loaded.error` to place in the file."""
+
+    def __init__(self, found: list[Conflict]) -> None:
+        super().__init__("\n".join(message for _, message in found))
+        self.conflicts = found
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where one value comes from: written by the user, set by a rule (its code), or the default of the schema."""
+
+    origin: Literal["user", "rule", "default"]
+    rule: str | None
+    why: str
+    evidence: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training job with no question left open. Steps are optimizer steps; lengths are samples.
+
+    Attributes:
+        recipe: no `auto` left but those of `data` (known once data are loaded), `train.compile` (decided by the
+            machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
+        provenance: by dotted key, every value of the recipe.
+        total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
+        warmup_steps, weight_decay, checkpoint_every: 0 = off.
+        clip_norm: inf = off.
+        lr_end: share of the peak lr at the last step.
+        warnings: what the rules that check a plan have to say.
+    """
+
+    recipe: Recipe
+    provenance: dict[str, Provenance]
+    total_steps: int
+    warmup_steps: int
+    frames_per_epoch: int
+    frame: int
+    burn_in: int
+    batch_size: int
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    clip_norm: float
+    schedule: str
+    lr_end: float
+    eval_every: int
+    checkpoint_every: int
+    warnings: list[Finding]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of plan.json; a norm that is not clipped is written as "inf"."""
+        content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for each in fields(self):
+            content[each.name] = getattr(self, each.name)
+        content["recipe"] = self.recipe.model_dump(mode="json")
+        content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
+        content["clip_norm"] = self.clip_norm if math.isfinite(self.clip_norm) else str(self.clip_norm)
+        content["warnings"] = [finding.to_json() for finding in self.warnings]
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Plan:
+        """Read back plan.json. Raises RunError when it is of a later version or not a plan."""
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RunError(f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun")
+        try:
+            values = {each.name: content[each.name] for each in fields(cls)}
+            values["recipe"] = Recipe.model_validate(content["recipe"])
+            values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
+            values["clip_norm"] = float(content["clip_norm"])
+            values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
+            raise RunError(f"plan.json is damaged: {exc}") from exc
+        return cls(**values)
+
+    def digest(self, data_sha256: str) -> str:
+        """sha256 of everything that decides the weights: the concrete values and the data they meet.
+
+        Left out are the reasons for the values, and how often checkpoints are written.
+        """
+        content = self.to_json() | {"data": data_sha256}
+        for name in ("provenance", "warnings", "checkpoint_every"):
+            del content[name]
+        del content["recipe"]["train"]["checkpoint_every"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:
+    """Ask the rules for every `auto` of a recipe.
+
+    Args:
+        recipe: as loaded.
+        train_samples: I/Q samples of the training part.
+        given: dotted keys that the user wrote; default: the fields that the recipe was built with.
+
+    Raises:
+        PlanError: a RecipeError; the completed recipe is impossible, does not fit the data, or a field is left open because all its
+            rules are silent; the message names the field and what to write.
+    """
+    given = given_in(recipe) if given is None else given
+    advice = derive(PlanFacts.of_recipe(recipe, train_samples), recipe.rules)
+    trained = recipe.model.kind != "gmp"
+    if trained:
+        _refuse(conflicts_of_open_fields(recipe, advice))
+    complete = fill(recipe, advice)
+    _refuse(conflicts(complete, given) + check_length(complete, train_samples))
+    _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
+             if finding.severity == "error" for key in finding.patch])  # fmt: skip
+    facts = advice.facts
+
+    def count(name: str) -> int:
+        return int(facts.get(name)) if trained else 0
+
+    def number(name: str) -> float:
+        return float(facts.get(name)) if trained else 0.0
+
+    return Plan(
+        recipe=complete,
+        provenance=provenance_of(complete, advice, given),
+        total_steps=count("total_steps"),
+        warmup_steps=count("warmup_steps"),
+        frames_per_epoch=count("frames_per_epoch"),
+        frame=count("frame"),
+        burn_in=count("burn_in"),
+        batch_size=count("batch"),
+        lr=number("lr"),
+        beta1=number("beta1"),
+        beta2=number("beta2"),
+        eps=number("eps"),
+        weight_decay=number("weight_decay"),
+        clip_norm=number("clip_norm"),
+        schedule=facts.schedule or "constant",
+        lr_end=float(recipe.optim.lr_end),
+        eval_every=count("eval_every"),
+        checkpoint_every=count("checkpoint_every"),
+        warnings=advice.warnings if trained else [],
+    )
+
+
+def fill(recipe: Recipe, advice: Advice) -> Recipe:
+    """The recipe with the rules' values in place of its autos, validated again by the schema."""
+    content = recipe.model_dump()
+    for key, opinion in advice.opinions.items():
+        section, _, leaf = key.partition(".")
+        content[section][leaf] = opinion.value
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as exc:  # a rule set a value that the schema refuses: our fault, but say which
+        raise RecipeError(f"the rules completed this recipe to an invalid one: {exc}") from exc
+
+
+def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
+    """Where each value of a completed recipe comes from, in the order of the schema."""
+    found: dict[str, Provenance] = {}
+    for key, value in values_of(recipe).items():
+        opinion = advice.opinions.get(key)
+        if opinion is not None:
+            found[key] = Provenance("rule", opinion.rule, opinion.why, opinion.evidence)
+        elif key in given and value != AUTO:
+            found[key] = Provenance("user", None, "written in the recipe", None)
+        else:
+            found[key] = Provenance("default", None, _AUTO_WHY.get(key, "default") if value == AUTO else "default", None)
+    return found
+
+
+_AUTO_WHY = {
+    "data.sample_rate_hz": "as the source states it",
+    "data.bandwidth_hz": "as the source states it",
+    "data.split": "as the source states it, else 60/20/20 %",
+    "data.split.guard": "decided when the data are cut",
+    "train.compile": "decided on the machine that trains",
+    "train.epochs": "train.max_steps sets the length",
+}
+
+
+def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
+    """Fields that no rule could set, as (dotted key, what to do)."""
+    wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
+    return [
+        (key, f"{key}: auto, but no rule answers for this job ({why}); write a value (rules: {recipe.rules})")
+        for key, why in unset(advice, wanted).items()
+        if key in NAME_OF
+    ]
+
+
+def _refuse(found: list[Conflict]) -> None:
+    if found:
+        raise PlanError(found)

@@ -1,0 +1,243 @@
+"""A tree of values against the schema: every problem in one pass, each in the words of the person who wrote the recipe.
+
+pydantic judges each value; this module walks the tree itself because pydantic knows neither places nor duplicate keys,
+reports a union as one error per branch, and stops at the section where a recipe needs every problem at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from dpdrun.recipe import yaml12
+from dpdrun.recipe.conflicts import conflicts_among
+from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
+from dpdrun.recipe.problems import Mark, Problem, closest, listed
+from dpdrun.recipe.schema import Recipe, Section
+from dpdrun.recipe.yaml12 import Node
+
+# Names of other tools for the same thing (transformers, Lightning, torchtune, OpenDPD), too far apart to be spelling.
+SYNONYMS = {
+    "learning_rate": "optim.lr",
+    "max_lr": "optim.lr",
+    "min_lr": "optim.lr_end",
+    "wd": "optim.weight_decay",
+    "grad_clip": "optim.clip_norm",
+    "grad_clip_val": "optim.clip_norm",
+    "gradient_clip_val": "optim.clip_norm",
+    "max_grad_norm": "optim.clip_norm",
+    "warmup_ratio": "optim.warmup",
+    "warmup_steps": "optim.warmup",
+    "warmup_fraction": "optim.warmup",
+    "scheduler": "optim.schedule",
+    "lr_scheduler": "optim.schedule",
+    "lr_scheduler_type": "optim.schedule",
+    "num_train_epochs": "train.epochs",
+    "n_epochs": "train.epochs",
+    "steps": "train.max_steps",
+    "grad_accum": "train.accumulate",
+    "gradient_accumulation_steps": "train.accumulate",
+    "accumulate_grad_batches": "train.accumulate",
+    "frame_length": "train.frame",
+    "seq_len": "train.frame",
+    "nhead": "model.heads",
+    "n_heads": "model.heads",
+    "num_heads": "model.heads",
+    "n_layers": "model.layers",
+    "num_layers": "model.layers",
+    "hidden_size": "model.hidden",
+    "pos_encoding": "model.positions",
+    "fs": "data.sample_rate_hz",
+    "sample_rate": "data.sample_rate_hz",
+    "dataset": "data.source",
+    "dataset_name": "data.source",
+}
+
+_NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG])?\s*(?:Hz|HZ|hz|sps|S/s|Sps)?\Z")
+_SCALE = {None: "", "k": "e3", "M": "e6", "G": "e9"}
+
+
+@dataclass
+class Check:
+    """What a walk over the tree found: the problems, the values that are right, and the keys that the user wrote."""
+
+    problems: list[Problem] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Mark] = field(default_factory=dict)
+
+
+def check_tree(root: Node) -> Check:
+    """Hold a tree against the schema, then against the impossible combinations, on whatever of it is right."""
+    result = Check()
+    _section(result, root, Recipe, "", None)
+    for key, message in conflicts_among(result.values, frozenset(result.given)):
+        result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
+    if not result.problems:
+        try:
+            Recipe.model_validate(root.plain())
+        except ValidationError as error:  # a validator of the schema over several fields
+            for item in error.errors():
+                key = ".".join(str(part) for part in item["loc"])
+                message = f"{key}: {item['msg']}" if key else item["msg"]
+                result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
+    return result
+
+
+def _nearest(given: dict[str, Mark], key: str, fallback: Mark) -> Mark:
+    """The place of a key or, where it stands in no file, of the section around it."""
+    while key:
+        if key in given:
+            return given[key]
+        key = key.rpartition(".")[0]
+    return fallback
+
+
+def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:
+    fields = section.model_fields
+    for name, entry in node.value.items():
+        if name not in fields:
+            result.problems.append(Problem(prefix + name, _unknown(name, section, prefix, kind), entry.mark))
+    for name, info in fields.items():
+        key = prefix + name
+        entry = node.value.get(name)
+        if entry is None:
+            if info.is_required():
+                mark = _nearest(result.given, prefix.rstrip("."), Mark(node.mark.name, min(1, node.mark.line)))
+                result.problems.append(Problem(key, _missing(key, info), mark))
+            elif not sections_of(info.annotation):
+                result.values[key] = info.get_default(call_default_factory=True)
+            continue
+        result.given[key] = entry.mark
+        _field(result, entry.node, info, key)
+
+
+def _field(result: Check, node: Node, info: FieldInfo, key: str) -> None:
+    inner = sections_of(info.annotation)
+    if inner and isinstance(node.value, dict):
+        section, kind = next(iter(inner.values())), None
+        if None not in inner:
+            chosen = node.value.get("kind")
+            kind = str(chosen.node.value) if chosen is not None else None
+            if kind not in inner:
+                result.problems.append(_kind_problem(chosen.node if chosen else None, list(inner), key, result))
+                return
+            section = inner[kind]
+        _section(result, node, section, key + ".", kind)
+    elif inner and is_section(info):
+        names = listed((n for n in next(iter(inner.values())).model_fields), "and") if None in inner else "kind first"
+        got = "is empty" if node.value is None else f"is a section, not {_got(node)}"
+        result.problems.append(Problem(key, f"{key} {got}; write its keys under it ({names})", node.mark))
+    else:
+        try:
+            result.values[key] = adapter(info).validate_python(node.plain())
+        except ValidationError as error:
+            result.problems.append(Problem(key, f"{key}: {_wrong(node, info, key, error)}", node.mark))
+
+
+def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: Check) -> Problem:
+    known = [str(kind) for kind in kinds]
+    if node is None:
+        return Problem(f"{key}.kind", f"missing {key}.kind; one of {listed(known)}", result.given[key])
+    guess = closest(str(node.value), known)
+    hint = f"; did you mean '{guess}'?" if guess else ""
+    return Problem(f"{key}.kind", f"unknown {key}.kind {_got(node)}; one of {listed(known)}{hint}", node.mark)
+
+
+def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -> str:
+    message = f"unknown key {prefix}{name}"
+    for doc in field_docs():
+        if doc.name == name and doc.key == prefix + name:
+            owners = [d.kind for d in field_docs() if d.key == doc.key]
+            return f"{message}; model.kind {kind} has no {name}, {listed((str(o) for o in owners), 'and')} has"
+    if (target := SYNONYMS.get(name.lower())) is not None and target != f"{prefix}{name}":
+        own = target.rpartition(".")[0] + "." == prefix
+        if not own or target.rpartition(".")[2] in section.model_fields:
+            return f"{message}; did you mean {repr(target.rpartition('.')[2]) if own else target}?"
+    elsewhere = [doc.key for doc in field_docs() if doc.name == name and doc.key.count(".") <= 1]
+    guess = closest(name, section.model_fields)
+    if elsewhere and guess != name:
+        return f"{message}; did you mean {elsewhere[0]}?"
+    if guess:
+        return f"{message}; did you mean '{guess}'?"
+    far = closest(name, {doc.name for doc in field_docs()})
+    if far is not None:
+        return f"{message}; did you mean {next(doc.key for doc in field_docs() if doc.name == far)}?"
+    return f"{message}; known here: {listed(section.model_fields, 'and')}"
+
+
+def _missing(key: str, info: FieldInfo) -> str:
+    inner = sections_of(info.annotation)
+    if inner and None not in inner:
+        return f"missing section {key}; it begins with kind: {listed(str(kind) for kind in inner)}"
+    if inner:
+        required = [name for name, f in next(iter(inner.values())).model_fields.items() if f.is_required()]
+        return f"missing section {key}; it needs {listed(required, 'and')}"
+    return f"missing {key} ({info.description}); write {expected(info)}"
+
+
+def _got(node: Node) -> str:
+    if node.value is None:
+        return "nothing (null)"
+    if isinstance(node.value, (dict, list)):
+        return "a section" if isinstance(node.value, dict) else "a list"
+    raw = node.raw if len(node.raw) <= 40 else node.raw[:37] + "..."
+    return repr(raw) if isinstance(node.value, str) else raw
+
+
+def _wrong(node: Node, info: FieldInfo, key: str, error: ValidationError) -> str:
+    takes, allowed = expected(info), words(info)
+    custom = [item["msg"] for item in error.errors() if item["type"] in ("value_error", "assertion_error")]
+    if custom:
+        return f"{custom[0].removeprefix('Value error, ')}; got {_got(node)}"
+    choice = "one of " if takes == listed(allowed) and len(allowed) > 1 else ""
+    hint = _hint(node, takes, allowed, key)
+    return f"expected {choice}{takes}; got {_got(node)}" + (f"; {hint}" if hint else "")
+
+
+def _hint(node: Node, takes: str, allowed: tuple[str, ...], key: str) -> str:
+    """What to write instead, where that can be told."""
+    value = node.value
+    switches = [word for word in ("auto", "off", "on") if word in allowed]
+    if value is None:
+        return f"write {listed(switches)}" if switches else "write a value"
+    if isinstance(value, bool):
+        word = "on" if value else "off"
+        return f"write {word}" if word in allowed else ""
+    if isinstance(value, (int, float)):
+        return _number_hint(value, takes, allowed)
+    if not isinstance(value, str):
+        return ""
+    if guess := closest(value, allowed):
+        return f"did you mean '{guess}'?"
+    if "number" not in takes:
+        return f"write {value}%" if "percentage" in takes and re.fullmatch(_NUMBER, value) else ""
+    if "whole number" not in takes or re.fullmatch(r"[0-9]+", value):
+        if isinstance(yaml12.scalar(value.strip()), (int, float)):
+            return f"write it without quotes: {value.strip()}"
+        if value.endswith("%") and "percentage" not in takes and re.fullmatch(_NUMBER, value[:-1].strip()):
+            return f"write {float(value[:-1]) / 100:g}"
+    plain = re.sub(r"(?<=[0-9])[_,' ](?=[0-9]{3})", "", value)
+    if plain != value and re.fullmatch(_NUMBER, plain):
+        return f"write {plain}"
+    if key.endswith("_hz") and (match := _QUANTITY.match(value.strip())):
+        return f"the unit is Hz; write {match.group(1)}{_SCALE[match.group(2)]}"
+    return ""
+
+
+def _number_hint(value: float, takes: str, allowed: tuple[str, ...]) -> str:
+    if "percentage" in takes and 0 < value <= 100 and not ("whole number" in takes and value == int(value)):
+        return f"write {value * 100:.10g}%" if value < 1 else f"write {value:.10g}%"
+    if "percentage" in takes and value == 0 and "whole number" not in takes:
+        return "write 0%"
+    if value == 0 and "off" in allowed:
+        return "write off"
+    if value == -1 and (switches := [word for word in ("auto", "off", "full") if word in allowed]):
+        return f"write {listed(switches)}"
+    if "whole number" in takes and isinstance(value, float) and abs(value) < 2**53 and value == int(value):
+        return f"write {int(value)}"
+    return ""

@@ -1,0 +1,183 @@
+"""Combinations of values that are each right and together impossible.
+
+Each check names the keys it looks at and runs only where all of them are concrete: neither `auto` nor `off`, nor
+missing because something else is wrong with them. So the same checks serve a recipe as written, after `--set`, and
+after the rules have filled in every `auto`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dpdrun.recipe.describe import field_docs
+from dpdrun.recipe.fields import AUTO, OFF, Percent
+from dpdrun.recipe.schema import Recipe, Section
+
+Conflict = tuple[str, str]  # dotted key, message
+
+_SPLIT_TOLERANCE = 1e-9  # three percentages that were typed sum to 1 up to rounding
+
+
+@dataclass(frozen=True)
+class _Check:
+    keys: tuple[str, ...]
+    find: Callable[..., str | None]
+
+
+_CHECKS: list[_Check] = []
+
+
+def _check(*keys: str) -> Callable[[Callable[..., str | None]], Callable[..., str | None]]:
+    def add(find: Callable[..., str | None]) -> Callable[..., str | None]:
+        _CHECKS.append(_Check(keys, find))
+        return find
+
+    return add
+
+
+def conflicts(recipe: Recipe, given: Collection[str] | None = None) -> list[Conflict]:
+    """Every impossible combination of a recipe, as (dotted key, message).
+
+    Args:
+        recipe: as written, or with its autos filled in.
+        given: dotted keys that the user wrote (`Loaded.given`); a few checks refuse a setting that can have no effect,
+            and only the user's own are worth refusing. Default: the fields that the recipe was built with.
+    """
+    return conflicts_among(values_of(recipe), given_in(recipe) if given is None else given)
+
+
+def check_length(recipe: Recipe, train_samples: int) -> list[Conflict]:
+    """What of a recipe does not fit a training part of `train_samples` samples; called once the data are known."""
+    values = values_of(recipe)
+    found = []
+    for key in ("train.frame", "model.window"):
+        length = values.get(key)
+        if isinstance(length, int) and length > train_samples:
+            message = f"{key} {length} is longer than the training part, which has {train_samples} samples"
+            found.append((key, f"{message}; shorten it or record more"))
+    return found
+
+
+def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
+    """The same on flat values by dotted key, of which any may be missing."""
+    concrete = {key: value for key, value in values.items() if value not in (AUTO, OFF)}
+    found = []
+    for check in _CHECKS:
+        if all(key in concrete for key in check.keys):
+            message = check.find(*(concrete[key] for key in check.keys))
+            if message is not None:
+                found.append((check.keys[0], message))
+    return found + _without_effect(concrete, given)
+
+
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """Every value of a recipe by its dotted key."""
+    return dict(_flat(recipe, "", given_only=False))
+
+
+def given_in(recipe: Recipe) -> frozenset[str]:
+    """The dotted keys that a recipe was built with."""
+    return frozenset(key for key, _ in _flat(recipe, "", given_only=True))
+
+
+def _flat(section: Section, prefix: str, *, given_only: bool) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name in type(section).model_fields:
+        if given_only and name not in section.model_fields_set:
+            continue
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            found.extend(_flat(value, f"{prefix}{name}.", given_only=given_only))
+        else:
+            found.append((prefix + name, value))
+    return found
+
+
+@_check("model.heads", "model.d_model")
+def _heads_divide(heads: int, d_model: int) -> str | None:
+    if d_model % heads == 0:
+        return None
+    near = sorted({max(heads, d_model // heads * heads), (d_model // heads + 1) * heads})
+    return (
+        f"model.heads {heads} does not divide model.d_model {d_model}; "
+        f"try d_model {' or '.join(map(str, near))}, or heads {_divisor_near(d_model, heads)}"
+    )
+
+
+def _divisor_near(number: int, wanted: int) -> int:
+    return max(d for d in range(1, min(number, wanted) + 1) if number % d == 0)
+
+
+@_check("model.window", "train.frame")
+def _window_fits(window: int | str, frame: int) -> str | None:
+    if isinstance(window, str) or window <= frame:
+        return None
+    return (
+        f"model.window {window} is longer than train.frame {frame}: attention could never fill it in training; "
+        f"use a window of at most {frame} or a frame of at least {window}"
+    )
+
+
+@_check("train.burn_in", "train.frame")
+def _burn_in_leaves_loss(burn_in: int, frame: int) -> str | None:
+    if burn_in < frame:
+        return None
+    return f"train.burn_in {burn_in} leaves no sample of a frame of {frame} for the loss; use at most {frame - 1}"
+
+
+@_check("train.accumulate", "train.batch_size")
+def _accumulate_divides(accumulate: int, batch_size: int) -> str | None:
+    if batch_size % accumulate == 0:
+        return None
+    return (
+        f"train.accumulate {accumulate} does not divide train.batch_size {batch_size}; "
+        f"try accumulate {_divisor_near(batch_size, accumulate)}"
+    )
+
+
+@_check("train.max_steps", "train.epochs")
+def _one_length(max_steps: int, epochs: float) -> str | None:
+    return f"train.max_steps {max_steps} and train.epochs {epochs:g} both set the length; remove one of them"
+
+
+@_check("optim.warmup", "train.max_steps")
+def _warmup_fits(warmup: int | Percent, max_steps: int) -> str | None:
+    if isinstance(warmup, Percent) or warmup <= max_steps:
+        return None
+    return f"optim.warmup {warmup} is longer than train.max_steps {max_steps}; the peak lr would never be reached"
+
+
+@_check("data.split.train", "data.split.val", "data.split.test")
+def _shares_sum(train: Percent, val: Percent, test: Percent) -> str | None:
+    total = float(train) + float(val) + float(test)
+    if abs(total - 1.0) > _SPLIT_TOLERANCE:
+        return f"data.split adds up to {Percent(total)} ({train} + {val} + {test}); it must be 100%"
+    empty = [name for name, share in (("train", train), ("val", val), ("test", test)) if share <= 0.0]
+    return f"data.split.{empty[0]} is 0%; each part needs samples" if empty else None
+
+
+@_check("data.bandwidth_hz", "data.sample_rate_hz")
+def _bandwidth_fits(bandwidth: float, rate: float) -> str | None:
+    if bandwidth <= rate:
+        return None
+    return (
+        f"data.bandwidth_hz {bandwidth:g} is wider than data.sample_rate_hz {rate:g}, "
+        "which is all that complex samples can carry"
+    )
+
+
+def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
+    """Settings of the user that nothing would read: refused, because they were meant to do something."""
+    changed = {doc.key for doc in field_docs() if doc.key in given and values.get(doc.key, doc.default) != doc.default}
+    found = []
+    kind, schedule = values.get("model.kind"), values.get("optim.schedule")
+    for key in sorted(changed):
+        if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
+            found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
+        elif schedule is not None and schedule != "plateau" and key.startswith("optim.plateau."):
+            found.append((key, f"{key} has no effect with schedule {schedule}; write schedule: plateau or remove it"))
+        elif schedule in ("constant", "inverse_sqrt") and key == "optim.lr_end":
+            found.append((key, f"{key} has no effect with schedule {schedule}; use cosine or linear, or remove it"))
+    return found

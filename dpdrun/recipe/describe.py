@@ -1,0 +1,146 @@
+"""The schema, read as data: every field with its key, type, bounds, default and meaning.
+
+Messages, the docs table and the template all speak from here, so that a field is described in one place only.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from dpdrun.recipe.problems import listed
+from dpdrun.recipe.schema import Recipe, Section
+
+_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class FieldDoc:
+    """One field. `kind` is the model kind that has it, or None outside the model section."""
+
+    key: str
+    kind: str | None
+    description: str
+    required: bool
+    default: Any
+    expected: str
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The key without its section."""
+        return self.key.rpartition(".")[2]
+
+
+def sections_of(annotation: Any) -> dict[str | None, type[Section]]:
+    """The sections that a field may hold: `{None: X}`, or one a model kind; empty for a field of plain values."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        kind = annotation.model_fields.get("kind")
+        return {get_args(kind.annotation)[0] if kind is not None else None: annotation}
+    found: dict[str | None, type[Section]] = {}
+    for argument in get_args(annotation):
+        found.update(sections_of(argument))
+    return found
+
+
+def is_section(field: FieldInfo) -> bool:
+    """Whether a field holds nothing but sections (unlike `split`, which may also be `auto`)."""
+    schema = adapter(field).json_schema()
+    branches = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return bool(sections_of(field.annotation)) and all("$ref" in b or "properties" in b for b in branches)
+
+
+def adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """A validator of one field alone, as strict as its section."""
+    annotation: Any = field.annotation
+    if field.metadata:
+        annotation = Annotated[(annotation, *field.metadata)]
+    if sections_of(annotation):  # these bring their own configuration
+        return TypeAdapter(annotation)
+    return TypeAdapter(annotation, config=_CONFIG)
+
+
+def expected(field: FieldInfo) -> str:
+    """What a field takes, for people: `a number greater than 0, or auto`."""
+    values, words = _alternatives(adapter(field).json_schema())
+    if not values:
+        return listed(words)
+    if not words:
+        return listed(values)
+    return f"{values[0]}, or {words[0]}" if len(values) == len(words) == 1 else listed([*values, *words])
+
+
+def words(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a field takes: `auto`, `off`, the names of choices."""
+    return tuple(_alternatives(adapter(field).json_schema())[1])
+
+
+def _alternatives(schema: dict[str, Any]) -> tuple[list[str], list[str]]:
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        pairs = [_alternatives(branch) for branch in branches]
+        return [v for values, _ in pairs for v in values], [w for _, ws in pairs for w in ws]
+    if "const" in schema:
+        return [], [str(schema["const"])]
+    if "enum" in schema:
+        return [], [str(word) for word in schema["enum"]]
+    kind = schema.get("type")
+    if "$ref" in schema or kind == "object":
+        return ["a section"], []
+    if kind == "integer":
+        return ["a whole number" + _bounds(schema)], []
+    if kind == "number":
+        return ["a number" + _bounds(schema)], []
+    if kind == "string":
+        return ["a percentage such as 7.5%" if "%" in schema.get("pattern", "") else "text"], []
+    return [f"a value of type {kind}"], []
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    wording = (
+        ("exclusiveMinimum", "greater than"),
+        ("minimum", "of at least"),
+        ("exclusiveMaximum", "below"),
+        ("maximum", "of at most"),
+    )
+    parts = [f"{text} {_shown(schema[name])}" for name, text in wording if name in schema]
+    return " " + " and ".join(parts) if parts else ""
+
+
+def _shown(bound: float) -> str:
+    if isinstance(bound, int) and bound > 2**31 and bound & (bound - 1) == 0:
+        return f"2^{bound.bit_length() - 1}"
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+@functools.cache
+def field_docs() -> tuple[FieldDoc, ...]:
+    """Every field that holds a value, in the order of the schema; sections are not listed, their fields are."""
+    return tuple(_walk(Recipe, "", None))
+
+
+def _walk(section: type[Section], prefix: str, kind: str | None) -> list[FieldDoc]:
+    docs: list[FieldDoc] = []
+    for name, field in section.model_fields.items():
+        if not is_section(field):
+            required = field.is_required()
+            default = None if required else field.get_default(call_default_factory=True)
+            description = field.description or ""
+            docs.append(FieldDoc(prefix + name, kind, description, required, default, expected(field), words(field)))
+        for inner_kind, inner in sections_of(field.annotation).items():
+            docs.extend(_walk(inner, f"{prefix}{name}.", inner_kind or kind))
+    return docs
+
+
+def text_of(value: Any) -> str:
+    """A value as it is written in a recipe: `auto`, `7.5%`, `0.01`, `on`."""
+    if value is PydanticUndefined or value is None:
+        return ""
+    if isinstance(value, Section):
+        inner = ", ".join(f"{name}: {text_of(getattr(value, name))}" for name in type(value).model_fields)
+        return "{" + inner + "}"
+    return str(value)

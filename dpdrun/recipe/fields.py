@@ -1,0 +1,60 @@
+"""Value types that a recipe field can hold beside plain numbers: the words `auto` and `off`, and percentages.
+
+`auto` asks the rules and `off` switches a thing off; there is no -1 and no null, so every recipe reads aloud.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+AUTO: Literal["auto"] = "auto"
+OFF: Literal["off"] = "off"
+
+Auto = Literal["auto"]
+Off = Literal["off"]
+
+_PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*%\s*\Z")
+
+
+class Percent(float):
+    """A share written as a percentage, held as a fraction: `Percent("7.5%") == 0.075`, and prints as `7.5%`."""
+
+    def __new__(cls, value: str | float) -> Percent:
+        if isinstance(value, str):
+            match = _PERCENT.match(value)
+            if match is None:
+                raise ValueError(f"{value!r} is not a percentage such as 7.5%")
+            return super().__new__(cls, float(match.group(1)) / 100.0)
+        return super().__new__(cls, value)
+
+    def __str__(self) -> str:
+        return f"{float(self) * 100:.10g}%"
+
+    __repr__ = __str__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def validate(value: Any) -> Percent:
+            if isinstance(value, Percent):
+                result = value
+            elif isinstance(value, str) and _PERCENT.match(value):
+                result = cls(value)
+            else:
+                raise PydanticCustomError("percent", "expected a percentage such as 7.5%")
+            if result > 1.0:
+                raise PydanticCustomError("percent", "a percentage here lies between 0% and 100%")
+            return result
+
+        return core_schema.no_info_plain_validator_function(validate, serialization=core_schema.to_string_ser_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*%\s*$", "examples": ["7.5%"]}
+
+
+PositiveFloat = Annotated[float, WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]

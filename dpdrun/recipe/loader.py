@@ -1,0 +1,179 @@
+"""A recipe from a file: read, overridden, checked as a whole; every problem at once, each with its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpdrun.errors import RecipeError
+from dpdrun.recipe import yaml12
+from dpdrun.recipe.check import check_tree
+from dpdrun.recipe.describe import sections_of
+from dpdrun.recipe.patch import apply_patch
+from dpdrun.recipe.problems import Mark, Problem, recipe_error
+from dpdrun.recipe.schema import Recipe
+from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
+
+MAX_BYTES = 1 << 20  # a recipe is a page; a larger file was named by mistake
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A recipe with where it came from.
+
+    `given` holds the dotted keys that the user wrote, in the file or by `--set`; all others are defaults.
+    `text` is the file as it is; overrides are not in it.
+    """
+
+    recipe: Recipe
+    path: Path
+    text: str
+    overrides: tuple[str, ...]
+    marks: dict[str, Mark]
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Dotted keys that the user wrote, sections included."""
+        return frozenset(self.marks)
+
+    def mark_of(self, key: str) -> Mark:
+        """Where a key was given; for a default, the section around it."""
+        while key:
+            if key in self.marks:
+                return self.marks[key]
+            key = key.rpartition(".")[0]
+        return Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0])
+
+    def line_of(self, key: str) -> tuple[int, int]:
+        """Line and column, from 1, of a key in the file (of its section if it is not there itself)."""
+        mark = self.mark_of(key)
+        while not mark.line and key:  # given by --set: the file may have its section
+            key = key.rpartition(".")[0]
+            mark = self.mark_of(key)
+        return (mark.line, mark.column) if mark.line else (1, 1)
+
+    @property
+    def effective_text(self) -> str:
+        """The file with the overrides written into it, comments kept: what was really asked for."""
+        text = self.text
+        for override in self.overrides:
+            key, _, value = override.partition("=")
+            text = apply_patch(text, {key.strip(): _value(value.strip(), Mark(override)).plain()})
+        return text
+
+    def error(self, conflicts: Iterable[tuple[str, str]]) -> RecipeError:
+        """The error that reports (dotted key, message) pairs at their places in this recipe."""
+        return recipe_error(Problem(key, message, self.mark_of(key)) for key, message in conflicts)
+
+
+def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Loaded:
+    """Read a recipe.
+
+    Args:
+        path: a YAML file.
+        overrides: `key=value` pairs such as `optim.lr=1e-3`, as `--set` takes them; later ones win.
+
+    Raises:
+        RecipeError: the file cannot be read or is wrong; the message lists every problem.
+    """
+    return load_text(_read(Path(path)), path, overrides)
+
+
+def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides: Sequence[str] = ()) -> Loaded:
+    """`load_recipe` for text at hand; `path` is the name that problems show."""
+    name = str(path)
+    try:
+        root, problems = yaml12.parse(text, name)
+    except SyntaxProblemError as error:
+        raise recipe_error([error.problem]) from None
+    if root is None:
+        raise RecipeError(f"{name}: the recipe is empty; `dpdrun recipe new -o {name}` writes one to start from")
+    if not isinstance(root.value, dict):
+        message = "a recipe is a mapping of keys (task, data, model, optim, train)"
+        raise recipe_error([*problems, Problem("", message, root.mark)])
+    for override in overrides:
+        problems.extend(_override(root, override))
+    check = check_tree(root)
+    told = {problem.mark for problem in problems}  # what is refused as YAML needs no second complaint about its value
+    problems.extend(problem for problem in check.problems if problem.mark not in told)
+    if problems:
+        raise recipe_error(problems)
+    return Loaded(Recipe.model_validate(root.plain()), Path(path), text, tuple(overrides), check.given)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise RecipeError(f"{path}: this is a folder; name the recipe file in it") from None
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file; `dpdrun recipe new -o {path}` writes one to start from") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecipeError(f"{path}: cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is not a recipe")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8") from None
+
+
+def _override(root: Node, override: str) -> list[Problem]:
+    """Write one `key=value` into the tree; returns what is wrong with it."""
+    mark = Mark(f"--set {override}")
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        return [Problem("", "write key=value, for example --set optim.lr=1e-3", mark)]
+    try:
+        node = _value(text.strip(), mark)
+    except SyntaxProblemError as error:
+        return [error.problem]
+    annotation: object = Recipe
+    at = root
+    for depth, part in enumerate(parts[:-1]):
+        annotation = _annotation(annotation, part)
+        entry = at.value.get(part)
+        if entry is None or not isinstance(entry.node.value, dict):
+            if annotation is not None and not sections_of(annotation):
+                return [Problem(key, f"{'.'.join(parts[: depth + 1])} is a value, not a section", mark)]
+            entry = at.value[part] = Entry(mark, Node({}, mark))
+        at = entry.node
+    at.value[parts[-1]] = Entry(mark, node)
+    return []
+
+
+def _value(text: str, mark: Mark) -> Node:
+    """The value of an override: YAML where it begins like a collection or a quote, else one scalar as it stands."""
+    if text[:1] not in ("{", "[", '"', "'"):
+        return Node(yaml12.scalar(text), mark, text)
+    try:
+        parsed, problems = yaml12.parse(text, mark.name)
+    except SyntaxProblemError as error:
+        raise SyntaxProblemError(Problem("", error.problem.message, mark)) from None
+    if problems or parsed is None:
+        message = problems[0].message if problems else "the value is empty"
+        raise SyntaxProblemError(Problem("", message, mark))
+    return _moved(parsed, mark)
+
+
+def _annotation(annotation: object, name: str) -> object:
+    """The type of a field, of the first section that has it; None where the schema has no such field."""
+    for section in sections_of(annotation).values():
+        if name in section.model_fields:
+            return section.model_fields[name].annotation
+    return None
+
+
+def _moved(node: Node, mark: Mark) -> Node:
+    """The same tree with every place set to that of the override it came from."""
+    if isinstance(node.value, dict):
+        return Node({key: Entry(mark, _moved(entry.node, mark)) for key, entry in node.value.items()}, mark)
+    if isinstance(node.value, list):
+        return Node([_moved(item, mark) for item in node.value], mark)
+    return Node(node.value, mark, node.raw)

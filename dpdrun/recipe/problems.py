@@ -1,0 +1,74 @@
+"""How a problem in a recipe is shown: where it is, what is wrong, what to write instead, and the line with a caret."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dpdrun.errors import RecipeError
+
+_MAX_SHOWN = 110  # characters of a source line: keeps the caret on the same screen line
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place: `line` and `column` count from 1; `line` is 0 for a place that is no file (`--set optim.lr=fast`)."""
+
+    name: str
+    line: int = 0
+    column: int = 1
+    width: int = 1
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `key` is the dotted recipe key it is about, or ''."""
+
+    key: str
+    message: str
+    mark: Mark
+
+    def __str__(self) -> str:
+        head = f"{self.mark}: {self.message}"
+        snippet = _snippet(self.mark)
+        return f"{head}\n{snippet}" if snippet else head
+
+
+def _snippet(mark: Mark) -> str:
+    if not mark.line or not mark.source.strip():
+        return ""
+    # One column a character, so that the caret stands right under tabs and control characters too.
+    source = "".join(c if c.isprintable() else " " for c in mark.source)
+    start = mark.column - 1
+    if len(source) > _MAX_SHOWN:
+        cut = max(0, start - _MAX_SHOWN // 2)
+        source, start = source[cut : cut + _MAX_SHOWN], start - cut
+    number = f"{mark.line:>5}"
+    width = max(1, min(mark.width, len(source.rstrip()) - start))
+    return f"{number} | {source.rstrip()}\n{' ' * len(number)} | {' ' * start}^{'~' * (width - 1)}"
+
+
+def recipe_error(problems: Iterable[Problem]) -> RecipeError:
+    """All problems as one error, in the order of the file; those of `--set` come last."""
+    ordered = sorted(problems, key=lambda p: (p.mark.line == 0, p.mark.line, p.mark.column))
+    return RecipeError("\n".join(dict.fromkeys(str(problem) for problem in ordered)))
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that `word` is most likely a misspelling of, or None."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def listed(words: Iterable[str], last: str = "or") -> str:
+    """`a, b or c`."""
+    items = list(words)
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,0 +1,159 @@
+"""The recipe: the one declaration of every field, its unit, its bounds and its meaning.
+
+Validation, `--set a.b=c`, the JSON Schema for editors, docs/recipe.md and the commented template all come from here.
+A field's description is what a user reads in all of those places. No physical quantity has a default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent
+
+Switch = Literal["on", "off"]
+Features = Literal["iq", "envelope"]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, types are not coerced, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class SplitSection(Section):
+    """Where one long record is cut into training, validation and test parts (contiguous, in this order)."""
+
+    train: Percent = Field(Percent("60%"), description="share of the record to train on")
+    val: Percent = Field(Percent("20%"), description="share that selects the best checkpoint")
+    test: Percent = Field(Percent("20%"), description="share that is scored once, at the end")
+    guard: Annotated[int, Field(ge=0)] | Auto = Field(
+        AUTO, description="samples dropped on each side of a cut so that no frame sees two parts [samples]"
+    )
+
+
+class DataSection(Section):
+    """Where the measured pair (PA input, PA output) comes from."""
+
+    source: str = Field(
+        min_length=1,
+        description="synthetic/<preset>, opendpd/<name>, or a folder or file of yours (CSV, npz, npy; see docs/data.md)",
+    )
+    sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
+        AUTO, description="sample rate [Hz]; auto = as the source states it (a bare CSV or npy states none)"
+    )
+    bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
+        AUTO, description="occupied bandwidth of the input [Hz]; auto = as the source states it, or unknown"
+    )
+    split: SplitSection | Auto = Field(AUTO, description="auto = as the source states it, else 60/20/20 %")
+
+
+class TransformerModel(Section):
+    """Pre-norm Transformer encoder over the samples of the record."""
+
+    kind: Literal["transformer"] = Field(description="which model to train")
+    d_model: Count = Field(description="width: features per sample inside the network")
+    layers: Count = Field(description="number of encoder blocks")
+    heads: Count = Field(description="attention heads; must divide d_model")
+    ff_mult: Annotated[float, Field(gt=0)] = Field(4.0, description="width of the MLP as a multiple of d_model")
+    activation: Literal["gelu", "relu"] = Field("gelu", description="non-linearity of the MLP")
+    window: Count | Literal["full"] = Field(
+        description="samples that one output attends to [samples]; full = the whole record, in both directions"
+    )
+    lookahead: Annotated[int, Field(ge=0)] = Field(0, description="future input samples that an output may use [samples]")
+    positions: Literal["relative", "sinusoidal", "none"] = Field("relative", description="how attention knows time")
+    features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
+    embedding: Literal["linear", "layernorm_mlp"] = Field(
+        "linear", description="layernorm_mlp erases the envelope (docs/results.md, case study); kept to show that"
+    )
+    conv: Annotated[int, Field(ge=0)] = Field(4, description="taps of the depthwise convolution before attention; 0 = none")
+    skip: Switch = Field("on", description="linear path from the features to the output, past the network")
+    dropout: Annotated[float, Field(gt=0, lt=1)] | Off = Field(OFF, description="share of activations dropped in training")
+    residual_init: Literal["zero", "xavier"] = Field("zero", description="initial weights of each block's last projection")
+
+
+class GRUModel(Section):
+    """Gated recurrent unit, the network that Transformers must beat here."""
+
+    kind: Literal["gru"] = Field(description="which model to train")
+    hidden: Count = Field(description="units per layer")
+    layers: Count = Field(1, description="stacked layers")
+    features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
+    skip: Switch = Field("on", description="linear path from the features to the output, past the network")
+
+
+class GMPModel(Section):
+    """Generalized memory polynomial (Morgan et al. 2006), fitted by regularized least squares in seconds."""
+
+    kind: Literal["gmp"] = Field(description="which model to fit")
+    order: Count = Field(7, description="highest power of the envelope plus one")
+    delays: Count = Field(16, description="memory of the aligned terms [samples]")
+    cross: Annotated[int, Field(ge=0)] = Field(2, description="leading and lagging envelope delays [samples]; 0 = memory polynomial")
+
+
+ModelSection = Annotated[TransformerModel | GRUModel | GMPModel, Field(discriminator="kind")]
+
+
+class PlateauSection(Section):
+    """When `schedule: plateau` lowers the learning rate. Judged on validation NMSE in dB, by absolute differences."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="multiply the lr by this")
+    patience: Count = Field(5, description="evaluations without progress before it is lowered")
+    threshold_db: Annotated[float, Field(ge=0)] = Field(0.01, description="what counts as progress [dB]")
+
+
+class OptimSection(Section):
+    """AdamW. Every `auto` is set by a rule; `dpdrun recommend` shows which and why."""
+
+    lr: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="peak learning rate")
+    beta1: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(AUTO, description="AdamW memory of the gradient")
+    beta2: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(AUTO, description="AdamW memory of its square")
+    eps: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="AdamW denominator floor")
+    weight_decay: Annotated[float, Field(gt=0)] | Auto | Off = Field(
+        AUTO, description="decoupled decay of the weight matrices (never of norms, biases, positions)"
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | Auto | Off = Field(AUTO, description="largest global gradient norm that is applied")
+    warmup: Count | Percent | Auto | Off = Field(
+        AUTO, description="linear rise of the lr, in optimizer steps (150) or as a share of all steps (7.5%)"
+    )
+    schedule: Literal["cosine", "linear", "plateau", "inverse_sqrt", "constant"] | Auto = Field(
+        AUTO, description="how the lr falls after the warmup"
+    )
+    lr_end: Percent = Field(Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)")
+    plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
+
+
+class TrainSection(Section):
+    """How long, in which pieces, and with what precision."""
+
+    epochs: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="passes over the training part")
+    max_steps: Count | Off = Field(OFF, description="optimizer steps, instead of epochs")
+    batch_size: Count | Auto = Field(AUTO, description="frames per optimizer step, over all processes and accumulation")
+    accumulate: Count = Field(1, description="forward passes per optimizer step; must divide batch_size")
+    frame: Annotated[int, Field(ge=2)] | Auto = Field(AUTO, description="length of one training window [samples]")
+    burn_in: Annotated[int, Field(ge=0)] | Auto = Field(
+        AUTO, description="first samples of a frame that give context but no loss [samples]"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, frame order and dropout")
+    eval_every: Count | Auto = Field(AUTO, description="optimizer steps between scorings of the validation part")
+    eval_on: Literal["record", "frame"] = Field(
+        "record", description="score the whole record in one pass, or cut into pieces of `frame` samples"
+    )
+    checkpoint_every: Count | Auto | Off = Field(AUTO, description="optimizer steps between checkpoints that --resume continues")
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
+
+
+class Recipe(Section):
+    """A whole training job."""
+
+    task: Literal["pa"] = Field(description="pa = model a power amplifier: input -> output")
+    rules: Literal["measured", "note"] = Field(
+        "measured", description="which rules set each auto: measured here, or the founding note's to the letter"
+    )
+    data: DataSection
+    model: ModelSection
+    optim: OptimSection = Field(OptimSection.model_validate({}), description="optimizer and learning rate")
+    train: TrainSection = Field(TrainSection.model_validate({}), description="length, batches, precision")

@@ -1,0 +1,1 @@
+"""Rendering: console (rich), plots (matplotlib), serialization. No logic."""

@@ -1,0 +1,98 @@
+"""Errors and powers of complex envelopes, in dB. More negative errors are better.
+
+Shapes: N samples. All signals are (N,) complex128; nothing here knows a sample rate unless it takes one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Signal = NDArray[np.complex128]
+
+
+def to_db(power_ratio: float) -> float:
+    """10 log10 of a power ratio; -inf for 0, without a warning."""
+    return float(10.0 * np.log10(power_ratio)) if power_ratio > 0 else -np.inf
+
+
+def rms(x: Signal) -> float:
+    """Root mean square magnitude."""
+    return float(np.sqrt(np.mean(np.abs(x) ** 2)))
+
+
+def papr_db(x: Signal) -> float:
+    """Peak to average power ratio of the samples as they are (no oversampling) [dB]."""
+    power = np.abs(x) ** 2
+    return to_db(float(np.max(power) / np.mean(power)))
+
+
+def nmse_db(y: Signal, prediction: Signal) -> float:
+    """Pooled normalised mean square error, 10 log10( sum |prediction - y|^2 / sum |y|^2 ) [dB].
+
+    Args:
+        y: measured, (N,).
+        prediction: (N,).
+
+    Raises:
+        ValueError: shapes differ, or y has no power.
+    """
+    if y.shape != prediction.shape or y.ndim != 1:
+        raise ValueError(f"need two (N,) signals of equal length, got {y.shape} and {prediction.shape}")
+    power = float(np.sum(np.abs(y) ** 2))
+    if power == 0:
+        raise ValueError("the NMSE of a signal without power is undefined")
+    return to_db(float(np.sum(np.abs(prediction - y) ** 2)) / power)
+
+
+def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, *, nperseg: int) -> float:
+    """NMSE as OpenDPD's `legacy-opendpd-v1` profile defines it: the mean of the dB values of segments [dB].
+
+    Segments of `nperseg` samples, the last one zero-padded (utils/metrics.py and IQSegmentDataset of opendpd 2.4.2).
+    It is below the pooled NMSE where segments differ, and depends on `nperseg`; for comparison only.
+    """
+    if y.shape != prediction.shape or y.ndim != 1:
+        raise ValueError(f"need two (N,) signals of equal length, got {y.shape} and {prediction.shape}")
+    values = [nmse_db(y[i : i + nperseg], prediction[i : i + nperseg]) for i in range(0, len(y), nperseg)]
+    return float(np.mean(values))
+
+
+def one_tap_gain(x: Signal, y: Signal) -> complex:
+    """The complex gain g that minimises sum |y - g x|^2: <x, y> / <x, x>."""
+    return complex(np.vdot(x, y) / np.vdot(x, x).real)
+
+
+def one_tap_nmse_db(x: Signal, y: Signal, gain: complex | None = None) -> float:
+    """NMSE of y = g x: what a model that learnt nothing but a gain reaches [dB].
+
+    Args:
+        gain: g; by default the best one for this very pair. For a test score give the gain of the training part.
+    """
+    return nmse_db(y, x * (one_tap_gain(x, y) if gain is None else gain))
+
+
+def am_am(x: Signal, y: Signal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AM/AM characteristic: |x| and |y|, each over its own rms, so 1 is the average level: (N,), (N,)."""
+    return np.abs(x) / rms(x), np.abs(y) / rms(y)
+
+
+def am_pm_deg(x: Signal, y: Signal) -> NDArray[np.float64]:
+    """AM/PM characteristic: phase of y against g x, with g the best single gain, in (-180, 180] [deg]: (N,)."""
+    return np.degrees(np.angle(y * np.conj(one_tap_gain(x, y) * x)))
+
+
+def gain_by_envelope(x: Signal, y: Signal, bins: int = 40) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    """Complex gain over input level: the least-squares gain inside each of `bins` equal steps of |x|.
+
+    Returns:
+        level: middle of each step that holds samples, relative to rms(x), (K,) with K <= bins.
+        gain: (K,) complex.
+    """
+    envelope = np.abs(x)
+    index = np.minimum((envelope / envelope.max() * bins).astype(np.int64), bins - 1)
+    cross = np.conj(x) * y
+    power = np.bincount(index, envelope**2, bins)
+    summed = np.bincount(index, cross.real, bins) + 1j * np.bincount(index, cross.imag, bins)
+    used = power > 0
+    level = (np.arange(bins) + 0.5) / bins * envelope.max() / rms(x)
+    return level[used], np.asarray(summed[used] / power[used], np.complex128)

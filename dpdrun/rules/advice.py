@@ -1,0 +1,103 @@
+"""Deriving: which value every rule-set field gets, and what each profile would say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
+from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value
+
+RuleSet = Literal["note", "measured"]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one rule says about one field; `value` as it stands in a recipe (a number, a Percent, a word)."""
+
+    value: Any
+    rule: str
+    why: str
+    evidence: Evidence
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The outcome of deriving.
+
+    Attributes:
+        facts: the facts with every derived value in them.
+        opinions: by dotted key, for the fields that a rule set.
+        skipped: derive rules that could not look, with the reason.
+        warnings: what the check rules say about the completed facts.
+    """
+
+    facts: PlanFacts
+    opinions: dict[str, Opinion]
+    skipped: list[Skipped]
+    warnings: list[Finding]
+
+    def value_of(self, key: str) -> Any:
+        """The value of a field as a recipe writes it, None when it is unknown."""
+        name = NAME_OF[key]
+        value = self.facts.get(name)
+        return None if value is None else as_recipe_value(name, value)
+
+
+def rules_for(profile: RuleSet, purpose: str) -> list[Rule]:
+    """The rules of one purpose that a profile asks."""
+    return [rule for rule in all_rules().values() if rule.purpose == purpose and rule.profile in (profile, "both")]
+
+
+def derivable() -> list[str]:
+    """Dotted keys that some rule sets, in the order of the recipe."""
+    set_by_rules = {rule.sets for rule in all_rules().values() if rule.sets}
+    return [key for key in NAME_OF if key in set_by_rules]
+
+
+def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
+    """Ask the derive rules for every field that the facts leave open, then the check rules about the result."""
+    open_keys = {key for key in derivable() if facts.get(NAME_OF[key]) is None}
+    rules = [rule for rule in rules_for(profile, "derive") if rule.sets in open_keys]
+    opinions: dict[str, Opinion] = {}
+
+    def absorb(seen: PlanFacts, rule: Rule, finding: Finding) -> PlanFacts:
+        for key, value in finding.patch.items():
+            if key in opinions:
+                raise AssertionError(f"{opinions[key].rule} and {rule.code} both set {key}: one of them needs a validity box")
+            opinions[key] = _opinion(rule, finding, value)
+        return seen.with_patch(finding.patch)
+
+    outcome, complete = evaluate(rules, facts, absorb)
+    checks, _ = evaluate(rules_for(profile, "check"), complete)
+    return Advice(complete, opinions, outcome.skipped, checks.findings)
+
+
+def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
+    """What a profile would set one field to, all others being as in the facts; None when its rules are silent."""
+    from dataclasses import replace
+
+    name = NAME_OF[key]
+    rules = [rule for rule in rules_for(profile, "derive") if rule.sets == key]
+    outcome, _ = evaluate(rules, replace(facts, **{name: None}))
+    if not outcome.findings:
+        return None
+    finding = outcome.findings[0]
+    return _opinion(all_rules()[finding.code], finding, finding.patch[key])
+
+
+def unset(advice: Advice, wanted: Collection[str]) -> dict[str, str]:
+    """Fields that stayed open although they are wanted, each with why its rules were silent."""
+    reasons: dict[str, str] = {}
+    rules = all_rules()
+    for key in wanted:
+        if advice.facts.get(NAME_OF[key]) is None:
+            why = [f"{skip.code} {skip.reason}" for skip in advice.skipped if rules[skip.code].sets == key]
+            reasons[key] = "; ".join(why) or "no rule sets it"
+    return reasons
+
+
+def _opinion(rule: Rule, finding: Finding, value: Any) -> Opinion:
+    return Opinion(value, rule.code, finding.message, rule.evidence, dict(finding.evidence))

@@ -1,0 +1,200 @@
+"""BT: how many frames make a step; FR: how long a frame is and which part of it only gives context."""
+
+from __future__ import annotations
+
+import math
+
+from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.sources import NOTE
+
+NETWORKS = ("transformer", "gru")
+INF = math.inf
+
+NOTE_BATCH = 256
+MEASURED_BATCH = 32
+
+FRAME = 256  # shortest frame: the length of our sweeps [samples]
+FRAME_PER_BURN_IN = 3  # a frame is at least 3 burn-ins long, so that 2/3 of the computation is scored
+FRAMES_IN_RECORD = 8  # of a short record, so that an epoch has some frames to shuffle
+GRU_BURN_IN = 64  # a GRU forgets; its state starts at zero [samples]
+
+
+@rule(
+    "BT001",
+    "note",
+    sets="train.batch_size",
+    source=NOTE,
+    evidence="cited",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def batch_of_the_note(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """Batches of 256 frames, the least that the note advises.
+
+    ## What it does
+    Sets 256; a smaller one in a recipe is kept and reported (BT101).
+
+    ## Why
+    The note: as large as possible, 256 or more. OpenDPD's default is 256 too.
+
+    ## Known limits
+    The note counts frames that overlap by all but one sample; 256 of them hold far less than 256 independent ones.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP, which is fitted in one pass.
+    """
+    return Finding(
+        "the note: 256 or more; its least", {"train.batch_size": NOTE_BATCH}, evidence={"low": NOTE_BATCH, "high": None}
+    )
+
+
+@rule(
+    "BT010",
+    "measured",
+    sets="train.batch_size",
+    source="the setting of our sweeps on APA_200MHz",
+    evidence="measured",
+    results="docs/results.md#learning-rate",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def batch_of_our_sweeps(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """Batches of 32 frames: at a fixed time budget more steps are worth more than larger ones.
+
+    ## What it does
+    Sets 32 frames, 8192 samples with frames of 256.
+
+    ## Why
+    Frames do not overlap within an epoch, so 32 of them carry 8192 different samples, a seventh of the training part
+    of APA_200MHz. The learning rates of LR010 and LR011 were measured with it.
+
+    ## Known limits
+    On a GPU a larger batch may cost no more time; then raise it and the learning rate by the square root of the ratio.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP.
+    """
+    return Finding("the batch with which our learning rates were measured", {"train.batch_size": MEASURED_BATCH})
+
+
+@rule(
+    "BT101",
+    "note",
+    purpose="check",
+    source=NOTE,
+    evidence="cited",
+    fix="unsafe",
+    box={"kind": NETWORKS, "batch": (1, INF)},
+    fires=lambda: PlanFacts(kind="transformer", batch=64),
+    silent=lambda: PlanFacts(kind="transformer", batch=256),
+)
+def batch_below_the_note(facts: PlanFacts) -> Verdict:
+    """The batch is smaller than the note's least, 256.
+
+    ## What it does
+    Warns; the batch of the recipe is kept.
+
+    ## Why
+    The note asks for batches as large as possible, 256 or more, for a less noisy gradient.
+
+    ## Known limits
+    Only with `rules: note`. The best published networks of this kind use 64 (OpenDPDv2), our sweeps 32 (BT010).
+
+    ## Example
+    Fires for 64. Silent for 256.
+    """
+    if (facts.batch or 0) >= NOTE_BATCH:
+        return None
+    return Finding(
+        f"train.batch_size is {facts.batch}; the note asks for {NOTE_BATCH} or more",
+        {"train.batch_size": NOTE_BATCH},
+        "warning",
+        evidence={"value": facts.batch, "threshold": NOTE_BATCH},
+        advice=f"set train.batch_size to {NOTE_BATCH}, or keep it and judge by validation NMSE",
+    )
+
+
+@rule(
+    "FR001",
+    sets="train.burn_in",
+    source="the receptive field: layers x (window - 1) + conv - 1 past samples",
+    evidence="assumed",
+    box={"kind": NETWORKS},
+    needs=("context",),
+    fires=lambda: PlanFacts(kind="transformer", window=32, layers=2, conv=4),
+    silent=lambda: PlanFacts(kind="transformer"),
+)
+def burn_in_of_the_context(facts: PlanFacts) -> Verdict:
+    """Samples at the start of a frame that give context but no loss: as many as an output looks back.
+
+    ## What it does
+    Transformer with a window: its receptive field, layers x (window - 1) + conv - 1 samples. Full attention: 0, for
+    nothing short of the whole record would do. GRU: 64 samples for its state to settle. Never more than half a frame
+    that the recipe gives, nor half of what a short record allows.
+
+    ## Why
+    An output with less context than it will have in use is trained on another task than the one that is scored.
+
+    ## Known limits
+    A GRU's memory is not known beforehand; 64 samples is the setting of our runs.
+
+    ## Example
+    Fires for window 32, 2 layers, convolution of 4: 65 samples. Silent when the window is not known.
+    """
+    if facts.kind == "gru":
+        wanted, why = GRU_BURN_IN, "for the state of a GRU to settle"
+    elif facts.context == math.inf:
+        return Finding("full attention: no burn-in short of the record would do", {"train.burn_in": 0})
+    else:
+        wanted, why = int(facts.context or 0), "the receptive field: every scored output has its full context"
+    frame = facts.frame or _longest_frame(facts)
+    if frame is not None and wanted > frame // 2:
+        return Finding(f"half a frame; {wanted} samples would be needed {why}", {"train.burn_in": frame // 2})
+    return Finding(why, {"train.burn_in": wanted})
+
+
+def _longest_frame(facts: PlanFacts) -> int | None:
+    """Length that leaves FRAMES_IN_RECORD frames in the training part, None when its length is unknown."""
+    return None if facts.samples is None else max(2, facts.samples // FRAMES_IN_RECORD)
+
+
+@rule(
+    "FR002",
+    sets="train.frame",
+    source="the setting of our sweeps on APA_200MHz",
+    evidence="measured",
+    results="docs/results.md#learning-rate",
+    box={"kind": NETWORKS, "burn_in": (0, INF)},
+    fires=lambda: PlanFacts(kind="transformer", burn_in=65),
+    silent=lambda: PlanFacts(kind="transformer"),
+)
+def frame_over_burn_in(facts: PlanFacts) -> Verdict:
+    """Length of a training window: 256 samples, or three times the burn-in when that is more.
+
+    ## What it does
+    The next power of two from 3 x burn-in, at least 256, at most an eighth of the training part.
+
+    ## Why
+    Samples of the burn-in are computed and not scored; at three times its length at most a third of the
+    work is spent on context. Shorter frames give a step more independent stretches of signal for the same work.
+
+    ## Known limits
+    An output never looks back further than its receptive field, so longer frames bring no new information.
+
+    ## Example
+    Fires for a burn-in of 65 samples: 256. Silent when the burn-in is not known.
+    """
+    burn_in = facts.burn_in or 0
+    frame = max(FRAME, _power_of_two(FRAME_PER_BURN_IN * burn_in))
+    longest = _longest_frame(facts)
+    if longest is not None and longest < frame:
+        return Finding(f"an eighth of {facts.samples} training samples", {"train.frame": max(longest, burn_in + 1)})
+    why = f"three burn-ins of {burn_in}, so two thirds of the work is scored" if frame > FRAME else "as in our sweeps"
+    return Finding(why, {"train.frame": frame})
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(0, least - 1).bit_length()

@@ -1,0 +1,218 @@
+"""The run folder: every file that a training run leaves, and the only code that knows their names.
+
+Files appear whole or not at all: they are written under a temporary name, flushed to disk, and renamed. The exception
+is `metrics.jsonl`, to which a line per optimizer step is appended; a torn last line (after a crash) is ignored by the
+reader and cut off on resume. Non-finite numbers are written as the strings "nan", "inf", "-inf", so that every line
+is valid JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from dpdrun.errors import RunError
+
+SCHEMA_VERSION = 1
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Metrics:
+    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch."""
+
+    steps: list[Json] = field(default_factory=list)
+    evals: list[Json] = field(default_factory=list)
+    epochs: list[Json] = field(default_factory=list)
+
+
+class RunFolder:
+    """Paths and files of one run; see docs/ARCHITECTURE.md, "Run folder"."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    recipe = property(lambda self: self.path / "recipe.yaml")
+    plan = property(lambda self: self.path / "plan.json")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    audit = property(lambda self: self.path / "audit.json")
+    report = property(lambda self: self.path / "report.json")
+    findings = property(lambda self: self.path / "findings.json")
+    model = property(lambda self: self.path / "model.safetensors")
+    last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
+    best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make an empty run folder. Raises RunError when the path holds something already or cannot be written."""
+        try:
+            if path.is_dir() and any(path.iterdir()):
+                raise RunError(
+                    f"{path}: this folder is not empty; give another --run-dir, or --resume to continue the run in it"
+                )
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise RunError(f"{path}: cannot make the run folder: {exc.strerror}") from exc
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run folder. Raises RunError when the path is not one."""
+        folder = cls(path)
+        if not path.exists():
+            near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
+            hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
+            raise RunError(f"{path}: no such run folder{hint}")
+        if not folder.plan.is_file():
+            raise RunError(f"{path}: not a run folder (it has no plan.json); `dpdrun train` makes one")
+        return folder
+
+    def read_json(self, path: Path) -> Json:
+        """One of this folder's JSON files. Raises RunError naming the file and, when it is damaged, the place."""
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as exc:
+            raise RunError(f"{path}: missing; did the run finish?") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise RunError(f"{path}: cannot read: {exc}") from exc
+        except json.JSONDecodeError as exc:
+            raise RunError(f"{path}:{exc.lineno}:{exc.colno}: not valid JSON: {exc.msg}") from exc
+        if not isinstance(loaded, dict):
+            raise RunError(f"{path}: expected a JSON object")
+        return loaded
+
+    def write_json(self, path: Path, content: Json) -> None:
+        """Write one of this folder's JSON files, whole or not at all."""
+        write_text(path, json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n")
+
+
+def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
+    """`runs/<recipe name>`, or the first free `runs/<recipe name>-N` when that one is taken."""
+    name = recipe_path.stem
+    taken = {p.name for p in root.iterdir()} if root.is_dir() else set()
+    if name not in taken:
+        return root / name
+    return root / next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success flush it to disk and rename it to `path`, else remove it.
+
+    Raises RunError when the disk is full or the folder cannot be written; `path` then holds what it held before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as exc:
+        raise RunError(f"{path}: cannot write: {exc.strerror or exc}") from exc
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def encode_numbers(value: Any) -> Any:
+    """The same nest of dicts and lists with non-finite floats as the strings "nan", "inf" and "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: encode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode_numbers(item) for item in value]
+    return value
+
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def decode_numbers(line: Json) -> Json:
+    """Undo `encode_numbers` on the top level of one metrics line."""
+    return {key: _NON_FINITE.get(item, item) if isinstance(item, str) else item for key, item in line.items()}
+
+
+class MetricsWriter:
+    """Appends lines to `metrics.jsonl`. `flush` pushes them to the file; a crash loses the lines since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: IO[str] = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> MetricsWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def write(self, line: Json) -> None:
+        """Append one line."""
+        try:
+            text = json.dumps(line, allow_nan=False)
+        except ValueError:  # a non-finite number: rare, so the walk over the line is only paid here
+            text = json.dumps(encode_numbers(line), allow_nan=False)
+        try:
+            self._handle.write(text + "\n")
+        except OSError as exc:
+            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
+
+    def flush(self) -> None:
+        """Hand all lines to the operating system."""
+        try:
+            self._handle.flush()
+        except OSError as exc:
+            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self.flush()
+        finally:
+            self._handle.close()
+
+
+def _lines(path: Path) -> Iterator[Json]:
+    """The complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError."""
+    with path.open("rb") as handle:
+        for number, raw in enumerate(handle, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                line = json.loads(raw)
+            except ValueError as exc:
+                raise RunError(f"{path}:{number}: damaged line ({exc})") from exc
+            if not isinstance(line, dict) or "kind" not in line or "step" not in line:
+                raise RunError(f"{path}:{number}: expected an object with the keys kind and step")
+            yield line
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Read the metrics of a run folder (also while it is being written)."""
+    path = RunFolder(folder).metrics
+    metrics = Metrics()
+    if not path.is_file():
+        raise RunError(f"{path}: missing; this run has no steps (a least-squares fit has none)")
+    kinds = {"step": metrics.steps, "eval": metrics.evals, "epoch": metrics.epochs}
+    for line in _lines(path):
+        kinds.get(line["kind"], []).append(decode_numbers(line))  # kinds of a later version are passed over
+    return metrics
+
+
+def truncate_metrics(folder: RunFolder, step: int) -> None:
+    """Drop the lines after `step`, which a resumed run will write again."""
+    if folder.metrics.is_file():
+        kept = [json.dumps(line) + "\n" for line in _lines(folder.metrics) if line["step"] <= step]
+        write_text(folder.metrics, "".join(kept))

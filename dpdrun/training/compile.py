@@ -1,0 +1,55 @@
+"""torch.compile where it pays, with a fall-back that says why."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dpdrun.training.telemetry import Monitor
+
+# Compiling costs 10 to 20 s of two CPU cores and saves part of every later step (docs/results.md, "Speed").
+PAYS_AFTER_STEPS = 300
+
+
+def compiled(model: nn.Module, wish: str, *, steps: int, monitor: Monitor) -> nn.Module:
+    """`model`, or a compiled twin that shares its parameters.
+
+    Args:
+        model: any kind; one that gains nothing (a GRU is a single library call) says `compiles = False`.
+        wish: the recipe's `train.compile`: auto compiles when `steps` are many and a C++ compiler is found.
+        steps: optimizer steps ahead.
+        monitor: is told when compiling is not possible.
+    """
+    if wish == "off" or (wish == "auto" and (steps < PAYS_AFTER_STEPS or not getattr(model, "compiles", True))):
+        return model
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if on_cpu and not any(shutil.which(name) for name in ("g++", "c++", "clang++")):
+        monitor.message("no C++ compiler found: training without torch.compile, which is slower")
+        return model
+    return _WithFallback(model, monitor)
+
+
+class _WithFallback(nn.Module):
+    """Calls the compiled model; when that fails at the first call, says so and goes on without it."""
+
+    def __init__(self, model: nn.Module, monitor: Monitor) -> None:
+        super().__init__()
+        self.model = model
+        self._monitor = monitor
+        self._run: Any = torch.compile(model, dynamic=False)
+        self._proven = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, 2) -> (B, T, 2)."""
+        if not self._proven:
+            self._proven = True
+            try:
+                return self._run(x)  # type: ignore[no-any-return]
+            except Exception as exc:  # a fault of the model itself shows again in the plain call below
+                reason = str(exc).strip().splitlines()[0]
+                self._monitor.message(f"torch.compile failed ({reason}): training without it, which is slower")
+                self._run = self.model
+        return self._run(x)  # type: ignore[no-any-return]

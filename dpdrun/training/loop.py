@@ -1,0 +1,204 @@
+"""The training loop, top to bottom: the only one, and the only importer of accelerate.
+
+    capture -> frames on the device -> forward -> loss after the burn-in -> backward -> norm -> guard -> clip -> step
+            -> a metrics line -> now and then: validation score, best model, checkpoint
+
+The loss is the mean of |error|^2 over unit-rms output, so 10 log10(loss) is an NMSE in dB, and its size does not
+depend on the scale of the capture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from dpdrun.data.capture import Capture
+from dpdrun.data.windows import FrameSampler, to_pairs
+from dpdrun.errors import RunError, StoppedError
+from dpdrun.evaluation import predict
+from dpdrun.plan import Plan
+from dpdrun.rf.metrics import nmse_db
+from dpdrun.runlog import MetricsWriter, RunFolder, read_metrics, truncate_metrics
+from dpdrun.training import checkpoint
+from dpdrun.training.audit import audit, frames_digest
+from dpdrun.training.checkpoint import Progress
+from dpdrun.training.compile import compiled
+from dpdrun.training.guard import StopSignal, require_finite
+from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.schedule import Plateau, schedule_of
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, group_norms
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training ended with: steps done, best validation NMSE [dB] and its step, training time [s]."""
+
+    steps: int
+    best_db: float
+    best_step: int
+    seconds: float
+
+
+def fit(model: nn.Module, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool) -> Outcome:
+    """Train `model` in place and leave its best version in it and in `run.best`.
+
+    Args:
+        model: a kind from dpdrun/models, fresh; its own scales map the capture to unit rms.
+        plan: concrete settings.
+        capture: trains on `capture.train`; selects on `capture.val`. The test part is not touched.
+        run: folder that receives metrics, checkpoints and the audit.
+        resume: continue from `run.last` instead of starting anew.
+
+    Raises:
+        RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
+        StoppedError: SIGTERM came; a checkpoint was written.
+    """
+    train, settings = plan.recipe.train, plan.recipe.optim
+    accelerator = Accelerator(mixed_precision="no" if train.precision == "fp32" else train.precision)
+    if plan.batch_size % (train.accumulate * accelerator.num_processes):
+        raise RunError(
+            f"train.batch_size {plan.batch_size} does not divide into {accelerator.num_processes} processes x "
+            f"{train.accumulate} accumulated passes"
+        )
+    model.to(accelerator.device)
+    optimizer = build_optimizer(model, plan)
+    schedule = schedule_of(plan)
+    patience = settings.plateau
+    progress = Progress(0, float("inf"), 0, 0.0, Plateau(patience.factor, patience.patience, patience.threshold_db))
+    plan_hash = plan.digest(capture.sha256)
+    if resume:
+        progress = checkpoint.restore(run.last, model, optimizer, plan_hash=plan_hash)
+        truncate_metrics(run, progress.step)
+
+    sampler = FrameSampler(
+        to_pairs(capture.train.x).to(accelerator.device),
+        (to_pairs(capture.train.y) / capture.scale_y).to(accelerator.device),
+        frame=plan.frame,
+        frames_per_epoch=plan.frames_per_epoch,
+        batch_size=plan.batch_size,
+        seed=train.seed,
+    )
+    wrapped, prepared = accelerator.prepare(
+        compiled(model, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
+    )
+
+    def squared_error(x: Tensor, y: Tensor) -> Tensor:
+        """Mean of |error|^2 after the burn-in. x, y: (B, T, 2), y at unit rms."""
+        with accelerator.autocast():
+            prediction = wrapped(x)
+        error = prediction[:, plan.burn_in :].float() / capture.scale_y - y[:, plan.burn_in :]
+        return error.square().sum(dim=-1).mean()
+
+    def pieces(step: int) -> Iterator[tuple[Tensor, Tensor, bool]]:
+        """This process's share of a step, one accumulated pass at a time, and whether it is the last."""
+        starts = sampler.starts(step).reshape(train.accumulate, accelerator.num_processes, -1)
+        for index, share in enumerate(starts[:, accelerator.process_index]):
+            yield *sampler.batch(share), index == train.accumulate - 1
+
+    epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
+    if resume:
+        for line in read_metrics(run.path).steps:
+            epochs.add(line["step"], line["loss"], line["grad_norm"])
+    model.train()
+    began = time.perf_counter() - progress.seconds
+
+    with StopSignal() as stop, MetricsWriter(run.metrics) as metrics:
+        for step in range(progress.step + 1, plan.total_steps + 1):
+            step_began = time.perf_counter()
+            data_s, loss = 0.0, 0.0
+            drawn = time.perf_counter()
+            for x, y, last in pieces(step):
+                data_s += time.perf_counter() - drawn
+                with nullcontext() if last else accelerator.no_sync(wrapped):
+                    part = squared_error(x, y) / train.accumulate
+                    accelerator.backward(part)
+                loss += accelerator.reduce(part.detach(), reduction="mean").item()
+                drawn = time.perf_counter()
+
+            lr = schedule.lr_at(step, progress.plateau.drop)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            groups = group_norms(model) if step % GROUP_NORM_EVERY == 1 else None
+            grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm))
+            require_finite(
+                step=step, loss=loss, grad_norm=grad_norm, lr=lr, starts=sampler.starts(step), frame=plan.frame,
+                last_good=_last_good(run),
+            )  # fmt: skip
+            prepared.step()
+            prepared.zero_grad()
+
+            line: dict[str, Any] = {
+                "kind": "step",
+                "step": step,
+                "samples": step * plan.batch_size * plan.frame,
+                "lr": optimizer.param_groups[0]["lr"],
+                "lr_planned": lr,
+                "loss": loss,
+                "grad_norm": grad_norm,
+                "clip_norm": plan.clip_norm,
+                "clipped": grad_norm > plan.clip_norm,
+                "step_s": round(time.perf_counter() - step_began, 6),
+                "data_s": round(data_s, 6),
+            }
+            if groups is not None:
+                line["group_norms"] = groups
+            metrics.write(line)
+            monitor.step(line)
+            if (summary := epochs.add(step, loss, grad_norm)) is not None:
+                metrics.write(summary)
+
+            progress.step, progress.seconds = step, time.perf_counter() - began
+            if step % plan.eval_every == 0 or step == plan.total_steps:
+                score = evaluate_split(model, capture, plan)
+                progress.plateau.update(score)
+                if score < progress.best_db:
+                    progress.best_db, progress.best_step = score, step
+                    if accelerator.is_main_process:
+                        checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT, "step": str(step)})
+                line = {
+                    "kind": "eval",
+                    "step": step,
+                    "val_nmse_db": score,
+                    "best_db": progress.best_db,
+                    "seconds": round(time.perf_counter() - began, 3),
+                }
+                metrics.write(line)
+                metrics.flush()
+                monitor.evaluation(line)
+            due = plan.checkpoint_every and step % plan.checkpoint_every == 0
+            if (due or stop.received or step == plan.total_steps) and accelerator.is_main_process:
+                metrics.flush()
+                checkpoint.save(run.last, model, optimizer, progress, plan_hash=plan_hash)
+            if stop.received and step < plan.total_steps:
+                raise StoppedError(
+                    f"stopped by SIGTERM after step {step} of {plan.total_steps}; continue with: "
+                    f"dpdrun train {run.recipe} --run-dir {run.path} --resume"
+                )
+
+    run.write_json(run.audit, audit(plan, schedule, read_metrics(run.path), frames_digest(sampler, plan.total_steps)))
+    if not progress.best_step:
+        raise RunError(f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`")
+    tensors, _ = checkpoint.read(run.best)
+    model.load_state_dict(tensors)
+    return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds)
+
+
+def evaluate_split(model: nn.Module, capture: Capture, plan: Plan) -> float:
+    """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
+    piece = plan.frame if plan.recipe.train.eval_on == "frame" else None
+    model.eval()
+    score = nmse_db(capture.val.y, predict(model, capture.val.x, piece=piece))
+    model.train()
+    return score
+
+
+def _last_good(run: RunFolder) -> str:
+    good = [path for path in (run.last, run.best) if path.is_file()]
+    return f"last good: {good[0]}" if good else "no checkpoint had been written yet"

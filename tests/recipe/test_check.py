@@ -1,0 +1,169 @@
+"""One problem at a time, in its exact words."""
+
+from __future__ import annotations
+
+import pytest
+
+from dpdrun.errors import RecipeError
+from dpdrun.recipe.check import SYNONYMS
+from dpdrun.recipe.describe import field_docs
+from dpdrun.recipe.loader import load_text
+
+TRANSFORMER = "{kind: transformer, d_model: 32, layers: 2, heads: 4, window: 32}"
+
+
+def problem(**sections: str) -> str:
+    """The message about a recipe that is right but for `sections`, without its place and source line."""
+    text = {"task": "pa", "data": "{source: synthetic/mild}", "model": TRANSFORMER, **sections}
+    with pytest.raises(RecipeError) as caught:
+        load_text("".join(f"{key}: {value}\n" for key, value in text.items() if value), "r.yaml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == (3 if all(text.values()) else 1), lines  # what is missing at the top has no line to show
+    return lines[0].split(" ", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("optim", "{lr: fast}", "optim.lr: expected a number greater than 0, or auto; got 'fast'"),
+        (
+            "optim",
+            "{lr: autoo}",
+            "optim.lr: expected a number greater than 0, or auto; got 'autoo'; did you mean 'auto'?",
+        ),
+        (
+            "optim",
+            "{lr: '1e-3'}",
+            "optim.lr: expected a number greater than 0, or auto; got '1e-3'; write it without quotes: 1e-3",
+        ),
+        ("optim", "{lr: 0}", "optim.lr: expected a number greater than 0, or auto; got 0"),
+        ("optim", "{lr: .inf}", "optim.lr: expected a number greater than 0, or auto; got .inf"),
+        ("optim", "{lr: .nan}", "optim.lr: expected a number greater than 0, or auto; got .nan"),
+        ("optim", "{lr: [1]}", "optim.lr: expected a number greater than 0, or auto; got a list"),
+        ("optim", "{lr: {a: 1}}", "optim.lr: expected a number greater than 0, or auto; got a section"),
+        ("optim", "{lr: 5%}", "optim.lr: expected a number greater than 0, or auto; got '5%'; write 0.05"),
+        (
+            "optim",
+            "{warmup: 0.075}",
+            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
+            "got 0.075; write 7.5%",
+        ),
+        (
+            "optim",
+            "{warmup: 7.5}",
+            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
+            "got 7.5; write 7.5%",
+        ),
+        (
+            "optim",
+            "{warmup: 0}",
+            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
+            "got 0; write off",
+        ),
+        ("optim", "{lr_end: 10}", "optim.lr_end: expected a percentage such as 7.5%; got 10; write 10%"),
+        ("optim", "{lr_end: 0}", "optim.lr_end: expected a percentage such as 7.5%; got 0; write 0%"),
+        ("optim", "{lr_end: '10'}", "optim.lr_end: expected a percentage such as 7.5%; got '10'; write 10%"),
+        ("optim", "{lr_end: 110%}", "optim.lr_end: expected a percentage such as 7.5%; got '110%'"),
+        (
+            "optim",
+            "{clip_norm: null}",
+            "optim.clip_norm: expected a number greater than 0, auto or off; got nothing (null); write auto or off",
+        ),
+        (
+            "optim",
+            "{clip_norm: false}",
+            "optim.clip_norm: expected a number greater than 0, auto or off; got false; write off",
+        ),
+        (
+            "optim",
+            "{schedule: cosin}",
+            "optim.schedule: expected one of cosine, linear, plateau, inverse_sqrt, constant or auto; "
+            "got 'cosin'; did you mean 'cosine'?",
+        ),
+        ("optim", "{warm_up: 5%}", "unknown key optim.warm_up; did you mean 'warmup'?"),
+        ("optim", "{learning_rate: 1}", "unknown key optim.learning_rate; did you mean 'lr'?"),
+        ("optim", "{frame: 1}", "unknown key optim.frame; did you mean train.frame?"),
+        ("optim", "null", "optim is empty; write its keys under it"),
+        ("optim", "adam", "optim is a section, not 'adam'; write its keys under it"),
+        ("train", "{lr: 1e-3}", "unknown key train.lr; did you mean optim.lr?"),
+        ("train", "{learning_rate: 1e-3}", "unknown key train.learning_rate; did you mean optim.lr?"),
+        (
+            "train",
+            "{max_steps: 1e3}",
+            "train.max_steps: expected a whole number of at least 1, or off; got 1e3; write 1000",
+        ),
+        (
+            "train",
+            "{max_steps: -1}",
+            "train.max_steps: expected a whole number of at least 1, or off; got -1; write off",
+        ),
+        (
+            "train",
+            "{max_steps: 10_000}",
+            "train.max_steps: expected a whole number of at least 1, or off; got '10_000'; write 10000",
+        ),
+        ("train", "{compile: true}", "train.compile: expected one of auto, on or off; got true; write on"),
+        ("train", "{seed: true}", "train.seed: expected a whole number of at least 0 and below 2^63; got true"),
+        ("train", "{<<: {seed: 1}}", "unknown key train.<<; known here: epochs, "),
+        (
+            "data",
+            "{source: s, sample_rate_hz: 800 MHz}",
+            "data.sample_rate_hz: expected a number greater than 0, or auto; "
+            "got '800 MHz'; the unit is Hz; write 800e6",
+        ),
+        (
+            "data",
+            "{source: s, bandwidth_hz: 200M}",
+            "data.bandwidth_hz: expected a number greater than 0, or auto; got '200M'; the unit is Hz; write 200e6",
+        ),
+        ("data", "{}", "missing data.source ("),
+        ("data", "{source: ''}", "data.source: expected text; got ''"),
+        ("data", "{source: 5}", "data.source: expected text; got 5"),
+        ("data", "{source: s, split: {train: 70%, val: 0.2, test: 10%}}", "data.split.val: expected a percentage"),
+        ("data", "", "missing section data; it needs source"),
+        ("task", "dpdd", "task: expected pa; got 'dpdd'"),
+        ("task", "", "missing task ("),
+        ("lr", "1e-3", "unknown key lr; did you mean optim.lr?"),
+        ("models", "{}", "unknown key models; did you mean 'model'?"),
+        ("qqq", "1", "unknown key qqq; known here: task, rules, data, model, optim and train"),
+        ("model", "", "missing section model; it begins with kind: transformer, gru or gmp"),
+        ("model", "{d_model: 8}", "missing model.kind; one of transformer, gru or gmp"),
+        (
+            "model",
+            "{kind: transfomer, zzz: 1}",
+            "unknown model.kind 'transfomer'; one of transformer, gru or gmp; did you mean 'transformer'?",
+        ),
+        ("model", "{kind: [1]}", "unknown model.kind a list; one of transformer, gru or gmp"),
+        ("model", "transformer", "model is a section, not 'transformer'; write its keys under it (kind first)"),
+        ("model", "{kind: gru}", "missing model.hidden ("),
+        (
+            "model",
+            "{kind: gru, hidden: 8, heads: 2}",
+            "unknown key model.heads; model.kind gru has no heads, transformer has",
+        ),
+        (
+            "model",
+            TRANSFORMER.replace("32}", "half}"),
+            "model.window: expected a whole number of at least 1, or full; got 'half'",
+        ),
+    ],
+)
+def test_message(section: str, value: str, message: str) -> None:
+    assert problem(**{section: value}).startswith(message)
+
+
+def test_full_messages_end_where_they_should() -> None:
+    assert problem(optim="{lr: 0}") == "optim.lr: expected a number greater than 0, or auto; got 0"
+    assert problem(train="{lr: 1e-3}") == "unknown key train.lr; did you mean optim.lr?"
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    assert len(problem(optim=f"{{lr: {'x' * 5000}}}")) < 120
+
+
+def test_synonyms_lead_to_fields_and_are_none() -> None:
+    keys = {doc.key for doc in field_docs()}
+    names = {doc.name for doc in field_docs()}
+    assert SYNONYMS
+    assert set(SYNONYMS.values()) <= keys
+    assert not set(SYNONYMS) & names

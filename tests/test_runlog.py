@@ -1,0 +1,134 @@
+"""The run folder: whole files, valid JSON lines, clear errors."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpdrun.errors import RunError
+from dpdrun.runlog import (
+    MetricsWriter,
+    RunFolder,
+    decode_numbers,
+    default_folder,
+    encode_numbers,
+    read_metrics,
+    replacing,
+    truncate_metrics,
+    write_text,
+)
+
+
+def test_create_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="not empty.*--run-dir.*--resume"):
+        RunFolder.create(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_create_says_why_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot make the run folder: Not a directory"):
+        RunFolder.create(tmp_path / "file" / "run")
+
+
+def test_open_names_the_runs_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "plan.json").write_text("{}")
+    with pytest.raises(RunError, match="no such run folder; runs in .*: first"):
+        RunFolder.open(tmp_path / "fist")
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+    assert RunFolder.open(tmp_path / "first").plan.is_file()
+
+
+def test_default_folder_is_the_first_free_name(tmp_path: Path) -> None:
+    recipe = Path("recipes/mine.yaml")
+    assert default_folder(recipe, tmp_path) == tmp_path / "mine"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine-2").mkdir()
+    assert default_folder(recipe, tmp_path) == tmp_path / "mine-3"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    write_text(target, "old")
+    with pytest.raises(ZeroDivisionError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_write_that_the_system_refuses_is_a_run_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot write: No such file"):
+        write_text(tmp_path / "missing" / "report.json", "text")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", r":1:2: not valid JSON"), ("[]", "expected a JSON object"), (b"\xff", "cannot read")]
+)
+def test_damaged_json_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+    folder = RunFolder(tmp_path)
+    folder.report.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(RunError, match=message):
+        folder.read_json(folder.report)
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_numbers_survive_json(value: float) -> None:
+    text = json.dumps(encode_numbers({"value": value, "nested": [value]}), allow_nan=False)
+    back = decode_numbers(json.loads(text))["value"]
+    assert (math.isnan(back) and math.isnan(value)) or back == value
+
+
+def lines(folder: RunFolder, *records: dict[str, object]) -> None:
+    with MetricsWriter(folder.metrics) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def test_metrics_are_sorted_by_kind_and_unknown_kinds_passed_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    lines(
+        folder,
+        {"kind": "step", "step": 1, "loss": math.nan},
+        {"kind": "eval", "step": 1, "val_nmse_db": -3.0},
+        {"kind": "from_the_future", "step": 1},
+        {"kind": "epoch", "step": 1},
+    )
+    metrics = read_metrics(tmp_path)
+    assert [len(metrics.steps), len(metrics.evals), len(metrics.epochs)] == [1, 1, 1]
+    assert math.isnan(metrics.steps[0]["loss"])
+
+
+def test_a_torn_last_line_is_ignored_and_damage_elsewhere_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    lines(folder, {"kind": "step", "step": 1})
+    with folder.metrics.open("a") as handle:
+        handle.write('{"kind": "step", "st')
+    assert len(read_metrics(tmp_path).steps) == 1
+    with folder.metrics.open("a") as handle:
+        handle.write("\n")
+    with pytest.raises(RunError, match=r"metrics.jsonl:2: damaged line"):
+        read_metrics(tmp_path)
+    folder.metrics.write_text("5\n")
+    with pytest.raises(RunError, match=r"metrics.jsonl:1: expected an object"):
+        read_metrics(tmp_path)
+
+
+def test_truncate_keeps_the_lines_up_to_a_step(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    lines(folder, *({"kind": "step", "step": n, "loss": math.inf} for n in range(1, 6)))
+    truncate_metrics(folder, 3)
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics.steps] == [1, 2, 3]
+    assert metrics.steps[0]["loss"] == math.inf
+
+
+def test_missing_metrics_say_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="this run has no steps"):
+        read_metrics(tmp_path)

@@ -1,0 +1,160 @@
+"""The loop: it learns, repeats itself to the bit, resumes to the bit, and stops before harm is done."""
+
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dpdrun import models
+from dpdrun.data.capture import Capture, Part
+from dpdrun.errors import RunError, StoppedError
+from dpdrun.plan import Plan
+from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.schedule import schedule_of
+from dpdrun.training.telemetry import Silent
+
+PlanMaker = Callable[..., Plan]
+
+
+def run_fit(
+    plan: Plan, capture: Capture, path: Path, *, resume: bool = False, monitor: Any = None
+) -> tuple[torch.nn.Module, Outcome, Metrics]:
+    torch.manual_seed(plan.recipe.train.seed)
+    model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+    folder = RunFolder(path) if resume else RunFolder.create(path)
+    outcome = fit(model, plan, capture, folder, monitor or Silent(), resume=resume)
+    return model, outcome, read_metrics(path)
+
+
+def parameters(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def trace(metrics: Metrics) -> list[tuple[float, float, float]]:
+    return [(line["loss"], line["grad_norm"], line["lr"]) for line in metrics.steps]
+
+
+class StopAt(Silent):
+    """Raises SIGTERM in this process when a step is reached."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def step(self, line: dict[str, Any]) -> None:
+        if line["step"] == self._step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_training_improves_on_one_complex_gain(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    from dpdrun.rf.metrics import nmse_db, one_tap_gain
+
+    gain = one_tap_gain(capture.train.x, capture.train.y)
+    one_tap = nmse_db(capture.val.y, gain * capture.val.x)
+    _, outcome, metrics = run_fit(plan("train.max_steps=200", "train.eval_every=50"), capture, tmp_path / "run")
+    assert outcome.best_db < one_tap - 3
+    assert outcome.steps == len(metrics.steps) == 200
+    assert outcome.best_db == min(line["val_nmse_db"] for line in metrics.evals)
+
+
+def test_the_same_recipe_gives_the_same_bits(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    first, _, one = run_fit(plan(), capture, tmp_path / "a")
+    second, _, two = run_fit(plan(), capture, tmp_path / "b")
+    other, _, three = run_fit(plan("train.seed=1"), capture, tmp_path / "c")
+    assert trace(one) == trace(two)
+    assert torch.equal(parameters(first), parameters(second))
+    assert trace(one) != trace(three)
+
+
+@pytest.mark.parametrize("extra", [(), ("model.dropout=0.1",), ("optim.schedule=plateau",)])
+def test_resume_equals_the_uninterrupted_run_to_the_bit(
+    extra: tuple[str, ...], plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    straight, _, whole = run_fit(plan(*extra), capture, tmp_path / "straight")
+    with pytest.raises(StoppedError, match=r"after step 7 of 12.*--resume"):
+        run_fit(plan(*extra), capture, tmp_path / "broken", monitor=StopAt(7))
+    with (tmp_path / "broken" / "metrics.jsonl").open("a") as handle:  # a step that the checkpoint does not know
+        handle.write('{"kind": "step", "step": 8, "loss": 0.0, "grad_norm": 0.0}\n')
+    resumed, _, joined = run_fit(plan(*extra), capture, tmp_path / "broken", resume=True)
+    assert trace(joined) == trace(whole)
+    assert [e["val_nmse_db"] for e in joined.evals] == [e["val_nmse_db"] for e in whole.evals]
+    assert [{k: v for k, v in e.items()} for e in joined.epochs] == whole.epochs
+    assert torch.equal(parameters(straight), parameters(resumed))
+
+
+def test_a_checkpoint_of_another_plan_is_refused(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    run_fit(plan(), capture, tmp_path / "run")
+    with pytest.raises(RunError, match="made by another recipe or other data"):
+        run_fit(plan("optim.lr=2e-2"), capture, tmp_path / "run", resume=True)
+
+
+def test_a_non_finite_batch_stops_before_the_step(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    x = capture.train.x.copy()
+    x[1000] = np.nan
+    poisoned = replace(capture, train=Part(x, capture.train.y))
+    object.__setattr__(poisoned, "scale_x", capture.scale_x)  # the scale is of a capture that was still whole
+    with pytest.raises(RunError, match=r"step \d+: loss nan.*\n.*training samples \d+ and \d+\n.*") as caught:
+        run_fit(plan("train.max_steps=100"), poisoned, tmp_path / "run")
+    assert "lower optim.lr" in str(caught.value)
+    for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
+        from dpdrun.training.checkpoint import read
+
+        tensors, _ = read(path)
+        assert all(torch.isfinite(t.float()).all() for t in tensors.values()), path
+
+
+def test_lr_follows_the_plan_and_the_norm_is_taken_before_clipping(
+    plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    this = plan("optim.clip_norm=1e-3", "optim.warmup=3")
+    _, _, metrics = run_fit(this, capture, tmp_path / "run")
+    schedule = schedule_of(this)
+    assert [line["lr"] for line in metrics.steps] == [schedule.lr_at(n) for n in range(1, 13)]
+    assert all(line["clipped"] and line["grad_norm"] > 1e-3 for line in metrics.steps)
+    audit = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "audit.json")
+    assert audit["agrees"] is True
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(
+    plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    _, _, one = run_fit(plan("train.max_steps=3"), capture, tmp_path / "one")
+    _, _, four = run_fit(plan("train.max_steps=3", "train.accumulate=4"), capture, tmp_path / "four")
+    for a, b in zip(trace(one), trace(four), strict=True):
+        assert b == pytest.approx(a, rel=2e-4)
+
+
+def test_an_epoch_line_has_mean_and_maximum_norm(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    this = plan("train.max_steps=60")
+    _, _, metrics = run_fit(this, capture, tmp_path / "run")
+    steps_per_epoch = this.frames_per_epoch / this.batch_size
+    assert len(metrics.epochs) == math.floor(60 / steps_per_epoch) > 1
+    first = metrics.epochs[0]
+    norms = [line["grad_norm"] for line in metrics.steps if line["step"] <= first["step"]]
+    assert first["grad_norm_max"] == max(norms)
+    assert first["grad_norm"] == pytest.approx(sum(norms) / len(norms))
+
+
+def test_group_norms_add_up_to_the_whole(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    _, _, metrics = run_fit(plan(), capture, tmp_path / "run")
+    line = metrics.steps[0]
+    assert len(line["group_norms"]) > 2
+    assert math.hypot(*line["group_norms"].values()) == pytest.approx(line["grad_norm"], rel=1e-5)
+
+
+def test_best_and_last_are_different_files_and_the_best_is_kept(
+    plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    model, outcome, _ = run_fit(plan("train.max_steps=40"), capture, tmp_path / "run")
+    from dpdrun.training.checkpoint import read
+
+    tensors, header = read(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert int(header["step"]) == outcome.best_step
+    assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
