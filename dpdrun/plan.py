@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 
 
 class PlanError(RecipeError):
-    """The completed recipe is impossible. `conflicts` holds (dotted key, message), for `Loaded.error` to place in the file."""
+    """The completed recipe is impossible. `conflicts` holds (dotted key, message); `Loaded.error` finds their lines."""
 
     def __init__(self, found: list[Conflict]) -> None:
         super().__init__("\n".join(message for _, message in found))
@@ -95,7 +95,9 @@ class Plan:
         """Read back plan.json. Raises RunError when it is of a later version or not a plan."""
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise RunError(f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun")
+            raise RunError(
+                f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
+            )
         try:
             values = {each.name: content[each.name] for each in fields(cls)}
             values["recipe"] = Recipe.model_validate(content["recipe"])
@@ -127,8 +129,8 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
         given: dotted keys that the user wrote; default: the fields that the recipe was built with.
 
     Raises:
-        PlanError: a RecipeError; the completed recipe is impossible, does not fit the data, or a field is left open because all its
-            rules are silent; the message names the field and what to write.
+        PlanError: a RecipeError; the completed recipe is impossible, does not fit the data, or a field is left open
+            because all its rules are silent; the message names the field and what to write.
     """
     given = given_in(recipe) if given is None else given
     advice = derive(PlanFacts.of_recipe(recipe, train_samples), recipe.rules)
@@ -192,7 +194,9 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
         elif key in given and value != AUTO:
             found[key] = Provenance("user", None, "written in the recipe", None)
         else:
-            found[key] = Provenance("default", None, _AUTO_WHY.get(key, "default") if value == AUTO else "default", None)
+            found[key] = Provenance(
+                "default", None, _AUTO_WHY.get(key, "default") if value == AUTO else "default", None
+            )
     return found
 
 

@@ -25,7 +25,7 @@ OutOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
-class Kind(str, enum.Enum):
+class Kind(enum.StrEnum):
     """The model kinds that a new recipe can begin with."""
 
     transformer = "transformer"

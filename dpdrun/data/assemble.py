@@ -8,6 +8,7 @@ its narrowest carrier. Shuffled or overlapping windows instead of contiguous par
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # samples for a 40 MHz carrier at 983.04 MS/s); also what OpenDPD Studio uses (`contiguous-v1`, guard 256).
 GUARD_SAMPLES = 256
 GUARD_SHARE = 0.01  # of the record, where that is less: a short record must not lose a quarter of itself
-DEFAULT_RATIOS = (0.6, 0.2, 0.2)
+DEFAULT_RATIOS = (0.6, 0.2, 0.2)  # as OpenDPD
 MIN_PART_SAMPLES = 256  # below that a score has an error bar of several tenths of a dB
 SEAM_LIMIT_DB = 10.0
 
@@ -44,7 +45,8 @@ def assemble(reading: Reading, section: DataSection) -> Capture:
         )
     if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
         raise DataError(
-            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of {sample_rate_hz:g} Hz"
+            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of "
+            f"{sample_rate_hz:g} Hz"
         )
     parts, how = _split(reading, section.split)
     for name, part in zip(PART_NAMES, parts, strict=True):
@@ -122,7 +124,7 @@ def _shares(ratios: tuple[float, float, float]) -> str:
 def _joined(reading: Reading) -> Part:
     """The given parts as one record, if they measurably are one: the signal must run on across both seams."""
     parts = reading.records
-    for before, after, names in zip(parts[:-1], parts[1:], zip(PART_NAMES[:-1], PART_NAMES[1:], strict=True), strict=True):
+    for (before, after), names in zip(pairwise(parts), pairwise(PART_NAMES), strict=True):
         excess_db = seam_excess_db(before.x, after.x)
         if excess_db is None or excess_db > SEAM_LIMIT_DB:
             found = "too short to tell" if excess_db is None else f"a jump {excess_db:.0f} dB above the usual"

@@ -31,7 +31,9 @@ class Part:
             if array.ndim != 1 or array.dtype != np.complex128:
                 raise DataError(f"{name} must be (N,) complex128, not {array.shape} {array.dtype}")
         if len(self.x) != len(self.y):
-            raise DataError(f"input has {len(self.x):,} samples and output {len(self.y):,}; they must be sampled together")
+            raise DataError(
+                f"input has {len(self.x):,} samples and output {len(self.y):,}; they must be sampled together"
+            )
 
     def __len__(self) -> int:
         return len(self.x)

@@ -43,7 +43,9 @@ def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[st
         )
 
 
-def check_finite(values: NDArray[np.float64], where: str, columns: tuple[str, ...], *, row_word: str, first: int) -> None:
+def check_finite(
+    values: NDArray[np.float64], where: str, columns: tuple[str, ...], *, row_word: str, first: int
+) -> None:
     """Refuse NaN and Inf, naming the first.
 
     Args:

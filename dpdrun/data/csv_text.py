@@ -5,13 +5,14 @@ Rows are counted as an editor shows them: from 1, the header included.
 
 from __future__ import annotations
 
+import difflib
 import io
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import check_finite, suggestion
+from dpdrun.data.checks import check_finite
 from dpdrun.errors import DataError
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -75,12 +76,10 @@ def _header(header: str, where: str, columns: tuple[str, ...]) -> tuple[list[int
         raise DataError(f"{where}, row 1: numbers instead of a header; make the first row {wanted}")
     for column in columns:
         if column not in names:
-            near = {name.lower(): name for name in names}
-            hint = f"; did you mean {column!r} by {near[column.lower()]!r}?" if column.lower() in near else ""
-            if not hint:
-                close = suggestion(column, names)
-                hint = close.replace("did you mean", "is it").replace("?", f"? Rename it to {column!r}") if close else ""
-            raise DataError(f"{where}, row 1: no column {column!r} in the header {header.strip()!r}{hint or f'; expected {wanted}'}")
+            same = [name for name in names if name.lower() == column.lower()]
+            close = same or difflib.get_close_matches(column, names, n=1)
+            hint = f"; did you mean {column!r} where it says {close[0]!r}?" if close else f"; expected {wanted}"
+            raise DataError(f"{where}, row 1: no column {column!r} in the header {_short(header.strip())!r}{hint}")
         if names.count(column) > 1:
             raise DataError(f"{where}, row 1: column {column!r} appears twice in the header")
     return [names.index(column) for column in columns], len(names)
@@ -112,7 +111,8 @@ def _exact(body: str, where: str, header: str, indices: list[int], width: int) -
         for index in indices:
             value = _number(cells[index])
             if value is None:
-                what = f"{_short(cells[index].strip())!r} is not a number" if cells[index].strip() else "the cell is empty"
+                cell = cells[index].strip()
+                what = f"{_short(cell)!r} is not a number" if cell else "the cell is empty"
                 raise DataError(f"{where}, row {row}, column {names[index]}: {what}")
             values.append(value)
         rows.append(values)

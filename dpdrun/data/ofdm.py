@@ -64,8 +64,9 @@ def ofdm_waveform(settings: OfdmSettings, rng: np.random.Generator) -> NDArray[n
     """The waveform, (samples,) complex128, unit rms.
 
     Random QAM symbols, inverse FFT, cyclic prefix; then iterative clipping and filtering (Armstrong 2002,
-    doi 10.1049/el:20020175) down to `papr_db`. The filter is a mask over the whole record with a raised-cosine edge in the
-    guard band of each carrier, so it removes the sidelobes of the symbol edges too, and keeps the guard bands empty.
+    doi 10.1049/el:20020175) down to `papr_db`. The filter is a mask over the whole record with a raised-cosine edge in
+    the guard band of each carrier, so it removes the sidelobes of the symbol edges too and keeps the guard bands
+    empty.
     """
     side = round(settings.qam**0.5)
     levels = 2.0 * np.arange(side) - (side - 1)
@@ -85,19 +86,20 @@ def ofdm_waveform(settings: OfdmSettings, rng: np.random.Generator) -> NDArray[n
             break
         clipped = x * np.minimum(1.0, limit / np.maximum(magnitude, 1e-300))
         x = np.fft.ifft(np.fft.fft(clipped) * mask)
-    return np.asarray(x / _rms(x))
+    return np.asarray(x / _rms(x), np.complex128)
 
 
 def _centres(settings: OfdmSettings) -> NDArray[np.float64]:
     """Centre of each carrier [subcarriers]."""
-    return (np.arange(settings.carriers) - (settings.carriers - 1) / 2) * settings.carrier_bins
+    return np.asarray((np.arange(settings.carriers) - (settings.carriers - 1) / 2) * settings.carrier_bins, np.float64)
 
 
 def _subcarriers(settings: OfdmSettings) -> NDArray[np.int64]:
     """FFT bins of all occupied subcarriers, without the bin at 0 Hz of each carrier's centre."""
     half = settings.active // 2
     around = np.concatenate([np.arange(-half, 0), np.arange(1, half + 1)])
-    return (np.round(_centres(settings))[:, None].astype(np.int64) + around).ravel() % settings.fft
+    bins = (np.round(_centres(settings))[:, None].astype(np.int64) + around).ravel()
+    return np.asarray(bins % settings.fft, np.int64)
 
 
 def _mask(settings: OfdmSettings) -> NDArray[np.float64]:
@@ -105,7 +107,8 @@ def _mask(settings: OfdmSettings) -> NDArray[np.float64]:
     bins = np.fft.fftfreq(settings.samples) * settings.fft
     offset = np.min(np.abs(bins[:, None] - _centres(settings)), axis=1)
     passed, stopped = settings.active / 2 + 1, settings.carrier_bins / 2
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * np.clip((offset - passed) / (stopped - passed), 0.0, 1.0)))
+    edge = np.clip((offset - passed) / (stopped - passed), 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), np.float64)
 
 
 def _rms(x: NDArray[np.complex128]) -> float:

@@ -1,7 +1,8 @@
 """The folder format of OpenDPD: `{train,val,test}_{input,output}.csv` (columns I,Q) or one CSV, and a spec.json.
 
 Read as OpenDPD 2.4.2 reads it (opendpd/modules/data_collector.py, schemas/legacy_spec.py), except that a single record
-is cut with guard samples (`data.split.guard: 0` gives OpenDPD's cut) and that an unknown key is a warning, not an error.
+is cut with guard samples (`data.split.guard: 0` gives OpenDPD's cut) and that an unknown key is a
+warning, not an error.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ SPEC = "spec.json"
 SPLIT_FILES = tuple(f"{part}_{side}.csv" for part in PART_NAMES for side in ("input", "output"))
 FORMATS = ("split_csv", "single_csv")
 KNOWN_KEYS = frozenset(
-    "description dataset_format csv_filename split_ratios split_indices input_signal_fs bw_main_ch bw_sub_ch n_sub_ch "
-    "nperseg standard modulation test_model papr_db scs ofdm_nfft n_active cp_first cp_other origin tutorial generator "
-    "generator_seed".split()
+    {
+        *("description", "dataset_format", "csv_filename", "split_ratios", "split_indices"),
+        *("input_signal_fs", "bw_main_ch", "bw_sub_ch", "n_sub_ch", "nperseg"),
+        *("standard", "modulation", "test_model", "papr_db", "scs", "ofdm_nfft", "n_active", "cp_first", "cp_other"),
+        *("origin", "tutorial", "generator", "generator_seed"),
+    }
 )
 
 ReadMember = Callable[[str], bytes | None]  # content of a file of the folder, None where there is none
@@ -113,7 +117,9 @@ def _spec(data: bytes | None, where: str) -> tuple[dict[str, Any], tuple[str, ..
 def _choice(spec: dict[str, Any], key: str, allowed: tuple[str, ...], default: str, where: str) -> str:
     value = spec.get(key, default)
     if value not in allowed:
-        raise DataError(f"{where}: {key} is {value!r}, not one of {', '.join(allowed)}{suggestion(str(value), allowed)}")
+        raise DataError(
+            f"{where}: {key} is {value!r}, not one of {', '.join(allowed)}{suggestion(str(value), allowed)}"
+        )
     return str(value)
 
 

@@ -65,7 +65,9 @@ def read(name: str, source: str) -> Reading:
     path = fetch_wheel()
     try:
         with zipfile.ZipFile(path) as archive:
-            reading = opendpd_folder.read_folder(lambda member: read_member(archive, name, member), source, licence=LICENCE)
+            reading = opendpd_folder.read_folder(
+                lambda member: read_member(archive, name, member), source, licence=LICENCE
+            )
     except (zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     return reading

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,8 +93,7 @@ def _progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
         console.print(f"{text} ({total / 1e6:.0f} MB)", highlight=False)
         yield lambda _: None
         return
-    started = time.monotonic()
     with Progress(TextColumn(text), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as progress:
         task = progress.add_task(text, total=total)
         yield lambda done: progress.update(task, completed=min(done, total))
-        progress.update(task, completed=total, description=f"{time.monotonic() - started:.0f} s")
+        progress.update(task, completed=total)

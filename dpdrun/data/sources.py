@@ -46,14 +46,16 @@ class SourceInfo:
 
 def list_sources() -> list[SourceInfo]:
     """All named sources, embedded ones first. Touches neither the network nor the samples."""
-    have_wheel = opendpd_wheel.wheel_path().exists()
-    return [
-        *(SourceInfo(SYNTHETIC + n, "synthetic", p.summary, synthetic.LICENCE, True) for n, p in synthetic.PRESETS.items()),
-        *(
-            SourceInfo(OPENDPD + n, d.kind, d.summary, opendpd_wheel.LICENCE, have_wheel)
-            for n, d in opendpd_wheel.DATASETS.items()
-        ),
+    embedded = [
+        SourceInfo(SYNTHETIC + name, "synthetic", preset.summary, synthetic.LICENCE, True)
+        for name, preset in synthetic.PRESETS.items()
     ]
+    have_wheel = opendpd_wheel.wheel_path().exists()
+    in_wheel = [
+        SourceInfo(OPENDPD + name, dataset.kind, dataset.summary, opendpd_wheel.LICENCE, have_wheel)
+        for name, dataset in opendpd_wheel.DATASETS.items()
+    ]
+    return embedded + in_wheel
 
 
 def load_capture(section: DataSection) -> Capture:
@@ -102,7 +104,8 @@ def _read_folder(path: Path, source: str) -> Reading:
     if "input.npy" in names and "output.npy" in names:
         return numpy_pair.read_npy_pair(path / "input.npy", source)
     files = [name for name in names if Path(name).suffix.lower() in (".csv", ".npz", ".npy")]
-    hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {', '.join(names[:12]) or 'nothing'}"
+    there = ", ".join(names[:12]) or "nothing"
+    hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {there}"
     raise DataError(
         f"{source}: this folder has neither {opendpd_folder.SPEC}, nor train_input.csv and its kin, nor input.npy and "
         f"output.npy{hint}"

@@ -6,7 +6,7 @@ the grid of a 16-bit converter, which swallows the last-digit differences betwee
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,44 +39,44 @@ class Preset:
     pa: VirtualPA
     noise_floor_db: float
     seed: int
-    ofdm: OfdmSettings = OfdmSettings()
+    ofdm: OfdmSettings = field(default_factory=OfdmSettings)
 
 
 _MILD = VirtualPA(
     fir_in=(1.0, 0.05 - 0.03j, -0.02 + 0.01j),
     fir_out=(1.02, -0.04 + 0.02j, 0.015j),
-    main_limit=0.8,
+    main_limit=0.6,
     main_sharpness=1.5,
-    main_phase_rad=0.25,
+    main_phase_rad=0.3,
     aux_threshold=0.5,
-    aux_knee=0.08,
+    aux_knee=0.06,
     aux_gain=0.35,
     aux_phase_rad=0.3,
-    aux_late=0.2,
+    aux_late=0.12,
     bias_samples=10.0,
     bias_threshold=0.03,
     bias_gain=0.006,
     trap_capture_samples=200.0,
     trap_release_samples=6000.0,
-    trap_droop=0.002,
+    trap_droop=0.012,
 )
 _HARD = VirtualPA(
     fir_in=(1.0, 0.08 - 0.05j, -0.03 + 0.02j, 0.01),
     fir_out=(1.03, -0.06 + 0.03j, 0.02j, -0.008),
-    main_limit=0.5,
+    main_limit=0.45,
     main_sharpness=2.0,
-    main_phase_rad=0.45,
-    aux_threshold=0.38,
-    aux_knee=0.03,
+    main_phase_rad=0.6,
+    aux_threshold=0.35,
+    aux_knee=0.04,
     aux_gain=0.75,
     aux_phase_rad=0.6,
-    aux_late=0.3,
+    aux_late=0.15,
     bias_samples=12.0,
     bias_threshold=0.10,
     bias_gain=0.02,
     trap_capture_samples=200.0,
     trap_release_samples=8000.0,
-    trap_droop=0.003,
+    trap_droop=0.024,
 )
 
 PRESETS: dict[str, Preset] = {

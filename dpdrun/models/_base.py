@@ -70,7 +70,7 @@ class BehaviouralModel(nn.Module, ABC):
 def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
     """Run a record through `model.step` in pieces of `chunk` samples; equals `model(x)`.
 
-    The last `lookahead` outputs come from a flush with silence, the first `lookahead` ones precede the record.
+    The first `lookahead` outputs precede the record; the last ones come from a flush with silence.
 
     Args:
         x: (B, T, 2)

@@ -34,6 +34,7 @@ class State(NamedTuple):
     conv: Tensor  # (B, conv - 1, D): last inputs of the depthwise convolution
     keys_values: tuple[tuple[Tensor, Tensor], ...]  # a layer: (B, W, H, E) keys, and values of the same shape
     position: int  # samples so far
+    waiting: Tensor  # (B, lookahead, 2 + inputs): outputs that lack the linear path's future, beside their features
 
 
 class WindowAttention(nn.Module):
@@ -131,10 +132,7 @@ class Model(BehaviouralModel):
 
     def __init__(self, config: Config, *, scale_x: float, scale_y: float) -> None:
         super().__init__(scale_x=scale_x, scale_y=scale_y)
-        if config.window == "full" and config.positions == "relative":
-            raise RecipeError(
-                "model.positions: relative needs a window in samples; with window: full use sinusoidal or none"
-            )
+        _refuse_contradictions(config)
         self.config = config
         D, inputs = config.d_model, FEATURE_COUNT[config.features]
         self.embedding: nn.Module
@@ -152,12 +150,15 @@ class Model(BehaviouralModel):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = nn.Linear(D, 2)
         self.skip = nn.Linear(inputs, 2, bias=False) if config.skip == "on" else None
+        # Filter taps on future I and Q. Only the linear path looks ahead: fed to the network as well, the silence after
+        # a record's last sample is a jump that upsets it (docs/results.md)
+        self.skip_ahead = nn.Linear(2 * config.lookahead, 2, bias=False) if config.lookahead else None
         self._initialize()
 
-        full = config.window == "full"
-        self.lookahead = None if full else config.lookahead
-        reach = config.layers * (int(config.window) - 1) + max(config.conv - 1, 0) if config.window != "full" else 0
-        self.context = None if full else max(reach - config.lookahead, 0)
+        self.lookahead = self.context = None
+        if config.window != "full":
+            self.lookahead = config.lookahead
+            self.context = config.layers * (config.window - 1) + max(config.conv - 1, 0)
         self.macs_per_sample = self._count_macs()
 
     def _initialize(self) -> None:
@@ -168,6 +169,8 @@ class Model(BehaviouralModel):
                     nn.init.zeros_(module.bias)
         if self.conv is not None:
             nn.init.ones_(self.conv.data[-1])  # the current sample alone
+        if self.skip_ahead is not None:
+            nn.init.zeros_(self.skip_ahead.weight)
         if self.config.residual_init == "zero":
             for block in self.blocks:
                 assert isinstance(block, Block)
@@ -193,20 +196,26 @@ class Model(BehaviouralModel):
             raise ValueError("attention over the whole record cannot stream: set window to a number of samples")
         zeros = self.scale_x.new_zeros
         kv_shape = (batch, config.window, config.heads, config.d_model // config.heads)
-        conv = zeros(batch, max(config.conv - 1, 0), config.d_model)
-        return State(conv, tuple((zeros(kv_shape), zeros(kv_shape)) for _ in self.blocks), position=0)
+        return State(
+            conv=zeros(batch, max(config.conv - 1, 0), config.d_model),
+            keys_values=tuple((zeros(kv_shape), zeros(kv_shape)) for _ in self.blocks),
+            position=0,
+            waiting=zeros(batch, config.lookahead, 2 + FEATURE_COUNT[config.features]),
+        )
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Continue a stream; see `BehaviouralModel.step`."""
+        T = x.shape[1]
         f = features(x / self.scale_x, self.config.features)  # (B, T, inputs)
-        h = self.embedding(f)
-        h, conv = self._convolve(h, state.conv)
+        h, conv = self._convolve(self.embedding(f), state.conv)
         h = self._add_positions(h, state.position)
         keys_values = []
         for block, past in zip(self.blocks, state.keys_values, strict=True):
             h, present = block(h, past)
             keys_values.append(present)
-        return self._output(h, f), State(conv, tuple(keys_values), state.position + x.shape[1])
+        waiting = torch.cat([state.waiting, torch.cat([self.head(h), f], dim=-1)], dim=1)  # (B, lookahead + T, ...)
+        y = self._add_linear_path(waiting[..., :2], waiting[..., 2:])
+        return y, State(conv, tuple(keys_values), state.position + T, waiting[:, T:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
@@ -217,7 +226,7 @@ class Model(BehaviouralModel):
         h = self._add_positions(h, 0)
         for block in self.blocks:
             h, _ = block(h, None)
-        return self._output(h, f)
+        return self._add_linear_path(self.head(h), f)
 
     def _convolve(self, h: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """Apply the depthwise causal convolution. h: (B, T, D), the last `conv - 1` rows before it -> the same."""
@@ -239,11 +248,23 @@ class Model(BehaviouralModel):
         dropped: Tensor = self.dropout(h)
         return dropped
 
-    def _output(self, h: Tensor, f: Tensor) -> Tensor:
-        """h: (B, T, D), features: (B, T, inputs) -> (B, T, 2) in the units of the capture."""
-        y: Tensor = self.head(h)
+    def _add_linear_path(self, y: Tensor, f: Tensor) -> Tensor:
+        """Add the linear path and the unit of the capture.
+
+        Args:
+            y: the network's output, (B, lookahead + T, 2)
+            f: features of the same samples, (B, lookahead + T, inputs)
+
+        Returns:
+            (B, T, 2), for the first T of these samples: the later ones wait for their future
+        """
+        ahead = self.config.lookahead
+        T = y.shape[1] - ahead
+        y = y[:, :T]
         if self.skip is not None:
-            y = y + self.skip(f)
+            y = y + self.skip(f[:, :T])
+        if self.skip_ahead is not None:
+            y = y + self.skip_ahead(f[:, 1:, :2].unfold(1, ahead, 1).flatten(2))  # (B, T, 2 * lookahead)
         return y * self.scale_y
 
 
@@ -253,6 +274,17 @@ def sinusoids(start: int, length: int, width: int) -> Tensor:
     columns = torch.arange(0, width, 2)
     angles = positions * torch.exp(columns * (-math.log(10_000.0) / width))  # (length, ceil(width / 2))
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+
+
+def _refuse_contradictions(config: Config) -> None:
+    if config.d_model % config.heads:
+        raise RecipeError(f"model.heads: {config.heads} does not divide model.d_model {config.d_model}")
+    if config.window == "full" and config.positions == "relative":
+        raise RecipeError("model.positions: relative needs model.window in samples; with full use sinusoidal or none")
+    if config.lookahead and (config.window == "full" or config.skip == "off"):
+        raise RecipeError(
+            "model.lookahead: needs model.window in samples and model.skip on: the linear path looks ahead"
+        )
 
 
 def _dropout(config: Config) -> float:

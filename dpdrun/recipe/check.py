@@ -159,10 +159,9 @@ def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -
         if not own or target.rpartition(".")[2] in section.model_fields:
             return f"{message}; did you mean {repr(target.rpartition('.')[2]) if own else target}?"
     elsewhere = [doc.key for doc in field_docs() if doc.name == name and doc.key.count(".") <= 1]
-    guess = closest(name, section.model_fields)
-    if elsewhere and guess != name:
+    if elsewhere:
         return f"{message}; did you mean {elsewhere[0]}?"
-    if guess:
+    if guess := closest(name, section.model_fields):
         return f"{message}; did you mean '{guess}'?"
     far = closest(name, {doc.name for doc in field_docs()})
     if far is not None:

@@ -157,7 +157,7 @@ def _nested(parts: list[str], value: Any) -> Any:
 
 
 def _replace(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
-    start, end = node.start_mark.index, max(_end(text, node), node.start_mark.index)
+    start, end = node.start_mark.index, _end(text, node)
     shown = render(value)
     if isinstance(node, yaml.CollectionNode) and not node.flow_style:  # from the line below up to that of the key
         colon = text.index(":", key.end_mark.index)
@@ -177,11 +177,11 @@ def _insert(text: str, section: yaml.MappingNode, parts: list[str], value: Any, 
         if not section.value:
             close = section.end_mark.index - 1
             return text[:close] + shown + text[close:]
-        last_key, last = section.value[-1]
-        at = max(_end(text, last), last_key.end_mark.index)
+        _, last = section.value[-1]
+        at = _end(text, last)
         return f"{text[:at]}, {shown}{text[at:]}"
-    last_key, last = section.value[-1]
-    at = max(_end(text, last), last_key.end_mark.index)
+    _, last = section.value[-1]
+    at = _end(text, last)
     return _after_line(text, at, _block(parts, value, section.start_mark.column, newline))
 
 
@@ -205,8 +205,6 @@ def _end(text: str, node: yaml.Node) -> int:
     """The offset behind the last character of a value, without the comments and blank lines that follow it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
-        if isinstance(last, tuple):
-            return max(_end(text, last[1]), last[0].end_mark.index)
-        return _end(text, last)
+        return _end(text, last[1] if isinstance(last, tuple) else last)
     start, end = int(node.start_mark.index), int(node.end_mark.index)
     return start + len(text[start:end].rstrip())

@@ -1,7 +1,7 @@
 """What is generated from the schema: the JSON Schema for editors, docs/recipe.md, and the commented template.
 
-`python -m dpdrun.recipe.reference` (`make docs`) writes docs/recipe.md and docs/recipe.schema.json; a test says when they
-are out of date.
+`python -m dpdrun.recipe.reference` (`make docs`) writes docs/recipe.md and docs/recipe.schema.json; a test says when
+they are out of date.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from dpdrun.recipe.describe import expected, field_docs, is_section, sections_of, text_of
+from dpdrun.recipe.describe import expected, is_section, sections_of, text_of
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import Recipe, Section
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
+_BLOCKS = "".join(map(chr, range(0x2581, 0x2589)))  # lower one eighth block to full block
 
 
 def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpdrun.rf.metrics import Signal
 
@@ -28,8 +29,8 @@ def delay(x: Signal, y: Signal) -> Delay:
     """Delay of y against x.
 
     The cross-correlation is linear (zero-padded), by FFT. The fraction comes from the slope of the cross-spectrum's
-    phase after the whole delay is removed, weighted by its magnitude, so that only occupied frequencies count; it is the
-    mean group delay of the linear part of the path, not only that of the cables.
+    phase after the whole delay is removed, weighted by its magnitude, so that only occupied frequencies count; it is
+    the mean group delay of the linear part of the path, not only that of the cables.
 
     Args:
         x, y: (N,) complex each.
@@ -39,13 +40,13 @@ def delay(x: Signal, y: Signal) -> Delay:
     magnitude = np.abs(np.fft.ifft(Y * np.conj(X)))
     peak = int(np.argmax(magnitude))
     whole = peak - size if peak >= size // 2 else peak
-    frequency = np.fft.fftfreq(size)  # cycles per sample
+    frequency = np.asarray(np.fft.fftfreq(size), np.float64)  # cycles per sample
     cross = Y * np.conj(X) * np.exp(2j * np.pi * frequency * whole)
     energy = float(np.linalg.norm(x) * np.linalg.norm(y))
     return Delay(whole + _slope(cross, frequency), whole, float(magnitude[peak]) / energy)
 
 
-def _slope(cross: Signal, frequency: np.typing.NDArray[np.float64]) -> float:
+def _slope(cross: Signal, frequency: NDArray[np.float64]) -> float:
     """Weighted least-squares delay [samples] of a cross-spectrum with less than half a turn of phase."""
     weight = np.abs(cross)
     weight[weight < 0.05 * np.quantile(weight, 0.999)] = 0.0  # empty frequencies hold only noise

@@ -45,7 +45,7 @@ def nmse_db(y: Signal, prediction: Signal) -> float:
     return to_db(float(np.sum(np.abs(prediction - y) ** 2)) / power)
 
 
-def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, *, nperseg: int) -> float:
+def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, nperseg: int) -> float:
     """NMSE as OpenDPD's `legacy-opendpd-v1` profile defines it: the mean of the dB values of segments [dB].
 
     Segments of `nperseg` samples, the last one zero-padded (utils/metrics.py and IQSegmentDataset of opendpd 2.4.2).

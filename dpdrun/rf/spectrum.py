@@ -85,7 +85,9 @@ def aclr(
     return Aclr(to_db(left / main), to_db(right / main))
 
 
-def occupied_band(x: Signal, sample_rate_hz: float, *, share: float = 0.99, nperseg: int = SEGMENT) -> tuple[float, float]:
+def occupied_band(
+    x: Signal, sample_rate_hz: float, *, share: float = 0.99, nperseg: int = SEGMENT
+) -> tuple[float, float]:
     """The band that holds `share` of the power, with equal remainders below and above (ITU-R SM.328) [Hz], [Hz].
 
     Returns:

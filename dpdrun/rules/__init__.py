@@ -7,12 +7,29 @@ diagnoses a run.
 from dpdrun.rules import (
     batching,
     clipping,
+    domain,
+    gradient,
     learning_rate,
     length,
+    loss,
+    model,
     optimizer,
     regularization,
     schedule,
     warmup,
 )
 
-__all__ = ["batching", "clipping", "learning_rate", "length", "optimizer", "regularization", "schedule", "warmup"]
+__all__ = [
+    "batching",
+    "clipping",
+    "domain",
+    "gradient",
+    "learning_rate",
+    "length",
+    "loss",
+    "model",
+    "optimizer",
+    "regularization",
+    "schedule",
+    "warmup",
+]

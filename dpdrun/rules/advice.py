@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
@@ -66,7 +66,7 @@ def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
     def absorb(seen: PlanFacts, rule: Rule, finding: Finding) -> PlanFacts:
         for key, value in finding.patch.items():
             if key in opinions:
-                raise AssertionError(f"{opinions[key].rule} and {rule.code} both set {key}: one of them needs a validity box")
+                raise AssertionError(f"{opinions[key].rule} and {rule.code} both set {key}; give one a validity box")
             opinions[key] = _opinion(rule, finding, value)
         return seen.with_patch(finding.patch)
 
@@ -77,8 +77,6 @@ def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
 
 def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
     """What a profile would set one field to, all others being as in the facts; None when its rules are silent."""
-    from dataclasses import replace
-
     name = NAME_OF[key]
     rules = [rule for rule in rules_for(profile, "derive") if rule.sets == key]
     outcome, _ = evaluate(rules, replace(facts, **{name: None}))

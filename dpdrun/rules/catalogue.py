@@ -155,6 +155,11 @@ class Rule:
         return self.doc.partition("\n")[0]
 
     @property
+    def is_of_note(self) -> bool:
+        """Whether the founding note says this, itself or by the defaults of the code that it was written for."""
+        return self.profile == "note" or "founding note" in self.source
+
+    @property
     def location(self) -> str:
         """`module:line` of the function."""
         return f"{self.function.__module__}:{self.function.__code__.co_firstlineno}"
@@ -226,7 +231,7 @@ def find_rule(name: str) -> Rule:
     near = difflib.get_close_matches(name.upper(), rules, n=3, cutoff=0.6)
     near += [slugs[slug] for slug in difflib.get_close_matches(name.lower(), slugs, n=2, cutoff=0.6)]
     hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
-    raise CatalogueError(f"no rule has the code {name!r}{hint} (all codes: {', '.join(rules)})")
+    raise CatalogueError(f"no rule has the code {name!r}{hint} (docs/rules/README.md lists all)")
 
 
 @dataclass
@@ -283,13 +288,28 @@ def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
     return list(TopologicalSorter(ordered).static_order())
 
 
+# Computed facts by what a user can say about them.
+_WORDS = {
+    "context": "the layers and the window of the model",
+    "burn_in": "train.burn_in",
+    "batch": "train.batch_size",
+    "frames_per_epoch": "the amount of training data",
+    "total_steps": "the length of the run",
+    "warmup_steps": "the warmup",
+    "one_tap_db": "the one-tap baseline (report.json)",
+    "gmp_db": "the gmp baseline (report.json)",
+    "floor_db": "the noise floor (report.json)",
+    "best_nmse_db": "a validation score",
+}
+
+
 def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
     blocking = [code for code in entry.requires if code in spoke]
     if blocking:
         return Skipped(f"{blocking[0]} applies")
     unknown = [name for name in entry.needs if facts.get(name) is None]
     if unknown:
-        return Skipped(f"needs {', '.join(unknown)}")
+        return Skipped(f"needs {', '.join(_WORDS.get(name, name) for name in unknown)}")
     for name, allowed in entry.box.items():
         value = facts.get(name)
         if not _inside(value, allowed):

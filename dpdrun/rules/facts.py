@@ -86,11 +86,12 @@ class PlanFacts:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, train_samples: int | None = None, frames: int | None = None) -> PlanFacts:
-        """The facts that a recipe states; every `auto` is unknown. `train_samples` is the length of its training part."""
+        """The facts that a recipe states; every `auto` is unknown; the arguments are `samples` and `frames` above."""
         model = recipe.model
         window = getattr(model, "window", None)
         facts: dict[str, Any] = {
-            name: getattr(model, name, None) for name in ("kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv")
+            name: getattr(model, name, None)
+            for name in ("kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv")
         }
         facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
         for name, key in KEY_OF.items():
@@ -221,6 +222,11 @@ class RunFacts:
     def settled_steps(self) -> int:
         """Number of logged steps after the warmup."""
         return len(self.settled)
+
+    @property
+    def logged_steps(self) -> int:
+        """Number of logged steps."""
+        return len(self.step)
 
     @property
     def best_nmse_db(self) -> float | None:

@@ -102,7 +102,9 @@ def lr_of_a_gru_by_opendpd(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for a GRU of 16 units. Silent for a Transformer.
     """
-    return Finding(f"OpenDPD's default, with which the note's GRU trained well ({facts.hidden} units)", {"optim.lr": OPENDPD_LR})
+    return Finding(
+        f"OpenDPD's default, with which the note's GRU trained well ({facts.hidden} units)", {"optim.lr": OPENDPD_LR}
+    )
 
 
 @rule(

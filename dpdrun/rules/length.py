@@ -83,7 +83,7 @@ def run_too_short(facts: PlanFacts) -> Verdict:
         f"the whole run has {facts.total_steps} optimizer steps",
         severity="warning",
         evidence={"value": facts.total_steps, "threshold": SHORTEST_RUN},
-        advice="raise train.epochs (or train.max_steps), or lower train.batch_size; good enough for trying out a recipe",
+        advice="raise train.epochs (or train.max_steps), or lower train.batch_size; fine for trying out a recipe",
     )
 
 

@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist, median
 
 MOST_POINTS = 400  # the tests compare all pairs
@@ -40,7 +41,7 @@ def decimate(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
     if len(values) <= most:
         return list(values)
     edges = [round(i * len(values) / most) for i in range(most + 1)]
-    return [median(values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [median(values[a:b]) for a, b in pairwise(edges)]
 
 
 def trend(values: Sequence[float]) -> Trend:

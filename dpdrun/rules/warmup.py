@@ -179,7 +179,7 @@ def warmup_under_one_step(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for 7.5 % of 6 steps. Silent for 7.5 % of 600.
     """
-    if not isinstance(facts.warmup, Percent) or facts.warmup == 0:
+    if not isinstance(facts.warmup, Percent) or not facts.warmup:
         return None
     exact = facts.warmup * (facts.total_steps or 0)
     if exact >= 1:

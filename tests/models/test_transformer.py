@@ -94,9 +94,25 @@ def test_full_attention_survives_a_long_record() -> None:
         assert model_of(config)(torch.randn(1, 19_662, 2)).isfinite().all()
 
 
-def test_positions_relative_need_a_window() -> None:
-    with pytest.raises(RecipeError, match="positions"):
-        model_of(Config(**{**OURS, "window": "full", "positions": "relative"}))
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("positions", {"window": "full"}),
+        ("lookahead", {"window": "full", "positions": "none", "lookahead": 3}),
+        ("lookahead", {"skip": "off", "lookahead": 3}),
+        ("heads", {"heads": 3}),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(key: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"model.{key}"):
+        model_of(Config(**(OURS | changes)))
+
+
+def test_with_lookahead_too_training_starts_from_the_linear_path() -> None:
+    model = model_of(Config(**OURS, lookahead=3))
+    x = torch.randn(2, 20, 2)
+    assert model.skip is not None
+    torch.testing.assert_close(model(x), model.skip(features(x, "envelope")))
 
 
 def test_sinusoids_continue_where_a_stream_left_off() -> None:

@@ -82,6 +82,7 @@ def problem(**sections: str) -> str:
         ),
         ("optim", "{warm_up: 5%}", "unknown key optim.warm_up; did you mean 'warmup'?"),
         ("optim", "{learning_rate: 1}", "unknown key optim.learning_rate; did you mean 'lr'?"),
+        ("optim", "{epochs: 1}", "unknown key optim.epochs; did you mean train.epochs?"),
         ("optim", "{frame: 1}", "unknown key optim.frame; did you mean train.frame?"),
         ("optim", "null", "optim is empty; write its keys under it"),
         ("optim", "adam", "optim is a section, not 'adam'; write its keys under it"),

@@ -111,6 +111,11 @@ def test_what_cannot_be_edited_is_refused(text: str) -> None:
         apply_patch(text, {"a": 2})
 
 
+def test_an_edit_that_would_change_something_else_is_refused() -> None:
+    with pytest.raises(RecipeError, match="cannot write b: 1 into this recipe; change it by hand"):
+        apply_patch("a: |+\n  its blank lines count\n\n\n", {"b": 1})
+
+
 SCALARS = st.one_of(
     st.integers(),
     st.floats(allow_nan=False),
@@ -158,7 +163,11 @@ def recipes(draw: st.DrawFn) -> str:
                 lines.append(f"{indent}{name}:{comment}")
                 lines.extend(mapping(indent + "  ", depth + 1))
             elif style == 2:
-                inner = draw(st.sampled_from(["{}", "{lr: 1}", "{lr: 'a', eps: {x: 2}}", "[1, 2]", '"q: # x"', ""]))
+                inner = draw(
+                    st.sampled_from(
+                        ["{}", "{lr}", "{lr: }", "{lr: 1}", "{lr: 'a', eps: {x: 2}}", "[1, 2]", '"q: # x"', ""]
+                    )
+                )
                 lines.append(f"{indent}{name}: {inner}{comment}")
             else:
                 lines.append(f"{indent}{name}: {draw(st.sampled_from(['1e-3', 'auto', '7.5%', 'a b', '~']))}{comment}")

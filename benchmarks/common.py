@@ -1,0 +1,109 @@
+"""What all studies share: run a recipe by the command a user would type, keep results in a file, write tables.
+
+A study is resumable: a result that is in its file is not measured again (delete it there to repeat it). Tables in
+docs/results.md stand between `<!-- begin NAME -->` and `<!-- end NAME -->` and are written by the studies alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS_PAGE = ROOT / "docs" / "results.md"
+
+
+def machine() -> str:
+    """The class of this machine in words: enough to compare ratios, no names."""
+    import torch
+
+    model = "unknown CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores of {model}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+class ResultsFile:
+    """A JSON file of results by name, written whole after each addition."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.results
+
+    def add(self, name: str, result: dict[str, Any]) -> None:
+        """Keep one result."""
+        self.results[name] = result
+        temporary = self.path.with_suffix(".partial")
+        temporary.write_text(json.dumps(self.results, indent=1) + "\n")
+        temporary.replace(self.path)
+
+
+@contextmanager
+def trained(recipe: Path, *sets: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Train a recipe with `dpdrun train` in a process of its own; gives the run folder and its result.
+
+    The folder is removed afterwards.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="dpdrun-study-"))
+    try:
+        run = folder / "run"
+        arguments = ["train", str(recipe.relative_to(ROOT)), *(part for value in sets for part in ("--set", value))]
+        print("dpdrun", shlex.join(arguments), flush=True)
+        program = [sys.executable, "-m", "dpdrun", *arguments, "--run-dir", str(run)]
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        report = json.loads((run / "report.json").read_text())
+        evals = [line for line in map(json.loads, _lines(run / "metrics.jsonl")) if line["kind"] == "eval"]
+        yield run, {
+            "command": "dpdrun " + shlex.join(arguments),
+            "machine": machine(),
+            "val_nmse_db": report["splits"]["val"]["nmse_db"],
+            "test_nmse_db": report["splits"]["test"]["nmse_db"],
+            "gmp_test_nmse_db": report["baselines"]["gmp"]["test"]["nmse_db"],
+            "parameters": report["parameters"],
+            "macs_per_sample": report["macs_per_sample"],
+            "steps": report["steps"],
+            "seconds": round(report["seconds"], 1),
+            "samples_per_s": round(report["samples_per_s"] or 0),
+            "trace": [[line["step"], round(line["seconds"], 2), round(line["val_nmse_db"], 3)] for line in evals],
+        }
+    finally:
+        shutil.rmtree(folder)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def write_table(name: str, text: str) -> None:
+    """Replace what stands between the markers of `name` in docs/results.md."""
+    page = RESULTS_PAGE.read_text()
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    if begin not in page or end not in page:
+        raise SystemExit(f"{RESULTS_PAGE}: no markers for {name}")
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    RESULTS_PAGE.write_text(f"{before}{begin}{text.rstrip()}\n{end}{after}")
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first are aligned right."""
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|--:" * (len(header) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

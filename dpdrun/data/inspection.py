@@ -1,0 +1,244 @@
+"""Everything worth knowing about a capture before a model is trained on it: facts, and warnings in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dpdrun.data.capture import Capture, Part
+from dpdrun.data.repeats import repeated_share
+from dpdrun.rf import impairments, metrics, spectrum
+from dpdrun.rf.alignment import delay
+from dpdrun.rf.floor import Floor, quiet_band_floor
+
+SCHEMA_VERSION = 1
+# Limits of the warnings. Each is well above what the four measured OpenDPD captures show by chance.
+DELAY_SAMPLES = 0.5
+CORRELATION = 0.7
+DC_DB = -25.0
+OFFSET_DB = -45.0
+IMAGE_DBC = -40.0
+GAIN_STEP_DB = 0.25
+PHASE_STEP_DEG = 2.0
+DRIVE_STEP_DB = 0.5
+PEAK_EXCESS_DB = 0.3
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """One part of the capture. Powers are relative to 1, as the source scales them.
+
+    Attributes:
+        samples: N.
+        duration_s: [s].
+        rms_x, rms_y, peak_x, peak_y: magnitudes.
+        papr_x_db, papr_y_db: [dB].
+        gain_db, gain_deg: the best single complex gain of this part [dB], [deg].
+        one_tap_nmse_db: what that gain of the training part leaves [dB]: the score of a model that learnt nothing.
+    """
+
+    samples: int
+    duration_s: float
+    rms_x: float
+    rms_y: float
+    peak_x: float
+    peak_y: float
+    papr_x_db: float
+    papr_y_db: float
+    gain_db: float
+    gain_deg: float
+    one_tap_nmse_db: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts of a whole capture; those of the signal path are measured on the training part.
+
+    Attributes:
+        delay_samples, delay_ns: how much later the output comes.
+        correlation: |correlation coefficient| of input and output at the best whole delay.
+        dc_x_db: DC of the input over its power [dB].
+        offset_y_db: DC that the output has beyond the input's, over the output power [dB].
+        image_dbc: conj(x) in the output over x [dB].
+        occupied_hz: lower and upper edge of 99 % of the input power [Hz].
+        aclr_x_dbc, aclr_y_dbc: (left, right) adjacent channel leakage [dBc]; None where the bandwidth is not known or
+            the neighbours are outside the capture.
+        floor: noise-floor estimate from the record.
+        known_floor_db: the true floor, where the capture is synthetic [dB].
+        warnings: what should be looked at, most serious first.
+    """
+
+    schema_version: int
+    name: str
+    note: str
+    licence: str
+    sha256: str
+    sample_rate_hz: float
+    bandwidth_hz: float | None
+    subchannels: int | None
+    nperseg: int | None
+    parts: dict[str, PartFacts]
+    delay_samples: float
+    delay_ns: float
+    correlation: float
+    dc_x_db: float
+    offset_y_db: float
+    image_dbc: float
+    occupied_hz: tuple[float, float]
+    aclr_x_dbc: tuple[float, float] | None
+    aclr_y_dbc: tuple[float, float] | None
+    floor: Floor
+    known_floor_db: float | None
+    warnings: tuple[str, ...]
+
+
+def inspect_capture(capture: Capture) -> Inspection:
+    """Measure a capture."""
+    x, y, rate = capture.train.x, capture.train.y, capture.sample_rate_hz
+    gain = metrics.one_tap_gain(x, y)
+    parts = {name: _part_facts(part, rate, gain) for name, part in capture.parts.items()}
+    late = delay(x, y)
+    path = impairments.linear_path(x, y)
+    facts = Inspection(
+        schema_version=SCHEMA_VERSION,
+        name=capture.name,
+        note=capture.note,
+        licence=capture.licence,
+        sha256=capture.sha256,
+        sample_rate_hz=rate,
+        bandwidth_hz=capture.bandwidth_hz,
+        subchannels=capture.subchannels,
+        nperseg=capture.nperseg,
+        parts=parts,
+        delay_samples=late.samples,
+        delay_ns=late.samples / rate * 1e9,
+        correlation=late.correlation,
+        dc_x_db=impairments.dc_db(x),
+        offset_y_db=path.offset_db,
+        image_dbc=path.image_dbc,
+        occupied_hz=spectrum.occupied_band(x, rate),
+        aclr_x_dbc=_aclr(x, capture),
+        aclr_y_dbc=_aclr(y, capture),
+        floor=quiet_band_floor(x, y, rate, bandwidth_hz=capture.bandwidth_hz),
+        known_floor_db=capture.noise_floor_db,
+        warnings=(),
+    )
+    warnings = (*_signal_path(facts, capture), *_parts_differ(facts, capture), *_band(facts), *capture.warnings)
+    return replace(facts, warnings=warnings)
+
+
+def _part_facts(part: Part, sample_rate_hz: float, train_gain: complex) -> PartFacts:
+    gain = metrics.one_tap_gain(part.x, part.y)
+    return PartFacts(
+        samples=len(part),
+        duration_s=len(part) / sample_rate_hz,
+        rms_x=metrics.rms(part.x),
+        rms_y=metrics.rms(part.y),
+        peak_x=float(np.max(np.abs(part.x))),
+        peak_y=float(np.max(np.abs(part.y))),
+        papr_x_db=metrics.papr_db(part.x),
+        papr_y_db=metrics.papr_db(part.y),
+        gain_db=metrics.to_db(abs(gain) ** 2),
+        gain_deg=float(np.degrees(np.angle(gain))),
+        one_tap_nmse_db=metrics.one_tap_nmse_db(part.x, part.y, train_gain),
+    )
+
+
+def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
+    if capture.bandwidth_hz is None:
+        return None
+    try:
+        found = spectrum.aclr(
+            x, capture.sample_rate_hz, capture.bandwidth_hz, subchannels=capture.subchannels or 1
+        )
+    except ValueError:  # the neighbours are not in the capture
+        return None
+    return found.left_dbc, found.right_dbc
+
+
+def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
+    found = []
+    x, y = capture.train.x, capture.train.y
+    if impairments.conjugated(x, y):
+        found.append(
+            "the output follows the conjugate of the input: I and Q are swapped, or one of them is negated, in one of the two"
+        )
+    elif abs(facts.delay_samples) > DELAY_SAMPLES:
+        direction = "late" if facts.delay_samples > 0 else "early (non-causal)"
+        found.append(
+            f"the output comes {abs(facts.delay_samples):.2f} samples ({abs(facts.delay_ns):.2f} ns) {direction}; "
+            "shift one record so that both line up, or the model spends its memory on the cable"
+        )
+    elif facts.correlation < CORRELATION:
+        found.append(
+            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they the same record?"
+        )
+    for name, samples in (("input", x), ("output", y)):
+        stuck = impairments.railed_samples(samples)
+        if stuck:
+            found.append(f"{stuck:,} training samples of the {name} sit at the extreme of I or Q: a converter saturates")
+    if facts.dc_x_db > DC_DB:
+        found.append(f"the input has DC of {facts.dc_x_db:.1f} dB of its power")
+    if facts.offset_y_db > OFFSET_DB:
+        found.append(
+            f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input has not (leakage of the "
+            "local oscillator?); subtract it"
+        )
+    if facts.image_dbc > IMAGE_DBC and not impairments.conjugated(x, y):
+        found.append(
+            f"the output holds an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance of the setup"
+        )
+    return found
+
+
+def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
+    found = []
+    train = facts.parts["train"]
+    for name in ("val", "test"):
+        part = facts.parts[name]
+        share = repeated_share(capture.train.x, capture.parts[name].x)
+        if share > 0:
+            found.append(
+                f"about {share:.0%} of the {name} input occurs in the training part too (a looping record?); "
+                f"a {name} score then rewards memory; use one period only"
+            )
+        step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
+        if abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG:
+            found.append(
+                f"the gain of the {name} part differs from the training part by {step_db:+.2f} dB, {step_deg:+.1f} deg: "
+                "it drifts, or the drive changes"
+            )
+        drive_db = metrics.to_db((part.rms_x / train.rms_x) ** 2)
+        if abs(drive_db) > DRIVE_STEP_DB:
+            found.append(f"the {name} input is {drive_db:+.2f} dB against the training input")
+        excess_db = metrics.to_db((part.peak_x / train.peak_x) ** 2)
+        if excess_db > PEAK_EXCESS_DB:
+            found.append(
+                f"the {name} input peaks {excess_db:.2f} dB above the training input: a model must extrapolate there"
+            )
+    return found
+
+
+def _band(facts: Inspection) -> list[str]:
+    low, high = facts.occupied_hz
+    found = []
+    if facts.bandwidth_hz is None:
+        return []
+    width = high - low
+    if not 0.5 * facts.bandwidth_hz < width < 1.1 * facts.bandwidth_hz:
+        found.append(
+            f"99 % of the input lies within {width / 1e6:.4g} MHz, but {facts.bandwidth_hz / 1e6:.4g} MHz are stated: "
+            "is the sample rate right?"
+        )
+    if facts.sample_rate_hz < 3 * facts.bandwidth_hz:
+        found.append(
+            f"the sample rate is {facts.sample_rate_hz / facts.bandwidth_hz:.1f} times the bandwidth: third-order "
+            "regrowth (3 times) does not fit and folds back"
+        )
+    return found
+
+
+def _turn(degrees: float) -> float:
+    """An angle difference in [-180, 180) [deg]."""
+    return (degrees + 180.0) % 360.0 - 180.0

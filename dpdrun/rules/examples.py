@@ -1,0 +1,76 @@
+"""Small made-up runs: what the examples of the diagnose rules and their tests are built from. Deterministic."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+from dpdrun.rules.facts import RunFacts
+
+Curve = Callable[[float], float]
+
+
+def cosine_lr(step: int, *, peak: float, warmup: int, total: int) -> float:
+    """Linear warmup from peak / warmup, then a cosine to zero."""
+    if step <= warmup:
+        return peak * step / warmup
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def example_run(
+    *,
+    steps: int = 400,
+    total: int | None = None,
+    warmup: int = 20,
+    peak: float = 1e-2,
+    norm: Curve | float = 0.3,
+    loss: Curve | float = lambda t: 10.0 ** (-3.0 * t),
+    realised: Callable[[int], float] | float | None = None,
+    clip_norm: float = 1.0,
+    spread: float = 0.1,
+    seed: int = 0,
+    **other: Any,
+) -> RunFacts:
+    """A run whose norm and loss follow curves of the progress t (0 to 1), times log-normal noise of relative `spread`.
+
+    A number is a constant curve.
+
+    Args:
+        steps, total: steps logged and planned (default: all of them).
+        realised: learning rate really used at a step; default: as planned, a cosine.
+        other: further facts, such as `one_tap_db` or `eval_nmse_db`.
+    """
+    noise = random.Random(seed)
+    total = steps if total is None else total
+    at = list(range(1, steps + 1))
+    planned = [cosine_lr(step, peak=peak, warmup=warmup, total=total) for step in at]
+
+    def noisy(curve: Curve | float) -> list[float]:
+        levels = [curve(step / total) if callable(curve) else curve for step in at]
+        return [level * math.exp(noise.gauss(0.0, spread)) for level in levels]
+
+    norms = noisy(norm)
+    facts: dict[str, Any] = {
+        "step": at,
+        "lr": _realised(realised, at, planned),
+        "lr_planned": planned,
+        "loss": noisy(loss),
+        "grad_norm": norms,
+        "clip_norm": [clip_norm] * steps,
+        "clipped": [value > clip_norm for value in norms],
+        "total_steps": total,
+        "warmup_steps": warmup,
+        "peak_lr": peak,
+        "weight_decay": 0.01,
+        "kind": "transformer",
+        "schedule": "cosine",
+    }
+    return RunFacts(**(facts | other))
+
+
+def _realised(rule: Callable[[int], float] | float | None, at: list[int], planned: list[float]) -> list[float]:
+    if rule is None:
+        return list(planned)
+    return [rule(step) if callable(rule) else rule for step in at]

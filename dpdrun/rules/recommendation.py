@@ -1,0 +1,208 @@
+"""What `dpdrun recommend` says: every value with the note's beside it, where it comes from, and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.fields import Percent
+from dpdrun.recipe.patch import render
+from dpdrun.recipe.schema import Recipe
+from dpdrun.rules.advice import Advice, Opinion, RuleSet, derivable, derive, opinion_on
+from dpdrun.rules.catalogue import Evidence, Finding, Skipped, all_rules, plain
+from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """One recommended value.
+
+    Attributes:
+        value: as a recipe writes it.
+        low, high: the range it was chosen from, None when there is none.
+        note_value: what the note says (not what other rules say for it), None when it says nothing.
+        rule: code of the rule that set it, None when the user did.
+        advised: when the user set it: what the rules would have set.
+    """
+
+    key: str
+    value: Any
+    low: Any
+    high: Any
+    note_value: Any
+    rule: str | None
+    evidence: Evidence | None
+    why: str
+    advised: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form; regret_db is null until the rule's regret has been measured."""
+        return {
+            "value": plain(self.value),
+            "low": plain(self.low),
+            "high": plain(self.high),
+            "note_value": plain(self.note_value),
+            "rule": self.rule,
+            "evidence": self.evidence,
+            "why": self.why,
+            "regret_db": None,
+            "advised": plain(self.advised),
+        }
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """All values, and what follows from them.
+
+    Attributes:
+        warmup_range: the note's 5 to 10 % of all steps [optimizer steps].
+        left_open: fields that no rule could set, each with the reason.
+    """
+
+    rules: RuleSet
+    values: dict[str, Value]
+    total_steps: int | None
+    warmup_steps: int | None
+    warmup_range: tuple[int, int] | None
+    warnings: list[Finding]
+    left_open: dict[str, str]
+    facts: PlanFacts
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form (`dpdrun recommend --format json`)."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "rules": self.rules,
+            "values": {key: value.to_json() for key, value in self.values.items()},
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "warmup_steps_range": list(self.warmup_range) if self.warmup_range else None,
+            "warnings": [finding.to_json() for finding in self.warnings],
+            "left_open": self.left_open,
+        }
+
+
+def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
+    """Ask the rules for everything that the facts leave open.
+
+    Args:
+        facts: what is known of the job; what is None is derived where a rule answers.
+        rules: which rules to ask; the note's values are shown beside them in any case.
+    """
+    advice = derive(facts, rules)
+    complete = advice.facts
+    wanted = [key for key in derivable() if not (key == "train.epochs" and complete.max_steps is not None)]
+    values = {key: _value(key, advice, rules) for key in wanted if complete.get(NAME_OF[key]) is not None}
+    total = complete.total_steps
+    return Recommendation(
+        rules=rules,
+        values=values,
+        total_steps=total,
+        warmup_steps=complete.warmup_steps,
+        warmup_range=None if not total else (steps_of_share(0.05, total), steps_of_share(0.10, total)),
+        warnings=advice.warnings,
+        left_open={key: _reason(key, advice.skipped) for key in wanted if key not in values},
+        facts=complete,
+    )
+
+
+def _value(key: str, advice: Advice, rules: RuleSet) -> Value:
+    note = _of_the_note(opinion_on(key, advice.facts, "note"))
+    opinion = advice.opinions.get(key)
+    if opinion is not None:
+        detail = opinion.detail
+        return Value(
+            key=key,
+            value=opinion.value,
+            low=detail.get("low"),
+            high=detail.get("high"),
+            note_value=note.value if note else None,
+            rule=opinion.rule,
+            evidence=opinion.evidence,
+            why=opinion.why,
+        )
+    name = NAME_OF[key]
+    given = as_recipe_value(name, advice.facts.get(name))
+    ours = opinion_on(key, advice.facts, rules)
+    return Value(
+        key=key,
+        value=given,
+        low=None,
+        high=None,
+        note_value=note.value if note else None,
+        rule=None,
+        evidence=None,
+        why=_beside(given, ours),
+        advised=ours.value if ours else None,
+    )
+
+
+def _of_the_note(opinion: Opinion | None) -> Opinion | None:
+    """An opinion under `rules: note`, unless it comes from a rule that the note knows nothing of."""
+    return opinion if opinion is not None and all_rules()[opinion.rule].is_of_note else None
+
+
+def _beside(given: Any, ours: Opinion | None) -> str:
+    if ours is None:
+        return "given"
+    if given == ours.value and isinstance(given, Percent) == isinstance(ours.value, Percent):
+        return f"given; {ours.rule} says the same"
+    return f"given; {ours.rule} would set {render(ours.value)}"
+
+
+def _reason(key: str, skipped: list[Skipped]) -> str:
+    """Why no rule set a field: what is not known, else the box that was missed."""
+    rules = all_rules()
+    reasons = [skip.reason for skip in skipped if rules[skip.code].sets == key]
+    needs = [reason for reason in reasons if reason.startswith("needs ")]
+    return "; ".join(dict.fromkeys(needs or reasons)) or "no rule sets it for this model"
+
+
+def about(number: int) -> int:
+    """A count as one says it, to half a digit: 1954 is about 2000, 98 about 100, 147 about 150."""
+    if number < 10:
+        return number
+    unit = 5 * int(10 ** (int(math.log10(number)) - 1))
+    return round(number / unit) * unit
+
+
+def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
+    """A recipe with a comment at each value that a rule set.
+
+    Args:
+        recommendation: its values go into `optim` and `train`.
+        sections: `{"data": {...}, "model": {...}}`, what the user gave.
+        command: how it came about; for the header.
+
+    Raises:
+        pydantic.ValidationError: the sections do not make a recipe.
+    """
+    tree: dict[str, dict[str, Any]] = {name: dict(content) for name, content in sections.items()}
+    for key, value in recommendation.values.items():
+        section, _, leaf = key.partition(".")
+        tree.setdefault(section, {})[leaf] = value.value
+    Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
+    lines = [
+        f"# Written by: {command}",
+        "# Change what you like; a value that is deleted, or written as auto, is left to the rules again.",
+        "task: pa",
+        f"rules: {recommendation.rules}",
+    ]
+    for section in ("data", "model", "optim", "train"):
+        lines.append(f"{section}:")
+        for leaf, content in tree.get(section, {}).items():
+            said = recommendation.values.get(f"{section}.{leaf}")
+            comment = f"  # {said.rule}: {said.why}" if said is not None and said.rule else ""
+            lines.append(f"  {leaf}: {render(content)}{comment}")
+    return "\n".join(line for line in lines if not line.endswith("optim:") or "optim" in tree) + "\n"
+
+
+def patch_of(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
+    """The values to write into a recipe: those that a rule set and that the recipe does not hold already."""
+    now = values_of(recipe)
+    return {k: v.value for k, v in recommendation.values.items() if v.rule is not None and now.get(k) != v.value}

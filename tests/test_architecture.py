@@ -1,0 +1,120 @@
+"""The shape of the code, as docs/ARCHITECTURE.md draws it: who imports whom, where torch lives, how long a file is."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "dpdrun"
+MAX_LINES = 400
+
+# Each imports only from the lines below its own. The order of docs/ARCHITECTURE.md, with its groups told apart.
+LAYERS = (
+    ("commands",),
+    ("training",),
+    ("report", "evaluation"),
+    ("diagnosis",),
+    ("plan",),
+    ("rules", "readers", "models", "data"),
+    ("runlog",),
+    ("recipe", "rf"),
+    ("errors",),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# Where a heavy library may be imported, as prefixes of the path in the package.
+HOMES = {
+    "torch": ("data/windows.py", "models/", "training/", "evaluation.py"),
+    "accelerate": ("training/loop.py",),
+    "matplotlib": ("report/",),
+    "typer": ("commands/",),
+    "pickle": (),
+}
+
+# What a command file may import at module level, beside the standard library, so that `--help` stays quick.
+LIGHT = {"typer", "typer.core", "dpdrun.errors"}
+
+
+def sources() -> list[Path]:
+    found = sorted(path for path in PACKAGE.rglob("*.py"))
+    assert len(found) > 20
+    return found
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names of the modules that a tree imports, at module level or deeper."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names if node.module == "dpdrun")
+    return names
+
+
+def test_imports_point_down() -> None:
+    edges = []
+    for path in sources():
+        layer = relative(path).split("/")[0].removesuffix(".py")
+        if layer in ("__init__", "__main__"):  # the ends of the chain: the public API, and `python -m dpdrun`
+            continue
+        assert layer in RANK, f"{relative(path)}: give {layer} a place in LAYERS and in docs/ARCHITECTURE.md"
+        names = imported(ast.parse(path.read_text(encoding="utf-8")))
+        targets = {name.split(".")[1] for name in names if name.startswith("dpdrun.")} - {layer, "__version__"}
+        edges.extend((relative(path), layer, target) for target in sorted(targets))
+    assert len(edges) > 20
+    assert [f"{path} imports {target}" for path, layer, target in edges if RANK[target] <= RANK[layer]] == []
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_heavy_libraries_stay_at_home(library: str) -> None:
+    users = [
+        relative(path)
+        for path in sources()
+        if any(name.split(".")[0] == library for name in imported(ast.parse(path.read_text(encoding="utf-8"))))
+    ]
+    assert bool(users) == bool(HOMES[library]), f"who imports {library}?"
+    assert [user for user in users if not user.startswith(HOMES[library])] == []
+
+
+def test_command_files_import_little_at_module_level() -> None:
+    files = [path for path in sources() if relative(path).startswith("commands/")]
+    assert len(files) > 3
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        others = {name for name in imported(top) if name.split(".")[0] not in sys.stdlib_module_names}
+        assert others <= LIGHT, relative(path)
+
+
+def test_files_are_short() -> None:
+    files = [*sources(), *sorted((ROOT / "tests").rglob("*.py")), ROOT / "cli.py"]
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert len(lengths) > 40
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
+def test_sources_are_ascii() -> None:
+    assert [relative(path) for path in sources() if not path.read_bytes().isascii()] == []
+
+
+def test_every_module_has_its_test_file() -> None:
+    modules = [path for path in sources() if not path.name.startswith("_")]
+    assert len(modules) > 20
+    wanted = {(ROOT / "tests" / relative(path)).with_name(f"test_{path.name}") for path in modules}
+    assert sorted(path.relative_to(ROOT).as_posix() for path in wanted if not path.exists()) == []
+
+
+def test_the_code_map_names_every_part() -> None:
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert [name for name in RANK if f"dpdrun/{name}" not in text and name != "readers"] == []

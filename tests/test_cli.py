@@ -1,0 +1,157 @@
+"""The command line as a whole: what it loads, how it fails, how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import dpdrun
+from dpdrun import commands
+from dpdrun.errors import DataError, StoppedError
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "accelerate", "matplotlib")
+RECIPE = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 8}\n"
+
+# Ends the process as the command would, after naming the heavy modules that it loaded.
+PROBE = f"""
+import sys
+from dpdrun.commands import main
+sys.argv = ["dpdrun", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    print("loaded:", *sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
+    raise
+"""
+
+
+def run(*arguments: str, code: str | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-c", code] if code else [sys.executable, str(ROOT / "cli.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.run(
+        [*start, *arguments], input=stdin, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["train", "--help"],
+    ["recipe", "check", "RECIPE"],
+    ["recipe", "check", "RECIPE", "--set", "optim.lr=fast"],
+    ["recipe", "new"],
+    ["recipe", "schema"],
+    ["recommend", "--help"],
+    ["recommend", "RECIPE"],
+    ["diagnose", "--help"],
+    ["explain", "--help"],
+    ["explain", "optim.lr"],
+    ["data", "--help"],
+    ["data", "list"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_commands_that_train_nothing_load_no_torch(arguments: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(RECIPE)
+    result = run(*(str(path) if word == "RECIPE" else word for word in arguments), code=PROBE)
+    assert result.stderr.splitlines()[-1] == "loaded:"
+    assert "Traceback" not in result.stderr
+    assert result.returncode == (2 if "optim.lr=fast" in arguments else 0), result.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    modules = (*HEAVY, "numpy", "pydantic", "typer", "rich")
+    result = run(code=f"import dpdrun, sys; print(sorted(set({modules!r}) & set(sys.modules)))")
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_command_is_there_in_the_documented_order() -> None:
+    found = [info.name for info in commands.app.registered_commands] + [g.name for g in commands.app.registered_groups]
+    assert set(found) == set(commands.ORDER)
+    shown = run("--help").stdout
+    assert all(name in shown for name in commands.ORDER)
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert dpdrun.__version__ == project["version"]
+    assert CliRunner().invoke(commands.app, ["--version"]).stdout == f"dpdrun {project['version']}\n"
+
+
+@pytest.mark.parametrize("error", [DataError("r.csv:3: not a number"), StoppedError("stopped; --resume continues")])
+def test_errors_for_the_user_are_printed_with_their_exit_code(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        typer.echo("before")
+        raise error
+
+    app = commands.build_app()
+    app.command("fail")(fail)
+    result = CliRunner().invoke(app, ["fail"])
+    assert result.exit_code == error.exit_code  # type: ignore[attr-defined]
+    assert result.stdout == "before\n"
+    assert result.stderr == f"error: {error}\n"
+
+
+def test_other_errors_are_bugs_and_keep_their_traceback() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    app = commands.build_app()
+    app.command("fail")(fail)
+    assert isinstance(CliRunner().invoke(app, ["fail"]).exception, ZeroDivisionError)
+
+
+def test_an_interrupt_exits_130() -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    app = commands.build_app()
+    app.command("fail")(fail)
+    assert CliRunner().invoke(app, ["fail"]).exit_code == 130
+
+
+def test_a_misspelt_command_exits_2_with_a_suggestion() -> None:
+    result = run("recip")
+    assert result.returncode == 2
+    assert "'recipe'" in result.stderr
+
+
+# Typer's echo flushes what it writes; print() leaves it to the end of the process.
+PRINTS = """
+import sys
+from dpdrun import commands
+commands.app.command("print")(lambda: print("text"))
+sys.argv = ["dpdrun", *sys.argv[1:]]
+commands.main()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["recipe", "schema"], ["print"], ["--help"]], ids=" ".join)
+def test_a_reader_that_goes_away_is_met_in_silence(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", PRINTS, *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert result.stderr == ""
+    assert result.returncode == commands.EXIT_BROKEN_PIPE

@@ -1,0 +1,73 @@
+"""torch.compile: asked for, passed over, and survived."""
+
+import pytest
+import torch
+from torch import nn
+
+from dpdrun.training import compile as compile_module
+from dpdrun.training.compile import PAYS_AFTER_STEPS, compiled
+from dpdrun.training.telemetry import Silent
+
+
+class Messages(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)
+
+
+class Refuses(nn.Module):
+    """A model whose compiled version fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+def test_auto_compiles_long_runs_only() -> None:
+    model = Refuses()
+    assert compiled(model, "auto", steps=PAYS_AFTER_STEPS - 1, monitor=Silent()) is model
+    assert compiled(model, "off", steps=10**6, monitor=Silent()) is model
+    assert compiled(model, "auto", steps=PAYS_AFTER_STEPS, monitor=Silent()) is not model
+
+
+def test_a_model_that_gains_nothing_is_compiled_only_on_demand() -> None:
+    model = Refuses()
+    model.compiles = False  # type: ignore[assignment]
+    assert compiled(model, "auto", steps=10**6, monitor=Silent()) is model
+    assert compiled(model, "on", steps=1, monitor=Silent()) is not model
+
+
+def test_without_a_compiler_training_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_module.shutil, "which", lambda name: None)
+    messages, model = Messages(), Refuses()
+    assert compiled(model, "on", steps=10**6, monitor=messages) is model
+    assert "no C++ compiler" in messages.texts[0]
+
+
+def test_a_failed_compilation_falls_back_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(model: nn.Module, **_: object) -> object:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("the backend is broken\nlong trace")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", fails)
+    messages, model = Messages(), Refuses()
+    twin = compiled(model, "on", steps=1, monitor=messages)
+    x = torch.randn(3, 2)
+    assert torch.equal(twin(x), model(x))
+    assert torch.equal(twin(x), model(x))
+    assert messages.texts == [
+        "torch.compile failed (the backend is broken): training without it, which is slower"
+    ]
+
+
+def test_a_fault_of_the_model_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        compiled(Refuses(), "on", steps=1, monitor=Silent())(torch.randn(3, 5))
