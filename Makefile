@@ -43,8 +43,23 @@ docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json and docs/r
 	$(BIN)/python -m dpdrun.recipe.reference
 	$(BIN)/python -m dpdrun.rules.pages
 
+results: $(READY)  ## study: what the shipped recipes reach, three seeds (about an hour)
+	$(BIN)/python -m benchmarks.recipes.run
+
+case-study: $(READY)  ## study: from the failed Transformer to ours, one change at a time (about an hour)
+	$(BIN)/python -m benchmarks.case_study.run
+
+speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
+	$(BIN)/python -m benchmarks.speed.run
+
+monitoring: $(READY)  ## study: what monitoring costs (a minute)
+	$(BIN)/python -m benchmarks.speed.monitoring
+
+pictures: $(READY)  ## redraw the pictures of the README from real runs
+	$(BIN)/python -m benchmarks.pictures
+
 clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study speed monitoring pictures clean

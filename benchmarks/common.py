@@ -71,19 +71,22 @@ def trained(recipe: Path, *sets: str) -> Iterator[tuple[Path, dict[str, Any]]]:
             raise SystemExit(done.stdout + done.stderr)
         report = json.loads((run / "report.json").read_text())
         evals = [line for line in map(json.loads, _lines(run / "metrics.jsonl")) if line["kind"] == "eval"]
-        yield run, {
-            "command": "dpdrun " + shlex.join(arguments),
-            "machine": machine(),
-            "val_nmse_db": report["splits"]["val"]["nmse_db"],
-            "test_nmse_db": report["splits"]["test"]["nmse_db"],
-            "gmp_test_nmse_db": report["baselines"]["gmp"]["test"]["nmse_db"],
-            "parameters": report["parameters"],
-            "macs_per_sample": report["macs_per_sample"],
-            "steps": report["steps"],
-            "seconds": round(report["seconds"], 1),
-            "samples_per_s": round(report["samples_per_s"] or 0),
-            "trace": [[line["step"], round(line["seconds"], 2), round(line["val_nmse_db"], 3)] for line in evals],
-        }
+        yield (
+            run,
+            {
+                "command": "dpdrun " + shlex.join(arguments),
+                "machine": machine(),
+                "val_nmse_db": report["splits"]["val"]["nmse_db"],
+                "test_nmse_db": report["splits"]["test"]["nmse_db"],
+                "gmp_test_nmse_db": report["baselines"]["gmp"]["test"]["nmse_db"],
+                "parameters": report["parameters"],
+                "macs_per_sample": report["macs_per_sample"],
+                "steps": report["steps"],
+                "seconds": round(report["seconds"], 1),
+                "samples_per_s": round(report["samples_per_s"] or 0),
+                "trace": [[line["step"], round(line["seconds"], 2), round(line["val_nmse_db"], 3)] for line in evals],
+            },
+        )
     finally:
         shutil.rmtree(folder)
 

@@ -25,6 +25,18 @@ from dpdrun.rules.facts import NAME_OF, PlanFacts
 
 SCHEMA_VERSION = 1
 
+_COUNTS = (
+    "total_steps",
+    "warmup_steps",
+    "frames_per_epoch",
+    "frame",
+    "burn_in",
+    "batch_size",
+    "eval_every",
+    "checkpoint_every",
+)
+_NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip_norm", "lr_end")
+
 
 class PlanError(RecipeError):
     """The completed recipe is impossible. `conflicts` holds (dotted key, message); `Loaded.error` finds their lines."""
@@ -102,8 +114,8 @@ class Plan:
             values = {each.name: content[each.name] for each in fields(cls)}
             values["recipe"] = Recipe.model_validate(content["recipe"])
             values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
-            values["clip_norm"] = float(content["clip_norm"])
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
+            values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
             raise RunError(f"plan.json is damaged: {exc}") from exc
         return cls(**values)
@@ -135,10 +147,10 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
     given = given_in(recipe) if given is None else given
     advice = derive(PlanFacts.of_recipe(recipe, train_samples), recipe.rules)
     trained = recipe.model.kind != "gmp"
-    if trained:
-        _refuse(conflicts_of_open_fields(recipe, advice))
     complete = fill(recipe, advice)
     _refuse(conflicts(complete, given) + check_length(complete, train_samples))
+    if trained:
+        _refuse(conflicts_of_open_fields(recipe, advice))
     _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
              if finding.severity == "error" for key in finding.patch])  # fmt: skip
     facts = advice.facts

@@ -24,7 +24,7 @@ from dpdrun.runlog import (
 
 def test_create_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="not empty.*--run-dir.*--resume"):
+    with pytest.raises(RunError, match=r"not empty.*--run-dir.*--resume"):
         RunFolder.create(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -38,7 +38,7 @@ def test_create_says_why_it_cannot_write(tmp_path: Path) -> None:
 def test_open_names_the_runs_that_exist(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "plan.json").write_text("{}")
-    with pytest.raises(RunError, match="no such run folder; runs in .*: first"):
+    with pytest.raises(RunError, match=r"no such run folder; runs in .*: first"):
         RunFolder.open(tmp_path / "fist")
     with pytest.raises(RunError, match="not a run folder"):
         RunFolder.open(tmp_path)
@@ -57,8 +57,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     target = tmp_path / "report.json"
     write_text(target, "old")
     with pytest.raises(ZeroDivisionError), replacing(target) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+        temporary.write_text(str(1 / 0))
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 

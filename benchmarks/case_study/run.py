@@ -36,7 +36,9 @@ def measure(results: ResultsFile) -> None:
     jobs = [(f"{recipe.stem}/{seed}", recipe, (f"train.seed={seed}",)) for recipe in RECIPES for seed in SEEDS[:1]]
     jobs += [(f"{RECIPES[-1].stem}/{seed}", RECIPES[-1], (f"train.seed={seed}",)) for seed in SEEDS[1:]]
     jobs += [
-        (f"{cause}/{seed}", RECIPES[-1], (*sets, f"train.seed={seed}")) for cause, sets in CAUSES.items() for seed in SEEDS
+        (f"{cause}/{seed}", RECIPES[-1], (*sets, f"train.seed={seed}"))
+        for cause, sets in CAUSES.items()
+        for seed in SEEDS
     ]
     for name, recipe, sets in jobs:
         if name not in results:
@@ -69,7 +71,9 @@ def causes_table(results: ResultsFile) -> str:
     rows = [["our recipe", f"{mean(ours):.2f}", "", f"{max(ours) - min(ours):.2f}"]]
     for cause in CAUSES:
         values = scores(cause)
-        rows.append([cause, f"{mean(values):.2f}", f"{mean(values) - mean(ours):+.2f}", f"{max(values) - min(values):.2f}"])
+        rows.append(
+            [cause, f"{mean(values):.2f}", f"{mean(values) - mean(ours):+.2f}", f"{max(values) - min(values):.2f}"]
+        )
     return markdown(["recipe", "test NMSE [dB]", "loss [dB]", "range over 3 seeds [dB]"], rows)
 
 

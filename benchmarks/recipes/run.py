@@ -1,6 +1,6 @@
 """The table of what the shipped recipes reach: three seeds each, on the machine at hand.
 
-    make results            (or: python -m benchmarks.recipes.run)
+make results            (or: python -m benchmarks.recipes.run)
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ def table(results: ResultsFile) -> str:
                 f"{runs[0]['gmp_test_nmse_db']:.2f}",
             ]
         )
-    header = ["recipe", "parameters", "steps", "time [s]", "val [dB]", "test [dB]", "range of 3 seeds", "gmp, test [dB]"]
+    header = [
+        "recipe",
+        "parameters",
+        "steps",
+        "time [s]",
+        "val [dB]",
+        "test [dB]",
+        "range of 3 seeds",
+        "gmp, test [dB]",
+    ]
     return markdown(header, rows)
 
 
@@ -51,7 +60,9 @@ def main() -> None:
             if name not in results:
                 with trained(recipe, f"train.seed={seed}") as (_, result):
                     results.add(name, result)
-                    print(f"  val {result['val_nmse_db']:.2f}  test {result['test_nmse_db']:.2f}  {result['seconds']} s")
+                    print(
+                        f"  val {result['val_nmse_db']:.2f}  test {result['test_nmse_db']:.2f}  {result['seconds']} s"
+                    )
     write_table("recipes", table(results))
     apa = results.results.get("apa_200mhz_transformer/0")
     if apa:

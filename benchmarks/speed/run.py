@@ -1,11 +1,11 @@
-"""How fast, against OpenDPD 2.4.2's own training step: its GRU on its frames, from its wheel, on the same machine.
+"""How fast, against OpenDPD 2.4.2's own training step: its GRU on its frames, from its wheel, same machine.
 
     make speed            (or: python -m benchmarks.speed.run)
 
 In one call, one after the other: (1) OpenDPD's `net_train` trains its GRU-23 (frame 200, stride 1, batch 64, AdamW
 5e-3: its defaults) on APA_200MHz for BUDGET_S seconds of training, evaluation not counted, and its validation NMSE is
 taken; (2) `dpdrun train recipes/apa_200mhz_transformer.yaml`, its evaluations counted. Reported are ratios: samples per
-second, and the time for the score that OpenDPD reached. OpenDPD's code is read from the downloaded wheel, not installed.
+second, and the time for the score that OpenDPD reached. OpenDPD's code is read from its wheel, not installed.
 """
 
 from __future__ import annotations
@@ -100,14 +100,17 @@ def table(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     theirs_published = theirs["seconds_per_epoch"] * PUBLISHED_EPOCHS
     rate = ours["samples_per_s"]
     rows = [
-        ["training samples per second", f"{theirs['samples_per_s']:,}", f"{rate:,}", f"{rate / theirs['samples_per_s']:.1f}x"],
+        ["training samples per second", f"{theirs['samples_per_s']:,}", f"{rate:,}",
+         f"{rate / theirs['samples_per_s']:.1f}x"],
         [f"time to {theirs['val_nmse_db']:.1f} dB validation", f"{theirs['seconds']:.0f} s",
          f"{reached:.1f} s" if reached else "not reached", f"{theirs['seconds'] / reached:.0f}x" if reached else ""],
         [f"time to {PUBLISHED_DB:.1f} dB ({PUBLISHED_EPOCHS} of their epochs, extrapolated from the measured step)",
          f"{theirs_published / 3600:.1f} h", f"{published:.0f} s" if published else "not reached",
          f"{theirs_published / published:.0f}x" if published else ""],
     ]  # fmt: skip
-    return markdown(["APA_200MHz", "OpenDPD 2.4.2, GRU of 1,911", f"dpdrun, Transformer of {ours['parameters']:,}", "ratio"], rows)
+    return markdown(
+        ["APA_200MHz", "OpenDPD 2.4.2, GRU of 1,911", f"dpdrun, Transformer of {ours['parameters']:,}", "ratio"], rows
+    )
 
 
 def main() -> None:

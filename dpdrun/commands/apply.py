@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+PARTS = ("train", "val", "test")
+LEVEL_DB = 1.0  # a waveform louder by more than this than the training input has peaks that the model never saw
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     source: Annotated[
         str,
         typer.Argument(
@@ -28,20 +31,31 @@ def apply(
 ) -> None:
     """Write the output that the model of a RUN predicts for the waveform IN, in the units of its capture.
 
-    A CSV has the columns I,Q,I_out,Q_out; an .npz the arrays x and y. So others can check a score of ours.
+    A CSV has the columns I,Q,I_out,Q_out; an .npz the arrays x and y; a .npy the output alone. So others can check a
+    score of ours. A file named train, val or test is written ./test.
     """
+    import numpy as np
+
     from dpdrun.data.sources import load_capture
     from dpdrun.data.waveform import check_writable, read_waveform, write_pair
-    from dpdrun.evaluation import predict
+    from dpdrun.evaluation import piece_of, predict
+    from dpdrun.rf.metrics import rms, to_db
     from dpdrun.training import load_run
 
     check_writable(out, force=force)
+    waveform = None if source in PARTS else read_waveform(Path(source))
     model, plan, _ = load_run(run)
-    capture_parts = ("train", "val", "test")
-    if source in capture_parts:
-        x = load_capture(plan.recipe.data).parts[source].x
-    else:
-        x = read_waveform(Path(source))
-    piece = plan.frame if plan.recipe.train.eval_on == "frame" else None
-    write_pair(out, x, predict(model, x, piece=piece))
+    x = load_capture(plan.recipe.data).parts[source].x if waveform is None else waveform
+    level_db = to_db((rms(x) / float(model.scale_x)) ** 2)
+    if level_db > LEVEL_DB:
+        typer.echo(
+            f"warning: the waveform is {level_db:.1f} dB louder than the training input: it was not trained there",
+            err=True,
+        )
+    y = predict(model, x, piece=piece_of(plan))
+    if not np.isfinite(y).all():
+        from dpdrun.errors import DataError
+
+        raise DataError(f"{source}: the model's output is not finite at sample {int(np.argmin(np.isfinite(y)))}")
+    write_pair(out, x, y)
     typer.echo(f"{out}: {len(x):,} samples")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Split(str, Enum):
+class Split(StrEnum):
     """Parts of a capture."""
 
     train = "train"
@@ -17,11 +17,14 @@ class Split(str, Enum):
     test = "test"
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How to print."""
 
     table = "table"
     json = "json"
+
+
+COSTS = ("seconds", "steps", "best_step", "samples_per_s")  # what report.json has beside the scores
 
 
 def register(app: typer.Typer) -> None:
@@ -30,11 +33,11 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Parts to score. [default: val, test]", show_default=False)
     ] = None,
-    fmt: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
 ) -> None:
     """Score the model of a RUN on its capture, beside the baselines on the same samples."""
     import json
@@ -48,11 +51,13 @@ def evaluate(
     from dpdrun.training import load_run
 
     model, plan, folder = load_run(run)
+    before = folder.read_json(folder.report) if folder.report.is_file() else {}
     capture = load_capture(plan.recipe.data)
-    report = score(model, plan, capture, [s.value for s in split] if split else ("val", "test"))
-    if fmt is Format.json:
-        typer.echo(json.dumps(encode_numbers(report), indent=2))
+    if before and before.get("capture", {}).get("sha256") != capture.sha256:
+        typer.echo(f"warning: {capture.name} has changed since this run was trained on it", err=True)
+    parts = list(dict.fromkeys(split)) if split else [Split.val, Split.test]
+    report = score(model, plan, capture, [part.value for part in parts])
+    if format_ is Format.json:
+        typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))
         return
-    cost = folder.read_json(folder.report) if folder.report.is_file() else {}
-    known = {key: cost.get(key) for key in ("seconds", "samples_per_s")}
-    Console().print(report_table(report | known))
+    Console().print(report_table(report | {key: before.get(key) for key in COSTS}, plan), highlight=False)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.errors import EXIT_INTERRUPTED, RunError
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dpdrun.diagnosis import Diagnosis
     from dpdrun.recipe.loader import Loaded
+    from dpdrun.runlog import RunFolder
+    from dpdrun.training.job import Job
+    from dpdrun.training.telemetry import Monitor
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +31,9 @@ def train(
         Path | None,
         typer.Option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]", show_default=False),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run-dir.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished one is left as it is.")
+    ] = False,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
@@ -30,57 +41,106 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
-    from dpdrun.errors import RunError
+    from rich.console import Console
+
     from dpdrun.recipe.loader import load_recipe
+    from dpdrun.runlog import RunFolder, default_folder
 
     loaded = load_recipe(recipe, sets or [])
     if resume and run_dir is None:
         raise RunError("--resume needs --run-dir: the folder of the run to continue")
     if dry_run:
         _show_plan(loaded)
-    else:
-        _run(loaded, run_dir, resume=resume)
+        return
+    run = RunFolder(run_dir or default_folder(loaded.path))
+    try:
+        _run(loaded, run, Console(), resume=resume)
+    except KeyboardInterrupt:
+        typer.echo(_interrupted(run), err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _show_plan(loaded: Loaded) -> None:
     from rich.console import Console
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.plan import make_plan
+    from dpdrun.plan import PlanError, make_plan
     from dpdrun.report.plan import plan_table
 
-    capture = load_capture(loaded.recipe.data)
-    Console().print(plan_table(make_plan(loaded.recipe, train_samples=len(capture.train))))
+    capture = load_capture(loaded.recipe.data)  # as training.job.prepare does, which would load torch
+    try:
+        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
+    except PlanError as error:
+        raise loaded.error(error.conflicts) from None
+    Console(highlight=False).print(plan_table(plan, capture=capture.name))
 
 
-def _run(loaded: Loaded, run_dir: Path | None, *, resume: bool) -> None:
-    from rich.console import Console
-
+def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> None:
     from dpdrun.diagnosis import diagnose
-    from dpdrun.report.console import TrainingView, report_table
-    from dpdrun.report.plan import plan_line
-    from dpdrun.runlog import RunFolder, default_folder
+    from dpdrun.plan import Plan
+    from dpdrun.report.console import report_table
     from dpdrun.training import job
 
-    console = Console()
-
-    def watch(this: job.Job) -> TrainingView:
-        for warning in (*this.capture.warnings, *(finding.message for finding in this.plan.warnings)):
-            console.print(f"[yellow]warning:[/] {warning}", highlight=False)
-        console.print(plan_line(this.plan, capture=this.capture.name, parameters=this.parameters), highlight=False)
-        return TrainingView(
-            console,
-            title=f"{this.run.path}",
-            total_steps=this.plan.total_steps,
-            samples_per_step=this.plan.batch_size * this.plan.frame,
-            floor_db=this.floor["nmse_db"],
-        )
-
-    run = RunFolder(run_dir or default_folder(loaded.path))
-    report = job.train(loaded, run.path, resume=resume, watch=watch)
-    console.print(report_table(report))
+    if resume and run.report.is_file():
+        report = job.train(loaded, run.path, resume=True)  # refuses another recipe, then changes nothing
+        console.print(f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False)
+    else:
+        report = job.train(loaded, run.path, resume=resume, watch=lambda this: _watch(this, console, resume=resume))
+    console.print(report_table(report, Plan.from_json(run.read_json(run.plan))), highlight=False)
     if run.metrics.is_file():
         diagnosis = diagnose(run.path)
         run.write_json(run.findings, diagnosis.to_json())
-        console.print(f"diagnosis: {diagnosis.verdict}; details: dpdrun diagnose {run.path}", highlight=False)
-    console.print(f"run folder: {run.path}", highlight=False)
+        _show_diagnosis(diagnosis, console, run)
+    console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _watch(this: Job, console: Console, *, resume: bool) -> AbstractContextManager[Monitor]:
+    from contextlib import nullcontext
+
+    from rich.text import Text
+
+    from dpdrun.report.advice import finding_line
+    from dpdrun.report.console import TrainingView
+    from dpdrun.report.plan import plan_line
+    from dpdrun.training.telemetry import Silent
+
+    for warning in this.capture.warnings:
+        console.print(Text.assemble(("warning: ", "yellow"), warning))
+    for finding in this.plan.warnings:
+        console.print(finding_line(finding))
+    line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters)
+    console.print(Text(f"{'resumed: ' if resume else ''}{line}"))
+    if not this.plan.total_steps:
+        return nullcontext(Silent())  # least squares: there is nothing to watch
+    return TrainingView(
+        console,
+        title=str(this.run.path),
+        total_steps=this.plan.total_steps,
+        samples_per_step=this.plan.batch_size * this.plan.frame,
+        floor_db=this.floor["nmse_db"],
+    )
+
+
+def _show_diagnosis(diagnosis: Diagnosis, console: Console, run: RunFolder) -> None:
+    from rich.text import Text
+
+    from dpdrun.report.advice import finding_line
+
+    serious = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    for finding in serious:
+        console.print(finding_line(finding))
+    console.print(Text(f"diagnosis: {diagnosis.verdict}; details: dpdrun diagnose {run.path}"), soft_wrap=True)
+
+
+def _interrupted(run: RunFolder) -> str:
+    """What to do after Ctrl-C."""
+    if run.report.is_file():
+        return f"interrupted; the run in {run.path} is finished"
+    if run.last.is_file():
+        return (
+            "interrupted; to go on from the last checkpoint:\n"
+            f"  dpdrun train {run.recipe} --run-dir {run.path} --resume"
+        )
+    if run.plan.is_file():
+        return f"interrupted before the first checkpoint; {run.path} cannot be resumed and may be deleted"
+    return "interrupted; nothing was written"

@@ -23,6 +23,8 @@ GAIN_STEP_DB = 0.25
 PHASE_STEP_DEG = 2.0
 DRIVE_STEP_DB = 0.5
 PEAK_EXCESS_DB = 0.3
+ALIGNED_DEG = 1e-6
+OUT_OF_BAND_DB = -45.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def inspect_capture(capture: Capture) -> Inspection:
         known_floor_db=capture.noise_floor_db,
         warnings=(),
     )
-    warnings = (*_signal_path(facts, capture), *_parts_differ(facts, capture), *_band(facts), *capture.warnings)
+    warnings = (*_signal_path(facts, capture), *_parts_differ(facts, capture), *_band(facts, x), *capture.warnings)
     return replace(facts, warnings=warnings)
 
 
@@ -149,9 +151,7 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
     if capture.bandwidth_hz is None:
         return None
     try:
-        found = spectrum.aclr(
-            x, capture.sample_rate_hz, capture.bandwidth_hz, subchannels=capture.subchannels or 1
-        )
+        found = spectrum.aclr(x, capture.sample_rate_hz, capture.bandwidth_hz, subchannels=capture.subchannels or 1)
     except ValueError:  # the neighbours are not in the capture
         return None
     return found.left_dbc, found.right_dbc
@@ -162,7 +162,8 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
     x, y = capture.train.x, capture.train.y
     if impairments.conjugated(x, y):
         found.append(
-            "the output follows the conjugate of the input: I and Q are swapped, or one of them is negated, in one of the two"
+            "the output follows the conjugate of the input: I and Q are swapped, or one of "
+            "them is negated, in one of the two"
         )
     elif abs(facts.delay_samples) > DELAY_SAMPLES:
         direction = "late" if facts.delay_samples > 0 else "early (non-causal)"
@@ -172,23 +173,23 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
         )
     elif facts.correlation < CORRELATION:
         found.append(
-            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they the same record?"
+            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they one record?"
         )
     for name, samples in (("input", x), ("output", y)):
         stuck = impairments.railed_samples(samples)
         if stuck:
-            found.append(f"{stuck:,} training samples of the {name} sit at the extreme of I or Q: a converter saturates")
+            found.append(
+                f"{stuck:,} training samples of the {name} sit at the extreme of I or Q: a converter saturates"
+            )
     if facts.dc_x_db > DC_DB:
         found.append(f"the input has DC of {facts.dc_x_db:.1f} dB of its power")
     if facts.offset_y_db > OFFSET_DB:
         found.append(
-            f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input has not (leakage of the "
-            "local oscillator?); subtract it"
+            f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input has not (leakage of "
+            "the local oscillator?); subtract it"
         )
     if facts.image_dbc > IMAGE_DBC and not impairments.conjugated(x, y):
-        found.append(
-            f"the output holds an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance of the setup"
-        )
+        found.append(f"the output holds an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance")
     return found
 
 
@@ -206,8 +207,8 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
         step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
         if abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG:
             found.append(
-                f"the gain of the {name} part differs from the training part by {step_db:+.2f} dB, {step_deg:+.1f} deg: "
-                "it drifts, or the drive changes"
+                f"the gain of the {name} part differs from the training part by {step_db:+.2f} dB, {step_deg:+.1f} "
+                "deg: it drifts, or the drive changes"
             )
         drive_db = metrics.to_db((part.rms_x / train.rms_x) ** 2)
         if abs(drive_db) > DRIVE_STEP_DB:
@@ -215,12 +216,17 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
         excess_db = metrics.to_db((part.peak_x / train.peak_x) ** 2)
         if excess_db > PEAK_EXCESS_DB:
             found.append(
-                f"the {name} input peaks {excess_db:.2f} dB above the training input: a model must extrapolate there"
+                f"the {name} input peaks {excess_db:.2f} dB above the training input: models extrapolate there"
             )
+    if all(abs(part.gain_deg) < ALIGNED_DEG for part in facts.parts.values()):
+        found.append(
+            "the phase between input and output is exactly zero in each part: somebody aligned the parts one by one, "
+            "so a drift from part to part is not visible"
+        )
     return found
 
 
-def _band(facts: Inspection) -> list[str]:
+def _band(facts: Inspection, x: metrics.Signal) -> list[str]:
     low, high = facts.occupied_hz
     found = []
     if facts.bandwidth_hz is None:
@@ -230,6 +236,14 @@ def _band(facts: Inspection) -> list[str]:
         found.append(
             f"99 % of the input lies within {width / 1e6:.4g} MHz, but {facts.bandwidth_hz / 1e6:.4g} MHz are stated: "
             "is the sample rate right?"
+        )
+    outside_db = spectrum.out_of_band_db(x, facts.sample_rate_hz, facts.bandwidth_hz)
+    if outside_db > OUT_OF_BAND_DB:
+        image_hz = spectrum.image_frequency(x, facts.sample_rate_hz, facts.bandwidth_hz)
+        found.append(
+            f"the input itself holds {outside_db:.1f} dB of its power outside the stated band"
+            + ("" if image_hz is None else f", and rises again at {image_hz / 1e6:.0f} MHz (images of resampling?)")
+            + ": the output's ACLR is not the amplifier's alone"
         )
     if facts.sample_rate_hz < 3 * facts.bandwidth_hz:
         found.append(

@@ -10,6 +10,7 @@ Arrays are complex (N,) or real (N, 2) = I, Q. Nothing is ever unpickled.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,13 @@ def read_npz(path: Path, name: str) -> Reading:
     Raises:
         DataError: missing keys, wrong shapes, not numbers, pickled objects.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = list(archive.files)
-            pair = next((p for p in KEY_PAIRS if p[0] in keys and p[1] in keys), None)
-            if pair is None:
-                raise DataError(
-                    f"{name}: needs the arrays x and y (or input and output), has {', '.join(keys) or 'none'}; "
-                    "write it with numpy.savez(path, x=..., y=..., sample_rate_hz=...)"
-                )
-            arrays = {key: archive[key] for key in (*pair, *(k for k in SCALARS if k in keys))}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{name}: cannot be read as .npz: {_reason(error)}") from None
+    arrays = load_arrays(path, name)
+    pair = next((p for p in KEY_PAIRS if p[0] in arrays and p[1] in arrays), None)
+    if pair is None:
+        raise DataError(
+            f"{name}: needs the arrays x and y (or input and output), has {', '.join(arrays) or 'none'}; "
+            "write it with numpy.savez(path, x=..., y=..., sample_rate_hz=...)"
+        )
     x, y = (to_samples(arrays[key], f"{name}, array {key}") for key in pair)
     rate, bandwidth = (_scalar(arrays[key], f"{name}, {key}") if key in arrays else None for key in SCALARS)
     part = make_part(x, y, f"{name}, array {pair[0]}", f"array {pair[1]}")
@@ -70,16 +66,45 @@ def read_npy_pair(path: Path, name: str) -> Reading:
     for side in (input_path, output_path):
         if not side.exists():
             raise missing(side)
-        try:
-            array = np.load(side, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{side}: cannot be read as .npy: {_reason(error)}") from None
-        sides.append(to_samples(array, str(side)))
+        sides.append(to_samples(load_array(side, str(side)), str(side)))
     return Reading(
         name=name,
         records=(make_part(sides[0], sides[1], str(input_path), str(output_path)),),
         note=f"{input_path.name} and {output_path.name}.",
     )
+
+
+def load_array(path: Path, name: str) -> NDArray[Any]:
+    """The array of a .npy file.
+
+    Raises:
+        DataError: not such a file, or pickled objects.
+    """
+    content = _load(path, name, ".npy")
+    if isinstance(content, dict):
+        raise DataError(f"{name}: holds an archive, not a single array; name it .npz")
+    return content
+
+
+def load_arrays(path: Path, name: str) -> dict[str, NDArray[Any]]:
+    """All arrays of a .npz file.
+
+    Raises:
+        DataError: not such a file, or pickled objects.
+    """
+    content = _load(path, name, ".npz")
+    if not isinstance(content, dict):
+        raise DataError(f"{name}: holds a single array, not an archive; name it .npy")
+    return content
+
+
+def _load(path: Path, name: str, kind: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as file:  # np.load leaves a file open that it opened and found broken
+            content = np.load(file, allow_pickle=False)
+            return content if isinstance(content, np.ndarray) else dict(content.items())
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{name}: cannot be read as {kind}: {_reason(error)}") from None
 
 
 def to_samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:

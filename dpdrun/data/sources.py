@@ -69,6 +69,21 @@ def load_capture(section: DataSection) -> Capture:
     return assemble(read_source(section.source), section)
 
 
+def pull(name: str) -> Path:
+    """Make sure that a capture of `list_sources()` is on this machine; returns the file that holds it.
+
+    Raises:
+        DataError: no such capture, or it cannot be fetched.
+    """
+    short = name.removeprefix(OPENDPD)
+    if name.startswith(SYNTHETIC):
+        raise DataError(f"{name} is embedded: there is nothing to pull")
+    if short not in opendpd_wheel.DATASETS:
+        named = [OPENDPD + known for known in opendpd_wheel.DATASETS]
+        raise DataError(f"{name}: nothing to pull by that name{suggestion(name, named)}; there are: {', '.join(named)}")
+    return opendpd_wheel.fetch_wheel()
+
+
 def read_source(source: str) -> Reading:
     """What the source itself states, before rate, bandwidth and split are settled."""
     if source.startswith(SYNTHETIC):

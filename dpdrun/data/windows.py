@@ -10,6 +10,7 @@ Shapes: B frames, T samples in a frame, N samples in the record, 2 = (I, Q).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -42,16 +43,29 @@ class FrameSampler:
         frame: length of a frame [samples].
         frames_per_epoch: number of frames that make an epoch.
         batch_size: frames per optimizer step, over all processes and accumulation.
-        seed: of shift and permutation.
+        seed: of shift, permutation and rotation.
+        rotate: turn input and output of each frame by one random phase. An amplifier without I/Q imbalance or DC offset
+            commutes with that, f(x e^jp) = f(x) e^jp, so it yields new, equally true training pairs.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, *, frame: int, frames_per_epoch: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        frame: int,
+        frames_per_epoch: int,
+        batch_size: int,
+        seed: int,
+        rotate: bool = False,
+    ) -> None:
         self._frames_x = x.unfold(0, frame, 1)  # (N - frame + 1, 2, frame), a view
         self._frames_y = y.unfold(0, frame, 1)
         self._positions = self._frames_x.shape[0]
         self._per_epoch = frames_per_epoch
         self._batch_size = batch_size
         self._seed = seed
+        self._rotate = rotate
         self._epoch_starts = lru_cache(maxsize=2)(self._draw_epoch)
 
     def _draw_epoch(self, epoch: int) -> NDArray[np.int64]:
@@ -68,7 +82,25 @@ class FrameSampler:
         offset = first - epochs[0] * self._per_epoch
         return stream[offset : offset + self._batch_size]
 
-    def batch(self, starts: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """The frames that begin at `starts`: x (B, T, 2), y (B, T, 2)."""
-        index = torch.from_numpy(starts).to(self._frames_x.device)
-        return self._frames_x[index].transpose(1, 2), self._frames_y[index].transpose(1, 2)
+    def shares(self, step: int, *, passes: int, processes: int, process: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """What one process trains on in one optimizer step: `passes` batches x, y of (B / passes / processes, T, 2).
+
+        Together the shares of all processes and passes are the step's frames, whatever their numbers.
+        """
+        starts = self.starts(step).reshape(passes, processes, -1)[:, process]
+        phases = self._phases(step).reshape(passes, processes, -1)[:, process]
+        for start, phase in zip(starts, phases, strict=True):
+            index = torch.from_numpy(start).to(self._frames_x.device)
+            x, y = self._frames_x[index].transpose(1, 2), self._frames_y[index].transpose(1, 2)
+            yield (_turn(x, phase), _turn(y, phase)) if self._rotate else (x, y)
+
+    def _phases(self, step: int) -> NDArray[np.float64]:
+        generator = np.random.Generator(np.random.PCG64([self._seed, step, 1]))  # another stream than the epochs'
+        return generator.uniform(0.0, 2.0 * np.pi, self._batch_size)
+
+
+def _turn(pairs: Tensor, phase: NDArray[np.float64]) -> Tensor:
+    """Multiply each frame by e^(j phase). pairs: (B, T, 2), phase: (B,)."""
+    cos, sin = (torch.from_numpy(part).to(pairs)[:, None] for part in (np.cos(phase), np.sin(phase)))
+    i, q = pairs.unbind(-1)
+    return torch.stack([i * cos - q * sin, i * sin + q * cos], dim=-1)

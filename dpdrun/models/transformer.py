@@ -62,7 +62,7 @@ class WindowAttention(nn.Module):
         B, T, D = x.shape
         W, H = self.window, self.heads
         q, k, v = self.qkv(x).view(B, T, 3, H, D // H).unbind(2)  # (B, T, H, E)
-        k, v = torch.cat([past[0], k], dim=1), torch.cat([past[1], v], dim=1)  # (B, W + T, H, E)
+        k, v = (torch.cat([old.to(new), new], dim=1) for old, new in zip(past, (k, v), strict=True))  # (B, W + T, H, E)
         present = (k[:, T:], v[:, T:])
 
         fill = -T % W  # later samples than any query, so no one attends to them
@@ -102,7 +102,7 @@ class Block(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        D, wide = config.d_model, round(config.ff_mult * config.d_model)
+        D, wide = config.d_model, max(1, round(config.ff_mult * config.d_model))
         self.norm_attention, self.norm_mlp = nn.LayerNorm(D), nn.LayerNorm(D)
         self.attention = FullAttention(config) if config.window == "full" else WindowAttention(config, config.window)
         self.mlp_in, self.mlp_out = nn.Linear(D, wide), nn.Linear(wide, D)

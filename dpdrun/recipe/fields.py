@@ -25,6 +25,7 @@ class Percent(float):
     """A share written as a percentage, held as a fraction: `Percent("7.5%") == 0.075`, and prints as `7.5%`."""
 
     def __new__(cls, value: str | float) -> Percent:
+        """Parse `7.5%`, or take a fraction as it is. Raises ValueError."""
         if isinstance(value, str):
             match = _PERCENT.match(value)
             if match is None:

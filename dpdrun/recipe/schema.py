@@ -39,7 +39,7 @@ class DataSection(Section):
 
     source: str = Field(
         min_length=1,
-        description="synthetic/<preset>, opendpd/<name>, or a folder or file of yours (CSV, npz, npy; see docs/data.md)",
+        description="synthetic/<preset>, opendpd/<name>, or a folder or file of yours (CSV, npz, npy: docs/data.md)",
     )
     sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="sample rate [Hz]; auto = as the source states it (a bare CSV or npy states none)"
@@ -62,16 +62,24 @@ class TransformerModel(Section):
     window: Count | Literal["full"] = Field(
         description="samples that one output attends to [samples]; full = the whole record, in both directions"
     )
-    lookahead: Annotated[int, Field(ge=0)] = Field(0, description="future input samples that an output may use [samples]")
+    lookahead: Annotated[int, Field(ge=0)] = Field(
+        0, description="future input samples that the linear path uses; the output lags by as many [samples]"
+    )
     positions: Literal["relative", "sinusoidal", "none"] = Field("relative", description="how attention knows time")
     features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
     embedding: Literal["linear", "layernorm_mlp"] = Field(
         "linear", description="layernorm_mlp erases the envelope (docs/results.md, case study); kept to show that"
     )
-    conv: Annotated[int, Field(ge=0)] = Field(4, description="taps of the depthwise convolution before attention; 0 = none")
+    conv: Annotated[int, Field(ge=0)] = Field(
+        4, description="taps of the depthwise convolution before attention; 0 = none"
+    )
     skip: Switch = Field("on", description="linear path from the features to the output, past the network")
-    dropout: Annotated[float, Field(gt=0, lt=1)] | Off = Field(OFF, description="share of activations dropped in training")
-    residual_init: Literal["zero", "xavier"] = Field("zero", description="initial weights of each block's last projection")
+    dropout: Annotated[float, Field(gt=0, lt=1)] | Off = Field(
+        OFF, description="share of activations dropped in training"
+    )
+    residual_init: Literal["zero", "xavier"] = Field(
+        "zero", description="initial weights of each block's last projection"
+    )
 
 
 class GRUModel(Section):
@@ -88,9 +96,11 @@ class GMPModel(Section):
     """Generalized memory polynomial (Morgan et al. 2006), fitted by regularized least squares in seconds."""
 
     kind: Literal["gmp"] = Field(description="which model to fit")
-    order: Count = Field(7, description="highest power of the envelope plus one")
-    delays: Count = Field(16, description="memory of the aligned terms [samples]")
-    cross: Annotated[int, Field(ge=0)] = Field(2, description="leading and lagging envelope delays [samples]; 0 = memory polynomial")
+    order: Count = Field(5, description="order of the polynomial: terms x|x|^p for p = 0 .. order - 1")
+    delays: Count = Field(24, description="memory: the current sample and delays - 1 before it [samples]")
+    cross: Annotated[int, Field(ge=0)] = Field(
+        2, description="leading and lagging envelope offsets, 1 .. cross each way [samples]; 0 = memory polynomial"
+    )
 
 
 ModelSection = Annotated[TransformerModel | GRUModel | GMPModel, Field(discriminator="kind")]
@@ -114,14 +124,18 @@ class OptimSection(Section):
     weight_decay: Annotated[float, Field(gt=0)] | Auto | Off = Field(
         AUTO, description="decoupled decay of the weight matrices (never of norms, biases, positions)"
     )
-    clip_norm: Annotated[float, Field(gt=0)] | Auto | Off = Field(AUTO, description="largest global gradient norm that is applied")
+    clip_norm: Annotated[float, Field(gt=0)] | Auto | Off = Field(
+        AUTO, description="largest global gradient norm that is applied"
+    )
     warmup: Count | Percent | Auto | Off = Field(
         AUTO, description="linear rise of the lr, in optimizer steps (150) or as a share of all steps (7.5%)"
     )
     schedule: Literal["cosine", "linear", "plateau", "inverse_sqrt", "constant"] | Auto = Field(
         AUTO, description="how the lr falls after the warmup"
     )
-    lr_end: Percent = Field(Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)")
+    lr_end: Percent = Field(
+        Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)"
+    )
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
 
 
@@ -136,12 +150,17 @@ class TrainSection(Section):
     burn_in: Annotated[int, Field(ge=0)] | Auto = Field(
         AUTO, description="first samples of a frame that give context but no loss [samples]"
     )
+    rotate: Switch = Field(
+        "off", description="turn each frame, input and output alike, by a random phase: amplifiers commute with that"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, frame order and dropout")
     eval_every: Count | Auto = Field(AUTO, description="optimizer steps between scorings of the validation part")
     eval_on: Literal["record", "frame"] = Field(
         "record", description="score the whole record in one pass, or cut into pieces of `frame` samples"
     )
-    checkpoint_every: Count | Auto | Off = Field(AUTO, description="optimizer steps between checkpoints that --resume continues")
+    checkpoint_every: Count | Auto | Off = Field(
+        AUTO, description="optimizer steps between checkpoints that --resume continues"
+    )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
 

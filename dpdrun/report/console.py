@@ -1,4 +1,4 @@
-"""What a training run shows on the terminal: a live panel, or plain lines when nobody can watch one."""
+"""What a training run shows on the terminal: a live panel, or plain lines where nobody watches; then its report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.report.sparkline import sparkline
+from dpdrun.plan import Plan
+from dpdrun.report.plan import Packed, rule_settings
+from dpdrun.report.sparkline import Trend
 
-SPARK_WIDTH = 48
-REFRESH_PER_SECOND = 4  # redrawing costs CPU that training on two cores needs
+REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
+MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
+FRAME = 4  # columns of a panel's border and padding
 RATE_STEPS = 50  # throughput is the mean over this many steps
 
 
@@ -30,20 +33,22 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def decibels(value: float | None) -> str:
+def decibels(value: float | None, *, sign: bool = False) -> str:
     """-39.12 dB, or a dash for an unknown value."""
-    return "-" if value is None else f"{value:.2f} dB"
+    return "-" if value is None else f"{value:{'+' if sign else ''}.2f} dB"
 
 
 class TrainingView:
     """Draws a run while it trains. A context manager; one object is one run.
 
+    Where the console is no terminal (a file, a batch job), each scoring of the validation part prints a line instead.
+
     Args:
         console: where to draw.
         title: name of the run.
         total_steps: optimizer steps of the whole run.
+        samples_per_step: frames x frame length, for the throughput [samples].
         floor_db: estimated noise floor as an NMSE [dB], or None when it is not known.
-        sample_rate: frames x frame length per step, for the throughput [samples/step].
     """
 
     def __init__(
@@ -54,18 +59,18 @@ class TrainingView:
         self._total = total_steps
         self._samples_per_step = samples_per_step
         self._floor = floor_db
-        self._norms: list[float] = []
+        self._norms = Trend(log=True)
+        self._steps = 0
         self._clipped = 0
         self._times: deque[float] = deque(maxlen=RATE_STEPS)
         self._last: dict[str, Any] = {}
         self._eval: dict[str, Any] = {}
+        self._best_step = 0
         self._live: Live | None = None
 
     def __enter__(self) -> TrainingView:
-        if self._console.is_terminal:
-            self._live = Live(
-                console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_SECOND, transient=False
-            )
+        if self._console.is_interactive:
+            self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_SECOND)
             self._live.start()
         return self
 
@@ -76,59 +81,68 @@ class TrainingView:
     def step(self, line: dict[str, Any]) -> None:
         """One optimizer step."""
         self._last = line
-        self._norms.append(line["grad_norm"])
+        self._norms.add(line["grad_norm"])
+        self._steps += 1
         self._clipped += line["clipped"]
         self._times.append(time.perf_counter())
 
     def evaluation(self, line: dict[str, Any]) -> None:
         """One scoring of the validation part; prints a line where there is no live panel."""
+        if line["best_db"] != self._eval.get("best_db"):
+            self._best_step = line["step"]
         self._eval = line
         if self._live is None:
-            left = "" if self._floor is None else f"  {max(0.0, line['best_db'] - self._floor):5.2f} dB left"
-            self._console.print(
-                f"step {line['step']:>6}/{self._total}  val {line['val_nmse_db']:7.2f} dB  best {line['best_db']:7.2f} dB"
-                f"{left}  lr {self._last.get('lr', 0.0):.2e}  |g| {self._last.get('grad_norm', 0.0):.3g}"
-                f"  {duration(line['seconds'])}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            width = len(str(self._total))
+            left = self._left()
+            parts = [
+                f"step {line['step']:>{width}}/{self._total}",
+                f"val {line['val_nmse_db']:7.2f} dB",
+                f"best {line['best_db']:7.2f} dB",
+                *([] if left is None else [f"{left:5.2f} dB left"]),
+                f"lr {self._last.get('lr', 0.0):.2e}",
+                f"|g| {self._last.get('grad_norm', 0.0):8.3g}",
+                f"clipped {self._clip_share():4.0%}",
+                self._timing(),
+            ]
+            self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     def message(self, text: str) -> None:
         """Something the user should know."""
-        self._console.print(f"[yellow]note:[/] {text}", highlight=False)
+        self._console.print(Text.assemble(("note: ", "yellow"), text))
 
     def render(self) -> RenderableType:
         """The panel as it stands now."""
         step = self._last.get("step", 0)
-        rate = self._rate()
+        width = min(self._console.width, MAX_WIDTH)
+        best = self._eval.get("best_db")
+        left = self._left()
+        fresh = best is not None and self._best_step == self._eval["step"]
+
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(justify="right", no_wrap=True)
-        eta = duration((self._total - step) / rate) if rate else "-"
-        bar.add_row(ProgressBar(total=self._total, completed=step), f"step {step}/{self._total}  ETA {eta}")
+        bar.add_row(ProgressBar(total=self._total, completed=step), f"step {step:,}/{self._total:,}  {self._timing()}")
 
-        facts = Table.grid(padding=(0, 2))
-        for justify in ("left", "right", "left", "right", "left", "right"):
-            facts.add_column(justify=justify, no_wrap=True)
-        best = self._eval.get("best_db")
-        left = None if best is None or self._floor is None else max(0.0, best - self._floor)
-        share = self._clipped / len(self._norms) if self._norms else 0.0
+        facts = Table.grid(padding=(0, 1), expand=True)
+        for label in ("validation", "best", "left to floor"):
+            facts.add_column(min_width=len(label), no_wrap=True, style="dim")
+            facts.add_column(ratio=1, no_wrap=True, overflow="crop")
         facts.add_row(
-            "[dim]validation NMSE[/]", decibels(self._eval.get("val_nmse_db")),
-            "[dim]best[/]", f"[bold green]{decibels(best)}[/]",
-            "[dim]left to the floor[/]", decibels(left),
+            "validation", decibels(self._eval.get("val_nmse_db")),
+            "best", Text(decibels(best), "bold green" if fresh else "bold"),
+            "left to floor", decibels(left),
         )  # fmt: skip
         facts.add_row(
-            "[dim]learning rate[/]", f"{self._last.get('lr', 0.0):.2e}",
-            "[dim]clipped[/]", f"{share:.1%}",
-            "[dim]samples/s[/]", f"{rate * self._samples_per_step:,.0f}",
+            "lr", f"{self._last['lr']:.2e}" if self._last else "-",
+            "clipped", f"{self._clip_share():.1%}",
+            "samples/s", f"{self._rate() * self._samples_per_step:,.0f}",
         )  # fmt: skip
-        trend = Text.assemble(
-            ("grad norm  ", "dim"),
-            (sparkline(self._norms, SPARK_WIDTH, log=True), "cyan"),
-            f"  {self._norms[-1]:.3g}" if self._norms else "",
-        )
-        return Panel(Group(bar, facts, trend), title=self._title, title_align="left", border_style="blue")
+        norm = f"{self._last['grad_norm']:.3g}" if self._last else "-"
+        label = "grad norm  "
+        line = self._norms.line(width - FRAME - len(label) - len("  -1.23e+45"))
+        trend = Text.assemble((label, "dim"), (line, "cyan"), f"  {norm}", no_wrap=True, overflow="crop")
+        title = Text(self._title, "bold")
+        return Panel(Group(bar, facts, trend), title=title, title_align="left", border_style="blue", width=width)
 
     def _rate(self) -> float:
         """Steps per second over the last steps."""
@@ -136,37 +150,73 @@ class TrainingView:
             return 0.0
         return (len(self._times) - 1) / max(1e-9, self._times[-1] - self._times[0])
 
+    def _timing(self) -> str:
+        left = self._total - self._last.get("step", 0)
+        if not left and self._eval:
+            return f"took {duration(self._eval['seconds'])}"
+        rate = self._rate()
+        return f"ETA {duration(left / rate)}" if rate else "starting"
 
-def report_table(report: Mapping[str, Any]) -> RenderableType:
-    """The end of a run: scores beside the baselines on the same samples, the floor, and what the model costs."""
-    scores = Table(title="NMSE", title_justify="left", show_edge=False, pad_edge=False)
-    scores.add_column("")
-    for split in report["splits"]:
-        scores.add_column(split, justify="right")
-    scores.add_row("[bold]this model[/]", *(f"[bold]{decibels(s['nmse_db'])}[/]" for s in report["splits"].values()))
-    names = {"gmp": "gmp, least squares", "one_tap": "one complex gain"}
-    for key, name in names.items():
-        if key in report["baselines"]:
-            scores.add_row(name, *(decibels(report["baselines"][key][split]["nmse_db"]) for split in report["splits"]))
-    legacy = [s.get("nmse_opendpd_legacy_db") for s in report["splits"].values()]
-    if any(value is not None for value in legacy):
-        scores.add_row("[dim]this model, OpenDPD legacy definition[/]", *(f"[dim]{decibels(v)}[/]" for v in legacy))
+    def _left(self) -> float | None:
+        best = self._eval.get("best_db")
+        return None if best is None or self._floor is None else max(0.0, best - self._floor)
 
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column()
+    def _clip_share(self) -> float:
+        return self._clipped / self._steps if self._steps else 0.0
+
+
+def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
+    """The end of a run: scores beside the baselines on the same samples, the floor, what it costs, and who set what.
+
+    Args:
+        report: content of report.json, or of `evaluate` alone, which has no times.
+        plan: of the run, for the values that rules have set.
+    """
+    splits: Mapping[str, Any] = report["splits"]
+    scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
+    scores.add_column("NMSE", no_wrap=True)
+    for split in splits:
+        scores.add_column(split, justify="right", no_wrap=True)
+
+    def row(name: str, values: list[str], style: str = "") -> None:
+        scores.add_row(*(Text(text, style) for text in (name, *values)))
+
+    row("this model", [decibels(score["nmse_db"]) for score in splits.values()], "bold")
+    for key, name in (("gmp", "gmp, least squares"), ("one_tap", "one complex gain")):
+        row(name, [decibels(report["baselines"][key][split]["nmse_db"]) for split in splits])
     floor = report["floor"]
     if floor["nmse_db"] is not None:
-        facts.add_row("noise floor", f"{decibels(floor['nmse_db'])} ({floor['method']})")
-        if report["db_left"] is not None:
-            facts.add_row("left to the floor", decibels(report["db_left"]))
-    else:
-        facts.add_row("noise floor", f"not known: {floor['caveat']}")
-    lookahead = report["lookahead"]
-    facts.add_row("parameters", f"{report['parameters']:,}")
-    facts.add_row("MAC per sample", f"{report['macs_per_sample']:,}")
-    facts.add_row("look-ahead", "whole record" if lookahead is None else f"{lookahead} samples")
-    facts.add_row("training time", duration(report["seconds"]))
-    if report["samples_per_s"]:
-        facts.add_row("throughput", f"{report['samples_per_s']:,.0f} samples/s")
-    return Group(scores, "", facts)
+        row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
+    legacy = [score["nmse_opendpd_legacy_db"] for score in splits.values()]
+    if any(value is not None for value in legacy):
+        row("this model, OpenDPD's definition", [decibels(value) for value in legacy], "dim")
+    gains = [score["gain_over_gmp_db"] for score in splits.values()]
+    row("gain over gmp", [decibels(gain, sign=True) for gain in gains], "green" if min(gains) > 0 else "yellow")
+    if floor["nmse_db"] is not None:
+        row("left to the floor", [decibels(score["db_left"]) for score in splits.values()])
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
+    facts.add_row("floor", Text(how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"))
+    lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
+        report["lookahead"], f"look-ahead {report['lookahead']} samples"
+    )
+    cost = f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
+    facts.add_row("model", cost)
+    if report.get("seconds") is not None:
+        facts.add_row("training", Text(_training(report)))
+    if report["rules"]:
+        facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
+    title = Text(f"{report['model']} on {report['capture']['name']}", "bold")
+    return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    if not report["steps"]:
+        return f"least squares in {duration(report['seconds'])}"
+    return (
+        f"{report['steps']:,} steps in {duration(report['seconds'])}, {report['samples_per_s']:,.0f} samples/s, "
+        f"best at step {report['best_step']:,}"
+    )

@@ -1,43 +1,93 @@
-"""A plan as a table: every value, where it comes from, and why."""
+"""A plan on the terminal: what the rules set and why, what the recipe says, what is left at its default."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import RenderableType
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from dpdrun.plan import Plan
+from dpdrun.recipe.patch import render
+from dpdrun.report.advice import finding_line
 
-_STYLE = {"user": "green", "rule": "cyan", "default": "dim"}
+_EVIDENCE = {"measured": "green", "cited": "cyan", "assumed": "yellow"}
 
 
-def plan_table(plan: Plan) -> RenderableType:
-    """All values of a plan with their origin."""
-    table = Table(title="plan", title_justify="left", show_edge=False, pad_edge=False)
-    for name in ("field", "value", "set by", "why"):
-        table.add_column(name, no_wrap=name != "why")
+class Packed:
+    """Short texts, separated by commas, as many on a line as fit; none is broken.
+
+    Args:
+        items: one line of text each.
+        indent: columns left free at the left.
+    """
+
+    def __init__(self, items: Iterable[str], *, indent: int = 0, style: str = "") -> None:
+        self._items = list(items)
+        self._indent = indent
+        self._style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = ""
+        for number, item in enumerate(self._items, start=1):
+            piece = item if number == len(self._items) else item + ","
+            if line and self._indent + len(line) + 1 + len(piece) > options.max_width:
+                yield Text(" " * self._indent + line, self._style)
+                line = piece
+            else:
+                line = f"{line} {piece}" if line else piece
+        if line:
+            yield Text(" " * self._indent + line, self._style)
+
+
+def plan_table(plan: Plan, *, capture: str) -> RenderableType:
+    """All values of a plan with their origin, and what the rules that check a plan have to say."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for style in ("", "bold", "", "dim"):
+        table.add_column(no_wrap=style != "dim", style=style)
     for key, origin in plan.provenance.items():
-        by = origin.rule or origin.origin
-        table.add_row(key, escape(str(_value(plan.recipe, key))), f"[{_STYLE[origin.origin]}]{by}[/]", escape(origin.why))
-    table.caption = f"{plan.total_steps} optimizer steps, {plan.warmup_steps} of them warmup"
-    return table
+        if origin.rule is not None:
+            code = Text(origin.rule, _EVIDENCE.get(origin.evidence or "", ""))
+            table.add_row(f"  {key}", render(value_at(plan, key)), code, Text(origin.why))
+    parts: list[RenderableType] = [Text(f"plan: {_length(plan)} on {capture}", "bold")]
+    if table.row_count:
+        parts += ["", Text("set by rules", "bold"), table]
+    for who, title in (("user", "written by you"), ("default", "left at the default")):
+        keys = [key for key, origin in plan.provenance.items() if origin.origin == who]
+        if keys:
+            items = (f"{key} {render(value_at(plan, key))}" for key in keys)
+            parts += ["", Text(title, "bold"), Packed(items, indent=2, style="dim")]
+    if plan.warnings:
+        parts += ["", *map(finding_line, plan.warnings)]
+    return Group(*parts)
 
 
 def plan_line(plan: Plan, *, capture: str, parameters: int) -> str:
     """The job in one line."""
-    rules = sum(origin.origin == "rule" for origin in plan.provenance.values())
-    kind = plan.recipe.model.kind
+    line = f"{plan.recipe.model.kind} of {parameters:,} parameters on {capture}: {_length(plan)}"
     if not plan.total_steps:
-        return f"{kind} of {parameters:,} parameters on {capture}, by least squares"
-    return (
-        f"{kind} of {parameters:,} parameters on {capture}: {plan.total_steps} steps of {plan.batch_size} x {plan.frame} "
-        f"samples, lr {plan.lr:g}, warmup {plan.warmup_steps}; {rules} values set by rules (--dry-run shows them)"
-    )
+        return line
+    rules = sum(origin.origin == "rule" for origin in plan.provenance.values())
+    return f"{line}, lr {plan.lr:g}; {rules} values set by rules (--dry-run shows them)"
 
 
-def _value(node: Any, key: str) -> Any:
+def rule_settings(plan: Plan, keys: Sequence[str]) -> list[str]:
+    """`LR010 optim.lr 0.03` for each key that a rule has set."""
+    return [f"{plan.provenance[key].rule} {key} {render(value_at(plan, key))}" for key in keys]
+
+
+def value_at(plan: Plan, key: str) -> Any:
+    """A value of the plan's recipe by its dotted key."""
+    node: Any = plan.recipe
     for name in key.split("."):
         node = getattr(node, name)
     return node
+
+
+def _length(plan: Plan) -> str:
+    if not plan.total_steps:
+        return "a least-squares fit, without steps"
+    warmup = f" ({plan.warmup_steps} warmup)" if plan.warmup_steps else ""
+    return f"{plan.total_steps:,} steps{warmup} of {plan.batch_size} x {plan.frame} samples"

@@ -69,4 +69,3 @@ def railed_samples(x: Signal) -> int:
             if np.count_nonzero(at) >= RAIL_REPEATS:
                 stuck |= at
     return int(np.count_nonzero(stuck))
-

@@ -81,11 +81,13 @@ def am_pm_deg(x: Signal, y: Signal) -> NDArray[np.float64]:
     return np.degrees(np.angle(y * np.conj(one_tap_gain(x, y) * x)))
 
 
-def gain_by_envelope(x: Signal, y: Signal, bins: int = 40) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+def gain_by_envelope(
+    x: Signal, y: Signal, bins: int = 40, min_samples: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
     """Complex gain over input level: the least-squares gain inside each of `bins` equal steps of |x|.
 
     Returns:
-        level: middle of each step that holds samples, relative to rms(x), (K,) with K <= bins.
+        level: middle of each step that holds `min_samples`, relative to rms(x), (K,) with K <= bins.
         gain: (K,) complex.
     """
     envelope = np.abs(x)
@@ -93,6 +95,6 @@ def gain_by_envelope(x: Signal, y: Signal, bins: int = 40) -> tuple[NDArray[np.f
     cross = np.conj(x) * y
     power = np.bincount(index, envelope**2, bins)
     summed = np.bincount(index, cross.real, bins) + 1j * np.bincount(index, cross.imag, bins)
-    used = power > 0
+    used = (power > 0) & (np.bincount(index, minlength=bins) >= min_samples)
     level = (np.arange(bins) + 0.5) / bins * envelope.max() / rms(x)
     return level[used], np.asarray(summed[used] / power[used], np.complex128)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from dpdrun.rf.metrics import Signal, to_db
 
 SEGMENT = 2048  # samples per Welch segment by default: 0.5 MHz bins at 983.04 MS/s
+RISE_DB = 10.0
+IMAGE_DB = -60.0
 
 
 def psd(x: Signal, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -100,3 +102,30 @@ def occupied_band(
     cumulated /= cumulated[-1]
     low, high = np.interp([(1 - share) / 2, (1 + share) / 2], cumulated, edges)
     return float(low), float(high)
+
+
+def out_of_band_db(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = SEGMENT) -> float:
+    """Power outside of +-0.55 bandwidths over all power [dB]."""
+    frequency, density = psd(x, sample_rate_hz, nperseg=nperseg)
+    edge = 0.55 * bandwidth_hz
+    inside = band_power(frequency, density, -edge, edge)
+    return to_db(max(0.0, 1.0 - inside / band_power(frequency, density, -np.inf, np.inf)))
+
+
+def image_frequency(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = 512) -> float | None:
+    """Where the spectrum rises again outside of its band, as an image of poor resampling does [Hz], or None.
+
+    Regrowth and skirts only fall off with frequency. A rise counts if it is over 10 dB (`RISE_DB`) and ends less than
+    60 dB (`IMAGE_DB`) below the level in the band.
+    """
+    frequency, density = psd(x, sample_rate_hz, nperseg=nperseg)
+    in_band = band_power(frequency, density, -bandwidth_hz / 2, bandwidth_hz / 2) / bandwidth_hz
+    for sign in (1, -1):
+        outward = np.argsort(sign * frequency)
+        side = outward[sign * frequency[outward] > 0.75 * bandwidth_hz]
+        level = 10 * np.log10(np.maximum(density[side], 1e-30) / in_band)
+        rise = level - np.minimum.accumulate(level) if len(level) else level
+        high = np.flatnonzero((rise > RISE_DB) & (level > IMAGE_DB))
+        if len(high):
+            return float(frequency[side][high[0]])
+    return None

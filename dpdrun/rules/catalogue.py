@@ -296,6 +296,8 @@ _WORDS = {
     "frames_per_epoch": "the amount of training data",
     "total_steps": "the length of the run",
     "warmup_steps": "the warmup",
+    "settled_steps": "the number of steps after the warmup",
+    "logged_steps": "the number of logged steps",
     "one_tap_db": "the one-tap baseline (report.json)",
     "gmp_db": "the gmp baseline (report.json)",
     "floor_db": "the noise floor (report.json)",
@@ -313,7 +315,8 @@ def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
     for name, allowed in entry.box.items():
         value = facts.get(name)
         if not _inside(value, allowed):
-            return Skipped(f"outside its validity box: {name} is {value}, the rule covers {box_text(allowed)}")
+            said = _WORDS.get(name, name)
+            return Skipped(f"outside its validity box: {said} is {value}, the rule covers {box_text(allowed)}")
     verdict = entry.function(facts)
     if isinstance(verdict, Finding):
         return replace(verdict, code=entry.code, slug=entry.slug, fix=entry.fix)

@@ -124,7 +124,8 @@ def gradient_norm_climbs(run: RunFacts) -> Verdict:
     update is the gradient divided by its own size; the learning rate is what shortens the step.
 
     ## Known limits
-    A norm that rises while the loss falls is GN202. A rise within the warmup is not looked at. Says nothing before 50
+    A norm that rises while the loss falls is GN202. A norm that wanders slowly, over a tenth of the run, can look like
+    a trend. A rise within the warmup is not looked at. Says nothing before 50
     steps after the warmup.
 
     ## Example

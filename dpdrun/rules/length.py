@@ -13,7 +13,7 @@ INF = math.inf
 TARGET_STEPS = {"transformer": 1500, "gru": 6000}
 SHORTEST_RUN = 20  # steps: 5 to 10 % of fewer is no warmup
 EVALUATIONS = 40  # in a run
-LEAST_BETWEEN_EVALUATIONS = 10  # steps: scoring the validation part costs about as much as a few steps
+LEAST_BETWEEN_EVALUATIONS = 20  # steps: scoring the validation part costs about as much as a few steps
 CHECKPOINTS = 10
 LEAST_BETWEEN_CHECKPOINTS = 100
 
@@ -97,10 +97,10 @@ def run_too_short(facts: PlanFacts) -> Verdict:
     silent=lambda: PlanFacts(kind="transformer"),
 )
 def evaluations_in_a_run(facts: PlanFacts) -> Verdict:
-    """Score the validation part about 40 times in a run, never more often than every 10 steps.
+    """Score the validation part about 40 times in a run, never more often than every 20 steps.
 
     ## What it does
-    Total steps / 40, at least 10 steps, at most the run.
+    Total steps / 40, at least 20 steps, at most the run.
 
     ## Why
     Enough points to see a plateau and to catch the best checkpoint; scoring costs about as much as a few steps.

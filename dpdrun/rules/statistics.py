@@ -18,6 +18,7 @@ from itertools import pairwise
 from statistics import NormalDist, median
 
 MOST_POINTS = 400  # the tests compare all pairs
+MOST_CORRELATED = 0.99  # a lag-1 autocorrelation beyond this is a random walk, which has no trend to test
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ def hamed_rao_factor(detrended: Sequence[float]) -> float:
     """By how much autocorrelation inflates the variance of S, from the ranks of the series without its trend.
 
     Lags count whose autocorrelation is significant at 5 %, up to the first that is not: at long lags the estimate is
-    noise, and on short series summing it (as in the paper) can undo the correction. Never below 1: alternating
-    series do not make a trend more certain.
+    noise, and on short series summing it (as in the paper) can undo the correction. A series that wanders slowly shows
+    too little of its autocorrelation, so the factor is at least that of an AR(1) process, (1 + r) / (1 - r), with the
+    lag-1 autocorrelation r freed of its bias -(1 + 4 r) / n (Kendall 1954). Never below 1: alternating series do not
+    make a trend more certain.
     """
     n = len(detrended)
     ranks = _ranks(detrended)
@@ -95,13 +98,16 @@ def hamed_rao_factor(detrended: Sequence[float]) -> float:
     power = sum(c * c for c in centred)
     if power == 0.0:
         return 1.0
+    first = sum(a * b for a, b in pairwise(centred)) / power
+    unbiased = min(MOST_CORRELATED, first + (1.0 + 4.0 * first) / n)
+    wandering = (1.0 + unbiased) / (1.0 - unbiased) if abs(first) > 1.0 / math.sqrt(n) else 1.0
     total, limit = 0.0, NormalDist().inv_cdf(0.975) / math.sqrt(n)
     for lag in range(1, n - 2):
         rho = sum(a * b for a, b in zip(centred, centred[lag:], strict=False)) / power
         if abs(rho) <= limit:
             break
         total += (n - lag) * (n - lag - 1) * (n - lag - 2) * rho
-    return max(1.0, 1.0 + 2.0 * total / (n * (n - 1) * (n - 2)))
+    return max(1.0, wandering, 1.0 + 2.0 * total / (n * (n - 1) * (n - 2)))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -28,7 +28,9 @@ def frames_digest(sampler: FrameSampler, steps: int) -> str:
 def audit(plan: Plan, schedule: Schedule, metrics: Metrics, frames: str) -> dict[str, Any]:
     """The audit of one run: pairs of planned and realised values, and whether each agrees."""
     steps = metrics.steps
-    lr_error = max((abs(s["lr"] - s["lr_planned"]) / s["lr_planned"] for s in steps if s["lr_planned"] > 0), default=0.0)
+    lr_error = max(
+        (abs(s["lr"] - s["lr_planned"]) / s["lr_planned"] for s in steps if s["lr_planned"] > 0), default=0.0
+    )
     peak = max((s["lr"] for s in steps), default=0.0)
     planned_peak = max((schedule.lr_at(s["step"]) for s in steps), default=0.0)
     checks = {

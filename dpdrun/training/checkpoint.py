@@ -1,8 +1,8 @@
 """Checkpoints as safetensors files: never a pickle, whole or not at all, refused when they belong to another plan.
 
 A resumable checkpoint holds everything that the next step depends on: parameters and buffers, AdamW's two moments per
-parameter, the random state (dropout), and in the header the step, the plateau's memory and the best score so far. Frame order needs no state:
-it is a function of (seed, step), see data/windows.py.
+parameter, the random state (dropout), and in the header the step, the plateau's memory and the best score so far.
+Frame order needs no state: it is a function of (seed, step), see data/windows.py.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class Progress:
     plateau: Plateau
 
 
-def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str
-) -> None:
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:
     """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
@@ -101,7 +99,8 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
         state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
         # AdamW keeps `step` on the CPU unless it is fused on a GPU; the moments live beside their parameter
         optimizer.state[parameter] = {
-            key: value.to(parameter.device) if value.ndim or parameter.is_cuda else value for key, value in state.items()
+            key: value.to(parameter.device) if value.ndim or parameter.is_cuda else value
+            for key, value in state.items()
         }
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dpdrun import models
 from dpdrun.data.capture import Capture
@@ -17,15 +18,19 @@ from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
 from dpdrun.evaluation import evaluate, floor_of
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, make_plan
-from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.patch import apply_patch
+from dpdrun.plan import Plan, PlanError, make_plan
+from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.fields import AUTO, OFF
+from dpdrun.recipe.loader import Loaded, load_recipe
+from dpdrun.recipe.patch import render
 from dpdrun.runlog import RunFolder, write_text
 from dpdrun.training import checkpoint
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.telemetry import Monitor, Silent
 
 MODEL_FORMAT = "dpdrun-model-1"
+RESUME_MAY_CHANGE = "train.checkpoint_every"  # decides no weight
+SHOWN_CHANGES = 5
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,17 @@ Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
 def prepare(loaded: Loaded) -> tuple[Plan, Capture]:
-    """The capture and the concrete plan of a recipe, with nothing written and nothing trained."""
+    """The capture and the concrete plan of a recipe, with nothing written and nothing trained.
+
+    Raises:
+        RecipeError: the recipe does not fit the data, or a rule is missing; with line and column of the field.
+        DataError: the capture cannot be read.
+    """
     capture = load_capture(loaded.recipe.data)
-    return make_plan(loaded.recipe, train_samples=len(capture.train)), capture
+    try:
+        return make_plan(loaded.recipe, len(capture.train), given=loaded.given), capture
+    except PlanError as error:
+        raise loaded.error(error.conflicts) from None
 
 
 def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
@@ -55,7 +68,8 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
     Args:
         loaded: from `load_recipe`.
         run_dir: folder to fill; must be new or empty, unless `resume`.
-        resume: continue the run in `run_dir` from its last checkpoint.
+        resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
+            has its report is finished: the report is returned and nothing is touched.
         watch: makes the monitor that sees every step; None = silent.
 
     Returns:
@@ -63,21 +77,29 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
 
     Raises:
         RecipeError, DataError: the recipe or its data is wrong; nothing has been written then.
-        RunError: the folder cannot be used, or training failed.
+        RunError: the folder cannot be used, `resume` meets another recipe or other data, or training failed.
         StoppedError: SIGTERM came; a checkpoint was written.
     """
-    plan, capture = prepare(loaded)
-    run = RunFolder.open(run_dir) if resume else RunFolder.create(run_dir)
-    if resume and not run.last.is_file():
-        raise RunError(f"{run.last}: no checkpoint to resume from; start anew with another --run-dir")
-    if not resume:
-        write_text(run.recipe, recipe_text(loaded))
-        run.write_json(run.plan, plan.to_json())
+    if resume:
+        run = RunFolder.open(run_dir)
+        plan = _plan_to_resume(loaded, run)
+        if run.report.is_file():
+            return run.read_json(run.report)
+        _require_checkpoint(run, plan)
+        capture = load_capture(plan.recipe.data)
+    else:
+        require_free(run_dir)  # before the data are read, which may take longer than a user's patience
+        run = RunFolder(run_dir)
+        plan, capture = prepare(loaded)
 
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     job = Job(loaded, plan, capture, run, parameters, floor_of(capture))
+    if not resume:  # here, when recipe, data and model are known to be good
+        RunFolder.create(run_dir)
+        write_text(run.recipe, loaded.effective_text)
+        run.write_json(run.plan, plan.to_json())
     with watch(job) if watch else nullcontext(Silent()) as monitor:
         outcome = _solve(model, job) if plan.recipe.model.kind == "gmp" else fit(
             model, plan, capture, run, monitor, resume=resume
@@ -95,6 +117,53 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
     return report
 
 
+def require_free(path: Path) -> None:
+    """Refuse a place where no new run folder can be made, writing nothing.
+
+    Raises:
+        RunError: the path is a file, holds a run or other files, or lies in a file.
+    """
+    if (path / "plan.json").is_file():
+        raise RunError(f"{path}: there is a run in this folder; give another --run-dir, or --resume to continue it")
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{path}: this folder is not empty; give another --run-dir")
+    blocked = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
+    if blocked is not None:
+        raise RunError(f"{path}: cannot make the run folder: {blocked} is a file")
+
+
+def _plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
+    """The plan that a run began with, if `loaded` is the recipe of that run."""
+    began = load_recipe(run.recipe)
+    before, now = values_of(began.recipe), values_of(loaded.recipe)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key != RESUME_MAY_CHANGE]
+    if keys:
+        changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
+        more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
+        raise RunError(
+            f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
+            f"  to go on as it began:  dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
+            "  to try the new recipe: give another --run-dir, without --resume"
+        )
+    plan = Plan.from_json(run.read_json(run.plan))
+    every = loaded.recipe.train.checkpoint_every
+    return plan if every == AUTO else replace(plan, checkpoint_every=0 if every == OFF else every)
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return render(values[key]) if key in values else "(none)"
+
+
+def _require_checkpoint(run: RunFolder, plan: Plan) -> None:
+    if run.last.is_file():
+        return
+    why = (
+        "a least-squares fit has no checkpoints" if plan.recipe.model.kind == "gmp"
+        else "it ended before its first checkpoint (train.checkpoint_every sets how often they are written)"
+    )  # fmt: skip
+    raise RunError(f"{run.path}: nothing to resume from: {why}; start anew with another --run-dir")
+
+
 def _solve(model: Any, job: Job) -> Outcome:
     """Fit a model that has a closed-form solution."""
     began = time.perf_counter()
@@ -102,24 +171,11 @@ def _solve(model: Any, job: Job) -> Outcome:
     return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began)
 
 
-def recipe_text(loaded: Loaded) -> str:
-    """The recipe as the run folder keeps it: the file as given, with `--set` written into it, comments kept."""
-    if not loaded.overrides:
-        return loaded.text
-    patch: dict[str, Any] = {}
-    for override in loaded.overrides:
-        key = override.partition("=")[0].strip()
-        patch[key] = loaded.recipe
-        for name in key.split("."):
-            patch[key] = getattr(patch[key], name)
-    return apply_patch(loaded.text, patch)
-
-
 def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
-    """A trained model with its plan, from a run folder.
+    """A trained model in `eval` mode with its plan, from a run folder; of a run that goes on, the best so far.
 
     Raises:
-        RunError: no such run, it did not finish, or a file in it is damaged.
+        RunError: no such run, no model in it yet, or a file in it is damaged.
     """
     run = RunFolder.open(path)
     plan = Plan.from_json(run.read_json(run.plan))
@@ -128,8 +184,18 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
     tensors, _ = checkpoint.read(source)
     model = models.build(plan.recipe.model, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as exc:
-        raise RunError(f"{source}: does not fit the model of {run.plan}: {exc}") from exc
+    misfit = _misfit(model.state_dict(), tensors)
+    if misfit:
+        raise RunError(f"{source}: not the model that {run.plan} describes: {misfit}")
+    model.load_state_dict(tensors)
     return model.eval(), plan, run
+
+
+def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that is missing, has another shape, or is not wanted; None when all fit."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"it has no tensor {name}"
+        if found[name].shape != tensor.shape:
+            return f"tensor {name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
+    return next((f"it has a tensor {name} too many" for name in found if name not in wanted), None)

@@ -10,12 +10,10 @@ depend on the scale of the capture.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -23,6 +21,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
 from dpdrun.errors import RunError, StoppedError
 from dpdrun.evaluation import predict
+from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.rf.metrics import nmse_db
 from dpdrun.runlog import MetricsWriter, RunFolder, read_metrics, truncate_metrics
@@ -46,7 +45,9 @@ class Outcome:
     seconds: float
 
 
-def fit(model: nn.Module, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool) -> Outcome:
+def fit(
+    model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool
+) -> Outcome:
     """Train `model` in place and leave its best version in it and in `run.best`.
 
     Args:
@@ -84,28 +85,26 @@ def fit(model: nn.Module, plan: Plan, capture: Capture, run: RunFolder, monitor:
         frames_per_epoch=plan.frames_per_epoch,
         batch_size=plan.batch_size,
         seed=train.seed,
+        rotate=train.rotate == "on",
     )
     wrapped, prepared = accelerator.prepare(
         compiled(model, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
     )
 
-    def squared_error(x: Tensor, y: Tensor) -> Tensor:
-        """Mean of |error|^2 after the burn-in. x, y: (B, T, 2), y at unit rms."""
-        with accelerator.autocast():
-            prediction = wrapped(x)
-        error = prediction[:, plan.burn_in :].float() / capture.scale_y - y[:, plan.burn_in :]
-        return error.square().sum(dim=-1).mean()
+    judged = slice(plan.burn_in, plan.frame - (model.lookahead or 0))  # outputs that have their past and their future
 
-    def pieces(step: int) -> Iterator[tuple[Tensor, Tensor, bool]]:
-        """This process's share of a step, one accumulated pass at a time, and whether it is the last."""
-        starts = sampler.starts(step).reshape(train.accumulate, accelerator.num_processes, -1)
-        for index, share in enumerate(starts[:, accelerator.process_index]):
-            yield *sampler.batch(share), index == train.accumulate - 1
+    def squared_error(x: Tensor, y: Tensor) -> Tensor:
+        """Mean of |error|^2 over the judged samples. x, y: (B, T, 2), y at unit rms."""
+        with accelerator.autocast():
+            prediction: Tensor = wrapped(x)
+        error = prediction[:, judged].float() / capture.scale_y - y[:, judged]
+        mean: Tensor = error.square().sum(dim=-1).mean()
+        return mean
 
     epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
     if resume:
-        for line in read_metrics(run.path).steps:
-            epochs.add(line["step"], line["loss"], line["grad_norm"])
+        for done in read_metrics(run.path).steps:
+            epochs.add(done["step"], done["loss"], done["grad_norm"])
     model.train()
     began = time.perf_counter() - progress.seconds
 
@@ -114,9 +113,12 @@ def fit(model: nn.Module, plan: Plan, capture: Capture, run: RunFolder, monitor:
             step_began = time.perf_counter()
             data_s, loss = 0.0, 0.0
             drawn = time.perf_counter()
-            for x, y, last in pieces(step):
+            shares = sampler.shares(
+                step, passes=train.accumulate, processes=accelerator.num_processes, process=accelerator.process_index
+            )
+            for index, (x, y) in enumerate(shares, start=1):
                 data_s += time.perf_counter() - drawn
-                with nullcontext() if last else accelerator.no_sync(wrapped):
+                with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
                     part = squared_error(x, y) / train.accumulate
                     accelerator.backward(part)
                 loss += accelerator.reduce(part.detach(), reduction="mean").item()
@@ -162,16 +164,16 @@ def fit(model: nn.Module, plan: Plan, capture: Capture, run: RunFolder, monitor:
                     progress.best_db, progress.best_step = score, step
                     if accelerator.is_main_process:
                         checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT, "step": str(step)})
-                line = {
+                scored: dict[str, Any] = {
                     "kind": "eval",
                     "step": step,
                     "val_nmse_db": score,
                     "best_db": progress.best_db,
                     "seconds": round(time.perf_counter() - began, 3),
                 }
-                metrics.write(line)
+                metrics.write(scored)
                 metrics.flush()
-                monitor.evaluation(line)
+                monitor.evaluation(scored)
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
             if (due or stop.received or step == plan.total_steps) and accelerator.is_main_process:
                 metrics.flush()

@@ -8,17 +8,23 @@ from hypothesis import strategies as st
 
 from dpdrun.data.windows import FrameSampler, to_complex, to_pairs
 
+PINNED = [128, 503, 409, 784]
 
-def sampler(*, samples: int = 1000, frame: int = 64, per_epoch: int = 20, batch: int = 8, seed: int = 0) -> FrameSampler:
+
+def sampler(
+    *, samples: int = 1000, frame: int = 64, per_epoch: int = 20, batch: int = 8, seed: int = 0, rotate: bool = False
+) -> FrameSampler:
     ramp = torch.arange(samples, dtype=torch.float32)
     record = torch.stack([ramp, -ramp], dim=-1)
-    return FrameSampler(record, record + 0.5, frame=frame, frames_per_epoch=per_epoch, batch_size=batch, seed=seed)
+    return FrameSampler(
+        record, record + 0.5, frame=frame, frames_per_epoch=per_epoch, batch_size=batch, seed=seed, rotate=rotate
+    )
 
 
 def test_a_batch_holds_consecutive_samples_of_the_record() -> None:
     frames = sampler()
     starts = frames.starts(3)
-    x, y = frames.batch(starts)
+    ((x, y),) = frames.shares(3, passes=1, processes=1, process=0)
     assert x.shape == y.shape == (8, 64, 2)
     expected = starts[:, None] + np.arange(64)
     assert np.array_equal(x[..., 0].numpy(), expected)
@@ -61,9 +67,36 @@ def test_steps_cut_one_endless_stream_whatever_the_batch(batch: int, per_epoch: 
     assert stream.max() <= 1000 - 64
 
 
+@pytest.mark.parametrize(("passes", "processes"), [(1, 2), (2, 1), (4, 2), (8, 1)])
+@pytest.mark.parametrize("rotate", [False, True])
+def test_shares_add_up_to_the_step_whatever_their_number(passes: int, processes: int, rotate: bool) -> None:
+    def step(passes: int, processes: int) -> torch.Tensor:
+        shares = [list(frames.shares(5, passes=passes, processes=processes, process=p)) for p in range(processes)]
+        return torch.cat([shares[p][i][0] for i in range(passes) for p in range(processes)])
+
+    frames = sampler(rotate=rotate)
+    assert torch.equal(step(passes, processes), step(1, 1))
+
+
+def test_rotation_turns_input_and_output_by_the_same_phase_and_keeps_magnitudes() -> None:
+    plain, turned = (
+        next(sampler(rotate=rotate).shares(2, passes=1, processes=1, process=0)) for rotate in (False, True)
+    )
+    x, y, rx, ry = (torch.view_as_complex(pairs.contiguous()) for pairs in (*plain, *turned))
+    assert torch.allclose(rx.abs(), x.abs(), rtol=1e-5)
+    phase = rx / x
+    assert torch.allclose(phase, phase[:, 10:11].expand_as(phase), atol=1e-4, rtol=0) or bool((x[:, 0] == 0).any())
+    assert torch.allclose(ry, y * phase[:, 10:11], rtol=1e-4, atol=1e-3)
+    assert phase[:, 10].angle().std() > 0.5
+    again = next(sampler(rotate=True).shares(2, passes=1, processes=1, process=0))
+    assert torch.equal(turned[0], again[0])
+    other = next(sampler(rotate=True).shares(3, passes=1, processes=1, process=0))
+    assert not torch.allclose(torch.atan2(*other[0][:, 10].T), torch.atan2(*turned[0][:, 10].T), atol=1e-3)
+
+
 def test_frames_are_pinned() -> None:
     # A change here changes every run of every recipe: it needs a line in CHANGELOG.md.
-    assert sampler(per_epoch=20, batch=4).starts(1).tolist() == sampler(per_epoch=20, batch=4).starts(1).tolist()
+    assert sampler(per_epoch=20, batch=4).starts(1).tolist() == PINNED
 
 
 @pytest.mark.parametrize("samples", [1, 7])

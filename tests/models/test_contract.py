@@ -117,6 +117,16 @@ def test_evaluation_repeats(name: str) -> None:
     torch.testing.assert_close(model(record(20)), model(record(20)), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "gmp" not in name])  # gmp is fitted, in complex128
+def test_mixed_precision_is_near_full_precision(name: str) -> None:
+    model, x = model_of(name), record(20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = model(x)
+    y.float().sum().backward()
+    assert (y - model(x)).norm() < 0.1 * model(x).norm()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 @settings(deadline=None, max_examples=12)
 @given(name=st.sampled_from(STREAMING), length=st.integers(1, 40), chunk=st.integers(1, 45))
 def test_a_stream_in_chunks_equals_the_whole_record(name: str, length: int, chunk: int) -> None:

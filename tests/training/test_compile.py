@@ -62,9 +62,7 @@ def test_a_failed_compilation_falls_back_with_its_reason(monkeypatch: pytest.Mon
     x = torch.randn(3, 2)
     assert torch.equal(twin(x), model(x))
     assert torch.equal(twin(x), model(x))
-    assert messages.texts == [
-        "torch.compile failed (the backend is broken): training without it, which is slower"
-    ]
+    assert messages.texts == ["torch.compile failed (the backend is broken): training without it, which is slower"]
 
 
 def test_a_fault_of_the_model_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

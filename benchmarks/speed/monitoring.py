@@ -1,0 +1,94 @@
+"""What monitoring costs: each part of it timed on the quickstart's model, as a share of an optimizer step.
+
+    make monitoring            (or: python -m benchmarks.speed.monitoring)
+
+Timed apart from training, because on a shared machine the difference of two whole runs is lost in its noise.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.common import ROOT, markdown, write_table
+from dpdrun import models
+from dpdrun.data.sources import load_capture
+from dpdrun.data.windows import FrameSampler, to_pairs
+from dpdrun.plan import make_plan
+from dpdrun.recipe.loader import load_recipe
+from dpdrun.report.console import REFRESH_PER_SECOND, TrainingView
+from dpdrun.runlog import MetricsWriter
+from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, group_norms
+
+REPEATS = 200
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Median time of one call [s]."""
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def main() -> None:
+    """Time a step and the parts of its monitoring, then write the table."""
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml").recipe
+    capture = load_capture(recipe.data)
+    plan = make_plan(recipe, len(capture.train))
+    model = models.build(recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+    optimizer = build_optimizer(model, plan)
+    sampler = FrameSampler(
+        to_pairs(capture.train.x), to_pairs(capture.train.y), frame=plan.frame,
+        frames_per_epoch=plan.frames_per_epoch, batch_size=plan.batch_size, seed=0,
+    )  # fmt: skip
+    ((x, y),) = sampler.shares(1, passes=1, processes=1, process=0)
+
+    def step() -> None:
+        (model(x) - y).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step_s = seconds(step)
+    (model(x) - y).square().mean().backward()
+    line = {
+        "kind": "step", "step": 1, "samples": 1, "lr": 0.01, "lr_planned": 0.01, "loss": 0.001, "grad_norm": 0.1,
+        "clip_norm": 1.0, "clipped": False, "step_s": 0.01, "data_s": 0.001,
+    }  # fmt: skip
+    epochs = EpochSummary(10**9, plan.batch_size)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    view = TrainingView(console, title="run", total_steps=10**6, samples_per_step=8192, floor_db=-45.0)
+    with tempfile.TemporaryDirectory() as folder, MetricsWriter(Path(folder) / "metrics.jsonl") as metrics:
+        parts = {
+            "a line in metrics.jsonl": seconds(lambda: metrics.write(line)),
+            "epoch summary": seconds(lambda: epochs.add(1, 0.1, 0.1)),
+            "live view, taking the numbers": seconds(lambda: view.step(line)),
+            f"norms of parameter groups, every {GROUP_NORM_EVERY} steps": seconds(lambda: group_norms(model))
+            / GROUP_NORM_EVERY,
+            f"live view, drawn {REFRESH_PER_SECOND} times a second": (
+                seconds(lambda: console.print(view.render())) * REFRESH_PER_SECOND * step_s
+            ),
+        }
+    rows = [[name, f"{cost * 1e6:.0f}", f"{cost / step_s:.2%}"] for name, cost in parts.items()]
+    total = sum(parts.values())
+    rows.append(["**all of it**", f"{total * 1e6:.0f}", f"**{total / step_s:.2%}**"])
+    rows.append(["one optimizer step of the quickstart", f"{step_s * 1e6:.0f}", ""])
+    text = markdown(["per optimizer step", "time [us]", "share of the step"], rows)
+    write_table("monitoring", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`dpdrun diagnose`: verdict, findings, chart, JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpdrun.commands import app
+from dpdrun.plan import make_plan
+from dpdrun.recipe.schema import Recipe
+from dpdrun.report.chart import DASH, DOT
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.facts import RunFacts
+from dpdrun.runlog import MetricsWriter, RunFolder
+
+HEALTHY = example_run(eval_step=[400], eval_nmse_db=[-38.0])
+WARNING = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)
+ERROR = example_run(realised=1e-5)
+
+
+def folder(path: Path, run: RunFacts) -> str:
+    content = {
+        "task": "pa",
+        "data": {"source": "synthetic/mild"},
+        "model": {"kind": "transformer", "d_model": 32, "layers": 2, "heads": 4, "window": 32},
+        "train": {"max_steps": run.total_steps},
+        "optim": {"warmup": run.warmup_steps},
+    }
+    this = RunFolder.create(path)
+    this.write_json(this.plan, make_plan(Recipe.model_validate(content), 58_980).to_json())
+    writer = MetricsWriter(this.metrics)
+    for i, step in enumerate(run.step):
+        names = ("lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")
+        writer.write({"kind": "step", "step": step} | {name: getattr(run, name)[i] for name in names})
+    for step, value in zip(run.eval_step, run.eval_nmse_db, strict=True):
+        writer.write({"kind": "eval", "step": step, "val_nmse_db": value})
+    writer.close()
+    return str(path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["diagnose", *arguments])
+
+
+def test_healthy_run(tmp_path: Path) -> None:
+    result = run(folder(tmp_path / "run", HEALTHY))
+    assert result.exit_code == 0
+    first = result.output.splitlines()[0]
+    assert first.endswith("run: healthy: 1 note; 400 of 400 steps, best validation NMSE -38.00 dB")
+    assert "looked at and healthy: CL201 clip_saturated" in result.output
+    assert "not judged: DM202 worse_than_gmp: needs the gmp baseline" in result.output
+
+
+def test_finding_has_code_number_advice_and_patch(tmp_path: Path) -> None:
+    output = run(folder(tmp_path / "run", WARNING)).output
+    assert "warning GN201 gradient_norm_climbs (from step 21)" in output
+    assert "advice: lower optim.lr from" in output
+    assert "in the recipe: optim.lr: " in output
+
+
+def test_chart_shows_norms_clip_and_onset(tmp_path: Path) -> None:
+    output = run(folder(tmp_path / "run", WARNING)).output
+    assert DOT in output
+    assert DASH * 20 in output
+    assert "^GN201" in output
+
+
+def test_json(tmp_path: Path) -> None:
+    content = json.loads(run(folder(tmp_path / "run", ERROR), "--format", "json").output)
+    assert content["verdict"] == "error"
+    assert content["findings"][0]["code"] == "SC201"
+
+
+@pytest.mark.parametrize(
+    ("facts", "fail_on", "code"),
+    [
+        (HEALTHY, "warning", 0),
+        (WARNING, "warning", 1),
+        (WARNING, "error", 0),
+        (ERROR, "warning", 1),
+        (ERROR, "error", 1),
+    ],
+)
+def test_exit_code_is_asked_for(tmp_path: Path, facts: RunFacts, fail_on: str, code: int) -> None:
+    path = folder(tmp_path / "run", facts)
+    assert run(path, "--fail-on", fail_on).exit_code == code
+    assert run(path, "--fail-on", fail_on, "--format", "json").exit_code == code
+    assert run(path).exit_code == 0
+
+
+def test_run_without_steps(tmp_path: Path) -> None:
+    result = run(folder(tmp_path / "run", RunFacts(total_steps=100, warmup_steps=5)))
+    assert result.exit_code == 0
+    assert "no optimizer step was logged" in result.output
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    result = run(str(tmp_path))
+    assert result.exit_code == 2
+    assert "not a run folder" in result.output

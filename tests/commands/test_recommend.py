@@ -1,0 +1,147 @@
+"""`dpdrun recommend` from flags and from recipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpdrun.commands import app
+from dpdrun.recipe import load_recipe
+from dpdrun.recipe.conflicts import values_of
+
+SIZES = ("--model", "transformer", "--d-model", "256", "--layers", "4")
+EXAMPLE = (*SIZES, "--epochs", "50", "--samples", "10000", "--batch-size", "256")
+RECIPE = """\
+# my amplifier
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 32, layers: 2, heads: 4, window: 32}
+optim:
+  lr: 2e-3  # found by hand
+"""
+
+
+def run(*arguments: str, width: str = "160") -> Result:
+    return CliRunner(env={"COLUMNS": width}).invoke(app, ["recommend", *arguments])
+
+
+def test_the_notes_example() -> None:
+    result = run(*EXAMPLE, "--rules", "note")
+    assert result.exit_code == 0
+    assert "optimizer steps: 1954, about 2000; warmup 147 (5 to 10 % is 98 to 195, about 100 to 200)" in result.output
+    assert "3e-4" in result.output
+    assert "LR001" in result.output
+
+
+@pytest.mark.parametrize("width", ["60", "80", "160"])
+def test_table_says_everything_at_any_width(width: str) -> None:
+    output = " ".join(run(*EXAMPLE, width=width).output.split())
+    assert "optim.weight_decay" in output
+    assert "RG001 cited" in output
+    assert "PyTorch's default" in output
+
+
+def test_json() -> None:
+    content = json.loads(run(*EXAMPLE, "--rules", "note", "--format", "json").output)
+    assert content["total_steps"] == 1954
+    assert content["warmup_steps_range"] == [98, 195]
+    assert content["values"]["optim.lr"]["value"] == 3e-4
+
+
+def test_range_of_a_large_model() -> None:
+    assert "7.1e-5 (5e-5 to 1e-4)" in run("--model", "transformer", "--d-model", "1024", "--samples", "99").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ((), "--model and --samples are needed"),
+        (("--model", "transformer", "--samples", "100"), "--d-model is needed"),
+        (("--model", "gru", "--samples", "100"), "--hidden is needed"),
+        (("--model", "gru", "--hidden", "8"), "--samples is needed"),
+        ((*EXAMPLE, "--format", "yaml"), "--heads and --window and --data are needed"),
+    ],
+)
+def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missing: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert missing in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "gru", "--hidden", "8", "--samples", "9", "--d-model", "4"), "--d-model does not belong"),
+        (("--model", "transformer", "--d-model", "8", "--samples", "9", "--hidden", "4"), "--hidden does not belong"),
+        ((*EXAMPLE, "--window", "wide"), "--window wide"),
+        ((*EXAMPLE, "--window", "0"), "--window 0"),
+    ],
+)
+def test_wrong_inputs(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_warnings_are_printed_with_code_and_advice() -> None:
+    output = run(*SIZES, "--heads", "5", "--samples", "100", "--batch-size", "64", "--rules", "note").output
+    assert "error MD101: 5 heads do not divide d_model 256" in output
+    assert "warning BT101" in output
+    assert "set model.heads to 4" in output
+
+
+@pytest.mark.parametrize("window", ["32", "full"])
+def test_recipe_from_flags_loads(tmp_path: Path, window: str) -> None:
+    out = tmp_path / "new.yaml"
+    result = run(*EXAMPLE, "--heads", "4", "--window", window, "--data", "synthetic/mild", "-o", str(out))
+    assert result.exit_code == 0, result.output
+    loaded = load_recipe(out)
+    assert values_of(loaded.recipe)["train.epochs"] == 50
+    assert values_of(loaded.recipe)["train.batch_size"] == 256
+    assert "# Written by: dpdrun recommend" in loaded.text
+
+
+def test_existing_file_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "new.yaml"
+    out.write_text("mine", encoding="utf-8")
+    arguments = ("--model", "gru", "--hidden", "8", "--samples", "100", "--data", "synthetic/mild", "-o", str(out))
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "--force" in result.output
+    assert out.read_text(encoding="utf-8") == "mine"
+    assert run(*arguments, "--force").exit_code == 0
+    assert load_recipe(out).recipe.model.kind == "gru"
+
+
+def test_recipe_is_filled_from_its_data(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    result = run(str(path), "-o", str(out))
+    assert result.exit_code == 0, result.output
+    assert "given; LR010 would set" in result.output
+    text = out.read_text(encoding="utf-8")
+    assert "# my amplifier" in text
+    assert "lr: 2e-3  # found by hand" in text
+    filled = values_of(load_recipe(out).recipe)
+    assert filled["train.epochs"] != "auto"
+    assert filled["optim.lr"] == 2e-3
+
+
+def test_flags_override_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    result = run(
+        str(path), "--epochs", "50", "--batch-size", "256", "--samples", "10000", "--rules", "note", "--format", "json"
+    )
+    content = json.loads(result.output)
+    assert content["total_steps"] == 1954
+    assert content["rules"] == "note"
+
+
+def test_missing_recipe() -> None:
+    result = run("nowhere.yaml")
+    assert result.exit_code == 2
+    assert "nowhere.yaml" in result.output

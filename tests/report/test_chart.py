@@ -1,0 +1,60 @@
+"""The logarithmic chart: where points, the reference line and marks land."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpdrun.report.chart import AXIS, DASH, DOT, log_chart
+
+
+def rows(lines: list[str]) -> list[str]:
+    return [line.split(AXIS, 1)[1] for line in lines if AXIS in line]
+
+
+def test_exponential_is_a_diagonal() -> None:
+    plot = rows(log_chart([10.0**i for i in range(8)], list(range(1, 9)), height=8))
+    assert [row.find(DOT) for row in plot] == list(range(7, -1, -1))
+
+
+def test_line_near_the_data_is_drawn_at_its_height() -> None:
+    lines = log_chart([0.1] * 20, list(range(1, 21)), line=1.0)
+    plot = rows(lines)
+    assert DASH in plot[0]
+    assert DOT in plot[-1]
+    assert lines[0].strip().startswith("1 ")
+
+
+def test_line_far_away_is_only_told() -> None:
+    lines = log_chart([0.05] * 20, list(range(1, 21)), line=200.0)
+    assert not any(DASH in row for row in rows(lines))
+    assert "200 lies outside" in lines[-1]
+
+
+def test_no_line_when_clipping_is_off() -> None:
+    lines = log_chart([0.05] * 20, list(range(1, 21)), line=math.inf)
+    assert not any(DASH in line or "outside" in line for line in lines)
+
+
+def test_marks_stand_under_their_step() -> None:
+    lines = log_chart([1.0] * 64, list(range(1, 65)), marks={33: "GN201"})
+    mark = next(line for line in lines if "GN201" in line)
+    first = next(line for line in lines if AXIS in line)
+    assert mark.index("^") - (first.index(AXIS) + 1) == 32
+
+
+def test_flat_series_stays_in_one_row() -> None:
+    plot = rows(log_chart([0.3, 0.301, 0.299] * 20, list(range(60))))
+    assert sum(DOT in row for row in plot) <= 2
+
+
+def test_nothing_to_draw() -> None:
+    assert log_chart([math.nan, -1.0], [1, 2]) == ["no finite values to draw"]
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=200), st.floats(1e-6, 1e6))
+def test_any_series_can_be_drawn(values: list[float], line: float) -> None:
+    lines = log_chart(values, list(range(1, len(values) + 1)), line=line, marks={1: "X"}, width=40, height=5)
+    assert all(len(text) <= 11 + 45 for text in lines)

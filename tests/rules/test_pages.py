@@ -1,0 +1,35 @@
+"""Rule pages: written whole, stale ones removed, and the index complete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpdrun.rules import pages
+from dpdrun.rules.catalogue import all_rules, find_rule
+
+
+def test_write_replaces_stale_pages(tmp_path: Path) -> None:
+    (tmp_path / "XX001.md").write_text("gone", encoding="utf-8")
+    written = pages.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
+    assert len(written) == len(all_rules()) + 1
+
+
+def test_index_links_every_rule() -> None:
+    text = pages.index()
+    assert all(f"[{code}]({code}.md)" in text for code in all_rules())
+
+
+def test_page_holds_what_the_rule_declares() -> None:
+    text = pages.page(find_rule("LR010"))
+    assert "optim.lr" in text
+    assert "docs/results.md#learning-rate" in text
+    assert "kind transformer; d_model 8 to" in text
+
+
+def test_json_of_every_rule_is_json() -> None:
+    rules = all_rules()
+    assert rules
+    for rule in rules.values():
+        assert json.loads(json.dumps(pages.to_json(rule), allow_nan=False))["code"] == rule.code

@@ -1,0 +1,228 @@
+"""What holds for every rule: a page, a source, examples that fire and stay silent, patches that the schema knows."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.describe import field_docs
+from dpdrun.recipe.schema import Recipe
+from dpdrun.rules import pages
+from dpdrun.rules.advice import derivable, derive
+from dpdrun.rules.catalogue import HEADINGS, Finding, Rule, all_rules, evaluate
+from dpdrun.rules.facts import KEY_OF, PlanFacts, RunFacts
+
+ROOT = Path(__file__).parents[1]
+RULES = list(all_rules().values())
+FIELDS = {doc.key for doc in field_docs()}
+
+# A code is never reused and never renamed: users filter on them. Only append here.
+CODES = [
+    "BT001",
+    "BT010",
+    "BT101",
+    "CL001",
+    "CL002",
+    "CL010",
+    "CL201",
+    "CL202",
+    "DM201",
+    "DM202",
+    "DM203",
+    "EV001",
+    "EV002",
+    "FR001",
+    "FR002",
+    "GN201",
+    "GN202",
+    "LR001",
+    "LR002",
+    "LR010",
+    "LR011",
+    "LS201",
+    "MD101",
+    "OP001",
+    "OP002",
+    "OP003",
+    "OP010",
+    "RG001",
+    "SC001",
+    "SC010",
+    "SC201",
+    "TL001",
+    "TL101",
+    "WU001",
+    "WU002",
+    "WU010",
+    "WU101",
+    "WU102",
+]
+
+# A slug names the decision or the problem, never the cure.
+FORBIDDEN = ("use_*", "set_*", "fix_*", "lower_*", "raise_*", "increase_*", "reduce_*", "add_*", "check_*", "avoid_*")
+
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+
+
+def test_codes_are_the_known_ones() -> None:
+    assert [rule.code for rule in RULES] == CODES
+
+
+@each_rule
+def test_code_says_the_purpose(rule: Rule) -> None:
+    assert re.fullmatch(r"[A-Z]{2}[0-9]{3}", rule.code)
+    assert {"derive": "0", "check": "1", "diagnose": "2"}[rule.purpose] == rule.code[2]
+
+
+@each_rule
+def test_slug_names_the_problem(rule: Rule) -> None:
+    assert not any(fnmatch.fnmatch(rule.slug, pattern) for pattern in FORBIDDEN)
+
+
+def test_slugs_are_unique() -> None:
+    slugs = [rule.slug for rule in RULES]
+    assert len(slugs) == len(set(slugs))
+
+
+@each_rule
+def test_page_has_every_heading_in_order(rule: Rule) -> None:
+    text = pages.sections_of(rule)
+    assert tuple(text) == ("", *HEADINGS)
+    assert all(text.values()), "an empty section"
+    assert text[""] == rule.summary, "the text before the first heading is one line"
+    assert rule.summary.endswith(".")
+
+
+@each_rule
+def test_has_a_source(rule: Rule) -> None:
+    assert len(rule.source) > 10
+
+
+@each_rule
+def test_measured_points_into_the_results(rule: Rule) -> None:
+    if rule.evidence != "measured":
+        assert rule.results is None
+        return
+    assert rule.results is not None
+    file, _, anchor = rule.results.partition("#")
+    assert file == "docs/results.md"
+    headings = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_rule
+def test_example_fires(rule: Rule) -> None:
+    outcome, _ = evaluate([rule], rule.fires())
+    assert [finding.code for finding in outcome.findings] == [rule.code]
+    assert outcome.findings[0].message
+
+
+@each_rule
+def test_example_stays_silent(rule: Rule) -> None:
+    outcome, _ = evaluate([rule], rule.silent())
+    assert not outcome.findings
+
+
+@each_rule
+def test_silent_diagnosis_has_looked(rule: Rule) -> None:
+    """A rule about a run or a plan is silent because it looked, not because a fact was missing."""
+    if rule.purpose != "derive":
+        outcome, _ = evaluate([rule], rule.silent())
+        assert outcome.silent == [rule.code], outcome.skipped
+
+
+@each_rule
+def test_facts_are_those_of_the_purpose(rule: Rule) -> None:
+    kind = RunFacts if rule.purpose == "diagnose" else PlanFacts
+    assert isinstance(rule.fires(), kind)
+    assert isinstance(rule.silent(), kind)
+    assert all(hasattr(rule.fires(), name) for name in rule.needs)
+
+
+@each_rule
+def test_requirements_exist_and_have_the_same_purpose(rule: Rule) -> None:
+    known = all_rules()
+    assert all(known[code].purpose == rule.purpose for code in rule.requires)
+
+
+@each_rule
+def test_patch_is_in_the_schema(rule: Rule) -> None:
+    finding = _fired(rule)
+    assert set(finding.patch) <= FIELDS
+    if rule.purpose == "derive":
+        assert list(finding.patch) == [rule.sets]
+    else:
+        assert rule.sets is None
+        assert (rule.fix == "none") == (not finding.patch), "a fix is a patch and a patch is a fix"
+
+
+@each_rule
+def test_patch_is_a_value_that_the_schema_accepts(rule: Rule) -> None:
+    finding = _fired(rule)
+    kind = "gru" if rule.fires().get("kind") == "gru" else "transformer"
+    sizes = {"hidden": 4} if kind == "gru" else {"d_model": 8, "layers": 1, "heads": 1, "window": 4}
+    content: dict[str, dict[str, object]] = {"data": {"source": "x"}, "model": {"kind": kind, **sizes}}
+    for key, value in finding.patch.items():
+        section, _, leaf = key.partition(".")
+        content.setdefault(section, {})[leaf] = value
+    recipe = Recipe.model_validate({"task": "pa", **content})
+    assert all(values_of(recipe)[key] == value for key, value in finding.patch.items())
+
+
+@each_rule
+def test_warnings_say_what_to_do(rule: Rule) -> None:
+    finding = _fired(rule)
+    if rule.purpose != "derive":
+        assert finding.advice
+    else:
+        assert finding.severity == "info"
+
+
+JOBS = [
+    PlanFacts(kind=kind, layers=layers, samples=samples, batch=batch, epochs=epochs, **size)
+    for (kind, layers, size), samples, batch, epochs in product(
+        [
+            *(
+                ("transformer", 2, {"d_model": d, "window": 32, "conv": 4})
+                for d in (1, 8, 32, 100, 200, 511, 512, 4096)
+            ),
+            *(("gru", 1, {"hidden": h}) for h in (1, 8, 23, 32, 33, 1000)),
+            ("transformer", 1, {"d_model": 64, "window": float("inf")}),
+        ],
+        (600, 58_980, 2_000_000),
+        (None, 1, 256),
+        (None, 0.5, 300.0),
+    )
+]
+
+
+@pytest.mark.parametrize("profile", ["note", "measured"])
+def test_every_field_is_set_by_exactly_one_rule(profile: str) -> None:
+    assert JOBS
+    for facts in JOBS:
+        advice = derive(facts, profile)  # raises where two rules set one field
+        given = {KEY_OF[name] for name in ("batch", "epochs") if facts.get(name) is not None}
+        assert set(advice.opinions) == set(derivable()) - given, facts
+
+
+@pytest.mark.parametrize("profile", ["note", "measured"])
+def test_every_derive_rule_is_used_somewhere(profile: str) -> None:
+    used = {opinion.rule for facts in JOBS for opinion in derive(facts, profile).opinions.values()}
+    asked = {rule.code for rule in RULES if rule.purpose == "derive" and rule.profile in (profile, "both")}
+    assert used == asked
+
+
+def test_docs_are_current() -> None:
+    folder = ROOT / "docs" / "rules"
+    on_disk = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    assert on_disk == pages.pages(), "run: make docs"
+
+
+def _fired(rule: Rule) -> Finding:
+    outcome, _ = evaluate([rule], rule.fires())
+    return outcome.findings[0]

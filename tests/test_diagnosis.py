@@ -1,0 +1,138 @@
+"""A run folder -> facts -> findings."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis import Diagnosis, diagnose, diagnose_facts, facts_of_run
+from dpdrun.errors import RunError
+from dpdrun.plan import make_plan
+from dpdrun.recipe.schema import Recipe
+from dpdrun.rules.catalogue import all_rules
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.facts import RunFacts
+from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
+
+MODEL = {"kind": "transformer", "d_model": 32, "layers": 2, "heads": 4, "window": 32}
+REPORT = {
+    "baselines": {"one_tap": {"val": {"nmse_db": -20.0}}, "gmp": {"val": {"nmse_db": -38.0}}},
+    "floor": {"nmse_db": None, "method": "unknown", "caveat": ""},
+}
+
+
+def write_run(path: Path, run: RunFacts, *, report: dict[str, Any] | None = None, repeat: int = 0) -> Path:
+    """A run folder that holds what the facts say; the first `repeat` steps are written twice, as by a resumed run."""
+    train = {"max_steps": run.total_steps}
+    optim = {"lr": run.peak_lr, "warmup": run.warmup_steps}
+    content = {"task": "pa", "data": {"source": "synthetic/mild"}, "model": MODEL, "train": train, "optim": optim}
+    folder = RunFolder.create(path)
+    folder.write_json(folder.plan, make_plan(Recipe.model_validate(content), 58_980).to_json())
+    writer = MetricsWriter(folder.metrics)
+    names = ("lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")
+    for i in (*range(repeat), *range(len(run.step))):
+        line = {name: getattr(run, name)[i] for name in names}
+        writer.write({"kind": "step", "step": run.step[i], "samples": 0, "step_s": 0.1, "data_s": 0.0, **line})
+    for step, value in zip(run.eval_step, run.eval_nmse_db, strict=True):
+        writer.write({"kind": "eval", "step": step, "val_nmse_db": value, "seconds": 1.0})
+    writer.close()
+    if report is not None:
+        folder.write_json(folder.report, report)
+    return path
+
+
+def codes(this: Diagnosis) -> list[str]:
+    return [finding.code for finding in this.findings]
+
+
+def test_folder_gives_the_same_as_the_facts(tmp_path: Path) -> None:
+    run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0],
+                      one_tap_db=-20.0, gmp_db=-38.0)  # fmt: skip
+    seen = diagnose(write_run(tmp_path / "run", run, report=REPORT))
+    direct = diagnose_facts(run)
+    assert "GN201" in codes(seen)
+    assert "DM201" in codes(seen)
+    assert seen.to_json() == direct.to_json()
+
+
+def test_steps_written_twice_count_once(tmp_path: Path) -> None:
+    run = example_run(steps=100)
+    once = diagnose(write_run(tmp_path / "once", run))
+    twice = diagnose(write_run(tmp_path / "twice", run, repeat=60))
+    assert twice.facts.step == list(range(1, 101))
+    assert once.to_json() == twice.to_json()
+
+
+def test_non_finite_numbers_come_through(tmp_path: Path) -> None:
+    run = example_run(steps=60, loss=lambda t: math.nan if t == 1.0 else 0.1, clip_norm=math.inf)
+    seen = diagnose(write_run(tmp_path / "run", run))
+    assert (seen.verdict, codes(seen)) == ("error", ["LS201"])
+    assert seen.facts.clip_norm[0] == math.inf
+
+
+def test_running_run_has_no_report_and_says_what_that_costs(tmp_path: Path) -> None:
+    seen = diagnose(write_run(tmp_path / "run", example_run(steps=100, total=1000)))
+    assert seen.verdict == "healthy"
+    reasons = {skip.code: skip.reason for skip in seen.skipped}
+    assert "report.json" in reasons["DM201"]
+    assert "report.json" in reasons["DM202"]
+
+
+def test_unknown_floor_is_unknown() -> None:
+    recipe = Recipe.model_validate({"task": "pa", "data": {"source": "x"}, "model": MODEL})
+    facts = facts_of_run(Metrics(), make_plan(recipe, 58_980), REPORT)
+    assert (facts.one_tap_db, facts.gmp_db, facts.floor_db) == (-20.0, -38.0, None)
+
+
+@pytest.mark.parametrize(
+    ("run", "verdict"),
+    [
+        (example_run(), "healthy"),
+        (example_run(norm=0.05, clip_norm=200.0), "healthy"),  # a note does not make a run ill
+        (example_run(norm=lambda t: 0.1 * 10**t, loss=0.1), "warning"),
+        (example_run(realised=0.0), "error"),
+    ],
+    ids=["healthy", "info", "warning", "error"],
+)
+def test_verdict_is_the_worst_finding(run: RunFacts, verdict: str) -> None:
+    this = diagnose_facts(run)
+    assert this.verdict == verdict
+    assert this.reaches("error") is (verdict == "error")
+    assert this.reaches("warning") is (verdict in ("warning", "error"))
+
+
+def test_worst_comes_first() -> None:
+    run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0, realised=1e-5)
+    severities = [finding.severity for finding in diagnose_facts(run).findings]
+    assert severities == ["error", "warning", "info"]
+
+
+def test_every_rule_is_accounted_for() -> None:
+    this = diagnose_facts(example_run())
+    said = [*codes(this), *this.healthy, *(skip.code for skip in this.skipped)]
+    assert sorted(said) == [rule.code for rule in all_rules().values() if rule.purpose == "diagnose"]
+
+
+def test_json_is_stable(tmp_path: Path) -> None:
+    content = json.loads(json.dumps(diagnose(write_run(tmp_path / "run", example_run(realised=0.0))).to_json()))
+    assert list(content) == ["schema_version", "verdict", "findings", "healthy", "skipped"]
+    assert list(content["findings"][0]) == [
+        "code", "slug", "severity", "step", "message", "evidence", "advice", "patch", "fix"
+    ]  # fmt: skip
+    assert list(content["skipped"][0]) == ["code", "reason"]
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        diagnose(tmp_path / "nothing")
+
+
+def test_foreign_metrics_are_refused_by_name(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", example_run(steps=60))
+    (path / "metrics.jsonl").write_text('{"kind": "step", "step": 1}\n', encoding="utf-8")
+    with pytest.raises(RunError, match="'lr'"):
+        diagnose(path)
