@@ -74,6 +74,8 @@ def inspect(
     for option, value in (("--sample-rate-hz", sample_rate_hz), ("--bandwidth-hz", bandwidth_hz)):
         if value is not None and not 0 < value < float("inf"):
             raise DataError(f"{option} must be a positive number, not {value:g}")
+    if not source:
+        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or a file or folder of yours")
     section = DataSection(
         source=source,
         sample_rate_hz="auto" if sample_rate_hz is None else sample_rate_hz,

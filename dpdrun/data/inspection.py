@@ -165,15 +165,15 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
             "the output follows the conjugate of the input: I and Q are swapped, or one of "
             "them is negated, in one of the two"
         )
+    elif facts.correlation < CORRELATION:
+        found.append(
+            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they one record?"
+        )
     elif abs(facts.delay_samples) > DELAY_SAMPLES:
         direction = "late" if facts.delay_samples > 0 else "early (non-causal)"
         found.append(
             f"the output comes {abs(facts.delay_samples):.2f} samples ({abs(facts.delay_ns):.2f} ns) {direction}; "
             "shift one record so that both line up, or the model spends its memory on the cable"
-        )
-    elif facts.correlation < CORRELATION:
-        found.append(
-            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they one record?"
         )
     for name, samples in (("input", x), ("output", y)):
         stuck = impairments.railed_samples(samples)
@@ -205,7 +205,8 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
                 f"a {name} score then rewards memory; use one period only"
             )
         step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
-        if abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG:
+        lined_up = abs(facts.delay_samples) < DELAY_SAMPLES and facts.correlation > CORRELATION  # else it has no gain
+        if lined_up and (abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG):
             found.append(
                 f"the gain of the {name} part differs from the training part by {step_db:+.2f} dB, {step_deg:+.1f} "
                 "deg: it drifts, or the drive changes"

@@ -52,19 +52,18 @@ def _run_pip(requirement: str, folder: Path, total_bytes: int, by_hand: str) -> 
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
     # pip downloads to the temporary folder first; there the progress can be watched, and it goes with the folder.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    try:
-        with _progress(f"downloading {requirement}", total_bytes) as show:
+    piped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    with piped as process, _progress(f"downloading {requirement}", total_bytes) as show:
+        try:
             while True:
                 try:
                     output, _ = process.communicate(timeout=POLL_S)
                     break
                 except subprocess.TimeoutExpired:
                     show(_size(folder))
-    finally:
-        if process.poll() is None:  # interrupted
+        except BaseException:  # Ctrl-C: do not leave pip behind
             process.terminate()
-            process.wait()
+            raise
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines

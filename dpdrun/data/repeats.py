@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.alignment import fft_size
+
 SNIPPETS = 12
 SNIPPET_SAMPLES = 256  # shorter than the cyclic prefix of the OFDM records here
 SAME = 0.999  # correlation coefficient; of independent signals of this length it stays below 0.5
@@ -19,7 +21,7 @@ def repeated_share(train: NDArray[np.complex128], other: NDArray[np.complex128])
     """
     length = min(SNIPPET_SAMPLES, len(other), len(train))
     starts = np.linspace(0, len(other) - length, SNIPPETS).astype(np.int64)
-    size = len(train) + length
+    size = fft_size(len(train) + length)
     spectrum = np.fft.fft(train, size)
     summed = np.concatenate([[0.0], np.cumsum(np.abs(train) ** 2)])
     local = summed[length:] - summed[:-length]  # energy of train[n : n + length]

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+SETTLED = 1e-9  # change of the trapped power over one loop, relative to the mean power
+MAX_ROUNDS = 50
+
 
 @dataclass(frozen=True)
 class VirtualPA:
@@ -101,11 +104,14 @@ def _loop_lowpass(power: NDArray[np.float64], samples: float) -> NDArray[np.floa
 
 
 def _loop_traps(power: NDArray[np.float64], capture: float, release: float) -> NDArray[np.float64]:
-    """Trapped charge: follows rising power fast and falling power slowly. Two rounds bring it into its loop."""
+    """Trapped charge: follows rising power fast and falling power slowly. Goes round until it is in its loop."""
     up, down = 1.0 - np.exp(-1.0 / capture), 1.0 - np.exp(-1.0 / release)
     charge, trapped = 0.0, np.empty_like(power)
-    for _ in range(2):
+    for _ in range(MAX_ROUNDS):
+        start = charge
         for index, now in enumerate(power.tolist()):  # a recursion with a branch: no numpy form
             charge += (up if now > charge else down) * (now - charge)
             trapped[index] = charge
+        if abs(charge - start) < SETTLED:
+            break
     return trapped

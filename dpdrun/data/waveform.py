@@ -46,14 +46,14 @@ def read_waveform(path: Path) -> NDArray[np.complex128]:
 
 
 def _read_numpy(path: Path) -> NDArray[np.complex128]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):  # what the file is, whatever its suffix says
-        return _samples(loaded, str(path))
-    with loaded as archive:
-        key = next((key for key in KEYS if key in archive.files), None)
+    with path.open("rb") as handle:  # numpy itself leaves a damaged archive open
+        loaded = np.load(handle, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):  # what the file is, whatever its suffix says
+            return _samples(loaded, str(path))
+        key = next((key for key in KEYS if key in loaded.files), None)
         if key is None:
-            raise DataError(f"{path}: needs an array named x (or input), has {', '.join(archive.files) or 'none'}")
-        return _samples(archive[key], f"{path}, array {key}")
+            raise DataError(f"{path}: needs an array named x (or input), has {', '.join(loaded.files) or 'none'}")
+        return _samples(loaded[key], f"{path}, array {key}")
 
 
 def _samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:

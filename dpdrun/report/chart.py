@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 DOT, DASH, AXIS = "\u2022", "\u2500", "\u2502"
+SMALLEST, LARGEST = 1e-300, 1e300  # what has a logarithm that can be labelled
 REACH_DECADES = 1.5  # how far from the data the reference line may be and still be drawn
 
 
@@ -22,7 +23,7 @@ def log_chart(
     """Lines of a chart: medians of the values over their steps, a reference line, and marks below.
 
     Args:
-        values: positive where finite; others leave a gap.
+        values: those that are not positive and finite leave a gap.
         steps: of the values, rising.
         line: reference, drawn where it is near the data.
         marks: by step, a text of a few characters that is put under it.
@@ -70,7 +71,7 @@ def _columns(values: Sequence[float], width: int) -> list[float | None]:
     found: list[float | None] = []
     for x in range(count):
         share = values[x * len(values) // count : (x + 1) * len(values) // count]
-        good = [value for value in share if math.isfinite(value) and value > 0]
+        good = [value for value in share if SMALLEST < value < LARGEST]
         found.append(median(good) if good else None)
     return found
 

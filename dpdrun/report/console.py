@@ -20,6 +20,8 @@ from dpdrun.report.sparkline import Trend
 
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
 MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
+WIDE = 72  # columns from which three numbers stand on a line, else two
+SPARE = 2  # columns at the right: room for the ^C that a terminal echoes, which must not wrap while Live redraws
 FRAME = 4  # columns of a panel's border and padding
 RATE_STEPS = 50  # throughput is the mean over this many steps
 
@@ -113,7 +115,7 @@ class TrainingView:
     def render(self) -> RenderableType:
         """The panel as it stands now."""
         step = self._last.get("step", 0)
-        width = min(self._console.width, MAX_WIDTH)
+        width = min(self._console.width - SPARE, MAX_WIDTH)
         best = self._eval.get("best_db")
         left = self._left()
         fresh = best is not None and self._best_step == self._eval["step"]
@@ -123,20 +125,22 @@ class TrainingView:
         bar.add_column(justify="right", no_wrap=True)
         bar.add_row(ProgressBar(total=self._total, completed=step), f"step {step:,}/{self._total:,}  {self._timing()}")
 
+        numbers: list[tuple[str, RenderableType]] = [
+            ("validation", decibels(self._eval.get("val_nmse_db"))),
+            ("best", Text(decibels(best), "bold green" if fresh else "bold")),
+            ("left to floor", decibels(left)),
+            ("lr", f"{self._last['lr']:.2e}" if self._last else "-"),
+            ("clipped", f"{self._clip_share():.1%}"),
+            ("samples/s", f"{self._rate() * self._samples_per_step:,.0f}"),
+        ]
+        columns = 3 if width >= WIDE else 2
         facts = Table.grid(padding=(0, 1), expand=True)
-        for label in ("validation", "best", "left to floor"):
-            facts.add_column(min_width=len(label), no_wrap=True, style="dim")
-            facts.add_column(ratio=1, no_wrap=True, overflow="crop")
-        facts.add_row(
-            "validation", decibels(self._eval.get("val_nmse_db")),
-            "best", Text(decibels(best), "bold green" if fresh else "bold"),
-            "left to floor", decibels(left),
-        )  # fmt: skip
-        facts.add_row(
-            "lr", f"{self._last['lr']:.2e}" if self._last else "-",
-            "clipped", f"{self._clip_share():.1%}",
-            "samples/s", f"{self._rate() * self._samples_per_step:,.0f}",
-        )  # fmt: skip
+        for _ in range(columns):
+            facts.add_column(no_wrap=True, style="dim")
+            facts.add_column(ratio=1, no_wrap=True)
+        for row in range(0, len(numbers), columns):
+            facts.add_row(*(cell for pair in numbers[row : row + columns] for cell in pair))
+
         norm = f"{self._last['grad_norm']:.3g}" if self._last else "-"
         label = "grad norm  "
         line = self._norms.line(width - FRAME - len(label) - len("  -1.23e+45"))

@@ -35,7 +35,7 @@ def delay(x: Signal, y: Signal) -> Delay:
     Args:
         x, y: (N,) complex each.
     """
-    size = 2 * len(x)
+    size = fft_size(2 * len(x))
     X, Y = np.fft.fft(x, size), np.fft.fft(y, size)
     magnitude = np.abs(np.fft.ifft(Y * np.conj(X)))
     peak = int(np.argmax(magnitude))
@@ -44,6 +44,11 @@ def delay(x: Signal, y: Signal) -> Delay:
     cross = Y * np.conj(X) * np.exp(2j * np.pi * frequency * whole)
     energy = float(np.linalg.norm(x) * np.linalg.norm(y))
     return Delay(whole + _slope(cross, frequency), whole, float(magnitude[peak]) / energy)
+
+
+def fft_size(samples: int) -> int:
+    """The next power of two: FFTs of awkward lengths are several times slower."""
+    return 1 << (samples - 1).bit_length()
 
 
 def _slope(cross: Signal, frequency: NDArray[np.float64]) -> float:

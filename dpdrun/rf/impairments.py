@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dpdrun.rf.alignment import fft_size
 from dpdrun.rf.metrics import Signal, to_db
 
 RAIL_REPEATS = 8
@@ -53,7 +54,7 @@ def conjugated(x: Signal, y: Signal) -> bool:
 
 
 def _largest_correlation(x: Signal, y: Signal) -> float:
-    size = 2 * len(x)
+    size = fft_size(2 * len(x))
     return float(np.max(np.abs(np.fft.ifft(np.fft.fft(y, size) * np.conj(np.fft.fft(x, size))))))
 
 

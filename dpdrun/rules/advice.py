@@ -92,8 +92,9 @@ def unset(advice: Advice, wanted: Collection[str]) -> dict[str, str]:
     rules = all_rules()
     for key in wanted:
         if advice.facts.get(NAME_OF[key]) is None:
-            why = [f"{skip.code} {skip.reason}" for skip in advice.skipped if rules[skip.code].sets == key]
-            reasons[key] = "; ".join(why) or "no rule sets it"
+            why = [skip.reason for skip in advice.skipped if rules[skip.code].sets == key]
+            needs = [reason for reason in why if reason.startswith("needs ")]  # what would help, if anything
+            reasons[key] = "; ".join(dict.fromkeys(needs or why)) or "no rule sets it"
     return reasons
 
 

@@ -309,14 +309,14 @@ def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
     blocking = [code for code in entry.requires if code in spoke]
     if blocking:
         return Skipped(f"{blocking[0]} applies")
+    for name, allowed in entry.box.items():
+        value = facts.get(name)
+        if value is not None and not _inside(value, allowed):
+            said = _WORDS.get(name, name)
+            return Skipped(f"outside its validity box: {said} is {value}, the rule covers {box_text(allowed)}")
     unknown = [name for name in entry.needs if facts.get(name) is None]
     if unknown:
         return Skipped(f"needs {', '.join(_WORDS.get(name, name) for name in unknown)}")
-    for name, allowed in entry.box.items():
-        value = facts.get(name)
-        if not _inside(value, allowed):
-            said = _WORDS.get(name, name)
-            return Skipped(f"outside its validity box: {said} is {value}, the rule covers {box_text(allowed)}")
     verdict = entry.function(facts)
     if isinstance(verdict, Finding):
         return replace(verdict, code=entry.code, slug=entry.slug, fix=entry.fix)

@@ -84,7 +84,7 @@ def clip_of_an_rnn(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is th
     sets="optim.clip_norm",
     source="our runs with clip 1.0 and 200 on APA_200MHz",
     evidence="measured",
-    results="docs/results.md#what-each-rule-is-worth",
+    results="docs/results.md#case-study",
     box={"kind": ("transformer", "gru")},
     fires=lambda: PlanFacts(kind="gru"),
     silent=lambda: PlanFacts(kind="gmp"),

@@ -100,9 +100,8 @@ def eps_of_adamw(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the 
     "OP010",
     "measured",
     sets="optim.beta2",
-    source="the setting of our sweeps; compared with 0.999 on APA_200MHz",
-    evidence="measured",
-    results="docs/results.md#what-each-rule-is-worth",
+    source="Ma & Yarats 2021, 'On the adequacy of untuned warmup for adaptive optimization': 2/(1 - beta2) steps",
+    evidence="cited",
     box={"kind": NETWORKS},
     fires=lambda: PlanFacts(kind="transformer"),
     silent=lambda: PlanFacts(kind="gmp"),
@@ -118,7 +117,7 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box
     warmup is over. 0.95 settles within 2/(1 - beta2) = 40 steps, inside the warmup that WU010 sets.
 
     ## Known limits
-    Not swept; 0.95 is the setting with which all our learning rates were measured.
+    Not swept; 0.95 is the setting with which our learning rates were measured.
 
     ## Example
     Fires for a Transformer or GRU. Silent for a GMP.

@@ -11,8 +11,8 @@ from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import Recipe
-from dpdrun.rules.advice import Advice, Opinion, RuleSet, derivable, derive, opinion_on
-from dpdrun.rules.catalogue import Evidence, Finding, Skipped, all_rules, plain
+from dpdrun.rules.advice import Advice, Opinion, RuleSet, derivable, derive, opinion_on, unset
+from dpdrun.rules.catalogue import Evidence, Finding, all_rules, plain
 from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
 
 SCHEMA_VERSION = 1
@@ -96,7 +96,9 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
     """
     advice = derive(facts, rules)
     complete = advice.facts
-    wanted = [key for key in derivable() if not (key == "train.epochs" and complete.max_steps is not None)]
+    wanted = [] if complete.kind == "gmp" else derivable()
+    if complete.max_steps is not None and wanted:
+        wanted.remove("train.epochs")
     values = {key: _value(key, advice, rules) for key in wanted if complete.get(NAME_OF[key]) is not None}
     total = complete.total_steps
     return Recommendation(
@@ -106,7 +108,7 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
         warmup_steps=complete.warmup_steps,
         warmup_range=None if not total else (steps_of_share(0.05, total), steps_of_share(0.10, total)),
         warnings=advice.warnings,
-        left_open={key: _reason(key, advice.skipped) for key in wanted if key not in values},
+        left_open=unset(advice, wanted),
         facts=complete,
     )
 
@@ -153,14 +155,6 @@ def _beside(given: Any, ours: Opinion | None) -> str:
     if given == ours.value and isinstance(given, Percent) == isinstance(ours.value, Percent):
         return f"given; {ours.rule} says the same"
     return f"given; {ours.rule} would set {render(ours.value)}"
-
-
-def _reason(key: str, skipped: list[Skipped]) -> str:
-    """Why no rule set a field: what is not known, else the box that was missed."""
-    rules = all_rules()
-    reasons = [skip.reason for skip in skipped if rules[skip.code].sets == key]
-    needs = [reason for reason in reasons if reason.startswith("needs ")]
-    return "; ".join(dict.fromkeys(needs or reasons)) or "no rule sets it for this model"
 
 
 def about(number: int) -> int:

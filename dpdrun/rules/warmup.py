@@ -90,7 +90,7 @@ def no_warmup_for_a_gru(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box 
     sets="optim.warmup",
     source="our runs with and without warmup on APA_200MHz; the range is the note's",
     evidence="measured",
-    results="docs/results.md#warmup",
+    results="docs/results.md#case-study",
     box={"kind": ("transformer", "gru")},
     fires=lambda: PlanFacts(kind="transformer"),
     silent=lambda: PlanFacts(kind="gmp"),

@@ -10,24 +10,27 @@ from torch import Tensor, nn
 
 from dpdrun.training.telemetry import Monitor
 
-# Compiling costs 10 to 20 s of two CPU cores and saves part of every later step (docs/results.md, "Speed").
-PAYS_AFTER_STEPS = 300
+# A compilation costs half a minute or more. On a CPU it wins next to nothing over our eager step
+# (docs/decisions/0004-no-compilation-on-a-cpu.md), so `auto` compiles on accelerators alone, and there only runs that
+# are long enough to win the half minute back.
+PAYS_AFTER_STEPS = 1000
 
 
 def compiled(model: nn.Module, wish: str, *, steps: int, monitor: Monitor) -> nn.Module:
     """`model`, or a compiled twin that shares its parameters.
 
     Args:
-        model: any kind; one that gains nothing (a GRU is a single library call) says `compiles = False`.
-        wish: the recipe's `train.compile`: auto compiles when `steps` are many and a C++ compiler is found.
+        model: any kind, on its device; one that gains nothing (a GRU is a single library call) says `compiles = False`.
+        wish: the recipe's `train.compile`: on, off, or auto.
         steps: optimizer steps ahead.
         monitor: is told when compiling is not possible.
     """
-    if wish == "off" or (wish == "auto" and (steps < PAYS_AFTER_STEPS or not getattr(model, "compiles", True))):
-        return model
     on_cpu = next(model.parameters()).device.type == "cpu"
+    pays = not on_cpu and steps >= PAYS_AFTER_STEPS and getattr(model, "compiles", True)
+    if wish == "off" or (wish == "auto" and not pays):
+        return model
     if on_cpu and not any(shutil.which(name) for name in ("g++", "c++", "clang++")):
-        monitor.message("no C++ compiler found: training without torch.compile, which is slower")
+        monitor.message("no C++ compiler found: training without torch.compile")
         return model
     return _WithFallback(model, monitor)
 
@@ -50,6 +53,6 @@ class _WithFallback(nn.Module):
                 return self._run(x)  # type: ignore[no-any-return]
             except Exception as exc:  # a fault of the model itself shows again in the plain call below
                 reason = str(exc).strip().splitlines()[0]
-                self._monitor.message(f"torch.compile failed ({reason}): training without it, which is slower")
+                self._monitor.message(f"torch.compile failed ({reason}): training without it")
                 self._run = self.model
         return self._run(x)  # type: ignore[no-any-return]

@@ -51,7 +51,8 @@ def test_guard_0_is_the_cut_of_opendpd() -> None:
     split = SplitSection(train=Percent("60%"), val=Percent("20%"), test=Percent("20%"), guard=0)
     capture = assemble(reading(records=(record(odd),)), section(split=split))
     n_train, n_val = int(odd * 0.6), int(odd * 0.2)  # opendpd/modules/data_collector.py, _split_dataframe
-    assert [span(p) for p in capture.parts.values()] == [(0, n_train), (n_train, n_train + n_val), (n_train + n_val, odd)]
+    expected = [(0, n_train), (n_train, n_train + n_val), (n_train + n_val, odd)]
+    assert [span(p) for p in capture.parts.values()] == expected
 
 
 def test_source_cuts_win_over_ratios() -> None:
@@ -76,7 +77,8 @@ def test_given_parts_are_kept_exactly() -> None:
 
 
 def test_given_parts_are_joined_only_if_the_signal_runs_on() -> None:
-    x = ofdm_waveform(OfdmSettings(fft=4096, prefix=288, symbols=3, carrier_bins=167, active=152), np.random.default_rng(0))
+    settings = OfdmSettings(fft=4096, prefix=288, symbols=3, carrier_bins=167, active=152)
+    x = ofdm_waveform(settings, np.random.default_rng(0))
     cuts = [slice(0, 8000), slice(8000, 10_500), slice(10_500, None)]
     whole = [Part(x[c], x[c]) for c in cuts]
     split = SplitSection(train=Percent("50%"), val=Percent("25%"), test=Percent("25%"))
@@ -124,7 +126,7 @@ def test_shares_must_add_up(shares: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize("guard", [3_900, 10**6])
 def test_guards_that_eat_a_part(guard: int) -> None:
     split = SplitSection(guard=guard)
-    with pytest.raises(DataError, match="the (train|val) part has .* too short"):
+    with pytest.raises(DataError, match=r"the (train|val) part has .* too short"):
         assemble(reading(), section(split=split))
 
 

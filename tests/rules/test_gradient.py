@@ -62,6 +62,13 @@ def test_the_same_rise_without_weight_decay_is_not_explained() -> None:
     assert "do not lower" not in trend_findings(run)["GN202"].advice
 
 
+def test_a_rise_that_ignores_the_schedule_is_not_explained() -> None:
+    """The norm jumps tenfold halfway while the lr falls smoothly: not the -1/2 power of the lr."""
+    finding = trend_findings(example_run(norm=lambda t: 0.1 * 10 ** (2.5 * t), clip_norm=1e9))["GN202"]
+    assert not finding.evidence["r2"] * (-0.8 <= finding.evidence["slope_against_lr"] <= -0.3)
+    assert "do not lower" not in finding.advice
+
+
 def test_rise_in_the_second_half_only_is_found() -> None:
     run = example_run(norm=lambda t: 1.0 if t < 0.5 else 10 ** (2 * (t - 0.5)) / 10, loss=0.1, clip_norm=1e9)
     assert trend_findings(run)["GN201"].step == 211

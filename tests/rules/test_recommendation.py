@@ -62,7 +62,8 @@ def test_gmp_has_nothing_to_recommend() -> None:
 def test_json_is_stable() -> None:
     content = json.loads(json.dumps(recommend(FACTS, "measured").to_json(), allow_nan=False))
     assert list(content) == [
-        "schema_version", "rules", "values", "total_steps", "warmup_steps", "warmup_steps_range", "warnings", "left_open"
+        "schema_version", "rules", "values", "total_steps", "warmup_steps", "warmup_steps_range", "warnings",
+        "left_open",
     ]  # fmt: skip
     assert {"value", "low", "high", "note_value", "rule", "evidence", "why", "regret_db"} <= set(
         content["values"]["optim.lr"]

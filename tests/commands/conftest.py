@@ -1,0 +1,49 @@
+"""A small capture of the user's own, a recipe for it, and a run of that recipe."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RECIPE = """\
+task: pa
+data: {{source: {source}, sample_rate_hz: 1e6}}
+model: {{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}}
+train: {{max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every: 4, compile: off}}
+"""
+
+
+@pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that trains in a second. Do not write into its folder."""
+    folder = tmp_path_factory.mktemp("small")
+    rng = np.random.default_rng(0)
+    x = 0.1 * np.convolve(rng.normal(size=3008) + 1j * rng.normal(size=3008), np.hanning(9), mode="valid")
+    np.savez(folder / "capture.npz", x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
+    path = folder / "small.yaml"
+    path.write_text(RECIPE.format(source=folder / "capture.npz"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(recipe_file: Path) -> Path:
+    """The run folder of that recipe. Do not write into it."""
+    from dpdrun.diagnosis import diagnose
+    from dpdrun.recipe.loader import load_recipe
+    from dpdrun.runlog import RunFolder
+    from dpdrun.training import job
+
+    path = recipe_file.parent / "run"
+    job.train(load_recipe(recipe_file), path)
+    folder = RunFolder(path)
+    folder.write_json(folder.findings, diagnose(path).to_json())
+    return path
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that run folder, to be written into."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

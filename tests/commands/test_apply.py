@@ -1,0 +1,131 @@
+"""`dpdrun apply` as a user types it: its files let others check our scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dpdrun.commands import app
+
+
+def apply(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["apply", *map(str, arguments)])
+
+
+def test_the_nmse_of_the_written_output_is_that_of_the_report(
+    finished: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    """All by hand: the file is read as text, the capture is cut as the documentation says, the sum is written out."""
+    out = tmp_path / "out.csv"
+    result = apply(finished, "test", out)
+    assert result.exit_code == 0, result.output
+    assert out.read_text().splitlines()[0] == "I,Q,I_out,Q_out"
+    table = np.loadtxt(out, delimiter=",", skiprows=1)
+    with np.load(recipe_file.parent / "capture.npz") as archive:
+        x, y = archive["x"][2400 + 30 :], archive["y"][2400 + 30 :]  # 20 % of 3000, less a guard of 1 %
+    assert result.stdout == f"{out}: {len(y):,} samples\n"
+    np.testing.assert_allclose(table[:, 0] + 1j * table[:, 1], x, rtol=1e-8)
+    error = table[:, 2] + 1j * table[:, 3] - y
+    nmse_db = 10 * np.log10(np.sum(np.abs(error) ** 2) / np.sum(np.abs(y) ** 2))
+    report = json.loads((finished / "report.json").read_text())
+    assert nmse_db == pytest.approx(report["splits"]["test"]["nmse_db"], abs=1e-3)
+
+
+def test_a_waveform_of_a_few_samples_goes_through_in_every_format(finished: Path, tmp_path: Path) -> None:
+    wave = np.array([0.1 + 0.2j, -0.3j, 0.05])
+    (tmp_path / "w.csv").write_text("I,Q\n0.1,0.2\n0,-0.3\n0.05,0\n")
+    np.save(tmp_path / "w.npy", wave)
+    outputs = []
+    for source, out in (("w.csv", "a.npz"), ("w.npy", "b.npy"), ("a.npz", "c.csv")):
+        result = apply(finished, tmp_path / source, tmp_path / out)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.endswith(": 3 samples\n")
+    with np.load(tmp_path / "a.npz") as archive:
+        np.testing.assert_array_equal(archive["x"], wave)
+        outputs.append(archive["y"])
+    outputs.append(np.load(tmp_path / "b.npy"))
+    table = np.loadtxt(tmp_path / "c.csv", delimiter=",", skiprows=1)
+    outputs.append(table[:, 2] + 1j * table[:, 3])
+    assert np.abs(outputs[0]).min() > 0
+    for output in outputs[1:]:
+        np.testing.assert_allclose(output, outputs[0], rtol=1e-6)
+
+
+def test_one_sample_is_enough(finished: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.array([0.1 + 0.2j]))
+    assert apply(finished, tmp_path / "w.npy", tmp_path / "out.csv").exit_code == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+
+
+def test_a_louder_waveform_than_the_training_input_is_told(finished: Path, tmp_path: Path) -> None:
+    assert apply(finished, "train", tmp_path / "train.npz").stderr == ""
+    with np.load(tmp_path / "train.npz") as archive:
+        np.save(tmp_path / "loud.npy", 2 * archive["x"])
+    result = apply(finished, tmp_path / "loud.npy", tmp_path / "out.npy")
+    assert result.exit_code == 0
+    assert "6.0 dB louder than the training input" in result.stderr
+
+
+def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("mine")
+    result = apply(finished, "test", out)
+    assert result.exit_code == 2
+    assert "exists; give --force" in result.stderr
+    assert out.read_text() == "mine"
+    assert apply(finished, "test", out, "--force").exit_code == 0
+    assert out.read_text().startswith("I,Q")
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "why"),
+    [
+        ("none.csv", "out.csv", "none.csv: no such file"),
+        ("w.wav", "out.csv", ".wav is not read"),
+        ("nan.csv", "out.csv", "nan.csv, row 3, column I: nan"),
+        ("test", "out.mat", "cannot write .mat"),
+        ("test", "none/out.csv", "no such file or folder"),
+    ],
+)
+def test_bad_input_exits_2_with_a_reason_and_writes_nothing(
+    source: str, out: str, why: str, finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "w.wav").write_bytes(b"RIFF")
+    (tmp_path / "nan.csv").write_text("I,Q\n1,2\nnan,2\n")
+    before = sorted(tmp_path.iterdir())
+    result = apply(finished, source if source == "test" else tmp_path / source, tmp_path / out)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert "Traceback" not in result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_that_is_not_there_and_one_of_another_shape(run: Path, tmp_path: Path) -> None:
+    missing = apply(tmp_path / "none", "test", tmp_path / "out.csv")
+    assert missing.exit_code == 2
+    assert "no such run folder" in missing.stderr
+    plan = json.loads((run / "plan.json").read_text())
+    plan["recipe"]["model"]["d_model"] = 16
+    (run / "plan.json").write_text(json.dumps(plan))
+    other = apply(run, "test", tmp_path / "out.csv")
+    assert other.exit_code == 2
+    assert "not the model that" in other.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_model_whose_output_is_not_finite_writes_nothing(run: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(run / "model.safetensors")
+    tensors["head.bias"][0] = float("nan")
+    save_file(tensors, run / "model.safetensors")
+    result = apply(run, "test", tmp_path / "out.csv")
+    assert result.exit_code == 2
+    assert "not finite at sample 0" in result.stderr
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,225 @@
+"""`dpdrun train` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dpdrun.commands import app
+from dpdrun.runlog import read_metrics
+
+ROOT = Path(__file__).parents[2]
+
+def train(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)], env={"COLUMNS": "80"})
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def test_a_run_shows_its_way_and_its_report(recipe_file: Path, tmp_path: Path) -> None:
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("transformer of ")
+    steps = [line for line in lines if line.startswith("step ")]
+    assert [line.split("  ")[0] for line in steps] == ["step 4/8", "step 8/8"]
+    assert any("this model" in line for line in lines)
+    assert lines[-1] == f"run folder: {tmp_path / 'run'}"
+    assert all(len(line) <= 80 for line in lines if line.startswith(("\u2502", "\u256d")))
+    findings = json.loads((tmp_path / "run" / "findings.json").read_text())
+    assert any(line.startswith(f"diagnosis: {findings['verdict']}; ") for line in lines)
+    serious = [f for f in findings["findings"] if f["severity"] != "info"]
+    assert all(any(line.startswith(f"{f['severity']} {f['code']}: ") for line in lines) for f in serious)
+
+
+def test_the_default_folder_is_named_after_the_recipe_and_never_reused(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert train(recipe_file, "--set", "train.max_steps=1", "--set", "optim.warmup=off").exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["small", "small-2"]
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = train(recipe_file, "--dry-run", "--run-dir", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "set by rules" in result.stdout
+    assert "optim.lr" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_needs_no_torch(recipe_file: Path) -> None:
+    code = "import sys; from dpdrun.commands import app; app(standalone_mode=False); assert 'torch' not in sys.modules"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "train", str(recipe_file), "--dry-run"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "optim.lr" in result.stdout
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["train", "dry run"])
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["MISSING"], "no such file"),
+        (["--set", "optim.lr=fast"], "--set optim.lr=fast: optim.lr: expected"),
+        (["--set", "optim.lr"], "write key=value"),
+        (["--set", "train.frame=5000"], "--set train.frame=5000: train.frame 5000 is longer than the training part"),
+        (["--set", "data.source=none.npz"], "none.npz"),
+        (["--resume"], "--resume needs --run-dir"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_exits_2_with_a_reason_and_writes_nothing(
+    arguments: list[str], why: str, dry: list[str], recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "none.yaml" if arguments == ["MISSING"] else recipe_file
+    result = train(recipe, *(word for word in arguments if word != "MISSING"), *dry)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["train", "dry run"])
+def test_what_does_not_fit_the_data_is_shown_with_its_line(dry: list[str], recipe_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(recipe_file.read_text().replace("frame: 32", "frame: 5000"))
+    result = train(path, *dry, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 2
+    assert f"{path}:4:" in result.stderr
+    assert "^" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_dir_that_is_taken_is_left_alone(recipe_file: Path, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    before = contents(tmp_path)
+    for path, why in ((run, "--resume to continue"), (tmp_path / "file", "is a file"), (tmp_path, "not empty")):
+        result = train(recipe_file, "--run-dir", path)
+        assert result.exit_code == 2
+        assert why in result.stderr
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_run_dir_without_permission(recipe_file: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "cannot make the run folder" in result.stderr
+
+
+def test_resume_of_a_finished_run_shows_its_report_and_changes_nothing(recipe_file: Path, run: Path) -> None:
+    before = contents(run)
+    result = train(recipe_file, "--run-dir", run, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "this run is finished; nothing to resume" in result.stdout
+    assert "this model" in result.stdout
+    assert contents(run) == before
+
+
+def test_resume_that_cannot_be_done(recipe_file: Path, run: Path, tmp_path: Path) -> None:
+    changed = train(recipe_file, "--run-dir", run, "--resume", "--set", "optim.lr=1e-5")
+    assert changed.exit_code == 2
+    assert "optim.lr auto -> 0.00001" in changed.stderr or "optim.lr auto -> 1e-5" in changed.stderr
+    nowhere = train(recipe_file, "--run-dir", tmp_path / "rum", "--resume")
+    assert nowhere.exit_code == 2
+    assert "no such run folder; runs in" in nowhere.stderr
+    (run / "report.json").unlink()
+    (run / "checkpoints" / "last.safetensors").unlink()
+    without = train(recipe_file, "--run-dir", run, "--resume")
+    assert without.exit_code == 2
+    assert "nothing to resume from" in without.stderr
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make Ctrl-C come when a step is shown."""
+
+    def at(step: int) -> None:
+        from dpdrun.report.console import TrainingView
+
+        take = TrainingView.step
+
+        def stepping(self: TrainingView, line: dict[str, Any]) -> None:
+            take(self, line)
+            if line["step"] == step:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(TrainingView, "step", stepping)
+
+    return at
+
+
+def test_ctrl_c_says_how_to_go_on_and_going_on_works(
+    recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(6)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    hint = result.stderr.splitlines()[-1].strip()
+    assert hint == f"dpdrun train {tmp_path}/run/recipe.yaml --run-dir {tmp_path}/run --resume"
+    monkeypatch.undo()
+    resumed = CliRunner().invoke(app, hint.split()[1:])
+    assert resumed.exit_code == 0, resumed.output
+    assert resumed.stdout.startswith("resumed: transformer of ")
+    assert [line["step"] for line in read_metrics(tmp_path / "run").steps] == list(range(1, 9))
+
+
+def test_ctrl_c_before_a_checkpoint_says_so(
+    recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None]
+) -> None:
+    interrupt(2)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "interrupted before the first checkpoint" in result.stderr
+
+
+def test_ctrl_c_before_anything_is_written(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpdrun.training import job
+
+    def wait(section: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "load_capture", wait)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted; nothing was written\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gmp_is_fitted_and_reported(recipe_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gmp.yaml"
+    text = recipe_file.read_text()
+    path.write_text(text[: text.index("model:")] + "model: {kind: gmp, order: 3, delays: 2, cross: 0}\n")
+    result = train(path, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "by least squares" in result.stdout or "a least-squares fit, without steps" in result.stdout
+    assert "least squares in" in result.stdout
+    assert "samples/s" not in result.stdout
+    assert "diagnosis" not in result.stdout
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["steps"] == 0
+    diagnosed = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run")])
+    assert diagnosed.exit_code == 2
+    assert "a least-squares fit has none" in diagnosed.stderr

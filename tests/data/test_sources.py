@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpdrun.data.sources import list_sources, load_capture, pull
+from dpdrun.errors import DataError
+from dpdrun.recipe.schema import DataSection
+
+RNG = np.random.default_rng(0)
+TABLE = RNG.standard_normal((6000, 4))
+X, Y = TABLE[:, :2] @ [1, 1j], TABLE[:, 2:] @ [1, 1j]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DPDRUN_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def load(source: str, **fields: object) -> object:
+    return load_capture(DataSection(source=source, **fields))  # type: ignore[arg-type]
+
+
+def write_csv(path: Path) -> None:
+    np.savetxt(path, TABLE, delimiter=",", header="I_in,Q_in,I_out,Q_out", comments="", fmt="%.17g")
+
+
+def test_the_same_record_in_every_format_is_the_same_capture(here: Path) -> None:
+    write_csv(here / "a.csv")
+    np.savez(here / "a.npz", x=X, y=Y, sample_rate_hz=1e6)
+    np.save(here / "a_input.npy", X)
+    np.save(here / "a_output.npy", Y)
+    (here / "pair").mkdir()
+    np.save(here / "pair" / "input.npy", X)
+    np.save(here / "pair" / "output.npy", TABLE[:, 2:])
+    (here / "folder").mkdir()
+    write_csv(here / "folder" / "data.csv")
+    spec = {"dataset_format": "single_csv", "input_signal_fs": 1e6}
+    (here / "folder" / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    sources = ["a.csv", "a.npz", "a_input.npy", "pair", "pair/", "folder", "folder/", str(here / "a.csv")]
+    hashes = {load(source, sample_rate_hz=1e6).sha256 for source in sources}  # type: ignore[attr-defined]
+    assert len(hashes) == 1
+
+
+def test_sources_are_listed_without_touching_the_network(here: Path) -> None:
+    infos = {info.name: info for info in list_sources()}
+    assert {"synthetic/mild", "synthetic/hard", "opendpd/APA_200MHz", "opendpd/DPA_160MHz"} <= infos.keys()
+    assert infos["synthetic/hard"].ready
+    assert not infos["opendpd/APA_200MHz"].ready
+    assert not (here / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("a.cvs", r"a\.cvs: no such file or folder; did you mean 'a\.csv'"),
+        ("synthetic-hard", r"no such source; did you mean 'synthetic/hard'"),
+        ("nowhere/deep/x.csv", r"no such file or folder; .* has: .*a\.csv"),
+        ("notes.txt", r"notes\.txt: \.txt is not read"),
+        ("record.mat", r"record\.mat: \.mat is not read"),
+        ("noname", "noname: a file without a suffix is not read"),
+        ("other", r"other: this folder has neither spec\.json.*did you mean other/b\.csv"),
+        ("empty", "this folder has neither .* it has: nothing"),
+    ],
+)
+def test_what_is_no_source(here: Path, source: str, message: str) -> None:
+    write_csv(here / "a.csv")
+    for name in ("notes.txt", "record.mat", "noname"):
+        (here / name).write_text("x", encoding="utf-8")
+    (here / "empty").mkdir()
+    (here / "other").mkdir()
+    write_csv(here / "other" / "b.csv")
+    with pytest.raises(DataError, match=message):
+        load(source, sample_rate_hz=1e6)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom file modes bind")
+def test_unreadable_file(here: Path) -> None:
+    write_csv(here / "a.csv")
+    (here / "a.csv").chmod(0)
+    with pytest.raises(DataError, match=r"a\.csv: cannot be read: Permission denied"):
+        load("a.csv", sample_rate_hz=1e6)
+
+
+def test_pull_knows_what_it_can_fetch(here: Path) -> None:
+    with pytest.raises(DataError, match="did you mean 'opendpd/DPA_160MHz'"):
+        pull("opendpd/DPA_16MHz")
+    with pytest.raises(DataError, match="embedded"):
+        pull("synthetic/hard")

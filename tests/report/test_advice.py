@@ -1,0 +1,57 @@
+"""A recommendation on the terminal."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from dpdrun.report.advice import WIDE, recommendation_view
+from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.recommendation import recommend
+
+
+def shown(facts: PlanFacts, width: int, rules: str = "measured") -> list[str]:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(recommendation_view(recommend(facts, rules)), highlight=False)
+    return capture.get().splitlines()
+
+
+FACTS = PlanFacts(kind="transformer", d_model=2048, epochs=50, batch=64, frames=10_000)
+
+
+def test_wide_terminal_has_the_reason_on_the_line() -> None:
+    line = next(line for line in shown(FACTS, WIDE + 40) if line.startswith("optim.lr"))
+    assert "7.1e-5 (5e-5 to 1e-4)" in line
+    assert "log-midpoint of its range" in line
+
+
+def test_narrow_terminal_has_the_reasons_below() -> None:
+    lines = shown(FACTS, 80)
+    assert "why:" in lines
+    below = " ".join(lines[lines.index("why:") :])
+    assert "log-midpoint of its range" in " ".join(below.split())
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_lines_fit(width: int) -> None:
+    lines = shown(FACTS, width)
+    assert len(lines) > 10
+    assert all(len(line) <= width for line in lines)
+
+
+def test_note_is_shown_where_it_differs_only() -> None:
+    lines = {line.split()[0]: line for line in shown(PlanFacts(kind="transformer", d_model=32), 160) if "." in line}
+    assert " 3e-4 " in lines["optim.lr"]
+    assert lines["optim.weight_decay"].split()[1:3] == ["0.01", "RG001"]
+
+
+def test_findings_and_open_fields() -> None:
+    text = "\n".join(shown(FACTS, 200, "note"))
+    assert "warning BT101: train.batch_size is 64" in text
+    assert "not set: train.burn_in: needs the layers and the window of the model" in text
+    assert "optimizer steps: 7813, about 8000" in text
+
+
+def test_gmp() -> None:
+    assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]

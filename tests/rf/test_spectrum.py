@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import firwin, lfilter, welch
+
+from dpdrun.rf import spectrum
+
+RATE = 1e9
+RNG = np.random.default_rng(0)
+
+
+def band_limited(bandwidth_hz: float, centre_hz: float = 0.0, samples: int = 60_000) -> np.ndarray:
+    white = RNG.standard_normal(samples) + 1j * RNG.standard_normal(samples)
+    taps = firwin(801, bandwidth_hz / 2, fs=RATE, window=("kaiser", 12.0))
+    return lfilter(taps, 1.0, white) * np.exp(2j * np.pi * centre_hz / RATE * np.arange(samples))
+
+
+def test_psd_is_welch_in_rising_order() -> None:
+    x = band_limited(200e6)
+    frequency, density = spectrum.psd(x, RATE, nperseg=1024)
+    f, d = welch(x, RATE, window="hann", nperseg=1024, noverlap=512, detrend=False, return_onesided=False)
+    assert np.all(np.diff(frequency) > 0)
+    assert np.allclose(density, d[np.argsort(f)])
+
+
+def test_psd_integrates_to_the_power() -> None:
+    x = band_limited(300e6)
+    frequency, density = spectrum.psd(x, RATE)
+    assert np.sum(density) * (frequency[1] - frequency[0]) == pytest.approx(np.mean(np.abs(x) ** 2), rel=0.02)
+    assert spectrum.band_power(frequency, density, -np.inf, np.inf) == pytest.approx(
+        np.sum(density) * (frequency[1] - frequency[0])
+    )
+
+
+def test_a_tone_is_where_it_belongs() -> None:
+    x = np.exp(2j * np.pi * 0.125 * np.arange(20_000))
+    frequency, density = spectrum.psd(x, RATE)
+    assert frequency[np.argmax(density)] == pytest.approx(125e6)
+
+
+def test_band_power_shares_bins_at_the_edges() -> None:
+    frequency, density = np.array([0.0, 1.0, 2.0, 3.0]), np.ones(4)
+    assert spectrum.band_power(frequency, density, 0.25, 2.25) == pytest.approx(2.0)
+    assert spectrum.band_power(frequency, density, 0.6, 0.7) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("subchannels", [1, 2])
+def test_aclr_of_known_leakage(subchannels: int) -> None:
+    width = 200e6 / subchannels
+    x = band_limited(190e6)
+    power = np.mean(np.abs(x) ** 2) / subchannels
+    leak = {}
+    for side, sign, level_db in (("left", -1, -30.0), ("right", 1, -40.0)):
+        z = band_limited(0.9 * width, sign * (100e6 + width / 2))
+        leak[side] = z * np.sqrt(power / np.mean(np.abs(z) ** 2) * 10 ** (level_db / 10))
+    found = spectrum.aclr(x + leak["left"] + leak["right"], RATE, 200e6, subchannels=subchannels)
+    assert found.left_dbc == pytest.approx(-30.0, abs=0.3)
+    assert found.right_dbc == pytest.approx(-40.0, abs=0.3)
+    assert found.worst_dbc == found.left_dbc
+
+
+def test_aclr_refuses_neighbours_outside_the_capture() -> None:
+    with pytest.raises(ValueError, match=r"\+-600 MHz, outside the captured \+-500 MHz"):
+        spectrum.aclr(band_limited(300e6), RATE, 400e6)
+
+
+def test_occupied_band_of_a_flat_band() -> None:
+    low, high = spectrum.occupied_band(band_limited(200e6, 50e6), RATE)
+    assert low == pytest.approx(50e6 - 99e6, abs=2.5e6)
+    assert high == pytest.approx(50e6 + 99e6, abs=2.5e6)
+
+
+def test_occupied_band_holds_99_percent() -> None:
+    x = RNG.standard_normal(50_000) + 1j * RNG.standard_normal(50_000)
+    low, high = spectrum.occupied_band(x, RATE)
+    assert high - low == pytest.approx(0.99 * RATE, rel=0.01)
+
+
+def test_out_of_band_power() -> None:
+    x = band_limited(190e6)
+    assert spectrum.out_of_band_db(x, RATE, 200e6) < -60
+    far = band_limited(50e6, 300e6)
+    far *= np.sqrt(np.mean(np.abs(x) ** 2) / np.mean(np.abs(far) ** 2) * 1e-4)
+    assert spectrum.out_of_band_db(x + far, RATE, 200e6) == pytest.approx(-40.0, abs=0.2)
+
+
+@pytest.mark.parametrize("centre_hz", [-320e6, 320e6])
+def test_images_are_found_and_skirts_are_not(centre_hz: float) -> None:
+    x = band_limited(190e6)
+    skirt = 1e-3 * np.cumsum(x)  # falls off with 1/f
+    assert spectrum.image_frequency(x + skirt - skirt.mean(), RATE, 200e6) is None
+    far = 0.01 * band_limited(100e6, centre_hz)
+    found = spectrum.image_frequency(x + far, RATE, 200e6)
+    assert found is not None
+    assert found == pytest.approx(np.sign(centre_hz) * 270e6, abs=20e6)
+
+
+def test_no_image_where_the_band_fills_the_capture() -> None:
+    assert spectrum.image_frequency(band_limited(800e6), RATE, 800e6) is None
