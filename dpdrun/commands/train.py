@@ -83,7 +83,9 @@ def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> N
 
     if resume and run.report.is_file():
         report = job.train(loaded, run.path, resume=True)  # refuses another recipe, then changes nothing
-        console.print(f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False)
+        console.print(
+            f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
+        )
     else:
         report = job.train(loaded, run.path, resume=resume, watch=lambda this: _watch(this, console, resume=resume))
     console.print(report_table(report, Plan.from_json(run.read_json(run.plan))), highlight=False)

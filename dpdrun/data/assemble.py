@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part
+from dpdrun.data.frames import is_cyclic_frames
 from dpdrun.data.reading import Reading
 from dpdrun.data.seam import seam_excess_db
 from dpdrun.errors import DataError
@@ -71,6 +72,7 @@ def assemble(reading: Reading, section: DataSection) -> Capture:
         nperseg=reading.nperseg,
         noise_floor_db=reading.noise_floor_db,
         warnings=reading.warnings,
+        frame_samples=reading.nperseg if _framed(parts, reading.nperseg) else None,
     )
 
 
@@ -107,6 +109,11 @@ def _split(reading: Reading, asked: SplitSection | Literal["auto"]) -> tuple[tup
     spans = ((0, cuts[0] - guard), (cuts[0] + guard, cuts[1] - guard), (cuts[1] + guard, total))
     train, val, test = (Part(record.x[a : max(a, b)], record.y[a : max(a, b)]) for a, b in spans)
     return (train, val, test), how
+
+
+def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
+    """True if every part is a row of whole frames that were measured in a loop each: looked at, not believed."""
+    return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
 
 
 def _cuts(total: int, ratios: tuple[float, float, float], where: str) -> tuple[int, int]:

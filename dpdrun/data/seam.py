@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,31 +12,52 @@ FIT_SAMPLES = 20_000
 RIDGE = 1e-9  # relative; the samples of an oversampled signal are nearly linearly dependent
 
 
-def seam_excess_db(before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float | None:
-    """How much worse a linear predictor does on the first samples of `after` than inside `before`.
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Least-squares prediction of a sample from the 32 before it.
 
-    The predictor (order 32, least squares) is fitted on the end of `before`; its errors at the first 32 samples of
-    `after` see both sides of the seam.
-
-    Args:
-        before: (N,) complex.
-        after: (M,) complex.
-
-    Returns:
-        Power of the largest error at the seam over the 99.9 % quantile of the usual error power [dB]; about 0 or
-        less for a seamless join. None where the records are too short to tell.
+    Attributes:
+        taps: (32,) complex, the oldest sample first.
+        usual: 99.9 % quantile of the error power where it was fitted.
     """
-    if len(before) < 20 * ORDER or len(after) < ORDER:
+
+    taps: NDArray[np.complex128]
+    usual: float
+
+
+def predictor(x: NDArray[np.complex128]) -> Predictor | None:
+    """Fit to the end of a record; None where it is too short."""
+    if len(x) < 20 * ORDER:
         return None
-    past = before[-FIT_SAMPLES:]
-    windows = np.lib.stride_tricks.sliding_window_view(past, ORDER + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(x[-FIT_SAMPLES:], ORDER + 1)
     X, target = windows[:, :-1], windows[:, -1]
     gram = X.conj().T @ X
     gram += RIDGE * np.trace(gram).real / ORDER * np.eye(ORDER)
     taps = np.linalg.solve(gram, X.conj().T @ target)
-    usual = float(np.quantile(np.abs(target - X @ taps) ** 2, 0.999))
-    across = np.concatenate([past[-ORDER:], after[:ORDER]])
+    return Predictor(np.asarray(taps, np.complex128), float(np.quantile(np.abs(target - X @ taps) ** 2, 0.999)))
+
+
+def seam_error_db(fitted: Predictor, before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float:
+    """Largest prediction error over the first samples of `after`, as if it followed `before`.
+
+    Returns:
+        Error power over the usual one [dB]: about 0 or less for a seamless join.
+    """
+    across = np.concatenate([before[-ORDER:], after[:ORDER]])
     seam = np.lib.stride_tricks.sliding_window_view(across, ORDER + 1)
-    worst = float(np.max(np.abs(seam[:, -1] - seam[:, :-1] @ taps) ** 2))
+    worst = float(np.max(np.abs(seam[:, -1] - seam[:, :-1] @ fitted.taps) ** 2))
     tiny = np.finfo(float).tiny
-    return float(10 * np.log10((worst + tiny) / (usual + tiny)))
+    return float(10 * np.log10((worst + tiny) / (fitted.usual + tiny)))
+
+
+def seam_excess_db(before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float | None:
+    """`seam_error_db` with a predictor fitted to `before`; None where the records are too short to tell.
+
+    Args:
+        before: (N,) complex.
+        after: (M,) complex.
+    """
+    fitted = predictor(before)
+    if fitted is None or len(after) < ORDER:
+        return None
+    return seam_error_db(fitted, before, after)

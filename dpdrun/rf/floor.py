@@ -2,10 +2,12 @@
 
 Method: a small memory polynomial is fitted to the record by least squares and what it leaves is looked at in the quiet
 band, the outer fifth of the captured frequencies, where neither the signal nor much of its regrowth lies. If that
-residual is flat there, it is taken for white measurement noise and extrapolated over all frequencies.
+residual is flat there, and as strong under small as under large inputs, it is taken for white measurement noise and
+extrapolated over all frequencies.
 
 No number is given where the assumption visibly fails: the filter of the receiver cuts the band edge off (white noise
-cannot be told there), spectral regrowth still reaches it (the residual is model error), or the band is not wide enough.
+cannot be told there), distortion still reaches it (the residual slopes, or follows the envelope), or the band is not
+wide enough.
 Where a number is given it still is an estimate from above in the quiet band, and from neither side in the signal band:
 noise of the transmitter, phase noise and clock jitter sit on the signal and do not show outside of it.
 """
@@ -31,6 +33,9 @@ FLAT_DB = 0.6  # 13 bins x ~100 segments: the error of a mean is about 0.15 dB
 CELL = 0.025  # of the sample rate
 CELLS = tuple(0.25 + CELL * i for i in range(10))
 ROLL_OFF_DB = 4.0  # from cell to cell; regrowth falls off more slowly, in the captures here by 2 dB at most
+LEVELS = 5  # groups of samples, from small to large envelopes
+FOLLOWS_DB = 1.0  # 1300 independent values a group: the error of a mean is about 0.12 dB
+SMOOTHED = 9  # samples of envelope that count together: the quiet-band filter spreads a peak over them
 NOISE_FREE_DB = -90.0  # below the noise of a 16-bit converter; no measurement looks like that
 POWERS = 7  # |x|^0 .. |x|^6
 TAPS = range(-2, 8)  # of the memory polynomial [samples]
@@ -70,15 +75,32 @@ class _Capture(Protocol):
     def sample_rate_hz(self) -> float: ...
     @property
     def bandwidth_hz(self) -> float | None: ...
+    @property
+    def frame_samples(self) -> int | None: ...
 
 
 def noise_floor(capture: _Capture) -> dict[str, Any]:
     """The floor of a capture as plain values for reports: keys as in `Floor`. Only the training part is looked at."""
     part = capture.train
-    return asdict(quiet_band_floor(part.x, part.y, capture.sample_rate_hz, bandwidth_hz=capture.bandwidth_hz))
+    return asdict(
+        quiet_band_floor(
+            part.x,
+            part.y,
+            capture.sample_rate_hz,
+            bandwidth_hz=capture.bandwidth_hz,
+            frame_samples=capture.frame_samples,
+        )
+    )
 
 
-def quiet_band_floor(x: Signal, y: Signal, sample_rate_hz: float, *, bandwidth_hz: float | None = None) -> Floor:
+def quiet_band_floor(
+    x: Signal,
+    y: Signal,
+    sample_rate_hz: float,
+    *,
+    bandwidth_hz: float | None = None,
+    frame_samples: int | None = None,
+) -> Floor:
     """Noise floor from the residual's spectrum outside the signal band; see the module's text.
 
     Args:
@@ -86,6 +108,7 @@ def quiet_band_floor(x: Signal, y: Signal, sample_rate_hz: float, *, bandwidth_h
         y: output, (N,), aligned with x to within a few samples.
         sample_rate_hz: [Hz].
         bandwidth_hz: occupied bandwidth of x [Hz]; measured (99.9 % of the power) if not given.
+        frame_samples: length of the frames that were measured in a loop each, if the record is a row of such.
     """
     if len(y) < MIN_SAMPLES:
         return _unknown(f"{len(y):,} samples are too few to tell (need {MIN_SAMPLES:,})")
@@ -96,15 +119,18 @@ def quiet_band_floor(x: Signal, y: Signal, sample_rate_hz: float, *, bandwidth_h
             f"no quiet band: the signal reaches +-{bandwidth_hz / 2e6:.4g} MHz and the capture only "
             f"+-{sample_rate_hz / 2e6:.4g} MHz"
         )
-    middle = slice(max(0, len(y) - MAX_SAMPLES) // 2, None)
-    x, y = x[middle][:MAX_SAMPLES], y[middle][:MAX_SAMPLES]
-    residual, columns = _residual(x, y)
+    frame = frame_samples or min(len(y), MAX_SAMPLES)
+    used = max(1, MAX_SAMPLES // frame) * frame
+    x, y = x[:used], y[:used]
+    residual, columns = _residual(x, y, frame)
+    # The fit has swallowed a share of the noise; levels are over the output power.
+    scale = len(y) / (len(y) - columns) / float(np.mean(np.abs(y) ** 2))
     frequency, density = psd(residual, sample_rate_hz, nperseg=SEGMENT)
-    density = density * len(y) / (len(y) - columns)  # the fit has swallowed that share of the noise
-    return _judge(frequency / sample_rate_hz, density * sample_rate_hz / float(np.mean(np.abs(y) ** 2)))
+    verdict = _judge_spectrum(frequency / sample_rate_hz, density * sample_rate_hz * scale)
+    return verdict if verdict.nmse_db is None else _judge_levels(verdict, x, residual, scale)
 
 
-def _judge(frequency: NDArray[np.float64], level: NDArray[np.float64]) -> Floor:
+def _judge_spectrum(frequency: NDArray[np.float64], level: NDArray[np.float64]) -> Floor:
     """The verdict on a residual: `frequency` over the sample rate, `level` as if white, over the output power."""
     rings: dict[str, tuple[float, float]] = {}
     for side, sign in (("lower", -1), ("upper", 1)):
@@ -134,6 +160,24 @@ def _judge(frequency: NDArray[np.float64], level: NDArray[np.float64]) -> Floor:
     return Floor(bound, bound, "quiet band of a memory polynomial's residual", CAVEAT)
 
 
+def _judge_levels(verdict: Floor, x: Signal, residual: Signal, scale: float) -> Floor:
+    """Noise does not know the input; what grows (or shrinks) with its envelope is distortion that the fit left."""
+    spectrum = np.fft.fft(residual)
+    quiet = np.abs(np.fft.fftfreq(len(residual))) >= QUIET_FROM
+    power = np.abs(np.fft.ifft(spectrum * quiet)) ** 2 * (scale / np.mean(quiet))
+    envelope = np.convolve(np.abs(x) ** 2, np.ones(SMOOTHED), "same")
+    by_level = [to_db(float(np.mean(power[group]))) for group in np.array_split(np.argsort(envelope), LEVELS)]
+    if max(by_level) - min(by_level) <= FOLLOWS_DB:
+        return verdict
+    return Floor(
+        None,
+        min(by_level),
+        "",
+        f"distortion reaches the band edges (the residual there follows the envelope: {by_level[0]:.1f} dB under the "
+        f"smallest and {by_level[-1]:.1f} dB under the largest inputs); white noise is at most {min(by_level):.1f} dB",
+    )
+
+
 def _between(frequency: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
     return np.asarray((frequency >= low - 1e-9) & (frequency < high - 1e-9))
 
@@ -142,15 +186,17 @@ def _unknown(why: str) -> Floor:
     return Floor(None, None, "", why)
 
 
-def _residual(x: Signal, y: Signal) -> tuple[Signal, int]:
-    """What a memory polynomial leaves of y, and how many coefficients it has."""
+def _residual(x: Signal, y: Signal, frame: int) -> tuple[Signal, int]:
+    """What a memory polynomial leaves of y, and how many coefficients it has. Memory wraps around within `frame`."""
     x = x / np.max(np.abs(x))
     envelope = np.abs(x)
-    terms = [x * envelope**power for power in range(POWERS)]
-    A = np.stack([np.roll(term, tap) for term in terms for tap in TAPS], axis=1)
+    terms = [(x * envelope**power).reshape(-1, frame) for power in range(POWERS)]
+    A = np.stack([np.roll(term, tap, axis=1).ravel() for term in terms for tap in TAPS], axis=1)
     A = A / np.sqrt(np.mean(np.abs(A) ** 2, axis=0))
     gram = A.conj().T @ A
     gram += RIDGE * len(A) * np.eye(A.shape[1])
     residual = y - A @ np.linalg.solve(gram, A.conj().T @ y)
-    margin = max(TAPS) - min(TAPS)  # np.roll wraps there
-    return residual[margin:-margin], A.shape[1]
+    if frame == len(x):  # one long record does not wrap: its ends are no part of it
+        residual[: max(TAPS)] = 0.0
+        residual[min(TAPS) :] = 0.0
+    return residual, A.shape[1]

@@ -6,7 +6,7 @@ import math
 
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.facts import PlanFacts
-from dpdrun.rules.sources import NOTE
+from dpdrun.rules.sources import MEASURED_WIDTHS, NOTE
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf
@@ -22,11 +22,11 @@ GRU_BURN_IN = 64  # a GRU forgets; its state starts at zero [samples]
 
 @rule(
     "BT001",
-    "note",
     sets="train.batch_size",
     source=NOTE,
     evidence="cited",
     box={"kind": NETWORKS},
+    requires=("BT010",),
     fires=lambda: PlanFacts(kind="transformer"),
     silent=lambda: PlanFacts(kind="gmp"),
 )
@@ -57,9 +57,9 @@ def batch_of_the_note(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is
     source="the setting of our sweeps on APA_200MHz",
     evidence="measured",
     results="docs/results.md#learning-rate",
-    box={"kind": NETWORKS},
-    fires=lambda: PlanFacts(kind="transformer"),
-    silent=lambda: PlanFacts(kind="gmp"),
+    box={"kind": NETWORKS, "width": MEASURED_WIDTHS},
+    fires=lambda: PlanFacts(kind="transformer", d_model=16),
+    silent=lambda: PlanFacts(kind="transformer", d_model=512),
 )
 def batch_of_our_sweeps(facts: PlanFacts) -> Verdict:
     """Small batches: at a fixed time budget more steps are worth more than larger ones.
@@ -76,7 +76,7 @@ def batch_of_our_sweeps(facts: PlanFacts) -> Verdict:
     A GRU was only trained with 32.
 
     ## Example
-    Fires for a Transformer or GRU. Silent for a GMP.
+    Fires for d_model 16. Silent for d_model 512: the note's rule answers.
     """
     batch = MEASURED_BATCH[facts.kind or ""]
     return Finding("more steps beat larger ones; our learning rates hold for it", {"train.batch_size": batch})

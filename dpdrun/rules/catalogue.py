@@ -120,6 +120,7 @@ class Rule:
         sets: dotted recipe key that a derive rule sets, else None.
         box: validity box, `{fact: (low, high)}` (both included) or `{fact: (allowed, words)}`; silent outside.
         needs: facts that must be known (those of the box too); derive rules that set them run first.
+        uses: facts that are better known but need not be; derive rules that set them run first.
         requires: codes of rules that must have been silent or skipped; if one of them spoke, this one is skipped.
         fires, silent: examples; the catalogue test runs both.
     """
@@ -134,6 +135,7 @@ class Rule:
     sets: str | None
     box: Box
     needs: tuple[str, ...]
+    uses: tuple[str, ...]
     requires: tuple[str, ...]
     results: str | None
     fires: Callable[[], Facts]
@@ -181,6 +183,7 @@ def rule(
     sets: str | None = None,
     box: Box | None = None,
     needs: tuple[str, ...] = (),
+    uses: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     results: str | None = None,
 ) -> Callable[[Function], Function]:
@@ -204,6 +207,7 @@ def rule(
             sets=sets,
             box=known,
             needs=(*known, *(name for name in needs if name not in known)),
+            uses=uses,
             requires=requires,
             results=results,
             fires=fires,
@@ -280,7 +284,7 @@ def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
     graph: dict[str, set[str]] = {}
     for code, entry in sorted(rules.items()):
         before = {other for other in entry.requires if other in rules}
-        for name in entry.needs:
+        for name in (*entry.needs, *entry.uses):
             for key in facts.prerequisites(name):
                 before |= setters.get(key, set()) - {code}
         graph[code] = before

@@ -7,7 +7,7 @@ import math
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import PlanFacts, RunFacts
-from dpdrun.rules.sources import NOTE, PLAYBOOK
+from dpdrun.rules.sources import MEASURED_WIDTHS, NOTE, PLAYBOOK
 
 INF = math.inf
 
@@ -23,13 +23,13 @@ ENOUGH_FOR_INERT = 200
 
 @rule(
     "CL001",
-    "note",
     sets="optim.clip_norm",
     source=NOTE,
     evidence="cited",
     box={"kind": ("transformer",)},
+    requires=("CL010",),
     fires=lambda: PlanFacts(kind="transformer"),
-    silent=lambda: PlanFacts(kind="gru"),
+    silent=lambda: PlanFacts(kind="gru", hidden=16),
 )
 def clip_of_a_transformer(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
     """Clip the gradient of a Transformer at norm 1.0.
@@ -52,11 +52,11 @@ def clip_of_a_transformer(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its bo
 
 @rule(
     "CL002",
-    "note",
     sets="optim.clip_norm",
     source=NOTE,
     evidence="cited",
     box={"kind": ("gru",)},
+    requires=("CL010",),
     fires=lambda: PlanFacts(kind="gru"),
     silent=lambda: PlanFacts(kind="transformer"),
 )
@@ -85,15 +85,15 @@ def clip_of_an_rnn(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is th
     source="our runs with clip 1.0 and 200 on APA_200MHz",
     evidence="measured",
     results="docs/results.md#case-study",
-    box={"kind": ("transformer", "gru")},
-    fires=lambda: PlanFacts(kind="gru"),
-    silent=lambda: PlanFacts(kind="gmp"),
+    box={"kind": ("transformer", "gru"), "width": MEASURED_WIDTHS},
+    fires=lambda: PlanFacts(kind="gru", hidden=16),
+    silent=lambda: PlanFacts(kind="transformer", d_model=512),
 )
 def clip_measured(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
     """Clip at norm 1.0: no gain in a healthy run, insurance against a single bad batch.
 
     ## What it does
-    Sets 1.0 for Transformers and GRUs.
+    Sets 1.0 for Transformers and GRUs of the widths that we trained.
 
     ## Why
     Clip 200 instead of 1.0 changed the result by less than 0.01 dB. One outlier in the capture makes one large
@@ -103,7 +103,7 @@ def clip_measured(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the
     Not a remedy for a learning rate that is too high: under AdamW a lower clip is not a lower learning rate.
 
     ## Example
-    Fires for a Transformer or GRU. Silent for a GMP.
+    Fires for a GRU of 16 units. Silent for d_model 512: the note's rules answer.
     """
     return Finding("no difference to 200 in our runs; bounds a single bad batch", {"optim.clip_norm": MEASURED_CLIP})
 

@@ -112,6 +112,11 @@ class PlanFacts:
         return replace(self, **{NAME_OF[key]: as_fact(NAME_OF[key], value) for key, value in patch.items()})
 
     @property
+    def width(self) -> int | None:
+        """Features per sample inside the network: d_model, or the units of a GRU."""
+        return self.hidden if self.kind == "gru" else self.d_model
+
+    @property
     def context(self) -> float | None:
         """Past samples that an output depends on: each block reaches window - 1 back, the convolution conv - 1.
 

@@ -6,7 +6,7 @@ import math
 
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.facts import PlanFacts
-from dpdrun.rules.sources import NOTE_FURTHER, OPENDPD
+from dpdrun.rules.sources import MEASURED_WIDTHS, NOTE_FURTHER, OPENDPD
 
 INF = math.inf
 
@@ -21,8 +21,6 @@ MEASURED_BANDS = (
     (48, 1e-2, 5e-3, 2e-2),
     (128, 5e-3, 3e-3, 1e-2),
 )
-MEASURED_WIDTHS = (8, 128)
-
 GRU_LR, GRU_LOW, GRU_HIGH = 1e-2, 3e-3, 2e-2
 GRU_MEASURED_HIDDEN = (8, 32)
 OPENDPD_LR = 5e-4

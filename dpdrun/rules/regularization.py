@@ -15,6 +15,7 @@ WEIGHT_DECAY = 0.01
     source=NOTE,
     evidence="cited",
     box={"kind": ("transformer", "gru")},
+    uses=("lr",),
     fires=lambda: PlanFacts(kind="transformer"),
     silent=lambda: PlanFacts(kind="gmp"),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import signal
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -13,25 +13,23 @@ from numpy.typing import NDArray
 from dpdrun.errors import RunError
 
 
-def require_finite(
-    *, step: int, loss: float, grad_norm: float, lr: float, starts: NDArray[np.int64], frame: int, last_good: str
-) -> None:
-    """Refuse a step whose loss or gradient is not finite, before it touches the parameters.
+def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, last_good: str) -> RunError:
+    """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
 
-    Raises:
-        RunError: with the step, the numbers, the samples of the batch, and what to try.
+    Args:
+        line: the metrics line of the step.
+        starts: first training sample of each frame of the batch, (B,).
+        frame: length of a frame [samples].
+        last_good: where the parameters of an earlier step are kept.
     """
-    if math.isfinite(loss) and math.isfinite(grad_norm):
-        return
     first, last = int(starts.min()), int(starts.max()) + frame
-    raise RunError(
-        f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}; stopped before the step, parameters are as after "
-        f"step {step - 1}\n"
+    return RunError(
+        f"step {line['step']}: loss {line['loss']:g}, gradient norm {line['grad_norm']:g}; stopped before the step\n"
         f"  batch: {len(starts)} frames of {frame} samples between training samples {first} and {last}\n"
         f"  {last_good}\n"
-        f"  try: a lower optim.lr (now {lr:g}), a longer optim.warmup, train.precision fp32; "
+        f"  try: a lower optim.lr (now {line['lr']:g}), a longer optim.warmup, train.precision fp32; "
         "`dpdrun data inspect` shows outliers in the capture"
     )
 

@@ -9,6 +9,7 @@ depend on the scale of the capture.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from dpdrun.training import checkpoint
 from dpdrun.training.audit import audit, frames_digest
 from dpdrun.training.checkpoint import Progress
 from dpdrun.training.compile import compiled
-from dpdrun.training.guard import StopSignal, require_finite
+from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.schedule import Plateau, schedule_of
 from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, group_norms
@@ -129,13 +130,6 @@ def fit(
                 group["lr"] = lr
             groups = group_norms(model) if step % GROUP_NORM_EVERY == 1 else None
             grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm))
-            require_finite(
-                step=step, loss=loss, grad_norm=grad_norm, lr=lr, starts=sampler.starts(step), frame=plan.frame,
-                last_good=_last_good(run),
-            )  # fmt: skip
-            prepared.step()
-            prepared.zero_grad()
-
             line: dict[str, Any] = {
                 "kind": "step",
                 "step": step,
@@ -146,11 +140,15 @@ def fit(
                 "grad_norm": grad_norm,
                 "clip_norm": plan.clip_norm,
                 "clipped": grad_norm > plan.clip_norm,
-                "step_s": round(time.perf_counter() - step_began, 6),
-                "data_s": round(data_s, 6),
             }
             if groups is not None:
                 line["group_norms"] = groups
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                metrics.write(line)  # so that `dpdrun diagnose` sees it too
+                raise non_finite(line, sampler.starts(step), plan.frame, _last_good(run))
+            prepared.step()
+            prepared.zero_grad()
+            line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
             metrics.write(line)
             monitor.step(line)
             if (summary := epochs.add(step, loss, grad_norm)) is not None:

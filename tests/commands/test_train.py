@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.runlog import read_metrics
 
 ROOT = Path(__file__).parents[2]
+
 
 def train(*arguments: Any) -> Result:
     return CliRunner().invoke(app, ["train", *map(str, arguments)], env={"COLUMNS": "80"})
@@ -31,7 +32,7 @@ def test_a_run_shows_its_way_and_its_report(recipe_file: Path, tmp_path: Path) -
     result = train(recipe_file, "--run-dir", tmp_path / "run")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("transformer of ")
+    assert any(line.startswith("transformer of ") for line in lines)
     steps = [line for line in lines if line.startswith("step ")]
     assert [line.split("  ")[0] for line in steps] == ["step 4/8", "step 8/8"]
     assert any("this model" in line for line in lines)
@@ -181,7 +182,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_works(
     monkeypatch.undo()
     resumed = CliRunner().invoke(app, hint.split()[1:])
     assert resumed.exit_code == 0, resumed.output
-    assert resumed.stdout.startswith("resumed: transformer of ")
+    assert "\nresumed: transformer of " in resumed.stdout
     assert [line["step"] for line in read_metrics(tmp_path / "run").steps] == list(range(1, 9))
 
 
@@ -194,9 +195,7 @@ def test_ctrl_c_before_a_checkpoint_says_so(
     assert "interrupted before the first checkpoint" in result.stderr
 
 
-def test_ctrl_c_before_anything_is_written(
-    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_before_anything_is_written(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dpdrun.training import job
 
     def wait(section: Any) -> None:
@@ -215,7 +214,7 @@ def test_a_gmp_is_fitted_and_reported(recipe_file: Path, tmp_path: Path) -> None
     path.write_text(text[: text.index("model:")] + "model: {kind: gmp, order: 3, delays: 2, cross: 0}\n")
     result = train(path, "--run-dir", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert "by least squares" in result.stdout or "a least-squares fit, without steps" in result.stdout
+    assert "a least-squares fit, without steps" in " ".join(result.stdout.split())
     assert "least squares in" in result.stdout
     assert "samples/s" not in result.stdout
     assert "diagnosis" not in result.stdout

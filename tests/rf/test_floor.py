@@ -42,13 +42,14 @@ def test_bandwidth_is_measured_if_not_given() -> None:
 
 
 def test_a_short_record_is_not_flattered_by_the_fit() -> None:
-    """70 coefficients on 4200 samples swallow 1.7 % of the noise; without correction 0.07 dB, so look at the mean."""
-    found = [
-        quiet_band_floor(X[:4200], with_noise(amplifier(X), -40.0, seed)[:4200], RATE, bandwidth_hz=200e6).bound_db
+    """Its 70 coefficients swallow 1.7 % of the noise of 4200 samples."""
+    short = [
+        quiet_band_floor(X[:4200], with_noise(amplifier(X), -40.0, seed)[:4200], RATE, bandwidth_hz=200e6)
         for seed in range(8)
     ]
-    assert np.mean([value for value in found if value is not None]) == pytest.approx(-40.0, abs=0.15)
-    assert len(found) == 8
+    bounds = [found.bound_db for found in short if found.nmse_db is not None]
+    assert len(bounds) >= 4
+    assert np.mean(bounds) == pytest.approx(-40.0, abs=0.2)
 
 
 def test_a_filtered_band_edge_gives_no_number() -> None:
@@ -59,14 +60,44 @@ def test_a_filtered_band_edge_gives_no_number() -> None:
     assert "filter cuts" in found.caveat
 
 
-def test_distortion_at_the_edge_gives_a_bound_only() -> None:
-    rough = X + 0.2 * X * (np.abs(X) > 1.0)  # a step in gain: regrowth without end, which no polynomial follows
+@pytest.mark.parametrize("step", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("level", [1.0, 1.5])
+def test_distortion_that_looks_white_is_not_taken_for_noise(step: float, level: float) -> None:
+    """A step in gain spreads over all frequencies, but it comes and goes with the envelope."""
+    rough = X + step * X * (np.abs(X) > level)
     found = quiet_band_floor(X, with_noise(rough, -70.0), RATE, bandwidth_hz=200e6)
-    if found.nmse_db is None:
-        assert found.bound_db is not None
-        assert found.bound_db > -70.0
-    else:
-        assert found.nmse_db > -70.0
+    assert found.nmse_db is None
+    assert found.bound_db is not None
+    assert found.bound_db > -70.0
+    assert "follows the envelope" in found.caveat
+
+
+def test_a_bound_is_a_bound() -> None:
+    hard = load_capture(DataSection(source="synthetic/hard"))
+    found = noise_floor(hard)
+    assert found["nmse_db"] is None
+    assert hard.noise_floor_db is not None
+    assert hard.noise_floor_db < found["bound_db"] < hard.noise_floor_db + 1.0
+
+
+def test_regrowth_that_slopes_gives_no_number() -> None:
+    cubic = X * np.abs(X) ** 8 * 2e-4  # a power that the fitted polynomial does not have
+    found = quiet_band_floor(X, with_noise(X + cubic, -90.0), RATE, bandwidth_hz=200e6)
+    assert found.nmse_db is None
+
+
+def test_frames_in_a_loop_are_fitted_with_their_own_memory() -> None:
+    frames = X[: len(X) // 2048 * 2048].reshape(-1, 2048)
+    rng = np.random.default_rng(4)
+    spectrum = np.fft.fft(rng.standard_normal(frames.shape) + 1j * rng.standard_normal(frames.shape), axis=1)
+    spectrum[:, 205:-205] = 0  # each frame is periodic and 20 % wide
+    x = np.fft.ifft(spectrum, axis=1)
+    y = x - 0.05 * x * np.abs(x) ** 2 + 0.3 * np.roll(x, 3, axis=1)
+    y = with_noise(y.ravel(), -45.0)
+    framed = quiet_band_floor(x.ravel(), y, RATE, bandwidth_hz=200e6, frame_samples=2048)
+    assert framed.nmse_db == pytest.approx(-45.0, abs=0.3)
+    unframed = quiet_band_floor(x.ravel(), y, RATE, bandwidth_hz=200e6)
+    assert unframed.nmse_db is None or unframed.nmse_db > -44.0
 
 
 def test_noise_free_records_are_named() -> None:

@@ -46,9 +46,13 @@ def test_batch_of_the_note(kind: str, rules: str, batch: int) -> None:
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_batch_of_our_sweeps_is_smaller(kind: str) -> None:
-    batch = derive(PlanFacts(kind=kind), "measured").facts.batch
+    batch = derive(PlanFacts(kind=kind, d_model=16, hidden=16), "measured").facts.batch
     assert batch is not None
     assert batch < batching.NOTE_BATCH
+
+
+def test_batch_of_a_width_that_was_not_trained_is_the_notes() -> None:
+    assert derive(PlanFacts(kind="transformer", d_model=512), "measured").facts.batch == batching.NOTE_BATCH
 
 
 def test_lookahead_lengthens_the_part_without_loss() -> None:

@@ -27,7 +27,7 @@ from dpdrun.rules.facts import PlanFacts
 def make(code: str, function: Callable[[PlanFacts], Verdict], **declared: Any) -> Rule:
     defaults: dict[str, Any] = {
         "profile": "both", "purpose": "derive", "source": "a test", "evidence": "assumed", "fix": "none", "sets": None,
-        "box": {}, "needs": (), "requires": (), "results": None, "fires": PlanFacts, "silent": PlanFacts,
+        "box": {}, "needs": (), "uses": (), "requires": (), "results": None, "fires": PlanFacts, "silent": PlanFacts,
     }  # fmt: skip
     declared["needs"] = (*declared.get("box", {}), *declared.get("needs", ()))
     return Rule(code=code, function=function, **(defaults | declared))

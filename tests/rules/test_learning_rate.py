@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dpdrun.rules import learning_rate
+from dpdrun.rules import learning_rate, sources
 from dpdrun.rules.advice import Opinion, derive
 from dpdrun.rules.facts import PlanFacts
 
@@ -13,7 +13,7 @@ def measured(**facts: object) -> dict[str, Opinion]:
     return derive(PlanFacts(**facts), "measured").opinions  # type: ignore[arg-type]
 
 
-LOW, HIGH = learning_rate.MEASURED_WIDTHS
+LOW, HIGH = sources.MEASURED_WIDTHS
 
 
 @pytest.mark.parametrize("d_model", [LOW, 16, 32, HIGH])

@@ -17,9 +17,13 @@ def checked(**facts: object) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_measured_share_lies_in_the_notes_range(kind: str) -> None:
-    opinion = derive(PlanFacts(kind=kind, max_steps=2000), "measured").opinions["optim.warmup"]
+    opinion = derive(PlanFacts(kind=kind, d_model=16, hidden=16, max_steps=2000), "measured").opinions["optim.warmup"]
     assert 0.05 <= opinion.value <= 0.10
     assert opinion.detail["low_steps"] <= opinion.detail["steps"] <= opinion.detail["high_steps"]
+
+
+def test_width_that_was_not_trained_has_the_notes_share() -> None:
+    assert derive(PlanFacts(kind="transformer", d_model=512), "measured").facts.warmup == Percent("7.5%")
 
 
 def test_a_gru_has_none_by_the_note() -> None:

@@ -24,7 +24,7 @@ def amplifier(samples: int, seed: int) -> Part:
     rng = np.random.default_rng(seed)
     white = rng.normal(size=samples + 8) + 1j * rng.normal(size=samples + 8)
     x = 0.1 * np.convolve(white, np.hanning(9), mode="valid")
-    return Part(x, 2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
+    return Part(x, 2.0 * x * (1 - np.abs(x) ** 2))
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ def test_a_non_finite_batch_stops_before_the_step(plan: PlanMaker, capture: Capt
     with pytest.raises(RunError, match=r"step \d+: loss nan.*\n.*training samples \d+ and \d+\n.*") as caught:
         run_fit(plan("train.max_steps=100"), poisoned, tmp_path / "run")
     assert "lower optim.lr" in str(caught.value)
+    assert math.isnan(read_metrics(tmp_path / "run").steps[-1]["loss"])
     for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):
         from dpdrun.training.checkpoint import read
 
