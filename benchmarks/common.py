@@ -15,11 +15,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# Models this small gain little from a second thread, so studies train one run a core. For a time of a single run on
+# all cores: DPDRUN_STUDY_WORKERS=1.
+WORKERS = int(os.environ.get("DPDRUN_STUDY_WORKERS", "2"))
+THREADS = max(1, len(os.sched_getaffinity(0)) // WORKERS)
 RESULTS_PAGE = ROOT / "docs" / "results.md"
 
 
@@ -41,6 +47,7 @@ class ResultsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = Lock()
         self.results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
 
     def __contains__(self, name: str) -> bool:
@@ -48,10 +55,25 @@ class ResultsFile:
 
     def add(self, name: str, result: dict[str, Any]) -> None:
         """Keep one result."""
-        self.results[name] = result
-        temporary = self.path.with_suffix(".partial")
-        temporary.write_text(json.dumps(self.results, indent=1) + "\n")
-        temporary.replace(self.path)
+        with self._lock:
+            self.results[name] = result
+            temporary = self.path.with_suffix(".partial")
+            lines = (f"{json.dumps(key)}: {json.dumps(self.results[key])}" for key in sorted(self.results))
+            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line a result: readable diffs
+            temporary.replace(self.path)
+
+
+def measure(results: ResultsFile, jobs: list[tuple[str, Path, tuple[str, ...]]]) -> None:
+    """Train every job (name, recipe, overrides) that is not in the results yet, WORKERS at a time."""
+
+    def work(job: tuple[str, Path, tuple[str, ...]]) -> None:
+        name, recipe, sets = job
+        with trained(recipe, *sets) as (_, result):
+            results.add(name, result)
+            print(f"{name}: val {result['val_nmse_db']:.2f}, test {result['test_nmse_db']:.2f}, {result['seconds']} s")
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(work, [job for job in jobs if job[0] not in results]))
 
 
 @contextmanager
@@ -66,7 +88,8 @@ def trained(recipe: Path, *sets: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         arguments = ["train", str(recipe.relative_to(ROOT)), *(part for value in sets for part in ("--set", value))]
         print("dpdrun", shlex.join(arguments), flush=True)
         program = [sys.executable, "-m", "dpdrun", *arguments, "--run-dir", str(run)]
-        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+        environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
         report = json.loads((run / "report.json").read_text())

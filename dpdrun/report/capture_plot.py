@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 60_000
 MEAN_OF = 10  # samples: a mean of fewer is not drawn
+LEVEL_SHOWN = 0.1  # of the peak: axes are scaled to what is above
 SMALLEST_LEVEL = 0.03  # of the peak: below, gain is noise over nearly nothing
 INPUT, OUTPUT, LINE = "#7a7a7a", "#0b4f8a", "#c2410c"
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
@@ -71,7 +72,7 @@ def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool)
         if phase
         else (20 * np.log10(np.abs(gain)), 20 * np.log10(np.abs(mean_gain / common)))
     )
-    low, high = _limits(values, level)
+    low, high = _limits(values, level, mean[mean_level > LEVEL_SHOWN])
     axes.hexbin(
         level,
         values,
@@ -82,7 +83,7 @@ def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool)
         cmap="Blues",
         linewidths=0.1,
     )
-    axes.plot(mean_level[drawn], mean[drawn], color=LINE, lw=1.6, label="mean gain at this level")
+    axes.plot(mean_level[drawn], mean[drawn], color=LINE, lw=1.6, label="mean at this level")
     axes.axhline(0.0, color="black", lw=0.6, ls=":")
     axes.set(xlim=(0, 1), ylim=(low, high), xlabel="input magnitude / peak")
     axes.set_ylabel("phase rotation [deg]" if phase else "gain relative to one tap [dB]")
@@ -90,9 +91,11 @@ def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool)
     axes.legend(loc="lower left" if phase else "upper right", fontsize=7, frameon=False)
 
 
-def _limits(values: NDArray[np.float64], level: NDArray[np.float64]) -> tuple[float, float]:
-    """Axis limits that show what happens at 10 % of the peak and more, without the fan of small inputs."""
-    low, high = np.quantile(values[level > 0.1], (0.002, 0.998)) if np.any(level > 0.1) else (-1.0, 1.0)
+def _limits(values: NDArray[np.float64], level: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float]:
+    """Axis limits that show the mean and what happens at 10 % of the peak and more, without the fan of small inputs."""
+    large = values[level > LEVEL_SHOWN]
+    low, high = np.quantile(large, (0.002, 0.998)) if len(large) else (-1.0, 1.0)
+    low, high = min(low, *mean, high), max(high, *mean, low)
     margin = 0.15 * (high - low) + 1e-3
     return float(low - margin), float(high + margin)
 

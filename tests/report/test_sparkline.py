@@ -1,6 +1,7 @@
 """A series as blocks, and a series that may grow without end."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ def test_the_least_and_the_greatest_value_get_the_lowest_and_the_highest_block()
 
 def test_a_logarithmic_scale_gives_equal_steps_to_equal_ratios() -> None:
     levels = [ord(block) for block in sparkline([1e-3, 1e-2, 1e-1, 1.0], 4, log=True)]
-    steps = [b - a for a, b in zip(levels, levels[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(levels)]
     assert steps
     assert max(steps) - min(steps) <= 1
     assert sparkline([1e-3, 1e-2, 1e-1, 1.0], 4)[:2] == LOW * 2  # linear: all small ones are at the bottom
