@@ -110,6 +110,20 @@ def _divisor_near(number: int, wanted: int) -> int:
     return max(d for d in range(1, min(number, wanted) + 1) if number % d == 0)
 
 
+@_check("model.positions", "model.window")
+def _positions_are_known(positions: str, window: int | str) -> str | None:
+    if positions != "relative" or window != "full":
+        return None
+    return "model.positions relative needs a model.window in samples; with window full use sinusoidal or none"
+
+
+@_check("model.lookahead", "model.window")
+def _lookahead_has_a_window(lookahead: int, window: int | str) -> str | None:
+    if not lookahead or window != "full":
+        return None
+    return f"model.lookahead {lookahead} needs a model.window in samples; window full sees the whole future already"
+
+
 @_check("model.window", "train.frame")
 def _window_fits(window: int | str, frame: int) -> str | None:
     if isinstance(window, str) or window <= frame:
@@ -176,6 +190,8 @@ def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[C
     for key in sorted(changed):
         if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
             found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
+        elif key == "model.lookahead" and "model.skip" not in values:  # off, or wrong and reported already
+            found.append((key, f"{key} has no effect without model.skip: the linear path looks ahead; write skip: on"))
         elif schedule is not None and schedule != "plateau" and key.startswith("optim.plateau."):
             found.append((key, f"{key} has no effect with schedule {schedule}; write schedule: plateau or remove it"))
         elif schedule in ("constant", "inverse_sqrt") and key == "optim.lr_end":

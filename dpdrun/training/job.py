@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -80,6 +81,8 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
         RunError: the folder cannot be used, `resume` meets another recipe or other data, or training failed.
         StoppedError: SIGTERM came; a checkpoint was written.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by accelerate launch and torchrun
+        raise RunError("this version trains in one process: start it without a launcher, or with --num_processes 1")
     if resume:
         run = RunFolder.open(run_dir)
         plan = _plan_to_resume(loaded, run)

@@ -43,6 +43,9 @@ IMPOSSIBLE: list[tuple[Recipe, str, str]] = [
     (recipe(data=split("60%", "30%", "20%")), "data.split.train", "adds up to 110% (60% + 30% + 20%)"),
     (recipe(data=split("80%", "0%", "20%")), "data.split.train", "data.split.val is 0%"),
     (recipe(data={"sample_rate_hz": 1e6, "bandwidth_hz": 2e6}), "data.bandwidth_hz", "wider than"),
+    (recipe({"window": "full"}), "model.positions", "needs a model.window in samples"),
+    (recipe({"window": "full", "positions": "none", "lookahead": 3}), "model.lookahead", "sees the whole future"),
+    (recipe({"skip": "off", "lookahead": 3}), "model.lookahead", "write skip: on"),
     (gmp(optim={"lr": 1e-3}), "optim.lr", "fitted by least squares"),
     (gmp(train={"epochs": 3}), "train.epochs", "fitted by least squares"),
     (gmp(optim={"plateau": {"patience": 3}}), "optim.plateau.patience", "fitted by least squares"),
@@ -60,7 +63,7 @@ def test_impossible(wrong: Recipe, key: str, message: str) -> None:
 
 POSSIBLE: list[Recipe] = [
     recipe(),
-    recipe({"window": "full"}, train={"frame": 2}),
+    recipe({"window": "full", "positions": "none"}, train={"frame": 2}),
     recipe(train={"frame": 64, "burn_in": 63}),
     recipe(train={"max_steps": 10}, optim={"warmup": 10}),
     recipe(train={"max_steps": 10}, optim={"warmup": "100%"}),

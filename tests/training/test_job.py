@@ -294,3 +294,10 @@ def test_a_model_file_that_is_damaged_or_of_another_shape_is_refused(at: Folder)
         save_file(changed, path)
         with pytest.raises(RunError, match=why):
             job.load_run(at.run)
+
+
+def test_several_processes_are_refused_before_anything_is_written(at: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="trains in one process"):
+        job.train(at.recipe(), at.run)
+    assert not at.run.exists()
