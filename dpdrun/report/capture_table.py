@@ -19,7 +19,7 @@ def sources_table(sources: Sequence[SourceInfo]) -> Table:
         table.add_column(heading, overflow="fold", no_wrap=heading == "source")
     for info in sources:
         table.add_row(
-            info.name, info.kind, info.description, info.licence, "" if info.ready else Text("to download", "yellow")
+            info.name, info.kind, Text(info.description), info.licence, "" if info.ready else Text("to download", "yellow")
         )
     return table
 

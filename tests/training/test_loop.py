@@ -157,3 +157,43 @@ def test_best_and_last_are_different_files_and_the_best_is_kept(
     tensors, header = read(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert int(header["step"]) == outcome.best_step
     assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
+
+
+def test_bf16_computes_coarsely_and_keeps_its_parameters_in_fp32(
+    plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    model, _, coarse = run_fit(plan("train.precision=bf16"), capture, tmp_path / "bf16")
+    _, _, fine = run_fit(plan(), capture, tmp_path / "fp32")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert trace(coarse) != trace(fine)
+    losses = [[line["loss"] for line in metrics.steps] for metrics in (coarse, fine)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_rotation_changes_the_samples_and_not_the_frames(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+    _, _, turned = run_fit(plan("train.rotate=on"), capture, tmp_path / "on")
+    _, _, plain = run_fit(plan(), capture, tmp_path / "off")
+    assert trace(turned) != trace(plain)
+    audits = [RunFolder(tmp_path / name).read_json(tmp_path / name / "audit.json") for name in ("on", "off")]
+    assert audits[0]["frames_sha256"] == audits[1]["frames_sha256"]
+
+
+def test_the_loss_leaves_out_samples_without_their_past_or_future(
+    plan: PlanMaker, capture: Capture, tmp_path: Path
+) -> None:
+    """A spike in the target where no frame is judged must not change the loss."""
+    this = plan("model.lookahead=4", "train.max_steps=1", "train.batch_size=1")
+    _, _, clean = run_fit(this, capture, tmp_path / "clean")
+    from dpdrun.data.windows import FrameSampler, to_pairs
+
+    pairs = to_pairs(capture.train.x)
+    sampler = FrameSampler(pairs, pairs, frame=this.frame, frames_per_epoch=this.frames_per_epoch, batch_size=1, seed=0)
+    start = int(sampler.starts(1)[0])
+    ends = {start + this.burn_in - 1: True, start + this.frame - 4: True, start + this.burn_in: False}
+    for position, same in ends.items():
+        y = capture.train.y.copy()
+        y[position] += 0.5
+        spiked = replace(capture, train=Part(capture.train.x, y))
+        object.__setattr__(spiked, "scale_y", capture.scale_y)
+        _, _, metrics = run_fit(this, spiked, tmp_path / f"at{position}")
+        assert (metrics.steps[0]["loss"] == clean.steps[0]["loss"]) is same, position
