@@ -18,9 +18,8 @@ def sources_table(sources: Sequence[SourceInfo]) -> Table:
     for heading in ("source", "kind", "what it is", "licence", ""):
         table.add_column(heading, overflow="fold", no_wrap=heading == "source")
     for info in sources:
-        table.add_row(
-            info.name, info.kind, Text(info.description), info.licence, "" if info.ready else Text("to download", "yellow")
-        )
+        state = "" if info.ready else Text("to download", "yellow")
+        table.add_row(info.name, info.kind, Text(info.description), info.licence, state)
     return table
 
 

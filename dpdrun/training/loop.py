@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from dpdrun.data.capture import Capture
@@ -63,6 +64,7 @@ def fit(
         StoppedError: SIGTERM came; a checkpoint was written.
     """
     train, settings = plan.recipe.train, plan.recipe.optim
+    AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
     accelerator = Accelerator(mixed_precision="no" if train.precision == "fp32" else train.precision)
     if plan.batch_size % (train.accumulate * accelerator.num_processes):
         raise RunError(

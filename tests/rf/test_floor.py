@@ -42,7 +42,6 @@ def test_bandwidth_is_measured_if_not_given() -> None:
 
 
 def test_a_short_record_is_not_flattered_by_the_fit() -> None:
-    """Its 70 coefficients swallow 1.7 % of the noise of 4200 samples."""
     short = [
         quiet_band_floor(X[:4200], with_noise(amplifier(X), -40.0, seed)[:4200], RATE, bandwidth_hz=200e6)
         for seed in range(8)
