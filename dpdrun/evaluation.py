@@ -8,12 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.windows import to_complex, to_pairs
 from dpdrun.models import gmp
+from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.recipe.schema import GMPModel
 from dpdrun.rf.floor import noise_floor
@@ -27,7 +28,13 @@ WHOLE_RECORD_SAMPLES = 200_000
 CHUNK_SAMPLES = 65_536
 
 
-def predict(model: nn.Module, x: NDArray[np.complex128], *, piece: int | None = None) -> NDArray[np.complex128]:
+# Context of a loop for a model whose memory has no declared end.
+LOOP_CONTEXT_SAMPLES = 1024
+
+
+def predict(
+    model: BehaviouralModel, x: NDArray[np.complex128], *, piece: int | None = None, loop: int | None = None
+) -> NDArray[np.complex128]:
     """The model's output for a record of any length.
 
     Args:
@@ -35,6 +42,8 @@ def predict(model: nn.Module, x: NDArray[np.complex128], *, piece: int | None = 
         x: PA input, (N,) complex, in the units of the capture, N >= 1.
         piece: cut the record into pieces of this many samples that do not see each other (the last one may be
             shorter); None = do not cut.
+        loop: the record is a row of loops of this many samples (`data.frames`): each is given its own end as its past
+            and its own beginning as its future. Without effect on pieces.
 
     Returns:
         (N,) complex, in the units of the capture.
@@ -50,9 +59,20 @@ def predict(model: nn.Module, x: NDArray[np.complex128], *, piece: int | None = 
             if whole < len(pairs):
                 outputs.append(model(pairs[None, whole:])[0])
             return to_complex(torch.cat(outputs))
+        if loop is not None:
+            return to_complex(_predict_loops(model, pairs.view(-1, loop, 2)).flatten(0, 1))
         if len(pairs) > WHOLE_RECORD_SAMPLES and models.can_stream(model):
             return to_complex(models.stream(model, pairs[None], chunk=CHUNK_SAMPLES)[0])
         return to_complex(model(pairs[None])[0])
+
+
+def _predict_loops(model: BehaviouralModel, loops: Tensor) -> Tensor:
+    """Output of a model for loops that were each played over and over. loops: (L, T, 2) -> (L, T, 2)."""
+    T = loops.shape[1]
+    before = LOOP_CONTEXT_SAMPLES if model.context is None else model.context
+    index = torch.arange(-before, T + (model.lookahead or 0), device=loops.device) % T
+    together = max(1, CHUNK_SAMPLES // len(index))
+    return torch.cat([model(some[:, index])[:, before : before + T] for some in torch.split(loops, together)])
 
 
 def piece_of(plan: Plan) -> int | None:
@@ -66,7 +86,7 @@ def part_of(capture: Capture, split: Split) -> Part:
 
 
 def evaluate(
-    model: nn.Module, plan: Plan, capture: Capture, splits: Sequence[Split] = ("val", "test")
+    model: BehaviouralModel, plan: Plan, capture: Capture, splits: Sequence[Split] = ("val", "test")
 ) -> dict[str, Any]:
     """Score a model: the content of report.json but for what only a training run knows (steps and times).
 
@@ -86,7 +106,10 @@ def evaluate(
     scores: dict[str, Any] = {}
     for split in splits:
         part = part_of(capture, split)
-        score = _scores(part.y, predict(model, part.x, piece=piece_of(plan)), capture.nperseg)
+        prediction = predict(model, part.x, piece=piece_of(plan), loop=capture.loop_samples)
+        score = _scores(part.y, prediction, capture.nperseg)
+        if capture.loop_samples is not None:  # as others score such captures, blind to the splices
+            score["nmse_as_one_record_db"] = nmse_db(part.y, predict(model, part.x, piece=piece_of(plan)))
         score["gain_over_gmp_db"] = baselines["gmp"][split]["nmse_db"] - score["nmse_db"]
         score["db_left"] = None if floor["nmse_db"] is None else max(0.0, score["nmse_db"] - floor["nmse_db"])
         scores[split] = score
@@ -94,7 +117,7 @@ def evaluate(
         "schema_version": SCHEMA_VERSION,
         "task": plan.recipe.task,
         "model": plan.recipe.model.kind,
-        "capture": {"name": capture.name, "sha256": capture.sha256},
+        "capture": {"name": capture.name, "sha256": capture.sha256, "loop_samples": capture.loop_samples},
         "splits": scores,
         "baselines": baselines,
         "floor": floor,
@@ -121,9 +144,10 @@ def one_tap_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any
 def gmp_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any]:
     """NMSE of the generalized memory polynomial of default size, fitted to the training part by least squares."""
     model = gmp.Model(GMPModel(kind="gmp"), scale_x=capture.scale_x, scale_y=capture.scale_y)
-    model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y)
+    loop = capture.loop_samples
+    model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y, loop=loop)
     parts = {split: part_of(capture, split) for split in splits}
-    scores: dict[str, Any] = {s: {"nmse_db": nmse_db(p.y, predict(model, p.x))} for s, p in parts.items()}
+    scores: dict[str, Any] = {s: {"nmse_db": nmse_db(p.y, predict(model, p.x, loop=loop))} for s, p in parts.items()}
     return scores | {"parameters": sum(p.numel() for p in model.parameters())}
 
 

@@ -215,6 +215,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as the source states it",
     "data.bandwidth_hz": "as the source states it",
+    "data.loops": "looked for in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
     "train.compile": "decided on the machine that trains",

@@ -147,7 +147,7 @@ def test_the_report_names_model_capture_costs_and_rules() -> None:
     model = random_model(plan)
     report = evaluate(model, plan, capture, ("val",))
     assert (report["task"], report["model"]) == ("pa", "transformer")
-    assert report["capture"] == {"name": "test", "sha256": capture.sha256}
+    assert report["capture"] == {"name": "test", "sha256": capture.sha256, "loop_samples": None}
     assert report["parameters"] == sum(p.numel() for p in model.parameters())
     assert report["macs_per_sample"] == model.macs_per_sample
     assert report["lookahead"] == 0
@@ -211,3 +211,23 @@ def test_below_the_floor_nothing_is_left() -> None:
     plan = plan_of()
     report = evaluate(random_model(plan), plan, capture_of(noise_floor_db=60.0), ("val", "test"))
     assert report["db_left"] == 0.0
+
+
+@pytest.mark.parametrize("lookahead", [0, 3])
+@pytest.mark.parametrize("loop", [40, 20])
+def test_a_loop_is_given_its_own_end_as_past_and_its_own_beginning_as_future(loop: int, lookahead: int) -> None:
+    from dpdrun import models
+    from dpdrun.recipe.schema import TransformerModel
+
+    torch.manual_seed(0)
+    config = TransformerModel(
+        kind="transformer", d_model=8, layers=2, heads=2, window=8, lookahead=lookahead, residual_init="xavier"
+    )
+    model = models.build(config, scale_x=1.0, scale_y=1.0).eval()
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=120) + 1j * rng.normal(size=120)
+    played = [np.tile(each, 4) for each in x.reshape(-1, loop)]  # what the amplifier saw
+    expected = np.concatenate([predict(model, each)[2 * loop : 3 * loop] for each in played])
+    assert loop != 40 or model.context < 2 * loop
+    np.testing.assert_allclose(predict(model, x, loop=loop), expected, atol=1e-5)
+    assert not np.allclose(predict(model, x), expected, atol=1e-3)

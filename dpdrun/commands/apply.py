@@ -43,16 +43,19 @@ def apply(
     from dpdrun.training import load_run
 
     check_writable(out, force=force)
-    waveform = None if source in PARTS else read_waveform(Path(source))
     model, plan, _ = load_run(run)
-    x = load_capture(plan.recipe.data).parts[source].x if waveform is None else waveform
+    if source in PARTS:
+        capture = load_capture(plan.recipe.data)
+        x, loop = capture.parts[source].x, capture.loop_samples
+    else:
+        x, loop = read_waveform(Path(source)), None
     level_db = to_db((rms(x) / float(model.scale_x)) ** 2)
     if level_db > LEVEL_DB:
         typer.echo(
             f"warning: the waveform is {level_db:.1f} dB louder than the training input: it was not trained there",
             err=True,
         )
-    y = predict(model, x, piece=piece_of(plan))
+    y = predict(model, x, piece=piece_of(plan), loop=loop)
     if not np.isfinite(y).all():
         from dpdrun.errors import DataError
 

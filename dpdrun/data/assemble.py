@@ -72,7 +72,7 @@ def assemble(reading: Reading, section: DataSection) -> Capture:
         nperseg=reading.nperseg,
         noise_floor_db=reading.noise_floor_db,
         warnings=reading.warnings,
-        frame_samples=reading.nperseg if _framed(parts, reading.nperseg) else None,
+        loop_samples=reading.nperseg if section.loops == "auto" and _framed(parts, reading.nperseg) else None,
     )
 
 

@@ -52,7 +52,7 @@ class Capture:
         note: one line on origin and split.
         train, val, test: contiguous parts; only `test` is scored at the end, only `train` sets scales.
         nperseg: segment length of OpenDPD's legacy metrics [samples], where the source states one.
-        frame_samples: length of a frame, where each part is a row of frames that were measured in a loop each (see
+        loop_samples: length of a frame, where each part is a row of frames that were measured in a loop each (see
             `data.frames`): what comes before a frame's first sample is the frame's own end. None for one long record.
         noise_floor_db: true noise power relative to the output power [dB] where it is known (synthetic), else None.
         warnings: what the loader noticed and did not refuse.
@@ -70,7 +70,7 @@ class Capture:
     nperseg: int | None = None
     noise_floor_db: float | None = None
     warnings: tuple[str, ...] = field(default=())
-    frame_samples: int | None = None
+    loop_samples: int | None = None
 
     @property
     def parts(self) -> dict[str, Part]:

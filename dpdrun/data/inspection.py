@@ -80,7 +80,7 @@ class Inspection:
     bandwidth_hz: float | None
     subchannels: int | None
     nperseg: int | None
-    frame_samples: int | None
+    loop_samples: int | None
     parts: dict[str, PartFacts]
     delay_samples: float
     delay_ns: float
@@ -113,7 +113,7 @@ def inspect_capture(capture: Capture) -> Inspection:
         bandwidth_hz=capture.bandwidth_hz,
         subchannels=capture.subchannels,
         nperseg=capture.nperseg,
-        frame_samples=capture.frame_samples,
+        loop_samples=capture.loop_samples,
         parts=parts,
         delay_samples=late.samples,
         delay_ns=late.samples / rate * 1e9,
@@ -124,7 +124,7 @@ def inspect_capture(capture: Capture) -> Inspection:
         occupied_hz=spectrum.occupied_band(x, rate),
         aclr_x_dbc=_aclr(x, capture),
         aclr_y_dbc=_aclr(y, capture),
-        floor=quiet_band_floor(x, y, rate, bandwidth_hz=capture.bandwidth_hz, frame_samples=capture.frame_samples),
+        floor=quiet_band_floor(x, y, rate, bandwidth_hz=capture.bandwidth_hz, loop_samples=capture.loop_samples),
         known_floor_db=capture.noise_floor_db,
         warnings=(),
     )
@@ -198,9 +198,9 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
 def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
     found = []
     train = facts.parts["train"]
-    if facts.frame_samples is not None:
+    if facts.loop_samples is not None:
         found.append(
-            f"the record is a row of frames of {facts.frame_samples:,} samples that were each measured in a loop: at a "
+            f"the record is a row of frames of {facts.loop_samples:,} samples that were each measured in a loop: at a "
             "splice the memory of the amplifier is that of the frame's own end, not of the frame before"
         )
     for name in ("val", "test"):

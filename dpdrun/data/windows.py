@@ -44,6 +44,8 @@ class FrameSampler:
         frames_per_epoch: number of frames that make an epoch.
         batch_size: frames per optimizer step, over all processes and accumulation.
         seed: of shift, permutation and rotation.
+        loop: the record is a row of loops of this many samples (`data.frames`): a frame lies in one loop, and runs on
+            from its end to its beginning. None: one record.
         rotate: turn input and output of each frame by one random phase. An amplifier without I/Q imbalance or DC offset
             commutes with that, f(x e^jp) = f(x) e^jp, so it yields new, equally true training pairs.
     """
@@ -57,11 +59,13 @@ class FrameSampler:
         frames_per_epoch: int,
         batch_size: int,
         seed: int,
+        loop: int | None = None,
         rotate: bool = False,
     ) -> None:
-        self._frames_x = x.unfold(0, frame, 1)  # (N - frame + 1, 2, frame), a view
-        self._frames_y = y.unfold(0, frame, 1)
-        self._positions = self._frames_x.shape[0]
+        self._frames_x = _all_frames(x, frame, loop)  # (loops, starts in a loop, 2, frame), a view
+        self._frames_y = _all_frames(y, frame, loop)
+        self._in_loop = self._frames_x.shape[1]
+        self._positions = self._frames_x.shape[0] * self._in_loop
         self._per_epoch = frames_per_epoch
         self._batch_size = batch_size
         self._seed = seed
@@ -90,13 +94,21 @@ class FrameSampler:
         starts = self.starts(step).reshape(passes, processes, -1)[:, process]
         phases = self._phases(step).reshape(passes, processes, -1)[:, process]
         for start, phase in zip(starts, phases, strict=True):
-            index = torch.from_numpy(start).to(self._frames_x.device)
+            index = tuple(torch.from_numpy(i).to(self._frames_x.device) for i in np.divmod(start, self._in_loop))
             x, y = self._frames_x[index].transpose(1, 2), self._frames_y[index].transpose(1, 2)
             yield (_turn(x, phase), _turn(y, phase)) if self._rotate else (x, y)
 
     def _phases(self, step: int) -> NDArray[np.float64]:
         generator = np.random.Generator(np.random.PCG64([self._seed, step, 1]))  # another stream than the epochs'
         return generator.uniform(0.0, 2.0 * np.pi, self._batch_size)
+
+
+def _all_frames(record: Tensor, frame: int, loop: int | None) -> Tensor:
+    """A view of every frame of a record (N, 2): (loops, starts in a loop, 2, frame)."""
+    loops = record.view(-1, loop or len(record), 2)
+    if loop is not None:
+        loops = torch.cat([loops, loops[:, : frame - 1]], dim=1)  # the one copy: a loop and its beginning again
+    return loops.unfold(1, frame, 1)
 
 
 def _turn(pairs: Tensor, phase: NDArray[np.float64]) -> Tensor:

@@ -74,7 +74,7 @@ class Model(BehaviouralModel):
         y = torch.stack([terms[:, K - 1 - k : K - 1 - k + T, k] for k in range(K)]).sum(0)  # (B, T) complex
         return torch.view_as_real(y) * self.scale_y, x[:, T:]
 
-    def fit(self, x: Complex, y: Complex, x_val: Complex, y_val: Complex) -> float:
+    def fit(self, x: Complex, y: Complex, x_val: Complex, y_val: Complex, *, loop: int | None = None) -> float:
         """Solve for the coefficients and return the ridge that was chosen.
 
         Minimizes |y - A c|^2 + ridge |D c|^2 in complex128, D being the norms of A's columns, for each of RIDGES, and
@@ -84,9 +84,10 @@ class Model(BehaviouralModel):
         Args:
             x, y: input and output of the training part, complex (T,), in the units of the capture
             x_val, y_val: of the validation part
+            loop: the records are rows of loops of this many samples (`data.frames`); None = one record each
         """
-        gram, moment = self._normal_equations(x, y)
-        gram_val, moment_val = self._normal_equations(x_val, y_val)
+        gram, moment = self._normal_equations(x, y, loop)
+        gram_val, moment_val = self._normal_equations(x_val, y_val, loop)
         norms = np.sqrt(gram.diagonal().real)
         norms[norms == 0.0] = 1.0  # a delay longer than the record
         eigenvalues, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
@@ -107,24 +108,27 @@ class Model(BehaviouralModel):
                 self.crossed.copy_(flat[self.aligned[..., 0].numel() :].view_as(self.crossed))
         return best
 
-    def _normal_equations(self, x: Complex, y: Complex) -> tuple[Complex, Complex]:
+    def _normal_equations(self, x: Complex, y: Complex, loop: int | None) -> tuple[Complex, Complex]:
         """Return A^H A: (C, C) and A^H y: (C,), for the regression matrix A of a record."""
         K, P, cross = self.config.delays, self.config.order, self.config.cross
         before, after = K - 1 + cross, cross
-        x = np.pad(np.asarray(x, dtype=np.complex128) / float(self.scale_x), (before, after))
-        y = np.asarray(y, dtype=np.complex128) / float(self.scale_y)
-        powers = _powers(torch.from_numpy(np.abs(x)), P).numpy().T  # (P, T)
+        x, y = (np.asarray(side, dtype=np.complex128).reshape(-1, loop or len(side)) for side in (x, y))
         columns = [(0, p, k) for p in range(P) for k in range(K)]
         columns += [(m, p, k) for m in self.offsets for p in range(1, P) for k in range(K)]
 
         gram = np.zeros((len(columns), len(columns)), dtype=np.complex128)
         moment = np.zeros(len(columns), dtype=np.complex128)
-        for start in range(0, len(y), ROWS):
-            rows = y[start : start + ROWS]
-            n, R = start + before, len(rows)
-            A = np.stack([x[n - k : n - k + R] * powers[p, n - k - m : n - k - m + R] for m, p, k in columns])  # (C, R)
-            gram += zherk(1.0, A.T, trans=2)  # the upper triangle alone: half the work
-            moment += A.conj() @ rows
+        for record, target in zip(x / float(self.scale_x), y / float(self.scale_y), strict=True):
+            record = np.pad(record, (before, after), mode="wrap" if loop else "constant")
+            powers = _powers(torch.from_numpy(np.abs(record)), P).numpy().T  # (P, T)
+            for start in range(0, len(target), ROWS):
+                rows = target[start : start + ROWS]
+                n, R = start + before, len(rows)
+                A = np.stack(
+                    [record[n - k : n - k + R] * powers[p, n - k - m : n - k - m + R] for m, p, k in columns]
+                )  # (C, R)
+                gram += zherk(1.0, A.T, trans=2)  # the upper triangle alone: half the work
+                moment += A.conj() @ rows
         return np.triu(gram) + np.triu(gram, 1).conj().T, moment
 
 

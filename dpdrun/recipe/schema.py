@@ -47,6 +47,10 @@ class DataSection(Section):
     bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="occupied bandwidth of the input [Hz]; auto = as the source states it, or unknown"
     )
+    loops: Auto | Off = Field(
+        AUTO,
+        description="auto = where a record is a row of looped frames, give each its own end as its past; off = do not",
+    )
     split: SplitSection | Auto = Field(AUTO, description="auto = as the source states it, else 60/20/20 %")
 
 

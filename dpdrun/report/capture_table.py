@@ -63,8 +63,8 @@ def _path(facts: Inspection) -> Table:
     low, high = (edge / 1e6 for edge in facts.occupied_hz)
     table.add_row("sample rate", f"{facts.sample_rate_hz / 1e6:.6g} MS/s")
     table.add_row("bandwidth", f"99 % of the input from {low:.2f} to {high:.2f} MHz; {stated}")
-    if facts.frame_samples is not None:
-        table.add_row("frames", f"{facts.frame_samples:,} samples, each measured in a loop")
+    if facts.loop_samples is not None:
+        table.add_row("frames", f"{facts.loop_samples:,} samples, each measured in a loop")
     table.add_row(
         "delay of the output",
         f"{facts.delay_samples:+.3f} samples ({facts.delay_ns:+.4f} ns), correlation {facts.correlation:.4f}",

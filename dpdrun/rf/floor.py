@@ -76,7 +76,7 @@ class _Capture(Protocol):
     @property
     def bandwidth_hz(self) -> float | None: ...
     @property
-    def frame_samples(self) -> int | None: ...
+    def loop_samples(self) -> int | None: ...
 
 
 def noise_floor(capture: _Capture) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def noise_floor(capture: _Capture) -> dict[str, Any]:
             part.y,
             capture.sample_rate_hz,
             bandwidth_hz=capture.bandwidth_hz,
-            frame_samples=capture.frame_samples,
+            loop_samples=capture.loop_samples,
         )
     )
 
@@ -99,7 +99,7 @@ def quiet_band_floor(
     sample_rate_hz: float,
     *,
     bandwidth_hz: float | None = None,
-    frame_samples: int | None = None,
+    loop_samples: int | None = None,
 ) -> Floor:
     """Noise floor from the residual's spectrum outside the signal band; see the module's text.
 
@@ -108,7 +108,7 @@ def quiet_band_floor(
         y: output, (N,), aligned with x to within a few samples.
         sample_rate_hz: [Hz].
         bandwidth_hz: occupied bandwidth of x [Hz]; measured (99.9 % of the power) if not given.
-        frame_samples: length of the frames that were measured in a loop each, if the record is a row of such.
+        loop_samples: length of the frames that were measured in a loop each, if the record is a row of such.
     """
     if len(y) < MIN_SAMPLES:
         return _unknown(f"{len(y):,} samples are too few to tell (need {MIN_SAMPLES:,})")
@@ -119,7 +119,7 @@ def quiet_band_floor(
             f"no quiet band: the signal reaches +-{bandwidth_hz / 2e6:.4g} MHz and the capture only "
             f"+-{sample_rate_hz / 2e6:.4g} MHz"
         )
-    frame = frame_samples or min(len(y), MAX_SAMPLES)
+    frame = loop_samples or min(len(y), MAX_SAMPLES)
     used = max(1, MAX_SAMPLES // frame) * frame
     x, y = x[:used], y[:used]
     residual = _residual(x, y, frame)

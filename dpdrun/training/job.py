@@ -58,9 +58,15 @@ def prepare(loaded: Loaded) -> tuple[Plan, Capture]:
     """
     capture = load_capture(loaded.recipe.data)
     try:
-        return make_plan(loaded.recipe, len(capture.train), given=loaded.given), capture
+        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
         raise loaded.error(error.conflicts) from None
+    if capture.loop_samples is not None and plan.frame > capture.loop_samples:
+        message = (
+            f"train.frame {plan.frame} is longer than the loops of this capture; use at most {capture.loop_samples}"
+        )
+        raise loaded.error([("train.frame", message)])
+    return plan, capture
 
 
 def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
@@ -170,7 +176,8 @@ def _require_checkpoint(run: RunFolder, plan: Plan) -> None:
 def _solve(model: Any, job: Job) -> Outcome:
     """Fit a model that has a closed-form solution."""
     began = time.perf_counter()
-    model.fit(job.capture.train.x, job.capture.train.y, job.capture.val.x, job.capture.val.y)
+    train, val = job.capture.train, job.capture.val
+    model.fit(train.x, train.y, val.x, val.y, loop=job.capture.loop_samples)
     return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
 from dpdrun.errors import RunError, StoppedError
-from dpdrun.evaluation import predict
+from dpdrun.evaluation import piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.rf.metrics import nmse_db
@@ -88,6 +88,7 @@ def fit(
         frames_per_epoch=plan.frames_per_epoch,
         batch_size=plan.batch_size,
         seed=train.seed,
+        loop=capture.loop_samples,
         rotate=train.rotate == "on",
     )
     wrapped, prepared = accelerator.prepare(
@@ -192,11 +193,11 @@ def fit(
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds)
 
 
-def evaluate_split(model: nn.Module, capture: Capture, plan: Plan) -> float:
+def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan) -> float:
     """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
-    piece = plan.frame if plan.recipe.train.eval_on == "frame" else None
     model.eval()
-    score = nmse_db(capture.val.y, predict(model, capture.val.x, piece=piece))
+    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples)
+    score = nmse_db(capture.val.y, prediction)
     model.train()
     return score
 

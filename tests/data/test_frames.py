@@ -47,7 +47,7 @@ def test_context_is_the_frames_own_end_and_beginning() -> None:
 def capture_of(x: np.ndarray, nperseg: int | None) -> int | None:
     part = Part(x, 2 * x)
     reading = Reading(name="d", records=(part, part, part), sample_rate_hz=1e9, nperseg=nperseg)
-    return assemble(reading, DataSection(source="d")).frame_samples
+    return assemble(reading, DataSection(source="d")).loop_samples
 
 
 def test_the_capture_knows_frames_that_were_seen() -> None:

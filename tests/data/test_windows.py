@@ -104,3 +104,17 @@ def test_pairs_and_complex_are_inverse(samples: int) -> None:
     record = np.random.default_rng(0).normal(size=(samples, 2)) @ np.array([1, 1j])
     assert to_pairs(record).dtype == torch.float32
     assert to_complex(to_pairs(record)) == pytest.approx(record, rel=1e-6)
+
+
+def test_frames_of_a_looped_capture_run_on_within_their_loop() -> None:
+    ramp = torch.arange(120, dtype=torch.float32)
+    record = torch.stack([ramp, -ramp], dim=-1)
+    frames = FrameSampler(
+        record, record, frame=30, frames_per_epoch=120, batch_size=120, seed=0, loop=40
+    )  # every start of every loop once an epoch
+    starts = frames.starts(1)
+    assert sorted(starts.tolist()) == list(range(120))
+    ((x, _),) = frames.shares(1, passes=1, processes=1, process=0)
+    loop, first = np.divmod(starts, 40)
+    expected = loop[:, None] * 40 + (first[:, None] + np.arange(30)) % 40
+    assert np.array_equal(x[..., 0].numpy(), expected)

@@ -51,7 +51,7 @@ def test_unknowns_are_said_to_be_unknown(facts: Inspection) -> None:
         aclr_y_dbc=None,
         known_floor_db=None,
         floor=Floor(None, None, "", "no quiet band"),
-        frame_samples=2560,
+        loop_samples=2560,
     )
     shown = text(inspection_view(bare))
     assert "not stated" in shown

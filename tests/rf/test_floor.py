@@ -93,7 +93,7 @@ def test_frames_in_a_loop_are_fitted_with_their_own_memory() -> None:
     x = np.fft.ifft(spectrum, axis=1)
     y = x - 0.05 * x * np.abs(x) ** 2 + 0.3 * np.roll(x, 3, axis=1)
     y = with_noise(y.ravel(), -45.0)
-    framed = quiet_band_floor(x.ravel(), y, RATE, bandwidth_hz=200e6, frame_samples=2048)
+    framed = quiet_band_floor(x.ravel(), y, RATE, bandwidth_hz=200e6, loop_samples=2048)
     assert framed.nmse_db == pytest.approx(-45.0, abs=0.3)
     unframed = quiet_band_floor(x.ravel(), y, RATE, bandwidth_hz=200e6)
     assert unframed.nmse_db is None or unframed.nmse_db > -44.0
