@@ -17,7 +17,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 
 from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
