@@ -49,8 +49,11 @@ results: $(READY)  ## study: what the shipped recipes reach, three seeds (about 
 case-study: $(READY)  ## study: from the failed Transformer to ours, one change at a time (about an hour)
 	$(BIN)/python -m benchmarks.case_study.run
 
+learning-rate: $(READY)  ## study: learning rate against width (about half an hour)
+	$(BIN)/python -m benchmarks.learning_rate.run
+
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
-	$(BIN)/python -m benchmarks.speed.run
+	DPDRUN_STUDY_WORKERS=1 $(BIN)/python -m benchmarks.speed.run
 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
@@ -62,4 +65,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study speed monitoring pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study learning-rate speed monitoring pictures clean
