@@ -1,18 +1,22 @@
 # syntax=docker/dockerfile:1
 # CPU:   docker build -t dpdrun .
-# CUDA:  docker build -t dpdrun:cuda --build-arg BASE=pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime .
+# CUDA:  docker build -t dpdrun:cuda --build-arg BASE=pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime .
+#        --build-arg PIP_ARGS=... passes options to pip, such as the index of PyTorch's CPU-only builds (a smaller image).
 # Run:   docker run --rm -v "$PWD/runs:/work/runs" dpdrun train recipes/quickstart.yaml
 #        (on GPUs add: --gpus all --shm-size=8g)
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
+ARG PIP_ARGS=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 # A virtual environment that sees the base image's packages: a CUDA base brings its own torch, which must stay.
 RUN python3 -m venv --system-site-packages /opt/dpdrun
 # Dependencies first: this layer is rebuilt only when they change, not with every edit of the package.
 COPY pyproject.toml README.md LICENSE ./
-RUN mkdir dpdrun && touch dpdrun/__init__.py && /opt/dpdrun/bin/pip install '.[plots]' && /opt/dpdrun/bin/pip uninstall -y dpdrun
+RUN mkdir dpdrun && touch dpdrun/__init__.py \
+    && /opt/dpdrun/bin/pip install ${PIP_ARGS} '.[plots]' \
+    && /opt/dpdrun/bin/pip uninstall --yes dpdrun
 COPY dpdrun ./dpdrun
 RUN /opt/dpdrun/bin/pip install --no-deps .
 
@@ -20,7 +24,8 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="dpdrun" \
       org.opencontainers.image.description="Train Transformers for RF power-amplifier modelling and predistortion" \
       org.opencontainers.image.licenses="Apache-2.0"
-# A compiler lets torch.compile pay off; dpdrun trains without one, slower.
+# torch.compile needs a compiler; without one dpdrun trains all the same, on a GPU slower.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/dpdrun /opt/dpdrun
 RUN useradd --create-home --uid 10001 dpdrun && install -d -o dpdrun /work /work/runs /work/cache
@@ -29,7 +34,7 @@ COPY cli.py ./
 COPY recipes ./recipes
 ENV PATH=/opt/dpdrun/bin:$PATH PYTHONUNBUFFERED=1 \
     DPDRUN_CACHE=/work/cache TORCHINDUCTOR_CACHE_DIR=/work/cache/inductor HF_HOME=/work/cache/hf MPLCONFIGDIR=/work/cache/matplotlib
-USER dpdrun
+USER 10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["dpdrun"]
 CMD ["--help"]
