@@ -225,10 +225,6 @@ _AUTO_WHY = {
 
 def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
     """Fields that no rule could set, as (dotted key, what to do)."""
-    facts = advice.facts
-    if facts.frame is not None and facts.burn_in is not None and facts.frame <= facts.burn_in + facts.future:
-        parts = f"train.burn_in {facts.burn_in} and model.lookahead {facts.future}"
-        return [("train.frame", f"train.frame {facts.frame} leaves no sample for the loss beside {parts}; lengthen it")]
     wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
     return [
         (key, f"{key}: auto, but no rule answers for this job ({why}); write a value (rules: {recipe.rules})")

@@ -33,7 +33,7 @@ def recipe(kind: str = "transformer", rules: str = "measured", **sections: Any) 
 def test_no_auto_is_left_but_those_of_data_and_machine(kind: str, rules: str) -> None:
     plan = make_plan(recipe(kind, rules), SAMPLES)
     left = {key for key, value in values_of(plan.recipe).items() if value == AUTO}
-    assert left == {"data.sample_rate_hz", "data.bandwidth_hz", "data.split", "train.compile"}
+    assert left == {"data.sample_rate_hz", "data.bandwidth_hz", "data.loops", "data.split", "train.compile"}
     assert plan.total_steps > 100
 
 
@@ -118,19 +118,6 @@ def test_small_record_gets_a_small_frame() -> None:
 def test_user_burn_in_that_the_users_frame_cannot_hold_is_refused() -> None:
     with pytest.raises(PlanError, match="burn_in"):
         make_plan(recipe(train={"frame": 64, "burn_in": 64}), SAMPLES)
-
-
-def test_frame_that_the_lookahead_eats_is_refused() -> None:
-    model = {**SIZES["transformer"], "lookahead": 100}
-    content = {"task": "pa", "data": {"source": "x"}, "model": model, "train": {"frame": 100, "max_steps": 50}}
-    with pytest.raises(PlanError, match=r"train\.frame 100 leaves no sample for the loss"):
-        make_plan(Recipe.model_validate(content), SAMPLES)
-
-
-def test_epoch_scores_every_sample_once_with_a_lookahead() -> None:
-    model = {**SIZES["transformer"], "lookahead": 8}
-    content = {"task": "pa", "data": {"source": "x"}, "model": model, "train": {"frame": 256, "burn_in": 48}}
-    assert make_plan(Recipe.model_validate(content), 2001).frames_per_epoch == 11
 
 
 def test_auto_burn_in_yields_to_the_users_frame() -> None:

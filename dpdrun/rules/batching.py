@@ -153,7 +153,7 @@ def burn_in_of_the_context(facts: PlanFacts) -> Verdict:
     else:
         wanted, why = int(facts.context or 0), "the receptive field, so every scored output has its context"
     frame = facts.frame or _longest_frame(facts)
-    if frame is not None and wanted > (half := max(0, frame - facts.future) // 2):
+    if frame is not None and wanted > (half := frame // 2):
         return Finding(f"half a frame; {wanted} samples would be {why}", {"train.burn_in": half})
     return Finding(why, {"train.burn_in": wanted})
 
@@ -188,7 +188,7 @@ def frame_over_burn_in(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for a burn-in of 65 samples: 256. Silent when the burn-in is not known.
     """
-    unscored = (facts.burn_in or 0) + facts.future
+    unscored = facts.burn_in or 0
     frame = max(FRAME, _power_of_two(FRAME_PER_UNSCORED * unscored))
     longest = _longest_frame(facts)
     if longest is not None and longest < frame:

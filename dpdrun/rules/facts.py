@@ -129,18 +129,13 @@ class PlanFacts:
         return self.layers * (self.window - 1) + max(0, (self.conv or 0) - 1)
 
     @property
-    def future(self) -> int:
-        """Samples at the end of a frame that have no loss, because their outputs would need the samples after it."""
-        return 0 if self.window == math.inf else self.lookahead or 0
-
-    @property
     def frames_per_epoch(self) -> int | None:
         """Frames in one pass in which every training sample is scored once."""
         if self.frames is not None:
             return self.frames
         if self.samples is None or self.frame is None or self.burn_in is None:
             return None
-        scored = self.frame - self.burn_in - self.future
+        scored = self.frame - self.burn_in
         return math.ceil(self.samples / scored) if scored > 0 else None
 
     @property

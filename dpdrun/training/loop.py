@@ -95,7 +95,9 @@ def fit(
         compiled(model, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
     )
 
-    judged = slice(plan.burn_in, plan.frame - (model.lookahead or 0))  # outputs that have their past and their future
+    # Outputs that have their past. The last ones lack their future, as they do at the end of a record: without them in
+    # the loss, look-ahead taps on a band-limited input grow until they only cancel, and the end of a record tells.
+    judged = slice(plan.burn_in, plan.frame)
 
     def squared_error(x: Tensor, y: Tensor) -> Tensor:
         """Mean of |error|^2 over the judged samples. x, y: (B, T, 2), y at unit rms."""

@@ -53,10 +53,3 @@ def test_batch_of_our_sweeps_is_smaller(kind: str) -> None:
 
 def test_batch_of_a_width_that_was_not_trained_is_the_notes() -> None:
     assert derive(PlanFacts(kind="transformer", d_model=512), "measured").facts.batch == batching.NOTE_BATCH
-
-
-def test_lookahead_lengthens_the_part_without_loss() -> None:
-    near = PlanFacts(kind="transformer", d_model=8, layers=2, window=32, conv=4, samples=10**6)
-    far = PlanFacts(kind="transformer", d_model=8, layers=2, window=32, conv=4, lookahead=40, samples=10**6)
-    assert derive(near, "measured").facts.frame == 256
-    assert derive(far, "measured").facts.frame == 512
