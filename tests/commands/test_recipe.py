@@ -71,12 +71,12 @@ def test_new_prints_a_recipe_that_checks(kind: str, tmp_path: Path) -> None:
 
 def test_new_takes_flags_and_overrides_and_does_not_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
-    arguments = ["recipe", "new", "-o", str(path), "--d-model", "24", "--heads", "3", "--window", "full"]
+    arguments = ["recipe", "new", "-o", str(path), "--d-model", "24", "--heads", "3", "--window", "16"]
     arguments += ["--source", "my data.csv", "--set", "optim.warmup=5%"]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     recipe = load_recipe(path).recipe
     assert recipe.model.kind == "transformer"
-    assert (recipe.model.d_model, recipe.model.heads, recipe.model.window) == (24, 3, "full")
+    assert (recipe.model.d_model, recipe.model.heads, recipe.model.window) == (24, 3, 16)
     assert recipe.data.source == "my data.csv"
     assert str(recipe.optim.warmup) == "5%"
 
@@ -92,7 +92,7 @@ def test_new_takes_flags_and_overrides_and_does_not_overwrite(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--d-model", "30"], "model.heads 4 does not divide model.d_model 30"),
+        (["--d-model", "31"], "model.heads 2 does not divide model.d_model 31"),
         (["--kind", "gru", "--d-model", "8"], "model.kind gru has no d_model"),
         (["-o", "no/such/folder/r.yaml"], "cannot be written: No such file or directory"),
     ],
