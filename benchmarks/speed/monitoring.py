@@ -53,7 +53,7 @@ def main() -> None:
         to_pairs(capture.train.x), to_pairs(capture.train.y), frame=plan.frame,
         frames_per_epoch=plan.frames_per_epoch, batch_size=plan.batch_size, seed=0,
     )  # fmt: skip
-    ((x, y),) = sampler.shares(1, passes=1, processes=1, process=0)
+    ((_, x, y),) = sampler.shares(1, passes=1, processes=1, process=0)
 
     def step() -> None:
         (model(x) - y).square().mean().backward()

@@ -86,8 +86,12 @@ class FrameSampler:
         offset = first - epochs[0] * self._per_epoch
         return stream[offset : offset + self._batch_size]
 
-    def shares(self, step: int, *, passes: int, processes: int, process: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What one process trains on in one optimizer step: `passes` batches x, y of (B / passes / processes, T, 2).
+    def shares(
+        self, step: int, *, passes: int, processes: int, process: int
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+        """What one process trains on in one optimizer step: `passes` batches of S = B / passes / processes frames.
+
+        Yields the starts (S,) and x, y of (S, T, 2).
 
         Together the shares of all processes and passes are the step's frames, whatever their numbers.
         """
@@ -96,7 +100,9 @@ class FrameSampler:
         for start, phase in zip(starts, phases, strict=True):
             index = tuple(torch.from_numpy(i).to(self._frames_x.device) for i in np.divmod(start, self._in_loop))
             x, y = self._frames_x[index].transpose(1, 2), self._frames_y[index].transpose(1, 2)
-            yield (_turn(x, phase), _turn(y, phase)) if self._rotate else (x, y)
+            if self._rotate:
+                x, y = _turn(x, phase), _turn(y, phase)
+            yield start, x, y
 
     def _phases(self, step: int) -> NDArray[np.float64]:
         generator = np.random.Generator(np.random.PCG64([self._seed, step, 1]))  # another stream than the epochs'

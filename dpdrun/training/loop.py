@@ -14,6 +14,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -28,7 +29,7 @@ from dpdrun.plan import Plan
 from dpdrun.rf.metrics import nmse_db
 from dpdrun.runlog import MetricsWriter, RunFolder, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
-from dpdrun.training.audit import audit, frames_digest
+from dpdrun.training.audit import audit
 from dpdrun.training.checkpoint import Progress
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
@@ -108,9 +109,11 @@ def fit(
         return mean
 
     epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
+    samples, frames_crc = 0, 0
     if resume:
         for done in read_metrics(run.path).steps:
             epochs.add(done["step"], done["loss"], done["grad_norm"])
+            samples, frames_crc = done["samples"], done["frames_crc"]
     model.train()
     began = time.perf_counter() - progress.seconds
 
@@ -122,8 +125,10 @@ def fit(
             shares = sampler.shares(
                 step, passes=train.accumulate, processes=accelerator.num_processes, process=accelerator.process_index
             )
-            for index, (x, y) in enumerate(shares, start=1):
+            for index, (starts, x, y) in enumerate(shares, start=1):
                 data_s += time.perf_counter() - drawn
+                samples += x.shape[0] * x.shape[1] * accelerator.num_processes
+                frames_crc = crc32(starts.tobytes(), frames_crc)
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
                     part = squared_error(x, y) / train.accumulate
                     accelerator.backward(part)
@@ -138,8 +143,9 @@ def fit(
             line: dict[str, Any] = {
                 "kind": "step",
                 "step": step,
-                "samples": step * plan.batch_size * plan.frame,
-                "lr": optimizer.param_groups[0]["lr"],
+                "samples": samples,
+                "frames_crc": frames_crc,
+                "lr": lr,
                 "lr_planned": lr,
                 "loss": loss,
                 "grad_norm": grad_norm,
@@ -148,11 +154,13 @@ def fit(
             }
             if groups is not None:
                 line["group_norms"] = groups
+                line["grad_norm_applied"] = math.hypot(*group_norms(model).values())
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                 metrics.write(line)  # so that `dpdrun diagnose` sees it too
                 raise non_finite(line, sampler.starts(step), plan.frame, _last_good(run))
             prepared.step()
             prepared.zero_grad()
+            line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
             metrics.write(line)
             monitor.step(line)
@@ -187,7 +195,7 @@ def fit(
                     f"dpdrun train {run.recipe} --run-dir {run.path} --resume"
                 )
 
-    run.write_json(run.audit, audit(plan, schedule, read_metrics(run.path), frames_digest(sampler, plan.total_steps)))
+    run.write_json(run.audit, audit(plan, read_metrics(run.path), sampler))
     if not progress.best_step:
         raise RunError(f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`")
     tensors, _ = checkpoint.read(run.best)

@@ -24,7 +24,7 @@ def sampler(
 def test_a_batch_holds_consecutive_samples_of_the_record() -> None:
     frames = sampler()
     starts = frames.starts(3)
-    ((x, y),) = frames.shares(3, passes=1, processes=1, process=0)
+    ((_, x, y),) = frames.shares(3, passes=1, processes=1, process=0)
     assert x.shape == y.shape == (8, 64, 2)
     expected = starts[:, None] + np.arange(64)
     assert np.array_equal(x[..., 0].numpy(), expected)
@@ -72,7 +72,7 @@ def test_steps_cut_one_endless_stream_whatever_the_batch(batch: int, per_epoch: 
 def test_shares_add_up_to_the_step_whatever_their_number(passes: int, processes: int, rotate: bool) -> None:
     def step(passes: int, processes: int) -> torch.Tensor:
         shares = [list(frames.shares(5, passes=passes, processes=processes, process=p)) for p in range(processes)]
-        return torch.cat([shares[p][i][0] for i in range(passes) for p in range(processes)])
+        return torch.cat([shares[p][i][1] for i in range(passes) for p in range(processes)])
 
     frames = sampler(rotate=rotate)
     assert torch.equal(step(passes, processes), step(1, 1))
@@ -80,7 +80,7 @@ def test_shares_add_up_to_the_step_whatever_their_number(passes: int, processes:
 
 def test_rotation_turns_input_and_output_by_the_same_phase_and_keeps_magnitudes() -> None:
     plain, turned = (
-        next(sampler(rotate=rotate).shares(2, passes=1, processes=1, process=0)) for rotate in (False, True)
+        next(sampler(rotate=rotate).shares(2, passes=1, processes=1, process=0))[1:] for rotate in (False, True)
     )
     x, y, rx, ry = (torch.view_as_complex(pairs.contiguous()) for pairs in (*plain, *turned))
     assert torch.allclose(rx.abs(), x.abs(), rtol=1e-5)
@@ -88,9 +88,9 @@ def test_rotation_turns_input_and_output_by_the_same_phase_and_keeps_magnitudes(
     assert torch.allclose(phase, phase[:, 10:11].expand_as(phase), atol=1e-4, rtol=0) or bool((x[:, 0] == 0).any())
     assert torch.allclose(ry, y * phase[:, 10:11], rtol=1e-4, atol=1e-3)
     assert phase[:, 10].angle().std() > 0.5
-    again = next(sampler(rotate=True).shares(2, passes=1, processes=1, process=0))
+    again = next(sampler(rotate=True).shares(2, passes=1, processes=1, process=0))[1:]
     assert torch.equal(turned[0], again[0])
-    other = next(sampler(rotate=True).shares(3, passes=1, processes=1, process=0))
+    other = next(sampler(rotate=True).shares(3, passes=1, processes=1, process=0))[1:]
     assert not torch.allclose(torch.atan2(*other[0][:, 10].T), torch.atan2(*turned[0][:, 10].T), atol=1e-3)
 
 
@@ -114,7 +114,8 @@ def test_frames_of_a_looped_capture_run_on_within_their_loop() -> None:
     )  # every start of every loop once an epoch
     starts = frames.starts(1)
     assert sorted(starts.tolist()) == list(range(120))
-    ((x, _),) = frames.shares(1, passes=1, processes=1, process=0)
+    ((drawn, x, _),) = frames.shares(1, passes=1, processes=1, process=0)
+    assert np.array_equal(drawn, starts)
     loop, first = np.divmod(starts, 40)
     expected = loop[:, None] * 40 + (first[:, None] + np.arange(30)) % 40
     assert np.array_equal(x[..., 0].numpy(), expected)

@@ -17,6 +17,7 @@ from dpdrun.data.capture import Capture, Part
 from dpdrun.errors import RunError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.training import checkpoint, loop
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
@@ -175,7 +176,7 @@ def test_rotation_changes_the_samples_and_not_the_frames(plan: PlanMaker, captur
     _, _, plain = run_fit(plan(), capture, tmp_path / "off")
     assert trace(turned) != trace(plain)
     audits = [RunFolder(tmp_path / name).read_json(tmp_path / name / "audit.json") for name in ("on", "off")]
-    assert audits[0]["frames_sha256"] == audits[1]["frames_sha256"]
+    assert audits[0]["checks"]["frames_crc"] == audits[1]["checks"]["frames_crc"]
 
 
 def test_the_loss_leaves_out_the_burn_in_alone(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
@@ -195,3 +196,62 @@ def test_the_loss_leaves_out_the_burn_in_alone(plan: PlanMaker, capture: Capture
         object.__setattr__(spiked, "scale_y", capture.scale_y)
         _, _, metrics = run_fit(this, spiked, tmp_path / f"at{position}")
         assert (metrics.steps[0]["loss"] == clean.steps[0]["loss"]) is same, position
+
+
+def scripted(scores: list[float]) -> Callable[..., float]:
+    """A validation that says what it is told."""
+    told = iter(scores)
+    return lambda *_: next(told)
+
+
+def test_the_best_version_is_kept_when_validation_gets_worse(
+    plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "evaluate_split", scripted([-10.0, -12.0, -11.0]))
+    model, outcome, _ = run_fit(plan("train.max_steps=12", "train.eval_every=4"), capture, tmp_path / "long")
+    assert (outcome.best_step, outcome.best_db) == (8, -12.0)
+    tensors, header = checkpoint.read(tmp_path / "long" / "checkpoints" / "best.safetensors")
+    last, _ = checkpoint.read(tmp_path / "long" / "checkpoints" / "last.safetensors")
+    assert header["step"] == "8"
+    assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
+    assert any(not torch.equal(tensors[name], last[f"model.{name}"]) for name in tensors)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_plateau_lowers_the_lr_of_later_steps_also_across_a_resume(
+    stopped: bool, plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this = plan("optim.schedule=plateau", "optim.plateau.patience=1", "optim.warmup=off", "train.eval_every=2")
+    scores = [-10.0, -10.0, -10.0, -10.0, -10.0, -10.0]  # no progress from the second on: a drop after every second
+    monkeypatch.setattr(loop, "evaluate_split", scripted(scores))
+    if stopped:
+        with pytest.raises(StoppedError):
+            run_fit(this, capture, tmp_path / "run", monitor=StopAt(7))
+    _, _, metrics = run_fit(this, capture, tmp_path / "run", resume=stopped)
+    drops = [line["lr"] / this.lr for line in metrics.steps]
+    assert drops == pytest.approx([1, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25])
+    audit = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "audit.json")
+    assert audit["agrees"], audit
+
+
+def test_the_audit_sees_an_lr_that_somebody_else_wrote(
+    plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = loop.build_optimizer
+
+    def meddled(*arguments: Any) -> torch.optim.Optimizer:
+        optimizer = built(*arguments)
+        step = optimizer.step
+
+        def sabotage(*args: Any, **kwargs: Any) -> Any:
+            optimizer.param_groups[-1]["lr"] /= 1000  # as a scheduler that is stepped at the wrong time would
+            return step(*args, **kwargs)
+
+        optimizer.step = sabotage  # type: ignore[method-assign]
+        return optimizer
+
+    monkeypatch.setattr(loop, "build_optimizer", meddled)
+    run_fit(plan(), capture, tmp_path / "run")
+    audit = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "audit.json")
+    assert not audit["agrees"]
+    assert not audit["checks"]["lr_max_relative_error"]["agrees"]
