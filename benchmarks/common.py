@@ -104,6 +104,8 @@ def trained(recipe: Path, *sets: str) -> Iterator[tuple[Path, dict[str, Any]]]:
                 "gmp_test_nmse_db": report["baselines"]["gmp"]["test"]["nmse_db"],
                 "parameters": report["parameters"],
                 "macs_per_sample": report["macs_per_sample"],
+                "lookahead": report["lookahead"],
+                "test_as_one_record_db": report["splits"]["test"].get("nmse_as_one_record_db"),
                 "steps": report["steps"],
                 "seconds": round(report["seconds"], 1),
                 "samples_per_s": round(report["samples_per_s"] or 0),

@@ -106,10 +106,7 @@ def evaluate(
     scores: dict[str, Any] = {}
     for split in splits:
         part = part_of(capture, split)
-        prediction = predict(model, part.x, piece=piece_of(plan), loop=capture.loop_samples)
-        score = _scores(part.y, prediction, capture.nperseg)
-        if capture.loop_samples is not None:  # as others score such captures, blind to the splices
-            score["nmse_as_one_record_db"] = nmse_db(part.y, predict(model, part.x, piece=piece_of(plan)))
+        score = _scores(model, plan, capture, part)
         score["gain_over_gmp_db"] = baselines["gmp"][split]["nmse_db"] - score["nmse_db"]
         score["db_left"] = None if floor["nmse_db"] is None else max(0.0, score["nmse_db"] - floor["nmse_db"])
         scores[split] = score
@@ -129,9 +126,29 @@ def evaluate(
     }
 
 
-def _scores(target: NDArray[np.complex128], prediction: NDArray[np.complex128], nperseg: int | None) -> dict[str, Any]:
-    legacy = None if nperseg is None else nmse_opendpd_legacy_db(target, prediction, nperseg)
-    return {"nmse_db": nmse_db(target, prediction), "nmse_opendpd_legacy_db": legacy, "samples": len(target)}
+def _scores(model: BehaviouralModel, plan: Plan, capture: Capture, part: Part) -> dict[str, Any]:
+    """The scores of one part: ours, and under the conventions that others use, where they differ."""
+    prediction = predict(model, part.x, piece=piece_of(plan), loop=capture.loop_samples)
+    looped, nperseg = capture.loop_samples is not None, capture.nperseg
+    return {
+        "nmse_db": nmse_db(part.y, prediction),
+        # as others score looped captures: blind to the splices
+        "nmse_as_one_record_db": nmse_db(part.y, predict(model, part.x, piece=piece_of(plan))) if looped else None,
+        "nmse_opendpd_legacy_db": None if nperseg is None else opendpd_legacy_score(model, part, nperseg),
+        "samples": len(part),
+    }
+
+
+def opendpd_legacy_score(model: BehaviouralModel, part: Part, nperseg: int) -> float:
+    """NMSE [dB] as OpenDPD's `legacy-opendpd-v1` profile scores a model, for comparison only.
+
+    The record is cut into segments of `nperseg` samples that each begin without a past, the last one padded with zeros
+    (on which the output counts as error); the score is the mean of the segments' decibels (opendpd 2.4.2,
+    modules/data_collector.py IQSegmentDataset and utils/metrics.py).
+    """
+    padding = (0, -len(part) % nperseg)
+    prediction = predict(model, np.pad(part.x, padding), piece=nperseg)
+    return nmse_opendpd_legacy_db(np.pad(part.y, padding), prediction, nperseg=nperseg)
 
 
 def one_tap_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any]:

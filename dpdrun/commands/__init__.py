@@ -46,9 +46,14 @@ def show_error(error: DpdrunError) -> None:
 class _Group(TyperGroup):
     """The top-level group, with the one handler for errors that are meant for the user."""
 
+    _OF_PYDANTIC = "Value error, "  # what Typer passes on of a value that is not one of the choices
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix(self._OF_PYDANTIC)
+            raise
         except DpdrunError as error:
             sys.stdout.flush()
             show_error(error)

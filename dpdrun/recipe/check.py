@@ -153,7 +153,8 @@ def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -
     for doc in field_docs():
         if doc.name == name and doc.key == prefix + name:
             owners = [d.kind for d in field_docs() if d.key == doc.key]
-            return f"{message}; model.kind {kind} has no {name}, {listed((str(o) for o in owners), 'and')} has"
+            have = "has" if len(owners) == 1 else "have"
+            return f"{message}; model.kind {kind} has no {name}, {listed((str(o) for o in owners), 'and')} {have}"
     if (target := SYNONYMS.get(name.lower())) is not None and target != f"{prefix}{name}":
         own = target.rpartition(".")[0] + "." == prefix
         if not own or target.rpartition(".")[2] in section.model_fields:

@@ -16,6 +16,10 @@ Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
 
+# Far beyond any run (weeks of one-millisecond steps), so that a slip such as 1e300 is refused where it is written.
+MAX_EPOCHS = 1_000_000
+MAX_STEPS = 1_000_000_000
+
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, types are not coerced, values cannot be changed afterwards."""
@@ -100,7 +104,7 @@ class GMPModel(Section):
     """Generalized memory polynomial (Morgan et al. 2006), fitted by regularized least squares in seconds."""
 
     kind: Literal["gmp"] = Field(description="which model to fit")
-    order: Count = Field(5, description="order of the polynomial: terms x|x|^p for p = 0 .. order - 1")
+    order: Count = Field(7, description="order of the polynomial: terms x|x|^p for p = 0 .. order - 1")
     delays: Count = Field(24, description="memory: the current sample and delays - 1 before it [samples]")
     cross: Annotated[int, Field(ge=0)] = Field(
         2, description="leading and lagging envelope offsets, 1 .. cross each way [samples]; 0 = memory polynomial"
@@ -146,8 +150,12 @@ class OptimSection(Section):
 class TrainSection(Section):
     """How long, in which pieces, and with what precision."""
 
-    epochs: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="passes over the training part")
-    max_steps: Count | Off = Field(OFF, description="optimizer steps, instead of epochs")
+    epochs: Annotated[float, Field(gt=0, le=MAX_EPOCHS)] | Auto = Field(
+        AUTO, description="passes over the training part"
+    )
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Off = Field(
+        OFF, description="optimizer steps, instead of epochs"
+    )
     batch_size: Count | Auto = Field(AUTO, description="frames per optimizer step, over all processes and accumulation")
     accumulate: Count = Field(1, description="forward passes per optimizer step; must divide batch_size")
     frame: Annotated[int, Field(ge=2)] | Auto = Field(AUTO, description="length of one training window [samples]")

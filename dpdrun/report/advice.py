@@ -77,11 +77,16 @@ def _totals(this: Recommendation) -> str:
         return "a gmp is fitted by least squares: there is no optimizer to set"
     if this.total_steps is None:
         return "optimizer steps: not known without the amount of data and the number of epochs"
-    text = f"optimizer steps: {this.total_steps}, about {about(this.total_steps)}"
+    text = f"optimizer steps: {_said(this.total_steps)}"
     if this.warmup_steps and this.warmup_range:
-        low, high = this.warmup_range
-        text += f"; warmup {this.warmup_steps} (5 to 10 % is {low} to {high}, about {about(low)} to {about(high)})"
+        text += f"; warmup {this.warmup_steps} (5 to 10 % is {_said(*this.warmup_range)})"
     return text
+
+
+def _said(*counts: int) -> str:
+    """A count or a range, with round numbers where they are others: `98 to 195, about 100 to 200`."""
+    exact, rounded = (" to ".join(map(str, dict.fromkeys(each))) for each in (counts, map(about, counts)))
+    return exact if exact == rounded else f"{exact}, about {rounded}"
 
 
 def finding_line(finding: Finding) -> Text:

@@ -49,7 +49,7 @@ def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, nperseg: int) -> float
     """NMSE as OpenDPD's `legacy-opendpd-v1` profile defines it: the mean of the dB values of segments [dB].
 
     Segments of `nperseg` samples, the last one zero-padded (utils/metrics.py and IQSegmentDataset of opendpd 2.4.2).
-    It is below the pooled NMSE where segments differ, and depends on `nperseg`; for comparison only.
+    It differs from the pooled NMSE where segments do, and depends on `nperseg`; for comparison only.
     """
     if y.shape != prediction.shape or y.ndim != 1:
         raise ValueError(f"need two (N,) signals of equal length, got {y.shape} and {prediction.shape}")

@@ -19,6 +19,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal, Protocol, TypeVar
 
 from dpdrun.errors import DpdrunError
+from dpdrun.rules.sources import NOTE_TITLE
 
 Purpose = Literal["derive", "check", "diagnose"]
 Profile = Literal["note", "measured", "both"]
@@ -158,8 +159,8 @@ class Rule:
 
     @property
     def is_of_note(self) -> bool:
-        """Whether the founding note says this, itself or by the defaults of the code that it was written for."""
-        return self.profile == "note" or "founding note" in self.source
+        """Whether the founding note itself says this; what `rules: note` fills in from elsewhere is not the note's."""
+        return self.source.startswith(NOTE_TITLE)
 
     @property
     def location(self) -> str:
@@ -338,4 +339,6 @@ def box_text(allowed: tuple[Any, ...]) -> str:
     if isinstance(allowed[0], str):
         return " or ".join(allowed)
     low, high = allowed
+    if low == high:
+        return f"{low:g}"
     return f"{low:g} and above" if high == float("inf") else f"{low:g} to {high:g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from dpdrun.rules.catalogue import Evidence, Finding, all_rules, plain
 from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
 
 SCHEMA_VERSION = 1
+NEAR = 0.03  # of a count: what may be called "about" it
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,17 @@ class Recommendation:
             "total_steps": self.total_steps,
             "warmup_steps": self.warmup_steps,
             "warmup_steps_range": list(self.warmup_range) if self.warmup_range else None,
+            "rounded": self._rounded(),
             "warnings": [finding.to_json() for finding in self.warnings],
             "left_open": self.left_open,
+        }
+
+    def _rounded(self) -> dict[str, Any]:
+        """The counts as one says them; so the note gives its example: about 2000 steps, 100 to 200 of warmup."""
+        return {
+            "total_steps": None if self.total_steps is None else about(self.total_steps),
+            "warmup_steps": None if self.warmup_steps is None else about(self.warmup_steps),
+            "warmup_steps_range": [about(steps) for steps in self.warmup_range] if self.warmup_range else None,
         }
 
 
@@ -158,11 +167,12 @@ def _beside(given: Any, ours: Opinion | None) -> str:
 
 
 def about(number: int) -> int:
-    """A count as one says it, to half a digit: 1954 is about 2000, 98 about 100, 147 about 150."""
+    """A count as one says it, to half a digit: 1954 is about 2000, 98 about 100; 125 stays, no such number is near."""
     if number < 10:
         return number
-    unit = 5 * int(10 ** (int(math.log10(number)) - 1))
-    return round(number / unit) * unit
+    unit = 5 * 10 ** (len(str(number)) - 2)
+    rounded = round(number / unit) * unit
+    return rounded if abs(rounded - number) <= NEAR * number else number
 
 
 def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:

@@ -1,8 +1,12 @@
 """Where rules take their word from; each is cited by several rules."""
 
-NOTE = "the founding note, 'Improvements for Transformer training' (docs/note.md)"
-NOTE_FURTHER = "the founding note, 'Further recommendations' (docs/note.md)"
+NOTE_TITLE = "the founding note"
+NOTE = f"{NOTE_TITLE}, 'Improvements for Transformer training' (docs/note.md)"
+NOTE_FURTHER = f"{NOTE_TITLE}, 'Further recommendations' (docs/note.md)"
 PLAYBOOK = "Godbole et al., Deep Learning Tuning Playbook (github.com/google-research/tuning_playbook)"
 OPENDPD = "OpenDPD 2.4.2, arguments.py (github.com/lab-emi/OpenDPD)"
-MEASURED_WIDTHS = (8, 128)  # d_model or units of the networks that we trained; rules from our runs keep to them
+# What our rules rest on; they keep to it. Widths: of the sweep over learning rates (d_model, or units of a GRU).
+MEASURED_WIDTHS = (8, 64)
+MEASURED_UNITS = (8, 23)
+CASE_STUDY_D_MODEL = 16  # of the recipe whose causes were put back one by one, three seeds each
 TORCH = "torch.optim.AdamW, default arguments"
