@@ -14,7 +14,7 @@ from dpdrun.runlog import Metrics, RunFolder, read_metrics
 
 SCHEMA_VERSION = 1
 
-Verdict = Literal["healthy", "warning", "error"]
+Verdict = Literal["unknown", "healthy", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Diagnosis:
     """What the diagnose rules said about one run.
 
     Attributes:
-        verdict: the worst severity among the findings; info findings leave a run healthy.
+        verdict: the worst severity among the findings; info findings leave a run healthy. Unknown where no rule could
+            look: a run without a logged step is not a healthy one.
         findings: worst first, then by the step where they began.
         healthy: codes that looked and found nothing.
         skipped: rules that could not look, with the reason.
@@ -46,16 +47,27 @@ class Diagnosis:
         }
 
     def reaches(self, severity: Literal["warning", "error"]) -> bool:
-        """Whether some finding is at least this severe."""
+        """Whether some finding is at least this severe; what `--fail-on` asks.
+
+        Raises:
+            RunError: nothing could be judged. A gate must not let a run pass because it holds nothing; without
+                `--fail-on`, `dpdrun diagnose` shows the verdict `unknown` and exits with 0.
+        """
+        if self.verdict == "unknown":
+            raise RunError("--fail-on has no answer: nothing of this run could be judged yet")
         return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
 
 
 def diagnose(path: Path) -> Diagnosis:
-    """Diagnose a run folder, finished or still being written. Raises RunError when it cannot be read."""
+    """Diagnose a run folder, finished or still being written. Raises RunError when it cannot be read.
+
+    A gmp is fitted in one step and logs none; its verdict comes from report.json alone.
+    """
     folder = RunFolder.open(path)
     plan = Plan.from_json(folder.read_json(folder.plan))
     report = folder.read_json(folder.report) if folder.report.is_file() else {}
-    return diagnose_facts(facts_of_run(read_metrics(path), plan, report))
+    metrics = Metrics() if plan.recipe.model.kind == "gmp" else read_metrics(path)
+    return diagnose_facts(facts_of_run(metrics, plan, report))
 
 
 def diagnose_facts(facts: RunFacts) -> Diagnosis:
@@ -66,8 +78,9 @@ def diagnose_facts(facts: RunFacts) -> Diagnosis:
     )
     worst = max((SEVERITIES.index(finding.severity) for finding in findings), default=0)
     verdicts: tuple[Verdict, ...] = ("healthy", "warning", "error")
+    looked = bool(findings or outcome.silent)
     return Diagnosis(
-        verdicts[worst], findings, sorted(outcome.silent), sorted(outcome.skipped, key=lambda s: s.code), facts
+        verdicts[worst] if looked else "unknown", findings, sorted(outcome.silent), sorted(outcome.skipped, key=lambda s: s.code), facts
     )
 
 
@@ -82,6 +95,9 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
     """
     steps = sorted({line["step"]: line for line in metrics.steps}.values(), key=lambda line: line["step"])
     evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
+    solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
+    if solved is not None:
+        evals = [{"step": 0, "val_nmse_db": solved}]
     try:
         return RunFacts(
             step=[line["step"] for line in steps],

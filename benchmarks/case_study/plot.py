@@ -35,7 +35,7 @@ def draw(results: ResultsFile, recipes: list[Path], path: Path) -> None:
     axis.set_xticks([0, 10, 20, 30, 40], ["0", "-10", "-20", "-30", "-40"])
     axis.set_xlim(min(0, *(-s for s in scores)) - 1, 42.5)
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_title("One change at a time, 500 optimizer steps each", fontsize=10, loc="left", pad=22)
+    axis.set_title("One idea at a time, 500 optimizer steps each", fontsize=10, loc="left", pad=22)
     axis.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -18,7 +18,7 @@ RATES = ("3e-4", "1e-3", "3e-3", "1e-2", "2e-2", "3e-2", "6e-2")
 TRANSFORMER = ROOT / "recipes" / "apa_200mhz_transformer.yaml"
 GRU = ROOT / "recipes" / "quickstart_gru.yaml"
 WIDTHS = (8, 16, 32, 64)
-HIDDEN = (8, 23)
+HIDDEN = (23,)
 
 
 def jobs() -> list[tuple[str, Path, tuple[str, ...]]]:

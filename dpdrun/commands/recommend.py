@@ -70,7 +70,7 @@ def recommend(
         str | None, typer.Option(help="Samples that an output sees, or full.", show_default=False)
     ] = None,
     hidden: Annotated[int | None, typer.Option(min=1, help="Units per layer of a GRU.", show_default=False)] = None,
-    epochs: Annotated[float | None, typer.Option(min=0, help="Passes over the data.", show_default=False)] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Training frames in one pass (the note's samples).", show_default=False)
     ] = None,
@@ -110,21 +110,43 @@ def recommend(
 
 
 def _of_recipe(loaded: Loaded, samples: int | None) -> Recommendation:
-    from dpdrun.data.sources import load_capture
     from dpdrun.rules.facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
     if samples is not None:
         facts = PlanFacts.of_recipe(loaded.recipe, frames=samples)
     else:
-        facts = PlanFacts.of_recipe(loaded.recipe, len(load_capture(loaded.recipe.data).train))
-    return ask(facts, loaded.recipe.rules)
+        facts = PlanFacts.of_recipe(loaded.recipe, _train_samples(loaded))
+    return _of_sane_length(ask(facts, loaded.recipe.rules))
+
+
+def _train_samples(loaded: Loaded) -> int:
+    """Samples of the training part; reads the record only where its length is not known without."""
+    from dpdrun.data.cuts import known_train_samples
+
+    known = known_train_samples(loaded.recipe.data)
+    if known is not None:
+        return known
+    from dpdrun.data.sources import load_capture  # loads numpy
+
+    return len(load_capture(loaded.recipe.data).train)
+
+
+def _of_sane_length(this: Recommendation) -> Recommendation:
+    from dpdrun.recipe.schema import MAX_STEPS
+
+    if this.total_steps is not None and this.total_steps > MAX_STEPS:
+        raise RecipeError(
+            f"{this.facts.epochs:g} epochs of {this.facts.frames_per_epoch:g} frames are {this.total_steps:.1e} optimizer "
+            f"steps; at most {MAX_STEPS:.0e} make sense: lower the epochs or the samples, or raise the batch size"
+        )
+    return this
 
 
 def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
     import math
 
-    from dpdrun.recipe.schema import TransformerModel
+    from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
     from dpdrun.rules.facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
@@ -139,6 +161,9 @@ def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
         "to recommend without a recipe",
     )
     _refuse_foreign(kind, given)
+    epochs = given.get("epochs")
+    if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
+        raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and of at most {MAX_EPOCHS:,}")
     sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
     if kind == Kind.transformer:
         sizes["conv"] = TransformerModel.model_fields["conv"].default
@@ -150,7 +175,7 @@ def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
         window=math.inf if window == "full" else _count(window) if window else None,
         **sizes,
     )
-    return ask(facts, "note" if given.get("rules") == RuleSet.note else "measured")
+    return _of_sane_length(ask(facts, "note" if given.get("rules") == RuleSet.note else "measured"))
 
 
 def _count(window: str) -> int:

@@ -1,8 +1,8 @@
 """From what a source states and what the recipe asks to one capture: sample rate, bandwidth and the three parts.
 
-A single record is cut contiguously, train | val | test, and `guard` samples are dropped on both sides of each cut: the
-output near a cut still remembers input of the other side, and the input itself is correlated over about one symbol of
-its narrowest carrier. Shuffled or overlapping windows instead of contiguous parts would let a model see its test data.
+A single record is cut contiguously (see `cuts`), and `guard` samples are dropped on both sides of each cut: the output
+near a cut still remembers input of the other side, and the input itself is correlated over about one symbol of its
+narrowest carrier. Shuffled or overlapping windows instead of contiguous parts would let a model see its test data.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part
+from dpdrun.data.cuts import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.data.frames import is_cyclic_frames
 from dpdrun.data.reading import Reading
 from dpdrun.data.seam import seam_excess_db
@@ -22,12 +23,6 @@ from dpdrun.errors import DataError
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection, SplitSection
 
-# Longer than the memory of any wideband PA model here (tens of samples) and than the correlation of the signals (25
-# samples for a 40 MHz carrier at 983.04 MS/s); also what OpenDPD Studio uses (`contiguous-v1`, guard 256).
-GUARD_SAMPLES = 256
-GUARD_SHARE = 0.01  # of the record, where that is less: a short record must not lose a quarter of itself
-DEFAULT_RATIOS = (0.6, 0.2, 0.2)  # as OpenDPD
-MIN_PART_SAMPLES = 256  # below that a score has an error bar of several tenths of a dB
 SEAM_LIMIT_DB = 10.0
 
 
@@ -95,37 +90,24 @@ def _split(reading: Reading, asked: SplitSection | Literal["auto"]) -> tuple[tup
     guard_asked: int | Literal["auto"] = "auto"
     if asked != "auto":
         ratios = (float(asked.train), float(asked.val), float(asked.test))
-        cuts, how = _cuts(total, ratios, "data.split of the recipe"), _shares(ratios)
+        cuts, how = cuts_of(total, ratios, "data.split of the recipe"), shares(ratios)
         guard_asked = asked.guard
     elif reading.cuts is not None:
         cuts, how = reading.cuts, f"at samples {reading.cuts[0]:,} and {reading.cuts[1]:,} as the source states"
     else:
         ratios = reading.ratios or DEFAULT_RATIOS
-        cuts, how = _cuts(total, ratios, f"split_ratios of {reading.name}"), _shares(ratios)
+        cuts, how = cuts_of(total, ratios, f"split_ratios of {reading.name}"), shares(ratios)
     if not 0 < cuts[0] < cuts[1] < total:
         raise DataError(f"{reading.name}: cuts at samples {cuts[0]:,} and {cuts[1]:,} do not fit a record of {total:,}")
-    guard = min(GUARD_SAMPLES, int(total * GUARD_SHARE)) if guard_asked == "auto" else guard_asked
+    guard = guard_of(total, guard_asked)
     how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
-    spans = ((0, cuts[0] - guard), (cuts[0] + guard, cuts[1] - guard), (cuts[1] + guard, total))
-    train, val, test = (Part(record.x[a : max(a, b)], record.y[a : max(a, b)]) for a, b in spans)
+    train, val, test = (Part(record.x[a:b], record.y[a:b]) for a, b in spans_of(total, cuts, guard))
     return (train, val, test), how
 
 
 def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
     """True if every part is a row of whole frames that were measured in a loop each: looked at, not believed."""
     return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
-
-
-def _cuts(total: int, ratios: tuple[float, float, float], where: str) -> tuple[int, int]:
-    """Cut as OpenDPD does: int(n * share) for train and val, the rest is test."""
-    if not math.isclose(sum(ratios), 1.0, abs_tol=1e-6):
-        raise DataError(f"{where}: {_shares(ratios)} add up to {sum(ratios) * 100:g} %, not to 100 %")
-    train = int(total * ratios[0])
-    return train, train + int(total * ratios[1])
-
-
-def _shares(ratios: tuple[float, float, float]) -> str:
-    return "/".join(f"{share * 100:g}" for share in ratios) + " %"
 
 
 def _joined(reading: Reading) -> Part:

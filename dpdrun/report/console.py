@@ -191,6 +191,9 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     floor = report["floor"]
     if floor["nmse_db"] is not None:
         row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
+    as_one = [score.get("nmse_as_one_record_db") for score in splits.values()]
+    if any(value is not None for value in as_one):
+        row("this model, blind to the loops", [decibels(value) for value in as_one], "dim")
     legacy = [score["nmse_opendpd_legacy_db"] for score in splits.values()]
     if any(value is not None for value in legacy):
         row("this model, OpenDPD's definition", [decibels(value) for value in legacy], "dim")

@@ -13,7 +13,7 @@ from dpdrun.recipe.patch import render
 from dpdrun.report.chart import log_chart
 from dpdrun.rules.catalogue import Finding, all_rules
 
-STYLE = {"healthy": "bold green", "info": "cyan", "warning": "bold yellow", "error": "bold red"}
+STYLE = {"unknown": "bold yellow", "healthy": "bold green", "info": "cyan", "warning": "bold yellow", "error": "bold red"}
 
 
 def diagnosis_view(this: Diagnosis, title: str) -> RenderableType:
@@ -29,15 +29,25 @@ def diagnosis_view(this: Diagnosis, title: str) -> RenderableType:
 
 
 def verdict_line(this: Diagnosis, title: str) -> Text:
-    """`runs/x: warning: 1 warning, 2 notes; 600 of 600 steps, best validation NMSE -38.60 dB`."""
+    """`runs/x: 1 warning, 2 notes; 600 of 600 steps, best validation NMSE -38.60 dB`; `healthy` is said in a word."""
     counts = [(name, sum(f.severity == name for f in this.findings)) for name in ("error", "warning", "info")]
     words = {"error": "error", "warning": "warning", "info": "note"}
-    said = ", ".join(f"{n} {words[name]}{'s' if n > 1 else ''}" for name, n in counts if n) or "nothing to report"
+    said = [(f"{n} {words[name]}{'s' if n > 1 else ''}", STYLE[name]) for name, n in counts if n]
+    if this.verdict == "unknown":
+        said = [("unknown", STYLE["unknown"]), ("nothing could be judged yet", "")]
+    elif this.verdict == "healthy":
+        said = [("healthy", STYLE["healthy"]), *(said or [("nothing to report", "")])]
+    line = Text(f"{title}: ")
+    for number, (words_, style) in enumerate(said):
+        between = ": " if number == 1 and this.verdict in ("unknown", "healthy") else ", "
+        line.append(between if number else "").append(words_, style)
     facts = this.facts
-    text = f"; {facts.step[-1] if facts.step else 0} of {facts.total_steps} steps"
+    done = f"{facts.step[-1] if facts.step else 0} of {facts.total_steps} steps"
+    line.append("; a least-squares fit" if facts.kind == "gmp" else f"; {done}")
     if facts.best_nmse_db is not None:
-        text += f", best validation NMSE {facts.best_nmse_db:.2f} dB"
-    return Text.assemble(f"{title}: ", (this.verdict, STYLE[this.verdict]), f": {said}{text}")
+        best = "validation" if facts.kind == "gmp" else "best validation"
+        line.append(f", {best} NMSE {facts.best_nmse_db:.2f} dB")
+    return line
 
 
 def _finding(finding: Finding) -> list[RenderableType]:
@@ -55,6 +65,8 @@ def _finding(finding: Finding) -> list[RenderableType]:
 
 def _chart(this: Diagnosis) -> list[RenderableType]:
     facts = this.facts
+    if facts.kind == "gmp":
+        return [Text("a least-squares fit has no steps and no gradient norms", "dim")]
     if not facts.step:
         return [Text("no optimizer step was logged", "dim")]
     clip = facts.clip_norm[-1]

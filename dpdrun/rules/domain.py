@@ -49,15 +49,32 @@ def worse_than_one_complex_gain(run: RunFacts) -> Verdict:
         return Skipped(f"the run is {run.progress:.0%} done; judged from {FAIR_CHANCE:.0%} on")
     if best < gain:
         return None
+    if run.kind == "gmp":
+        advice = (
+            "check the alignment of the capture (`dpdrun data inspect`) first; then the sizes: fewer delays or a lower "
+            "order where the training part is short (model.delays, model.order)"
+        )
+    else:
+        advice = ADVICE
     return Finding(
         f"best validation NMSE {best:.2f} dB, one complex gain reaches {gain:.2f} dB",
         severity="error",
-        step=run.eval_step[0] if run.eval_step else None,
+        step=_first_step(run),
         evidence={"value": best, "threshold": gain},
-        advice="check that validation gives the network the context it was trained with (model.window instead of full, "
-        "positions: relative), that the envelope reaches it (features: envelope, embedding: linear, skip: on), and "
-        "the alignment of the capture (`dpdrun data inspect`); then the learning rate (SC201)",
+        advice=advice,
     )
+
+
+ADVICE = (
+    "check that validation gives the network the context it was trained with (model.window instead of full, "
+    "positions: relative), that the envelope reaches it (features: envelope, embedding: linear, skip: on), and "
+    "the alignment of the capture (`dpdrun data inspect`); then the learning rate (SC201)"
+)
+
+
+def _first_step(run: RunFacts) -> int | None:
+    """Where the scorings begin; None for a least-squares fit, which has no steps."""
+    return run.eval_step[0] if run.eval_step and run.kind != "gmp" else None
 
 
 @rule(
@@ -80,7 +97,8 @@ def worse_than_gmp(run: RunFacts) -> Verdict:
     A network costs more to train and to run; it has to earn that.
 
     ## Known limits
-    Only for finished runs. A GMP of other orders and delays may be better or worse.
+    Only for finished runs, and not for a run that is a GMP itself. A GMP of other orders and delays may be better or
+    worse.
 
     ## Example
     Fires at -36 dB where the GMP reaches -38.5 dB. Silent at -39 dB.
@@ -88,6 +106,8 @@ def worse_than_gmp(run: RunFacts) -> Verdict:
     best, gmp = run.best_nmse_db, run.gmp_db
     if best is None or gmp is None:
         return Skipped("needs a finite validation NMSE")
+    if run.kind == "gmp":
+        return Skipped("this run is a gmp itself")
     if (run.progress or 0.0) < FINISHED:
         return Skipped(f"the run is {run.progress:.0%} done; judged when it is finished")
     if best <= gmp + GMP_MARGIN_DB:
@@ -131,10 +151,11 @@ def at_the_noise_floor(run: RunFacts) -> Verdict:
     reached = [s for s, db in zip(run.eval_step, run.eval_nmse_db, strict=True) if db <= floor + FLOOR_MARGIN_DB]
     if not reached:
         return None
+    at = "" if run.kind == "gmp" else f"; reached at step {reached[0]}"
     return Finding(
-        f"best validation NMSE {run.best_nmse_db:.2f} dB, noise floor {floor:.2f} dB; reached at step {reached[0]}",
+        f"best validation NMSE {run.best_nmse_db:.2f} dB, noise floor {floor:.2f} dB{at}",
         severity="info",
-        step=reached[0],
+        step=None if run.kind == "gmp" else reached[0],
         evidence={"value": run.best_nmse_db, "threshold": floor + FLOOR_MARGIN_DB},
-        advice="stop here: spend effort on a smaller network or a better capture, not on more training",
+        advice="stop here: spend effort on a smaller model or a better capture, not on more training",
     )

@@ -183,7 +183,7 @@ class RunFacts:
         loss, grad_norm: of the step; the norm before clipping. May be nan or inf.
         clip_norm: largest norm that was applied, inf when clipping is off.
         clipped: whether the gradient of the step was scaled down.
-        eval_step, eval_nmse_db: scorings of the validation part.
+        eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
     """
@@ -242,7 +242,9 @@ class RunFacts:
 
     @property
     def progress(self) -> float | None:
-        """Share of the planned steps that the log covers, 0 to 1."""
+        """Share of the planned steps that the log covers, 0 to 1; a least-squares fit with a score is done."""
+        if self.kind == "gmp":
+            return 1.0 if self.eval_nmse_db else None
         if not self.total_steps or not self.step:
             return None
         return min(1.0, self.step[-1] / self.total_steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dpdrun.recipe.schema import MAX_EPOCHS
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.facts import PlanFacts
 from dpdrun.rules.words import counted
@@ -51,7 +52,7 @@ def epochs_for_enough_steps(facts: PlanFacts) -> Verdict:
         return None  # the recipe gives the length in steps
     steps = TARGET_STEPS[facts.kind or ""]
     why = f"about {steps} steps, between the lengths of the shipped recipes (2500 to 12,000)"
-    return Finding(why, {"train.epochs": float(f"{steps * batch / frames:.3g}")})
+    return Finding(why, {"train.epochs": min(MAX_EPOCHS, float(f"{steps * batch / frames:.3g}"))})
 
 
 @rule(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.data.assemble import GUARD_SAMPLES, assemble
+from dpdrun.data.assemble import assemble
+from dpdrun.data.cuts import GUARD_SAMPLES
 from dpdrun.data.capture import Part
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
 from dpdrun.data.reading import Reading
