@@ -80,7 +80,11 @@ def diagnose_facts(facts: RunFacts) -> Diagnosis:
     verdicts: tuple[Verdict, ...] = ("healthy", "warning", "error")
     looked = bool(findings or outcome.silent)
     return Diagnosis(
-        verdicts[worst] if looked else "unknown", findings, sorted(outcome.silent), sorted(outcome.skipped, key=lambda s: s.code), facts
+        verdicts[worst] if looked else "unknown",
+        findings,
+        sorted(outcome.silent),
+        sorted(outcome.skipped, key=lambda s: s.code),
+        facts,
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from dpdrun.diagnosis import Diagnosis, diagnose, diagnose_facts, facts_of_run
-from dpdrun.errors import RunError
+from dpdrun.errors import EXIT_BAD_INPUT, RunError
 from dpdrun.plan import make_plan
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.catalogue import all_rules
@@ -129,6 +129,48 @@ def test_json_is_stable(tmp_path: Path) -> None:
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         diagnose(tmp_path / "nothing")
+
+
+def test_run_without_a_step_is_not_healthy(tmp_path: Path) -> None:
+    seen = diagnose(write_run(tmp_path / "run", RunFacts(total_steps=100, warmup_steps=5, peak_lr=1e-2)))
+    assert (seen.verdict, seen.findings, seen.healthy) == ("unknown", [], [])
+    assert seen.to_json()["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize("severity", ["warning", "error"])
+def test_run_that_cannot_be_judged_passes_no_gate(severity: Literal["warning", "error"]) -> None:
+    with pytest.raises(RunError, match="nothing of this run could be judged") as error:
+        diagnose_facts(RunFacts()).reaches(severity)
+    assert error.value.exit_code == EXIT_BAD_INPUT
+
+
+def solved(path: Path, val_nmse_db: float | None, floor_db: float | None = None) -> Diagnosis:
+    """The diagnosis of a finished gmp run, which logs no metrics."""
+    content = {"task": "pa", "data": {"source": "synthetic/mild"}, "model": {"kind": "gmp"}}
+    folder = RunFolder.create(path)
+    folder.write_json(folder.plan, make_plan(Recipe.model_validate(content), 58_980).to_json())
+    if val_nmse_db is not None:
+        scores = {"splits": {"val": {"nmse_db": val_nmse_db}}, "floor": {"nmse_db": floor_db}}
+        folder.write_json(folder.report, REPORT | scores)
+    return diagnose(path)
+
+
+def test_gmp_is_judged_by_its_report(tmp_path: Path) -> None:
+    good = solved(tmp_path / "good", -38.0)
+    assert (good.verdict, codes(good)) == ("healthy", [])
+    assert "DM201" in good.healthy
+    assert {skip.code: skip.reason for skip in good.skipped}["DM202"] == "this run is a gmp itself"
+    bad = solved(tmp_path / "bad", -12.0)
+    assert (bad.verdict, codes(bad)) == ("error", ["DM201"])
+    assert "model.delays" in bad.findings[0].advice
+    assert bad.findings[0].step is None
+    floor = solved(tmp_path / "floor", -38.0, floor_db=-38.2)
+    assert (floor.verdict, codes(floor)) == ("healthy", ["DM203"])
+    assert "step" not in floor.findings[0].message
+
+
+def test_gmp_without_a_report_is_unknown(tmp_path: Path) -> None:
+    assert solved(tmp_path / "run", None).verdict == "unknown"
 
 
 def test_foreign_metrics_are_refused_by_name(tmp_path: Path) -> None:

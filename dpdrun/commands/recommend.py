@@ -137,8 +137,9 @@ def _of_sane_length(this: Recommendation) -> Recommendation:
 
     if this.total_steps is not None and this.total_steps > MAX_STEPS:
         raise RecipeError(
-            f"{this.facts.epochs:g} epochs of {this.facts.frames_per_epoch:g} frames are {this.total_steps:.1e} optimizer "
-            f"steps; at most {MAX_STEPS:.0e} make sense: lower the epochs or the samples, or raise the batch size"
+            f"{this.facts.epochs:g} epochs of {this.facts.frames_per_epoch:g} frames are {this.total_steps:.1e} "
+            f"optimizer steps; at most {MAX_STEPS:.0e} make sense: lower the epochs or the samples, or raise the batch "
+            "size"
         )
     return this
 
@@ -163,7 +164,7 @@ def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
     _refuse_foreign(kind, given)
     epochs = given.get("epochs")
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
-        raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and of at most {MAX_EPOCHS:,}")
+        raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
     sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
     if kind == Kind.transformer:
         sizes["conv"] = TransformerModel.model_fields["conv"].default

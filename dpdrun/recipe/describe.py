@@ -101,11 +101,13 @@ def _alternatives(schema: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _bounds(schema: dict[str, Any]) -> str:
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {_shown(schema['minimum'])} to {_shown(schema['maximum'])}"
     wording = (
         ("exclusiveMinimum", "greater than"),
         ("minimum", "of at least"),
         ("exclusiveMaximum", "below"),
-        ("maximum", "of at most"),
+        ("maximum", "up to"),
     )
     parts = [f"{text} {_shown(schema[name])}" for name, text in wording if name in schema]
     return " " + " and ".join(parts) if parts else ""

@@ -182,7 +182,7 @@ class Recipe(Section):
 
     task: Literal["pa"] = Field(description="pa = model a power amplifier: input -> output")
     rules: Literal["measured", "note"] = Field(
-        "measured", description="which rules set each auto: measured here, or the founding note's to the letter"
+        "measured", description="which rules set each auto: measured here, or the founding note's (docs/note.md)"
     )
     data: DataSection
     model: ModelSection

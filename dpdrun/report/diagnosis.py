@@ -13,7 +13,13 @@ from dpdrun.recipe.patch import render
 from dpdrun.report.chart import log_chart
 from dpdrun.rules.catalogue import Finding, all_rules
 
-STYLE = {"unknown": "bold yellow", "healthy": "bold green", "info": "cyan", "warning": "bold yellow", "error": "bold red"}
+STYLE = {
+    "unknown": "bold yellow",
+    "healthy": "bold green",
+    "info": "cyan",
+    "warning": "bold yellow",
+    "error": "bold red",
+}
 
 
 def diagnosis_view(this: Diagnosis, title: str) -> RenderableType:

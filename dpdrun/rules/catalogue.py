@@ -300,6 +300,7 @@ _WORDS = {
     "batch": "train.batch_size",
     "frames_per_epoch": "the amount of training data",
     "total_steps": "the length of the run",
+    "progress": "the progress of the run",
     "warmup_steps": "the warmup",
     "settled_steps": "the number of steps after the warmup",
     "logged_steps": "the number of logged steps",

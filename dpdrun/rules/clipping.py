@@ -7,7 +7,7 @@ import math
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import PlanFacts, RunFacts
-from dpdrun.rules.sources import CASE_STUDY_D_MODEL, MEASURED_UNITS, NOTE, PLAYBOOK
+from dpdrun.rules.sources import CASE_STUDY_D_MODEL, MEASURED_WIDTHS, NOTE, PLAYBOOK
 
 INF = math.inf
 
@@ -118,9 +118,9 @@ def clip_measured(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the
     "CL011",
     "measured",
     sets="optim.clip_norm",
-    source="the setting of our sweep over the learning rate; not compared with another",
+    source="the setting of our sweep over the learning rate, at 23 units; not compared with another",
     evidence="assumed",
-    box={"kind": ("gru",), "hidden": MEASURED_UNITS},
+    box={"kind": ("gru",), "hidden": MEASURED_WIDTHS},
     fires=lambda: PlanFacts(kind="gru", hidden=16),
     silent=lambda: PlanFacts(kind="gru", hidden=512),
 )
@@ -128,7 +128,7 @@ def clip_of_a_small_gru(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box 
     """Clip a small GRU at norm 1.0 as well, the setting with which its learning rates were measured.
 
     ## What it does
-    Sets 1.0 within the sizes of our sweep (LR011).
+    Sets 1.0 from 8 to 64 units, as LR011 and LR012 go with it.
 
     ## Why
     As for a Transformer (CL010): it bounds what a single bad batch can do, and 200 would never act.

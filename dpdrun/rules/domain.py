@@ -11,6 +11,16 @@ FINISHED = 0.999
 GMP_MARGIN_DB = 0.1
 FLOOR_MARGIN_DB = 0.5
 
+ADVICE = (
+    "check that validation gives the network the context it was trained with (model.window instead of full, "
+    "positions: relative), that the envelope reaches it (features: envelope, embedding: linear, skip: on), and "
+    "the alignment of the capture (`dpdrun data inspect`); then the learning rate (SC201)"
+)
+ADVICE_FOR_A_GMP = (
+    "check the alignment of the capture (`dpdrun data inspect`) first; then the sizes: fewer delays or a lower order "
+    "where the training part is short (model.delays, model.order)"
+)
+
 
 @rule(
     "DM201",
@@ -49,27 +59,13 @@ def worse_than_one_complex_gain(run: RunFacts) -> Verdict:
         return Skipped(f"the run is {run.progress:.0%} done; judged from {FAIR_CHANCE:.0%} on")
     if best < gain:
         return None
-    if run.kind == "gmp":
-        advice = (
-            "check the alignment of the capture (`dpdrun data inspect`) first; then the sizes: fewer delays or a lower "
-            "order where the training part is short (model.delays, model.order)"
-        )
-    else:
-        advice = ADVICE
     return Finding(
         f"best validation NMSE {best:.2f} dB, one complex gain reaches {gain:.2f} dB",
         severity="error",
         step=_first_step(run),
         evidence={"value": best, "threshold": gain},
-        advice=advice,
+        advice=ADVICE_FOR_A_GMP if run.kind == "gmp" else ADVICE,
     )
-
-
-ADVICE = (
-    "check that validation gives the network the context it was trained with (model.window instead of full, "
-    "positions: relative), that the envelope reaches it (features: envelope, embedding: linear, skip: on), and "
-    "the alignment of the capture (`dpdrun data inspect`); then the learning rate (SC201)"
-)
 
 
 def _first_step(run: RunFacts) -> int | None:

@@ -23,7 +23,7 @@ LEAST_BETWEEN_CHECKPOINTS = 100
 @rule(
     "TL001",
     sets="train.epochs",
-    source="between the lengths of the shipped recipes, 2500 to 12,000 steps; lengths were not compared",
+    source="between the lengths of the shipped recipes, 1500 to 12,000 steps; lengths were not compared",
     evidence="assumed",
     box={"kind": NETWORKS, "frames_per_epoch": (1, INF), "batch": (1, INF)},
     fires=lambda: PlanFacts(kind="transformer", frames=308, batch=8),
@@ -37,7 +37,7 @@ def epochs_for_enough_steps(facts: PlanFacts) -> Verdict:
 
     ## Why
     What a network learns is set by its steps, not by how often it has seen the record: an epoch of a 0.1 ms capture is
-    40 steps. The shipped recipes take 2500 to 12,000 steps at lr 2e-2 and below (docs/results.md, Recipes, has their
+    40 steps. The shipped recipes take 1500 to 12,000 steps at lr 2e-2 and below (docs/results.md, Recipes, has their
     scores); 6000 lies between.
 
     ## Known limits
@@ -51,7 +51,7 @@ def epochs_for_enough_steps(facts: PlanFacts) -> Verdict:
     if facts.max_steps is not None:
         return None  # the recipe gives the length in steps
     steps = TARGET_STEPS[facts.kind or ""]
-    why = f"about {steps} steps, between the lengths of the shipped recipes (2500 to 12,000)"
+    why = f"about {steps} steps, between the lengths of the shipped recipes (1500 to 12,000)"
     return Finding(why, {"train.epochs": min(MAX_EPOCHS, float(f"{steps * batch / frames:.3g}"))})
 
 

@@ -113,8 +113,8 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box
     Sets 0.95, an average over about 20 steps.
 
     ## Why
-    The shipped recipes run for 2500 to 12,000 steps; an average over 1000 of them would still hold the start of training when the
-    warmup is over. 0.95 settles within 2/(1 - beta2) = 40 steps, inside the warmup that WU010 sets.
+    The shipped recipes run for 1500 to 12,000 steps; an average over 1000 of them would still hold the start of
+    training when the warmup is over. 0.95 settles within 2/(1 - beta2) = 40 steps, inside the warmup that WU010 sets.
 
     ## Known limits
     Not compared with 0.999; 0.95 is the setting with which our learning rates were measured.

@@ -31,8 +31,8 @@ def weight_decay_of_the_note(facts: PlanFacts) -> Verdict:
 
     ## Known limits
     At the learning rates and run lengths of the note it does nothing: 1/(3e-4 x 0.01) is 333,000 steps, 167 times its
-    2000-step example. In our case study, 500 steps at lr 2e-2, no weight decay at all made -0.01 dB in the mean of three
-    seeds, which differ by 0.49 dB among themselves.
+    2000-step example. In our case study, 500 steps at lr 2e-2, no weight decay at all made -0.01 dB in the mean of
+    three seeds, which differ by 0.49 dB among themselves.
 
     ## Example
     Fires for a Transformer or GRU. Silent for a GMP, whose ridge is chosen on validation data.

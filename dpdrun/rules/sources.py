@@ -5,8 +5,7 @@ NOTE = f"{NOTE_TITLE}, 'Improvements for Transformer training' (docs/note.md)"
 NOTE_FURTHER = f"{NOTE_TITLE}, 'Further recommendations' (docs/note.md)"
 PLAYBOOK = "Godbole et al., Deep Learning Tuning Playbook (github.com/google-research/tuning_playbook)"
 OPENDPD = "OpenDPD 2.4.2, arguments.py (github.com/lab-emi/OpenDPD)"
-# What our rules rest on; they keep to it. Widths: of the sweep over learning rates (d_model, or units of a GRU).
+# What our rules rest on; they keep to it. Widths: of the sweep over learning rates.
 MEASURED_WIDTHS = (8, 64)
-MEASURED_UNITS = (8, 23)
 CASE_STUDY_D_MODEL = 16  # of the recipe whose causes were put back one by one, three seeds each
 TORCH = "torch.optim.AdamW, default arguments"

@@ -7,8 +7,8 @@ import math
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.facts import PlanFacts, steps_of_share
-from dpdrun.rules.words import counted
 from dpdrun.rules.sources import MEASURED_WIDTHS, NOTE_FURTHER, OPENDPD, PLAYBOOK
+from dpdrun.rules.words import counted
 
 NOTE_LOW, NOTE_POINT, NOTE_HIGH = Percent("5%"), Percent("7.5%"), Percent("10%")
 SWEEP_SHARE = Percent("5%")

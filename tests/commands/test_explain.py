@@ -44,7 +44,7 @@ def test_field_without_rules() -> None:
 
 def test_field_json() -> None:
     content = json.loads(run("optim.clip_norm", "--format", "json").output)
-    assert [rule["code"] for rule in content["rules"]] == ["CL001", "CL002", "CL010"]
+    assert [rule["code"] for rule in content["rules"]] == ["CL001", "CL002", "CL010", "CL011"]
     assert content["default"] == "auto"
 
 

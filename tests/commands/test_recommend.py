@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,11 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
         (("--model", "transformer", "--d-model", "8", "--samples", "9", "--hidden", "4"), "--hidden does not belong"),
         ((*EXAMPLE, "--window", "wide"), "--window wide"),
         ((*EXAMPLE, "--window", "0"), "--window 0"),
+        ((*EXAMPLE, "--epochs", "1e300"), "--epochs 1e+300: expected a number greater than 0 and up to 1,000,000"),
+        ((*EXAMPLE, "--epochs", "0"), "--epochs 0: expected a number greater than 0"),
+        ((*EXAMPLE, "--epochs", "nan"), "--epochs nan: expected"),
+        ((*EXAMPLE, "--epochs", "1e6", "--batch-size", "1"), "are 1.0e+10 optimizer steps; at most 1e+09 make sense"),
+        ((*EXAMPLE, "--rules", "mine"), "'--rules': 'mine' is not one of 'measured', 'note'"),
     ],
 )
 def test_wrong_inputs(arguments: tuple[str, ...], message: str) -> None:
@@ -139,6 +146,31 @@ def test_flags_override_a_recipe(tmp_path: Path) -> None:
     content = json.loads(result.output)
     assert content["total_steps"] == 1954
     assert content["rules"] == "note"
+
+
+def test_epochs_of_a_recipe_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    result = run(str(path), "--epochs", "1e300")
+    assert result.exit_code == 2
+    assert "train.epochs: expected a number greater than 0 and up to 1000000, or auto" in result.output
+
+
+def test_embedded_data_are_not_generated(tmp_path: Path) -> None:
+    """Their length is all that is asked; generating them, and loading numpy, would take most of the time."""
+    path = tmp_path / "a.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    code = f"""
+import sys
+from dpdrun.commands import app
+try:
+    app(["recommend", {str(path)!r}])
+finally:
+    print("numpy loaded:", "numpy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "optimizer steps" in done.stdout
+    assert "numpy loaded: False" in done.stdout
 
 
 def test_missing_recipe() -> None:

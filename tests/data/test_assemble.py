@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dpdrun.data.assemble import assemble
-from dpdrun.data.cuts import GUARD_SAMPLES
 from dpdrun.data.capture import Part
+from dpdrun.data.cuts import GUARD_SAMPLES
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
 from dpdrun.data.reading import Reading
 from dpdrun.errors import DataError

@@ -91,17 +91,17 @@ def problem(**sections: str) -> str:
         (
             "train",
             "{max_steps: 1e3}",
-            "train.max_steps: expected a whole number of at least 1, or off; got 1e3; write 1000",
+            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got 1e3; write 1000",
         ),
         (
             "train",
             "{max_steps: -1}",
-            "train.max_steps: expected a whole number of at least 1, or off; got -1; write off",
+            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got -1; write off",
         ),
         (
             "train",
             "{max_steps: 10_000}",
-            "train.max_steps: expected a whole number of at least 1, or off; got '10_000'; write 10000",
+            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got '10_000'; write 10000",
         ),
         ("train", "{compile: true}", "train.compile: expected one of auto, on or off; got true; write on"),
         ("train", "{seed: true}", "train.seed: expected a whole number of at least 0 and below 2^63; got true"),
@@ -141,6 +141,11 @@ def problem(**sections: str) -> str:
             "model",
             "{kind: gru, hidden: 8, heads: 2}",
             "unknown key model.heads; model.kind gru has no heads, transformer has",
+        ),
+        (
+            "model",
+            "{kind: gmp, skip: on}",
+            "unknown key model.skip; model.kind gmp has no skip, transformer and gru have",
         ),
         (
             "model",

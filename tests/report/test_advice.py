@@ -53,5 +53,26 @@ def test_findings_and_open_fields() -> None:
     assert "optimizer steps: 7813, about 8000" in text
 
 
+def totals(**facts: int) -> str:
+    return next(
+        line for line in shown(PlanFacts(kind="transformer", d_model=32, **facts), 200) if line.startswith("optimizer")
+    )
+
+
+def test_round_numbers_are_said_only_where_they_are_others() -> None:
+    assert totals(max_steps=1) == "optimizer steps: 1; warmup 1 (5 to 10 % is 1)"
+    assert totals(max_steps=2000) == "optimizer steps: 2000; warmup 100 (5 to 10 % is 100 to 200)"
+    assert totals(max_steps=1954) == (
+        "optimizer steps: 1954, about 2000; warmup 98 (5 to 10 % is 98 to 195, about 100 to 200)"
+    )
+
+
+def test_one_step_is_singular() -> None:
+    text = "\n".join(shown(PlanFacts(kind="transformer", d_model=32, max_steps=1), 200))
+    assert "1 scoring in 1 step " in text
+    assert "1 steps" not in text
+    assert "1 scorings" not in text
+
+
 def test_gmp() -> None:
     assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]

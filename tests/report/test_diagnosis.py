@@ -22,7 +22,25 @@ def shown(run: RunFacts) -> str:
 def test_verdict_counts_by_severity() -> None:
     run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0, realised=1e-5)
     line = verdict_line(diagnose_facts(run), "runs/x").plain
-    assert line == "runs/x: error: 1 error, 1 warning, 1 note; 400 of 400 steps"
+    assert line == "runs/x: 1 error, 1 warning, 1 note; 400 of 400 steps"
+
+
+def test_note_leaves_a_run_healthy() -> None:
+    line = verdict_line(diagnose_facts(example_run(norm=0.05, clip_norm=200.0)), "runs/x").plain
+    assert line == "runs/x: healthy: 1 note; 400 of 400 steps"
+
+
+def test_run_without_steps_is_unknown() -> None:
+    line = verdict_line(diagnose_facts(RunFacts(total_steps=100)), "runs/x").plain
+    assert line == "runs/x: unknown: nothing could be judged yet; 0 of 100 steps"
+
+
+def test_gmp_has_no_steps() -> None:
+    run = RunFacts(kind="gmp", total_steps=0, eval_step=[0], eval_nmse_db=[-39.0], one_tap_db=-20.0)
+    text = shown(run)
+    assert text.startswith("runs/x: healthy: nothing to report; a least-squares fit, validation NMSE -39.00 dB")
+    assert "no steps and no gradient norms" in text
+    assert "no optimizer step was logged" not in text
 
 
 def test_nothing_to_report() -> None:

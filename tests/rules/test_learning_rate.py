@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from dpdrun.rules import learning_rate, sources
 from dpdrun.rules.advice import Opinion, derive
+from dpdrun.rules.catalogue import find_rule
 from dpdrun.rules.facts import PlanFacts
 
 
@@ -13,6 +17,7 @@ def measured(**facts: object) -> dict[str, Opinion]:
     return derive(PlanFacts(**facts), "measured").opinions  # type: ignore[arg-type]
 
 
+ROOT = Path(__file__).parents[2]
 LOW, HIGH = sources.MEASURED_WIDTHS
 
 
@@ -32,15 +37,54 @@ def test_unmeasured_widths_have_the_notes_rate(d_model: int, lr: float) -> None:
     assert (opinion.value, opinion.rule, opinion.evidence) == (lr, "LR001", "cited")
 
 
-def test_bands_cover_the_box_and_rates_fall_with_width() -> None:
-    tops = [band[0] for band in learning_rate.MEASURED_BANDS]
-    rates = [band[1] for band in learning_rate.MEASURED_BANDS]
-    assert tops == sorted(tops)
-    assert tops[-1] == HIGH
-    assert rates == sorted(rates, reverse=True)
+def sweep(kind: str) -> dict[int, dict[float, float]]:
+    """Validation NMSE [dB] by width and learning rate, from the results of the study."""
+    content = json.loads((ROOT / "benchmarks" / "learning_rate" / "results.json").read_text(encoding="utf-8"))
+    scores: dict[int, dict[float, float]] = {}
+    for name, run in content.items():
+        family, width, lr = name.split("/")
+        if family == kind:
+            assert run["steps"] == 1000
+            scores.setdefault(int(width), {})[float(lr)] = run["val_nmse_db"]
+    return scores
 
 
-@pytest.mark.parametrize(("hidden", "code"), [(7, "LR002"), (8, "LR011"), (32, "LR011"), (33, "LR002")])
+@pytest.mark.parametrize(
+    ("kind", "rates", "box"),
+    [
+        ("transformer", learning_rate.TRANSFORMER_RATES, sources.MEASURED_WIDTHS),
+        ("gru", learning_rate.GRU_RATES, find_rule("LR011").box["hidden"]),
+    ],
+)
+def test_rates_are_those_of_the_sweep(kind: str, rates: dict[int, tuple[float, float]], box: tuple[int, int]) -> None:
+    measured_nmse = sweep(kind)
+    assert sorted(rates) == sorted(measured_nmse), "a width that was not measured, or one that no rule knows"
+    assert (min(rates), max(rates)) == box
+    for width, scores in measured_nmse.items():
+        best = min(scores.values())
+        tie = [lr for lr, score in scores.items() if score <= best + learning_rate.TIE_DB]
+        assert rates[width] == (min(tie), max(tie)), f"{kind} of width {width}"
+
+
+def test_note_is_many_db_above_the_best_rate_at_every_measured_width() -> None:
+    """What LR001 says about its own limits."""
+    gaps = [scores[learning_rate.NOTE_SMALL_LR] - min(scores.values()) for scores in sweep("transformer").values()]
+    assert gaps
+    assert min(gaps) > 6.0
+    assert all(low >= 30 * learning_rate.NOTE_SMALL_LR for low, _ in learning_rate.TRANSFORMER_RATES.values())
+
+
+@pytest.mark.parametrize(("d_model", "like"), [(11, 8), (12, 16), (22, 16), (23, 32), (45, 32), (46, 64)])
+def test_nearest_measured_width_answers(d_model: int, like: int) -> None:
+    opinion = measured(kind="transformer", d_model=d_model)["optim.lr"]
+    assert opinion.value == learning_rate.TRANSFORMER_RATES[like][0]
+    assert opinion.why.endswith(f"d_model {like}")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "code"),
+    [(7, "LR002"), (8, "LR012"), (22, "LR012"), (23, "LR011"), (24, "LR012"), (64, "LR012"), (65, "LR002")],
+)
 def test_grus_have_their_own_rates(hidden: int, code: str) -> None:
     assert measured(kind="gru", hidden=hidden)["optim.lr"].rule == code
 

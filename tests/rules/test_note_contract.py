@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.advice import derive
 from dpdrun.rules.facts import PlanFacts
-from dpdrun.rules.recommendation import about, recommend
+from dpdrun.rules.recommendation import recommend
 
 
 def note(**facts: object) -> dict[str, object]:
@@ -59,9 +61,47 @@ def test_example_of_the_note() -> None:
     assert this.warmup_range == (98, 195)
     assert this.warmup_steps == 147
     assert this.values["optim.warmup"].value == Percent("7.5%")
-    assert about(1954) == 2000
-    assert (about(98), about(195)) == (100, 200)
     assert not this.warnings
+
+
+def test_example_of_the_note_in_json_is_exact_and_rounded() -> None:
+    """The note rounds; its contract is checked on the figures as they are, and on those that it prints."""
+    this = recommend(PlanFacts(kind="transformer", d_model=256, epochs=50, batch=256, frames=10_000), "note").to_json()
+    assert {key: this[key] for key in ("total_steps", "warmup_steps", "warmup_steps_range", "rounded")} == {
+        "total_steps": 1954,
+        "warmup_steps": 147,
+        "warmup_steps_range": [98, 195],
+        "rounded": {"total_steps": 2000, "warmup_steps": 150, "warmup_steps_range": [100, 200]},
+    }
+
+
+def test_unknown_length_has_no_rounded_figures() -> None:
+    this = recommend(PlanFacts(kind="transformer", d_model=256), "note").to_json()
+    assert set(this["rounded"].values()) == {None}
+
+
+def test_column_of_the_note_has_only_what_the_note_says() -> None:
+    """PyTorch's and OpenDPD's defaults fill `rules: note` where the note is silent; they are not the note's."""
+    values = recommend(PlanFacts(kind="transformer", d_model=32, frames=300), "measured").values
+    shown = {key: value.note_value for key, value in values.items() if value.note_value is not None}
+    assert shown == {
+        "optim.lr": 3e-4,
+        "optim.weight_decay": 0.01,
+        "optim.clip_norm": 1.0,
+        "optim.warmup": Percent("7.5%"),
+        "optim.schedule": "plateau",
+        "train.batch_size": 256,
+    }
+    gru = recommend(PlanFacts(kind="gru", hidden=8, frames=300), "measured").values
+    assert [gru[key].note_value for key in ("optim.lr", "optim.warmup", "optim.beta2")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["1e-4 to 3e-4", "5e-5 to 1e-4", "500 to 2000 steps", "5 to 10 %", "98 to 195 steps", "-7.5 and +1.5 dB", "0 dB"],
+)
+def test_page_of_the_note_has_both_of_its_answers(said: str) -> None:
+    assert said in (Path(__file__).parents[2] / "docs" / "note.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(0.001, 1), (1, 3), (50, 147)])

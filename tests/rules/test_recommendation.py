@@ -62,8 +62,8 @@ def test_gmp_has_nothing_to_recommend() -> None:
 def test_json_is_stable() -> None:
     content = json.loads(json.dumps(recommend(FACTS, "measured").to_json(), allow_nan=False))
     assert list(content) == [
-        "schema_version", "rules", "values", "total_steps", "warmup_steps", "warmup_steps_range", "warnings",
-        "left_open",
+        "schema_version", "rules", "values", "total_steps", "warmup_steps", "warmup_steps_range", "rounded",
+        "warnings", "left_open",
     ]  # fmt: skip
     assert {"value", "low", "high", "note_value", "rule", "evidence", "why", "regret_db"} <= set(
         content["values"]["optim.lr"]
@@ -98,7 +98,7 @@ def test_patch_fills_autos_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(1954, 2000), (98, 100), (195, 200), (147, 150), (7, 7), (10, 10), (1, 1)]
+    ("number", "said"), [(1954, 2000), (98, 100), (195, 200), (147, 150), (125, 125), (7, 7), (10, 10), (1, 1)]
 )
 def test_about(number: int, said: int) -> None:
     assert about(number) == said
@@ -106,4 +106,4 @@ def test_about(number: int, said: int) -> None:
 
 @given(st.integers(1, 10**8))
 def test_about_is_near(number: int) -> None:
-    assert abs(about(number) - number) <= 0.26 * number
+    assert abs(about(number) - number) <= 0.03 * number

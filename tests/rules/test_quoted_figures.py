@@ -1,0 +1,112 @@
+"""Every figure in dB that a rule quotes from our runs stands in the results that it points to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from dpdrun.recipe import load_recipe
+from dpdrun.rules import learning_rate
+from dpdrun.rules.catalogue import Rule, all_rules, find_rule
+from dpdrun.rules.pages import sections_of
+
+STUDIES = Path(__file__).parents[2] / "benchmarks"
+FIGURE = re.compile(r"[-+]?\d+(?:\.\d+)?(?= dB)")
+OURS = "11_ours"
+
+# What these rules say of the study "causes", by the name of its row: (shift of the mean over seeds, range over seeds).
+CAUSES = {
+    "CL001": "clip 200 instead of 1.0",
+    "CL010": "clip 200 instead of 1.0",
+    "WU010": "no warmup",
+    "RG001": "no weight decay",
+}
+
+
+def results(study: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((STUDIES / study / "results.json").read_text(encoding="utf-8"))
+    assert content
+    return content
+
+
+def over_seeds(name: str) -> list[float]:
+    scores = [run["test_nmse_db"] for key, run in results("case_study").items() if key.rpartition("/")[0] == name]
+    assert scores, f"no result called {name}"
+    return scores
+
+
+def spread(scores: list[float]) -> float:
+    return max(scores) - min(scores)
+
+
+def text_of(rule: Rule) -> str:
+    """What the rule says on its page, but for the made-up example, and in its finding."""
+    sections = sections_of(rule)
+    said = rule.function(rule.fires()) if rule.purpose == "derive" else None  # of a run they are the run's own
+    pages = [text for name, text in sections.items() if name != "Example"]
+    return " ".join(" ".join([*pages, "" if said is None else getattr(said, "message", "")]).split())
+
+
+@pytest.mark.parametrize(("code", "cause"), CAUSES.items())
+def test_shift_is_that_of_the_table(code: str, cause: str) -> None:
+    scores = over_seeds(cause)
+    assert len(scores) == 3
+    shift = mean(scores) - mean(over_seeds(OURS))
+    assert f" {shift:+.2f} dB" in text_of(find_rule(code))
+
+
+@pytest.mark.parametrize(("code", "cause"), CAUSES.items())
+def test_scatter_stands_beside_the_shift(code: str, cause: str) -> None:
+    """A shift means nothing without the range of the seeds: the wider of the two that are compared."""
+    scatter = max(spread(over_seeds(cause)), spread(over_seeds(OURS)))
+    assert f" {scatter:.2f} dB" in text_of(find_rule(code))
+
+
+def allowed_figures() -> Iterator[str]:
+    """All figures of the studies, as they may be quoted."""
+    names = {key.rpartition("/")[0] for key in results("case_study")}
+    for name in names:
+        scores = over_seeds(name)
+        yield from (f"{mean(scores):.2f}", f"{mean(scores) - mean(over_seeds(OURS)):+.2f}", f"{spread(scores):.2f}")
+    for run in results("learning_rate").values():
+        yield f"{run['val_nmse_db']:.2f}"
+
+
+# Not from our runs: scores by definition (DM201), the size of a tie (LR010, LR011).
+BY_DEFINITION = {"DM201": {"0", "+3"}, "LR010": {str(learning_rate.TIE_DB)}, "LR011": {str(learning_rate.TIE_DB)}}
+
+
+def quoting() -> list[str]:
+    codes = [code for code, rule in all_rules().items() if rule.evidence == "measured"]
+    assert codes
+    return sorted({*codes, *CAUSES})
+
+
+@pytest.mark.parametrize("code", quoting())
+def test_no_figure_is_quoted_that_no_study_has(code: str) -> None:
+    known = {*allowed_figures(), *BY_DEFINITION.get(code, set())}
+    quoted = FIGURE.findall(text_of(find_rule(code)))
+    assert quoted
+    assert [figure for figure in quoted if figure not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"), [("00_as_it_was", "5.85"), ("01_lr_runs", "-1.90"), ("02_scored_as_trained", "-14.41")]
+)
+def test_failed_transformer_is_that_of_the_case_study(name: str, figure: str) -> None:
+    assert f"{mean(over_seeds(name)):.2f}" == figure
+    assert f"{figure} dB" in text_of(find_rule("DM201"))
+
+
+def test_steps_of_the_shipped_recipes() -> None:
+    recipes = [load_recipe(path).recipe.train.max_steps for path in (STUDIES.parent / "recipes").glob("*.yaml")]
+    steps = [each for each in recipes if isinstance(each, int)]
+    assert len(steps) > 3
+    assert f"{min(steps)} to {max(steps):,} steps" in text_of(find_rule("TL001"))
+    assert f"{min(steps)} to {max(steps):,} steps" in text_of(find_rule("OP010"))
