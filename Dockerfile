@@ -2,7 +2,7 @@
 # CPU:   docker build -t dpdrun .
 # CUDA:  docker build -t dpdrun:cuda --build-arg BASE=pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime .
 #        --build-arg PIP_ARGS=... passes options to pip, such as the index of PyTorch's CPU-only builds (a smaller image).
-# Run:   docker run --rm -v "$PWD/runs:/work/runs" dpdrun train recipes/quickstart.yaml
+# Run:   docker run --rm -v "$PWD/runs:/job/runs" dpdrun train recipes/quickstart.yaml
 #        (on GPUs add: --gpus all --shm-size=8g)
 ARG BASE=python:3.12-slim
 
@@ -28,12 +28,13 @@ LABEL org.opencontainers.image.title="dpdrun" \
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/dpdrun /opt/dpdrun
-RUN useradd --create-home --uid 10001 dpdrun && install -d -o dpdrun /work /work/runs /work/cache
-WORKDIR /work
+# Any user may run it (docker run --user): runs and caches are writable for all.
+RUN useradd --create-home --uid 10001 dpdrun && install -d -m 1777 /job /job/runs /var/cache/dpdrun
+WORKDIR /job
 COPY cli.py ./
 COPY recipes ./recipes
-ENV PATH=/opt/dpdrun/bin:$PATH PYTHONUNBUFFERED=1 \
-    DPDRUN_CACHE=/work/cache TORCHINDUCTOR_CACHE_DIR=/work/cache/inductor HF_HOME=/work/cache/hf MPLCONFIGDIR=/work/cache/matplotlib
+ENV PATH=/opt/dpdrun/bin:$PATH PYTHONUNBUFFERED=1 HOME=/var/cache/dpdrun DPDRUN_CACHE=/var/cache/dpdrun \
+    TORCHINDUCTOR_CACHE_DIR=/var/cache/dpdrun/inductor MPLCONFIGDIR=/var/cache/dpdrun/matplotlib
 USER 10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["dpdrun"]
