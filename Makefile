@@ -53,7 +53,7 @@ learning-rate: $(READY)  ## study: learning rate against width (about half an ho
 	$(BIN)/python -m benchmarks.learning_rate.run
 
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
-	DPDRUN_STUDY_WORKERS=1 $(BIN)/python -m benchmarks.speed.run
+	$(BIN)/python -m benchmarks.speed.run
 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring

@@ -5,12 +5,12 @@
 In one call, one after the other: (1) OpenDPD's `net_train` trains its GRU-23 (frame 200, stride 1, batch 64, AdamW
 5e-3: its defaults) on APA_200MHz for BUDGET_S seconds of training, evaluation not counted, and its validation NMSE is
 taken; (2) `dpdrun train recipes/apa_200mhz_transformer.yaml`, its evaluations counted. Reported are ratios: samples per
-second, and the time for the score that OpenDPD reached. OpenDPD's code is read from its wheel, not installed.
+second, and the time for the score that OpenDPD reached. Both get one thread: on a shared machine that is the fairer
+comparison, since waiting threads of the other would count. OpenDPD's code is read from its wheel, not installed.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks.common import ROOT, ResultsFile, machine, markdown, trained, write_table
+from benchmarks.common import ROOT, THREADS, ResultsFile, machine, markdown, trained, write_table
 from benchmarks.recipes.run import first_reached
 from dpdrun.data.opendpd_wheel import wheel_path
 from dpdrun.data.sources import load_capture
@@ -31,7 +31,6 @@ from dpdrun.data.windows import to_complex, to_pairs
 from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.metrics import nmse_db
 
-os.environ["TQDM_DISABLE"] = "1"  # OpenDPD draws a bar per call
 HERE = Path(__file__).parent
 RECIPE = ROOT / "recipes" / "apa_200mhz_transformer.yaml"
 BUDGET_S = 180
@@ -55,6 +54,7 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
 
 def opendpd() -> dict[str, Any]:
     """Train OpenDPD's GRU for the budget: samples per second, and the validation score it reached."""
+    torch.set_num_threads(THREADS)  # as many as our run gets
     capture = load_capture(DataSection(source="opendpd/APA_200MHz"))
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(wheel_path()) as wheel:
@@ -84,7 +84,7 @@ def opendpd() -> dict[str, Any]:
     with torch.inference_mode():
         score = nmse_db(capture.val.y, to_complex(model(to_pairs(capture.val.x)[None])[0]))
     return {
-        "machine": machine(),
+        "machine": f"{machine()}; {THREADS} thread(s)",
         "seconds": round(spent, 1),
         "steps": steps,
         "samples_per_s": round(steps * BATCH * FRAME / spent),
