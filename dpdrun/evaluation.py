@@ -108,7 +108,7 @@ def evaluate(
         part = part_of(capture, split)
         score = _scores(model, plan, capture, part)
         score["gain_over_gmp_db"] = baselines["gmp"][split]["nmse_db"] - score["nmse_db"]
-        score["db_left"] = None if floor["nmse_db"] is None else max(0.0, score["nmse_db"] - floor["nmse_db"])
+        score["db_left"] = None if floor["nmse_db"] is None else score["nmse_db"] - floor["nmse_db"]
         scores[split] = score
     return {
         "schema_version": SCHEMA_VERSION,

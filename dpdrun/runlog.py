@@ -8,11 +8,14 @@ is valid JSON.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
+import shlex
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +23,8 @@ from typing import IO, Any
 from dpdrun.errors import RunError
 
 SCHEMA_VERSION = 1
+PARTIAL = ".partial"  # end of the names that files have until they are whole
+SAFETENSORS_PARTIAL = ".tmp??????"  # what safetensors itself writes to before it renames (0.8)
 
 Json = dict[str, Any]
 
@@ -63,6 +68,81 @@ class RunFolder:
         return cls(path)
 
     @classmethod
+    @contextmanager
+    def creating(cls, path: Path) -> Iterator[RunFolder]:
+        """`create` under `lock`; takes back what was made, parents too, when the block raises before the first step.
+
+        Raises:
+            RunError: as `create` and `lock`.
+        """
+        made = [place for place in (path, *path.parents) if not place.exists()]
+        try:
+            folder = cls.create(path)
+        except RunError:
+            _remove_empty(made)
+            raise
+        with folder.lock():
+            if folder.plan.exists():  # of a process that came first by a hair
+                raise RunError(f"{path}: there is a run in this folder; give another --run-dir")
+            try:
+                yield folder
+            except BaseException:
+                if not folder.has_steps():
+                    folder._discard()
+                    _remove_empty(made)
+                raise
+
+    def has_steps(self) -> bool:
+        """True when a line has been logged, or a checkpoint or a model written."""
+        logged = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        return logged or any(path.is_file() for path in (self.last, self.best, self.model))
+
+    def _discard(self) -> None:
+        """Remove the files of a run that never made a step."""
+        with suppress(OSError):
+            shutil.rmtree(self.last.parent, ignore_errors=True)
+            for path in (self.recipe, self.plan, self.metrics, *self.path.glob(f".*{PARTIAL}")):
+                path.unlink(missing_ok=True)
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to continue this run."""
+        recipe, path = shlex.quote(str(self.recipe)), shlex.quote(str(self.path))
+        return f"dpdrun train {recipe} --run-dir {path} --resume"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+
+        It is held on the folder itself, so no file is left. Where the file system has no such locks (some network
+        drives), nothing is held.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise RunError(
+                    f"{self.path}: another process is training in this folder; wait for it or stop it, "
+                    "or give another --run-dir"
+                ) from exc
+            except OSError:
+                pass
+            yield
+        finally:
+            os.close(handle)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written. Only under `lock`: a live one is writing such files too."""
+        for folder in (self.path, self.last.parent):
+            for pattern in (f".*{PARTIAL}", SAFETENSORS_PARTIAL):
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
+
+    @classmethod
     def open(cls, path: Path) -> RunFolder:
         """An existing run folder. Raises RunError when the path is not one."""
         folder = cls(path)
@@ -93,6 +173,13 @@ class RunFolder:
         write_text(path, json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n")
 
 
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
     """`runs/<recipe name>`, or the first free `runs/<recipe name>-N` when that one is taken."""
     name = recipe_path.stem
@@ -106,18 +193,23 @@ def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success flush it to disk and rename it to `path`, else remove it.
 
+    The file gets the mode that the umask gives to new files, whatever mode its writer chose (safetensors: 0600).
     Raises RunError when the disk is full or the folder cannot be written; `path` then holds what it held before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
+        with temporary.open("wb") as handle:
+            mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as exc:
         raise RunError(f"{path}: cannot write: {exc.strerror or exc}") from exc
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -150,7 +242,10 @@ class MetricsWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle: IO[str] = path.open("a", encoding="utf-8")
+        try:
+            self._handle: IO[str] = path.open("a", encoding="utf-8")
+        except OSError as exc:
+            raise RunError(f"{path}: cannot write: {exc.strerror}") from exc
 
     def __enter__(self) -> MetricsWriter:
         return self
@@ -179,9 +274,9 @@ class MetricsWriter:
     def close(self) -> None:
         """Flush and close."""
         try:
-            self.flush()
-        finally:
-            self._handle.close()
+            self._handle.close()  # flushes, also when an earlier flush has failed, and closes even if it fails again
+        except OSError as exc:
+            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
 
 
 def _lines(path: Path) -> Iterator[Json]:

@@ -1,7 +1,11 @@
 """The run folder: whole files, valid JSON lines, clear errors."""
 
+import errno
 import json
 import math
+import os
+import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +135,96 @@ def test_truncate_keeps_the_lines_up_to_a_step(tmp_path: Path) -> None:
 def test_missing_metrics_say_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="this run has no steps"):
         read_metrics(tmp_path)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, events = tmp_path / "report.json", []
+    target.write_text("old")
+    fsync = os.fsync
+
+    def recorded(handle: int) -> None:
+        events.append((os.fstat(handle).st_ino, target.read_text()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    write_text(target, "new")
+    assert events == [(target.stat().st_ino, "old")]
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_file_gets_the_mode_of_the_umask_whatever_its_writer_chose(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "model") as temporary:
+            temporary.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors does
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_at_close_is_a_run_error(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: cannot write: No space left"):
+        lines(RunFolder(tmp_path), {"kind": "step", "step": 1})
+    writer = MetricsWriter(tmp_path / "metrics.jsonl")
+    writer.write({"kind": "step", "step": 1})
+    with pytest.raises(RunError, match="No space left"):
+        writer.flush()
+    with pytest.raises(RunError, match="No space left"):
+        writer.close()
+
+
+def test_metrics_that_cannot_be_opened_are_a_run_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot write: No such file"):
+        MetricsWriter(tmp_path / "none" / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_without_a_step_is_taken_back(there: bool, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "one"
+    if there:
+        path.mkdir(parents=True)
+    with pytest.raises(OSError, match="full"), RunFolder.creating(path) as folder:  # noqa: PT012
+        folder.write_json(folder.plan, {})
+        write_text(folder.recipe, "task: pa")
+        raise OSError(errno.ENOSPC, "full")
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "runs", path] if there else [])
+
+
+def test_a_folder_with_a_step_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), RunFolder.creating(tmp_path / "one") as folder:  # noqa: PT012
+        lines(folder, {"kind": "step", "step": 1})
+        raise ZeroDivisionError
+    assert len(read_metrics(tmp_path / "one").steps) == 1
+
+
+def test_of_two_processes_one_gets_the_folder_and_the_loser_harms_nothing(tmp_path: Path) -> None:
+    with RunFolder.creating(tmp_path / "one") as folder:
+        folder.write_json(folder.plan, {"mine": 1})
+        with pytest.raises(RunError, match="not empty"), RunFolder.creating(tmp_path / "one"):
+            pass
+        with pytest.raises(RunError, match="another process is training in this folder"), folder.lock():
+            pass
+        assert folder.read_json(folder.plan) == {"mine": 1}
+    with folder.lock():  # free again
+        pass
+
+
+def test_a_sweep_removes_what_was_half_written_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "one")
+    write_text(folder.plan, "{}")
+    write_text(folder.last, "whole")
+    (folder.path / ".model.safetensors.99.partial").write_text("half")
+    (folder.last.parent / ".last.safetensors.99.partial").write_text("half")
+    (folder.last.parent / ".tmpa1B2c3").write_text("half")  # of safetensors
+    folder.sweep()
+    assert sorted(p.name for p in folder.path.rglob("*")) == ["checkpoints", "last.safetensors", "plan.json"]
+
+
+def test_the_resume_command_can_be_pasted(tmp_path: Path) -> None:
+    assert RunFolder(Path("my runs/a")).resume_command == (
+        "dpdrun train 'my runs/a/recipe.yaml' --run-dir 'my runs/a' --resume"
+    )

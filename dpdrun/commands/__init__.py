@@ -97,6 +97,9 @@ app = build_app()
 
 def main() -> None:
     """Run the command line on `sys.argv`, with the exit codes of docs/ARCHITECTURE.md; never returns."""
+    from dpdrun.report.glyphs import make_output_safe
+
+    make_output_safe()
     try:
         try:
             app()

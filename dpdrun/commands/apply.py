@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.errors import DataError
+
 PARTS = ("train", "val", "test")
 LEVEL_DB = 1.0  # a waveform louder by more than this than the training input has peaks that the model never saw
 
@@ -36,6 +38,7 @@ def apply(
     """
     import numpy as np
 
+    from dpdrun.data.checks import suggestion
     from dpdrun.data.sources import load_capture
     from dpdrun.data.waveform import check_writable, read_waveform, write_pair
     from dpdrun.evaluation import piece_of, predict
@@ -43,6 +46,10 @@ def apply(
     from dpdrun.training import load_run
 
     check_writable(out, force=force)
+    if source not in PARTS and not Path(source).exists():
+        hint = suggestion(source, PARTS)
+        if hint:
+            raise DataError(f"{source}: no such file, nor a part of the capture{hint}")
     model, plan, _ = load_run(run)
     if source in PARTS:
         capture = load_capture(plan.recipe.data)
@@ -57,8 +64,6 @@ def apply(
         )
     y = predict(model, x, piece=piece_of(plan), loop=loop)
     if not np.isfinite(y).all():
-        from dpdrun.errors import DataError
-
         raise DataError(f"{source}: the model's output is not finite at sample {int(np.argmin(np.isfinite(y)))}")
     write_pair(out, x, y)
     typer.echo(f"{out}: {len(x):,} samples")

@@ -53,7 +53,8 @@ def evaluate(
     model, plan, folder = load_run(run)
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
     capture = load_capture(plan.recipe.data)
-    if before and before.get("capture", {}).get("sha256") != capture.sha256:
+    trained_on = before.get("capture")
+    if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
         typer.echo(f"warning: {capture.name} has changed since this run was trained on it", err=True)
     parts = list(dict.fromkeys(split)) if split else [Split.val, Split.test]
     report = score(model, plan, capture, [part.value for part in parts])

@@ -14,6 +14,7 @@ from dpdrun.errors import DataError
 
 MIN_SAMPLES = 1000
 SHOWN_NAMES = 12
+SMALLEST_PEAK, LARGEST_PEAK = 1e-30, 1e30  # float32 ends at 1.2e-38 and 3.4e38; the rest is room for gain
 
 
 def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[str, str]) -> None:
@@ -36,10 +37,16 @@ def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[st
                 f"{where}: column {column} is all zero, so the signal is not a complex envelope; "
                 "export both I and Q of the baseband signal"
             )
-    power = float(np.mean(samples.real**2 + samples.imag**2)) if np.max(np.abs(samples)) < 1e150 else np.inf
-    if not np.isfinite(power) or power < 1e-200:
+    check_scale(samples, where)
+
+
+def check_scale(samples: NDArray[np.complex128], where: str) -> None:
+    """Refuse samples that models, which compute in float32, cannot hold. samples: (N,), finite, not all zero."""
+    largest = float(max(np.max(np.abs(samples.real)), np.max(np.abs(samples.imag))))
+    if not SMALLEST_PEAK <= largest <= LARGEST_PEAK:
         raise DataError(
-            f"{where}: samples of about {np.max(np.abs(samples)):g} cannot be squared; scale the capture to about 1"
+            f"{where}: samples of up to {largest:g} cannot be held in single precision, in which models are trained; "
+            f"divide the record by {largest:.0e}, so that its level is about 1"
         )
 
 
@@ -93,6 +100,9 @@ def missing(path: Path, label: str | None = None) -> DataError:
     if parent == path.parent:
         hint = suggestion(path.name, [n.rstrip("/") for n in names])
         if hint:
-            return DataError(f"{shown}: no such file or folder{hint}")
+            here = "" if Path(shown).is_absolute() else f" (the current folder is {Path.cwd()})"
+            return DataError(f"{shown}: no such file or folder{hint}{here}")
+    if parent == Path(parent.anchor):  # a list of /bin, /boot, /dev ... helps nobody
+        return DataError(f"{shown}: no such file or folder")
     there = ", ".join(names[:SHOWN_NAMES]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN_NAMES else "")
     return DataError(f"{shown}: no such file or folder; {parent.resolve()} has: {there or 'nothing'}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import check_finite, missing
+from dpdrun.data.checks import check_finite, check_scale, missing
 from dpdrun.data.csv_text import read_columns
 from dpdrun.errors import DataError
 from dpdrun.runlog import replacing
@@ -38,7 +38,7 @@ def read_waveform(path: Path) -> NDArray[np.complex128]:
     try:
         if suffix == ".csv":
             pairs = read_columns(path.read_bytes(), str(path), ("I", "Q"))
-            return np.asarray(pairs[:, 0] + 1j * pairs[:, 1], np.complex128)
+            return _complex(pairs, str(path))
         return _read_numpy(path)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it holds pickled Python objects, which are never loaded" if "pickle" in str(error) else str(error)
@@ -72,7 +72,14 @@ def _samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
     if len(pairs) == 0:
         raise DataError(f"{where}: no samples")
     check_finite(pairs, where, ("I", "Q"), row_word="sample", first=0)
-    return np.asarray(pairs[:, 0] + 1j * pairs[:, 1], np.complex128)
+    return _complex(pairs, where)
+
+
+def _complex(pairs: NDArray[np.float64], where: str) -> NDArray[np.complex128]:
+    samples = np.asarray(pairs[:, 0] + 1j * pairs[:, 1], np.complex128)
+    if np.any(samples):
+        check_scale(samples, where)
+    return samples
 
 
 def check_writable(path: Path, *, force: bool) -> None:

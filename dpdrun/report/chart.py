@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-DOT, DASH, AXIS = "\u2022", "\u2500", "\u2502"
+DOT, DASH, AXIS = "\u2022", "\u2500", "\u2502"  # `glyphs` has what stands for them in ASCII
 SMALLEST, LARGEST = 1e-300, 1e300  # what has a logarithm that can be labelled
 REACH_DECADES = 1.5  # how far from the data the reference line may be and still be drawn
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dpdrun.errors import RunError
 from dpdrun.plan import Plan
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.report.sparkline import Trend
@@ -38,6 +42,28 @@ def duration(seconds: float) -> str:
 def decibels(value: float | None, *, sign: bool = False) -> str:
     """-39.12 dB, or a dash for an unknown value."""
     return "-" if value is None else f"{value:{'+' if sign else ''}.2f} dB"
+
+
+class SteadyConsole(Console):
+    """A console whose reader may go away (`dpdrun train ... | head`): training does not end for that.
+
+    Args:
+        where: the run folder, for the note on stderr.
+    """
+
+    def __init__(self, *, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    def on_broken_pipe(self) -> None:
+        """Say once on stderr that training goes on, and be quiet from then on."""
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())  # what is left in buffers must not fail again at exit
+        os.close(devnull)
+        with suppress(OSError):
+            sys.stderr.write(f"nobody reads the output any more; training goes on in {self._where}\n")
+            sys.stderr.flush()
 
 
 class TrainingView:
@@ -163,7 +189,7 @@ class TrainingView:
 
     def _left(self) -> float | None:
         best = self._eval.get("best_db")
-        return None if best is None or self._floor is None else max(0.0, best - self._floor)
+        return None if best is None or self._floor is None else best - self._floor
 
     def _clip_share(self) -> float:
         return self._clipped / self._steps if self._steps else 0.0
@@ -175,7 +201,20 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     Args:
         report: content of report.json, or of `evaluate` alone, which has no times.
         plan: of the run, for the values that rules have set.
+
+    Raises:
+        RunError: something is missing in the report, or is not what it should be.
     """
+    try:
+        return _report_table(report, plan)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        what = f"{type(exc).__name__}: {exc}"
+        raise RunError(
+            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` makes it anew"
+        ) from exc
+
+
+def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     splits: Mapping[str, Any] = report["splits"]
     scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
     scores.add_column("NMSE", no_wrap=True)
@@ -206,6 +245,9 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
     how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
+    left = [score["db_left"] for score in splits.values() if score["db_left"] is not None]
+    if left and min(left) < 0 and not floor["method"].startswith("known"):  # a known floor is one in the mean
+        how += "; doubtful: this model scores below it"
     facts.add_row("floor", Text(how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"))
     lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
         report["lookahead"], f"look-ahead {report['lookahead']} samples"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_BLOCKS = "".join(map(chr, range(0x2581, 0x2589)))  # lower one eighth block to full block
+from dpdrun.report.glyphs import BLOCKS
+
 BAD = "x"
 
 
@@ -23,7 +24,7 @@ def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:
     if not finite:
         return BAD * count
     low, span = min(finite), (max(finite) - min(finite)) or 1.0
-    return "".join(_BLOCKS[int((m - low) / span * 7.999)] if math.isfinite(m) else BAD for m in means)
+    return "".join(BLOCKS[int((m - low) / span * 7.999)] if math.isfinite(m) else BAD for m in means)
 
 
 class Trend:

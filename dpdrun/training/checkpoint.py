@@ -8,6 +8,8 @@ Frame order needs no state: it is a function of (seed, step), see data/windows.p
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from dpdrun.runlog import replacing
 from dpdrun.training.schedule import Plateau
 
 FORMAT = "dpdrun-checkpoint-1"
+HEADER = "dpdrun"  # the one key of the file's metadata: a JSON object of strings
 
 
 @dataclass
@@ -60,23 +63,46 @@ def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Equal content gives equal bytes: safetensors writes header keys in a random order, so there is only one."""
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     try:
         with replacing(path) as temporary:
-            save_file(contiguous, temporary, metadata=header)
+            save_file(contiguous, temporary, metadata={HEADER: json.dumps(header, sort_keys=True)})
     except SafetensorError as exc:  # safetensors reports a full disk as its own error
         raise RunError(f"{path}: cannot write the checkpoint: {exc}") from exc
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of a safetensors file. Raises RunError when it is missing or damaged."""
+    with _opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}, _header(handle)  # noqa: SIM118
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The header alone. Raises RunError as `read`."""
+    with _opened(path) as handle:
+        return _header(handle)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
+            yield handle
     except FileNotFoundError as exc:
         raise RunError(f"{path}: missing") from exc
-    except (SafetensorError, OSError) as exc:
+    except (SafetensorError, OSError, ValueError) as exc:  # ValueError: the header is no JSON
         raise RunError(f"{path}: damaged or not a safetensors file ({exc})") from exc
+
+
+def _header(handle: Any) -> dict[str, str]:
+    metadata: dict[str, str] = handle.metadata() or {}
+    if HEADER not in metadata:
+        return metadata  # a file of dpdrun before 0.1.0, or somebody else's
+    inner = json.loads(metadata[HEADER])
+    if not isinstance(inner, dict):
+        raise ValueError(f"metadata {HEADER} is not an object")
+    return inner
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, plan_hash: str) -> Progress:

@@ -90,6 +90,7 @@ def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path:
         ("nan.csv", "out.csv", "nan.csv, row 3, column I: nan"),
         ("test", "out.mat", "cannot write .mat"),
         ("test", "none/out.csv", "no such file or folder"),
+        ("huge.csv", "out.csv", "single precision"),
     ],
 )
 def test_bad_input_exits_2_with_a_reason_and_writes_nothing(
@@ -97,6 +98,7 @@ def test_bad_input_exits_2_with_a_reason_and_writes_nothing(
 ) -> None:
     (tmp_path / "w.wav").write_bytes(b"RIFF")
     (tmp_path / "nan.csv").write_text("I,Q\n1,2\nnan,2\n")
+    (tmp_path / "huge.csv").write_text("I,Q\n1e60,2\n")
     before = sorted(tmp_path.iterdir())
     result = apply(finished, source if source == "test" else tmp_path / source, tmp_path / out)
     assert result.exit_code == 2
@@ -128,3 +130,10 @@ def test_a_model_whose_output_is_not_finite_writes_nothing(run: Path, tmp_path: 
     assert result.exit_code == 2
     assert "not finite at sample 0" in result.stderr
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_part_that_is_misspelt_and_an_output_folder_that_is_not_there(finished: Path, tmp_path: Path) -> None:
+    assert "did you mean 'test'?" in apply(finished, "tset", tmp_path / "out.csv").stderr
+    result = apply(finished, "test", "/nonexist/out.csv")
+    assert result.exit_code == 2
+    assert result.stderr == "error: /nonexist: no such file or folder\n"

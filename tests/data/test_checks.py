@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ def test_the_shortest_record() -> None:
         check_samples(GOOD[:0], "a", ("I", "Q"))
 
 
+@pytest.mark.parametrize(("scale", "fits"), [(1e60, False), (2e30, False), (1e29, True), (1e-29, True), (1e-60, False)])
+def test_what_single_precision_cannot_hold_is_refused_with_the_factor(scale: float, fits: bool) -> None:
+    if fits:
+        check_samples(scale * GOOD, "a", ("I", "Q"))
+        return
+    with pytest.raises(
+        DataError, match=r"^a: samples of up to .* single precision.* divide the record by " + re.escape(f"{scale:.0e}")
+    ):
+        check_samples(scale * GOOD, "a", ("I", "Q"))
+
+
 def test_first_bad_row_counts_from_first() -> None:
     values = np.ones((5, 2))
     values[3, 1] = np.inf
@@ -42,3 +54,7 @@ def test_missing_lists_at_most_a_dozen_names(tmp_path: Path) -> None:
     assert "00, 01" in message
     assert "(30 in all)" in message
     assert "25" not in message
+
+
+def test_missing_never_lists_the_root() -> None:
+    assert str(missing(Path("/nonexist/deep/out.csv"))) == "/nonexist/deep/out.csv: no such file or folder"

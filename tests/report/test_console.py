@@ -92,7 +92,7 @@ def test_the_panel_is_whole_before_the_first_step_and_with_extreme_numbers(width
     lines = lines_of(view.render(), width)
     assert len(lines) == (6 if width > 60 else 7)
     assert "took 277:46:40" in "\n".join(lines)
-    assert "0.00 dB" in "\n".join(lines)  # below the floor: nothing is left, not a negative rest
+    assert "-89.25 dB" in "\n".join(lines)  # below the floor, as no model can be: the floor is in doubt, and it shows
 
 
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:

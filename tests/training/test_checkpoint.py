@@ -1,10 +1,13 @@
 """Checkpoints: everything comes back, nothing foreign or damaged is taken, an old file survives a failed write."""
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from dpdrun.errors import RunError
@@ -98,3 +101,35 @@ def test_a_failed_write_keeps_the_older_checkpoint(
         checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_equal_content_gives_equal_bytes(made: Callable[[int], Made], tmp_path: Path) -> None:
+    """safetensors writes several header keys in an order that differs from call to call."""
+    model, _ = made(0)
+    header = {f"key{n}": str(n) for n in range(8)}
+    written = set()
+    for n in range(6):
+        checkpoint.save_model(tmp_path / "m.safetensors", model, dict(sorted(header.items(), reverse=n % 2 == 0)))
+        written.add((tmp_path / "m.safetensors").read_bytes())
+    assert len(written) == 1
+    assert checkpoint.read_header(tmp_path / "m.safetensors") == header
+
+
+def test_a_header_of_before_is_read_and_a_damaged_one_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"format": "dpdrun-model-1", "kind": "gru"})
+    assert checkpoint.read_header(path) == {"format": "dpdrun-model-1", "kind": "gru"}
+    for damaged in ("{", "[]"):
+        save_file({"a": torch.zeros(1)}, path, metadata={checkpoint.HEADER: damaged})
+        with pytest.raises(RunError, match="damaged or not a safetensors file"):
+            checkpoint.read(path)
+
+
+def test_a_checkpoint_can_be_read_by_the_group(made: Callable[[int], Made], tmp_path: Path) -> None:
+    model, _ = made(0)
+    before = os.umask(0o022)
+    try:
+        checkpoint.save_model(tmp_path / "m.safetensors", model, {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode) == 0o644
