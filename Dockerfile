@@ -2,7 +2,8 @@
 # CPU:   docker build -t dpdrun .
 # CUDA:  docker build -t dpdrun:cuda --build-arg BASE=pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime .
 #        --build-arg PIP_ARGS=... passes options to pip, such as the index of PyTorch's CPU-only builds (a smaller image).
-# Run:   docker run --rm -v "$PWD/runs:/job/runs" dpdrun train recipes/quickstart.yaml
+# Run:   mkdir -p runs && docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/runs:/job/runs" dpdrun \
+#            train recipes/quickstart.yaml
 #        (on GPUs add: --gpus all --shm-size=8g)
 ARG BASE=python:3.12-slim
 
@@ -13,9 +14,11 @@ WORKDIR /src
 # A virtual environment that sees the base image's packages: a CUDA base brings its own torch, which must stay.
 RUN python3 -m venv --system-site-packages /opt/dpdrun
 # Dependencies first: this layer is rebuilt only when they change, not with every edit of the package.
-COPY pyproject.toml README.md LICENSE ./
+# The versions are those of development, but for torch: a CUDA base has its own.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir dpdrun && touch dpdrun/__init__.py \
-    && /opt/dpdrun/bin/pip install ${PIP_ARGS} '.[plots]' \
+    && grep -vE '^(torch|triton|nvidia|cuda)' constraints.txt > pinned.txt \
+    && /opt/dpdrun/bin/pip install ${PIP_ARGS} -c pinned.txt '.[plots]' \
     && /opt/dpdrun/bin/pip uninstall --yes dpdrun
 COPY dpdrun ./dpdrun
 RUN /opt/dpdrun/bin/pip install --no-deps .

@@ -8,7 +8,7 @@ from __future__ import annotations
 EXIT_DONE = 0
 EXIT_FINDINGS = 1
 EXIT_BAD_INPUT = 2
-EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM with a checkpoint that --resume continues
+EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM; the message says how to continue, or that nothing was begun
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -31,6 +31,6 @@ class RunError(DpdrunError):
 
 
 class StoppedError(DpdrunError):
-    """Training stopped on SIGTERM after writing a checkpoint; `--resume` continues it."""
+    """SIGTERM came; the message says whether there is a checkpoint for `--resume`."""
 
     exit_code = EXIT_STOPPED

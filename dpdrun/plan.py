@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
@@ -117,7 +118,11 @@ class Plan:
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
             values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
-            raise RunError(f"plan.json is damaged: {exc}") from exc
+            maker = content.get("dpdrun", "unknown")
+            raise RunError(
+                f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
+                f"{exc}"
+            ) from exc
         return cls(**values)
 
     def digest(self, data_sha256: str) -> str:
@@ -125,11 +130,30 @@ class Plan:
 
         Left out are the reasons for the values, and how often checkpoints are written.
         """
-        content = self.to_json() | {"data": data_sha256}
-        for name in ("provenance", "warnings", "checkpoint_every"):
-            del content[name]
-        del content["recipe"]["train"]["checkpoint_every"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.to_json(), data_sha256)
+
+
+def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
+    """`Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
+    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings", "checkpoint_every")}
+    recipe = dict(kept.get("recipe", {}))
+    recipe["train"] = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
+    text = json.dumps({**kept, "recipe": recipe, "data": data_sha256}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys of two contents of plan.json that have other values, reasons for values left out."""
+    found: list[str] = []
+    for key in {**before, **after}:
+        if not prefix and key in ("provenance", "warnings"):
+            continue
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differing_keys(old, new, f"{prefix}{key}.")
+        elif old != new or (key in before) != (key in after):
+            found.append(f"{prefix}{key}".removeprefix("recipe."))
+    return found
 
 
 def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:

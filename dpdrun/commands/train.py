@@ -41,9 +41,8 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
-    from rich.console import Console
-
     from dpdrun.recipe.loader import load_recipe
+    from dpdrun.report.console import SteadyConsole
     from dpdrun.runlog import RunFolder, default_folder
 
     loaded = load_recipe(recipe, sets or [])
@@ -54,9 +53,9 @@ def train(
         return
     run = RunFolder(run_dir or default_folder(loaded.path))
     try:
-        _run(loaded, run, Console(), resume=resume)
-    except KeyboardInterrupt:
-        typer.echo(_interrupted(run), err=True)
+        _run(loaded, run, SteadyConsole(where=str(run.path)), resume=resume)
+    except KeyboardInterrupt as interrupt:
+        typer.echo(str(interrupt) or _interrupted(run), err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -67,7 +66,8 @@ def _show_plan(loaded: Loaded) -> None:
     from dpdrun.plan import PlanError, make_plan
     from dpdrun.report.plan import plan_table
 
-    capture = load_capture(loaded.recipe.data)  # as training.job.prepare does, which would load torch
+    # as training.job.prepare does, which would load torch
+    capture = load_capture(loaded.recipe.data, recipe=loaded.path)
     try:
         plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
@@ -83,12 +83,14 @@ def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> N
 
     if resume and run.report.is_file():
         report = job.train(loaded, run.path, resume=True)  # refuses another recipe, then changes nothing
+        table = report_table(report, Plan.from_json(run.read_json(run.plan)))
         console.print(
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
         report = job.train(loaded, run.path, resume=resume, watch=lambda this: _watch(this, console, resume=resume))
-    console.print(report_table(report, Plan.from_json(run.read_json(run.plan))), highlight=False)
+        table = report_table(report, Plan.from_json(run.read_json(run.plan)))
+    console.print(table, highlight=False)
     if run.metrics.is_file():
         diagnosis = diagnose(run.path)
         run.write_json(run.findings, diagnosis.to_json())
@@ -139,10 +141,7 @@ def _interrupted(run: RunFolder) -> str:
     if run.report.is_file():
         return f"interrupted; the run in {run.path} is finished"
     if run.last.is_file():
-        return (
-            "interrupted; to go on from the last checkpoint:\n"
-            f"  dpdrun train {run.recipe} --run-dir {run.path} --resume"
-        )
+        return f"interrupted; to go on from the last checkpoint:\n  {run.resume_command}"
     if run.plan.is_file():
         return f"interrupted before the first checkpoint; {run.path} cannot be resumed and may be deleted"
     return "interrupted; nothing was written"

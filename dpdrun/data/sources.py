@@ -58,15 +58,38 @@ def list_sources() -> list[SourceInfo]:
     return embedded + in_wheel
 
 
-def load_capture(section: DataSection) -> Capture:
+def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture:
     """The capture that a recipe's `data` section names.
 
     An `opendpd/` source is downloaded on first use (see `opendpd_wheel.fetch_wheel`).
 
+    Args:
+        section: `data` of a recipe.
+        recipe: the file it is from, for the error when a relative path was meant to begin there.
+
     Raises:
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
-    return assemble(read_source(section.source), section)
+    return assemble(read_source(locate(section.source, recipe=recipe)), section)
+
+
+def locate(source: str, *, recipe: Path | None = None) -> str:
+    """`source` so that it means the same from every folder: a path made absolute, a named source as it is.
+
+    Raises:
+        DataError: there is no such file in the current folder, but there is one beside `recipe`.
+    """
+    if source.startswith((SYNTHETIC, OPENDPD)):
+        return source
+    path = Path(source).expanduser()
+    if recipe is not None and not path.is_absolute() and not path.exists():
+        beside = recipe.parent / path
+        if beside.exists():
+            raise DataError(
+                f"{source}: no such file or folder in the current folder, {Path.cwd()}, where relative paths begin; "
+                f"there is one beside the recipe: write data.source: {beside}, or an absolute path"
+            )
+    return str(path.absolute()) + ("/" if source.endswith("/") else "")
 
 
 def pull(name: str) -> Path:
@@ -80,7 +103,8 @@ def pull(name: str) -> Path:
         raise DataError(f"{name} is embedded: there is nothing to pull")
     if short not in opendpd_wheel.DATASETS:
         named = [OPENDPD + known for known in opendpd_wheel.DATASETS]
-        raise DataError(f"{name}: nothing to pull by that name{suggestion(name, named)}; there are: {', '.join(named)}")
+        hint = suggestion(OPENDPD + short, named)  # with the prefix also where it was left out
+        raise DataError(f"{name}: nothing to pull by that name{hint}; there are: {', '.join(named)}")
     return opendpd_wheel.fetch_wheel()
 
 
@@ -91,6 +115,8 @@ def read_source(source: str) -> Reading:
     if source.startswith(OPENDPD):
         return opendpd_wheel.read(source.removeprefix(OPENDPD), source)
     path = Path(source).expanduser()
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
     if not path.exists():
         named = [info.name for info in list_sources()]
         hint = suggestion(source, named)

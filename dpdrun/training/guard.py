@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.errors import RunError
+from dpdrun.errors import RunError, StoppedError
+from dpdrun.plan import Plan
+
+OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
+    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
+    "storage size calculation overflowed",
+)  # fmt: skip
+SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model that decide its memory
+INTERRUPT_NOTE = b"\ninterrupted: writing a checkpoint after this step; Ctrl-C again leaves at once\n"
 
 
 def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, last_good: str) -> RunError:
@@ -34,23 +45,104 @@ def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, l
     )
 
 
+@contextmanager
+def memory_explained(plan: Plan) -> Iterator[None]:
+    """Turn running out of memory, of the GPU or the machine, into a RunError that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in OUT_OF_MEMORY):
+            raise
+        raise RunError(_memory_message(plan, text)) from error
+
+
+def _memory_message(plan: Plan, text: str) -> str:
+    model, train = plan.recipe.model, plan.recipe.train
+    sizes = {name: getattr(model, name) for name in SIZES if hasattr(model, name)}
+    named = ", ".join(f"model.{name} {value}" for name, value in sizes.items())
+    reason = f"out of memory: {' '.join(text.split())[:200] or 'an array could not be allocated'}"
+    if not plan.total_steps:
+        return f"{reason}\n  {named}\n  lower {' or '.join(f'model.{name}' for name in sizes)}"
+    largest = next(iter(sizes))
+    return (
+        f"{reason}\n"
+        f"  batch of {plan.batch_size:,} frames of {plan.frame:,} samples in {train.accumulate} passes, {named}\n"
+        f"  lower train.batch_size, or raise train.accumulate (the same batch in more passes); then lower train.frame "
+        f"or model.{largest}"
+    )
+
+
 class StopSignal:
-    """Turns SIGTERM into a flag that the loop reads between steps, so that a checkpoint can be written first.
+    """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps, so that a checkpoint is written first.
 
     Python runs signal handlers between bytecodes, also inside an optimizer step; raising there could leave half an
-    update behind.
+    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: someone is waiting. Outside the main
+    thread, where Python allows no handlers, it does nothing.
     """
 
     def __init__(self) -> None:
-        self.received = False
-        self._previous: Any = None
+        self.received: signal.Signals | None = None
+        self._handlers = _Handlers({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt})
 
     def __enter__(self) -> StopSignal:
-        self._previous = signal.signal(signal.SIGTERM, self._receive)
+        self._handlers.install()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGTERM, self._previous)
+        self._handlers.restore()
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
-        self.received = True
+    def stopped(self, done: str, hint: str) -> BaseException:
+        """What to raise when the checkpoint is written: StoppedError, or KeyboardInterrupt after Ctrl-C.
+
+        Args:
+            done: how far training came, as "after step 3 of 8".
+            hint: how to continue.
+        """
+        if self.received == signal.SIGINT:
+            return KeyboardInterrupt(f"interrupted {done}; a checkpoint was written, {hint}")
+        return StoppedError(f"stopped by SIGTERM {done}; {hint}")
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
+        self.received = self.received or signal.SIGTERM
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.SIGINT
+        with suppress(OSError):  # not print: its buffer may be in use by the very code that the signal came upon
+            os.write(2, INTERRUPT_NOTE)
+
+
+@contextmanager
+def stopping(reason: Callable[[], str]) -> Iterator[None]:
+    """Make SIGTERM raise StoppedError with `reason()` at once: for work that a later start can simply do again."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise StoppedError(f"stopped by SIGTERM {reason()}")
+
+    handlers = _Handlers({signal.SIGTERM: stop})
+    handlers.install()
+    try:
+        yield
+    finally:
+        handlers.restore()
+
+
+class _Handlers:
+    """Signal handlers in place of others, for a time."""
+
+    def __init__(self, ours: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> None:
+        self._ours = ours
+        self._before: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._ours.items():
+                before = signal.getsignal(number)
+                if before not in (signal.SIG_IGN, None):  # ignored, as under nohup; None: of somebody who is not Python
+                    self._before[number] = signal.signal(number, handler)
+
+    def restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())

@@ -13,19 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dpdrun import models
+from dpdrun import __version__, models
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import load_capture
+from dpdrun.data.sources import load_capture, locate
 from dpdrun.errors import RunError
 from dpdrun.evaluation import evaluate, floor_of
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, PlanError, make_plan
+from dpdrun.plan import Plan, PlanError, differing_keys, digest_of, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.recipe.patch import render
 from dpdrun.runlog import RunFolder, write_text
 from dpdrun.training import checkpoint
+from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.telemetry import Monitor, Silent
 
@@ -44,6 +45,7 @@ class Job:
     run: RunFolder
     parameters: int
     floor: Mapping[str, Any]
+    model: BehaviouralModel
 
 
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
@@ -56,9 +58,11 @@ def prepare(loaded: Loaded) -> tuple[Plan, Capture]:
         RecipeError: the recipe does not fit the data, or a rule is missing; with line and column of the field.
         DataError: the capture cannot be read.
     """
-    capture = load_capture(loaded.recipe.data)
+    data = loaded.recipe.data
+    data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # for later, from anywhere
+    capture = load_capture(data)
     try:
-        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
+        plan = make_plan(loaded.recipe.model_copy(update={"data": data}), len(capture.train), given=loaded.given)
     except PlanError as error:
         raise loaded.error(error.conflicts) from None
     if capture.loop_samples is not None and plan.frame > capture.loop_samples:
@@ -85,30 +89,45 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
     Raises:
         RecipeError, DataError: the recipe or its data is wrong; nothing has been written then.
         RunError: the folder cannot be used, `resume` meets another recipe or other data, or training failed.
-        StoppedError: SIGTERM came; a checkpoint was written.
+        RunError: also when memory runs out; the message says what to lower.
+        StoppedError: SIGTERM came; the message says whether there is something to resume.
+        KeyboardInterrupt: Ctrl-C, with a message when a checkpoint was written first.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by accelerate launch and torchrun
         raise RunError("this version trains in one process: start it without a launcher, or with --num_processes 1")
-    if resume:
-        run = RunFolder.open(run_dir)
-        plan = _plan_to_resume(loaded, run)
-        if run.report.is_file():
-            return run.read_json(run.report)
-        _require_checkpoint(run, plan)
-        capture = load_capture(plan.recipe.data)
-    else:
+    run = RunFolder.open(run_dir) if resume else RunFolder(run_dir)
+    with stopping(lambda: _stopped_at(run)):
+        if resume:
+            plan = _plan_to_resume(loaded, run)
+            if run.report.is_file():
+                return run.read_json(run.report)
+            with run.lock(), memory_explained(plan):
+                _require_checkpoint(run, plan)
+                run.sweep()
+                capture = load_capture(plan.recipe.data)
+                _require_same(run, plan, capture)
+                return _train(_job(loaded, plan, capture, run), watch, resume=True)
         require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-        run = RunFolder(run_dir)
         plan, capture = prepare(loaded)
+        with memory_explained(plan):
+            job = _job(loaded, plan, capture, run)
+            with RunFolder.creating(run_dir):  # here, when recipe, data and model are known to be good
+                write_text(run.recipe, loaded.effective_text)
+                made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
+                run.write_json(run.plan, plan.to_json() | made_with)
+                return _train(job, watch, resume=False)
 
+
+def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder) -> Job:
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    job = Job(loaded, plan, capture, run, parameters, floor_of(capture))
-    if not resume:  # here, when recipe, data and model are known to be good
-        RunFolder.create(run_dir)
-        write_text(run.recipe, loaded.effective_text)
-        run.write_json(run.plan, plan.to_json())
+    return Job(loaded, plan, capture, run, parameters, floor_of(capture), model)
+
+
+def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
+    """Training and scoring in a folder that is there and locked."""
+    model, plan, capture, run = job.model, job.plan, job.capture, job.run
     with watch(job) if watch else nullcontext(Silent()) as monitor:
         outcome = _solve(model, job) if plan.recipe.model.kind == "gmp" else fit(
             model, plan, capture, run, monitor, resume=resume
@@ -124,6 +143,15 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
     }
     run.write_json(run.report, report)
     return report
+
+
+def _stopped_at(run: RunFolder) -> str:
+    """Where SIGTERM came when no step was under way, and what can be done."""
+    if run.report.is_file():
+        return "when everything was done"
+    if run.last.is_file():
+        return f"outside the training steps; continue with:\n  {run.resume_command}"
+    return "before the first step; there is nothing to resume"
 
 
 def require_free(path: Path) -> None:
@@ -171,6 +199,38 @@ def _require_checkpoint(run: RunFolder, plan: Plan) -> None:
         else "it ended before its first checkpoint (train.checkpoint_every sets how often they are written)"
     )  # fmt: skip
     raise RunError(f"{run.path}: nothing to resume from: {why}; start anew with another --run-dir")
+
+
+def _require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
+    """Refuse a checkpoint of another plan, saying what differs.
+
+    The plan was read from plan.json through the schema of this version, so there are three causes: the data have
+    changed, the schema has, or plan.json has.
+    """
+    found = checkpoint.read_header(run.last).get("plan_hash")
+    if found is None or found == plan.digest(capture.sha256):
+        return  # None: not a checkpoint at all, as `restore` will say
+    written = run.read_json(run.plan)
+    maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
+    anew = "or start a new run with another --run-dir"
+    if sha256 is not None and sha256 != capture.sha256:
+        raise RunError(
+            f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
+            f"{sha256[:12]}); bring the file back, {anew}"
+        )
+    if digest_of(written, capture.sha256) == found:
+        keys = differing_keys(written, plan.to_json())
+        began = f"dpdrun {maker}" if maker else "an earlier dpdrun"
+        raise RunError(
+            f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "
+            f"in {', '.join(keys[:SHOWN_CHANGES])}; "
+            f"resume it with the dpdrun that began it, {anew}"
+        )
+    causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
+    raise RunError(
+        f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
+        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {anew}"
+    )
 
 
 def _solve(model: Any, job: Job) -> Outcome:

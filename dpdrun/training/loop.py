@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
-from dpdrun.errors import RunError, StoppedError
+from dpdrun.errors import RunError
 from dpdrun.evaluation import piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
@@ -62,7 +62,7 @@ def fit(
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
-        StoppedError: SIGTERM came; a checkpoint was written.
+        StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
     """
     train, settings = plan.recipe.train, plan.recipe.optim
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
@@ -186,13 +186,13 @@ def fit(
                 metrics.flush()
                 monitor.evaluation(scored)
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
-            if (due or stop.received or step == plan.total_steps) and accelerator.is_main_process:
+            leaving = stop.received  # read once: a signal that comes while the checkpoint is written waits for the next
+            if (due or leaving or step == plan.total_steps) and accelerator.is_main_process:
                 metrics.flush()
                 checkpoint.save(run.last, model, optimizer, progress, plan_hash=plan_hash)
-            if stop.received and step < plan.total_steps:
-                raise StoppedError(
-                    f"stopped by SIGTERM after step {step} of {plan.total_steps}; continue with: "
-                    f"dpdrun train {run.recipe} --run-dir {run.path} --resume"
+            if leaving:
+                raise stop.stopped(
+                    f"after step {step} of {plan.total_steps}", f"continue with:\n  {run.resume_command}"
                 )
 
     run.write_json(run.audit, audit(plan, read_metrics(run.path), sampler))

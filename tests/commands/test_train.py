@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,6 +206,57 @@ def test_ctrl_c_before_anything_is_written(recipe_file: Path, tmp_path: Path, mo
     assert result.exit_code == 130
     assert result.stderr == "interrupted; nothing was written\n"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_a_real_ctrl_c_saves_first_and_a_second_leaves_at_once(
+    presses: int, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpdrun.report.console import TrainingView
+
+    take = TrainingView.step
+
+    def stepping(self: TrainingView, line: dict[str, Any]) -> None:
+        take(self, line)
+        if line["step"] == 2:
+            for _ in range(presses):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingView, "step", stepping)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    saved = (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
+    assert saved is (presses == 1)
+    assert ("after step 2 of 8; a checkpoint was written" in result.stderr) is saved
+    assert (result.stderr.splitlines()[-1].strip().startswith("dpdrun train ")) is saved
+
+
+def test_training_goes_on_when_nobody_reads_its_output_any_more(recipe_file: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), "train", str(recipe_file), "--run-dir", str(tmp_path / "run")],
+            stdout=writer, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert result.stderr == f"nobody reads the output any more; training goes on in {tmp_path / 'run'}\n"
+    assert result.returncode == 0
+    assert (tmp_path / "run" / "report.json").is_file()
+    assert (tmp_path / "run" / "findings.json").is_file()
+
+
+@pytest.mark.parametrize("damaged", ["{}", '{"splits": 3}'])
+def test_a_damaged_report_is_named(damaged: str, recipe_file: Path, run: Path) -> None:
+    (run / "report.json").write_text(damaged)
+    result = train(recipe_file, "--run-dir", run, "--resume")
+    assert result.exit_code == 2
+    assert "report.json is damaged" in result.stderr
+    assert result.stdout == ""
+    (run / "report.json").unlink()
+    assert train(recipe_file, "--run-dir", run, "--resume").exit_code == 0  # as the message says
 
 
 def test_a_gmp_is_fitted_and_reported(recipe_file: Path, tmp_path: Path) -> None:

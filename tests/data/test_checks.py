@@ -35,6 +35,16 @@ def test_what_single_precision_cannot_hold_is_refused_with_the_factor(scale: flo
         check_samples(scale * GOOD, "a", ("I", "Q"))
 
 
+@pytest.mark.parametrize(("scale", "fits"), [(1e60, False), (2e30, False), (1e29, True), (1e-29, True), (1e-60, False)])
+def test_what_single_precision_cannot_hold_is_refused_with_the_factor(scale: float, fits: bool) -> None:
+    if fits:
+        check_samples(scale * GOOD, "a", ("I", "Q"))
+        return
+    with pytest.raises(DataError, match=r"^a: samples of up to .* single precision") as caught:
+        check_samples(scale * GOOD, "a", ("I", "Q"))
+    assert f"divide the record by {scale:.0e}," in str(caught.value)
+
+
 def test_first_bad_row_counts_from_first() -> None:
     values = np.ones((5, 2))
     values[3, 1] = np.inf

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dpdrun.data.sources import list_sources, load_capture, pull
+from dpdrun.data.sources import list_sources, load_capture, locate, pull
 from dpdrun.errors import DataError
 from dpdrun.recipe.schema import DataSection
 
@@ -91,5 +92,21 @@ def test_unreadable_file(here: Path) -> None:
 def test_pull_knows_what_it_can_fetch(here: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'opendpd/DPA_160MHz'"):
         pull("opendpd/DPA_16MHz")
+    with pytest.raises(DataError, match="did you mean 'opendpd/APA_200MHz'"):
+        pull("APA_200")
     with pytest.raises(DataError, match="embedded"):
         pull("synthetic/hard")
+
+
+def test_a_source_is_located_for_every_folder(here: Path) -> None:
+    assert locate("synthetic/hard") == "synthetic/hard"
+    assert locate("a.csv") == str(here / "a.csv")
+    assert locate("./synthetic/x/") == str(here / "synthetic" / "x") + "/"
+    assert locate("/elsewhere/a.csv") == "/elsewhere/a.csv"
+
+
+def test_a_path_is_shown_short_where_it_is_and_the_current_folder_is_named(here: Path) -> None:
+    write_csv(here / "a.csv")
+    assert load(str(here / "a.csv"), sample_rate_hz=1e6).name == "a.csv"  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=re.escape(f"did you mean 'a.csv'? (the current folder is {here})")):
+        load("a.cvs")

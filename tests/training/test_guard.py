@@ -3,10 +3,15 @@
 import math
 import os
 import signal
+import threading
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from dpdrun.training.guard import StopSignal, non_finite
+from dpdrun.errors import RunError, StoppedError
+from dpdrun.plan import Plan
+from dpdrun.training.guard import StopSignal, memory_explained, non_finite, stopping
 
 
 def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try() -> None:
@@ -23,3 +28,81 @@ def test_sigterm_becomes_a_flag_and_the_old_handler_returns() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.received
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_first_ctrl_c_is_a_flag_and_the_second_leaves_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), StopSignal() as stop:  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received == signal.SIGINT
+        assert "Ctrl-C again leaves at once" in capfd.readouterr().err
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second was not heard")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, StoppedError)])
+def test_what_is_raised_after_the_checkpoint(number: signal.Signals, kind: type[BaseException]) -> None:
+    with StopSignal() as stop:
+        os.kill(os.getpid(), number)
+    error = stop.stopped("after step 3 of 8", "continue with: this")
+    assert type(error) is kind
+    assert "after step 3 of 8" in str(error)
+    assert str(error).endswith("continue with: this")
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As under nohup, or of a background job, which must not hear the Ctrl-C for the one in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_another_thread_may_train() -> None:
+    ended = []
+
+    def work() -> None:
+        with StopSignal() as stop, stopping(lambda: ""):
+            ended.append(stop.received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [None]
+
+
+def test_outside_the_loop_sigterm_raises_where_it_comes() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError, match="SIGTERM before") as caught, stopping(lambda: "before"):  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("not heard")
+    assert caught.value.exit_code == 75
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:114] err == 0. DefaultCPUAllocator: can't allocate memory: 9 bytes"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+    ],
+    ids=["cpu", "cuda", "numpy"],
+)
+def test_no_memory_is_told_with_what_to_lower(error: Exception, plan: Callable[..., Plan]) -> None:
+    with pytest.raises(RunError) as caught, memory_explained(plan()):
+        raise error
+    for part in ("out of memory", "batch of 4 frames of 32", "model.d_model 8", "lower train.batch_size", "accumulate"):
+        assert part in str(caught.value)
+
+
+def test_other_errors_are_left_as_they_are(plan: Callable[..., Plan]) -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory_explained(plan()):
+        raise RuntimeError("shapes do not match")
