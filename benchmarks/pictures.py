@@ -64,7 +64,7 @@ def training(run: Path) -> None:
         view.step(line)
     view.evaluation(metrics.evals[-1])
     console.print(view.render())
-    console.print(report_table(report))
+    console.print(report_table(report, plan))
     console.save_svg(str(IMAGES / "train.svg"), title="$ dpdrun train recipes/quickstart.yaml")
     console.file.close()
 

@@ -129,7 +129,7 @@ def _train_samples(loaded: Loaded) -> int:
         return known
     from dpdrun.data.sources import load_capture  # loads numpy
 
-    return len(load_capture(loaded.recipe.data).train)
+    return len(load_capture(loaded.recipe.data, recipe=loaded.path).train)
 
 
 def _of_sane_length(this: Recommendation) -> Recommendation:
