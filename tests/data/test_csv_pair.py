@@ -32,8 +32,8 @@ def test_columns_become_complex_input_and_output() -> None:
         ([1], 0.0, r"column Q_in is all zero"),
         ([2], 0.0, r"column I_out is all zero"),
         ([0, 1], 0.0, r"all samples are zero \(columns I_in, Q_in\)"),
-        ([2, 3], 1e200, r"cannot be squared"),
-        ([2, 3], 1e-200, r"cannot be squared"),
+        ([2, 3], 1e200, r"cannot be held in single precision"),
+        ([2, 3], 1e-200, r"cannot be held in single precision"),
     ],
 )
 def test_sides_that_are_no_signal(columns: list[int], factor: float, message: str) -> None:
