@@ -12,13 +12,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from benchmarks.common import ROOT
-from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.console import RATE_STEPS, TrainingView, report_table
 from dpdrun.runlog import read_metrics
 from dpdrun.training import load_run
 
@@ -62,7 +63,9 @@ def training(run: Path) -> None:
     )
     for line in metrics.steps:
         view.step(line)
-    view.evaluation(metrics.evals[-1])
+    view._eval = metrics.evals[-1]
+    view._times.clear()  # those of this replay; the run's own step times instead
+    view._times.extend(accumulate(line["step_s"] for line in metrics.steps[-RATE_STEPS:]))
     console.print(view.render())
     console.print(report_table(report, plan))
     console.save_svg(str(IMAGES / "train.svg"), title="$ dpdrun train recipes/quickstart.yaml")
