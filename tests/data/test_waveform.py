@@ -125,7 +125,11 @@ def test_paths_that_are_no_waveform(tmp_path: Path) -> None:
 
 
 @given(
-    arrays.arrays(np.complex64, st.integers(1, 50), elements=st.complex_numbers(max_magnitude=1e6, width=64)),
+    arrays.arrays(
+        np.complex64,
+        st.integers(1, 50),
+        elements=st.just(0j) | st.complex_numbers(min_magnitude=2.0**-20, max_magnitude=2.0**20, width=64),
+    ),
     st.sampled_from([".csv", ".npz", ".npy"]),
 )
 def test_what_is_written_can_be_read(tmp_path_factory: pytest.TempPathFactory, wave: np.ndarray, suffix: str) -> None:
