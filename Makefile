@@ -52,8 +52,23 @@ case-study: $(READY)  ## study: from the failed Transformer to ours, one change 
 learning-rate: $(READY)  ## study: learning rate against width (about half an hour)
 	$(BIN)/python -m benchmarks.learning_rate.run
 
+regret: $(READY)  ## study: how far each advisor's learning rate is from the best (seven hours of a core; resumable)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
+	$(BIN)/python -m benchmarks.regret.run
+
+worth: $(READY)  ## study: what each rule is worth in dB (an hour of a core; resumable, after regret)
+	$(BIN)/python -m benchmarks.regret.worth
+	$(BIN)/python -m benchmarks.regret.run --only-tables
+
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
+
+probe: $(READY)  ## study: what --probe picks, against the sweep over the learning rate (about 5 minutes)
+	$(BIN)/python -m benchmarks.probe.run
+
+effort: $(READY)  ## study: how far off the estimated time and memory of a plan are (about 5 minutes)
+	$(BIN)/python -m benchmarks.effort.run
+	$(BIN)/python -m benchmarks.effort.fit
 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
@@ -65,4 +80,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study learning-rate speed monitoring pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study learning-rate regret worth speed probe effort monitoring pictures clean

@@ -12,14 +12,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from benchmarks.common import ROOT
-from dpdrun.report.console import RATE_STEPS, TrainingView, report_table
+from dpdrun.report.console import TrainingView, report_table
 from dpdrun.runlog import read_metrics
 from dpdrun.training import load_run
 
@@ -61,11 +60,7 @@ def training(run: Path) -> None:
         samples_per_step=plan.batch_size * plan.frame,
         floor_db=report["floor"]["nmse_db"],
     )
-    for line in metrics.steps:
-        view.step(line)
-    view._eval = metrics.evals[-1]
-    view._times.clear()  # those of this replay; the run's own step times instead
-    view._times.extend(accumulate(line["step_s"] for line in metrics.steps[-RATE_STEPS:]))
+    view.replay(metrics.steps, metrics.evals)
     console.print(view.render())
     console.print(report_table(report, plan))
     console.save_svg(str(IMAGES / "train.svg"), title="$ dpdrun train recipes/quickstart.yaml")

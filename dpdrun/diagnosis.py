@@ -1,13 +1,17 @@
-"""A run folder -> facts -> findings: what is wrong with a run, what was found healthy, and what could not be judged."""
+"""A run folder, or a log of somebody else -> facts -> findings: what is wrong, what is healthy, what was not judged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
+from dpdrun.readers.log import LogSource
+from dpdrun.recipe.fields import OFF
+from dpdrun.rf.signal_facts import SignalFacts
 from dpdrun.rules.catalogue import SEVERITIES, Finding, Skipped, all_rules, evaluate
 from dpdrun.rules.facts import RunFacts
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
@@ -28,6 +32,7 @@ class Diagnosis:
         healthy: codes that looked and found nothing.
         skipped: rules that could not look, with the reason.
         facts: what the rules saw.
+        log: where the facts came from, when it was no run folder.
     """
 
     verdict: Verdict
@@ -35,6 +40,12 @@ class Diagnosis:
     healthy: list[str]
     skipped: list[Skipped]
     facts: RunFacts
+    log: LogSource | None = None
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether there is no run behind this, only a prediction and its target."""
+        return self.facts.signal is not None and self.facts.kind is None and self.log is None
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form (findings.json, `dpdrun diagnose --format json`)."""
@@ -44,6 +55,8 @@ class Diagnosis:
             "findings": [finding.to_json() for finding in self.findings],
             "healthy": list(self.healthy),
             "skipped": [skip.to_json() for skip in self.skipped],
+            **({"log": self.log.to_json()} if self.log else {}),
+            **({"signal": self.facts.signal.to_json()} if self.is_of_files and self.facts.signal else {}),
         }
 
     def reaches(self, severity: Literal["warning", "error"]) -> bool:
@@ -70,9 +83,53 @@ def diagnose(path: Path) -> Diagnosis:
     return diagnose_facts(facts_of_run(metrics, plan, report))
 
 
-def diagnose_facts(facts: RunFacts) -> Diagnosis:
-    """Run every diagnose rule on the facts of one run."""
-    outcome, _ = evaluate([rule for rule in all_rules().values() if rule.purpose == "diagnose"], facts)
+def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
+    """Diagnose a run folder, or else a log of somebody else.
+
+    Args:
+        path: a run folder or its metrics.jsonl; or a log file, or a folder with one (`readers.logs`).
+        maps: what the user said about the columns of a log (`readers.log_names.parse_map`).
+
+    Raises:
+        RunError, DataError: it is neither, or cannot be read; says what to do.
+    """
+    folder = path.parent if path.name == "metrics.jsonl" else path
+    is_run = (folder / "plan.json").is_file()
+    if is_run and maps:
+        raise RunError(f"{path}: this is a run folder of dpdrun; its columns are known, so --map is not for it")
+    if is_run or not (path.exists() or path.suffix):
+        return diagnose(folder)  # which names the runs that are near, where there is none
+    from dpdrun.readers.log_facts import skip_reason
+    from dpdrun.readers.log_names import parse_map
+    from dpdrun.readers.logs import read_log
+
+    facts, source = read_log(path, parse_map(maps))
+    this, rules = diagnose_facts(facts), all_rules()
+    skipped = []
+    for skip in this.skipped:
+        unknown = [name for name in rules[skip.code].needs if facts.get(name) is None]
+        reason = skip_reason(unknown, source) if skip.reason.startswith("needs ") else None
+        skipped.append(replace(skip, reason=reason or skip.reason))
+    return replace(this, skipped=skipped, log=source)
+
+
+def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:
+    """Diagnose a prediction by its target, and by the input of the model where a file has it; asks the SG rules.
+
+    Raises:
+        DataError: a file cannot be used; see `data.signal_pair`.
+    """
+    from dpdrun.data.signal_pair import read_signal_pair  # numpy: not for those who diagnose a run
+    from dpdrun.rf.signal_checks import signal_facts
+
+    pair = read_signal_pair(prediction, target, x)
+    return diagnose_facts(RunFacts(signal=signal_facts(pair.target, pair.prediction, pair.x)), about="signal")
+
+
+def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
+    """Run the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
+    asked = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
+    outcome, _ = evaluate([rule for rule in asked if about is None or about in rule.needs], facts)
     findings = sorted(
         outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
     )
@@ -123,9 +180,50 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             one_tap_db=_number(report, "baselines", "one_tap", "val", "nmse_db"),
             gmp_db=_number(report, "baselines", "gmp", "val", "nmse_db"),
             floor_db=_number(report, "floor", "nmse_db"),
+            loss_is_nmse=True,
+            signal=SignalFacts.from_json(report.get("signal") if report else None),
+            **_optimization(plan),
+            **_parts(steps),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
+
+
+def _optimization(plan: Plan) -> dict[str, Any]:
+    """What the plan says of the optimizer and of the length of the run."""
+    length = plan.recipe.train
+    return {
+        "eps": plan.eps,
+        "beta2": plan.beta2,
+        "max_steps": length.max_steps if isinstance(length.max_steps, int) else None,
+        "epochs": length.epochs if isinstance(length.epochs, float) and length.max_steps == OFF else None,
+        "steps_per_epoch": plan.frames_per_epoch / plan.batch_size if plan.batch_size else None,
+    }
+
+
+def _parts(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the steps at which the parts of the model were looked at say of them."""
+    looked = [line for line in steps if "group_updates" in line]
+    if not looked:
+        return {}
+    sizes = {part: int(count) for part, count in looked[0]["group_sizes"].items()}
+
+    def column(key: str) -> dict[str, list[float]]:
+        return {part: [float(line[key].get(part, "nan")) for line in looked] for part in sizes}
+
+    still: dict[str, list[int]] = {}
+    for line in looked:
+        for name in line.get("still", ()):
+            still.setdefault(name, []).append(line["step"])
+    return {
+        "parameters": sum(sizes.values()),
+        "group_step": [line["step"] for line in looked],
+        "group_grad": column("group_norms"),
+        "group_weight": column("group_weights"),
+        "group_update": column("group_updates"),
+        "group_size": sizes,
+        "still": still,
+    }
 
 
 def _number(node: Any, *path: str) -> float | None:

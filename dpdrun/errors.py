@@ -30,6 +30,10 @@ class RunError(DpdrunError):
     """A run folder, a checkpoint or the training itself is at fault."""
 
 
+class DivergedError(RunError):
+    """Training met numbers that are no longer numbers; the message says at which step."""
+
+
 class StoppedError(DpdrunError):
     """SIGTERM came; the message says whether there is a checkpoint for `--resume`."""
 

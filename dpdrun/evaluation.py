@@ -19,6 +19,7 @@ from dpdrun.plan import Plan
 from dpdrun.recipe.schema import GMPModel
 from dpdrun.rf.floor import noise_floor
 from dpdrun.rf.metrics import nmse_db, nmse_opendpd_legacy_db, one_tap_gain
+from dpdrun.rf.signal_checks import can_be_judged, signal_facts
 from dpdrun.runlog import SCHEMA_VERSION
 
 Split = Literal["train", "val", "test"]
@@ -99,14 +100,19 @@ def evaluate(
     Returns:
         Of each split its NMSE [dB], the gain over a GMP (positive: this model is better) and what is left to the noise
         floor; the baselines on the same samples; the floor; what the model costs. `db_left` is that of the last split.
+        `signal` holds the `SignalFacts` of the first split, None where it is too short or the output is not finite.
     """
     model.eval()
     baselines = {"one_tap": one_tap_baseline(capture, splits), "gmp": gmp_baseline(capture, splits)}
     floor = floor_of(capture)
     scores: dict[str, Any] = {}
+    signal: dict[str, Any] | None = None
     for split in splits:
         part = part_of(capture, split)
-        score = _scores(model, plan, capture, part)
+        prediction = predict(model, part.x, piece=piece_of(plan), loop=capture.loop_samples)
+        if split == splits[0]:
+            signal = signal_of(model, plan, capture, part, prediction)
+        score = _scores(model, plan, capture, part, prediction)
         score["gain_over_gmp_db"] = baselines["gmp"][split]["nmse_db"] - score["nmse_db"]
         score["db_left"] = None if floor["nmse_db"] is None else score["nmse_db"] - floor["nmse_db"]
         scores[split] = score
@@ -118,6 +124,7 @@ def evaluate(
         "splits": scores,
         "baselines": baselines,
         "floor": floor,
+        "signal": signal,
         "db_left": scores[splits[-1]]["db_left"],
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "macs_per_sample": model.macs_per_sample,
@@ -126,9 +133,10 @@ def evaluate(
     }
 
 
-def _scores(model: BehaviouralModel, plan: Plan, capture: Capture, part: Part) -> dict[str, Any]:
+def _scores(
+    model: BehaviouralModel, plan: Plan, capture: Capture, part: Part, prediction: NDArray[np.complex128]
+) -> dict[str, Any]:
     """The scores of one part: ours, and under the conventions that others use, where they differ."""
-    prediction = predict(model, part.x, piece=piece_of(plan), loop=capture.loop_samples)
     looped, nperseg = capture.loop_samples is not None, capture.nperseg
     return {
         "nmse_db": nmse_db(part.y, prediction),
@@ -137,6 +145,36 @@ def _scores(model: BehaviouralModel, plan: Plan, capture: Capture, part: Part) -
         "nmse_opendpd_legacy_db": None if nperseg is None else opendpd_legacy_score(model, part, nperseg),
         "samples": len(part),
     }
+
+
+def signal_of(
+    model: BehaviouralModel, plan: Plan, capture: Capture, part: Part, prediction: NDArray[np.complex128]
+) -> dict[str, Any] | None:
+    """What the prediction of a part looks like beside its target: `SignalFacts` as plain values, for the SG rules.
+
+    A model that is scored on records is asked a second time, in pieces of the length that it was trained on.
+    """
+    kind, piece = plan.recipe.model.kind, piece_of(plan)
+    if not can_be_judged(part.y, prediction):
+        return None
+    trained = kind != "gmp" and 0 < plan.frame < len(part)
+    in_pieces = predict(model, part.x, piece=plan.frame) if trained and piece is None else None
+    said = {
+        "full_attention": kind == "transformer" and model.context is None,
+        "features": getattr(plan.recipe.model, "features", None),
+        "embedding": getattr(plan.recipe.model, "embedding", None),
+    }
+    facts = signal_facts(
+        part.y,
+        prediction,
+        part.x,
+        frame=plan.frame if trained else None,
+        piece=piece if trained else None,
+        loop=capture.loop_samples,
+        model=said,
+        in_pieces=in_pieces,
+    )
+    return facts.to_json()
 
 
 def opendpd_legacy_score(model: BehaviouralModel, part: Part, nperseg: int) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dpdrun import __version__
+from dpdrun.effort import Estimate, estimate
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
@@ -205,6 +206,20 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
         eval_every=count("eval_every"),
         checkpoint_every=count("checkpoint_every"),
         warnings=advice.warnings if trained else [],
+    )
+
+
+def estimate_of(plan: Plan, *, val_samples: int) -> Estimate | None:
+    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.effort`)."""
+    if not plan.total_steps:
+        return None
+    return estimate(
+        plan.recipe.model,
+        batch=plan.batch_size,
+        frame=plan.frame,
+        steps=plan.total_steps,
+        scorings=-(-plan.total_steps // plan.eval_every),
+        val_samples=val_samples,
     )
 
 

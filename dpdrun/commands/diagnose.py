@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.errors import EXIT_FINDINGS
+from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from dpdrun.diagnosis import Diagnosis
 
 
 class Format(enum.StrEnum):
@@ -17,6 +19,9 @@ class Format(enum.StrEnum):
 
     rich = "rich"
     json = "json"
+    markdown = "markdown"
+    html = "html"
+    sarif = "sarif"
 
 
 class FailOn(enum.StrEnum):
@@ -32,25 +37,70 @@ def register(app: typer.Typer) -> None:
 
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, finished or not.", show_default=False)],
-    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.rich,
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="Run folder, finished or not, or somebody else's log.", show_default=False),
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="KEY=COLUMN,...",
+            help="What the columns of a log mean: step, loss, grad_norm, lr, ...; a number stands for itself.",
+            show_default=False,
+        ),
+    ] = None,
+    prediction: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a RUN: a prediction (CSV I,Q, npz, npy) ...", show_default=False),
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="... what it should be ...", show_default=False)] = None,
+    input_: Annotated[
+        Path | None, typer.Option("--input", help="... and the input of the model.", show_default=False)
+    ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="How to print. [default: by the suffix of -o, else rich]", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the charts: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Look again every few seconds until the run ends, or Ctrl-C.")
+    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write the run's recipe with the advice in it.")] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Train it and the old one from the same seeds: keep it if it is better.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds --rerun compares.")] = 2,
     fail_on: Annotated[
         FailOn | None, typer.Option(help="Exit 1 from this severity. [default: never]", show_default=False)
     ] = None,
 ) -> None:
     """What is wrong with a training run, how it was seen, and what to change."""
-    from dpdrun.diagnosis import diagnose as diagnose_run
+    from dpdrun.commands._diagnosis_output import show
+    from dpdrun.commands._signal import diagnose_run_or_files
 
-    found = diagnose_run(run)
-    if format_ is Format.json:
-        from dpdrun.runlog import encode_numbers
+    def look() -> tuple[Diagnosis, str]:
+        return diagnose_run_or_files(run, maps or (), prediction, target, input_)
 
-        typer.echo(json.dumps(encode_numbers(found.to_json()), indent=2, allow_nan=False))
+    interrupted = False
+    if follow:
+        from dpdrun.commands._follow import followed
+
+        found, title, interrupted = followed(run, look)
     else:
-        from rich.console import Console
+        found, title = look()
+    show(found, title, run or prediction, format_, output, plot)
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if fix or rerun:
+        from dpdrun.commands._repair import repair
 
-        from dpdrun.report.diagnosis import diagnosis_view
-
-        Console().print(diagnosis_view(found, str(run)), highlight=False)
+        repair(run, seeds if rerun else None)
     if fail_on is not None and found.reaches(fail_on.value):
         raise typer.Exit(EXIT_FINDINGS)

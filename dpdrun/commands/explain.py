@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.errors import DpdrunError
+
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from dpdrun.recipe.describe import FieldDoc
     from dpdrun.rules.catalogue import Rule
+
+
+Content = Callable[[], dict[str, Any]]
+View = Callable[[], "RenderableType"]
 
 
 class Format(enum.StrEnum):
@@ -27,51 +37,60 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="CODE|FIELD", help="A rule such as LR001, or a field such as optim.lr.", show_default=False
+            metavar="[CODE|FIELD]",
+            help="A rule such as LR001, or a field such as optim.lr. [default: list all rules]",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List all rules, as without CODE or FIELD.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.rich,
 ) -> None:
-    """Why a rule says what it says, or which rules set a field of the recipe."""
-    from rich.console import Console
+    """Why a rule says what it says, or which rules set or check a field of the recipe."""
+    if what is not None and every:
+        raise DpdrunError(f"give {what} or --all, not both")
+    content, view = _all() if what is None else _one(what)
+    if format_ is Format.json:
+        typer.echo(json.dumps(content(), indent=2, allow_nan=False))
+    else:
+        from rich.console import Console
 
+        Console().print(view(), highlight=False)
+
+
+def _all() -> tuple[Content, View]:
+    from dpdrun.report.rule_page import catalogue_view
+    from dpdrun.rules.catalogue import all_rules
+    from dpdrun.rules.pages import catalogue_json
+
+    return catalogue_json, lambda: catalogue_view(all_rules().values())
+
+
+def _one(what: str) -> tuple[Content, View]:
     from dpdrun.report.rule_page import field_view, rule_view
-    from dpdrun.rules.pages import to_json
+    from dpdrun.rules.pages import field_json, to_json
 
     found = _find(what)
-    if not isinstance(found, tuple):
-        if format_ is Format.json:
-            typer.echo(json.dumps(to_json(found), indent=2))
-        else:
-            Console().print(rule_view(found), highlight=False)
-        return
-    docs, rules = found
-    if format_ is Format.json:
-        from dpdrun.recipe.describe import text_of
-
-        content = {
-            "field": docs[0].key,
-            "description": docs[0].description,
-            "takes": docs[0].expected,
-            "default": None if docs[0].required else text_of(docs[0].default),
-            "rules": [to_json(rule) for rule in rules],
-        }
-        typer.echo(json.dumps(content, indent=2))
-    else:
-        Console().print(field_view(docs, rules), highlight=False)
+    if isinstance(found, tuple):
+        return partial(field_json, *found), partial(field_view, *found)
+    return partial(to_json, found), partial(rule_view, found)
 
 
 def _find(what: str) -> Rule | tuple[list[FieldDoc], list[Rule]]:
-    """A rule by code or slug, or a field with the rules that set it. Raises CatalogueError when it is neither."""
+    """A rule by code or slug, or a field with the rules that set or check it.
+
+    Raises:
+        CatalogueError: it is neither.
+    """
     from dpdrun.recipe.describe import field_docs
     from dpdrun.rules.catalogue import CatalogueError, all_rules, find_rule
 
     docs = [doc for doc in field_docs() if what in (doc.key, doc.name)]
     if docs:
         key = docs[0].key
-        return [doc for doc in docs if doc.key == key], [rule for rule in all_rules().values() if rule.sets == key]
+        rules = [rule for rule in all_rules().values() if rule.sets == key or key in rule.about]
+        return [doc for doc in docs if doc.key == key], rules
     if "." not in what:
         return find_rule(what)
     import difflib

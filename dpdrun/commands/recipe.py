@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.errors import RecipeError
+from dpdrun.errors import EXIT_FINDINGS, RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
@@ -33,6 +33,21 @@ class Kind(enum.StrEnum):
     gmp = "gmp"
 
 
+class Format(enum.StrEnum):
+    """How to print findings."""
+
+    text = "text"
+    json = "json"
+
+
+class FailOn(enum.StrEnum):
+    """The severity from which the exit code is 1."""
+
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
 def register(app: typer.Typer) -> None:
     """Add the group."""
     app.add_typer(recipe_app, name="recipe")
@@ -42,8 +57,25 @@ def register(app: typer.Typer) -> None:
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recipes.", show_default=False)],
     sets: SetOption = None,
+    lint: Annotated[bool, typer.Option("--lint", help="Ask the check rules too; exit 1 from --fail-on.")] = False,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="How to print findings. [default: text]", show_default=False)
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help="Exit 1 from this severity. [default: error]", show_default=False)
+    ] = None,
 ) -> None:
     """Report every problem of every FILE, with its line; exit 2 if there is one."""
+    if lint:
+        from dpdrun.commands._lint import check_lint
+
+        reached, problems = check_lint(files, sets or [], as_json=format_ is Format.json, fail_on=fail_on or "error")
+        _refuse(problems)
+        if reached:
+            raise typer.Exit(EXIT_FINDINGS)
+        return
+    if format_ is not None or fail_on is not None:
+        raise RecipeError("--format and --fail-on are about findings: use them with --lint")
     from dpdrun.recipe import load_recipe
 
     problems = []
@@ -54,6 +86,10 @@ def check(
             problems.append(str(error))
         else:
             typer.echo(f"{file}: ok: {_summary(loaded)}")
+    _refuse(problems)
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         raise RecipeError("\n".join(dict.fromkeys(problems)))
 

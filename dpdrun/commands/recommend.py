@@ -14,6 +14,10 @@ import typer
 from dpdrun.errors import DpdrunError, RecipeError
 
 if TYPE_CHECKING:
+    from dpdrun.commands._from_command import FromCommand
+    from dpdrun.commands._lint import Facts
+    from dpdrun.commands._measured import Measured
+    from dpdrun.data.sizing import DataReading
     from dpdrun.recipe.loader import Loaded
     from dpdrun.rules.recommendation import Recommendation
 
@@ -51,6 +55,8 @@ _KEYS = {
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "data": "data.source",
+    "sample_rate_hz": "data.sample_rate_hz",
+    "bandwidth_hz": "data.bandwidth_hz",
     "rules": "rules",
 }
 
@@ -78,7 +84,14 @@ def recommend(
         int | None, typer.Option(min=1, help="Frames per optimizer step.", show_default=False)
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Where the data come from.", show_default=False)
+        str | None,
+        typer.Option(metavar="SOURCE", help="Look at these data for the sizes of the model.", show_default=False),
+    ] = None,
+    sample_rate_hz: Annotated[
+        float | None, typer.Option(help="Where the data state none, e.g. 983.04e6.", show_default=False)
+    ] = None,
+    bandwidth_hz: Annotated[
+        float | None, typer.Option(help="Occupied bandwidth, where the data state none.", show_default=False)
     ] = None,
     rules: Annotated[
         RuleSet | None, typer.Option(help="Which rules to ask. [default: measured]", show_default=False)
@@ -88,48 +101,106 @@ def recommend(
         Path | None, typer.Option("-o", "--out", help="Write a recipe that trains as it is.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out if it exists.")] = False,
+    from_command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND|SCRIPT|-", help="Translate a train_pa command line of OpenDPD.", show_default=False
+        ),
+    ] = None,
+    pick: Annotated[
+        int | None, typer.Option(min=1, help="Which of several commands of a script.", show_default=False)
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes of findings into RECIPE.")] = False,
+    unsafe_fixes: Annotated[
+        bool, typer.Option("--unsafe-fixes", help="With --fix or --diff: also those that change what is trained.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
+    probe: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Measure lr, clip, speed and memory here, e.g. 60s.", show_default=False),
+    ] = None,
 ) -> None:
-    """Which hyper-parameters to use, and why: from a RECIPE, or from flags."""
+    """Which hyper-parameters to use, and why: from a RECIPE, flags, data, or an OpenDPD command line."""
     flags: dict[str, Any] = {
         "model": model, "d_model": d_model, "layers": layers, "heads": heads, "window": window, "hidden": hidden,
         "epochs": epochs, "batch_size": batch_size, "data": data, "rules": rules,
+        "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
-    if recipe is not None:
+    from dpdrun.commands._measured import Measured
+    from dpdrun.commands._probe import probed, seconds_of
+
+    budget_s = seconds_of(probe) if probe is not None else None
+    probing, translated, loaded = None, None, None
+    if recipe is None and (fix or unsafe_fixes or diff):
+        raise RecipeError("--fix, --unsafe-fixes and --diff need a RECIPE to fix")
+    if pick is not None and from_command is None:
+        raise RecipeError("--pick chooses a command of --from-command; there is none")
+    if from_command is not None:
+        from dpdrun.commands import _from_command
+        from dpdrun.commands._lint import Facts, with_places
+
+        if recipe is not None:
+            raise RecipeError(f"give {recipe} or --from-command, not both")
+        if probe is not None:
+            raise RecipeError("--probe needs a RECIPE or --data: write a recipe with -o first, then probe that")
+        overrides = [f"{_KEYS[name]}={value}" for name, value in given.items() if name not in ("data", "rules")]
+        translated = _from_command.read(from_command, given, overrides, frames=samples, pick=pick, out=out)
+        loaded, reading = translated.loaded, None
+        this = with_places(_of_recipe(loaded, Facts(samples, needed=False), None), loaded)
+        text = loaded.effective_text
+    elif recipe is not None:
+        from dpdrun.commands._lint import Facts, fixed, with_places
         from dpdrun.recipe import load_recipe
 
         loaded = load_recipe(recipe, [f"{_KEYS[name]}={value}" for name, value in given.items()])
-        this = _of_recipe(loaded, samples)
+        facts = Facts(samples, needed=True)
+        loaded = fixed(loaded, facts, fix=fix, unsafe=unsafe_fixes, diff=diff)
+        reading = _reading(given, loaded)
+        this = _of_recipe(loaded, facts, reading)
+        if budget_s is not None:
+            this, probing = probed(lambda known: _of_recipe(loaded, facts, reading, known), loaded, budget_s)
+        this = with_places(this, loaded)
         text = _patched(this, loaded) if out or format_ is Format.yaml else ""
     else:
-        this = _of_flags(given, samples)
+        reading = _reading(given)
+        this = _of_flags(given, samples, reading)
+        if budget_s is not None:
+            from dpdrun.recipe.loader import load_text
+
+            draft = load_text(_recipe_of_flags(this, given))
+            this, probing = probed(lambda known: _of_flags(given, samples, reading, known), draft, budget_s)
         text = _recipe_of_flags(this, given) if out or format_ is Format.yaml else ""
-    _print(this, format_, text)
+    if translated is not None and format_ is Format.table:
+        typer.echo(text if out is None else translated.remarks())
+    model_section = loaded.recipe.model if loaded is not None else None
+    _print(this, format_, text, Measured(reading, probing, model_section), translated)
     if out is not None:
         _write(out, text, force)
 
 
-def _of_recipe(loaded: Loaded, samples: int | None) -> Recommendation:
+def _reading(given: dict[str, Any], loaded: Loaded | None = None) -> DataReading | None:
+    """A look at the data of --data; before it, what no data can tell is asked for."""
+    if "data" not in given:
+        return None
+    from dpdrun.commands._measured import look_at, section_of
+
+    if loaded is not None:
+        return look_at(loaded.recipe.data, loaded.path)
+    _ask_for({"--model": given.get("model")}, "to recommend from data")
+    return look_at(section_of(given["data"], given.get("sample_rate_hz"), given.get("bandwidth_hz")))
+
+
+def _of_recipe(
+    loaded: Loaded, facts: Facts, reading: DataReading | None, probed: dict[str, float] | None = None
+) -> Recommendation:
+    from dpdrun.commands._measured import with_reading
     from dpdrun.rules.facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
-    if samples is not None:
-        facts = PlanFacts.of_recipe(loaded.recipe, frames=samples)
-    else:
-        facts = PlanFacts.of_recipe(loaded.recipe, _train_samples(loaded))
-    return _of_sane_length(ask(facts, loaded.recipe.rules))
-
-
-def _train_samples(loaded: Loaded) -> int:
-    """Samples of the training part; reads the record only where its length is not known without."""
-    from dpdrun.data.cuts import known_train_samples
-
-    known = known_train_samples(loaded.recipe.data)
-    if known is not None:
-        return known
-    from dpdrun.data.sources import load_capture  # loads numpy
-
-    return len(load_capture(loaded.recipe.data, recipe=loaded.path).train)
+    was_read = reading is not None and facts.frames is None
+    known = PlanFacts.of_recipe(loaded.recipe) if was_read else facts(loaded)
+    return _of_sane_length(ask(with_reading(known, reading, probed), loaded.recipe.rules))
 
 
 def _of_sane_length(this: Recommendation) -> Recommendation:
@@ -144,23 +215,29 @@ def _of_sane_length(this: Recommendation) -> Recommendation:
     return this
 
 
-def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
+def _of_flags(
+    given: dict[str, Any], samples: int | None, reading: DataReading | None, probed: dict[str, float] | None = None
+) -> Recommendation:
     import math
 
+    from dpdrun.commands._measured import with_reading
     from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
     from dpdrun.rules.facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
     kind = given.get("model")
-    _ask_for(
-        {
-            "--model": kind,
-            "--d-model": given.get("d_model") if kind == Kind.transformer else True,
-            "--hidden": given.get("hidden") if kind == Kind.gru else True,
-            "--samples": samples,
-        },
-        "to recommend without a recipe",
-    )
+    note = given.get("rules") == RuleSet.note
+    if reading is None or note:
+        silent = "to recommend without a recipe" if reading is None else "since the note says nothing of sizes"
+        _ask_for(
+            {
+                "--model": kind,
+                "--d-model": given.get("d_model") if kind == Kind.transformer else True,
+                "--hidden": given.get("hidden") if kind == Kind.gru else True,
+                "--samples": samples if reading is None else True,
+            },
+            silent,
+        )
     _refuse_foreign(kind, given)
     epochs = given.get("epochs")
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
@@ -176,7 +253,7 @@ def _of_flags(given: dict[str, Any], samples: int | None) -> Recommendation:
         window=math.inf if window == "full" else _count(window) if window else None,
         **sizes,
     )
-    return _of_sane_length(ask(facts, "note" if given.get("rules") == RuleSet.note else "measured"))
+    return _of_sane_length(ask(with_reading(facts, reading, probed), "note" if note else "measured"))
 
 
 def _count(window: str) -> int:
@@ -206,20 +283,23 @@ def _recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
     """A recipe from flags alone; asks for what a recipe needs beyond what the rules need."""
     from pydantic import ValidationError
 
+    from dpdrun.commands._measured import NEEDED_SIZES, sizes_of
     from dpdrun.rules.recommendation import recipe_text
 
     kind = given["model"]
-    sizes = ("d_model", "layers", "heads", "window") if kind == Kind.transformer else ("hidden",)
-    _ask_for({f"--{name.replace('_', '-')}": given.get(name) for name in (*sizes, "data")}, "for a recipe")
+    sizes = NEEDED_SIZES[str(kind)]
+    known = sizes_of(this) | given
+    _ask_for({f"--{name.replace('_', '-')}": known.get(name) for name in (*sizes, "data")}, "for a recipe")
     window = given.get("window")
-    model = {"kind": str(kind)} | {name: given[name] for name in (*sizes, "layers") if name in given}
+    model = {"kind": str(kind)} | {name: known[name] for name in (*sizes, "layers", "lookahead") if name in known}
     if window is not None and window != "full":
         model["window"] = int(window)
     if window == "full":
         model["positions"] = "sinusoidal"  # relative positions are defined within a window
     command = shlex.join(["dpdrun", "recommend", *sys.argv[2:]])
     try:
-        return recipe_text(this, {"data": {"source": given["data"]}, "model": model}, command)
+        stated = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
+        return recipe_text(this, {"data": {"source": given["data"]} | stated, "model": model}, command)
     except ValidationError as exc:
         raise RecipeError(f"these flags do not make a recipe: {exc}") from exc
 
@@ -237,9 +317,12 @@ def _patched(this: Recommendation, loaded: Loaded) -> str:
     return apply_patch(loaded.text, values | patch_of(this, loaded.recipe))
 
 
-def _print(this: Recommendation, format_: Format, text: str) -> None:
+def _print(
+    this: Recommendation, format_: Format, text: str, measured: Measured, translated: FromCommand | None
+) -> None:
     if format_ is Format.json:
-        typer.echo(json.dumps(this.to_json(), indent=2))
+        more = translated.to_json() if translated else {}
+        typer.echo(json.dumps(this.to_json() | measured.to_json(this) | more, indent=2))
     elif format_ is Format.yaml:
         typer.echo(text, nl=False)
     else:
@@ -247,7 +330,9 @@ def _print(this: Recommendation, format_: Format, text: str) -> None:
 
         from dpdrun.report.advice import recommendation_view
 
-        Console().print(recommendation_view(this), highlight=False)
+        console = Console(highlight=False)
+        for part in (*measured.before(), recommendation_view(this, measured.estimate(this))):
+            console.print(part)
 
 
 def _write(out: Path, text: str, force: bool) -> None:

@@ -63,7 +63,7 @@ def _show_plan(loaded: Loaded) -> None:
     from rich.console import Console
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.plan import PlanError, make_plan
+    from dpdrun.plan import PlanError, estimate_of, make_plan
     from dpdrun.report.plan import plan_table
 
     # as training.job.prepare does, which would load torch
@@ -72,7 +72,11 @@ def _show_plan(loaded: Loaded) -> None:
         plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
         raise loaded.error(error.conflicts) from None
-    Console(highlight=False).print(plan_table(plan, capture=capture.name))
+    console = Console(highlight=False)
+    console.print(plan_table(plan, capture=capture.name))
+    found = estimate_of(plan, val_samples=len(capture.val))
+    if found is not None:
+        console.print(f"\ntraining takes {found}", markup=False)
 
 
 def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> None:
@@ -88,7 +92,7 @@ def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> N
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
-        report = job.train(loaded, run.path, resume=resume, watch=lambda this: _watch(this, console, resume=resume))
+        report = job.train(loaded, run.path, resume=resume, watch=lambda this: watching(this, console, resume=resume))
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
     if run.metrics.is_file():
@@ -98,7 +102,8 @@ def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> N
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _watch(this: Job, console: Console, *, resume: bool) -> AbstractContextManager[Monitor]:
+def watching(this: Job, console: Console, *, resume: bool) -> AbstractContextManager[Monitor]:
+    """The live view of a training, after its warnings and a line about its plan."""
     from contextlib import nullcontext
 
     from rich.text import Text

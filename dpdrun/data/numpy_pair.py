@@ -107,11 +107,11 @@ def _load(path: Path, name: str, kind: str) -> NDArray[Any] | dict[str, NDArray[
         raise DataError(f"{name}: cannot be read as {kind}: {_reason(error)}") from None
 
 
-def to_samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
-    """A complex (N,) or real (N, 2) array as (N,) complex128, checked.
+def as_pairs(array: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """A complex (N,) or real (N, 2) array as (N, 2) float64 = I, Q, all finite.
 
     Raises:
-        DataError: wrong shape or type, NaN or Inf, empty, all zero, one of I and Q missing.
+        DataError: wrong shape or type, NaN or Inf; it names the sample.
     """
     if array.dtype.kind not in "fciu":
         raise DataError(f"{where}: holds {array.dtype}, not numbers")
@@ -127,8 +127,18 @@ def to_samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
             hint = " (use .ravel())"
         elif array.ndim == 2 and array.shape[0] == 2:
             hint = " (use .T)"
-        raise DataError(f"{where}: expected complex (N,) or real (N, 2), not {array.dtype} {array.shape}{hint}")
+        raise DataError(f"{where}: expected complex (N,) or real (N, 2) = I, Q, not {array.dtype} {array.shape}{hint}")
     check_finite(pairs, where, ("I", "Q"), row_word="sample", first=0)
+    return pairs
+
+
+def to_samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
+    """A complex (N,) or real (N, 2) array as (N,) complex128, checked.
+
+    Raises:
+        DataError: wrong shape or type, NaN or Inf, empty, all zero, one of I and Q missing.
+    """
+    pairs = as_pairs(array, where)
     samples = np.asarray(pairs[:, 0] + 1j * pairs[:, 1], np.complex128)
     check_samples(samples, where, ("I", "Q"))
     return samples

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import check_finite, check_scale, missing
+from dpdrun.data.checks import check_scale, missing
 from dpdrun.data.csv_text import read_columns
+from dpdrun.data.numpy_pair import as_pairs
 from dpdrun.errors import DataError
 from dpdrun.runlog import replacing
 
@@ -61,17 +62,9 @@ def _samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
 
     Less strict than `numpy_pair.to_samples`: a waveform need not be enough to train on, nor have both I and Q.
     """
-    if array.dtype.kind not in "fciu":
-        raise DataError(f"{where}: holds {array.dtype}, not numbers")
-    if array.dtype.kind == "c" and array.ndim == 1:
-        pairs = np.stack([array.real, array.imag], axis=1).astype(np.float64)
-    elif array.dtype.kind != "c" and array.ndim == 2 and array.shape[1] == 2:
-        pairs = array.astype(np.float64)
-    else:
-        raise DataError(f"{where}: expected complex (N,) or real (N, 2) = I, Q, not {array.dtype} {array.shape}")
+    pairs = as_pairs(array, where)
     if len(pairs) == 0:
         raise DataError(f"{where}: no samples")
-    check_finite(pairs, where, ("I", "Q"), row_word="sample", first=0)
     return _complex(pairs, where)
 
 

@@ -10,11 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dpdrun.effort import Estimate
+from dpdrun.lint import LintFinding
 from dpdrun.recipe.patch import render
+from dpdrun.report.lint import lint_finding, lint_summary
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.recommendation import Recommendation, Value, about
 
-_EVIDENCE = {"measured": "green", "cited": "cyan", "assumed": "yellow", None: "dim"}
+_EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
 
 
@@ -33,6 +36,7 @@ class _Values:
         for name, style in (("field", ""), ("value", "bold"), ("the note's", "dim"), ("set by", "")):
             table.add_column(name, no_wrap=True, style=style)
         if wide:
+            table.add_column("regret [dB]", justify="right")
             table.add_column("why")
         reasons: list[Text] = []
         for key, value in self._this.values.items():
@@ -40,20 +44,24 @@ class _Values:
             if value.rule:
                 by = Text.assemble(f"{value.rule} ", (value.evidence or "", _EVIDENCE[value.evidence]))
             row: list[RenderableType] = [key, escape(_with_range(value)), escape(_note(value)), by]
-            table.add_row(*row, *([Text(value.why)] if wide else []))
-            reasons.append(Text.assemble(f"  {key}: ", (value.why, "dim")))
+            why = "; ".join([value.why, *_worth(value)])
+            table.add_row(*row, *((Text(_regret(value)), Text(why)) if wide else ()))
+            reasons.append(Text.assemble(f"  {key}: ", ("; ".join([why, *_expected(value)]), "dim")))
         yield table
         if not wide:
             yield Text("why:")
             yield from reasons
 
 
-def recommendation_view(this: Recommendation) -> RenderableType:
-    """The table, the totals, and the warnings."""
+def recommendation_view(this: Recommendation, estimate: Estimate | None = None) -> RenderableType:
+    """The table, the totals with the estimated time and memory, and the warnings."""
     parts: list[RenderableType] = [Text(f"rules: {this.rules}", "bold"), _Values(this)] if this.values else []
     parts += [Text(_totals(this))]
+    parts += [] if estimate is None else [Text(f"training takes {estimate}")]
     parts += [Text(f"not set: {key}: {why}", "dim") for key, why in this.left_open.items()]
     parts += [finding_line(finding) for finding in this.warnings]
+    if found := [finding for finding in this.warnings if isinstance(finding, LintFinding)]:
+        parts.append(lint_summary(found))
     return Group(*parts)
 
 
@@ -66,6 +74,32 @@ def _with_range(value: Value) -> str:
     if value.low is not None and value.high is not None:
         return f"{text} ({_show(value.low)} to {_show(value.high)})"
     return f"{text} (or more)" if value.low is not None else text
+
+
+def _regret(value: Value) -> str:
+    """Of the value, and of the note's in its place: `0.1`, `7.9 (the note: 8.2)`."""
+    if value.regret is None:
+        return ""
+    note = f" (the note: {value.note_regret.median_db:.1f})" if value.note_regret else ""
+    return f"{value.regret.median_db:.1f}{note}"
+
+
+def _expected(value: Value) -> list[str]:
+    """The regret in words."""
+    if value.regret is None:
+        return []
+    note = f"; the note's value {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
+    return [f"expected regret {value.regret.median_db:.1f} dB (95 % of jobs: below {value.regret.p95_db:.1f}){note}"]
+
+
+def _worth(value: Value) -> list[str]:
+    """What the rule is worth, in words."""
+    worth = value.worth
+    if worth is None:
+        return []
+    if abs(worth.median_db) <= worth.scatter_db:
+        return [f"{worth.instead}: {worth.median_db:+.1f} dB, within the scatter of seeds ({worth.scatter_db:.1f})"]
+    return [f"{worth.instead}: {worth.median_db:+.1f} dB"]
 
 
 def _show(bound: Any) -> str:
@@ -91,6 +125,8 @@ def _said(*counts: int) -> str:
 
 def finding_line(finding: Finding) -> Text:
     """A finding with its advice, on a line or two."""
+    if isinstance(finding, LintFinding):
+        return lint_finding(finding)
     text = Text.assemble((finding.severity, _SEVERITY[finding.severity]), f" {finding.code}: {finding.message}")
     if finding.advice:
         text.append(f"\n  {finding.advice}", "dim")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from statistics import median
 
 DOT, DASH, AXIS = "\u2022", "\u2500", "\u2502"  # `glyphs` has what stands for them in ASCII
+OVERLAY = "\u00b7"
 SMALLEST, LARGEST = 1e-300, 1e300  # what has a logarithm that can be labelled
 REACH_DECADES = 1.5  # how far from the data the reference line may be and still be drawn
+OVERLAY_DECADES = 3.0  # of the overlay below its peak: a learning rate that decays to zero has no end
+LEAST_SPAN = 0.2  # decades: a flat series is drawn flat, not stretched
+LABEL = 11  # characters of the scale on the left
 
 
 def log_chart(
@@ -16,18 +21,22 @@ def log_chart(
     steps: Sequence[int],
     *,
     line: float | None = None,
+    overlay: Sequence[float] | None = None,
     marks: Mapping[int, str] | None = None,
+    unit: str = "step",
     width: int = 64,
     height: int = 8,
 ) -> list[str]:
-    """Lines of a chart: medians of the values over their steps, a reference line, and marks below.
+    """Lines of a chart: medians of the values over their steps, a reference line, an overlay, and marks below.
 
     Args:
         values: those that are not positive and finite leave a gap.
         steps: of the values, rising.
         line: reference, drawn where it is near the data.
+        overlay: a second series at the same steps, drawn behind the first on a scale of its own, at the right.
         marks: by step, a text of a few characters that is put under it.
-        width, height: of the plot in characters, without its scale.
+        unit: what a step is called.
+        width, height: of the plot in characters, without its scales.
     """
     columns = _columns(values, width)
     finite = [math.log10(c) for c in columns if c is not None]
@@ -39,30 +48,58 @@ def log_chart(
     )  # fmt: skip
     if line is not None and drawn:
         low, high = min(low, math.log10(line)), max(high, math.log10(line))
-    middle, span = (low + high) / 2, max(high - low, 0.2)  # a flat series is drawn flat, not stretched
-    low, high = middle - span / 2, middle + span / 2
-
-    def row_of(value: float) -> int:
-        return min(height - 1, int((high - math.log10(value)) / (high - low) * height))
-
+    left = _Scale.around(low, high, height)
+    behind = _columns(overlay, width) if overlay else []
+    right = _scale_of(behind, height)
     grid = [[" "] * len(columns) for _ in range(height)]
+    if right is not None:
+        for x, value in enumerate(behind):
+            if value is not None:
+                grid[right.row_of(value)][x] = OVERLAY
     if line is not None and drawn:
-        grid[row_of(line)] = [DASH] * len(columns)
+        grid[left.row_of(line)] = [DASH] * len(columns)
     for x, value in enumerate(columns):
         if value is not None:
-            grid[row_of(value)][x] = DOT
-    labels = {0: high, height - 1: low, height // 2: middle}
+            grid[left.row_of(value)][x] = DOT
     lines = [
-        f"{10 ** labels[y]:9.2g} {AXIS}{''.join(row)}" if y in labels else f"{'':9} {AXIS}{''.join(row)}"
+        f"{left.label(y):>9} {AXIS}{''.join(row)}" + (f"{AXIS} {right.label(y)}".rstrip() if right else "")
         for y, row in enumerate(grid)
     ]
     if marks:
-        lines.append(" " * 11 + _marked(marks, steps, len(columns)))
-    first, last = f"step {steps[0]}", str(steps[-1])
-    lines.append(" " * 11 + first + last.rjust(max(len(last) + 1, len(columns) - len(first))))
+        lines += [" " * LABEL + row for row in _marked(marks, steps, len(columns))]
+    first, last = f"{unit} {steps[0]}", str(steps[-1])
+    lines.append(" " * LABEL + first + last.rjust(max(len(last) + 1, len(columns) - len(first))))
     if line is not None and not drawn and math.isfinite(line):
-        lines.append(f"{'':11}(the line at {line:g} lies outside)")
+        lines.append(f"{'':{LABEL}}(the line at {line:g} lies outside)")
     return lines
+
+
+class _Scale:
+    """Rows of a logarithmic scale, from the top."""
+
+    def __init__(self, low: float, high: float, height: int) -> None:
+        self._low, self._high, self._height = low, high, height
+
+    @classmethod
+    def around(cls, low: float, high: float, height: int) -> _Scale:
+        middle, span = (low + high) / 2, max(high - low, LEAST_SPAN)
+        return cls(middle - span / 2, middle + span / 2, height)
+
+    def row_of(self, value: float) -> int:
+        share = (self._high - math.log10(value)) / (self._high - self._low)
+        return max(0, min(self._height - 1, int(share * self._height)))
+
+    def label(self, row: int) -> str:
+        ends = {0: self._high, self._height - 1: self._low, self._height // 2: (self._low + self._high) / 2}
+        return f"{10 ** ends[row]:.2g}" if row in ends else ""
+
+
+def _scale_of(columns: Sequence[float | None], height: int) -> _Scale | None:
+    """The scale of the overlay, None where there is nothing to draw."""
+    finite = [math.log10(c) for c in columns if c is not None]
+    if not finite:
+        return None
+    return _Scale.around(max(min(finite), max(finite) - OVERLAY_DECADES), max(finite), height)
 
 
 def _columns(values: Sequence[float], width: int) -> list[float | None]:
@@ -76,12 +113,16 @@ def _columns(values: Sequence[float], width: int) -> list[float | None]:
     return found
 
 
-def _marked(marks: Mapping[int, str], steps: Sequence[int], width: int) -> str:
-    row = [" "] * width
+def _marked(marks: Mapping[int, str], steps: Sequence[int], width: int) -> list[str]:
+    """Rows with `^text` under each step; a mark that would touch another goes a row lower."""
+    rows: list[list[str]] = []
     for step, text in sorted(marks.items()):
-        index = sum(other < step for other in steps)
-        at = min(index * width // len(steps), width - 1)
-        for offset, character in enumerate(f"^{text}"):
-            if at + offset < width:
-                row[at + offset] = character
-    return "".join(row).rstrip()
+        at = min(bisect_left(steps, step) * width // len(steps), width - 1)
+        shown = f"^{text}" if at + len(text) < width else f"{text}^"
+        start = at if shown[0] == "^" else max(0, at - len(text))
+        row = next((r for r in rows if not "".join(r[max(0, start - 1) : start + len(shown) + 1]).strip()), None)
+        if row is None:
+            row = [" "] * max(width, start + len(shown))
+            rows.append(row)
+        row[start : start + len(shown)] = shown
+    return ["".join(row).rstrip() for row in rows]

@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -116,9 +117,7 @@ class TrainingView:
 
     def evaluation(self, line: dict[str, Any]) -> None:
         """One scoring of the validation part; prints a line where there is no live panel."""
-        if line["best_db"] != self._eval.get("best_db"):
-            self._best_step = line["step"]
-        self._eval = line
+        self._take(line)
         if self._live is None:
             width = len(str(self._total))
             left = self._left()
@@ -133,6 +132,24 @@ class TrainingView:
                 self._timing(),
             ]
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
+
+    def replay(self, steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]]) -> None:
+        """Take in a run that was logged before: nothing is printed, and its own step times give the throughput.
+
+        Args:
+            steps, evaluations: lines of metrics.jsonl, as `runlog.read_metrics` gives them.
+        """
+        for line in steps:
+            self.step(line)
+        for line in evaluations:
+            self._take(line)
+        self._times.clear()
+        self._times.extend(accumulate(line["step_s"] for line in steps[-RATE_STEPS:]))
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if line["best_db"] != self._eval.get("best_db"):
+            self._best_step = line["step"]
+        self._eval = line
 
     def message(self, text: str) -> None:
         """Something the user should know."""

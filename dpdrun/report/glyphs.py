@@ -10,6 +10,7 @@ BLOCKS = "".join(map(chr, range(0x2581, 0x2589)))  # of a sparkline: lower one e
 STAND_INS = {
     **dict(zip(BLOCKS, "_.-:=+*#", strict=True)),
     "\u2022": "*",  # bullet
+    "\u00b7": ".",  # middle dot
     "\u2026": ".",  # ellipsis: one character for one, so that columns stay
     "\u2192": ">",  # arrow
     "\u2500": "-",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.text import Text
 
 from dpdrun.recipe.describe import FieldDoc, text_of
 from dpdrun.rules.catalogue import HEADINGS, Rule
-from dpdrun.rules.pages import declaration_of, sections_of
+from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, sections_of
 
 
 def rule_view(rule: Rule) -> RenderableType:
@@ -34,8 +36,31 @@ def field_view(docs: list[FieldDoc], rules: list[Rule]) -> RenderableType:
         parts.append(Text(f"{doc.description}{kind}"))
         default = "required" if doc.required else f"default {text_of(doc.default)}"
         parts.append(Text(f"{doc.expected}; {default}", "dim"))
+    setting = [rule for rule in rules if rule.sets]
+    parts += ["", Text("set by" if setting else "no rule sets it", "bold"), _listed(setting)]
+    if checking := [rule for rule in rules if not rule.sets]:
+        parts += ["", Text("checked by", "bold"), _listed(checking)]
+    return Group(*parts)
+
+
+def _listed(rules: list[Rule]) -> Table:
     table = Table.grid(padding=(0, 2))
     for rule in rules:
         table.add_row(Text(rule.code, "bold"), rule.profile, rule.evidence, Text(rule.summary))
-    parts += ["", Text("set by" if rules else "no rule sets it", "bold"), table]
-    return Group(*parts)
+    return table
+
+
+def catalogue_view(rules: Iterable[Rule]) -> RenderableType:
+    """All rules, a line each, by what they are for."""
+    rules = list(rules)
+    parts: list[RenderableType] = []
+    for purpose, title in PURPOSE_TITLES.items():
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        for rule in rules:
+            if rule.purpose == purpose:
+                table.add_row(Text(rule.code, "bold"), Text(rule.summary))
+        parts += ["", Text(title, "bold cyan"), table]
+    return Group(
+        *parts[1:], "", Text("dpdrun explain CODE shows one, dpdrun explain optim.lr what sets a field", "dim")
+    )

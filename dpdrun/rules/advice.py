@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
-from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value
+from dpdrun.rules.facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts, as_recipe_value
 
 RuleSet = Literal["note", "measured"]
 
@@ -54,12 +54,19 @@ def rules_for(profile: RuleSet, purpose: str) -> list[Rule]:
 def derivable() -> list[str]:
     """Dotted keys that some rule sets, in the order of the recipe."""
     set_by_rules = {rule.sets for rule in all_rules().values() if rule.sets}
-    return [key for key in NAME_OF if key in set_by_rules]
+    return [key for key in KEY_OF.values() if key in set_by_rules]
+
+
+def advised_sizes(kind: str | None) -> list[str]:
+    """Dotted keys of the sizes of the network that some rule advises on for a kind of model, in recipe order."""
+    known = {rule.sets for rule in all_rules().values() if kind in rule.box.get("kind", ())}
+    return [key for key in SIZE_KEY_OF.values() if key in known]
 
 
 def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
     """Ask the derive rules for every field that the facts leave open, then the check rules about the result."""
-    open_keys = {key for key in derivable() if facts.get(NAME_OF[key]) is None}
+    fields = [*advised_sizes(facts.kind), *derivable()]
+    open_keys = {key for key in fields if facts.get(NAME_OF[key]) is None}
     rules = [rule for rule in rules_for(profile, "derive") if rule.sets in open_keys]
     opinions: dict[str, Opinion] = {}
 

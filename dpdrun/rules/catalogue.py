@@ -23,7 +23,7 @@ from dpdrun.rules.sources import NOTE_TITLE
 
 Purpose = Literal["derive", "check", "diagnose"]
 Profile = Literal["note", "measured", "both"]
-Evidence = Literal["measured", "cited", "assumed"]
+Evidence = Literal["measured", "cited", "assumed", "measured here"]  # the last: of a probe, never of a rule
 Fix = Literal["safe", "unsafe", "none"]
 Severity = Literal["info", "warning", "error"]
 Patch = dict[str, Any]
@@ -123,6 +123,7 @@ class Rule:
         needs: facts that must be known (those of the box too); derive rules that set them run first.
         uses: facts that are better known but need not be; derive rules that set them run first.
         requires: codes of rules that must have been silent or skipped; if one of them spoke, this one is skipped.
+        about: dotted recipe keys that a check rule judges; a finding is shown at the first of them that is written.
         fires, silent: examples; the catalogue test runs both.
     """
 
@@ -141,6 +142,7 @@ class Rule:
     results: str | None
     fires: Callable[[], Facts]
     silent: Callable[[], Facts]
+    about: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -186,6 +188,7 @@ def rule(
     needs: tuple[str, ...] = (),
     uses: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
+    about: tuple[str, ...] = (),
     results: str | None = None,
 ) -> Callable[[Function], Function]:
     """Enter a function into the catalogue; see `Rule` for the arguments.
@@ -210,6 +213,7 @@ def rule(
             needs=(*known, *(name for name in needs if name not in known)),
             uses=uses,
             requires=requires,
+            about=about,
             results=results,
             fires=fires,
             silent=silent,
@@ -295,7 +299,10 @@ def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
 
 # Computed facts by what a user can say about them.
 _WORDS = {
+    "memory": "a look at the data (--data)",
+    "ahead": "a look at the data (--data)",
     "context": "the layers and the window of the model",
+    "matrix_weights": "the layers and the width of the model",
     "burn_in": "train.burn_in",
     "batch": "train.batch_size",
     "frames_per_epoch": "the amount of training data",
@@ -308,6 +315,15 @@ _WORDS = {
     "gmp_db": "the gmp baseline (report.json)",
     "floor_db": "the noise floor (report.json)",
     "best_nmse_db": "a validation score",
+    "eval_nmse_db": "validation scores",
+    "steps_per_epoch": "the number of optimizer steps in an epoch",
+    "parameters": "the number of parameters (metrics.jsonl, from this version on)",
+    "group_update": "updates of the parts of the network (metrics.jsonl, from this version on)",
+    "group_grad": "gradients of the parts of the network (metrics.jsonl)",
+    "eps": "the eps of AdamW",
+    "beta2": "the beta2 of AdamW",
+    "loss_is_nmse": "a loss that is known to be a normalised error",
+    "signal": "a prediction beside its target (report.json, or --prediction and --target)",
 }
 
 
@@ -325,7 +341,8 @@ def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
         return Skipped(f"needs {', '.join(_WORDS.get(name, name) for name in unknown)}")
     verdict = entry.function(facts)
     if isinstance(verdict, Finding):
-        return replace(verdict, code=entry.code, slug=entry.slug, fix=entry.fix)
+        fix = entry.fix if verdict.patch else "none"  # a rule may find no patch for a case
+        return replace(verdict, code=entry.code, slug=entry.slug, fix=fix)
     return verdict
 
 

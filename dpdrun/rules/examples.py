@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dpdrun.rules.facts import RunFacts
@@ -26,7 +26,7 @@ def example_run(
     warmup: int = 20,
     peak: float = 1e-2,
     norm: Curve | float = 0.3,
-    loss: Curve | float = lambda t: 10.0 ** (-3.0 * t),
+    loss: Curve | float = lambda t: 10.0 ** (-3.0 * (1.0 - (1.0 - t) ** 6)),
     realised: Callable[[int], float] | float | None = None,
     clip_norm: float = 1.0,
     spread: float = 0.1,
@@ -68,6 +68,37 @@ def example_run(
         "schedule": "cosine",
     }
     return RunFacts(**(facts | other))
+
+
+def example_parts(
+    *,
+    steps: int = 400,
+    every: int = 25,
+    ratio: float = 5e-3,
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2),
+    norm: float = 0.3,
+    still: Mapping[str, Iterable[int]] | None = None,
+) -> dict[str, Any]:
+    """What the parts of a network told of `example_run(**example_parts())`: a head, an embedding, blocks.
+
+    Args:
+        every: steps between two looks.
+        ratio: update over weight of each part.
+        shares: of each part in the squared gradient norm.
+        norm: of the whole gradient.
+        still: tensors that stood still, with the steps.
+    """
+    looks = list(range(1, steps + 1, every))
+    names = ["head", "embedding", *(f"blocks.{number}" for number in range(len(shares) - 2))]
+    return {
+        "group_step": looks,
+        "group_grad": {name: [norm * math.sqrt(s)] * len(looks) for name, s in zip(names, shares, strict=True)},
+        "group_weight": {name: [1.0] * len(looks) for name in names},
+        "group_update": {name: [ratio] * len(looks) for name in names},
+        "group_size": dict.fromkeys(names, 1000),
+        "parameters": 1000 * len(names),
+        "still": {name: list(at) for name, at in (still or {}).items()},
+    }
 
 
 def _realised(rule: Callable[[int], float] | float | None, at: list[int], planned: list[float]) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from dpdrun.recipe.fields import OFF, Percent
 from dpdrun.recipe.schema import Recipe
+from dpdrun.rf.signal_facts import SignalFacts
 
 T = TypeVar("T")
 
@@ -33,13 +34,27 @@ KEY_OF: Mapping[str, str] = {
     "eval_every": "train.eval_every",
     "checkpoint_every": "train.checkpoint_every",
 }
-NAME_OF: Mapping[str, str] = {key: name for name, key in KEY_OF.items()}
+# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were looked at.
+SIZE_KEY_OF: Mapping[str, str] = {
+    "d_model": "model.d_model",
+    "hidden": "model.hidden",
+    "layers": "model.layers",
+    "heads": "model.heads",
+    "window": "model.window",
+    "lookahead": "model.lookahead",
+}
+NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
 
 _COMPUTED: Mapping[str, tuple[str, ...]] = {
+    "width": ("d_model", "hidden"),
+    "context": ("layers", "window"),
     "frames_per_epoch": ("frame", "burn_in"),
     "total_steps": ("frame", "burn_in", "batch", "epochs", "max_steps"),
     "warmup_steps": ("frame", "burn_in", "batch", "epochs", "max_steps", "warmup"),
 }
+_OF_THE_MODEL = (
+    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding",
+)  # fmt: skip
 _OFF: Mapping[str, float] = {"weight_decay": 0.0, "clip_norm": math.inf, "warmup": 0, "checkpoint_every": 0}
 
 
@@ -50,12 +65,22 @@ class PlanFacts:
     Attributes:
         kind: transformer | gru | gmp.
         d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the whole record.
+        embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
         hidden: of a GRU.
-        samples: I/Q samples of the training part.
+        features: iq | envelope, what a network is given.
+        samples, val_samples: I/Q samples of the training and of the validation part.
+        noise_floor_db: noise of the record relative to its output, where somebody knows it [dB].
+        memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
+            needed (`rf.ladder`), None when it was not looked at.
+        polynomial_db: validation NMSE of the best of these fits [dB].
+        guard: samples dropped on each side of a cut, where the recipe gives a number.
         frames: training frames in one pass, when it is given directly (what the note calls samples).
         frame, burn_in: length of a training window and its part without loss [samples].
         batch: frames in one optimizer step, over all processes and accumulation.
         warmup: steps (int), a share of all steps (Percent), or 0 when off.
+        patience: scorings without progress before `schedule: plateau` lowers the lr.
+        eval_on: record | frame, in which pieces a record is scored.
+        precision: fp32 | bf16, of the forward pass.
     """
 
     kind: str | None = None
@@ -66,7 +91,17 @@ class PlanFacts:
     window: float | None = None
     lookahead: int | None = None
     conv: int | None = None
+    ff_mult: float | None = None
+    features: str | None = None
+    embedding: str | None = None
+    dropout: float | None = None
     samples: int | None = None
+    val_samples: int | None = None
+    noise_floor_db: float | None = None
+    memory: int | None = None
+    ahead: int | None = None
+    polynomial_db: float | None = None
+    guard: int | None = None
     frames: int | None = None
     frame: int | None = None
     burn_in: int | None = None
@@ -81,19 +116,22 @@ class PlanFacts:
     clip_norm: float | None = None
     warmup: int | Percent | None = None
     schedule: str | None = None
+    patience: int | None = None
     eval_every: int | None = None
     checkpoint_every: int | None = None
+    eval_on: str | None = None
+    precision: str | None = None
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, train_samples: int | None = None, frames: int | None = None) -> PlanFacts:
         """The facts that a recipe states; every `auto` is unknown; the arguments are `samples` and `frames` above."""
-        model = recipe.model
-        window = getattr(model, "window", None)
-        facts: dict[str, Any] = {
-            name: getattr(model, name, None)
-            for name in ("kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv")
-        }
+        model, split = recipe.model, recipe.data.split
+        window, dropout = getattr(model, "window", None), getattr(model, "dropout", None)
+        facts: dict[str, Any] = {name: getattr(model, name, None) for name in _OF_THE_MODEL}
         facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
+        facts |= {"dropout": 0.0 if dropout == OFF else dropout, "patience": recipe.optim.plateau.patience}
+        facts |= {"eval_on": recipe.train.eval_on, "precision": recipe.train.precision}
+        facts["guard"] = None if split == "auto" or split.guard == "auto" else split.guard
         for name, key in KEY_OF.items():
             section, _, leaf = key.partition(".")
             facts[name] = as_fact(name, getattr(getattr(recipe, section), leaf))
@@ -105,7 +143,8 @@ class PlanFacts:
 
     def prerequisites(self, name: str) -> frozenset[str]:
         """The dotted recipe keys that a fact depends on."""
-        return frozenset(KEY_OF[part] for part in _COMPUTED.get(name, (name,)) if part in KEY_OF)
+        keys = {**SIZE_KEY_OF, **KEY_OF}
+        return frozenset(keys[part] for part in _COMPUTED.get(name, (name,)) if part in keys)
 
     def with_patch(self, patch: Mapping[str, Any]) -> PlanFacts:
         """The same facts with recipe values set: `with_patch({"optim.lr": 1e-3})`."""
@@ -115,6 +154,13 @@ class PlanFacts:
     def width(self) -> int | None:
         """Features per sample inside the network: d_model, or the units of a GRU."""
         return self.hidden if self.kind == "gru" else self.d_model
+
+    @property
+    def db_left(self) -> float | None:
+        """From the best least-squares fit to the noise floor [dB]: all that a network can gain."""
+        if self.polynomial_db is None or self.noise_floor_db is None:
+            return None
+        return self.polynomial_db - self.noise_floor_db
 
     @property
     def context(self) -> float | None:
@@ -127,6 +173,19 @@ class PlanFacts:
         if self.window is None or self.layers is None:
             return None
         return self.layers * (self.window - 1) + max(0, (self.conv or 0) - 1)
+
+    @property
+    def matrix_weights(self) -> int | None:
+        """Weights in the large matrices of a network, which are nearly all of its weights; None when unknown.
+
+        A block of a Transformer has 4 d^2 in its attention and 2 ff_mult d^2 in its MLP (ff_mult 4 when unknown), a
+        layer of a GRU 6 h^2, its first one less.
+        """
+        if self.layers is None or self.width is None:
+            return None
+        if self.kind == "gru":
+            return 6 * self.width**2 * self.layers
+        return round((4 + 2 * (self.ff_mult or 4.0)) * self.width**2 * self.layers)
 
     @property
     def frames_per_epoch(self) -> int | None:
@@ -170,6 +229,8 @@ def as_fact(name: str, value: Any) -> Any:
 
 def as_recipe_value(name: str, value: Any) -> Any:
     """Undo `as_fact` for a concrete value: the number that means off becomes the word."""
+    if name == "window" and value == math.inf:
+        return "full"
     return OFF if name in _OFF and value == _OFF[name] else value
 
 
@@ -186,6 +247,17 @@ class RunFacts:
         eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
+        eps, beta2: of AdamW, as planned.
+        parameters: number of trained parameters.
+        epochs, max_steps: which of the two the recipe sets the length by; the other is None.
+        steps_per_epoch: optimizer steps in one pass over the training part, not a whole number as a rule.
+        loss_is_nmse: whether 10 log10(loss) is a training NMSE in dB, comparable with the validation scores.
+        group_step: steps at which the parts of the model were looked at, every 25th from the first.
+        group_grad, group_weight, group_update: by part of the model and as long as `group_step`: norm of its gradient
+            before clipping, of its weights, and of the change that the step made to them; nan where it has none.
+        group_size: parameters in a part.
+        still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
+        signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
     step: list[int] = field(default_factory=list)
@@ -207,11 +279,25 @@ class RunFacts:
     one_tap_db: float | None = None
     gmp_db: float | None = None
     floor_db: float | None = None
+    eps: float | None = None
+    beta2: float | None = None
+    parameters: int | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    steps_per_epoch: float | None = None
+    loss_is_nmse: bool | None = None
+    group_step: list[int] = field(default_factory=list)
+    group_grad: dict[str, list[float]] = field(default_factory=dict)
+    group_weight: dict[str, list[float]] = field(default_factory=dict)
+    group_update: dict[str, list[float]] = field(default_factory=dict)
+    group_size: dict[str, int] = field(default_factory=dict)
+    still: dict[str, list[int]] = field(default_factory=dict)
+    signal: SignalFacts | None = None
 
     def get(self, name: str) -> Any:
-        """The value of a fact, None when it is unknown; an empty list is unknown."""
+        """The value of a fact, None when it is unknown; an empty list or dict is unknown."""
         value = getattr(self, name)
-        return None if isinstance(value, list) and not value else value
+        return None if isinstance(value, list | dict) and not value else value
 
     def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
         """No recipe key changes what a run did."""
@@ -233,6 +319,27 @@ class RunFacts:
     def logged_steps(self) -> int:
         """Number of logged steps."""
         return len(self.step)
+
+    @cached_property
+    def loss_db(self) -> list[float]:
+        """10 log10 of the loss of each step; inf and nan stay."""
+        return [10.0 * math.log10(max(loss, 1e-30)) if loss == loss else loss for loss in self.loss]
+
+    @cached_property
+    def log_norm(self) -> list[float]:
+        """log10 of the gradient norm of each step [decades]; inf and nan stay."""
+        return [math.log10(max(norm, 1e-30)) if norm == norm else norm for norm in self.grad_norm]
+
+    @property
+    def top_lr(self) -> float:
+        """The planned peak of the learning rate, or the highest that was used; 0 when nothing is known."""
+        return self.peak_lr or max(self.lr, default=0.0)
+
+    def longer(self, factor: float) -> dict[str, Any]:
+        """The recipe patch that makes the run `factor` times as long, in the field that the recipe uses."""
+        if self.max_steps:
+            return {"train.max_steps": math.ceil(float(f"{self.max_steps * factor:.2g}"))}
+        return {"train.epochs": float(f"{self.epochs * factor:.2g}")} if self.epochs else {}
 
     @property
     def best_nmse_db(self) -> float | None:

@@ -60,6 +60,7 @@ def epochs_for_enough_steps(facts: PlanFacts) -> Verdict:
     purpose="check",
     source="the note's warmup of 5 to 10 % of all steps",
     evidence="assumed",
+    about=("train.max_steps", "train.epochs"),
     box={"total_steps": (1, INF)},
     fires=lambda: PlanFacts(max_steps=12),
     silent=lambda: PlanFacts(max_steps=1200),

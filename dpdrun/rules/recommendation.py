@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import Recipe
-from dpdrun.rules.advice import Advice, Opinion, RuleSet, derivable, derive, opinion_on, unset
+from dpdrun.rules.advice import Advice, Opinion, RuleSet, advised_sizes, derivable, derive, opinion_on, unset
 from dpdrun.rules.catalogue import Evidence, Finding, all_rules, plain
 from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
+from dpdrun.rules.regret import Regret, Worth, regret_of, worth_of
 
 SCHEMA_VERSION = 1
 NEAR = 0.03  # of a count: what may be called "about" it
@@ -28,6 +30,8 @@ class Value:
         note_value: what the note says (not what other rules say for it), None when it says nothing.
         rule: code of the rule that set it, None when the user did.
         advised: when the user set it: what the rules would have set.
+        regret, note_regret: what this value, and the note's, are expected to lose against the best [dB].
+        worth: what dropping the rule that set it lost [dB].
     """
 
     key: str
@@ -39,9 +43,12 @@ class Value:
     evidence: Evidence | None
     why: str
     advised: Any = None
+    regret: Regret | None = None
+    note_regret: Regret | None = None
+    worth: Worth | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form; regret_db is null until the rule's regret has been measured."""
+        """The stable machine-readable form; a regret or worth that was not measured is null."""
         return {
             "value": plain(self.value),
             "low": plain(self.low),
@@ -50,7 +57,10 @@ class Value:
             "rule": self.rule,
             "evidence": self.evidence,
             "why": self.why,
-            "regret_db": None,
+            "regret_db": self.regret.median_db if self.regret else None,
+            "regret_p95_db": self.regret.p95_db if self.regret else None,
+            "note_regret_db": self.note_regret.median_db if self.note_regret else None,
+            "worth_db": self.worth.median_db if self.worth else None,
             "advised": plain(self.advised),
         }
 
@@ -108,7 +118,10 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
     wanted = [] if complete.kind == "gmp" else derivable()
     if complete.max_steps is not None and wanted:
         wanted.remove("train.epochs")
-    values = {key: _value(key, advice, rules) for key in wanted if complete.get(NAME_OF[key]) is not None}
+    looked_at = complete.memory is not None and rules == "measured"  # only then does a rule speak of sizes
+    sizes = advised_sizes(complete.kind) if looked_at else []
+    values = {key: _value(key, advice, rules) for key in [*sizes, *wanted] if complete.get(NAME_OF[key]) is not None}
+    values = {key: _measured(value, complete) for key, value in values.items()}
     total = complete.total_steps
     return Recommendation(
         rules=rules,
@@ -153,6 +166,24 @@ def _value(key: str, advice: Advice, rules: RuleSet) -> Value:
     )
 
 
+def _measured(value: Value, facts: PlanFacts) -> Value:
+    """A value with its regret and the worth of its rule, where they were measured."""
+    group = "note" if facts.kind == "transformer" and facts.window == inf else facts.kind
+    worth = worth_of(group, value.key) if value.rule else None
+    if value.key != "optim.lr" or group == "note":
+        return replace(value, worth=worth)
+    ours = opinion_on(value.key, facts, "measured")
+    if ours is None or ours.evidence != "measured":  # outside of what was swept
+        return replace(value, worth=worth)
+    said = value.note_value if value.note_value != value.value else None
+    return replace(
+        value,
+        worth=worth,
+        regret=regret_of(facts.kind, value.value, ours.value),
+        note_regret=None if said is None else regret_of(facts.kind, said, ours.value),
+    )
+
+
 def _of_the_note(opinion: Opinion | None) -> Opinion | None:
     """An opinion under `rules: note`, unless it comes from a rule that the note knows nothing of."""
     return opinion if opinion is not None and all_rules()[opinion.rule].is_of_note else None
@@ -193,7 +224,7 @@ def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[s
     Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
     lines = [
         f"# Written by: {command}",
-        "# Change what you like; a value that is deleted, or written as auto, is left to the rules again.",
+        "# Change what you like; a value of optim or train that is deleted, or auto, is left to the rules again.",
         "task: pa",
         f"rules: {recommendation.rules}",
     ]

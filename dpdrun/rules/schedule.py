@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from statistics import median
+from itertools import pairwise
+from statistics import mean, median
 
 from dpdrun.rules.catalogue import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import PlanFacts, RunFacts
 from dpdrun.rules.sources import NOTE
+from dpdrun.rules.words import counted
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf
 
+HIGH_LR = 3e-3  # where rates begin at which a constant one is known to need a cooldown
+LEAST_REDUCTIONS = 3  # to an eighth of the peak
+SCORINGS = 40  # in a run, as EV001
+
 LR_TOLERANCE = 1e-3  # relative; a schedule computed in single precision is off by 1e-7
+EARLY_ZERO = 0.02  # of the planned peak: below it a schedule may be over
+ZERO_SHARE = 0.05
 MOSTLY = 0.9
 TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step: accumulation, processes
 PATTERN_TOLERANCE = 0.02
@@ -78,6 +86,90 @@ def schedule_cosine_to_zero(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its 
 
 
 @rule(
+    "SC101",
+    "measured",
+    purpose="check",
+    source="Haegele et al. 2024 (arXiv 2405.18392): a constant rate needs a cooldown to reach what a cosine does",
+    evidence="cited",
+    fix="unsafe",
+    about=("optim.schedule",),
+    box={"kind": NETWORKS, "lr": (HIGH_LR, INF)},
+    needs=("schedule",),
+    fires=lambda: PlanFacts(kind="transformer", lr=2e-2, schedule="constant"),
+    silent=lambda: PlanFacts(kind="transformer", lr=2e-2, schedule="cosine"),
+)
+def high_rate_never_falls(facts: PlanFacts) -> Verdict:
+    """The learning rate is high and stays so to the last step.
+
+    ## What it does
+    Looks at `schedule: constant` from lr 3e-3 on, and advises a cosine.
+
+    ## Why
+    At a high rate the weights keep wandering around their optimum; the last decibels come while the rate falls.
+
+    ## Known limits
+    Info only: not measured for amplifier models with all else equal. At a low rate it is the other way round, every
+    step counts; so it is silent below 3e-3.
+
+    ## Example
+    Fires for a constant 2e-2. Silent for a cosine.
+    """
+    if facts.schedule != "constant":
+        return None
+    return Finding(
+        f"lr {facts.lr:g} stays at its peak to the last step",
+        {"optim.schedule": "cosine"},
+        evidence={"value": facts.lr, "threshold": HIGH_LR},
+        advice="set optim.schedule to cosine",
+    )
+
+
+@rule(
+    "SC102",
+    purpose="check",
+    source="a plateau is patience + 1 scorings without progress",
+    evidence="assumed",
+    fix="unsafe",
+    about=("train.eval_every", "optim.schedule"),
+    box={"schedule": ("plateau",), "eval_every": (1, INF), "total_steps": (1, INF), "patience": (1, INF)},
+    fires=lambda: PlanFacts(schedule="plateau", eval_every=50, max_steps=500, patience=5),
+    silent=lambda: PlanFacts(schedule="plateau", eval_every=50, max_steps=5000, patience=5),
+)
+def plateau_without_time_to_act(facts: PlanFacts) -> Verdict:
+    """The run has too few scorings for its plateau schedule to lower the rate more than twice.
+
+    ## What it does
+    Divides the scorings of the run by patience + 1. Below 3 it warns, and advises to score 40 times in the run where
+    that is enough.
+
+    ## Why
+    Each reduction takes patience + 1 scorings. With 10 scorings and a patience of 5 the rate can fall once, by half,
+    and only if validation stops improving early on.
+
+    ## Known limits
+    An upper bound: a run that improves never lowers the rate. A cosine falls in any case (SC010).
+
+    ## Example
+    Fires for 10 scorings and a patience of 5. Silent for 100.
+    """
+    total, every, patience = facts.total_steps or 1, facts.eval_every or 1, facts.patience or 1
+    most = total // every // (patience + 1)
+    if most >= LEAST_REDUCTIONS:
+        return None
+    often = max(1, total // SCORINGS)
+    patch = {"train.eval_every": often} if total // often // (patience + 1) >= LEAST_REDUCTIONS else {}
+    return Finding(
+        f"{counted(total // every, 'scoring')} in {counted(total, 'step')}: with a patience of {patience} the lr can "
+        + ("not fall at all", "fall once at most", "fall twice at most")[most],
+        patch,
+        "warning",
+        evidence={"value": most, "threshold": LEAST_REDUCTIONS},
+        advice=(f"set train.eval_every to {often}" if patch else "lower optim.plateau.patience")
+        + ", or optim.schedule to cosine",
+    )
+
+
+@rule(
     "SC201",
     purpose="diagnose",
     source="minosoc/OpenDPD@637ed74: a warmup stepped once an epoch froze the lr at 1/1000 of its peak for whole runs",
@@ -92,7 +184,8 @@ def lr_differs_from_plan(run: RunFacts) -> Verdict:
 
     ## What it does
     Compares the two at every step; an error when they differ by more than 0.1 %. Then names the pattern: stuck at zero,
-    stuck at a fraction of the peak, schedule stepped N times too fast, a constant multiple of the plan.
+    zero before its time, moved once an epoch, stuck at a fraction of the peak, schedule stepped N times too fast, a
+    constant multiple of the plan.
 
     ## Why
     Such runs look like a learning rate that is too low or a network that cannot learn, and no other setting helps. The
@@ -134,6 +227,14 @@ def _pattern(run: RunFacts) -> tuple[str, str]:
         return "the lr is stuck at zero", (
             "nothing was learned: the scheduler starts at 0 and is not stepped; compute the lr from the step number"
         )
+    last = max((i for i, lr in enumerate(run.lr) if lr != 0.0), default=-1)
+    if last + 1 < n and run.lr_planned[last + 1] > EARLY_ZERO * peak and _follows(run, last + 1):
+        return (
+            f"the lr is zero from step {run.step[last + 1]} on, planned are {run.total_steps or run.step[-1]} steps",
+            ("the schedule ends too early: give it the number of optimizer steps of the whole run"),
+        )
+    if (stair := _stair(run)) is not None:
+        return stair
     common = median(run.lr)
     stuck = sum(abs(lr - common) <= LR_TOLERANCE * common for lr in run.lr)
     if stuck >= MOSTLY * n and max(run.lr_planned) > (1 + LR_TOLERANCE) * min(run.lr_planned):
@@ -156,6 +257,27 @@ def _pattern(run: RunFacts) -> tuple[str, str]:
     )
 
 
+def _follows(run: RunFacts, until: int) -> bool:
+    """Whether the realised lr is the planned one at the positions before `until`."""
+    pairs = zip(run.lr[:until], run.lr_planned[:until], strict=True)
+    return all(abs(lr - plan) <= LR_TOLERANCE * max(plan, lr) for lr, plan in pairs)
+
+
+def _stair(run: RunFacts) -> tuple[str, str] | None:
+    """An lr that stands for many steps and then moves to the next value of the plan: stepped once an epoch."""
+    moves = [i for i in range(1, len(run.lr)) if run.lr[i] != run.lr[i - 1]]
+    gaps = [run.step[b] - run.step[a] for a, b in pairwise(moves)]
+    planned = sum(a != b for a, b in pairwise(run.lr_planned))
+    if len(moves) < 2 or min(gaps) < 2 or max(gaps) - min(gaps) > 0.2 * max(gaps) + 1 or planned < 2 * len(moves):
+        return None
+    epoch, every = run.steps_per_epoch, round(mean(gaps))
+    once = "once an epoch" if epoch is not None and abs(every - epoch) <= 1.0 else f"once in {every} steps"
+    highest, peak = max(run.lr), max(run.lr_planned)
+    return f"the lr moves {once} and reached {highest:.3g}, {highest / peak:.2g} of the planned peak", (
+        f"the scheduler is stepped {once} instead of once an optimizer step; compute the lr from the step number"
+    )
+
+
 def _stepped(run: RunFacts, times: int) -> bool:
     """Whether the realised lr at step s is the planned one at `times` x s, as far as the plan was logged."""
     planned = dict(zip(run.step, run.lr_planned, strict=True))
@@ -164,3 +286,45 @@ def _stepped(run: RunFacts, times: int) -> bool:
         (lr, planned[times * step]) for step, lr in zip(run.step, run.lr, strict=True) if times * step in planned
     ]
     return len(compared) >= 5 and all(abs(lr - plan) <= scale for lr, plan in compared)
+
+
+@rule(
+    "SC202",
+    purpose="diagnose",
+    source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
+    evidence="cited",
+    box={"logged_steps": (20, INF)},
+    needs=("lr", "step"),
+    requires=("SC201",),
+    fires=lambda: example_run(realised=0.0, lr_planned=[]),
+    silent=lambda: example_run(lr_planned=[]),
+)
+def lr_stays_at_zero(run: RunFacts) -> Verdict:
+    """The learning rate is zero for a good part of the run.
+
+    ## What it does
+    Counts steps with a rate of exactly zero: a twentieth of the logged ones or more is an error. For logs that do not
+    say what was planned; with the plan it is SC201 that speaks.
+
+    ## Why
+    Nothing is learned in such a step. A scheduler that starts at zero and is stepped once an epoch, or that was told of
+    too few steps, looks like a network that does not learn.
+
+    ## Known limits
+    A rate that is tiny but not zero is a matter of LR201 and UP202.
+
+    ## Example
+    Fires for a rate of zero throughout. Silent for a cosine.
+    """
+    zero = [i for i, lr in enumerate(run.lr) if lr == 0.0]
+    share = len(zero) / len(run.lr)
+    if share < ZERO_SHARE:
+        return None
+    return Finding(
+        f"the lr is 0 in {share:.0%} of the logged steps, from step {run.step[zero[0]]} on",
+        severity="error",
+        step=run.step[zero[0]],
+        evidence={"value": share, "threshold": ZERO_SHARE, "n": len(run.lr)},
+        advice="compute the lr from the step number, over all optimizer steps of the run, with a warmup that begins "
+        "above 0",
+    )

@@ -8,4 +8,5 @@ OPENDPD = "OpenDPD 2.4.2, arguments.py (github.com/lab-emi/OpenDPD)"
 # What our rules rest on; they keep to it. Widths: of the sweep over learning rates.
 MEASURED_WIDTHS = (8, 64)
 CASE_STUDY_D_MODEL = 16  # of the recipe whose causes were put back one by one, three seeds each
+ADAM_SETTLES = "Ma & Yarats 2021, 'On the adequacy of untuned warmup for adaptive optimization': 2/(1 - beta2) steps"
 TORCH = "torch.optim.AdamW, default arguments"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.errors import RunError, StoppedError
+from dpdrun.errors import DivergedError, RunError, StoppedError
 from dpdrun.plan import Plan
 
 OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
@@ -24,7 +24,7 @@ SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model 
 INTERRUPT_NOTE = b"\ninterrupted: writing a checkpoint after this step; Ctrl-C again leaves at once\n"
 
 
-def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, last_good: str) -> RunError:
+def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, last_good: str) -> DivergedError:
     """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
@@ -36,7 +36,7 @@ def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, l
         last_good: where the parameters of an earlier step are kept.
     """
     first, last = int(starts.min()), int(starts.max()) + frame
-    return RunError(
+    return DivergedError(
         f"step {line['step']}: loss {line['loss']:g}, gradient norm {line['grad_norm']:g}; stopped before the step\n"
         f"  batch: {len(starts)} frames of {frame} samples between training samples {first} and {last}\n"
         f"  {last_good}\n"

@@ -18,11 +18,9 @@ from zlib import crc32
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
 
 from dpdrun.data.capture import Capture
-from dpdrun.data.windows import FrameSampler, to_pairs
-from dpdrun.errors import RunError
+from dpdrun.errors import DivergedError, RunError
 from dpdrun.evaluation import piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
@@ -35,7 +33,8 @@ from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.schedule import Plateau, schedule_of
-from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, group_norms
+from dpdrun.training.step import sampler_of, squared_error
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, Movement, group_norms
 
 
 @dataclass(frozen=True)
@@ -82,31 +81,10 @@ def fit(
         progress = checkpoint.restore(run.last, model, optimizer, plan_hash=plan_hash)
         truncate_metrics(run, progress.step)
 
-    sampler = FrameSampler(
-        to_pairs(capture.train.x).to(accelerator.device),
-        (to_pairs(capture.train.y) / capture.scale_y).to(accelerator.device),
-        frame=plan.frame,
-        frames_per_epoch=plan.frames_per_epoch,
-        batch_size=plan.batch_size,
-        seed=train.seed,
-        loop=capture.loop_samples,
-        rotate=train.rotate == "on",
-    )
+    sampler = sampler_of(capture, plan, accelerator.device)
     wrapped, prepared = accelerator.prepare(
         compiled(model, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
     )
-
-    # Outputs that have their past. The last ones lack their future, as they do at the end of a record: without them in
-    # the loss, look-ahead taps on a band-limited input grow until they only cancel, and the end of a record tells.
-    judged = slice(plan.burn_in, plan.frame)
-
-    def squared_error(x: Tensor, y: Tensor) -> Tensor:
-        """Mean of |error|^2 over the judged samples. x, y: (B, T, 2), y at unit rms."""
-        with accelerator.autocast():
-            prediction: Tensor = wrapped(x)
-        error = prediction[:, judged].float() / capture.scale_y - y[:, judged]
-        mean: Tensor = error.square().sum(dim=-1).mean()
-        return mean
 
     epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
     samples, frames_crc = 0, 0
@@ -130,7 +108,9 @@ def fit(
                 samples += x.shape[0] * x.shape[1] * accelerator.num_processes
                 frames_crc = crc32(starts.tobytes(), frames_crc)
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
-                    part = squared_error(x, y) / train.accumulate
+                    with accelerator.autocast():
+                        prediction = wrapped(x)
+                    part = squared_error(prediction, y, plan, capture.scale_y) / train.accumulate
                     accelerator.backward(part)
                 loss += accelerator.reduce(part.detach(), reduction="mean").item()
                 drawn = time.perf_counter()
@@ -158,7 +138,9 @@ def fit(
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                 metrics.write(line)  # so that `dpdrun diagnose` sees it too
                 raise non_finite(line, sampler.starts(step), plan.frame, _last_good(run))
+            movement = Movement(model) if groups is not None else None
             prepared.step()
+            line |= movement.line() if movement is not None else {}
             prepared.zero_grad()
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
@@ -197,7 +179,9 @@ def fit(
 
     run.write_json(run.audit, audit(plan, read_metrics(run.path), sampler))
     if not progress.best_step:
-        raise RunError(f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`")
+        raise DivergedError(
+            f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`"
+        )
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds)

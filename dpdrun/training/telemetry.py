@@ -1,11 +1,13 @@
 """What a training step tells: to the metrics file, and to whoever watches.
 
-A line per optimizer step costs a few microseconds of Python; the norms of single parameter groups cost a kernel each,
-so they are taken every `GROUP_NORM_EVERY` steps. benchmarks/speed measures the whole as a share of step time.
+A line per optimizer step costs a few microseconds of Python; gradients, weights and updates of single parameter groups
+cost a kernel for each tensor, so they are taken every `GROUP_NORM_EVERY` steps. benchmarks/speed measures the whole as
+a share of step time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any, Protocol
 
@@ -49,10 +51,48 @@ def group_norms(model: nn.Module) -> dict[str, float]:
     groups: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            parts = name.split(".")
-            depth = 2 if len(parts) > 1 and parts[1].isdigit() else 1
-            groups[".".join(parts[:depth])].append(parameter.grad)
+            groups[group_of(name)].append(parameter.grad)
     return {name: float(torch.nn.utils.get_total_norm(grads)) for name, grads in groups.items()}
+
+
+def group_of(name: str) -> str:
+    """The direct part of the model that a parameter belongs to: `blocks.0.attention.qkv.weight` -> `blocks.0`."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if len(parts) > 1 and parts[1].isdigit() else 1])
+
+
+class Movement:
+    """How far one optimizer step moves the parts of a model: make it before the step, ask `line` after.
+
+    It holds a copy of the parameters for that time. One transfer from the device, whatever the number of parameters.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._parameters = dict(model.named_parameters())
+        self._before = [parameter.detach().clone() for parameter in self._parameters.values()]
+
+    def line(self) -> dict[str, Any]:
+        """Norm and update norm of each part, its number of parameters, and the tensors that stood still.
+
+        A tensor stands still when the step left it as it was, or when its gradient is exactly zero or missing (weight
+        decay alone moves it then). Call it before the gradients are cleared.
+        """
+        norm, tensors = torch.linalg.vector_norm, list(self._parameters.values())
+        with torch.no_grad():
+            moved = [norm(after - before) for after, before in zip(tensors, self._before, strict=True)]
+            size = [norm(before) for before in self._before]
+            zero = torch.zeros((), device=tensors[0].device)
+            grads = [zero if each.grad is None else norm(each.grad) for each in tensors]
+            table = torch.stack([*moved, *size, *grads]).float().view(3, len(tensors)).tolist()
+        found: dict[str, dict[str, float]] = {"group_updates": {}, "group_weights": {}, "group_sizes": {}}
+        updates, weights, sizes = found.values()
+        for name, update, weight, parameter in zip(self._parameters, table[0], table[1], tensors, strict=True):
+            group = group_of(name)
+            updates[group] = math.hypot(updates.get(group, 0.0), update)
+            weights[group] = math.hypot(weights.get(group, 0.0), weight)
+            sizes[group] = sizes.get(group, 0) + parameter.numel()
+        still = [name for name, moved, _, grad in zip(self._parameters, *table, strict=True) if not moved or not grad]
+        return {**found, **({"still": still} if still else {})}
 
 
 class EpochSummary:

@@ -42,10 +42,56 @@ def test_field_without_rules() -> None:
     assert "no rule sets it" in run("train.seed").output
 
 
+def test_field_says_which_rules_check_it() -> None:
+    output = run("model.dropout").output
+    assert "no rule sets it" in output
+    assert "RG103" in output.partition("checked by")[2]
+    assert "checked by" not in run("train.seed").output
+
+
 def test_field_json() -> None:
     content = json.loads(run("optim.clip_norm", "--format", "json").output)
-    assert [rule["code"] for rule in content["rules"]] == ["CL001", "CL002", "CL010", "CL011"]
+    codes = {"derive": ["CL001", "CL002", "CL010", "CL011"], "check": ["CL101", "CL102", "CL103"]}
+    for purpose, wanted in codes.items():
+        assert [rule["code"] for rule in content["rules"] if rule["purpose"] == purpose] == wanted
+    assert content["schema_version"] == 1
     assert content["default"] == "auto"
+    assert content["set_by"] == {"measured": codes["derive"], "note": ["CL001", "CL002"]}
+    assert content["checked_by"] == codes["check"]
+
+
+def test_field_of_several_kinds_json() -> None:
+    content = json.loads(run("model.layers", "--format", "json").output)
+    assert [(each["kind"], each["required"]) for each in content["kinds"]] == [("transformer", True), ("gru", False)]
+
+
+def test_rule_json() -> None:
+    content = json.loads(run("WU101", "--format", "json").output)
+    assert content["schema_version"] == 1
+    assert content["example"]["patch"] == {"optim.warmup": "7.5%"}
+    assert content["box"]["total_steps"] == [20, "inf"]
+    assert set(content["sections"]) == set(HEADINGS)
+    assert (content["fix"], content["evidence"], content["results"]) == ("unsafe", "cited", None)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all",)])
+def test_without_a_name_all_rules_are_listed(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    rules = all_rules()
+    assert rules
+    for rule in rules.values():
+        assert any(line.startswith(rule.code) and rule.summary in line for line in lines), rule.code
+    content = json.loads(run(*arguments, "--format", "json").output)
+    assert [rule["code"] for rule in content["rules"]] == list(rules)
+    assert content["schema_version"] == 1
+
+
+def test_one_or_all() -> None:
+    result = run("LR001", "--all")
+    assert result.exit_code == 2
+    assert "give LR001 or --all, not both" in result.output
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from dpdrun.errors import RunError
 from dpdrun.recipe import load_recipe
 from dpdrun.recipe.conflicts import values_of
 
@@ -157,7 +158,7 @@ def test_epochs_of_a_recipe_are_bounded(tmp_path: Path) -> None:
 
 
 def test_embedded_data_are_not_generated(tmp_path: Path) -> None:
-    """Their length is all that is asked; generating them, and loading numpy, would take most of the time."""
+    """Their length is all that is asked; generating them would take most of the time."""
     path = tmp_path / "a.yaml"
     path.write_text(RECIPE, encoding="utf-8")
     code = f"""
@@ -166,14 +167,121 @@ from dpdrun.commands import app
 try:
     app(["recommend", {str(path)!r}])
 finally:
-    print("numpy loaded:", "numpy" in sys.modules)
+    print("data loaded:", "dpdrun.data.synthetic" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "optimizer steps" in done.stdout
-    assert "numpy loaded: False" in done.stdout
+    assert "data loaded: False" in done.stdout
 
 
 def test_missing_recipe() -> None:
     result = run("nowhere.yaml")
     assert result.exit_code == 2
     assert "nowhere.yaml" in result.output
+
+
+FAULTY = (
+    RECIPE.replace("window: 32}", "window: 32, dropout: 0.1}  # from a book")
+    + """\
+  weight_decay: 1e-5
+train:
+  max_steps: 2000
+"""
+)
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    path = tmp_path / "faulty.yaml"
+    path.write_text(FAULTY, encoding="utf-8")
+    return path
+
+
+def test_findings_stand_under_the_table(faulty: Path) -> None:
+    result = run(str(faulty), width="400")
+    assert result.exit_code == 0, result.output
+    table, _, findings = result.output.partition("optimizer steps: 2000")
+    assert "optim.weight_decay" in table
+    assert f"{faulty}:4:74: RG103 warning model.dropout 0.1" in findings
+    assert f"{faulty}:7:3: RG101 info optim.weight_decay 1e-05 does nothing here" in findings
+    assert "  safe fix: optim.weight_decay: off" in findings
+    assert f"1 warning, 1 note; dpdrun recommend {faulty} --fix fixes 1, with --unsafe-fixes 2" in findings
+    assert faulty.read_text(encoding="utf-8") == FAULTY
+
+
+def test_findings_in_json_have_their_place(faulty: Path) -> None:
+    warnings = json.loads(run(str(faulty), "--format", "json").stdout)["warnings"]
+    assert [(w["code"], w["line"], w["column"], w["fix"]) for w in warnings] == [
+        ("RG103", 4, 74, "unsafe"),
+        ("RG101", 7, 3, "safe"),
+    ]
+
+
+def test_diff_shows_and_writes_nothing(faulty: Path) -> None:
+    safe, every = run(str(faulty), "--diff"), run(str(faulty), "--diff", "--unsafe-fixes")
+    assert (safe.exit_code, every.exit_code) == (0, 0)
+    assert [line for line in safe.stdout.splitlines() if line[:1] in "+-"][2:] == [
+        "-  weight_decay: 1e-5",
+        "+  weight_decay: off",
+    ]
+    assert "+model: {kind: transformer, d_model: 32, layers: 2, heads: 4, window: 32, dropout: off}" in every.stdout
+    assert faulty.read_text(encoding="utf-8") == FAULTY
+
+
+def test_fix_writes_safe_fixes_and_goes_on_with_them(faulty: Path) -> None:
+    result = run(str(faulty), "--fix", "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == f"{faulty}: written, 1 fixed (RG101)\n"
+    assert [warning["code"] for warning in json.loads(result.stdout)["warnings"]] == ["RG103"]
+    assert faulty.read_text(encoding="utf-8") == FAULTY.replace("1e-5", "off")
+    assert run(str(faulty), "--fix").stderr == f"{faulty}: nothing to fix\n"
+    assert run(str(faulty), "--diff").stdout == ""
+
+
+def test_unsafe_fixes_go_with_fix(faulty: Path) -> None:
+    result = run(str(faulty), "--fix", "--unsafe-fixes")
+    assert result.exit_code == 0, result.output
+    assert faulty.read_text(encoding="utf-8") == FAULTY.replace("1e-5", "off").replace("dropout: 0.1", "dropout: off")
+
+
+def test_fix_follows_a_link_and_keeps_line_ends(tmp_path: Path) -> None:
+    path, link = tmp_path / "real.yaml", tmp_path / "link.yaml"
+    path.write_bytes(FAULTY.replace("\n", "\r\n").encode())
+    link.symlink_to(path)
+    assert run(str(link), "--fix").exit_code == 0
+    assert link.is_symlink()
+    assert path.read_bytes() == FAULTY.replace("1e-5", "off").replace("\n", "\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--unsafe-fixes",), "use it with --fix, which writes them, or --diff"),
+        (("--fix", "--epochs", "50"), "leave out the flags for train.epochs"),
+        (("--diff", "--rules", "note"), "leave out the flags for rules"),
+    ],
+)
+def test_fixes_that_cannot_be(faulty: Path, arguments: tuple[str, ...], message: str) -> None:
+    faulty.write_text(FAULTY.replace("  max_steps: 2000\n", "  seed: 1\n"), encoding="utf-8")
+    before = faulty.read_text(encoding="utf-8")
+    result = run(str(faulty), *arguments, width="200")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert faulty.read_text(encoding="utf-8") == before
+
+
+def test_fix_needs_a_recipe() -> None:
+    result = run(*EXAMPLE, "--fix")
+    assert result.exit_code == 2
+    assert "need a RECIPE" in result.stderr
+
+
+def test_fix_that_cannot_be_written_leaves_the_recipe(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise RunError(f"{path}: cannot write: No space left on device")
+
+    monkeypatch.setattr("dpdrun.runlog.write_text", full)
+    result = run(str(faulty), "--fix")
+    assert result.exit_code == 2
+    assert "No space left on device" in result.stderr
+    assert faulty.read_text(encoding="utf-8") == FAULTY

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpdrun.report.chart import AXIS, DASH, DOT, log_chart
+from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 
 
 def rows(lines: list[str]) -> list[str]:
@@ -43,6 +43,27 @@ def test_marks_stand_under_their_step() -> None:
     mark = next(line for line in lines if "GN201" in line)
     first = next(line for line in lines if AXIS in line)
     assert mark.index("^") - (first.index(AXIS) + 1) == 32
+
+
+def test_marks_at_one_place_do_not_touch() -> None:
+    lines = log_chart([1.0] * 64, list(range(1, 65)), marks={33: "GN201", 34: "LS202", 60: "CL201"})
+    rows_ = [line for line in lines if "^" in line]
+    assert len(rows_) == 2
+    assert "^GN201" in rows_[0]
+    assert "CL201^" in rows_[0]
+    assert "^LS202" in rows_[1]
+
+
+def test_overlay_has_its_own_scale_and_stays_behind() -> None:
+    lines = log_chart([1.0] * 8, list(range(8)), overlay=[10.0**-i for i in range(8)], height=8)
+    plot = [line.split(AXIS)[1] for line in lines if AXIS in line]
+    assert [row.find(OVERLAY) for row in plot if OVERLAY in row][:3] == [0, 1, 2]
+    assert sum(DOT in row for row in plot) == 1
+    assert [line.split(AXIS)[2].strip() for line in lines if AXIS in line][::7] == ["1", "0.001"]
+
+
+def test_overlay_without_a_positive_value_is_left_out() -> None:
+    assert log_chart([1.0] * 8, list(range(8)), overlay=[0.0] * 8) == log_chart([1.0] * 8, list(range(8)))
 
 
 def test_flat_series_stays_in_one_row() -> None:

@@ -103,6 +103,27 @@ def test_without_a_floor_nothing_is_said_to_be_left() -> None:
     assert line.split("left to floor")[1].split()[0] == "-"
 
 
+def test_a_replay_looks_like_the_run_at_the_pace_of_the_run() -> None:
+    console = console_of(80)
+    view = view_of(console, total=400)
+    steps = [step_line(step, step_s=0.25) for step in range(1, 201)]
+    scorings = [
+        {"step": step, "val_nmse_db": score, "best_db": min(score, -20.0), "seconds": step / 4}
+        for step, score in ((100, -20.0), (200, -25.0))
+    ]
+    view.replay(steps, scorings)
+    assert text_of(console) == ""
+    text = "\n".join(lines_of(view.render(), 80))
+    for part in (
+        "step 200/400",
+        "ETA 0:50",
+        "-25.00 dB",
+        "17.00 dB",
+        "512",
+    ):  # 200 steps left; 4 steps/s of 128 samples
+        assert part in text, part
+
+
 def test_without_a_terminal_each_scoring_is_one_plain_line() -> None:
     console = console_of(40)
     with view_of(console) as view:

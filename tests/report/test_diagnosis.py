@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis import Diagnosis, Verdict, diagnose_facts
+from dpdrun.readers.log import LogSource, Points
+from dpdrun.report.chart import AXIS, OVERLAY
 from dpdrun.report.diagnosis import diagnosis_view, verdict_line
+from dpdrun.rules.catalogue import Finding, Severity
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import RunFacts
 
@@ -19,15 +25,23 @@ def shown(run: RunFacts) -> str:
     return capture.get()
 
 
+def said(verdict: Verdict, *severities: Severity, **facts: Any) -> str:
+    findings = [Finding("seen", severity=severity, code="GN201", slug="x") for severity in severities]
+    run = example_run(**facts)
+    return verdict_line(Diagnosis(verdict, findings, [], [], run), "runs/x").plain
+
+
 def test_verdict_counts_by_severity() -> None:
-    run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0, realised=1e-5)
-    line = verdict_line(diagnose_facts(run), "runs/x").plain
-    assert line == "runs/x: 1 error, 1 warning, 1 note; 400 of 400 steps"
+    line = said("error", "error", "warning", "warning", "info")
+    assert line == "runs/x: 1 error, 2 warnings, 1 note; 400 of 400 steps"
 
 
 def test_note_leaves_a_run_healthy() -> None:
-    line = verdict_line(diagnose_facts(example_run(norm=0.05, clip_norm=200.0)), "runs/x").plain
-    assert line == "runs/x: healthy: 1 note; 400 of 400 steps"
+    assert said("healthy", "info") == "runs/x: healthy: 1 note; 400 of 400 steps"
+
+
+def test_a_run_of_unknown_length_says_how_far_it_is() -> None:
+    assert said("healthy", total_steps=None) == "runs/x: healthy: nothing to report; 400 steps"
 
 
 def test_run_without_steps_is_unknown() -> None:
@@ -44,13 +58,65 @@ def test_gmp_has_no_steps() -> None:
 
 
 def test_nothing_to_report() -> None:
-    run = example_run(norm=lambda t: 1.0, clip_norm=1.2, steps=100, total=1000)
-    assert verdict_line(diagnose_facts(run), "runs/x").plain.endswith("healthy: nothing to report; 100 of 1000 steps")
+    assert said("healthy", steps=100, total=1000).endswith("healthy: nothing to report; 100 of 1000 steps")
+
+
+def test_a_finding_says_what_why_and_what_to_do() -> None:
+    text = shown(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1))
+    finding = text[text.index("warning GN201") :].split("\n\n")[0]
+    assert finding.startswith("warning GN201 gradient_norm_climbs (from step 21)\n  the gradient norm grows")
+    assert "  seen: rise decades " in finding
+    assert ", threshold 0.3, p < 0.0001, n " in finding
+    assert "  why: Steps that are too long drive the weights" in finding
+    assert "  advice: lower optim.lr from 0.01 to 0.005" in finding
+    assert "  in the recipe: optim.lr: 5e-3" in finding
+
+
+def test_skipped_rules_of_one_reason_share_a_row() -> None:
+    lines = [line.split() for line in shown(example_run()).splitlines()]
+    row = next(line for line in lines if line[:1] == ["DM201"])
+    assert "needs" in row
+
+
+def test_lr_lies_behind_the_norm() -> None:
+    text = shown(example_run())
+    assert f"lr {OVERLAY} on the right" in text
+    assert sum(OVERLAY in line for line in text.splitlines()) > 3
+    assert OVERLAY not in shown(replace(example_run(), lr=[]))
+
+
+def test_without_norms_the_loss_is_drawn() -> None:
+    text = shown(replace(example_run(), grad_norm=[], clip_norm=[], clipped=[]))
+    assert "loss, logarithmic" in text
+    assert "neither gradient norm nor loss" in shown(replace(example_run(), grad_norm=[], loss=[]))
+
+
+def test_a_log_says_how_it_was_read() -> None:
+    source = LogSource("CSV", Path("a.csv"), "epoch", {"loss": "mse"}, ["a note"], {}, Points())
+    run = replace(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1), total_steps=None)
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(diagnosis_view(replace(diagnose_facts(run), log=source), "a.csv"), highlight=False)
+    text = capture.get()
+    assert "400 epochs" in text
+    assert "read as CSV: loss = mse\n- a note\n" in text
+    assert "(from epoch 21)" in text
+    assert "epoch 1 " in text
 
 
 def test_title_of_the_chart_tells_the_clip() -> None:
     assert "clipped at 1 in 0.0% of the steps" in shown(example_run(norm=0.1))
     assert "clipped" not in shown(example_run(norm=0.1, clip_norm=math.inf)).split("looked at")[0]
+
+
+def test_chart_fits_the_terminal() -> None:
+    for width in (60, 80, 160):
+        console = Console(width=width, no_color=True)
+        with console.capture() as capture:
+            console.print(diagnosis_view(diagnose_facts(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)), "runs/x"))
+        rows = [line for line in capture.get().splitlines() if line.count(AXIS) == 2]
+        assert len(rows) == 8
+        assert max(map(len, rows)) <= width
 
 
 def test_markup_in_messages_is_not_interpreted() -> None:

@@ -42,8 +42,15 @@ def silent(facts: PlanFacts) -> Verdict:
 
 
 def test_finding_is_stamped() -> None:
-    outcome, _ = evaluate([make("AA001", says, fix="unsafe")], PlanFacts())
-    assert [(f.code, f.slug, f.fix) for f in outcome.findings] == [("AA001", "says", "unsafe")]
+    def patches(facts: PlanFacts) -> Verdict:
+        return Finding("found", {"optim.lr": 1.0})
+
+    rules = [make("AA001", patches, fix="unsafe"), make("AA002", says, fix="unsafe")]
+    outcome, _ = evaluate(rules, PlanFacts())
+    assert [(f.code, f.slug, f.fix) for f in outcome.findings] == [
+        ("AA001", "patches", "unsafe"),
+        ("AA002", "says", "none"),  # nothing to fix in this case
+    ]
 
 
 def test_rule_is_skipped_when_a_requirement_spoke() -> None:

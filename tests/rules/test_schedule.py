@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from dpdrun.diagnosis import diagnose_facts
+from dpdrun.rules.advice import derive
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.examples import cosine_lr, example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.facts import PlanFacts, RunFacts
 
 
 def planned(step: int) -> float:
@@ -29,9 +30,21 @@ def found(run: RunFacts) -> Finding | None:
         (lambda step: planned(min(400, 2 * step)), "2 times too fast"),
         (lambda step: planned(min(400, 7 * step)), "7 times too fast"),
         (lambda step: 4.0 * planned(step), "4 times the plan"),
+        (lambda step: planned(1 + step // 37), "moves once in 37 steps and reached 0.0055, 0.55 of the planned peak"),
+        (lambda step: planned(step) if step < 240 else 0.0, "zero from step 240 on, planned are 400 steps"),
         (lambda step: planned(step) * (1.0 if step < 200 else 0.5), "departs from the plan"),
     ],
-    ids=["zero", "thousandth", "the note's own", "twice", "seven times", "scaled", "other"],
+    ids=[
+        "zero",
+        "thousandth",
+        "the note's own",
+        "twice",
+        "seven times",
+        "scaled",
+        "once an epoch",
+        "over early",
+        "other",
+    ],
 )
 def test_patterns(realised: Callable[[int], float] | float, pattern: str) -> None:
     finding = found(example_run(realised=realised))
@@ -39,6 +52,32 @@ def test_patterns(realised: Callable[[int], float] | float, pattern: str) -> Non
     assert finding.severity == "error"
     assert pattern in finding.message
     assert finding.advice
+
+
+def test_an_epoch_is_called_an_epoch() -> None:
+    finding = found(example_run(realised=lambda step: planned(1 + step // 37), steps_per_epoch=36.6))
+    assert finding is not None
+    assert "the lr moves once an epoch" in finding.message
+
+
+def test_steps_of_the_plan_are_no_stair() -> None:
+    """A planned schedule that moves once an epoch may be followed, and may be missed in another way."""
+
+    def stair(step: int) -> float:
+        return planned(1 + 37 * (step // 37))
+
+    steps = range(1, 401)
+    finding = found(example_run(realised=lambda step: 0.5 * stair(step), lr_planned=[stair(step) for step in steps]))
+    assert finding is not None
+    assert "0.5 times the plan" in finding.message
+
+
+@pytest.mark.parametrize(("zero", "flagged"), [(400, True), (40, True), (10, False), (1, False)])
+def test_rates_of_zero_without_a_plan(zero: int, flagged: bool) -> None:
+    run = example_run(realised=lambda step: 0.0 if step <= zero else 1e-3, lr_planned=[])
+    codes = {finding.code: finding for finding in diagnose_facts(run).findings}
+    assert ("SC202" in codes) is flagged
+    assert not flagged or codes["SC202"].severity == "error"
 
 
 def test_onset_is_the_first_step_that_differs() -> None:
@@ -55,3 +94,34 @@ def test_rounding_is_no_difference(factor: float) -> None:
 
 def test_nan_is_a_difference() -> None:
     assert found(example_run(realised=lambda step: float("nan") if step == 50 else planned(step))) is not None
+
+
+def checked(profile: str = "measured", **facts: object) -> dict[str, Finding]:
+    advice = derive(PlanFacts(kind="transformer", d_model=16, **facts), profile)  # type: ignore[arg-type]
+    return {finding.code: finding for finding in advice.warnings if finding.code.startswith("SC")}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "lr", "flagged"),
+    [("constant", 2e-2, True), ("constant", 3e-4, False), ("cosine", 2e-2, False), ("plateau", 2e-2, False)],
+)
+def test_high_rate_that_never_falls(schedule: str, lr: float, flagged: bool) -> None:
+    assert ("SC101" in checked(schedule=schedule, lr=lr, max_steps=10_000, patience=1)) is flagged
+
+
+@pytest.mark.parametrize(("steps", "flagged"), [(500, True), (899, True), (900, False)])
+def test_plateau_needs_scorings(steps: int, flagged: bool) -> None:
+    assert ("SC102" in checked(schedule="plateau", eval_every=50, max_steps=steps, patience=5)) is flagged
+
+
+def test_plateau_is_given_more_scorings_where_that_is_enough() -> None:
+    assert checked(schedule="plateau", eval_every=50, max_steps=500, patience=5)["SC102"].patch == {
+        "train.eval_every": 12
+    }
+    finding = checked(schedule="plateau", eval_every=50, max_steps=500, patience=30)["SC102"]
+    assert (finding.patch, finding.fix) == ({}, "none")
+    assert "lower optim.plateau.patience" in finding.advice
+
+
+def test_plateau_of_the_note_has_time_to_act() -> None:
+    assert checked("note", max_steps=1954, patience=5) == {}

@@ -55,3 +55,54 @@ def test_warmup_that_is_off_or_counted_is_no_share() -> None:
     assert "WU102" not in checked(warmup=0, max_steps=5)
     assert "WU102" not in checked(warmup=1, max_steps=5)
     assert "WU102" not in checked(warmup=Percent("0%"), max_steps=5)
+
+
+def test_a_share_under_one_step_is_the_same_as_off() -> None:
+    finding = checked(warmup=Percent("5%"), max_steps=19)["WU102"]
+    assert (finding.fix, finding.patch) == ("safe", {"optim.warmup": "off"})
+
+
+@pytest.mark.parametrize(
+    ("warmup", "epochs", "flagged"),
+    [
+        (5, 50.0, True),  # 10 % of the epochs, 0.26 % of the steps
+        (1, 50.0, True),
+        (1, 60.0, False),  # less than 2 % of the epochs
+        (10, 50.0, True),
+        (11, 50.0, False),  # more than 20 %
+        (100, 50.0, False),  # 5 % of the steps
+        (Percent("0.1%"), 50.0, False),
+        (0, 50.0, False),
+    ],
+)
+def test_warmup_in_epochs(warmup: int | Percent, epochs: float, flagged: bool) -> None:
+    assert ("WU103" in checked(warmup=warmup, epochs=epochs, batch=8, frames=308)) is flagged
+
+
+def test_warmup_in_epochs_is_advised_as_a_share_of_at_most_a_tenth() -> None:
+    assert checked(warmup=3, epochs=50.0, batch=8, frames=308)["WU103"].patch == {"optim.warmup": Percent("6%")}
+    assert checked(warmup=10, epochs=50.0, batch=8, frames=308)["WU103"].patch == {"optim.warmup": Percent("10%")}
+
+
+def test_warmup_of_a_run_that_is_given_in_steps_is_in_steps() -> None:
+    assert "WU103" not in checked(warmup=5, max_steps=1925)
+
+
+def test_warmup_is_lengthened_where_a_tenth_of_the_run_allows() -> None:
+    finding = checked(warmup=50, beta2=0.99, max_steps=2000)["WU104"]
+    assert (finding.severity, finding.patch) == ("info", {"optim.warmup": 200})
+    assert checked(warmup=Percent("2%"), beta2=0.99, max_steps=2500)["WU104"].patch == {"optim.warmup": Percent("8%")}
+    assert "WU104" not in checked(warmup=100, beta2=0.99, max_steps=2000), "half of a rule of thumb is enough"
+
+
+def test_beta2_gives_way_where_a_tenth_of_the_run_does_not_allow() -> None:
+    finding = checked(warmup=50, beta2=0.999, max_steps=4000)["WU104"]
+    assert finding.patch == {"optim.beta2": 0.99}, "settles after 200 steps, 5 % of the run"
+    assert "settles after 200 steps" in finding.advice
+
+
+@pytest.mark.parametrize(
+    "facts", [{"warmup": 0, "max_steps": 4000}, {"warmup": 5, "max_steps": 199}, {"warmup": 5, "max_steps": 1000}]
+)
+def test_no_word_on_adams_memory(facts: dict[str, object]) -> None:
+    assert "WU104" not in checked(beta2=0.999, **facts), "off; a short run; or OP101 has said it"

@@ -1,7 +1,11 @@
 """A small capture and plans that train in a second."""
 
+import os
+import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ import pytest
 from dpdrun.data.capture import Capture, Part
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.training import job
+from dpdrun.training.telemetry import Silent
 
 RECIPE = """
 task: pa
@@ -53,3 +59,26 @@ def plan(loaded: Callable[..., Loaded]) -> Callable[..., Plan]:
         return make_plan(loaded(*overrides).recipe, 2000)
 
     return make
+
+
+class SignalAt(Silent):
+    """A monitor that sends this process a signal when a step is reached."""
+
+    def __init__(self, step: int, number: signal.Signals = signal.SIGTERM) -> None:
+        self._step, self._number = step, number
+
+    def step(self, line: dict[str, Any]) -> None:
+        if line["step"] == self._step:
+            os.kill(os.getpid(), self._number)
+
+
+@pytest.fixture
+def signal_at() -> type[SignalAt]:
+    """The class of such monitors: `signal_at(7)`, `signal_at(2, signal.SIGINT)`."""
+    return SignalAt
+
+
+@pytest.fixture
+def stop_at() -> Callable[..., job.Watch]:
+    """Make what a job watches with such a monitor: `watch=stop_at(3)`."""
+    return lambda step, number=signal.SIGTERM: lambda _: nullcontext(SignalAt(step, number))

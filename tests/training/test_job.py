@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent
+
+WatchAt = Callable[..., job.Watch]
 
 RECIPE = """\
 # a comment that stays
@@ -56,19 +57,6 @@ class Folder:
 @pytest.fixture
 def at(tmp_path: Path, capture: Capture) -> Folder:
     return Folder(tmp_path, capture)
-
-
-class StopAt(Silent):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def step(self, line: dict[str, Any]) -> None:
-        if line["step"] == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def stop_at(step: int) -> job.Watch:
-    return lambda this: nullcontext(StopAt(step))
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -189,7 +177,7 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
 
 
-def test_a_stopped_job_goes_on_to_the_same_end(at: Folder) -> None:
+def test_a_stopped_job_goes_on_to_the_same_end(at: Folder, stop_at: WatchAt) -> None:
     loaded = at.recipe()
     straight = job.train(loaded, at.path / "straight")
     with pytest.raises(StoppedError):
@@ -220,7 +208,7 @@ def test_resume_of_a_finished_job_changes_nothing(at: Folder) -> None:
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_resume_with_another_recipe_names_what_differs(finished: bool, at: Folder) -> None:
+def test_resume_with_another_recipe_names_what_differs(finished: bool, at: Folder, stop_at: WatchAt) -> None:
     if finished:
         job.train(at.recipe(), at.run)
     else:
@@ -240,7 +228,7 @@ def test_resume_with_another_recipe_names_what_differs(finished: bool, at: Folde
     assert contents(at.run) == before
 
 
-def test_resume_on_other_data_is_refused(at: Folder) -> None:
+def test_resume_on_other_data_is_refused(at: Folder, stop_at: WatchAt) -> None:
     with pytest.raises(StoppedError):
         job.train(at.recipe(), at.run, watch=stop_at(2))
     with np.load(at.path / "capture.npz") as archive:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from dpdrun.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import checkpoint, job
-from dpdrun.training.telemetry import Silent
+
+WatchAt = Callable[..., job.Watch]
 
 RECIPE = """\
 task: pa
@@ -46,24 +46,11 @@ def loaded(here: Path) -> Loaded:
     return load_recipe("job.yaml")
 
 
-class Signal(Silent):
-    def __init__(self, number: signal.Signals, step: int) -> None:
-        self._number, self._step = number, step
-
-    def step(self, line: dict[str, Any]) -> None:
-        if line["step"] == self._step:
-            os.kill(os.getpid(), self._number)
-
-
-def at_step(step: int, number: signal.Signals = signal.SIGTERM) -> job.Watch:
-    return lambda this: nullcontext(Signal(number, step))
-
-
 @pytest.fixture
-def stopped(loaded: Loaded, here: Path) -> RunFolder:
+def stopped(loaded: Loaded, here: Path, stop_at: WatchAt) -> RunFolder:
     """A run that was stopped at step 3."""
     with pytest.raises(StoppedError):
-        job.train(loaded, here / "run", watch=at_step(3))
+        job.train(loaded, here / "run", watch=stop_at(3))
     return RunFolder(here / "run")
 
 
@@ -75,10 +62,10 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
-def test_ctrl_c_writes_a_checkpoint_first(loaded: Loaded, here: Path) -> None:
+def test_ctrl_c_writes_a_checkpoint_first(loaded: Loaded, here: Path, stop_at: WatchAt) -> None:
     straight = job.train(loaded, here / "straight")
     with pytest.raises(KeyboardInterrupt, match=r"after step 2 of 8; a checkpoint was written") as caught:
-        job.train(loaded, here / "run", watch=at_step(2, signal.SIGINT))
+        job.train(loaded, here / "run", watch=stop_at(2, signal.SIGINT))
     assert str(caught.value).endswith(RunFolder(here / "run").resume_command)
     assert len(read_metrics(here / "run").steps) == 2
     assert job.train(loaded, here / "run", resume=True)["splits"] == straight["splits"]
@@ -98,12 +85,12 @@ def test_sigterm_before_the_first_step_leaves_nothing_and_says_so(
 
 @pytest.mark.parametrize("when", ["last step", "scoring"])
 def test_sigterm_after_the_last_step_can_be_resumed(
-    when: str, loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
+    when: str, loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch, stop_at: WatchAt
 ) -> None:
     if when == "scoring":
         monkeypatch.setattr(job, "evaluate", then_sigterm)
     with pytest.raises(StoppedError, match=r"--run-dir .*run --resume"):
-        job.train(loaded, here / "run", watch=at_step(8) if when == "last step" else None)
+        job.train(loaded, here / "run", watch=stop_at(8) if when == "last step" else None)
     monkeypatch.undo()
     assert not (here / "run" / "report.json").exists()
     assert job.train(loaded, here / "run", resume=True)["steps"] == 8

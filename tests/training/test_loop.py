@@ -1,8 +1,6 @@
 """The loop: it learns, repeats itself to the bit, resumes to the bit, and stops before harm is done."""
 
 import math
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
 
 PlanMaker = Callable[..., Plan]
+MonitorAt = Callable[..., Silent]
 
 
 def run_fit(
@@ -41,17 +40,6 @@ def parameters(model: torch.nn.Module) -> torch.Tensor:
 
 def trace(metrics: Metrics) -> list[tuple[float, float, float]]:
     return [(line["loss"], line["grad_norm"], line["lr"]) for line in metrics.steps]
-
-
-class StopAt(Silent):
-    """Raises SIGTERM in this process when a step is reached."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def step(self, line: dict[str, Any]) -> None:
-        if line["step"] == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_training_improves_on_one_complex_gain(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
@@ -76,11 +64,11 @@ def test_the_same_recipe_gives_the_same_bits(plan: PlanMaker, capture: Capture, 
 
 @pytest.mark.parametrize("extra", [(), ("model.dropout=0.1",), ("optim.schedule=plateau",)])
 def test_resume_equals_the_uninterrupted_run_to_the_bit(
-    extra: tuple[str, ...], plan: PlanMaker, capture: Capture, tmp_path: Path
+    extra: tuple[str, ...], plan: PlanMaker, capture: Capture, tmp_path: Path, signal_at: MonitorAt
 ) -> None:
     straight, _, whole = run_fit(plan(*extra), capture, tmp_path / "straight")
     with pytest.raises(StoppedError, match=r"after step 7 of 12(.|\n)*--resume"):
-        run_fit(plan(*extra), capture, tmp_path / "broken", monitor=StopAt(7))
+        run_fit(plan(*extra), capture, tmp_path / "broken", monitor=signal_at(7))
     with (tmp_path / "broken" / "metrics.jsonl").open("a") as handle:  # a step that the checkpoint does not know
         handle.write('{"kind": "step", "step": 8, "loss": 0.0, "grad_norm": 0.0}\n')
     resumed, _, joined = run_fit(plan(*extra), capture, tmp_path / "broken", resume=True)
@@ -147,6 +135,22 @@ def test_group_norms_add_up_to_the_whole(plan: PlanMaker, capture: Capture, tmp_
     line = metrics.steps[0]
     assert len(line["group_norms"]) > 2
     assert math.hypot(*line["group_norms"].values()) == pytest.approx(line["grad_norm"], rel=1e-5)
+
+
+def test_looking_at_the_parts_changes_nothing(
+    plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom, _, few = run_fit(plan(), capture, tmp_path / "seldom")
+    monkeypatch.setattr(loop, "GROUP_NORM_EVERY", 2)
+    often, _, many = run_fit(plan(), capture, tmp_path / "often")
+    looks = [sum("group_updates" in line for line in metrics.steps) for metrics in (few, many)]
+    assert looks == [1, 6]
+    assert trace(few) == trace(many)
+    assert torch.equal(parameters(seldom), parameters(often))
+    line = many.steps[6]
+    assert set(line["group_updates"]) == set(line["group_weights"]) == set(line["group_norms"])
+    assert sum(line["group_sizes"].values()) == sum(p.numel() for p in often.parameters())
+    assert all(0.0 < line["group_updates"][part] < line["group_weights"][part] for part in line["group_norms"])
 
 
 def test_best_and_last_are_different_files_and_the_best_is_kept(
@@ -219,14 +223,19 @@ def test_the_best_version_is_kept_when_validation_gets_worse(
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_the_plateau_lowers_the_lr_of_later_steps_also_across_a_resume(
-    stopped: bool, plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: bool,
+    plan: PlanMaker,
+    capture: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signal_at: MonitorAt,
 ) -> None:
     this = plan("optim.schedule=plateau", "optim.plateau.patience=1", "optim.warmup=off", "train.eval_every=2")
     scores = [-10.0, -10.0, -10.0, -10.0, -10.0, -10.0]  # no progress from the second on: a drop after every second
     monkeypatch.setattr(loop, "evaluate_split", scripted(scores))
     if stopped:
         with pytest.raises(StoppedError):
-            run_fit(this, capture, tmp_path / "run", monitor=StopAt(7))
+            run_fit(this, capture, tmp_path / "run", monitor=signal_at(7))
     _, _, metrics = run_fit(this, capture, tmp_path / "run", resume=stopped)
     drops = [line["lr"] / this.lr for line in metrics.steps]
     assert drops == pytest.approx([1, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dpdrun.training.telemetry import EpochSummary, Silent, group_norms
+from dpdrun.training.telemetry import EpochSummary, Movement, Silent, group_norms
 
 
 class Net(nn.Module):
@@ -43,6 +43,45 @@ def test_each_part_and_each_block_has_its_norm() -> None:
 
 def test_without_gradients_there_are_no_norms() -> None:
     assert group_norms(Net()) == {}
+
+
+def test_movement_of_a_step() -> None:
+    torch.manual_seed(0)
+    net = Net()
+    for name, parameter in net.named_parameters():
+        if not name.startswith(("unused", "blocks.1")):
+            parameter.grad = torch.ones_like(parameter)
+    net.blocks[1].bias.grad = torch.zeros(2)
+    before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    movement = Movement(net)
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    line = movement.line()
+    assert line["group_sizes"] == {"scale": 3, "head": 3, "blocks.0": 12, "blocks.1": 6, "unused": 30}
+    assert line["group_updates"]["blocks.0"] == pytest.approx(0.1 * math.sqrt(12), rel=1e-5)
+    assert line["group_updates"]["blocks.1"] == 0.0
+    head = math.hypot(*(float(before[f"head.{name}"].norm()) for name in ("weight", "bias")))
+    assert line["group_weights"]["head"] == pytest.approx(head, rel=1e-5)
+    assert set(line["still"]) == {"blocks.1.weight", "blocks.1.bias", "unused.weight", "unused.bias"}
+
+
+def test_what_weight_decay_alone_moves_stands_still() -> None:
+    net = nn.Linear(2, 1)
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    movement = Movement(net)
+    torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5).step()
+    line = movement.line()
+    assert line["group_updates"]["weight"] > 0.0
+    assert line["still"] == ["weight", "bias"]
+
+
+def test_a_step_that_moves_everything_names_nothing() -> None:
+    net = nn.Linear(2, 1)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    movement = Movement(net)
+    torch.optim.AdamW(net.parameters(), lr=0.1).step()
+    assert "still" not in movement.line()
 
 
 def lines_of(frames_per_epoch: int, batch: int, steps: int) -> list[dict[str, Any]]:

@@ -1,0 +1,115 @@
+"""Fit the costs of dpdrun/effort.py to every second setting of the study.
+
+    python -m benchmarks.effort.fit      # writes them into dpdrun/effort.py
+
+Non-negative least squares on relative errors: a cost below zero has no meaning, and 5 ms count as much as 2 s.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from scipy.optimize import nnls
+
+from benchmarks.common import ROOT
+from dpdrun.effort import GOES_WITH, Work, work_of
+from dpdrun.recipe.schema import GRUModel, ModelSection, TransformerModel
+
+RESULTS = Path(__file__).parent / "results.json"
+MODULE = ROOT / "dpdrun" / "effort.py"
+BEGIN, END = "# BEGIN FITTED\n", "# END FITTED\n"
+KINDS = ("transformer", "gru")
+Costs = dict[str, dict[str, dict[str, float]]]  # kind -> what -> kind of work -> cost
+
+
+def load() -> dict[str, Any]:
+    """The measured settings by name."""
+    content: dict[str, Any] = json.loads(RESULTS.read_text())
+    return content
+
+
+def is_held_out(name: str, results: dict[str, Any]) -> bool:
+    """Every second setting of a kind is not fitted but predicted."""
+    same = [other for other in results if other.partition("/")[0] == name.partition("/")[0]]
+    return same.index(name) % 2 == 1
+
+
+def work_of_result(result: dict[str, Any]) -> Work:
+    """The amounts of work of a measured setting."""
+    model: ModelSection = TypeAdapter(ModelSection).validate_python(result["setting"]["model"])
+    assert isinstance(model, TransformerModel | GRUModel)
+    train = result["setting"]["train"]
+    return work_of(model, batch=train["batch_size"], frame=train["frame"], val_samples=result["val_samples"])
+
+
+def reference(results: dict[str, Any]) -> dict[str, float]:
+    """The machine of the study: medians of its speed."""
+    names = ("matrix", "memory", "call")
+    return {name: median(result["speed"][name] for result in results.values()) for name in names}
+
+
+def fitted(results: dict[str, Any]) -> Costs:
+    """Costs of each kind of model, from the settings that are not held out."""
+    speed = reference(results)
+    costs: Costs = {}
+    for kind in KINDS:
+        used = [result for name, result in results.items() if name.startswith(kind) and not is_held_out(name, results)]
+        scored = [result for result in used if result["score_mib"] > result["steps_mib"] + 5]  # the scoring's own peak
+        costs[kind] = {
+            "step": _costs(used, "step", [result["step_s"] for result in used], speed),
+            "score": _costs(used, "score", [result["score_s"] for result in used], speed),
+            "step_memory": _costs(used, "step_memory", [_grown(result, "steps_mib") for result in used], None),
+            "score_memory": _costs(scored, "score_memory", [_grown(result, "score_mib") for result in scored], None),
+        }
+    return costs
+
+
+def _grown(result: dict[str, Any], name: str) -> float:
+    return float(result[name] - result["before_mib"]) * 2**20
+
+
+def _costs(
+    results: list[dict[str, Any]], what: str, measured: list[float], speed: dict[str, float] | None
+) -> dict[str, float]:
+    amounts = [getattr(work_of_result(result), what) for result in results]
+    names = list(amounts[0])
+    units = [1.0 if speed is None else speed[GOES_WITH[name]] for name in names]
+    A = np.array([[amount[name] * unit for name, unit in zip(names, units, strict=True)] for amount in amounts])
+    A = A / np.array(measured)[:, None]
+    norms = np.linalg.norm(A, axis=0)
+    solution, _ = nnls(A / norms, np.ones(len(A)))
+    found = dict(zip(names, (solution / norms).tolist(), strict=True))
+    return {name: float(f"{value:.3g}") for name, value in found.items() if value > 0}
+
+
+def before_mib(results: dict[str, Any]) -> int:
+    """What a process holds that has loaded torch and the data [MiB]."""
+    found: float = median(result["before_mib"] for result in results.values())
+    return round(found)
+
+
+def text(results: dict[str, Any]) -> str:
+    """The block of dpdrun/effort.py."""
+    lines = ["COSTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {"]
+    for kind, parts in fitted(results).items():
+        lines.append(f'    "{kind}": {{')
+        lines += [f'        "{what}": {json.dumps(costs)},' for what, costs in parts.items()]
+        lines.append("    },")
+    lines += ["}", f"LOADED_MIB = {before_mib(results)}  # python, torch and the data, before training"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the block."""
+    module = MODULE.read_text()
+    before, _, rest = module.partition(BEGIN)
+    MODULE.write_text(before + BEGIN + text(load()) + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main()

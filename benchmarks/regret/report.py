@@ -1,0 +1,197 @@
+"""What follows from the trials: the tables of docs/results.md, and dpdrun/rules/regret.json, which users are shown."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import ROOT, ResultsFile, markdown, write_table
+from benchmarks.regret.advisors import EFFECTS, OURS, left_out, regrets
+from benchmarks.regret.curves import Curve, curves
+from benchmarks.regret.law import fit
+from benchmarks.regret.sweep import score_of
+from benchmarks.regret.worth import ALL, NOTE_ENCODER, SEEDS, SWEPT, VARIANTS
+
+PACKAGED = ROOT / "dpdrun" / "rules" / "regret.json"
+OFFSETS = [float(x) for x in np.arange(-9.0, 4.5, 0.5)]  # octaves from our learning rate
+TIE_DB, LOST_DB = 0.3, 1.0
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Linear between the order statistics, as numpy has it."""
+    return float(np.percentile(values, share))
+
+
+def advisor_table(losses: Mapping[str, Mapping[str, float]]) -> str:
+    """One row an advisor, best median first."""
+    rows = []
+    for name, each in sorted(losses.items(), key=lambda item: statistics.median(item[1].values())):
+        values = list(each.values())
+        close = sum(value <= TIE_DB for value in values)
+        bold = "**" if name == OURS else ""
+        rows.append([f"{bold}{name}{bold}", f"{statistics.median(values):.2f}", f"{percentile(values, 95):.2f}",
+                     f"{max(values):.2f}", f"{close} of {len(values)}"])  # fmt: skip
+    return markdown(
+        ["advisor", "median regret [dB]", "95th percentile [dB]", "worst [dB]", f"within {TIE_DB} dB"], rows
+    )
+
+
+def workload_table(found: Sequence[Curve], ours: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> str:
+    """One row a workload."""
+    rows = []
+    for curve in found:
+        name, (exponent, best) = curve.workload.name, curve.oracle
+        lrs = (f"{2**exponent:.2g}", f"{2 ** ours[name]:.2g}")
+        scores = (best, curve.scatter_db, losses[OURS][name], losses["the note"][name])
+        rows.append([f"`{name}`", *lrs, *(f"{score:.2f}" for score in scores)])
+    header = ["workload", "best lr", "our lr", "NMSE at the best [dB]", "seeds' range [dB]", "our regret [dB]"]
+    return markdown([*header, "the note's regret [dB]"], rows)
+
+
+def laws(found: Sequence[Curve]) -> dict[str, dict[str, float]]:
+    """The law fitted to all workloads of a kind; dpdrun/rules/learning_rate.py has its numbers."""
+    out = {}
+    for kind, effects in EFFECTS.items():
+        law = fit([curve for curve in found if curve.workload.kind == kind], effects)
+        out[kind] = {name: round(value, 2) for name, value in {"level": law.level, **law.effects}.items()}
+    return out
+
+
+def law_table(fitted: Mapping[str, Mapping[str, float]], counts: Mapping[str, int]) -> str:
+    """The law, by kind."""
+    names = EFFECTS["transformer"]
+    rows = []
+    for kind, law in fitted.items():
+        effects = [f"{law[name]:+.2f}" if name in law else "" for name in names]
+        rows.append([kind, str(counts[kind]), f"{2 ** law['level']:.3g}", *effects])
+    header = ["kind", "workloads", "lr at the reference", *(f"octaves an octave of {name}" for name in names)]
+    return markdown(header, rows)
+
+
+def expected(found: Sequence[Curve], ours: Mapping[str, float]) -> dict[str, Any]:
+    """Regret against the distance from our (left-out) learning rate, by kind: median and 95th percentile."""
+    out = {}
+    for kind in EFFECTS:
+        mine = [curve for curve in found if curve.workload.kind == kind]
+        at = [[curve.regret(ours[curve.workload.name] + offset) for curve in mine] for offset in OFFSETS]
+        out[kind] = {
+            "octaves": OFFSETS,
+            "median_db": [round(statistics.median(values), 2) for values in at],
+            "p95_db": [round(percentile(values, 95), 2) for values in at],
+            "tie": _reach(at, TIE_DB),
+            "lost": _reach(at, LOST_DB),
+            "workloads": len(mine),
+        }
+    return out
+
+
+def _reach(losses: Sequence[Sequence[float]], more_db: float) -> list[float]:
+    """The offsets around 0 up to which half of the workloads lose at most so much more than at 0."""
+    medians = [statistics.median(values) for values in losses]
+    low = high = OFFSETS.index(0.0)
+    most = medians[low] + more_db
+    while low > 0 and medians[low - 1] <= most:
+        low -= 1
+    while high + 1 < len(OFFSETS) and medians[high + 1] <= most:
+        high += 1
+    return [OFFSETS[low], OFFSETS[high]]
+
+
+def worth(results: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Loss [dB] by workload and dropped rule: median over seeds, with the range over the seeds."""
+    out: dict[str, dict[str, dict[str, float]]] = {}
+    for name in (*SWEPT, NOTE_ENCODER):
+        scores: dict[str, list[float]] = {}
+        for key, result in results.items():
+            job, variant, _ = key.split("/")
+            if job == name:
+                scores.setdefault(variant, []).append(score_of(result))
+        complete = {variant: values for variant, values in scores.items() if len(values) >= SEEDS}
+        if ALL in complete:
+            base = statistics.median(complete[ALL])
+            out[name] = {variant: _against(base, complete[variant]) for variant in VARIANTS if variant in complete}
+    return out
+
+
+def _against(base: float, values: Sequence[float]) -> dict[str, float]:
+    middle = statistics.median(values)
+    return {"db": middle, "loss_db": middle - base, "range_db": max(values) - min(values)}
+
+
+# What a dropped rule is called in worth.py -> the field that the rule sets.
+FIELD_OF = {
+    "no warmup": "optim.warmup",
+    "no clipping": "optim.clip_norm",
+    "no weight decay": "optim.weight_decay",
+    "constant schedule": "optim.schedule",
+    "lr 1e-3": "optim.lr",
+    "beta2 0.999": "optim.beta2",
+    "no burn-in": "train.burn_in",
+    "batch 32, a quarter of the steps": "train.batch_size",
+    "frame 512, half the batch": "train.frame",
+}
+
+
+def worth_by_field(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
+    """The same by kind of model (and `note` for its encoder) and field: median, least and most over workloads."""
+    out: dict[str, dict[str, Any]] = {}
+    for group in ("transformer", "gru", "note"):
+        mine = [each for name, each in found.items() if (f"-{group}-" in name or name.startswith(group))]
+        for variant, field in FIELD_OF.items():
+            losses = [each[variant]["loss_db"] for each in mine if variant in each]
+            if losses:
+                scatter = [each[ALL]["range_db"] for each in mine if variant in each]
+                out.setdefault(group, {})[field] = {
+                    "median_db": round(statistics.median(losses), 2),
+                    "low_db": round(min(losses), 2),
+                    "high_db": round(max(losses), 2),
+                    "scatter_db": round(statistics.median(scatter), 2),
+                    "instead": variant,
+                    "workloads": len(losses),
+                }
+    return out
+
+
+def worth_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """One row a dropped rule, one column a workload."""
+    variants = list(dict.fromkeys(variant for each in found.values() for variant in each))
+    rows = []
+    for variant in variants:
+        cells = []
+        for each in found.values():
+            entry = each.get(variant)
+            if entry is None:
+                cells.append("")
+            elif variant == ALL:
+                cells.append(f"{entry['db']:.2f} (range {entry['range_db']:.2f})")
+            else:
+                cells.append(f"{entry['loss_db']:+.2f}")
+        rows.append([variant, *cells])
+    return markdown(["loss in dB", *(f"`{name}`" for name in found)], rows)
+
+
+def write(sweeps: ResultsFile, dropped: ResultsFile) -> None:
+    """All tables, and the file that the package reads."""
+    found = curves(sweeps.results)
+    ours = left_out(found)
+    losses = regrets(found, ours, sweeps.results)
+    values = worth(dropped.results)
+    write_table("regret-advisors", advisor_table(losses))
+    fitted = laws(found)
+    counts = {kind: sum(curve.workload.kind == kind for curve in found) for kind in EFFECTS}
+    write_table("regret-law", law_table(fitted, counts))
+    write_table("regret-workloads", workload_table(found, ours, losses))
+    if values:
+        write_table("regret-worth", worth_table(values))
+    content = {
+        "schema_version": 1,
+        "source": "make regret, make worth",
+        "law": fitted,
+        "expected": expected(found, ours),
+        "worth": worth_by_field(values),
+    }
+    PACKAGED.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,134 @@
+"""What `dpdrun recommend` measured itself, beside what the rules say: the data, the time a plan takes, a probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from dpdrun.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from dpdrun.data.sizing import DataReading
+    from dpdrun.effort import Estimate
+    from dpdrun.recipe.schema import DataSection, ModelSection
+    from dpdrun.rules.facts import PlanFacts
+    from dpdrun.rules.probed import ProbeReading
+    from dpdrun.rules.recommendation import Recommendation
+
+# What a recipe states of each kind and what the flags call it; the note's rules say nothing of sizes.
+NEEDED_SIZES = {"transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that was measured for one call; None where it was not asked for. `model`: of the recipe, if given."""
+
+    data: DataReading | None = None
+    probe: ProbeReading | None = None
+    model: ModelSection | None = None
+
+    def to_json(self, this: Recommendation) -> dict[str, Any]:
+        """Keys that `--format json` has beside those of the recommendation."""
+        estimate = self.estimate(this)
+        return {
+            "estimate": None if estimate is None else estimate.to_json(),
+            "data": None if self.data is None else self.data.to_json(),
+            "probe": None if self.probe is None else self.probe.to_json(),
+        }
+
+    def before(self) -> list[RenderableType]:
+        """What to show above the table of values."""
+        if self.data is None and self.probe is None:
+            return []
+        from dpdrun.report.measured import probe_lines, reading_lines  # load numpy, by way of the data
+
+        found = [] if self.data is None else reading_lines(self.data)
+        return found + ([] if self.probe is None else probe_lines(self.probe))
+
+    def estimate(self, this: Recommendation) -> Estimate | None:
+        """Time and memory of the plan, from the probe where there was one; None where too little is known."""
+        facts, model = this.facts, self.model or _model_of(this.facts)
+        steps, samples = this.total_steps, facts.samples or (facts.frames or 0) * (facts.frame or 0)
+        if model is None or not steps or facts.batch is None or facts.frame is None or not samples:
+            return None
+        from dpdrun.effort import Estimate, estimate
+
+        scorings = -(-steps // (facts.eval_every or steps))
+        if self.probe is not None:
+            return Estimate(
+                seconds=steps * self.probe.step_s + scorings * self.probe.score_s,
+                step_s=self.probe.step_s,
+                memory_mib=self.probe.peak_mib,
+                machine=self.probe.device,
+                basis="probe",
+            )
+        val = facts.val_samples or samples // 3  # the usual split is 60/20/20 %
+        return estimate(model, batch=facts.batch, frame=facts.frame, steps=steps, scorings=scorings, val_samples=val)
+
+
+def _model_of(facts: PlanFacts) -> ModelSection | None:
+    """The `model` section that facts describe, None where a size is missing."""
+    from pydantic import ValidationError
+
+    from dpdrun.recipe.schema import GRUModel, TransformerModel
+
+    kind = GRUModel if facts.kind == "gru" else TransformerModel
+    known = {name: facts.get(name) for name in kind.model_fields if hasattr(facts, name)}
+    known = {name: value for name, value in known.items() if value is not None}
+    if known.get("window") == float("inf"):
+        known |= {"window": "full", "positions": "sinusoidal"}
+    try:
+        return kind.model_validate(known)
+    except ValidationError:
+        return None
+
+
+def look_at(section: DataSection, recipe: Path | None = None) -> DataReading:
+    """Read a capture and ask it what sizes it needs. Raises DataError when it cannot be read."""
+    from dpdrun.data.sizing import read_sizes
+    from dpdrun.data.sources import load_capture  # loads numpy
+
+    return read_sizes(load_capture(section, recipe=recipe))
+
+
+def section_of(source: str, sample_rate_hz: float | None, bandwidth_hz: float | None) -> DataSection:
+    """The `data` section that flags describe."""
+    from pydantic import ValidationError
+
+    from dpdrun.recipe.schema import DataSection
+
+    stated = {"sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz}
+    for name, value in stated.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")
+    try:
+        known = {name: value for name, value in stated.items() if value is not None}
+        return DataSection.model_validate({"source": source} | known)
+    except ValidationError:
+        raise RecipeError("--data: name a source, see `dpdrun data list`, or a file or folder of yours") from None
+
+
+def with_reading(facts: PlanFacts, reading: DataReading | None, probed: dict[str, float] | None = None) -> PlanFacts:
+    """The facts with what a look at the data found, and what a probe did."""
+    if probed:
+        facts = replace(facts, **cast("dict[str, Any]", probed))
+    if reading is None:
+        return facts
+    return replace(
+        facts,
+        samples=reading.train_samples,
+        val_samples=reading.val_samples,
+        memory=reading.memory,
+        ahead=reading.ahead,
+        polynomial_db=reading.polynomial_db,
+        noise_floor_db=reading.floor_db,
+    )
+
+
+def sizes_of(this: Recommendation) -> dict[str, Any]:
+    """The sizes that the rules advise, by their name in `model`."""
+    return {key.removeprefix("model."): value.value for key, value in this.values.items() if key.startswith("model.")}

@@ -1,0 +1,69 @@
+"""`dpdrun recommend --probe`: from a recommendation to a plan, from the plan to a probe, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from dpdrun.errors import EXIT_INTERRUPTED, RecipeError
+
+if TYPE_CHECKING:
+    from dpdrun.recipe.loader import Loaded
+    from dpdrun.rules.probed import ProbeReading
+    from dpdrun.rules.recommendation import Recommendation
+
+SHORTEST_S, LONGEST_S = 5.0, 86_400.0
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds_of(text: str) -> float:
+    """`60s`, `2m`, `1.5h` or `90` as seconds. Raises RecipeError."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*(s|m|min|h|)\s*", text)
+    if match is None:
+        raise RecipeError(f"--probe {text}: expected a time such as 60s, 2m or 90")
+    seconds = float(match.group(1)) * _UNITS[match.group(2)]
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise RecipeError(
+            f"--probe {text}: expected at least {SHORTEST_S:g}s and at most a day; 60s suits small models"
+        )
+    return seconds
+
+
+def probed(
+    ask: Callable[[dict[str, float]], Recommendation], loaded: Loaded, budget_s: float
+) -> tuple[Recommendation, ProbeReading]:
+    """Measure the plan of a recipe; the recommendation with what was found.
+
+    Args:
+        ask: the recommendation for a recipe, with these facts set (those of the probe).
+        loaded: the recipe.
+        budget_s: time for the probe [s].
+    """
+    from dpdrun.data.sources import load_capture
+    from dpdrun.plan import PlanError, make_plan
+    from dpdrun.rules.probed import merged, probed_facts
+
+    catalogue = ask({})
+    capture = load_capture(loaded.recipe.data, recipe=loaded.path)
+    try:
+        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
+    except PlanError as error:
+        raise loaded.error(error.conflicts) from None
+    if capture.loop_samples is not None and plan.frame > capture.loop_samples:
+        raise RecipeError(f"train.frame {plan.frame} is longer than the loops of this capture ({capture.loop_samples})")
+    try:
+        from rich.console import Console
+
+        from dpdrun.report.measured import progress_bar
+        from dpdrun.training.guard import memory_explained
+        from dpdrun.training.probe import probe
+
+        with memory_explained(plan), progress_bar(Console(stderr=True)) as report:
+            reading = probe(plan, capture, budget_s, report)
+    except KeyboardInterrupt:
+        typer.echo("probe interrupted; nothing was written", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    return merged(ask(probed_facts(catalogue, reading)), catalogue, reading), reading

@@ -1,0 +1,74 @@
+"""What a capture says about the size of its model, as plain values for rules and reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dpdrun.data.capture import Capture
+from dpdrun.rf.floor import noise_floor
+from dpdrun.rf.ladder import climb
+
+
+@dataclass(frozen=True)
+class DataReading:
+    """A look at a capture. NMSE over the output power of the validation part [dB].
+
+    Attributes:
+        name: of the source.
+        train_samples, val_samples: of the parts.
+        memory: samples that an output depends on, the current one counted; `memory_at_least`: it may be more.
+        ahead: future samples worth using.
+        ahead_gain_db: what future samples gain at best [dB].
+        polynomial_db: the best least-squares fit [dB].
+        floor_db: of the noise [dB], None where it cannot be told.
+        floor_caveat: what to doubt about it, or why there is none.
+        rungs, ahead_rungs: (samples, NMSE [dB]) of each fit.
+    """
+
+    name: str
+    train_samples: int
+    val_samples: int
+    loop_samples: int | None
+    memory: int
+    memory_at_least: bool
+    ahead: int
+    ahead_gain_db: float
+    polynomial_db: float
+    floor_db: float | None
+    floor_caveat: str
+    rungs: tuple[tuple[int, float], ...]
+    ahead_rungs: tuple[tuple[int, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form."""
+        return asdict(self)
+
+
+def read_sizes(capture: Capture) -> DataReading:
+    """Fit the ladder to the training part and score it on the validation part; the test part is not touched."""
+    train, val = capture.train, capture.val
+    ladder = climb(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
+    floor_db, caveat = _floor(capture)
+    return DataReading(
+        name=capture.name,
+        train_samples=len(train),
+        val_samples=len(val),
+        loop_samples=capture.loop_samples,
+        memory=ladder.memory,
+        memory_at_least=ladder.is_longer,
+        ahead=ladder.lookahead,
+        ahead_gain_db=ladder.lookahead_gain_db,
+        polynomial_db=ladder.polynomial_db,
+        floor_db=floor_db,
+        floor_caveat=caveat,
+        rungs=ladder.rungs,
+        ahead_rungs=ladder.ahead,
+    )
+
+
+def _floor(capture: Capture) -> tuple[float | None, str]:
+    if capture.noise_floor_db is not None:
+        return capture.noise_floor_db, "known: the generator added it"
+    found = noise_floor(capture)
+    return found["nmse_db"], found["caveat"]

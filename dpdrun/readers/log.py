@@ -1,0 +1,118 @@
+"""What a log of somebody else's training run says: columns by their meaning, single values, and what was assumed.
+
+Every reader of a format ends here; `log_facts` makes of it what the rules see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dpdrun.errors import DataError
+
+
+class NothingLoggedError(DataError):
+    """A log that is there but holds no numbers yet; `dpdrun diagnose --follow` waits for them."""
+
+
+Unit = Literal["step", "epoch"]
+
+# What a column can mean, and what `--map` can name. The order is that of messages.
+COLUMNS: dict[str, str] = {
+    "step": "optimizer step (or epoch)",
+    "loss": "training loss, not in dB",
+    "loss_db": "training loss or NMSE [dB]",
+    "grad_norm": "gradient norm, before clipping",
+    "lr": "learning rate",
+    "lr_planned": "planned learning rate",
+    "clip_norm": "largest norm that was let through",
+    "clipped": "whether the step was clipped, 0 or 1",
+    "val_nmse_db": "validation NMSE [dB]",
+    "val_loss": "validation loss, not in dB",
+}
+
+# Single values that a log seldom says: `--map total_steps=5000`.
+VALUES: dict[str, type] = {
+    "total_steps": int,
+    "warmup_steps": int,
+    "peak_lr": float,
+    "weight_decay": float,
+    "schedule": str,
+    "batch": int,
+    "kind": str,
+    "one_tap_db": float,
+    "gmp_db": float,
+    "floor_db": float,
+    "eps": float,
+    "beta2": float,
+    "parameters": int,
+    "epochs": float,
+    "steps_per_epoch": float,
+}
+
+
+@dataclass
+class Points:
+    """A column as it was logged: rising steps without repeats, and a value at each; not every step needs one."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass
+class RawLog:
+    """A log as its reader found it.
+
+    Attributes:
+        format: in words, as "OpenDPD history (CSV)".
+        path: the file.
+        columns: by meaning, a name of `COLUMNS`.
+        found: what each of them is called in the log; a constant of the user's is told as it was given.
+        names: everything the log has, for messages.
+        unit: what a step of this log is.
+        values: facts that are single values, a name of `VALUES`.
+        notes: what was assumed or seen on the way; each a line.
+        absent: why a column that was looked for is not there, where there is more to say than that.
+    """
+
+    format: str
+    path: Path
+    columns: dict[str, Points] = field(default_factory=dict)
+    found: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    unit: Unit = "step"
+    values: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """Where the facts of a diagnosis came from, when it was no run folder.
+
+    Attributes:
+        format, path, unit, found, notes, absent: as in `RawLog`.
+        val_loss: validation loss, for charts; rules see the validation NMSE only.
+    """
+
+    format: str
+    path: Path
+    unit: Unit
+    found: dict[str, str]
+    notes: list[str]
+    absent: dict[str, str]
+    val_loss: Points
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form."""
+        return {
+            "format": self.format,
+            "path": str(self.path),
+            "unit": self.unit,
+            "columns": dict(self.found),
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,195 @@
+"""The flags of OpenDPD's main.py with their defaults, in the versions that are about, and a command line read by them.
+
+Sources: arguments.py of the release 2.4.2 (its wheel on PyPI) and of the fork github.com/minosoc/OpenDPD, which has
+Transformers, at 624ad7b (the founding note's code; unchanged up to 637ed74) and at 949f757 (its later line of work).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from dpdrun.errors import RecipeError
+
+_SWITCH = "switch"  # a flag without a value
+
+_COMMON: dict[str, Any] = {
+    **{"dataset_name": None, "dataset_path": None, "filename": "", "log_precision": 8},
+    **{"step": "run_dpd", "eval_val": 1, "eval_test": 1, "accelerator": "cuda", "devices": 0, "re_level": "soft"},
+    **{"use_segments": _SWITCH, "frame_length": 200, "frame_stride": 1, "seed": 0, "loss_type": "l2"},
+    **{"opt_type": "adamw", "grad_clip_val": 200.0, "PA_num_layers": 1, "DPD_hidden_size": 15, "DPD_num_layers": 1},
+    **{"quant": _SWITCH, "n_bits_w": 8, "n_bits_a": 8, "pretrained_model": "", "quant_dir_label": ""},
+    **{"thx": 0.0, "thh": 0.0, "num_dvr_units": 3, "window_size": 4},
+}
+_PLOTS: dict[str, Any] = {"plot": _SWITCH, "plot_every": 10, "gif_duration": 10.0}
+_ADAPTED: dict[str, Any] = {  # what both lines of the fork have in common with each other
+    **{"batch_size": 256, "batch_size_eval": 256, "lr_schedule": 0, "lr": 5e-4, "lr_end": 1e-4, "decay_factor": 0.1},
+    **{"PA_hidden_size": 23, "q_pretrain": ""},
+}
+_TYPES: dict[str, type] = {
+    "dataset_name": str,
+    "dataset_path": str,
+    "PA_user_definition": str,
+    "DPD_user_definition": str,
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "accelerator": ("cpu", "cuda", "mps"),
+    "re_level": ("soft", "hard"),
+    "loss_type": ("l1", "l2"),
+    "opt_type": ("sgd", "adam", "adamw", "adabound", "rmsprop"),
+}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One version of OpenDPD.
+
+    Attributes:
+        name: for comments and messages.
+        defaults: flag (without its dashes) -> default; "switch" marks a flag without a value.
+        backbones: what `--PA_backbone` takes.
+        fork: whether it is the fork, whose warmup was stepped once an epoch.
+    """
+
+    name: str
+    defaults: Mapping[str, Any]
+    backbones: frozenset[str]
+    fork: bool = False
+
+
+RELEASE = Dialect(
+    "OpenDPD 2.4.2",
+    {
+        **_COMMON,
+        **_PLOTS,
+        **{"batch_size": 16, "batch_size_eval": 16, "metric_profile": "legacy-opendpd-v1", "n_epochs": 150},
+        **{"lr_schedule": 1, "lr": 5e-3, "lr_end": 5e-5, "decay_factor": 0.5, "patience": 5},
+        **{"cuda_graph_training": _SWITCH, "K": 5, "gmp_memory_length": 11, "q_pretrain": _SWITCH},
+        **{"PA_user_definition": None, "DPD_user_definition": None, "collect_delta_stats": _SWITCH},
+        **{"PA_backbone": "tres_gru", "PA_hidden_size": 27, "DPD_backbone": "tres_gru"},
+    },
+    frozenset(
+        {
+            *("gru", "tres_gru", "tres_deltagru", "gmp", "lstm", "vdlstm", "dgru", "tcn", "rvtdcnn", "pgjanet"),
+            *("dvrjanet", "deltagru", "deltajanet", "qgru", "qgru_amp1", "bojanet", "apnrru", "mcldnn"),
+            "user_template",
+        }
+    ),
+)
+_OLD_BACKBONES = frozenset(
+    {
+        *("gmp", "deltagru", "deltajanet", "janet", "fcn", "gru", "dgru", "qgru", "qgru_amp1", "lstm", "vdlstm"),
+        *("rvtdcnn", "mamba", "tcn", "pntdnn", "pdgru", "pgjanet", "dvrjanet", "bojanet", "pnjanet", "apnrnn"),
+        *("djanet", "mcldnn"),
+    }
+)
+FORK = Dialect(
+    "the fork minosoc/OpenDPD at 637ed74",
+    {
+        **_COMMON,
+        **_ADAPTED,
+        **{"dataset_name": "APA_200MHz", "version": "", "eval_test": 0, "n_epochs": 50, "patience": 20.0, "K": 4},
+        **{"warmup_steps": 0, "weight_decay": 0.01, "PA_backbone": "dgru", "DPD_backbone": "dgru"},
+        **{"d_model": 2048, "n_heads": 8, "d_ff": 2048, "dropout_ff": 0.1, "dropout_attn": 0.1},
+    },
+    _OLD_BACKBONES | {"tcnn", "neuraltx", "transformer_encoder"},
+    fork=True,
+)
+LATER = Dialect(
+    "the fork minosoc/OpenDPD at 949f757",
+    {
+        **_COMMON,
+        **_PLOTS,
+        **_ADAPTED,
+        **{"n_epochs": 100, "patience": 10.0, "K": 5, "gmp_memory_length": 11},
+        **{"PA_backbone": "gru", "DPD_backbone": "gru"},
+        **{"mamba_d_state": 4, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_dt_rank": 0},
+        **{"n_heads": 2, "d_ff": 18, "use_pos_encoding": 0, "output_residual_concat": 0, "input_mlp_hidden": 0},
+        **{"output_mlp_hidden": 0, "conv_stem_kernel": 0, "local_attn_window": 0, "ffn_type": "mlp"},
+        **{"use_gmp_stem": 0, "gmp_stem_kernel": 5, "eval_match_train_len": 0, "last_token_loss": 0, "lookahead": 0},
+    },
+    _OLD_BACKBONES | {"transformer"},
+)
+DIALECTS = (RELEASE, FORK, LATER)  # where several know every flag of a command, the first is meant
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line of OpenDPD: all values, and which of them it gave itself."""
+
+    dialect: Dialect
+    values: Mapping[str, Any]
+    given: frozenset[str]
+
+    def __getitem__(self, flag: str) -> Any:
+        return self.values[flag]
+
+    def get(self, flag: str, default: Any = None) -> Any:
+        """The value of a flag, or `default` where this version has no such flag."""
+        return self.values.get(flag, default)
+
+
+class _RefusedError(Exception):
+    """What argparse would print before it exits."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _RefusedError(message.removeprefix("argument "))
+
+
+def parse(words: Sequence[str], where: str) -> Arguments:
+    """Read the words after main.py as OpenDPD's own argparse does, by the first version that knows all of them.
+
+    Args:
+        words: `["--lr", "1e-4", ...]`; `--lr=1e-4` and unambiguous abbreviations such as `--warm` are argparse's.
+        where: for messages, such as `train.sh:12`.
+
+    Raises:
+        RecipeError: every flag or value that no version knows.
+    """
+    readings = [(_problems(words, dialect), dialect) for dialect in DIALECTS]
+    problems, dialect = min(readings, key=lambda reading: len(reading[0]))
+    if problems:
+        raise RecipeError("\n".join(f"{where}: {problem}" for problem in problems))
+    given = vars(_parser(dialect).parse_args(list(words)))
+    defaults = {flag: False if value == _SWITCH else value for flag, value in dialect.defaults.items()}
+    return Arguments(dialect, defaults | given, frozenset(given))
+
+
+def _problems(words: Sequence[str], dialect: Dialect) -> list[str]:
+    try:
+        known, unknown = _parser(dialect).parse_known_args(list(words))
+    except _RefusedError as error:
+        return [f"{error} ({dialect.name})"]
+    flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    problems = [f"{flag}: OpenDPD has no such flag{_near(flag)}" for flag in flags]
+    if unknown and not flags:
+        problems = [f"{' '.join(unknown)}: no flag of OpenDPD stands before this"]
+    backbone = getattr(known, "PA_backbone", None)
+    if backbone is not None and backbone not in dialect.backbones:
+        near = difflib.get_close_matches(backbone, sorted({name for d in DIALECTS for name in d.backbones}), n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(dialect.backbones))}"
+        problems.append(f"--PA_backbone {backbone}: {dialect.name} has no such backbone{hint}")
+    return problems
+
+
+def _near(flag: str) -> str:
+    flags = sorted({f"--{name}" for dialect in DIALECTS for name in dialect.defaults})
+    lower = {name.lower(): name for name in flags}
+    near = difflib.get_close_matches("--" + flag.lstrip("-").lower().replace("-", "_"), lower, n=1)
+    return f"; did you mean {lower[near[0]]}?" if near else ""
+
+
+def _parser(dialect: Dialect) -> _Parser:
+    parser = _Parser(prog="main.py", add_help=False, argument_default=argparse.SUPPRESS)
+    for flag, default in dialect.defaults.items():
+        if default == _SWITCH:
+            parser.add_argument(f"--{flag}", action="store_true", default=argparse.SUPPRESS)
+        else:
+            kind = _TYPES.get(flag) or type(default)
+            parser.add_argument(f"--{flag}", type=kind, choices=_CHOICES.get(flag))
+    return parser

@@ -1,0 +1,99 @@
+"""A diagnosis as one HTML page that needs nothing else: charts as inline SVG, no script, no font, no address."""
+
+from __future__ import annotations
+
+from html import escape
+
+from dpdrun.diagnosis import Diagnosis
+from dpdrun.report.diagnosis import signal_text, source_lines, unit_of, verdict_line
+from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
+from dpdrun.report.panels import Panel, panels_of
+from dpdrun.report.svg_panels import CSS as PANEL_CSS
+from dpdrun.report.svg_panels import svg_panel
+from dpdrun.rules.catalogue import Finding
+
+CSS = """\
+:root { color-scheme: light dark; --back: #fff; --card: #f6f7f9; --text: #1c2128; --dim: #59636e; --line: #c9d1d9;
+  --grid: #e6e9ee; --main: #0b4f8a; --second: #047857; --third: #8a4baf; --accent: #b45309;
+  --error: #b91c1c; --warning: #b45309; --info: #59636e; --healthy: #047857; --unknown: #b45309; }
+@media (prefers-color-scheme: dark) { :root { --back: #14181d; --card: #1d232a; --text: #e3e8ee; --dim: #98a3af;
+  --line: #3b4550; --grid: #283038; --main: #6db3f2; --second: #4ec99b; --third: #c69ae6; --accent: #f0a35a;
+  --error: #ff7b72; --warning: #f0a35a; --info: #98a3af; --healthy: #4ec99b; --unknown: #f0a35a; } }
+body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; max-width: 900px;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.3rem; margin-bottom: .2rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
+.verdict { font-weight: 600; } .dim, .notes { color: var(--dim); font-size: .9em; }
+.word { font-weight: 600; text-transform: uppercase; font-size: .8em; letter-spacing: .04em; }
+.word.error { color: var(--error); } .word.warning { color: var(--warning); } .word.info { color: var(--info); }
+.word.healthy { color: var(--healthy); } .word.unknown { color: var(--unknown); }
+article { background: var(--card); border-left: 4px solid var(--line); padding: .7rem 1rem; margin: .8rem 0; }
+article.error { border-color: var(--error); } article.warning { border-color: var(--warning); }
+article.info { border-color: var(--info); } article h3 { margin: 0 0 .3rem; font-size: 1rem; }
+article p { margin: .3rem 0; } dt { float: left; clear: left; width: 4.5rem; color: var(--dim); }
+dl { margin: .4rem 0 0; } dd { margin: 0 0 .25rem 4.7rem; }
+code { font-family: ui-monospace, monospace; font-size: .92em; }
+table { border-collapse: collapse; font-size: .9em; } td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
+pre { overflow-x: auto; font: 12px/1.4 ui-monospace, monospace; }
+figure { margin: 1rem 0; } figcaption { color: var(--dim); font-size: .85em; }
+@media print { body { max-width: none; margin: 0; } article { break-inside: avoid; } }
+"""
+
+
+def diagnosis_html(this: Diagnosis, title: str) -> str:
+    """The page; valid HTML with all text escaped."""
+    unit = unit_of(this)
+    line = verdict_line(this, title).plain.removeprefix(f"{title}: ")
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="verdict"><span class="word {this.verdict}">{this.verdict}</span> {escape(line)}</p>',
+    ]
+    if this.log:
+        parts.append(f'<div class="notes">{"<br>".join(escape(text) for text in source_lines(this.log))}</div>')
+    panels = panels_of(this)
+    if panels:
+        parts.append("<h2>Charts</h2>")
+        parts += [_figure(panel) for panel in panels]
+    if this.facts.signal:
+        parts += ["<h2>Prediction beside its target</h2>", f"<pre>{escape(signal_text(this.facts.signal))}</pre>"]
+    if this.findings:
+        parts += ["<h2>Findings</h2>", *(_finding(finding, unit) for finding in this.findings)]
+    if this.healthy:
+        listed = ", ".join(f"<code>{escape(named(code))}</code>" for code in this.healthy)
+        parts += ["<h2>Looked at and healthy</h2>", f"<p>{listed}</p>"]
+    if this.skipped:
+        rows = [
+            f"<tr><td><code>{escape(' '.join(codes))}</code></td><td>{escape(reason)}</td></tr>"
+            for reason, codes in by_reason(this.skipped).items()
+        ]
+        parts += ["<h2>Not judged</h2>", f'<table class="dim">{"".join(rows)}</table>']
+    parts.append(
+        '<p class="dim">Made by <code>dpdrun diagnose</code>; <code>dpdrun explain CODE</code> shows a rule.</p>'
+    )
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}: {this.verdict}</title>\n<style>\n{CSS}{PANEL_CSS}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _figure(panel: Panel) -> str:
+    caption = f"{panel.title}: medians, and the range that each stands for; vertical lines: where findings begin"
+    return f"<figure>{svg_panel(panel)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _finding(finding: Finding, unit: str) -> str:
+    begins = f' <span class="dim">from {unit} {finding.step}</span>' if finding.step is not None else ""
+    entries = {
+        "seen": numbers_of(finding),
+        "why": why_of(finding.code),
+        "advice": finding.advice,
+        "recipe": patch_of(finding),
+    }
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in entries.items() if text)
+    return (
+        f'<article class="{finding.severity}"><h3><span class="word {finding.severity}">{finding.severity}</span> '
+        f"<code>{escape(finding.code)}</code> {escape(finding.slug)}{begins}</h3>"
+        f"<p>{escape(finding.message)}</p><dl>{listed}</dl></article>"
+    )

@@ -1,0 +1,57 @@
+"""A diagnosis of a run that is still going on: a view that is drawn again and again, and a line per finding."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from dpdrun.diagnosis import Diagnosis
+from dpdrun.report.console import duration
+from dpdrun.report.diagnosis import STYLE, Chart, unit_of, verdict_line
+from dpdrun.rules.catalogue import Finding
+
+QUIET_S = 30.0  # without a new line: worth telling
+
+
+def live_view(this: Diagnosis, title: str, quiet_s: float) -> RenderableType:
+    """Verdict, findings and chart in a panel.
+
+    Args:
+        this: the diagnosis as it is now.
+        title: of the run.
+        quiet_s: since the log last grew [s].
+    """
+    parts: list[RenderableType] = [Chart(this)]
+    if this.findings:
+        parts.append("")
+    for finding in this.findings:
+        begins = "" if finding.step is None else f" from {unit_of(this)} {finding.step}"
+        parts.append(
+            Text.assemble((finding.severity, STYLE[finding.severity]), f" {finding.code}{begins}: {finding.message}")
+        )
+    parts += ["", Text(_counts(this, quiet_s), "dim")]
+    return Panel(
+        Group(*parts), title=verdict_line(this, title), title_align="left", border_style="blue", padding=(0, 1)
+    )
+
+
+def _counts(this: Diagnosis, quiet_s: float) -> str:
+    said = f"{len(this.healthy)} rules looked and found nothing, {len(this.skipped)} could not look"
+    quiet = f"; nothing new for {duration(quiet_s)}" if quiet_s >= QUIET_S else ""
+    return f"{said}{quiet}; Ctrl-C ends"
+
+
+def event_line(finding: Finding, this: Diagnosis) -> Text:
+    """`step 1200: warning GN201 gradient_norm_climbs: ...; advice: ...`: what is said once, when it is first seen."""
+    facts = this.facts
+    last = facts.step[-1] if facts.step else 0
+    line = Text(f"{unit_of(this)} {last}: ").append(finding.severity, STYLE[finding.severity])
+    line.append(f" {finding.code} {finding.slug}: {finding.message}")
+    return line.append(f"; advice: {finding.advice}") if finding.advice else line
+
+
+def gone_line(code: str, this: Diagnosis) -> Text:
+    """What is said when a finding is no longer made."""
+    last = this.facts.step[-1] if this.facts.step else 0
+    return Text(f"{unit_of(this)} {last}: {code} is no longer seen", "dim")

@@ -1,0 +1,55 @@
+"""What `dpdrun recommend` measured itself: the look at the data, the probe, the estimate of time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from dpdrun.data.sizing import DataReading
+from dpdrun.recipe.patch import render
+from dpdrun.rules.probed import ProbeReading
+
+
+def reading_lines(reading: DataReading) -> list[RenderableType]:
+    """A look at a capture, on two lines: what it holds, and what least squares and noise leave to a network."""
+    memory = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
+    first = (
+        f"data: {reading.name}: {reading.train_samples:,} training and {reading.val_samples:,} validation samples; "
+        f"memory {memory} {'sample' if reading.memory == 1 else 'samples'} (least-squares ladder)"
+    )
+    if reading.floor_db is None:
+        left = f"noise floor not known: {reading.floor_caveat}"
+    else:
+        left = f"noise floor {reading.floor_db:.1f} dB: {reading.polynomial_db - reading.floor_db:.1f} dB left"
+    second = f"      best polynomial {reading.polynomial_db:.1f} dB on validation; {left}"
+    return [Text(first), Text(second, "dim")]
+
+
+def probe_lines(probe: ProbeReading) -> list[RenderableType]:
+    """A probe on three lines: what was done, the curve of the range test, and the norms."""
+    step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
+    first = (
+        f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
+        f"{probe.peak_mib:,.0f} MiB; a scoring {probe.score_s:.2g} s"
+    )
+    every = max(1, len(probe.curve) // 10)
+    curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])
+    norms = ", ".join(f"{share} % {value:.2g}" for share, value in probe.norms.items())
+    return [
+        Text(first),
+        Text(f"       loss [dB] while the lr rose: {curve}", "dim"),
+        Text(f"       gradient norms at lr {render(probe.lr)}: {norms} of {probe.norm_steps} are below", "dim"),
+    ]
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Callable[[float, str], None]]:
+    """A bar that is told its share; it leaves no line behind, and is silent where nobody watches a terminal."""
+    columns = (TextColumn("probe"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda share, doing: progress.update(task, completed=share, description=doing)

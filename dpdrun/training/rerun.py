@@ -1,0 +1,72 @@
+"""Does a repair help? Trains the recipe before and after it from the same seeds, and compares validation scores.
+
+Every run is a whole run in a folder of its own, so what was compared can be looked at. A run that ends in non-finite
+numbers scores as silence, 0 dB. The test part decides nothing here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dpdrun.errors import DivergedError
+from dpdrun.recipe.loader import Loaded, load_recipe, load_text
+from dpdrun.recipe.patch import apply_patch
+from dpdrun.repair import Comparison
+from dpdrun.runlog import RunFolder
+from dpdrun.training.job import Watch, train
+
+SILENCE_DB = 0.0
+
+
+def compare(
+    before: Loaded,
+    after: Loaded,
+    folder: Path,
+    seeds: Sequence[int],
+    *,
+    finished: RunFolder | None = None,
+    watch: Callable[[str], Watch | None] = lambda _: None,
+) -> Comparison:
+    """Train both recipes with every seed.
+
+    Args:
+        before, after: the recipes.
+        folder: receives a run folder a training, `before-seed0`, `after-seed0`, ...; finished ones are not repeated.
+        seeds: of `train.seed`.
+        finished: a finished run of `before`, which counts for its own seed.
+        watch: makes the watch of a run from its name; see `training.train`.
+
+    Raises:
+        RecipeError, DataError, RunError: a run cannot begin, or its folder is another's.
+    """
+    scores: dict[str, list[float]] = {"before": [], "after": []}
+    for seed in seeds:
+        for name, loaded in (("before", before), ("after", after)):
+            seeded = load_text(apply_patch(loaded.text, {"train.seed": seed}), loaded.path)
+            if name == "before" and finished is not None and _is_of(finished, seeded):
+                scores[name].append(_score(finished.read_json(finished.report)))
+            else:
+                title = f"{name}-seed{seed}"
+                scores[name].append(_trained(seeded, folder / title, watch(title)))
+    return Comparison(list(seeds), scores["before"], scores["after"])
+
+
+def _is_of(run: RunFolder, loaded: Loaded) -> bool:
+    return run.report.is_file() and load_recipe(run.recipe).recipe == loaded.recipe
+
+
+def _trained(loaded: Loaded, path: Path, watch: Watch | None) -> float:
+    """Validation NMSE [dB] of a run, trained here, resumed or finished before."""
+    begun = (path / "plan.json").is_file()
+    try:
+        return _score(train(loaded, path, resume=begun, watch=watch))
+    except DivergedError:
+        return SILENCE_DB
+
+
+def _score(report: dict[str, Any]) -> float:
+    value = report["splits"]["val"]["nmse_db"]
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else SILENCE_DB

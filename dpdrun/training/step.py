@@ -1,0 +1,116 @@
+"""What one optimizer step is made of, for the loop and for whoever tries a few steps without it.
+
+The loop adds what a whole run needs: processes, schedule, guard, scorings, checkpoints. `Trial` takes single steps in
+one process, with the same frames, loss, gradient norm and optimizer.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dpdrun import models
+from dpdrun.data.capture import Capture
+from dpdrun.data.windows import FrameSampler, to_pairs
+from dpdrun.plan import Plan
+from dpdrun.training.optimizer import build_optimizer
+
+
+def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampler:
+    """The frames of a plan, from the training part: inputs in the units of the capture, outputs at unit rms."""
+    return FrameSampler(
+        to_pairs(capture.train.x).to(device),
+        (to_pairs(capture.train.y) / capture.scale_y).to(device),
+        frame=plan.frame,
+        frames_per_epoch=plan.frames_per_epoch,
+        batch_size=plan.batch_size,
+        seed=plan.recipe.train.seed,
+        loop=capture.loop_samples,
+        rotate=plan.recipe.train.rotate == "on",
+    )
+
+
+def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+    """Mean of |error|^2 over the samples that have their past.
+
+    The last ones lack their future, as they do at the end of a record: without them in the loss, look-ahead taps on a
+    band-limited input grow until they only cancel, and the end of a record tells.
+
+    Args:
+        prediction: (B, T, 2), in the units of the capture.
+        y: (B, T, 2), at unit rms.
+        scale_y: rms of the training output.
+    """
+    judged = slice(plan.burn_in, plan.frame)
+    error = prediction[:, judged].float() / scale_y - y[:, judged]
+    mean: Tensor = error.square().sum(dim=-1).mean()
+    return mean
+
+
+def machine_device() -> torch.device:
+    """Where a run would be trained: the first GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step: loss, gradient norm before clipping, and its time [s]."""
+
+    loss: float
+    grad_norm: float
+    seconds: float
+
+
+class Trial:
+    """A fresh model and optimizer of a plan, to take a few steps with.
+
+    Args:
+        plan: of a network; its frames, loss, batch, precision, clip and optimizer are used, its schedule is not.
+        capture: what it would be trained on.
+        seed: of the weights and of the frames, in place of the plan's. The global generator of torch is left as it was.
+    """
+
+    def __init__(self, plan: Plan, capture: Capture, *, seed: int) -> None:
+        self.device = machine_device()
+        self._plan, self._scale_y = plan, capture.scale_y
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+        self.model.to(self.device).train()
+        self.optimizer = build_optimizer(self.model, plan)
+        self._sampler = sampler_of(capture, _with_seed(plan, seed), self.device)
+
+    def step(self, number: int, lr: float, *, clip_norm: float | None = None) -> Stepped:
+        """Take optimizer step `number` (counted from 1) at a learning rate; `clip_norm` in place of the plan's."""
+        began = time.perf_counter()
+        passes = self._plan.recipe.train.accumulate
+        loss = 0.0
+        for _, x, y in self._sampler.shares(number, passes=passes, processes=1, process=0):
+            with self._precision():
+                prediction = self.model(x)
+            part = squared_error(prediction, y, self._plan, self._scale_y) / passes
+            part.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            loss += float(part.detach())
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        limit = self._plan.clip_norm if clip_norm is None else clip_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return Stepped(loss, norm, time.perf_counter() - began)
+
+    def _precision(self) -> AbstractContextManager[None]:
+        if self._plan.recipe.train.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _with_seed(plan: Plan, seed: int) -> Plan:
+    train = plan.recipe.train.model_copy(update={"seed": seed})
+    return replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))

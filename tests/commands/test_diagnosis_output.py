@@ -1,0 +1,101 @@
+"""`dpdrun diagnose`: somebody else's logs, formats, files and charts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpdrun.commands import app
+from dpdrun.rules.examples import example_run
+
+RUN = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["diagnose", *arguments])
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "log.csv"
+    rows = [f"{s},{RUN.loss[i]},{RUN.grad_norm[i]},{RUN.lr[i]}" for i, s in enumerate(RUN.step)]
+    path.write_text("step,loss,grad_norm,lr\n" + "\n".join(rows) + "\n")
+    return str(path)
+
+
+def test_a_log_of_somebody_else(log: str) -> None:
+    result = run(log)
+    assert result.exit_code == 0
+    assert "read as CSV: step = step, loss = loss, grad_norm = grad_norm, lr = lr" in result.output
+    assert "warning GN201 gradient_norm_climbs (from step 21)" in result.output
+    assert "needs clip_norm: the log has no such column" in result.output
+    assert "needs lr_planned: the log has no such column" in result.output
+    assert run(log, "--fail-on", "warning").exit_code == 1
+    assert run(log, "--fail-on", "error").exit_code == 0
+
+
+def test_map_switches_rules_on(log: str) -> None:
+    skipped = json.loads(run(log, "--format", "json").output)["skipped"]
+    assert "CL201" in [skip["code"] for skip in skipped]
+    result = json.loads(run(log, "--map", "clip_norm=0.01", "--map", "total_steps=400", "--format", "json").output)
+    assert "CL201" in [finding["code"] for finding in result["findings"]]
+    assert result["log"]["columns"]["clip_norm"] == "0.01 (given)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--map", "loss=nothing"], "log.csv:1: no column 'nothing' (--map loss=nothing)"),
+        (["--map", "speed=loss"], "--map speed=...: unknown"),
+        (["-o", "."], "this is a folder"),
+        (["--plot", "x.jpg"], "cannot draw .jpg"),
+    ],
+)
+def test_bad_input_exits_2_with_a_message(log: str, arguments: list[str], message: str) -> None:
+    result = run(log, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("x.html", "<!DOCTYPE html>"), ("x.md", "## dpdrun diagnose"), ("x.json", "{"), ("x.sarif", "{"), ("x.txt", "/")],
+)
+def test_suffix_of_the_file_is_the_format(log: str, tmp_path: Path, name: str, start: str) -> None:
+    path = tmp_path / name
+    result = run(log, "-o", str(path))
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert f"written: {path}" in result.stderr
+    text = path.read_text()
+    assert text.startswith(start)
+    assert "GN201" in text
+    assert "\x1b" not in text
+
+
+def test_format_wins_over_suffix_and_goes_to_stdout(log: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    run(log, "-o", str(path), "--format", "sarif")
+    assert json.loads(path.read_text())["version"] == "2.1.0"
+    assert json.loads(run(log, "--format", "sarif").stdout)["version"] == "2.1.0"
+    assert run(log, "--format", "html").stdout.rstrip().endswith("</html>")
+    assert run(log, "--format", "markdown").stdout.startswith("## ")
+
+
+def test_plot(log: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    assert run(log, "--plot", str(path)).exit_code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_map_is_not_for_a_run_folder(finished: Path) -> None:
+    result = run(str(finished), "--map", "loss=x")
+    assert result.exit_code == 2
+    assert "--map is not for it" in result.stderr
+    assert (
+        run(str(finished / "metrics.jsonl"), "--format", "json").output == run(str(finished), "--format", "json").output
+    )

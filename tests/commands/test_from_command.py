@@ -1,0 +1,134 @@
+"""`dpdrun recommend --from-command`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpdrun.commands import app
+from dpdrun.recipe import load_recipe
+
+# The example of the founding note, to the letter (docs/note.md).
+NOTE = """\
+python main.py \\
+    --step train_pa \\
+    --PA_backbone transformer_encoder \\
+    --lr 1e-4 \\
+    --grad_clip_val 1.0 \\
+    --warmup_steps 1000 \\
+    --weight_decay 0.01 \\
+    --lr_schedule 1
+"""
+
+
+def run(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["recommend", *arguments], input=given)
+
+
+def flat(result: Result) -> str:
+    return " ".join(result.output.split())
+
+
+def test_the_notes_example_of_about_2000_steps_is_flagged() -> None:
+    result = run("--from-command", NOTE, "--samples", "10000")
+    assert result.exit_code == 0
+    assert "optimizer steps: 2000; warmup 1000" in flat(result)
+    assert "WU101 warning the warmup is 1000 of 2000 steps, 50% (limit 10%)" in flat(result)
+    assert "warmup: 1000  # --warmup_steps" in result.output
+
+
+def test_the_notes_example_is_flagged_without_a_number_of_samples_too() -> None:
+    result = run("--from-command", NOTE)
+    assert "for the founding note's 10000 frames the run has 2000 steps, and 1000 of warmup are 50% of it" in flat(
+        result
+    )
+    assert "so its lr never rose above 4e-7 (4/1000 of --lr)" in flat(result)
+
+
+def test_a_script_to_a_file(tmp_path: Path) -> None:
+    script, out = tmp_path / "train.sh", tmp_path / "out.yaml"
+    script.write_text(NOTE)
+    result = run("--from-command", str(script), "-o", str(out), "--samples", "10000")
+    assert result.exit_code == 0
+    assert f"{script}:1: translated" in result.output
+    assert f"{out}:" in result.output  # the place of a finding
+    assert load_recipe(out).recipe.train.max_steps == 2000
+
+
+def test_standard_input_as_yaml() -> None:
+    result = run("--from-command", "-", "--format", "yaml", given=NOTE)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# Translated by dpdrun from OpenDPD's standard input:1")
+    assert "set by" not in result.stdout
+
+
+def test_json() -> None:
+    content = json.loads(run("--from-command", NOTE, "--samples", "10000", "--format", "json").stdout)
+    assert content["total_steps"] == 2000
+    assert "WU101" in [finding["code"] for finding in content["warnings"]]
+    assert content["translation"]["dialect"] == "the fork minosoc/OpenDPD at 637ed74"
+    assert content["translation"]["recipe"].startswith("# Translated")
+    assert content["translation"]["remarks"]
+
+
+def test_torch_is_not_loaded() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from dpdrun.commands import app; "
+        f"done = CliRunner().invoke(app, ['recommend', '--from-command', {NOTE!r}, '--samples', '10000']); "
+        "print(done.exit_code, {'torch', 'accelerate', 'scipy.signal', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0 set()"
+
+
+def test_other_flags_override() -> None:
+    result = run(
+        "--from-command", NOTE, "--data", "synthetic/mild", "--layers", "3", "--rules", "note", "--format", "yaml"
+    )
+    assert "rules: note" in result.stdout
+    assert "source: synthetic/mild  # --data" in result.stdout
+    assert "layers: 3" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from-command", "nowhere.sh"), "--from-command nowhere.sh: neither a script that can be read"),
+        (("--from-command", "python main.py --step train_dpd"), "translates --step train_pa"),
+        (("--from-command", NOTE.replace("1e-4", "$lr")), "--from-command:1: $lr is unknown"),
+        (("--from-command", NOTE + " --n_heads 3"), "--from-command:9: this line begins with a flag"),
+        (
+            ("--from-command", NOTE.rstrip() + " --n_heads 3"),
+            "--from-command:1: the command makes no recipe that trains",
+        ),
+        (("recipe.yaml", "--from-command", NOTE), "give recipe.yaml or --from-command, not both"),
+        (("--from-command", NOTE, "--fix"), "need a RECIPE to fix"),
+        (("--from-command", NOTE, "--sample-rate-hz", "-1"), "--sample-rate-hz must be a positive number"),
+        (("--pick", "2"), "--pick chooses a command of --from-command"),
+    ],
+)
+def test_bad_input(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in flat(result)
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["gru --PA_hidden_size 4", "transformer_encoder --d_model 8 --n_heads 2 --d_ff 16", "gmp"],
+)
+def test_the_recipe_trains(model: str, recipe_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.yaml"
+    flags = f"--step train_pa --PA_backbone {model} --frame_length 32 --frame_stride 8 --batch_size 16 --n_epochs 2"
+    source = ("--data", str(recipe_file.parent / "capture.npz"), "--sample-rate-hz", "1e6")
+    made = run("--from-command", f"python main.py {flags}", *source, "-o", str(out))
+    assert made.exit_code == 0, made.output
+    short = [] if model == "gmp" else ["--set", "train.max_steps=3", "--set", "train.eval_every=3"]
+    done = CliRunner().invoke(app, ["train", str(out), "--run-dir", str(tmp_path / "run"), *short])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "report.json").exists()

@@ -1,0 +1,34 @@
+"""A look at an embedded capture, whose amplifier and noise are known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dpdrun.data.sizing import DataReading, read_sizes
+from dpdrun.data.sources import load_capture
+from dpdrun.recipe.schema import DataSection
+
+
+@pytest.fixture(scope="module")
+def reading() -> DataReading:
+    return read_sizes(load_capture(DataSection(source="synthetic/mild")))
+
+
+def test_memory_covers_the_filters_of_the_amplifier(reading: DataReading) -> None:
+    """Two filters of three taps and slow effects far below the noise."""
+    assert 3 <= reading.memory <= 5
+    assert reading.ahead == 0
+
+
+def test_polynomial_lies_between_the_floor_and_one_sample(reading: DataReading) -> None:
+    assert reading.floor_db == -42.0  # the preset's
+    assert -42.1 < reading.polynomial_db < -41.0
+    assert dict(reading.rungs)[1] > -36
+
+
+def test_json(reading: DataReading) -> None:
+    content = json.loads(json.dumps(reading.to_json(), allow_nan=False))
+    assert content["train_samples"] == 62_873
+    assert content["rungs"][0][0] == 1

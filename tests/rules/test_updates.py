@@ -1,0 +1,84 @@
+"""How far steps move the weights, and which parts move at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis import diagnose_facts
+from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.examples import example_parts, example_run
+
+
+def findings(*, run: dict[str, Any] | None = None, **parts: Any) -> dict[str, Finding]:
+    facts = example_run(**(run or {}), **example_parts(**parts))
+    return {f.code: f for f in diagnose_facts(facts).findings if f.code.startswith("UP")}
+
+
+@pytest.mark.parametrize(("ratio", "codes"), [(0.05, ["UP201"]), (0.01, []), (1e-3, []), (1e-4, ["UP202"])])
+def test_updates_beside_weights(ratio: float, codes: list[str]) -> None:
+    assert list(findings(ratio=ratio)) == codes
+
+
+def test_large_updates_lower_the_lr_by_how_much_the_weights_grew() -> None:
+    assert findings(ratio=0.05)["UP201"].patch == {"optim.lr": 3.3e-3}
+    parts = example_parts(ratio=0.05)
+    for name, norms in parts["group_weight"].items():
+        parts["group_weight"][name] = [norm * (1.0 if i == 0 else 4.0) for i, norm in enumerate(norms)]
+        parts["group_update"][name] = [0.05 * norm for norm in parts["group_weight"][name]]
+    finding = next(f for f in diagnose_facts(example_run(**parts)).findings if f.code == "UP201")
+    assert finding.patch == {"optim.lr": 1e-3}
+    assert "grown 4.0 times" in finding.message
+
+
+def test_the_first_steps_are_not_judged() -> None:
+    """Weights that start small grow into their size: 5 % a step up to step 70, then 0.5 %."""
+    parts = example_parts()
+    for name in parts["group_update"]:
+        parts["group_update"][name] = [0.05 if step <= 70 else 0.005 for step in parts["group_step"]]
+    assert "UP201" not in {f.code for f in diagnose_facts(example_run(**parts)).findings}
+
+
+def test_a_low_rate_says_nothing_about_the_peak() -> None:
+    """Only looks at half of the highest rate or more count; a run that has just begun has none."""
+    skipped = {s.code: s.reason for s in diagnose_facts(example_run(steps=60, **example_parts(steps=60))).skipped}
+    assert "fewer than 3 looks" in skipped["UP201"]
+
+
+def test_short_ways_are_judged_at_the_end() -> None:
+    assert "UP202" not in findings(run={"total": 500}, ratio=1e-4)
+    finding = findings(ratio=1e-4)["UP202"]
+    assert finding.patch == {"optim.lr": 0.1}
+    assert "4.0%" in finding.message
+
+
+def test_frozen_tensors_are_named() -> None:
+    every = range(1, 400, 25)
+    finding = findings(still={f"blocks.0.w{n}": every for n in range(6)})["UP203"]
+    assert finding.severity == "error"
+    assert (
+        "blocks.0.w0, blocks.0.w1, blocks.0.w2, blocks.0.w3 and 2 more stood still at all 15 looks" in finding.message
+    )
+
+
+def test_a_tensor_that_moved_once_is_alive() -> None:
+    assert findings(still={"head.bias": range(1, 360, 25)}) == {}
+
+
+def test_steps_at_lr_zero_move_nothing() -> None:
+    found = findings(run={"realised": 0.0, "lr_planned": []}, ratio=0.0, still={"head.weight": range(1, 400, 25)})
+    assert "UP203" not in found
+
+
+def test_one_part_with_the_whole_gradient_is_information() -> None:
+    finding = findings(shares=(0.99, 0.006, 0.004))["UP204"]
+    assert finding.severity == "info"
+    assert finding.message.startswith("head has 99.0%")
+    assert findings(shares=(0.99, 0.01)) == {}  # of two parts one always dominates
+
+
+def test_logs_without_parts_skip_these_rules_by_name() -> None:
+    reasons = {s.code: s.reason for s in diagnose_facts(example_run()).skipped}
+    assert {"UP201", "UP202", "UP203", "UP204"} <= set(reasons)
+    assert "updates of the parts of the network" in reasons["UP201"]

@@ -1,0 +1,47 @@
+"""The walk-through of CONTRIBUTING.md works as it is written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+# Enters the rule as its family file would, then asks what tests/test_catalogue.py asks of every rule.
+PROGRAM = """
+import sys
+from dpdrun.rules import pages, schedule
+from dpdrun.rules.catalogue import HEADINGS, all_rules, evaluate
+before = set(all_rules())
+exec(compile(sys.stdin.read(), schedule.__file__, "exec"), vars(schedule))
+(code,) = set(all_rules()) - before
+rule = all_rules()[code]
+assert tuple(pages.sections_of(rule)) == ("", *HEADINGS)
+fired, silent = evaluate([rule], rule.fires())[0], evaluate([rule], rule.silent())[0]
+(finding,) = fired.findings
+assert finding.advice and rule.about and finding.fix == "unsafe"
+assert silent.silent == [code]
+again = rule.fires().with_patch(finding.patch)
+assert evaluate([rule], again)[0].silent == [code], "the patch settles the finding"
+print(code)
+"""
+
+
+def test_example_of_a_rule_is_a_rule() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) == 2
+    rule, test = blocks
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=rule, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'"{done.stdout.strip()}" in checked(' in test
+
+
+def test_files_that_it_names_exist() -> None:
+    named = [name for name in re.findall(r"`((?:dpdrun|tests|docs)/[\w/]+\.\w+)`", TEXT) if "<" not in name]
+    assert len(named) > 4
+    root = Path(__file__).parents[1]
+    assert [name for name in named if not (root / name).exists()] == []

@@ -1,0 +1,140 @@
+"""Counts equal to the built models; estimates that follow the work and the machine."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import pytest
+from pydantic import TypeAdapter
+
+from benchmarks.effort.fit import fitted, load
+from benchmarks.effort.table import factors, off
+from dpdrun import effort, models
+from dpdrun.effort import Estimate, Speed, about_time, estimate, measure_speed, size_of
+from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
+
+HERE = Speed(matrix=2e-11, memory=1e-10, call=3.5e-7)
+SECTION: TypeAdapter[ModelSection] = TypeAdapter(ModelSection)
+
+TRANSFORMERS = [
+    {
+        "kind": "transformer", "d_model": d_model, "layers": layers, "heads": 4, "window": window, "ff_mult": ff_mult,
+        "features": features, "embedding": embedding, "conv": conv, "skip": skip,
+        "lookahead": 5 if skip == "on" and window != "full" else 0,
+        "positions": "sinusoidal" if window == "full" else positions,
+    }
+    for (d_model, layers), window, ff_mult, features, embedding, conv, skip, positions in product(
+        ((8, 1), (20, 3)), (4, "full"), (4.0, 0.3), ("iq", "envelope"), ("linear", "layernorm_mlp"), (0, 4),
+        ("on", "off"), ("relative", "none"),
+    )
+]  # fmt: skip
+GRUS = [
+    {"kind": "gru", "hidden": hidden, "layers": layers, "features": features, "skip": skip}
+    for hidden, layers, features, skip in product((1, 23), (1, 3), ("iq", "envelope"), ("on", "off"))
+]
+GMPS = [
+    {"kind": "gmp", "order": order, "delays": delays, "cross": cross}
+    for order, delays, cross in product((1, 7), (1, 24), (0, 2))
+]
+
+
+@pytest.mark.parametrize("sections", [TRANSFORMERS, GRUS, GMPS], ids=["transformer", "gru", "gmp"])
+def test_counts_are_those_of_the_built_model(sections: list[dict[str, object]]) -> None:
+    assert sections
+    for content in sections:
+        section = SECTION.validate_python(content)
+        built = models.build(section, scale_x=1.0, scale_y=1.0)
+        found = size_of(section)
+        assert found.parameters == sum(p.numel() for p in built.parameters()), content
+        assert found.macs_per_sample == built.macs_per_sample, content
+
+
+def of(model: ModelSection, *, speed: Speed = HERE, **changes: int) -> Estimate:
+    plan = {"batch": 8, "frame": 256, "steps": 1000, "scorings": 40, "val_samples": 20_000} | changes
+    found = estimate(model, speed=speed, **plan)
+    assert found is not None
+    return found
+
+
+def transformer(**changes: object) -> ModelSection:
+    content = {"kind": "transformer", "d_model": 16, "layers": 2, "heads": 2, "window": 32}
+    return SECTION.validate_python(content | changes)
+
+
+GRU = GRUModel(kind="gru", hidden=23)
+
+
+@pytest.mark.parametrize("model", [transformer(), GRU], ids=["transformer", "gru"])
+def test_time_grows_with_the_work(model: ModelSection) -> None:
+    once = of(model)
+    assert of(model, steps=2000, scorings=80).seconds == pytest.approx(2 * once.seconds)
+    assert of(model, batch=32).step_s > once.step_s
+    assert of(model, frame=512).step_s > once.step_s
+    assert of(model, val_samples=200_000).memory_mib > once.memory_mib
+    slower = Speed(2 * HERE.matrix, 2 * HERE.memory, 2 * HERE.call)
+    assert of(model, speed=slower).seconds == pytest.approx(2 * once.seconds)
+
+
+def test_larger_models_take_longer_and_more() -> None:
+    small, wide, deep = of(transformer()), of(transformer(d_model=64, heads=8)), of(transformer(layers=4))
+    assert small.step_s < deep.step_s < wide.step_s
+    assert small.memory_mib < wide.memory_mib
+    assert of(transformer(window=128)).step_s > small.step_s
+
+
+def test_long_records_are_scored_in_chunks_of_memory() -> None:
+    assert of(GRU, val_samples=10_000_000).memory_mib < of(GRU, val_samples=200_000).memory_mib
+
+
+@pytest.mark.parametrize(
+    ("changes", "basis"),
+    [({}, "timed"), ({"d_model": 512, "heads": 8}, "extrapolated"), ({"layers": 6}, "extrapolated")],
+)
+def test_basis(changes: dict[str, object], basis: str) -> None:
+    found = of(transformer(**changes))
+    assert found.basis == basis
+    assert (found.to_json()["within_factor"] is None) == (basis != "timed")
+
+
+def test_nothing_is_said_of_what_was_never_timed() -> None:
+    plan = {"batch": 8, "frame": 256, "steps": 10, "scorings": 1, "val_samples": 100}
+    assert estimate(GMPModel(kind="gmp"), **plan) is None
+    full = TransformerModel(kind="transformer", d_model=8, layers=1, heads=1, window="full", positions="sinusoidal")
+    assert estimate(full, **plan) is None
+
+
+def test_costs_and_accuracy_are_those_of_the_study() -> None:
+    """What users are told follows from benchmarks/effort/results.json."""
+    results = load()
+    assert fitted(results) == effort.COSTS
+    ratios = factors(results)
+    assert len(ratios) >= 24
+    _, worst = off([each["step"] for each in ratios.values()])
+    assert round(worst, 1) <= effort.WITHIN
+    samples = {r["setting"]["train"]["batch_size"] * r["setting"]["train"]["frame"] for r in results.values()}
+    widths = {r["setting"]["model"].get("d_model") for r in results.values()} - {None}
+    assert (min(samples), max(samples)) == effort.TIMED["samples"]
+    assert (min(widths), max(widths)) == effort.TIMED["d_model"]
+
+
+def test_speed_of_this_machine_is_plausible() -> None:
+    speed = measure_speed()
+    assert 0 < speed.matrix < 1e-6
+    assert 0 < speed.memory < 1e-6
+    assert 0 < speed.call < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.01, "1 s"), (38.2, "40 s"), (61, "60 s"), (240, "4 min"), (100, "1.7 min"), (7000, "1.9 h"), (3e5, "3.5 days")],
+)
+def test_about_time(seconds: float, said: str) -> None:
+    assert about_time(seconds) == said
+
+
+def test_words_and_json() -> None:
+    found = of(transformer())
+    assert "one core of" in str(found)
+    assert "MiB" in str(found)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["memory_mib"] > 200

@@ -1,0 +1,69 @@
+"""Single steps outside the loop are those of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from dpdrun.data.capture import Capture
+from dpdrun.plan import Plan
+from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.training.loop import fit
+from dpdrun.training.schedule import schedule_of
+from dpdrun.training.step import Trial, squared_error
+from dpdrun.training.telemetry import Silent
+
+
+@pytest.mark.parametrize("override", ["train.accumulate=1", "train.accumulate=2", "optim.clip_norm=0.01"])
+def test_steps_are_those_of_the_loop(
+    capture: Capture, plan: Callable[..., Plan], tmp_path: Path, override: str
+) -> None:
+    """Same weights, frames, loss, norm and update: the traces of loss and norm are equal."""
+    this = plan(override)
+    trial = Trial(this, capture, seed=0)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    (folder.path / "checkpoints").mkdir()
+    from dpdrun import models
+
+    torch.manual_seed(0)
+    model = models.build(this.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+    with nullcontext():
+        fit(model, this, capture, folder, Silent(), resume=False)
+    lines = read_metrics(folder.path).steps
+    assert len(lines) == this.total_steps
+    schedule = schedule_of(this)
+    for line in lines:
+        step = trial.step(line["step"], schedule.lr_at(line["step"]))
+        assert step.loss == pytest.approx(line["loss"], rel=1e-6)
+        assert step.grad_norm == pytest.approx(line["grad_norm"], rel=1e-5)
+
+
+def test_seed_decides_weights_and_frames(capture: Capture, plan: Callable[..., Plan]) -> None:
+    def losses(seed: int) -> list[float]:
+        trial = Trial(plan(), capture, seed=seed)
+        return [trial.step(number, 1e-3).loss for number in range(1, 4)]
+
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_global_generator_is_left_alone(capture: Capture, plan: Callable[..., Plan]) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Trial(plan(), capture, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_loss_leaves_the_burn_in_out(plan: Callable[..., Plan]) -> None:
+    this = plan()  # frames of 32, the first 8 without loss
+    y = torch.randn(3, 32, 2)
+    prediction = 2.0 * y
+    prediction[:, :8] = 1e6
+    assert squared_error(prediction, y, this, 2.0).item() == pytest.approx(0.0)
+    off = prediction + torch.tensor([3.0, 4.0]) * 2.0
+    assert squared_error(off, y, this, 2.0).item() == pytest.approx(25.0, rel=1e-5)
