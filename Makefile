@@ -49,6 +49,9 @@ results: $(READY)  ## study: what the shipped recipes reach, three seeds (about 
 case-study: $(READY)  ## study: from the failed Transformer to ours, one change at a time (about an hour)
 	$(BIN)/python -m benchmarks.case_study.run
 
+closed-loop: $(READY)  ## study: diagnose --fix --rerun from the failed recipe until nothing is left (about an hour)
+	$(BIN)/python -m benchmarks.case_study.closed_loop
+
 learning-rate: $(READY)  ## study: learning rate against width (about half an hour)
 	$(BIN)/python -m benchmarks.learning_rate.run
 
@@ -59,6 +62,13 @@ regret: $(READY)  ## study: how far each advisor's learning rate is from the bes
 worth: $(READY)  ## study: what each rule is worth in dB (an hour of a core; resumable, after regret)
 	$(BIN)/python -m benchmarks.regret.worth
 	$(BIN)/python -m benchmarks.regret.run --only-tables
+
+pathbench: $(READY)  ## study: which faults diagnose names, and false alarms (two hours of a core; resumable)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
+	$(BIN)/python -m benchmarks.pathbench.run
+
+diagnose-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,000 steps (a minute)
+	$(BIN)/python -m benchmarks.speed.diagnose
 
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
@@ -80,4 +90,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study learning-rate regret worth speed probe effort monitoring pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed speed probe effort monitoring pictures clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from dpdrun.rules.facts import RunFacts
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
 
 SCHEMA_VERSION = 1
+STEP_WORD = re.compile(r"\bstep(s?)\b")
 
 Verdict = Literal["unknown", "healthy", "warning", "error"]
 
@@ -110,7 +112,10 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         unknown = [name for name in rules[skip.code].needs if facts.get(name) is None]
         reason = skip_reason(unknown, source) if skip.reason.startswith("needs ") else None
         skipped.append(replace(skip, reason=reason or skip.reason))
-    return replace(this, skipped=skipped, log=source)
+    findings = this.findings
+    if source.unit == "epoch":  # rules know steps only; what they said of them is true of the lines of this log
+        findings = [replace(each, message=STEP_WORD.sub(r"epoch\1", each.message)) for each in findings]
+    return replace(this, findings=findings, skipped=skipped, log=source)
 
 
 def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:
@@ -150,12 +155,14 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
 
     Args:
         metrics: steps and evaluations; a step that was written twice (by a resumed run) counts once, as it was last.
+            After adaptations the peak learning rate is the lowered one.
         plan: of the run.
         report: report.json, or an empty dict while the run is going on. Baselines and floor of the validation part are
             read from it.
     """
     steps = sorted({line["step"]: line for line in metrics.steps}.values(), key=lambda line: line["step"])
     evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
+    factor = metrics.lr_factor(plan.total_steps + 1)
     solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
     if solved is not None:
         evals = [{"step": 0, "val_nmse_db": solved}]
@@ -173,7 +180,9 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             kind=plan.recipe.model.kind,
             total_steps=plan.total_steps,
             warmup_steps=plan.warmup_steps,
-            peak_lr=plan.lr,
+            peak_lr=plan.lr * factor,
+            adapted=[(line["step"], line["to_step"]) for line in metrics.adapts],
+            lr_factor=factor,
             weight_decay=plan.weight_decay,
             schedule=plan.schedule,
             batch=plan.batch_size,

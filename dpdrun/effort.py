@@ -184,10 +184,10 @@ class Estimate:
     Attributes:
         seconds: of all steps and scorings [s].
         step_s: of one optimizer step [s].
-        memory_mib: of the whole process [MiB].
+        memory_mib: of the whole process, or on a GPU what a probe saw torch allocate [MiB].
         machine: in words.
         basis: timed = within the sizes of the study; extrapolated = outside of them; probe = measured here, on all
-            that a run would use (memory then without what the process held before).
+            that a run would use.
     """
 
     seconds: float

@@ -34,6 +34,12 @@ class DivergedError(RunError):
     """Training met numbers that are no longer numbers; the message says at which step."""
 
 
+class FindingError(DpdrunError):
+    """`train.on_finding: stop` ended a run at a finding of severity error; a checkpoint was written."""
+
+    exit_code = EXIT_FINDINGS
+
+
 class StoppedError(DpdrunError):
     """SIGTERM came; the message says whether there is a checkpoint for `--resume`."""
 

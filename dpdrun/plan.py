@@ -129,7 +129,7 @@ class Plan:
     def digest(self, data_sha256: str) -> str:
         """sha256 of everything that decides the weights: the concrete values and the data they meet.
 
-        Left out are the reasons for the values, and how often checkpoints are written.
+        Left out are the reasons for the values, how often checkpoints are written, whether a finding warns or stops.
         """
         return digest_of(self.to_json(), data_sha256)
 
@@ -138,7 +138,10 @@ def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
     """`Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
     kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings", "checkpoint_every")}
     recipe = dict(kept.get("recipe", {}))
-    recipe["train"] = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
+    train = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
+    if train.get("on_finding") != "adapt":  # neither a warning nor an end decides a weight
+        train.pop("on_finding", None)
+    recipe["train"] = train
     text = json.dumps({**kept, "recipe": recipe, "data": data_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -14,7 +14,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +31,35 @@ Json = dict[str, Any]
 
 @dataclass
 class Metrics:
-    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch."""
+    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch, an adaptation.
+
+    An adaptation (`train.on_finding: adapt`) goes back to the step `to_step`: what was written of later steps until
+    then no longer counts, and is not here.
+    """
 
     steps: list[Json] = field(default_factory=list)
     evals: list[Json] = field(default_factory=list)
     epochs: list[Json] = field(default_factory=list)
+    adapts: list[Json] = field(default_factory=list)
+
+    def add(self, line: Json) -> None:
+        """Take one line; kinds of a later version are passed over."""
+        match line["kind"]:
+            case "step":
+                self.steps.append(line)
+            case "eval":
+                self.evals.append(line)
+            case "epoch":
+                self.epochs.append(line)
+            case "adapt":
+                for lines in (self.steps, self.evals, self.epochs):
+                    while lines and lines[-1]["step"] > line["to_step"]:
+                        lines.pop()
+                self.adapts.append(line)
+
+    def lr_factor(self, step: int) -> float:
+        """By how much adaptations had lowered the planned learning rate of a step."""
+        return next((float(line["lr_factor"]) for line in reversed(self.adapts) if line["to_step"] < step), 1.0)
 
 
 class RunFolder:
@@ -53,6 +77,15 @@ class RunFolder:
     model = property(lambda self: self.path / "model.safetensors")
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
+
+    def good(self, step: int) -> Path:
+        """A checkpoint to go back to, of `train.on_finding: adapt`."""
+        return self.path / "checkpoints" / f"good-{step}.safetensors"
+
+    def goods(self) -> dict[int, Path]:
+        """Those that are there, by step, the earliest first."""
+        found = (self.path / "checkpoints").glob("good-*.safetensors")
+        return dict(sorted((int(path.stem.removeprefix("good-")), path) for path in found))
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -300,14 +333,28 @@ def read_metrics(folder: Path) -> Metrics:
     metrics = Metrics()
     if not path.is_file():
         raise RunError(f"{path}: missing; this run has no steps (a least-squares fit has none)")
-    kinds = {"step": metrics.steps, "eval": metrics.evals, "epoch": metrics.epochs}
     for line in _lines(path):
-        kinds.get(line["kind"], []).append(decode_numbers(line))  # kinds of a later version are passed over
+        metrics.add(decode_numbers(line))
     return metrics
 
 
-def truncate_metrics(folder: RunFolder, step: int) -> None:
-    """Drop the lines after `step`, which a resumed run will write again."""
-    if folder.metrics.is_file():
-        kept = [json.dumps(line) + "\n" for line in _lines(folder.metrics) if line["step"] <= step]
-        write_text(folder.metrics, "".join(kept))
+def truncate_metrics(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> None:
+    """Drop the lines that a resumed run will write again.
+
+    Args:
+        folder: of the run.
+        step: of the checkpoint that it goes on from.
+        adapts: adaptation lines before that checkpoint. Lines from before the last of them stay, as the record of what
+            was undone; of the later ones those up to `step`.
+    """
+    if not folder.metrics.is_file():
+        return
+    kept, seen = [], 0
+    for line in _lines(folder.metrics):
+        if line["kind"] == "adapt" and seen == len(adapts):
+            break
+        seen += line["kind"] == "adapt"
+        if seen < len(adapts) or line["step"] <= step or line["kind"] == "adapt":
+            kept.append(line)
+    kept += [encode_numbers(line) for line in adapts[seen:]]  # the checkpoint is written before the line
+    write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dpdrun.diagnosis import Diagnosis, diagnose, diagnose_facts, facts_of_run
+from dpdrun.diagnosis import Diagnosis, diagnose, diagnose_any, diagnose_facts, facts_of_run
 from dpdrun.errors import EXIT_BAD_INPUT, RunError
 from dpdrun.plan import make_plan
 from dpdrun.recipe.schema import Recipe
@@ -197,3 +197,20 @@ def test_parts_of_the_network_are_read_from_the_steps_that_have_them(tmp_path: P
     assert facts.group_update == {"head": [0.1, 0.1], "skip": [0.0, 0.0]}
     assert facts.still == {"head.bias": [61]}
     assert (facts.eps, facts.max_steps, facts.epochs, facts.loss_is_nmse) == (1e-8, 60, None, True)
+
+
+@pytest.mark.parametrize("unit", ["step", "epoch"])
+def test_a_finding_speaks_the_language_of_the_log(unit: str, tmp_path: Path) -> None:
+    rows = [f"{n},{'nan' if n > 7 else 0.1}" for n in range(1, 11)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join([f"{unit},train_loss", *rows, ""]))
+    (finding,) = [each for each in diagnose_any(path).findings if each.code == "LS201"]
+    assert finding.message == f"loss nan at {unit} 8 (3 of 10 {unit}s are not finite)"
+
+
+def test_the_peak_rate_of_a_run_that_adapted_is_the_lowered_one() -> None:
+    plan = make_plan(Recipe.model_validate({"task": "pa", "data": {"source": "x"}, "model": MODEL}), 58_980)
+    log = Metrics()
+    assert facts_of_run(log, plan).peak_lr == plan.lr
+    log.add({"kind": "adapt", "step": 9, "to_step": 4, "lr_factor": 0.5})
+    assert facts_of_run(log, plan).peak_lr == 0.5 * plan.lr

@@ -22,3 +22,4 @@ def test_every_error_is_caught_as_one_and_bad_input_exits_2() -> None:
         assert issubclass(error, errors.DpdrunError)
         assert error("x").exit_code == 2
     assert errors.StoppedError("x").exit_code == 75
+    assert errors.FindingError("x").exit_code == 1

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,68 @@ def test_truncate_keeps_the_lines_up_to_a_step(tmp_path: Path) -> None:
     metrics = read_metrics(tmp_path)
     assert [line["step"] for line in metrics.steps] == [1, 2, 3]
     assert metrics.steps[0]["loss"] == math.inf
+
+
+def step(number: int) -> dict[str, Any]:
+    return {"kind": "step", "step": number}
+
+
+BACK = {"kind": "adapt", "step": 5, "to_step": 2, "lr_factor": 0.5}
+AGAIN = {"kind": "adapt", "step": 6, "to_step": 3, "lr_factor": 0.25}
+
+
+def test_what_an_adaptation_undid_does_not_count(tmp_path: Path) -> None:
+    scored = {"kind": "eval", "step": 4, "val_nmse_db": 3.0}
+    epoch = {"kind": "epoch", "step": 3}
+    lines(RunFolder(tmp_path), *map(step, (1, 2, 3)), epoch, step(4), scored, step(5), BACK, step(3))
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics.steps] == [1, 2, 3]
+    assert (metrics.evals, metrics.epochs, metrics.adapts) == ([], [], [BACK])
+    assert [metrics.lr_factor(number) for number in (1, 2, 3, 9)] == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_a_later_adaptation_that_goes_back_further_rules_alone(tmp_path: Path) -> None:
+    further = AGAIN | {"to_step": 1}
+    lines(RunFolder(tmp_path), *map(step, (1, 2, 3, 4, 5)), BACK, *map(step, (3, 4, 5, 6)), further)
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics.steps] == [1]
+    assert [metrics.lr_factor(number) for number in (1, 2, 3)] == [1.0, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("at", "adapts", "kept"),
+    [
+        (4, [], [1, 2, 3, 4]),  # a checkpoint from before the adaptation, which will come again
+        (2, [BACK], [1, 2]),  # the one that it wrote
+        (4, [BACK], [1, 2, 3, 4]),
+        (3, [BACK, AGAIN], [1, 2, 3]),
+        (5, [BACK, AGAIN], [1, 2, 3, 4, 5]),
+    ],
+)
+def test_truncate_knows_adaptations(at: int, adapts: list[dict[str, Any]], kept: list[int], tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    lines(folder, *map(step, (1, 2, 3, 4, 5)), BACK, *map(step, (3, 4, 5, 6)), AGAIN, *map(step, (4, 5, 6)))
+    truncate_metrics(folder, at, adapts)
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics.steps] == kept
+    assert metrics.adapts == adapts
+
+
+def test_an_adaptation_that_was_not_logged_in_time_is_added(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    lines(folder, *map(step, (1, 2, 3, 4, 5)))
+    truncate_metrics(folder, 2, [BACK | {"message": math.nan}])
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics.steps] == [1, 2]
+    assert metrics.adapts[0]["to_step"] == 2
+
+
+def test_checkpoints_to_go_back_to_are_found_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    for number in (100, 20, 0):
+        folder.good(number).write_bytes(b"")
+    folder.last.write_bytes(b"")
+    assert list(folder.goods()) == [0, 20, 100]
 
 
 def test_missing_metrics_say_so(tmp_path: Path) -> None:

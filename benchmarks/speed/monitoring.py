@@ -8,11 +8,13 @@ Timed apart from training, because on a shared machine the difference of two who
 from __future__ import annotations
 
 import io
+import math
+import random
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import torch
@@ -22,12 +24,14 @@ from benchmarks.common import ROOT, markdown, write_table
 from dpdrun import models
 from dpdrun.data.sources import load_capture
 from dpdrun.data.windows import FrameSampler, to_pairs
-from dpdrun.plan import make_plan
+from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.report.console import REFRESH_PER_SECOND, TrainingView
-from dpdrun.runlog import MetricsWriter
+from dpdrun.runlog import Metrics, MetricsWriter
+from dpdrun.training.live import COST, LiveRules
 from dpdrun.training.optimizer import build_optimizer
-from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, group_norms
+from dpdrun.training.schedule import schedule_of
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Movement, Silent, group_norms
 
 REPEATS = 200
 
@@ -40,6 +44,39 @@ def seconds(work: Callable[[], Any]) -> float:
         work()
         times.append(time.perf_counter() - began)
     return median(times)
+
+
+def looked_at(plan: Plan, steps: int) -> LiveRules:
+    """Live rules with a log of so many healthy steps behind them."""
+    draw, schedule = random.Random(0), schedule_of(plan)
+    log = Metrics()
+    for step in range(1, steps + 1):
+        lr = schedule.lr_at(step)
+        log.add({
+            "kind": "step", "step": step, "lr": lr, "lr_planned": lr, "clip_norm": plan.clip_norm, "clipped": False,
+            "loss": 10 ** (-3 * step / plan.total_steps) * math.exp(draw.gauss(0.0, 0.2)),
+            "grad_norm": 0.3 * math.exp(draw.gauss(0.0, 0.3)),
+        })  # fmt: skip
+        if step % plan.eval_every == 0:
+            log.add({"kind": "eval", "step": step, "val_nmse_db": -30 * step / plan.total_steps})
+    return LiveRules(plan, Silent(), log, {})
+
+
+def looks_s(plan: Plan) -> tuple[int, float]:
+    """How often the rules would look at a run of this plan without the bound on their cost, and how long in all [s].
+
+    A look is as long as its log, so a few of them stand for all.
+    """
+    every = looked_at(plan, 0).every
+    count = (plan.total_steps - 1) // every
+    sample = [every * max(1, round(count * share)) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    times = []
+    for steps in sample:
+        rules = looked_at(plan, steps)
+        began = time.process_time()
+        rules.look()
+        times.append(time.process_time() - began)
+    return count, count * mean(times)
 
 
 def main() -> None:
@@ -70,6 +107,8 @@ def main() -> None:
     epochs = EpochSummary(10**9, plan.batch_size)
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     view = TrainingView(console, title="run", total_steps=10**6, samples_per_step=8192, floor_db=-45.0)
+    movement = Movement(model)
+    counted, in_all_s = looks_s(plan)
     with tempfile.TemporaryDirectory() as folder, MetricsWriter(Path(folder) / "metrics.jsonl") as metrics:
         parts = {
             "a line in metrics.jsonl": seconds(lambda: metrics.write(line)),
@@ -77,6 +116,13 @@ def main() -> None:
             "live view, taking the numbers": seconds(lambda: view.step(line)),
             f"norms of parameter groups, every {GROUP_NORM_EVERY} steps": seconds(lambda: group_norms(model))
             / GROUP_NORM_EVERY,
+            f"updates of parameter groups, every {GROUP_NORM_EVERY} steps": (
+                seconds(lambda: Movement(model)) + seconds(movement.line)
+            )
+            / GROUP_NORM_EVERY,
+            f"live rules, {counted} looks in {plan.total_steps:,} steps (on_finding: warn stops at {COST:.1%})": (
+                in_all_s / plan.total_steps
+            ),
             f"live view, drawn {REFRESH_PER_SECOND} times a second": (
                 seconds(lambda: console.print(view.render())) * REFRESH_PER_SECOND * step_s
             ),

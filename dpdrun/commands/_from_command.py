@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dpdrun.readers.opendpd_command import Translation
     from dpdrun.recipe.loader import Loaded
 
+UNWRITTEN = "RECIPE"  # what findings call a recipe that has no file yet
 MAX_BYTES = 1 << 20  # a script is a page; a larger file was named by mistake
 
 
@@ -49,7 +50,8 @@ def read(
 
     Args:
         given: what the user wrote after --from-command.
-        flags: those of recommend that the user gave; `data` and `rules` go into the recipe.
+        flags: those of recommend that the user gave; `data` and `rules` go into the recipe, `epochs` and `batch_size`
+            take the place of OpenDPD's, for the number of steps follows from them.
         overrides: the others, as `key=value`.
         frames: training frames in one pass, where the user says so.
         pick: which of several commands.
@@ -72,20 +74,32 @@ def read(
         pick=pick,
         rules=str(flags.get("rules") or "measured"),
         stated={name: flags[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in flags},
+        also=_length(flags),
     )
     try:
-        loaded = load_text(translation.text, out or "recipe", overrides)
+        loaded = load_text(translation.text, out or UNWRITTEN, overrides)
     except RecipeError as error:
         raise RecipeError(f"{translation.where}: the command makes no recipe that trains:\n{error}") from None
     return FromCommand(translation, loaded)
+
+
+def _length(flags: dict[str, Any]) -> list[str]:
+    """The flags that set how long a run is, in OpenDPD's words."""
+    epochs, batch = flags.get("epochs"), flags.get("batch_size")
+    if epochs is not None and not (epochs >= 1 and float(epochs).is_integer()):  # nan too
+        raise RecipeError(f"--epochs {epochs:g}: OpenDPD counts whole epochs, 1 or more")
+    words = [] if epochs is None else ["--n_epochs", str(int(epochs))]
+    return words if batch is None else [*words, "--batch_size", str(batch)]
 
 
 def _script(given: str) -> tuple[str, str]:
     """The text and its name for messages."""
     if given == "-":
         return sys.stdin.buffer.read(MAX_BYTES).decode("utf-8", errors="replace"), "standard input"
+    if not given.strip():
+        raise RecipeError("--from-command: empty; quote a command: --from-command 'python main.py --step train_pa ...'")
     path = Path(given)
-    if "\n" in given or len(given) > 1000 or (" " in given.strip() and not path.exists()):
+    if "\n" in given or (" " in given.strip() and not _is_there(path)):
         return given, "--from-command"
     try:
         with path.open("rb") as file:
@@ -99,3 +113,11 @@ def _script(given: str) -> tuple[str, str]:
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{given}: larger than {MAX_BYTES // 1024} KiB; this is not a script")
     return data.decode("utf-8", errors="replace"), given
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file has this name; a command is often too long to be one."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -134,8 +134,17 @@ def recommend(
     probing, translated, loaded = None, None, None
     if recipe is None and (fix or unsafe_fixes or diff):
         raise RecipeError("--fix, --unsafe-fixes and --diff need a RECIPE to fix")
+    if diff and (out or probe):
+        other = "--out" if out else "--probe"
+        raise RecipeError(f"--diff shows what --fix would change, and no more; leave out {other}")
     if pick is not None and from_command is None:
         raise RecipeError("--pick chooses a command of --from-command; there is none")
+    if samples is not None and data is not None and from_command is None:
+        raise RecipeError("--samples and --data both say how much there is to train on; leave out one of them")
+    if recipe is None and from_command is None and data is None:
+        for flag, value in (("--sample-rate-hz", sample_rate_hz), ("--bandwidth-hz", bandwidth_hz)):
+            if value is not None:
+                raise RecipeError(f"{flag} is of data; add --data SOURCE, or leave it out")
     if from_command is not None:
         from dpdrun.commands import _from_command
         from dpdrun.commands._lint import Facts, with_places
@@ -144,7 +153,8 @@ def recommend(
             raise RecipeError(f"give {recipe} or --from-command, not both")
         if probe is not None:
             raise RecipeError("--probe needs a RECIPE or --data: write a recipe with -o first, then probe that")
-        overrides = [f"{_KEYS[name]}={value}" for name, value in given.items() if name not in ("data", "rules")]
+        read_there = ("data", "rules", "epochs", "batch_size")
+        overrides = [f"{_KEYS[name]}={value}" for name, value in given.items() if name not in read_there]
         translated = _from_command.read(from_command, given, overrides, frames=samples, pick=pick, out=out)
         loaded, reading = translated.loaded, None
         this = with_places(_of_recipe(loaded, Facts(samples, needed=False), None), loaded)
@@ -161,7 +171,7 @@ def recommend(
         if budget_s is not None:
             this, probing = probed(lambda known: _of_recipe(loaded, facts, reading, known), loaded, budget_s)
         this = with_places(this, loaded)
-        text = _patched(this, loaded) if out or format_ is Format.yaml else ""
+        text = _patched(this, loaded, samples) if out or format_ is Format.yaml else ""
     else:
         reading = _reading(given)
         this = _of_flags(given, samples, reading)
@@ -265,10 +275,12 @@ def _count(window: str) -> int:
 def _ask_for(needed: dict[str, Any], purpose: str) -> None:
     missing = [flag for flag, value in needed.items() if value is None]
     if missing:
+        sizes = "--model gru --hidden 16" if needed.get("--model") == Kind.gru else "--model transformer --d-model 32"
         raise RecipeError(
             f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed\n"
-            "  for example: dpdrun recommend --model transformer --d-model 32 --samples 10000 --epochs 50\n"
-            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml"
+            f"  for example: dpdrun recommend {sizes} --samples 10000 --epochs 50\n"
+            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml\n"
+            "  or data: dpdrun recommend --data synthetic/mild --model transformer"
         )
 
 
@@ -284,6 +296,7 @@ def _recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
     from pydantic import ValidationError
 
     from dpdrun.commands._measured import NEEDED_SIZES, sizes_of
+    from dpdrun.recipe.loader import load_text
     from dpdrun.rules.recommendation import recipe_text
 
     kind = given["model"]
@@ -299,22 +312,30 @@ def _recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
     command = shlex.join(["dpdrun", "recommend", *sys.argv[2:]])
     try:
         stated = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
-        return recipe_text(this, {"data": {"source": given["data"]} | stated, "model": model}, command)
+        text = recipe_text(this, {"data": {"source": given["data"]} | stated, "model": model}, command)
     except ValidationError as exc:
         raise RecipeError(f"these flags do not make a recipe: {exc}") from exc
+    load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model
+    return text
 
 
-def _patched(this: Recommendation, loaded: Loaded) -> str:
+def _patched(this: Recommendation, loaded: Loaded, samples: int | None) -> str:
     from dpdrun.recipe.patch import apply_patch
     from dpdrun.rules.recommendation import patch_of
 
+    patch = patch_of(this, loaded.recipe)
+    if samples is not None and "train.epochs" in patch:
+        raise RecipeError(
+            f"--samples {samples} is nothing that a recipe holds: epochs for so many are another run on the data of "
+            f"{loaded.path}; leave out --samples, or write train.epochs"
+        )
     values: dict[str, Any] = {}
     for override in loaded.overrides:
         key = override.partition("=")[0].strip()
         values[key] = loaded.recipe
         for name in key.split("."):
             values[key] = getattr(values[key], name)
-    return apply_patch(loaded.text, values | patch_of(this, loaded.recipe))
+    return apply_patch(loaded.text, values | patch)
 
 
 def _print(

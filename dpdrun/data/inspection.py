@@ -160,23 +160,8 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
 
 
 def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
-    found = []
     x, y = capture.train.x, capture.train.y
-    if impairments.conjugated(x, y):
-        found.append(
-            "the output follows the conjugate of the input: I and Q are swapped, or one of "
-            "them is negated, in one of the two"
-        )
-    elif facts.correlation < CORRELATION:
-        found.append(
-            f"input and output hardly resemble each other (correlation {facts.correlation:.2f}); are they one record?"
-        )
-    elif abs(facts.delay_samples) > DELAY_SAMPLES:
-        direction = "late" if facts.delay_samples > 0 else "early (non-causal)"
-        found.append(
-            f"the output comes {abs(facts.delay_samples):.2f} samples ({abs(facts.delay_ns):.2f} ns) {direction}; "
-            "shift one record so that both line up, or the model spends its memory on the cable"
-        )
+    found = do_not_line_up(x, y, facts.delay_samples, facts.correlation, facts.sample_rate_hz)
     for name, samples in (("input", x), ("output", y)):
         stuck = impairments.railed_samples(samples)
         if stuck:
@@ -193,6 +178,30 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
     if facts.image_dbc > IMAGE_DBC and not impairments.conjugated(x, y):
         found.append(f"the output holds an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance")
     return found
+
+
+def do_not_line_up(
+    x: metrics.Signal, y: metrics.Signal, delay_samples: float, correlation: float, sample_rate_hz: float
+) -> list[str]:
+    """What keeps every model from following the output, in plain words: one line, or none.
+
+    Args:
+        x, y: (N,) complex128, input and output.
+        delay_samples, correlation: of y against x (rf.alignment.delay).
+        sample_rate_hz: [Hz].
+    """
+    if impairments.conjugated(x, y):
+        swapped = "I and Q are swapped, or one of them is negated, in one of the two"
+        return [f"the output follows the conjugate of the input: {swapped}"]
+    if correlation < CORRELATION:
+        return [f"input and output hardly resemble each other (correlation {correlation:.2f}); are they one record?"]
+    if abs(delay_samples) > DELAY_SAMPLES:
+        direction = "late" if delay_samples > 0 else "early (non-causal)"
+        return [
+            f"the output comes {abs(delay_samples):.2f} samples ({abs(delay_samples) / sample_rate_hz * 1e9:.2f} ns) "
+            f"{direction}; shift one record so that both line up, or the model spends its memory on the cable"
+        ]
+    return []
 
 
 def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dpdrun.data.capture import Capture
+from dpdrun.data.inspection import do_not_line_up
+from dpdrun.rf.alignment import delay
 from dpdrun.rf.floor import noise_floor
 from dpdrun.rf.ladder import climb
 
@@ -24,6 +26,7 @@ class DataReading:
         floor_db: of the noise [dB], None where it cannot be told.
         floor_caveat: what to doubt about it, or why there is none.
         rungs, ahead_rungs: (samples, NMSE [dB]) of each fit.
+        warnings: why no size would help: input and output do not line up.
     """
 
     name: str
@@ -39,6 +42,7 @@ class DataReading:
     floor_caveat: str
     rungs: tuple[tuple[int, float], ...]
     ahead_rungs: tuple[tuple[int, float], ...]
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form."""
@@ -50,6 +54,7 @@ def read_sizes(capture: Capture) -> DataReading:
     train, val = capture.train, capture.val
     ladder = climb(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
     floor_db, caveat = _floor(capture)
+    late = delay(train.x, train.y)
     return DataReading(
         name=capture.name,
         train_samples=len(train),
@@ -64,6 +69,7 @@ def read_sizes(capture: Capture) -> DataReading:
         floor_caveat=caveat,
         rungs=ladder.rungs,
         ahead_rungs=ladder.ahead,
+        warnings=tuple(do_not_line_up(train.x, train.y, late.samples, late.correlation, capture.sample_rate_hz)),
     )
 
 

@@ -96,7 +96,7 @@ class LogSource:
 
     Attributes:
         format, path, unit, found, notes, absent: as in `RawLog`.
-        val_loss: validation loss, for charts; rules see the validation NMSE only.
+        val_loss: validation loss, for charts.
     """
 
     format: str

@@ -78,6 +78,8 @@ def facts_of_log(log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
         clipped=clipped,
         eval_step=val.steps,
         eval_nmse_db=val.values,
+        eval_loss_step=val_loss.steps,
+        eval_loss=val_loss.values,
         **values,
     )
     return facts, LogSource(log.format, log.path, log.unit, log.found, notes, absent, val_loss)
@@ -215,6 +217,7 @@ _UNSAID: dict[str, str] = {
     "kind": "the kind of model (--map kind=transformer)",
     "best_nmse_db": _SCORE,
     "eval_nmse_db": _SCORE,
+    "scores_db": "a validation score (--map val_nmse_db=COLUMN or val_loss=COLUMN)",
     "eval_step": _SCORE,
 }
 

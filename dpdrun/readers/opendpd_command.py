@@ -58,6 +58,7 @@ def translate(
     pick: int | None = None,
     rules: str = "measured",
     stated: Mapping[str, float] | None = None,
+    also: Sequence[str] = (),
 ) -> Translation:
     """Translate the one `train_pa` command of a script.
 
@@ -69,6 +70,7 @@ def translate(
         pick: which of several commands, counted from 1.
         rules: the recipe's `rules`.
         stated: `sample_rate_hz` and `bandwidth_hz` of data that do not state them.
+        also: words after those of the command, such as `["--n_epochs", "50"]`; a flag given twice counts as given last.
 
     Raises:
         RecipeError: no such command, several and no `pick`, an unknown flag or variable, or a model without likeness.
@@ -76,12 +78,13 @@ def translate(
     """
     line, words = _chosen(commands(script, name), name, pick)
     where = f"{name}:{line}"
-    arguments = parse(words, where)
+    arguments = parse([*words, *also], where)
     data = _data(arguments, where, source, frames, stated or {})
     sections, remarks = recipe_lines(arguments, data, where)
     head = [
         f"Translated by dpdrun from OpenDPD's {where}; defaults are those of {arguments.dialect.name}.",
         "OpenDPD: main.py " + " ".join(words),
+        *(["with, in its place: " + " ".join(also)] if also else []),
         *remarks,
     ]
     text = text_of(sections, [_ascii(line) for line in head], rules)
@@ -91,6 +94,7 @@ def translate(
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
     """Line and flags of the command to translate."""
     candidates: list[tuple[int, tuple[str | Unclear, ...]]] = []
+    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # a word that is not known may hold the --step
     others: list[str] = []
     before: Command | None = None
     for command in found:
@@ -106,8 +110,11 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
         step = _step(flags)
         if step == STEP or isinstance(step, Unclear):
             candidates.append((command.line, flags))
+        elif not _states_step(flags) and any(isinstance(word, Unclear) for word in flags):
+            unclear_step.append((command.line, flags))
         else:
-            others.append(str(step))
+            others.append(_said(flags, str(step)))
+    candidates = candidates or unclear_step
     if not candidates:
         raise RecipeError(_nothing(name, others))
     if pick is not None and not 1 <= pick <= len(candidates):
@@ -145,6 +152,14 @@ def _step(flags: Sequence[str | Unclear]) -> str | Unclear:
         if flag in ("--step", "--ste"):
             step = value if equals else flags[place + 1] if place + 1 < len(flags) else ""
     return step
+
+
+def _states_step(flags: Sequence[str | Unclear]) -> bool:
+    return any(isinstance(word, str) and word.partition("=")[0] in ("--step", "--ste") for word in flags)
+
+
+def _said(flags: Sequence[str | Unclear], step: str) -> str:
+    return step if _states_step(flags) else f"{step} (OpenDPD's default)"
 
 
 def _nothing(name: str, others: Sequence[str]) -> str:

@@ -173,6 +173,11 @@ class TrainSection(Section):
     checkpoint_every: Count | Auto | Off = Field(
         AUTO, description="optimizer steps between checkpoints that --resume continues"
     )
+    on_finding: Literal["warn", "stop", "adapt"] = Field(
+        "warn",
+        description="what a rule's finding does while training: warn = a line; stop = an error ends the run, with a "
+        "checkpoint; adapt = an error that a lower lr cures goes back to before it, with a lower lr, at most 3 times",
+    )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
 

@@ -22,6 +22,7 @@ _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
 
 
 WIDE = 118  # columns; below, the reason goes on a line of its own
+NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
 
 
 class _Values:
@@ -34,19 +35,24 @@ class _Values:
         wide = options.max_width >= WIDE
         table = Table(show_edge=False, pad_edge=False, box=SIMPLE_HEAD, collapse_padding=True)
         for name, style in (("field", ""), ("value", "bold"), ("the note's", "dim"), ("set by", "")):
-            table.add_column(name, no_wrap=True, style=style)
+            table.add_column(name, no_wrap=name == "field" or options.max_width >= NARROW, overflow="fold", style=style)
+        judged = any(value.regret for value in self._this.values.values())
+        if wide and judged:
+            table.add_column(escape("regret [dB]"), justify="right")
         if wide:
-            table.add_column("regret [dB]", justify="right")
             table.add_column("why")
-        reasons: list[Text] = []
+        reasons: list[RenderableType] = []
         for key, value in self._this.values.items():
             by = Text("you", "green")
             if value.rule:
                 by = Text.assemble(f"{value.rule} ", (value.evidence or "", _EVIDENCE[value.evidence]))
             row: list[RenderableType] = [key, escape(_with_range(value)), escape(_note(value)), by]
             why = "; ".join([value.why, *_worth(value)])
-            table.add_row(*row, *((Text(_regret(value)), Text(why)) if wide else ()))
-            reasons.append(Text.assemble(f"  {key}: ", ("; ".join([why, *_expected(value)]), "dim")))
+            row += [Text(_regret(value))] if wide and judged else []
+            row += [Text(why)] if wide else []
+            table.add_row(*row)
+            reason = Text.assemble(f"{key}: ", ("; ".join([why, *_expected(value)]), "dim"))
+            reasons.append(_hanging(reason))
         yield table
         if not wide:
             yield Text("why:")
@@ -65,12 +71,23 @@ def recommendation_view(this: Recommendation, estimate: Estimate | None = None) 
     return Group(*parts)
 
 
+def _hanging(text: Text) -> Table:
+    """A line that goes on indented where it does not fit."""
+    table = Table.grid()
+    table.add_column(width=2)
+    table.add_column()
+    table.add_row("", text)
+    return table
+
+
 def _note(value: Value) -> str:
     return "" if value.note_value is None or value.note_value == value.value else render(value.note_value)
 
 
 def _with_range(value: Value) -> str:
     text = render(value.value)
+    if value.low is not None and value.low == value.high:
+        return text
     if value.low is not None and value.high is not None:
         return f"{text} ({_show(value.low)} to {_show(value.high)})"
     return f"{text} (or more)" if value.low is not None else text

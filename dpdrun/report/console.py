@@ -20,8 +20,10 @@ from rich.text import Text
 
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
+from dpdrun.report.finding_line import event_line
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.report.sparkline import Trend
+from dpdrun.rules.catalogue import Finding
 
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
 MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
@@ -150,6 +152,10 @@ class TrainingView:
         if line["best_db"] != self._eval.get("best_db"):
             self._best_step = line["step"]
         self._eval = line
+
+    def finding(self, finding: Finding, step: int) -> None:
+        """A finding that is new at this step."""
+        self._console.print(event_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         """Something the user should know."""

@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from dpdrun.diagnosis import Diagnosis
+from dpdrun.report import finding_line
 from dpdrun.report.console import duration
 from dpdrun.report.diagnosis import STYLE, Chart, unit_of, verdict_line
 from dpdrun.rules.catalogue import Finding
@@ -43,12 +44,9 @@ def _counts(this: Diagnosis, quiet_s: float) -> str:
 
 
 def event_line(finding: Finding, this: Diagnosis) -> Text:
-    """`step 1200: warning GN201 gradient_norm_climbs: ...; advice: ...`: what is said once, when it is first seen."""
-    facts = this.facts
-    last = facts.step[-1] if facts.step else 0
-    line = Text(f"{unit_of(this)} {last}: ").append(finding.severity, STYLE[finding.severity])
-    line.append(f" {finding.code} {finding.slug}: {finding.message}")
-    return line.append(f"; advice: {finding.advice}") if finding.advice else line
+    """What is said once, when a finding is first seen; see `finding_line`."""
+    last = this.facts.step[-1] if this.facts.step else 0
+    return finding_line.event_line(finding, f"{unit_of(this)} {last}")
 
 
 def gone_line(code: str, this: Diagnosis) -> Text:

@@ -15,7 +15,7 @@ from dpdrun.rules.probed import ProbeReading
 
 
 def reading_lines(reading: DataReading) -> list[RenderableType]:
-    """A look at a capture, on two lines: what it holds, and what least squares and noise leave to a network."""
+    """A look at a capture: what it holds, what least squares and noise leave to a network, and what is wrong."""
     memory = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
     first = (
         f"data: {reading.name}: {reading.train_samples:,} training and {reading.val_samples:,} validation samples; "
@@ -24,9 +24,11 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
     if reading.floor_db is None:
         left = f"noise floor not known: {reading.floor_caveat}"
     else:
-        left = f"noise floor {reading.floor_db:.1f} dB: {reading.polynomial_db - reading.floor_db:.1f} dB left"
+        left_db = round(max(0.0, reading.polynomial_db - reading.floor_db), 1)
+        left = f"noise floor {reading.floor_db:.1f} dB: {f'{left_db:.1f} dB' if left_db else 'nothing'} left"
     second = f"      best polynomial {reading.polynomial_db:.1f} dB on validation; {left}"
-    return [Text(first), Text(second, "dim")]
+    warnings = [Text.assemble(("warning: ", "bold yellow"), warning) for warning in reading.warnings]
+    return [Text(first), Text(second, "dim"), *warnings]
 
 
 def probe_lines(probe: ProbeReading) -> list[RenderableType]:
@@ -34,7 +36,7 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
     step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
     first = (
         f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
-        f"{probe.peak_mib:,.0f} MiB; a scoring {probe.score_s:.2g} s"
+        f"{probe.peak_mib:,.0f} MiB for training; a scoring {probe.score_s:.2g} s"
     )
     every = max(1, len(probe.curve) // 10)
     curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])

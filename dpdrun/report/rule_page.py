@@ -37,7 +37,8 @@ def field_view(docs: list[FieldDoc], rules: list[Rule]) -> RenderableType:
         default = "required" if doc.required else f"default {text_of(doc.default)}"
         parts.append(Text(f"{doc.expected}; {default}", "dim"))
     setting = [rule for rule in rules if rule.sets]
-    parts += ["", Text("set by" if setting else "no rule sets it", "bold"), _listed(setting)]
+    parts += ["", Text("set by" if setting else "no rule sets it", "bold")]
+    parts += [_listed(setting)] if setting else []
     if checking := [rule for rule in rules if not rule.sets]:
         parts += ["", Text("checked by", "bold"), _listed(checking)]
     return Group(*parts)

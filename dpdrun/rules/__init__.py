@@ -5,6 +5,7 @@ diagnoses a run.
 """
 
 from dpdrun.rules import (
+    adapted,
     batching,
     clipping,
     divergence,
@@ -33,6 +34,7 @@ from dpdrun.rules import (
 )
 
 __all__ = [
+    "adapted",
     "batching",
     "clipping",
     "divergence",

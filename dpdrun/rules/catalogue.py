@@ -316,6 +316,7 @@ _WORDS = {
     "floor_db": "the noise floor (report.json)",
     "best_nmse_db": "a validation score",
     "eval_nmse_db": "validation scores",
+    "scores_db": "validation scores",
     "steps_per_epoch": "the number of optimizer steps in an epoch",
     "parameters": "the number of parameters (metrics.jsonl, from this version on)",
     "group_update": "updates of the parts of the network (metrics.jsonl, from this version on)",

@@ -6,7 +6,7 @@ Off is a number here, so that rules can compare: weight_decay 0, clip_norm inf, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -245,6 +245,7 @@ class RunFacts:
         clip_norm: largest norm that was applied, inf when clipping is off.
         clipped: whether the gradient of the step was scaled down.
         eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
+        eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
         eps, beta2: of AdamW, as planned.
@@ -257,6 +258,8 @@ class RunFacts:
             before clipping, of its weights, and of the change that the step made to them; nan where it has none.
         group_size: parameters in a part.
         still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
+        adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
+            planned rate was lowered; peak_lr is the lowered one.
         signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
@@ -269,6 +272,8 @@ class RunFacts:
     clipped: list[bool] = field(default_factory=list)
     eval_step: list[int] = field(default_factory=list)
     eval_nmse_db: list[float] = field(default_factory=list)
+    eval_loss_step: list[int] = field(default_factory=list)
+    eval_loss: list[float] = field(default_factory=list)
     kind: str | None = None
     total_steps: int | None = None
     warmup_steps: int | None = None
@@ -292,6 +297,8 @@ class RunFacts:
     group_update: dict[str, list[float]] = field(default_factory=dict)
     group_size: dict[str, int] = field(default_factory=dict)
     still: dict[str, list[int]] = field(default_factory=dict)
+    adapted: list[tuple[int, int]] = field(default_factory=list)
+    lr_factor: float = 1.0
     signal: SignalFacts | None = None
 
     def get(self, name: str) -> Any:
@@ -330,6 +337,14 @@ class RunFacts:
         """log10 of the gradient norm of each step [decades]; inf and nan stay."""
         return [math.log10(max(norm, 1e-30)) if norm == norm else norm for norm in self.grad_norm]
 
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """What `work` gives, computed once for these facts: for what several rules look at."""
+        kept = self.__dict__.setdefault("_once", {})
+        if name not in kept:
+            kept[name] = work()
+        value: T = kept[name]
+        return value
+
     @property
     def top_lr(self) -> float:
         """The planned peak of the learning rate, or the highest that was used; 0 when nothing is known."""
@@ -346,6 +361,21 @@ class RunFacts:
         """Lowest finite validation NMSE so far [dB]."""
         finite = [value for value in self.eval_nmse_db if math.isfinite(value)]
         return min(finite) if finite else None
+
+    @cached_property
+    def scores_db(self) -> list[tuple[int, float]]:
+        """(step, dB) of the finite validation scores: the NMSE, or else 10 log10 of the validation loss."""
+        if self.eval_nmse_db:
+            pairs = list(zip(self.eval_step, self.eval_nmse_db, strict=True))
+        else:
+            losses = zip(self.eval_loss_step, self.eval_loss, strict=True)
+            pairs = [(step, 10.0 * math.log10(loss)) for step, loss in losses if 0.0 < loss < math.inf]
+        return [(step, value) for step, value in pairs if math.isfinite(value)]
+
+    @property
+    def score_name(self) -> str:
+        """What `scores_db` are."""
+        return "validation NMSE" if self.eval_nmse_db else "validation loss"
 
     @property
     def progress(self) -> float | None:

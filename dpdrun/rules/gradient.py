@@ -9,7 +9,7 @@ from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import RunFacts
 from dpdrun.rules.sources import NOTE_FURTHER
-from dpdrun.rules.statistics import decimate, fit_line, trend
+from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
 
 INF = math.inf
 
@@ -48,10 +48,16 @@ class Rise:
 
 def rise_of_norm(run: RunFacts) -> Rise | None:
     """The rise over all steps after the warmup, or else over the last half of them; None when there is none."""
+    return run.once("rise_of_norm", lambda: _rise_of_norm(run))
+
+
+def _rise_of_norm(run: RunFacts) -> Rise | None:
     settled = run.settled
     for start in (settled.start, settled.start + len(settled) // 2):
         window = range(start, settled.stop)
         log_norm = decimate([_log(run.grad_norm[i]) for i in window])
+        if not may_rise(log_norm, RISE_P):
+            continue
         seen = trend(log_norm)
         if seen.p_up > RISE_P or seen.change < RISE_DECADES:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import RunFacts
 
@@ -17,7 +17,7 @@ LR_FACTOR = 0.3
     source="IEEE 754: every sum with a nan is nan; pytorch issue 46849 on clipping an infinite norm",
     evidence="cited",
     fix="unsafe",
-    needs=("step", "loss", "grad_norm", "lr"),
+    needs=("step",),
     fires=lambda: example_run(steps=100, loss=lambda t: math.inf if t > 0.8 else 0.1),
     silent=lambda: example_run(steps=100),
 )
@@ -25,8 +25,8 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     """The loss or the gradient norm is nan or infinite.
 
     ## What it does
-    Finds the first step where loss or norm is not a finite number. An error, from a single step on. Every other rule
-    about loss and gradients is skipped then.
+    Finds the first step where loss or norm is not a finite number; one of the two has to be logged. An error, from a
+    single step on. Every other rule about loss and gradients is skipped then.
 
     ## Why
     One such step makes every parameter nan. Clipping is no remedy: it multiplies by clip / inf = 0, and 0 x inf is nan.
@@ -37,19 +37,24 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     ## Example
     Fires when the loss is inf from step 81 on. Silent when all are finite.
     """
-    bad = [i for i in range(len(run.step)) if not (math.isfinite(run.loss[i]) and math.isfinite(run.grad_norm[i]))]
+    columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
+    if not columns:
+        return Skipped("needs loss or grad_norm")
+    bad = [i for i in range(len(run.step)) if not all(math.isfinite(values[i]) for values in columns.values())]
     if not bad:
         return None
     first = bad[0]
-    lr = run.peak_lr or max(run.lr)
-    lower = float(f"{LR_FACTOR * lr:.2g}")
+    lr, patch, lower = run.top_lr, {}, "the learning rate"
+    if 0.0 < lr < math.inf:
+        patch["optim.lr"] = float(f"{LR_FACTOR * lr:.2g}")
+        lower = f"optim.lr from {lr:g} to {patch['optim.lr']:g}"
     return Finding(
-        f"loss {run.loss[first]:g} and gradient norm {run.grad_norm[first]:g} at step {run.step[first]} "
+        f"{' and '.join(f'{name} {values[first]:g}' for name, values in columns.items())} at step {run.step[first]} "
         f"({len(bad)} of {len(run.step)} steps are not finite)",
-        {"optim.lr": lower},
+        patch,
         "error",
         step=run.step[first],
-        evidence={"value": len(bad), "threshold": 0, "n": len(run.step), "lr": run.lr[first]},
-        advice=f"look at the data first (`dpdrun data inspect`: outliers, zeros); else lower optim.lr from {lr:g} to "
-        f"{lower:g}, lengthen optim.warmup, and use train.precision fp32",
+        evidence={"value": len(bad), "threshold": 0, "n": len(run.step), **({"lr": run.lr[first]} if run.lr else {})},
+        advice=f"look at the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen "
+        "optim.warmup, and use train.precision fp32",
     )

@@ -159,7 +159,7 @@ def weight_decay_forgets_the_run(facts: PlanFacts) -> Verdict:
     weaker = float(f"{(facts.weight_decay or 0.0) * USUAL / decay:.1e}")
     steps = 1.0 / ((facts.lr or 1.0) * (facts.weight_decay or 1.0))
     return Finding(
-        f"optim.weight_decay {facts.weight_decay:g} at lr {facts.lr:g} forgets all but the last {steps:.3g} of "
+        f"optim.weight_decay {facts.weight_decay:g} at lr {facts.lr:g} forgets all but the last {steps:.0f} of "
         f"{counted(facts.total_steps or 0, 'step')}",
         {"optim.weight_decay": weaker},
         "warning",

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 from statistics import NormalDist, median
 
 IQR_OF_UNIT_NORMAL = 2.0 * NormalDist().inv_cdf(0.75)
@@ -92,11 +93,15 @@ def residuals(values: Sequence[float], width: int) -> list[float]:
 
 
 def correlation(values: Sequence[float], lag: int) -> float:
-    """Autocorrelation at a lag, by the signs of the points about their median: outliers count as much as others."""
+    """Autocorrelation at a lag; see `correlations`."""
+    return correlations(values, lag)[0]
+
+
+def correlations(values: Sequence[float], *lags: int) -> list[float]:
+    """Autocorrelation at each lag, by the signs of the points about their median: outliers count as much as others."""
     middle = median(values)
     signs = [(value > middle) - (value < middle) for value in values]
-    pairs = len(values) - lag
-    return sum(a * b for a, b in zip(signs, signs[lag:], strict=False)) / pairs if pairs > 0 else 0.0
+    return [sum(map(mul, signs, signs[lag:])) / (len(signs) - lag) if lag < len(signs) else 0.0 for lag in lags]
 
 
 def p_greater(these: Sequence[float], those: Sequence[float]) -> float:

@@ -128,7 +128,8 @@ def width_of_a_small_task(facts: PlanFacts) -> Verdict:
     """
     left, samples = facts.db_left, facts.samples or 0
     if left is not None and left <= LITTLE_LEFT_DB:
-        why = f"a polynomial is {left:.1f} dB above the noise floor; model.kind gmp may be enough"
+        place = f"{left:.1f} dB above" if left >= 0.05 else "at"
+        why = f"a polynomial is {place} the noise floor; model.kind gmp may be enough"
         return Finding(why, {"model.d_model": SMALL_D_MODEL})
     if samples < SAMPLES_PER_WEIGHT * WEIGHTS_OF_16:
         return Finding(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import mean, median
 
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts import RunFacts
-from dpdrun.rules.series import Event, correlation, outliers, p_greater, residuals
+from dpdrun.rules.series import Event, correlations, outliers, p_greater, residuals
 from dpdrun.rules.words import counted
 
 INF = math.inf
@@ -38,6 +38,10 @@ REPEAT_Z = 4.5
 
 def spikes_of(run: RunFacts) -> list[tuple[int, str, float]]:
     """(position, `loss` or `norm`, how many times its level) of each spike, in order."""
+    return run.once("spikes", lambda: _spikes_of(run))
+
+
+def _spikes_of(run: RunFacts) -> list[tuple[int, str, float]]:
     first = run.settled.start
     seen: list[tuple[int, str, float]] = []
     for name, values, least, floor, decades in (
@@ -226,10 +230,10 @@ def loss_repeats_with_the_epoch(run: RunFacts) -> Verdict:
 
 def _order(rest: Sequence[float], period: float) -> Verdict:
     """Whether the ups and downs of one epoch are those of the next."""
-    lag = max((math.floor(period), math.ceil(period)), key=lambda lag: correlation(rest, lag))
+    near = (math.floor(period), math.ceil(period))
+    seen, lag = max(zip(correlations(rest, *near), near, strict=True), key=lambda pair: pair[0])
     pairs, away = len(rest) - lag, max(2, lag // 3)
-    seen = correlation(rest, lag)
-    others = (correlation(rest, lag - away) + correlation(rest, lag + away)) / 2.0
+    others = mean(correlations(rest, lag - away, lag + away))
     if seen < REPEAT or seen - others < REPEAT_ABOVE or seen * math.sqrt(pairs) < REPEAT_Z:
         return None
     return Finding(

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,28 +59,45 @@ def trend(values: Sequence[float]) -> Trend:
 
 def theil_sen(values: Sequence[float]) -> float:
     """Median of the slopes between all pairs of points, per step of the series."""
-    n = len(values)
-    return median((values[j] - values[i]) / (j - i) for i in range(n) for j in range(i + 1, n))
+    return median(
+        [(later - now) / gap for gap in range(1, len(values)) for now, later in zip(values, values[gap:], strict=False)]
+    )
 
 
 def kendall_s(values: Sequence[float]) -> int:
     """Mann-Kendall's S: pairs that rise minus pairs that fall."""
-    n, s = len(values), 0
-    for i in range(n):
-        now = values[i]
-        for later in values[i + 1 :]:
-            s += (later > now) - (later < now)
+    before: list[float] = []  # sorted
+    s = 0
+    for value in values:
+        s += bisect_left(before, value) - (len(before) - bisect_right(before, value))
+        insort(before, value)
     return s
 
 
+def may_rise(values: Sequence[float], p: float) -> bool:
+    """Whether `trend` can find a rise with a p-value of `p` (below 0.5) or less; never says no wrongly.
+
+    The correction for autocorrelation only ever makes a trend less certain, so a rise that is not significant without
+    it is not significant with it.
+    """
+    s = kendall_s(values)
+    deviation = math.sqrt(_variance_of_s(values))
+    return s > 0 and deviation > 0.0 and 1.0 - NormalDist().cdf((s - 1) / deviation) <= p
+
+
 def _mann_kendall_z(values: Sequence[float], slope: float) -> float:
-    n, s = len(values), kendall_s(values)
-    ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(values).values())
-    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18.0
-    variance *= hamed_rao_factor([value - slope * i for i, value in enumerate(values)])
+    s = kendall_s(values)
+    variance = _variance_of_s(values) * hamed_rao_factor([value - slope * i for i, value in enumerate(values)])
     if variance <= 0.0 or s == 0:
         return 0.0
     return (s - math.copysign(1, s)) / math.sqrt(variance)
+
+
+def _variance_of_s(values: Sequence[float]) -> float:
+    """Of independent values, ties counted (Kendall 1975)."""
+    n = len(values)
+    ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(values).values())
+    return (n * (n - 1) * (2 * n + 5) - ties) / 18.0
 
 
 def hamed_rao_factor(detrended: Sequence[float]) -> float:

@@ -26,6 +26,9 @@ STILL_LOOKS = 3
 DOMINATES = 0.98  # of the squared gradient norm; our healthy runs: up to 0.83
 LEAST_PARTS = 3
 
+DECAY_RATIO = 1.5  # our runs: 0.03 at the usual 0.01, 0.25 at 0.1 (no harm), 0.7 at 0.3 (hardly any), 2.5 at 1 (much)
+DECAY_AIM = 0.1  # a ratio that does no harm
+
 
 def _ratios(run: RunFacts, at: int) -> list[float]:
     """Update over weight of each part that moved, at one look."""
@@ -235,6 +238,59 @@ def one_part_has_the_whole_gradient(run: RunFacts) -> Verdict:
         step=run.group_step[looks[0]],
         evidence={"value": median(shares), "threshold": DOMINATES, "n": len(looks)},
         advice=f"judge the gradient norm of this run as that of {tops[0]}; keep optim.clip_norm above it",
+    )
+
+
+@rule(
+    "UP205",
+    purpose="diagnose",
+    source="Loshchilov & Hutter 2019: a step takes lr x weight_decay of each weight off; limit from our own runs",
+    evidence="assumed",
+    fix="unsafe",
+    needs=("group_update", "group_weight", "group_step", "lr", "weight_decay"),
+    requires=("LS201", "SC201", "SC202", "LR202"),
+    fires=lambda: example_run(**example_parts(ratio=5e-3), weight_decay=3.0),
+    silent=lambda: example_run(**example_parts(ratio=5e-3), weight_decay=0.1),
+)
+def decay_outweighs_the_step(run: RunFacts) -> Verdict:
+    """Weight decay takes more off the weights than a whole step moves them: training works against its own decay.
+
+    ## What it does
+    Every 25 steps compares what decay takes off, lr x weight_decay x the norm of the weights, with the norm of the
+    update as it was made, decay in it. A median of 1.5 or more over the looks after the warmup, three or more, is a
+    warning.
+
+    ## Why
+    Where the first is the larger, most of the gradient's part of a step only puts back what decay has taken: the
+    weights are held at a size that the loss does not want. In balance (a network that decay does not hurt) the ratio
+    is near sqrt(lr x weight_decay / 2), far below 1, and it does not depend on the learning rate.
+
+    ## Known limits
+    Norms, biases and positions are not decayed but count among the weights, which raises the ratio a little. A decay
+    that costs a little (a ratio of 0.5 to 1) is not reported. Needs the norms of the parts (`dpdrun train` logs them).
+
+    ## Example
+    Fires at a decay of 3 with steps of 0.5 %. Silent at 0.1.
+    """
+    decay, rates = run.weight_decay or 0.0, _lr_at(run)
+    after = max(1, run.warmup_steps or 0)
+    ratios = [
+        rates[i] * decay * _whole(run.group_weight, i) / update
+        for i, step in enumerate(run.group_step)
+        if step > after and (update := _whole(run.group_update, i)) > 0.0
+    ]
+    if len(ratios) < LEAST_LOOKS:
+        return Skipped(f"fewer than {LEAST_LOOKS} looks at the parts after the warmup")
+    ratio = median(ratios)
+    if ratio < DECAY_RATIO:
+        return None
+    lower = float(f"{decay * DECAY_AIM / ratio:.1g}")
+    return Finding(
+        f"weight decay takes {ratio:.1f} times as much off the weights as a step moves them (limit {DECAY_RATIO:g})",
+        {"optim.weight_decay": lower},
+        "warning",
+        evidence={"value": ratio, "threshold": DECAY_RATIO, "n": len(ratios)},
+        advice=f"lower optim.weight_decay from {decay:g} to {lower:g}",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from statistics import mean, median
+from statistics import fmean, median
 
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
@@ -34,19 +34,14 @@ BEFORE = 50  # steps before a scoring whose loss it is compared with, at most
 JUST_BEFORE = 10
 
 
-def _scores(run: RunFacts) -> list[tuple[int, float]]:
-    """(step, dB) of the finite scores."""
-    return [(s, v) for s, v in zip(run.eval_step, run.eval_nmse_db, strict=True) if math.isfinite(v)]
-
-
 def _training_db(run: RunFacts, most: int = BEFORE) -> list[tuple[float, float]]:
     """(validation, training) in dB at each scoring: the mean loss of the steps since the one before, at most `most`."""
     found, before = [], 0
-    for step, score in _scores(run):
+    for step, score in run.scores_db:
         stop = bisect_right(run.step, step)
         start = max(bisect_right(run.step, before), stop - most)
         before = step
-        power = mean(run.loss[start:stop]) if stop > start else 0.0
+        power = fmean(run.loss[start:stop]) if stop > start else 0.0
         if power > 0.0:
             found.append((score, 10.0 * math.log10(power)))
     return found
@@ -58,7 +53,7 @@ def _training_db(run: RunFacts, most: int = BEFORE) -> list[tuple[float, float]]
     source="Prechelt 1998, 'Early stopping - but when?'; Mann & Whitney 1947",
     evidence="cited",
     fix="unsafe",
-    needs=("eval_nmse_db", "eval_step", "loss", "step"),
+    needs=("scores_db", "loss", "step"),
     requires=("LS201", "LS202"),
     fires=lambda: example_run(
         eval_step=list(range(20, 401, 20)),
@@ -88,7 +83,7 @@ def overfits(run: RunFacts) -> Verdict:
     ## Example
     Fires when the score falls to -30 dB and rises again to -21 dB while the loss falls. Silent when it levels off.
     """
-    scores = _scores(run)
+    scores = run.scores_db
     if len(scores) < LEAST_EVALS:
         return Skipped(f"needs {LEAST_EVALS} validation scores, there are {len(scores)}")
     at = min(range(len(scores)), key=lambda k: scores[k][1])
@@ -110,7 +105,7 @@ def overfits(run: RunFacts) -> Verdict:
     patch = {"train.max_steps": best_step} if run.max_steps else {}
     decay = run.weight_decay or 0.0
     return Finding(
-        f"best validation NMSE {best:.2f} dB at step {best_step}, {rise:.1f} dB worse at the end, while the training "
+        f"best {run.score_name} {best:.2f} dB at step {best_step}, {rise:.1f} dB worse at the end, while the training "
         f"loss falls by {fall:.1f} dB more",
         patch,
         "warning",
@@ -126,7 +121,7 @@ def overfits(run: RunFacts) -> Verdict:
     purpose="diagnose",
     source="a score that moves more from one scoring to the next than training explains is one of too few samples",
     evidence="assumed",
-    needs=("eval_nmse_db", "eval_step", "loss", "step"),
+    needs=("scores_db", "loss", "step"),
     requires=("LS201", "LS202", "LR202"),
     fires=lambda: example_run(
         eval_step=list(range(20, 401, 20)),
@@ -163,7 +158,7 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
         f"a validation score is uncertain by {noise:.1f} dB, of {gain:.1f} dB that the run gained; the training loss "
         f"by {of_training:.1f} dB",
         severity="warning",
-        step=run.eval_step[len(pairs) // 2],
+        step=run.scores_db[len(run.scores_db) // 2][0],
         evidence={"value": noise / gain, "threshold": NOISE_SHARE, "n": len(late), "noise_db": noise},
         advice="score on more samples (data.split) and on whole records (train.eval_on record)",
     )
@@ -212,7 +207,7 @@ def validation_unlike_training(run: RunFacts) -> Verdict:
     since = next((k + 1 for k in reversed(range(len(gaps))) if gaps[k] < GAP_DB), 0)
     if len(gaps) - since < GAP_EVALS:
         return None
-    first = _scores(run)[since][0]
+    first = run.scores_db[since][0]
     passes = first / run.steps_per_epoch if run.steps_per_epoch else None
     if since > max(GAP_EVALS - 1, len(gaps) // 4) or (passes is not None and passes > GAP_PASSES):
         return None  # it came later: what overfitting does

@@ -55,13 +55,16 @@ def frames_crc(sampler: FrameSampler, steps: int) -> int:
 
 
 def _planned_lr(plan: Plan, metrics: Metrics) -> list[float]:
-    """The lr of every logged step by the plan; a plateau's reductions follow from the logged validation scores."""
+    """The lr of every logged step by the plan, times the adaptations that it went through.
+
+    A plateau's reductions follow from the logged validation scores.
+    """
     settings = plan.recipe.optim.plateau
     schedule, plateau = schedule_of(plan), Plateau(settings.factor, settings.patience, settings.threshold_db)
     scores = {line["step"]: line["val_nmse_db"] for line in metrics.evals}
     planned = []
     for line in metrics.steps:
-        planned.append(schedule.lr_at(line["step"], plateau.drop))
+        planned.append(schedule.lr_at(line["step"], plateau.drop) * metrics.lr_factor(line["step"]))
         if line["step"] in scores:
             plateau.update(scores[line["step"]])
     return planned

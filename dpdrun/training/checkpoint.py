@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Progress:
         step: last finished optimizer step.
         best_db: best validation NMSE so far [dB], and the step it was reached at.
         seconds: training time so far, over all resumed parts [s].
+        adapts: the lines of the adaptations so far (`train.on_finding: adapt`).
     """
 
     step: int
@@ -42,6 +43,26 @@ class Progress:
     best_step: int
     seconds: float
     plateau: Plateau
+    adapts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lr_factor(self) -> float:
+        """By how much the adaptations have lowered the planned learning rate."""
+        return float(self.adapts[-1]["lr_factor"]) if self.adapts else 1.0
+
+
+@dataclass
+class State:
+    """All that a resumable checkpoint is made of, beside the random state of torch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    plan_hash: str
+
+    def save(self, path: Path) -> None:
+        """As the function `save`."""
+        save(path, self.model, self.optimizer, self.progress, plan_hash=self.plan_hash)
 
 
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:

@@ -31,7 +31,7 @@ from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.telemetry import Monitor, Silent
 
 MODEL_FORMAT = "dpdrun-model-1"
-RESUME_MAY_CHANGE = "train.checkpoint_every"  # decides no weight
+ON_FINDING = "train.on_finding"
 SHOWN_CHANGES = 5
 
 
@@ -140,6 +140,7 @@ def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
         "steps": outcome.steps,
         "best_step": outcome.best_step,
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
+        **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
     }
     run.write_json(run.report, report)
     return report
@@ -173,7 +174,10 @@ def _plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
     """The plan that a run began with, if `loaded` is the recipe of that run."""
     began = load_recipe(run.recipe)
     before, now = values_of(began.recipe), values_of(loaded.recipe)
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key != RESUME_MAY_CHANGE]
+    free = {"train.checkpoint_every"}  # decides no weight
+    if "adapt" not in (before.get(ON_FINDING), now.get(ON_FINDING)):
+        free.add(ON_FINDING)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
     if keys:
         changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
         more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
@@ -183,7 +187,9 @@ def _plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
             "  to try the new recipe: give another --run-dir, without --resume"
         )
     plan = Plan.from_json(run.read_json(run.plan))
-    every = loaded.recipe.train.checkpoint_every
+    train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
+    train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
+    plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
     return plan if every == AUTO else replace(plan, checkpoint_every=0 if every == OFF else every)
 
 
@@ -238,7 +244,7 @@ def _solve(model: Any, job: Job) -> Outcome:
     began = time.perf_counter()
     train, val = job.capture.train, job.capture.val
     model.fit(train.x, train.y, val.x, val.y, loop=job.capture.loop_samples)
-    return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began)
+    return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began, adapts=[])
 
 
 def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:

@@ -1,7 +1,7 @@
 """The training loop, top to bottom: the only one, and the only importer of accelerate.
 
     capture -> frames on the device -> forward -> loss after the burn-in -> backward -> norm -> guard -> clip -> step
-            -> a metrics line -> now and then: validation score, best model, checkpoint
+            -> a metrics line -> now and then: validation score, best model, a look of the rules, checkpoint
 
 The loss is the mean of |error|^2 over unit-rms output, so 10 log10(loss) is an NMSE in dB, and its size does not
 depend on the scale of the capture.
@@ -25,10 +25,11 @@ from dpdrun.evaluation import piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.rf.metrics import nmse_db
-from dpdrun.runlog import MetricsWriter, RunFolder, read_metrics, truncate_metrics
+from dpdrun.runlog import Metrics, MetricsWriter, RunFolder, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
+from dpdrun.training.adapt import Oversight, RolledBackError
 from dpdrun.training.audit import audit
-from dpdrun.training.checkpoint import Progress
+from dpdrun.training.checkpoint import Progress, State
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.optimizer import build_optimizer
@@ -39,12 +40,13 @@ from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, M
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training ended with: steps done, best validation NMSE [dB] and its step, training time [s]."""
+    """What training ended with: steps done, best validation NMSE [dB] and its step, training time [s], adaptations."""
 
     steps: int
     best_db: float
     best_step: int
     seconds: float
+    adapts: list[dict[str, Any]]
 
 
 def fit(
@@ -61,8 +63,30 @@ def fit(
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
+        FindingError: an error was found and train.on_finding is stop; a checkpoint was written.
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
     """
+    told: dict[str, int] = {}
+    with StopSignal() as stop:
+        while True:
+            try:
+                return _fit(model, plan, capture, run, monitor, stop, told, resume=resume)
+            except RolledBackError:  # train.on_finding adapt: go on from the checkpoint that it wrote
+                resume = True
+
+
+def _fit(
+    model: BehaviouralModel,
+    plan: Plan,
+    capture: Capture,
+    run: RunFolder,
+    monitor: Monitor,
+    stop: StopSignal,
+    told: dict[str, int],
+    *,
+    resume: bool,
+) -> Outcome:
+    """`fit`, up to its end or to a step that goes back."""
     train, settings = plan.recipe.train, plan.recipe.optim
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
     accelerator = Accelerator(mixed_precision="no" if train.precision == "fp32" else train.precision)
@@ -79,7 +103,8 @@ def fit(
     plan_hash = plan.digest(capture.sha256)
     if resume:
         progress = checkpoint.restore(run.last, model, optimizer, plan_hash=plan_hash)
-        truncate_metrics(run, progress.step)
+        truncate_metrics(run, progress.step, progress.adapts)
+    state = State(model, optimizer, progress, plan_hash)
 
     sampler = sampler_of(capture, plan, accelerator.device)
     wrapped, prepared = accelerator.prepare(
@@ -88,14 +113,15 @@ def fit(
 
     epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
     samples, frames_crc = 0, 0
-    if resume:
-        for done in read_metrics(run.path).steps:
-            epochs.add(done["step"], done["loss"], done["grad_norm"])
-            samples, frames_crc = done["samples"], done["frames_crc"]
+    log = read_metrics(run.path) if resume else Metrics()
+    for done in log.steps:
+        epochs.add(done["step"], done["loss"], done["grad_norm"])
+        samples, frames_crc = done["samples"], done["frames_crc"]
+    oversight = Oversight(plan, run, monitor, state, log, told)
     model.train()
     began = time.perf_counter() - progress.seconds
 
-    with StopSignal() as stop, MetricsWriter(run.metrics) as metrics:
+    with MetricsWriter(run.metrics) as metrics:
         for step in range(progress.step + 1, plan.total_steps + 1):
             step_began = time.perf_counter()
             data_s, loss = 0.0, 0.0
@@ -115,7 +141,7 @@ def fit(
                 loss += accelerator.reduce(part.detach(), reduction="mean").item()
                 drawn = time.perf_counter()
 
-            lr = schedule.lr_at(step, progress.plateau.drop)
+            lr = schedule.lr_at(step, progress.plateau.drop) * progress.lr_factor
             for group in optimizer.param_groups:
                 group["lr"] = lr
             groups = group_norms(model) if step % GROUP_NORM_EVERY == 1 else None
@@ -137,6 +163,8 @@ def fit(
                 line["grad_norm_applied"] = math.hypot(*group_norms(model).values())
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                 metrics.write(line)  # so that `dpdrun diagnose` sees it too
+                oversight.take(line)
+                oversight.look_at_the_end(metrics)
                 raise non_finite(line, sampler.starts(step), plan.frame, _last_good(run))
             movement = Movement(model) if groups is not None else None
             prepared.step()
@@ -145,6 +173,7 @@ def fit(
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
             metrics.write(line)
+            oversight.take(line)
             monitor.step(line)
             if (summary := epochs.add(step, loss, grad_norm)) is not None:
                 metrics.write(summary)
@@ -166,25 +195,34 @@ def fit(
                 }
                 metrics.write(scored)
                 metrics.flush()
+                oversight.take(scored)
                 monitor.evaluation(scored)
+            ending = None
+            if oversight.due(step):
+                ending = oversight.look(metrics)
+                oversight.keep()
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
             leaving = stop.received  # read once: a signal that comes while the checkpoint is written waits for the next
-            if (due or leaving or step == plan.total_steps) and accelerator.is_main_process:
+            if (due or leaving or ending or step == plan.total_steps) and accelerator.is_main_process:
                 metrics.flush()
-                checkpoint.save(run.last, model, optimizer, progress, plan_hash=plan_hash)
+                state.save(run.last)
+            if ending:
+                raise ending
             if leaving:
                 raise stop.stopped(
                     f"after step {step} of {plan.total_steps}", f"continue with:\n  {run.resume_command}"
                 )
 
-    run.write_json(run.audit, audit(plan, read_metrics(run.path), sampler))
+    log = read_metrics(run.path)
+    run.write_json(run.audit, audit(plan, log, sampler))
+    oversight.finish()
     if not progress.best_step:
         raise DivergedError(
             f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`"
         )
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
-    return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds)
+    return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
 
 
 def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan) -> float:

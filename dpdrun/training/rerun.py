@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import DivergedError
+from dpdrun.errors import DivergedError, FindingError
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.repair import Comparison
@@ -63,6 +63,9 @@ def _trained(loaded: Loaded, path: Path, watch: Watch | None) -> float:
     begun = (path / "plan.json").is_file()
     try:
         return _score(train(loaded, path, resume=begun, watch=watch))
+    except FindingError:  # train.on_finding stop: what is compared are whole runs
+        loaded = load_text(apply_patch(loaded.text, {"train.on_finding": "warn"}), loaded.path)
+        return _trained(loaded, path, watch)
     except DivergedError:
         return SILENCE_DB
 

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from dpdrun.rules.catalogue import Finding
+
 GROUP_NORM_EVERY = 25
 
 
@@ -26,6 +28,9 @@ class Monitor(Protocol):
     def evaluation(self, line: dict[str, Any]) -> None:
         """One scoring of the validation part: its metrics line."""
 
+    def finding(self, finding: Finding, step: int) -> None:
+        """A rule has something to say at this step that it did not say before."""
+
     def message(self, text: str) -> None:
         """Something the user should know."""
 
@@ -37,6 +42,9 @@ class Silent:
         """Ignore."""
 
     def evaluation(self, line: dict[str, Any]) -> None:
+        """Ignore."""
+
+    def finding(self, finding: Finding, step: int) -> None:
         """Ignore."""
 
     def message(self, text: str) -> None:

@@ -109,6 +109,10 @@ def test_other_flags_override() -> None:
         (("recipe.yaml", "--from-command", NOTE), "give recipe.yaml or --from-command, not both"),
         (("--from-command", NOTE, "--fix"), "need a RECIPE to fix"),
         (("--from-command", NOTE, "--sample-rate-hz", "-1"), "--sample-rate-hz must be a positive number"),
+        (("--from-command", NOTE, "--epochs", "2.5"), "--epochs 2.5: OpenDPD counts whole epochs"),
+        (("--from-command", NOTE, "--epochs", "nan"), "--epochs nan: OpenDPD counts whole epochs"),
+        (("--from-command", " "), "--from-command: empty; quote a command"),
+        (("--from-command", "python main.py --lr 1e-3"), "--step run_dpd (OpenDPD's default): this version"),
         (("--pick", "2"), "--pick chooses a command of --from-command"),
     ],
 )
@@ -132,3 +136,30 @@ def test_the_recipe_trains(model: str, recipe_file: Path, tmp_path: Path) -> Non
     done = CliRunner().invoke(app, ["train", str(out), "--run-dir", str(tmp_path / "run"), *short])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "run" / "report.json").exists()
+
+
+def test_epochs_and_batch_size_set_the_number_of_steps() -> None:
+    result = run(
+        "--from-command", NOTE, "--samples", "10000", "--epochs", "10", "--batch-size", "128", "--format", "yaml"
+    )
+    assert result.exit_code == 0, result.output
+    assert "max_steps: 790  # 10 epochs x 79 batches" in result.stdout
+    assert "batch_size: 128" in result.stdout
+    assert "# with, in its place: --n_epochs 10 --batch_size 128" in result.stdout
+
+
+@pytest.mark.parametrize("length", [256, 5000])
+def test_a_command_longer_than_a_file_name_is_read(length: int) -> None:
+    command = f"X={'x' * length} " + " ".join(NOTE.replace("\\\n", " ").split())
+    assert run("--from-command", command, "--format", "yaml").exit_code == 0
+
+
+def test_a_recipe_without_a_file_has_no_name_that_could_be_one() -> None:
+    assert "dpdrun recommend RECIPE --fix fixes" in flat(run("--from-command", NOTE))
+
+
+def test_a_step_that_may_be_in_an_unknown_variable_is_asked_for() -> None:
+    script = 'A="--step train_pa"\nif x; then A="$A --lr 1"; fi\npython main.py $A\npython main.py --step train_dpd\n'
+    result = run("--from-command", script)
+    assert result.exit_code == 2
+    assert "$A is unknown" in flat(result)

@@ -16,7 +16,8 @@ from dpdrun.recipe import load_recipe
 from dpdrun.recipe.conflicts import values_of
 
 SIZES = ("--model", "transformer", "--d-model", "256", "--layers", "4")
-EXAMPLE = (*SIZES, "--epochs", "50", "--samples", "10000", "--batch-size", "256")
+RUN = (*SIZES, "--epochs", "50", "--batch-size", "256")
+EXAMPLE = (*RUN, "--samples", "10000")
 RECIPE = """\
 # my amplifier
 task: pa
@@ -64,6 +65,7 @@ def test_range_of_a_large_model() -> None:
         ((), "--model and --samples are needed"),
         (("--model", "transformer", "--samples", "100"), "--d-model is needed"),
         (("--model", "gru", "--samples", "100"), "--hidden is needed"),
+        (("--model", "gru", "--samples", "100"), "recommend --model gru --hidden 16 --samples"),
         (("--model", "gru", "--hidden", "8"), "--samples is needed"),
         ((*EXAMPLE, "--format", "yaml"), "--heads and --window and --data are needed"),
     ],
@@ -79,6 +81,10 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
     [
         (("--model", "gru", "--hidden", "8", "--samples", "9", "--d-model", "4"), "--d-model does not belong"),
         (("--model", "transformer", "--d-model", "8", "--samples", "9", "--hidden", "4"), "--hidden does not belong"),
+        ((*EXAMPLE, "--data", "synthetic/mild"), "--samples and --data both say how much"),
+        (("a.yaml", "--diff", "--out", "b.yaml"), "--diff shows what --fix would change, and no more; leave out --out"),
+        (("a.yaml", "--diff", "--probe", "60s"), "leave out --probe"),
+        ((*EXAMPLE, "--sample-rate-hz", "1e8"), "--sample-rate-hz is of data; add --data SOURCE"),
         ((*EXAMPLE, "--window", "wide"), "--window wide"),
         ((*EXAMPLE, "--window", "0"), "--window 0"),
         ((*EXAMPLE, "--epochs", "1e300"), "--epochs 1e+300: expected a number greater than 0 and up to 1,000,000"),
@@ -104,7 +110,7 @@ def test_warnings_are_printed_with_code_and_advice() -> None:
 @pytest.mark.parametrize("window", ["32", "full"])
 def test_recipe_from_flags_loads(tmp_path: Path, window: str) -> None:
     out = tmp_path / "new.yaml"
-    result = run(*EXAMPLE, "--heads", "4", "--window", window, "--data", "synthetic/mild", "-o", str(out))
+    result = run(*RUN, "--heads", "4", "--window", window, "--data", "synthetic/mild", "-o", str(out))
     assert result.exit_code == 0, result.output
     loaded = load_recipe(out)
     assert values_of(loaded.recipe)["train.epochs"] == 50
@@ -112,10 +118,18 @@ def test_recipe_from_flags_loads(tmp_path: Path, window: str) -> None:
     assert "# Written by: dpdrun recommend" in loaded.text
 
 
+def test_no_recipe_is_written_that_cannot_be_trained(tmp_path: Path) -> None:
+    out = tmp_path / "new.yaml"
+    result = run(*RUN, "--heads", "5", "--window", "32", "--data", "synthetic/mild", "-o", str(out))
+    assert result.exit_code == 2
+    assert "model.heads 5 does not divide model.d_model 256" in " ".join(result.output.split())
+    assert not out.exists()
+
+
 def test_existing_file_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "new.yaml"
     out.write_text("mine", encoding="utf-8")
-    arguments = ("--model", "gru", "--hidden", "8", "--samples", "100", "--data", "synthetic/mild", "-o", str(out))
+    arguments = ("--model", "gru", "--hidden", "8", "--data", "synthetic/mild", "-o", str(out))
     result = run(*arguments)
     assert result.exit_code == 2
     assert "--force" in result.output
@@ -285,3 +299,16 @@ def test_fix_that_cannot_be_written_leaves_the_recipe(faulty: Path, monkeypatch:
     assert result.exit_code == 2
     assert "No space left on device" in result.stderr
     assert faulty.read_text(encoding="utf-8") == FAULTY
+
+
+def test_epochs_for_another_amount_of_data_are_not_written(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    model = "{kind: transformer, d_model: 16, layers: 1, heads: 2, window: 32}"
+    path.write_text(f"task: pa\ndata: {{source: synthetic/mild}}\nmodel: {model}\n", encoding="utf-8")
+    result = run(str(path), "--samples", "100", "-o", str(out))
+    assert result.exit_code == 2
+    assert "--samples 100 is nothing that a recipe holds" in result.output
+    assert not out.exists()
+    assert run(str(path), "--samples", "100").exit_code == 0
+    assert run(str(path), "--samples", "100", "--epochs", "5", "-o", str(out)).exit_code == 0
+    assert load_recipe(out).recipe.train.epochs == 5

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.commands._probe import seconds_of
+from dpdrun.effort import LOADED_MIB
 from dpdrun.errors import RecipeError
 from dpdrun.plan import make_plan
 from dpdrun.recipe import load_recipe
@@ -139,6 +140,11 @@ def test_probe_keeps_a_given_rate(recipe_file: Path, tmp_path: Path) -> None:
     assert content["values"]["optim.clip_norm"]["evidence"] == "measured here"
     assert content["estimate"]["basis"] == "probe"
     assert content["probe"]["seeds"] == 3
+    program = LOADED_MIB if content["probe"]["device"].startswith("CPU") else 0
+    memory = program + content["probe"]["peak_mib"]
+    assert content["estimate"]["memory_mib"] == pytest.approx(memory, rel=0.01), (
+        "of the whole process, as without a probe"
+    )
 
 
 def test_interrupted_probe_writes_nothing(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from dpdrun.data.capture import Part
 from dpdrun.data.sizing import DataReading, read_sizes
 from dpdrun.data.sources import load_capture
 from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.metrics import Signal
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,25 @@ def test_polynomial_lies_between_the_floor_and_one_sample(reading: DataReading) 
     assert reading.floor_db == -42.0  # the preset's
     assert -42.1 < reading.polynomial_db < -41.0
     assert dict(reading.rungs)[1] > -36
+
+
+def test_records_that_line_up_need_no_warning(reading: DataReading) -> None:
+    assert reading.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda y: np.roll(y, 40), "the output comes 39.98 samples"),
+        (lambda y: np.conj(y), "follows the conjugate of the input"),
+        (lambda y: np.roll(y, len(y) // 2)[::-1], "hardly resemble each other"),
+    ],
+)
+def test_records_that_do_not_line_up(spoil: Callable[[Signal], Signal], said: str) -> None:
+    capture = load_capture(DataSection(source="synthetic/mild"))
+    part = Part(capture.train.x[:8000], spoil(capture.train.y[:8000]))
+    (warning,) = read_sizes(replace(capture, train=part, val=part, test=part)).warnings
+    assert said in warning
 
 
 def test_json(reading: DataReading) -> None:

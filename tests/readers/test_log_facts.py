@@ -145,3 +145,10 @@ def test_skip_reasons_speak_of_the_log() -> None:
 def test_epochs_are_told() -> None:
     log = RawLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
     assert any("a line an epoch" in note for note in facts_of_log(log, Asked())[1].notes)
+
+
+def test_a_validation_loss_is_a_fact() -> None:
+    run, source = facts(loss=column(range(1, 5), 0.5), val_loss=column([2, 4], [0.4, 0.3]))
+    assert (run.eval_loss_step, run.eval_loss) == ([2, 4], [0.4, 0.3])
+    assert (run.eval_step, run.eval_nmse_db) == ([], [])
+    assert source.val_loss.values == [0.4, 0.3]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from dpdrun.report.advice import WIDE, recommendation_view
 from dpdrun.rules.facts import PlanFacts
 from dpdrun.rules.recommendation import recommend
+from dpdrun.rules.regret import Regret
 
 
 def shown(facts: PlanFacts, width: int, rules: str = "measured") -> list[str]:
@@ -33,7 +36,33 @@ def test_narrow_terminal_has_the_reasons_below() -> None:
     assert "log-midpoint of its range" in " ".join(below.split())
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
+def test_reasons_that_go_on_are_indented() -> None:
+    lines = shown(FACTS, 80)
+    below = lines[lines.index("why:") + 1 : next(n for n, line in enumerate(lines) if line.startswith("optimizer"))]
+    assert len(below) > len(recommend(FACTS, "measured").values)  # one goes on
+    assert all(line.startswith("  ") for line in below)
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal() -> None:
+    text = "\n".join(shown(FACTS, 60))
+    assert "train.checkpoint_every" in text
+    assert "1e-4)" in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+
+
+def test_a_range_of_one_value_is_not_shown_as_a_range() -> None:
+    facts = PlanFacts(kind="transformer", d_model=32)
+    this = recommend(facts, "measured")
+    one = replace(this, values={"optim.lr": replace(this.values["optim.lr"], value=0.06, low=0.06, high=0.06)})
+    console = Console(width=160, no_color=True)
+    with console.capture() as capture:
+        console.print(recommendation_view(one), highlight=False)
+    line = next(line for line in capture.get().splitlines() if line.startswith("optim.lr"))
+    assert line.split()[1] == "0.06"
+    assert "0.06 to" not in line
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_lines_fit(width: int) -> None:
     lines = shown(FACTS, width)
     assert len(lines) > 10
@@ -76,3 +105,13 @@ def test_one_step_is_singular() -> None:
 
 def test_gmp() -> None:
     assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]
+
+
+def test_regret_has_a_column_where_there_is_one() -> None:
+    this = recommend(PlanFacts(kind="transformer", d_model=32), "measured")
+    plain = replace(this.values["optim.lr"], regret=None, note_regret=None)
+    for regret in (None, Regret(0.12, 0.9)):
+        console = Console(width=160, no_color=True)
+        with console.capture() as capture:
+            console.print(recommendation_view(replace(this, values={"optim.lr": replace(plain, regret=regret)})))
+        assert ("regret [dB]" in capture.get()) == (regret is not None)

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.console import TrainingView, decibels, duration, report_table
+from dpdrun.rules.catalogue import Finding
 
 RECIPE = """
 task: pa
@@ -93,6 +94,17 @@ def test_the_panel_is_whole_before_the_first_step_and_with_extreme_numbers(width
     assert len(lines) == (6 if width > 60 else 7)
     assert "took 277:46:40" in "\n".join(lines)
     assert "-89.25 dB" in "\n".join(lines)  # below the floor, as no model can be: the floor is in doubt, and it shows
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_finding_is_a_line_of_its_own(terminal: bool) -> None:
+    console = console_of(60, terminal=terminal)
+    finding = Finding(
+        "the loss [bold] rose", {"optim.lr": 0.1}, "warning", 40, advice="lower optim.lr", code="LR202", slug="above"
+    )
+    with view_of(console) as view:
+        view.finding(finding, 50)
+    assert "step 50: warning LR202 above: the loss [bold] rose; advice: lower optim.lr" in text_of(console)
 
 
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:

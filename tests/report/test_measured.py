@@ -43,9 +43,16 @@ def test_reading_says_what_is_not_known() -> None:
     assert "noise floor not known: no quiet band" in text
 
 
+def test_reading_at_the_noise_and_its_warnings() -> None:
+    text = shown(list(reading_lines(replace(READING, polynomial_db=-41.2, warnings=("the output comes late",)))))
+    assert "noise floor -41.1 dB: nothing left" in text
+    assert "warning: the output comes late" in text
+
+
 def test_probe() -> None:
     text = shown(list(probe_lines(PROBE)))
-    assert "probe: 58 s on CPU, 1 thread: 12.3 ms a step, 166,504 samples/s, 140 MiB; a scoring 0.1 s" in text
+    assert "probe: 58 s on CPU, 1 thread: 12.3 ms a step, 166,504 samples/s, 140 MiB for training; " in text
+    assert "; a scoring 0.1 s" in text
     assert "1e-04 -4.0, 1e-03 -3.0" in text
     assert "90 % 0.4, 99 % 1 of 150 are below" in text
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dpdrun.rules.series import blocks, correlation, cusum_start, jitter, outliers, p_greater, residuals
+from dpdrun.rules.series import blocks, correlations, cusum_start, jitter, outliers, p_greater, residuals
 
 SAMPLES = st.lists(st.integers(-20, 20).map(float), min_size=4, max_size=30)
 
@@ -67,10 +67,9 @@ def test_residuals_take_out_a_broken_line() -> None:
 
 def test_correlation_of_an_alternating_series() -> None:
     values = [(-1.0) ** i for i in range(100)]
-    assert correlation(values, 1) == pytest.approx(-1.0)
-    assert correlation(values, 2) == pytest.approx(1.0)
-    assert abs(correlation(noise(2000), 1)) < 0.1
-    assert correlation([1.0], 3) == 0.0
+    assert correlations(values, 1, 2) == pytest.approx([-1.0, 1.0])
+    assert abs(correlations(noise(2000), 1)[0]) < 0.1
+    assert correlations([1.0], 3) == [0.0]
 
 
 @given(SAMPLES, SAMPLES)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dpdrun.rules.statistics import decimate, fit_line, hamed_rao_factor, kendall_s, theil_sen, trend
+from dpdrun.rules.statistics import decimate, fit_line, hamed_rao_factor, kendall_s, may_rise, theil_sen, trend
 
 SERIES = st.lists(st.integers(-5, 5).map(float), min_size=4, max_size=40)
 
@@ -39,6 +39,18 @@ def test_s_is_kendalls(values: list[float]) -> None:
         return
     tau = stats.kendalltau(range(n), values).statistic  # tau-b: s / sqrt(all pairs x untied pairs)
     assert s == pytest.approx(tau * math.sqrt(n * (n - 1) / 2 * pairs_untied))
+
+
+@given(SERIES, st.floats(0.001, 0.49))
+def test_the_quick_look_misses_no_rise(values: list[float], p: float) -> None:
+    if trend(values).p_up <= p:
+        assert may_rise(values, p)
+
+
+def test_the_quick_look_saves_work_where_nothing_rises() -> None:
+    assert not any(may_rise(noise(100, 0.0, seed), 0.005) for seed in range(20))
+    assert not may_rise([1.0] * 10, 0.5)
+    assert may_rise([value + 0.05 * i for i, value in enumerate(noise(100, 0.0, 1))], 0.005)
 
 
 def test_p_value_of_independent_noise_is_kendalls() -> None:

@@ -82,3 +82,19 @@ def test_logs_without_parts_skip_these_rules_by_name() -> None:
     reasons = {s.code: s.reason for s in diagnose_facts(example_run()).skipped}
     assert {"UP201", "UP202", "UP203", "UP204"} <= set(reasons)
     assert "updates of the parts of the network" in reasons["UP201"]
+
+
+@pytest.mark.parametrize(("decay", "patch"), [(0.01, None), (0.3, None), (3.0, 0.09), (10.0, 0.09)])
+def test_decay_beside_the_steps(decay: float, patch: float | None) -> None:
+    """Steps of half a percent at a rate of 1 % and less: the decay of a step is 0.01 x its weight_decay at most."""
+    finding = findings(run={"weight_decay": decay}, ratio=5e-3).get("UP205")
+    assert (finding.patch if finding else None) == (None if patch is None else {"optim.weight_decay": patch})
+    if finding:
+        assert f"lower optim.weight_decay from {decay:g} to {patch:g}" in finding.advice
+
+
+def test_decay_is_not_judged_before_three_looks_after_the_warmup() -> None:
+    parts = example_parts(ratio=5e-3)
+    facts = example_run(weight_decay=10.0, **(parts | {"group_step": [i + 1 for i in range(len(parts["group_step"]))]}))
+    reasons = {skip.code: skip.reason for skip in diagnose_facts(facts).skipped}
+    assert reasons["UP205"] == "fewer than 3 looks at the parts after the warmup"

@@ -101,3 +101,23 @@ def test_a_gap_after_many_passes_may_be_overfitting() -> None:
 
 def test_a_loss_in_other_units_is_not_compared() -> None:
     assert "EV203" not in findings(of_training(9.0), loss_is_nmse=False)
+
+
+@pytest.mark.parametrize("code", ["EV201", "EV202"])
+def test_a_validation_loss_will_do_where_there_is_no_nmse(code: str) -> None:
+    noisy = [-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(len(STEPS))]
+    scores = overfitted(6.0) if code == "EV201" else noisy
+    of_nmse = findings(scores)[code]
+    losses = [1e-3 * 10 ** (score / 10) for score in scores]  # another unit: 30 dB lower
+    of_loss = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)[code]
+    assert (of_loss.severity, of_loss.step) == (of_nmse.severity, of_nmse.step)
+    assert of_loss.evidence["value"] == pytest.approx(of_nmse.evidence["value"])
+    assert ("validation loss" in of_loss.message) is (code == "EV201")
+
+
+def test_scores_are_the_nmse_where_both_are_known_and_finite_in_any_case() -> None:
+    both = RunFacts(eval_step=[1, 2], eval_nmse_db=[-3.0, math.nan], eval_loss_step=[1, 2, 3], eval_loss=[1.0] * 3)
+    assert both.scores_db == [(1, -3.0)]
+    loss = RunFacts(eval_loss_step=[1, 2, 3, 4, 5], eval_loss=[0.1, 0.0, -1.0, math.inf, math.nan])
+    assert loss.scores_db == [(1, pytest.approx(-10.0))]
+    assert RunFacts().get("scores_db") is None

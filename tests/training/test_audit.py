@@ -60,6 +60,15 @@ def test_a_learning_rate_that_strays_is_found(plan: Callable[..., Plan], fault: 
     assert failed(this, realised(this, fault)) == ["lr_max_relative_error", "lr_peak"]
 
 
+def test_the_plan_of_a_run_that_adapted_is_the_lowered_one(plan: Callable[..., Plan]) -> None:
+    this = plan()
+    metrics = realised(this, lambda n, lr: lr if n <= 4 else lr * 0.5)
+    metrics.adapts.append({"kind": "adapt", "step": 9, "to_step": 4, "lr_factor": 0.5})
+    assert failed(this, metrics) == []
+    metrics.steps[2]["lr"] *= 0.5
+    assert failed(this, metrics) == ["lr_max_relative_error", "lr_peak"]
+
+
 def test_a_lost_step_is_found(plan: Callable[..., Plan]) -> None:
     this = plan()
     metrics = realised(this, lambda n, lr: lr)

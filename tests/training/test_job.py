@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dpdrun.data.capture import Capture
-from dpdrun.errors import DataError, DpdrunError, RecipeError, RunError, StoppedError
+from dpdrun.errors import DataError, DpdrunError, FindingError, RecipeError, RunError, StoppedError
 from dpdrun.evaluation import evaluate
 from dpdrun.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_recipe
@@ -289,3 +289,25 @@ def test_several_processes_are_refused_before_anything_is_written(at: Folder, mo
     with pytest.raises(RunError, match="trains in one process"):
         job.train(at.recipe(), at.run)
     assert not at.run.exists()
+
+
+WILD = ("optim.lr=3", "optim.clip_norm=off", "optim.warmup=off", "train.max_steps=70")
+
+
+def test_a_job_that_adapted_says_so_in_its_report(at: Folder) -> None:
+    report = job.train(at.recipe(*WILD, "train.on_finding=adapt"), at.run)
+    log = read_metrics(at.run)
+    assert report["adaptations"] == log.adapts
+    assert [line["step"] for line in log.adapts] == [50]
+    assert report["steps"] == len(log.steps) == 70
+
+
+def test_a_job_that_a_finding_stopped_goes_on_when_it_is_told_to(at: Folder) -> None:
+    with pytest.raises(FindingError, match="stopped after step 50 of 70"):
+        job.train(at.recipe(*WILD, "train.on_finding=stop"), at.run)
+    with pytest.raises(RunError, match=r"train\.on_finding stop -> adapt"):
+        job.train(load_recipe(at.run / "recipe.yaml", ["train.on_finding=adapt"]), at.run, resume=True)
+    report = job.train(load_recipe(at.run / "recipe.yaml", ["train.on_finding=warn"]), at.run, resume=True)
+    whole = job.train(at.recipe(*WILD), at.path / "whole")
+    assert report["splits"] == whole["splits"]
+    assert "adaptations" not in report

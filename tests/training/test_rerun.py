@@ -9,7 +9,7 @@ import pytest
 
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
-from dpdrun.runlog import RunFolder
+from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import job, rerun
 from dpdrun.training.rerun import SILENCE_DB, compare
 
@@ -77,3 +77,11 @@ def test_a_run_of_another_recipe_does_not_count(before: Loaded, tmp_path: Path) 
 def test_a_run_that_diverges_scores_as_silence(before: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wild = load_text(apply_patch(before.text, {"optim.lr": 1e30, "optim.clip_norm": "off"}), before.path)
     assert rerun._trained(wild, tmp_path / "wild", None) == SILENCE_DB
+
+
+def test_a_recipe_that_stops_at_a_finding_is_compared_over_its_whole_length(before: Loaded, tmp_path: Path) -> None:
+    fast = {"optim.lr": 3.0, "optim.clip_norm": "off", "optim.warmup": "off", "train.max_steps": 60}
+    warned = load_text(apply_patch(before.text, fast), before.path)
+    stopping = load_text(apply_patch(warned.text, {"train.on_finding": "stop"}), before.path)
+    assert rerun._trained(stopping, tmp_path / "stop", None) == rerun._trained(warned, tmp_path / "warn", None)
+    assert len(read_metrics(tmp_path / "stop").steps) == 60

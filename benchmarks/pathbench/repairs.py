@@ -1,0 +1,61 @@
+"""What following the advice brings: the faulty run again, and the recipe that `dpdrun diagnose --fix` makes of it.
+
+python -m benchmarks.pathbench.repairs CELL [RESULTS]       (run.py calls this; known trials are not repeated)
+
+The mistake stays where it is: in the training code or in the data a recipe cannot reach it. Both runs have one seed,
+and the second one is all that the first round of advice changes. To ask changed rules, delete repairs.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pathbench.cells import CELL_OF, CELLS, Cell
+from benchmarks.pathbench.faults import FAULTS, Fault
+
+JOBS = [cell.name for cell in CELLS if cell.part == "score"]
+SEEDS = 3
+
+
+def repaired(cell: Cell, fault: Fault, seed: int) -> dict[str, Any]:
+    """Train, repair, train again.
+
+    Returns:
+        Validation NMSE [dB] before and after (None where nothing finite was scored), the codes whose patches were
+        made and the patches; without a patch no `after_db`.
+    """
+    from benchmarks.pathbench.trial import facts_of, loaded, mutated, train
+    from dpdrun.repair import propose
+
+    with tempfile.TemporaryDirectory() as folder, mutated(cell, fault):
+        before, after = Path(folder) / "before", Path(folder) / "after"
+        train(loaded(cell, fault, seed), before, stop=fault.stop)
+        repair = propose(before)
+        result: dict[str, Any] = {"before_db": facts_of(before).best_nmse_db}
+        if repair.applied:
+            train(repair.after, after, stop=fault.stop)
+            result["after_db"] = facts_of(after).best_nmse_db
+            result["patches"] = {finding.code: finding.to_json()["patch"] for finding in repair.applied}
+    return result
+
+
+def main() -> None:
+    """Run what is missing of one cell."""
+    cell, path = CELL_OF[sys.argv[1]], Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    known = json.loads(path.read_text()) if path and path.is_file() else {}
+    import torch
+
+    torch.set_num_threads(1)
+    for seed in range(SEEDS):
+        for fault in FAULTS:
+            name = f"{cell.name}/faults/{fault.name}/{seed}"
+            if cell.kind in fault.kinds and name not in known:
+                print(json.dumps({"name": name, "result": repaired(cell, fault, seed)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

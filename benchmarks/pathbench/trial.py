@@ -1,0 +1,142 @@
+"""One trial: `dpdrun train` on a variant of a cell, in this process, and what the rules see of it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.pathbench.cells import SOURCES, VAL_SAMPLES, Cell
+from benchmarks.pathbench.logs import pack, unpack
+from benchmarks.pathbench.variant import Variant
+from dpdrun import evaluation
+from dpdrun.data.capture import Capture, Part
+from dpdrun.data.sources import load_capture
+from dpdrun.diagnosis import diagnose_facts, facts_of_run
+from dpdrun.errors import DivergedError, StoppedError
+from dpdrun.plan import Plan
+from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.rules.facts import RunFacts
+from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.training import job
+from dpdrun.training.telemetry import Silent
+
+Result = dict[str, Any]
+
+
+def trial(cell: Cell, variant: Variant, seed: int) -> Result:
+    """Train once.
+
+    Returns:
+        The best and the last validation NMSE [dB] (None where nothing finite was scored), how the run ended, its
+        findings as (code, severity, step where it began), and its packed log.
+    """
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        with mutated(cell, variant):
+            ended = train(loaded(cell, variant, seed), run, stop=variant.stop)
+        facts = facts_of(run)
+    text = pack(facts)
+    scores = [score for score in facts.eval_nmse_db if math.isfinite(score)]
+    return {
+        "val_nmse_db": round(min(scores), 3) if scores else None,
+        "last_nmse_db": round(scores[-1], 3) if scores else None,
+        "ended": ended,
+        "seconds": round(time.perf_counter() - began, 2),
+        "findings": [[each.code, each.severity, each.step] for each in diagnose_facts(unpack(text)).findings],
+        "log": text,
+    }
+
+
+def loaded(cell: Cell, variant: Variant, seed: int) -> Loaded:
+    """The recipe of a trial."""
+    source = cell.other if variant.other else cell.data
+    text = cell.recipe.replace(SOURCES[cell.data], SOURCES[source])
+    return load_text(text, f"{cell.name}.yaml", variant.overrides(cell, seed))
+
+
+def train(recipe: Loaded, run: Path, *, stop: int = 0) -> str:
+    """Train in a folder; with `stop` the run is stopped some steps after it, and resumed from there.
+
+    Returns:
+        "done", or "diverged" where it met numbers that are none.
+    """
+    try:
+        if stop:
+            try:
+                job.train(recipe, run, watch=lambda _: _stopping(stop + 5))
+            except StoppedError:
+                job.train(recipe, run, resume=True)
+        else:
+            job.train(recipe, run)
+    except DivergedError:
+        return "diverged"
+    return "done"
+
+
+class _Stop(Silent):
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def step(self, line: dict[str, Any]) -> None:
+        if line["step"] >= self._after:
+            raise StoppedError("stopped by the study")
+
+
+@contextmanager
+def _stopping(after: int) -> Iterator[Silent]:
+    yield _Stop(after)
+
+
+def facts_of(run: Path) -> RunFacts:
+    """What `dpdrun diagnose` sees of a run folder."""
+    folder = RunFolder.open(run)
+    report = folder.read_json(folder.report) if folder.report.is_file() else {}
+    return facts_of_run(read_metrics(run), Plan.from_json(folder.read_json(folder.plan)), report)
+
+
+@contextmanager
+def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
+    """The data and the training code of a variant.
+
+    The test part is never scored. No gmp is fitted: to be worse than that in so short a run is true and no fault, and
+    DM202, which says so, compares two numbers and has nothing that could be measured here.
+    """
+    capture = _capture(cell.other if variant.other else cell.data)
+    if variant.data:
+        capture = variant.data(capture)
+    floor = evaluation.floor_of(capture) if variant.data else _floor(capture)
+    score = evaluation.evaluate
+
+    with ExitStack() as stack:
+        for owner in (job, evaluation):
+            stack.enter_context(mock.patch.object(owner, "floor_of", return_value=floor))
+        stack.enter_context(mock.patch.object(job, "load_capture", return_value=capture))
+        stack.enter_context(mock.patch.object(job, "evaluate", lambda m, p, c: score(m, p, c, ("val",))))
+        nothing = {"val": {"nmse_db": math.nan}}
+        stack.enter_context(mock.patch.object(evaluation, "gmp_baseline", return_value=nothing))
+        if variant.patch:
+            stack.enter_context(variant.patch())
+        yield
+
+
+@lru_cache(maxsize=2)
+def _capture(source: str) -> Capture:
+    recipe = load_text(f"task: pa\ndata: {{source: {SOURCES[source]}}}\nmodel: {{kind: gmp}}\n", source, []).recipe
+    capture = load_capture(recipe.data)
+    loop = capture.loop_samples or 1
+    kept = VAL_SAMPLES // loop * loop
+    return replace(capture, val=Part(capture.val.x[:kept], capture.val.y[:kept]))
+
+
+@lru_cache(maxsize=2)
+def _floor(capture: Capture) -> dict[str, Any]:
+    return evaluation.floor_of(capture)

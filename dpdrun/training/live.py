@@ -1,0 +1,91 @@
+"""The diagnose rules while a run trains: they look at the log so far, and what is new is told once.
+
+They are the rules of `dpdrun diagnose`, on the same facts: what they say after a step is what a diagnosis of
+metrics.jsonl up to that step says.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dpdrun.diagnosis import Diagnosis, diagnose_facts, facts_of_run
+from dpdrun.plan import Plan
+from dpdrun.rules.catalogue import SEVERITIES
+from dpdrun.runlog import Metrics
+from dpdrun.training.telemetry import Monitor
+
+LOOK_SHARE = 0.02  # of the steps between two looks
+LEAST_BETWEEN = 50  # steps
+COST = 0.004  # of the training time so far: above it a look of `on_finding: warn` waits for the next turn
+KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped", "val_nmse_db", "group_norms",
+        "group_weights", "group_updates", "group_sizes", "still")  # fmt: skip  # what facts are made of
+
+
+class LiveRules:
+    """Looks at a run every now and then.
+
+    A look takes as long as the log is, so its cost is bounded by leaving looks out: with `train.on_finding: warn`,
+    where nothing of the training hangs on them. For `stop` and `adapt` the steps of the looks follow from the plan
+    alone, so that a run repeats itself and a resumed one is the uninterrupted one.
+
+    Args:
+        plan: of the run.
+        monitor: is told of findings.
+        log: what was logged before this process began.
+        told: severities that were told before, by code; kept up to date.
+        clock: in seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        monitor: Monitor,
+        log: Metrics,
+        told: dict[str, int],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.every = max(LEAST_BETWEEN, math.ceil(LOOK_SHARE * plan.total_steps))
+        self._plan, self._monitor, self._clock = plan, monitor, clock
+        self._log = Metrics(adapts=list(log.adapts))
+        for line in (*log.steps, *log.evals):
+            self.take(line)
+        self._told = told
+        self._began, self._spent = clock(), 0.0
+        self._broken = False
+
+    def take(self, line: dict[str, Any]) -> None:
+        """A line that was written to metrics.jsonl."""
+        self._log.add({key: line[key] for key in KEPT if key in line})
+
+    def due(self, step: int) -> bool:
+        """Whether to look after this step. Not after the last one: the whole diagnosis follows."""
+        if step % self.every or step >= self._plan.total_steps or self._broken:
+            return False
+        bound = self._plan.recipe.train.on_finding == "warn"
+        return not bound or self._spent <= COST * (self._clock() - self._began)
+
+    def look(self) -> Diagnosis | None:
+        """Ask the rules, and tell of findings that were not told before: warnings and errors, each severity once.
+
+        None when a rule failed: a fault of ours, which must not end anybody's training.
+        """
+        began = self._clock()
+        try:
+            this = diagnose_facts(facts_of_run(self._log, self._plan))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            self._broken = True
+            self._monitor.message(
+                f"the rules stop looking at this run, one of them failed: {error!r}; please report it"
+            )
+            return None
+        for finding in this.findings:
+            rank = SEVERITIES.index(finding.severity)
+            if rank > self._told.get(finding.code, 0):
+                self._told[finding.code] = rank
+                self._monitor.finding(finding, this.facts.step[-1])
+        self._spent += self._clock() - began
+        return this
