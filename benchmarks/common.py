@@ -14,10 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, Queue
 from threading import Lock
 from typing import Any
 
@@ -118,6 +121,51 @@ def trained(recipe: Path, *sets: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
+
+
+def run_jobs(results: ResultsFile, module: str, names: list[str], minutes: float) -> None:
+    """Run `python -m MODULE NAME RESULTS` for every name, WORKERS at a time, until all is done or the time is over.
+
+    Each prints a JSON line for every trial that was not in the results yet.
+    """
+    waiting: Queue[str] = Queue()
+    for each in names:
+        waiting.put(each)
+    deadline = time.monotonic() + 60 * minutes
+
+    def work() -> None:
+        while time.monotonic() < deadline:
+            try:
+                name = waiting.get_nowait()
+            except Empty:
+                return
+            began = time.monotonic()
+            count = _run_job(module, name, results, deadline)
+            print(f"{name}: {count} new trials in {time.monotonic() - began:.0f} s", flush=True)
+
+    threads = [threading.Thread(target=work) for _ in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _run_job(module: str, name: str, results: ResultsFile, deadline: float) -> int:
+    program = [sys.executable, "-m", module, name, str(results.path)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+    count = 0
+    with subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            entry = json.loads(line)
+            results.add(entry["name"], entry["result"])
+            count += 1
+            if time.monotonic() > deadline:
+                process.terminate()
+                return count
+    if process.returncode:
+        raise SystemExit(f"{name}: it failed with status {process.returncode}")
+    return count
 
 
 def write_table(name: str, text: str) -> None:

@@ -22,7 +22,7 @@ Rival = Callable[[RunFacts], list[Alarm]]
 
 
 def trainspotter(run: RunFacts) -> list[Alarm]:
-    """https://pypi.org/project/trainspotter"""
+    """The package trainspotter."""
     from trainspotter import Run, run_all
 
     log = Run()
@@ -34,7 +34,7 @@ def trainspotter(run: RunFacts) -> list[Alarm]:
 
 
 def gradsnitch(run: RunFacts) -> list[Alarm]:
-    """https://pypi.org/project/gradsnitch; it also gets the update ratio, at the steps where we know it."""
+    """The package gradsnitch; it also gets the update ratio, at the steps where we know it."""
     import gradsnitch as rival
     import pandas as pd
 
@@ -47,7 +47,7 @@ def gradsnitch(run: RunFacts) -> list[Alarm]:
 
 
 def runmedic(run: RunFacts) -> list[Alarm]:
-    """https://pypi.org/project/runmedic; its "critical" is our error."""
+    """The package runmedic; its "critical" is our error."""
     from runmedic.checks import run_checks
     from runmedic.model import Run
     from runmedic.roles import detect

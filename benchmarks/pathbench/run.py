@@ -17,12 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ResultsFile
+from benchmarks.common import ResultsFile, run_jobs
 from benchmarks.pathbench.logs import Logs
 from benchmarks.pathbench.repairs import JOBS as REPAIR_JOBS
 from benchmarks.pathbench.report import write
 from benchmarks.pathbench.work import JOBS
-from benchmarks.regret.run import measure
 
 HERE = Path(__file__).parent
 RESULTS, REPAIRS, LOGS = HERE / "results.json", HERE / "repairs.json", HERE / "logs"
@@ -52,10 +51,10 @@ def main() -> None:
     results, repairs = TrialsFile(RESULTS, Logs(LOGS)), ResultsFile(REPAIRS)
     if not arguments.only_tables:
         began = time.monotonic()
-        measure(results, "benchmarks.pathbench.work", JOBS, arguments.minutes)
+        run_jobs(results, "benchmarks.pathbench.work", JOBS, arguments.minutes)
         left = arguments.minutes - (time.monotonic() - began) / 60
         if left > 0 and not arguments.no_repairs:  # a repair is judged by the healthy runs too, so these come first
-            measure(repairs, "benchmarks.pathbench.repairs", REPAIR_JOBS, left)
+            run_jobs(repairs, "benchmarks.pathbench.repairs", REPAIR_JOBS, left)
     write(results.results, repairs.results, Logs(LOGS))
 
 

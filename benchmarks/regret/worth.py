@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common import ROOT, ResultsFile
+from benchmarks.common import ROOT, ResultsFile, run_jobs
 from benchmarks.regret.curves import curves
 from benchmarks.regret.workloads import LONG, SHORT
 
@@ -118,9 +118,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         results = Path(sys.argv[2])
         return run_one(sys.argv[1], json.loads(results.read_text()) if results.is_file() else {})
-    from benchmarks.regret.run import measure
-
-    measure(ResultsFile(RESULTS), "benchmarks.regret.worth", [*SWEPT, NOTE_ENCODER], float("inf"))
+    run_jobs(ResultsFile(RESULTS), "benchmarks.regret.worth", [*SWEPT, NOTE_ENCODER], float("inf"))
     return None
 
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import missing
 from dpdrun.data.csv_text import read_columns
 from dpdrun.data.numpy_pair import load_array, load_arrays, to_samples
-from dpdrun.data.waveform import SUFFIXES
+from dpdrun.data.waveform import format_of
 from dpdrun.errors import DataError
 
 Samples = NDArray[np.complex128]
@@ -67,13 +66,7 @@ def read_signal_pair(prediction: Path, target: Path, x: Path | None = None) -> S
 
 
 def _read(path: Path, *, as_input: bool = False) -> _File:
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; name the file in it ({', '.join(SUFFIXES)})")
-    if not path.is_file():
-        raise missing(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path}: {suffix or 'a file without a suffix'} is not read; give one of {', '.join(SUFFIXES)}")
+    suffix = format_of(path)
     try:
         if suffix == ".csv":
             return _of_csv(path, as_input=as_input)

@@ -21,6 +21,22 @@ SUFFIXES = (".csv", ".npy", ".npz")
 KEYS = ("x", "input")  # of the array in an .npz, as in a capture
 
 
+def format_of(path: Path, named: str = "the file") -> str:
+    """The suffix of a file of samples, one of SUFFIXES; `named` is what a folder should have been.
+
+    Raises:
+        DataError: a folder, no such file, or another format.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: this is a folder; name {named} in it ({', '.join(SUFFIXES)})")
+    if not path.is_file():
+        raise missing(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path}: {suffix or 'a file without a suffix'} is not read; give one of {', '.join(SUFFIXES)}")
+    return suffix
+
+
 def read_waveform(path: Path) -> NDArray[np.complex128]:
     """A waveform (N,): a CSV with columns I,Q, a .npy, or the array x (or input) of an .npz.
 
@@ -29,13 +45,7 @@ def read_waveform(path: Path) -> NDArray[np.complex128]:
     Raises:
         DataError: no such file, another format, no samples, or a sample that is not finite; names row and column.
     """
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; name the waveform file in it ({', '.join(SUFFIXES)})")
-    if not path.is_file():
-        raise missing(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path}: {suffix or 'a file without a suffix'} is not read; give one of {', '.join(SUFFIXES)}")
+    suffix = format_of(path, "the waveform file")
     try:
         if suffix == ".csv":
             pairs = read_columns(path.read_bytes(), str(path), ("I", "Q"))
