@@ -114,7 +114,7 @@ def run_one(name: str, known: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """With a name: run that job. Without: run all that is missing; `regret.run --only-tables` then writes the tables."""
+    """With a name: run that job. Without: run all that is missing (`regret.run --only-tables` writes the tables)."""
     if len(sys.argv) > 1:
         results = Path(sys.argv[2])
         return run_one(sys.argv[1], json.loads(results.read_text()) if results.is_file() else {})
