@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
-from dpdrun.readers.log import LogSource
+from dpdrun.readers.logs.log import LogSource
 from dpdrun.recipe.fields import OFF
 from dpdrun.rf.signal_facts import SignalFacts
 from dpdrun.rules.catalogue import SEVERITIES, Finding, Skipped, all_rules, evaluate
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
 
 SCHEMA_VERSION = 1
@@ -101,9 +101,9 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         raise RunError(f"{path}: this is a run folder of dpdrun; its columns are known, so --map is not for it")
     if is_run or not (path.exists() or path.suffix):
         return diagnose(folder)  # which names the runs that are near, where there is none
-    from dpdrun.readers.log_facts import skip_reason
-    from dpdrun.readers.log_names import parse_map
-    from dpdrun.readers.logs import read_log
+    from dpdrun.readers.logs.facts import skip_reason
+    from dpdrun.readers.logs.formats import read_log
+    from dpdrun.readers.logs.names import parse_map
 
     facts, source = read_log(path, parse_map(maps))
     this, rules = diagnose_facts(facts), all_rules()

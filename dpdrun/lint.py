@@ -16,7 +16,7 @@ from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.rules.advice import derive, rules_for
 from dpdrun.rules.catalogue import SEVERITIES, Finding, Fix, Severity, Skipped, all_rules, evaluate
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 
 SCHEMA_VERSION = 1
 MOST_FIXES = 100  # far more than there are rules; fixes that would follow each other for ever end here

@@ -23,7 +23,7 @@ from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.facts import NAME_OF, PlanFacts
+from dpdrun.rules.plan_facts import NAME_OF, PlanFacts
 
 SCHEMA_VERSION = 1
 

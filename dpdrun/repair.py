@@ -22,7 +22,7 @@ from dpdrun.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.runlog import RunFolder
 
 SCORING = ("train.eval_on", "data")  # what a score is measured by

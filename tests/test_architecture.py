@@ -33,7 +33,7 @@ HOMES = {
     "torch": ("data/windows.py", "models/", "training/", "evaluation.py"),
     "accelerate": ("training/loop.py",),
     "matplotlib": ("report/",),
-    "tensorboard": ("readers/tensorboard_log.py",),
+    "tensorboard": ("readers/logs/tensorboard_log.py",),
     "typer": ("commands/",),
     "pickle": (),
 }

@@ -16,7 +16,8 @@ from dpdrun.recipe.schema import Recipe
 from dpdrun.rules import pages
 from dpdrun.rules.advice import advised_sizes, derivable, derive
 from dpdrun.rules.catalogue import HEADINGS, Finding, Rule, all_rules, evaluate
-from dpdrun.rules.facts import KEY_OF, SIZE_KEY_OF, PlanFacts, RunFacts
+from dpdrun.rules.plan_facts import KEY_OF, SIZE_KEY_OF, PlanFacts
+from dpdrun.rules.run_facts import RunFacts
 
 ROOT = Path(__file__).parents[1]
 RULES = list(all_rules().values())

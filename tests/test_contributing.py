@@ -12,7 +12,8 @@ TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8
 # Enters the rule as its family file would, then asks what tests/test_catalogue.py asks of every rule.
 PROGRAM = """
 import sys
-from dpdrun.rules import pages, schedule
+from dpdrun.rules import pages
+from dpdrun.rules.plan import schedule
 from dpdrun.rules.catalogue import HEADINGS, all_rules, evaluate
 before = set(all_rules())
 exec(compile(sys.stdin.read(), schedule.__file__, "exec"), vars(schedule))

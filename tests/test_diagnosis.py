@@ -16,7 +16,7 @@ from dpdrun.plan import make_plan
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.catalogue import all_rules
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
 
 MODEL = {"kind": "transformer", "d_model": 32, "layers": 2, "heads": 4, "window": 32}

@@ -20,7 +20,7 @@ from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import render
 from dpdrun.rules.advice import derive
 from dpdrun.rules.catalogue import Finding, all_rules
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import decode_numbers, encode_numbers
 
 STEPS = ("step", "eval_step", "group_step")  # rising integers, kept as differences: a plain count packs to nothing

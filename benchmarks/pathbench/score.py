@@ -18,7 +18,7 @@ from benchmarks.pathbench.logs import prefix
 from benchmarks.pathbench.trace import departs, traces
 from dpdrun.diagnosis import diagnose_facts
 from dpdrun.rules.catalogue import SEVERITIES, Finding
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 SILENCE_DB = 0.0  # a run that diverged, or ended worse than predicting nothing, counts as this
 COSTS_DB = 0.5  # a fault that costs less did no harm

@@ -23,7 +23,7 @@ from dpdrun.diagnosis import diagnose_facts, facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent

@@ -171,7 +171,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif (path / "plan.json").is_file():
         yield path / "metrics.jsonl"
     else:
-        from dpdrun.readers.logs import find_log
+        from dpdrun.readers.logs.formats import find_log
 
         try:
             found = find_log(path)
@@ -188,7 +188,7 @@ def _stamp(path: Path) -> Stamp:
 
 def _may_come(path: Path, error: DpdrunError) -> bool:
     """Whether there is a run that has not logged anything yet."""
-    from dpdrun.readers.log import NothingLoggedError
+    from dpdrun.readers.logs.log import NothingLoggedError
 
     waiting = (path / "plan.json").is_file() and not (path / "metrics.jsonl").is_file()
     return waiting or isinstance(error, NothingLoggedError)

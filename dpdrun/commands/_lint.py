@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dpdrun.lint import Fixed, Lint
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import DataSection
-    from dpdrun.rules.facts import PlanFacts
+    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import Recommendation
 
 Data = tuple[int | None, int | None, float | None]  # samples of training and validation part, noise floor [dB]
@@ -34,7 +34,7 @@ class Facts:
         self._seen: list[tuple[DataSection, Data]] = []
 
     def __call__(self, loaded: Loaded) -> PlanFacts:
-        from dpdrun.rules.facts import PlanFacts
+        from dpdrun.rules.plan_facts import PlanFacts
 
         if self.frames is not None:
             return PlanFacts.of_recipe(loaded.recipe, frames=self.frames)

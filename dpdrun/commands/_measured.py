@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dpdrun.data.sizing import DataReading
     from dpdrun.effort import Estimate
     from dpdrun.recipe.schema import DataSection, ModelSection
-    from dpdrun.rules.facts import PlanFacts
+    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.probed import ProbeReading
     from dpdrun.rules.recommendation import Recommendation
 

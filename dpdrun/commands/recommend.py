@@ -205,7 +205,7 @@ def _of_recipe(
     loaded: Loaded, facts: Facts, reading: DataReading | None, probed: dict[str, float] | None = None
 ) -> Recommendation:
     from dpdrun.commands._measured import with_reading
-    from dpdrun.rules.facts import PlanFacts
+    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
     was_read = reading is not None and facts.frames is None
@@ -232,7 +232,7 @@ def _of_flags(
 
     from dpdrun.commands._measured import with_reading
     from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
-    from dpdrun.rules.facts import PlanFacts
+    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
     kind = given.get("model")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.diagnosis import Diagnosis
-from dpdrun.readers.log import LogSource
+from dpdrun.readers.logs.log import LogSource
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
 from dpdrun.report.signal import signal_lines

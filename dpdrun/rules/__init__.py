@@ -1,63 +1,9 @@
-"""The rules: one family a file. Importing this package enters all of them into the catalogue.
+"""The rules. Importing this package enters all of them into the catalogue.
 
 Codes: a family (LR, WU, CL, ...) and three digits, never reused. 0xx derives a recipe value, 1xx checks a plan, 2xx
 diagnoses a run.
 """
 
-from dpdrun.rules import (
-    adapted,
-    batching,
-    clipping,
-    divergence,
-    domain,
-    gradient,
-    gradient_size,
-    learning_rate,
-    length,
-    loss,
-    model,
-    optimizer,
-    pace,
-    precision,
-    regularization,
-    schedule,
-    scoring,
-    signal,
-    signal_shape,
-    sizing,
-    spikes,
-    splitting,
-    updates,
-    validation,
-    warmup,
-    warmup_seen,
-)
+from dpdrun.rules import plan, run
 
-__all__ = [
-    "adapted",
-    "batching",
-    "clipping",
-    "divergence",
-    "domain",
-    "gradient",
-    "gradient_size",
-    "learning_rate",
-    "length",
-    "loss",
-    "model",
-    "optimizer",
-    "pace",
-    "precision",
-    "regularization",
-    "schedule",
-    "scoring",
-    "signal",
-    "signal_shape",
-    "sizing",
-    "spikes",
-    "splitting",
-    "updates",
-    "validation",
-    "warmup",
-    "warmup_seen",
-]
+__all__ = ["plan", "run"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
-from dpdrun.rules.facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts, as_recipe_value
+from dpdrun.rules.plan_facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts, as_recipe_value
 
 RuleSet = Literal["note", "measured"]
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 Curve = Callable[[float], float]
 

@@ -13,7 +13,7 @@ from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.advice import Advice, Opinion, RuleSet, advised_sizes, derivable, derive, opinion_on, unset
 from dpdrun.rules.catalogue import Evidence, Finding, all_rules, plain
-from dpdrun.rules.facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
+from dpdrun.rules.plan_facts import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
 from dpdrun.rules.regret import Regret, Worth, regret_of, worth_of
 
 SCHEMA_VERSION = 1

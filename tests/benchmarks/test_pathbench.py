@@ -29,7 +29,8 @@ from dpdrun.lint import lint
 from dpdrun.plan import make_plan
 from dpdrun.rules.catalogue import all_rules
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import PlanFacts, RunFacts
+from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.training import checkpoint, loop
 
 DIAGNOSES = {code: rule for code, rule in all_rules().items() if rule.purpose == "diagnose"}

@@ -13,7 +13,7 @@ from dpdrun.plan import make_plan
 from dpdrun.recipe.schema import Recipe
 from dpdrun.report.chart import DASH, DOT
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import MetricsWriter, RunFolder
 
 HEALTHY = example_run(eval_step=[400], eval_nmse_db=[-38.0])

@@ -21,7 +21,7 @@ def test_rule(name: str) -> None:
     assert result.exit_code == 0
     assert result.output.startswith("WU101 warmup_over_a_tenth")
     assert all(heading in result.output for heading in HEADINGS)
-    assert "dpdrun.rules.warmup:" in result.output
+    assert "dpdrun.rules.plan.warmup:" in result.output
 
 
 @pytest.mark.parametrize("code", list(all_rules()))

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from dpdrun.report.advice import WIDE, recommendation_view
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.recommendation import recommend
 from dpdrun.rules.regret import Regret
 

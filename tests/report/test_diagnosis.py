@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from dpdrun.diagnosis import Diagnosis, Verdict, diagnose_facts
-from dpdrun.readers.log import LogSource, Points
+from dpdrun.readers.logs.log import LogSource, Points
 from dpdrun.report.chart import AXIS, OVERLAY
 from dpdrun.report.diagnosis import diagnosis_view, verdict_line
 from dpdrun.rules.catalogue import Finding, Severity
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 
 def shown(run: RunFacts) -> str:

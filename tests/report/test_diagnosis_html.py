@@ -9,7 +9,7 @@ from pathlib import Path
 from dpdrun.diagnosis import diagnose_any, diagnose_facts
 from dpdrun.report.diagnosis_html import diagnosis_html
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 VOID = {"meta", "br", "line", "rect", "polyline", "polygon", "circle"}
 

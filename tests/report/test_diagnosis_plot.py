@@ -13,7 +13,7 @@ from dpdrun.diagnosis import diagnose_facts
 from dpdrun.errors import DataError
 from dpdrun.report.diagnosis_plot import draw_diagnosis
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 CLIMBS = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0])
 

@@ -12,7 +12,7 @@ from dpdrun.lint import Lint, lint
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.advice import finding_line
 from dpdrun.report.lint import lint_finding, lint_summary, lint_view
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 
 RECIPE = "recipes/case_study/00_as_it_was.yaml"
 GOLDEN = Path(__file__).with_name("lint.txt")

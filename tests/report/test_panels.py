@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dpdrun.diagnosis import Diagnosis, diagnose_any, diagnose_facts
 from dpdrun.report.panels import MOST_POINTS, Curve, panels_of
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 
 def test_norm_and_loss_with_clip_lr_validation_and_marks() -> None:

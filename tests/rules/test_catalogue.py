@@ -21,7 +21,7 @@ from dpdrun.rules.catalogue import (
     find_rule,
     rule,
 )
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 
 
 def make(code: str, function: Callable[[PlanFacts], Verdict], **declared: Any) -> Rule:

@@ -12,7 +12,7 @@ import pytest
 
 from dpdrun.diagnosis import diagnose_facts
 from dpdrun.rules.examples import cosine_lr, example_parts, example_run
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 STEPS = 600
 PER_STEP = ("step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")

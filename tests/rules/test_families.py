@@ -14,7 +14,7 @@ from dpdrun.rules.advice import derivable
 from dpdrun.rules.catalogue import all_rules
 
 ROOT = Path(__file__).parents[2]
-FILES = [path for path in sorted((ROOT / "dpdrun" / "rules").glob("*.py")) if "\n@rule(" in path.read_text()]
+FILES = [path for path in sorted((ROOT / "dpdrun" / "rules").rglob("*.py")) if "\n@rule(" in path.read_text()]
 GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 
 # Fields that take `auto` and are no rule's: the reason that a user is told in their description.
@@ -42,12 +42,12 @@ def codes_in(path: Path) -> set[str]:
 def test_every_file_of_rules_is_in_the_catalogue() -> None:
     assert len(FILES) > 10
     written = {code for path in FILES for code in codes_in(path)}
-    assert written == set(all_rules()), "a file of rules has to be imported in dpdrun/rules/__init__.py"
+    assert written == set(all_rules()), "a file of rules has to be imported in the __init__.py beside it"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_file_names_its_families_and_what_they_are_about(path: Path) -> None:
-    doc = importlib.import_module(f"dpdrun.rules.{path.stem}").__doc__ or ""
+    doc = importlib.import_module(f"dpdrun.rules.{path.parent.name}.{path.stem}").__doc__ or ""
     named = set(re.findall(r"\b([A-Z]{2})(?:\dxx)?: ", doc))
     assert named == {code[:2] for code in codes_in(path)}
 

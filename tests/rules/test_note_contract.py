@@ -8,7 +8,7 @@ import pytest
 
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.advice import derive
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.recommendation import recommend
 
 

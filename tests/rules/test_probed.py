@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.probed import ProbeReading, median_curve, merged, percentile, probed_facts, valley_of
 from dpdrun.rules.recommendation import recipe_text, recommend
 

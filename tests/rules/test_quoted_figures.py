@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from dpdrun.recipe import load_recipe
-from dpdrun.rules import learning_rate
 from dpdrun.rules.catalogue import Rule, all_rules, find_rule
 from dpdrun.rules.pages import sections_of
+from dpdrun.rules.plan import learning_rate
 
 STUDIES = Path(__file__).parents[2] / "benchmarks"
 FIGURE = re.compile(r"[-+]?\d+(?:\.\d+)?(?= dB)")

@@ -12,7 +12,7 @@ from dpdrun.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.patch import apply_patch
-from dpdrun.rules.facts import PlanFacts
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.recommendation import about, patch_of, recipe_text, recommend
 
 FACTS = PlanFacts(kind="transformer", d_model=32, layers=2, window=32, conv=4, frames=300)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dpdrun.diagnosis import Diagnosis, diagnose_facts
 from dpdrun.rf.signal_checks import signal_facts
-from dpdrun.rules.facts import RunFacts
+from dpdrun.rules.run_facts import RunFacts
 
 Signal = NDArray[np.complex128]
 SAMPLES = 6000

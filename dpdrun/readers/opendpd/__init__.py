@@ -1,0 +1,1 @@
+"""An OpenDPD command line as a recipe of ours."""

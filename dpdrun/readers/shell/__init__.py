@@ -1,0 +1,1 @@
+"""The commands of a shell script, read and never run."""

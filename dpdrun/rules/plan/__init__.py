@@ -1,0 +1,33 @@
+"""Rules about a plan, one family a file: 0xx derives a recipe value, 1xx checks one (the linter)."""
+
+from dpdrun.rules.plan import (
+    batching,
+    clipping,
+    learning_rate,
+    length,
+    model,
+    optimizer,
+    precision,
+    regularization,
+    schedule,
+    scoring,
+    sizing,
+    splitting,
+    warmup,
+)
+
+__all__ = [
+    "batching",
+    "clipping",
+    "learning_rate",
+    "length",
+    "model",
+    "optimizer",
+    "precision",
+    "regularization",
+    "schedule",
+    "scoring",
+    "sizing",
+    "splitting",
+    "warmup",
+]

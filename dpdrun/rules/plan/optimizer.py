@@ -1,0 +1,231 @@
+"""OP: the remaining numbers of AdamW."""
+
+from __future__ import annotations
+
+import math
+
+from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.plan.clipping import LATE_NORM
+from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.sources import ADAM_SETTLES, TORCH
+from dpdrun.rules.words import counted
+
+BETA1 = 0.9
+NOTE_BETA2 = 0.999
+MEASURED_BETA2 = 0.95
+EPS = 1e-8
+
+NETWORKS = ("transformer", "gru")
+INF = math.inf
+
+LEAST_BETA2 = 0.9  # settles after 20 steps
+SETTLE_SHARE = 0.075  # of a run, in which AdamW should settle: the middle of the warmup's 5 to 10 %
+EPS_SHORTENS = 0.1  # of the gradient's rms: eps of that size shortens a step by 9 %
+
+
+def settling_steps(beta2: float) -> int:
+    """Steps until AdamW's average of the squared gradient has settled, 2/(1 - beta2)."""
+    return math.ceil(round(2.0 / (1.0 - beta2), 6))
+
+
+def within(steps: int) -> float:
+    """The largest beta2 of three decimals that settles within so many steps, at least 0.9."""
+    return max(LEAST_BETA2, math.floor(round(1000.0 * (1.0 - 2.0 / steps), 6)) / 1000.0)
+
+
+@rule(
+    "OP001",
+    sets="optim.beta1",
+    source=TORCH,
+    evidence="cited",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def beta1_of_adamw(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """AdamW's memory of the gradient: 0.9.
+
+    ## What it does
+    Sets 0.9, an average over about 10 steps.
+
+    ## Why
+    The note asks for AdamW and says nothing about its numbers, so PyTorch's default holds.
+
+    ## Known limits
+    The tuning playbook tunes it only when there are more than 10 trials to spend.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP.
+    """
+    return Finding("PyTorch's default; the note asks for AdamW and no more", {"optim.beta1": BETA1})
+
+
+@rule(
+    "OP002",
+    "note",
+    sets="optim.beta2",
+    source=TORCH,
+    evidence="cited",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def beta2_of_adamw(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """AdamW's memory of the squared gradient: 0.999, PyTorch's default.
+
+    ## What it does
+    Sets 0.999, an average over about 1000 steps.
+
+    ## Why
+    The note asks for AdamW and says nothing about its numbers.
+
+    ## Known limits
+    The average settles after 2/(1 - beta2) = 2000 steps (Ma & Yarats 2021), the whole of the note's example run.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP.
+    """
+    return Finding("PyTorch's default; the note asks for AdamW and no more", {"optim.beta2": NOTE_BETA2})
+
+
+@rule(
+    "OP003",
+    sets="optim.eps",
+    source=TORCH,
+    evidence="cited",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def eps_of_adamw(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """AdamW's floor of the denominator: 1e-8, PyTorch's default.
+
+    ## What it does
+    Sets 1e-8.
+
+    ## Why
+    Signals and targets are scaled to unit rms, so gradients stay above it at the NMSE that PA models reach.
+
+    ## Known limits
+    A gradient whose rms per weight is 10 eps is shortened by 9 %, at eps by half; below about -60 dB lower it.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP.
+    """
+    return Finding("PyTorch's default; signals are scaled to unit rms", {"optim.eps": EPS})
+
+
+@rule(
+    "OP010",
+    "measured",
+    sets="optim.beta2",
+    source=ADAM_SETTLES,
+    evidence="cited",
+    box={"kind": NETWORKS},
+    fires=lambda: PlanFacts(kind="transformer"),
+    silent=lambda: PlanFacts(kind="gmp"),
+)
+def beta2_for_short_runs(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """AdamW's memory of the squared gradient: 0.95, for runs of a few thousand steps.
+
+    ## What it does
+    Sets 0.95, an average over about 20 steps.
+
+    ## Why
+    The shipped recipes run for 1500 to 12,000 steps; an average over 1000 of them would still hold the start of
+    training when the warmup is over. 0.95 settles within 2/(1 - beta2) = 40 steps, inside the warmup that WU010 sets.
+
+    ## Known limits
+    Not compared with 0.999; 0.95 is the setting with which our learning rates were measured.
+
+    ## Example
+    Fires for a Transformer or GRU. Silent for a GMP.
+    """
+    return Finding("settles within the warmup (40 steps); the setting of our sweeps", {"optim.beta2": MEASURED_BETA2})
+
+
+@rule(
+    "OP101",
+    "measured",
+    purpose="check",
+    source=ADAM_SETTLES,
+    evidence="cited",
+    fix="unsafe",
+    about=("optim.beta2", "train.max_steps", "train.epochs"),
+    box={"beta2": (0, 1), "total_steps": (20, INF)},
+    fires=lambda: PlanFacts(kind="transformer", beta2=0.999, max_steps=500),
+    silent=lambda: PlanFacts(kind="transformer", beta2=0.95, max_steps=500),
+)
+def run_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
+    """The run ends before AdamW's average of the squared gradient has settled.
+
+    ## What it does
+    Compares all steps with 2/(1 - beta2), and advises the beta2 that settles within 7.5 % of the run, from 0.9 to 0.95.
+
+    ## Why
+    With beta2 0.999 the average reaches back 1000 steps: to the end of a run of 500 it holds the large gradients of the
+    beginning, and divides every later step by them.
+
+    ## Known limits
+    How much that costs was not measured on its own. Silent with `rules: note`, whose example of 1954 steps goes with
+    PyTorch's 0.999 (OP002).
+
+    ## Example
+    Fires for beta2 0.999 and 500 steps. Silent for 0.95.
+    """
+    beta2, total = facts.beta2 or 0.0, facts.total_steps or 0
+    wanted = settling_steps(beta2)
+    if total >= wanted:
+        return None
+    shorter = min(MEASURED_BETA2, within(max(1, int(SETTLE_SHARE * total))))
+    return Finding(
+        f"the run has {counted(total, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
+        {"optim.beta2": shorter},
+        "warning",
+        evidence={"value": total, "threshold": wanted},
+        advice=f"set optim.beta2 to {shorter:g}, which settles after {settling_steps(shorter)} steps, or train longer",
+    )
+
+
+@rule(
+    "OP102",
+    purpose="check",
+    source="AdamW divides by sqrt(v) + eps: where eps is a tenth of the gradient's rms, a step is 9 % shorter",
+    evidence="assumed",
+    fix="unsafe",
+    about=("optim.eps",),
+    box={"kind": NETWORKS, "eps": (0, INF), "matrix_weights": (1, INF)},
+    fires=lambda: PlanFacts(kind="transformer", d_model=16, layers=2, eps=1e-4),
+    silent=lambda: PlanFacts(kind="transformer", d_model=16, layers=2, eps=1e-8),
+)
+def eps_near_the_gradient(facts: PlanFacts) -> Verdict:
+    """AdamW's eps is not small against the gradients that are expected late in training.
+
+    ## What it does
+    Expects a gradient norm of 0.01 at the end (signals at unit rms), divides it by the square root of the number of
+    weights, and compares eps with a tenth of that. A warning where eps is as large as the gradient itself.
+
+    ## Why
+    As the error falls, so do the gradients; where they reach eps, AdamW's steps shrink with them, as plain gradient
+    descent's do, and the last decibels take ever longer.
+
+    ## Known limits
+    Gradients differ between layers; the weights are counted from the sizes of the large matrices alone. A large eps
+    can be wanted, as a brake on weights with tiny gradients.
+
+    ## Example
+    Fires for 1e-4 and about 6,000 weights. Silent for 1e-8.
+    """
+    eps, weights = facts.eps or 0.0, facts.matrix_weights or 1
+    rms = LATE_NORM / math.sqrt(weights)
+    if eps <= EPS_SHORTENS * rms:
+        return None
+    smaller = min(EPS, float(f"{EPS_SHORTENS * rms / 10:.0e}"))
+    return Finding(
+        f"optim.eps {eps:g} against an expected gradient of {rms:.1g} a weight (rms, late in training): steps become "
+        f"{1 - rms / (rms + eps):.0%} shorter",
+        {"optim.eps": smaller},
+        "warning" if eps >= rms else "info",
+        evidence={"value": eps, "threshold": EPS_SHORTENS * rms},
+        advice=f"set optim.eps to {smaller:g}",
+    )

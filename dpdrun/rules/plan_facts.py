@@ -1,0 +1,230 @@
+"""What rules about a plan see: plain numbers and words, never a tensor and never a file. None means unknown.
+
+Off is a number here, so that rules can compare: weight_decay 0, clip_norm inf, warmup 0, checkpoint_every 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dpdrun.recipe.fields import OFF, Percent
+from dpdrun.recipe.schema import Recipe
+
+KEY_OF: Mapping[str, str] = {
+    "lr": "optim.lr",
+    "beta1": "optim.beta1",
+    "beta2": "optim.beta2",
+    "eps": "optim.eps",
+    "weight_decay": "optim.weight_decay",
+    "clip_norm": "optim.clip_norm",
+    "warmup": "optim.warmup",
+    "schedule": "optim.schedule",
+    "epochs": "train.epochs",
+    "max_steps": "train.max_steps",
+    "batch": "train.batch_size",
+    "frame": "train.frame",
+    "burn_in": "train.burn_in",
+    "eval_every": "train.eval_every",
+    "checkpoint_every": "train.checkpoint_every",
+}
+# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were looked at.
+SIZE_KEY_OF: Mapping[str, str] = {
+    "d_model": "model.d_model",
+    "hidden": "model.hidden",
+    "layers": "model.layers",
+    "heads": "model.heads",
+    "window": "model.window",
+    "lookahead": "model.lookahead",
+}
+NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
+
+_COMPUTED: Mapping[str, tuple[str, ...]] = {
+    "width": ("d_model", "hidden"),
+    "context": ("layers", "window"),
+    "frames_per_epoch": ("frame", "burn_in"),
+    "total_steps": ("frame", "burn_in", "batch", "epochs", "max_steps"),
+    "warmup_steps": ("frame", "burn_in", "batch", "epochs", "max_steps", "warmup"),
+}
+_OF_THE_MODEL = (
+    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding",
+)  # fmt: skip
+_OFF: Mapping[str, float] = {"weight_decay": 0.0, "clip_norm": math.inf, "warmup": 0, "checkpoint_every": 0}
+
+
+@dataclass(frozen=True)
+class PlanFacts:
+    """A training job before it starts.
+
+    Attributes:
+        kind: transformer | gru | gmp.
+        d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the whole record.
+        embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
+        hidden: of a GRU.
+        features: iq | envelope, what a network is given.
+        samples, val_samples: I/Q samples of the training and of the validation part.
+        noise_floor_db: noise of the record relative to its output, where somebody knows it [dB].
+        memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
+            needed (`rf.ladder`), None when it was not looked at.
+        polynomial_db: validation NMSE of the best of these fits [dB].
+        guard: samples dropped on each side of a cut, where the recipe gives a number.
+        frames: training frames in one pass, when it is given directly (what the note calls samples).
+        frame, burn_in: length of a training window and its part without loss [samples].
+        batch: frames in one optimizer step, over all processes and accumulation.
+        warmup: steps (int), a share of all steps (Percent), or 0 when off.
+        patience: scorings without progress before `schedule: plateau` lowers the lr.
+        eval_on: record | frame, in which pieces a record is scored.
+        precision: fp32 | bf16, of the forward pass.
+    """
+
+    kind: str | None = None
+    d_model: int | None = None
+    hidden: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    window: float | None = None
+    lookahead: int | None = None
+    conv: int | None = None
+    ff_mult: float | None = None
+    features: str | None = None
+    embedding: str | None = None
+    dropout: float | None = None
+    samples: int | None = None
+    val_samples: int | None = None
+    noise_floor_db: float | None = None
+    memory: int | None = None
+    ahead: int | None = None
+    polynomial_db: float | None = None
+    guard: int | None = None
+    frames: int | None = None
+    frame: int | None = None
+    burn_in: int | None = None
+    batch: int | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    lr: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    eps: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    warmup: int | Percent | None = None
+    schedule: str | None = None
+    patience: int | None = None
+    eval_every: int | None = None
+    checkpoint_every: int | None = None
+    eval_on: str | None = None
+    precision: str | None = None
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe, train_samples: int | None = None, frames: int | None = None) -> PlanFacts:
+        """The facts that a recipe states; every `auto` is unknown; the arguments are `samples` and `frames` above."""
+        model, split = recipe.model, recipe.data.split
+        window, dropout = getattr(model, "window", None), getattr(model, "dropout", None)
+        facts: dict[str, Any] = {name: getattr(model, name, None) for name in _OF_THE_MODEL}
+        facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
+        facts |= {"dropout": 0.0 if dropout == OFF else dropout, "patience": recipe.optim.plateau.patience}
+        facts |= {"eval_on": recipe.train.eval_on, "precision": recipe.train.precision}
+        facts["guard"] = None if split == "auto" or split.guard == "auto" else split.guard
+        for name, key in KEY_OF.items():
+            section, _, leaf = key.partition(".")
+            facts[name] = as_fact(name, getattr(getattr(recipe, section), leaf))
+        return cls(**facts)
+
+    def get(self, name: str) -> Any:
+        """The value of a fact or of a computed one, None when it is unknown."""
+        return getattr(self, name)
+
+    def prerequisites(self, name: str) -> frozenset[str]:
+        """The dotted recipe keys that a fact depends on."""
+        keys = {**SIZE_KEY_OF, **KEY_OF}
+        return frozenset(keys[part] for part in _COMPUTED.get(name, (name,)) if part in keys)
+
+    def with_patch(self, patch: Mapping[str, Any]) -> PlanFacts:
+        """The same facts with recipe values set: `with_patch({"optim.lr": 1e-3})`."""
+        return replace(self, **{NAME_OF[key]: as_fact(NAME_OF[key], value) for key, value in patch.items()})
+
+    @property
+    def width(self) -> int | None:
+        """Features per sample inside the network: d_model, or the units of a GRU."""
+        return self.hidden if self.kind == "gru" else self.d_model
+
+    @property
+    def db_left(self) -> float | None:
+        """From the best least-squares fit to the noise floor [dB]: all that a network can gain."""
+        if self.polynomial_db is None or self.noise_floor_db is None:
+            return None
+        return self.polynomial_db - self.noise_floor_db
+
+    @property
+    def context(self) -> float | None:
+        """Past samples that an output depends on: each block reaches window - 1 back, the convolution conv - 1.
+
+        inf for full attention and for recurrent networks, None when unknown.
+        """
+        if self.kind == "gru":
+            return math.inf
+        if self.window is None or self.layers is None:
+            return None
+        return self.layers * (self.window - 1) + max(0, (self.conv or 0) - 1)
+
+    @property
+    def matrix_weights(self) -> int | None:
+        """Weights in the large matrices of a network, which are nearly all of its weights; None when unknown.
+
+        A block of a Transformer has 4 d^2 in its attention and 2 ff_mult d^2 in its MLP (ff_mult 4 when unknown), a
+        layer of a GRU 6 h^2, its first one less.
+        """
+        if self.layers is None or self.width is None:
+            return None
+        if self.kind == "gru":
+            return 6 * self.width**2 * self.layers
+        return round((4 + 2 * (self.ff_mult or 4.0)) * self.width**2 * self.layers)
+
+    @property
+    def frames_per_epoch(self) -> int | None:
+        """Frames in one pass in which every training sample is scored once."""
+        if self.frames is not None:
+            return self.frames
+        if self.samples is None or self.frame is None or self.burn_in is None:
+            return None
+        scored = self.frame - self.burn_in
+        return math.ceil(self.samples / scored) if scored > 0 else None
+
+    @property
+    def total_steps(self) -> int | None:
+        """Optimizer steps of the whole run. Epochs follow each other without a gap, so no batch is partial."""
+        if self.max_steps is not None:
+            return self.max_steps
+        if self.epochs is None or self.frames_per_epoch is None or self.batch is None:
+            return None
+        # 10 digits: 0.1 + 0.2 epochs must not become an extra step through rounding of the product
+        return max(1, math.ceil(round(self.epochs * self.frames_per_epoch / self.batch, 10)))
+
+    @property
+    def warmup_steps(self) -> int | None:
+        """Warmup in optimizer steps; at least 1 unless it is off."""
+        if self.warmup is None or not isinstance(self.warmup, Percent):
+            return self.warmup
+        return None if self.total_steps is None else steps_of_share(self.warmup, self.total_steps)
+
+
+def steps_of_share(share: float, total_steps: int) -> int:
+    """A share of all steps as a whole number of steps, at least 1 (a warmup of 0 steps would be off); 0 for 0 %."""
+    return max(1, round(share * total_steps)) if share > 0 else 0
+
+
+def as_fact(name: str, value: Any) -> Any:
+    """A recipe value as rules see it: `auto` is None, `off` is its number (or None where it has none)."""
+    if value == OFF:
+        return _OFF.get(name)
+    return None if value == "auto" else value
+
+
+def as_recipe_value(name: str, value: Any) -> Any:
+    """Undo `as_fact` for a concrete value: the number that means off becomes the word."""
+    if name == "window" and value == math.inf:
+        return "full"
+    return OFF if name in _OFF and value == _OFF[name] else value

@@ -1,0 +1,158 @@
+"""LS2xx: where the loss of a run goes: away from its minimum, or nowhere."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.series import blocks, cusum_start, p_greater
+from dpdrun.rules.sources import PLAYBOOK
+from dpdrun.rules.statistics import decimate, trend
+
+INF = math.inf
+
+BLOCKS = 40  # a block is a fortieth of what was logged, or LEAST_BLOCK steps
+LEAST_BLOCK = 20
+LEFT_DB = 5.0  # above the lowest block, in each of the last two
+LEFT_P = 0.001
+GONE_DB = 10.0  # an error from here on; and the limit where the rate has been raised again
+RESTARTED = 2.0  # times the rate at the minimum
+CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0  # spreads: k and h of the chart
+
+FINISHED = 0.999
+STILL_SHARE = 0.5  # of the steps, at the end
+STILL_DB = 0.3  # progress within them
+HIGH_LR = 0.3  # of the peak
+ROOM_DB = 3.0  # above the noise floor
+
+
+@rule(
+    "LS202",
+    purpose="diagnose",
+    source="Page 1954 (CUSUM) for the onset; lasting loss spikes: Chowdhery et al. 2022 (PaLM), section 5.1",
+    evidence="assumed",
+    fix="unsafe",
+    box={"settled_steps": (3 * LEAST_BLOCK, INF)},
+    needs=("loss", "lr"),
+    requires=("LS201",),
+    fires=lambda: example_run(loss=lambda t: 0.01 if t < 0.6 else 0.01 * 10 ** (5 * (t - 0.6))),
+    silent=lambda: example_run(loss=lambda t: 0.01 if t < 0.5 or t > 0.6 else 0.1),
+)
+def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
+    """The training loss has left its minimum and stays away from it.
+
+    ## What it does
+    Cuts the steps after the warmup into blocks (a fortieth of them, at least 20 steps) and compares their medians in
+    dB. A warning when the last two complete blocks lie 5 dB or more above the lowest (Mann-Whitney, p below 0.001),
+    an error from 10 dB on. A CUSUM chart says where it left.
+
+    ## Why
+    A run that has diverged does not come back at the same learning rate; what it learned is in the best checkpoint.
+
+    ## Known limits
+    After a restart of the schedule, at twice the rate of the minimum or more, only a rise of 10 dB counts. An excursion
+    of fewer than two blocks is not looked at, nor one that came back. Seen while it lasts, a long one is
+    no other thing than a divergence.
+
+    ## Example
+    Fires when the loss grows a hundredfold from 60 % of the run on. Silent for a tenfold rise that lasts a tenth of
+    the run.
+    """
+    settled = run.settled
+    found = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
+    if len(found) < 3:
+        return None
+    lowest = min(found[:-2], key=lambda block: block.level)
+    rise = min(block.level for block in found[-2:]) - lowest.level
+    restarted = run.lr[found[-1].positions[0]] > RESTARTED * run.lr[lowest.positions[0]]
+    limit = GONE_DB if restarted else LEFT_DB
+    if rise < limit:
+        return None
+    p = p_greater([run.loss_db[i] for i in found[-1].positions], [run.loss_db[i] for i in lowest.positions])
+    if p >= LEFT_P:
+        return None
+    after = range(lowest.positions.stop, len(run.step))
+    since = cusum_start(
+        [run.loss_db[i] for i in after],
+        level=lowest.level, spread=max(lowest.spread, 0.3), slack=CUSUM_SLACK, limit=CUSUM_LIMIT,
+    )  # fmt: skip
+    began = after[since if since is not None else 0]
+    lr = run.top_lr
+    lower = float(f"{lr / 2:.2g}")
+    return Finding(
+        f"the loss is {rise:.1f} dB above its minimum ({lowest.level:.1f} dB near step "
+        f"{run.step[lowest.positions.start]}) and stays there; it left near step {run.step[began]}, "
+        f"at lr {run.lr[began]:.2g}",
+        {"optim.lr": lower},
+        "error" if rise >= GONE_DB else "warning",
+        step=run.step[began],
+        evidence={"value": rise, "threshold": limit, "p": p, "n": len(found)},
+        advice=f"keep the best checkpoint (checkpoints/best.safetensors), lower optim.lr from {lr:g} to {lower:g}; if "
+        "it left at a single step, look at that batch (SK201)",
+    )
+
+
+@rule(
+    "LS203",
+    purpose="diagnose",
+    source=f"{PLAYBOOK}, on decay: a constant rate ends at its own noise, not at the minimum",
+    evidence="cited",
+    fix="unsafe",
+    box={"progress": (FINISHED, 1.0), "settled_steps": (100, INF)},
+    needs=("loss", "lr", "eval_nmse_db", "schedule"),
+    requires=("LS201", "LS202", "LR202", "UP201", "SC201", "DM203"),
+    fires=lambda: example_run(
+        loss=lambda t: 10 ** (-2.5 * min(t / 0.4, 1.0)), realised=1e-2, schedule="constant", floor_db=-45.0,
+        eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.1, -25.0],
+    ),
+    silent=lambda: example_run(
+        loss=lambda t: 10 ** (-2.5 * min(t / 0.4, 1.0)), floor_db=-45.0,
+        eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.5, -26.0],
+    ),
+)  # fmt: skip
+def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
+    """The run ended on a plateau while its learning rate was still high: a decay would have brought more.
+
+    ## What it does
+    For finished runs: the loss of the second half of the steps changes by less than 0.3 dB (Theil-Sen) or not at all
+    in a significant way, the rate stays above 30 % of its peak to the end, and validation is 3 dB or more above the
+    noise floor, where that is known.
+
+    ## Why
+    At a constant rate the weights move about the minimum at a distance that the rate sets. Only a lower rate lets
+    them settle. A plateau in the middle of a run that decays later is no fault, and is not judged.
+
+    ## Known limits
+    What is left at the end of a decay to zero is the limit of the network, of its length of training or of the data;
+    see DM202, LR201.
+
+    ## Example
+    Fires for a loss that stands still from 40 % of the run on at a constant rate. Silent under a cosine.
+    """
+    best = run.best_nmse_db
+    if best is None:
+        return Skipped("needs a finite validation NMSE")
+    if run.floor_db is not None and best < run.floor_db + ROOM_DB:
+        return None
+    last = range(len(run.step) - round(STILL_SHARE * len(run.step)), len(run.step))
+    peak = max(run.lr)
+    lowest = min(run.lr[i] for i in last)
+    if lowest < HIGH_LR * peak or peak == 0.0:
+        return None
+    seen = trend(decimate([run.loss_db[i] for i in last], 100))
+    if seen.change <= -STILL_DB and seen.p_down < 0.01:
+        return None
+    level = median(run.loss_db[i] for i in last)
+    patch = {} if run.schedule == "cosine" else {"optim.schedule": "cosine"}
+    return Finding(
+        f"the loss stands at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
+        f"lr is still at {lowest / peak:.0%} of its peak or above",
+        patch,
+        "warning",
+        step=run.step[last.start],
+        evidence={"value": seen.change, "threshold": -STILL_DB, "p": seen.p_down, "n": seen.n},
+        advice="let the rate fall to zero by the end of the run: optim.schedule cosine",
+    )

@@ -1,0 +1,60 @@
+"""LS: the loss of the training steps."""
+
+from __future__ import annotations
+
+import math
+
+from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.run_facts import RunFacts
+
+LR_FACTOR = 0.3
+
+
+@rule(
+    "LS201",
+    purpose="diagnose",
+    source="IEEE 754: every sum with a nan is nan; pytorch issue 46849 on clipping an infinite norm",
+    evidence="cited",
+    fix="unsafe",
+    needs=("step",),
+    fires=lambda: example_run(steps=100, loss=lambda t: math.inf if t > 0.8 else 0.1),
+    silent=lambda: example_run(steps=100),
+)
+def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
+    """The loss or the gradient norm is nan or infinite.
+
+    ## What it does
+    Finds the first step where loss or norm is not a finite number; one of the two has to be logged. An error, from a
+    single step on. Every other rule about loss and gradients is skipped then.
+
+    ## Why
+    One such step makes every parameter nan. Clipping is no remedy: it multiplies by clip / inf = 0, and 0 x inf is nan.
+
+    ## Known limits
+    Sees what was logged. `dpdrun train` stops before such a step changes the parameters.
+
+    ## Example
+    Fires when the loss is inf from step 81 on. Silent when all are finite.
+    """
+    columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
+    if not columns:
+        return Skipped("needs loss or grad_norm")
+    bad = [i for i in range(len(run.step)) if not all(math.isfinite(values[i]) for values in columns.values())]
+    if not bad:
+        return None
+    first = bad[0]
+    lr, patch, lower = run.top_lr, {}, "the learning rate"
+    if 0.0 < lr < math.inf:
+        patch["optim.lr"] = float(f"{LR_FACTOR * lr:.2g}")
+        lower = f"optim.lr from {lr:g} to {patch['optim.lr']:g}"
+    return Finding(
+        f"{' and '.join(f'{name} {values[first]:g}' for name, values in columns.items())} at step {run.step[first]} "
+        f"({len(bad)} of {len(run.step)} steps are not finite)",
+        patch,
+        "error",
+        step=run.step[first],
+        evidence={"value": len(bad), "threshold": 0, "n": len(run.step), **({"lr": run.lr[first]} if run.lr else {})},
+        advice=f"look at the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen "
+        "optim.warmup, and use train.precision fp32",
+    )

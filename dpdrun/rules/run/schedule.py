@@ -1,0 +1,181 @@
+"""SC: the learning rate that a run had, against the planned one."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from statistics import mean, median
+
+from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.run_facts import RunFacts
+
+INF = math.inf
+
+LR_TOLERANCE = 1e-3  # relative; a schedule computed in single precision is off by 1e-7
+EARLY_ZERO = 0.02  # of the planned peak: below it a schedule may be over
+ZERO_SHARE = 0.05
+MOSTLY = 0.9
+TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step: accumulation, processes
+PATTERN_TOLERANCE = 0.02
+
+
+@rule(
+    "SC201",
+    purpose="diagnose",
+    source="minosoc/OpenDPD@637ed74: a warmup stepped once an epoch froze the lr at 1/1000 of its peak for whole runs",
+    evidence="cited",
+    box={"logged_steps": (2, INF)},
+    needs=("lr", "lr_planned"),
+    fires=lambda: example_run(realised=1e-5),
+    silent=lambda: example_run(),
+)
+def lr_differs_from_plan(run: RunFacts) -> Verdict:
+    """The learning rate that was used is not the one that was planned.
+
+    ## What it does
+    Compares the two at every step; an error when they differ by more than 0.1 %. Then names the pattern: stuck at zero,
+    zero before its time, moved once an epoch, stuck at a fraction of the peak, schedule stepped N times too fast, a
+    constant multiple of the plan.
+
+    ## Why
+    Such runs look like a learning rate that is too low or a network that cannot learn, and no other setting helps. The
+    runs behind the founding note went through 2000 epochs at a thousandth of their learning rate.
+
+    ## Known limits
+    Needs both rates in the log. In `dpdrun train` the rate is a pure function of the step, so this stays silent there.
+
+    ## Example
+    Fires when the rate stays at 1/1000 of its peak. Silent when it follows the plan.
+    """
+    pairs = list(zip(run.lr, run.lr_planned, strict=True))
+    errors = [abs(lr - plan) / max(abs(plan), abs(lr), 1e-300) if lr != plan else 0.0 for lr, plan in pairs]
+    off = [i for i, error in enumerate(errors) if not error <= LR_TOLERANCE]
+    if not off:
+        return None
+    pattern, advice = _pattern(run)
+    first = off[0]
+    return Finding(
+        f"{pattern}: at step {run.step[first]} the lr is {run.lr[first]:.3g}, planned {run.lr_planned[first]:.3g} "
+        f"({len(off)} of {len(pairs)} steps differ)",
+        severity="error",
+        step=run.step[first],
+        evidence={
+            "value": max(errors),
+            "threshold": LR_TOLERANCE,
+            "n": len(pairs),
+            "steps": len(off),
+            "pattern": pattern,
+        },
+        advice=advice,
+    )
+
+
+def _pattern(run: RunFacts) -> tuple[str, str]:
+    """What kind of difference it is, and what to do about it."""
+    peak, n = max(run.lr_planned), len(run.lr)
+    if sum(lr == 0.0 for lr in run.lr) >= MOSTLY * n:
+        return "the lr is stuck at zero", (
+            "nothing was learned: the scheduler starts at 0 and is not stepped; compute the lr from the step number"
+        )
+    last = max((i for i, lr in enumerate(run.lr) if lr != 0.0), default=-1)
+    if last + 1 < n and run.lr_planned[last + 1] > EARLY_ZERO * peak and _follows(run, last + 1):
+        return (
+            f"the lr is zero from step {run.step[last + 1]} on, planned are {run.total_steps or run.step[-1]} steps",
+            ("the schedule ends too early: give it the number of optimizer steps of the whole run"),
+        )
+    if (stair := _stair(run)) is not None:
+        return stair
+    common = median(run.lr)
+    stuck = sum(abs(lr - common) <= LR_TOLERANCE * common for lr in run.lr)
+    if stuck >= MOSTLY * n and max(run.lr_planned) > (1 + LR_TOLERANCE) * min(run.lr_planned):
+        return f"the lr is stuck at {common:.3g}, {common / peak:.2g} of the planned peak", (
+            "the scheduler is stepped once an epoch instead of once an optimizer step, or not at all; "
+            "compute the lr from the step number"
+        )
+    for times in TOO_FAST:
+        if _stepped(run, times):
+            return f"the schedule runs {times} times too fast", (
+                f"it is stepped {times} times per optimizer step (once a micro-batch or once a process); "
+                "step it once, or compute the lr from the step number"
+            )
+    ratios = [lr / plan for lr, plan in zip(run.lr, run.lr_planned, strict=True) if plan > 0.0]
+    if ratios and max(ratios) - min(ratios) <= PATTERN_TOLERANCE * abs(max(ratios)):
+        return f"the lr is {median(ratios):.3g} times the plan", "look for a second place that scales the learning rate"
+    return (
+        "the lr departs from the plan",
+        "compute the lr from the step number; compare lr and lr_planned",
+    )
+
+
+def _follows(run: RunFacts, until: int) -> bool:
+    """Whether the realised lr is the planned one at the positions before `until`."""
+    pairs = zip(run.lr[:until], run.lr_planned[:until], strict=True)
+    return all(abs(lr - plan) <= LR_TOLERANCE * max(plan, lr) for lr, plan in pairs)
+
+
+def _stair(run: RunFacts) -> tuple[str, str] | None:
+    """An lr that stands for many steps and then moves to the next value of the plan: stepped once an epoch."""
+    moves = [i for i in range(1, len(run.lr)) if run.lr[i] != run.lr[i - 1]]
+    gaps = [run.step[b] - run.step[a] for a, b in pairwise(moves)]
+    planned = sum(a != b for a, b in pairwise(run.lr_planned))
+    if len(moves) < 2 or min(gaps) < 2 or max(gaps) - min(gaps) > 0.2 * max(gaps) + 1 or planned < 2 * len(moves):
+        return None
+    epoch, every = run.steps_per_epoch, round(mean(gaps))
+    once = "once an epoch" if epoch is not None and abs(every - epoch) <= 1.0 else f"once in {every} steps"
+    highest, peak = max(run.lr), max(run.lr_planned)
+    return f"the lr moves {once} and reached {highest:.3g}, {highest / peak:.2g} of the planned peak", (
+        f"the scheduler is stepped {once} instead of once an optimizer step; compute the lr from the step number"
+    )
+
+
+def _stepped(run: RunFacts, times: int) -> bool:
+    """Whether the realised lr at step s is the planned one at `times` x s, as far as the plan was logged."""
+    planned = dict(zip(run.step, run.lr_planned, strict=True))
+    scale = PATTERN_TOLERANCE * max(run.lr_planned)
+    compared = [
+        (lr, planned[times * step]) for step, lr in zip(run.step, run.lr, strict=True) if times * step in planned
+    ]
+    return len(compared) >= 5 and all(abs(lr - plan) <= scale for lr, plan in compared)
+
+
+@rule(
+    "SC202",
+    purpose="diagnose",
+    source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
+    evidence="cited",
+    box={"logged_steps": (20, INF)},
+    needs=("lr", "step"),
+    requires=("SC201",),
+    fires=lambda: example_run(realised=0.0, lr_planned=[]),
+    silent=lambda: example_run(lr_planned=[]),
+)
+def lr_stays_at_zero(run: RunFacts) -> Verdict:
+    """The learning rate is zero for a good part of the run.
+
+    ## What it does
+    Counts steps with a rate of exactly zero: a twentieth of the logged ones or more is an error. For logs that do not
+    say what was planned; with the plan it is SC201 that speaks.
+
+    ## Why
+    Nothing is learned in such a step. A scheduler that starts at zero and is stepped once an epoch, or that was told of
+    too few steps, looks like a network that does not learn.
+
+    ## Known limits
+    A rate that is tiny but not zero is a matter of LR201 and UP202.
+
+    ## Example
+    Fires for a rate of zero throughout. Silent for a cosine.
+    """
+    zero = [i for i, lr in enumerate(run.lr) if lr == 0.0]
+    share = len(zero) / len(run.lr)
+    if share < ZERO_SHARE:
+        return None
+    return Finding(
+        f"the lr is 0 in {share:.0%} of the logged steps, from step {run.step[zero[0]]} on",
+        severity="error",
+        step=run.step[zero[0]],
+        evidence={"value": share, "threshold": ZERO_SHARE, "n": len(run.lr)},
+        advice="compute the lr from the step number, over all optimizer steps of the run, with a warmup that begins "
+        "above 0",
+    )

@@ -1,0 +1,41 @@
+"""Numbers that are none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis import diagnose_facts
+from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.run_facts import RunFacts
+
+
+def findings(**run: Any) -> dict[str, Finding]:
+    return {finding.code: finding for finding in diagnose_facts(example_run(**run)).findings}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_non_finite_names_the_first_step(bad: float) -> None:
+    finding = findings(steps=100, norm=lambda t: bad if t > 0.5 else 0.3, loss=0.1)["LS201"]
+    assert (finding.severity, finding.step) == ("error", 51)
+    assert finding.patch["optim.lr"] < 1e-2
+
+
+@pytest.mark.parametrize("unknown", ["grad_norm", "lr", "loss", "both but the loss"])
+def test_one_column_is_enough_to_see_a_number_that_is_none(unknown: str) -> None:
+    bad = {"loss": [0.1, math.nan, 0.1], "grad_norm": [0.3, math.nan, 0.3], "lr": [1e-2] * 3}
+    for name in ("grad_norm", "lr") if unknown == "both but the loss" else (unknown,):
+        bad[name] = []
+    finding = {f.code: f for f in diagnose_facts(RunFacts(step=[1, 2, 3], **bad)).findings}["LS201"]
+    assert (finding.severity, finding.step) == ("error", 2)
+    assert finding.message.count("nan") == 2 - (unknown in ("grad_norm", "loss")) - (unknown == "both but the loss")
+    assert finding.patch == ({"optim.lr": 3e-3} if bad["lr"] else {})
+    assert "lower optim.lr from 0.01 to 0.003" in finding.advice or "lower the learning rate" in finding.advice
+
+
+def test_a_log_with_neither_is_not_judged() -> None:
+    skipped = {s.code: s.reason for s in diagnose_facts(RunFacts(step=[1, 2, 3], lr=[1e-2] * 3)).skipped}
+    assert skipped["LS201"] == "needs loss or grad_norm"

@@ -1,0 +1,123 @@
+"""Validation scores beside the training loss: overfitting, noise, another measure."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis import diagnose_facts
+from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.examples import example_run
+from dpdrun.rules.run_facts import RunFacts
+
+EVERY = 20
+STEPS = list(range(EVERY, 401, EVERY))
+CODES = ("EV201", "EV202", "EV203")
+
+
+def scored(scores: list[float], **run: Any) -> RunFacts:
+    facts: dict[str, Any] = {"eval_step": STEPS, "eval_nmse_db": scores, "loss_is_nmse": True}
+    return example_run(**(facts | run))
+
+
+def findings(scores: list[float], **run: Any) -> dict[str, Finding]:
+    return {f.code: f for f in diagnose_facts(scored(scores, **run)).findings if f.code in CODES}
+
+
+def of_training(offset: float = 0.0, sigma: float = 0.3, seed: int = 0) -> list[float]:
+    """Scores that follow the training loss of the example, with noise."""
+    draw = random.Random(seed)
+    loss = example_run().loss
+    at = [10 * math.log10(sum(loss[s - 10 : s]) / 10) for s in STEPS]
+    return [value + offset + draw.gauss(0.0, sigma) for value in at]
+
+
+def test_scores_like_the_training_loss_are_healthy() -> None:
+    assert sum(bool(findings(of_training(seed=seed))) for seed in range(20)) == 0
+
+
+def overfitted(rise_db: float) -> list[float]:
+    best = 5
+    draw = random.Random(0)
+    fall = [-20.0 - 2 * k for k in range(best + 1)]
+    rise = [-30.0 + rise_db * (k - best) / (len(STEPS) - best - 1) for k in range(best + 1, len(STEPS))]
+    return [value + draw.gauss(0.0, 0.2) for value in (*fall, *rise)]
+
+
+def test_overfitting() -> None:
+    finding = findings(overfitted(6.0), max_steps=400, weight_decay=0.0)["EV201"]
+    assert (finding.severity, finding.step, finding.patch) == ("warning", 120, {"train.max_steps": 120})
+    assert "now 0" in finding.advice
+    assert not findings(overfitted(6.0), epochs=3.0)["EV201"].patch  # the recipe sets the length otherwise
+
+
+def test_a_slight_rise_is_none() -> None:
+    assert "EV201" not in findings(overfitted(0.5))
+
+
+def test_both_getting_worse_is_no_overfitting() -> None:
+    assert "EV201" not in findings(overfitted(6.0), loss=lambda t: 10 ** (-3 + t))
+
+
+def test_scores_that_jump_about() -> None:
+    draw = random.Random(1)
+    found = findings([-20 - 0.3 * k + draw.choice((-3.0, 3.0)) for k in range(20)], loss=lambda t: 0.01 * 10**-t)
+    assert found["EV202"].severity == "warning"
+    assert "data.split" in found["EV202"].advice
+
+
+def test_scores_that_jump_with_the_loss_are_a_matter_of_the_lr() -> None:
+    def loss(t: float) -> float:
+        return 0.01 * 10 ** (0.4 * (math.ceil(20 * t) % 2))
+
+    assert "EV202" not in findings([-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(20)], loss=loss)
+
+
+def test_few_scores_have_no_noise() -> None:
+    run = scored([-20.0 - 3 * (k % 2) for k in range(8)], eval_step=STEPS[:8])
+    skipped = {skip.code: skip.reason for skip in diagnose_facts(run).skipped}
+    assert "needs 16 validation scores, there are 8" in skipped["EV202"]
+
+
+@pytest.mark.parametrize(("offset", "severity"), [(2.0, None), (4.5, "warning"), (9.0, "error")])
+def test_validation_unlike_training(offset: float, severity: str | None) -> None:
+    found = findings(of_training(offset), steps_per_epoch=100.0)
+    assert (found["EV203"].severity if "EV203" in found else None) == severity
+    if severity:
+        assert "after 0.2 passes over the data" in found["EV203"].message
+
+
+def test_a_gap_that_comes_later_is_another_matter() -> None:
+    grown = [value + (9.0 if k >= 8 else 0.0) for k, value in enumerate(of_training())]
+    assert "EV203" not in findings(grown)
+
+
+def test_a_gap_after_many_passes_may_be_overfitting() -> None:
+    assert "EV203" not in findings(of_training(9.0), steps_per_epoch=2.0)
+
+
+def test_a_loss_in_other_units_is_not_compared() -> None:
+    assert "EV203" not in findings(of_training(9.0), loss_is_nmse=False)
+
+
+@pytest.mark.parametrize("code", ["EV201", "EV202"])
+def test_a_validation_loss_will_do_where_there_is_no_nmse(code: str) -> None:
+    noisy = [-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(len(STEPS))]
+    scores = overfitted(6.0) if code == "EV201" else noisy
+    of_nmse = findings(scores)[code]
+    losses = [1e-3 * 10 ** (score / 10) for score in scores]  # another unit: 30 dB lower
+    of_loss = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)[code]
+    assert (of_loss.severity, of_loss.step) == (of_nmse.severity, of_nmse.step)
+    assert of_loss.evidence["value"] == pytest.approx(of_nmse.evidence["value"])
+    assert ("validation loss" in of_loss.message) is (code == "EV201")
+
+
+def test_scores_are_the_nmse_where_both_are_known_and_finite_in_any_case() -> None:
+    both = RunFacts(eval_step=[1, 2], eval_nmse_db=[-3.0, math.nan], eval_loss_step=[1, 2, 3], eval_loss=[1.0] * 3)
+    assert both.scores_db == [(1, -3.0)]
+    loss = RunFacts(eval_loss_step=[1, 2, 3, 4, 5], eval_loss=[0.1, 0.0, -1.0, math.inf, math.nan])
+    assert loss.scores_db == [(1, pytest.approx(-10.0))]
+    assert RunFacts().get("scores_db") is None
