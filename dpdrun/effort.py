@@ -208,13 +208,14 @@ class Estimate:
         }
 
     def __str__(self) -> str:
-        size = f"{self.memory_mib:,.0f} MiB" if self.memory_mib < 10_000 else f"{self.memory_mib / 1024:.0f} GiB"
+        time_ = f"about {about_time(self.seconds)}" if self.seconds < MOST_S else "more than a hundred years"
+        size = f"{self.memory_mib:,.0f} MiB" if self.memory_mib < 10_000 else f"{self.memory_mib / 1024:,.0f} GiB"
         trust = {
             "timed": f"within a factor of {WITHIN:g} of an idle core, where it was tried",
             "extrapolated": "a rough guess: outside of the sizes that were timed",
             "probe": "measured here",
         }[self.basis]
-        return f"about {about_time(self.seconds)} and {size} on {self.machine} ({trust})"
+        return f"{time_} and {size} on {self.machine} ({trust})"
 
 
 def estimate(
@@ -264,9 +265,13 @@ def _total(work: Mapping[str, float], costs: Mapping[str, float]) -> float:
     return sum(work[name] * cost for name, cost in costs.items())
 
 
+YEAR_S = 31_557_600
+MOST_S = 100 * YEAR_S
+
+
 def about_time(seconds: float) -> str:
-    """A time as one says it: `40 s`, `4 min`, `1.5 h`, `3 days`."""
-    for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min")):
+    """A time as one says it: `40 s`, `4 min`, `1.5 h`, `3 days`, `2 years`."""
+    for unit, name in ((YEAR_S, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 1.5 * unit:
             return f"{float(f'{seconds / unit:.2g}'):g} {name}"
     return f"{max(1.0, float(f'{seconds:.1g}')):g} s"

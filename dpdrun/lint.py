@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from dpdrun.errors import RecipeError
+from dpdrun.recipe.comments import retold
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.rules.advice import derive, rules_for
@@ -145,7 +146,8 @@ def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False)
     """
     wanted: Sequence[Fix] = ("safe", "unsafe") if unsafe else ("safe",)
     applied: list[LintFinding] = []
-    seen = {loaded.text}
+    written = loaded.text
+    seen = {written}
     left = look(loaded)
     while len(applied) < MOST_FIXES:
         fixable = [finding for finding in left.findings if finding.fix in wanted]
@@ -158,6 +160,8 @@ def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False)
         loaded, left = patched, look(patched)
         seen.add(loaded.text)
         applied.append(first)
+    if applied:  # once, at the end: a value that was changed twice was what the user wrote, not what came between
+        loaded = load_text(retold(written, loaded.text), loaded.path, loaded.overrides)
     return Fixed(loaded, applied, left)
 
 

@@ -19,6 +19,7 @@ from dpdrun.diagnosis import diagnose
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.lint import lint
 from dpdrun.plan import Plan
+from dpdrun.recipe.comments import retold
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.rules.catalogue import Finding
@@ -200,7 +201,7 @@ def _patched(loaded: Loaded, finding: Finding, taken: set[str]) -> Loaded | None
     if not patch or taken & set(patch) or any(key.startswith(SCORING) for key in patch):
         return None
     try:
-        after = load_text(apply_patch(loaded.text, patch), loaded.path)
+        after = load_text(retold(loaded.text, apply_patch(loaded.text, patch)), loaded.path)
     except RecipeError:
         return None
     return None if after.recipe == loaded.recipe else after

@@ -80,11 +80,10 @@ def test_finding_has_the_source_of_its_rule() -> None:
 
 
 def test_what_the_rules_set_themselves_is_not_fixed() -> None:
-    """d_model 512: the note's lr and its weight decay, which is inert at that lr; nothing of it is the user's."""
-    text = FAULTY.replace("d_model: 32", "d_model: 512").replace("  lr: 1e-4        # never higher\n", "")
-    asked = load_text(text.replace("  weight_decay: 0.01\n", ""))
-    assert {f.code: f.fix for f in lint(asked).findings}["RG101"] == "none"
-    assert {f.code: f.fix for f in lint(load_text(text)).findings}["RG101"] == "safe"
+    said = Finding("m", {"optim.weight_decay": "off"}, code="RG101", fix="safe")
+    for by_rules, expected in (({"optim.weight_decay"}, "none"), (set(), "safe")):
+        (finding,) = locate(load_text(FAULTY), [said], by_rules)
+        assert finding.fix == expected
 
 
 def test_override_is_not_fixed_in_the_file() -> None:
@@ -108,7 +107,7 @@ def test_safe_fixes_change_nothing_else() -> None:
     assert [f.code for f in done.applied] == ["RG101"]
     assert done.loaded.text == FAULTY.replace("weight_decay: 0.01", "weight_decay: off")
     assert count(done.left.findings, "safe") == 0
-    assert count(done.left.findings, "unsafe") == 3
+    assert count(done.left.findings, "unsafe") == 4
 
 
 def test_unsafe_fixes_keep_comments_and_order() -> None:
@@ -116,6 +115,7 @@ def test_unsafe_fixes_keep_comments_and_order() -> None:
     expected = FAULTY
     for old, new in {
         "dropout: 0.2": "dropout: off",
+        "lr: 1e-4  ": "lr: 0.02  ",
         "clip_norm: 200": "clip_norm: 1",
         "weight_decay: 0.01": "weight_decay: off",
         "warmup: 600": "warmup: 7.5%",
@@ -127,7 +127,7 @@ def test_unsafe_fixes_keep_comments_and_order() -> None:
 
 def test_more_severe_goes_first_then_the_lower_code() -> None:
     done = fix(load_text(FAULTY.replace("600", "2000")), look(), unsafe=True)
-    assert [f.code for f in done.applied] == ["WU101", "CL101", "RG103", "RG101"]
+    assert [f.code for f in done.applied] == ["WU101", "CL101", "LR102", "RG103"]
     assert done.applied[0].severity == "error"
 
 

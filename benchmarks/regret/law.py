@@ -7,7 +7,7 @@ below it the slope is gentle, so the best rule lies on the gentle side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,17 @@ import numpy as np
 from benchmarks.regret.curves import Curve
 from benchmarks.regret.workloads import Workload
 
-# Effects per octave, against a reference job: width 16, 400 steps, batch 8 (Transformer) or 32 (GRU), 1 layer.
-EFFECTS: dict[str, Callable[[Workload], float]] = {
-    "width": lambda job: math.log2(job.width / 16),
-    "steps": lambda job: math.log2(job.steps / 400),
-    "batch": lambda job: math.log2(job.batch / (8 if job.kind == "transformer" else 32)),
-    "layers": lambda job: math.log2(job.layers),
+REFERENCE: dict[str, dict[str, float]] = {
+    "transformer": {"width": 16, "steps": 400, "batch": 8, "layers": 1},
+    "gru": {"width": 16, "steps": 400, "batch": 32, "layers": 1},
 }
 RIDGE = 0.005  # [dB^2 per (octave per octave)^2]: an effect that the curves do not show stays at zero
 LEVEL_GRID = np.arange(-9.0, -1.0, 0.5)
+
+
+def octaves(job: Workload, effect: str) -> float:
+    """How far a job is above the reference."""
+    return math.log2(getattr(job, effect) / REFERENCE[job.kind][effect])
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Law:
 
     def exponent(self, job: Workload) -> float:
         """log2(lr) for a job."""
-        return self.level + sum(slope * EFFECTS[name](job) for name, slope in self.effects.items())
+        return self.level + sum(slope * octaves(job, name) for name, slope in self.effects.items())
 
 
 def fit(curves: Sequence[Curve], effects: Sequence[str]) -> Law:

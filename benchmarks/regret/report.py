@@ -12,13 +12,14 @@ import numpy as np
 from benchmarks.common import ROOT, ResultsFile, markdown, write_table
 from benchmarks.regret.advisors import EFFECTS, OURS, left_out, regrets
 from benchmarks.regret.curves import Curve, curves
-from benchmarks.regret.law import fit
+from benchmarks.regret.law import REFERENCE, fit
 from benchmarks.regret.sweep import score_of
+from benchmarks.regret.workloads import SOURCES
 from benchmarks.regret.worth import ALL, NOTE_ENCODER, SEEDS, SWEPT, VARIANTS
 
 PACKAGED = ROOT / "dpdrun" / "rules" / "regret.json"
 OFFSETS = [float(x) for x in np.arange(-9.0, 4.5, 0.5)]  # octaves from our learning rate
-TIE_DB, LOST_DB = 0.3, 1.0
+TIE_DB, LOST_DB = 0.3, 2.0
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -52,41 +53,65 @@ def workload_table(found: Sequence[Curve], ours: Mapping[str, float], losses: Ma
     return markdown([*header, "the note's regret [dB]"], rows)
 
 
-def laws(found: Sequence[Curve]) -> dict[str, dict[str, float]]:
-    """The law fitted to all workloads of a kind; dpdrun/rules/learning_rate.py has its numbers."""
-    out = {}
+def laws(found: Sequence[Curve]) -> dict[str, dict[str, Any]]:
+    """The law fitted to all workloads of a kind, with what it was fitted to; dpdrun.rules.law reads it."""
+    out: dict[str, dict[str, Any]] = {}
     for kind, effects in EFFECTS.items():
-        law = fit([curve for curve in found if curve.workload.kind == kind], effects)
-        out[kind] = {name: round(value, 2) for name, value in {"level": law.level, **law.effects}.items()}
+        mine = [curve for curve in found if curve.workload.kind == kind]
+        law = fit(mine, effects)
+        out[kind] = {
+            "level": round(law.level, 2),
+            "effects": {name: round(value, 2) for name, value in law.effects.items()},
+            "reference": REFERENCE[kind],
+            "swept": {name: sorted({getattr(curve.workload, name) for curve in mine}) for name in effects},
+            "sources": sorted({SOURCES[curve.workload.data] for curve in mine}),
+        }
     return out
 
 
-def law_table(fitted: Mapping[str, Mapping[str, float]], counts: Mapping[str, int]) -> str:
+def law_table(fitted: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int]) -> str:
     """The law, by kind."""
     names = EFFECTS["transformer"]
     rows = []
     for kind, law in fitted.items():
-        effects = [f"{law[name]:+.2f}" if name in law else "" for name in names]
+        effects = [f"{law['effects'][name]:+.2f}" if name in law["effects"] else "" for name in names]
         rows.append([kind, str(counts[kind]), f"{2 ** law['level']:.3g}", *effects])
     header = ["kind", "workloads", "lr at the reference", *(f"octaves an octave of {name}" for name in names)]
     return markdown(header, rows)
 
 
 def expected(found: Sequence[Curve], ours: Mapping[str, float]) -> dict[str, Any]:
-    """Regret against the distance from our (left-out) learning rate, by kind: median and 95th percentile."""
+    """Regret against the distance from our (left-out) learning rate, by kind and run length."""
     out = {}
     for kind in EFFECTS:
         mine = [curve for curve in found if curve.workload.kind == kind]
-        at = [[curve.regret(ours[curve.workload.name] + offset) for curve in mine] for offset in OFFSETS]
+        at = _at_offsets(mine, ours)
         out[kind] = {
             "octaves": OFFSETS,
-            "median_db": [round(statistics.median(values), 2) for values in at],
-            "p95_db": [round(percentile(values, 95), 2) for values in at],
             "tie": _reach(at, TIE_DB),
             "lost": _reach(at, LOST_DB),
-            "workloads": len(mine),
+            "tie_db": TIE_DB,
+            "lost_db": LOST_DB,
+            "all": _quantiles(at),
+            "by_steps": {
+                str(steps): _quantiles(_at_offsets([curve for curve in mine if curve.workload.steps == steps], ours))
+                for steps in sorted({curve.workload.steps for curve in mine})
+            },
         }
     return out
+
+
+def _at_offsets(found: Sequence[Curve], ours: Mapping[str, float]) -> list[list[float]]:
+    """Regret of every workload at each of OFFSETS."""
+    return [[curve.regret(ours[curve.workload.name] + offset) for curve in found] for offset in OFFSETS]
+
+
+def _quantiles(at: Sequence[Sequence[float]]) -> dict[str, Any]:
+    return {
+        "median_db": [round(statistics.median(values), 2) for values in at],
+        "p95_db": [round(percentile(values, 95), 2) for values in at],
+        "workloads": len(at[0]),
+    }
 
 
 def _reach(losses: Sequence[Sequence[float]], more_db: float) -> list[float]:
@@ -133,6 +158,9 @@ FIELD_OF = {
     "no burn-in": "train.burn_in",
     "batch 32, a quarter of the steps": "train.batch_size",
     "frame 512, half the batch": "train.frame",
+    "features iq": "model.features",
+    "no convolution": "model.conv",
+    "no skip, xavier residuals": "model.skip",
 }
 
 

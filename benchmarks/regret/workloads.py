@@ -57,8 +57,8 @@ def _t(data: str, width: int, layers: int, steps: int = SHORT, batch: int = 8, s
     return Workload(data, "transformer", width, layers, steps, batch, seeds)
 
 
-def _g(data: str, width: int, steps: int = SHORT, batch: int = 32) -> Workload:
-    return Workload(data, "gru", width, 1, steps, batch)
+def _g(data: str, width: int, steps: int = SHORT, batch: int = 32, seeds: int = 3) -> Workload:
+    return Workload(data, "gru", width, 1, steps, batch, seeds)
 
 
 WORKLOADS = [
@@ -80,18 +80,15 @@ WORKLOADS = [
     _t("apa", 16, 4),
     _t("apa", 16, 2, RECIPE, seeds=2),
     _t("dpa", 64, 1),
-    _t("hard", 16, 1, LONG),
-    _t("hard", 64, 2),
     _g("apa", 8),
+    _t("apa", 8, 2),
     _g("apa", 32),
-    _t("apa", 256, 1, seeds=2),
+    _t("hard", 64, 2),
     _g("apa", 16, batch=8),
-    _t("hard", 128, 1),
-    _t("apa", 32, 2, LONG),
-    _t("dpa", 32, 2, batch=32),
-    _t("dpa", 128, 1),
-    _t("hard", 32, 1, LONG),
+    _t("apa", 256, 1, seeds=2),
+    _g("apa", 64),
     _t("hard", 16, 2, batch=32),
-    _g("dpa", 32),
-    _g("apa", 16, LONG),
+    _t("hard", 16, 1, LONG),
+    _g("apa", 8, LONG, seeds=2),
+    _t("hard", 128, 1),
 ]

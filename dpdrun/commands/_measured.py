@@ -36,6 +36,7 @@ class Measured:
         estimate = self.estimate(this)
         return {
             "estimate": None if estimate is None else estimate.to_json(),
+            "no_estimate": self.missing(this),
             "data": None if self.data is None else self.data.to_json(),
             "probe": None if self.probe is None else self.probe.to_json(),
         }
@@ -48,6 +49,22 @@ class Measured:
 
         found = [] if self.data is None else reading_lines(self.data)
         return found + ([] if self.probe is None else probe_lines(self.probe))
+
+    def missing(self, this: Recommendation) -> str | None:
+        """Why there is no estimate; None where there is one, or where nothing is trained step by step."""
+        facts, model = this.facts, self.model or _model_of(this.facts)
+        if not this.values or self.estimate(this) is not None:
+            return None
+        if facts.kind == "transformer" and facts.window == float("inf"):
+            return "full attention was not timed; --probe 60s measures it here"
+        unknown = {
+            "the amount of data": facts.samples or facts.frames,
+            "the number of epochs": this.total_steps or facts.epochs,
+            _sizes_missing(facts): model,
+            "train.batch_size": facts.batch,
+            "train.frame": facts.frame,
+        }
+        return f"needs {' and '.join(name for name, known in unknown.items() if not known and name)}"
 
     def estimate(self, this: Recommendation) -> Estimate | None:
         """Time and memory of the plan, from the probe where there was one; None where too little is known."""
@@ -86,6 +103,11 @@ def _model_of(facts: PlanFacts) -> ModelSection | None:
         return kind.model_validate(known)
     except ValidationError:
         return None
+
+
+def _sizes_missing(facts: PlanFacts) -> str:
+    """The sizes of the model that are not known, by name."""
+    return ", ".join(f"model.{name}" for name in NEEDED_SIZES[facts.kind or ""] if facts.get(name) is None)
 
 
 def look_at(section: DataSection, recipe: Path | None = None) -> DataReading:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import json
-import shlex
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpdrun.errors import DpdrunError, RecipeError
+from dpdrun.commands._flags import FailOn, Kind, RuleSet
+from dpdrun.errors import EXIT_FINDINGS, RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.commands._from_command import FromCommand
@@ -22,43 +22,12 @@ if TYPE_CHECKING:
     from dpdrun.rules.recommendation import Recommendation
 
 
-class Kind(enum.StrEnum):
-    """The model kinds that are trained by an optimizer."""
-
-    transformer = "transformer"
-    gru = "gru"
-
-
-class RuleSet(enum.StrEnum):
-    """Which rules to ask."""
-
-    measured = "measured"
-    note = "note"
-
-
 class Format(enum.StrEnum):
     """How to print."""
 
     table = "table"
     yaml = "yaml"
     json = "json"
-
-
-# Flag -> recipe key; the flags also override a recipe that is given.
-_KEYS = {
-    "model": "model.kind",
-    "d_model": "model.d_model",
-    "layers": "model.layers",
-    "heads": "model.heads",
-    "window": "model.window",
-    "hidden": "model.hidden",
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "data": "data.source",
-    "sample_rate_hz": "data.sample_rate_hz",
-    "bandwidth_hz": "data.bandwidth_hz",
-    "rules": "rules",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -119,90 +88,116 @@ def recommend(
         str | None,
         typer.Option(metavar="TIME", help="Measure lr, clip, speed and memory here, e.g. 60s.", show_default=False),
     ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="Exit 1 where a finding is at least as severe, as `recipe check --lint` does.")
+    ] = FailOn.error,
 ) -> None:
     """Which hyper-parameters to use, and why: from a RECIPE, flags, data, or an OpenDPD command line."""
+    began = time.perf_counter() - time.process_time()  # when the program was started, about; --probe keeps to it
     flags: dict[str, Any] = {
         "model": model, "d_model": d_model, "layers": layers, "heads": heads, "window": window, "hidden": hidden,
         "epochs": epochs, "batch_size": batch_size, "data": data, "rules": rules,
         "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_misfits(given, recipe, from_command, samples=samples, pick=pick, fix=fix or unsafe_fixes, diff=diff,
+                    out=out, probe=probe)  # fmt: skip
+    from dpdrun.commands._flags import overrides_of
     from dpdrun.commands._measured import Measured
     from dpdrun.commands._probe import probed, seconds_of
+    from dpdrun.commands._recipe_out import filled, recipe_of_flags, refuse_existing, write
 
-    budget_s = seconds_of(probe) if probe is not None else None
+    deadline = began + seconds_of(probe) if probe is not None else None
+    if out is not None:
+        refuse_existing(out, force)  # before anything is measured
     probing, translated, loaded = None, None, None
-    if recipe is None and (fix or unsafe_fixes or diff):
+    if from_command is not None:
+        from dpdrun.commands import _from_command
+        from dpdrun.commands._lint import Facts, with_places
+
+        read_there = ("data", "rules", "epochs", "batch_size")
+        overrides = overrides_of({name: value for name, value in given.items() if name not in read_there})
+        translated = _from_command.read(from_command, given, overrides, frames=samples, pick=pick, out=out)
+        loaded, reading = translated.loaded, None
+        this = with_places(_of_recipe(loaded, Facts(samples, needed=False), None, given), loaded)
+        text = loaded.effective_text
+    elif recipe is not None:
+        from dpdrun.commands._lint import Facts, fixed, with_places
+        from dpdrun.recipe import load_recipe
+
+        loaded = load_recipe(recipe, overrides_of(given))
+        facts = Facts(samples, needed=True)
+        loaded = fixed(loaded, facts, fix=fix, unsafe=unsafe_fixes, diff=diff)
+        reading = _reading(given, loaded)
+        this = _of_recipe(loaded, facts, reading, given)
+        if deadline is not None:
+            this, probing = probed(lambda known: _of_recipe(loaded, facts, reading, given, known), loaded, deadline)
+        this = with_places(this, loaded)
+        text = filled(this, loaded, samples, out) if out or format_ is Format.yaml else ""
+    else:
+        reading = _reading(given)
+        this = _of_flags(given, samples, reading)
+        if deadline is not None:
+            from dpdrun.recipe.loader import load_text
+
+            draft = load_text(recipe_of_flags(this, given))
+            this, probing = probed(lambda known: _of_flags(given, samples, reading, known), draft, deadline)
+        text = recipe_of_flags(this, given) if out or format_ is Format.yaml else ""
+    if translated is not None and format_ is Format.table:
+        typer.echo(text if out is None else translated.remarks())
+    model_section = loaded.recipe.model if loaded is not None else None
+    _print(this, format_, text, Measured(reading, probing, model_section), translated)
+    if out is not None:
+        write(out, text, force)
+    from dpdrun.rules.catalogue import SEVERITIES
+
+    if any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(fail_on.value) for finding in this.warnings):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _refuse_misfits(
+    given: dict[str, Any], recipe: Path | None, from_command: str | None, *, samples: int | None, pick: int | None,
+    fix: bool, diff: bool, out: Path | None, probe: str | None,
+) -> None:  # fmt: skip
+    """Flags that do not go together. Raises RecipeError."""
+    if recipe is None and (fix or diff):
         raise RecipeError("--fix, --unsafe-fixes and --diff need a RECIPE to fix")
     if diff and (out or probe):
         other = "--out" if out else "--probe"
         raise RecipeError(f"--diff shows what --fix would change, and no more; leave out {other}")
     if pick is not None and from_command is None:
         raise RecipeError("--pick chooses a command of --from-command; there is none")
-    if samples is not None and data is not None and from_command is None:
+    if from_command is not None and recipe is not None:
+        raise RecipeError(f"give {recipe} or --from-command, not both")
+    if from_command is not None and probe is not None:
+        raise RecipeError("--probe needs a RECIPE or --data: write a recipe with -o first, then probe that")
+    if samples is not None and "data" in given and from_command is None:
         raise RecipeError("--samples and --data both say how much there is to train on; leave out one of them")
-    if recipe is None and from_command is None and data is None:
-        for flag, value in (("--sample-rate-hz", sample_rate_hz), ("--bandwidth-hz", bandwidth_hz)):
-            if value is not None:
-                raise RecipeError(f"{flag} is of data; add --data SOURCE, or leave it out")
-    if from_command is not None:
-        from dpdrun.commands import _from_command
-        from dpdrun.commands._lint import Facts, with_places
-
-        if recipe is not None:
-            raise RecipeError(f"give {recipe} or --from-command, not both")
-        if probe is not None:
-            raise RecipeError("--probe needs a RECIPE or --data: write a recipe with -o first, then probe that")
-        read_there = ("data", "rules", "epochs", "batch_size")
-        overrides = [f"{_KEYS[name]}={value}" for name, value in given.items() if name not in read_there]
-        translated = _from_command.read(from_command, given, overrides, frames=samples, pick=pick, out=out)
-        loaded, reading = translated.loaded, None
-        this = with_places(_of_recipe(loaded, Facts(samples, needed=False), None), loaded)
-        text = loaded.effective_text
-    elif recipe is not None:
-        from dpdrun.commands._lint import Facts, fixed, with_places
-        from dpdrun.recipe import load_recipe
-
-        loaded = load_recipe(recipe, [f"{_KEYS[name]}={value}" for name, value in given.items()])
-        facts = Facts(samples, needed=True)
-        loaded = fixed(loaded, facts, fix=fix, unsafe=unsafe_fixes, diff=diff)
-        reading = _reading(given, loaded)
-        this = _of_recipe(loaded, facts, reading)
-        if budget_s is not None:
-            this, probing = probed(lambda known: _of_recipe(loaded, facts, reading, known), loaded, budget_s)
-        this = with_places(this, loaded)
-        text = _patched(this, loaded, samples) if out or format_ is Format.yaml else ""
-    else:
-        reading = _reading(given)
-        this = _of_flags(given, samples, reading)
-        if budget_s is not None:
-            from dpdrun.recipe.loader import load_text
-
-            draft = load_text(_recipe_of_flags(this, given))
-            this, probing = probed(lambda known: _of_flags(given, samples, reading, known), draft, budget_s)
-        text = _recipe_of_flags(this, given) if out or format_ is Format.yaml else ""
-    if translated is not None and format_ is Format.table:
-        typer.echo(text if out is None else translated.remarks())
-    model_section = loaded.recipe.model if loaded is not None else None
-    _print(this, format_, text, Measured(reading, probing, model_section), translated)
-    if out is not None:
-        _write(out, text, force)
+    if recipe is None and from_command is None and "data" not in given:
+        for name in ("sample_rate_hz", "bandwidth_hz"):
+            if name in given:
+                raise RecipeError(f"--{name.replace('_', '-')} is of data; add --data SOURCE, or leave it out")
 
 
 def _reading(given: dict[str, Any], loaded: Loaded | None = None) -> DataReading | None:
     """A look at the data of --data; before it, what no data can tell is asked for."""
     if "data" not in given:
         return None
+    from dpdrun.commands._flags import ask_for
     from dpdrun.commands._measured import look_at, section_of
 
     if loaded is not None:
         return look_at(loaded.recipe.data, loaded.path)
-    _ask_for({"--model": given.get("model")}, "to recommend from data")
+    ask_for({"--model": given.get("model")}, "to recommend from data")
     return look_at(section_of(given["data"], given.get("sample_rate_hz"), given.get("bandwidth_hz")))
 
 
 def _of_recipe(
-    loaded: Loaded, facts: Facts, reading: DataReading | None, probed: dict[str, float] | None = None
+    loaded: Loaded,
+    facts: Facts,
+    reading: DataReading | None,
+    given: dict[str, Any],
+    probed: dict[str, float] | None = None,
 ) -> Recommendation:
     from dpdrun.commands._measured import with_reading
     from dpdrun.rules.plan_facts import PlanFacts
@@ -210,10 +205,11 @@ def _of_recipe(
 
     was_read = reading is not None and facts.frames is None
     known = PlanFacts.of_recipe(loaded.recipe) if was_read else facts(loaded)
-    return _of_sane_length(ask(with_reading(known, reading, probed), loaded.recipe.rules))
+    return _of_sane_length(ask(with_reading(known, reading, probed), loaded.recipe.rules), given)
 
 
-def _of_sane_length(this: Recommendation) -> Recommendation:
+def _of_sane_length(this: Recommendation, given: dict[str, Any]) -> Recommendation:
+    from dpdrun.commands._flags import refuse_longer
     from dpdrun.recipe.schema import MAX_STEPS
 
     if this.total_steps is not None and this.total_steps > MAX_STEPS:
@@ -222,128 +218,30 @@ def _of_sane_length(this: Recommendation) -> Recommendation:
             f"optimizer steps; at most {MAX_STEPS:.0e} make sense: lower the epochs or the samples, or raise the batch "
             "size"
         )
+    refuse_longer(given, this.facts.samples)
     return this
 
 
 def _of_flags(
     given: dict[str, Any], samples: int | None, reading: DataReading | None, probed: dict[str, float] | None = None
 ) -> Recommendation:
-    import math
-
+    from dpdrun.commands._flags import facts_of
     from dpdrun.commands._measured import with_reading
-    from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
-    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
-    kind = given.get("model")
-    note = given.get("rules") == RuleSet.note
-    if reading is None or note:
-        silent = "to recommend without a recipe" if reading is None else "since the note says nothing of sizes"
-        _ask_for(
-            {
-                "--model": kind,
-                "--d-model": given.get("d_model") if kind == Kind.transformer else True,
-                "--hidden": given.get("hidden") if kind == Kind.gru else True,
-                "--samples": samples if reading is None else True,
-            },
-            silent,
-        )
-    _refuse_foreign(kind, given)
-    epochs = given.get("epochs")
-    if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
-        raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
-    sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
-    if kind == Kind.transformer:
-        sizes["conv"] = TransformerModel.model_fields["conv"].default
-    window = given.get("window")
-    facts = PlanFacts(
-        kind=str(kind),
-        frames=samples,
-        batch=given.get("batch_size"),
-        window=math.inf if window == "full" else _count(window) if window else None,
-        **sizes,
-    )
-    return _of_sane_length(ask(with_reading(facts, reading, probed), "note" if note else "measured"))
-
-
-def _count(window: str) -> int:
-    if window.isdecimal() and int(window) > 0:
-        return int(window)
-    raise RecipeError(f"--window {window}: expected a number of samples from 1, or full")
-
-
-def _ask_for(needed: dict[str, Any], purpose: str) -> None:
-    missing = [flag for flag, value in needed.items() if value is None]
-    if missing:
-        sizes = "--model gru --hidden 16" if needed.get("--model") == Kind.gru else "--model transformer --d-model 32"
-        raise RecipeError(
-            f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed\n"
-            f"  for example: dpdrun recommend {sizes} --samples 10000 --epochs 50\n"
-            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml\n"
-            "  or data: dpdrun recommend --data synthetic/mild --model transformer"
-        )
-
-
-def _refuse_foreign(kind: Any, given: dict[str, Any]) -> None:
-    foreign = ("hidden",) if kind == Kind.transformer else ("d_model", "heads", "window")
-    for name in foreign:
-        if name in given:
-            raise RecipeError(f"--{name.replace('_', '-')} does not belong to --model {kind}; remove it")
-
-
-def _recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
-    """A recipe from flags alone; asks for what a recipe needs beyond what the rules need."""
-    from pydantic import ValidationError
-
-    from dpdrun.commands._measured import NEEDED_SIZES, sizes_of
-    from dpdrun.recipe.loader import load_text
-    from dpdrun.rules.recommendation import recipe_text
-
-    kind = given["model"]
-    sizes = NEEDED_SIZES[str(kind)]
-    known = sizes_of(this) | given
-    _ask_for({f"--{name.replace('_', '-')}": known.get(name) for name in (*sizes, "data")}, "for a recipe")
-    window = given.get("window")
-    model = {"kind": str(kind)} | {name: known[name] for name in (*sizes, "layers", "lookahead") if name in known}
-    if window is not None and window != "full":
-        model["window"] = int(window)
-    if window == "full":
-        model["positions"] = "sinusoidal"  # relative positions are defined within a window
-    command = shlex.join(["dpdrun", "recommend", *sys.argv[2:]])
-    try:
-        stated = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
-        text = recipe_text(this, {"data": {"source": given["data"]} | stated, "model": model}, command)
-    except ValidationError as exc:
-        raise RecipeError(f"these flags do not make a recipe: {exc}") from exc
-    load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model
-    return text
-
-
-def _patched(this: Recommendation, loaded: Loaded, samples: int | None) -> str:
-    from dpdrun.recipe.patch import apply_patch
-    from dpdrun.rules.recommendation import patch_of
-
-    patch = patch_of(this, loaded.recipe)
-    if samples is not None and "train.epochs" in patch:
-        raise RecipeError(
-            f"--samples {samples} is nothing that a recipe holds: epochs for so many are another run on the data of "
-            f"{loaded.path}; leave out --samples, or write train.epochs"
-        )
-    values: dict[str, Any] = {}
-    for override in loaded.overrides:
-        key = override.partition("=")[0].strip()
-        values[key] = loaded.recipe
-        for name in key.split("."):
-            values[key] = getattr(values[key], name)
-    return apply_patch(loaded.text, values | patch)
+    facts = facts_of(given, samples, data=reading is not None)
+    this = ask(with_reading(facts, reading, probed), "note" if given.get("rules") == RuleSet.note else "measured")
+    return _of_sane_length(this, given)
 
 
 def _print(
     this: Recommendation, format_: Format, text: str, measured: Measured, translated: FromCommand | None
 ) -> None:
     if format_ is Format.json:
-        more = translated.to_json() if translated else {}
-        typer.echo(json.dumps(this.to_json() | measured.to_json(this) | more, indent=2))
+        from dpdrun.runlog import encode_numbers
+
+        content = this.to_json() | measured.to_json(this) | (translated.to_json() if translated else {})
+        typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
     elif format_ is Format.yaml:
         typer.echo(text, nl=False)
     else:
@@ -352,17 +250,5 @@ def _print(
         from dpdrun.report.advice import recommendation_view
 
         console = Console(highlight=False)
-        for part in (*measured.before(), recommendation_view(this, measured.estimate(this))):
+        for part in (*measured.before(), recommendation_view(this, measured.estimate(this), measured.missing(this))):
             console.print(part)
-
-
-def _write(out: Path, text: str, force: bool) -> None:
-    if out.exists() and not force:
-        raise RecipeError(f"{out}: exists already; --force replaces it")
-    from dpdrun.runlog import write_text
-
-    try:
-        write_text(out, text)
-    except OSError as error:
-        raise DpdrunError(f"{out}: cannot be written: {error.strerror}") from None
-    typer.echo(f"{out}: written; train it with: dpdrun train {out}", err=True)

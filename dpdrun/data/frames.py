@@ -37,18 +37,3 @@ def is_cyclic_frames(x: NDArray[np.complex128], frame: int) -> bool:
     onward = [seam_error_db(taps, a, b) for a, b in pairwise(frames)]
     around = [seam_error_db(taps, a, a) for a in frames]
     return bool(np.median(onward) > SPLICE_DB and np.median(around) < RUNS_ON_DB)
-
-
-def cyclic_context(x: NDArray[np.complex128], frame: int, before: int, after: int = 0) -> NDArray[np.complex128]:
-    """Each frame with the context it had while it looped: its own end before it and its own beginning after it.
-
-    Args:
-        x: (N,) complex, a whole number of frames.
-        frame: length of a frame [samples].
-        before, after: context [samples], at most a frame each.
-
-    Returns:
-        (N / frame, before + frame + after); column `before` is the frame's first sample.
-    """
-    frames = x.reshape(-1, frame)
-    return np.concatenate([frames[:, frame - before :], frames, frames[:, :after]], axis=1)

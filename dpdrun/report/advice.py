@@ -15,7 +15,7 @@ from dpdrun.lint import LintFinding
 from dpdrun.recipe.patch import render
 from dpdrun.report.lint import lint_finding, lint_summary
 from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.recommendation import Recommendation, Value, about
+from dpdrun.rules.recommendation import Recommendation, Value, about, silent_lines
 
 _EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
@@ -59,12 +59,16 @@ class _Values:
             yield from reasons
 
 
-def recommendation_view(this: Recommendation, estimate: Estimate | None = None) -> RenderableType:
-    """The table, the totals with the estimated time and memory, and the warnings."""
+def recommendation_view(
+    this: Recommendation, estimate: Estimate | None = None, no_estimate: str | None = None
+) -> RenderableType:
+    """The table, the totals with the estimated time and memory (or why there is none), and the warnings."""
     parts: list[RenderableType] = [Text(f"rules: {this.rules}", "bold"), _Values(this)] if this.values else []
     parts += [Text(_totals(this))]
     parts += [] if estimate is None else [Text(f"training takes {estimate}")]
+    parts += [] if no_estimate is None else [Text(f"no estimate of time and memory: {no_estimate}", "dim")]
     parts += [Text(f"not set: {key}: {why}", "dim") for key, why in this.left_open.items()]
+    parts += [Text(line, "dim") for line in silent_lines(this)]
     parts += [finding_line(finding) for finding in this.warnings]
     if found := [finding for finding in this.warnings if isinstance(finding, LintFinding)]:
         parts.append(lint_summary(found))
@@ -81,16 +85,22 @@ def _hanging(text: Text) -> Table:
 
 
 def _note(value: Value) -> str:
-    return "" if value.note_value is None or value.note_value == value.value else render(value.note_value)
+    if not value.differs_from_note:
+        return ""
+    return _ranged(value.note_value, value.note_low, value.note_high)
 
 
 def _with_range(value: Value) -> str:
-    text = render(value.value)
-    if value.low is not None and value.low == value.high:
+    return _ranged(value.value, value.low, value.high)
+
+
+def _ranged(value: Any, low: Any, high: Any) -> str:
+    text = render(value)
+    if low is not None and low == high:
         return text
-    if value.low is not None and value.high is not None:
-        return f"{text} ({_show(value.low)} to {_show(value.high)})"
-    return f"{text} (or more)" if value.low is not None else text
+    if low is not None and high is not None:
+        return f"{text} ({_show(low)} to {_show(high)})"
+    return f"{text} (or more)" if low is not None else text
 
 
 def _regret(value: Value) -> str:
@@ -106,7 +116,8 @@ def _expected(value: Value) -> list[str]:
     if value.regret is None:
         return []
     note = f"; the note's value {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
-    return [f"expected regret {value.regret.median_db:.1f} dB (95 % of jobs: below {value.regret.p95_db:.1f}){note}"]
+    jobs = f"95 % of {value.regret.workloads} jobs of about this length" if value.regret.workloads > 1 else "one job"
+    return [f"expected regret {value.regret.median_db:.1f} dB ({jobs}: below {value.regret.p95_db:.1f}){note}"]
 
 
 def _worth(value: Value) -> list[str]:

@@ -71,16 +71,6 @@ def one_tap_nmse_db(x: Signal, y: Signal, gain: complex | None = None) -> float:
     return nmse_db(y, x * (one_tap_gain(x, y) if gain is None else gain))
 
 
-def am_am(x: Signal, y: Signal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AM/AM characteristic: |x| and |y|, each over its own rms, so 1 is the average level: (N,), (N,)."""
-    return np.abs(x) / rms(x), np.abs(y) / rms(y)
-
-
-def am_pm_deg(x: Signal, y: Signal) -> NDArray[np.float64]:
-    """AM/PM characteristic: phase of y against g x, with g the best single gain, in (-180, 180] [deg]: (N,)."""
-    return np.degrees(np.angle(y * np.conj(one_tap_gain(x, y) * x)))
-
-
 def gain_by_envelope(
     x: Signal, y: Signal, bins: int = 40, min_samples: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:

@@ -49,11 +49,6 @@ class Aclr:
     left_dbc: float
     right_dbc: float
 
-    @property
-    def worst_dbc(self) -> float:
-        """The larger of the two."""
-        return max(self.left_dbc, self.right_dbc)
-
 
 def aclr(
     x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, subchannels: int = 1, nperseg: int = SEGMENT

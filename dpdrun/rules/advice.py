@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
-from dpdrun.rules.plan_facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts, as_recipe_value
+from dpdrun.rules.plan_facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts
 
 RuleSet = Literal["note", "measured"]
 
@@ -38,12 +38,6 @@ class Advice:
     opinions: dict[str, Opinion]
     skipped: list[Skipped]
     warnings: list[Finding]
-
-    def value_of(self, key: str) -> Any:
-        """The value of a field as a recipe writes it, None when it is unknown."""
-        name = NAME_OF[key]
-        value = self.facts.get(name)
-        return None if value is None else as_recipe_value(name, value)
 
 
 def rules_for(profile: RuleSet, purpose: str) -> list[Rule]:

@@ -6,14 +6,18 @@ python -m dpdrun.rules.pages      # writes docs/rules/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from dpdrun.recipe.describe import FieldDoc, text_of
 from dpdrun.rules.catalogue import HEADINGS, Rule, all_rules, box_text, evaluate
+from dpdrun.rules.regret import Worth, groups_of
+from dpdrun.rules.sources import WORTH_TABLE
 from dpdrun.runlog import encode_numbers, write_text
 
 SCHEMA_VERSION = 1
+GROUPS = {"transformer": "Transformer", "gru": "GRU", "note": "the note's encoder (full attention)"}
 FOLDER = Path("docs/rules")
 PURPOSE_TITLES = {"derive": "Setting values", "check": "Checking a plan", "diagnose": "Diagnosing a run"}
 _PURPOSE = {"derive": "sets a recipe value", "check": "checks a plan", "diagnose": "diagnoses a run"}
@@ -49,6 +53,8 @@ def declaration_of(rule: Rule) -> dict[str, str]:
         facts["rules"] = _PROFILE[rule.profile]
     facts["evidence"] = f"{rule.evidence} ({rule.results})" if rule.results else rule.evidence
     facts["source"] = rule.source
+    if worth := worth_of_rule(rule):
+        facts["worth, in dB lost without it"] = "; ".join(f"{GROUPS[name]}, {each}" for name, each in worth.items())
     if rule.box:
         facts["valid for"] = "; ".join(f"{name} {box_text(allowed)}" for name, allowed in rule.box.items())
     needs = [name for name in rule.needs if name not in rule.box]
@@ -59,6 +65,15 @@ def declaration_of(rule: Rule) -> dict[str, str]:
     if rule.purpose != "derive":
         facts["fix"] = _FIX[rule.fix]
     return facts
+
+
+def worth_of_rule(rule: Rule) -> dict[str, Worth]:
+    """What dropping the rule lost, by GROUPS; of a rule of the note, in the note's own encoder."""
+    if rule.purpose == "diagnose" or (rule.purpose == "check" and rule.results != WORTH_TABLE):
+        return {}
+    groups = {"note"} if rule.is_of_note else set(rule.box.get("kind", ()))
+    found = groups_of(rule.sets or rule.about[0])
+    return {name: each for name, each in found.items() if name in groups}
 
 
 def page(rule: Rule) -> str:
@@ -107,6 +122,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
         "purpose": rule.purpose,
         "profile": rule.profile,
         "sets": rule.sets,
+        "worth": {name: asdict(each) for name, each in worth_of_rule(rule).items()},
         "about": list(rule.about),
         "evidence": rule.evidence,
         "results": rule.results,

@@ -49,7 +49,8 @@ _COMPUTED: Mapping[str, tuple[str, ...]] = {
     "warmup_steps": ("frame", "burn_in", "batch", "epochs", "max_steps", "warmup"),
 }
 _OF_THE_MODEL = (
-    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding",
+    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding", "skip",
+    "residual_init",
 )  # fmt: skip
 _OFF: Mapping[str, float] = {"weight_decay": 0.0, "clip_norm": math.inf, "warmup": 0, "checkpoint_every": 0}
 
@@ -63,7 +64,7 @@ class PlanFacts:
         d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the whole record.
         embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
         hidden: of a GRU.
-        features: iq | envelope, what a network is given.
+        features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
         samples, val_samples: I/Q samples of the training and of the validation part.
         noise_floor_db: noise of the record relative to its output, where somebody knows it [dB].
         memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
@@ -89,6 +90,8 @@ class PlanFacts:
     conv: int | None = None
     ff_mult: float | None = None
     features: str | None = None
+    skip: str | None = None
+    residual_init: str | None = None
     embedding: str | None = None
     dropout: float | None = None
     samples: int | None = None

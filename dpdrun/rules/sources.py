@@ -1,12 +1,18 @@
 """Where rules take their word from; each is cited by several rules."""
 
+from dpdrun.recipe.fields import Percent
+
 NOTE_TITLE = "the founding note"
 NOTE = f"{NOTE_TITLE}, 'Improvements for Transformer training' (docs/note.md)"
 NOTE_FURTHER = f"{NOTE_TITLE}, 'Further recommendations' (docs/note.md)"
 PLAYBOOK = "Godbole et al., Deep Learning Tuning Playbook (github.com/google-research/tuning_playbook)"
 OPENDPD = "OpenDPD 2.4.2, arguments.py (github.com/lab-emi/OpenDPD)"
-# What our rules rest on; they keep to it. Widths: of the sweep over learning rates.
-MEASURED_WIDTHS = (8, 64)
-CASE_STUDY_D_MODEL = 16  # of the recipe whose causes were put back one by one, three seeds each
+# What our rules rest on; they keep to it. Widths: of the sweeps over learning rates.
+MEASURED_WIDTHS = (8, 256)
+MEASURED_UNITS = (8, 64)  # of a GRU
+SWEEP_WARMUP = Percent("5%")
+SWEEPS = "our sweeps over the learning rate on two captures and a synthetic amplifier (make regret)"
+WORTH = "our runs with this rule and without it (make worth)"
+WORTH_TABLE = "docs/results.md#what-each-rule-is-worth"
 ADAM_SETTLES = "Ma & Yarats 2021, 'On the adequacy of untuned warmup for adaptive optimization': 2/(1 - beta2) steps"
 TORCH = "torch.optim.AdamW, default arguments"

@@ -104,7 +104,7 @@ def test_the_workloads_cover_what_the_study_promises() -> None:
     assert {16, 256} <= wide
     assert {job.layers for job in WORKLOADS} == {1, 2, 4}
     assert {job.data for job in WORKLOADS} == set(SOURCES)
-    assert len({job.steps for job in WORKLOADS}) == 2
+    assert len({job.steps for job in WORKLOADS}) >= 2
     assert {job.batch for job in WORKLOADS} == {8, 32}
 
 

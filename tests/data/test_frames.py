@@ -5,7 +5,7 @@ import pytest
 
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Part
-from dpdrun.data.frames import cyclic_context, is_cyclic_frames
+from dpdrun.data.frames import is_cyclic_frames
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
 from dpdrun.data.reading import Reading
 from dpdrun.recipe.schema import DataSection
@@ -35,13 +35,6 @@ def test_another_length_is_not_believed(frame: int) -> None:
 def test_frames_that_only_jump_are_not_cyclic() -> None:
     cut = periodic_frames(8).reshape(8, FRAME)[:, : FRAME - 300].ravel()
     assert not is_cyclic_frames(cut, FRAME - 300)
-
-
-def test_context_is_the_frames_own_end_and_beginning() -> None:
-    x = np.arange(12).astype(complex)
-    expected = [[2, 3, 0, 1, 2, 3, 0], [6, 7, 4, 5, 6, 7, 4], [10, 11, 8, 9, 10, 11, 8]]
-    assert cyclic_context(x, 4, 2, 1).real.tolist() == expected
-    assert cyclic_context(x, 4, 0).real.tolist() == x.real.reshape(3, 4).tolist()
 
 
 def capture_of(x: np.ndarray, nperseg: int | None) -> int | None:

@@ -93,19 +93,6 @@ def test_papr() -> None:
     assert metrics.papr_db(pulse) == pytest.approx(20.0)
 
 
-def test_am_am_and_am_pm_of_a_known_amplifier() -> None:
-    x = noise(4000, 9)
-    y = 2j * x
-    level_x, level_y = metrics.am_am(x, y)
-    assert np.allclose(level_x, level_y)
-    assert np.mean(level_x**2) == pytest.approx(1.0)
-    assert np.allclose(metrics.am_pm_deg(x, y), 0.0, atol=1e-9)
-    turned = x * np.exp(1j * 0.2 * (np.abs(x) > 1.5))
-    phases = metrics.am_pm_deg(x, turned)
-    step = phases[np.abs(x) > 1.5].mean() - phases[np.abs(x) <= 1.5].mean()
-    assert step == pytest.approx(np.degrees(0.2), abs=1e-6)
-
-
 def test_gain_by_envelope_follows_a_compressing_amplifier() -> None:
     x = noise(50_000, 10)
     y = x / np.sqrt(1 + np.abs(x) ** 2) * np.exp(0.1j * np.abs(x))

@@ -14,7 +14,7 @@ import pytest
 from dpdrun.recipe import load_recipe
 from dpdrun.rules.catalogue import Rule, all_rules, find_rule
 from dpdrun.rules.pages import sections_of
-from dpdrun.rules.plan import learning_rate
+from dpdrun.rules.regret import measured
 
 STUDIES = Path(__file__).parents[2] / "benchmarks"
 FIGURE = re.compile(r"[-+]?\d+(?:\.\d+)?(?= dB)")
@@ -80,13 +80,16 @@ def allowed_figures() -> Iterator[str]:
         yield f"{run['val_nmse_db']:.2f}"
 
 
-# Not from our runs: scores by definition (DM201), the size of a tie (LR010, LR011), dropout against a target (RG103).
+# Not from our runs: scores by definition (DM201), sizes that a loss is judged by (LR010, LR102), dropout against a
+# target (RG103).
 BY_DEFINITION = {
     "DM201": {"0", "+3"},
-    "LR010": {str(learning_rate.TIE_DB)},
-    "LR011": {str(learning_rate.TIE_DB)},
+    "LR010": {f"{measured()['expected']['transformer']['tie_db']:g}"},
+    "LR102": {f"{measured()['expected']['transformer']['lost_db']:g}"},
     "RG103": {"-10", "-30", "-35"},
 }
+# Their figures are generated from the study (regret.json), not written by hand.
+GENERATED = {f"docs/results.md#{name}" for name in ("regret", "what-each-rule-is-worth")}
 
 
 def quoting() -> list[str]:
@@ -99,7 +102,7 @@ def quoting() -> list[str]:
 def test_no_figure_is_quoted_that_no_study_has(code: str) -> None:
     known = {*allowed_figures(), *BY_DEFINITION.get(code, set())}
     quoted = FIGURE.findall(text_of(find_rule(code)))
-    assert quoted
+    assert quoted or find_rule(code).results in GENERATED
     assert [figure for figure in quoted if figure not in known] == []
 
 
@@ -116,4 +119,3 @@ def test_steps_of_the_shipped_recipes() -> None:
     steps = [each for each in recipes if isinstance(each, int)]
     assert len(steps) > 3
     assert f"{min(steps)} to {max(steps):,} steps" in text_of(find_rule("TL001"))
-    assert f"{min(steps)} to {max(steps):,} steps" in text_of(find_rule("OP010"))

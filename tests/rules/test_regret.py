@@ -12,7 +12,12 @@ from dpdrun.rules.regret import groups_of, regret_of, swept_workloads, worth_of
 TABLE: dict[str, Any] = {
     "expected": {
         "transformer": {
-            "octaves": [-2, -1, 0, 1], "median_db": [4, 1, 0.1, 3], "p95_db": [6, 2, 0.5, 20], "workloads": 7
+            "octaves": [-2, -1, 0, 1],
+            "all": {"median_db": [4, 1, 0.1, 3], "p95_db": [6, 2, 0.5, 20], "workloads": 7},
+            "by_steps": {
+                "400": {"median_db": [8, 2, 0.2, 5], "p95_db": [9, 3, 0.6, 30], "workloads": 5},
+                "1600": {"median_db": [3, 0.5, 0.0, 2], "p95_db": [4, 1, 0.1, 9], "workloads": 2},
+            },
         }
     },
     "worth": {
@@ -28,7 +33,7 @@ TABLE: dict[str, Any] = {
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regret, "_measured", lambda: TABLE)
+    monkeypatch.setattr(regret, "measured", lambda: TABLE)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,18 @@ def test_between_the_octaves_it_interpolates(table: None, lr: float, median: flo
 )
 def test_silent_outside_of_what_was_swept(table: None, kind: str | None, lr: float) -> None:
     assert regret_of(kind, lr, ours=1e-2) is None
+
+
+@pytest.mark.parametrize(("steps", "median"), [(200, 0.2), (799, 0.2), (801, 0.0), (3200, 0.0)])
+def test_the_nearest_run_length_answers(table: None, steps: int, median: float) -> None:
+    found = regret_of("transformer", 1e-2, ours=1e-2, steps=steps)
+    assert found is not None
+    assert found.median_db == pytest.approx(median)
+
+
+@pytest.mark.parametrize("steps", [199, 3201])
+def test_silent_in_runs_of_other_lengths(table: None, steps: int) -> None:
+    assert regret_of("transformer", 1e-2, ours=1e-2, steps=steps) is None
 
 
 def test_worth(table: None) -> None:

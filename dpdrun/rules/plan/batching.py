@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.recipe.schema import MAX_EPOCHS
+from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.law import not_swept
 from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.sources import MEASURED_WIDTHS, NOTE
+from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE, WORTH, WORTH_TABLE
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf
 
 NOTE_BATCH = 256
-MEASURED_BATCH = {"transformer": 8, "gru": 32}
+MEASURED_BATCH = 8
+GRU_BATCH = 32
 
 FRAME = 256  # shortest frame: the length of our sweeps [samples]
 FRAME_PER_UNSCORED = 3  # a frame is at least 3 times its part without loss, so that 2/3 of the work is scored
@@ -27,11 +31,12 @@ WITHOUT_CONTEXT = 0.25  # share of the scored outputs of a frame that may lack p
     source=NOTE,
     evidence="cited",
     box={"kind": NETWORKS},
-    requires=("BT010",),
+    uses=("frames_per_epoch",),
+    requires=("BT010", "BT011"),
     fires=lambda: PlanFacts(kind="transformer"),
     silent=lambda: PlanFacts(kind="gmp"),
 )
-def batch_of_the_note(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+def batch_of_the_note(facts: PlanFacts) -> Verdict:
     """Batches of 256 frames, the least that the note advises.
 
     ## What it does
@@ -41,46 +46,80 @@ def batch_of_the_note(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is
     The note: as large as possible, 256 or more. OpenDPD's default is 256 too.
 
     ## Known limits
-    The note counts frames that overlap by all but one sample; 256 of them hold far less than 256 independent ones. It
-    says this of Transformers; for a GRU, OpenDPD's default is the same number.
+    The note counts frames that overlap by all but one sample; 256 of them hold far less than 256 independent ones, and
+    here frames of one pass do not overlap. Where a pass has fewer than 256 frames the line says so: a step then sees
+    the record more than once. It says this of Transformers; for a GRU, OpenDPD's default is the same number.
 
     ## Example
     Fires for a Transformer or GRU. Silent for a GMP, which is fitted in one pass.
     """
-    return Finding(
-        "the note: 256 or more; its least", {"train.batch_size": NOTE_BATCH}, evidence={"low": NOTE_BATCH, "high": None}
-    )
+    why, frames = "the note: 256 or more; its least", facts.frames_per_epoch
+    if frames is not None and frames < NOTE_BATCH:
+        why += f". Its frames overlap, ours do not: a step takes {NOTE_BATCH / frames:.1f} passes of {frames} frames"
+    return Finding(why, {"train.batch_size": NOTE_BATCH}, evidence={"low": NOTE_BATCH, "high": None})
 
 
 @rule(
     "BT010",
     "measured",
     sets="train.batch_size",
-    source="the setting of our sweep over the learning rate on APA_200MHz; batches were not compared",
-    evidence="assumed",
-    box={"kind": NETWORKS, "width": MEASURED_WIDTHS},
+    source=WORTH,
+    evidence="measured",
+    results=WORTH_TABLE,
+    box={"kind": ("transformer",), "d_model": MEASURED_WIDTHS},
     fires=lambda: PlanFacts(kind="transformer", d_model=16),
     silent=lambda: PlanFacts(kind="transformer", d_model=512),
 )
 def batch_of_our_sweep(facts: PlanFacts) -> Verdict:
-    """Small batches, those of our sweep over the learning rate: its rates hold for them.
+    """Small batches for a Transformer: at equal work, more steps are worth more than smoother ones.
 
     ## What it does
-    Sets 8 frames for a Transformer (2048 samples with frames of 256), 32 for a GRU.
+    Sets 8 frames, 2048 samples with frames of 256. Against the note's 256: its frames overlap by all but one sample, so
+    a batch of them holds about as much signal as two of ours, which do not overlap.
 
     ## Why
-    The learning rates of LR010 and LR011 were measured with these batches, and the best rate moves with the batch. On
-    a CPU, where a step takes time in proportion to its batch, small ones also give more steps for the time.
+    32 frames in a quarter of the steps lost decibels in short runs and tenths in long ones; 4 frames in twice the steps
+    made no difference. Below 8 a step has too little work to be efficient.
 
     ## Known limits
-    Not compared with other batches. On a GPU a larger batch may cost no more time; then raise it, and the learning
-    rate by the square root of the ratio.
+    Compared at d_model 16 and 64, the learning rate being that of 8 frames; the best rate hardly moves with the batch
+    (LR010). On a GPU a larger batch may cost no more time; then raise it.
 
     ## Example
     Fires for d_model 16. Silent for d_model 512: the note's rule answers.
     """
-    batch = MEASURED_BATCH[facts.kind or ""]
-    return Finding("the setting of our sweep; our learning rates hold for it", {"train.batch_size": batch})
+    if reason := not_swept(facts):
+        return Skipped(reason)
+    why = f"{MEASURED_BATCH} frames that do not overlap; at equal work 32 in a quarter of the steps lose"
+    return Finding(why, {"train.batch_size": MEASURED_BATCH})
+
+
+@rule(
+    "BT011",
+    "measured",
+    sets="train.batch_size",
+    source="the setting of our sweeps over the learning rate of GRUs; batches were not compared at equal work",
+    evidence="assumed",
+    box={"kind": ("gru",), "hidden": MEASURED_UNITS},
+    fires=lambda: PlanFacts(kind="gru", hidden=16),
+    silent=lambda: PlanFacts(kind="gru", hidden=512),
+)
+def batch_of_a_small_gru(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the whole condition
+    """Batches of 32 frames for a small GRU, those of our sweeps over its learning rate.
+
+    ## What it does
+    Sets 32.
+
+    ## Why
+    A GRU goes through a frame sample by sample, so a step takes about as long with 32 frames as with 8.
+
+    ## Known limits
+    Not compared with other batches at equal work.
+
+    ## Example
+    Fires for 16 units. Silent for 512: the note's rule answers.
+    """
+    return Finding("the setting of our sweeps; frames do not overlap", {"train.batch_size": GRU_BATCH})
 
 
 @rule(
@@ -213,6 +252,7 @@ def _power_of_two(least: int) -> int:
     evidence="assumed",
     fix="unsafe",
     about=("train.frame", "model.window"),
+    uses=("total_steps",),
     box={"kind": ("transformer",), "frame": (2, INF), "context": (0, INF)},
     fires=lambda: PlanFacts(kind="transformer", window=64, layers=4, conv=4, frame=200),
     silent=lambda: PlanFacts(kind="transformer", window=32, layers=2, conv=4, frame=200),
@@ -277,7 +317,7 @@ def loss_without_context(facts: PlanFacts) -> Verdict:
     frame, context, burn_in = facts.frame or 0, facts.context or 0, facts.burn_in or 0
     if context == INF or burn_in >= frame or not _lacks_context(frame, context, burn_in):
         return None
-    patch = {"train.burn_in": int(context)} if context <= frame // 2 else _room_for_context(facts)
+    patch: dict[str, float] = {"train.burn_in": int(context)} if context <= frame // 2 else _room_for_context(facts)
     share = (context - burn_in) / (frame - burn_in)
     return Finding(
         f"{share:.0%} of the outputs in the loss lack part of the {context:g} samples that they look back "
@@ -331,16 +371,24 @@ def _lacks_context(frame: int, context: float, burn_in: int) -> bool:
     return context - burn_in > WITHOUT_CONTEXT * (frame - burn_in)
 
 
-def _room_for_context(facts: PlanFacts) -> dict[str, int]:
-    """Frame and burn-in for the receptive field; empty where the record is too short for such a frame."""
+def _room_for_context(facts: PlanFacts) -> dict[str, float]:
+    """Frame, burn-in and epochs for the receptive field; empty where the record is too short for such a frame."""
     context = int(facts.context or 0)
     frame = max(FRAME, facts.frame or 0, _power_of_two(FRAME_PER_UNSCORED * context))
     frame = min(frame, _longest_frame(facts) or frame)
     burn_in = min(context, frame // 2)
     if frame <= context or _lacks_context(frame, context, burn_in):
         return {}
-    return {"train.frame": frame, "train.burn_in": burn_in}
+    return {"train.frame": frame, "train.burn_in": burn_in, **_as_long(facts, frame, burn_in)}
 
 
-def _advised(patch: dict[str, int]) -> str:
-    return "set " + " and ".join(f"{key} to {value}" for key, value in patch.items()) if patch else ""
+def _as_long(facts: PlanFacts, frame: int, burn_in: int) -> dict[str, float]:
+    """The epochs that keep the number of steps: longer frames are fewer."""
+    before, after = facts.total_steps, replace(facts, frame=frame, burn_in=burn_in).total_steps
+    if facts.max_steps is not None or not (facts.epochs and before and after) or before == after:
+        return {}
+    return {"train.epochs": min(MAX_EPOCHS, float(f"{facts.epochs * before / after:.3g}"))}
+
+
+def _advised(patch: dict[str, float]) -> str:
+    return "set " + " and ".join(f"{key} to {value:g}" for key, value in patch.items()) if patch else ""

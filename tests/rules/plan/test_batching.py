@@ -52,6 +52,30 @@ def test_batch_of_our_sweeps_is_smaller(kind: str) -> None:
     assert batch < batching.NOTE_BATCH
 
 
+def test_a_batch_that_is_more_than_a_pass_says_so() -> None:
+    """The note counts overlapping frames; ours do not overlap."""
+    known = derive(PlanFacts(kind="transformer", d_model=512, frames=100), "note").opinions["train.batch_size"]
+    assert known.value == 256
+    assert "2.6 passes of 100 frames" in known.why
+    enough = derive(PlanFacts(kind="transformer", d_model=512, frames=256), "note").opinions["train.batch_size"]
+    assert "passes" not in enough.why
+
+
+def test_full_attention_has_the_notes_batch() -> None:
+    assert derive(PlanFacts(kind="transformer", d_model=16, window=math.inf), "measured").facts.batch == 256
+
+
+@pytest.mark.parametrize(("epochs", "max_steps"), [(50.0, None), (None, 2000)])
+def test_longer_frames_keep_the_length_of_the_run(epochs: float | None, max_steps: int | None) -> None:
+    facts = {"window": 100, "frame": 128, "samples": 60_000, "epochs": epochs, "max_steps": max_steps, "batch": 8}
+    before = derive(PlanFacts(kind="transformer", d_model=8, layers=2, conv=4, **facts), "measured").facts  # type: ignore[arg-type]
+    after = before.with_patch(checked(**facts)["FR101"].patch)
+    assert after.frame is not None
+    assert after.frame > 128
+    assert before.total_steps is not None
+    assert after.total_steps == pytest.approx(before.total_steps, rel=0.02)
+
+
 def test_batch_of_a_width_that_was_not_trained_is_the_notes() -> None:
     assert derive(PlanFacts(kind="transformer", d_model=512), "measured").facts.batch == batching.NOTE_BATCH
 
@@ -86,7 +110,8 @@ def test_burn_in_alone_where_the_frame_is_long_enough() -> None:
 
 def test_short_frame_becomes_three_times_the_receptive_field() -> None:
     finding = checked(layers=4, window=64, frame=200, burn_in=0, samples=58_980)["FR101"]
-    assert finding.patch == {"train.frame": 1024, "train.burn_in": 255}
+    assert finding.patch["train.frame"] == 1024
+    assert finding.patch["train.burn_in"] == 255
 
 
 def test_record_that_is_too_short_has_no_patch() -> None:

@@ -1,95 +1,125 @@
-"""The measured learning rates: their validity boxes, and what answers outside them."""
+"""The learning rates: the note's bands, the law of our sweeps inside its box, and what checks them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import math
 
 import pytest
 
 from dpdrun.rules import sources
 from dpdrun.rules.advice import Opinion, derive
-from dpdrun.rules.catalogue import find_rule
+from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.law import law_of
 from dpdrun.rules.plan import learning_rate
 from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.regret import measured as study
+
+JOB = {"layers": 2, "window": 32, "batch": 8, "max_steps": 1600}
 
 
-def measured(**facts: object) -> dict[str, Opinion]:
-    return derive(PlanFacts(**facts), "measured").opinions  # type: ignore[arg-type]
+def advice(profile: str = "measured", **facts: object) -> dict[str, Opinion]:
+    return derive(PlanFacts(**facts), profile).opinions  # type: ignore[arg-type]
 
 
-ROOT = Path(__file__).parents[3]
-LOW, HIGH = sources.MEASURED_WIDTHS
+def checked(profile: str = "measured", **facts: object) -> dict[str, Finding]:
+    return {each.code: each for each in derive(PlanFacts(**facts), profile).warnings}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("d_model", [LOW, 16, 32, HIGH])
-def test_measured_widths_have_a_measured_rate_inside_its_range(d_model: int) -> None:
-    lr = measured(kind="transformer", d_model=d_model)["optim.lr"]
+@pytest.mark.parametrize("d_model", [8, 16, 32, 64, 128, 256])
+def test_rate_of_a_swept_width_is_the_laws(d_model: int) -> None:
+    lr = advice(kind="transformer", d_model=d_model, **JOB)["optim.lr"]
+    law = study()["law"]["transformer"]
+    octaves = law["level"] + law["effects"]["width"] * math.log2(d_model / 16)
+    octaves += law["effects"]["steps"] * 2 + law["effects"]["layers"]
     assert (lr.rule, lr.evidence) == ("LR010", "measured")
+    assert lr.value == pytest.approx(2.0**octaves, rel=0.05)  # two digits
     assert lr.detail["low"] <= lr.value <= lr.detail["high"]
-    assert lr.value > learning_rate.NOTE_SMALL_LR
+    assert f"width {d_model}, 1,600 steps, batch 8, layers 2" in lr.why
+
+
+def test_boxes_are_what_was_swept() -> None:
+    widths = {kind: study()["law"][kind]["swept"]["width"] for kind in ("transformer", "gru")}
+    assert (widths["transformer"][0], widths["transformer"][-1]) == sources.MEASURED_WIDTHS
+    assert (widths["gru"][0], widths["gru"][-1]) == sources.MEASURED_UNITS
 
 
 @pytest.mark.parametrize(
-    ("d_model", "lr"), [(LOW - 1, 3e-4), (HIGH + 1, 3e-4), (511, 3e-4), (512, 1e-4), (1024, 7.1e-5)]
+    ("d_model", "lr"), [(7, 3e-4), (257, 3e-4), (511, 3e-4), (512, 1e-4), (1023, 1e-4), (1024, 7.1e-5)]
 )
-def test_unmeasured_widths_have_the_notes_rate(d_model: int, lr: float) -> None:
-    opinion = measured(kind="transformer", d_model=d_model)["optim.lr"]
+def test_widths_that_were_not_swept_have_the_notes_rate(d_model: int, lr: float) -> None:
+    opinion = advice(kind="transformer", d_model=d_model, **JOB)["optim.lr"]
     assert (opinion.value, opinion.rule, opinion.evidence) == (lr, "LR001", "cited")
 
 
-def sweep(kind: str) -> dict[int, dict[float, float]]:
-    """Validation NMSE [dB] by width and learning rate, from the results of the study."""
-    content = json.loads((ROOT / "benchmarks" / "learning_rate" / "results.json").read_text(encoding="utf-8"))
-    scores: dict[int, dict[float, float]] = {}
-    for name, run in content.items():
-        family, width, lr = name.split("/")
-        if family == kind:
-            assert run["steps"] == 1000
-            scores.setdefault(int(width), {})[float(lr)] = run["val_nmse_db"]
-    return scores
-
-
-@pytest.mark.parametrize(
-    ("kind", "rates", "box"),
-    [
-        ("transformer", learning_rate.TRANSFORMER_RATES, sources.MEASURED_WIDTHS),
-        ("gru", learning_rate.GRU_RATES, find_rule("LR011").box["hidden"]),
-    ],
-)
-def test_rates_are_those_of_the_sweep(kind: str, rates: dict[int, tuple[float, float]], box: tuple[int, int]) -> None:
-    measured_nmse = sweep(kind)
-    assert sorted(rates) == sorted(measured_nmse), "a width that was not measured, or one that no rule knows"
-    assert (min(rates), max(rates)) == box
-    for width, scores in measured_nmse.items():
-        best = min(scores.values())
-        tie = [lr for lr, score in scores.items() if score <= best + learning_rate.TIE_DB]
-        assert rates[width] == (min(tie), max(tie)), f"{kind} of width {width}"
-
-
-def test_note_is_many_db_above_the_best_rate_at_every_measured_width() -> None:
-    """What LR001 says about its own limits."""
-    gaps = [scores[learning_rate.NOTE_SMALL_LR] - min(scores.values()) for scores in sweep("transformer").values()]
-    assert gaps
-    assert min(gaps) > 6.0
-    assert all(low >= 30 * learning_rate.NOTE_SMALL_LR for low, _ in learning_rate.TRANSFORMER_RATES.values())
+def test_full_attention_has_the_notes_rate() -> None:
+    given = JOB | {"window": math.inf}
+    assert advice(kind="transformer", d_model=32, **given)["optim.lr"].rule == "LR001"
 
 
 @pytest.mark.parametrize(("d_model", "like"), [(11, 8), (12, 16), (22, 16), (23, 32), (45, 32), (46, 64)])
-def test_nearest_measured_width_answers(d_model: int, like: int) -> None:
-    opinion = measured(kind="transformer", d_model=d_model)["optim.lr"]
-    assert opinion.value == learning_rate.TRANSFORMER_RATES[like][0]
-    assert opinion.why.endswith(f"d_model {like}")
+def test_nearest_swept_width_answers(d_model: int, like: int) -> None:
+    near, there = (advice(kind="transformer", d_model=each, **JOB)["optim.lr"] for each in (d_model, like))
+    assert near.value == there.value
+    assert f"width {like}," in near.why
 
 
-@pytest.mark.parametrize(
-    ("hidden", "code"),
-    [(7, "LR002"), (8, "LR012"), (22, "LR012"), (23, "LR011"), (24, "LR012"), (64, "LR012"), (65, "LR002")],
-)
+def test_a_job_beyond_the_sweeps_is_taken_at_their_end_and_says_so() -> None:
+    most = study()["law"]["transformer"]["swept"]["steps"][-1]
+    far = advice(kind="transformer", d_model=16, **JOB | {"max_steps": 100 * most})["optim.lr"]
+    end = advice(kind="transformer", d_model=16, **JOB | {"max_steps": most})["optim.lr"]
+    assert far.value == end.value
+    assert f"the nearest to {100 * most:,} steps" in far.why
+    assert "nearest" not in end.why
+
+
+def test_unknown_length_takes_the_lower_rate() -> None:
+    law = law_of("transformer")
+    known = [law.lr(PlanFacts(kind="transformer", d_model=16, batch=8, layers=2, max_steps=n)) for n in (1, 10**9)]
+    assert law.lr(PlanFacts(kind="transformer", d_model=16, batch=8, layers=2)) == min(known)
+
+
+@pytest.mark.parametrize(("hidden", "code"), [(7, "LR002"), (8, "LR011"), (23, "LR011"), (64, "LR011"), (65, "LR002")])
 def test_grus_have_their_own_rates(hidden: int, code: str) -> None:
-    assert measured(kind="gru", hidden=hidden)["optim.lr"].rule == code
+    assert advice(kind="gru", hidden=hidden)["optim.lr"].rule == code
 
 
 def test_log_midpoint_has_two_digits() -> None:
     assert learning_rate.log_midpoint(5e-5, 1e-4) == 7.1e-5
     assert learning_rate.log_midpoint(1e-3, 1e-1) == 1e-2
+
+
+@pytest.mark.parametrize(
+    ("d_model", "lr", "flagged"),
+    [(256, 3e-4, False), (256, 3.1e-4, True), (512, 3e-4, True), (512, 1e-4, False), (2048, 5e-5, False),
+     (2048, 1e-4, False), (2048, 4.9e-5, True), (2048, 1.1e-4, True)],
+)  # fmt: skip
+def test_rates_outside_the_notes_band(d_model: int, lr: float, flagged: bool) -> None:
+    found = checked("note", kind="transformer", d_model=d_model, lr=lr)
+    assert ("LR101" in found) is flagged
+    assert "LR101" not in checked("measured", kind="transformer", d_model=d_model, lr=lr)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_rates_outside_the_band_of_the_sweeps(kind: str) -> None:
+    size = {"transformer": {"d_model": 16} | JOB, "gru": {"hidden": 16, "max_steps": 400, "batch": 32}}[kind]
+    ours = advice(kind=kind, **size)["optim.lr"].value
+    down, up = law_of(kind).lost
+    cases = ((down - 0.1, True), (down + 0.1, False), (0.0, False), (up - 0.1, False), (up + 0.1, True))
+    for octaves, flagged in cases:
+        found = checked(kind=kind, lr=ours * 2**octaves, **size)
+        assert ("LR102" in found) is flagged, octaves
+        assert "LR102" not in checked("note", kind=kind, lr=ours * 2**octaves, **size)
+        if flagged:
+            assert found["LR102"].patch == {"optim.lr": ours}
+
+
+def test_the_loss_that_it_names_is_the_measured_one() -> None:
+    finding = checked(kind="transformer", d_model=16, lr=3e-4, **JOB)["LR102"]
+    table = study()["expected"]["transformer"]["by_steps"]["1600"]["median_db"]
+    loss = float(finding.message.split("lost ")[1].split(" dB")[0])
+    assert min(table) < loss <= max(table)
+
+
+@pytest.mark.parametrize("facts", [{"d_model": 512}, {"d_model": 32, "window": math.inf}])
+def test_the_band_is_not_judged_where_nothing_was_swept(facts: dict[str, float]) -> None:
+    assert "LR102" not in checked(kind="transformer", lr=3e-4, **JOB | facts)

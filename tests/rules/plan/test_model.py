@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,3 +28,23 @@ def test_layernorm_on_raw_iq(embedding: str, flagged: bool) -> None:
     found = derive(PlanFacts(kind="transformer", embedding=embedding), "measured").warnings
     assert [f.code for f in found] == (["MD102"] if flagged else [])
     assert all(f.severity == "warning" and f.patch == {"model.embedding": "linear"} for f in found)
+
+
+@pytest.mark.parametrize(
+    ("code", "faulty", "sound"),
+    [
+        ("MD103", {"features": "iq"}, {"features": "envelope"}),
+        ("MD104", {"conv": 0}, {"conv": 4}),
+        ("MD105", {"skip": "off", "residual_init": "zero"}, {"skip": "on", "residual_init": "zero"}),
+        ("MD105", {"skip": "on", "residual_init": "xavier"}, {"skip": "on", "residual_init": "zero"}),
+    ],
+)
+def test_parts_that_amplifier_models_need(code: str, faulty: dict[str, Any], sound: dict[str, Any]) -> None:
+    found = derive(PlanFacts(kind="transformer", **faulty), "measured").warnings
+    (finding,) = (each for each in found if each.code == code)
+    changed = {key for key in faulty if faulty[key] != sound[key]}
+    assert finding.patch == {f"model.{key}": sound[key] for key in changed}
+    assert finding.severity == "warning"
+    for facts, profile in ((sound, "measured"), (faulty, "note")):
+        codes = {each.code for each in derive(PlanFacts(kind="transformer", **facts), profile).warnings}  # type: ignore[arg-type]
+        assert code not in codes

@@ -18,8 +18,34 @@ from dpdrun.rules.plan_facts import PlanFacts
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 @pytest.mark.parametrize(("rules", "beta2"), [("note", 0.999), ("measured", 0.95)])
 def test_betas_and_eps(kind: str, rules: str, beta2: float) -> None:
-    facts = derive(PlanFacts(kind=kind), rules).facts
+    facts = derive(PlanFacts(kind=kind, d_model=16, hidden=16), rules).facts
     assert (facts.beta1, facts.beta2, facts.eps) == (0.9, beta2, 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("d_model", "steps", "rule", "beta2"),
+    [
+        (16, None, "OP010", 0.95),
+        (16, 40, "OP010", 0.95),
+        (16, 39, "OP010", 0.9),
+        (512, None, "OP002", 0.999),
+        (512, 2000, "OP011", 0.98),
+        (512, 100_000, "OP011", 0.999),
+        (512, 100, "OP011", 0.9),
+    ],
+)
+def test_beta2_gives_way_to_the_warmup(d_model: int, steps: int | None, rule: str, beta2: float) -> None:
+    opinion = derive(PlanFacts(kind="transformer", d_model=d_model, max_steps=steps), "measured").opinions[
+        "optim.beta2"
+    ]
+    assert (opinion.rule, opinion.value) == (rule, beta2)
+
+
+@pytest.mark.parametrize(("steps", "said"), [(780, "neither gives way"), (800, "within a warmup of 5 %")])
+def test_settling_against_the_warmup_is_said(steps: int, said: str) -> None:
+    advice = derive(PlanFacts(kind="transformer", d_model=16, max_steps=steps), "measured").opinions
+    assert said in advice["optim.beta2"].why
+    assert ("the share decides" in advice["optim.warmup"].why) is (steps < 800)
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])

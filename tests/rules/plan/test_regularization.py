@@ -60,6 +60,24 @@ def test_inert_weight_decay_is_switched_off_safely() -> None:
     assert (finding.fix, finding.severity, finding.patch) == ("safe", "info", {"optim.weight_decay": "off"})
 
 
+@pytest.mark.parametrize(
+    ("lr", "steps", "decay", "said"),
+    [
+        (3e-4, 2000, "off", "does nothing"),  # 0.3 %
+        (1e-3, 2000, 0.01, "shrinks idle weights by 1%"),
+        (2e-2, 8000, 0.01, "shrinks idle weights by 55%"),
+        (1e-1, 80_000, 1.3e-3, "forgets"),  # exp(-39)
+    ],
+)
+def test_rules_settle_weight_decay_by_what_it_does(lr: float, steps: int, decay: object, said: str) -> None:
+    facts = PlanFacts(kind="transformer", d_model=16, lr=lr, max_steps=steps, schedule="cosine")
+    advice = derive(facts, "measured")
+    opinion = advice.opinions["optim.weight_decay"]
+    assert (opinion.rule, opinion.value) == ("RG010", decay)
+    assert said in opinion.why
+    assert not {"RG101", "RG102"} & {finding.code for finding in advice.warnings}
+
+
 def test_note_keeps_its_own_weight_decay() -> None:
     assert checked("note", lr=3e-4) == {}
 

@@ -1,0 +1,137 @@
+"""What `dpdrun recommend` is told by flags alone: the words they take, and the facts that they make."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any
+
+from dpdrun.errors import RecipeError
+
+LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
+
+
+class Kind(enum.StrEnum):
+    """The model kinds that are trained by an optimizer."""
+
+    transformer = "transformer"
+    gru = "gru"
+
+
+class RuleSet(enum.StrEnum):
+    """Which rules to ask."""
+
+    measured = "measured"
+    note = "note"
+
+
+class FailOn(enum.StrEnum):
+    """The severity from which the exit code is 1."""
+
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+# Flag -> recipe key; the flags also override a recipe that is given.
+KEYS = {
+    "model": "model.kind",
+    "d_model": "model.d_model",
+    "layers": "model.layers",
+    "heads": "model.heads",
+    "window": "model.window",
+    "hidden": "model.hidden",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "data": "data.source",
+    "sample_rate_hz": "data.sample_rate_hz",
+    "bandwidth_hz": "data.bandwidth_hz",
+    "rules": "rules",
+}
+
+
+def overrides_of(given: dict[str, Any]) -> list[str]:
+    """The flags as `key=value` for a recipe. Raises RecipeError on a window that none can have."""
+    if "window" in given:
+        window_of(given)
+    return [f"{KEYS[name]}={value}" for name, value in given.items()]
+
+
+def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> Any:
+    """The facts (`PlanFacts`) that flags make.
+
+    Args:
+        given: the flags that were given.
+        samples: training frames in one pass.
+        data: whether a look at data says how much there is, and the rules advise on sizes.
+
+    Raises:
+        RecipeError: a flag is missing, belongs to another model, or has a value that nobody can train.
+    """
+    from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
+    from dpdrun.rules.plan_facts import PlanFacts
+
+    kind = given.get("model")
+    note = given.get("rules") == RuleSet.note
+    if not data or note:
+        ask_for(
+            {
+                "--model": kind,
+                "--d-model": given.get("d_model") if kind == Kind.transformer else True,
+                "--hidden": given.get("hidden") if kind == Kind.gru else True,
+                "--samples": True if data else samples,
+            },
+            "since the note says nothing of sizes" if data else "to recommend without a recipe",
+        )
+    _refuse_foreign(kind, given)
+    epochs = given.get("epochs")
+    if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
+        raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
+    sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
+    if kind == Kind.transformer:
+        fields = TransformerModel.model_fields
+        sizes |= {name: fields[name].default for name in ("conv", "skip", "residual_init")}
+    window = window_of(given)
+    return PlanFacts(kind=str(kind), frames=samples, batch=given.get("batch_size"), window=window, **sizes)
+
+
+def window_of(given: dict[str, Any]) -> float | None:
+    """`--window` [samples]; inf for full attention, None where it was not given. Raises RecipeError."""
+    window = given.get("window")
+    if window is None:
+        return None
+    if window == "full":
+        return math.inf
+    if window.isdecimal() and 0 < int(window) <= LONGEST_WINDOW:
+        return int(window)
+    said = window or "(empty)"
+    raise RecipeError(f"--window {said}: expected a number of samples from 1 to {LONGEST_WINDOW}, or full")
+
+
+def refuse_longer(given: dict[str, Any], samples: int | None) -> None:
+    """Refuse a window that is longer than the training part. Raises RecipeError."""
+    window = window_of(given)
+    if window is not None and samples is not None and samples < window < math.inf:
+        raise RecipeError(
+            f"--window {window:g} is longer than the training part ({samples} samples); give a shorter one, or full"
+        )
+
+
+def ask_for(needed: dict[str, Any], purpose: str) -> None:
+    """Refuse to go on where a value is None, naming its flag. Raises RecipeError."""
+    missing = [flag for flag, value in needed.items() if value is None]
+    if missing:
+        sizes = "--model gru --hidden 16" if needed.get("--model") == Kind.gru else "--model transformer --d-model 32"
+        raise RecipeError(
+            f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed\n"
+            f"  for example: dpdrun recommend {sizes} --samples 10000 --epochs 50\n"
+            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml\n"
+            "  or data: dpdrun recommend --data synthetic/mild --model transformer"
+        )
+
+
+def _refuse_foreign(kind: Any, given: dict[str, Any]) -> None:
+    foreign = ("hidden",) if kind == Kind.transformer else ("d_model", "heads", "window")
+    for name in foreign:
+        if name in given:
+            raise RecipeError(f"--{name.replace('_', '-')} does not belong to --model {kind}; remove it")

@@ -1,0 +1,74 @@
+"""The law of the sweeps: arithmetic on the fitted numbers, and its limits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from dpdrun.rules.law import Law, law_of, not_swept, two_digits
+from dpdrun.rules.plan_facts import PlanFacts
+
+LAW = Law(
+    kind="transformer",
+    level=-4.0,
+    effects={"width": -0.5, "steps": -0.25, "batch": 0.5, "layers": -1.0},
+    reference={"width": 16, "steps": 400, "batch": 8, "layers": 1},
+    widths=(16, 64),
+    swept={"steps": (400, 1600), "batch": (8, 32), "layers": (1, 4)},
+    tie=(-1.0, 0.5),
+    lost=(-2.0, 1.0),
+    tie_db=0.3,
+    lost_db=1.0,
+)
+
+
+def job(**facts: object) -> PlanFacts:
+    return PlanFacts(**{"kind": "transformer", "d_model": 16, "max_steps": 400, "batch": 8, "layers": 1} | facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "exponent"),
+    [
+        ({}, -4.0),
+        ({"d_model": 64}, -5.0),
+        ({"d_model": 31}, -4.0),
+        ({"d_model": 33}, -5.0),
+        ({"max_steps": 1600}, -4.5),
+        ({"max_steps": 10_000}, -4.5),
+        ({"max_steps": 10}, -4.0),
+        ({"batch": 32}, -3.0),
+        ({"layers": 4}, -6.0),
+        ({"max_steps": None, "batch": None, "layers": None}, -6.5),
+    ],
+)
+def test_octaves_add_up(facts: dict[str, object], exponent: float) -> None:
+    assert math.log2(LAW.lr(job(**facts))) == pytest.approx(exponent)
+
+
+def test_what_is_beyond_is_named() -> None:
+    assert LAW.beyond(job()) == []
+    assert LAW.beyond(job(max_steps=8000, batch=256)) == ["8,000 steps", "batch 256"]
+    assert LAW.beyond(job(layers=8, max_steps=None)) == ["8 layers"]
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_the_study_has_both_kinds(kind: str) -> None:
+    law = law_of(kind)
+    assert law.effects
+    assert set(law.effects) <= set(law.reference)
+    assert law.tie[0] <= 0.0 <= law.tie[1]
+    assert law.lost[0] <= law.tie[0]
+    assert law.lost[1] >= law.tie[1]
+
+
+def test_what_was_not_swept_says_why() -> None:
+    assert not_swept(PlanFacts(kind="transformer", d_model=32, window=32)) is None
+    assert "windowed" in (not_swept(PlanFacts(kind="transformer", d_model=32, window=math.inf)) or "")
+    assert "512" in (not_swept(PlanFacts(kind="transformer", d_model=512)) or "")
+    assert "width" in (not_swept(PlanFacts(kind="gru")) or "")
+    assert "gmp" in (not_swept(PlanFacts(kind="gmp")) or "")
+
+
+def test_two_digits() -> None:
+    assert two_digits(0.012345) == 0.012
