@@ -76,7 +76,8 @@ speed: $(READY)  ## study: time to a score, against OpenDPD's own training step 
 probe: $(READY)  ## study: what --probe picks, against the sweep over the learning rate (about 5 minutes)
 	$(BIN)/python -m benchmarks.probe.run
 
-effort: $(READY)  ## study: how far off the estimated time and memory of a plan are (about 5 minutes)
+effort: $(READY)  ## study: how far off the estimated time and memory of a plan are (about 8 minutes)
+	$(BIN)/python -m benchmarks.effort.whole
 	$(BIN)/python -m benchmarks.effort.run
 	$(BIN)/python -m benchmarks.effort.fit
 

@@ -171,7 +171,8 @@ COSTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "score_memory": {"once": 81800000.0, "wide": 33.5},
     },
 }
-LOADED_MIB = 271  # python, torch and the data, before training
+RUN_MIB = 438  # what a run holds beside training: python, torch, the data, what it writes
+END_MIB = 705  # peak of a run whose training takes little: the scores at its end, with the gmp's fit
 # END FITTED
 WITHIN = 1.3  # all settings of the study that were not fitted were met within this factor, in time
 TIMED = {"d_model": (8, 256), "hidden": (8, 64), "layers": (1, 4), "samples": (2_048, 8_192)}  # a step
@@ -184,7 +185,8 @@ class Estimate:
     Attributes:
         seconds: of all steps and scorings [s].
         step_s: of one optimizer step [s].
-        memory_mib: of the whole process, or on a GPU what a probe saw torch allocate [MiB].
+        memory_mib: peak of the whole process, the scores at its end included; on a GPU what a probe saw torch allocate
+            [MiB].
         machine: in words.
         basis: timed = within the sizes of the study; extrapolated = outside of them; probe = measured here, on all
             that a run would use.
@@ -215,7 +217,7 @@ class Estimate:
             "extrapolated": "a rough guess: outside of the sizes that were timed",
             "probe": "measured here",
         }[self.basis]
-        return f"{time_} and {size} on {self.machine} ({trust})"
+        return f"{time_} and a peak of {size} on {self.machine} ({trust})"
 
 
 def estimate(
@@ -249,12 +251,17 @@ def estimate(
     return Estimate(
         seconds=steps * step_s + scorings * score_s,
         step_s=step_s,
-        memory_mib=LOADED_MIB + held / 2**20,
+        memory_mib=peak_mib(held / 2**20),
         machine=f"one core of {cpu_name()}",
         basis="timed"
         if all(TIMED[size][0] <= value <= TIMED[size][1] for size, value in sizes.items())
         else "extrapolated",
     )
+
+
+def peak_mib(training_mib: float) -> float:
+    """Peak memory of a whole run on a CPU, from what training and scoring take in it [MiB]."""
+    return max(END_MIB, RUN_MIB + training_mib)
 
 
 def _seconds(work: Mapping[str, float], costs: Mapping[str, float], speed: Speed) -> float:

@@ -179,7 +179,7 @@ JOBS = [
             *(("gru", 1, {"hidden": h}) for h in (1, 8, 23, 32, 33, 1000)),
             ("transformer", 1, {"d_model": 64, "window": float("inf")}),
         ],
-        (None, 600, 58_980, 2_000_000),
+        (600, 58_980, 2_000_000),
         (None, 1, 256),
         (None, 0.5, 300.0),
     )
@@ -214,7 +214,12 @@ def test_data_settle_every_size_by_exactly_one_rule() -> None:
 
 @pytest.mark.parametrize("profile", ["note", "measured"])
 def test_every_derive_rule_is_used_somewhere(profile: str) -> None:
-    used = {opinion.rule for facts in JOBS + LOOKED_AT for opinion in derive(facts, profile).opinions.values()}
+    unknown_length = PlanFacts(kind="transformer", d_model=512)
+    used = {
+        opinion.rule
+        for facts in [*JOBS, *LOOKED_AT, unknown_length]
+        for opinion in derive(facts, profile).opinions.values()
+    }
     asked = {rule.code for rule in RULES if rule.purpose == "derive" and rule.profile in (profile, "both")}
     assert used == asked
 

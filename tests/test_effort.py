@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 from pydantic import TypeAdapter
 
-from benchmarks.effort.fit import fitted, load
-from benchmarks.effort.table import factors, off
+from benchmarks.effort.fit import WHOLE, fitted, load, run_mib
+from benchmarks.effort.table import factors, memory_factors, off
 from dpdrun import effort, models
-from dpdrun.effort import Estimate, Speed, about_time, estimate, measure_speed, size_of
+from dpdrun.effort import Estimate, Speed, about_time, estimate, measure_speed, peak_mib, size_of
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 HERE = Speed(matrix=2e-11, memory=1e-10, call=3.5e-7)
@@ -71,7 +71,7 @@ def test_time_grows_with_the_work(model: ModelSection) -> None:
     assert of(model, steps=2000, scorings=80).seconds == pytest.approx(2 * once.seconds)
     assert of(model, batch=32).step_s > once.step_s
     assert of(model, frame=512).step_s > once.step_s
-    assert of(model, val_samples=200_000).memory_mib > once.memory_mib
+    assert of(model, val_samples=200_000).memory_mib >= once.memory_mib
     slower = Speed(2 * HERE.matrix, 2 * HERE.memory, 2 * HERE.call)
     assert of(model, speed=slower).seconds == pytest.approx(2 * once.seconds)
 
@@ -84,7 +84,24 @@ def test_larger_models_take_longer_and_more() -> None:
 
 
 def test_long_records_are_scored_in_chunks_of_memory() -> None:
-    assert of(GRU, val_samples=10_000_000).memory_mib < of(GRU, val_samples=200_000).memory_mib
+    model = transformer(d_model=64, heads=8)
+    assert of(model, val_samples=10_000_000).memory_mib < of(model, val_samples=200_000).memory_mib
+
+
+def test_memory_is_the_peak_of_a_whole_run() -> None:
+    """A run whose training takes little has its peak at its end."""
+    assert of(GRU).memory_mib == effort.END_MIB
+    assert peak_mib(0.0) == effort.END_MIB
+    assert peak_mib(10_000.0) == effort.RUN_MIB + 10_000.0
+
+
+def test_memory_follows_from_whole_runs() -> None:
+    results, whole = load(), load(WHOLE)
+    assert len(whole) >= 12
+    assert run_mib(whole, fitted(results)) == (effort.RUN_MIB, effort.END_MIB)
+    ratios = memory_factors(results, whole)
+    assert len(ratios) >= 6
+    assert off([*ratios.values()])[1] < 1.1
 
 
 @pytest.mark.parametrize(
@@ -127,10 +144,23 @@ def test_speed_of_this_machine_is_plausible() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.01, "1 s"), (38.2, "40 s"), (61, "60 s"), (240, "4 min"), (100, "1.7 min"), (7000, "1.9 h"), (3e5, "3.5 days")],
+    [
+        (0.01, "1 s"),
+        (38.2, "40 s"),
+        (61, "60 s"),
+        (240, "4 min"),
+        (100, "1.7 min"),
+        (7000, "1.9 h"),
+        (3e5, "3.5 days"),
+        (1e9, "32 years"),
+    ],
 )
 def test_about_time(seconds: float, said: str) -> None:
     assert about_time(seconds) == said
+
+
+def test_absurd_times_are_not_spelled_out() -> None:
+    assert str(of(transformer(), steps=10**15)).startswith("more than a hundred years and a peak of ")
 
 
 def test_words_and_json() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -114,10 +115,9 @@ def test_unsafe_fixes_keep_comments_and_order() -> None:
     done = fix(load_text(FAULTY), look(), unsafe=True)
     expected = FAULTY
     for old, new in {
-        "dropout: 0.2": "dropout: off",
-        "lr: 1e-4  ": "lr: 0.02  ",
-        "clip_norm: 200": "clip_norm: 1",
-        "weight_decay: 0.01": "weight_decay: off",
+        "dropout: 0.2}  # from": "dropout: off}  # dropout was 0.2: from",
+        "lr: 1e-4        # never": f"lr: {done.loaded.recipe.optim.lr}        # was 1e-4: never",
+        "clip_norm: 200  # as": "clip_norm: 1  # was 200: as",
         "warmup: 600": "warmup: 7.5%",
     }.items():
         expected = expected.replace(old, new)
@@ -182,6 +182,13 @@ def test_shipped_recipes_have_no_findings(path: Path) -> None:
     loaded = load_recipe(path)
     for samples in (20_000, APA_SAMPLES):
         assert lint(loaded, PlanFacts.of_recipe(loaded.recipe, samples)).findings == []
+
+
+def test_a_remark_on_a_fixed_value_says_of_which_value_it_was() -> None:
+    text = fix(load_text(FAULTY), look(), unsafe=True).loaded.text
+    assert "  # was 200: as before" in text
+    assert "  # dropout was 0.2: from a book" in text
+    assert text.count("was 200") == 1
 
 
 def test_case_study_loses_its_faults_step_by_step() -> None:
@@ -290,7 +297,8 @@ def test_after_fixing_there_is_nothing_to_fix(
     wanted = ("safe", "unsafe") if unsafe else ("safe",)
     assert [finding for finding in again.findings if finding.fix in wanted] == []
     comments = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
-    assert [line.partition("#")[2] for line in done.loaded.text.splitlines() if "#" in line] == comments
+    kept = [line.partition("#")[2] for line in done.loaded.text.splitlines() if "#" in line]
+    assert [re.sub(r"^ (\w+ )?was [^:]+:", "", comment) for comment in kept] == comments
     if samples is not None and _plans(loaded, samples):
         assert _plans(done.loaded, samples), "a fix must not break a plan"
 

@@ -21,15 +21,17 @@ from dpdrun.effort import GOES_WITH, Work, work_of
 from dpdrun.recipe.schema import GRUModel, ModelSection, TransformerModel
 
 RESULTS = Path(__file__).parent / "results.json"
+WHOLE = Path(__file__).parent / "whole.json"
+SMALL_MIB = 180  # of training: below, the end of a run takes more
 MODULE = ROOT / "dpdrun" / "effort.py"
 BEGIN, END = "# BEGIN FITTED\n", "# END FITTED\n"
 KINDS = ("transformer", "gru")
 Costs = dict[str, dict[str, dict[str, float]]]  # kind -> what -> kind of work -> cost
 
 
-def load() -> dict[str, Any]:
+def load(path: Path = RESULTS) -> dict[str, Any]:
     """The measured settings by name."""
-    content: dict[str, Any] = json.loads(RESULTS.read_text())
+    content: dict[str, Any] = json.loads(path.read_text())
     return content
 
 
@@ -87,20 +89,41 @@ def _costs(
     return {name: float(f"{value:.3g}") for name, value in found.items() if value > 0}
 
 
-def before_mib(results: dict[str, Any]) -> int:
-    """What a process holds that has loaded torch and the data [MiB]."""
-    found: float = median(result["before_mib"] for result in results.values())
-    return round(found)
+def held_mib(result: dict[str, Any], costs: Costs) -> float:
+    """What training and scoring of a whole run (whole.json) take by the fitted costs [MiB]."""
+    recipe = result["recipe"]
+    work = work_of_result({"setting": recipe, "val_samples": result["val_samples"]})
+    kind = costs[recipe["model"]["kind"]]
+    parts = ("step_memory", "score_memory")
+    held = (sum(getattr(work, part)[n] * cost for n, cost in kind[part].items()) for part in parts)
+    return float(max(held)) / 2**20
 
 
-def text(results: dict[str, Any]) -> str:
+def run_mib(whole: dict[str, Any], costs: Costs) -> tuple[int, int]:
+    """What a run holds beside training, and its peak where the scores at its end decide it [MiB].
+
+    Runs whose own training takes the least are the second kind.
+    """
+    used = [result for name, result in whole.items() if not is_held_out(name, whole)]
+    held = {id(result): held_mib(result, costs) for result in used}
+    beside = [r["peak_mib"] - held[id(r)] for r in used if held[id(r)] > SMALL_MIB]
+    end = [r["peak_mib"] for r in used if held[id(r)] <= SMALL_MIB]
+    return round(median(beside)), round(median(end))
+
+
+def text(results: dict[str, Any], whole: dict[str, Any]) -> str:
     """The block of dpdrun/effort.py."""
+    costs = fitted(results)
     lines = ["COSTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {"]
-    for kind, parts in fitted(results).items():
+    for kind, parts in costs.items():
         lines.append(f'    "{kind}": {{')
-        lines += [f'        "{what}": {json.dumps(costs)},' for what, costs in parts.items()]
+        lines += [f'        "{what}": {json.dumps(fit)},' for what, fit in parts.items()]
         lines.append("    },")
-    lines += ["}", f"LOADED_MIB = {before_mib(results)}  # python, torch and the data, before training"]
+    beside, end = run_mib(whole, costs)
+    lines += ["}", f"RUN_MIB = {beside}  # what a run holds beside training: python, torch, the data, what it writes"]
+    lines += [
+        f"END_MIB = {end}  # peak of a run whose training takes little: the scores at its end, with the gmp's fit"
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +131,7 @@ def main() -> None:
     """Write the block."""
     module = MODULE.read_text()
     before, _, rest = module.partition(BEGIN)
-    MODULE.write_text(before + BEGIN + text(load()) + END + rest.partition(END)[2])
+    MODULE.write_text(before + BEGIN + text(load(), load(WHOLE)) + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":

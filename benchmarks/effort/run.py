@@ -4,8 +4,9 @@
 
 Each setting is built in a process of its own with one thread: a few optimizer steps (their median counts), one scoring
 of the validation part, and the peak of the process's memory. Times are of the processor, which on a shared machine is
-what a step takes when nobody else wants the core. The costs of dpdrun/effort.py are fitted to every second
-setting (`python -m benchmarks.effort.fit` prints them); the table shows how the others are met.
+what a step takes when nobody else wants the core; `benchmarks.effort.whole` measures the memory of whole runs. The
+costs of dpdrun/effort.py are fitted to every second setting (`python -m benchmarks.effort.fit` prints them); the table
+shows how the others are met.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.common import ROOT, ResultsFile, markdown, write_table
 from benchmarks.regret.advisors import EFFECTS, OURS, left_out, regrets
 from benchmarks.regret.curves import Curve, curves
-from benchmarks.regret.law import REFERENCE, fit
+from benchmarks.regret.law import REFERENCE, Law, fit
 from benchmarks.regret.sweep import score_of
-from benchmarks.regret.workloads import SOURCES
+from benchmarks.regret.workloads import SOURCES, Workload
 from benchmarks.regret.worth import ALL, NOTE_ENCODER, SEEDS, SWEPT, VARIANTS
 
 PACKAGED = ROOT / "dpdrun" / "rules" / "regret.json"
@@ -78,6 +78,21 @@ def law_table(fitted: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int]
         rows.append([kind, str(counts[kind]), f"{2 ** law['level']:.3g}", *effects])
     header = ["kind", "workloads", "lr at the reference", *(f"octaves an octave of {name}" for name in names)]
     return markdown(header, rows)
+
+
+def band_table(fitted: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the law gives: one row a width, one column a run length; batch of the reference, two layers (GRU: one)."""
+    rows, lengths = [], sorted({steps for law in fitted.values() for steps in law["swept"]["steps"]})
+    for kind, law in fitted.items():
+        layers = 2 if kind == "transformer" else 1
+        for width in law["swept"]["width"]:
+            jobs = [Workload("", kind, width, layers, steps, int(law["reference"]["batch"])) for steps in lengths]
+            rates = [2 ** Law(law["level"], law["effects"]).exponent(job) for job in jobs]
+            swept = [
+                f"{lr:.2g}" if job.steps in law["swept"]["steps"] else "" for lr, job in zip(rates, jobs, strict=True)
+            ]
+            rows.append([f"{kind}, {width}", *swept])
+    return markdown(["lr", *(f"{steps:,} steps" for steps in lengths)], rows)
 
 
 def expected(found: Sequence[Curve], ours: Mapping[str, float]) -> dict[str, Any]:
@@ -210,6 +225,7 @@ def write(sweeps: ResultsFile, dropped: ResultsFile) -> None:
     values = worth(dropped.results)
     write_table("regret-advisors", advisor_table(losses))
     fitted = laws(found)
+    write_table("regret-bands", band_table(fitted))
     counts = {kind: sum(curve.workload.kind == kind for curve in found) for kind in EFFECTS}
     write_table("regret-law", law_table(fitted, counts))
     write_table("regret-workloads", workload_table(found, ours, losses))

@@ -27,6 +27,7 @@ SWEPT = (
     "dpa-transformer-d16-l2-t400-b8",
     "hard-transformer-d16-l2-t400-b8",
     "apa-transformer-d16-l2-t1600-b8",
+    "apa-transformer-d64-l2-t400-b8",
     "apa-gru-h16-l1-t400-b32",
     "dpa-gru-h16-l1-t400-b32",
     "hard-gru-h16-l1-t400-b32",

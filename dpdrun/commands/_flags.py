@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpdrun.errors import RecipeError
 
+if TYPE_CHECKING:
+    from dpdrun.rules.plan_facts import PlanFacts
+
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
-
-
-class Kind(enum.StrEnum):
-    """The model kinds that are trained by an optimizer."""
-
-    transformer = "transformer"
-    gru = "gru"
-
-
-class RuleSet(enum.StrEnum):
-    """Which rules to ask."""
-
-    measured = "measured"
-    note = "note"
-
-
-class FailOn(enum.StrEnum):
-    """The severity from which the exit code is 1."""
-
-    info = "info"
-    warning = "warning"
-    error = "error"
-
 
 # Flag -> recipe key; the flags also override a recipe that is given.
 KEYS = {
@@ -57,8 +36,16 @@ def overrides_of(given: dict[str, Any]) -> list[str]:
     return [f"{KEYS[name]}={value}" for name, value in given.items()]
 
 
-def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> Any:
-    """The facts (`PlanFacts`) that flags make.
+def in_flags(error: RecipeError, given: dict[str, Any]) -> RecipeError:
+    """The error of a recipe with the flags as the user typed them, where it names what they set."""
+    text = str(error)
+    for name, value in given.items():
+        text = text.replace(f"--set {KEYS[name]}={value}:", f"--{name.replace('_', '-')} {value}:")
+    return RecipeError(text)
+
+
+def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> PlanFacts:
+    """The facts that flags make.
 
     Args:
         given: the flags that were given.
@@ -72,13 +59,13 @@ def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> Any:
     from dpdrun.rules.plan_facts import PlanFacts
 
     kind = given.get("model")
-    note = given.get("rules") == RuleSet.note
+    note = given.get("rules") == "note"
     if not data or note:
         ask_for(
             {
                 "--model": kind,
-                "--d-model": given.get("d_model") if kind == Kind.transformer else True,
-                "--hidden": given.get("hidden") if kind == Kind.gru else True,
+                "--d-model": given.get("d_model") if kind == "transformer" else True,
+                "--hidden": given.get("hidden") if kind == "gru" else True,
                 "--samples": True if data else samples,
             },
             "since the note says nothing of sizes" if data else "to recommend without a recipe",
@@ -88,7 +75,7 @@ def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> Any:
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
         raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
     sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
-    if kind == Kind.transformer:
+    if kind == "transformer":
         fields = TransformerModel.model_fields
         sizes |= {name: fields[name].default for name in ("conv", "skip", "residual_init")}
     window = window_of(given)
@@ -121,7 +108,7 @@ def ask_for(needed: dict[str, Any], purpose: str) -> None:
     """Refuse to go on where a value is None, naming its flag. Raises RecipeError."""
     missing = [flag for flag, value in needed.items() if value is None]
     if missing:
-        sizes = "--model gru --hidden 16" if needed.get("--model") == Kind.gru else "--model transformer --d-model 32"
+        sizes = "--model gru --hidden 16" if needed.get("--model") == "gru" else "--model transformer --d-model 32"
         raise RecipeError(
             f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed\n"
             f"  for example: dpdrun recommend {sizes} --samples 10000 --epochs 50\n"
@@ -131,7 +118,7 @@ def ask_for(needed: dict[str, Any], purpose: str) -> None:
 
 
 def _refuse_foreign(kind: Any, given: dict[str, Any]) -> None:
-    foreign = ("hidden",) if kind == Kind.transformer else ("d_model", "heads", "window")
+    foreign = ("hidden",) if kind == "transformer" else ("d_model", "heads", "window")
     for name in foreign:
         if name in given:
             raise RecipeError(f"--{name.replace('_', '-')} does not belong to --model {kind}; remove it")

@@ -27,7 +27,7 @@ class FromCommand:
     def remarks(self) -> str:
         """What is not the same as in OpenDPD, a line each."""
         this = self.translation
-        lines = [f"{this.where}: translated; defaults are those of {this.dialect}"]
+        lines = [f"{this.told}: translated; defaults are those of {this.dialect}"]
         return "\n".join([*lines, *(f"  {remark}" for remark in this.remarks)])
 
     def to_json(self) -> dict[str, Any]:

@@ -72,15 +72,15 @@ class Measured:
         steps, samples = this.total_steps, facts.samples or (facts.frames or 0) * (facts.frame or 0)
         if model is None or not steps or facts.batch is None or facts.frame is None or not samples:
             return None
-        from dpdrun.effort import LOADED_MIB, Estimate, estimate
+        from dpdrun.effort import Estimate, estimate, peak_mib
 
         scorings = -(-steps // (facts.eval_every or steps))
         if self.probe is not None:
-            loaded_mib = LOADED_MIB if self.probe.device.startswith("CPU") else 0  # a GPU holds no program
+            on_cpu = self.probe.device.startswith("CPU")  # a GPU holds no program
             return Estimate(
                 seconds=steps * self.probe.step_s + scorings * self.probe.score_s,
                 step_s=self.probe.step_s,
-                memory_mib=loaded_mib + self.probe.peak_mib,
+                memory_mib=peak_mib(self.probe.peak_mib) if on_cpu else self.probe.peak_mib,
                 machine=self.probe.device,
                 basis="probe",
             )

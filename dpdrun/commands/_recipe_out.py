@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dpdrun.commands._flags import ask_for
 from dpdrun.errors import DpdrunError, RecipeError
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
     """A recipe from flags alone; asks for what a recipe needs beyond what the rules need."""
     from pydantic import ValidationError
 
+    from dpdrun.commands._flags import ask_for
     from dpdrun.commands._measured import NEEDED_SIZES, sizes_of
     from dpdrun.recipe.loader import load_text
     from dpdrun.rules.recommendation import recipe_text
@@ -116,8 +116,10 @@ def write(out: Path, text: str, force: bool) -> None:
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raises RecipeError when the file exists and is not to be replaced."""
+    """Raises RecipeError when the file cannot be made, or exists and is not to be replaced."""
     if out.is_dir():
         raise RecipeError(f"{out}: this is a folder; name the recipe file in it")
     if out.exists() and not force:
         raise RecipeError(f"{out}: exists already; --force replaces it")
+    if not out.absolute().parent.is_dir():
+        raise RecipeError(f"{out}: there is no folder {out.parent}; make it first")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import enum
 import json
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpdrun.commands._flags import FailOn, Kind, RuleSet
 from dpdrun.errors import EXIT_FINDINGS, RecipeError
 
 if TYPE_CHECKING:
@@ -20,6 +19,28 @@ if TYPE_CHECKING:
     from dpdrun.data.sizing import DataReading
     from dpdrun.recipe.loader import Loaded
     from dpdrun.rules.recommendation import Recommendation
+
+
+class Kind(enum.StrEnum):
+    """The model kinds that are trained by an optimizer."""
+
+    transformer = "transformer"
+    gru = "gru"
+
+
+class RuleSet(enum.StrEnum):
+    """Which rules to ask."""
+
+    measured = "measured"
+    note = "note"
+
+
+class FailOn(enum.StrEnum):
+    """The severity from which the exit code is 1."""
+
+    info = "info"
+    warning = "warning"
+    error = "error"
 
 
 class Format(enum.StrEnum):
@@ -93,7 +114,6 @@ def recommend(
     ] = FailOn.error,
 ) -> None:
     """Which hyper-parameters to use, and why: from a RECIPE, flags, data, or an OpenDPD command line."""
-    began = time.perf_counter() - time.process_time()  # when the program was started, about; --probe keeps to it
     flags: dict[str, Any] = {
         "model": model, "d_model": d_model, "layers": layers, "heads": heads, "window": window, "hidden": hidden,
         "epochs": epochs, "batch_size": batch_size, "data": data, "rules": rules,
@@ -102,12 +122,12 @@ def recommend(
     given = {name: value for name, value in flags.items() if value is not None}
     _refuse_misfits(given, recipe, from_command, samples=samples, pick=pick, fix=fix or unsafe_fixes, diff=diff,
                     out=out, probe=probe)  # fmt: skip
-    from dpdrun.commands._flags import overrides_of
+    from dpdrun.commands._flags import in_flags, overrides_of
     from dpdrun.commands._measured import Measured
     from dpdrun.commands._probe import probed, seconds_of
     from dpdrun.commands._recipe_out import filled, recipe_of_flags, refuse_existing, write
 
-    deadline = began + seconds_of(probe) if probe is not None else None
+    budget_s = seconds_of(probe) if probe is not None else None
     if out is not None:
         refuse_existing(out, force)  # before anything is measured
     probing, translated, loaded = None, None, None
@@ -125,23 +145,26 @@ def recommend(
         from dpdrun.commands._lint import Facts, fixed, with_places
         from dpdrun.recipe import load_recipe
 
-        loaded = load_recipe(recipe, overrides_of(given))
+        try:
+            loaded = load_recipe(recipe, overrides_of(given))
+        except RecipeError as error:
+            raise in_flags(error, given) from None
         facts = Facts(samples, needed=True)
         loaded = fixed(loaded, facts, fix=fix, unsafe=unsafe_fixes, diff=diff)
         reading = _reading(given, loaded)
         this = _of_recipe(loaded, facts, reading, given)
-        if deadline is not None:
-            this, probing = probed(lambda known: _of_recipe(loaded, facts, reading, given, known), loaded, deadline)
+        if budget_s is not None:
+            this, probing = probed(partial(_of_recipe, loaded, facts, reading, given), loaded, budget_s)
         this = with_places(this, loaded)
         text = filled(this, loaded, samples, out) if out or format_ is Format.yaml else ""
     else:
         reading = _reading(given)
         this = _of_flags(given, samples, reading)
-        if deadline is not None:
+        if budget_s is not None:
             from dpdrun.recipe.loader import load_text
 
             draft = load_text(recipe_of_flags(this, given))
-            this, probing = probed(lambda known: _of_flags(given, samples, reading, known), draft, deadline)
+            this, probing = probed(partial(_of_flags, given, samples, reading), draft, budget_s)
         text = recipe_of_flags(this, given) if out or format_ is Format.yaml else ""
     if translated is not None and format_ is Format.table:
         typer.echo(text if out is None else translated.remarks())

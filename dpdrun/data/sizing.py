@@ -9,7 +9,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.inspection import do_not_line_up
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.floor import noise_floor
-from dpdrun.rf.ladder import climb
+from dpdrun.rf.ladder import EXACT_DB, Ladder, climb
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DataReading:
         floor_db: of the noise [dB], None where it cannot be told.
         floor_caveat: what to doubt about it, or why there is none.
         rungs, ahead_rungs: (samples, NMSE [dB]) of each fit.
-        warnings: why no size would help: input and output do not line up.
+        warnings: why no size would help: input and output do not line up, or nothing is left to learn.
     """
 
     name: str
@@ -69,8 +69,20 @@ def read_sizes(capture: Capture) -> DataReading:
         floor_caveat=caveat,
         rungs=ladder.rungs,
         ahead_rungs=ladder.ahead,
-        warnings=tuple(do_not_line_up(train.x, train.y, late.samples, late.correlation, capture.sample_rate_hz)),
+        warnings=(
+            *do_not_line_up(train.x, train.y, late.samples, late.correlation, capture.sample_rate_hz),
+            *_is_exact(ladder),
+        ),
     )
+
+
+def _is_exact(ladder: Ladder) -> list[str]:
+    if ladder.polynomial_db > EXACT_DB + 1.0:
+        return []
+    return [
+        f"least squares fits this output to {EXACT_DB:g} dB or better, which is as exact as numbers of 16 bits: it was "
+        "computed, not measured (a simulation without noise, or a filter); model.kind gmp is enough"
+    ]
 
 
 def _floor(capture: Capture) -> tuple[float | None, str]:

@@ -75,6 +75,8 @@ def _with_remark(text: str, place: _Place, key: str, before: _Place | None, reas
     known = said is not None and re.search(rf"(\A|[;:] ){re.escape(of)}", said)  # a remark has its value already
     if said and changed and before is not None and not known:
         said = f"{of}{before.source}: {said}"
+    if said and reason and said.startswith(reason):
+        reason = None  # written before
     parts = [part for part in (reason, said) if part]
     if not parts or "; ".join(parts) == match["said"]:
         return text

@@ -32,7 +32,7 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
 
 
 def probe_lines(probe: ProbeReading) -> list[RenderableType]:
-    """A probe on three lines: what was done, the curve of the range test, and the norms."""
+    """A probe on a few lines: what was done, the curve of the range test, the norms, and what time did not allow."""
     step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
     first = (
         f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
@@ -41,11 +41,13 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
     every = max(1, len(probe.curve) // 10)
     curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])
     norms = ", ".join(f"{share} % {value:.2g}" for share, value in probe.norms.items())
-    return [
-        Text(first),
-        Text(f"       loss [dB] while the lr rose: {curve}", "dim"),
-        Text(f"       gradient norms at lr {render(probe.lr)}: {norms} of {probe.norm_steps} are below", "dim"),
-    ]
+    lines = [Text(first), Text(f"       loss [dB] while the lr rose: {curve}", "dim")]
+    if probe.norms:
+        below = f"{norms} of {probe.norm_steps} are below"
+        lines.append(Text(f"       gradient norms at lr {render(probe.lr)}: {below}", "dim"))
+    if probe.cut:
+        lines.append(Text(f"       cut to keep the time: {'; '.join(probe.cut)}", "yellow"))
+    return [*lines]
 
 
 @contextmanager

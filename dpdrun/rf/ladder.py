@@ -29,6 +29,7 @@ AHEAD = (1, 2, 3, 4, 6, 8, 12, 16)  # future samples
 
 TIE_DB = 0.15  # of the memory: the score of a validation part of 20,000 samples is no surer than this
 AHEAD_GAIN_DB = 0.05  # future taps that bring less are left out: they delay the output
+EXACT_DB = -90.0  # lower scores are taken as this: differences there are of the arithmetic, and of 16-bit numbers
 AHEAD_TIE_DB = 0.03  # the ladders of one part share its errors, so smaller differences count
 
 EARLY_POWERS, EARLY_DELAYS = 7, 4  # |x|^0 .. |x|^6 at the first delays: the static curve is where high orders matter
@@ -44,7 +45,7 @@ Matrix = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Ladder:
-    """What the least-squares fits say about a capture. NMSE on the validation part [dB].
+    """What the least-squares fits say about a capture. NMSE on the validation part [dB], EXACT_DB or higher.
 
     Attributes:
         rungs: (memory [samples, the current one counted], NMSE [dB]), shortest first.
@@ -203,7 +204,7 @@ def _frames(y: Signal, loop: int) -> Sequence[Signal]:
 
 
 def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float:
-    """NMSE [dB] on the validation part of the fit with the chosen columns, at the best ridge."""
+    """NMSE [dB] on the validation part of the fit with the chosen columns, at the best ridge; at least EXACT_DB."""
     index = np.flatnonzero(chosen)
     corner = np.ix_(index, index)
     gram, moment = fit[0][corner], fit[1][index]
@@ -215,4 +216,4 @@ def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float
         c = np.linalg.solve(gram + ridge * np.eye(len(index)), moment / norms) / norms
         error = np.vdot(c, check[0][corner] @ c).real - 2 * np.vdot(c, check[1][index]).real
         errors.append(1.0 + float(error) / check[2])
-    return to_db(max(min(errors), 0.0))
+    return to_db(max(min(errors), 10 ** (EXACT_DB / 10)))

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.regret import measured
+from dpdrun.rules.words import counted
 
 # Effect of the law -> the fact that it reads; the width is taken in bands.
 FACT_OF = {"steps": "total_steps", "batch": "batch", "layers": "layers"}
@@ -68,7 +69,7 @@ class Law:
         """What of a job is outside of the sweeps, in words."""
         known = {name: facts.get(fact) for name, fact in FACT_OF.items() if name in self.swept}
         return [
-            f"{value:,} {name}" if name != "batch" else f"batch {value:,}"
+            f"batch {value:,}" if name == "batch" else counted(value, name.removesuffix("s"))
             for name, value in known.items()
             if value is not None and value != self.held(name, facts)
         ]

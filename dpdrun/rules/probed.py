@@ -20,6 +20,7 @@ from typing import Any
 
 from dpdrun.recipe.patch import render
 from dpdrun.rules.recommendation import Recommendation, Value
+from dpdrun.rules.words import counted
 
 VALLEY_DB = 2.0
 SMOOTHED = 12  # the running median spans a twelfth of the curve to each side, at least 2 rates
@@ -44,15 +45,17 @@ class ProbeReading:
 
     Attributes:
         device: where the steps were taken, in words.
-        seconds: that the probe took.
+        seconds: that everything took, from the start of the command.
         seeds, rates_tried: of the lr range test.
         lr, lr_low, lr_high, lr_open: the pick, the valley's edges, and whether even the highest rate did no harm.
         curve: (lr, loss [dB]) of the median over seeds.
-        norms: percentiles (10, 50, 90, 99) of the gradient norm after the warmup of a short run at the pick.
+        norms: percentiles (10, 50, 90, 99) of the gradient norm after the warmup of a short run at the pick; none where
+            time did not allow them.
         norm_steps: steps of that run after its warmup.
         step_s, samples_per_s: median time of an optimizer step [s], and training samples a second.
         score_s: one scoring of the validation part [s].
         peak_mib: memory that training took beyond what the process held before [MiB]; on a GPU what torch allocated.
+        cut: what was left out to keep the time.
     """
 
     device: str
@@ -70,11 +73,12 @@ class ProbeReading:
     samples_per_s: float
     score_s: float
     peak_mib: float
+    cut: tuple[str, ...] = ()
 
     @property
-    def clip_norm(self) -> float:
-        """90th percentile of the gradient norm, to two digits."""
-        return float(f"{self.norms[CLIP_PERCENTILE]:.2g}")
+    def clip_norm(self) -> float | None:
+        """90th percentile of the gradient norm, to two digits; None where no norms were measured."""
+        return float(f"{self.norms[CLIP_PERCENTILE]:.2g}") if self.norms else None
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form."""
@@ -134,8 +138,8 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
     """
     found = {
         "optim.lr": (
-            f"lr range test here, {probe.seeds} seeds of {probe.rates_tried} steps: best from {_lr(probe.lr_low)} to "
-            f"{_lr(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
+            f"lr range test here, {counted(probe.seeds, 'seed')} of {probe.rates_tried} steps: best from "
+            f"{_lr(probe.lr_low)} to {_lr(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
             (probe.lr_low, probe.lr_high),
         ),
         "optim.clip_norm": (
@@ -144,6 +148,8 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
         ),
     }
     values = dict(this.values)
+    if probe.clip_norm is None:
+        del found["optim.clip_norm"]
     for key, (why, (low, high)) in found.items():
         known = catalogue.values.get(key)
         if known is None or known.rule is None:
@@ -158,7 +164,11 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
 def probed_facts(catalogue: Recommendation, probe: ProbeReading) -> dict[str, float]:
     """The facts that a probe sets: those of its values that the user has not given."""
     found = {"lr": ("optim.lr", probe.lr), "clip_norm": ("optim.clip_norm", probe.clip_norm)}
-    return {name: value for name, (key, value) in found.items() if _from_rule(catalogue.values.get(key))}
+    return {
+        name: value
+        for name, (key, value) in found.items()
+        if value is not None and _from_rule(catalogue.values.get(key))
+    }
 
 
 def _from_rule(value: Value | None) -> bool:

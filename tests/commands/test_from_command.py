@@ -60,10 +60,19 @@ def test_a_script_to_a_file(tmp_path: Path) -> None:
     assert load_recipe(out).recipe.train.max_steps == 2000
 
 
+def test_the_head_says_where_the_command_stood(tmp_path: Path) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text("#!/bin/sh\n\n" + NOTE)
+    head = "# Translated by dpdrun from the OpenDPD command in "
+    assert run("--from-command", str(script), "--format", "yaml").stdout.startswith(f"{head}{script}, line 3;")
+    head = "# Translated by dpdrun from this OpenDPD command; defaults are those of the fork"
+    assert run("--from-command", NOTE, "--format", "yaml").stdout.startswith(head)
+
+
 def test_standard_input_as_yaml() -> None:
     result = run("--from-command", "-", "--format", "yaml", given=NOTE)
     assert result.exit_code == 0
-    assert result.stdout.startswith("# Translated by dpdrun from OpenDPD's standard input:1")
+    assert result.stdout.startswith("# Translated by dpdrun from the OpenDPD command in standard input, line 1;")
     assert "set by" not in result.stdout
 
 
@@ -142,7 +151,7 @@ def test_epochs_and_batch_size_set_the_number_of_steps() -> None:
     result = run(
         "--from-command", NOTE, "--samples", "10000", "--epochs", "10", "--batch-size", "128", "--format", "yaml"
     )
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, "a warmup longer than the run is an error"
     assert "max_steps: 790  # 10 epochs x 79 batches" in result.stdout
     assert "batch_size: 128" in result.stdout
     assert "# with, in its place: --n_epochs 10 --batch_size 128" in result.stdout

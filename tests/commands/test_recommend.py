@@ -44,7 +44,7 @@ def test_the_notes_example() -> None:
 def test_table_says_everything_at_any_width(width: str) -> None:
     output = " ".join(run(*EXAMPLE, width=width).output.split())
     assert "optim.weight_decay" in output
-    assert "RG001 cited" in output
+    assert "OP001 cited" in output
     assert "PyTorch's default" in output
 
 
@@ -86,7 +86,16 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
         (("a.yaml", "--diff", "--probe", "60s"), "leave out --probe"),
         ((*EXAMPLE, "--sample-rate-hz", "1e8"), "--sample-rate-hz is of data; add --data SOURCE"),
         ((*EXAMPLE, "--window", "wide"), "--window wide"),
-        ((*EXAMPLE, "--window", "0"), "--window 0"),
+        ((*EXAMPLE, "--window", "0"), "--window 0: expected a number of samples from 1 to 65536, or full"),
+        ((*EXAMPLE, "--window", "-1"), "--window -1: expected"),
+        ((*EXAMPLE, "--window", "1000000000"), "--window 1000000000: expected"),
+        ((*EXAMPLE, "--window", ""), "--window (empty): expected"),
+        (("recipes/quickstart.yaml", "--window", "1000000000"), "--window 1000000000: expected"),
+        (("recipes/quickstart.yaml", "--window", "64000"), "--window 64000 is longer than the training part"),
+        (("recipes/quickstart.yaml", "-o", "no/such/place.yaml"), "there is no folder no/such; make it first"),
+        (("recipes/quickstart.yaml", "--heads", "3"), "--heads 3: model.heads 3 does not divide model.d_model 16"),
+        (("recipes/quickstart.yaml", "--hidden", "3"), "--hidden 3: unknown key model.hidden; model.kind transformer"),
+        (("recipes/quickstart.yaml", "-o", "recipes"), "recipes: this is a folder; name the recipe file in it"),
         ((*EXAMPLE, "--epochs", "1e300"), "--epochs 1e+300: expected a number greater than 0 and up to 1,000,000"),
         ((*EXAMPLE, "--epochs", "0"), "--epochs 0: expected a number greater than 0"),
         ((*EXAMPLE, "--epochs", "nan"), "--epochs nan: expected"),
@@ -101,7 +110,9 @@ def test_wrong_inputs(arguments: tuple[str, ...], message: str) -> None:
 
 
 def test_warnings_are_printed_with_code_and_advice() -> None:
-    output = run(*SIZES, "--heads", "5", "--samples", "100", "--batch-size", "64", "--rules", "note").output
+    result = run(*SIZES, "--heads", "5", "--samples", "100", "--batch-size", "64", "--rules", "note")
+    output = result.output
+    assert result.exit_code == 1, "an error was found"
     assert "error MD101: 5 heads do not divide d_model 256" in output
     assert "warning BT101" in output
     assert "set model.heads to 4" in output
@@ -145,7 +156,10 @@ def test_recipe_is_filled_from_its_data(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "given; LR010 would set" in result.output
     text = out.read_text(encoding="utf-8")
-    assert "# my amplifier" in text
+    assert "# From the head of" in text
+    assert "#   my amplifier" in text
+    assert text.startswith("# Written by: dpdrun recommend ")
+    assert "  # FR002: " in text
     assert "lr: 2e-3  # found by hand" in text
     filled = values_of(load_recipe(out).recipe)
     assert filled["train.epochs"] != "auto"
@@ -195,7 +209,7 @@ def test_missing_recipe() -> None:
 
 
 FAULTY = (
-    RECIPE.replace("window: 32}", "window: 32, dropout: 0.1}  # from a book")
+    RECIPE.replace("window: 32}", "window: 32, dropout: 0.1}  # from a book").replace("2e-3", "2e-2")
     + """\
   weight_decay: 1e-5
 train:
@@ -255,7 +269,9 @@ def test_fix_writes_safe_fixes_and_goes_on_with_them(faulty: Path) -> None:
 def test_unsafe_fixes_go_with_fix(faulty: Path) -> None:
     result = run(str(faulty), "--fix", "--unsafe-fixes")
     assert result.exit_code == 0, result.output
-    assert faulty.read_text(encoding="utf-8") == FAULTY.replace("1e-5", "off").replace("dropout: 0.1", "dropout: off")
+    assert faulty.read_text(encoding="utf-8") == FAULTY.replace("1e-5", "off").replace(
+        "dropout: 0.1}  # from", "dropout: off}  # dropout was 0.1: from"
+    )
 
 
 def test_fix_follows_a_link_and_keeps_line_ends(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.commands._probe import seconds_of
-from dpdrun.effort import LOADED_MIB
+from dpdrun.commands._probe import seconds_of, started
+from dpdrun.effort import peak_mib
 from dpdrun.errors import RecipeError
 from dpdrun.plan import make_plan
 from dpdrun.recipe import load_recipe
@@ -140,11 +141,18 @@ def test_probe_keeps_a_given_rate(recipe_file: Path, tmp_path: Path) -> None:
     assert content["values"]["optim.clip_norm"]["evidence"] == "measured here"
     assert content["estimate"]["basis"] == "probe"
     assert content["probe"]["seeds"] == 3
-    program = LOADED_MIB if content["probe"]["device"].startswith("CPU") else 0
-    memory = program + content["probe"]["peak_mib"]
+    memory = content["probe"]["peak_mib"]
+    memory = peak_mib(memory) if content["probe"]["device"].startswith("CPU") else memory
     assert content["estimate"]["memory_mib"] == pytest.approx(memory, rel=0.01), (
         "of the whole process, as without a probe"
     )
+
+
+def test_time_before_the_probe_counts() -> None:
+    """A program was started before its first line ran; this one, pytest, long before."""
+    began = started()
+    assert began <= time.perf_counter() - time.process_time() / 4
+    assert began == pytest.approx(started(), abs=0.5)
 
 
 def test_interrupted_probe_writes_nothing(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,18 @@ def test_records_that_do_not_line_up(spoil: Callable[[Signal], Signal], said: st
     assert said in warning
 
 
+def test_an_output_that_was_computed_is_said_to_be() -> None:
+    capture = load_capture(DataSection(source="synthetic/mild"))
+    x = capture.train.x[:8000]
+    part = Part(x, x + 0.2 * np.roll(x, 1))
+    found = read_sizes(replace(capture, train=part, val=part, test=part))
+    (warning,) = found.warnings
+    assert "it was computed, not measured" in warning
+    assert "model.kind gmp is enough" in warning
+    assert (found.memory, found.ahead) == (2, 0)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_json(reading: DataReading) -> None:
     content = json.loads(json.dumps(reading.to_json(), allow_nan=False))
     assert content["train_samples"] == 62_873

@@ -103,6 +103,28 @@ def test_one_step_is_singular() -> None:
     assert "1 scorings" not in text
 
 
+def test_a_value_in_the_range_of_the_note_stands_alone() -> None:
+    lines = shown(PlanFacts(kind="transformer", d_model=1024, lr=6e-5), 160)
+    line = next(line for line in lines if line.startswith("optim.lr"))
+    assert line.split()[:3] == ["optim.lr", "6e-5", "you"]
+    lines = shown(PlanFacts(kind="transformer", d_model=1024, lr=6e-4), 160)
+    assert "7.1e-5 (5e-5 to 1e-4)" in next(line for line in lines if line.startswith("optim.lr"))
+
+
+def test_rules_outside_their_box_have_a_line() -> None:
+    text = "\n".join(shown(PlanFacts(kind="transformer", d_model=512), 200))
+    assert "LR010 for optim.lr: d_model is 512, they cover 8 to 256" in text
+    assert "silent here" not in "\n".join(shown(PlanFacts(kind="transformer", d_model=32), 200))
+
+
+def test_why_there_is_no_estimate() -> None:
+    console = Console(width=160, no_color=True)
+    this = recommend(PlanFacts(kind="transformer", d_model=32), "measured")
+    with console.capture() as capture:
+        console.print(recommendation_view(this, None, "full attention was not timed"))
+    assert "no estimate of time and memory: full attention was not timed" in capture.get()
+
+
 def test_gmp() -> None:
     assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]
 
@@ -110,7 +132,7 @@ def test_gmp() -> None:
 def test_regret_has_a_column_where_there_is_one() -> None:
     this = recommend(PlanFacts(kind="transformer", d_model=32), "measured")
     plain = replace(this.values["optim.lr"], regret=None, note_regret=None)
-    for regret in (None, Regret(0.12, 0.9)):
+    for regret in (None, Regret(0.12, 0.9, workloads=9)):
         console = Console(width=160, no_color=True)
         with console.capture() as capture:
             console.print(recommendation_view(replace(this, values={"optim.lr": replace(plain, regret=regret)})))

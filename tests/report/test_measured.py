@@ -57,6 +57,13 @@ def test_probe() -> None:
     assert "90 % 0.4, 99 % 1 of 150 are below" in text
 
 
+def test_probe_says_what_it_cut() -> None:
+    text = shown(list(probe_lines(replace(PROBE, norms={}, cut=("2 of 3 seeds", "no gradient norms")))))
+    assert "cut to keep the time: 2 of 3 seeds; no gradient norms" in text
+    assert "gradient norms at lr" not in text
+    assert "cut" not in shown(list(probe_lines(PROBE)))
+
+
 def test_progress_bar_is_silent_without_a_terminal() -> None:
     console = Console(record=True, force_terminal=False)
     with progress_bar(console) as report:

@@ -19,7 +19,7 @@ def shown(view: RenderableType) -> str:
 def test_rule_has_declaration_and_sections() -> None:
     text = shown(rule_view(find_rule("LR010")))
     assert text.startswith("LR010 lr_by_measured_width")
-    assert "measured (docs/results.md#learning-rate)" in text
+    assert "measured (docs/results.md#regret)" in text
     assert all(heading in text for heading in HEADINGS)
 
 

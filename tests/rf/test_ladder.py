@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dpdrun.rf import ladder
-from dpdrun.rf.ladder import Ladder, climb
+from dpdrun.rf.ladder import EXACT_DB, Ladder, climb
 
 Signal = NDArray[np.complex128]
 
@@ -105,3 +105,20 @@ def test_choices_of_a_ladder() -> None:
     assert this.lookahead == 4
     assert Ladder(((1, -20.0), (2, -30.0)), ((0, -30.0), (1, -30.04))).is_longer
     assert Ladder(((1, -20.0), (2, -30.0)), ((0, -30.0), (1, -30.04))).lookahead == 0
+
+
+@pytest.mark.parametrize("width", [0.05, 0.35, 0.5])
+@pytest.mark.parametrize("digits", [6, 9, 16])
+def test_an_exact_filter_has_its_own_memory_and_no_future(width: float, digits: int) -> None:
+    """Differences far below what a record can hold are of the arithmetic; nothing is read from them."""
+    samples = 24_000
+    spectrum = np.fft.fft(noise(samples, 5))
+    spectrum[np.abs(np.fft.fftfreq(samples)) > width] = 0.0
+    x = np.fft.ifft(spectrum)
+    y = x + 0.2 * np.roll(x, 1)
+    x, y = np.round(x, digits), np.round(y, digits)
+    found = climb(x[:16_000], y[:16_000], x[16_000:], y[16_000:])
+    assert found.memory == 2
+    assert found.lookahead == 0
+    assert found.lookahead_gain_db < 1.0
+    assert found.polynomial_db == pytest.approx(EXACT_DB)

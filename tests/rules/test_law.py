@@ -48,7 +48,7 @@ def test_octaves_add_up(facts: dict[str, object], exponent: float) -> None:
 
 def test_what_is_beyond_is_named() -> None:
     assert LAW.beyond(job()) == []
-    assert LAW.beyond(job(max_steps=8000, batch=256)) == ["8,000 steps", "batch 256"]
+    assert LAW.beyond(job(max_steps=8000, batch=256)) == ["8000 steps", "batch 256"]
     assert LAW.beyond(job(layers=8, max_steps=None)) == ["8 layers"]
 
 

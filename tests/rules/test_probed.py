@@ -48,6 +48,16 @@ def test_pick_is_near_the_middle_of_the_flat_part(best: float, seed: int) -> Non
     assert valley.low < valley.pick < valley.high
 
 
+def test_a_probe_without_norms_leaves_the_clip_to_the_rules() -> None:
+    probe = probe_of(norms={}, norm_steps=0, seeds=1, cut=("1 of 3 seeds",))
+    catalogue = recommend(FACTS, "measured")
+    assert probed_facts(catalogue, probe) == {"lr": 0.013}
+    this = merged(catalogue, catalogue, probe)
+    assert this.values["optim.clip_norm"] == catalogue.values["optim.clip_norm"]
+    assert "1 seed of 120 steps" in this.values["optim.lr"].why
+    assert json.loads(json.dumps(probe.to_json()))["clip_norm"] is None
+
+
 def test_one_lucky_batch_does_not_move_the_pick() -> None:
     seeds = [curve(s, scatter_db=0.1) for s in range(3)]
     before = valley_of(RATES, median_curve(seeds))

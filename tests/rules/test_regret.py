@@ -84,9 +84,7 @@ def test_worth(table: None) -> None:
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_in_the_shipped_table_our_own_lr_loses_least(kind: str) -> None:
-    if not swept_workloads(kind):
-        assert regret_of(kind, 1e-2, ours=1e-2) is None, "what was not swept has no regret"
-        return
+    assert swept_workloads(kind) >= {"transformer": 15, "gru": 5}[kind]
     ours, low, high = (regret_of(kind, 1e-2 * factor, ours=1e-2) for factor in (1.0, 1 / 16, 4.0))
     assert ours is not None
     assert low is not None

@@ -21,6 +21,7 @@ from dpdrun.recipe.schema import DataSection
 
 PROGRAMS = frozenset({"main.py", "opendpd-cli"})
 STEP = "train_pa"
+GIVEN = "--from-command"  # the name of a command that stands in no script
 
 # Training samples of the captures in the wheel (its sha256 is pinned), cut as OpenDPD cuts them, without guards.
 TRAIN_SAMPLES = {
@@ -48,10 +49,15 @@ class Translation:
     where: str
     dialect: str
 
+    @property
+    def told(self) -> str:
+        """`train.sh:12`, or that the command was given as it is."""
+        return "the command" if self.where.startswith(f"{GIVEN}:") else self.where
+
 
 def translate(
     script: str,
-    name: str = "--from-command",
+    name: str = GIVEN,
     *,
     source: str | None = None,
     frames: int | None = None,
@@ -82,13 +88,18 @@ def translate(
     data = _data(arguments, where, source, frames, stated or {})
     sections, remarks = recipe_lines(arguments, data, where)
     head = [
-        f"Translated by dpdrun from OpenDPD's {where}; defaults are those of {arguments.dialect.name}.",
+        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.dialect.name}.",
         "OpenDPD: main.py " + " ".join(words),
         *(["with, in its place: " + " ".join(also)] if also else []),
         *remarks,
     ]
     text = text_of(sections, [_ascii(line) for line in head], rules)
     return Translation(text, tuple(remarks), where, arguments.dialect.name)
+
+
+def _told(name: str, line: int) -> str:
+    """Where a command stood, in words."""
+    return "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
 
 
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
