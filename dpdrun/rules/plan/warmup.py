@@ -140,7 +140,7 @@ def warmup_share_measured(facts: PlanFacts) -> Verdict:
     if total is not None and beta2 is not None:
         settles, steps = settling_steps(beta2), steps_of_share(SWEEP_WARMUP, total)
         if steps < settles:
-            why += f"; {steps} steps, though beta2 {beta2:g} settles in {settles}: the share decides, as in our sweeps"
+            why += f"; {counted(steps, 'step')}, though beta2 {beta2:g} settles in {settles}: the share decides"
     return _share(facts, why, SWEEP_WARMUP)
 
 
