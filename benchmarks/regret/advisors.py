@@ -15,6 +15,8 @@ from dpdrun.rules.advice import opinion_on
 from dpdrun.rules.plan_facts import PlanFacts
 
 OURS = "dpdrun, rules: measured (leave one workload out)"
+OURS_BY_DATA = "dpdrun, rules: measured (leave one data set out)"
+NOTE_LR = "the note's lr (a GRU: OpenDPD's)"
 EFFECTS = {"transformer": ("width", "steps", "batch", "layers"), "gru": ("width", "steps", "batch")}
 WIDE, WIDE_LR = 512, 3e-4  # where the note's lowest band ends: the anchor of the scaling laws
 
@@ -29,7 +31,7 @@ def note_lr(job: Workload) -> float:
 
 # The advisors that need no run. The scaling laws start from the note's value at the width where its band ends.
 BY_FORMULA: dict[str, Callable[[Workload], float]] = {
-    "the note": note_lr,
+    NOTE_LR: note_lr,
     "constant 3e-4": lambda _: 3e-4,
     "constant 1e-3": lambda _: 1e-3,
     "3e-4 x sqrt(512 / width)": lambda job: WIDE_LR * math.sqrt(WIDE / job.width),
@@ -39,13 +41,18 @@ BY_RUN = {"prodigy": "Prodigy 1.1", "schedule_free": "schedule-free AdamW 1.4"}
 RANGE_TEST = "range test (fastai valley)"
 
 
-def left_out(curves: Sequence[Curve]) -> dict[str, float]:
-    """log2(lr) that our law, fitted to all other workloads of the kind, gives each workload."""
-    found = {}
+def left_out(curves: Sequence[Curve], *, whole_data_set: bool = False) -> dict[str, float]:
+    """log2(lr) that our law gives each workload, fitted to all others of the kind; or to those of other data sets."""
+    found, fitted = {}, {}
     for curve in curves:
-        kind = curve.workload.kind
+        kind, data = curve.workload.kind, curve.workload.data
         others = [other for other in curves if other is not curve and other.workload.kind == kind]
-        found[curve.workload.name] = fit(others, EFFECTS[kind]).exponent(curve.workload)
+        if whole_data_set:
+            others = [other for other in others if other.workload.data != data]
+        key = (kind, data) if whole_data_set else curve.workload.name
+        if key not in fitted:
+            fitted[key] = fit(others, EFFECTS[kind])
+        found[curve.workload.name] = fitted[key].exponent(curve.workload)
     return found
 
 

@@ -54,6 +54,10 @@ class Curve:
         """Score at any log2(lr) [dB], by monotone interpolation (PCHIP); the end points' beyond them."""
         return float(self._interpolated(np.clip(exponent, self.exponent[0], self.exponent[-1])))
 
+    def tried(self, exponent: float) -> bool:
+        """Whether log2(lr) lies within what was swept."""
+        return bool(self.exponent[0] <= exponent <= self.exponent[-1])
+
     @cached_property
     def _interpolated(self) -> PchipInterpolator:
         return PchipInterpolator(self.exponent, self.median_db)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import ROOT, ResultsFile, markdown, write_table
-from benchmarks.regret.advisors import EFFECTS, OURS, left_out, regrets
+from benchmarks.regret.advisors import EFFECTS, NOTE_LR, OURS, OURS_BY_DATA, left_out, regrets
 from benchmarks.regret.curves import Curve, curves
 from benchmarks.regret.law import REFERENCE, Law, fit
+from benchmarks.regret.picture import draw
 from benchmarks.regret.sweep import score_of
 from benchmarks.regret.workloads import SOURCES, Workload
-from benchmarks.regret.worth import ALL, NOTE_ENCODER, SEEDS, SWEPT, VARIANTS
+from benchmarks.regret.worth import ALL, NOTE_ENCODER, SEEDS, SWEPT, VARIANTS, steps_of
 
 PACKAGED = ROOT / "dpdrun" / "rules" / "regret.json"
 OFFSETS = [float(x) for x in np.arange(-9.0, 4.5, 0.5)]  # octaves from our learning rate
@@ -33,7 +34,7 @@ def advisor_table(losses: Mapping[str, Mapping[str, float]]) -> str:
     for name, each in sorted(losses.items(), key=lambda item: statistics.median(item[1].values())):
         values = list(each.values())
         close = sum(value <= TIE_DB for value in values)
-        bold = "**" if name == OURS else ""
+        bold = "**" if name in (OURS, OURS_BY_DATA) else ""
         rows.append([f"{bold}{name}{bold}", f"{statistics.median(values):.2f}", f"{percentile(values, 95):.2f}",
                      f"{max(values):.2f}", f"{close} of {len(values)}"])  # fmt: skip
     return markdown(
@@ -47,10 +48,10 @@ def workload_table(found: Sequence[Curve], ours: Mapping[str, float], losses: Ma
     for curve in found:
         name, (exponent, best) = curve.workload.name, curve.oracle
         lrs = (f"{2**exponent:.2g}", f"{2 ** ours[name]:.2g}")
-        scores = (best, curve.scatter_db, losses[OURS][name], losses["the note"][name])
+        scores = (best, curve.scatter_db, losses[OURS][name], losses[NOTE_LR][name])
         rows.append([f"`{name}`", *lrs, *(f"{score:.2f}" for score in scores)])
     header = ["workload", "best lr", "our lr", "NMSE at the best [dB]", "seeds' range [dB]", "our regret [dB]"]
-    return markdown([*header, "the note's regret [dB]"], rows)
+    return markdown([*header, "regret of the note's lr [dB]"], rows)
 
 
 def laws(found: Sequence[Curve]) -> dict[str, dict[str, Any]]:
@@ -97,48 +98,52 @@ def band_table(fitted: Mapping[str, Mapping[str, Any]]) -> str:
 
 def expected(found: Sequence[Curve], ours: Mapping[str, float]) -> dict[str, Any]:
     """Regret against the distance from our (left-out) learning rate, by kind and run length."""
-    out = {}
+    out: dict[str, Any] = {"tie_db": TIE_DB, "lost_db": LOST_DB}
     for kind in EFFECTS:
         mine = [curve for curve in found if curve.workload.kind == kind]
-        at = _at_offsets(mine, ours)
-        out[kind] = {
-            "octaves": OFFSETS,
-            "tie": _reach(at, TIE_DB),
-            "lost": _reach(at, LOST_DB),
-            "tie_db": TIE_DB,
-            "lost_db": LOST_DB,
-            "all": _quantiles(at),
-            "by_steps": {
-                str(steps): _quantiles(_at_offsets([curve for curve in mine if curve.workload.steps == steps], ours))
-                for steps in sorted({curve.workload.steps for curve in mine})
-            },
-        }
+        out[kind] = {"all": _by_distance(mine, ours)}
+        for steps in sorted({curve.workload.steps for curve in mine}):
+            out[kind][str(steps)] = _by_distance([curve for curve in mine if curve.workload.steps == steps], ours)
     return out
 
 
-def _at_offsets(found: Sequence[Curve], ours: Mapping[str, float]) -> list[list[float]]:
-    """Regret of every workload at each of OFFSETS."""
-    return [[curve.regret(ours[curve.workload.name] + offset) for curve in found] for offset in OFFSETS]
+def _by_distance(found: Sequence[Curve], ours: Mapping[str, float]) -> dict[str, Any]:
+    """Median and 95th percentile at each of OFFSETS that at least half of the sweeps tried, and what follows.
 
-
-def _quantiles(at: Sequence[Sequence[float]]) -> dict[str, Any]:
+    `tie`: how far one can go down until half of the workloads lose TIE_DB more, and up until one in twenty does.
+    `lost`: how far until half of them lose LOST_DB.
+    """
+    octaves, at = [], []
+    for offset in OFFSETS:
+        tried = [curve for curve in found if curve.tried(ours[curve.workload.name] + offset)]
+        if 2 * len(tried) >= len(found):
+            octaves.append(offset)
+            at.append([curve.regret(ours[curve.workload.name] + offset) for curve in tried])
+    medians, tails = [statistics.median(each) for each in at], [percentile(each, 95) for each in at]
+    home = octaves.index(0.0)
+    # above the best a sweep ends in a cliff: there the worst of them count
+    close = [
+        median <= medians[home] + TIE_DB and (octave <= 0 or tail <= tails[home] + TIE_DB)
+        for octave, median, tail in zip(octaves, medians, tails, strict=True)
+    ]
     return {
-        "median_db": [round(statistics.median(values), 2) for values in at],
-        "p95_db": [round(percentile(values, 95), 2) for values in at],
-        "workloads": len(at[0]),
+        "octaves": octaves,
+        "median_db": [round(value, 2) for value in medians],
+        "p95_db": [round(value, 2) for value in tails],
+        "workloads": len(found),
+        "tie": _around(octaves, close),
+        "lost": _around(octaves, [median <= LOST_DB for median in medians]),
     }
 
 
-def _reach(losses: Sequence[Sequence[float]], more_db: float) -> list[float]:
-    """The offsets around 0 up to which half of the workloads lose at most so much more than at 0."""
-    medians = [statistics.median(values) for values in losses]
-    low = high = OFFSETS.index(0.0)
-    most = medians[low] + more_db
-    while low > 0 and medians[low - 1] <= most:
+def _around(octaves: Sequence[float], good: Sequence[bool]) -> list[float]:
+    """The ends of the stretch of good offsets that holds 0."""
+    low = high = list(octaves).index(0.0)
+    while low > 0 and good[low - 1]:
         low -= 1
-    while high + 1 < len(OFFSETS) and medians[high + 1] <= most:
+    while high + 1 < len(octaves) and good[high + 1]:
         high += 1
-    return [OFFSETS[low], OFFSETS[high]]
+    return [octaves[low], octaves[high]]
 
 
 def worth(results: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
@@ -180,22 +185,25 @@ FIELD_OF = {
 
 
 def worth_by_field(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
-    """The same by kind of model (and `note` for its encoder) and field: median, least and most over workloads."""
+    """The same by kind of model (and `note` for its encoder), field and run length, over workloads."""
     out: dict[str, dict[str, Any]] = {}
     for group in ("transformer", "gru", "note"):
-        mine = [each for name, each in found.items() if (f"-{group}-" in name or name.startswith(group))]
+        mine = {name: each for name, each in found.items() if f"-{group}-" in name or name.startswith(group)}
         for variant, field in FIELD_OF.items():
-            losses = [each[variant]["loss_db"] for each in mine if variant in each]
-            if losses:
-                scatter = [each[ALL]["range_db"] for each in mine if variant in each]
-                out.setdefault(group, {})[field] = {
-                    "median_db": round(statistics.median(losses), 2),
-                    "low_db": round(min(losses), 2),
-                    "high_db": round(max(losses), 2),
-                    "scatter_db": round(statistics.median(scatter), 2),
-                    "instead": variant,
-                    "workloads": len(losses),
-                }
+            for steps in sorted({steps_of(name) for name in mine}):
+                jobs = [each for name, each in mine.items() if steps_of(name) == steps and variant in each]
+                if jobs:
+                    losses = [each[variant]["loss_db"] for each in jobs]
+                    ranges = [max(each[variant]["range_db"], each[ALL]["range_db"]) for each in jobs]
+                    out.setdefault(group, {}).setdefault(field, {})[str(steps)] = {
+                        "median_db": round(statistics.median(losses), 2),
+                        "low_db": round(min(losses), 2),
+                        "high_db": round(max(losses), 2),
+                        "beyond_seeds": sum(abs(loss) > spread for loss, spread in zip(losses, ranges, strict=True)),
+                        "instead": variant,
+                        "steps": steps,
+                        "workloads": len(losses),
+                    }
     return out
 
 
@@ -222,8 +230,11 @@ def write(sweeps: ResultsFile, dropped: ResultsFile) -> None:
     found = curves(sweeps.results)
     ours = left_out(found)
     losses = regrets(found, ours, sweeps.results)
+    by_data = left_out(found, whole_data_set=True)
+    losses[OURS_BY_DATA] = {curve.workload.name: curve.regret(by_data[curve.workload.name]) for curve in found}
     values = worth(dropped.results)
     write_table("regret-advisors", advisor_table(losses))
+    draw(losses)
     fitted = laws(found)
     write_table("regret-bands", band_table(fitted))
     counts = {kind: sum(curve.workload.kind == kind for curve in found) for kind in EFFECTS}

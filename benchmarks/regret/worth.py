@@ -16,12 +16,14 @@ from pathlib import Path
 
 from benchmarks.common import ROOT, ResultsFile, run_jobs
 from benchmarks.regret.curves import curves
-from benchmarks.regret.workloads import LONG, SHORT
+from benchmarks.regret.workloads import LONG, SHORT, WORKLOADS
+from dpdrun.recipe import load_recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "worth.json"
 SEEDS = 3
 NOTE_ENCODER = "note-encoder"
+NOTE_RECIPE = ROOT / "recipes" / "case_study" / "02_scored_as_trained.yaml"
 SWEPT = (
     "apa-transformer-d16-l2-t400-b8",
     "dpa-transformer-d16-l2-t400-b8",
@@ -59,6 +61,13 @@ LONG_FRAME = "frame 512, half the batch"
 VARIANTS = (*DROPPED, *OF_MEASURED, *OF_MODEL, LARGE_BATCH, SMALL_BATCH, LONG_FRAME)
 
 
+def steps_of(name: str) -> int:
+    """Optimizer steps of a job."""
+    if name == NOTE_ENCODER:
+        return int(load_recipe(NOTE_RECIPE).recipe.train.max_steps)
+    return next(job.steps for job in WORKLOADS if job.name == name)
+
+
 @dataclass(frozen=True)
 class Job:
     """One workload with the learning rate of its base; `name` and `recipe` as a Workload has them."""
@@ -90,7 +99,7 @@ def _of_length(steps: int) -> tuple[str, str]:
 def job_of(name: str) -> Job:
     """The job of a name; a swept workload gets the learning rate at the optimum of its sweep."""
     if name == NOTE_ENCODER:
-        return Job(name, (ROOT / "recipes/case_study/02_scored_as_trained.yaml").read_text(), ("train.compile=off",))
+        return Job(name, NOTE_RECIPE.read_text(), ("train.compile=off",))
     sweep = json.loads((HERE / "results.json").read_text())
     curve = next((each for each in curves(sweep) if each.workload.name == name), None)
     if curve is None:

@@ -16,12 +16,14 @@ from dpdrun.recipe.patch import render
 from dpdrun.report.lint import lint_finding, lint_summary
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.recommendation import Recommendation, Value, about, silent_lines
+from dpdrun.rules.words import counted
 
 _EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
 
 
 WIDE = 118  # columns; below, the reason goes on a line of its own
+ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
 NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
 
 
@@ -107,8 +109,8 @@ def _regret(value: Value) -> str:
     """Of the value, and of the note's in its place: `0.1`, `7.9 (the note: 8.2)`."""
     if value.regret is None:
         return ""
-    note = f" (the note: {value.note_regret.median_db:.1f})" if value.note_regret else ""
-    return f"{value.regret.median_db:.1f}{note}"
+    note = f"; the note's {value.note_regret.median_db:.1f}" if value.note_regret else ""
+    return f"{value.regret.median_db:.1f} ({counted(value.regret.workloads, 'job')}{note})"
 
 
 def _expected(value: Value) -> list[str]:
@@ -116,8 +118,10 @@ def _expected(value: Value) -> list[str]:
     if value.regret is None:
         return []
     note = f"; the note's value {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
-    jobs = f"95 % of {value.regret.workloads} jobs of about this length" if value.regret.workloads > 1 else "one job"
-    return [f"expected regret {value.regret.median_db:.1f} dB ({jobs}: below {value.regret.p95_db:.1f}){note}"]
+    jobs = counted(value.regret.workloads, "job")
+    jobs += f" of {value.regret.steps:,} steps" if value.regret.steps else ""
+    tail = f"; 95 % below {value.regret.p95_db:.1f}" if value.regret.workloads >= ENOUGH_FOR_A_TAIL else ""
+    return [f"expected regret {value.regret.median_db:.1f} dB ({jobs}{tail}){note}"]
 
 
 def _worth(value: Value) -> list[str]:
@@ -125,9 +129,8 @@ def _worth(value: Value) -> list[str]:
     worth = value.worth
     if worth is None:
         return []
-    if abs(worth.median_db) <= worth.scatter_db:
-        return [f"{worth.instead}: {worth.median_db:+.1f} dB, within the scatter of seeds ({worth.scatter_db:.1f})"]
-    return [f"{worth.instead}: {worth.median_db:+.1f} dB"]
+    seeds = "" if 2 * worth.beyond_seeds >= worth.workloads else ", less than seeds differ by"
+    return [f"{worth.instead}: {worth.median_db:+.1f} dB in {worth.steps:,} steps{seeds}"]
 
 
 def _show(bound: Any) -> str:

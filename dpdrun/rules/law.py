@@ -28,8 +28,6 @@ class Law:
         reference: the job at which all effects are zero.
         widths: bands; a width belongs to the nearest one by ratio.
         swept: least and most of every other effect; a job beyond is taken at the nearest end.
-        tie: octaves down and up within which half of the swept jobs lose at most `tie_db` more.
-        lost: octaves down and up beyond which half of them lose more than `lost_db`.
     """
 
     kind: str
@@ -38,10 +36,6 @@ class Law:
     reference: Mapping[str, float]
     widths: tuple[int, ...]
     swept: Mapping[str, tuple[float, float]]
-    tie: tuple[float, float]
-    lost: tuple[float, float]
-    tie_db: float
-    lost_db: float
 
     def band(self, width: int) -> int:
         """The swept width that is nearest by ratio."""
@@ -78,7 +72,7 @@ class Law:
 @lru_cache(maxsize=2)
 def law_of(kind: str) -> Law:
     """The law of `transformer` or `gru`."""
-    law, expected = measured()["law"][kind], measured()["expected"][kind]
+    law = measured()["law"][kind]
     return Law(
         kind=kind,
         level=law["level"],
@@ -86,10 +80,6 @@ def law_of(kind: str) -> Law:
         reference=law["reference"],
         widths=tuple(law["swept"]["width"]),
         swept={name: (min(values), max(values)) for name, values in law["swept"].items() if name != "width"},
-        tie=tuple(expected["tie"]),
-        lost=tuple(expected["lost"]),
-        tie_db=expected["tie_db"],
-        lost_db=expected["lost_db"],
     )
 
 

@@ -54,7 +54,8 @@ def declaration_of(rule: Rule) -> dict[str, str]:
     facts["evidence"] = f"{rule.evidence} ({rule.results})" if rule.results else rule.evidence
     facts["source"] = rule.source
     if worth := worth_of_rule(rule):
-        facts["worth, in dB lost without it"] = "; ".join(f"{GROUPS[name]}, {each}" for name, each in worth.items())
+        said = [f"{GROUPS[name]}, {each}" for name, found in worth.items() for each in found]
+        facts["lost without it, all else equal"] = "; ".join(said)
     if rule.box:
         facts["valid for"] = "; ".join(f"{name} {box_text(allowed)}" for name, allowed in rule.box.items())
     needs = [name for name in rule.needs if name not in rule.box]
@@ -67,8 +68,8 @@ def declaration_of(rule: Rule) -> dict[str, str]:
     return facts
 
 
-def worth_of_rule(rule: Rule) -> dict[str, Worth]:
-    """What dropping the rule lost, by GROUPS; of a rule of the note, in the note's own encoder."""
+def worth_of_rule(rule: Rule) -> dict[str, list[Worth]]:
+    """What dropping the rule lost, by GROUPS and run length; of a rule of the note, in the note's own encoder."""
     if rule.purpose == "diagnose" or (rule.purpose == "check" and rule.results != WORTH_TABLE):
         return {}
     groups = {"note"} if rule.is_of_note else set(rule.box.get("kind", ()))
@@ -122,7 +123,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
         "purpose": rule.purpose,
         "profile": rule.profile,
         "sets": rule.sets,
-        "worth": {name: asdict(each) for name, each in worth_of_rule(rule).items()},
+        "worth": {name: [asdict(each) for each in found] for name, found in worth_of_rule(rule).items()},
         "about": list(rule.about),
         "evidence": rule.evidence,
         "results": rule.results,

@@ -238,7 +238,7 @@ def _measured(value: Value, facts: PlanFacts) -> Value:
     if value.rule and (encoder or swept):
         ours = opinion_on(value.key, facts, "measured")
         if ours is not None and ours.rule == value.rule:
-            value = replace(value, worth=worth_of("note" if encoder else facts.kind, value.key))
+            value = replace(value, worth=worth_of("note" if encoder else facts.kind, value.key, facts.total_steps))
     if value.key != "optim.lr" or lr is None or not swept:
         return value
     said = value.note_value if value.differs_from_note else None

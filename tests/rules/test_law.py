@@ -16,10 +16,6 @@ LAW = Law(
     reference={"width": 16, "steps": 400, "batch": 8, "layers": 1},
     widths=(16, 64),
     swept={"steps": (400, 1600), "batch": (8, 32), "layers": (1, 4)},
-    tie=(-1.0, 0.5),
-    lost=(-2.0, 1.0),
-    tie_db=0.3,
-    lost_db=1.0,
 )
 
 
@@ -57,9 +53,7 @@ def test_the_study_has_both_kinds(kind: str) -> None:
     law = law_of(kind)
     assert law.effects
     assert set(law.effects) <= set(law.reference)
-    assert law.tie[0] <= 0.0 <= law.tie[1]
-    assert law.lost[0] <= law.tie[0]
-    assert law.lost[1] >= law.tie[1]
+    assert law.widths
 
 
 def test_what_was_not_swept_says_why() -> None:

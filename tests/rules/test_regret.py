@@ -7,28 +7,29 @@ from typing import Any
 import pytest
 
 from dpdrun.rules import regret
-from dpdrun.rules.regret import groups_of, regret_of, swept_workloads, worth_of
+from dpdrun.rules.regret import band_of, groups_of, regret_of, swept_workloads, worth_of
+
+
+def table_of(median_db: list[float], p95_db: list[float], workloads: int) -> dict[str, Any]:
+    octaves = {"octaves": [-2, -1, 0, 1], "tie": [-1, 0], "lost": [-1, 1]}
+    return octaves | {"median_db": median_db, "p95_db": p95_db, "workloads": workloads}
+
+
+def worth_in(steps: int, **more: object) -> dict[str, Any]:
+    base = {"median_db": 0.2, "low_db": -0.1, "high_db": 0.4, "beyond_seeds": 2, "instead": "no warmup", "workloads": 3}
+    return base | {"steps": steps} | more
+
 
 TABLE: dict[str, Any] = {
     "expected": {
         "transformer": {
-            "octaves": [-2, -1, 0, 1],
-            "all": {"median_db": [4, 1, 0.1, 3], "p95_db": [6, 2, 0.5, 20], "workloads": 7},
-            "by_steps": {
-                "400": {"median_db": [8, 2, 0.2, 5], "p95_db": [9, 3, 0.6, 30], "workloads": 5},
-                "1600": {"median_db": [3, 0.5, 0.0, 2], "p95_db": [4, 1, 0.1, 9], "workloads": 2},
-            },
+            "all": table_of([4, 1, 0.1, 3], [6, 2, 0.5, 20], 7),
+            "400": table_of([8, 2, 0.2, 5], [9, 3, 0.6, 30], 5),
+            "1600": table_of([3, 0.5, 0.0, 2], [4, 1, 0.1, 9], 2),
         }
     },
-    "worth": {
-        "gru": {
-            "optim.warmup": {
-                "median_db": 0.2, "low_db": -0.1, "high_db": 0.4, "scatter_db": 0.3,
-                "instead": "no warmup", "workloads": 3,
-            }
-        }
-    },
-}  # fmt: skip
+    "worth": {"gru": {"optim.warmup": {"400": worth_in(400), "1600": worth_in(1600, workloads=1, beyond_seeds=0)}}},
+}
 
 
 @pytest.fixture
@@ -59,25 +60,39 @@ def test_silent_outside_of_what_was_swept(table: None, kind: str | None, lr: flo
     assert regret_of(kind, lr, ours=1e-2) is None
 
 
-@pytest.mark.parametrize(("steps", "median"), [(200, 0.2), (799, 0.2), (801, 0.0), (3200, 0.0)])
+@pytest.mark.parametrize(("steps", "median"), [(100, 0.2), (799, 0.2), (801, 0.0), (6400, 0.0)])
 def test_the_nearest_run_length_answers(table: None, steps: int, median: float) -> None:
     found = regret_of("transformer", 1e-2, ours=1e-2, steps=steps)
     assert found is not None
     assert found.median_db == pytest.approx(median)
 
 
-@pytest.mark.parametrize("steps", [199, 3201])
+@pytest.mark.parametrize("steps", [99, 6401])
 def test_silent_in_runs_of_other_lengths(table: None, steps: int) -> None:
     assert regret_of("transformer", 1e-2, ours=1e-2, steps=steps) is None
 
 
+def test_band(table: None) -> None:
+    band = band_of("transformer", 1600)
+    assert band is not None
+    assert (band.tie, band.lost, band.tried) == ((-1, 0), (-1, 1), (-2, 1))
+    assert band_of("transformer", 50_000) is None
+    assert band_of("gmp") is None
+
+
+@pytest.mark.parametrize(("steps", "length"), [(100, 400), (799, 400), (801, 1600), (6400, 1600), (6401, None)])
+def test_worth_is_that_of_the_nearest_length(table: None, steps: int, length: int | None) -> None:
+    worth = worth_of("gru", "optim.warmup", steps)
+    assert (worth and worth.steps) == length
+
+
 def test_worth(table: None) -> None:
-    worth = worth_of("gru", "optim.warmup")
-    assert worth is not None
-    assert worth.instead == "no warmup"
-    assert worth_of("gru", "optim.lr") is None
-    assert worth_of(None, "optim.lr") is None
-    assert groups_of("optim.warmup") == {"gru": worth}
+    assert worth_of("gru", "optim.lr", 400) is None
+    assert worth_of(None, "optim.lr", 400) is None
+    assert worth_of("gru", "optim.warmup", None) is None
+    short, long = groups_of("optim.warmup")["gru"]
+    assert str(short) == "no warmup: +0.20 dB in 400 steps (3 jobs, -0.10 to +0.40; more than seeds differ by in 2)"
+    assert str(long) == "no warmup: +0.20 dB in 1,600 steps (one job, less than its seeds differ by)"
     assert swept_workloads("transformer") == 7
     assert swept_workloads("gmp") == 0
 
@@ -85,7 +100,11 @@ def test_worth(table: None) -> None:
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_in_the_shipped_table_our_own_lr_loses_least(kind: str) -> None:
     assert swept_workloads(kind) >= {"transformer": 15, "gru": 5}[kind]
-    ours, low, high = (regret_of(kind, 1e-2 * factor, ours=1e-2) for factor in (1.0, 1 / 16, 4.0))
+    band = band_of(kind)
+    assert band is not None
+    assert band.tried[0] <= -2.0
+    assert band.tried[1] >= 1.0
+    ours, low, high = (regret_of(kind, 1e-2 * 2**octaves, ours=1e-2) for octaves in (0.0, *band.tried))
     assert ours is not None
     assert low is not None
     assert high is not None

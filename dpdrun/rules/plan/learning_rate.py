@@ -7,7 +7,7 @@ import math
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, evaluate, find_rule, rule
 from dpdrun.rules.law import Law, law_of, not_swept, two_digits
 from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.regret import regret_of
+from dpdrun.rules.regret import band_of, regret_of
 from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE_FURTHER, OPENDPD, SWEEPS
 
 INF = math.inf
@@ -116,7 +116,8 @@ def lr_by_measured_width(facts: PlanFacts) -> Verdict:
 
     ## What it does
     Bands at the widths that were swept, the nearest by ratio; the wider, the lower. Run length, batch and layers move
-    the rate by less than the width does. It shows the range in which half of the swept jobs lose at most 0.3 dB more.
+    the rate by less than the width does. It shows the range, in jobs of about this length, down to where half of them
+    lose 0.3 dB more, and up to where one in twenty does: above the best training ends in a cliff.
     docs/results.md#regret has the law and the rates that follow from it.
 
     ## Why
@@ -126,7 +127,8 @@ def lr_by_measured_width(facts: PlanFacts) -> Verdict:
 
     ## Known limits
     Amplifiers of two captures and a synthetic one, run lengths, batches and depths as the study has them; a job beyond
-    is taken at the nearest end, and the line says so. Holds for `beta2: 0.95`, a warmup of 5 % and a cosine (OP010,
+    is taken at the nearest end, and the line says so. Judged on a data set that it knew nothing of it loses more
+    (docs/results.md#regret). Holds for `beta2: 0.95`, a warmup of 5 % and a cosine (OP010,
     WU010, SC010), the linear skip, zero-initialised residuals, and signals at unit rms. Above the range the loss is a
     cliff, below it a slope. Not for full attention.
 
@@ -158,10 +160,12 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Verdict:
 
     ## Why
     Our GRUs bear rates a hundred times higher than OpenDPD's 5e-4 and need them: at low rates they do not arrive in
-    runs of this length. Around the best the loss is nearly flat over several octaves.
+    runs of this length. Below the best the loss is flat over some octaves for 8 and 16 units; at 64 it is not, and
+    twice to four times the best rate ends a run.
 
     ## Known limits
-    Those of LR010. Over 90,000 steps OpenDPDv2 publishes 5e-3; runs that long were not swept.
+    Those of LR010, and fewer lengths; the line says when runs of a length were not swept. Over 90,000 steps OpenDPDv2
+    publishes 5e-3.
 
     ## Example
     Fires for 16 units. Silent for 512 units.
@@ -170,15 +174,17 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Verdict:
 
 
 def _by_law(law: Law, facts: PlanFacts) -> Finding:
-    lr = law.lr(facts)
-    low, high = (two_digits(lr * 2**octaves) for octaves in law.tie)
+    lr, band = law.lr(facts), band_of(law.kind, facts.total_steps)
+    low, high = (two_digits(lr * 2**octaves) for octaves in (band.tie if band else (0.0, 0.0)))
     steps, batch = (law.held(name, facts) for name in ("steps", "batch"))
     why = f"our sweeps: width {law.band(facts.width or 1)}, {steps:,.0f} steps, batch {batch:g}"
     if law.kind == "transformer":
         why += f", layers {law.held('layers', facts):g}"
     if beyond := law.beyond(facts):
         why += f" (the nearest to {', '.join(beyond)})"
-    return Finding(why, {"optim.lr": two_digits(lr)}, evidence={"low": low, "high": high})
+    if band is None and facts.total_steps:
+        why += "; runs of this length were not swept"
+    return Finding(why, {"optim.lr": two_digits(lr)}, evidence={"low": low, "high": high} if low < high else {})
 
 
 @rule(
@@ -242,14 +248,16 @@ def lr_outside_its_band(facts: PlanFacts) -> Verdict:
     """The learning rate is so far from that of our sweeps that half of the swept jobs lost more than 2 dB there.
 
     ## What it does
-    Compares with LR010 or LR011 for the same job. Says what half of the swept jobs lost at that distance.
+    Compares with LR010 or LR011 for the same job, and with the swept jobs whose length is nearest. Says what half of
+    them lost at that distance, or that none of them was tried with such a rate.
 
     ## Why
     No other setting of training is worth as much as the learning rate. Below the band the loss grows slowly with the
     distance; above it training ends in a cliff.
 
     ## Known limits
-    Those of LR010 and LR011; silent where they are. In runs much longer than the swept ones a lower rate loses less.
+    Those of LR010 and LR011; silent where they are, and in runs more than 4 times shorter or longer than the swept
+    ones.
 
     ## Example
     Fires for 3e-4 at d_model 32. Silent for 2e-2.
@@ -257,15 +265,18 @@ def lr_outside_its_band(facts: PlanFacts) -> Verdict:
     outcome, _ = evaluate([find_rule("LR010" if facts.kind == "transformer" else "LR011")], facts)
     if outcome.skipped:
         return outcome.skipped[0]
-    ours, lr, law = outcome.findings[0].patch["optim.lr"], facts.lr or 0.0, law_of(facts.kind or "")
-    low, high = (two_digits(ours * 2**octaves) for octaves in law.lost)
+    ours, lr = outcome.findings[0].patch["optim.lr"], facts.lr or 0.0
+    band = band_of(facts.kind, facts.total_steps)
+    if band is None:
+        return Skipped("runs of this length were not swept")
+    low, high = (two_digits(ours * 2**octaves) for octaves in band.lost)
     if low <= lr <= high:
         return None
     found = regret_of(facts.kind, lr, ours, facts.total_steps)
-    loss = f"{found.median_db:.1f} dB" if found else f"more than {law.lost_db:g} dB"
+    jobs = f"of {found.workloads} swept jobs half" if found and found.workloads > 1 else "a swept job"
+    loss = f"{jobs} lost {found.median_db:.1f} dB there" if found else "no sweep tried it, none got so far"
     return Finding(
-        f"optim.lr {lr:g} is {'below' if lr < low else 'above'} its band of {low:g} to {high:g}: half of the swept "
-        f"jobs lost {loss} there",
+        f"optim.lr {lr:g} is {'below' if lr < low else 'above'} its band of {low:g} to {high:g}: {loss}",
         {"optim.lr": ours},
         "warning",
         evidence={"value": lr, "low": low, "high": high},
