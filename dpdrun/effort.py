@@ -190,6 +190,7 @@ class Estimate:
         machine: in words.
         basis: timed = within the sizes of the study; extrapolated = outside of them; probe = measured here, on all
             that a run would use.
+        assumed: sizes that nobody gave, as flags such as `--heads 4 --window 32`.
     """
 
     seconds: float
@@ -197,6 +198,7 @@ class Estimate:
     memory_mib: float
     machine: str
     basis: Literal["timed", "extrapolated", "probe"]
+    assumed: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form."""
@@ -207,6 +209,7 @@ class Estimate:
             "machine": self.machine,
             "basis": self.basis,
             "within_factor": WITHIN if self.basis == "timed" else None,
+            "assumed": self.assumed or None,
         }
 
     def __str__(self) -> str:
@@ -217,7 +220,8 @@ class Estimate:
             "extrapolated": "a rough guess: outside of the sizes that were timed",
             "probe": "measured here",
         }[self.basis]
-        return f"{time_} and a peak of {size} on {self.machine} ({trust})"
+        assumed = f"; assumed: {self.assumed}" if self.assumed else ""
+        return f"{time_} and a peak of {size} on {self.machine} ({trust}{assumed})"
 
 
 def estimate(

@@ -79,13 +79,21 @@ class Fixed:
 
     Attributes:
         loaded: with the new text.
+        before: what the rules said of it as it was.
         applied: the findings that were fixed, in this order.
         left: what the rules say now.
     """
 
     loaded: Loaded
+    before: Lint
     applied: list[LintFinding]
     left: Lint
+
+    @property
+    def followed(self) -> list[LintFinding]:
+        """The findings that were fixed although no rule had announced them: they came of the other fixes."""
+        announced = {finding.code for finding in self.before.findings if finding.fix != "none"}
+        return [finding for finding in self.applied if finding.code not in announced]
 
 
 def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
@@ -148,7 +156,7 @@ def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False)
     applied: list[LintFinding] = []
     written = loaded.text
     seen = {written}
-    left = look(loaded)
+    before = left = look(loaded)
     while len(applied) < MOST_FIXES:
         fixable = [finding for finding in left.findings if finding.fix in wanted]
         if not fixable:
@@ -162,7 +170,12 @@ def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False)
         applied.append(first)
     if applied:  # once, at the end: a value that was changed twice was what the user wrote, not what came between
         loaded = load_text(retold(written, loaded.text), loaded.path, loaded.overrides)
-    return Fixed(loaded, applied, left)
+    return Fixed(loaded, before, applied, left)
+
+
+def follow_ups(loaded: Loaded, look: Callable[[Loaded], Lint]) -> list[LintFinding]:
+    """What else would be fixed once all fixes are made, safe and unsafe ones; arguments as of `fix`."""
+    return fix(loaded, look, unsafe=True).followed
 
 
 def _turn(finding: Finding) -> tuple[int, str]:

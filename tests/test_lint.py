@@ -13,13 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
-from dpdrun.lint import Lint, LintFinding, count, fix, lint, locate
+from dpdrun.lint import Lint, LintFinding, count, fix, follow_ups, lint, locate
 from dpdrun.plan import make_plan
 from dpdrun.recipe import load_recipe
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import render
-from dpdrun.rules.advice import derive
+from dpdrun.rules.advice import derive, opinion_on
 from dpdrun.rules.catalogue import Finding, all_rules
 from dpdrun.rules.plan_facts import PlanFacts
 
@@ -118,7 +118,7 @@ def test_unsafe_fixes_keep_comments_and_order() -> None:
         "dropout: 0.2}  # from": "dropout: off}  # dropout was 0.2: from",
         "lr: 1e-4        # never": f"lr: {done.loaded.recipe.optim.lr}        # was 1e-4: never",
         "clip_norm: 200  # as": "clip_norm: 1  # was 200: as",
-        "warmup: 600": "warmup: 7.5%",
+        "warmup: 600": "warmup: 5%",
     }.items():
         expected = expected.replace(old, new)
     assert done.loaded.text == expected
@@ -148,6 +148,40 @@ def test_second_fix_of_a_key_is_decided_anew() -> None:
     done = fix(load_text(FAULTY), both, unsafe=True)
     assert [(f.code, f.patch["optim.clip_norm"]) for f in done.applied] == [("CL101", 90.0), ("BT101", 40.0)]
     assert asked == [200.0, 90.0, 40.0]
+
+
+OPENDPD_LIKE = """\
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 512, layers: 1, heads: 8, window: 32}
+optim: {lr: 1e-4, beta2: 0.999, warmup: 1000}
+train: {max_steps: 2000, batch_size: 256}
+"""
+
+
+def test_what_follows_from_other_fixes_is_told() -> None:
+    """With a warmup of 1000 AdamW's memory is no matter; once that is 150 steps, it is."""
+    loaded = load_text(OPENDPD_LIKE)
+    assert "WU104" not in codes(look()(loaded))
+    done = fix(loaded, look(), unsafe=True)
+    assert [finding.code for finding in done.followed] == ["WU104"]
+    assert [finding.code for finding in follow_ups(loaded, look())] == ["WU104"]
+    assert "WU104" in [finding.code for finding in done.applied]
+    assert follow_ups(load_text(FAULTY), look()) == []
+
+
+def test_after_the_fixes_the_rules_would_set_the_same() -> None:
+    for text in (FAULTY, OPENDPD_LIKE, OPENDPD_LIKE.replace("optim:", "rules: note\noptim:")):
+        before = load_text(text)
+        after = fix(before, look(), unsafe=True).loaded.recipe
+        facts = PlanFacts.of_recipe(after, APA_SAMPLES)
+        ours = opinion_on("optim.warmup", facts, after.rules)
+        assert ours is not None
+        assert ours.value == after.optim.warmup
+        if after.optim.beta2 != before.recipe.optim.beta2:
+            memory = opinion_on("optim.beta2", facts, after.rules)
+            assert memory is not None
+            assert memory.value == after.optim.beta2
 
 
 def test_rules_that_undo_each_other_come_to_an_end() -> None:
@@ -330,4 +364,4 @@ def test_rules_do_not_warn_of_what_rules_set(size: dict[str, Any], steps: int) -
     assert derive(facts, "note").warnings == [], "the note is kept exactly"
     ours = derive(facts, "measured").warnings
     assert [finding for finding in ours if finding.severity != "info"] == []
-    assert {finding.code for finding in ours} <= {"RG101"}, "where all we have is the note's"
+    assert {finding.code for finding in ours} <= {"RG101", "LR103"}, "where all we have is the note's"

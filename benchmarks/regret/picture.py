@@ -32,7 +32,7 @@ def draw(losses: Mapping[str, Mapping[str, float]], path: Path = PICTURE) -> Non
     axes.set_xlim(LEAST_DB / 1.3, None)
     axes.set_xticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
     jobs = len(losses[OURS])
-    axes.set_xlabel(f"lost against the best learning rate [dB validation NMSE], {jobs} workloads; bar: median")
+    axes.set_xlabel(f"lost against the best lr [dB], {jobs} workloads; bar: median")
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from dpdrun.errors import RecipeError
@@ -69,6 +70,7 @@ def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> PlanF
                 "--samples": True if data else samples,
             },
             "since the note says nothing of sizes" if data else "to recommend without a recipe",
+            given | {"samples": samples},
         )
     _refuse_foreign(kind, given)
     epochs = given.get("epochs")
@@ -104,17 +106,57 @@ def refuse_longer(given: dict[str, Any], samples: int | None) -> None:
         )
 
 
-def ask_for(needed: dict[str, Any], purpose: str) -> None:
-    """Refuse to go on where a value is None, naming its flag. Raises RecipeError."""
+def ask_for(needed: dict[str, Any], purpose: str, given: dict[str, Any], *, to_file: bool = False) -> None:
+    """Refuse to go on where a value is None, naming its flag, with an example that works. Raises RecipeError.
+
+    Args:
+        needed: values by flag.
+        purpose: what they are needed for.
+        given: the flags that were typed, `samples` too.
+        to_file: the example writes a recipe.
+    """
     missing = [flag for flag, value in needed.items() if value is None]
     if missing:
-        sizes = "--model gru --hidden 16" if needed.get("--model") == "gru" else "--model transformer --d-model 32"
-        raise RecipeError(
-            f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed\n"
-            f"  for example: dpdrun recommend {sizes} --samples 10000 --epochs 50\n"
-            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml\n"
-            "  or data: dpdrun recommend --data synthetic/mild --model transformer"
-        )
+        lines = [
+            f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed",
+            f"  for example: {_example(given, missing)}{' -o my.yaml' if to_file else ''}",
+        ]
+        if "data" in given or "--data" in missing:
+            lines += ["  `dpdrun data list` has the sources; a file or folder of yours will do"]
+        else:
+            lines += [
+                "  or give a recipe: dpdrun recommend recipes/quickstart.yaml",
+                "  or data: dpdrun recommend --data synthetic/mild --model transformer",
+            ]
+        raise RecipeError("\n".join(lines))
+
+
+def _example(given: dict[str, Any], missing: list[str]) -> str:
+    """What was typed, with what is missing; --samples gives way to --data, which say how much there is."""
+    from dpdrun.rules.plan.sizing import LAYERS, SHORTEST_WINDOW, heads_for
+
+    width = int(given.get("d_model", 32))
+    usual: dict[str, Any] = {
+        "model": "transformer", "d_model": width, "layers": LAYERS["transformer"], "heads": heads_for(width),
+        "window": SHORTEST_WINDOW, "hidden": 16, "samples": 10000, "epochs": 50, "data": "synthetic/mild",
+    }  # fmt: skip
+    words = {name: given.get(name) or (usual[name] if _flag(name) in missing else None) for name in (*usual, *given)}
+    kind, data = words["model"], words["data"]
+    if not data:
+        words["d_model"] = words["d_model"] or (width if kind == "transformer" else None)
+        words["epochs"] = words["epochs"] or usual["epochs"]
+    else:
+        words["samples"] = None
+    flags = [f"{_flag(name)} {_word(value)}" for name, value in words.items() if value]
+    return " ".join(["dpdrun recommend", *flags])
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _refuse_foreign(kind: Any, given: dict[str, Any]) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dpdrun.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.lint import Fixed, Lint
+    from dpdrun.lint import Fixed, Lint, LintFinding
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import DataSection
+    from dpdrun.rules.catalogue import Finding
     from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import Recommendation
 
@@ -105,6 +107,8 @@ def fixed(loaded: Loaded, facts: Facts, *, fix: bool, unsafe: bool, diff: bool) 
         from dpdrun.recipe.patch import diff as unified
 
         typer.echo(unified(loaded.text, done.loaded.text, str(loaded.path)), nl=False)
+        if done.followed:
+            typer.echo(_later(done), err=True)  # beside the diff, which can be applied as it is
         raise typer.Exit
     if done.applied:
         from dpdrun.runlog import write_text
@@ -118,7 +122,21 @@ def _told(done: Fixed) -> str:
     codes = ", ".join(finding.code for finding in done.applied)
     if not codes:
         return f"{done.loaded.path}: nothing to fix"
-    return f"{done.loaded.path}: written, {len(done.applied)} fixed ({codes})"
+    told = f"{done.loaded.path}: written, {len(done.applied)} fixed ({codes})"
+    return f"{told}\n{_later(done)}" if done.followed else told
+
+
+def _later(done: Fixed) -> str:
+    from dpdrun.report.lint import later_view
+
+    return later_view(done.followed).plain
+
+
+def later_than(findings: Sequence[Finding], loaded: Loaded, look: Callable[[Loaded], Lint]) -> list[LintFinding]:
+    """What would be fixed after the fixes of these findings; nothing where there are none."""
+    from dpdrun.lint import follow_ups
+
+    return follow_ups(loaded, look) if any(finding.fix != "none" for finding in findings) else []
 
 
 def check_lint(files: list[Path], sets: list[str], *, as_json: bool, fail_on: str) -> tuple[bool, list[str]]:
@@ -131,7 +149,7 @@ def check_lint(files: list[Path], sets: list[str], *, as_json: bool, fail_on: st
     from dpdrun.recipe import load_recipe
 
     facts = Facts(needed=False)
-    seen: list[Lint] = []
+    seen: list[tuple[Lint, list[LintFinding]]] = []
     problems: list[str] = []
     for file in files:
         try:
@@ -139,25 +157,32 @@ def check_lint(files: list[Path], sets: list[str], *, as_json: bool, fail_on: st
         except RecipeError as error:
             problems.append(str(error))
         else:
-            seen.append(lint(loaded, facts(loaded)))
+            found = lint(loaded, facts(loaded))
+            seen.append((found, later_than(found.findings, loaded, lambda recipe: lint(recipe, facts(recipe)))))
     if as_json:
         from dpdrun.runlog import encode_numbers
 
-        content = {"schema_version": SCHEMA_VERSION, "files": [each.to_json() for each in seen]}
+        content = {"schema_version": SCHEMA_VERSION, "files": [_lint_json(*each) for each in seen]}
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
     else:
         _show(seen)
-    return any(each.reaches(fail_on) for each in seen), problems  # type: ignore[arg-type]
+    return any(each.reaches(fail_on) for each, _ in seen), problems  # type: ignore[arg-type]
 
 
-def _show(seen: list[Lint]) -> None:
+def _lint_json(found: Lint, later: list[LintFinding]) -> dict[str, Any]:
+    return found.to_json() | {"after_fixes": [finding.to_json() for finding in later]}
+
+
+def _show(seen: list[tuple[Lint, list[LintFinding]]]) -> None:
     from rich.console import Console
 
-    from dpdrun.report.lint import lint_summary, lint_view
+    from dpdrun.report.lint import later_view, lint_summary, lint_view
 
     console = Console(highlight=False)
-    for each in seen:
+    for each, later in seen:
         console.print(lint_view(each), soft_wrap=True)
-    found = [finding for each in seen for finding in each.findings]
+        if later:
+            console.print(later_view(later), soft_wrap=True)
+    found = [finding for each, _ in seen for finding in each.findings]
     if found:
         console.print(lint_summary(found), soft_wrap=True)

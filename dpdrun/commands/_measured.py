@@ -52,7 +52,7 @@ class Measured:
 
     def missing(self, this: Recommendation) -> str | None:
         """Why there is no estimate; None where there is one, or where nothing is trained step by step."""
-        facts, model = this.facts, self.model or _model_of(this.facts)
+        facts = this.facts
         if not this.values or self.estimate(this) is not None:
             return None
         if facts.kind == "transformer" and facts.window == float("inf"):
@@ -60,15 +60,16 @@ class Measured:
         unknown = {
             "the amount of data": facts.samples or facts.frames,
             "the number of epochs": this.total_steps or facts.epochs,
-            _sizes_missing(facts): model,
             "train.batch_size": facts.batch,
-            "train.frame": facts.frame,
         }
-        return f"needs {' and '.join(name for name, known in unknown.items() if not known and name)}"
+        if missing := [name for name, known in unknown.items() if not known]:
+            return f"needs {' and '.join(missing)}"
+        return "these sizes make no model" if self.model is None else "needs train.frame"
 
     def estimate(self, this: Recommendation) -> Estimate | None:
         """Time and memory of the plan, from the probe where there was one; None where too little is known."""
-        facts, model = this.facts, self.model or _model_of(this.facts)
+        facts, assumed = (this.facts, "") if self.model is not None else _assumed(this)
+        model = self.model or _model_of(facts)
         steps, samples = this.total_steps, facts.samples or (facts.frames or 0) * (facts.frame or 0)
         if model is None or not steps or facts.batch is None or facts.frame is None or not samples:
             return None
@@ -85,7 +86,24 @@ class Measured:
                 basis="probe",
             )
         val = facts.val_samples or samples // 3  # the usual split is 60/20/20 %
-        return estimate(model, batch=facts.batch, frame=facts.frame, steps=steps, scorings=scorings, val_samples=val)
+        found = estimate(model, batch=facts.batch, frame=facts.frame, steps=steps, scorings=scorings, val_samples=val)
+        return None if found is None else replace(found, assumed=assumed)
+
+
+def _assumed(this: Recommendation) -> tuple[PlanFacts, str]:
+    """The facts with the sizes that are missing as our recipes have them, what follows from those, and their flags."""
+    from dpdrun.rules.advice import derive
+    from dpdrun.rules.plan.sizing import LAYERS, SHORTEST_WINDOW, heads_for
+
+    facts = this.facts
+    if facts.kind != "transformer" or facts.d_model is None:
+        return facts, ""
+    usual = {"layers": LAYERS["transformer"], "heads": heads_for(facts.d_model), "window": SHORTEST_WINDOW}
+    missing = {name: size for name, size in usual.items() if facts.get(name) is None}
+    if not missing:
+        return facts, ""
+    filled = derive(replace(facts, **cast("dict[str, Any]", missing)), this.rules).facts
+    return filled, " ".join(f"--{name} {size}" for name, size in missing.items())
 
 
 def _model_of(facts: PlanFacts) -> ModelSection | None:
@@ -103,11 +121,6 @@ def _model_of(facts: PlanFacts) -> ModelSection | None:
         return kind.model_validate(known)
     except ValidationError:
         return None
-
-
-def _sizes_missing(facts: PlanFacts) -> str:
-    """The sizes of the model that are not known, by name."""
-    return ", ".join(f"model.{name}" for name in NEEDED_SIZES[facts.kind or ""] if facts.get(name) is None)
 
 
 def look_at(section: DataSection, recipe: Path | None = None) -> DataReading:

@@ -31,7 +31,9 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
     kind = given["model"]
     sizes = NEEDED_SIZES[str(kind)]
     known = sizes_of(this) | given
-    ask_for({f"--{name.replace('_', '-')}": known.get(name) for name in (*sizes, "data")}, "for a recipe")
+    advised = "data" not in given and this.rules == "measured"  # after a look at the data rules say what is missing
+    asked = ("data",) if advised else (*sizes, "data")
+    ask_for({f"--{name.replace('_', '-')}": known.get(name) for name in asked}, "for a recipe", given, to_file=True)
     window = given.get("window")
     model = {"kind": str(kind)} | {name: known[name] for name in (*sizes, "layers", "lookahead") if name in known}
     if window is not None and window != "full":

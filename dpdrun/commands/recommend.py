@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dpdrun.commands._lint import Facts
     from dpdrun.commands._measured import Measured
     from dpdrun.data.sizing import DataReading
+    from dpdrun.lint import Lint, LintFinding
     from dpdrun.recipe.loader import Loaded
+    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import Recommendation
 
 
@@ -130,7 +132,7 @@ def recommend(
     budget_s = seconds_of(probe) if probe is not None else None
     if out is not None:
         refuse_existing(out, force)  # before anything is measured
-    probing, translated, loaded = None, None, None
+    probing, translated, loaded, facts = None, None, None, None
     if from_command is not None:
         from dpdrun.commands import _from_command
         from dpdrun.commands._lint import Facts, with_places
@@ -138,8 +140,8 @@ def recommend(
         read_there = ("data", "rules", "epochs", "batch_size")
         overrides = overrides_of({name: value for name, value in given.items() if name not in read_there})
         translated = _from_command.read(from_command, given, overrides, frames=samples, pick=pick, out=out)
-        loaded, reading = translated.loaded, None
-        this = with_places(_of_recipe(loaded, Facts(samples, needed=False), None, given), loaded)
+        loaded, reading, facts = translated.loaded, None, Facts(samples, needed=False)
+        this = with_places(_of_recipe(loaded, facts, None, given), loaded)
         text = loaded.effective_text
     elif recipe is not None:
         from dpdrun.commands._lint import Facts, fixed, with_places
@@ -169,7 +171,8 @@ def recommend(
     if translated is not None and format_ is Format.table:
         typer.echo(text if out is None else translated.remarks())
     model_section = loaded.recipe.model if loaded is not None else None
-    _print(this, format_, text, Measured(reading, probing, model_section), translated)
+    later = [] if loaded is None or facts is None else _later(this, loaded, facts, reading)
+    _print(this, format_, text, Measured(reading, probing, model_section), translated, later)
     if out is not None:
         write(out, text, force)
     from dpdrun.rules.catalogue import SEVERITIES
@@ -211,7 +214,7 @@ def _reading(given: dict[str, Any], loaded: Loaded | None = None) -> DataReading
 
     if loaded is not None:
         return look_at(loaded.recipe.data, loaded.path)
-    ask_for({"--model": given.get("model")}, "to recommend from data")
+    ask_for({"--model": given.get("model")}, "to recommend from data", given)
     return look_at(section_of(given["data"], given.get("sample_rate_hz"), given.get("bandwidth_hz")))
 
 
@@ -223,12 +226,29 @@ def _of_recipe(
     probed: dict[str, float] | None = None,
 ) -> Recommendation:
     from dpdrun.commands._measured import with_reading
-    from dpdrun.rules.plan_facts import PlanFacts
     from dpdrun.rules.recommendation import recommend as ask
 
+    known = with_reading(_known(loaded, facts, reading), reading, probed)
+    return _of_sane_length(ask(known, loaded.recipe.rules), given)
+
+
+def _known(loaded: Loaded, facts: Facts, reading: DataReading | None) -> PlanFacts:
+    from dpdrun.rules.plan_facts import PlanFacts
+
     was_read = reading is not None and facts.frames is None
-    known = PlanFacts.of_recipe(loaded.recipe) if was_read else facts(loaded)
-    return _of_sane_length(ask(with_reading(known, reading, probed), loaded.recipe.rules), given)
+    return PlanFacts.of_recipe(loaded.recipe) if was_read else facts(loaded)
+
+
+def _later(this: Recommendation, loaded: Loaded, facts: Facts, reading: DataReading | None) -> list[LintFinding]:
+    """What would be fixed after the fixes of the findings that are shown."""
+    from dpdrun.commands._lint import later_than
+    from dpdrun.commands._measured import with_reading
+    from dpdrun.lint import lint
+
+    def look(recipe: Loaded) -> Lint:
+        return lint(recipe, with_reading(_known(recipe, facts, reading), reading))
+
+    return later_than(this.warnings, loaded, look)
 
 
 def _of_sane_length(this: Recommendation, given: dict[str, Any]) -> Recommendation:
@@ -258,12 +278,18 @@ def _of_flags(
 
 
 def _print(
-    this: Recommendation, format_: Format, text: str, measured: Measured, translated: FromCommand | None
+    this: Recommendation,
+    format_: Format,
+    text: str,
+    measured: Measured,
+    translated: FromCommand | None,
+    later: list[LintFinding],
 ) -> None:
     if format_ is Format.json:
         from dpdrun.runlog import encode_numbers
 
         content = this.to_json() | measured.to_json(this) | (translated.to_json() if translated else {})
+        content["after_fixes"] = [finding.to_json() for finding in later]
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
     elif format_ is Format.yaml:
         typer.echo(text, nl=False)
@@ -275,3 +301,7 @@ def _print(
         console = Console(highlight=False)
         for part in (*measured.before(), recommendation_view(this, measured.estimate(this), measured.missing(this))):
             console.print(part)
+        if later:
+            from dpdrun.report.lint import later_view
+
+            console.print(later_view(later))

@@ -25,8 +25,7 @@ def lint_finding(finding: LintFinding) -> Text:
         text.append(f"\n  help: {finding.advice}")
     text.append(f"\n  source: {finding.source}", "dim")
     if finding.fix != "none":
-        change = ", ".join(f"{key}: {render(value)}" for key, value in finding.patch.items())
-        text.append(f"\n  {finding.fix} fix: {change}", "dim")
+        text.append(f"\n  {finding.fix} fix: {_change(finding)}", "dim")
     return text
 
 
@@ -35,6 +34,23 @@ def lint_view(this: Lint) -> Text:
     if not this.findings:
         return Text.assemble(f"{this.path}: ", ("no findings", "green"))
     return Text("\n").join(lint_finding(finding) for finding in this.findings)
+
+
+def later_view(later: Sequence[LintFinding]) -> Text:
+    """`after these fixes: WU104 info the warmup has ...; unsafe fix: optim.warmup: 5%`, a line for each."""
+    return Text("\n").join(
+        Text.assemble(
+            f"after these fixes: {finding.code} ",
+            (finding.severity, SEVERITY_STYLE[finding.severity]),
+            f" {finding.message}",
+            (f"; {finding.fix} fix: {_change(finding)}", "dim"),
+        )
+        for finding in later
+    )
+
+
+def _change(finding: LintFinding) -> str:
+    return ", ".join(f"{key}: {render(value)}" for key, value in finding.patch.items())
 
 
 def lint_summary(findings: Sequence[LintFinding]) -> Text:

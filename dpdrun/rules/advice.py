@@ -59,6 +59,7 @@ def advised_sizes(kind: str | None) -> list[str]:
 
 def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
     """Ask the derive rules for every field that the facts leave open, then the check rules about the result."""
+    facts = replace(facts, rules=profile)
     fields = [*advised_sizes(facts.kind), *derivable()]
     open_keys = {key for key in fields if facts.get(NAME_OF[key]) is None}
     rules = [rule for rule in rules_for(profile, "derive") if rule.sets in open_keys]
@@ -85,6 +86,15 @@ def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
         return None
     finding = outcome.findings[0]
     return _opinion(all_rules()[finding.code], finding, finding.patch[key])
+
+
+def agreed(key: str, facts: PlanFacts) -> Any:
+    """What the rules that are asked would set one field to, for a fix that writes the same; None when they are silent.
+
+    Where the facts do not say which rules are asked, those are of `rules: measured`, as in a recipe.
+    """
+    opinion = opinion_on(key, facts, "note" if facts.rules == "note" else "measured")
+    return None if opinion is None else opinion.value
 
 
 def unset(advice: Advice, wanted: Collection[str]) -> dict[str, str]:

@@ -92,9 +92,11 @@ def not_swept(facts: PlanFacts) -> str | None:
     widths = law_of(facts.kind or "").widths
     if facts.width is None:
         return "needs the width of the model"
-    if not widths[0] <= facts.width <= widths[-1]:
-        return f"our sweeps cover widths of {widths[0]} to {widths[-1]}, this is {facts.width}"
-    return None
+    if widths[0] <= facts.width <= widths[-1]:
+        return None
+    if facts.kind == "gru":
+        return f"our sweeps of GRUs cover {widths[0]} to {widths[-1]} units, this one has {facts.width}"
+    return f"our sweeps of Transformers cover widths of {widths[0]} to {widths[-1]}, this one has {facts.width}"
 
 
 def two_digits(lr: float) -> float:

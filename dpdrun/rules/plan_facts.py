@@ -78,6 +78,7 @@ class PlanFacts:
         patience: scorings without progress before `schedule: plateau` lowers the lr.
         eval_on: record | frame, in which pieces a record is scored.
         precision: fp32 | bf16, of the forward pass.
+        rules: measured | note, which rules are asked; what a fix writes is what they would set.
     """
 
     kind: str | None = None
@@ -120,6 +121,7 @@ class PlanFacts:
     checkpoint_every: int | None = None
     eval_on: str | None = None
     precision: str | None = None
+    rules: str | None = None
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, train_samples: int | None = None, frames: int | None = None) -> PlanFacts:

@@ -150,8 +150,8 @@ def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"{faulty}:3:74: RG103 warning model.dropout 0.1 is noise of -10 dB")
     assert f"{faulty}:5:3: WU101 warning the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
-    assert "  help: set optim.warmup to 7.5% (75 steps)" in lines
-    assert "  unsafe fix: optim.warmup: 7.5%" in lines
+    assert "  help: set optim.warmup to 5% (50 steps)" in lines
+    assert "  unsafe fix: optim.warmup: 5%" in lines
     assert lines[-1].startswith(f"2 warnings; dpdrun recommend {faulty} --fix fixes 0, with --unsafe-fixes 2")
     assert faulty.read_text() == FAULTY
 
@@ -192,7 +192,8 @@ def test_lint_as_json(faulty: Path, gru: Path) -> None:
     found = {finding["code"]: finding for finding in content["files"][0]["findings"]}
     assert found["WU101"]["line"] == 5
     assert found["WU101"]["column"] == 3
-    assert found["WU101"]["patch"] == {"optim.warmup": "7.5%"}
+    assert found["WU101"]["patch"] == {"optim.warmup": "5%"}
+    assert content["files"][0]["after_fixes"] == []
     assert content["files"][1]["findings"] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_range_of_a_large_model() -> None:
         (("--model", "gru", "--samples", "100"), "--hidden is needed"),
         (("--model", "gru", "--samples", "100"), "recommend --model gru --hidden 16 --samples"),
         (("--model", "gru", "--hidden", "8"), "--samples is needed"),
-        ((*EXAMPLE, "--format", "yaml"), "--heads and --window and --data are needed"),
+        ((*EXAMPLE, "--format", "yaml"), "for a recipe, --data is needed"),
+        ((*EXAMPLE, "--format", "yaml", "--rules", "note"), "--heads and --window and --data are needed"),
     ],
 )
 def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missing: str) -> None:
@@ -116,6 +118,40 @@ def test_warnings_are_printed_with_code_and_advice() -> None:
     assert "error MD101: 5 heads do not divide d_model 256" in output
     assert "warning BT101" in output
     assert "set model.heads to 4" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*EXAMPLE, "--format", "yaml"),
+        (*EXAMPLE, "--format", "yaml", "--rules", "note"),
+        (*EXAMPLE, "--format", "yaml", "--heads", "8"),
+        ("--model", "gru", "--samples", "100"),
+        ("--data", "synthetic/mild"),
+        ("--data", "synthetic/mild", "--model", "transformer", "--rules", "note"),
+        (),
+    ],
+)
+def test_the_example_of_what_is_missing_works(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    command = next(line for line in result.output.splitlines() if "for example" in line).partition(": ")[2]
+    typed = [word for word in arguments if word not in ("--format", "yaml", "--samples", "10000")]
+    words = shlex.split(command)
+    assert words[:2] == ["dpdrun", "recommend"]
+    assert set(typed) <= set(words), "it is what was typed, and more"
+    monkeypatch.chdir(tmp_path)
+    again = run(*words[2:])
+    assert again.exit_code == 0, again.output
+    if "-o" in words:
+        assert load_recipe(tmp_path / "my.yaml").recipe.model.kind == "transformer"
+
+
+def test_a_batch_of_the_notes_size_is_said_not_to_overlap() -> None:
+    assert "BT102: a step takes 256 frames: ours do not overlap as the note's do" in run(*EXAMPLE).output
+    assert "BT102" not in run(*EXAMPLE, "--rules", "note").output
 
 
 @pytest.mark.parametrize("window", ["32", "full"])
@@ -254,6 +290,33 @@ def test_diff_shows_and_writes_nothing(faulty: Path) -> None:
     ]
     assert "+model: {kind: transformer, d_model: 32, layers: 2, heads: 4, window: 32, dropout: off}" in every.stdout
     assert faulty.read_text(encoding="utf-8") == FAULTY
+
+
+FOLLOWED = """\
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 512, layers: 1, heads: 8, window: 32}
+optim: {lr: 1e-4, beta2: 0.999, warmup: 1000}
+train: {max_steps: 2000, batch_size: 256}
+"""
+
+
+def test_fixes_that_follow_from_others_are_announced(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(FOLLOWED, encoding="utf-8")
+    later = "after these fixes: WU104 info the warmup has 150 steps"
+    assert later in run(str(path), width="200").output
+    content = json.loads(run(str(path), "--format", "json").stdout)
+    assert [(each["code"], each["patch"]) for each in content["after_fixes"]] == [("WU104", {"optim.beta2": 0.986})]
+    diff = run(str(path), "--diff", "--unsafe-fixes")
+    assert later in diff.stderr
+    assert "after these" not in diff.stdout, "the diff can be applied as it is"
+    assert "beta2: 0.986" in diff.stdout
+    assert later not in run(str(path), "--diff").stderr
+    assert later in run(str(path), "--fix", "--unsafe-fixes", width="200").stderr
+    content = json.loads(run(str(path), "--format", "json").stdout)
+    assert (content["after_fixes"], content["values"]["optim.warmup"]["why"]) == ([], "given; WU001 says the same")
+    assert content["values"]["optim.beta2"]["why"] == "given; OP011 says the same"
 
 
 def test_fix_writes_safe_fixes_and_goes_on_with_them(faulty: Path) -> None:

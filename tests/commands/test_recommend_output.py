@@ -105,7 +105,6 @@ def test_rules_that_were_silent_are_in_every_format(tmp_path: Path) -> None:
             ("--layers", "2", "--heads", "4", "--window", "full"),
             "full attention was not timed; --probe 60s measures it",
         ),
-        (("--layers", "2"), "needs model.heads, model.window and train.frame"),
     ],
 )
 def test_a_missing_estimate_is_explained(arguments: tuple[str, ...], said: str) -> None:
@@ -119,6 +118,27 @@ def test_an_estimate_needs_no_excuse() -> None:
     result = run(*FLAGS, "--layers", "2", "--heads", "4", "--window", "32")
     assert "training takes about" in result.output
     assert "no estimate" not in result.output
+    assert "assumed: " not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "assumed"),
+    [
+        ((), "--layers 2 --heads 4 --window 32"),
+        (("--layers", "3"), "--heads 4 --window 32"),
+        (("--heads", "2", "--layers", "3"), "--window 32"),
+    ],
+)
+def test_an_estimate_assumes_the_sizes_that_nobody_gave(arguments: tuple[str, ...], assumed: str) -> None:
+    output = " ".join(run(*FLAGS, *arguments).output.split())
+    assert f"; assumed: {assumed})" in output
+    assert "no estimate" not in output
+    content = json.loads(run(*FLAGS, *arguments, "--format", "json").stdout)
+    assert content["estimate"]["assumed"] == assumed
+    whole = json.loads(run(*FLAGS, *arguments, *assumed.split(), "--format", "json").stdout)
+    assert whole["estimate"]["assumed"] is None
+    assert whole["estimate"]["memory_mib"] == content["estimate"]["memory_mib"]
+    assert "train.frame" in content["left_open"], "what was assumed is not advised"
 
 
 @pytest.mark.parametrize(

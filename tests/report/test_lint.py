@@ -11,7 +11,7 @@ from rich.console import Console
 from dpdrun.lint import Lint, lint
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.advice import finding_line
-from dpdrun.report.lint import lint_finding, lint_summary, lint_view
+from dpdrun.report.lint import later_view, lint_finding, lint_summary, lint_view
 from dpdrun.rules.plan_facts import PlanFacts
 
 RECIPE = "recipes/case_study/00_as_it_was.yaml"
@@ -47,6 +47,13 @@ def test_width_and_colour_change_no_word() -> None:
 def test_table_of_recommend_shows_the_same_text() -> None:
     finding = case_study().findings[0]
     assert finding_line(finding).plain == lint_finding(finding).plain
+
+
+def test_what_follows_from_the_fixes_is_on_a_line_each() -> None:
+    one, other = (replace(f, fix="unsafe") for f in case_study().findings[:2])
+    lines = later_view([one, other]).plain.split("\n")
+    assert lines[0].startswith(f"after these fixes: {one.code} {one.severity} {one.message}; unsafe fix: ")
+    assert len(lines) == 2
 
 
 def test_no_findings() -> None:

@@ -6,7 +6,10 @@ import math
 
 import pytest
 
+from dpdrun.rules.advice import derive
+from dpdrun.rules.catalogue import find_rule
 from dpdrun.rules.law import Law, law_of, not_swept, two_digits
+from dpdrun.rules.pages import sections_of
 from dpdrun.rules.plan_facts import PlanFacts
 
 LAW = Law(
@@ -59,9 +62,23 @@ def test_the_study_has_both_kinds(kind: str) -> None:
 def test_what_was_not_swept_says_why() -> None:
     assert not_swept(PlanFacts(kind="transformer", d_model=32, window=32)) is None
     assert "windowed" in (not_swept(PlanFacts(kind="transformer", d_model=32, window=math.inf)) or "")
-    assert "512" in (not_swept(PlanFacts(kind="transformer", d_model=512)) or "")
+    wide = not_swept(PlanFacts(kind="transformer", d_model=512))
+    assert wide == "our sweeps of Transformers cover widths of 8 to 256, this one has 512"
+    units = not_swept(PlanFacts(kind="gru", hidden=512))
+    assert units == "our sweeps of GRUs cover 8 to 64 units, this one has 512"
     assert "width" in (not_swept(PlanFacts(kind="gru")) or "")
     assert "gmp" in (not_swept(PlanFacts(kind="gmp")) or "")
+
+
+def test_rules_outside_of_the_sweeps_name_the_bounds_of_the_kind() -> None:
+    advice = derive(PlanFacts(kind="gru", hidden=512, max_steps=1000), "measured")
+    reasons = {skip.code: skip.reason for skip in advice.skipped}
+    assert {reasons[code] for code in ("OP010", "SC010", "WU010")} == {not_swept(advice.facts)}
+    for code in ("OP010", "SC010", "WU010"):
+        covered = " ".join(sections_of(find_rule(code))["Known limits"].split())
+        for kind, words in (("transformer", "width {} to {}"), ("gru", "{} to {} units")):
+            widths = law_of(kind).widths
+            assert words.format(widths[0], widths[-1]) in covered, "its page says what it covers"
 
 
 def test_two_digits() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytest
 
+from benchmarks.regret.curves import curves
 from dpdrun.recipe import load_recipe
 from dpdrun.rules.catalogue import Rule, all_rules, find_rule
 from dpdrun.rules.pages import sections_of
@@ -78,6 +80,15 @@ def allowed_figures() -> Iterator[str]:
         yield from (f"{mean(scores):.2f}", f"{mean(scores) - mean(over_seeds(OURS)):+.2f}", f"{spread(scores):.2f}")
     for run in results("learning_rate").values():
         yield f"{run['val_nmse_db']:.2f}"
+    yield from oracles().values()
+
+
+@lru_cache(maxsize=1)
+def oracles() -> dict[str, str]:
+    """The best that a learning rate can do, of every workload of the regret study [dB]."""
+    found = {curve.workload.name: f"{curve.oracle[1]:.2f}" for curve in curves(results("regret"))}
+    assert found
+    return found
 
 
 # Not from our runs: scores by definition (DM201), sizes that a loss is judged by (LR010, LR102), dropout against a
@@ -112,6 +123,22 @@ def test_no_figure_is_quoted_that_no_study_has(code: str) -> None:
 def test_failed_transformer_is_that_of_the_case_study(name: str, figure: str) -> None:
     assert f"{mean(over_seeds(name)):.2f}" == figure
     assert f"{figure} dB" in text_of(find_rule("DM201"))
+
+
+@pytest.mark.parametrize(
+    ("code", "workloads"),
+    [
+        ("SZ011", [f"apa-transformer-d{width}-l2-t400-b8" for width in (8, 32, 64)]),
+        ("SZ013", [f"apa-transformer-d16-l{layers}-t400-b8" for layers in (1, 2, 4)]),
+        ("SZ016", [f"apa-gru-h{units}-l1-t400-b32" for units in (8, 16, 32, 64)]),
+    ],
+)
+def test_sizes_are_those_of_the_regret_study(code: str, workloads: list[str]) -> None:
+    assert find_rule(code).results is not None
+    quoted = FIGURE.findall(text_of(find_rule(code)))
+    assert [figure for figure in quoted if figure in {oracles()[name] for name in workloads}] == [
+        oracles()[name] for name in workloads
+    ]
 
 
 def test_steps_of_the_shipped_recipes() -> None:

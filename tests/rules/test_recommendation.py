@@ -53,7 +53,7 @@ def test_given_value_that_the_rules_share() -> None:
 def test_open_fields_say_what_is_needed() -> None:
     this = recommend(PlanFacts(kind="transformer", d_model=32), "measured")
     assert this.total_steps is None
-    assert this.left_open["train.burn_in"] == "needs the layers and the window of the model"
+    assert this.left_open["train.burn_in"] == "needs model.layers (--layers) and model.window (--window)"
     assert this.left_open["train.epochs"] == "needs the amount of training data"
     assert "optim.lr" not in this.left_open
 

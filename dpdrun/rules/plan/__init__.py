@@ -3,6 +3,7 @@
 from dpdrun.rules.plan import (
     batching,
     clipping,
+    framing,
     learning_rate,
     length,
     model,
@@ -19,6 +20,7 @@ from dpdrun.rules.plan import (
 __all__ = [
     "batching",
     "clipping",
+    "framing",
     "learning_rate",
     "length",
     "model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dpdrun.rules.advice import agreed
 from dpdrun.rules.catalogue import Finding, Severity, Skipped, Verdict, rule
 from dpdrun.rules.law import not_swept
 from dpdrun.rules.plan_facts import PlanFacts
@@ -191,7 +192,7 @@ def clip_below_every_norm(facts: PlanFacts) -> Verdict:
     """The clip lies below every gradient norm that is to be expected: every step is clipped.
 
     ## What it does
-    Compares it with 0.002, the least norm of our runs, late in training.
+    Compares it with 0.002, the least norm of our runs, late in training; advises what the rules would set.
 
     ## Why
     All gradients then have the same norm. AdamW divides by the gradient's own size, so this is no lower learning rate;
@@ -206,12 +207,13 @@ def clip_below_every_norm(facts: PlanFacts) -> Verdict:
     clip = facts.clip_norm or 0.0
     if clip >= LEAST_NORM:
         return None
+    ours = agreed("optim.clip_norm", facts) or MEASURED_CLIP
     return Finding(
         f"optim.clip_norm {clip:g} is below every gradient norm to be expected ({FIRST_NORM:g} in the first steps, "
         f"{LEAST_NORM:g} at the least): every step is clipped",
-        {"optim.clip_norm": MEASURED_CLIP},
+        {"optim.clip_norm": ours},
         evidence={"value": clip, "threshold": LEAST_NORM},
-        advice=f"set optim.clip_norm to {MEASURED_CLIP:g}; a lower clip is not a lower learning rate under AdamW",
+        advice=f"set optim.clip_norm to {ours:g}; a lower clip is not a lower learning rate under AdamW",
     )
 
 

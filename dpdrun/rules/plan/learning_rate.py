@@ -7,7 +7,7 @@ import math
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, evaluate, find_rule, rule
 from dpdrun.rules.law import Law, law_of, not_swept, two_digits
 from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.regret import band_of, regret_of
+from dpdrun.rules.regret import band_of, measured, regret_of
 from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE_FURTHER, OPENDPD, SWEEPS
 
 INF = math.inf
@@ -94,9 +94,8 @@ def lr_of_a_gru_by_opendpd(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for a GRU of 16 units. Silent for a Transformer.
     """
-    return Finding(
-        f"OpenDPD's default, with which the note's GRU trained well ({facts.hidden} units)", {"optim.lr": OPENDPD_LR}
-    )
+    why = f"OpenDPD's default, with which the note's GRU trained well; this one has {facts.hidden} units"
+    return Finding(why, {"optim.lr": OPENDPD_LR})
 
 
 @rule(
@@ -281,4 +280,51 @@ def lr_outside_its_band(facts: PlanFacts) -> Verdict:
         "warning",
         evidence={"value": lr, "low": low, "high": high},
         advice=f"set optim.lr to {ours:g}",
+    )
+
+
+@rule(
+    "LR103",
+    "measured",
+    purpose="check",
+    source=SWEEPS,
+    evidence="assumed",
+    about=("optim.lr",),
+    box={"kind": ("transformer", "gru"), "lr": (0, INF), "width": (1, INF)},
+    uses=("total_steps", "batch", "layers"),
+    fires=lambda: PlanFacts(kind="transformer", d_model=300, lr=3e-4, max_steps=400),
+    silent=lambda: PlanFacts(kind="transformer", d_model=32, lr=3e-4, max_steps=400),
+)
+def low_rate_beside_the_sweeps(facts: PlanFacts) -> Verdict:
+    """The network is a little wider or narrower than the swept ones, and the rate lost much at the nearest of them.
+
+    ## What it does
+    Up to twice the widest and half the narrowest width that was swept, says what half of the swept jobs lost with such
+    a rate at the nearest width, where that is more than 2 dB.
+
+    ## Why
+    Outside of the sweeps the note's rate stands (LR001), which is far below what its neighbours need. To say nothing
+    would hide it; to set another would be a guess.
+
+    ## Known limits
+    Info only, without a fix: that the neighbours' loss carries over was not measured. Not for full attention.
+
+    ## Example
+    Fires for 3e-4 at d_model 300. Silent at 32, where LR102 speaks.
+    """
+    if facts.window == INF or not_swept(facts) is None:
+        return None
+    law, width, lr = law_of(facts.kind or ""), facts.width or 1, facts.lr or 0.0
+    near, ours, band = law.band(width), law.lr(facts), band_of(facts.kind, facts.total_steps)
+    if band is None:
+        return None
+    lowest = ours * 2.0 ** band.tried[0]  # what was lost there is the least that is lost below it
+    found = regret_of(facts.kind, max(lr, lowest), ours, facts.total_steps)
+    if not near / 2 <= width <= near * 2 or found is None or found.median_db <= measured()["expected"]["lost_db"]:
+        return None
+    return Finding(
+        f"no width of {width} was swept; at {near}, the nearest, half of the swept jobs lost {found.median_db:.1f} dB "
+        f"{'and more ' * (lr < lowest)}with an lr of {lr:g}",
+        evidence={"value": lr},
+        advice="measure your own with dpdrun recommend --probe 60s",
     )

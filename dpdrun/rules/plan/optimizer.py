@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from dpdrun.rules.advice import agreed
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.law import not_swept
 from dpdrun.rules.plan.clipping import LATE_NORM
 from dpdrun.rules.plan_facts import PlanFacts, steps_of_share
-from dpdrun.rules.sources import ADAM_SETTLES, MEASURED_WIDTHS, SWEEP_WARMUP, TORCH, WORTH, WORTH_TABLE
+from dpdrun.rules.sources import ADAM_SETTLES, SWEEP_WARMUP, TORCH, WORTH, WORTH_TABLE
 from dpdrun.rules.words import counted
 
 BETA1 = 0.9
@@ -21,6 +22,7 @@ INF = math.inf
 
 LEAST_BETA2 = 0.9  # settles after 20 steps
 SETTLE_SHARE = 0.075  # of a run, in which AdamW should settle: the middle of the warmup's 5 to 10 %
+LONGEST_WARMUP = 0.10  # of all steps: the note, and the playbook
 EPS_SHORTENS = 0.1  # of the gradient's rms: eps of that size shortens a step by 9 %
 
 
@@ -32,6 +34,28 @@ def settling_steps(beta2: float) -> int:
 def within(steps: int) -> float:
     """The largest beta2 of three decimals that settles within so many steps, at least 0.9."""
     return max(LEAST_BETA2, math.floor(round(1000.0 * (1.0 - 2.0 / steps), 6)) / 1000.0)
+
+
+def measured_beta2(total_steps: int | None) -> float:
+    """OP010's: 0.95, less in a run that ends before that has settled."""
+    if total_steps is None or total_steps >= settling_steps(MEASURED_BETA2):
+        return MEASURED_BETA2
+    return within(max(1, int(SETTLE_SHARE * total_steps)))
+
+
+def bridged(warmup: int | None, total_steps: int) -> tuple[int, str]:
+    """The steps in which AdamW should settle, and what they are in words.
+
+    A warmup, where it is 5 to 10 % of the run. One that is off or shorter counts as 5 %, a longer one as the 7.5 % that
+    the note would make of it (WU101).
+    """
+    least = steps_of_share(SWEEP_WARMUP, total_steps)
+    if warmup is None or warmup < least:
+        return least, f"5 % of the run ({counted(least, 'step')})"
+    if warmup > max(1.0, LONGEST_WARMUP * total_steps):
+        middle = steps_of_share(SETTLE_SHARE, total_steps)
+        return middle, f"a warmup of 7.5 % ({counted(middle, 'step')})"
+    return warmup, f"the warmup ({counted(warmup, 'step')})"
 
 
 @rule(
@@ -123,7 +147,8 @@ def eps_of_adamw(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box is the 
     source=f"{WORTH}; {ADAM_SETTLES}",
     evidence="measured",
     results=WORTH_TABLE,
-    box={"kind": NETWORKS, "width": MEASURED_WIDTHS},
+    box={"kind": NETWORKS},
+    needs=("width",),
     uses=("total_steps",),
     fires=lambda: PlanFacts(kind="transformer", d_model=16),
     silent=lambda: PlanFacts(kind="gmp"),
@@ -142,7 +167,8 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:
     steps is shorter than its memory.
 
     ## Known limits
-    Compared in Transformers of width 16 and 64 and GRUs of 16 units, in 400 and 1600 steps. Longer runs care less.
+    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers
+    of width 16 and 64 and GRUs of 16 units, in 400 and 1600 steps. Longer runs care less.
 
     ## Example
     Fires for d_model 16. Silent for a GMP.
@@ -152,8 +178,8 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:
     total = facts.total_steps
     settles = settling_steps(MEASURED_BETA2)
     if total is not None and total < settles:
-        beta2 = within(max(1, int(SETTLE_SHARE * total)))
-        return Finding(f"settles within a run of {counted(total, 'step')}, if any does", {"optim.beta2": beta2})
+        why = f"settles within a run of {counted(total, 'step')}, if any does"
+        return Finding(why, {"optim.beta2": measured_beta2(total)})
     why = f"settles in {settles} steps"
     if total is not None:
         warmup = steps_of_share(SWEEP_WARMUP, total)
@@ -170,6 +196,7 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:
     evidence="cited",
     box={"kind": NETWORKS},
     needs=("total_steps",),
+    uses=("warmup_steps",),
     requires=("OP010",),
     fires=lambda: PlanFacts(kind="transformer", d_model=512, max_steps=2000),
     silent=lambda: PlanFacts(kind="transformer", d_model=512),
@@ -178,7 +205,8 @@ def beta2_that_settles_in_the_warmup(facts: PlanFacts) -> Verdict:
     """AdamW's memory of the squared gradient, where ours was not measured: as long as the warmup bridges.
 
     ## What it does
-    Sets the beta2 whose 2/(1 - beta2) steps are 5 % of the run, from 0.9 up to PyTorch's 0.999.
+    Sets the beta2 whose 2/(1 - beta2) steps are the warmup, from 0.9 up to PyTorch's 0.999. Where warmup is off or
+    less than 5 % of the run, those 5 %; where it is more than 10 %, 7.5 %.
 
     ## Why
     Two rules pull here: a warmup of at most 10 % (WU101), and one of at least 2/(1 - beta2) steps (Ma & Yarats 2021).
@@ -190,9 +218,11 @@ def beta2_that_settles_in_the_warmup(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 512 and 2000 steps: 0.98. Silent while the length of the run is not known.
     """
-    warmup = steps_of_share(SWEEP_WARMUP, facts.total_steps or 1)
-    beta2 = min(NOTE_BETA2, within(warmup))
-    return Finding(f"settles within a warmup of 5 % ({counted(warmup, 'step')})", {"optim.beta2": beta2})
+    room, said = bridged(facts.warmup_steps, facts.total_steps or 1)
+    beta2 = min(NOTE_BETA2, within(room))
+    settles = settling_steps(beta2)
+    why = f"settles within {said}" if settles <= room else f"settles in {settles} steps, the least; {said} is shorter"
+    return Finding(why, {"optim.beta2": beta2})
 
 
 @rule(
@@ -211,7 +241,7 @@ def run_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
     """The run ends before AdamW's average of the squared gradient has settled.
 
     ## What it does
-    Compares all steps with 2/(1 - beta2), and advises the beta2 that settles within 7.5 % of the run, from 0.9 to 0.95.
+    Compares all steps with 2/(1 - beta2), and advises the beta2 that the rules would set (OP010, OP011).
 
     ## Why
     With beta2 0.999 the average reaches back 1000 steps: to the end of a run of 500 it holds the large gradients of the
@@ -228,7 +258,7 @@ def run_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
     wanted = settling_steps(beta2)
     if total >= wanted:
         return None
-    shorter = min(MEASURED_BETA2, within(max(1, int(SETTLE_SHARE * total))))
+    shorter = agreed("optim.beta2", facts) or measured_beta2(total)
     return Finding(
         f"the run has {counted(total, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
         {"optim.beta2": shorter},

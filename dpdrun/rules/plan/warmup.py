@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from dpdrun.recipe.fields import Percent
+from dpdrun.rules.advice import agreed
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.law import not_swept
-from dpdrun.rules.plan.optimizer import settling_steps, within
+from dpdrun.rules.plan.optimizer import LONGEST_WARMUP as MOST
+from dpdrun.rules.plan.optimizer import bridged, measured_beta2, settling_steps, within
 from dpdrun.rules.plan_facts import PlanFacts, steps_of_share
 from dpdrun.rules.sources import (
     ADAM_SETTLES,
-    MEASURED_WIDTHS,
     NOTE_FURTHER,
     OPENDPD,
     PLAYBOOK,
@@ -22,7 +23,6 @@ from dpdrun.rules.sources import (
 from dpdrun.rules.words import counted
 
 NOTE_LOW, NOTE_POINT, NOTE_HIGH = Percent("5%"), Percent("7.5%"), Percent("10%")
-MOST = 0.10  # of all steps: the note, and the playbook
 
 # A count of steps that is nothing of the run, but a usual share of its epochs, was meant as epochs.
 NOTHING = 0.01
@@ -110,8 +110,9 @@ def no_warmup_for_a_gru(facts: PlanFacts) -> Verdict:  # noqa: ARG001 - its box 
     source=f"{WORTH}; the lower end of the note's 5 to 10 %",
     evidence="measured",
     results=WORTH_TABLE,
-    box={"kind": ("transformer", "gru"), "width": MEASURED_WIDTHS},
-    uses=("beta2",),
+    box={"kind": ("transformer", "gru")},
+    needs=("width",),
+    uses=("total_steps",),
     fires=lambda: PlanFacts(kind="transformer", d_model=16),
     silent=lambda: PlanFacts(kind="transformer", d_model=512),
 )
@@ -127,8 +128,9 @@ def warmup_share_measured(facts: PlanFacts) -> Verdict:
     2e-2, warmup 7.5 %) none made +0.26 dB in the mean of three seeds, less than the 0.46 dB that seeds differ by.
 
     ## Known limits
-    Compared in Transformers of width 16 and 64 and GRUs of 16 units; 5 % was not compared with other shares. These
-    networks start as their linear skip, with silent residuals, which is kinder to a missing warmup than most.
+    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers
+    of width 16 and 64 and GRUs of 16 units; 5 % was not compared with other shares. These networks start as their
+    linear skip, with silent residuals, which is kinder to a missing warmup than most.
 
     ## Example
     Fires for d_model 16. Silent for d_model 512: the note's rules answer.
@@ -136,8 +138,9 @@ def warmup_share_measured(facts: PlanFacts) -> Verdict:
     if reason := not_swept(facts):
         return Skipped(reason)
     why = "the lower end of the note's 5 to 10 %"
-    total, beta2 = facts.total_steps, facts.beta2
-    if total is not None and beta2 is not None:
+    total = facts.total_steps
+    if total is not None:
+        beta2 = measured_beta2(total) if facts.beta2 is None else facts.beta2  # OP010 fires where this rule does
         settles, steps = settling_steps(beta2), steps_of_share(SWEEP_WARMUP, total)
         if steps < settles:
             why += f"; {counted(steps, 'step')}, though beta2 {beta2:g} settles in {settles}: the share decides"
@@ -159,7 +162,8 @@ def warmup_over_a_tenth(facts: PlanFacts) -> Verdict:
     """The warmup takes more than 10 % of the run.
 
     ## What it does
-    Warns, and advises the middle of the note's range, 7.5 %.
+    Warns, and advises what the rules would set: 5 % (WU010), or the middle of the note's range, 7.5 % (WU001); for a
+    GRU by the note none (WU002).
 
     ## Why
     Steps at a low learning rate are training that is not done; both the note and the tuning playbook stop at 10 %. The
@@ -174,12 +178,13 @@ def warmup_over_a_tenth(facts: PlanFacts) -> Verdict:
     warmup, total = facts.warmup_steps or 0, facts.total_steps or 0
     if warmup <= max(1.0, MOST * total):
         return None
+    shorter = agreed("optim.warmup", facts) or NOTE_POINT
     return Finding(
         f"the warmup is {warmup} of {counted(total, 'step')}, {warmup / total:.0%} (limit {MOST:.0%})",
-        {"optim.warmup": NOTE_POINT},
+        {"optim.warmup": shorter},
         "error" if warmup >= total else "warning",
         evidence={"value": warmup / total, "threshold": MOST},
-        advice=f"set optim.warmup to {NOTE_POINT} ({steps_of_share(NOTE_POINT, total)} steps)"
+        advice=f"set optim.warmup to {_in_steps(shorter, total)}"
         + ("; as it is, the run ends before the peak learning rate is passed" if warmup >= total else ""),
     )
 
@@ -242,8 +247,9 @@ def warmup_counted_in_epochs(facts: PlanFacts) -> Verdict:
     """The warmup looks like a number of epochs; it is counted in optimizer steps.
 
     ## What it does
-    Looks at a warmup given as a count: less than 1 % of the steps, but 2 to 20 % when read as epochs. Advises that
-    share, at most 10 %, as a percentage, which is the same in any unit.
+    Looks at a warmup given as a count: less than 1 % of the steps, but 2 to 20 % when read as epochs. Advises the
+    percentage that the rules would set (WU010, WU001), which is the same in any unit; where they set none, the share
+    that was meant, at most 10 %.
 
     ## Why
     Many recipes count warmup in epochs. Read as steps, 5 of 50 epochs become 5 of 1925 steps, which is no warmup. The
@@ -262,15 +268,16 @@ def warmup_counted_in_epochs(facts: PlanFacts) -> Verdict:
     share = warmup / epochs
     if warmup >= NOTHING * total or not SHARE_OF_EPOCHS[0] <= share <= SHARE_OF_EPOCHS[1]:
         return None
-    meant = Percent(round(min(share, MOST), 3))
+    ours = agreed("optim.warmup", facts)
+    meant = ours if isinstance(ours, Percent) else Percent(round(min(share, MOST), 3))
     return Finding(
         f"a warmup of {counted(warmup, 'step')} is {warmup / total:.2g} of the run ({counted(total, 'step')}); "
         f"{warmup} of {epochs:g} epochs would be {share:.0%}",
         {"optim.warmup": meant},
         "warning",
         evidence={"value": warmup / total, "threshold": NOTHING, "share_of_epochs": share},
-        advice=f"a whole number is optimizer steps; if epochs were meant, set optim.warmup to {meant} "
-        f"({steps_of_share(meant, total)} steps)",
+        advice=f"a whole number is optimizer steps; if epochs were meant, set optim.warmup to "
+        f"{_in_steps(meant, total)}",
     )
 
 
@@ -293,14 +300,15 @@ def warmup_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
     ## What it does
     Speaks up when the warmup is less than half of 2/(1 - beta2) steps, and advises all of them. Two rules pull here: at
     least that long, and at most 10 % of the run (WU101). Where both can be met, the warmup gets longer; where they
-    cannot, beta2 gives way.
+    cannot, beta2 gives way, to what the rules would set (OP010, OP011).
 
     ## Why
     Until then a step can be several times too long (Ma & Yarats 2021); bridging that time is what a warmup is for.
 
     ## Known limits
     Info only: a warmup is worth little (WU010). Silent where warmup is off, in runs
-    under 200 steps, and with `rules: note`, whose own values would be reported.
+    under 200 steps, where the rules would set no lower beta2 (OP010 was measured so), and with `rules: note`, whose own
+    values would be reported.
 
     ## Example
     Fires for 50 steps with beta2 0.99. Silent for 200 steps.
@@ -318,12 +326,21 @@ def warmup_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
             evidence={"value": warmup, "threshold": FAR_BELOW * wanted},
             advice=f"set optim.warmup to {longer}; {wanted} steps are within 10 % of the run",
         )
-    room = max(warmup, int(MOST / 2 * total), 20)
+    shorter = agreed("optim.beta2", facts) or within(bridged(warmup, total)[0])
+    if shorter >= beta2:
+        return None
     return Finding(
         f"the warmup has {counted(warmup, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}, more than 10 % "
         f"of the run ({counted(total, 'step')})",
-        {"optim.beta2": within(room)},
+        {"optim.beta2": shorter},
         evidence={"value": warmup, "threshold": FAR_BELOW * wanted},
-        advice=f"set optim.beta2 to {within(room):g}, which settles after {settling_steps(within(room))} steps: a "
-        "longer warmup would take more than its 10 %",
+        advice=f"set optim.beta2 to {shorter:g}, which settles after {settling_steps(shorter)} steps: a longer warmup "
+        "would take more than its 10 %",
     )
+
+
+def _in_steps(warmup: Percent | str, total: int) -> str:
+    """A warmup as a rule sets it, with its steps: `5% (98 steps)`, or `off`."""
+    if not isinstance(warmup, Percent):
+        return warmup
+    return f"{warmup} ({counted(steps_of_share(warmup, total), 'step')})"

@@ -100,8 +100,9 @@ def test_rates_outside_the_notes_band(d_model: int, lr: float, flagged: bool) ->
     assert "LR101" not in checked("measured", kind="transformer", d_model=d_model, lr=lr)
 
 
-@pytest.mark.parametrize("steps", [400, 1600, 6400])
-@pytest.mark.parametrize("kind", ["transformer", "gru"])
+@pytest.mark.parametrize(
+    ("kind", "steps"), [("transformer", 400), ("transformer", 1600), ("transformer", 6400), ("gru", 400)]
+)
 def test_rates_outside_the_band_of_the_sweeps(kind: str, steps: int) -> None:
     size = {"transformer": {"d_model": 16} | JOB, "gru": {"hidden": 16, "batch": 32}}[kind] | {"max_steps": steps}
     ours = advice(kind=kind, **size)["optim.lr"].value
@@ -135,3 +136,23 @@ def test_runs_of_other_lengths_are_not_judged() -> None:
 @pytest.mark.parametrize("facts", [{"d_model": 512}, {"d_model": 32, "window": math.inf}])
 def test_the_band_is_not_judged_where_nothing_was_swept(facts: dict[str, float]) -> None:
     assert "LR102" not in checked(kind="transformer", lr=3e-4, **JOB | facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "flagged"),
+    [
+        ({"d_model": 300}, True),
+        ({"d_model": 512}, True),
+        ({"d_model": 513}, False),
+        ({"d_model": 256}, False),  # LR102's
+        ({"d_model": 4}, True),
+        ({"d_model": 3}, False),
+        ({"d_model": 300, "window": math.inf}, False),
+        ({"d_model": 300, "lr": 1e-2}, False),
+    ],
+)
+def test_a_low_rate_beside_the_sweeps_is_said(facts: dict[str, float], flagged: bool) -> None:
+    found = checked(kind="transformer", **JOB | {"lr": 3e-4, "max_steps": 400} | facts)
+    assert ("LR103" in found) is flagged
+    if flagged:
+        assert (found["LR103"].severity, found["LR103"].patch) == ("info", {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def test_betas_and_eps(kind: str, rules: str, beta2: float) -> None:
         (16, 40, "OP010", 0.95),
         (16, 39, "OP010", 0.9),
         (512, None, "OP002", 0.999),
-        (512, 2000, "OP011", 0.98),
+        (512, 2000, "OP011", 0.986),
         (512, 100_000, "OP011", 0.999),
         (512, 100, "OP011", 0.9),
     ],
@@ -46,6 +48,33 @@ def test_settling_against_the_warmup_is_said(steps: int, said: str) -> None:
     advice = derive(PlanFacts(kind="transformer", d_model=16, max_steps=steps), "measured").opinions
     assert said in advice["optim.beta2"].why
     assert ("the share decides" in advice["optim.warmup"].why) is (steps < 800)
+
+
+@pytest.mark.parametrize(
+    ("facts", "beta2", "said"),
+    [
+        ({}, 0.986, "the warmup (147 steps)"),  # WU001 sets 7.5 %
+        ({"warmup": 195}, 0.989, "the warmup (195 steps)"),
+        ({"warmup": 1000}, 0.986, "a warmup of 7.5 % (147 steps)"),  # as WU101 would have it
+        ({"warmup": 5}, 0.979, "5 % of the run (98 steps)"),
+        ({"warmup": 0}, 0.979, "5 % of the run (98 steps)"),
+        ({"kind": "gru", "hidden": 512}, 0.979, "5 % of the run (98 steps)"),  # WU002: off
+        ({"max_steps": 100}, 0.9, "settles in 20 steps, the least; the warmup (8 steps) is shorter"),
+    ],
+)
+def test_beta2_is_that_of_the_plans_warmup(facts: dict[str, Any], beta2: float, said: str) -> None:
+    base: dict[str, Any] = {"kind": "transformer", "d_model": 512, "max_steps": 1954}
+    opinion = derive(PlanFacts(**(base | facts)), "measured").opinions["optim.beta2"]
+    assert (opinion.rule, opinion.value) == ("OP011", beta2)
+    assert said in opinion.why
+
+
+@given(steps=st.integers(20, 1999), width=st.sampled_from([16, 512]), warmup=st.none() | st.integers(0, 1999))
+def test_a_fix_of_beta2_is_what_the_rules_would_set(steps: int, width: int, warmup: int | None) -> None:
+    facts = PlanFacts(kind="transformer", d_model=width, max_steps=steps, warmup=warmup)
+    ours = derive(facts, "measured").opinions["optim.beta2"].value
+    found = {f.code: f for f in derive(replace(facts, beta2=0.999), "measured").warnings}
+    assert found["OP101"].patch == {"optim.beta2": ours}
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from dpdrun.effort import size_of
 from dpdrun.recipe import load_recipe
+from dpdrun.recipe.schema import GRUModel
 from dpdrun.rules.advice import derive
-from dpdrun.rules.plan.sizing import LONGEST_WINDOW, SHORTEST_WINDOW, WEIGHTS_OF_16
+from dpdrun.rules.law import law_of
+from dpdrun.rules.plan.sizing import LONGEST_WINDOW, SHORTEST_WINDOW, WEIGHTS_OF_16, WEIGHTS_OF_GRU
 from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.recommendation import recommend
 
@@ -66,6 +69,32 @@ def test_given_sizes_are_kept_and_compared() -> None:
 def test_sizes_are_of_the_kind() -> None:
     keys = recommend(PlanFacts(**(LOOK | {"kind": "gru"})), "measured").values  # type: ignore[arg-type]
     assert [key for key in keys if key.startswith("model.")] == ["model.hidden", "model.layers"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "hidden"),
+    [
+        ({}, 64),
+        ({"samples": 27_156}, 64),
+        ({"samples": 27_155}, 32),
+        ({"samples": 7_443}, 16),
+        ({"samples": 2_195}, 8),
+        ({"samples": None}, 32),
+        ({"polynomial_db": -41.8, "noise_floor_db": -42.0}, 8),
+    ],
+)
+def test_units_of_a_gru_by_samples_and_what_is_left(facts: dict[str, object], hidden: int) -> None:
+    assert sized(kind="gru", **facts).hidden == hidden
+
+
+def test_weights_of_a_gru_are_those_of_the_model() -> None:
+    for units, weights in WEIGHTS_OF_GRU.items():
+        assert size_of(GRUModel(kind="gru", hidden=units)).parameters == weights
+    assert set(WEIGHTS_OF_GRU) | {8} == set(law_of("gru").widths), "the sizes that were swept"
+
+
+def test_depth_is_of_the_kind() -> None:
+    assert (sized().layers, sized(kind="gru").layers) == (2, 1)
 
 
 def test_without_a_look_nothing_is_said_of_sizes() -> None:

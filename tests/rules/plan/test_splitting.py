@@ -9,7 +9,7 @@ import pytest
 from dpdrun.data.cuts import GUARD_SAMPLES
 from dpdrun.rules.advice import derive
 from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.plan import batching, splitting
+from dpdrun.rules.plan import framing, splitting
 from dpdrun.rules.plan_facts import PlanFacts
 
 
@@ -37,4 +37,4 @@ def test_long_receptive_field_gets_a_guard_of_its_length() -> None:
 
 def test_numbers_are_those_of_the_data_and_of_the_burn_in() -> None:
     assert splitting.GUARD == GUARD_SAMPLES
-    assert splitting.GRU_REACH == batching.GRU_BURN_IN
+    assert splitting.GRU_REACH == framing.GRU_BURN_IN

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dpdrun.recipe.fields import Percent
-from dpdrun.rules.advice import derive
+from dpdrun.rules.advice import RuleSet, derive, opinion_on
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.plan_facts import PlanFacts
 
@@ -32,9 +34,37 @@ def test_a_gru_has_none_by_the_note() -> None:
 
 def test_over_a_tenth_gives_number_and_advice() -> None:
     finding = checked(warmup=1000, max_steps=1954)["WU101"]
-    assert (finding.severity, finding.patch) == ("warning", {"optim.warmup": Percent("7.5%")})
+    assert (finding.severity, finding.patch) == ("warning", {"optim.warmup": Percent("5%")})
     assert "1000 of 1954 steps, 51%" in finding.message
-    assert "147 steps" in finding.advice
+    assert "5% (98 steps)" in finding.advice
+
+
+FACTS = {"d_model": 8, "hidden": 8, "max_steps": 1954}
+
+
+@pytest.mark.parametrize(
+    ("rules", "facts", "share"),
+    [
+        ("measured", {"kind": "transformer"}, Percent("5%")),
+        ("note", {"kind": "transformer"}, Percent("7.5%")),
+        ("measured", {"kind": "transformer", "d_model": 512}, Percent("7.5%")),
+        ("measured", {"kind": "gru"}, Percent("5%")),
+        ("note", {"kind": "gru"}, "off"),
+        ("measured", {"kind": "gru", "hidden": 512}, "off"),
+    ],
+)
+@pytest.mark.parametrize(("code", "warmup"), [("WU101", {"warmup": 1000}), ("WU103", {"warmup": 5, "epochs": 50.0})])
+def test_a_fix_writes_what_the_rules_would_set(
+    code: str, warmup: dict[str, Any], rules: RuleSet, facts: dict[str, Any], share: Any
+) -> None:
+    """Else the table would say after --fix that the rules would set something else."""
+    known = PlanFacts(**(FACTS | facts | warmup))
+    finding = next(finding for finding in derive(known, rules).warnings if finding.code == code)
+    if code == "WU103" and share == "off":
+        assert finding.patch == {"optim.warmup": Percent("10%")}, "what was meant, where the rules set none"
+        return
+    assert finding.patch == {"optim.warmup": share}
+    assert opinion_on("optim.warmup", known, rules).value == share  # type: ignore[union-attr]
 
 
 def test_warmup_that_never_ends_is_an_error() -> None:
@@ -79,9 +109,11 @@ def test_warmup_in_epochs(warmup: int | Percent, epochs: float, flagged: bool) -
     assert ("WU103" in checked(warmup=warmup, epochs=epochs, batch=8, frames=308)) is flagged
 
 
-def test_warmup_in_epochs_is_advised_as_a_share_of_at_most_a_tenth() -> None:
-    assert checked(warmup=3, epochs=50.0, batch=8, frames=308)["WU103"].patch == {"optim.warmup": Percent("6%")}
-    assert checked(warmup=10, epochs=50.0, batch=8, frames=308)["WU103"].patch == {"optim.warmup": Percent("10%")}
+def test_warmup_in_epochs_is_advised_as_the_share_of_the_rules() -> None:
+    finding = checked(warmup=3, epochs=50.0, batch=8, frames=308)["WU103"]
+    assert finding.patch == {"optim.warmup": Percent("5%")}
+    assert "3 of 50 epochs would be 6%" in finding.message
+    assert "set optim.warmup to 5% (96 steps)" in finding.advice
 
 
 def test_warmup_of_a_run_that_is_given_in_steps_is_in_steps() -> None:
@@ -97,8 +129,16 @@ def test_warmup_is_lengthened_where_a_tenth_of_the_run_allows() -> None:
 
 def test_beta2_gives_way_where_a_tenth_of_the_run_does_not_allow() -> None:
     finding = checked(warmup=50, beta2=0.999, max_steps=4000)["WU104"]
-    assert finding.patch == {"optim.beta2": 0.99}, "settles after 200 steps, 5 % of the run"
-    assert "settles after 200 steps" in finding.advice
+    assert finding.patch == {"optim.beta2": 0.95}, "as OP010"
+    assert "settles after 40 steps" in finding.advice
+    wide = PlanFacts(kind="transformer", d_model=512, warmup=50, beta2=0.999, max_steps=4000)
+    found = {finding.code: finding for finding in derive(wide, "measured").warnings}
+    assert found["WU104"].patch == {"optim.beta2": 0.99}, "as OP011: settles after 200 steps, 5 % of the run"
+
+
+@pytest.mark.parametrize("steps", [200, 250, 300, 399])
+def test_what_the_rules_set_in_a_short_run_is_not_reported(steps: int) -> None:
+    assert "WU104" not in checked(max_steps=steps)
 
 
 @pytest.mark.parametrize(
