@@ -51,7 +51,7 @@ def test_missing_lists_at_most_a_dozen_names(tmp_path: Path) -> None:
     message = str(missing(tmp_path / "quite-another-name"))
     assert "00, 01" in message
     assert "(30 in all)" in message
-    assert "25" not in message
+    assert "25" not in message.partition(" has: ")[2]
 
 
 def test_missing_never_lists_the_root() -> None:
