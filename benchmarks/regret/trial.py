@@ -113,9 +113,9 @@ def valley(rates: np.ndarray, losses: list[float]) -> float:
 
 def _prepared(workload: Job, seed: int, overrides: tuple[str, ...]) -> tuple[Plan, Capture, BehaviouralModel]:
     sets = [f"train.seed={seed}", *overrides]
-    if not any(text.startswith("optim.lr=") for text in sets):
-        sets.append("optim.lr=1e-3")
     recipe = load_text(workload.recipe, workload.name, sets).recipe
+    if recipe.optim.lr == "auto":  # of advisors that bring their own
+        recipe = load_text(workload.recipe, workload.name, [*sets, "optim.lr=1e-3"]).recipe
     capture = _capture(recipe.data.model_dump_json(), workload)
     plan = make_plan(recipe, len(capture.train))
     torch.manual_seed(seed)

@@ -146,7 +146,7 @@ def scaled(pair: Pair, strength: float) -> Signal:
 
 def clipped(pair: Pair, strength: float) -> Signal:
     p = pair.y + pair.noise(-40.0)
-    top = np.sort(np.abs(np.concatenate([p.real, p.imag])))[-round(100 + 200 * strength)]
+    top = np.sort(np.abs(np.concatenate([p.real, p.imag])))[-round(150 + 150 * strength)]
     return np.clip(p.real, -top, top) + 1j * np.clip(p.imag, -top, top)
 
 
