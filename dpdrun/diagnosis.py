@@ -14,6 +14,8 @@ from dpdrun.readers.logs.log import LogSource
 from dpdrun.recipe.fields import OFF
 from dpdrun.rf.signal_facts import SignalFacts
 from dpdrun.rules.catalogue import SEVERITIES, Finding, Skipped, all_rules, evaluate
+from dpdrun.rules.law import swept_lr
+from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.run_facts import RunFacts
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
 
@@ -190,12 +192,25 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             gmp_db=_number(report, "baselines", "gmp", "val", "nmse_db"),
             floor_db=_number(report, "floor", "nmse_db"),
             loss_is_nmse=True,
+            swept_lr=swept_lr(planned_facts(plan)),
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),
             **_parts(steps),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
+
+
+def planned_facts(plan: Plan) -> PlanFacts:
+    """What the rules of recipes see of a plan, every value concrete."""
+    facts = PlanFacts.of_recipe(plan.recipe, frames=plan.frames_per_epoch)
+    return replace(facts, batch=plan.batch_size, max_steps=plan.total_steps)
+
+
+def _loss_is_nmse(plan: Plan) -> bool:
+    """Whether the loss of a step is that of the validation score: not where a predistorter learns another pair."""
+    recipe = plan.recipe
+    return recipe.train.loss == "time" and (recipe.task == "pa" or recipe.dpd.learning == "direct")
 
 
 def _optimization(plan: Plan) -> dict[str, Any]:

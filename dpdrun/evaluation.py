@@ -163,6 +163,7 @@ def signal_of(
         "full_attention": kind == "transformer" and model.context is None,
         "features": getattr(plan.recipe.model, "features", None),
         "embedding": getattr(plan.recipe.model, "embedding", None),
+        "lookahead": getattr(plan.recipe.model, "lookahead", None),
     }
     facts = signal_facts(
         part.y,

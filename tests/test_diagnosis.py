@@ -54,7 +54,7 @@ def test_folder_gives_the_same_as_the_facts(tmp_path: Path) -> None:
     run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0],
                       one_tap_db=-20.0, gmp_db=-38.0)  # fmt: skip
     seen = diagnose(write_run(tmp_path / "run", run, report=REPORT))
-    planned = ("eps", "beta2", "max_steps", "steps_per_epoch", "loss_is_nmse")
+    planned = ("eps", "beta2", "max_steps", "steps_per_epoch", "loss_is_nmse", "swept_lr")
     direct = diagnose_facts(replace(run, **{name: getattr(seen.facts, name) for name in planned}))
     assert "GN201" in codes(seen)
     assert "DM201" in codes(seen)
@@ -214,3 +214,13 @@ def test_the_peak_rate_of_a_run_that_adapted_is_the_lowered_one() -> None:
     assert facts_of_run(log, plan).peak_lr == plan.lr
     log.add({"kind": "adapt", "step": 9, "to_step": 4, "lr_factor": 0.5})
     assert facts_of_run(log, plan).peak_lr == 0.5 * plan.lr
+
+
+def test_the_swept_rate_is_the_one_that_the_rules_set() -> None:
+    content: dict[str, Any] = {"task": "pa", "data": {"source": "x"}, "model": MODEL, "train": {"max_steps": 400}}
+    plan = make_plan(Recipe.model_validate(content), 58_980)
+    assert facts_of_run(Metrics(), plan).swept_lr == plan.lr
+    by_hand = make_plan(Recipe.model_validate(content | {"optim": {"lr": 1e-4}}), 58_980)
+    assert facts_of_run(Metrics(), by_hand).swept_lr == plan.lr
+    full = content | {"model": MODEL | {"window": "full", "positions": "sinusoidal"}}
+    assert facts_of_run(Metrics(), make_plan(Recipe.model_validate(full), 58_980)).swept_lr is None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchmarks.pathbench import data_faults as data
 from benchmarks.pathbench import patches
 from benchmarks.pathbench.cells import STEPS
+from benchmarks.pathbench.healthy import SHORT_SAMPLES, TWIN
 from benchmarks.pathbench.variant import Variant
 
 ONLY_T = ("transformer",)
@@ -25,10 +26,12 @@ class Fault(Variant):
 
     Attributes:
         codes: findings that name it; one of them is enough.
+        twin: the healthy variant that its runs are compared with.
         info_is_right: an info finding names it too, whatever it costs: what it calls for is no repair of the recipe.
     """
 
     codes: frozenset[str]
+    twin: str = TWIN
     info_is_right: bool = False
 
 
@@ -36,8 +39,10 @@ def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-TOO_HIGH = _codes("LR202 LR203 LS201 LS202 LS203 UP201 GN201 SK202 WU202")
-TOO_LOW = _codes("LR201 UP202")
+TOO_HIGH = _codes("LR202 LR203 LR204 LS201 LS202 LS203 UP201 GN201 SK202 WU202")
+TOO_LOW = _codes("LR201 LR204 UP202")
+# A record of a fifth: what repeats once an epoch has to be seen in more than three of them.
+SHORT = "short-record"
 MISREAD = _codes("EV203 DM201")  # validation is not what training is
 
 
@@ -75,7 +80,7 @@ FAULTS = [
     Fault(name="eps-1e-4", sets=("optim.eps=1e-4",), codes=_codes("OP201")),
     Fault(name="eps-1e-2", sets=("optim.eps=1e-2",), codes=_codes("OP201")),
     Fault(name="decay-1", sets=("optim.weight_decay=1.0",), codes=_codes("UP205 GN201 GN202")),
-    Fault(name="gradients-kept", patch=patches.gradients_kept, codes=TOO_HIGH | {"CL201"}),
+    Fault(name="gradients-kept", patch=patches.gradients_kept, codes=TOO_HIGH | {"GN205", "CL201"}),
     Fault(name="moments-lost", patch=patches.moments_lost, stop=200, codes=_codes("SK201 SK202 LS202 WU202")),
     # --- model
     Fault(name="frozen-block", patch=patches.left_out("blocks.0."), kinds=ONLY_T, codes=_codes("UP203")),
@@ -92,7 +97,7 @@ FAULTS = [
         name="sharp-attention",
         patch=patches.built(patches.sharp_attention),
         kinds=ONLY_T,
-        codes=_codes("GN204 UP203 UP204 LR203 SK201 SK202 SG210"),
+        codes=_codes("UP206 GN204 UP203 UP204 LR203 SK201 SK202 SG210"),
     ),
     Fault(name="envelope-erased", patch=patches.built(patches.input_normalised), codes=_codes("SG208 SG209 DM201")),
     Fault(name="no-memory", sets=("model.window=1", "model.conv=0"), kinds=ONLY_T, codes=_codes("SG210")),
@@ -105,20 +110,33 @@ FAULTS = [
         patch=patches.batches(lambda step: step % 23 == 0, patches.outlier),
         codes=_codes("SK202 SK203 SK201"),
     ),
-    Fault(name="never-shuffled", patch=patches.order(patches.in_file_order), codes=_codes("SK203")),
+    Fault(
+        name="never-shuffled",
+        data=data.shortened(train=SHORT_SAMPLES),
+        patch=patches.order(patches.in_file_order),
+        twin=SHORT,
+        codes=_codes("SK203"),
+    ),
     Fault(
         name="bad-shard-in-order",
-        data=data.misaligned_shard,
+        data=lambda capture: data.misaligned_shard(data.shortened(train=SHORT_SAMPLES)(capture)),
         patch=patches.order(patches.in_file_order),
+        twin=SHORT,
         codes=_codes("SK201 SK202 SK203"),
     ),
-    Fault(name="one-shard-again", patch=patches.order(patches.one_shard_again), codes=_codes("EV201 EV203")),
-    Fault(name="partial-windows", patch=patches.partial_windows, codes=_codes("SK203")),
+    Fault(name="one-shard-again", patch=patches.order(patches.one_shard_again), codes=_codes("EV201 EV203 EV204")),
+    Fault(
+        name="partial-windows",
+        data=data.shortened(train=SHORT_SAMPLES),
+        patch=patches.partial_windows,
+        twin=SHORT,
+        codes=_codes("SK203"),
+    ),
     # --- data and scoring
     Fault(name="val-iq-swapped", data=data.target(data.swapped, "val"), codes=MISREAD | {"SG205"}),
     Fault(name="val-delayed", data=data.target(data.late(2), "val"), codes=MISREAD | {"SG204"}),
     Fault(name="val-gain", data=data.target(data.scaled(0.8), "val"), codes=MISREAD | {"SG206"}),
-    Fault(name="target-early", data=data.target(data.early(6)), codes=_codes("SG204 SG209 DM201 SG210 SG208")),
+    Fault(name="target-early", data=data.target(data.early(6)), codes=_codes("SG204 SG212 SG209 DM201 SG210 SG208")),
     Fault(name="noisy-target", data=data.noisy(-25.0), codes=_codes("DM203"), info_is_right=True),
     Fault(name="padded-scoring", patch=patches.padded_scoring, codes=MISREAD | {"SG203"}),
     Fault(
@@ -128,6 +146,6 @@ FAULTS = [
         kinds=ONLY_T,
         codes=_codes("SG201 SG202 EV203"),
     ),
-    Fault(name="learnt-by-heart", data=data.shortened(train=300), codes=_codes("EV201 EV203")),
+    Fault(name="learnt-by-heart", data=data.shortened(train=300), codes=_codes("EV201 EV203 EV204")),
 ]
 FAULT_OF = {fault.name: fault for fault in FAULTS}

@@ -1,7 +1,7 @@
 """The healthy runs: what people do on purpose, and what no rule may complain about.
 
-Learning rates are within a factor of two of the rule's. Each variant is run in every cell with SEEDS seeds; the plain
-one, which the faults are compared with, with all seeds of its cell.
+Learning rates are within a factor of two of the rule's. Each variant is run in every cell with SEEDS seeds; those which
+faults are compared with, the plain one as a rule, with all seeds of their cell.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dpdrun.plan import Plan
 
 SEEDS = 2
 TWIN = "plain"
+SHORT_SAMPLES = 12_000
+TWINS = (TWIN, "short-record")
 
 
 def restarts(plan: Plan, step: int) -> float:
@@ -35,8 +37,8 @@ def staircase(plan: Plan, step: int) -> float:
 
 
 def plateau_then_drop(plan: Plan, step: int) -> float:
-    """Twice the rate for two thirds of the run, on which the loss stands; then a fifteenth."""
-    return plan.lr * (2.0 if step <= 2 * plan.total_steps // 3 else 1 / 15)
+    """The full rate for two thirds of the run, on which the loss stands; then a fifteenth."""
+    return plan.lr * (1.0 if step <= 2 * plan.total_steps // 3 else 1 / 15)
 
 
 def _sets(name: str, *sets: str, kinds: tuple[str, ...] = ("transformer", "gru"), lr: float = 1.0) -> Variant:
@@ -81,7 +83,7 @@ HEALTHY = [
     _sets("few-units", "model.hidden=8", kinds=("gru",)),
     _sets("many-units", "model.hidden=32", kinds=("gru",), lr=0.7),
     _sets("two-layers", "model.layers=2", kinds=("gru",), lr=0.7),
-    Variant(name="short-record", data=data.shortened(train=12_000)),
+    Variant(name="short-record", data=data.shortened(train=SHORT_SAMPLES)),
     Variant(name="short-validation", data=data.shortened(val=3000)),
     Variant(name="resumed", stop=200),
     Variant(name="resumed-early", stop=60),

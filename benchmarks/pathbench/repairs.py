@@ -1,9 +1,12 @@
-"""What following the advice brings: the faulty run again, and the recipe that `dpdrun diagnose --fix` makes of it.
+"""What following the advice brings: the faulty run, and the recipe that `dpdrun diagnose --fix` makes of it.
 
 python -m benchmarks.pathbench.repairs CELL [RESULTS]       (run.py calls this; known trials are not repeated)
 
-The mistake stays where it is: in the training code or in the data a recipe cannot reach it. Both runs have one seed,
-and the second one is all that the first round of advice changes. To ask changed rules, delete repairs.json.
+Both runs have one seed, and the second one is all that the first round of advice changes. A mistake in the training
+code or in the data a recipe cannot reach. Where a right finding says so in words (it has no patch), following it is to
+mend that mistake, which makes the run its healthy twin: nothing is trained then. Where it is missed, or named by a
+finding that would change the recipe, that change is trained with the mistake still in. To ask changed rules, delete
+repairs.json.
 """
 
 from __future__ import annotations
@@ -26,16 +29,21 @@ def repaired(cell: Cell, fault: Fault, seed: int) -> dict[str, Any]:
 
     Returns:
         Validation NMSE [dB] before and after (None where nothing finite was scored), the codes whose patches were
-        made and the patches; without a patch no `after_db`.
+        made and the patches; without a patch no `after_db`. `said`: codes that name a mistake outside of the recipe.
     """
     from benchmarks.pathbench.trial import facts_of, loaded, mutated, train
+    from dpdrun.diagnosis import diagnose
     from dpdrun.repair import propose
 
     with tempfile.TemporaryDirectory() as folder, mutated(cell, fault):
         before, after = Path(folder) / "before", Path(folder) / "after"
         train(loaded(cell, fault, seed), before, stop=fault.stop)
-        repair = propose(before)
         result: dict[str, Any] = {"before_db": facts_of(before).best_nmse_db}
+        if fault.patch or fault.data:
+            said = {each.code for each in diagnose(before).findings if each.severity != "info" and not each.patch}
+            if said & fault.codes:
+                return result | {"said": sorted(said & fault.codes)}
+        repair = propose(before)
         if repair.applied:
             train(repair.after, after, stop=fault.stop)
             result["after_db"] = facts_of(after).best_nmse_db

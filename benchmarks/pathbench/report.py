@@ -56,8 +56,11 @@ fault; so does any of ours in the last but one column.
 <!-- begin pathbench-rivals -->
 <!-- end pathbench-rivals -->
 
-What following the advice brings, held out: the patches that `dpdrun diagnose --fix` makes, trained with the same seed.
-A mistake in the data or the training code stays in, because a recipe cannot reach it.
+What following the advice brings, held out. Where the findings have patches: those that `dpdrun diagnose --fix` makes,
+trained with the same seed. A mistake in the data or the training code no recipe can reach; where a right finding says
+so in words, following it is to mend the mistake, and the gain is that of the healthy twin ("mended"). A mistake that is
+missed, or taken for one of the recipe, stays in, and what the patches bring in spite of it is counted. "Better": by any
+amount; a run without advice is not.
 
 <!-- begin pathbench-repairs -->
 <!-- end pathbench-repairs -->
@@ -144,33 +147,36 @@ def _alarm_cells(said: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
 
 
 def repair_table(repairs: Mapping[str, Any], found: Sequence[Case]) -> str:
-    """One row a fault: what its patches gained, where it had cost something."""
-    harmful = {case.trial.name for case in found if case.is_harmful}
-    gains: dict[str, list[float | None]] = {}
-    patches: dict[str, Counter[str]] = {}
-    for name, result in repairs.items():
-        if name in harmful:
-            variant = name.split("/")[2]
-            gains.setdefault(variant, []).append(gain_db(result))
-            patches.setdefault(variant, Counter()).update(list(result.get("patches", {})))
+    """One row a fault: what following the advice gained, where the fault had cost something."""
+    harmful = {case.trial.name: case for case in found if case.is_harmful and case.trial.name in repairs}
+    followed = {name: _followed(repairs[name], case) for name, case in harmful.items()}
     rows = []
     for fault in FAULTS:  # those without a harmful run have no row
-        known = [gain for gain in gains.get(fault.name, []) if gain is not None]
-        if fault.name in gains:
-            middle = median_or_none(known)
-            rows.append([
-                f"`{fault.name}`", str(len(gains[fault.name])), f"{sum(gain > 0 for gain in known)} of {len(known)}",
-                "no patch" if middle is None else f"{middle:+.1f}",
-                ", ".join(code for code, _ in patches[fault.name].most_common(3)),
-            ])  # fmt: skip
-    everything = [gain for each in gains.values() for gain in each]
-    tried = [gain for gain in everything if gain is not None]
-    middle = median_or_none(tried)
-    rows.append([
-        "**all**", str(len(everything)), share(sum(gain > 0 for gain in tried), len(tried)),
-        "" if middle is None else f"{middle:+.1f}", "",
-    ])  # fmt: skip
-    return markdown(["fault", "harmful runs", "better after it", "median gain [dB]", "patches of"], rows)
+        names = [name for name, case in harmful.items() if case.trial.variant == fault.name]
+        if names:
+            rows.append(_repair_row(f"`{fault.name}`", [followed[name] for name in names]))
+    rows.append(_repair_row("**all**", list(followed.values()), total=True))
+    return markdown(["fault", "harmful runs", "better after it", "median gain [dB]", "by"], rows)
+
+
+def _followed(result: Mapping[str, Any], case: Case) -> tuple[float | None, list[str]]:
+    """Gain of following the advice for one run [dB], None without advice; and what was followed."""
+    if "said" in result:
+        return case.cost_db, [f"mended ({code})" for code in result["said"]]
+    return gain_db(result), list(result.get("patches", {}))
+
+
+def _repair_row(title: str, followed: Sequence[tuple[float | None, list[str]]], *, total: bool = False) -> list[str]:
+    better = sum(gain is not None and gain > 0 for gain, _ in followed)
+    middle = median_or_none(gain for gain, _ in followed)
+    sources = Counter(source for _, each in followed for source in each)
+    return [
+        title,
+        str(len(followed)),
+        share(better, len(followed)) if total else f"{better} of {len(followed)}",
+        "no advice" if middle is None else f"{middle:+.1f}",
+        "" if total else ", ".join(source for source, _ in sources.most_common(3)),
+    ]
 
 
 def gain_db(result: Mapping[str, Any]) -> float | None:

@@ -6,14 +6,13 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from benchmarks.pathbench.cells import CELL_OF, STEPS
 from benchmarks.pathbench.faults import FAULT_OF, Fault
-from benchmarks.pathbench.healthy import TWIN
 from benchmarks.pathbench.logs import prefix
 from benchmarks.pathbench.trace import departs, traces
 from dpdrun.diagnosis import diagnose_facts
@@ -124,9 +123,9 @@ class Case:
 
     Attributes:
         trial: with the fault.
-        twin: the plain run of the same cell and seed.
-        traces: names of what differs from all plain runs of the cell by more than they differ (`trace.departs`).
-        scatter_db: standard deviation of the scores of all plain runs of the cell [dB].
+        twin: the healthy run of the same cell and seed that it is compared with.
+        traces: names of what differs from all such runs of the cell by more than they differ (`trace.departs`).
+        scatter_db: standard deviation of the scores of all such runs of the cell [dB].
     """
 
     trial: Judged
@@ -191,21 +190,23 @@ def shown_at(loss: Sequence[float], healthy: Sequence[float]) -> int | None:
 def cases(trials: Iterable[Judged]) -> list[Case]:
     """Every faulty trial that has its twin."""
     everything = list(trials)
-    plain: dict[str, dict[str, Judged]] = {}  # by cell, by seed
+    healthy: dict[tuple[str, str], dict[str, Judged]] = {}  # by cell and variant, by seed
     for each in everything:
-        if each.variant == TWIN:
-            plain.setdefault(each.cell, {})[each.seed] = each
-    usual = {cell: [traces(each.facts) for each in twins.values()] for cell, twins in plain.items()}
-    scatter = {
-        cell: statistics.stdev(each.val_db for each in twins.values()) if len(twins) > 1 else 0.0
-        for cell, twins in plain.items()
-    }
+        if not each.is_faulty:
+            healthy.setdefault((each.cell, each.variant), {})[each.seed] = each
+
+    @cache
+    def usual(cell: str, variant: str) -> tuple[list[dict[str, float]], float]:
+        twins = healthy[cell, variant].values()
+        scatter = statistics.stdev(each.val_db for each in twins) if len(twins) > 1 else 0.0
+        return [traces(each.facts) for each in twins], scatter
+
     out = []
     for each in everything:
-        twin = plain.get(each.cell, {}).get(each.seed)
-        if each.is_faulty and twin is not None:
-            unlike = departs(traces(each.facts), usual[each.cell])
-            out.append(Case(each, twin, tuple(unlike), scatter[each.cell]))
+        twin = healthy.get((each.cell, each.fault.twin), {}).get(each.seed) if each.is_faulty else None
+        if twin is not None:
+            others, scatter = usual(each.cell, each.fault.twin)
+            out.append(Case(each, twin, tuple(departs(traces(each.facts), others)), scatter))
     return out
 
 

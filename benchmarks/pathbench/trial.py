@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -120,7 +120,9 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
         for owner in (job, evaluation):
             stack.enter_context(mock.patch.object(owner, "floor_of", return_value=floor))
         stack.enter_context(mock.patch.object(job, "load_capture", return_value=capture))
-        stack.enter_context(mock.patch.object(job, "evaluate", lambda m, p, c: score(m, p, c, ("val",))))
+        stack.enter_context(
+            mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
+        )
         nothing = {"val": {"nmse_db": math.nan}}
         stack.enter_context(mock.patch.object(evaluation, "gmp_baseline", return_value=nothing))
         if variant.patch:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.pathbench.cells import CELL_OF, CELLS, Cell
 from benchmarks.pathbench.faults import FAULTS
-from benchmarks.pathbench.healthy import HEALTHY, SEEDS, TWIN
+from benchmarks.pathbench.healthy import HEALTHY, SEEDS, TWINS
 from benchmarks.pathbench.variant import Variant
 
 JOBS = [f"{cell.name}/{kind}" for kind in ("healthy", "faults") for cell in CELLS]
@@ -24,7 +24,7 @@ def trials(cell: Cell, kind: str) -> Iterator[Trial]:
     variants = [each for each in (HEALTHY if kind == "healthy" else FAULTS) if cell.kind in each.kinds]
     for seed in range(cell.seeds):
         for variant in variants:
-            if kind == "faults" or seed < SEEDS or variant.name == TWIN:
+            if kind == "faults" or seed < SEEDS or variant.name in TWINS:
                 yield f"{cell.name}/{kind}/{variant.name}/{seed}", variant, seed
 
 

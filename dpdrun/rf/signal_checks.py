@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dpdrun.rf import error_nonlinear, error_position, error_repair
+from dpdrun.rf import error_nonlinear, error_position, error_repair, target_lead
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, one_tap_nmse_db, to_db
 from dpdrun.rf.signal_facts import LEVELS, PIECES, SignalFacts
 
@@ -42,7 +42,7 @@ def signal_facts(
         frame: length of the frames that the model was trained on [samples].
         piece: p was predicted in pieces of so many samples that do not see each other.
         loop: the record is a row of loops of so many samples.
-        model: full_attention, features and embedding of `SignalFacts`, where they are known.
+        model: full_attention, features, embedding and lookahead of `SignalFacts`, where they are known.
         in_pieces: prediction of the record in pieces of `frame`, (N,), beside that of the whole record. Where it is
             better by PIECES_BETTER_DB, what else is wrong is looked for in it: there the model does what it can.
 
@@ -101,14 +101,19 @@ def _repair(y: Signal, p: Signal) -> dict[str, Any]:
 
 def _against_input(x: Signal, y: Signal, p: Signal) -> dict[str, Any]:
     levels, fits = error_nonlinear.by_level(x, y, p, LEVELS), error_nonlinear.against_fits(x, y, p)
+    early = target_lead.lead(x, y)
     facts: dict[str, Any] = {}
     if levels is not None:
         facts |= {"target_gain_db": levels.target_gain_db, "model_gain_db": levels.model_gain_db}
-        facts |= {"level_share": levels.share, "target_spread_db": levels.target_spread_db}
-        facts |= {"model_spread_db": levels.model_spread_db}
+        facts |= {"target_gain_deg": levels.target_gain_deg, "model_gain_deg": levels.model_gain_deg}
+        facts |= {"level_share": levels.share}
+        facts["target_spread_db"], facts["model_spread_db"] = error_nonlinear.left_by_curves(x, y, p)
     if fits is not None:
         facts |= {"linear_nmse_db": fits.linear_nmse_db, "polynomial_nmse_db": fits.polynomial_nmse_db}
         facts |= {"nonlinear_share": fits.share}
+    if early is not None:
+        facts |= {"lead_samples": early.samples, "present_nmse_db": early.present_nmse_db}
+        facts |= {"ahead_nmse_db": early.ahead_nmse_db}
     if one_tap_nmse_db(x, y) < SCALED_COPY_DB:
         facts |= {"wanted_gain_db": to_db(abs(one_tap_gain(x, y)) ** 2)}
     return facts

@@ -32,8 +32,8 @@ class SignalFacts:
             stands out [dB], what it costs in NMSE [dB], and by how many standard errors. None: does not repeat.
         frame: length of the frames that the model was trained on [samples].
         piece: length of the pieces that it was scored on, None for the whole record.
-        full_attention, features, embedding: of the model: whether it attends to everything that it is given, and
-            model.features and model.embedding of its recipe; None where nobody says.
+        full_attention, features, embedding, lookahead: of the model: whether it attends to everything that it is
+            given, and model.features, model.embedding and model.lookahead of its recipe; None where nobody says.
         pieces_nmse_db: NMSE when the record is cut into pieces of `frame` samples [dB].
         judged_nmse_db: NMSE of the prediction that all that follows is about: the one in pieces where that is clearly
             better, else that of the record [dB].
@@ -44,14 +44,19 @@ class SignalFacts:
         gain_db, gain_deg: of p over y, by least squares: 0 and 0 where the scale is right.
         gain_nmse_db: NMSE after the one complex factor that suits p best [dB].
         target_gain_db, model_gain_db: gain of y and of p over x in LEVELS groups of |x|, smallest first [dB].
+        target_gain_deg, model_gain_deg: its angle, without jumps of 360 degrees [deg].
         level_share: share of the error (after the best gain) that is a wrong gain for the input level, 0 to 1.
-        target_spread_db, model_spread_db: what these gains leave of y, and of p over the power of p [dB].
+        target_spread_db, model_spread_db: what the best curve of gain over |x| leaves of y, and of p over the power of
+            p [dB].
         linear_nmse_db, polynomial_nmse_db: of the best FIR filter and of a memory polynomial, both fitted to this very
             record, x to y [dB].
         nonlinear_share: share of what the polynomial adds to the filter that is in the prediction, 0 to 1.
         clipped_samples, clip_level: samples that sit at the largest value of I, of Q or of the magnitude, and that
             value over the rms of p; 0 and None where nothing is cut.
         clip_short_db: by how much y is above that value there, in the mean [dB].
+        lead_samples, present_nmse_db, ahead_nmse_db: how much earlier than x the target comes [samples], and the NMSE
+            of one complex gain on x as it is, and on x so many samples ahead [dB]. None: the target does not come
+            earlier, by a sample or more.
         wanted_gain_db: gain from x to y, where y is a scaled copy of x (a predistorter's goal) [dB].
     """
 
@@ -72,6 +77,7 @@ class SignalFacts:
     full_attention: bool | None = None
     features: str | None = None
     embedding: str | None = None
+    lookahead: int | None = None
     pieces_nmse_db: float | None = None
     judged_nmse_db: float | None = None
     mirrored: bool = False
@@ -85,6 +91,8 @@ class SignalFacts:
     gain_nmse_db: float | None = None
     target_gain_db: tuple[float, ...] = ()
     model_gain_db: tuple[float, ...] = ()
+    target_gain_deg: tuple[float, ...] = ()
+    model_gain_deg: tuple[float, ...] = ()
     level_share: float | None = None
     target_spread_db: float | None = None
     model_spread_db: float | None = None
@@ -94,6 +102,9 @@ class SignalFacts:
     clipped_samples: int = 0
     clip_level: float | None = None
     clip_short_db: float | None = None
+    lead_samples: int | None = None
+    present_nmse_db: float | None = None
+    ahead_nmse_db: float | None = None
     wanted_gain_db: float | None = None
 
     def to_json(self) -> dict[str, Any]:

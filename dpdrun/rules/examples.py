@@ -30,10 +30,13 @@ def example_run(
     realised: Callable[[int], float] | float | None = None,
     clip_norm: float = 1.0,
     spread: float = 0.1,
+    norm_spread: float | None = None,
     seed: int = 0,
     **other: Any,
 ) -> RunFacts:
     """A run whose norm and loss follow curves of the progress t (0 to 1), times log-normal noise of relative `spread`.
+
+    The norm has a `norm_spread` of its own where one is given.
 
     A number is a constant curve.
 
@@ -47,16 +50,16 @@ def example_run(
     at = list(range(1, steps + 1))
     planned = [cosine_lr(step, peak=peak, warmup=warmup, total=total) for step in at]
 
-    def noisy(curve: Curve | float) -> list[float]:
+    def noisy(curve: Curve | float, spread: float) -> list[float]:
         levels = [curve(step / total) if callable(curve) else curve for step in at]
         return [level * math.exp(noise.gauss(0.0, spread)) for level in levels]
 
-    norms = noisy(norm)
+    norms = noisy(norm, spread if norm_spread is None else norm_spread)
     facts: dict[str, Any] = {
         "step": at,
         "lr": _realised(realised, at, planned),
         "lr_planned": planned,
-        "loss": noisy(loss),
+        "loss": noisy(loss, spread),
         "grad_norm": norms,
         "clip_norm": [clip_norm] * steps,
         "clipped": [value > clip_norm for value in norms],

@@ -99,6 +99,11 @@ def not_swept(facts: PlanFacts) -> str | None:
     return f"our sweeps of Transformers cover widths of {widths[0]} to {widths[-1]}, this one has {facts.width}"
 
 
+def swept_lr(facts: PlanFacts) -> float | None:
+    """Peak learning rate that the sweeps give for a job; None where they say nothing of its network."""
+    return None if not_swept(facts) else two_digits(law_of(facts.kind or "").lr(facts))
+
+
 def two_digits(lr: float) -> float:
     """A learning rate as one writes it."""
     return float(f"{lr:.2g}")

@@ -39,6 +39,7 @@ class RunFacts:
         still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
         adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
             planned rate was lowered; peak_lr is the lowered one.
+        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.law`); None outside of them.
         signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
@@ -78,6 +79,7 @@ class RunFacts:
     still: dict[str, list[int]] = field(default_factory=dict)
     adapted: list[tuple[int, int]] = field(default_factory=list)
     lr_factor: float = 1.0
+    swept_lr: float | None = None
     signal: SignalFacts | None = None
 
     def get(self, name: str) -> Any:

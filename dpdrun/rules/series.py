@@ -49,10 +49,10 @@ class Event:
 
 
 def outliers(values: Sequence[float], *, width: int, z: float, least: float, floor: float, gap: int) -> list[Event]:
-    """Points above the median of their own stretch by `z` spreads and by `least`; those within `gap` are one event.
+    """Points above the median of the `width` before them by `z` spreads and `least`; those within `gap` are one event.
 
-    The median of the stretch that a point lies in follows a drift, and fewer than half of its points can be outliers.
-    A stretch that is not complete yet is not judged, so that a growing log does not take a word back.
+    What comes after a point does not count: a jump whose echo lasts would raise the level that it is measured by, and a
+    growing log does not take a word back. A steady rise spreads those before it by more than it rises above them.
 
     Args:
         values: on a scale on which noise is symmetric, such as decibels.
@@ -60,18 +60,19 @@ def outliers(values: Sequence[float], *, width: int, z: float, least: float, flo
     """
     events: list[Event] = []
     last = -math.inf
-    for block in blocks(values, width):
-        spread = max(block.spread, floor)
-        limit = block.level + max(z * spread, least)
-        for at in block.positions:
-            if values[at] <= limit:
-                continue
-            size = values[at] - block.level
-            if at - last > gap:
-                events.append(Event(at, at, size, size / spread))
-            elif size > events[-1].size:
-                events[-1] = Event(events[-1].first, at, size, size / spread)
-            last = at
+    for at in range(width // 2, len(values)):
+        value, before = values[at], values[max(0, at - width) : at]
+        if value < min(before) + least:  # most points, by far: a quick look
+            continue
+        around = blocks(before, len(before))[0]
+        size, spread = value - around.level, max(around.spread, floor)
+        if size <= max(z * spread, least):
+            continue
+        if at - last > gap:
+            events.append(Event(at, at, size, size / spread))
+        elif size > events[-1].size:
+            events[-1] = Event(events[-1].first, at, size, size / spread)
+        last = at
     return events
 
 

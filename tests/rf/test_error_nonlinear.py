@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dpdrun.rf import error_nonlinear
-from dpdrun.rf.error_nonlinear import COEFFICIENTS, FIR_TAPS, against_fits, by_level
+from dpdrun.rf.error_nonlinear import COEFFICIENTS, FIR_TAPS, against_fits, by_level, left_by_curves
 
 Signal = NDArray[np.complex128]
 N = 8000
@@ -34,14 +34,34 @@ def test_gain_of_each_level() -> None:
         assert gain_db == pytest.approx(20 * math.log10(abs(gain)))
     assert found.model_gain_db == pytest.approx(found.target_gain_db)
     assert found.share == 0.0
-    assert found.target_spread_db == pytest.approx(found.model_spread_db)
+    assert found.model_gain_deg == pytest.approx(found.target_gain_deg)
 
 
 def test_share_of_a_constant_gain_is_all_of_the_error() -> None:
     found = by_level(X, 3 * X - 0.2 * CUBIC, X, 10)
     assert found is not None
     assert found.share > 0.7  # ten steps do not follow a curve quite
-    assert found.model_spread_db < -200
+
+
+def test_angle_of_each_level_without_jumps() -> None:
+    found = by_level(X, X * np.exp(1j * (2.5 + 0.3 * np.abs(X) ** 2)), X, 10)
+    assert found is not None
+    order = np.argsort(np.abs(X))
+    for group, angle in zip(np.array_split(order, 10), found.target_gain_deg, strict=True):
+        expected = np.degrees(2.5 + 0.3 * np.average(np.abs(X[group]) ** 2, weights=np.abs(X[group]) ** 2))
+        assert angle == pytest.approx(expected, abs=3.0)  # the mean of the angles, not the angle of the mean
+    assert found.target_gain_deg[-1] > 181
+    assert np.ptp(found.model_gain_deg) < 1e-9
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.1])
+def test_curve_leaves_the_memory_and_nothing_of_a_curve(spread: float) -> None:
+    static = X * (1 - 0.1 * np.abs(X) ** 2) * np.exp(0.2j * np.abs(X))
+    memory = spread * np.roll(X, 40)
+    of_y, of_p = left_by_curves(X, static + memory, static)
+    assert of_y == pytest.approx(20 * math.log10(spread * np.linalg.norm(X) / np.linalg.norm(static)), abs=0.5)
+    assert of_p < -60
+    assert left_by_curves(X, static, 2j * X)[1] < -250
 
 
 @pytest.mark.parametrize("size", [0.1, 1.0, 3.0])
@@ -82,6 +102,22 @@ def test_no_share_where_it_could_not_be_told() -> None:
         found = against_fits(X, y, p)
         assert found is not None
         assert found.share is None
+
+
+def test_share_knows_that_an_error_at_the_peaks_says_little() -> None:
+    """Bursts of error where the nonlinearity is: their few peaks decide, and the share is as good as a guess."""
+    bursts = np.fft.ifft(np.fft.fft(noise(7)) * (np.abs(np.fft.fftfreq(N)) < 0.1)) * np.abs(X) ** 2
+    white = noise(8) * np.linalg.norm(bursts) / np.linalg.norm(noise(8))
+    shares = []
+    for size in (0.05, 2.0):
+        found = against_fits(X, Y, Y + size * bursts)
+        assert found is not None
+        shares.append(found.share)
+    assert shares[0] == pytest.approx(1.0, abs=0.1)
+    assert shares[1] is None
+    even = against_fits(X, Y, Y + 2.0 * white)
+    assert even is not None
+    assert even.share == pytest.approx(1.0, abs=0.3)
 
 
 def test_short_record_is_not_fitted() -> None:

@@ -101,3 +101,14 @@ def test_lengths_must_agree() -> None:
         signal_facts(Y, Y[:-1])
     with pytest.raises(ValueError, match="one shape"):
         signal_facts(Y, Y, X[:-1])
+
+
+def test_target_that_comes_before_its_input() -> None:
+    early = signal_facts(np.roll(Y, -6), Y, X)
+    assert early.lead_samples == 6
+    assert early.present_nmse_db is not None
+    assert early.ahead_nmse_db is not None
+    assert early.present_nmse_db > -1
+    assert early.ahead_nmse_db < -15
+    for other in (signal_facts(Y, Y + E, X), signal_facts(np.roll(Y, 6), Y, X), signal_facts(np.roll(Y, -6), Y)):
+        assert other.lead_samples is None

@@ -8,7 +8,7 @@ import pytest
 
 from dpdrun.rules.advice import derive
 from dpdrun.rules.catalogue import find_rule
-from dpdrun.rules.law import Law, law_of, not_swept, two_digits
+from dpdrun.rules.law import Law, law_of, not_swept, swept_lr, two_digits
 from dpdrun.rules.pages import sections_of
 from dpdrun.rules.plan_facts import PlanFacts
 
@@ -83,3 +83,10 @@ def test_rules_outside_of_the_sweeps_name_the_bounds_of_the_kind() -> None:
 
 def test_two_digits() -> None:
     assert two_digits(0.012345) == 0.012
+
+
+def test_swept_rate_is_silent_where_the_sweeps_are() -> None:
+    facts = PlanFacts(kind="transformer", d_model=16, layers=2, window=32, batch=8, max_steps=400)
+    assert swept_lr(facts) == two_digits(law_of("transformer").lr(facts))
+    assert swept_lr(PlanFacts(kind="transformer", d_model=16, window=math.inf)) is None
+    assert swept_lr(PlanFacts(kind="gmp")) is None

@@ -17,6 +17,7 @@ from dpdrun.recipe import load_recipe
 from dpdrun.rules.catalogue import Rule, all_rules, find_rule
 from dpdrun.rules.pages import sections_of
 from dpdrun.rules.regret import measured
+from dpdrun.rules.run.pace import LOST_DB
 
 STUDIES = Path(__file__).parents[2] / "benchmarks"
 FIGURE = re.compile(r"[-+]?\d+(?:\.\d+)?(?= dB)")
@@ -92,11 +93,12 @@ def oracles() -> dict[str, str]:
 
 
 # Not from our runs: scores by definition (DM201), sizes that a loss is judged by (LR010, LR102), dropout against a
-# target (RG103).
+# target (RG103), a loss that is worth a word (LR204).
 BY_DEFINITION = {
     "DM201": {"0", "+3"},
     "LR010": {f"{measured()['expected']['tie_db']:g}"},
     "LR102": {f"{measured()['expected']['lost_db']:g}"},
+    "LR204": {f"{LOST_DB:g}"},
     "RG103": {"-10", "-30", "-35"},
 }
 # Their figures are generated from the study (regret.json), not written by hand.

@@ -36,10 +36,19 @@ def test_spread_of_a_normal_series_is_its_sigma() -> None:
 
 def test_outliers_close_to_each_other_are_one_event() -> None:
     values = noise(200, sigma=0.1)
-    values[20], values[23], values[120] = 5.0, 9.0, 6.0
+    values[30], values[33], values[120] = 5.0, 9.0, 6.0
     found = outliers(values, width=50, z=6.0, least=3.0, floor=0.05, gap=10)
-    assert [(event.first, event.top) for event in found] == [(20, 23), (120, 120)]
+    assert [(event.first, event.top) for event in found] == [(30, 33), (120, 120)]
     assert found[0].size == pytest.approx(9.0, abs=0.2)
+
+
+def test_an_echo_does_not_hide_what_it_follows() -> None:
+    """Twenty steps of a slow return are two fifths of the stretch that they lie in."""
+    values = noise(200, sigma=0.1)
+    for k in range(20):
+        values[100 + k] += 6.0 * (1 - k / 20)
+    found = outliers(values, width=50, z=3.5, least=3.0, floor=0.05, gap=10)
+    assert [event.first for event in found] == [100]
 
 
 def test_a_word_is_not_taken_back_when_the_log_grows() -> None:

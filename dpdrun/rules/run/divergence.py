@@ -18,14 +18,15 @@ BLOCKS = 40  # a block is a fortieth of what was logged, or LEAST_BLOCK steps
 LEAST_BLOCK = 20
 LEFT_DB = 5.0  # above the lowest block, in each of the last two
 LEFT_P = 0.001
-GONE_DB = 10.0  # an error from here on; and the limit where the rate has been raised again
-RESTARTED = 2.0  # times the rate at the minimum
+GONE_DB = 10.0  # an error from here on
+RESTARTED = 2.0  # a minimum at less than half of the present rate is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0  # spreads: k and h of the chart
 
 FINISHED = 0.999
 STILL_SHARE = 0.5  # of the steps, at the end
 STILL_DB = 0.3  # progress within them
-HIGH_LR = 0.3  # of the peak
+STILL_P = 0.05
+HIGH_LR = 0.5  # of the peak; 1 / sqrt(step) after a warmup of 10 % ends at a third, on purpose
 ROOM_DB = 3.0  # above the noise floor
 
 
@@ -53,9 +54,9 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     A run that has diverged does not come back at the same learning rate; what it learned is in the best checkpoint.
 
     ## Known limits
-    After a restart of the schedule, at twice the rate of the minimum or more, only a rise of 10 dB counts. An excursion
-    of fewer than two blocks is not looked at, nor one that came back. Seen while it lasts, a long one is
-    no other thing than a divergence.
+    After a restart of the schedule only blocks at half of the present rate or more are compared: the loss of a lower
+    rate is lower. An excursion of fewer than two blocks is not looked at, nor one that came back. Seen while it lasts,
+    a long one is no other thing than a divergence.
 
     ## Example
     Fires when the loss grows a hundredfold from 60 % of the run on. Silent for a tenfold rise that lasts a tenth of
@@ -65,11 +66,13 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     found = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
     if len(found) < 3:
         return None
-    lowest = min(found[:-2], key=lambda block: block.level)
+    rate = max(run.lr[block.positions[0]] for block in found[-2:])
+    alike = [block for block in found[:-2] if run.lr[block.positions[0]] >= rate / RESTARTED]
+    if not alike:
+        return None
+    lowest = min(alike, key=lambda block: block.level)
     rise = min(block.level for block in found[-2:]) - lowest.level
-    restarted = run.lr[found[-1].positions[0]] > RESTARTED * run.lr[lowest.positions[0]]
-    limit = GONE_DB if restarted else LEFT_DB
-    if rise < limit:
+    if rise < LEFT_DB:
         return None
     p = p_greater([run.loss_db[i] for i in found[-1].positions], [run.loss_db[i] for i in lowest.positions])
     if p >= LEFT_P:
@@ -89,7 +92,7 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
         {"optim.lr": lower},
         "error" if rise >= GONE_DB else "warning",
         step=run.step[began],
-        evidence={"value": rise, "threshold": limit, "p": p, "n": len(found)},
+        evidence={"value": rise, "threshold": LEFT_DB, "p": p, "n": len(found)},
         advice=f"keep the best checkpoint (checkpoints/best.safetensors), lower optim.lr from {lr:g} to {lower:g}; if "
         "it left at a single step, look at that batch (SK201)",
     )
@@ -103,7 +106,7 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     fix="unsafe",
     box={"progress": (FINISHED, 1.0), "settled_steps": (100, INF)},
     needs=("loss", "lr", "eval_nmse_db", "schedule"),
-    requires=("LS201", "LS202", "LR202", "UP201", "SC201", "DM203"),
+    requires=("LS201", "LR202", "UP201", "SC201", "DM203"),
     fires=lambda: example_run(
         loss=lambda t: 10 ** (-2.5 * min(t / 0.4, 1.0)), realised=1e-2, schedule="constant", floor_db=-45.0,
         eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.1, -25.0],
@@ -117,8 +120,8 @@ def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
     """The run ended on a plateau while its learning rate was still high: a decay would have brought more.
 
     ## What it does
-    For finished runs: the loss of the second half of the steps changes by less than 0.3 dB (Theil-Sen) or not at all
-    in a significant way, the rate stays above 30 % of its peak to the end, and validation is 3 dB or more above the
+    For finished runs: the loss of the second half of the steps falls by less than 0.3 dB (Theil-Sen) or not in a
+    significant way (p 0.05), the rate stays above half of its peak to the end, and validation is 3 dB or more above the
     noise floor, where that is known.
 
     ## Why
@@ -143,7 +146,7 @@ def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
     if lowest < HIGH_LR * peak or peak == 0.0:
         return None
     seen = trend(decimate([run.loss_db[i] for i in last], 100))
-    if seen.change <= -STILL_DB and seen.p_down < 0.01:
+    if seen.change <= -STILL_DB and seen.p_down < STILL_P:
         return None
     level = median(run.loss_db[i] for i in last)
     patch = {} if run.schedule == "cosine" else {"optim.schedule": "cosine"}

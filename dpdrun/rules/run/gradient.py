@@ -14,6 +14,7 @@ from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
 INF = math.inf
 
 LEAST_STEPS = 50  # after the warmup
+LEAST_HALF = 200  # in their last half; at a high rate the norm of healthy runs wanders by a doubling within 100 steps
 RISE_DECADES = 0.3  # a doubling
 RISE_P = 0.005  # 0.01 over the two windows that are looked at (Bonferroni)
 FALL_DECADES = 0.05  # of the loss: 0.5 dB over the window
@@ -53,7 +54,8 @@ def rise_of_norm(run: RunFacts) -> Rise | None:
 
 def _rise_of_norm(run: RunFacts) -> Rise | None:
     settled = run.settled
-    for start in (settled.start, settled.start + len(settled) // 2):
+    half = [settled.start + len(settled) // 2] if len(settled) >= 2 * LEAST_HALF else []
+    for start in (settled.start, *half):
         window = range(start, settled.stop)
         log_norm = decimate([_log(run.grad_norm[i]) for i in window])
         if not may_rise(log_norm, RISE_P):
@@ -122,7 +124,8 @@ def gradient_norm_climbs(run: RunFacts) -> Verdict:
     ## What it does
     Tests log10 of the norms after the warmup (medians of at most 400 pieces) for a rise: Mann-Kendall with Hamed and
     Rao's correction for autocorrelation, p below 0.005, and at least a doubling by the Theil-Sen slope. Looks at all
-    steps after the warmup, then at their last half. A warning when the loss stands still, an error when it rises.
+    steps after the warmup, then at their last half if it has 200 or more. A warning when the loss stands still, an
+    error when it rises.
 
     ## Why
     Steps that are too long drive the weights into ever steeper places; the loss stops falling first and rises later.

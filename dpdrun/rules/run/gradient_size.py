@@ -11,6 +11,7 @@ from statistics import median
 from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.series import jitter
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import decimate, trend
 
@@ -27,6 +28,12 @@ LOSS_STANDS_DB = 1.0
 BEHIND = 1e-4  # of the rms gradient of the largest part
 LEAST_LOOKS = 3
 LEAST_PARTS = 2
+
+# Ups and downs of the norm from step to step, over those of the loss, both in decades; our runs: 0.83 and more when
+# gradients are cleared, 0.4 to 0.6 (a Transformer) when they are kept.
+SMOOTH = 0.65
+LEAST_NOISE_DB = 0.1  # a loss without noise shows nothing
+LEAST_IN_A_ROW = 100
 
 EPS_WARNING = 0.1  # by how much eps shortens a step: eps / (g + eps)
 EPS_ERROR = 0.75
@@ -150,6 +157,56 @@ def _behind(run: RunFacts) -> Verdict:
         evidence={"value": share, "threshold": BEHIND, "n": len(looks)},
         advice=f"give the signal a way around what lies between {low} and {top}: residual connections, a norm, "
         "fewer layers",
+    )
+
+
+@rule(
+    "GN205",
+    purpose="diagnose",
+    source="torch.optim.Optimizer.zero_grad: gradients add up until they are cleared; limit from our own runs",
+    evidence="assumed",
+    box={"settled_steps": (LEAST_IN_A_ROW, INF)},
+    needs=("grad_norm", "loss", "step"),
+    requires=("LS201", "LS202", "LR202", "GN203", "UP201", "UP203", "SC202"),
+    fires=lambda: example_run(norm=3.0, spread=0.3, norm_spread=0.03),
+    silent=lambda: example_run(norm=3.0, spread=0.3),
+)
+def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
+    """The gradient norm hardly changes from step to step while the loss does: old gradients are in it.
+
+    ## What it does
+    Measures the ups and downs from one step to the next (second differences, so that no drift counts) of the norm and
+    of the loss after the warmup, both on a log scale. An error where those of the norm are 0.65 of those of the loss or
+    less. Needs 100 steps in a row.
+
+    ## Why
+    Each step has a batch of its own, so norm and loss are uncertain by about as much. A norm that is steadier is a sum
+    over many batches: nobody calls `zero_grad`, or a window of accumulation never ends. The steps then follow where
+    the gradient pointed long ago, and the norm is too large to be clipped with sense.
+
+    ## Known limits
+    Needs every step in the log; a norm that was averaged over steps looks alike. Parameters that the optimizer was not
+    given are never cleared either, which UP203 names.
+
+    ## Example
+    Fires when the norm moves by 3 % and the loss by 30 %. Silent when both move alike.
+    """
+    window = run.settled
+    steps = run.step[window.start :]
+    if steps[-1] - steps[0] != len(steps) - 1:
+        return Skipped("needs every step in the log")
+    of_loss = jitter([run.loss_db[i] for i in window])
+    if of_loss < LEAST_NOISE_DB:
+        return None
+    ratio = jitter([10.0 * run.log_norm[i] for i in window]) / of_loss
+    if ratio > SMOOTH:
+        return None
+    return Finding(
+        f"from one step to the next the loss moves by {of_loss:.1f} dB and the gradient norm by {ratio:.2f} times that "
+        f"(limit {SMOOTH:g})",
+        severity="error",
+        evidence={"value": ratio, "threshold": SMOOTH, "n": len(steps)},
+        advice="call optimizer.zero_grad() after each optimizer step, and look at when a window of accumulation ends",
     )
 
 

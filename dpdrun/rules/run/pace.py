@@ -1,4 +1,4 @@
-"""LR2xx: whether the learning rate of a run was too low or too high, by what its loss did."""
+"""LR2xx: whether the learning rate of a run was too low or too high, by what its loss did and by our sweeps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from statistics import median
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import cosine_lr, example_run
+from dpdrun.rules.regret import band_of, regret_of
 from dpdrun.rules.run_facts import RunFacts
 from dpdrun.rules.series import blocks, correlation, residuals
-from dpdrun.rules.sources import ADAM_SETTLES
+from dpdrun.rules.sources import ADAM_SETTLES, SWEEPS
 from dpdrun.rules.statistics import trend
 
 INF = math.inf
@@ -35,6 +36,8 @@ ABOVE_BLOCK = 10
 LOWER = 3.0
 LOWER_FAR = 10.0
 FAR_DB = 15.0
+
+LOST_DB = 3.0  # by half of the swept jobs; people halve and quarter a rate on purpose, which lost up to 1.5 dB
 
 ALTERNATES = -0.3  # autocorrelation of signs from one step to the next
 ALTERNATES_Z = 6.0
@@ -82,13 +85,16 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
 
     ## Known limits
     Says `too low` where it could say `too short`: both are cured by a longer way, and a higher rate costs nothing. A
-    loss with a long plateau before it falls looks alike, and needs the same. Judged near the end of a run only.
+    loss with a long plateau before it falls looks alike, and needs the same. Judged near the end of a run only; silent
+    at a third of the rate that our sweeps give for such a job, or above.
 
     ## Example
     Fires for a loss that falls by 5 dB, in proportion to the summed rate. Silent for one that has levelled off.
     """
     if sum(run.lr) <= 0.0:
         return None
+    if run.swept_lr is not None and run.top_lr >= run.swept_lr / RAISE:
+        return None  # known to be good: such a run is short, or late to begin
     middle, end = _over_summed_lr(run, MIDDLE), _over_summed_lr(run, END)
     if min(len(middle), len(end)) < LEAST_POINTS:
         return None
@@ -221,4 +227,56 @@ def loss_alternates(run: RunFacts) -> Verdict:
         "warning",
         evidence={"value": seen, "threshold": ALTERNATES, "n": len(rest)},
         advice=f"lower optim.lr from {lr:g} to {lower:g}",
+    )
+
+
+@rule(
+    "LR204",
+    purpose="diagnose",
+    source=SWEEPS,
+    evidence="measured",
+    results="docs/results.md#regret",
+    fix="unsafe",
+    box={"progress": (NEARLY_DONE, 1.0)},
+    needs=("lr", "swept_lr", "kind", "total_steps"),
+    requires=("LS201", "LS202", "LR201", "LR202", "UP201", "UP202", "SC201", "SC202", "DM203"),
+    fires=lambda: example_run(peak=1e-3, swept_lr=3e-2),
+    silent=lambda: example_run(peak=1e-2, swept_lr=3e-2),
+)
+def rate_far_from_the_swept_one(run: RunFacts) -> Verdict:
+    """The learning rate was so far from the best of our sweeps that half of the swept jobs lost 3 dB or more there.
+
+    ## What it does
+    Compares the peak with the rate that our sweeps give for such a network, batch and length (LR010, LR011), and reads
+    off what the swept jobs of the nearest length lost at that distance. A warning where half of them lost 3 dB or more,
+    or where the rate is above all that were tried and the highest of those lost as much.
+
+    ## Why
+    A loss that has levelled off looks alike at the best rate and at a thirtieth of it. Only knowing what such a network
+    can reach tells them apart, and that is what the sweeps are for.
+
+    ## Known limits
+    Silent for networks and run lengths that were not swept, for logs that do not say what was trained, and where
+    another rule has named the cause. In long runs a low rate loses less (docs/results.md#regret).
+
+    ## Example
+    Fires for 1e-3 where the sweeps found 3e-2, in 400 steps. Silent at 1e-2.
+    """
+    lr, best, steps = run.top_lr, run.swept_lr or 0.0, run.total_steps
+    band = band_of(run.kind, steps)
+    if band is None or not lr > 0.0:
+        return Skipped("runs of this length were not swept")
+    lowest, highest = (best * 2**octaves for octaves in band.tried)
+    found = regret_of(run.kind, min(max(lr, lowest), highest), best, steps)
+    if found is None or found.median_db < LOST_DB:
+        return None
+    jobs = f"half of {found.workloads} swept jobs" if found.workloads > 1 else "the swept job"
+    where = "there" if lowest <= lr <= highest else "at the nearest rate that was tried"
+    return Finding(
+        f"optim.lr {lr:g} is {max(lr / best, best / lr):.0f} times {'above' if lr > best else 'below'} the best of our "
+        f"sweeps ({best:g}); {jobs} lost {found.median_db:.1f} dB {where}",
+        {"optim.lr": best},
+        "warning",
+        evidence={"value": found.median_db, "threshold": LOST_DB, "n": found.workloads, "lr": lr, "swept_lr": best},
+        advice=f"set optim.lr to {best:g}",
     )

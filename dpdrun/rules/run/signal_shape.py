@@ -24,7 +24,7 @@ _FLAT = (0.0,) * 10
     source="samples of the prediction at its largest value of I, Q or magnitude, against the target there",
     evidence="assumed",
     needs=("signal",),
-    requires=("SG204", "SG205"),
+    requires=("SG204", "SG205", "SG212"),
     fires=lambda: example_signal(clipped_samples=267, clip_level=1.53, clip_short_db=0.85),
     silent=lambda: example_signal(clipped_samples=9, clip_level=3.1, clip_short_db=-0.02),
 )
@@ -67,7 +67,7 @@ def prediction_is_clipped(run: RunFacts) -> Verdict:
     evidence="assumed",
     fix="unsafe",
     needs=("signal",),
-    requires=("SG204", "SG205", "SG206", "SG207"),
+    requires=("SG204", "SG205", "SG206", "SG207", "SG212"),
     fires=lambda: example_signal(
         gain_nmse_db=-19.0, target_gain_db=_FALLING, model_gain_db=_FLAT, level_share=0.8, features="iq"
     ),
@@ -100,16 +100,21 @@ def gain_by_level_is_missed(run: RunFacts) -> Verdict:
     if this.level_share < HALF:
         return None
     wanted, got = (max(gains) - min(gains) for gains in (this.target_gain_db, this.model_gain_db))
+    turned = [max(angles) - min(angles) for angles in (this.target_gain_deg, this.model_gain_deg) if angles]
     return Finding(
-        f"over ten levels of |x| the gain moves by {wanted:.2f} dB in the target and by {got:.2f} dB in the prediction "
-        f"({this.model_gain_db[0]:+.2f} dB at the smallest, {this.model_gain_db[-1]:+.2f} dB at the largest); the "
-        f"difference is {this.level_share:.0%} of the error",
+        f"over ten levels of |x| the gain moves by {_moves(wanted, turned[:1])} in the target and by "
+        f"{_moves(got, turned[1:])} in the prediction ({this.model_gain_db[0]:+.2f} dB at the smallest, "
+        f"{this.model_gain_db[-1]:+.2f} dB at the largest); the difference is {this.level_share:.0%} of the error",
         _see_the_envelope(this),
         "error" if this.level_share >= MOST else "warning",
         evidence={"value": this.level_share, "threshold": HALF, "target_range_db": wanted, "model_range_db": got},
         advice="let the envelope reach the network: features: envelope, embedding: linear (no LayerNorm on I and Q), "
         "skip: on; where it does, train longer",
     )
+
+
+def _moves(db: float, degrees: list[float]) -> str:
+    return f"{db:.2f} dB" + "".join(f" and {each:.1f} degrees" for each in degrees)
 
 
 def _see_the_envelope(this: SignalFacts) -> Patch:
@@ -125,7 +130,7 @@ def _see_the_envelope(this: SignalFacts) -> Patch:
     evidence="assumed",
     fix="unsafe",
     needs=("signal",),
-    requires=("SG204", "SG205", "SG206", "SG207", "SG208"),
+    requires=("SG204", "SG205", "SG206", "SG207", "SG208", "SG212"),
     fires=lambda: example_signal(
         judged_nmse_db=-22.5, linear_nmse_db=-22.6, polynomial_nmse_db=-41.4, nonlinear_share=0.0, features="iq"
     ),
@@ -140,7 +145,7 @@ def no_better_than_a_linear_filter(run: RunFacts) -> Verdict:
 
     ## Why
     A filter takes a millisecond. The share does not mind noise: an error that does not know the input leaves it at 1,
-    so a noisy prediction of a mild amplifier is not called linear.
+    so a noisy prediction of a mild amplifier is not called linear. A share that is uncertain by more than 0.1 is none.
 
     ## Known limits
     Needs the input. The polynomial knows 10 taps of the nonlinearity; what lies behind them does not count.
@@ -170,12 +175,12 @@ def no_better_than_a_linear_filter(run: RunFacts) -> Verdict:
 @rule(
     "SG210",
     purpose="diagnose",
-    source="what a gain for each level of |x| leaves of target and prediction (AM/AM spread)",
+    source="what the best curve of gain over |x| leaves of target and prediction (AM/AM and AM/PM spread)",
     evidence="assumed",
     needs=("signal",),
-    requires=("SG204", "SG205", "SG206", "SG207", "SG208", "SG209"),
+    requires=("SG204", "SG205", "SG206", "SG207", "SG208", "SG209", "SG212"),
     fires=lambda: example_signal(
-        judged_nmse_db=-29.5, polynomial_nmse_db=-41.4, target_spread_db=-30.0, model_spread_db=-60.0
+        judged_nmse_db=-29.5, polynomial_nmse_db=-41.4, target_spread_db=-30.0, model_spread_db=-50.0
     ),
     silent=lambda: example_signal(polynomial_nmse_db=-41.4, target_spread_db=-30.0, model_spread_db=-30.0),
 )
@@ -183,30 +188,32 @@ def memory_is_missing(run: RunFacts) -> Verdict:
     """The target depends on the past, the prediction on the current sample alone.
 
     ## What it does
-    Looks at what a gain for each of ten levels leaves: the spread of an AM/AM plot. Fires where the prediction has half
-    the spread of the target or less, is no better than such gains, and a memory polynomial is 3 dB better.
+    Looks at what the best curve of complex gain over |x| leaves: the spread of an AM/AM and AM/PM plot. Fires where the
+    prediction has half the spread of the target or less (6 dB), is no better than such a curve (1 dB), and a memory
+    polynomial is 3 dB better.
 
     ## Why
     The spread of the target is memory and noise; the polynomial tells them apart. A prediction without spread is a
     curve drawn through the cloud: its window is one sample, or its past does not reach it.
 
     ## Known limits
-    Needs the input. Ten steps of gain leave some spread of a static curve too, in both.
+    Needs the input. A prediction that is not trained yet may be a curve for that reason alone.
 
     ## Example
-    Fires for spreads of -30 dB and -60 dB at NMSE -29.5 dB. Silent for equal spreads.
+    Fires for spreads of -30 dB and -50 dB at NMSE -29.5 dB. Silent for equal spreads.
     """
     this = seen(run)
     target, model, polynomial = this.target_spread_db, this.model_spread_db, this.polynomial_nmse_db
     if target is None or model is None or polynomial is None or this.judged_nmse_db is None:
         return Skipped("needs the input (--input) and about 1000 samples")
     if polynomial > target - MEMORY_DB:
-        return Skipped(f"the target has little memory to miss (a gain by level: {target:.2f} dB)")
+        return Skipped(f"the target has little memory to miss (the best curve of gain: {target:.2f} dB)")
     if model > target - 2 * HALF_DB or this.judged_nmse_db < target - LINEAR_DB:
         return None
     return Finding(
-        f"a gain by level alone leaves {target:.2f} dB of the target and {model:.2f} dB of the prediction, which is no "
-        f"better than that (NMSE {this.judged_nmse_db:.2f} dB); with memory a polynomial reaches {polynomial:.2f} dB",
+        f"the best curve of gain over |x| leaves {target:.2f} dB of the target and {model:.2f} dB of the prediction, "
+        f"which is no better than that (NMSE {this.judged_nmse_db:.2f} dB); with memory a polynomial reaches "
+        f"{polynomial:.2f} dB",
         severity="warning",
         evidence={"value": model, "threshold": target - 2 * HALF_DB},
         advice="let the past reach the network by model.window and model.conv; `dpdrun recommend --data` measures how "
@@ -220,7 +227,7 @@ def memory_is_missing(run: RunFacts) -> Verdict:
     source="least-squares gain of the output over a target that is a scaled copy of the input",
     evidence="assumed",
     needs=("signal",),
-    requires=("SG204", "SG205"),
+    requires=("SG204", "SG205", "SG212"),
     fires=lambda: example_signal(wanted_gain_db=12.0, gain_db=-0.6, judged_nmse_db=-23.0, gain_nmse_db=-30.0),
     silent=lambda: example_signal(wanted_gain_db=12.0, gain_db=0.02),
 )

@@ -18,6 +18,10 @@ ADVISED = 0.05
 RISES = 1.01  # how much the lr has to grow for a rise
 
 LEAST_BLOCK = 5
+FIRST_STEPS = 10
+UNDONE_DB = 4.0  # one step after the other, so above the noise of a batch; with a warmup: up to 2 dB at good rates
+MOST_WARMUP = 0.1  # of all steps
+
 PEAK_DB = 6.0  # above the lowest block before it
 AFTER = 2.0  # warmups, or memories of Adam, in which the peak is looked for
 
@@ -84,19 +88,20 @@ def warmup_fills_the_run(run: RunFacts) -> Verdict:
     silent=lambda: example_run(warmup=10, beta2=0.95),
 )
 def loss_peaks_after_the_warmup(run: RunFacts) -> Verdict:
-    """The loss jumps up as the learning rate reaches its peak, after a warmup shorter than Adam's memory.
+    """The loss jumps up at the full learning rate, after a warmup shorter than Adam's memory or none at all.
 
     ## What it does
     Within twice the warmup, or twice Adam's memory of 2 / (1 - beta2) steps where that is longer, looks for medians
-    of a few steps that lie 6 dB above an earlier one. Fires only where the warmup is shorter than that memory.
+    of a few steps that lie 6 dB above an earlier one. Fires only where the warmup is shorter than that memory. Without
+    any warmup, one of the first ten losses that lies 4 dB above that of the untrained network is enough, and a warning.
 
     ## Why
     The first second moments are those of a few batches; dividing by them makes steps of random size, and the network
     first unlearns what it had.
 
     ## Known limits
-    Info only: most runs recover from it. One that ends above where it began is LR202; a longer warmup with the same
-    peak is LR202's advice too.
+    Info where there was a warmup: most runs recover from it. One that ends above where it began is LR202; a longer
+    warmup with the same peak is LR202's advice too.
 
     ## Example
     Fires when the loss jumps from -10 to +1 dB after a warmup of 10 steps. Silent when it falls through.
@@ -105,6 +110,18 @@ def loss_peaks_after_the_warmup(run: RunFacts) -> Verdict:
     warmup = run.warmup_steps or 0
     if warmup >= memory:
         return None
+    undone = max(run.loss_db[:FIRST_STEPS]) - run.loss_db[0]
+    if warmup <= 1 and undone >= UNDONE_DB:
+        total = run.total_steps or len(run.step)
+        advised = max(2, min(memory, round(MOST_WARMUP * total)))
+        return Finding(
+            f"the first steps, at the full lr, raised the loss by {undone:.1f} dB above that of the untrained network",
+            {"optim.warmup": advised},
+            "warning",
+            step=run.step[0],
+            evidence={"value": undone, "threshold": UNDONE_DB, "n": FIRST_STEPS},
+            advice=f"set optim.warmup to {advised} steps",
+        )
     early = [loss for step, loss in zip(run.step, run.loss_db, strict=True) if step <= AFTER * max(warmup, memory)]
     low, rise, began = INF, 0.0, 0
     for block in blocks(early, LEAST_BLOCK):

@@ -45,9 +45,19 @@ def test_a_restart_may_cost_some_decibels() -> None:
     def loss(t: float) -> float:
         return 0.01 if t < 0.4 else 0.001 if t < 0.5 else 0.007
 
-    restarted = {"loss": loss, "realised": lambda step: 1e-3 if step < 200 else 1e-2}
+    restarted: dict[str, Any] = {"loss": loss, "realised": lambda step: 1e-3 if step < 200 else 1e-2}
     assert "LS202" not in findings(**restarted, lr_planned=[])
     assert "LS202" in findings(loss=loss, realised=1e-2, lr_planned=[])
+
+
+def test_after_a_restart_the_loss_is_compared_with_that_of_such_a_rate() -> None:
+    def loss(t: float) -> float:
+        return 0.01 if t < 0.4 else 1e-4 if t < 0.5 else 0.2
+
+    run: dict[str, Any] = {"loss": loss, "lr_planned": []}
+    finding = findings(**run, realised=lambda step: 1e-3 if 160 < step < 200 else 1e-2)["LS202"]
+    assert finding.evidence["value"] == pytest.approx(13, abs=1)  # not the 33 dB from the low rate
+    assert "LS202" not in findings(**run, realised=lambda step: 1e-3 if step < 200 else 1e-2)  # nothing to compare
 
 
 SCORES = {"eval_step": [100, 200, 300, 400], "eval_nmse_db": [-15.0, -25.0, -25.0, -25.0]}
@@ -64,6 +74,7 @@ def test_a_constant_rate_ends_on_a_plateau() -> None:
     assert "LS203" not in findings(**run, floor_db=-27.0)  # as good as it gets
     assert "LS203" not in findings(**run, total=500)  # not finished
     assert "LS203" not in findings(**(run | {"loss": lambda t: 10 ** (-2.5 * t)}))  # still falling
+    assert "LS203" not in findings(**(run | {"realised": lambda step: 1e-2 * (20 / max(20, step)) ** 0.5}))  # decays
 
 
 def test_the_end_of_a_decay_is_no_plateau() -> None:

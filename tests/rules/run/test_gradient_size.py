@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dpdrun.diagnosis import diagnose_facts
@@ -14,7 +15,7 @@ from dpdrun.rules.examples import example_parts, example_run
 
 def findings(**run: Any) -> dict[str, Finding]:
     facts = example_run(**run)
-    return {f.code: f for f in diagnose_facts(facts).findings if f.code in ("GN203", "GN204", "OP201")}
+    return {f.code: f for f in diagnose_facts(facts).findings if f.code in ("GN203", "GN204", "GN205", "OP201")}
 
 
 def test_norms_cut_off_at_the_clip_were_logged_too_late() -> None:
@@ -68,3 +69,30 @@ def test_the_clipped_gradient_is_what_adam_sees() -> None:
 
 def test_a_zero_gradient_is_no_matter_of_eps() -> None:
     assert "OP201" not in findings(norm=0.0, eps=1e-8, parameters=100)
+
+
+def summed(norms: list[float], seed: int = 0) -> list[float]:
+    """Norms of sums of all gradients so far: independent directions in 50 dimensions."""
+    rng = np.random.default_rng(seed)
+    total, found = np.zeros(50), []
+    for norm in norms:
+        total = total + norm * rng.standard_normal(50) / math.sqrt(50)
+        found.append(float(np.linalg.norm(total)))
+    return found
+
+
+def test_gradients_that_nobody_cleared() -> None:
+    """The sum of all gradients so far moves less from step to step than the loss of a batch."""
+    run = example_run(spread=0.3)
+    assert findings(spread=0.3) == {}
+    finding = findings(spread=0.3, grad_norm=summed(run.grad_norm))["GN205"]
+    assert finding.severity == "error"
+    assert "zero_grad" in finding.advice
+    assert finding.evidence["value"] < 0.4
+
+
+def test_a_sparse_log_or_a_loss_without_noise_says_nothing_of_them() -> None:
+    run = example_run(spread=0.3)
+    norms = summed(run.grad_norm)
+    assert "GN205" not in findings(spread=0.3, grad_norm=norms, step=[10 * step for step in run.step])
+    assert "GN205" not in findings(spread=0.001, grad_norm=norms)

@@ -19,9 +19,17 @@ def findings(**run: Any) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_non_finite_names_the_first_step(bad: float) -> None:
-    finding = findings(steps=100, norm=lambda t: bad if t > 0.5 else 0.3, loss=0.1)["LS201"]
+    finding = findings(steps=100, norm=lambda t: bad if t > 0.5 else 0.3, loss=lambda t: 0.1 * 10 ** (6 * t))["LS201"]
     assert (finding.severity, finding.step) == ("error", 51)
     assert finding.patch["optim.lr"] < 1e-2
+
+
+def test_a_number_out_of_the_blue_is_a_sample_and_no_learning_rate() -> None:
+    finding = findings(steps=100, norm=0.3, loss=lambda t: math.nan if t > 0.5 else 0.1)["LS201"]
+    assert finding.patch == {}
+    assert "the samples of step 51" in finding.advice
+    early = findings(steps=100, norm=0.3, loss=lambda t: math.nan if t > 0.15 else 0.1)["LS201"]
+    assert early.patch != {}  # too little is known
 
 
 @pytest.mark.parametrize("unknown", ["grad_norm", "lr", "loss", "both but the loss"])

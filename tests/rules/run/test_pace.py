@@ -12,7 +12,7 @@ from dpdrun.diagnosis import diagnose_facts
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.examples import cosine_lr, example_parts, example_run
 
-CODES = ("LR201", "LR202", "LR203")
+CODES = ("LR201", "LR202", "LR203", "LR204")
 
 
 def findings(**run: Any) -> dict[str, Finding]:
@@ -31,6 +31,27 @@ def test_an_even_pace_asks_for_a_higher_lr() -> None:
     assert (finding.severity, finding.patch) == ("warning", {"optim.lr": 3e-4})
     assert "train longer (train.max_steps 1200)" in finding.advice
     assert finding.evidence["value"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_rate_that_the_sweeps_found_good_is_not_called_too_low() -> None:
+    even: dict[str, Any] = {"loss": lambda t: 10 ** (-1.5 * way(t)), "peak": 1e-2}
+    assert "LR201" not in findings(**even, swept_lr=2e-2)
+    assert "LR201" in findings(**even, swept_lr=1e-1)
+
+
+@pytest.mark.parametrize(("octaves", "named"), [(-7, True), (-5, True), (-1, False), (0, False), (1, False), (4, True)])
+def test_distance_from_the_swept_rate(octaves: int, *, named: bool) -> None:
+    """A loss that levels off looks alike at any rate; what such a network can reach is known."""
+    finding = findings(peak=2e-2 * 2.0**octaves, swept_lr=2e-2).get("LR204")
+    assert (finding is not None) is named
+    if finding is not None:
+        assert finding.patch == {"optim.lr": 2e-2}
+        assert f"{2 ** abs(octaves)} times {'above' if octaves > 0 else 'below'}" in finding.message
+
+
+def test_a_run_of_a_length_that_was_not_swept_is_not_compared() -> None:
+    run = example_run(peak=1e-4, swept_lr=2e-2, steps=60)
+    assert {s.code: s.reason for s in diagnose_facts(run).skipped}["LR204"] == "runs of this length were not swept"
 
 
 def test_the_length_is_advised_in_the_field_that_the_recipe_uses() -> None:
@@ -76,7 +97,7 @@ def test_a_high_lr_is_not_called_too_low() -> None:
     """A loss that first rose falls at an even pace: the size of the updates tells which it is."""
     even: dict[str, Any] = {"loss": lambda t: 10 ** (-1.5 * way(t))}
     assert "LR201" in findings(**even)
-    assert "LR201" not in findings(**even, **example_parts(ratio=0.05))
+    assert "LR201" not in findings(**even, **example_parts(ratio=0.3))
 
 
 def test_alternating_losses() -> None:

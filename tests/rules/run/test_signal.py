@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def found(**facts: Any) -> dict[str, Finding]:
 def test_sound_prediction_has_no_finding_and_every_rule_is_accounted_for() -> None:
     this = diagnose_facts(example_signal(), about="signal")
     assert this.findings == []
-    assert len(this.healthy) + len(this.skipped) == 11
+    assert len(this.healthy) + len(this.skipped) == 12
 
 
 def test_run_without_facts_says_where_they_come_from() -> None:
@@ -29,7 +30,7 @@ def test_run_without_facts_says_where_they_come_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "severity"), [(-36.0, None), (-38.9, None), (-39.2, "warning"), (-40.9, "warning"), (-41.5, "error")]
+    ("pieces", "severity"), [(-36.0, None), (-39.9, None), (-40.1, "warning"), (-43.9, "warning"), (-44.1, "error")]
 )
 def test_pieces_that_are_better_than_the_record(pieces: float, severity: str | None) -> None:
     finding = found(nmse_db=-38.0, pieces_nmse_db=pieces, frame=200).get("SG201")
@@ -120,3 +121,40 @@ def test_scale(after: float, severity: str | None) -> None:
     if finding:
         assert "0.83 dB above" in finding.message
         assert "-0.83 dB" in finding.advice
+
+
+EARLY: dict[str, Any] = {"lead_samples": 6, "present_nmse_db": -0.1, "ahead_nmse_db": -20.0}
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity"),
+    [
+        ({"judged_nmse_db": -5.7}, "error"),
+        ({"judged_nmse_db": -30.0}, "info"),  # it found a way around it
+        ({"judged_nmse_db": -5.7, "lookahead": 5}, "error"),
+        ({"judged_nmse_db": -5.7, "lookahead": 6}, None),
+        ({"judged_nmse_db": -5.7, "present_nmse_db": -18.0}, None),
+        ({"judged_nmse_db": -5.7, "lead_samples": None}, None),
+    ],
+)
+def test_target_that_comes_before_its_input(facts: dict[str, Any], severity: str | None) -> None:
+    finding = found(**{**EARLY, **facts}).get("SG212")
+    assert (finding and finding.severity) == severity
+    if finding:
+        assert "the target comes 6 samples before the input" in finding.message
+        assert "take 6 samples off the beginning of the input" in finding.advice
+
+
+def test_early_target_goes_before_what_follows_from_it() -> None:
+    late = {"lag_samples": 0.5, "lag_nmse_db": -12.0, "unshifted_nmse_db": -5.0}
+    linear = {"linear_nmse_db": -21.0, "polynomial_nmse_db": -38.0, "nonlinear_share": 0.0}
+    assert set(found(**EARLY, **late, **linear, judged_nmse_db=-5.0)) == {"SG212"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "full", "patch"), [("transformer", False, 6), ("transformer", True, None), ("gru", None, None)]
+)
+def test_lookahead_is_advised_to_models_that_have_it(kind: str, full: bool | None, patch: int | None) -> None:
+    run = replace(example_signal(**EARLY, judged_nmse_db=-5.0, full_attention=full), kind=kind)
+    (finding,) = (each for each in diagnose_facts(run, about="signal").findings if each.code == "SG212")
+    assert finding.patch.get("model.lookahead") == patch

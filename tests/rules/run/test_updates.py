@@ -16,20 +16,39 @@ def findings(*, run: dict[str, Any] | None = None, **parts: Any) -> dict[str, Fi
     return {f.code: f for f in diagnose_facts(facts).findings if f.code.startswith("UP")}
 
 
-@pytest.mark.parametrize(("ratio", "codes"), [(0.05, ["UP201"]), (0.01, []), (1e-3, []), (1e-4, ["UP202"])])
+@pytest.mark.parametrize(("ratio", "codes"), [(0.3, ["UP201"]), (0.05, []), (1e-3, []), (1e-4, ["UP202"])])
 def test_updates_beside_weights(ratio: float, codes: list[str]) -> None:
     assert list(findings(ratio=ratio)) == codes
 
 
-def test_large_updates_lower_the_lr_by_how_much_the_weights_grew() -> None:
-    assert findings(ratio=0.05)["UP201"].patch == {"optim.lr": 3.3e-3}
-    parts = example_parts(ratio=0.05)
+def test_weights_that_grew_do_not_hide_large_updates() -> None:
+    """Steps of 1 % look sound, but the weights are twenty times as large as they were."""
+    assert findings(ratio=0.01) == {}
+    parts = example_parts(ratio=0.01)
     for name, norms in parts["group_weight"].items():
-        parts["group_weight"][name] = [norm * (1.0 if i == 0 else 4.0) for i, norm in enumerate(norms)]
-        parts["group_update"][name] = [0.05 * norm for norm in parts["group_weight"][name]]
+        parts["group_weight"][name] = [norm * (1.0 if i == 0 else 20.0) for i, norm in enumerate(norms)]
+        parts["group_update"][name] = [0.01 * norm for norm in parts["group_weight"][name]]
     finding = next(f for f in diagnose_facts(example_run(**parts)).findings if f.code == "UP201")
     assert finding.patch == {"optim.lr": 1e-3}
-    assert "grown 4.0 times" in finding.message
+    assert "20% of the size" in finding.message
+    assert "grown 20.0 times" in finding.message
+
+
+def test_large_updates_lower_the_lr_to_the_swept_one_or_by_how_large_they_are() -> None:
+    assert findings(ratio=0.3)["UP201"].patch == {"optim.lr": 1e-3}
+    assert findings(ratio=0.9)["UP201"].patch == {"optim.lr": 3.3e-4}
+    assert findings(run={"swept_lr": 4e-3}, ratio=0.9)["UP201"].patch == {"optim.lr": 4e-3}
+    assert findings(run={"swept_lr": 4e-2}, ratio=0.9)["UP201"].patch == {"optim.lr": 3.3e-4}  # not a higher one
+
+
+@pytest.mark.parametrize(("rms", "named"), [(1.2, True), (1.0, False), (0.15, False)])
+def test_weights_that_begin_large(rms: float, *, named: bool) -> None:
+    """The scales of norms are 1; no usual initialisation draws anything larger."""
+    parts = example_parts()
+    parts["group_weight"]["blocks.0"] = [rms * 1000**0.5] * len(parts["group_step"])
+    found = {f.code: f for f in diagnose_facts(example_run(**parts)).findings}
+    assert ("UP206" in found) is named
+    assert not named or (found["UP206"].severity == "info" and "blocks.0" in found["UP206"].message)
 
 
 def test_the_first_steps_are_not_judged() -> None:

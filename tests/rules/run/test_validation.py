@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dpdrun.diagnosis import diagnose_facts
+from dpdrun.rf.signal_facts import SignalFacts
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.run_facts import RunFacts
 
 EVERY = 20
 STEPS = list(range(EVERY, 401, EVERY))
-CODES = ("EV201", "EV202", "EV203")
+CODES = ("EV201", "EV202", "EV203", "EV204")
 
 
 def scored(scores: list[float], **run: Any) -> RunFacts:
@@ -82,7 +84,7 @@ def test_few_scores_have_no_noise() -> None:
     assert "needs 16 validation scores, there are 8" in skipped["EV202"]
 
 
-@pytest.mark.parametrize(("offset", "severity"), [(2.0, None), (4.5, "warning"), (9.0, "error")])
+@pytest.mark.parametrize(("offset", "severity"), [(2.0, None), (4.5, "warning"), (9.0, "warning"), (13.0, "error")])
 def test_validation_unlike_training(offset: float, severity: str | None) -> None:
     found = findings(of_training(offset), steps_per_epoch=100.0)
     assert (found["EV203"].severity if "EV203" in found else None) == severity
@@ -121,3 +123,53 @@ def test_scores_are_the_nmse_where_both_are_known_and_finite_in_any_case() -> No
     loss = RunFacts(eval_loss_step=[1, 2, 3, 4, 5], eval_loss=[0.1, 0.0, -1.0, math.inf, math.nan])
     assert loss.scores_db == [(1, pytest.approx(-10.0))]
     assert RunFacts().get("scores_db") is None
+
+
+def parting(gap_db: float) -> list[float]:
+    """Scores that follow the training loss at first and are so far above it in the last quarter."""
+    return [value + gap_db * min(1.0, k / 14) ** 2 for k, value in enumerate(of_training())]
+
+
+@pytest.mark.parametrize(
+    ("gap", "period", "severity"),
+    [
+        (2.0, 4.0, None),
+        (5.0, 4.0, "info"),
+        (9.0, 4.0, "warning"),
+        (9.0, 100.0, "info"),  # four passes: not enough to learn by heart
+        (2.0, 100.0, "info"),
+        (0.3, 100.0, None),
+    ],
+)
+def test_learning_by_heart(gap: float, period: float, severity: str | None) -> None:
+    found = findings(parting(gap), steps_per_epoch=period)
+    assert (found["EV204"].severity if "EV204" in found else None) == severity
+
+
+def test_learning_by_heart_says_how_often_and_what_helps() -> None:
+    finding = findings(parting(9.0), steps_per_epoch=4.0, weight_decay=0.0)["EV204"]
+    assert "after 100 passes over the data" in finding.message
+    assert "more training data" in finding.advice
+    assert "now 0" in finding.advice
+    assert STEPS[0] < (finding.step or 0) < STEPS[-1]
+
+
+def test_a_gap_that_is_there_from_the_start_is_not_learned() -> None:
+    assert "EV204" not in findings(of_training(9.0), steps_per_epoch=4.0)
+
+
+def test_passes_must_be_known() -> None:
+    assert "EV204" not in findings(parting(9.0), steps_per_epoch=None)
+    assert "EV204" not in findings(parting(9.0), steps_per_epoch=4.0, loss_is_nmse=False)
+
+
+@pytest.mark.parametrize("code", ["EV202", "EV203", "EV204"])
+def test_what_the_record_explains_is_said_once(code: str) -> None:
+    """A network that is worse on the whole record jumps about, and is unlike training, for that reason."""
+    noisy = [-20 - 0.3 * k + (6.0 if k % 2 else 0.0) for k in range(len(STEPS))]
+    scores = {"EV202": noisy, "EV203": of_training(9.0), "EV204": parting(9.0)}[code]
+    run = scored(scores, steps_per_epoch=4.0 if code == "EV204" else 100.0)
+    before = {finding.code for finding in diagnose_facts(run).findings}
+    worse = replace(run, signal=SignalFacts(samples=6144, nmse_db=-20.0, pieces_nmse_db=-26.0, frame=64))
+    after = {finding.code for finding in diagnose_facts(worse).findings}
+    assert (code in before, code in after, "SG201" in after) == (True, False, True)

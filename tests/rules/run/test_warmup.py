@@ -46,3 +46,14 @@ def test_a_jump_after_a_short_warmup() -> None:
     assert (finding.severity, finding.patch) == ("info", {"optim.warmup": 40})
     assert findings(loss=jump, warmup=40, beta2=0.95) == {}  # long enough
     assert findings(warmup=10, beta2=0.95) == {}
+
+
+def test_no_warmup_is_a_warning_when_the_first_steps_undo_the_start() -> None:
+    def undone(t: float) -> float:
+        return 0.1 * 10 ** (-2 * t) if t > 0.02 else 5.0 if t > 0.005 else 1.0
+
+    finding = findings(loss=undone, warmup=1, beta2=0.95)["WU202"]
+    assert (finding.severity, finding.patch) == ("warning", {"optim.warmup": 40})
+    assert "7." in finding.message
+    assert findings(loss=undone, warmup=1, beta2=0.999, steps=200)["WU202"].patch == {"optim.warmup": 20}
+    assert findings(loss=undone, warmup=5, beta2=0.5) == {}  # a warmup, and longer than Adam's memory
