@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic_core import from_json
+
 from dpdrun.errors import RunError
 
 SCHEMA_VERSION = 1
@@ -312,19 +314,25 @@ class MetricsWriter:
             raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
 
 
-def _lines(path: Path) -> Iterator[Json]:
-    """The complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError."""
+def _lines(path: Path, *, decode: bool = False) -> Iterator[Json]:
+    """The complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError.
+
+    pydantic's JSON reader takes a third of the time of Python's, which counts for logs of 100,000 steps.
+
+    Args:
+        decode: give non-finite numbers as numbers.
+    """
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             if not raw.endswith(b"\n"):
                 return
             try:
-                line = json.loads(raw)
+                line = from_json(raw)
             except ValueError as exc:
                 raise RunError(f"{path}:{number}: damaged line ({exc})") from exc
             if not isinstance(line, dict) or "kind" not in line or "step" not in line:
                 raise RunError(f"{path}:{number}: expected an object with the keys kind and step")
-            yield line
+            yield decode_numbers(line) if decode and (b'nan"' in raw or b'inf"' in raw) else line
 
 
 def read_metrics(folder: Path) -> Metrics:
@@ -333,8 +341,8 @@ def read_metrics(folder: Path) -> Metrics:
     metrics = Metrics()
     if not path.is_file():
         raise RunError(f"{path}: missing; this run has no steps (a least-squares fit has none)")
-    for line in _lines(path):
-        metrics.add(decode_numbers(line))
+    for line in _lines(path, decode=True):
+        metrics.add(line)
     return metrics
 
 

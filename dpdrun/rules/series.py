@@ -60,10 +60,12 @@ def outliers(values: Sequence[float], *, width: int, z: float, least: float, flo
     """
     events: list[Event] = []
     last = -math.inf
+    lows = [min(values[first : first + width]) for first in range(0, len(values), width)]
     for at in range(width // 2, len(values)):
-        value, before = values[at], values[max(0, at - width) : at]
-        if value < min(before) + least:  # most points, by far: a quick look
+        value, stretch = values[at], at // width
+        if value < min(lows[max(0, stretch - 1)], lows[stretch]) + least:  # most points, by far: a quick look
             continue
+        before = values[max(0, at - width) : at]
         around = blocks(before, len(before))[0]
         size, spread = value - around.level, max(around.spread, floor)
         if size <= max(z * spread, least):

@@ -9,7 +9,7 @@ from dpdrun.rules.run_facts import RunFacts
 FAIR_CHANCE = 0.1  # of the run: before, any network is worse than one gain
 FINISHED = 0.999
 GMP_MARGIN_DB = 0.1
-FLOOR_MARGIN_DB = 0.5
+FLOOR_MARGIN_DB = 1.0  # a fifth of the noise power: what a small network leaves and a larger one rarely gains
 
 ADVICE = (
     "check that validation gives the network the context it was trained with (model.window instead of full, "
@@ -127,7 +127,7 @@ def worse_than_gmp(run: RunFacts) -> Verdict:
     silent=lambda: example_run(floor_db=-45.0, eval_step=[200, 400], eval_nmse_db=[-30.0, -38.0]),
 )
 def at_the_noise_floor(run: RunFacts) -> Verdict:
-    """The validation NMSE is within 0.5 dB of the noise floor: training on brings nothing.
+    """The validation NMSE is within 1 dB of the noise floor: training on brings little.
 
     ## What it does
     Says at which scoring the floor was reached.

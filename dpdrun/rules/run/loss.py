@@ -46,7 +46,7 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
     if not columns:
         return Skipped("needs loss or grad_norm")
-    bad = [i for i in range(len(run.step)) if not all(math.isfinite(values[i]) for values in columns.values())]
+    bad = sorted({i for values in columns.values() for i, value in enumerate(values) if not math.isfinite(value)})
     if not bad:
         return None
     first = bad[0]

@@ -189,23 +189,25 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     message = f"{counted(len(spikes), 'spike')} in {run.settled_steps} steps ({share:.1%}): {_said(run, spikes)}"
     clip, place = _clip(run, spikes), _place(run, spikes)
     foreign = median([each.jump_db for each in spikes]) >= FOREIGN_DB
-    patch: Patch = {} if clip is None else {"optim.clip_norm": clip}
-    bound = "" if clip is None else f"set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
+    patch: Patch = {}
     if place is not None:
         message += f"; all at step {place:.0f} of an epoch"
         advice = (
             "look at the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
         )
-        advice += "stretch of the record is faulty; shuffle the frames" + (f" and {bound}" if bound else "")
+        advice += "stretch of the record is faulty; shuffle the frames"
     elif foreign:
         advice = (
             "look at the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
         )
-        advice += "the others" + (f"; and {bound}" if bound else "")
+        advice += "the others"
     else:
         lower = float(f"{run.top_lr / 2:.2g}")
         patch["optim.lr"] = lower
-        advice = f"lower optim.lr from {run.top_lr:g} to {lower:g}" + (f" and {bound}" if bound else "")
+        advice = f"lower optim.lr from {run.top_lr:g} to {lower:g}"
+        if clip is not None:
+            patch["optim.clip_norm"] = clip
+            advice += f" and set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
         advice += "; if they come back once an epoch, look at the samples (`dpdrun data inspect`)"
     return Finding(
         message,
@@ -242,7 +244,8 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
     frames of a step follow from seed and step, so the batch can be looked at. An echo is the network learning again
     what the step has undone: after samples that are faulty, or after a resume that brought the weights back but not
     AdamW's averages, whose first steps then have the full length in every weight. A thousand times the loss of the
-    others is no batch of the same data.
+    others is no batch of the same data. A clip did not help against either in our runs (AdamW's steps have their length
+    whatever the gradient), so none is advised there.
 
     ## Known limits
     Spikes within the warmup and the 25 steps behind it are not looked at.
@@ -257,7 +260,8 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
     bound = f"set optim.clip_norm to {clip:g}, the 90th percentile of the norms" if clip is not None else ""
     message = f"{counted(len(spikes), 'spike')} in {run.settled_steps} steps: {_said(run, spikes)}"
     worst = max(spikes, key=lambda each: (each.lasts, each.jump_db))
-    if worst.lasts or worst.jump_db >= FOREIGN_DB:
+    harmful = worst.lasts or worst.jump_db >= FOREIGN_DB
+    if harmful:
         if worst.echo_db is not None:
             back = f"it was back after {worst.back} steps" if worst.back is not None else "it has not come back"
             message += f"; the loss of the next {ECHO} steps is {worst.echo_db:.1f} dB above that before, {back}"
@@ -266,13 +270,12 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
             f"look at the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, see that the "
         )
         advice += "state of the optimizer came back with the weights; if neither, lower optim.lr"
-        advice = f"{bound}; {advice}" if bound else advice
     else:
         advice = f"{bound or 'leave it'}; keep the learning rate: it was a single batch"
     return Finding(
         message,
-        {} if clip is None else {"optim.clip_norm": clip},
-        "warning" if worst.lasts or worst.jump_db >= FOREIGN_DB else "info",
+        {} if harmful or clip is None else {"optim.clip_norm": clip},
+        "warning" if harmful else "info",
         step=run.step[spikes[0].at],
         evidence={
             "value": spikes[0].times,

@@ -97,7 +97,7 @@ def test_spikes_at_one_place_of_the_epoch_are_of_the_data() -> None:
     every = spiky(80, 40.0)
     found = findings(norm=every, clip_norm=100.0, steps_per_epoch=80.0)["SK202"]
     assert "all at step 40 of an epoch" in found.message
-    assert list(found.patch) == ["optim.clip_norm"]
+    assert found.patch == {}
     assert "fixed order" in found.advice
     for other in (70.0, 3.0, None):
         elsewhere = findings(norm=every, clip_norm=100.0, steps_per_epoch=other)["SK202"]
