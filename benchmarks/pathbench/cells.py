@@ -1,7 +1,9 @@
-"""The small runs that faults are put into: two amplifiers, two kinds of network, and the split between them.
+"""The small runs that faults are put into: amplifiers, two kinds of network, and the split between them.
 
-On the runs of the part `tune` thresholds of rules may be set; the runs of the part `score` are only scored. No data
-set and no model is in both: `tune` has synthetic amplifiers, `score` measured ones, with networks of other sizes.
+On the runs of the part `tune` thresholds of rules may be set; the runs of the part `score` are only scored. No capture
+and no network is in both. Once a held-out part has been looked at and a rule was changed for what it showed, it belongs
+to `tune`, and another has to be held out: so it went with APA_200MHz and DPA_200MHz, on which rules that had seen only
+synthetic amplifiers named 94.5 % of the faults (92.6 to 95.9) with 3.1 % of false alarms.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ SOURCES = {  # by the key of the data set
     "mild": "synthetic/mild",
     "apa": "opendpd/APA_200MHz",
     "dpa": "opendpd/DPA_200MHz",
+    "apab": "opendpd/APA_200MHz_b",
+    "dpa160": "opendpd/DPA_160MHz",
 }
 
 
@@ -65,8 +69,10 @@ class Cell:
 CELLS = [
     Cell("tune", "hard", "mild", "transformer", "d_model: 16, heads: 2, layers: 2, window: 16", 8, 128, seeds=5),
     Cell("tune", "hard", "mild", "gru", "hidden: 16", 16, 64, seeds=5),
-    Cell("score", "apa", "dpa", "transformer", "d_model: 24, heads: 3, layers: 1, window: 24", 8, 128, seeds=10),
-    Cell("score", "apa", "dpa", "gru", "hidden: 12", 16, 64, seeds=10),
+    Cell("tune", "apa", "dpa", "transformer", "d_model: 24, heads: 3, layers: 1, window: 24", 8, 128, seeds=10),
+    Cell("tune", "apa", "dpa", "gru", "hidden: 12", 16, 64, seeds=10),
+    Cell("score", "apab", "dpa160", "transformer", "d_model: 12, heads: 2, layers: 2, window: 32", 8, 160, seeds=5),
+    Cell("score", "apab", "dpa160", "gru", "hidden: 20", 16, 80, seeds=5),
 ]
 CELL_OF = {cell.name: cell for cell in CELLS}
 

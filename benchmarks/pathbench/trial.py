@@ -8,18 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from benchmarks.pathbench.cells import SOURCES, VAL_SAMPLES, Cell
-from benchmarks.pathbench.logs import pack, unpack
+from benchmarks.pathbench.logs import pack
 from benchmarks.pathbench.variant import Variant
 from dpdrun import evaluation
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.sources import load_capture
-from dpdrun.diagnosis import diagnose_facts, facts_of_run
+from dpdrun.diagnosis import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
@@ -35,8 +35,8 @@ def trial(cell: Cell, variant: Variant, seed: int) -> Result:
     """Train once.
 
     Returns:
-        The best and the last validation NMSE [dB] (None where nothing finite was scored), how the run ended, its
-        findings as (code, severity, step where it began), and its packed log.
+        The best and the last validation NMSE [dB] (None where nothing finite was scored), how the run ended, and its
+        packed log, from which the findings are made.
     """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -44,15 +44,13 @@ def trial(cell: Cell, variant: Variant, seed: int) -> Result:
         with mutated(cell, variant):
             ended = train(loaded(cell, variant, seed), run, stop=variant.stop)
         facts = facts_of(run)
-    text = pack(facts)
     scores = [score for score in facts.eval_nmse_db if math.isfinite(score)]
     return {
         "val_nmse_db": round(min(scores), 3) if scores else None,
         "last_nmse_db": round(scores[-1], 3) if scores else None,
         "ended": ended,
         "seconds": round(time.perf_counter() - began, 2),
-        "findings": [[each.code, each.severity, each.step] for each in diagnose_facts(unpack(text)).findings],
-        "log": text,
+        "log": pack(facts),
     }
 
 
@@ -135,7 +133,7 @@ def _capture(source: str) -> Capture:
     recipe = load_text(f"task: pa\ndata: {{source: {SOURCES[source]}}}\nmodel: {{kind: gmp}}\n", source, []).recipe
     capture = load_capture(recipe.data)
     loop = capture.loop_samples or 1
-    kept = VAL_SAMPLES // loop * loop
+    kept = max(1, VAL_SAMPLES // loop) * loop
     return replace(capture, val=Part(capture.val.x[:kept], capture.val.y[:kept]))
 
 

@@ -318,4 +318,5 @@ def test_a_batch_that_is_no_number_ends_the_run_with_its_finding() -> None:
     bad = Variant(name="x", sets=SHORT, patch=patches.batches(lambda step: step == 9, patches.not_a_number))
     result = trial(SMALL, bad, 0)
     assert result["ended"] == "diverged"
-    assert ["LS201", "error", 9] in result["findings"]
+    said = {(each.code, each.severity, each.step) for each in diagnose_facts(unpack(result["log"])).findings}
+    assert ("LS201", "error", 9) in said

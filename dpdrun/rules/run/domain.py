@@ -9,7 +9,7 @@ from dpdrun.rules.run_facts import RunFacts
 FAIR_CHANCE = 0.1  # of the run: before, any network is worse than one gain
 FINISHED = 0.999
 GMP_MARGIN_DB = 0.1
-FLOOR_MARGIN_DB = 1.0  # a fifth of the noise power: what a small network leaves and a larger one rarely gains
+FLOOR_MARGIN_DB = 1.5  # then 70 % of the error power is noise
 
 ADVICE = (
     "check that validation gives the network the context it was trained with (model.window instead of full, "
@@ -127,7 +127,7 @@ def worse_than_gmp(run: RunFacts) -> Verdict:
     silent=lambda: example_run(floor_db=-45.0, eval_step=[200, 400], eval_nmse_db=[-30.0, -38.0]),
 )
 def at_the_noise_floor(run: RunFacts) -> Verdict:
-    """The validation NMSE is within 1 dB of the noise floor: training on brings little.
+    """The validation NMSE is within 1.5 dB of the noise floor: most of what is left is noise.
 
     ## What it does
     Says at which scoring the floor was reached.
@@ -147,9 +147,11 @@ def at_the_noise_floor(run: RunFacts) -> Verdict:
     reached = [s for s, db in zip(run.eval_step, run.eval_nmse_db, strict=True) if db <= floor + FLOOR_MARGIN_DB]
     if not reached:
         return None
+    best = min(run.eval_nmse_db[run.eval_step.index(step)] for step in reached)
+    noise = min(1.0, 10 ** ((floor - best) / 10))
     at = "" if run.kind == "gmp" else f"; reached at step {reached[0]}"
     return Finding(
-        f"best validation NMSE {run.best_nmse_db:.2f} dB, noise floor {floor:.2f} dB{at}",
+        f"best validation NMSE {best:.2f} dB, noise floor {floor:.2f} dB: {noise:.0%} of the error is noise{at}",
         severity="info",
         step=None if run.kind == "gmp" else reached[0],
         evidence={"value": run.best_nmse_db, "threshold": floor + FLOOR_MARGIN_DB},

@@ -77,5 +77,12 @@ def test_a_constant_rate_ends_on_a_plateau() -> None:
     assert "LS203" not in findings(**(run | {"realised": lambda step: 1e-2 * (20 / max(20, step)) ** 0.5}))  # decays
 
 
+def test_a_constant_rate_that_is_known_to_be_high_may_still_fall() -> None:
+    falls = {"loss": lambda t: 10 ** (-2 * min(t / 0.4, 1.0) - 0.5 * t), "realised": 1e-2, "lr_planned": [], **SCORES}
+    assert "LS203" not in findings(**falls, schedule="constant")
+    assert "LS203" in findings(**falls, schedule="constant", swept_lr=1.5e-2)
+    assert "LS203" not in findings(**falls, schedule="constant", swept_lr=4e-2)  # low: people do that on purpose
+
+
 def test_the_end_of_a_decay_is_no_plateau() -> None:
     assert "LS203" not in findings(loss=plateau, **SCORES)
