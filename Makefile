@@ -70,6 +70,9 @@ pathbench: $(READY)  ## study: which faults diagnose names, and false alarms (tw
 diagnose-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,000 steps (a minute)
 	$(BIN)/python -m benchmarks.speed.diagnose
 
+apply-speed: $(READY)  ## study: time and memory of applying a model to 10 million samples (two minutes)
+	$(BIN)/python -m benchmarks.speed.apply
+
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
 
@@ -84,6 +87,15 @@ effort: $(READY)  ## study: how far off the estimated time and memory of a plan 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
 
+golden: $(READY)  ## study: our scores against OpenDPD's own functions on its own data (a minute)
+	$(BIN)/python -m benchmarks.golden.run
+
+arena-env: $(READY)  ## the environment of the judge: opendpd 2.4.2 beside our packages (seconds)
+	$(BIN)/python -m benchmarks.arena.install
+
+arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code (minutes)
+	build/arena-env/bin/python -m benchmarks.arena.judge
+
 pictures: $(READY)  ## redraw the pictures of the README from real runs
 	$(BIN)/python -m benchmarks.pictures
 
@@ -91,4 +103,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed speed probe effort monitoring pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring golden arena-env arena-judge pictures clean

@@ -191,7 +191,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             one_tap_db=_number(report, "baselines", "one_tap", "val", "nmse_db"),
             gmp_db=_number(report, "baselines", "gmp", "val", "nmse_db"),
             floor_db=_number(report, "floor", "nmse_db"),
-            loss_is_nmse=True,
+            loss_is_nmse=_loss_is_nmse(plan),
             swept_lr=swept_lr(planned_facts(plan)),
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),

@@ -59,18 +59,44 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Predistortion:
+    """What the data and the PA model decide for a predistorter.
+
+    Attributes:
+        pa_sha256: of the tensors of the PA model; None where there is none (indirect learning).
+        gain: the linear gain G to aim at, in units of output over input of the capture.
+        peak_limit: largest magnitude of the predistorter's output, in the unit of the input; inf = off.
+    """
+
+    pa_sha256: str | None
+    gain: float
+    peak_limit: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; no limit is written as "inf"."""
+        limit = self.peak_limit if math.isfinite(self.peak_limit) else str(self.peak_limit)
+        return asdict(self) | {"peak_limit": limit}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
+        """Read back `to_json`. Raises KeyError, TypeError or ValueError where it is something else."""
+        return cls(content["pa_sha256"], float(content["gain"]), float(content["peak_limit"]))
+
+
+@dataclass(frozen=True)
 class Plan:
     """A training job with no question left open. Steps are optimizer steps; lengths are samples.
 
     Attributes:
-        recipe: no `auto` left but those of `data` (known once data are loaded), `train.compile` (decided by the
-            machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
+        recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` (decided by
+            the machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
         provenance: by dotted key, every value of the recipe.
         total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
         warmup_steps, weight_decay, checkpoint_every: 0 = off.
         clip_norm: inf = off.
         lr_end: share of the peak lr at the last step.
         warnings: what the rules that check a plan have to say.
+        predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare`).
     """
 
     recipe: Recipe
@@ -92,6 +118,7 @@ class Plan:
     eval_every: int
     checkpoint_every: int
     warnings: list[Finding]
+    predistortion: Predistortion | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of plan.json; a norm that is not clipped is written as "inf"."""
@@ -102,6 +129,7 @@ class Plan:
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
         content["clip_norm"] = self.clip_norm if math.isfinite(self.clip_norm) else str(self.clip_norm)
         content["warnings"] = [finding.to_json() for finding in self.warnings]
+        content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
         return content
 
     @classmethod
@@ -113,7 +141,9 @@ class Plan:
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
-            values = {each.name: content[each.name] for each in fields(cls)}
+            values = {each.name: content[each.name] for each in fields(cls) if each.name != "predistortion"}
+            made = content.get("predistortion")  # absent in plans from before there were any
+            values["predistortion"] = None if made is None else Predistortion.from_json(made)
             values["recipe"] = Recipe.model_validate(content["recipe"])
             values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
@@ -260,6 +290,7 @@ _AUTO_WHY = {
     "data.loops": "looked for in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
+    "dpd.peak_limit": "the largest magnitude of the training input",
     "train.compile": "decided on the machine that trains",
     "train.epochs": "train.max_steps sets the length",
 }

@@ -15,10 +15,11 @@ MAX_LINES = 400
 # Each imports only from the lines below its own. The order of docs/ARCHITECTURE.md, with its groups told apart.
 LAYERS = (
     ("commands",),
-    ("training",),
+    ("export",),
+    ("training", "streaming"),
     ("report", "evaluation"),
     ("repair",),
-    ("diagnosis", "lint"),
+    ("diagnosis", "lint", "predistortion"),
     ("plan",),
     ("readers",),
     ("rules", "models", "data"),
@@ -30,9 +31,11 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Where a heavy library may be imported, as prefixes of the path in the package.
 HOMES = {
-    "torch": ("data/windows.py", "models/", "training/", "evaluation.py"),
+    "torch": ("data/windows.py", "models/", "training/", "evaluation.py", "streaming.py", "export/"),
     "accelerate": ("training/loop.py",),
     "matplotlib": ("report/",),
+    "onnx": ("export/onnx",),
+    "onnxruntime": ("export/onnx.py",),
     "tensorboard": ("readers/logs/tensorboard_log.py",),
     "typer": ("commands/",),
     "pickle": (),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan import Plan, PlanError, make_plan
+from dpdrun.plan import Plan, PlanError, Predistortion, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe
@@ -33,7 +33,8 @@ def recipe(kind: str = "transformer", rules: str = "measured", **sections: Any) 
 def test_no_auto_is_left_but_those_of_data_and_machine(kind: str, rules: str) -> None:
     plan = make_plan(recipe(kind, rules), SAMPLES)
     left = {key for key, value in values_of(plan.recipe).items() if value == AUTO}
-    assert left == {"data.sample_rate_hz", "data.bandwidth_hz", "data.loops", "data.split", "train.compile"}
+    of_the_data = {"data.sample_rate_hz", "data.bandwidth_hz", "data.loops", "data.split", "dpd.peak_limit"}
+    assert left == of_the_data | {"train.compile"}
     assert plan.total_steps > 100
 
 
@@ -42,6 +43,20 @@ def test_no_auto_is_left_but_those_of_data_and_machine(kind: str, rules: str) ->
 def test_plan_survives_json(kind: str, rules: str) -> None:
     plan = make_plan(recipe(kind, rules), SAMPLES)
     assert Plan.from_json(json.loads(json.dumps(plan.to_json(), allow_nan=False))) == plan
+
+
+@pytest.mark.parametrize("made", [None, Predistortion("ab", 1.25, 0.9), Predistortion(None, 2.0, math.inf)])
+def test_what_the_data_decide_for_a_predistorter_survives_json(made: Predistortion | None) -> None:
+    plan = replace(make_plan(recipe(), SAMPLES), predistortion=made)
+    content = json.loads(json.dumps(plan.to_json(), allow_nan=False))
+    assert Plan.from_json(content) == plan
+    if made is None:
+        del content["predistortion"]  # as in plans from before there were any
+        assert Plan.from_json(content) == plan
+    else:
+        assert plan.digest("x") != replace(plan, predistortion=replace(made, gain=1.0)).digest("x")
+        with pytest.raises(RunError, match="damaged"):
+            Plan.from_json(content | {"predistortion": {"gain": 1.0}})
 
 
 def test_plan_with_everything_off_survives_json() -> None:

@@ -66,6 +66,7 @@ def assemble(reading: Reading, section: DataSection) -> Capture:
         test=parts[2],
         nperseg=reading.nperseg,
         noise_floor_db=reading.noise_floor_db,
+        grid=reading.grid,
         warnings=reading.warnings,
         loop_samples=reading.nperseg if section.loops == "auto" and _framed(parts, reading.nperseg) else None,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.errors import DataError
+from dpdrun.rf.ofdm_grid import OfdmGrid
 
 PART_NAMES = ("train", "val", "test")
 
@@ -56,6 +57,7 @@ class Capture:
             `data.frames`): what comes before a frame's first sample is the frame's own end. None for one long record.
         noise_floor_db: true noise power relative to the output power [dB] where it is known (synthetic), else None.
         warnings: what the loader noticed and did not refuse.
+        grid: numerology of its OFDM symbols, where the source states it: what an EVM needs.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Capture:
     noise_floor_db: float | None = None
     warnings: tuple[str, ...] = field(default=())
     loop_samples: int | None = None
+    grid: OfdmGrid | None = None
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import io
 import warnings
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from dpdrun.data.checks import check_finite
 from dpdrun.errors import DataError
 
+BLOCK_BYTES = 4 << 20  # of text at a time: about 100,000 rows of two numbers
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -32,30 +35,73 @@ def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[n
     Raises:
         DataError: names file, row and column.
     """
-    text = _decode(data, where)
-    header, _, body = text.partition("\n")
-    indices, width = _header(header, where, columns)
-    values = _fast(body, width)
-    if values is None or not np.isfinite(values[:, indices]).all():
-        values = _exact(body, where, header, indices, width)
-    else:
-        values = values[:, indices]
-    if len(values) == 0:
+    return np.concatenate(list(stream_columns(io.BytesIO(data), where, columns, block_bytes=max(len(data), 1))))
+
+
+def stream_columns(
+    handle: IO[bytes], where: str, columns: tuple[str, ...], *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[NDArray[np.float64]]:
+    """`read_columns` of an open file, in blocks of whole rows: memory is bounded by `block_bytes` of text.
+
+    Yields:
+        (n, len(columns)) float64, n >= 1, all finite.
+
+    Raises:
+        DataError: as `read_columns`, when the fault is reached.
+    """
+    header, row, found = "", 1, False
+    indices: list[int] = []
+    width = 0
+    for block in _whole_lines(handle, block_bytes):
+        text = _decode(block, where, first=row)
+        body, first = text, row
+        if row == 1:
+            header, _, body = text.partition("\n")
+            indices, width = _header(header, where, columns)
+            first = 2
+        row += text.count("\n")
+        values = _fast(body, width)
+        if values is None or not np.isfinite(values[:, indices]).all():
+            values = _exact(body, where, header, indices, width, first=first)
+        else:
+            values = values[:, indices]
+        if len(values):
+            found = True
+            yield np.ascontiguousarray(values)
+    if row == 1 and not header:
+        raise DataError(f"{where}: the file is empty")
+    if not found:
         raise DataError(f"{where}: only a header, no rows of numbers")
-    return np.ascontiguousarray(values)
 
 
-def _decode(data: bytes, where: str) -> str:
-    if not data.strip():
+def _whole_lines(handle: IO[bytes], block_bytes: int) -> Iterator[bytes]:
+    """Blocks that end with a line, the last one maybe without its line feed."""
+    rest = b""
+    while True:
+        block = handle.read(block_bytes)
+        data = rest + block
+        if not block:
+            break
+        # A carriage return at the very end may be the first half of a line end
+        end = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
+        if end:
+            yield data[:end]
+        rest = data[end:]
+    if rest:
+        yield rest
+
+
+def _decode(data: bytes, where: str, *, first: int) -> str:
+    if first == 1 and not data.strip():
         raise DataError(f"{where}: the file is empty")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{where}: this is UTF-16 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
     if b"\0" in data[:4096]:
         raise DataError(f"{where}: this is a binary file, not CSV text")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig" if first == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        row = data[: error.start].count(b"\n") + 1
+        row = data[: error.start].count(b"\n") + first
         raise DataError(
             f"{where}, row {row}: byte 0x{data[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
         ) from None
@@ -96,12 +142,12 @@ def _fast(body: str, width: int) -> NDArray[np.float64] | None:
     return values if values.shape[1] == width else None
 
 
-def _exact(body: str, where: str, header: str, indices: list[int], width: int) -> NDArray[np.float64]:
-    """The needed columns, line by line; raises at the first fault with its row and column."""
+def _exact(body: str, where: str, header: str, indices: list[int], width: int, *, first: int) -> NDArray[np.float64]:
+    """The needed columns, line by line from row `first`; raises at the first fault with its row and column."""
     names = [name.strip().strip('"') for name in header.split(",")]
     rows: list[list[float]] = []
     at: list[int] = []
-    for row, line in enumerate(body.split("\n"), start=2):
+    for row, line in enumerate(body.split("\n"), start=first):
         if not line.strip():
             continue
         cells = line.split(",")

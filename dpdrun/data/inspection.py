@@ -9,6 +9,7 @@ import numpy as np
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.repeats import repeated_share
 from dpdrun.rf import impairments, metrics, spectrum
+from dpdrun.rf.aclr import aclr
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.floor import Floor, quiet_band_floor
 
@@ -153,7 +154,7 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
     if capture.bandwidth_hz is None:
         return None
     try:
-        found = spectrum.aclr(x, capture.sample_rate_hz, capture.bandwidth_hz, subchannels=capture.subchannels or 1)
+        found = aclr(x, capture.sample_rate_hz, capture.bandwidth_hz, carriers=capture.subchannels or 1)
     except ValueError:  # the neighbours are not in the capture
         return None
     return found.left_dbc, found.right_dbc

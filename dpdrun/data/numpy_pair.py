@@ -107,8 +107,8 @@ def _load(path: Path, name: str, kind: str) -> NDArray[Any] | dict[str, NDArray[
         raise DataError(f"{name}: cannot be read as {kind}: {_reason(error)}") from None
 
 
-def as_pairs(array: NDArray[Any], where: str) -> NDArray[np.float64]:
-    """A complex (N,) or real (N, 2) array as (N, 2) float64 = I, Q, all finite.
+def as_pairs(array: NDArray[Any], where: str, *, first: int = 0) -> NDArray[np.float64]:
+    """A complex (N,) or real (N, 2) array as (N, 2) float64 = I, Q, all finite; `first` is the number of sample 0.
 
     Raises:
         DataError: wrong shape or type, NaN or Inf; it names the sample.
@@ -128,7 +128,7 @@ def as_pairs(array: NDArray[Any], where: str) -> NDArray[np.float64]:
         elif array.ndim == 2 and array.shape[0] == 2:
             hint = " (use .T)"
         raise DataError(f"{where}: expected complex (N,) or real (N, 2) = I, Q, not {array.dtype} {array.shape}{hint}")
-    check_finite(pairs, where, ("I", "Q"), row_word="sample", first=0)
+    check_finite(pairs, where, ("I", "Q"), row_word="sample", first=first)
     return pairs
 
 

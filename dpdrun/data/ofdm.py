@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
+
 
 @dataclass(frozen=True)
 class OfdmSettings:
@@ -55,6 +57,13 @@ class OfdmSettings:
         """From the lowest to the highest occupied subcarrier [Hz]."""
         return ((self.carriers - 1) * self.carrier_bins + self.active) * self.sample_rate_hz / self.fft
 
+    @property
+    def grid(self) -> OfdmGrid:
+        """Where its symbols are: all carriers share one clock, so no filter needs to tell them apart."""
+        spacing = self.sample_rate_hz / self.fft
+        centres = tuple(float(centre) * spacing for centre in np.round(_centres(self)))
+        return OfdmGrid(self.fft, self.prefix, centres, around_centre(self.active))
+
 
 CLIP_ROUNDS = 40
 CLIP_MARGIN = 0.995  # filtering lets peaks grow back a little
@@ -96,8 +105,7 @@ def _centres(settings: OfdmSettings) -> NDArray[np.float64]:
 
 def _subcarriers(settings: OfdmSettings) -> NDArray[np.int64]:
     """FFT bins of all occupied subcarriers, without the bin at 0 Hz of each carrier's centre."""
-    half = settings.active // 2
-    around = np.concatenate([np.arange(-half, 0), np.arange(1, half + 1)])
+    around = np.asarray(around_centre(settings.active))
     bins = (np.round(_centres(settings))[:, None].astype(np.int64) + around).ravel()
     return np.asarray(bins % settings.fft, np.int64)
 

@@ -8,6 +8,7 @@ warning, not an error.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from dpdrun.data.csv_pair import parse_pair
 from dpdrun.data.csv_text import read_columns
 from dpdrun.data.reading import Reading
 from dpdrun.errors import DataError
+from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
 
 SPEC = "spec.json"
 SPLIT_FILES = tuple(f"{part}_{side}.csv" for part in PART_NAMES for side in ("input", "output"))
@@ -31,6 +33,9 @@ KNOWN_KEYS = frozenset(
         *("origin", "tutorial", "generator", "generator_seed"),
     }
 )
+
+LTE_OCCUPIED = 0.9  # of a channel
+MAX_FFT = 2**24  # samples of a symbol; more is a mistake
 
 ReadMember = Callable[[str], bytes | None]  # content of a file of the folder, None where there is none
 
@@ -58,6 +63,7 @@ def read_folder(read: ReadMember, name: str, *, licence: str = "yours") -> Readi
         train, val, test = (_part(read, part, name) for part in PART_NAMES)
         records = (train, val, test)
     description = spec.get("description")
+    grid, odd = _grid(spec, where)
     return Reading(
         name=name,
         records=records,
@@ -69,7 +75,8 @@ def read_folder(read: ReadMember, name: str, *, licence: str = "yours") -> Readi
         ratios=ratios,
         licence=licence,
         note=description.strip() if isinstance(description, str) else "",
-        warnings=warnings,
+        warnings=warnings + odd,
+        grid=grid,
     )
 
 
@@ -144,6 +151,37 @@ def _positive_int(spec: dict[str, Any], key: str, where: str) -> int | None:
     if value is not None and not value.is_integer():
         raise DataError(f"{where}: {key} must be a whole number, not {value!r}")
     return None if value is None else int(value)
+
+
+def _grid(spec: dict[str, Any], where: str) -> tuple[OfdmGrid | None, tuple[str, ...]]:
+    """The OFDM numerology that a spec states, and why what it states is none.
+
+    Carriers lie side by side, centred on 0 Hz, and each has a symbol clock of its own (so has every one of
+    APA_200MHz's), which a filter as wide as the channel tells apart: as datasets/demodulator.py of opendpd 2.4.2 does.
+    """
+    rate, band = _positive(spec, "input_signal_fs", where), _positive(spec, "bw_main_ch", where)
+    carriers, fft = _positive_int(spec, "n_sub_ch", where), _positive_int(spec, "ofdm_nfft", where)
+    prefix = _positive_int(spec, "cp_other", where) if spec.get("cp_other") != 0 else None  # 0: nothing to find it by
+    spacing = _positive(spec, "scs", where)
+    active = _positive_int(spec, "n_active", where)
+    if rate is None or band is None or carriers is None or fft is None or prefix is None or active is None:
+        return None, ()
+    if spacing is not None and not math.isclose(rate / fft, spacing, rel_tol=1e-6):
+        told = f"{spacing:g} Hz, but a symbol of ofdm_nfft: {fft} samples at {rate:g} Hz means {rate / fft:g} Hz"
+        return None, (f"{where}: scs is {told}; there will be no EVM",)
+    width = band / carriers
+    if spec.get("standard") == "LTE":
+        # OpenDPD's APA specs state the inner 600 of 1,200, which its constellation plots show. An LTE carrier of 3 MHz
+        # and more occupies 90 % of its channel (3GPP TS 36.104, table 5.6-1), and its Arena scores all of these.
+        active = max(active, round(LTE_OCCUPIED * width * fft / rate))
+    if fft > MAX_FFT or active >= fft or carriers >= fft:
+        told = f"{carriers} carriers of {active} subcarriers do not fit an FFT of {fft} samples"
+        return None, (f"{where}: {told} ({MAX_FFT:,} at most); there will be no EVM",)
+    centres = tuple((c - (carriers - 1) / 2) * width for c in range(carriers))
+    try:
+        return OfdmGrid(fft, prefix, centres, around_centre(active), half_band_hz=width / 2), ()
+    except ValueError as error:
+        return None, (f"{where}: {error}; there will be no EVM",)
 
 
 def _ratios(spec: dict[str, Any], where: str) -> tuple[float, float, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dpdrun.data.capture import Part
+from dpdrun.rf.ofdm_grid import OfdmGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +18,7 @@ class Reading:
         cuts: first sample of val and of test in a single record, where the source fixes them [samples].
         ratios: shares (train, val, test) of a single record.
         sample_rate_hz, bandwidth_hz: [Hz].
+        grid: numerology of the OFDM symbols.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Reading:
     bandwidth_hz: float | None = None
     subchannels: int | None = None
     nperseg: int | None = None
+    grid: OfdmGrid | None = None
     cuts: tuple[int, int] | None = None
     ratios: tuple[float, float, float] | None = None
     noise_floor_db: float | None = None

@@ -1,6 +1,6 @@
 """A prediction and its target from files: what `dpdrun diagnose --prediction P --target Y` compares.
 
-The files are those that `dpdrun apply` writes and a capture is read from: CSV with columns I,Q, .npy, or .npz. A file
+The files are those that `dpdrun apply` reads and writes: CSV with columns I,Q, .npy, .npz, or raw float32 I,Q. A file
 that holds an input and an output (I,Q,I_out,Q_out; arrays x and y) counts as its output, and its input is used too.
 """
 
@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.data.checks import check_samples
 from dpdrun.data.csv_text import read_columns
 from dpdrun.data.numpy_pair import load_array, load_arrays, to_samples
-from dpdrun.data.waveform import format_of
+from dpdrun.data.waveform import RAW, format_of
+from dpdrun.data.waveform_reader import read_waveform
 from dpdrun.errors import DataError
 
 Samples = NDArray[np.complex128]
@@ -67,6 +69,10 @@ def read_signal_pair(prediction: Path, target: Path, x: Path | None = None) -> S
 
 def _read(path: Path, *, as_input: bool = False) -> _File:
     suffix = format_of(path)
+    if suffix in RAW:
+        samples = read_waveform(path)
+        check_samples(samples, str(path), ("I", "Q"))
+        return _File(samples, None)
     try:
         if suffix == ".csv":
             return _of_csv(path, as_input=as_input)

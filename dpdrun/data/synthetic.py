@@ -101,6 +101,7 @@ def read(name: str, source: str) -> Reading:
         sample_rate_hz=preset.ofdm.sample_rate_hz,
         bandwidth_hz=preset.ofdm.bandwidth_hz,
         subchannels=preset.ofdm.carriers,
+        grid=preset.ofdm.grid,
         noise_floor_db=preset.noise_floor_db,
         licence=LICENCE,
         note=f"Synthetic: {preset.summary}.",

@@ -6,6 +6,7 @@ Files whose names begin with an underscore are helpers. Nothing here imports tor
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, cast
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from dpdrun.models._base import BehaviouralModel
 
-__all__ = ["build", "can_stream", "kinds", "stream"]
+__all__ = ["build", "can_stream", "kinds", "stream", "stream_pieces"]
 
 
 def kinds() -> list[str]:
@@ -49,3 +50,10 @@ def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
     from dpdrun.models import _base
 
     return _base.stream(model, x, chunk)
+
+
+def stream_pieces(model: BehaviouralModel, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Run a record that comes in pieces (B, T, 2) through the model; the outputs, joined, equal `model(x)`."""
+    from dpdrun.models import _base
+
+    return _base.stream_pieces(model, pieces)

@@ -8,6 +8,7 @@ multiplies by the rms values that it was built with, which are saved with its we
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -70,17 +71,32 @@ class BehaviouralModel(nn.Module, ABC):
 def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
     """Run a record through `model.step` in pieces of `chunk` samples; equals `model(x)`.
 
-    The first `lookahead` outputs precede the record; the last ones come from a flush with silence.
-
     Args:
         x: (B, T, 2)
         chunk: samples per call
     """
+    return torch.cat(list(stream_pieces(model, torch.split(x, chunk, dim=1))), dim=1)
+
+
+def stream_pieces(model: BehaviouralModel, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Run the pieces of a record through `model.step`, the state carried over; the outputs joined equal `model(x)`.
+
+    The first `lookahead` outputs precede the record and are dropped; the last ones come from a flush with silence. So
+    an output piece is that of other samples than the input piece that went before it, and may be empty.
+
+    Args:
+        pieces: (B, T, 2), any T >= 1, at least one piece
+    """
     if model.lookahead is None:
         raise ValueError("a model that needs the whole record cannot stream")
-    state = model.initial_state(x.shape[0])
-    outputs = []
-    for piece in torch.split(F.pad(x, (0, 0, 0, model.lookahead)), chunk, dim=1):
+    state, early = None, model.lookahead
+    for piece in pieces:
+        if state is None:
+            state = model.initial_state(piece.shape[0])
         y, state = model.step(piece, state)
-        outputs.append(y)
-    return torch.cat(outputs, dim=1)[:, model.lookahead :]
+        dropped = min(early, y.shape[1])
+        early -= dropped
+        yield y[:, dropped:]
+    if model.lookahead:
+        y, _ = model.step(piece.new_zeros(piece.shape[0], model.lookahead, 2), state)
+        yield y[:, early:]

@@ -69,7 +69,7 @@ def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[C
             message = check.find(*(concrete[key] for key in check.keys))
             if message is not None:
                 found.append((check.keys[0], message))
-    return found + _without_effect(concrete, given)
+    return found + _of_the_task(values, given) + _without_effect(concrete, given)
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
@@ -182,12 +182,42 @@ def _bandwidth_fits(bandwidth: float, rate: float) -> str | None:
     )
 
 
+@_check("train.loss.in_band", "train.loss.out_of_band")
+def _loss_weighs_something(in_band: float, out_of_band: float) -> str | None:
+    return None if in_band or out_of_band else "train.loss.in_band and out_of_band are both 0: nothing would be learnt"
+
+
+def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
+    """What a PA model and a predistorter do not share. Looks at `pa: off` too, unlike the checks above."""
+    task, pa, kind = (values.get(key) for key in ("task", "pa", "model.kind"))
+    if task == "pa":
+        keys = [key for key in _changed(values, given) if key == "pa" or key.startswith("dpd.")]
+        return [(key, f"{key} has no effect with task pa; write task: dpd or remove it") for key in keys]
+    if task != "dpd":
+        return []
+    found = []
+    asked = values.get("dpd.learning")
+    learning = "direct" if asked is None and "dpd.learning" not in given else asked  # None: wrong, and reported already
+    if pa == OFF and learning in ("direct", "ilc"):
+        why = f"dpd.learning {learning} needs the PA model to learn through: write pa: runs/<name>, a finished run"
+        found.append(("pa" if "pa" in given else "task", f"{why}; or learning: indirect, which needs none"))
+    if kind == "gmp" and learning == "direct":
+        message = "dpd.learning direct: a gmp is fitted by least squares, which cannot learn through a PA model"
+        found.append(("dpd.learning", f"{message}; write learning: ilc or indirect"))
+    return found
+
+
+def _changed(values: Mapping[str, Any], given: Collection[str]) -> list[str]:
+    """Keys that the user wrote and that are not at their default, sorted."""
+    docs = field_docs()
+    return sorted({doc.key for doc in docs if doc.key in given and values.get(doc.key, doc.default) != doc.default})
+
+
 def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
     """Settings of the user that nothing would read: refused, because they were meant to do something."""
-    changed = {doc.key for doc in field_docs() if doc.key in given and values.get(doc.key, doc.default) != doc.default}
     found = []
     kind, schedule = values.get("model.kind"), values.get("optim.schedule")
-    for key in sorted(changed):
+    for key in _changed(values, given):
         if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
             found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
         elif key == "model.lookahead" and "model.skip" not in values:  # off, or wrong and reported already

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent
 
+GIVEN = "given"  # `pa: given`
 Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
@@ -147,6 +148,15 @@ class OptimSection(Section):
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
 
 
+class SpectralLoss(Section):
+    """A loss over the spectrum of a frame's error: the two weights say what an error is worth where it lies."""
+
+    in_band: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the error inside the signal's band")
+    out_of_band: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="weight of the error outside of it; with both at 1 the loss is that of the time domain"
+    )
+
+
 class TrainSection(Section):
     """How long, in which pieces, and with what precision."""
 
@@ -180,16 +190,48 @@ class TrainSection(Section):
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
+    loss: SpectralLoss | Literal["time"] = Field(
+        "time", description="time = mean square error; or a section: weights inside and outside the band of the signal"
+    )
+
+
+class DpdSection(Section):
+    """How a predistorter learns, and what it is to make of the amplifier. Only with task: dpd."""
+
+    learning: Literal["direct", "indirect", "ilc"] = Field(
+        "direct",
+        description="direct = through the frozen PA model; indirect = invert the measured pair (no PA model needed); "
+        "ilc = find the ideal input of the PA model by iterative learning control, then learn that",
+    )
+    gain: Literal["peak", "least_squares", "same_power"] = Field(
+        "peak",
+        description="linear gain to aim at, taken from the training part: peak = max|y| / max|x|; least_squares = of "
+        "the best linear amplifier; same_power = rms(y) / rms(x)",
+    )
+    peak_limit: Annotated[float, Field(gt=0)] | Auto | Off = Field(
+        AUTO, description="largest magnitude that the predistorter puts out; auto = that of the training input"
+    )
+    weak_pa: Literal["refuse", "accept"] = Field(
+        "refuse", description="what to do with a PA model whose validation NMSE is worse than that of a gmp"
+    )
 
 
 class Recipe(Section):
     """A whole training job."""
 
-    task: Literal["pa"] = Field(description="pa = model a power amplifier: input -> output")
+    task: Literal["pa", "dpd"] = Field(
+        description="pa = model a power amplifier: input -> output; dpd = a predistorter for it: wanted -> input"
+    )
     rules: Literal["measured", "note"] = Field(
         "measured", description="which rules set each auto: measured here, or the founding note's (docs/note.md)"
     )
+    pa: Annotated[str, Field(min_length=1)] | Off = Field(
+        OFF,
+        description="task dpd: the run folder of the PA model that it learns and is scored through; given = a module "
+        "handed over from Python",
+    )
     data: DataSection
     model: ModelSection
+    dpd: DpdSection = Field(DpdSection.model_validate({}), description="target and learning of a predistorter")
     optim: OptimSection = Field(OptimSection.model_validate({}), description="optimizer and learning rate")
     train: TrainSection = Field(TrainSection.model_validate({}), description="length, batches, precision")

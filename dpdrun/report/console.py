@@ -20,11 +20,14 @@ from rich.text import Text
 
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
+from dpdrun.report import predistorter
 from dpdrun.report.finding_line import event_line
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.report.sparkline import Trend
+from dpdrun.rf.merit import OUTSIDE_DB
 from dpdrun.rules.catalogue import Finding
 
+NOT_YET = "none yet"  # no checkpoint of a predistorter holds the output power
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
 MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
 WIDE = 72  # columns from which three numbers stand on a line, else two
@@ -126,7 +129,8 @@ class TrainingView:
             parts = [
                 f"step {line['step']:>{width}}/{self._total}",
                 f"val {line['val_nmse_db']:7.2f} dB",
-                f"best {line['best_db']:7.2f} dB",
+                *([] if "objective_db" not in line else [predistorter.objective(line)]),
+                f"best {self._best():>10}",
                 *([] if left is None else [f"{left:5.2f} dB left"]),
                 f"lr {self._last.get('lr', 0.0):.2e}",
                 f"|g| {self._last.get('grad_norm', 0.0):8.3g}",
@@ -176,7 +180,7 @@ class TrainingView:
 
         numbers: list[tuple[str, RenderableType]] = [
             ("validation", decibels(self._eval.get("val_nmse_db"))),
-            ("best", Text(decibels(best), "bold green" if fresh else "bold")),
+            ("best", Text(self._best(), "bold green" if fresh else "bold")),
             ("left to floor", decibels(left)),
             ("lr", f"{self._last['lr']:.2e}" if self._last else "-"),
             ("clipped", f"{self._clip_share():.1%}"),
@@ -210,6 +214,10 @@ class TrainingView:
         rate = self._rate()
         return f"ETA {duration(left / rate)}" if rate else "starting"
 
+    def _best(self) -> str:
+        best = self._eval.get("best_db")
+        return NOT_YET if best is not None and best > OUTSIDE_DB / 2 else decibels(best)
+
     def _left(self) -> float | None:
         best = self._eval.get("best_db")
         return None if best is None or self._floor is None else best - self._floor
@@ -238,6 +246,14 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
 
 
 def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
+    if report.get("simulated"):
+        told: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
+        return _panel(report, plan, predistorter.score_table(report), told)
+    return _panel(report, plan, _pair_scores(report), [("floor", Text(_floor(report)))])
+
+
+def _pair_scores(report: Mapping[str, Any]) -> Table:
+    """NMSE of each split beside the baselines and the floor."""
     splits: Mapping[str, Any] = report["splits"]
     scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
     scores.add_column("NMSE", no_wrap=True)
@@ -263,15 +279,28 @@ def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     row("gain over gmp", [decibels(gain, sign=True) for gain in gains], "green" if min(gains) > 0 else "yellow")
     if floor["nmse_db"] is not None:
         row("left to the floor", [decibels(score["db_left"]) for score in splits.values()])
+    return scores
 
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+
+def _floor(report: Mapping[str, Any]) -> str:
+    """How the noise floor is known."""
+    splits, floor = report["splits"], report["floor"]
     how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
     left = [score["db_left"] for score in splits.values() if score["db_left"] is not None]
     if left and min(left) < 0 and not floor["method"].startswith("known"):  # a known floor is one in the mean
         how += "; doubtful: this model scores below it"
-    facts.add_row("floor", Text(how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"))
+    return how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"
+
+
+def _panel(
+    report: Mapping[str, Any], plan: Plan, scores: Table, told: Sequence[tuple[str, RenderableType]]
+) -> RenderableType:
+    """The scores, what there is to say of them, what the model costs and who set what."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, text in told:
+        facts.add_row(name, text)
     lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
         report["lookahead"], f"look-ahead {report['lookahead']} samples"
     )
@@ -281,7 +310,8 @@ def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
         facts.add_row("training", Text(_training(report)))
     if report["rules"]:
         facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
-    title = Text(f"{report['model']} on {report['capture']['name']}", "bold")
+    what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
+    title = Text(f"{what} on {report['capture']['name']}", "bold")
     return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
 
 

@@ -51,9 +51,9 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
 
 
 @contextmanager
-def progress_bar(console: Console) -> Iterator[Callable[[float, str], None]]:
+def progress_bar(console: Console, label: str = "probe") -> Iterator[Callable[[float, str], None]]:
     """A bar that is told its share; it leaves no line behind, and is silent where nobody watches a terminal."""
-    columns = (TextColumn("probe"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (TextColumn(label), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=1.0)
         yield lambda share, doing: progress.update(task, completed=share, description=doing)

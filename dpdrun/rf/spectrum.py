@@ -1,8 +1,6 @@
-"""Power spectral density, adjacent channel leakage and occupied bandwidth of complex envelopes."""
+"""Power spectral density, band powers and occupied bandwidth of complex envelopes. `aclr` compares bands."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,44 +40,27 @@ def band_power(frequency: NDArray[np.float64], density: NDArray[np.float64], low
     return float(np.sum(density * inside))
 
 
-@dataclass(frozen=True)
-class Aclr:
-    """Adjacent channel leakage: power of the neighbour over power of the main channel [dBc], negative."""
+def whole_bin_power(
+    frequency: NDArray[np.float64], density: NDArray[np.float64], low_hz: float, high_hz: float
+) -> float:
+    """Power of the bins whose centre is in [low, high): OpenDPD's band power (core/metrics/general_v1.py of 2.4.2).
 
-    left_dbc: float
-    right_dbc: float
-
-
-def aclr(
-    x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, subchannels: int = 1, nperseg: int = SEGMENT
-) -> Aclr:
-    """Adjacent channel leakage ratio with neighbours as wide as one carrier, against the strongest carrier.
-
-    With `subchannels=1` the whole band counts as one carrier (OpenDPD: `general-spectral-v1`). With the number of
-    carriers it is the definition of OpenDPD's `spectral-v2`: W = B/n, neighbours [-B/2 - W, -B/2) and [B/2, B/2 + W).
+    `band_power` shares a bin at an edge instead; the two differ by at most one bin at each edge.
 
     Args:
-        x: (N,) complex.
-        sample_rate_hz: [Hz].
-        bandwidth_hz: B, all carriers together [Hz].
-        subchannels: n, carriers of equal width in B.
-        nperseg: Welch segment [samples].
+        frequency, density: (K,) as `psd` gives them.
+        low_hz, high_hz: [Hz].
 
     Raises:
-        ValueError: a neighbour lies outside the captured band; no number is better than a wrong one.
+        ValueError: no bin lies in the band.
     """
-    width = bandwidth_hz / subchannels
-    if bandwidth_hz / 2 + width > sample_rate_hz / 2:
+    inside = (frequency >= low_hz) & (frequency < high_hz)
+    if not np.any(inside):
         raise ValueError(
-            f"the adjacent channels end at +-{(bandwidth_hz / 2 + width) / 1e6:g} MHz, outside the captured "
-            f"+-{sample_rate_hz / 2e6:g} MHz"
+            f"no bin of the spectrum lies in {low_hz / 1e6:g} .. {high_hz / 1e6:g} MHz (bins of "
+            f"{(frequency[1] - frequency[0]) / 1e6:g} MHz); take longer segments"
         )
-    frequency, density = psd(x, sample_rate_hz, nperseg=nperseg)
-    edge = bandwidth_hz / 2
-    main = max(band_power(frequency, density, -edge + c * width, -edge + (c + 1) * width) for c in range(subchannels))
-    left = band_power(frequency, density, -edge - width, -edge)
-    right = band_power(frequency, density, edge, edge + width)
-    return Aclr(to_db(left / main), to_db(right / main))
+    return float(np.sum(density[inside]) * (frequency[1] - frequency[0]))
 
 
 def occupied_band(

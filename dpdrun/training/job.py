@@ -11,21 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from dpdrun import __version__, models
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate
 from dpdrun.errors import RunError
-from dpdrun.evaluation import evaluate, floor_of
+from dpdrun.evaluation import THROUGH_A_MODEL, evaluate, floor_of
+from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan, PlanError, differing_keys, digest_of, make_plan
+from dpdrun.predistortion import amplifier_of, limited_by
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.recipe.patch import render
+from dpdrun.recipe.schema import SpectralLoss
 from dpdrun.runlog import RunFolder, write_text
-from dpdrun.training import checkpoint
+from dpdrun.training import amplifier, checkpoint
+from dpdrun.training.assignment import predistorter, scales_of
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.telemetry import Monitor, Silent
@@ -37,7 +41,7 @@ SHOWN_CHANGES = 5
 
 @dataclass(frozen=True)
 class Job:
-    """What is known when training begins; given to whoever wants to watch."""
+    """What is known when training begins; given to whoever wants to watch. `pa` is the frozen PA model of task dpd."""
 
     loaded: Loaded
     plan: Plan
@@ -46,23 +50,30 @@ class Job:
     parameters: int
     floor: Mapping[str, Any]
     model: BehaviouralModel
+    pa: BehaviouralModel | None = None
 
 
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
-def prepare(loaded: Loaded) -> tuple[Plan, Capture]:
+def prepare(loaded: Loaded, pa: nn.Module | None = None) -> tuple[Plan, Capture]:
     """The capture and the concrete plan of a recipe, with nothing written and nothing trained.
 
+    Args:
+        loaded: from `load_recipe`.
+        pa: as `train`.
+
     Raises:
-        RecipeError: the recipe does not fit the data, or a rule is missing; with line and column of the field.
+        RecipeError: the recipe does not fit the data or its PA model, or a rule is missing; with line and column of
+            the field.
         DataError: the capture cannot be read.
     """
     data = loaded.recipe.data
     data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # for later, from anywhere
     capture = load_capture(data)
+    recipe = loaded.recipe.model_copy(update={"data": data, "pa": amplifier.located(loaded)})
     try:
-        plan = make_plan(loaded.recipe.model_copy(update={"data": data}), len(capture.train), given=loaded.given)
+        plan = make_plan(recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
         raise loaded.error(error.conflicts) from None
     if capture.loop_samples is not None and plan.frame > capture.loop_samples:
@@ -70,10 +81,17 @@ def prepare(loaded: Loaded) -> tuple[Plan, Capture]:
             f"train.frame {plan.frame} is longer than the loops of this capture; use at most {capture.loop_samples}"
         )
         raise loaded.error([("train.frame", message)])
+    if isinstance(recipe.train.loss, SpectralLoss) and capture.bandwidth_hz is None:
+        message = f"train.loss: {capture.name} does not state the bandwidth of its signal; write data.bandwidth_hz"
+        raise loaded.error([("train.loss", message)])
+    if recipe.task == "dpd":
+        plan = replace(plan, predistortion=amplifier.settle(loaded, plan, capture, pa))
     return plan, capture
 
 
-def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None) -> dict[str, Any]:
+def train(
+    loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None, pa: nn.Module | None = None
+) -> dict[str, Any]:
     """Train what a recipe asks for and score it.
 
     Args:
@@ -82,6 +100,8 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
         resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
             has its report is finished: the report is returned and nothing is touched.
         watch: makes the monitor that sees every step; None = silent.
+        pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
+            It is frozen, and pinned by a hash of its tensors.
 
     Returns:
         The content of report.json.
@@ -106,11 +126,11 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
                 run.sweep()
                 capture = load_capture(plan.recipe.data)
                 _require_same(run, plan, capture)
-                return _train(_job(loaded, plan, capture, run), watch, resume=True)
+                return _train(_job(loaded, plan, capture, run, pa), watch, resume=True)
         require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-        plan, capture = prepare(loaded)
+        plan, capture = prepare(loaded, pa)
         with memory_explained(plan):
-            job = _job(loaded, plan, capture, run)
+            job = _job(loaded, plan, capture, run, pa)
             with RunFolder.creating(run_dir):  # here, when recipe, data and model are known to be good
                 write_text(run.recipe, loaded.effective_text)
                 made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
@@ -118,29 +138,37 @@ def train(loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch |
                 return _train(job, watch, resume=False)
 
 
-def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder) -> Job:
+def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:
+    is_dpd = plan.predistortion is not None
+    frozen = amplifier_of(plan, pa) if is_dpd else None  # before the seed: building it draws random numbers
     torch.manual_seed(plan.recipe.train.seed)
-    model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+    model = models.build(plan.recipe.model, **scales_of(plan, capture))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Job(loaded, plan, capture, run, parameters, floor_of(capture), model)
+    floor = THROUGH_A_MODEL if is_dpd else floor_of(capture)
+    return Job(loaded, plan, capture, run, parameters, floor, model, frozen)
 
 
 def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
     """Training and scoring in a folder that is there and locked."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
     with watch(job) if watch else nullcontext(Silent()) as monitor:
-        outcome = _solve(model, job) if plan.recipe.model.kind == "gmp" else fit(
-            model, plan, capture, run, monitor, resume=resume
+        is_dpd = plan.predistortion is not None
+        task = predistorter(model, plan, capture, job.pa, monitor.message) if is_dpd else None
+        outcome = _solve(model, task.pair if task else capture) if plan.recipe.model.kind == "gmp" else fit(
+            model, plan, capture, run, monitor, resume=resume, assignment=task
         )  # fmt: skip
 
-    model.to("cpu")
+    for module in (model, job.pa):
+        if module is not None:
+            module.to("cpu")
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
-    report = evaluate(model, plan, capture) | {
+    report = evaluate(model, plan, capture, pa=job.pa) | {
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "best_step": outcome.best_step,
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
+        **({"ilc": task.found} if task and task.found else {}),
     }
     run.write_json(run.report, report)
     return report
@@ -239,16 +267,17 @@ def _require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
     )
 
 
-def _solve(model: Any, job: Job) -> Outcome:
+def _solve(model: Any, pair: Capture) -> Outcome:
     """Fit a model that has a closed-form solution."""
     began = time.perf_counter()
-    train, val = job.capture.train, job.capture.val
-    model.fit(train.x, train.y, val.x, val.y, loop=job.capture.loop_samples)
+    model.fit(pair.train.x, pair.train.y, pair.val.x, pair.val.y, loop=pair.loop_samples)
     return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began, adapts=[])
 
 
 def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
     """A trained model in `eval` mode with its plan, from a run folder; of a run that goes on, the best so far.
+
+    Of task dpd it is the predistorter with its limiter: wanted signal -> input of the amplifier.
 
     Raises:
         RunError: no such run, no model in it yet, or a file in it is damaged.
@@ -258,20 +287,5 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
     source = run.model if run.model.is_file() else run.best
     if not source.is_file():
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
-    tensors, _ = checkpoint.read(source)
-    model = models.build(plan.recipe.model, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
-    misfit = _misfit(model.state_dict(), tensors)
-    if misfit:
-        raise RunError(f"{source}: not the model that {run.plan} describes: {misfit}")
-    model.load_state_dict(tensors)
-    return model.eval(), plan, run
-
-
-def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that is missing, has another shape, or is not wanted; None when all fit."""
-    for name, tensor in wanted.items():
-        if name not in found:
-            return f"it has no tensor {name}"
-        if found[name].shape != tensor.shape:
-            return f"tensor {name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-    return next((f"it has a tensor {name} too many" for name in found if name not in wanted), None)
+    model = _saved.load(source, plan.recipe.model, described_by=run.plan)
+    return model if plan.predistortion is None else limited_by(model, plan).eval(), plan, run

@@ -3,8 +3,8 @@
     capture -> frames on the device -> forward -> loss after the burn-in -> backward -> norm -> guard -> clip -> step
             -> a metrics line -> now and then: validation score, best model, a look of the rules, checkpoint
 
-The loss is the mean of |error|^2 over unit-rms output, so 10 log10(loss) is an NMSE in dB, and its size does not
-depend on the scale of the capture.
+What is learnt is a pair (input, target) through a module, which for a predistorter goes through an amplifier: see
+`assignment`. The loss is over unit-rms targets, so its size does not depend on the scale of the capture.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -28,19 +29,21 @@ from dpdrun.rf.metrics import nmse_db
 from dpdrun.runlog import Metrics, MetricsWriter, RunFolder, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
 from dpdrun.training.adapt import Oversight, RolledBackError
+from dpdrun.training.assignment import Assignment, OwnPair
 from dpdrun.training.audit import audit
 from dpdrun.training.checkpoint import Progress, State
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
+from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.schedule import Plateau, schedule_of
-from dpdrun.training.step import sampler_of, squared_error
+from dpdrun.training.step import sampler_of
 from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, Movement, group_norms
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training ended with: steps done, best validation NMSE [dB] and its step, training time [s], adaptations."""
+    """What training ended with: steps done, best validation score [dB] and its step, training time [s], adaptations."""
 
     steps: int
     best_db: float
@@ -50,8 +53,9 @@ class Outcome:
 
 
 def fit(
-    model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool
-) -> Outcome:
+    model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
+    assignment: Assignment | None = None,
+) -> Outcome:  # fmt: skip
     """Train `model` in place and leave its best version in it and in `run.best`.
 
     Args:
@@ -60,6 +64,7 @@ def fit(
         capture: trains on `capture.train`; selects on `capture.val`. The test part is not touched.
         run: folder that receives metrics, checkpoints and the audit.
         resume: continue from `run.last` instead of starting anew.
+        assignment: what is learnt instead of the pair of `capture`, and who scores it; for a predistorter.
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
@@ -67,10 +72,12 @@ def fit(
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
     """
     told: dict[str, int] = {}
+    task = assignment or OwnPair(model, capture, partial(evaluate_split, model, capture, plan))
+    plan_hash = plan.digest(capture.sha256)
     with StopSignal() as stop:
         while True:
             try:
-                return _fit(model, plan, capture, run, monitor, stop, told, resume=resume)
+                return _fit(model, plan, task, plan_hash, run, monitor, stop, told, resume=resume)
             except RolledBackError:  # train.on_finding adapt: go on from the checkpoint that it wrote
                 resume = True
 
@@ -78,7 +85,8 @@ def fit(
 def _fit(
     model: BehaviouralModel,
     plan: Plan,
-    capture: Capture,
+    task: Assignment,
+    plan_hash: str,
     run: RunFolder,
     monitor: Monitor,
     stop: StopSignal,
@@ -95,20 +103,20 @@ def _fit(
             f"train.batch_size {plan.batch_size} does not divide into {accelerator.num_processes} processes x "
             f"{train.accumulate} accumulated passes"
         )
-    model.to(accelerator.device)
+    task.module.to(accelerator.device)  # the model too: it is this module, or in it
     optimizer = build_optimizer(model, plan)
     schedule = schedule_of(plan)
     patience = settings.plateau
     progress = Progress(0, float("inf"), 0, 0.0, Plateau(patience.factor, patience.patience, patience.threshold_db))
-    plan_hash = plan.digest(capture.sha256)
     if resume:
         progress = checkpoint.restore(run.last, model, optimizer, plan_hash=plan_hash)
         truncate_metrics(run, progress.step, progress.adapts)
     state = State(model, optimizer, progress, plan_hash)
 
-    sampler = sampler_of(capture, plan, accelerator.device)
+    sampler = sampler_of(task.pair, plan, accelerator.device)
+    error, scale_y = spectral_error(plan, task.pair) or squared_error, task.pair.scale_y
     wrapped, prepared = accelerator.prepare(
-        compiled(model, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
+        compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
     )
 
     epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
@@ -118,7 +126,7 @@ def _fit(
         epochs.add(done["step"], done["loss"], done["grad_norm"])
         samples, frames_crc = done["samples"], done["frames_crc"]
     oversight = Oversight(plan, run, monitor, state, log, told)
-    model.train()
+    task.module.train()
     began = time.perf_counter() - progress.seconds
 
     with MetricsWriter(run.metrics) as metrics:
@@ -136,7 +144,7 @@ def _fit(
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
                     with accelerator.autocast():
                         prediction = wrapped(x)
-                    part = squared_error(prediction, y, plan, capture.scale_y) / train.accumulate
+                    part = error(prediction, y, plan, scale_y) / train.accumulate
                     accelerator.backward(part)
                 loss += accelerator.reduce(part.detach(), reduction="mean").item()
                 drawn = time.perf_counter()
@@ -180,16 +188,17 @@ def _fit(
 
             progress.step, progress.seconds = step, time.perf_counter() - began
             if step % plan.eval_every == 0 or step == plan.total_steps:
-                score = evaluate_split(model, capture, plan)
-                progress.plateau.update(score)
-                if score < progress.best_db:
-                    progress.best_db, progress.best_step = score, step
+                score = task.score()
+                progress.plateau.update(score.nmse_db)
+                if score.selection_db < progress.best_db:
+                    progress.best_db, progress.best_step = score.selection_db, step
                     if accelerator.is_main_process:
                         checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT, "step": str(step)})
                 scored: dict[str, Any] = {
                     "kind": "eval",
                     "step": step,
-                    "val_nmse_db": score,
+                    "val_nmse_db": score.nmse_db,
+                    **score.line,
                     "best_db": progress.best_db,
                     "seconds": round(time.perf_counter() - began, 3),
                 }

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from dpdrun import models
 from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
+from dpdrun.errors import RunError
 from dpdrun.plan import Plan
+from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
 
 
@@ -32,23 +33,6 @@ def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampl
         loop=capture.loop_samples,
         rotate=plan.recipe.train.rotate == "on",
     )
-
-
-def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
-    """Mean of |error|^2 over the samples that have their past.
-
-    The last ones lack their future, as they do at the end of a record: without them in the loss, look-ahead taps on a
-    band-limited input grow until they only cancel, and the end of a record tells.
-
-    Args:
-        prediction: (B, T, 2), in the units of the capture.
-        y: (B, T, 2), at unit rms.
-        scale_y: rms of the training output.
-    """
-    judged = slice(plan.burn_in, plan.frame)
-    error = prediction[:, judged].float() / scale_y - y[:, judged]
-    mean: Tensor = error.square().sum(dim=-1).mean()
-    return mean
 
 
 def machine_device() -> torch.device:
@@ -72,9 +56,14 @@ class Trial:
         plan: of a network; its frames, loss, batch, precision, clip and optimizer are used, its schedule is not.
         capture: what it would be trained on.
         seed: of the weights and of the frames, in place of the plan's. The global generator of torch is left as it was.
+
+    Raises:
+        RunError: the plan is of a predistorter, whose steps go through a PA model that is not here.
     """
 
     def __init__(self, plan: Plan, capture: Capture, *, seed: int) -> None:
+        if plan.recipe.task != "pa":
+            raise RunError("steps of task dpd are not measured alone: probe the recipe of its PA model instead")
         self.device = machine_device()
         self._plan, self._scale_y = plan, capture.scale_y
         with torch.random.fork_rng(devices=[]):
@@ -83,6 +72,7 @@ class Trial:
         self.model.to(self.device).train()
         self.optimizer = build_optimizer(self.model, plan)
         self._sampler = sampler_of(capture, _with_seed(plan, seed), self.device)
+        self._error = spectral_error(plan, capture) or squared_error
 
     def step(self, number: int, lr: float, *, clip_norm: float | None = None) -> Stepped:
         """Take optimizer step `number` (counted from 1) at a learning rate; `clip_norm` in place of the plan's."""
@@ -92,7 +82,7 @@ class Trial:
         for _, x, y in self._sampler.shares(number, passes=passes, processes=1, process=0):
             with self._precision():
                 prediction = self.model(x)
-            part = squared_error(prediction, y, self._plan, self._scale_y) / passes
+            part = self._error(prediction, y, self._plan, self._scale_y) / passes
             part.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             loss += float(part.detach())
         for group in self.optimizer.param_groups:

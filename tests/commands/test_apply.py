@@ -41,7 +41,8 @@ def test_a_waveform_of_a_few_samples_goes_through_in_every_format(finished: Path
     (tmp_path / "w.csv").write_text("I,Q\n0.1,0.2\n0,-0.3\n0.05,0\n")
     np.save(tmp_path / "w.npy", wave)
     outputs = []
-    for source, out in (("w.csv", "a.npz"), ("w.npy", "b.npy"), ("a.npz", "c.csv")):
+    wave.astype("<c8").tofile(tmp_path / "w.cf32")
+    for source, out in (("w.csv", "a.npz"), ("w.npy", "b.npy"), ("a.npz", "c.csv"), ("w.cf32", "d.iq")):
         result = apply(finished, tmp_path / source, tmp_path / out)
         assert result.exit_code == 0, result.output
         assert result.stdout.endswith(": 3 samples\n")
@@ -51,6 +52,7 @@ def test_a_waveform_of_a_few_samples_goes_through_in_every_format(finished: Path
     outputs.append(np.load(tmp_path / "b.npy"))
     table = np.loadtxt(tmp_path / "c.csv", delimiter=",", skiprows=1)
     outputs.append(table[:, 2] + 1j * table[:, 3])
+    outputs.append(np.fromfile(tmp_path / "d.iq", "<c8"))
     assert np.abs(outputs[0]).min() > 0
     for output in outputs[1:]:
         np.testing.assert_allclose(output, outputs[0], rtol=1e-6)
@@ -137,3 +139,41 @@ def test_a_part_that_is_misspelt_and_an_output_folder_that_is_not_there(finished
     result = apply(finished, "test", "/nonexist/out.csv")
     assert result.exit_code == 2
     assert result.stderr == "error: /nonexist: no such file or folder\n"
+
+
+def test_a_long_record_in_pieces_is_the_record_in_one(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpdrun import streaming
+    from dpdrun.evaluation import predict
+    from dpdrun.training import load_run
+
+    rng = np.random.default_rng(0)
+    wave = 0.1 * (rng.standard_normal(5000) + 1j * rng.standard_normal(5000))
+    np.save(tmp_path / "w.npy", wave)
+    monkeypatch.setattr(streaming, "CHUNK_SAMPLES", 777)
+    assert apply(finished, tmp_path / "w.npy", tmp_path / "out.npz").exit_code == 0
+    model, _, _ = load_run(finished)
+    with np.load(tmp_path / "out.npz") as archive:
+        np.testing.assert_array_equal(archive["x"], wave)
+        np.testing.assert_allclose(archive["y"], predict(model, wave), rtol=0, atol=1e-6)
+
+
+def test_a_fault_late_in_the_record_leaves_what_was_there(finished: Path, tmp_path: Path) -> None:
+    rows = [f"0.1,{n % 7 / 100}" for n in range(30_000)]
+    rows[29_000] = "0.1,none"
+    (tmp_path / "w.csv").write_text("\n".join(["I,Q", *rows]))
+    (tmp_path / "out.csv").write_text("mine")
+    result = apply(finished, tmp_path / "w.csv", tmp_path / "out.csv", "--force")
+    assert result.exit_code == 2
+    assert "row 29002, column Q: 'none' is not a number" in result.stderr
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "w.csv"]
+
+
+def test_a_file_may_be_replaced_by_its_own_output(finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "w.cf32"
+    np.full(100, 0.1 + 0.05j, "<c8").tofile(path)
+    assert apply(finished, path, path, "--force").exit_code == 0
+    assert np.fromfile(path, "<c8").shape == (100,)
+    assert abs(np.fromfile(path, "<c8")[-1]) > 0.11

@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import welch
 
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
+from dpdrun.rf.ofdm_grid import symbol_starts
 
 SETTINGS = OfdmSettings()
 
@@ -21,6 +22,23 @@ def test_numerology_is_five_nr_carriers() -> None:
     assert SETTINGS.bandwidth_hz == 200e6
     assert SETTINGS.occupied_hz == pytest.approx(196.56e6)
     assert SETTINGS.samples == 105_216
+
+
+def test_the_grid_says_where_the_symbols_are(x: np.ndarray) -> None:
+    """Every subcarrier of the grid holds power and the centres of the carriers do not; symbols begin where they do."""
+    grid = SETTINGS.grid
+    starts = symbol_starts(x, SETTINGS.sample_rate_hz, grid)
+    period = SETTINGS.fft + SETTINGS.prefix
+    assert len(starts) == SETTINGS.carriers
+    assert len(starts[0]) == SETTINGS.symbols
+    for found, symbol in zip(starts[0], range(SETTINGS.symbols), strict=True):
+        assert found == pytest.approx(symbol * period + SETTINGS.prefix / 2, abs=SETTINGS.prefix / 8)
+    power = np.abs(np.fft.fft(x[SETTINGS.prefix :][: SETTINGS.fft])) ** 2
+    centres = np.round(np.array(grid.carriers_hz) / SETTINGS.sample_rate_hz * SETTINGS.fft).astype(int)
+    active = (centres[:, None] + np.array(grid.bins)).ravel() % SETTINGS.fft
+    assert len(set(active)) == SETTINGS.carriers * SETTINGS.active
+    assert np.sum(power[active]) > 0.9999 * np.sum(power)
+    assert np.max(power[centres % SETTINGS.fft]) < 0.1 * np.median(power[active])
 
 
 def test_unit_rms_and_crest_factor(x: np.ndarray) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,49 @@ def test_any_spec_gives_a_reading_or_a_data_error(spec: dict[str, Any]) -> None:
         assert str(error).startswith("d")  # noqa: PT017
     else:
         assert reading.sample_rate_hz is None or reading.sample_rate_hz > 0
+
+
+OFDM = {"ofdm_nfft": 32768, "scs": 30e3, "n_active": 600, "cp_first": 2560, "cp_other": 2304}
+
+
+def test_the_symbols_of_a_spec() -> None:
+    """The spec of APA_200MHz: it states the inner 600 of the 1,200 subcarriers that an LTE carrier has."""
+    grid = read_folder(folder(SPEC | OFDM | {"standard": "LTE"}).get, "d").grid
+    assert grid is not None
+    assert (grid.fft, grid.prefix, len(grid.bins), grid.half_band_hz) == (32768, 2304, 1200, 20e6)
+    assert grid.carriers_hz == (-80e6, -40e6, 0.0, 40e6, 80e6)
+    assert (grid.bins[0], grid.bins[599], grid.bins[600], grid.bins[-1]) == (-600, -1, 1, 600)
+
+
+def test_another_standard_is_taken_at_its_word() -> None:
+    grid = read_folder(folder(SPEC | OFDM | {"standard": "NR"}).get, "d").grid
+    assert grid is not None
+    assert len(grid.bins) == 600
+
+
+@pytest.mark.parametrize("key", ["ofdm_nfft", "n_active", "cp_other", "bw_main_ch", "n_sub_ch", "input_signal_fs"])
+def test_a_spec_that_lacks_something_has_no_grid(key: str) -> None:
+    spec = {name: value for name, value in (SPEC | OFDM).items() if name != key}
+    reading = read_folder(folder(spec).get, "d")
+    assert (reading.grid, reading.warnings) == (None, ())
+
+
+def test_without_a_prefix_symbols_cannot_be_found() -> None:
+    assert read_folder(folder(SPEC | OFDM | {"cp_other": 0}).get, "d").grid is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scs": 15e3}, "scs is 15000 Hz, but a symbol of ofdm_nfft: 32768 samples at 9.8304e[+]08 Hz means 30000 Hz"),
+        ({"n_active": 40000}, "5 carriers of 40000 subcarriers do not fit an FFT of 32768 samples"),
+        ({"ofdm_nfft": 10**14, "scs": 983.04e6 / 10**14}, "16,777,216 at most"),
+        ({"cp_other": 40000}, "prefix no longer than it"),
+    ],
+)
+def test_an_impossible_numerology_is_told_and_left_out(change: dict[str, Any], said: str) -> None:
+    reading = read_folder(folder(SPEC | OFDM | change).get, "d")
+    assert reading.grid is None
+    assert len(reading.warnings) == 1
+    assert re.search(said, reading.warnings[0])
+    assert reading.warnings[0].endswith("there will be no EVM")

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dpdrun.data.signal_pair import read_signal_pair
-from dpdrun.data.waveform import write_pair
+from dpdrun.data.waveform_writer import write_pair
 from dpdrun.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.data.synthetic import CONVERTER_STEP, PRESETS, generate, read
 from dpdrun.errors import DataError
 from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.ofdm_grid import symbol_starts
 
 # sha256 of the 16-bit integers behind input and output. A change here changes every result on synthetic data: say so in
 # the change log, and measure docs/results.md anew.
@@ -21,6 +22,15 @@ GOLDEN = {
 @pytest.fixture(scope="module")
 def records() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: generate(preset) for name, preset in PRESETS.items()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_symbols_of_every_part_are_known(name: str) -> None:
+    """So an EVM can be taken of whatever part holds a complete symbol."""
+    capture = load_capture(DataSection(source=f"synthetic/{name}"))
+    assert capture.grid == PRESETS[name].ofdm.grid
+    found = symbol_starts(capture.test.x, capture.sample_rate_hz, capture.grid)
+    assert [len(starts) for starts in found] == [1] * 5
 
 
 def test_golden_covers_all_presets() -> None:

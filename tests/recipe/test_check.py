@@ -122,11 +122,11 @@ def problem(**sections: str) -> str:
         ("data", "{source: 5}", "data.source: expected text; got 5"),
         ("data", "{source: s, split: {train: 70%, val: 0.2, test: 10%}}", "data.split.val: expected a percentage"),
         ("data", "", "missing section data; it needs source"),
-        ("task", "dpdd", "task: expected pa; got 'dpdd'"),
+        ("task", "dpdd", "task: expected one of pa or dpd; got 'dpdd'; did you mean 'dpd'?"),
         ("task", "", "missing task ("),
         ("lr", "1e-3", "unknown key lr; did you mean optim.lr?"),
         ("models", "{}", "unknown key models; did you mean 'model'?"),
-        ("qqq", "1", "unknown key qqq; known here: task, rules, data, model, optim and train"),
+        ("qqq", "1", "unknown key qqq; known here: task, rules, pa, data, model, dpd, optim and train"),
         ("model", "", "missing section model; it begins with kind: transformer, gru or gmp"),
         ("model", "{d_model: 8}", "missing model.kind; one of transformer, gru or gmp"),
         (

@@ -15,7 +15,7 @@ from dpdrun.recipe.schema import Recipe
 TRANSFORMER = {"kind": "transformer", "d_model": 32, "layers": 1, "heads": 4, "window": 64}
 
 
-def recipe(model: dict[str, Any] | None = None, **sections: dict[str, Any]) -> Recipe:
+def recipe(model: dict[str, Any] | None = None, **sections: Any) -> Recipe:
     base = {
         "task": "pa",
         "data": {"source": "s", **sections.pop("data", {})},
@@ -24,7 +24,7 @@ def recipe(model: dict[str, Any] | None = None, **sections: dict[str, Any]) -> R
     return Recipe.model_validate({**base, **sections})
 
 
-def gmp(**sections: dict[str, Any]) -> Recipe:
+def gmp(**sections: Any) -> Recipe:
     return Recipe.model_validate({"task": "pa", "data": {"source": "s"}, "model": {"kind": "gmp"}, **sections})
 
 
@@ -47,6 +47,13 @@ IMPOSSIBLE: list[tuple[Recipe, str, str]] = [
     (recipe({"window": "full", "positions": "none", "lookahead": 3}), "model.lookahead", "sees the whole future"),
     (recipe({"skip": "off", "lookahead": 3}), "model.lookahead", "write skip: on"),
     (gmp(optim={"lr": 1e-3}), "optim.lr", "fitted by least squares"),
+    (recipe(pa="runs/x"), "pa", "no effect with task pa"),
+    (recipe(dpd={"gain": "same_power"}), "dpd.gain", "no effect with task pa"),
+    (recipe(task="dpd"), "task", "write pa: runs/<name>, a finished run; or learning: indirect"),
+    (recipe(task="dpd", pa="off", dpd={"learning": "ilc"}), "pa", "dpd.learning ilc needs the PA model"),
+    (gmp(task="dpd", pa="runs/x"), "dpd.learning", "write learning: ilc or indirect"),
+    (recipe(train={"loss": {"in_band": 0.0, "out_of_band": 0.0}}), "train.loss.in_band", "nothing would be learnt"),
+    (gmp(train={"loss": {"out_of_band": 3.0}}), "train.loss.out_of_band", "fitted by least squares"),
     (gmp(train={"epochs": 3}), "train.epochs", "fitted by least squares"),
     (gmp(optim={"plateau": {"patience": 3}}), "optim.plateau.patience", "fitted by least squares"),
     (recipe(optim={"schedule": "cosine", "plateau": {"patience": 3}}), "optim.plateau.patience", "schedule cosine"),
@@ -76,6 +83,12 @@ POSSIBLE: list[Recipe] = [
     recipe(data={"sample_rate_hz": 2e6, "bandwidth_hz": 2e6}),
     recipe(optim={"schedule": "plateau", "lr_end": "1%", "plateau": {"patience": 3}}),
     recipe(optim={"plateau": {"patience": 3}}),
+    recipe(task="dpd", pa="runs/x"),
+    recipe(task="dpd", dpd={"learning": "indirect"}),
+    recipe(task="dpd", pa="given", dpd={"learning": "ilc", "peak_limit": 0.5, "weak_pa": "accept"}),
+    recipe(dpd={"gain": "peak", "learning": "direct"}, pa="off"),
+    recipe(train={"loss": {"in_band": 0.0, "out_of_band": 1.0}}),
+    gmp(task="dpd", pa="runs/x", dpd={"learning": "ilc"}),
     gmp(),
     gmp(train={"seed": 3}),
     gmp(optim={"lr": "auto"}, train={"max_steps": "off", "accumulate": 1}),

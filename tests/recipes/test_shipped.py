@@ -53,14 +53,29 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pa(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PA run for predistorters to learn through."""
+    from dpdrun.training import job
+
+    run = tmp_path_factory.mktemp("pa") / "run"
+    job.train(load_recipe(ROOT / "recipes" / "quickstart_gmp.yaml", [f"data.source={capture}"]), run)
+    return run
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_it_loads_and_trains(name: str, capture: Path, tmp_path: Path) -> None:
+def test_it_loads_and_trains(name: str, capture: Path, pa: Path, tmp_path: Path) -> None:
     from dpdrun.runlog import read_metrics
     from dpdrun.training import job
 
     asked = load_recipe(ROOT / name)
     steps = () if asked.recipe.model.kind == "gmp" else STEPS  # least squares has none
-    loaded = load_recipe(ROOT / name, [*DATA, f"data.source={capture}", *steps])
+    through = () if asked.recipe.pa == "off" else (f"pa={pa}",)
+    if through:
+        trained = [path for path in RECIPES if path.stem == Path(asked.recipe.pa).name]
+        assert len(trained) == 1, "it names the run of a recipe that is shipped"
+        assert load_recipe(trained[0]).recipe.data == asked.recipe.data
+    loaded = load_recipe(ROOT / name, [*DATA, f"data.source={capture}", *steps, *through])
     assert loaded.recipe.model == asked.recipe.model
     report = job.train(loaded, tmp_path / "run")
     assert all(math.isfinite(report["splits"][split]["nmse_db"]) for split in ("val", "test"))

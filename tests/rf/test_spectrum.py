@@ -45,23 +45,15 @@ def test_band_power_shares_bins_at_the_edges() -> None:
     assert spectrum.band_power(frequency, density, 0.6, 0.7) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("subchannels", [1, 2])
-def test_aclr_of_known_leakage(subchannels: int) -> None:
-    width = 200e6 / subchannels
-    x = band_limited(190e6)
-    power = np.mean(np.abs(x) ** 2) / subchannels
-    leak = {}
-    for side, sign, level_db in (("left", -1, -30.0), ("right", 1, -40.0)):
-        z = band_limited(0.9 * width, sign * (100e6 + width / 2))
-        leak[side] = z * np.sqrt(power / np.mean(np.abs(z) ** 2) * 10 ** (level_db / 10))
-    found = spectrum.aclr(x + leak["left"] + leak["right"], RATE, 200e6, subchannels=subchannels)
-    assert found.left_dbc == pytest.approx(-30.0, abs=0.3)
-    assert found.right_dbc == pytest.approx(-40.0, abs=0.3)
+def test_whole_bin_power_counts_bins_by_their_centre() -> None:
+    frequency, density = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0, 8.0])
+    assert spectrum.whole_bin_power(frequency, density, 0.0, 2.0) == 3.0  # half open: the bin at 2 is outside
+    assert spectrum.whole_bin_power(frequency, density, 0.9, 2.1) == 6.0
 
 
-def test_aclr_refuses_neighbours_outside_the_capture() -> None:
-    with pytest.raises(ValueError, match=r"\+-600 MHz, outside the captured \+-500 MHz"):
-        spectrum.aclr(band_limited(300e6), RATE, 400e6)
+def test_a_band_between_two_bins_is_refused() -> None:
+    with pytest.raises(ValueError, match="no bin of the spectrum lies in"):
+        spectrum.whole_bin_power(np.array([0.0, 1e6, 2e6]), np.ones(3), 0.2e6, 0.8e6)
 
 
 def test_occupied_band_of_a_flat_band() -> None:

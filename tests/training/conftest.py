@@ -12,7 +12,7 @@ import pytest
 
 from dpdrun.data.capture import Capture, Part
 from dpdrun.plan import Plan, make_plan
-from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent
 
@@ -82,3 +82,50 @@ def signal_at() -> type[SignalAt]:
 def stop_at() -> Callable[..., job.Watch]:
     """Make what a job watches with such a monitor: `watch=stop_at(3)`."""
     return lambda step, number=signal.SIGTERM: lambda _: nullcontext(SignalAt(step, number))
+
+
+DPD = """\
+task: dpd
+pa: {pa}
+data: {{source: {source}, bandwidth_hz: 2.2e5}}
+model: {{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8, lookahead: 2}}
+optim: {{lr: 2e-2}}
+train: {{max_steps: 60, batch_size: 4, frame: 32, burn_in: 8, eval_every: 20, checkpoint_every: 20, compile: off}}
+"""
+PA = """\
+task: pa
+data: {{source: {source}, bandwidth_hz: 2.2e5}}
+model: {{kind: gmp, order: 4, delays: 3, cross: 1}}
+"""
+
+
+class Bench:
+    """A folder with a capture, the finished run of its PA model, and recipes of predistorters for it.
+
+    The signal is oversampled fivefold, so that there are adjacent channels; the amplifier compresses and remembers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.capture, self.pa = path / "capture.npz", path / "runs" / "pa"
+        rng = np.random.default_rng(0)
+        white = rng.normal(size=5000) + 1j * rng.normal(size=5000)
+        x = np.fft.ifft(np.fft.fft(white) * (np.abs(np.fft.fftfreq(len(white))) < 0.1))
+        x *= 0.25 / np.sqrt(np.mean(np.abs(x) ** 2))
+        x = np.roll(x, len(x) // 4 - np.argmax(np.abs(x)))  # the highest peak is one that is trained on
+        linear = np.convolve(x, [1.0, 0.1 - 0.05j])[: len(x)]
+        y = 3.0 * linear * (1 - (0.35 + 0.1j) * np.abs(linear) ** 2)
+        y += 1e-3 * (rng.normal(size=len(x)) + 1j * rng.normal(size=len(x)))
+        np.savez(self.capture, x=x, y=y, sample_rate_hz=1e6)
+        job.train(load_text(PA.format(source=self.capture), path / "pa.yaml"), self.pa)
+
+    def recipe(self, *overrides: str, text: str = DPD) -> Loaded:
+        """The dpd recipe of these tests, as a file, with `key=value` overrides."""
+        file = self.path / "dpd.yaml"
+        file.write_text(text.format(source=self.capture, pa=self.pa))
+        return load_recipe(file, overrides)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))

@@ -27,8 +27,8 @@ from dpdrun.runlog import Metrics, RunFolder, read_metrics
 from dpdrun.training import adapt, loop
 from dpdrun.training.adapt import MOST_ADAPTS, cure, is_kept
 from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.loss import squared_error
 from dpdrun.training.schedule import schedule_of
-from dpdrun.training.step import squared_error
 from dpdrun.training.telemetry import Silent
 
 PlanMaker = Callable[..., Plan]

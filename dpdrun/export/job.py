@@ -1,0 +1,79 @@
+"""The whole export: run folder -> file beside its name -> verified -> kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpdrun.data.checks import suggestion
+from dpdrun.data.sources import load_capture
+from dpdrun.data.waveform import check_writable
+from dpdrun.errors import RunError
+from dpdrun.export import FORMATS, npz, onnx, torchscript
+from dpdrun.export.description import describe
+from dpdrun.export.step import StepGraph
+from dpdrun.export.verify import outputs_of, require_equal, streamed
+from dpdrun.runlog import RunFolder, replacing
+from dpdrun.training import load_run
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was kept.
+
+    Attributes:
+        error: largest error of a sample of the test part, relative to the rms of the output.
+        samples: of the test part.
+        bytes: size of the file.
+        inputs: names of the inputs of a step, in their order.
+    """
+
+    path: Path
+    error: float
+    samples: int
+    bytes: int
+    inputs: list[str]
+
+
+def export(run_dir: Path, to: str, out: Path | None = None, *, force: bool = False) -> Exported:
+    """Write a finished run as a file that runs without dpdrun, if that file does what the run does.
+
+    Args:
+        to: one of FORMATS.
+        out: file to write; by default `model.<format>` in the run folder.
+        force: overwrite it.
+
+    Raises:
+        RunError: no such run or format, an unfinished run, a model without a state, a missing library, or a file that
+            differs from the run: nothing is written.
+        DataError: OUT cannot be written, or the capture of the run cannot be read.
+    """
+    if to not in FORMATS:
+        raise RunError(f"--to {to}: no such format{suggestion(to, FORMATS)}; there is {', '.join(FORMATS)}")
+    folder = RunFolder.open(run_dir)
+    if not folder.model.is_file():
+        raise RunError(
+            f"{run_dir}: this run is not finished (it has no {folder.model.name}); finish it first:\n"
+            f"  {folder.resume_command}"
+        )
+    out = out or folder.path / f"model{FORMATS[to][0]}"
+    check_writable(out, force=force, suffixes=FORMATS[to])
+    if to == "onnx":
+        onnx.require()
+    model, plan, folder = load_run(run_dir)
+    graph = StepGraph(model, plan.recipe.model.kind).eval()
+    capture = load_capture(plan.recipe.data)
+    description = describe(graph, plan, capture, folder)
+    x = capture.test.x
+    with replacing(out) as temporary:
+        if to == "npz":
+            npz.write(temporary, graph, description, x)
+            step = npz.load(temporary, description)
+        else:
+            format_ = onnx if to == "onnx" else torchscript
+            format_.write(temporary, graph, description)
+            step = format_.load(temporary, description)
+        state = {name: tensor.numpy() for name, tensor in graph.state.items()}
+        found = streamed(step, state, x, description["lookahead"])
+        error = require_equal(found, outputs_of(model, x), str(out))
+    return Exported(out, error, len(x), out.stat().st_size, [part["name"] for part in description["inputs"]])

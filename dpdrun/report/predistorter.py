@@ -1,0 +1,96 @@
+"""The report of a predistorter on the terminal: what the amplifier puts out with it and without, and how that is known.
+
+Its first line under the table names the PA model and how good that is: a score through a model is worth no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dpdrun.rf.merit import POWER_GATE_DB
+
+Row = Callable[[str, list[str], str], None]
+FIGURES = (
+    ("nmse_db", "NMSE"),
+    ("in_band_db", "in-band error"),
+    ("aclr_left_db", "ACLR left"),
+    ("aclr_right_db", "ACLR right"),
+    ("aclr_worse_db", "ACLR worse side"),
+)
+
+
+def score_table(report: Mapping[str, Any]) -> Table:
+    """Figures of each split with this predistorter, a least-squares gmp in its place, and none at equal power."""
+    splits: Mapping[str, Any] = report["splits"]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+    table.add_column("dB", no_wrap=True)
+    for split in splits:
+        for who in ("none", "gmp", "this"):
+            table.add_column(f"{split} {who}", justify="right", no_wrap=True)
+    for key, name in FIGURES:
+        cells = [Text(name)]
+        for split, score in splits.items():
+            rivals = (report["baselines"][rival][split] for rival in ("one_tap", "gmp"))
+            cells += [Text(_db(rival[key])) for rival in rivals] + [Text(_db(score[key]), "bold")]
+        table.add_row(*cells)
+    return table
+
+
+def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """What has to be known to read the scores, as (title, text)."""
+    return [
+        ("PA model", _amplifier(report["pa"])),
+        ("target", Text(f"gain {report['gain']['value']:.4g} ({report['gain']['method']}), {_limit(report)}")),
+        ("power", _power(report["splits"])),
+        ("none", Text("no predistortion: the PA model's input scaled by one complex factor, to the target's power")),
+        ("gmp", Text("of default size, by least squares (indirect learning), under the same limit")),
+        ("learning", Text(_learning(report))),
+    ]
+
+
+def objective(line: Mapping[str, Any]) -> str:
+    """What selects the checkpoint, and the output power, of an evaluation line of metrics.jsonl."""
+    return f"objective {line['objective_db']:7.2f} dB  power {line['power_db']:+.2f} dB"
+
+
+def _amplifier(pa: Mapping[str, Any]) -> Text:
+    scores = ", ".join(f"{split} {value:.2f} dB" for split, value in pa["nmse_db"].items())
+    text = Text(f"{pa['path']}: NMSE {scores}; these scores are simulated through it")
+    if pa["weak"]:
+        text.append(f"; WORSE THAN A GMP ({', '.join(_db(v) for v in pa['gmp_nmse_db'].values())} dB)", "red")
+    return text
+
+
+def _limit(report: Mapping[str, Any]) -> str:
+    peaks = ", ".join(f"{split} {score['peak']:.4g}" for split, score in report["splits"].items())
+    limit = report["peak_limit"]
+    limited = f"peak limit {limit:.4g}" if isinstance(limit, int | float) and limit < float("inf") else "no peak limit"
+    return f"{limited}; peak reached {peaks}"
+
+
+def _power(splits: Mapping[str, Any]) -> Text:
+    parts = [
+        f"{split} {score['power_db']:+.2f} dB, PAPR of the input {score['papr_x_db']:.1f} -> {score['papr_db']:.1f} dB"
+        for split, score in splits.items()
+    ]
+    text = Text(f"output over the target: {'; '.join(parts)}")
+    if not all(score["holds_power"] for score in splits.values()):
+        text.append(f"; OUTSIDE +-{POWER_GATE_DB} dB: aim at a gain that this PA has (dpd.gain, dpd.peak_limit)", "red")
+    return text
+
+
+def _learning(report: Mapping[str, Any]) -> str:
+    how = f"{report['learning']}; judged by {report['selected_by']}"
+    if report["without_spectrum"]:
+        how += f" ({report['without_spectrum']})"
+    for part, found in (report.get("ilc") or {}).items():
+        how += f"; ilc {part}: {found['nmse_db']:.2f} dB after {found['iterations']} iterations"
+    return how
+
+
+def _db(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,189 @@
+"""Adjacent channel leakage under named conventions: one number means nothing without its bands and its window.
+
+B is the bandwidth over all n carriers, W = B/n the width of a carrier. Every ratio is the power of a neighbour over a
+power of the same signal, in dBc: negative, and lower is better. None is a conformance test of 3GPP, which would filter
+each carrier and leave out the guard bands.
+
+| convention | main channel | neighbours | spectrum |
+|---|---|---|---|
+| `general-v1` | the whole band | as wide as B | Welch, Hann, 50 % overlap |
+| `opendpd-spectral-v2` | the strongest carrier | as wide as W | Welch, Hann, 50 % overlap |
+| `opendpd-legacy-v1` | the strongest carrier | as wide as W, the right a bin early | Hann, side by side, mean removed |
+
+The first is `general-spectral-v1` of OpenDPD 2.4.2 (core/metrics/general_v1.py, there called ACPR), the second is its
+core/metrics/spectral_v2.py and the one that its Arena ranks by, the third its utils/metrics.py, which its papers use.
+`make golden` compares all three with OpenDPD's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.segments import padded_segments
+from dpdrun.rf.spectrum import SEGMENT, psd, whole_bin_power
+
+Band = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Where a convention looks, each [low, high) in Hz: the neighbours, and the channels of which one is the main."""
+
+    left_hz: Band
+    right_hz: Band
+    channels_hz: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class Aclr:
+    """Adjacent channel leakage and how it was measured.
+
+    Attributes:
+        convention: a key of CONVENTIONS.
+        left_dbc, right_dbc: of the neighbour below and above [dBc].
+        left_hz, right_hz, main_hz: the bands, [low, high); of the main channel the strongest [Hz].
+        window: the spectral estimate in words.
+    """
+
+    convention: str
+    left_dbc: float
+    right_dbc: float
+    left_hz: Band
+    right_hz: Band
+    main_hz: Band
+    window: str
+
+    @property
+    def worse_dbc(self) -> float:
+        """The higher of the two [dBc]."""
+        return max(self.left_dbc, self.right_dbc)
+
+    @property
+    def average_dbc(self) -> float:
+        """Mean of the two dB values: the ACLR_AVG that OpenDPD selects by [dBc]."""
+        return (self.left_dbc + self.right_dbc) / 2
+
+
+def aclr(
+    y: Signal,
+    sample_rate_hz: float,
+    bandwidth_hz: float,
+    *,
+    convention: str = "opendpd-spectral-v2",
+    carriers: int = 1,
+    nperseg: int = SEGMENT,
+) -> Aclr:
+    """Adjacent channel leakage of a signal under one of the named conventions.
+
+    Args:
+        y: (N,) complex128.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: B, all carriers together [Hz].
+        convention: a key of CONVENTIONS.
+        carriers: n, of equal width in B; `general-v1` does not look at it.
+        nperseg: segment of the spectrum [samples]; shortened to N, except that `opendpd-legacy-v1` pads with zeros.
+
+    Raises:
+        ValueError: no such convention; a neighbour lies outside the captured band (no number is better than a wrong
+            one); a band holds no bin; there is no power in the main channel.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(f"no ACLR convention {convention!r}; there are: {', '.join(CONVENTIONS)}")
+    if carriers < 1 or bandwidth_hz <= 0:
+        raise ValueError(f"need a positive bandwidth and a carrier, got {bandwidth_hz:g} Hz and {carriers}")
+    return CONVENTIONS[convention](y, sample_rate_hz, bandwidth_hz, carriers, nperseg)
+
+
+def bands(convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers: int) -> Bands:
+    """The bands of `general-v1` or `opendpd-spectral-v2`.
+
+    Raises:
+        ValueError: a neighbour lies outside the captured band.
+    """
+    count = 1 if convention == "general-v1" else carriers
+    edge, width = bandwidth_hz / 2, bandwidth_hz / count
+    if edge + width > sample_rate_hz / 2:
+        raise ValueError(_outside(edge + width, sample_rate_hz))
+    channels = tuple((-edge + c * width, -edge + (c + 1) * width) for c in range(count))
+    return Bands((-edge - width, -edge), (edge, edge + width), channels)
+
+
+def _welch(convention: str) -> Callable[[Signal, float, float, int, int], Aclr]:
+    def measure(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, nperseg: int) -> Aclr:
+        where = bands(convention, sample_rate_hz, bandwidth_hz, carriers)
+        nperseg = min(nperseg, len(y))
+        frequency, density = psd(y, sample_rate_hz, nperseg=nperseg)
+        left, right = (whole_bin_power(frequency, density, *band) for band in (where.left_hz, where.right_hz))
+        main = [whole_bin_power(frequency, density, *band) for band in where.channels_hz]
+        strongest = int(np.argmax(main))
+        return Aclr(
+            convention,
+            *_over(left, right, main[strongest]),
+            where.left_hz,
+            where.right_hz,
+            where.channels_hz[strongest],
+            f"Welch, Hann, segments of {nperseg:,} samples, 50 % overlap, no detrending; bins whose centre is inside",
+        )
+
+    return measure
+
+
+def _legacy(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, nperseg: int) -> Aclr:
+    """As `ACLR` of opendpd 2.4.2 (utils/metrics.py) does it, bin by bin.
+
+    Its main band goes from the first bin >= -B/2 to the last <= B/2, both inclusive, but its length is taken as the
+    difference of the two indices, and the right neighbour begins with that last bin instead of the one behind it.
+    """
+    from scipy.signal import welch
+
+    if nperseg % 2:
+        raise ValueError(f"the legacy ACLR of OpenDPD needs an even segment length (it halves it), not {nperseg}")
+    frequency, power = welch(
+        padded_segments(y, nperseg), sample_rate_hz, nperseg=nperseg, return_onesided=False, scaling="spectrum"
+    )
+    frequency, power = np.fft.fftshift(frequency), np.fft.fftshift(power.mean(axis=0))
+    inside = np.flatnonzero((frequency >= -bandwidth_hz / 2) & (frequency <= bandwidth_hz / 2))
+    first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
+    width = (last - first) // carriers
+    if width == 0:
+        raise ValueError(f"{carriers} carriers in {bandwidth_hz / 1e6:g} MHz are narrower than a bin; longer segments")
+    if first - width < 0 or last + width > nperseg:
+        raise ValueError(_outside(bandwidth_hz / 2 + bandwidth_hz / carriers, sample_rate_hz))
+    main = [float(np.sum(power[a : a + width])) for a in range(first, first + carriers * width, width)]
+    strongest = int(np.argmax(main))
+    left, right = float(np.sum(power[first - width : first])), float(np.sum(power[last : last + width]))
+    return Aclr(
+        "opendpd-legacy-v1",
+        *_over(left, right, main[strongest]),
+        _span(frequency, first - width, width),
+        _span(frequency, last, width),
+        _span(frequency, first + strongest * width, width),
+        f"Hann, segments of {nperseg:,} samples side by side, the last one filled up with zeros, mean removed",
+    )
+
+
+def _span(frequency: NDArray[np.float64], begin: int, width: int) -> Band:
+    half = float(frequency[1] - frequency[0]) / 2
+    return float(frequency[begin]) - half, float(frequency[begin + width - 1]) + half
+
+
+def _over(left: float, right: float, main: float) -> tuple[float, float]:
+    if not main > 0:
+        raise ValueError("there is no power in the main channel, so a leakage over it is undefined")
+    return to_db(left / main), to_db(right / main)
+
+
+def _outside(reach_hz: float, sample_rate_hz: float) -> str:
+    return f"the adjacent channels end at +-{reach_hz / 1e6:g} MHz, outside the captured +-{sample_rate_hz / 2e6:g} MHz"
+
+
+CONVENTIONS: dict[str, Callable[[Signal, float, float, int, int], Aclr]] = {
+    "general-v1": _welch("general-v1"),
+    "opendpd-spectral-v2": _welch("opendpd-spectral-v2"),
+    "opendpd-legacy-v1": _legacy,
+}

@@ -1,0 +1,107 @@
+"""AM/AM and AM/PM: gain and phase over the level of the input, and how far the samples spread around them.
+
+The curve is what an amplifier without memory would do; the spread around it is memory and noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.rf.metrics import Signal, rms, to_db
+
+STEPS = 32
+MIN_SAMPLES = 10  # in a step of the curve: fewer are noise
+SMALL_SIGNAL = 0.5  # of the rms: below this an amplifier is taken as linear
+
+
+@dataclass(frozen=True, eq=False)
+class GainCurve:
+    """Gain y/x over |x| in steps of equal width; steps with few samples are left out, so K <= STEPS.
+
+    Attributes:
+        level: of each step, over the rms of x, (K,) rising.
+        gain_db: AM/AM, |y/x| by least squares in each step [dB], (K,).
+        phase_deg: AM/PM, angle of the same gain, without jumps of 360 degrees [deg], (K,).
+        samples: in each step, (K,).
+        spread_db, spread_deg: standard deviation of gain and phase around the curve in each step [dB], [deg], (K,).
+        am_am_spread_db, am_pm_spread_deg: the same over all samples, weighted by their power.
+        compression_db: gain at small signal less gain in the last step [dB]; positive where the gain falls.
+        phase_shift_deg: phase in the last step less phase at small signal [deg].
+    """
+
+    level: NDArray[np.float64]
+    gain_db: NDArray[np.float64]
+    phase_deg: NDArray[np.float64]
+    samples: NDArray[np.int64]
+    spread_db: NDArray[np.float64]
+    spread_deg: NDArray[np.float64]
+    am_am_spread_db: float
+    am_pm_spread_deg: float
+    compression_db: float
+    phase_shift_deg: float
+
+
+def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = MIN_SAMPLES) -> GainCurve:
+    """AM/AM and AM/PM of a pair.
+
+    A step's gain is the least-squares gain of its samples, its level their mean |x|, both weighted by |x|^2; between
+    the steps the curve is linear. The spread is that of y/(g x) - 1, where g is the curve: its real part in dB (times
+    20/ln 10), its imaginary part in degrees, which to first order are the deviations of gain and phase. Weighted by
+    |x|^2 and without a logarithm a sample near zero, whose gain is all noise, does not count.
+
+    Args:
+        x: input, or the reference, (N,) complex128.
+        y: output, (N,) complex128.
+        steps: of |x| from 0 to its peak.
+        min_samples: fewer in a step leave it out.
+
+    Raises:
+        ValueError: shapes differ, x has no power, y has none at some level, or no step has `min_samples`.
+    """
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"need two (N,) signals of equal length, got {x.shape} and {y.shape}")
+    envelope = np.abs(x)
+    peak = float(envelope.max(initial=0.0))
+    if peak == 0:
+        raise ValueError("the gain of a signal without power is undefined")
+    index = np.minimum((envelope / peak * steps).astype(np.int64), steps - 1)
+    power, count = np.bincount(index, envelope**2, steps), np.bincount(index, minlength=steps)
+    cross = np.conj(x) * y
+    cross_of_step = np.bincount(index, cross.real, steps) + 1j * np.bincount(index, cross.imag, steps)
+    used = (count >= min_samples) & (power > 0)
+    if not np.any(used):
+        raise ValueError(f"{len(x):,} samples are too few for a gain curve of {steps} steps")
+    gain = cross_of_step[used] / power[used]
+    if not np.all(np.abs(gain) > 0):
+        raise ValueError("the output has no power at some level of the input, so its phase is undefined")
+    level = np.bincount(index, envelope**3, steps)[used] / power[used]
+
+    on_curve = np.interp(envelope, level, gain.real) + 1j * np.interp(envelope, level, gain.imag)
+    if np.min(np.abs(on_curve)) == 0:
+        raise ValueError("the output has no power at some level of the input, so its phase is undefined")
+    # (y / (g x) - 1) |x|, without a division by x
+    deviation = y / on_curve - x
+    turned = deviation * np.conj(x) / np.maximum(envelope, np.finfo(np.float64).tiny)
+    in_db, in_deg = 20 / np.log(10) * turned.real, np.degrees(turned.imag)
+    spread_db, spread_deg = (
+        np.sqrt(np.bincount(index, part**2, steps)[used] / power[used]) for part in (in_db, in_deg)
+    )
+    total = float(np.sum(envelope**2))
+    small = envelope < SMALL_SIGNAL * rms(x)
+    at_small = complex(np.sum(cross[small]) / np.sum(envelope[small] ** 2)) if np.any(x[small]) else 0j
+    against_small = complex(gain[-1] / (at_small if at_small else gain[0]))
+    return GainCurve(
+        level=level / rms(x),
+        gain_db=20 * np.log10(np.abs(gain)),
+        phase_deg=np.degrees(np.unwrap(np.angle(gain))),
+        samples=count[used],
+        spread_db=spread_db,
+        spread_deg=spread_deg,
+        am_am_spread_db=float(np.sqrt(np.sum(in_db**2) / total)),
+        am_pm_spread_deg=float(np.sqrt(np.sum(in_deg**2) / total)),
+        compression_db=-to_db(abs(against_small) ** 2),
+        phase_shift_deg=float(np.degrees(np.angle(against_small))),
+    )

@@ -1,0 +1,156 @@
+"""Every score of linearity of one output in one go: what an evaluation prints, compares and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from dpdrun.rf import band_intervals, evm
+from dpdrun.rf.aclr import CONVENTIONS, Aclr, aclr
+from dpdrun.rf.bootstrap import BLOCK, Interval, nmse_interval
+from dpdrun.rf.ccdf import ccdf_db
+from dpdrun.rf.gain_curve import gain_curve
+from dpdrun.rf.in_band import in_band_error_db
+from dpdrun.rf.linearity_scores import Linearity
+from dpdrun.rf.metrics import Signal, nmse_db, nmse_opendpd_legacy_db, papr_db, rms, to_db
+from dpdrun.rf.ofdm_grid import OfdmGrid, Starts, symbol_starts
+from dpdrun.rf.spectrum import SEGMENT
+
+NO_BANDWIDTH = "the capture does not state its bandwidth"
+NO_CARRIERS = "the capture does not state its number of carriers"
+NO_NPERSEG = "the capture does not state the segment length of OpenDPD's legacy scores"
+NO_GRID = "the capture does not describe its OFDM symbols"
+
+T = TypeVar("T")
+
+
+def linearity(
+    reference: Signal,
+    y: Signal,
+    sample_rate_hz: float,
+    *,
+    bandwidth_hz: float | None = None,
+    carriers: int | None = None,
+    grid: OfdmGrid | None = None,
+    starts: Starts | None = None,
+    nperseg: int | None = None,
+    block: int = BLOCK,
+    seed: int = 0,
+) -> Linearity:
+    """Score an output against what it should be.
+
+    Args:
+        reference: the wanted output: input times target gain for a predistorter, the measured output for a model of an
+            amplifier, (N,) complex128.
+        y: the output, (N,) complex128.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: over all carriers [Hz], where it is known.
+        carriers: of equal width in it, where their number is known.
+        grid: numerology of the OFDM symbols, where it is known.
+        starts: of the FFT windows in this very record; by default they are found in the reference. Give those found in
+            the input where the reference is a measured output.
+        nperseg: segment of the spectra, and of OpenDPD's legacy scores, which need it stated [samples].
+        block: of the bootstrap of the NMSE, longer than the memory [samples].
+        seed: of the bootstrap.
+
+    Returns:
+        The scores; None, with the reason in `missing`, where the capture does not state what a score needs or is too
+        short for it.
+
+    Raises:
+        ValueError: shapes differ, a sample is not finite, or a signal has no power.
+    """
+    _check(reference, y)
+    segment, missing, intervals = nperseg or SEGMENT, dict[str, str](), dict[str, Interval]()
+
+    def attempt(name: str, score: Callable[[], T], *unstated: str) -> T | None:
+        if unstated:
+            missing[name] = "; ".join(unstated)
+            return None
+        try:
+            return score()
+        except ValueError as error:  # no number is better than a wrong one; the reason is told
+            missing[name] = str(error)
+            return None
+
+    def keep(name: str, found: Interval | None) -> None:
+        if found is not None:
+            intervals[name] = found
+
+    no_band, no_carriers = ([] if bandwidth_hz else [NO_BANDWIDTH]), ([] if carriers else [NO_CARRIERS])
+    no_nperseg, no_grid = ([] if nperseg else [NO_NPERSEG]), ([] if grid else [NO_GRID])
+    band, count = bandwidth_hz or 0.0, carriers or 1
+
+    def leakage(convention: str) -> Callable[[], Aclr]:
+        return lambda: aclr(y, sample_rate_hz, band, convention=convention, carriers=count, nperseg=segment)
+
+    lacks = {
+        "general-v1": no_band,
+        "opendpd-spectral-v2": no_band + no_carriers,
+        "opendpd-legacy-v1": no_band + no_carriers + no_nperseg,
+    }
+    leakages = {name: attempt(name, leakage(name), *lacks[name]) for name in CONVENTIONS}
+    taken = {name: found for name, found in leakages.items() if found is not None}
+    main = taken.get("opendpd-spectral-v2", taken.get("general-v1"))
+    in_band = attempt(
+        "in_band_error_db",
+        lambda: in_band_error_db(reference, y, sample_rate_hz, band, nperseg=segment),
+        *no_band,
+    )
+    symbols = attempt("evm_db", lambda: _symbols(reference, y, sample_rate_hz, grid, starts), *no_grid)
+
+    keep("nmse_db", nmse_interval(reference, y, block=block, seed=seed))
+    if in_band is not None:
+        found = band_intervals.in_band_interval(in_band, reference, y, sample_rate_hz, band, seed=seed)
+        keep("in_band_error_db", found)
+    if main is not None:
+        sides = band_intervals.aclr_intervals(main, y, sample_rate_hz, band, carriers=count, seed=seed)
+        for side, found in sides.items():
+            keep(f"aclr_{side}_dbc", found)
+    if symbols is not None:
+        keep("evm_db", band_intervals.evm_interval(symbols, seed=seed))
+
+    return Linearity(
+        samples=len(y),
+        nmse_db=nmse_db(reference, y),
+        nmse_opendpd_legacy_db=attempt(
+            "nmse_opendpd_legacy_db", lambda: nmse_opendpd_legacy_db(reference, y, segment), *no_nperseg
+        ),
+        in_band_error_db=in_band,
+        symbols=symbols,
+        spectral_evm_db=attempt(
+            "spectral_evm_db",
+            lambda: evm.spectral_evm_db(reference, y, sample_rate_hz, band, carriers=count, nperseg=segment),
+            *lacks["opendpd-legacy-v1"],
+        ),
+        aclr=taken,
+        main_aclr=main,
+        gain=attempt("gain_curve", lambda: gain_curve(reference, y)),
+        papr_db=papr_db(y),
+        reference_papr_db=papr_db(reference),
+        power_change_db=to_db((rms(y) / rms(reference)) ** 2),
+        ccdf_db=ccdf_db(y),
+        reference_ccdf_db=ccdf_db(reference),
+        intervals=intervals,
+        missing=missing,
+    )
+
+
+def _check(reference: Signal, y: Signal) -> None:
+    if reference.shape != y.shape or y.ndim != 1 or len(y) == 0:
+        raise ValueError(f"need two (N,) signals of equal length, got {reference.shape} and {y.shape}")
+    for name, signal in (("reference", reference), ("output", y)):
+        if not np.all(np.isfinite(signal)):
+            raise ValueError(f"the {name} has {np.count_nonzero(~np.isfinite(signal)):,} samples that are not finite")
+        if not np.any(signal):
+            raise ValueError(f"the {name} is all zero; nothing can be said about its linearity")
+
+
+def _symbols(
+    reference: Signal, y: Signal, sample_rate_hz: float, grid: OfdmGrid | None, starts: Starts | None
+) -> evm.Symbols:
+    assert grid is not None
+    found = symbol_starts(reference, sample_rate_hz, grid) if starts is None else starts
+    return evm.demodulate(reference, y, sample_rate_hz, grid, found)

@@ -1,0 +1,173 @@
+"""What is learnt: a pair (input, target), the module between the two, and who scores it. The loop knows no more.
+
+    task pa                  (x, y)      the model
+    task dpd, direct         (x, G x)    the predistorter, its limiter and the frozen PA model, in a row
+              indirect       (y / G, x)  the model: it undoes the PA behind it, then is put before it
+              ilc            (x, u)      the model; u is the input for which the PA model gives G x (`rf.ilc`)
+
+x, y are input and output of the capture, G the gain to aim at. Whatever it learnt from, a predistorter is scored in
+front of the PA model; indirect learning without one is scored by its own pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch import nn
+
+from dpdrun.data.capture import Capture, Part
+from dpdrun.errors import RunError
+from dpdrun.evaluation import piece_of, predict
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.plan import Plan
+from dpdrun.predistortion import cascade_of, inverted, made_of, merit_of, wanted
+from dpdrun.rf.ilc import learn_input
+from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One scoring of the validation part.
+
+    Attributes:
+        nmse_db: what the rules read, and what a plateau is judged by [dB].
+        selection_db: the checkpoint with the lowest one is the best; nan is never.
+        line: what else goes into the line of metrics.jsonl.
+    """
+
+    nmse_db: float
+    selection_db: float
+    line: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Assignment(Protocol):
+    """What the loop trains by."""
+
+    @property
+    def pair(self) -> Capture:
+        """Input and target of `module` as a capture; its test part is not looked at."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The model, or a module that has it inside: (B, T, 2) -> (B, T, 2) in the units of the pair."""
+
+    def score(self) -> Score:
+        """Score the model as it is now, and leave it in `train` mode."""
+
+
+@dataclass(frozen=True)
+class OwnPair:
+    """Task pa: the model learns the pair of the capture, and NMSE decides."""
+
+    module: BehaviouralModel
+    pair: Capture
+    nmse: Callable[[], float]
+
+    def score(self) -> Score:
+        """As `Assignment`."""
+        value = self.nmse()
+        return Score(value, value)
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """Task dpd. Made by `predistorter`.
+
+    Attributes:
+        model: what is trained: the predistorter without its limiter.
+        cascade: with limiter and PA model; None where there is no PA model.
+        module, pair: as `Assignment`.
+        plan, capture: of the run.
+        found: what iterative learning control came to, by part; empty for other learning.
+    """
+
+    model: BehaviouralModel
+    cascade: BehaviouralModel | None
+    module: BehaviouralModel
+    pair: Capture
+    plan: Plan
+    capture: Capture
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+    def score(self) -> Score:
+        """As `Assignment`: in-band error and leakage together, among those that hold the output power."""
+        if self.cascade is None:
+            value = nmse_db(self.pair.val.y, self._output(self.model, self.pair.val.x))
+            return Score(value, value)
+        this = merit_of(self.capture, self.plan, self.capture.val, self._output(self.cascade, self.capture.val.x))
+        line = {"in_band_db": this.in_band_db, "aclr_worse_db": this.aclr_worse_db}
+        line |= {"power_db": this.power_db, "objective_db": this.objective_db}
+        return Score(this.nmse_db, this.selection_db, line)
+
+    def _output(self, model: BehaviouralModel, x: Signal) -> Signal:
+        model.eval()
+        y = predict(model, x, piece=piece_of(self.plan), loop=self.capture.loop_samples)
+        model.train()
+        return y
+
+
+def scales_of(plan: Plan, capture: Capture) -> dict[str, float]:
+    """rms of the model's input and output, for `models.build`."""
+    if plan.predistortion is None:
+        return {"scale_x": capture.scale_x, "scale_y": capture.scale_y}
+    own = abs(one_tap_gain(capture.train.x, capture.train.y))  # what is aimed at needs G / own of the input
+    return {"scale_x": capture.scale_x, "scale_y": capture.scale_x * plan.predistortion.gain / own}
+
+
+def predistorter(
+    model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, tell: Tell
+) -> Inverse:
+    """The assignment of a dpd recipe.
+
+    Args:
+        model: what is trained.
+        plan: with its `predistortion`.
+        capture: the measured pair.
+        pa: the frozen PA model, or None for indirect learning without one.
+        tell: is told what takes a while.
+
+    Raises:
+        RunError: iterative learning control came to nothing.
+    """
+    cascade = None if pa is None else cascade_of(model, plan, capture, pa)
+    learning = plan.recipe.dpd.learning
+    if learning == "direct":
+        assert cascade is not None  # `pa: off` is refused with the recipe
+        return Inverse(model, cascade, cascade, wanted(capture, plan), plan, capture)
+    if learning == "indirect":
+        return Inverse(model, cascade, model, inverted(capture, plan), plan, capture)
+    assert pa is not None
+    pair, found = _ideal_input(plan, capture, pa, tell)
+    return Inverse(model, cascade, model, pair, plan, capture, found)
+
+
+def _ideal_input(
+    plan: Plan, capture: Capture, pa: BehaviouralModel, tell: Tell
+) -> tuple[Capture, dict[str, dict[str, Any]]]:
+    """The pair (x, u) of training and validation part, and how well u does."""
+    made = made_of(plan)
+    parts: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
+    # Up to the far end of adjacent channels as wide as the signal: what lies beyond, the PA model has hardly seen
+    reach = 0.5 if capture.bandwidth_hz is None else min(0.5, 1.5 * capture.bandwidth_hz / capture.sample_rate_hz)
+
+    def plant(u: Signal) -> Signal:
+        return predict(pa, u, loop=capture.loop_samples)
+
+    for name, part in (("train", capture.train), ("val", capture.val)):
+        try:
+            learned = learn_input(plant, part.x, made.gain * part.x, made.peak_limit, reach=reach)
+        except ValueError as exc:
+            raise RunError(f"iterative learning control through {plan.recipe.pa} failed: {exc}") from exc
+        parts[name] = Part(part.x, learned.u)
+        steps = len(learned.history_db) - 1
+        found[name] = {"iterations": steps, "nmse_db": learned.nmse_db, "ended": learned.reason}
+        tell(
+            f"ilc, {name} part: error {learned.history_db[0]:.2f} dB without predistortion, "
+            f"{learned.history_db[-1]:.2f} dB with the ideal input after {steps} iterations ({learned.reason})"
+        )
+    return replace(capture, **parts), found

@@ -1,0 +1,80 @@
+"""What a step minimizes. Both losses are over unit-rms targets, so their size does not depend on the capture's scale.
+
+Both leave out the burn-in at the start of a frame. The last samples of a frame lack their future, as they do at the end
+of a record: without them in the loss, look-ahead taps on a band-limited input grow until they only cancel, and the end
+of a record tells.
+
+Shapes: B frames, T samples in a frame, J of them judged, 2 = (I, Q).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dpdrun.data.capture import Capture
+from dpdrun.plan import Plan
+from dpdrun.recipe.schema import SpectralLoss
+
+Loss = Callable[[Tensor, Tensor, Plan, float], Tensor]
+
+
+def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+    """Mean of |error|^2 over the samples that have their past: 10 log10 of it is an NMSE in dB.
+
+    Args:
+        prediction: (B, T, 2), in the units of the capture.
+        y: (B, T, 2), at unit rms.
+        scale_y: rms of the training output.
+    """
+    mean: Tensor = _error(prediction, y, plan, scale_y).square().sum(dim=-1).mean()
+    return mean
+
+
+class SpectralError:
+    """Mean of |error|^2 with a weight inside the band of the signal and another outside of it.
+
+    The judged part of a frame is weighted by a Hann window, whose side lobes keep the strong error inside the band out
+    of the weak one outside, and transformed. Scaled so that with both weights at 1 it is the windowed mean of |error|^2
+    (Parseval's theorem), a learning rate keeps its meaning.
+
+    Args:
+        weights: inside and outside.
+        length: J [samples].
+        share: bandwidth over sample rate.
+    """
+
+    def __init__(self, weights: SpectralLoss, length: int, share: float) -> None:
+        inside = torch.fft.fftfreq(length).abs() <= share / 2
+        window = torch.hann_window(length, periodic=False) if length > 2 else torch.ones(length)
+        self._window = window
+        self._weight = torch.where(inside, weights.in_band, weights.out_of_band) / (length * window.square().sum())
+
+    def __call__(self, prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+        """As `squared_error`."""
+        error = torch.view_as_complex(_error(prediction, y, plan, scale_y).contiguous())  # (B, J)
+        self._window, self._weight = self._window.to(error.device), self._weight.to(error.device)
+        spectrum = torch.fft.fft(error * self._window)
+        mean: Tensor = (torch.view_as_real(spectrum).square().sum(dim=-1) * self._weight).sum(dim=-1).mean()
+        return mean
+
+
+def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
+    """The loss over the spectrum that a plan asks for; None where it asks for `squared_error`.
+
+    Raises:
+        ValueError: nobody knows the bandwidth of the signal; `job.prepare` refuses such a recipe.
+    """
+    weights = plan.recipe.train.loss
+    if not isinstance(weights, SpectralLoss):
+        return None
+    if capture.bandwidth_hz is None:
+        raise ValueError("a spectral loss needs the bandwidth of the signal")
+    return SpectralError(weights, plan.frame - plan.burn_in, capture.bandwidth_hz / capture.sample_rate_hz)
+
+
+def _error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+    judged = slice(plan.burn_in, plan.frame)
+    return prediction[:, judged].float() / scale_y - y[:, judged]
