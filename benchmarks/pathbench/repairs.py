@@ -21,7 +21,7 @@ from benchmarks.pathbench.cells import CELL_OF, CELLS, Cell
 from benchmarks.pathbench.faults import FAULTS, Fault
 
 JOBS = [cell.name for cell in CELLS if cell.part == "score"]
-SEEDS = 3
+SEEDS = 1
 
 
 def repaired(cell: Cell, fault: Fault, seed: int) -> dict[str, Any]:

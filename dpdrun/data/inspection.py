@@ -154,7 +154,13 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
     if capture.bandwidth_hz is None:
         return None
     try:
-        found = aclr(x, capture.sample_rate_hz, capture.bandwidth_hz, carriers=capture.subchannels or 1)
+        found = aclr(
+            x,
+            capture.sample_rate_hz,
+            capture.bandwidth_hz,
+            carriers=capture.subchannels or 1,
+            nperseg=capture.nperseg or spectrum.SEGMENT,  # as an evaluation takes it
+        )
     except ValueError:  # the neighbours are not in the capture
         return None
     return found.left_dbc, found.right_dbc
