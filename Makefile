@@ -63,7 +63,7 @@ worth: $(READY)  ## study: what each rule is worth in dB (an hour of a core; res
 	$(BIN)/python -m benchmarks.regret.worth
 	$(BIN)/python -m benchmarks.regret.run --only-tables
 
-pathbench: $(READY)  ## study: which faults diagnose names, and false alarms (two hours of a core; resumable)
+pathbench: $(READY)  ## study: which faults diagnose names, and false alarms (four hours of a busy core; resumable)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
 	$(BIN)/python -m benchmarks.pathbench.run
 
