@@ -83,6 +83,7 @@ effort: $(READY)  ## study: how far off the estimated time and memory of a plan 
 	$(BIN)/python -m benchmarks.effort.whole
 	$(BIN)/python -m benchmarks.effort.run
 	$(BIN)/python -m benchmarks.effort.fit
+	$(BIN)/python -m benchmarks.effort.through
 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
@@ -93,8 +94,14 @@ golden: $(READY)  ## study: our scores against OpenDPD's own functions on its ow
 arena-env: $(READY)  ## the environment of the judge: opendpd 2.4.2 beside our packages (seconds)
 	$(BIN)/python -m benchmarks.arena.install
 
+arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/models (two hours of a core)
+	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.arena.train
+
 arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code (minutes)
 	build/arena-env/bin/python -m benchmarks.arena.judge
+
+dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter (20 minutes of a core; resumable)
+	$(BIN)/python -m benchmarks.dpd_loss.run
 
 pictures: $(READY)  ## redraw the pictures of the README from real runs
 	$(BIN)/python -m benchmarks.pictures
@@ -103,4 +110,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring golden arena-env arena-judge pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring golden arena-env arena-train arena-judge dpd-loss pictures clean

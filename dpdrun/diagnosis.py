@@ -156,8 +156,8 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
     """The facts of a run from what its folder holds.
 
     Args:
-        metrics: steps and evaluations; a step that was written twice (by a resumed run) counts once, as it was last.
-            After adaptations the peak learning rate is the lowered one.
+        metrics: steps, evaluations, scorings of `optim.finish`; a step that was written twice (by a resumed run) counts
+            once, as it was last. After adaptations the peak learning rate is the lowered one.
         plan: of the run.
         report: report.json, or an empty dict while the run is going on. Baselines and floor of the validation part are
             read from it.
@@ -179,6 +179,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             clipped=[line["clipped"] for line in steps],
             eval_step=[line["step"] for line in evals],
             eval_nmse_db=[line["val_nmse_db"] for line in evals],
+            finish_nmse_db=[line["val_nmse_db"] for line in metrics.finish],
             kind=plan.recipe.model.kind,
             total_steps=plan.total_steps,
             warmup_steps=plan.warmup_steps,

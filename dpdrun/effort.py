@@ -40,6 +40,13 @@ def size_of(model: ModelSection) -> Size:
     return _gru(model) if isinstance(model, GRUModel) else _gmp(model)
 
 
+def samples_seen(model: TransformerModel) -> int | None:
+    """Input samples that one output depends on, its own included; None where there is no limit."""
+    if model.window == "full":
+        return None
+    return model.layers * (model.window - 1) + max(model.conv - 1, 0) + 1 + model.lookahead
+
+
 def _transformer(model: TransformerModel) -> Size:
     D, L, inputs = model.d_model, model.layers, FEATURES[model.features]
     wide = max(1, round(model.ff_mult * D))
@@ -47,8 +54,10 @@ def _transformer(model: TransformerModel) -> Size:
     if model.embedding == "layernorm_mlp":
         half = max(D // 2, SMALLEST_HALF)
         matrices, vectors = (inputs + D) * half, 3 * half + D
-    matrices += L * (4 * D * D + 2 * D * wide) + 2 * D
-    vectors += L * (9 * D + wide) + 2  # of a block: two norms 4 D, biases 4 D of attention, wide + D of the MLP
+    wide_in = 2 * wide if model.activation == "bilinear" else wide
+    matrices += L * (4 * D * D + D * (wide_in + wide)) + 2 * D
+    norms, biases = 4 * D if model.norm == "layer" else 0, 4 * D if model.attention_bias == "all" else 2 * D
+    vectors += L * (norms + biases + wide_in + D) + 2  # the last: biases of the MLP, and of the head
     matrices += 2 * inputs if model.skip == "on" else 0
     matrices += 4 * model.lookahead
     positions = L * model.heads * model.window if model.positions == "relative" and model.window != "full" else 0
@@ -179,6 +188,19 @@ TIMED = {"d_model": (8, 256), "hidden": (8, 64), "layers": (1, 4), "samples": (2
 
 
 @dataclass(frozen=True)
+class Amplifier:
+    """The frozen PA model behind a predistorter.
+
+    Attributes:
+        model: its section of the recipe.
+        in_steps: whether every optimizer step goes through it (direct learning), or the scorings alone.
+    """
+
+    model: ModelSection
+    in_steps: bool
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a plan takes on this machine: on one core of its CPU, unless a probe measured it.
 
@@ -233,6 +255,7 @@ def estimate(
     scorings: int,
     val_samples: int,
     speed: Speed | None = None,
+    amplifier: Amplifier | None = None,
 ) -> Estimate | None:
     """Time and memory of training a plan on one core here; None for what was never timed (a gmp, full attention).
 
@@ -242,16 +265,27 @@ def estimate(
         steps, scorings: optimizer steps, and scorings of the validation part.
         val_samples: length of that part.
         speed: of this machine; measured (about 20 ms) if not given.
+        amplifier: of a predistorter that has a PA model behind it.
     """
-    if isinstance(model, GMPModel) or (isinstance(model, TransformerModel) and model.window == "full"):
+    timed, pa = _timed(model), None if amplifier is None else _timed(amplifier.model)
+    if timed is None or (amplifier is not None and pa is None):
         return None
     speed = measure_speed() if speed is None else speed
-    work, costs = work_of(model, batch=batch, frame=frame, val_samples=val_samples), COSTS[model.kind]
+    work, costs = work_of(timed, batch=batch, frame=frame, val_samples=val_samples), COSTS[timed.kind]
     step_s = _seconds(work.step, costs["step"], speed)
     score_s = _seconds(work.score, costs["score"], speed)
-    held = max(_total(work.step_memory, costs["step_memory"]), _total(work.score_memory, costs["score_memory"]))
-    width, name = (model.hidden, "hidden") if isinstance(model, GRUModel) else (model.d_model, "d_model")
-    sizes = {name: width, "layers": model.layers, "samples": batch * frame}
+    step_held = _total(work.step_memory, costs["step_memory"])
+    score_held = _total(work.score_memory, costs["score_memory"])
+    if amplifier is not None and pa is not None:
+        work, costs = work_of(pa, batch=batch, frame=frame, val_samples=val_samples), COSTS[pa.kind]
+        score_s += _seconds(work.score, costs["score"], speed)
+        score_held = max(score_held, _total(work.score_memory, costs["score_memory"]))  # one after the other
+        if amplifier.in_steps:  # forward and backward; its weights' gradients and their optimizer are little of a step
+            step_s += _seconds(work.step, costs["step"], speed)
+            step_held += _total(work.step_memory, costs["step_memory"]) - costs["step_memory"]["once"]
+    held = max(step_held, score_held)
+    width, name = (timed.hidden, "hidden") if isinstance(timed, GRUModel) else (timed.d_model, "d_model")
+    sizes = {name: width, "layers": timed.layers, "samples": batch * frame}
     return Estimate(
         seconds=steps * step_s + scorings * score_s,
         step_s=step_s,
@@ -261,6 +295,13 @@ def estimate(
         if all(TIMED[size][0] <= value <= TIMED[size][1] for size, value in sizes.items())
         else "extrapolated",
     )
+
+
+def _timed(model: ModelSection) -> TransformerModel | GRUModel | None:
+    """The section, if the study timed models like it."""
+    if isinstance(model, GMPModel) or (isinstance(model, TransformerModel) and model.window == "full"):
+        return None
+    return model
 
 
 def peak_mib(training_mib: float) -> float:

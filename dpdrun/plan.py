@@ -16,16 +16,17 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dpdrun import __version__
-from dpdrun.effort import Estimate, estimate
+from dpdrun.effort import Amplifier, Estimate, Speed, estimate, samples_seen, size_of
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
-from dpdrun.recipe.schema import Recipe
+from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.catalogue import Finding
 from dpdrun.rules.plan_facts import NAME_OF, PlanFacts
 
 SCHEMA_VERSION = 1
+FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
 
 _COUNTS = (
     "total_steps",
@@ -206,7 +207,7 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
     advice = derive(PlanFacts.of_recipe(recipe, train_samples), recipe.rules)
     trained = recipe.model.kind != "gmp"
     complete = fill(recipe, advice)
-    _refuse(conflicts(complete, given) + check_length(complete, train_samples))
+    _refuse(conflicts(complete, given) + check_length(complete, train_samples) + check_finish(complete, train_samples))
     if trained:
         _refuse(conflicts_of_open_fields(recipe, advice))
     _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
@@ -242,8 +243,36 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
     )
 
 
-def estimate_of(plan: Plan, *, val_samples: int) -> Estimate | None:
-    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.effort`)."""
+def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
+    """What makes `optim.finish: lm` impossible for a model of this size on records of `record_samples` samples."""
+    model, found = recipe.model, []
+    if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
+        return []
+    count, seen = size_of(model).parameters, samples_seen(model) or 0
+    if count > FINISH_PARAMETERS:
+        found.append(
+            f"optim.finish lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
+            f"square; this one has {count:,}"
+        )
+    if seen > record_samples:
+        found.append(
+            f"optim.finish lm judges samples that have their whole past: an output of this model sees {seen:,} of "
+            f"them, a record has {record_samples:,}; shorten model.window"
+        )
+    return [("optim.finish", message) for message in found]
+
+
+def estimate_of(
+    plan: Plan, *, val_samples: int, pa: ModelSection | None = None, speed: Speed | None = None
+) -> Estimate | None:
+    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.effort`).
+
+    Args:
+        plan: of any task.
+        val_samples: length of the validation part.
+        pa: of a predistorter, the `model` section of the PA model behind it.
+        speed: of this machine; measured if not given.
+    """
     if not plan.total_steps:
         return None
     return estimate(
@@ -253,6 +282,8 @@ def estimate_of(plan: Plan, *, val_samples: int) -> Estimate | None:
         steps=plan.total_steps,
         scorings=-(-plan.total_steps // plan.eval_every),
         val_samples=val_samples,
+        speed=speed,
+        amplifier=None if pa is None else Amplifier(pa, in_steps=plan.recipe.dpd.learning == "direct"),
     )
 
 

@@ -33,7 +33,8 @@ Json = dict[str, Any]
 
 @dataclass
 class Metrics:
-    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch, an adaptation.
+    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch, an adaptation,
+    a scoring of `optim.finish`.
 
     An adaptation (`train.on_finding: adapt`) goes back to the step `to_step`: what was written of later steps until
     then no longer counts, and is not here.
@@ -43,6 +44,7 @@ class Metrics:
     evals: list[Json] = field(default_factory=list)
     epochs: list[Json] = field(default_factory=list)
     adapts: list[Json] = field(default_factory=list)
+    finish: list[Json] = field(default_factory=list)
 
     def add(self, line: Json) -> None:
         """Take one line; kinds of a later version are passed over."""
@@ -53,6 +55,8 @@ class Metrics:
                 self.evals.append(line)
             case "epoch":
                 self.epochs.append(line)
+            case "finish":
+                self.finish.append(line)
             case "adapt":
                 for lines in (self.steps, self.evals, self.epochs):
                     while lines and lines[-1]["step"] > line["to_step"]:
@@ -79,6 +83,7 @@ class RunFolder:
     model = property(lambda self: self.path / "model.safetensors")
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
+    finish = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
 
     def good(self, step: int) -> Path:
         """A checkpoint to go back to, of `train.on_finding: adapt`."""

@@ -1,9 +1,52 @@
-"""Settings of all tests."""
+"""Settings of all tests, and runs that several of them look at."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 from hypothesis import settings
 
 # No test asserts a time: a slow or busy machine must not turn a right answer red.
 settings.register_profile("dpdrun", deadline=None)
 settings.load_profile("dpdrun")
+
+
+@pytest.fixture(scope="session")
+def dpd_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs on one small capture: PA models `pa` and `other`, and `least` and `network`, which learnt through `pa`;
+    `elsewhere` is a PA model of another capture. Do not write into it.
+    """
+    from dpdrun.recipe.loader import load_text
+    from dpdrun.training import job
+
+    folder = tmp_path_factory.mktemp("dpd-runs")
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=5_000) + 1j * rng.normal(size=5_000)
+    x = np.fft.ifft(np.fft.fft(white) * (np.abs(np.fft.fftfreq(len(white))) < 0.1))
+    x = 0.25 * np.roll(x, len(x) // 4 - np.argmax(np.abs(x))) / np.sqrt(np.mean(np.abs(x) ** 2))
+    noise = 1e-3 * (rng.normal(size=len(x)) + 1j * rng.normal(size=len(x)))
+    y = 3.0 * x * (1 - (0.35 + 0.1j) * np.abs(x) ** 2) + noise
+    np.savez(folder / "capture.npz", x=x, y=y)
+    np.savez(folder / "changed.npz", x=x, y=1.1 * y)
+    train = "train: {max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every: 4, compile: off}"
+    recipes = {
+        "pa": ("capture", "task: pa\nmodel: {kind: gmp, order: 4, delays: 2, cross: 0}"),
+        "other": ("capture", "task: pa\nmodel: {kind: gmp, order: 6, delays: 3, cross: 1}"),
+        "elsewhere": ("changed", "task: pa\nmodel: {kind: gmp, order: 4, delays: 2, cross: 0}"),
+        "least": (
+            "capture",
+            f"task: dpd\npa: {folder / 'pa'}\n"
+            "model: {kind: gmp, order: 5, delays: 4, cross: 0}\ndpd: {learning: ilc}",
+        ),
+        "network": (
+            "capture",
+            f"task: dpd\npa: {folder / 'pa'}\n"
+            f"model: {{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}}\n{train}",
+        ),
+    }
+    for name, (data, text) in recipes.items():
+        text += f"\ndata: {{source: {folder / data}.npz, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
+        job.train(load_text(text, folder / f"{name}.yaml"), folder / name)
+    return folder

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from benchmarks.effort.fit import WHOLE, fitted, load, run_mib
 from benchmarks.effort.table import factors, memory_factors, off
 from dpdrun import effort, models
-from dpdrun.effort import Estimate, Speed, about_time, estimate, measure_speed, peak_mib, size_of
+from dpdrun.effort import Amplifier, Estimate, Speed, about_time, estimate, measure_speed, peak_mib, size_of
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 HERE = Speed(matrix=2e-11, memory=1e-10, call=3.5e-7)
@@ -28,6 +28,10 @@ TRANSFORMERS = [
         ((8, 1), (20, 3)), (4, "full"), (4.0, 0.3), ("iq", "envelope"), ("linear", "layernorm_mlp"), (0, 4),
         ("on", "off"), ("relative", "none"),
     )
+] + [
+    {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 4, "ff_mult": 0.375,
+     "activation": activation, "norm": norm, "attention_bias": bias}
+    for activation, norm, bias in product(("bilinear", "relu"), ("layer", "off"), ("all", "query"))
 ]  # fmt: skip
 GRUS = [
     {"kind": "gru", "hidden": hidden, "layers": layers, "features": features, "skip": skip}
@@ -50,9 +54,9 @@ def test_counts_are_those_of_the_built_model(sections: list[dict[str, object]]) 
         assert found.macs_per_sample == built.macs_per_sample, content
 
 
-def of(model: ModelSection, *, speed: Speed = HERE, **changes: int) -> Estimate:
+def of(model: ModelSection, *, speed: Speed = HERE, amplifier: Amplifier | None = None, **changes: int) -> Estimate:
     plan = {"batch": 8, "frame": 256, "steps": 1000, "scorings": 40, "val_samples": 20_000} | changes
-    found = estimate(model, speed=speed, **plan)
+    found = estimate(model, speed=speed, amplifier=amplifier, **plan)
     assert found is not None
     return found
 
@@ -114,11 +118,32 @@ def test_basis(changes: dict[str, object], basis: str) -> None:
     assert (found.to_json()["within_factor"] is None) == (basis != "timed")
 
 
+@pytest.mark.parametrize("model", [transformer(), GRU], ids=["transformer", "gru"])
+def test_a_pa_model_costs_what_it_costs_alone(model: ModelSection) -> None:
+    pa = transformer(d_model=32, heads=4)
+    alone, its = of(model), of(pa)
+    direct, indirect = (of(model, amplifier=Amplifier(pa, in_steps=yes)) for yes in (True, False))
+    assert direct.step_s == pytest.approx(alone.step_s + its.step_s)
+    assert indirect.step_s == alone.step_s
+    assert direct.seconds == pytest.approx(alone.seconds + its.seconds)
+    assert alone.seconds < indirect.seconds < direct.seconds
+
+
+def test_the_memory_of_a_pa_model_counts_where_steps_go_through_it() -> None:
+    model, pa = transformer(), transformer(d_model=64, heads=8)
+    alone, direct, indirect = (
+        of(model, batch=256, amplifier=None if yes is None else Amplifier(pa, in_steps=yes)).memory_mib
+        for yes in (None, True, False)
+    )
+    assert alone == indirect < direct < alone + of(pa, batch=256).memory_mib
+
+
 def test_nothing_is_said_of_what_was_never_timed() -> None:
     plan = {"batch": 8, "frame": 256, "steps": 10, "scorings": 1, "val_samples": 100}
     assert estimate(GMPModel(kind="gmp"), **plan) is None
     full = TransformerModel(kind="transformer", d_model=8, layers=1, heads=1, window="full", positions="sinusoidal")
     assert estimate(full, **plan) is None
+    assert estimate(GRU, **plan, amplifier=Amplifier(GMPModel(kind="gmp"), in_steps=True)) is None
 
 
 def test_costs_and_accuracy_are_those_of_the_study() -> None:

@@ -19,6 +19,7 @@ def scores(case: Case) -> dict[str, float]:
         bandwidth_hz=case.bandwidth_hz,
         carriers=case.carriers,
         nperseg=case.nperseg,
+        segment=case.nperseg,
     )
     values: dict[str, float | None] = {
         f"{GENERAL}/NMSE": found.nmse_db,

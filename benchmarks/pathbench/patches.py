@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -18,8 +18,9 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from benchmarks.pathbench.variant import Patch
-from dpdrun import evaluation, models
+from dpdrun import models
 from dpdrun.data.windows import FrameSampler
+from dpdrun.evaluation import assessment, signal, stage
 from dpdrun.models.transformer import Block
 from dpdrun.plan import Plan
 from dpdrun.training import checkpoint, loop
@@ -162,7 +163,9 @@ def padded_scoring() -> Iterator[None]:
         x[np.arange(len(x)) % 128 >= 112] = 0
         return predict(model, x, **rest)
 
-    with _wrapped(loop, "predict", changed)(), _wrapped(evaluation, "predict", changed)():
+    with ExitStack() as stack:
+        for user in (loop, assessment, signal, stage):
+            stack.enter_context(_wrapped(user, "predict", changed)())
         yield
 
 

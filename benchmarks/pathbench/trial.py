@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+
 from benchmarks.pathbench.cells import SOURCES, VAL_SAMPLES, Cell
 from benchmarks.pathbench.logs import pack
 from benchmarks.pathbench.variant import Variant
-from dpdrun import evaluation
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.sources import load_capture
 from dpdrun.diagnosis import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
+from dpdrun.evaluation import assessment, baselines
 from dpdrun.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.rules.run_facts import RunFacts
@@ -111,18 +113,19 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
     capture = _capture(cell.other if variant.other else cell.data)
     if variant.data:
         capture = variant.data(capture)
-    floor = evaluation.floor_of(capture) if variant.data else _floor(capture)
-    score = evaluation.evaluate
+    floor = baselines.floor_of(capture) if variant.data else _floor(capture)
+    score = assessment.evaluate
 
     with ExitStack() as stack:
-        for owner in (job, evaluation):
+        for owner in (job, baselines):
             stack.enter_context(mock.patch.object(owner, "floor_of", return_value=floor))
         stack.enter_context(mock.patch.object(job, "load_capture", return_value=capture))
         stack.enter_context(
             mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
         )
-        nothing = {"val": {"nmse_db": math.nan}}
-        stack.enter_context(mock.patch.object(evaluation, "gmp_baseline", return_value=nothing))
+        nothing = {"val": np.full(len(capture.val), np.nan + 0j)}, 0
+        stack.enter_context(mock.patch.object(baselines, "gmp_outputs", return_value=nothing))
+        stack.enter_context(mock.patch.object(assessment, "floor_estimates", return_value=[]))
         if variant.patch:
             stack.enter_context(variant.patch())
         yield
@@ -139,4 +142,4 @@ def _capture(source: str) -> Capture:
 
 @lru_cache(maxsize=2)
 def _floor(capture: Capture) -> dict[str, Any]:
-    return evaluation.floor_of(capture)
+    return baselines.floor_of(capture)

@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.common import ROOT, ResultsFile, markdown, measure, write_table
+from dpdrun.pipeline.document import is_pipeline
 
 HERE = Path(__file__).parent
-RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml"))
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not is_pipeline(path))
 SEEDS = (0,)
 
 

@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 
 from dpdrun.errors import DpdrunError
 
-ORDER = ("train", "evaluate", "apply", "export", "recommend", "diagnose", "explain", "data", "recipe")
+ORDER = ("train", "evaluate", "compare", "apply", "export", "recommend", "diagnose", "explain", "data", "recipe")
 EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
 
 

@@ -1,10 +1,10 @@
-"""`dpdrun evaluate`: score a run again."""
+"""`dpdrun evaluate`: score a run again, with everything that is to be known of its scores."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ class Format(StrEnum):
     json = "json"
 
 
-COSTS = ("seconds", "steps", "best_step", "samples_per_s")  # what report.json has beside the scores
+COSTS = ("seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json has beside the scores
 
 
 def register(app: typer.Typer) -> None:
@@ -37,16 +37,37 @@ def evaluate(
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Parts to score. [default: val, test]", show_default=False)
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    through: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PA_RUN",
+            help="Judge a predistorter through this PA model too, one that it did not learn through.",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every convention.")] = (
+        Format.table
+    ),
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write scores.json, report.html and the figures as PNG files.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Score the model of a RUN on its capture, beside the baselines on the same samples."""
+    """Score the model of a RUN on its capture, beside the baselines on the same samples.
+
+    NMSE, ACLR, EVM where the capture describes its OFDM symbols, in-band error, AM/AM and AM/PM, each with its
+    convention and its 95 % interval; what is left to the noise floor, by several methods with their caveats. The scores
+    of a predistorter are simulated, through its PA model: --through PA_RUN tells how far that can be believed.
+    """
     import json
 
     from rich.console import Console
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.evaluation import evaluate as score
-    from dpdrun.report.console import report_table
+    from dpdrun.evaluation import assess
+    from dpdrun.report.scores_panel import evaluation_panel
     from dpdrun.runlog import encode_numbers
     from dpdrun.training import load_run
 
@@ -56,9 +77,27 @@ def evaluate(
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
         typer.echo(f"warning: {capture.name} has changed since this run was trained on it", err=True)
-    parts = list(dict.fromkeys(split)) if split else [Split.val, Split.test]
-    report = score(model, plan, capture, [part.value for part in parts])
+    parts: list[Any] = [part.value for part in dict.fromkeys(split)] if split else ["val", "test"]
+    judge = None
+    if through is not None:
+        from dpdrun.evaluation.through import judge_of, require_apart
+
+        judge = judge_of(through, capture)
+        require_apart(judge, run, plan)
+    found = assess(model, plan, capture, parts)
+    report, scenes = found.report, found.scenes
+    if judge is not None:
+        from dpdrun.evaluation.through import judged, with_verdict
+
+        report, scenes = with_verdict(found, judged(model, plan, capture, parts, judge, found))
+    costs = {key: before[key] for key in COSTS if key in before}
+    if save is not None:
+        from dpdrun.report.scores_page import save_evaluation
+
+        written = save_evaluation(save, run, report | costs, scenes)
+        typer.echo(f"{len(written)} files in {save}", err=True)
     if format_ is Format.json:
         typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))
         return
-    Console().print(report_table(report | {key: before.get(key) for key in COSTS}, plan), highlight=False)
+    console = Console()
+    console.print(evaluation_panel(report | costs, width=console.width), highlight=False)

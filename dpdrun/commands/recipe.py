@@ -76,11 +76,16 @@ def check(
         return
     if format_ is not None or fail_on is not None:
         raise RecipeError("--format and --fail-on are about findings: use them with --lint")
+    from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe import load_recipe
 
     problems = []
     for file in files:
         try:
+            if is_pipeline(file):
+                steps = load_pipeline(file, sets or []).steps
+                typer.echo(f"{file}: ok: pipeline of {', '.join(step.name for step in steps)}")
+                continue
             loaded = load_recipe(file, sets or [])
         except RecipeError as error:
             problems.append(str(error))

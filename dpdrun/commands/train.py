@@ -13,8 +13,11 @@ from dpdrun.errors import EXIT_INTERRUPTED, RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dpdrun.data.capture import Capture
     from dpdrun.diagnosis import Diagnosis
+    from dpdrun.plan import Plan
     from dpdrun.recipe.loader import Loaded
+    from dpdrun.recipe.schema import ModelSection
     from dpdrun.runlog import RunFolder
     from dpdrun.training.job import Job
     from dpdrun.training.telemetry import Monitor
@@ -26,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: YAML, see `dpdrun recipe new`.", show_default=False)],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.", show_default=False)
+    ],
     run_dir: Annotated[
         Path | None,
         typer.Option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]", show_default=False),
@@ -39,12 +44,23 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Of a pipeline: make anew the steps whose recipe, data or PA model changed.")
+    ] = False,
 ) -> None:
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
+    from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
     from dpdrun.report.console import SteadyConsole
     from dpdrun.runlog import RunFolder, default_folder
 
+    if is_pipeline(recipe):
+        from dpdrun.commands._pipeline import run_pipeline
+
+        run_pipeline(recipe, run_dir, sets or [], dry_run=dry_run, redo=redo)  # --resume is what it does anyway
+        return
+    if redo:
+        raise RunError("--redo is for pipelines: give another --run-dir to train a recipe again")
     loaded = load_recipe(recipe, sets or [])
     if resume and run_dir is None:
         raise RunError("--resume needs --run-dir: the folder of the run to continue")
@@ -53,7 +69,7 @@ def train(
         return
     run = RunFolder(run_dir or default_folder(loaded.path))
     try:
-        _run(loaded, run, SteadyConsole(where=str(run.path)), resume=resume)
+        train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=resume)
     except KeyboardInterrupt as interrupt:
         typer.echo(str(interrupt) or _interrupted(run), err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -62,24 +78,40 @@ def train(
 def _show_plan(loaded: Loaded) -> None:
     from rich.console import Console
 
-    from dpdrun.data.sources import load_capture
-    from dpdrun.plan import PlanError, estimate_of, make_plan
+    from dpdrun.plan import estimate_of
     from dpdrun.report.plan import plan_table
+
+    plan, capture, pa = _planned(loaded)
+    console = Console(highlight=False)
+    console.print(plan_table(plan, capture=capture.name))
+    found = estimate_of(plan, val_samples=len(capture.val), pa=pa)
+    if found is not None:
+        less = ", without its optim.finish" if plan.recipe.optim.finish == "lm" else ""
+        console.print(f"\ntraining takes {found}{less}", markup=False)
+
+
+def _planned(loaded: Loaded) -> tuple[Plan, Capture, ModelSection | None]:
+    """What a run would begin with, its PA model checked as it would check it; also the section of that model."""
+    if loaded.recipe.task == "dpd":
+        from dpdrun.training import job
+        from dpdrun.training.amplifier import section_of
+
+        plan, capture = job.prepare(loaded)
+        return plan, capture, section_of(plan)
+
+    from dpdrun.data.sources import load_capture
+    from dpdrun.plan import PlanError, make_plan
 
     # as training.job.prepare does, which would load torch
     capture = load_capture(loaded.recipe.data, recipe=loaded.path)
     try:
-        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
+        return make_plan(loaded.recipe, len(capture.train), given=loaded.given), capture, None
     except PlanError as error:
         raise loaded.error(error.conflicts) from None
-    console = Console(highlight=False)
-    console.print(plan_table(plan, capture=capture.name))
-    found = estimate_of(plan, val_samples=len(capture.val))
-    if found is not None:
-        console.print(f"\ntraining takes {found}", markup=False)
 
 
-def _run(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> None:
+def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> None:
+    """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis import diagnose
     from dpdrun.plan import Plan
     from dpdrun.report.console import report_table

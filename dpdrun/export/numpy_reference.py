@@ -153,8 +153,7 @@ def transformer(config: dict[str, Any], weights: Weights, x: Array, state: State
         at = f"blocks.{layer}"
         h = h + attention(config, weights, layer, norm(weights, f"{at}.norm_attention", h), state, after)
         wide = linear(weights, f"{at}.mlp_in", norm(weights, f"{at}.norm_mlp", h))
-        wide = np.maximum(wide, 0.0) if config["activation"] == "relu" else 0.5 * wide * (1 + erf(wide / math.sqrt(2)))
-        h = h + linear(weights, f"{at}.mlp_out", wide)
+        h = h + linear(weights, f"{at}.mlp_out", activation(config["activation"], wide))
     y = linear(weights, "head", h)
     ahead = config["lookahead"]
     if ahead:  # outputs wait, beside their features, for the I and Q that the linear path looks ahead to
@@ -172,7 +171,9 @@ def transformer(config: dict[str, Any], weights: Weights, x: Array, state: State
 def attention(config: dict[str, Any], weights: Weights, layer: int, h: Array, state: State, after: State) -> Array:
     """Each sample attends to itself and the W - 1 before it. h: (T, D) -> (T, D); writes the caches into `after`."""
     T, D, H, W = len(h), config["d_model"], config["heads"], config["window"]
-    qkv = linear(weights, f"blocks.{layer}.attention.qkv", h).reshape(T, 3, H, D // H)
+    bias = weights[f"blocks.{layer}.attention.qkv.bias"]  # 3 D of them, or D: those of the queries
+    qkv = h @ weights[f"blocks.{layer}.attention.qkv.weight"].T + np.pad(bias, (0, 3 * D - len(bias)))
+    qkv = qkv.reshape(T, 3, H, D // H)
     keys = np.concatenate([state[f"keys_{layer}"][0], qkv[:, 1]])  # (W + T, H, E)
     values = np.concatenate([state[f"values_{layer}"][0], qkv[:, 2]])
     after[f"keys_{layer}"], after[f"values_{layer}"] = keys[-W:][None], values[-W:][None]
@@ -186,8 +187,20 @@ def attention(config: dict[str, Any], weights: Weights, layer: int, h: Array, st
     return linear(weights, f"blocks.{layer}.attention.out", mixed)
 
 
+def activation(kind: str, x: Array) -> Array:
+    """Of the MLP; `bilinear` multiplies the two halves."""
+    if kind == "bilinear":
+        width = x.shape[-1] // 2
+        return np.asarray(x[..., :width] * x[..., width:])
+    if kind == "relu":
+        return np.maximum(x, 0.0)
+    return np.asarray(0.5 * x * (1 + erf(x / math.sqrt(2))))
+
+
 def norm(weights: Weights, name: str, x: Array) -> Array:
-    """Layer normalization over the last axis."""
+    """Layer normalization over the last axis, where the model has one."""
+    if f"{name}.weight" not in weights:
+        return x
     x = x - x.mean(-1, keepdims=True)
     x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
     return x * weights[f"{name}.weight"] + weights[f"{name}.bias"]

@@ -160,7 +160,10 @@ def _block(g: Graph, config: TransformerModel, weights: Weights, h: str, count: 
     attended = _attention(g, config, weights, _norm(g, weights, h, f"{at}.norm_attention"), count, layer)
     h = g.add(h, attended)
     wide = g.linear(_norm(g, weights, h, f"{at}.norm_mlp"), weights, f"{at}.mlp_in")
-    if config.activation == "relu":
+    if config.activation == "bilinear":
+        middle = len(weights[f"{at}.mlp_in.bias"]) // 2
+        wide = g.mul(g.slice(wide, 0, middle, axis=1), g.slice(wide, middle, END, axis=1))
+    elif config.activation == "relu":
         wide = g.op("Relu", wide)
     else:  # the operator Gelu is of a later opset
         wide = g.mul(g.mul(wide, 0.5), g.add(g.op("Erf", g.mul(wide, math.sqrt(0.5))), g.constant(1.0)))
@@ -170,7 +173,9 @@ def _block(g: Graph, config: TransformerModel, weights: Weights, h: str, count: 
 def _attention(g: Graph, config: TransformerModel, weights: Weights, h: str, count: str, layer: int) -> str:
     at, D, H, W = f"blocks.{layer}.attention", config.d_model, config.heads, int(config.window)
     E = D // H
-    qkv = g.reshape(g.linear(h, weights, f"{at}.qkv"), 0, 3, H, E)
+    bias = weights[f"{at}.qkv.bias"]  # 3 D of them, or D: those of the queries
+    padded = {f"{at}.qkv.weight": weights[f"{at}.qkv.weight"], f"{at}.qkv.bias": np.pad(bias, (0, 3 * D - len(bias)))}
+    qkv = g.reshape(g.linear(h, padded, f"{at}.qkv"), 0, 3, H, E)
     parts = [g.squeeze(g.slice(qkv, i, i + 1, axis=1), 1) for i in range(3)]  # (T, H, E)
     query = g.unsqueeze(g.mul(parts[0], E**-0.5), 2)  # (T, H, 1, E)
     # Query n stands at W + n of what is kept and its own: its window are the W rows that end there
@@ -189,6 +194,8 @@ def _attention(g: Graph, config: TransformerModel, weights: Weights, h: str, cou
 
 
 def _norm(g: Graph, weights: Weights, x: str, name: str) -> str:
+    if f"{name}.weight" not in weights:
+        return x
     both = (g.constant(weights[f"{name}.{part}"], f"{name}.{part}") for part in ("weight", "bias"))
     return g.op("LayerNormalization", x, *both, axis=-1, epsilon=1e-5)
 

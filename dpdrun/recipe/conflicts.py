@@ -69,7 +69,7 @@ def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[C
             message = check.find(*(concrete[key] for key in check.keys))
             if message is not None:
                 found.append((check.keys[0], message))
-    return found + _of_the_task(values, given) + _without_effect(concrete, given)
+    return found + _of_the_task(values, given) + _of_the_finish(values) + _without_effect(concrete, given)
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
@@ -201,9 +201,30 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
     if pa == OFF and learning in ("direct", "ilc"):
         why = f"dpd.learning {learning} needs the PA model to learn through: write pa: runs/<name>, a finished run"
         found.append(("pa" if "pa" in given else "task", f"{why}; or learning: indirect, which needs none"))
+    if values.get("dpd.variants") == "on" and learning in ("direct", "indirect"):
+        why = "only iterative learning control can tell what the amplifier needs for an input that was never measured"
+        found.append(("dpd.variants", f"dpd.variants on needs learning: ilc: {why}"))
     if kind == "gmp" and learning == "direct":
         message = "dpd.learning direct: a gmp is fitted by least squares, which cannot learn through a PA model"
         found.append(("dpd.learning", f"{message}; write learning: ilc or indirect"))
+    return found
+
+
+def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
+    """What `optim.finish: lm` cannot work on: it needs the derivative of each sample by each parameter."""
+    if values.get("optim.finish") != "lm":
+        return []
+    kind, key, found = values.get("model.kind"), "optim.finish", []
+    if kind == "gru":
+        found.append((key, "optim.finish lm needs a model that sees a stated number of samples: kind transformer"))
+    if kind == "transformer" and values.get("model.window") == "full":
+        found.append((key, "optim.finish lm needs a model.window in samples; window full sees the whole record"))
+    if values.get("model.positions") == "sinusoidal":
+        found.append((key, "optim.finish lm needs outputs that do not know the time: positions relative or none"))
+    if values.get("task") == "dpd" and values.get("dpd.learning") == "direct":
+        found.append((key, "optim.finish lm cannot look through the PA model; write dpd.learning: ilc (or indirect)"))
+    if "train.loss.in_band" in values:
+        found.append((key, "optim.finish lm minimizes the error of the time domain; write train.loss: time"))
     return found
 
 
@@ -220,6 +241,8 @@ def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[C
     for key in _changed(values, given):
         if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
             found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
+        elif key == "optim.finish_iterations" and values.get("optim.finish") is None:
+            found.append((key, f"{key} has no effect without optim.finish: lm"))
         elif key == "model.lookahead" and "model.skip" not in values:  # off, or wrong and reported already
             found.append((key, f"{key} has no effect without model.skip: the linear path looks ahead; write skip: on"))
         elif schedule is not None and schedule != "plateau" and key.startswith("optim.plateau."):

@@ -78,7 +78,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Raises:
         RecipeError: the file cannot be read or is wrong; the message lists every problem.
     """
-    return load_text(_read(Path(path)), path, overrides)
+    return load_text(read_text(Path(path)), path, overrides)
 
 
 def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides: Sequence[str] = ()) -> Loaded:
@@ -93,6 +93,9 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     if not isinstance(root.value, dict):
         message = "a recipe is a mapping of keys (task, data, model, optim, train)"
         raise recipe_error([*problems, Problem("", message, root.mark)])
+    if (task := root.value.get("task")) is not None and task.node.value == "pipeline":
+        message = "this is a pipeline: it names recipes and is none itself; `dpdrun train` runs it"
+        raise recipe_error([Problem("task", message, task.node.mark)])
     for override in overrides:
         problems.extend(_override(root, override))
     check = check_tree(root)
@@ -103,7 +106,8 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     return Loaded(Recipe.model_validate(root.plain()), Path(path), text, tuple(overrides), check.given)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a recipe file. Raises RecipeError where it cannot be read, or is none."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -67,7 +67,15 @@ class TransformerModel(Section):
     layers: Count = Field(description="number of encoder blocks")
     heads: Count = Field(description="attention heads; must divide d_model")
     ff_mult: Annotated[float, Field(gt=0)] = Field(4.0, description="width of the MLP as a multiple of d_model")
-    activation: Literal["gelu", "relu"] = Field("gelu", description="non-linearity of the MLP")
+    activation: Literal["gelu", "relu", "bilinear"] = Field(
+        "gelu", description="non-linearity of the MLP; bilinear = the product of two linear layers of that width each"
+    )
+    norm: Literal["layer"] | Off = Field(
+        "layer", description="normalization before attention and MLP; off keeps amplitudes, for small models"
+    )
+    attention_bias: Literal["all", "query"] = Field(
+        "all", description="which of query, key and value have a bias; query = as able, with 2 d_model fewer a layer"
+    )
     window: Count | Literal["full"] = Field(
         description="samples that one output attends to [samples]; full = the whole record, in both directions"
     )
@@ -146,6 +154,12 @@ class OptimSection(Section):
         Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)"
     )
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
+    finish: Literal["lm"] | Off = Field(
+        OFF,
+        description="lm = take AdamW's best model on by Levenberg-Marquardt over the whole training part: for "
+        "Transformers with a window, of at most 4,000 parameters",
+    )
+    finish_iterations: Count = Field(100, description="iterations of the finish")
 
 
 class SpectralLoss(Section):
@@ -202,6 +216,11 @@ class DpdSection(Section):
         "direct",
         description="direct = through the frozen PA model; indirect = invert the measured pair (no PA model needed); "
         "ilc = find the ideal input of the PA model by iterative learning control, then learn that",
+    )
+    variants: Switch = Field(
+        "off",
+        description="ilc only: also learn the ideal input for the training input reversed in time, conjugated, and "
+        "both: four times the data, without a measurement",
     )
     gain: Literal["peak", "least_squares", "same_power"] = Field(
         "peak",

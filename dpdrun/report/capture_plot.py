@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.inspection import Inspection
 from dpdrun.errors import DataError
+from dpdrun.report.figures.style import MAIN, REFERENCE, SECOND, SHADE, SHADE_ALPHA, new_figure
 from dpdrun.rf import metrics, spectrum
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MAX_POINTS = 60_000
 MEAN_OF = 10  # samples: a mean of fewer is not drawn
 LEVEL_SHOWN = 0.1  # of the peak: axes are scaled to what is above
 SMALLEST_LEVEL = 0.03  # of the peak: below, gain is noise over nearly nothing
-INPUT, OUTPUT, LINE = "#7a7a7a", "#0b4f8a", "#c2410c"
+INPUT, OUTPUT, LINE = REFERENCE, MAIN, SECOND
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -33,13 +34,7 @@ def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 
         raise DataError(
             f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
         )
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError("a plot needs matplotlib: pip install 'dpdrun[plots]'") from None
-    figure = Figure(figsize=(11.0, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 3.6)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.0, 1.0, 1.25))
     x, y = capture.train.x, capture.train.y
     _gain_panel(left, x, y, phase=False)
@@ -119,7 +114,7 @@ def _psd_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, facts: Inspectio
         width = band / (facts.subchannels or 1)
         spans = ((-band / 2 - width, facts.aclr_y_dbc[0]), (band / 2, facts.aclr_y_dbc[1]))
         for start, value in spans:
-            axes.axvspan(start / 1e6, (start + width) / 1e6, color="#f2c879", alpha=0.35, lw=0)
+            axes.axvspan(start / 1e6, (start + width) / 1e6, color=SHADE, alpha=SHADE_ALPHA, lw=0)
             middle = (start + width / 2) / 1e6
             axes.text(middle, 7.0, f"{value:.1f}", ha="center", va="center", fontsize=7, rotation=90)
     bottom = max(-90.0, 10 * np.floor((lowest - 5) / 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -100,6 +101,7 @@ class TrainingView:
         self._last: dict[str, Any] = {}
         self._eval: dict[str, Any] = {}
         self._best_step = 0
+        self._iterations = 0  # of the finish; 0: it has not begun
         self._live: Live | None = None
 
     def __enter__(self) -> TrainingView:
@@ -125,16 +127,26 @@ class TrainingView:
         self._take(line)
         if self._live is None:
             width = len(str(self._total))
-            left = self._left()
             parts = [
                 f"step {line['step']:>{width}}/{self._total}",
-                f"val {line['val_nmse_db']:7.2f} dB",
-                *([] if "objective_db" not in line else [predistorter.objective(line)]),
-                f"best {self._best():>10}",
-                *([] if left is None else [f"{left:5.2f} dB left"]),
+                *self._scores(line),
                 f"lr {self._last.get('lr', 0.0):.2e}",
                 f"|g| {self._last.get('grad_norm', 0.0):8.3g}",
                 f"clipped {self._clip_share():4.0%}",
+                self._timing(),
+            ]
+            self._console.print(Text("  ".join(parts)), soft_wrap=True)
+
+    def finish(self, line: dict[str, Any], iterations: int) -> None:
+        """One scoring of `optim.finish`; prints a line where there is no live panel."""
+        self._take(line)
+        self._iterations = iterations
+        if self._live is None:
+            parts = [
+                f"lm {line['iteration']:>{len(str(iterations))}}/{iterations}",
+                *self._scores(line),
+                f"error {decibels(_error_db(line))}",
+                f"damping {line['damping']:.0e}",
                 self._timing(),
             ]
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
@@ -167,7 +179,6 @@ class TrainingView:
 
     def render(self) -> RenderableType:
         """The panel as it stands now."""
-        step = self._last.get("step", 0)
         width = min(self._console.width - SPARE, MAX_WIDTH)
         best = self._eval.get("best_db")
         left = self._left()
@@ -176,16 +187,28 @@ class TrainingView:
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(justify="right", no_wrap=True)
-        bar.add_row(ProgressBar(total=self._total, completed=step), f"step {step:,}/{self._total:,}  {self._timing()}")
+        what, done, total = "step", self._last.get("step", 0), self._total
+        if self._iterations:
+            what, done, total = "lm", self._eval["iteration"], self._iterations
+        bar.add_row(ProgressBar(total=total, completed=done), f"{what} {done:,}/{total:,}  {self._timing()}")
 
         numbers: list[tuple[str, RenderableType]] = [
             ("validation", decibels(self._eval.get("val_nmse_db"))),
             ("best", Text(self._best(), "bold green" if fresh else "bold")),
             ("left to floor", decibels(left)),
-            ("lr", f"{self._last['lr']:.2e}" if self._last else "-"),
-            ("clipped", f"{self._clip_share():.1%}"),
-            ("samples/s", f"{self._rate() * self._samples_per_step:,.0f}"),
         ]
+        if self._iterations:
+            numbers += [
+                ("error", decibels(_error_db(self._eval))),
+                ("gain ratio", f"{self._eval['gain_ratio']:.2f}"),
+                ("damping", f"{self._eval['damping']:.1e}"),
+            ]
+        else:
+            numbers += [
+                ("lr", f"{self._last['lr']:.2e}" if self._last else "-"),
+                ("clipped", f"{self._clip_share():.1%}"),
+                ("samples/s", f"{self._rate() * self._samples_per_step:,.0f}"),
+            ]
         columns = 3 if width >= WIDE else 2
         facts = Table.grid(padding=(0, 1), expand=True)
         for _ in range(columns):
@@ -207,6 +230,16 @@ class TrainingView:
             return 0.0
         return (len(self._times) - 1) / max(1e-9, self._times[-1] - self._times[0])
 
+    def _scores(self, line: dict[str, Any]) -> list[str]:
+        """The scores of a plain line."""
+        left = self._left()
+        return [
+            f"val {line['val_nmse_db']:7.2f} dB",
+            *([] if "objective_db" not in line else [predistorter.objective(line)]),
+            f"best {self._best():>10}",
+            *([] if left is None else [f"{left:5.2f} dB left"]),
+        ]
+
     def _timing(self) -> str:
         left = self._total - self._last.get("step", 0)
         if not left and self._eval:
@@ -224,6 +257,11 @@ class TrainingView:
 
     def _clip_share(self) -> float:
         return self._clipped / self._steps if self._steps else 0.0
+
+
+def _error_db(line: Mapping[str, Any]) -> float:
+    """Mean square error of a line of the finish over the training part, over unit power [dB]."""
+    return 10 * math.log10(max(line["loss"], 1e-30))
 
 
 def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
@@ -301,13 +339,9 @@ def _panel(
     facts.add_column()
     for name, text in told:
         facts.add_row(name, text)
-    lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
-        report["lookahead"], f"look-ahead {report['lookahead']} samples"
-    )
-    cost = f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
-    facts.add_row("model", cost)
+    facts.add_row("model", cost_line(report))
     if report.get("seconds") is not None:
-        facts.add_row("training", Text(_training(report)))
+        facts.add_row("training", Text(training_line(report)))
     if report["rules"]:
         facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
     what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
@@ -315,10 +349,23 @@ def _panel(
     return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
 
 
-def _training(report: Mapping[str, Any]) -> str:
+def cost_line(report: Mapping[str, Any]) -> str:
+    """What a model costs to run."""
+    lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
+        report["lookahead"], f"look-ahead {report['lookahead']} samples"
+    )
+    return f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
+
+
+def training_line(report: Mapping[str, Any]) -> str:
+    """What a model cost to train."""
     if not report["steps"]:
         return f"least squares in {duration(report['seconds'])}"
-    return (
+    line = (
         f"{report['steps']:,} steps in {duration(report['seconds'])}, {report['samples_per_s']:,.0f} samples/s, "
         f"best at step {report['best_step']:,}"
     )
+    if finish := report.get("finish"):
+        kept = f"best at {finish['best_iteration']:,}" if finish["best_iteration"] else "none better than that step"
+        line += f"; lm: {finish['iterations']:,} iterations in {duration(finish['seconds'])}, {kept}"
+    return line

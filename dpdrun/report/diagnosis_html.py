@@ -7,22 +7,14 @@ from html import escape
 from dpdrun.diagnosis import Diagnosis
 from dpdrun.report.diagnosis import signal_text, source_lines, unit_of, verdict_line
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
+from dpdrun.report.html_page import html_page
 from dpdrun.report.panels import Panel, panels_of
 from dpdrun.report.svg_panels import CSS as PANEL_CSS
 from dpdrun.report.svg_panels import svg_panel
 from dpdrun.rules.catalogue import Finding
 
 CSS = """\
-:root { color-scheme: light dark; --back: #fff; --card: #f6f7f9; --text: #1c2128; --dim: #59636e; --line: #c9d1d9;
-  --grid: #e6e9ee; --main: #0b4f8a; --second: #047857; --third: #8a4baf; --accent: #b45309;
-  --error: #b91c1c; --warning: #b45309; --info: #59636e; --healthy: #047857; --unknown: #b45309; }
-@media (prefers-color-scheme: dark) { :root { --back: #14181d; --card: #1d232a; --text: #e3e8ee; --dim: #98a3af;
-  --line: #3b4550; --grid: #283038; --main: #6db3f2; --second: #4ec99b; --third: #c69ae6; --accent: #f0a35a;
-  --error: #ff7b72; --warning: #f0a35a; --info: #98a3af; --healthy: #4ec99b; --unknown: #f0a35a; } }
-body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; max-width: 900px;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.3rem; margin-bottom: .2rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
-.verdict { font-weight: 600; } .dim, .notes { color: var(--dim); font-size: .9em; }
+.verdict { font-weight: 600; }
 .word { font-weight: 600; text-transform: uppercase; font-size: .8em; letter-spacing: .04em; }
 .word.error { color: var(--error); } .word.warning { color: var(--warning); } .word.info { color: var(--info); }
 .word.healthy { color: var(--healthy); } .word.unknown { color: var(--unknown); }
@@ -31,11 +23,8 @@ article.error { border-color: var(--error); } article.warning { border-color: va
 article.info { border-color: var(--info); } article h3 { margin: 0 0 .3rem; font-size: 1rem; }
 article p { margin: .3rem 0; } dt { float: left; clear: left; width: 4.5rem; color: var(--dim); }
 dl { margin: .4rem 0 0; } dd { margin: 0 0 .25rem 4.7rem; }
-code { font-family: ui-monospace, monospace; font-size: .92em; }
-table { border-collapse: collapse; font-size: .9em; } td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 pre { overflow-x: auto; font: 12px/1.4 ui-monospace, monospace; }
-figure { margin: 1rem 0; } figcaption { color: var(--dim); font-size: .85em; }
-@media print { body { max-width: none; margin: 0; } article { break-inside: avoid; } }
+@media print { article { break-inside: avoid; } }
 """
 
 
@@ -69,13 +58,7 @@ def diagnosis_html(this: Diagnosis, title: str) -> str:
     parts.append(
         '<p class="dim">Made by <code>dpdrun diagnose</code>; <code>dpdrun explain CODE</code> shows a rule.</p>'
     )
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}: {this.verdict}</title>\n<style>\n{CSS}{PANEL_CSS}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
+    return html_page(f"{title}: {this.verdict}", "\n".join(parts), CSS + PANEL_CSS)
 
 
 def _figure(panel: Panel) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dpdrun.diagnosis import Diagnosis
 from dpdrun.errors import DataError
+from dpdrun.report.figures.style import new_figure
 from dpdrun.report.panels import Curve, Panel, panels_of
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
@@ -29,13 +30,7 @@ def draw_diagnosis(this: Diagnosis, title: str, path: Path, *, dpi: int = 200) -
     panels = panels_of(this)
     if not panels:
         raise DataError(f"{path}: nothing to draw: this run has logged no steps")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError("a plot needs matplotlib: pip install 'dpdrun[plots]'") from None
-    figure = Figure(figsize=(7.2, 0.5 + 2.5 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 0.5 + 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         _panel(axis, panel)

@@ -36,6 +36,7 @@ def linearity(
     grid: OfdmGrid | None = None,
     starts: Starts | None = None,
     nperseg: int | None = None,
+    segment: int = SEGMENT,
     block: int = BLOCK,
     seed: int = 0,
 ) -> Linearity:
@@ -51,7 +52,9 @@ def linearity(
         grid: numerology of the OFDM symbols, where it is known.
         starts: of the FFT windows in this very record; by default they are found in the reference. Give those found in
             the input where the reference is a measured output.
-        nperseg: segment of the spectra, and of OpenDPD's legacy scores, which need it stated [samples].
+        nperseg: segment of OpenDPD's legacy scores, which mean nothing without it, where it is stated [samples].
+        segment: of Welch's spectra, for all others. The same for every capture by default: where a source states
+            OpenDPD's `nperseg`, that is often the whole record, of which a spectrum is a single noisy one [samples].
         block: of the bootstrap of the NMSE, longer than the memory [samples].
         seed: of the bootstrap.
 
@@ -63,7 +66,7 @@ def linearity(
         ValueError: shapes differ, a sample is not finite, or a signal has no power.
     """
     _check(reference, y)
-    segment, missing, intervals = nperseg or SEGMENT, dict[str, str](), dict[str, Interval]()
+    missing, intervals, legacy = dict[str, str](), dict[str, Interval](), nperseg or segment
 
     def attempt(name: str, score: Callable[[], T], *unstated: str) -> T | None:
         if unstated:
@@ -84,7 +87,8 @@ def linearity(
     band, count = bandwidth_hz or 0.0, carriers or 1
 
     def leakage(convention: str) -> Callable[[], Aclr]:
-        return lambda: aclr(y, sample_rate_hz, band, convention=convention, carriers=count, nperseg=segment)
+        length = legacy if convention == "opendpd-legacy-v1" else segment
+        return lambda: aclr(y, sample_rate_hz, band, convention=convention, carriers=count, nperseg=length)
 
     lacks = {
         "general-v1": no_band,
@@ -116,13 +120,13 @@ def linearity(
         samples=len(y),
         nmse_db=nmse_db(reference, y),
         nmse_opendpd_legacy_db=attempt(
-            "nmse_opendpd_legacy_db", lambda: nmse_opendpd_legacy_db(reference, y, segment), *no_nperseg
+            "nmse_opendpd_legacy_db", lambda: nmse_opendpd_legacy_db(reference, y, legacy), *no_nperseg
         ),
         in_band_error_db=in_band,
         symbols=symbols,
         spectral_evm_db=attempt(
             "spectral_evm_db",
-            lambda: evm.spectral_evm_db(reference, y, sample_rate_hz, band, carriers=count, nperseg=segment),
+            lambda: evm.spectral_evm_db(reference, y, sample_rate_hz, band, carriers=count, nperseg=legacy),
             *lacks["opendpd-legacy-v1"],
         ),
         aclr=taken,

@@ -25,6 +25,8 @@ class RunFacts:
         clipped: whether the gradient of the step was scaled down.
         eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
         eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
+        finish_nmse_db: scorings of `optim.finish`, which comes after the last step: they count for the best score, and
+            are no part of the course of training.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
         eps, beta2: of AdamW, as planned.
@@ -54,6 +56,7 @@ class RunFacts:
     eval_nmse_db: list[float] = field(default_factory=list)
     eval_loss_step: list[int] = field(default_factory=list)
     eval_loss: list[float] = field(default_factory=list)
+    finish_nmse_db: list[float] = field(default_factory=list)
     kind: str | None = None
     total_steps: int | None = None
     warmup_steps: int | None = None
@@ -139,8 +142,8 @@ class RunFacts:
 
     @property
     def best_nmse_db(self) -> float | None:
-        """Lowest finite validation NMSE so far [dB]."""
-        finite = [value for value in self.eval_nmse_db if math.isfinite(value)]
+        """Lowest finite validation NMSE so far [dB], that of `optim.finish` included."""
+        finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
         return min(finite) if finite else None
 
     @cached_property

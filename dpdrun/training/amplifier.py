@@ -6,6 +6,7 @@ model that is worse than what least squares gives in seconds is refused (OpenDPD
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dpdrun.plan import Plan, Predistortion, differing_keys
 from dpdrun.predistortion import stored_amplifier
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.schema import GIVEN
+from dpdrun.recipe.schema import GIVEN, ModelSection
 from dpdrun.rf.metrics import nmse_db
 from dpdrun.rf.target_gain import target_gain
 from dpdrun.runlog import RunFolder
@@ -73,8 +74,36 @@ def settle(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) -
     return Predistortion(sha256, target_gain(x, capture.train.y, plan.recipe.dpd.gain), limit)
 
 
+def section_of(plan: Plan) -> ModelSection | None:
+    """The `model` section of the PA run that a plan learns through; None where it has no run.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    if plan.recipe.pa in (OFF, GIVEN):
+        return None
+    run = RunFolder.open(Path(plan.recipe.pa))
+    return Plan.from_json(run.read_json(run.plan)).recipe.model
+
+
+def _require_trained(loaded: Loaded, path: Path) -> None:
+    """Refuse a PA run that is not there, with the command that makes it. Raises RunError."""
+    if path.exists():
+        return
+    recipe = loaded.path.with_name(f"{path.name}.yaml")
+    known = recipe.is_file() and recipe != loaded.path
+    try:
+        RunFolder.open(path)
+    except RunError as error:
+        shown = shlex.quote(str(recipe)) if known else "RECIPE-OF-THE-PA"
+        place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        command = f"dpdrun train {shown} --run-dir {shlex.quote(str(place))}"
+        raise RunError(f"{error}; train that first:\n  {command}") from None
+
+
 def _of_run(loaded: Loaded, plan: Plan, capture: Capture, path: Path) -> str:
     """The hash of a PA run that this recipe can learn through. Raises RunError and RecipeError."""
+    _require_trained(loaded, path)
     run = RunFolder.open(path)
     its = Plan.from_json(run.read_json(run.plan))
     if its.recipe.task != "pa":

@@ -75,16 +75,19 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progres
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     header = {"format": FORMAT, "plan_hash": plan_hash, "progress": json.dumps(asdict(progress))}
-    _write(path, tensors, header)
+    write(path, tensors, header)
 
 
 def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     """Write parameters and buffers alone, with a header that says how to build the model again."""
-    _write(path, model.state_dict(), header)
+    write(path, model.state_dict(), header)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Equal content gives equal bytes: safetensors writes header keys in a random order, so there is only one."""
+def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file. Raises RunError on a full disk; an older file at `path` then survives.
+
+    Equal content gives equal bytes: safetensors writes header keys in a random order, so there is only one.
+    """
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     try:
         with replacing(path) as temporary:
@@ -126,6 +129,17 @@ def _header(handle: Any) -> dict[str, str]:
     return inner
 
 
+def require(path: Path, header: dict[str, str], made_as: str, plan_hash: str) -> None:
+    """Refuse a file of another format or plan. Raises RunError."""
+    if header.get("format") != made_as:
+        raise RunError(f"{path}: not a checkpoint that can be resumed")
+    if header.get("plan_hash") != plan_hash:
+        raise RunError(
+            f"{path}: made by another recipe or other data; resume with the recipe.yaml of its run folder, "
+            "or start a new run with another --run-dir"
+        )
+
+
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, plan_hash: str) -> Progress:
     """Load a resumable checkpoint into model, optimizer and random state.
 
@@ -133,13 +147,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
         RunError: the file is damaged, is no checkpoint, or was made under another plan.
     """
     tensors, header = read(path)
-    if header.get("format") != FORMAT:
-        raise RunError(f"{path}: not a checkpoint that can be resumed")
-    if header.get("plan_hash") != plan_hash:
-        raise RunError(
-            f"{path}: made by another recipe or other data; resume with the recipe.yaml of its run folder, "
-            "or start a new run with another --run-dir"
-        )
+    require(path, header, FORMAT, plan_hash)
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}."

@@ -20,7 +20,7 @@ from dpdrun.errors import RunError
 from dpdrun.evaluation import THROUGH_A_MODEL, evaluate, floor_of
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, PlanError, differing_keys, digest_of, make_plan
+from dpdrun.plan import Plan, PlanError, check_finish, differing_keys, digest_of, make_plan
 from dpdrun.predistortion import amplifier_of, limited_by
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
@@ -30,8 +30,9 @@ from dpdrun.recipe.schema import SpectralLoss
 from dpdrun.runlog import RunFolder, write_text
 from dpdrun.training import amplifier, checkpoint
 from dpdrun.training.assignment import predistorter, scales_of
+from dpdrun.training.finish import finish
 from dpdrun.training.guard import memory_explained, stopping
-from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.loop import Outcome, fit, own_pair
 from dpdrun.training.telemetry import Monitor, Silent
 
 MODEL_FORMAT = "dpdrun-model-1"
@@ -68,6 +69,18 @@ def prepare(loaded: Loaded, pa: nn.Module | None = None) -> tuple[Plan, Capture]
             the field.
         DataError: the capture cannot be read.
     """
+    plan, capture = outline(loaded)
+    if plan.recipe.task == "dpd":
+        plan = replace(plan, predistortion=amplifier.settle(loaded, plan, capture, pa))
+    return plan, capture
+
+
+def outline(loaded: Loaded) -> tuple[Plan, Capture]:
+    """`prepare` for what needs no PA model yet: the plan of a predistorter is left without its `predistortion`.
+
+    Raises:
+        RecipeError, DataError: as `prepare`.
+    """
     data = loaded.recipe.data
     data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # for later, from anywhere
     capture = load_capture(data)
@@ -81,11 +94,11 @@ def prepare(loaded: Loaded, pa: nn.Module | None = None) -> tuple[Plan, Capture]
             f"train.frame {plan.frame} is longer than the loops of this capture; use at most {capture.loop_samples}"
         )
         raise loaded.error([("train.frame", message)])
+    if capture.loop_samples is not None and (found := check_finish(plan.recipe, capture.loop_samples)):
+        raise loaded.error(found)
     if isinstance(recipe.train.loss, SpectralLoss) and capture.bandwidth_hz is None:
         message = f"train.loss: {capture.name} does not state the bandwidth of its signal; write data.bandwidth_hz"
         raise loaded.error([("train.loss", message)])
-    if recipe.task == "dpd":
-        plan = replace(plan, predistortion=amplifier.settle(loaded, plan, capture, pa))
     return plan, capture
 
 
@@ -157,6 +170,12 @@ def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
         outcome = _solve(model, task.pair if task else capture) if plan.recipe.model.kind == "gmp" else fit(
             model, plan, capture, run, monitor, resume=resume, assignment=task
         )  # fmt: skip
+        finished = None
+        if plan.recipe.optim.finish == "lm":
+            own, plan_hash = task or own_pair(model, capture, plan), plan.digest(capture.sha256)
+            finished = finish(
+                model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan_hash, resume=resume
+            )
 
     for module in (model, job.pa):
         if module is not None:
@@ -169,6 +188,7 @@ def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
         **({"ilc": task.found} if task and task.found else {}),
+        **({"finish": finished.to_json()} if finished else {}),
     }
     run.write_json(run.report, report)
     return report

@@ -72,7 +72,7 @@ def fit(
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
     """
     told: dict[str, int] = {}
-    task = assignment or OwnPair(model, capture, partial(evaluate_split, model, capture, plan))
+    task = assignment or own_pair(model, capture, plan)
     plan_hash = plan.digest(capture.sha256)
     with StopSignal() as stop:
         while True:
@@ -232,6 +232,11 @@ def _fit(
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
+
+
+def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan) -> OwnPair:
+    """The assignment of task pa."""
+    return OwnPair(model, capture, partial(evaluate_split, model, capture, plan))
 
 
 def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan) -> float:

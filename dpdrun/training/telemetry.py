@@ -28,6 +28,9 @@ class Monitor(Protocol):
     def evaluation(self, line: dict[str, Any]) -> None:
         """One scoring of the validation part: its metrics line."""
 
+    def finish(self, line: dict[str, Any], iterations: int) -> None:
+        """One scoring of `optim.finish`, of so many iterations in all: its metrics line."""
+
     def finding(self, finding: Finding, step: int) -> None:
         """A rule has something to say at this step that it did not say before."""
 
@@ -42,6 +45,9 @@ class Silent:
         """Ignore."""
 
     def evaluation(self, line: dict[str, Any]) -> None:
+        """Ignore."""
+
+    def finish(self, line: dict[str, Any], iterations: int) -> None:
         """Ignore."""
 
     def finding(self, finding: Finding, step: int) -> None:

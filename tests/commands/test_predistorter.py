@@ -15,6 +15,8 @@ from dpdrun.commands import app
 DATA = "data: {{source: {source}, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
 PA = "task: pa\nmodel: {{kind: gmp, order: 4, delays: 2, cross: 0}}\n" + DATA
 LEAST = "task: dpd\npa: pa-run\nmodel: {{kind: gmp, order: 5, delays: 4, cross: 0}}\ndpd: {{learning: ilc}}\n" + DATA
+NETWORK_MODEL = "{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}"
+TRAIN = "train: {max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every: 4, compile: off}\n"
 NETWORK = (
     """\
 task: dpd
@@ -68,7 +70,10 @@ def test_evaluate_scores_through_the_pa_model_again(folder: Path, name: str) -> 
         assert f"{split} {report['pa']['nmse_db'][split]:.2f} dB" in shown, "the PA model's NMSE stands beside"
     assert "simulated" in shown
     again = json.loads(dpdrun("evaluate", run, "--format", "json", "--split", "val").stdout)
-    assert again["splits"]["val"] == pytest.approx(report["splits"]["val"], abs=1e-6)
+    figures = {key: value for key, value in report["splits"]["val"].items() if isinstance(value, float)}
+    assert len(figures) > 5
+    assert {key: again["splits"]["val"][key] for key in figures} == pytest.approx(figures, abs=1e-6)
+    assert set(again["splits"]["val"]) == set(report["splits"]["val"])
 
 
 def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
@@ -106,6 +111,25 @@ def test_recommend_and_check_take_the_recipe(folder: Path, name: str, monkeypatc
     assert ("optim.lr" in values) == (name == "network")
     dpdrun("recipe", "check", f"{name}.yaml")
     dpdrun("train", f"{name}.yaml", "--dry-run")
+
+
+def test_a_dry_run_counts_the_pa_model_and_checks_what_the_run_would(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    amp = (folder / "pa.yaml").read_text().replace("{kind: gmp, order: 4, delays: 2, cross: 0}", NETWORK_MODEL)
+    (folder / "big.yaml").write_text(amp + TRAIN)
+    dpdrun("train", "big.yaml", "--run-dir", "big-run")
+    indirect = ("--set", "dpd.learning=indirect", "--set", "train.max_steps=9999")
+    through = ("--set", "pa=big-run", "--set", "dpd.weak_pa=accept", "--set", "train.max_steps=9999")
+    assert "training takes" not in dpdrun("train", "network.yaml", "--dry-run").stdout, "nobody timed a gmp in the way"
+    alone = dpdrun("train", "network.yaml", "--dry-run", *indirect, "--set", "pa=off").stdout
+    assert "training takes about" in alone
+    assert "training takes about" in dpdrun("train", "network.yaml", "--dry-run", *through).stdout
+    said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=runs/pa", code=2).output
+    assert "train that first:\n  dpdrun train pa.yaml --run-dir runs/pa" in said
+    said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=big-run", code=2).output
+    assert "worse than a gmp on the validation part" in said
 
 
 def test_a_predistorter_is_not_probed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,9 @@ SECTIONS: dict[str, ModelSection] = {
         **TRANSFORMER, conv=0, embedding="layernorm_mlp", features="iq", skip="off", activation="relu"
     ),
     "transformer, sinusoidal": TransformerModel(**TRANSFORMER, positions="sinusoidal"),
+    "transformer, small": TransformerModel(
+        **TRANSFORMER, ff_mult=0.375, activation="bilinear", norm="off", attention_bias="query"
+    ),
     "gru": GRUModel(kind="gru", hidden=6, layers=2),
     "gru, bare": GRUModel(kind="gru", hidden=5, features="iq", skip="off"),
     "gmp": GMPModel(kind="gmp", order=4, delays=5, cross=2),

@@ -9,7 +9,7 @@ from dpdrun.recipe.schema import GMPModel, GRUModel, TransformerModel
 # A new setting must be taught to onnx_models and to numpy_reference; then it is listed here.
 KNOWN = {
     TransformerModel: "kind d_model layers heads window conv ff_mult embedding features positions activation skip "
-    "lookahead residual_init dropout",
+    "lookahead residual_init dropout norm attention_bias",
     GRUModel: "kind hidden layers features skip",
     GMPModel: "kind order delays cross",
 }

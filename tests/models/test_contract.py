@@ -25,6 +25,9 @@ CONFIGS = {
         **TRANSFORMER, conv=0, dropout=0.3, residual_init="xavier", embedding="layernorm_mlp", features="iq", skip="off"
     ),
     "transformer, sinusoidal": TransformerModel(**TRANSFORMER, positions="sinusoidal", activation="relu"),
+    "transformer, small": TransformerModel(
+        **TRANSFORMER, ff_mult=0.375, activation="bilinear", norm="off", attention_bias="query"
+    ),
     "transformer, full": TransformerModel(**{**TRANSFORMER, "window": "full", "positions": "none"}),
     "gru": GRUModel(kind="gru", hidden=6, layers=2),
     "gru, bare": GRUModel(kind="gru", hidden=5, features="iq", skip="off"),

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dpdrun.errors import RecipeError
 from dpdrun.models._features import features
-from dpdrun.models.transformer import FULL_ATTENTION_MACS_LENGTH, Config, Model, WindowAttention, sinusoids
+from dpdrun.models.transformer import FULL_ATTENTION_MACS_LENGTH, Block, Config, Model, WindowAttention, sinusoids
 
 OURS: dict[str, Any] = {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 8}
 # Revision 24 of the Transformer that failed on this task: 207,170 parameters, counted from its checkpoint's name
@@ -155,3 +155,46 @@ def test_weight_decay_spares_positions_and_taps() -> None:
     names = model_of(Config(**OURS)).no_decay()
     assert {"conv", "blocks.0.attention.relative_bias", "blocks.1.norm_mlp.weight", "head.bias"} <= names
     assert not {"embedding.weight", "blocks.0.attention.qkv.weight", "skip.weight"} & names
+
+
+def test_keys_and_values_need_no_bias() -> None:
+    """With a bias in the output projection, what biases of keys and values can say is said already."""
+    torch.manual_seed(0)
+    small = {**OURS, "window": 6}
+    every, query = (
+        Model(Config(**small, attention_bias=which), scale_x=1.0, scale_y=1.0).eval() for which in ("all", "query")
+    )
+    with torch.no_grad():
+        for parameter in every.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        tensors, D = every.state_dict(), small["d_model"]
+        for name in [name for name in tensors if name.endswith("qkv.bias")]:
+            out = name.replace("qkv.bias", "out")
+            tensors[f"{out}.bias"] = tensors[f"{out}.bias"] + tensors[f"{out}.weight"] @ tensors[name][2 * D :]
+            tensors[name] = tensors[name][:D]
+        query.load_state_dict(tensors)
+        x = torch.randn(2, 30, 2)
+        past = 20  # before it, a window is filled up with the keys and values of silence, which have no bias either
+        torch.testing.assert_close(query(x)[:, past:], every(x)[:, past:], rtol=1e-5, atol=1e-5)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (every, query)]
+    assert counts[0] - counts[1] == 2 * D * small["layers"]
+
+
+def test_a_bilinear_mlp_is_the_product_of_two_layers() -> None:
+    config = Config(**{**OURS, "window": 6}, activation="bilinear", norm="off", ff_mult=0.5)
+    block = Block(config)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+        block.attention.out.weight.zero_()
+        block.attention.out.bias.zero_()  # leaves x + mlp(x)
+        x = torch.randn(1, 5, config.d_model)
+        silent = torch.zeros(1, 6, config.heads, config.d_model // config.heads)
+        found, _ = block(x, (silent, silent))
+        W, b = block.mlp_in.weight.numpy(), block.mlp_in.bias.numpy()
+        half = len(b) // 2
+        h = x.numpy()
+        product = (h @ W[:half].T + b[:half]) * (h @ W[half:].T + b[half:])
+        expected = h + product @ block.mlp_out.weight.numpy().T + block.mlp_out.bias.numpy()
+    assert half == config.d_model // 2
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)

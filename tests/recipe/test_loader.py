@@ -203,3 +203,8 @@ class _Bytes:
 
     def close(self) -> None:
         pass
+
+
+def test_a_pipeline_is_no_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline: .* `dpdrun train` runs it"):
+        load_text("task: pipeline\nsteps: {}\n", "chain.yaml")

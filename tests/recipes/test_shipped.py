@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpdrun.pipeline.document import is_pipeline, load_pipeline
 from dpdrun.recipe.loader import load_recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+FILES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = [path for path in FILES if not is_pipeline(path)]
+PIPELINES = [path for path in FILES if is_pipeline(path)]
 NAMES = [path.relative_to(ROOT).as_posix() for path in RECIPES]
 SCHEMA = "docs/recipe.schema.json"
 
@@ -41,6 +44,15 @@ def test_the_header_names_the_schema_for_editors_and_the_launch_line(name: str) 
     assert named.is_file()
     assert f"#   dpdrun train {name}" in head
     assert any(len(line) > 40 for line in head[1:]), "say what the recipe is for"
+
+
+def test_a_pipeline_names_recipes_that_are_shipped() -> None:
+    assert [path.name for path in PIPELINES] == ["pipeline.yaml"]
+    for path in PIPELINES:
+        assert f"#   dpdrun train {path.relative_to(ROOT)}" in path.read_text(encoding="utf-8").splitlines()
+        steps = load_pipeline(path).steps
+        assert {step.loaded.path for step in steps} <= set(RECIPES)
+        assert {step.through for step in steps} == {None, "pa"}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from dpdrun.errors import RecipeError
 from dpdrun.models._saved import sha256_of
+from dpdrun.plan import Plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.runlog import RunFolder
 from dpdrun.training import amplifier, job
@@ -62,6 +64,28 @@ def test_a_pa_that_is_not_there(bench: Any) -> None:
     assert "no such run folder; runs in" in message
     assert message.startswith(f"{bench.path / 'dpd.yaml'}:2:1: pa: ")
     assert "not a run folder" in refused(bench, bench.path)
+
+
+def test_a_pa_that_is_not_there_comes_with_the_command_that_trains_it(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = bench.recipe().text.replace(str(bench.pa), "runs/amp")
+    for recipe in ("RECIPE-OF-THE-PA", f"{tmp_path}/amp.yaml"):
+        with pytest.raises(RecipeError) as error:
+            job.prepare(load_text(text, tmp_path / "dpd.yaml"))
+        assert f"; train that first:\n  dpdrun train {recipe} --run-dir runs/amp\n" in str(error.value)
+        (tmp_path / "amp.yaml").write_text("")  # then it is there, beside the recipe
+
+
+def test_the_section_of_a_pa_model(bench: Any) -> None:
+    plan, _ = job.prepare(bench.recipe())
+    assert (
+        amplifier.section_of(plan)
+        == Plan.from_json(RunFolder(bench.pa).read_json(RunFolder(bench.pa).plan)).recipe.model
+    )
+    without = plan.recipe.model_copy(update={"pa": "off"})
+    assert amplifier.section_of(replace(plan, recipe=without)) is None
 
 
 def test_a_pa_run_that_is_not_finished(bench: Any, copy: RunFolder) -> None:

@@ -144,16 +144,17 @@ def at_the_noise_floor(run: RunFacts) -> Verdict:
     floor = run.floor_db
     if floor is None:
         return Skipped("the noise floor is not known")
-    reached = [s for s, db in zip(run.eval_step, run.eval_nmse_db, strict=True) if db <= floor + FLOOR_MARGIN_DB]
-    if not reached:
+    best = run.best_nmse_db
+    if best is None or best > floor + FLOOR_MARGIN_DB:
         return None
-    best = min(run.eval_nmse_db[run.eval_step.index(step)] for step in reached)
     noise = min(1.0, 10 ** ((floor - best) / 10))
-    at = "" if run.kind == "gmp" else f"; reached at step {reached[0]}"
+    scores = zip(run.eval_step, run.eval_nmse_db, strict=True)
+    step = next((step for step, db in scores if db <= floor + FLOOR_MARGIN_DB), None)  # None: by optim.finish
+    at = "" if run.kind == "gmp" else "; reached by optim.finish" if step is None else f"; reached at step {step}"
     return Finding(
         f"best validation NMSE {best:.2f} dB, noise floor {floor:.2f} dB: {noise:.0%} of the error is noise{at}",
         severity="info",
-        step=None if run.kind == "gmp" else reached[0],
-        evidence={"value": run.best_nmse_db, "threshold": floor + FLOOR_MARGIN_DB},
+        step=None if run.kind == "gmp" else step,
+        evidence={"value": best, "threshold": floor + FLOOR_MARGIN_DB},
         advice="stop here: spend effort on a smaller model or a better capture, not on more training",
     )

@@ -1,4 +1,4 @@
-"""Scores against plain numpy, predictions in pieces and in chunks, baselines, floor."""
+"""Predictions in one pass, in pieces, in chunks and in loops."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from dpdrun import evaluation, models
+from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.evaluation import evaluate, floor_of, gmp_baseline, one_tap_baseline, piece_of, predict
+from dpdrun.evaluation import piece_of, predict, prediction
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 
@@ -82,8 +82,8 @@ def test_one_pass_is_the_model_in_the_units_of_the_capture(kind: str) -> None:
 def test_chunks_with_carried_state_equal_one_pass(kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = random_model(plan_of(*MODELS[kind])), noise(count)
     whole = predict(model, x)
-    monkeypatch.setattr(evaluation, "WHOLE_RECORD_SAMPLES", 5)
-    monkeypatch.setattr(evaluation, "CHUNK_SAMPLES", 16)
+    monkeypatch.setattr(prediction, "WHOLE_RECORD_SAMPLES", 5)
+    monkeypatch.setattr(prediction, "CHUNK_SAMPLES", 16)
     lengths: list[int] = []
     step = model.step
     monkeypatch.setattr(model, "step", lambda x, state: lengths.append(x.shape[1]) or step(x, state))  # type: ignore[func-returns-value]
@@ -101,7 +101,7 @@ def test_pieces_equal_calls_of_their_own(kind: str, count: int, monkeypatch: pyt
     expected = np.concatenate([predict(model, x[start : start + 20]) for start in range(0, count, 20)])
     tolerance = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(predict(model, x, piece=20), expected, atol=tolerance)
-    monkeypatch.setattr(evaluation, "CHUNK_SAMPLES", 45)  # two pieces at a time
+    monkeypatch.setattr(prediction, "CHUNK_SAMPLES", 45)  # two pieces at a time
     sizes: list[int] = []
     model.register_forward_pre_hook(lambda module, arguments: sizes.append(arguments[0].shape[0]))
     np.testing.assert_allclose(predict(model, x, piece=20), expected, atol=tolerance)
@@ -120,100 +120,6 @@ def test_pieces_do_not_see_each_other() -> None:
 def test_a_plan_says_how_a_record_is_cut() -> None:
     assert piece_of(plan_of()) is None
     assert piece_of(plan_of("train.eval_on=frame")) == 32
-
-
-@pytest.mark.parametrize("eval_on", ["record", "frame"])
-def test_scores_are_those_of_plain_numpy(eval_on: str) -> None:
-    plan, capture = plan_of(f"train.eval_on={eval_on}"), capture_of(noise_floor_db=-42.0)
-    model = random_model(plan).train()
-    report = evaluate(model, plan, capture, ("train", "val", "test"))
-    assert list(report["splits"]) == ["train", "val", "test"]
-    assert not model.training
-    gain = np.linalg.lstsq(capture.train.x[:, None], capture.train.y, rcond=None)[0][0]
-    for name, each in capture.parts.items():
-        prediction = predict(model, each.x, piece=32 if eval_on == "frame" else None)
-        score = report["splits"][name]
-        assert score["nmse_db"] == pytest.approx(nmse(each.y, prediction), abs=1e-9)
-        assert score["samples"] == len(each)
-        assert report["baselines"]["one_tap"][name]["nmse_db"] == pytest.approx(nmse(each.y, gain * each.x), abs=1e-9)
-        assert score["gain_over_gmp_db"] == report["baselines"]["gmp"][name]["nmse_db"] - score["nmse_db"]
-        assert score["db_left"] == pytest.approx(score["nmse_db"] + 42.0)
-        assert score["nmse_opendpd_legacy_db"] is None
-    assert report["db_left"] == report["splits"]["test"]["db_left"]
-
-
-def test_the_report_names_model_capture_costs_and_rules() -> None:
-    plan, capture = plan_of("optim.lr=0.5"), capture_of()
-    model = random_model(plan)
-    report = evaluate(model, plan, capture, ("val",))
-    assert (report["task"], report["model"]) == ("pa", "transformer")
-    assert report["capture"] == {"name": "test", "sha256": capture.sha256, "loop_samples": None}
-    assert report["parameters"] == sum(p.numel() for p in model.parameters())
-    assert report["macs_per_sample"] == model.macs_per_sample
-    assert report["lookahead"] == 0
-    assert report["rules"]
-    assert report["rules"] == {key: origin.rule for key, origin in plan.provenance.items() if origin.rule}
-    assert "optim.lr" not in report["rules"]  # written by the user
-    assert set(report["splits"]) == set(report["baselines"]["one_tap"]) == {"val"}
-
-
-def test_frozen_parameters_are_not_counted() -> None:
-    plan = plan_of()
-    model = random_model(plan)
-    before = evaluate(model, plan, capture_of(), ("val",))["parameters"]
-    first = next(model.parameters()).requires_grad_(False)
-    assert evaluate(model, plan, capture_of(), ("val",))["parameters"] == before - first.numel()
-
-
-def test_the_legacy_score_is_the_mean_over_segments() -> None:
-    plan, capture = plan_of(), capture_of(nperseg=80)
-    model = random_model(plan)
-    score = evaluate(model, plan, capture, ("test",))["splits"]["test"]
-    padding = np.zeros(-len(capture.test) % 80)
-    assert padding.size
-    x, y = np.append(capture.test.x, padding), np.append(capture.test.y, padding)
-    parts = [nmse(y[i : i + 80], predict(model, x[i : i + 80])) for i in range(0, len(x), 80)]  # each begins cold
-    assert score["nmse_opendpd_legacy_db"] == pytest.approx(np.mean(parts), abs=1e-5)
-    assert score["nmse_db"] == pytest.approx(nmse(capture.test.y, predict(model, capture.test.x)), abs=1e-9)
-    assert score["nmse_as_one_record_db"] is None
-
-
-def test_baselines_are_fitted_to_the_training_part_alone() -> None:
-    capture = capture_of()
-    changed = Capture(**{
-        **{name: getattr(capture, name) for name in ("name", "sample_rate_hz", "bandwidth_hz", "subchannels")},
-        "licence": "", "note": "", "train": capture.train, "val": capture.val,
-        "test": Part(capture.test.x, 3j * capture.test.y),
-    })  # fmt: skip
-    for baseline in (one_tap_baseline, gmp_baseline):
-        assert baseline(capture, ("val",)) == baseline(changed, ("val",))
-        assert baseline(capture, ("test",))["test"]["nmse_db"] < -15 < baseline(changed, ("test",))["test"]["nmse_db"]
-
-
-def test_a_gmp_models_a_cubic_amplifier_and_one_gain_does_not() -> None:
-    capture = capture_of()
-    gmp, one_tap = gmp_baseline(capture, ("val", "test")), one_tap_baseline(capture, ("val", "test"))
-    for split in ("val", "test"):
-        assert gmp[split]["nmse_db"] < one_tap[split]["nmse_db"] - 20
-    assert gmp["parameters"] > 0
-
-
-def test_a_known_floor_is_taken_and_an_unknown_one_is_explained() -> None:
-    known = floor_of(capture_of(noise_floor_db=-42.0))
-    assert known["nmse_db"] == -42.0
-    assert "known" in known["method"]
-    unknown = floor_of(capture_of())
-    assert unknown["nmse_db"] is None
-    assert "too few" in unknown["caveat"]
-    plan = plan_of()
-    report = evaluate(random_model(plan), plan, capture_of(), ("val",))
-    assert report["db_left"] is report["splits"]["val"]["db_left"] is None
-
-
-def test_a_score_below_the_floor_is_shown_as_it_is() -> None:
-    plan = plan_of()
-    report = evaluate(random_model(plan), plan, capture_of(noise_floor_db=60.0), ("val", "test"))
-    assert report["db_left"] == report["splits"]["test"]["nmse_db"] - 60.0 < 0
 
 
 @pytest.mark.parametrize("lookahead", [0, 3])

@@ -1,0 +1,1 @@
+"""Does a loss over the spectrum pay for a small predistorter?"""

@@ -1,0 +1,135 @@
+"""`dpdrun compare`: runs side by side."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Split(StrEnum):
+    """Parts of a capture."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Format(StrEnum):
+    """How to print."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    csv = "csv"
+
+
+class Sort(StrEnum):
+    """What to sort by; lower first."""
+
+    nmse = "nmse"
+    in_band = "in_band"
+    aclr = "aclr"
+    evm = "evm"
+    parameters = "parameters"
+    macs = "macs"
+    lookahead = "lookahead"
+    time = "time"
+    steps = "steps"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    split: Annotated[
+        Split, typer.Option("--split", help="Part to score. Choose between runs by val, report by test.")
+    ] = Split.test,
+    sort: Annotated[
+        Sort | None, typer.Option("--sort", help="Lower first. [default: as given]", show_default=False)
+    ] = None,
+    through: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PA_RUN",
+            help="Judge all predistorters through this PA model, which none of them learnt through.",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every score.")] = Format.table,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write scores.json, report.html and overlaid figures as PNG files.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compare runs: what they reach, what they cost, and what took how long.
+
+    Every run is scored anew, by the same code on the same samples; only the time and the steps of a training come from
+    its report.json. Runs whose scores do not compare (other task, other capture, predistorters through other PA models
+    or for another gain) stand in tables of their own.
+    """
+    import json
+
+    from rich.console import Console
+
+    from dpdrun.evaluation.comparison import compared
+    from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
+    from dpdrun.runlog import encode_numbers
+
+    found = compared(_loaded(runs), split.value, through)
+    groups = [group.to_json() for group in found]
+    for group, each in zip(groups, found, strict=True):
+        group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)
+        for name in each.changed:
+            typer.echo(f"warning: {each.about['capture']['name']} has changed since {name} was trained", err=True)
+    if len(groups) > 1:
+        typer.echo(f"warning: {_apart(groups)}", err=True)
+    content = {"groups": groups}
+    if save is not None:
+        from dpdrun.report.comparison_page import save_comparison
+
+        folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
+        written = save_comparison(save, groups, [each.scene for each in found], folders)
+        typer.echo(f"{len(written)} files in {save}", err=True)
+    if format_ is Format.json:
+        typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
+    elif format_ is Format.markdown:
+        typer.echo(comparison_markdown(groups), nl=False)
+    elif format_ is Format.csv:
+        typer.echo(comparison_csv(groups), nl=False)
+    else:
+        console = Console()
+        console.print(comparison_panel(groups, width=console.width), highlight=False)
+
+
+def _loaded(paths: list[Path]) -> list[Any]:
+    """The runs, each under a name of its own."""
+    from dpdrun.evaluation.comparison import Run
+    from dpdrun.training import load_run
+
+    unique = list(dict.fromkeys(path.resolve() for path in paths))
+    given = {path.resolve(): path for path in reversed(paths)}
+    names = [path.name for path in unique]
+    found = []
+    for path in unique:
+        model, plan, folder = load_run(given[path])
+        found.append(Run(path.name if names.count(path.name) == 1 else str(given[path]), folder, model, plan))
+    return found
+
+
+def _apart(groups: list[dict[str, object]]) -> str:
+    """Why there is more than one table."""
+    text = f"these runs do not all compare; {len(groups)} tables, whose scores are not to be held against each other"
+    tasks = {group["task"] for group in groups}
+    if tasks == {"dpd"}:
+        text += ". --through PA_RUN judges predistorters of one capture and gain through the same PA model"
+    return text

@@ -1,0 +1,114 @@
+"""What the predistorters of a chain are worth: scored through its PA model, judged by the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpdrun import __version__
+from dpdrun.evaluation import assess
+from dpdrun.evaluation.through import judge_of, judged, with_verdict
+from dpdrun.models import _saved
+from dpdrun.pipeline.document import EVALUATION, Pipeline
+from dpdrun.pipeline.state import State
+from dpdrun.rf.trace import Scene
+from dpdrun.runlog import SCHEMA_VERSION, RunFolder
+from dpdrun.training.job import load_run
+
+FILE = "scores.json"
+Draw = Callable[[Path, Path, dict[str, Any], list[Scene]], object]  # where to, the run, its report, its signals
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The evaluation of a chain.
+
+    Attributes:
+        path: scores.json.
+        own: by predistorter, what `evaluation.assess` reports of it.
+        judged: by predistorter, then by PA step, what `evaluation.through.judged` says of it.
+        learnt: by predistorter, the PA step that it learnt through.
+    """
+
+    path: Path
+    own: dict[str, dict[str, Any]]
+    judged: dict[str, dict[str, dict[str, Any]]]
+    learnt: dict[str, str]
+
+
+def scored(pipeline: Pipeline, folder: Path, states: Sequence[State], draw: Draw | None = None) -> tuple[Scores, bool]:
+    """Score every predistorter through every PA model, unless that has been done for the same models.
+
+    Args:
+        pipeline, folder: the chain.
+        states: of all its steps, which are finished.
+        draw: makes the page of one predistorter, in a folder of its name beside scores.json; with the verdict of the
+            first judge, where there is one.
+
+    Returns:
+        The scores, and whether they were made now.
+
+    Raises:
+        RunError: a model cannot be read, or the scores not be written.
+    """
+    found = scores_of(pipeline, folder, states)
+    if found is not None:
+        return found, False
+    place = RunFolder(folder / EVALUATION)
+    place.path.mkdir(exist_ok=True)
+    found = Scores(place.path / FILE, {}, {}, _learnt(pipeline))
+    for state in states:
+        if state.step.through is None:
+            continue
+        name, (model, plan, _) = state.step.name, load_run(state.run.path)
+        this = assess(model, plan, state.capture, pipeline.splits)
+        verdicts = {
+            other.step.name: judged(
+                model, plan, state.capture, pipeline.splits, judge_of(other.run.path, state.capture), this
+            )
+            for other in states
+            if other.step.through is None and other.step.name != state.step.through
+        }
+        found.own[name] = this.report
+        found.judged[name] = {judge: verdict.report for judge, verdict in verdicts.items()}
+        if draw is not None:
+            first = next(iter(verdicts.values()), None)
+            report, scenes = (this.report, this.scenes) if first is None else with_verdict(this, first)
+            draw(place.path / name, state.run.path, report, scenes)
+    made = {"schema_version": SCHEMA_VERSION, "made_of": _made_of(pipeline, states)}  # last: it says that all is done
+    place.write_json(found.path, made | {"learnt": found.learnt, "own": found.own, "judged": found.judged})
+    return found, True
+
+
+def scores_of(pipeline: Pipeline, folder: Path, states: Sequence[State]) -> Scores | None:
+    """The scores that are there, if they are of these models and parts; None else.
+
+    Raises:
+        RunError: a step has no model yet, or the file is damaged.
+    """
+    place = RunFolder(folder / EVALUATION)
+    path = place.path / FILE
+    if not path.is_file():
+        return None
+    before = place.read_json(path)
+    if before.get("made_of") != _made_of(pipeline, states) or not {"own", "judged"} <= before.keys():
+        return None
+    return Scores(path, before["own"], before["judged"], _learnt(pipeline))
+
+
+def _made_of(pipeline: Pipeline, states: Sequence[State]) -> dict[str, Any]:
+    """What scores depend on: the models, and the plans, which say how a record is cut."""
+    inputs = {
+        state.step.name: {
+            "plan": state.plan.digest(state.capture.sha256),
+            "model_sha256": _saved.sha256_of(state.run.model),
+        }
+        for state in states
+    }
+    return {"dpdrun": __version__, "splits": list(pipeline.splits), "steps": inputs}
+
+
+def _learnt(pipeline: Pipeline) -> dict[str, str]:
+    return {step.name: step.through for step in pipeline.steps if step.through}

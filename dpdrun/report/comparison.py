@@ -1,0 +1,217 @@
+"""Runs side by side, as a table on the terminal, Markdown, CSV, and the tables of a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dpdrun.report.console import duration
+from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the comparison.
+
+    Attributes:
+        key: for `--sort` and CSV.
+        title: over the column, in two lines.
+        value: of a row, for sorting and CSV; None where it has none.
+        cell: of a row, as it is shown.
+        cost: says what a run costs, not how good it is.
+    """
+
+    key: str
+    title: str
+    value: Callable[[Row], Any]
+    cell: Callable[[Row], str]
+    cost: bool = False
+
+
+def _score(key: str, title: str, figure: Any) -> Column:
+    return Column(key, title, lambda r: r["linearity"].get(figure.key), lambda r: figure.cell(r["linearity"]))
+
+
+def _count(value: Any) -> str:
+    return DASH if value is None else f"{value:,}"
+
+
+def _lookahead(row: Row) -> str:
+    return "record" if row["lookahead"] is None else f"{row['lookahead']}"
+
+
+SCORES = (
+    _score("nmse", "NMSE\n[dB]", NMSE),
+    _score("in_band", "in-band\n[dB]", IN_BAND),
+    _score("aclr", "ACLR\nworse", ACLR[2]),
+    _score("evm", "EVM\n[dB]", EVM),
+)
+COSTS = (
+    Column("parameters", "para-\nmeters", lambda r: r["parameters"], lambda r: _count(r["parameters"]), cost=True),
+    Column("macs", "MAC/\nsample", lambda r: r["macs_per_sample"], lambda r: _count(r["macs_per_sample"]), cost=True),
+    Column("lookahead", "look-\nahead", lambda r: r["lookahead"], _lookahead, cost=True),
+    Column("time", "training\ntime", lambda r: r["seconds"], lambda r: _time(r["seconds"]), cost=True),
+    Column("steps", "steps", lambda r: r["steps"], lambda r: _count(r["steps"]), cost=True),
+)
+MODEL = Column("model", "model", lambda r: r["model"], lambda r: r["model"])
+SORTS = tuple(column.key for column in (*SCORES, *COSTS))
+
+
+def _time(seconds: float | None) -> str:
+    return DASH if seconds is None else duration(seconds)
+
+
+def sorted_rows(rows: Sequence[Row], key: str | None) -> list[Row]:
+    """Rows by rising value of a column of SORTS, those without one last; as they are for None."""
+    if key is None:
+        return list(rows)
+    value = next(column.value for column in (*SCORES, *COSTS) if column.key == key)
+    return sorted(rows, key=lambda row: (value(row) is None, 0 if value(row) is None else value(row)))
+
+
+def title_of(group: Mapping[str, Any]) -> str:
+    """What the runs of a group have in common."""
+    what = "PA models" if group["task"] == "pa" else "predistorters"
+    text = f"{what} on {group['capture']['name']}, {group['split']}"
+    pa = group.get("pa")
+    if pa is not None:
+        text += f", simulated through {pa['path']} (NMSE {pa['nmse_db']:.2f} dB), gain {group['gain']:.4g}"
+    elif group["task"] == "dpd":
+        text += ", against the input that undoes the measured amplifier (they have no PA model)"
+    return text
+
+
+def notes_of(group: Mapping[str, Any]) -> list[str]:
+    """What has to be known to read the table of a group."""
+    first = group["runs"][0]["linearity"]
+    found = []
+    convention = first.get("aclr_convention")
+    if convention is not None:
+        aclr = first["aclr"][convention]
+        sides = " and ".join(band_text(aclr[side]) for side in ("left_hz", "right_hz"))
+        found.append(f"ACLR: {convention}, {sides} MHz, {aclr['window']}")
+    for name, key in (("EVM", "evm_db"), ("ACLR", "general-v1"), ("scores", "all")):
+        why = first["missing"].get(key)
+        if why is not None and not (name == "ACLR" and convention):
+            found.append(f"no {name}: {why}")
+    half = [0.5 * (low_high[1] - low_high[0]) for row in group["runs"]
+            if (low_high := row["linearity"].get("intervals", {}).get("nmse_db"))]  # fmt: skip
+    if half:
+        found.append(
+            f"NMSE: 95 % intervals of +-{max(half):.2f} dB (block bootstrap); runs share samples, so smaller "
+            "differences can be real, but another seed may turn them: compare several"
+        )
+    return found
+
+
+def columns_of(group: Mapping[str, Any]) -> list[Column]:
+    """Those that any row has a value for, the scores first."""
+    rows = group["runs"]
+    return [MODEL, *(c for c in (*SCORES, *COSTS) if c.cost or any(c.value(row) is not None for row in rows))]
+
+
+def cells_of(group: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[bool, list[str]]]:
+    """Lines of a table: whether it is a baseline, and its cells, the name first. A baseline has scores alone."""
+    lines = []
+    for name, scores in group["baselines"].items():
+        row = {"model": "", "linearity": scores}
+        cells = [name, *("" if c.cost else c.cell(row) for c in columns)]
+        lines.append((True, ["" if cell == DASH else cell for cell in cells]))
+    lines += [(False, [row["run"], *(column.cell(row) for column in columns)]) for row in group["runs"]]
+    return lines
+
+
+def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
+    """Tables for the terminal, one a group; where one is too wide, scores and costs stand below each other.
+
+    Args:
+        groups: of `evaluation.comparison.Group.to_json`.
+        width: of the terminal [columns].
+    """
+    parts: list[RenderableType] = []
+    for group in groups:
+        columns = columns_of(group)
+        whole = _table(group, columns)
+        tables = [whole]
+        if Console(width=1000).measure(whole).minimum > width:
+            tables = [_table(group, [c for c in columns if not c.cost])]
+            tables.append(_table(group, [c for c in columns if c.cost], baselines=False))
+        parts.append(Text(title_of(group), "bold"))
+        for table in tables:
+            parts += [table, ""]
+        parts += [Text(note, "dim") for note in notes_of(group)]
+        parts.append("")
+    return Group(*parts[:-1])
+
+
+def _table(group: Mapping[str, Any], columns: Sequence[Column], *, baselines: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("run", no_wrap=True, vertical="bottom")
+    for column in columns:
+        table.add_column(Text(column.title), justify="left" if column is MODEL else "right", no_wrap=True)
+    best = [_best(group, column) for column in columns]
+    runs = iter(group["runs"])
+    for is_baseline, cells in cells_of(group, columns):
+        row = None if is_baseline else next(runs)
+        if is_baseline and not baselines:
+            continue
+        name, *rest = cells
+        styled = [
+            Text(cell, "bold" if row and lowest is not None and column.value(row) == lowest else "")
+            for cell, column, lowest in zip(rest, columns, best, strict=True)
+        ]
+        table.add_row(name, *styled, style="dim" if is_baseline else "")
+    return table
+
+
+def _best(group: Mapping[str, Any], column: Column) -> Any:
+    """The lowest score of a column; None where lower is not better: the leakage of a PA model is to be as measured."""
+    if column not in SCORES or (column.key == "aclr" and group["task"] == "pa"):
+        return None
+    found = [column.value(row) for row in group["runs"]]
+    return min((value for value in found if value is not None), default=None)
+
+
+def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table a group, to be pasted."""
+    parts = []
+    for group in groups:
+        columns = columns_of(group)
+        header = ["run", *(one_line(column.title) for column in columns)]
+        align = ["---", "---", *("---:" for _ in columns[1:])]
+        lines = [header, align, *(cells for _, cells in cells_of(group, columns))]
+        table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+        parts.append("\n\n".join([f"**{title_of(group)}**", table, *notes_of(group)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:
+    """A line a run, all groups in one table, numbers unrounded."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [MODEL, *SCORES, *COSTS]
+    common = ["task", "capture", "split", "pa"]
+    limits = ["nmse_low", "nmse_high"]
+    writer.writerow(["run", "path", *common, *(column.key for column in columns), *limits])
+    for group in groups:
+        pa = (group.get("pa") or {}).get("path", "")
+        shared = [group["task"], group["capture"]["name"], group["split"], pa]
+        for row in group["runs"]:
+            interval = row["linearity"].get("intervals", {}).get("nmse_db", ("", ""))
+            values = [column.value(row) for column in columns]
+            writer.writerow([row["run"], row["path"], *shared, *("" if v is None else v for v in values), *interval])
+    return out.getvalue()
+
+
+def one_line(title: str) -> str:
+    """A title without its line break: a word that was broken is joined."""
+    return title.replace("-\n", "").replace("/\n", "/").replace("\n", " ")

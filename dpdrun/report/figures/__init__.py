@@ -1,0 +1,122 @@
+"""Figures of a comparison, for a paper: PNG files and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dpdrun.errors import RunError
+from dpdrun.report.figures.constellation import draw_constellation
+from dpdrun.report.figures.error import draw_error
+from dpdrun.report.figures.gain import draw_gain
+from dpdrun.report.figures.page import Drawn, Missing, Section, Table, report_page
+from dpdrun.report.figures.psd import draw_psd
+from dpdrun.report.figures.style import NothingToDrawError, paper_style, picture
+from dpdrun.report.figures.training import draw_training
+from dpdrun.report.figures.view import View, view_of
+from dpdrun.rf.trace import Scene
+from dpdrun.runlog import Metrics, replacing, write_text
+
+PAGE = "report.html"
+
+FIGURES: dict[str, tuple[str, Callable[[View], tuple[Any, str]]]] = {
+    "psd": ("Power spectral density", draw_psd),
+    "gain": ("AM/AM and AM/PM", draw_gain),
+    "constellation": ("Constellation", draw_constellation),
+    "error": ("Error against position", draw_error),
+}
+
+
+def save_report(
+    folder: Path,
+    *,
+    title: str,
+    scenes: Sequence[Scene],
+    training: Mapping[str, Metrics],
+    facts: Sequence[tuple[str, str]],
+    tables: Sequence[Table],
+) -> list[Path]:
+    """Write the figures as PNG files at 220 dpi, and `report.html`, which holds them all; returns what was written.
+
+    The files are `psd-SPLIT.png`, `gain-SPLIT.png`, `constellation-SPLIT.png`, `error-SPLIT.png` of each scene, with
+    the capture's name before the split where two scenes have the same, and `training.png`. A figure that cannot be
+    drawn is left out, and the page says why. All is drawn before the first file is written; each file appears whole.
+
+    Args:
+        folder: made where it does not exist.
+        title: of the page.
+        scenes: what is drawn, a part of a capture each.
+        training: metrics of runs by name; a least-squares fit has none and is left out.
+        facts: name and value, on top of the page.
+        tables: caption, header, rows.
+
+    Raises:
+        DataError: matplotlib is not installed.
+        RunError: the folder or a file in it cannot be written.
+    """
+    with paper_style():
+        sections = [_scene(scene, ending) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
+        if training:
+            drawn = _drawn("Training curves", "training", lambda: draw_training(training))
+            sections.append(Section("Training", "", [drawn]))
+    page = report_page(title, facts, tables, sections)
+    pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot make the folder of the report: {error.strerror or error}") from None
+    written = []
+    for each in pictures:
+        path = folder / f"{each.stem}.png"
+        with replacing(path) as temporary:
+            temporary.write_bytes(each.picture.png)
+        written.append(path)
+    write_text(folder / PAGE, page)
+    return [*written, folder / PAGE]
+
+
+def _scene(scene: Scene, ending: str) -> Section:
+    heading, text = f"{scene.capture}, {scene.split}", _described(scene)
+    try:
+        view = view_of(scene)
+    except NothingToDrawError as error:
+        return Section(heading, text, [Missing("Figures", str(error))])
+    figures: list[Drawn | Missing] = []
+    for stem, (title, draw) in FIGURES.items():
+        figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view)))  # type: ignore[misc]
+    return Section(heading, text, figures, view.notes)
+
+
+def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn | Missing:
+    try:
+        figure, caption = draw()
+    except NothingToDrawError as error:
+        return Missing(title, str(error))
+    return Drawn(title, stem, picture(figure), caption)
+
+
+def _described(scene: Scene) -> str:
+    """What the figures of a scene show, in a sentence."""
+    bandwidth = "bandwidth not stated"
+    if scene.bandwidth_hz:
+        carriers = f" in {scene.carriers} carriers" if scene.carriers and scene.carriers > 1 else ""
+        bandwidth = f"{scene.bandwidth_hz / 1e6:g} MHz{carriers}"
+    what = "outputs of a PA model, not of a device" if scene.simulated else "measured amplifier"
+    return f"{len(scene.x):,} samples at {scene.sample_rate_hz / 1e6:g} MS/s, {bandwidth}; {what}."
+
+
+def _endings(scenes: Sequence[Scene]) -> list[str]:
+    """How the file names of each scene end: its split, with the capture or a number where that is not enough."""
+    splits = [_slug(scene.split) for scene in scenes]
+    full = [f"{_slug(scene.capture)}-{split}" for scene, split in zip(scenes, splits, strict=True)]
+    taken: list[str] = []
+    for split, both in zip(splits, full, strict=True):
+        name = split if splits.count(split) == 1 else both
+        taken.append(name if name not in taken else f"{name}-{len(taken) + 1}")
+    return taken
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "part"

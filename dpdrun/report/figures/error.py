@@ -1,0 +1,113 @@
+"""Error against position: over the record, and over its beginning, where a model has no past yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.report.figures.style import COLUMN, INK, legend_below, new_figure
+from dpdrun.report.figures.view import View
+from dpdrun.rf.error_position import Repeat, excess, repeat
+from dpdrun.rf.metrics import Signal
+
+Series = NDArray[np.float64]
+
+START = 512  # samples of the beginning, or a quarter of a shorter record
+START_BLOCK = 16  # samples
+PIECES = 100  # of the whole record
+FEWEST = 8  # samples of a block
+FOLDED = 64  # blocks of a period at most
+STEP_DB, SURE = 3.0, 6.0  # a stretch that comes back counts from twice the error power, and six standard errors
+HEIGHT = 1.9  # inches
+
+
+def draw_error(view: View) -> tuple[Any, str]:
+    """The figure and its caption. A third panel shows a stretch of high error that comes back, where there is one."""
+    samples = len(view.scene.x)
+    start = min(START, samples // 4)
+    small, large = min(START_BLOCK, max(FEWEST, start // 8)), max(FEWEST, samples // PIECES)
+    period = _period(view)
+    figure = new_figure(COLUMN, HEIGHT + (0.55 if period is None else HEIGHT + 0.85))
+    grid = figure.add_gridspec(1 if period is None else 2, 2, width_ratios=(1, 1.7))
+    begin = figure.add_subplot(grid[0, 0])
+    whole = figure.add_subplot(grid[0, 1], sharey=begin)
+    lines = []
+    for trace, colour in zip(view.traces, view.colours, strict=True):
+        error, power = _powers(trace.y - trace.reference), _powers(trace.reference)
+        _stairs(begin, error[:start], power[:start], small, colour)
+        lines.append(_stairs(whole, error, power, large, colour))
+        overall = _ratio_db(np.sum(error, keepdims=True), np.sum(power, keepdims=True))[0]
+        for axes in (begin, whole):
+            if np.isfinite(overall):
+                axes.axhline(overall, color=colour, lw=0.6, ls=(0, (1, 1.5)), zorder=1)
+    whole.axvspan(0, start, color=INK, alpha=0.12, lw=0, zorder=0.5)
+    begin.set(xlim=(0, start), xlabel="sample", ylabel="NMSE of a block [dB]", title=f"first {start:,} samples")
+    unit = 1000 if samples >= 10_000 else 1
+    whole.set(xlim=(0, samples), xlabel="sample" if unit == 1 else "sample / 1000", title="whole record")
+    whole.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    whole.tick_params(labelleft=False)
+    if period is not None:
+        _folded(figure.add_subplot(grid[1, :]), view, period)
+    figure.set_figheight(figure.get_figheight() + legend_below(figure, lines, view.labels))
+    return figure, _caption(view, small, large, period)
+
+
+def _powers(x: Signal) -> Series:
+    return np.asarray(x.real**2 + x.imag**2, np.float64)
+
+
+def _ratio_db(error: Series, power: Series) -> Series:
+    """10 log10 of the quotient; nan where there is no power, or no error [dB]."""
+    quotient = np.divide(error, power, out=np.full(len(error), np.nan), where=(power > 0) & (error > 0))
+    return np.asarray(10 * np.log10(quotient), np.float64)
+
+
+def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str) -> Any:
+    """NMSE of blocks side by side; what is left at the end belongs to the last one."""
+    count = max(1, len(error) // block)
+    starts = np.arange(count) * block
+    nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
+    edges = np.append(starts, len(error))
+    (line,) = axes.step(edges, np.append(nmse, nmse[-1]), where="post", color=colour, lw=0.9)
+    return line
+
+
+def _period(view: View) -> Repeat | None:
+    """A stretch of high error of the most important trace that comes back for certain, else None."""
+    last = view.last
+    found = repeat(last.reference, excess(last.reference, last.y)) if np.any(last.y - last.reference) else None
+    if found is None or found.db < STEP_DB or found.z < SURE:
+        return None
+    return found
+
+
+def _folded(axes: Any, view: View, found: Repeat) -> None:
+    """NMSE over the position in a period, of all traces."""
+    period = found.period
+    starts = np.unique(np.linspace(0, period, min(FOLDED, period), endpoint=False).astype(np.int64))
+    for trace, colour in zip(view.traces, view.colours, strict=True):
+        whole = len(trace.y) // period * period
+        error, power = (
+            _powers(signal[:whole]).reshape(-1, period).sum(axis=0)
+            for signal in (trace.y - trace.reference, trace.reference)
+        )
+        nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
+        axes.step(np.append(starts, period), np.append(nmse, nmse[-1]), where="post", color=colour, lw=0.9)
+    axes.set(xlim=(0, period), xlabel="sample in the period", ylabel="NMSE [dB]")
+    axes.set_title(f"all periods of {period:,} samples, one over the other")
+
+
+def _caption(view: View, small: int, large: int, found: Repeat | None) -> str:
+    kind = "the wanted signal" if view.predistorter else "the measured output"
+    text = (
+        f"Error over {kind} in blocks of {small:,} samples at the beginning of the record (grey on the right) and of "
+        f"{large:,} samples over all of it; dotted: NMSE of the whole record. Short blocks scatter as the level does."
+    )
+    if found is not None:
+        text += (
+            f" The error of {view.last.name} comes back: {found.edge:,} of every {found.period:,} samples have "
+            f"{found.db:.1f} dB more than the rest, as if pieces of that length began without a past."
+        )
+    return text

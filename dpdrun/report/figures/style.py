@@ -1,0 +1,182 @@
+"""How all our figures look, and the only code that knows how one becomes a file. matplotlib comes with the first one.
+
+The colours were searched for: any two of them, and REFERENCE, differ by 19 or more in CIE L*a*b* (CIE 1976), as normal,
+protan, deutan and tritan eyes see them (full loss, Machado 2009, doi 10.1109/TVCG.2009.113). All stand out from white
+by 2.6:1 or more.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dpdrun.errors import DataError
+
+MAIN, SECOND = "#0b4f8a", "#c2410c"
+PALETTE = (MAIN, SECOND, "#0f8a4d", "#72194d", "#d2940f", "#42acd0")  # of compared outputs, the most important first
+REFERENCE = "#7a7a7a"  # what the others are compared with
+INK = "#1c2128"
+SHADE = "#f2c879"  # of adjacent channels, at SHADE_ALPHA
+SHADE_ALPHA = 0.35
+
+COLUMN, PAGE = 3.5, 7.16  # inches: one and two columns of an IEEE journal
+POINT = 1 / 72  # inches
+DPI = 220
+NAME = 26  # characters of a name in a legend
+ELLIPSIS = "..."
+NO_MATPLOTLIB = "a plot needs matplotlib: pip install 'dpdrun[plots]'"
+
+DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\n?")  # names an address; nothing needs it
+
+RC: Any = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same everywhere
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "legend.labelspacing": 0.35,
+    "legend.borderpad": 0.1,
+    "legend.borderaxespad": 0.2,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.linewidth": 0.35,
+    "grid.color": "#d9dde3",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.0,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.h_pad": 0.05,
+    "figure.constrained_layout.w_pad": 0.05,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",  # the same glyphs on a machine without the font
+    "svg.hashsalt": "dpdrun",  # the same figure, the same bytes
+}
+
+
+class NothingToDrawError(Exception):
+    """There is no such figure of this scene; the message says why, to the reader of the report."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure: the bytes of a PNG at 220 dpi and of an SVG in which only clouds of points are pixels."""
+
+    png: bytes
+    svg: bytes
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A matplotlib Figure on an Agg canvas [inches]. pyplot, with its global state, stays out.
+
+    Raises:
+        DataError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise DataError(NO_MATPLOTLIB) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Figures made in this context look as RC says.
+
+    Raises:
+        DataError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+    except ImportError:
+        raise DataError(NO_MATPLOTLIB) from None
+    with rc_context(RC):
+        yield
+
+
+def picture(figure: Any) -> Picture:
+    """Both files of a figure. Under `paper_style`, as the figure itself was made."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(svg, format="svg", dpi=DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return Picture(png.getvalue(), DOCTYPE.sub(b"", svg.getvalue(), count=1))
+
+
+def colours(count: int) -> list[str]:
+    """Of so many compared outputs: the last, which is the most important, in MAIN, the first in SECOND."""
+    return [SECOND, *PALETTE[2:count], MAIN] if count > 1 else [MAIN]
+
+
+def labels(names: Sequence[str], length: int = NAME) -> list[str]:
+    """Names as a legend shows them: short, each another one, and taken as they are.
+
+    The middle of a long name goes, because the ends tell runs apart. Characters that the font lacks become "?", and
+    what matplotlib would take for mathematics or for a hidden label is escaped.
+    """
+    short = [_shortened(_drawable(" ".join(name.split())) or "(no name)", length) for name in names]
+    unique = [f"{name} #{i + 1}" if short.count(name) > 1 else name for i, name in enumerate(short)]
+    if len(set(unique)) < len(unique):  # somebody calls a run "x #1"
+        unique = [f"{name} ({i + 1})" for i, name in enumerate(unique)]
+    return [name.replace("$", r"\$") if not name.startswith("_") else " " + name.replace("$", r"\$") for name in unique]
+
+
+def plain(label: str) -> str:
+    """A label of `labels` as text, for a caption."""
+    return label.strip().replace(r"\$", "$")
+
+
+def _shortened(name: str, length: int) -> str:
+    if len(name) <= length:
+        return name
+    kept = length - len(ELLIPSIS)
+    return name[: kept // 2] + ELLIPSIS + name[len(name) - (kept - kept // 2) :]
+
+
+def _drawable(name: str) -> str:
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont(RC["font.family"]))
+    return "".join(c if font.get_char_index(ord(c)) else "?" for c in name)
+
+
+def legend_below(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> float:
+    """A legend under the axes, where it hides nothing, in as many columns as fit; returns its height [inches].
+
+    The caller makes the figure that much higher, so that the axes keep their size.
+    """
+    fitting = _columns(names, figure.get_figwidth() - 0.1)
+    rows = -(-len(names) // fitting)
+    figure.legend(handles, list(names), loc="outside lower center", ncols=fitting)
+    return rows * 9.6 * POINT + 0.08
+
+
+def _columns(names: Sequence[str], width: float) -> int:
+    """How many columns of names, filled one after the other, are not wider than this [inches]."""
+    for count in range(len(names), 1, -1):
+        rows = -(-len(names) // count)
+        columns = [names[i : i + rows] for i in range(0, len(names), rows)]
+        if sum(max(map(len, column)) * 4.1 * POINT + 0.36 for column in columns) <= width:
+            return len(columns)
+    return 1

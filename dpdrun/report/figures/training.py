@@ -1,0 +1,186 @@
+"""Training curves: loss, validation score, learning rate, and the gradient norm with its clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dpdrun.report.figures.style import (
+    COLUMN,
+    INK,
+    PALETTE,
+    NothingToDrawError,
+    colours,
+    labels,
+    legend_below,
+    new_figure,
+    plain,
+)
+from dpdrun.report.panels import REACH, Curve
+from dpdrun.runlog import Json, Metrics
+
+HEIGHT = 1.05  # inches of a panel
+LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end
+OUTSIDE_DB = 500.0  # an objective above is that of a checkpoint which missed the output power: see rf.merit
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is drawn of a run: curves by panel, the step of its best score, its last clip."""
+
+    name: str
+    colour: str
+    loss: Curve
+    score: Curve
+    objective: Curve
+    norm: Curve
+    lr: Curve
+    best: tuple[int, float] | None
+    clip: float | None
+    clipped: float | None
+
+
+def draw_training(training: Mapping[str, Metrics]) -> tuple[Any, str]:
+    """The figure of one run or several, and its caption.
+
+    Raises:
+        NothingToDrawError: no run has logged a step.
+    """
+    with_steps = {name: metrics for name, metrics in training.items() if metrics.steps}
+    if not with_steps:
+        raise NothingToDrawError("no run has logged a step (a least-squares fit has none)")
+    drawn = dict(list(with_steps.items())[-len(PALETTE) :])
+    names, shades = labels(list(drawn)), colours(len(drawn))
+    runs = [_run(name, shade, each) for name, shade, each in zip(names, shades, drawn.values(), strict=True)]
+    panels: list[tuple[str, Callable[[_Run], list[Curve]]]] = [
+        ("training loss\nover target power", lambda run: [run.loss]),
+        ("validation [dB]", lambda run: [run.score, run.objective]),
+        ("gradient norm\nbefore clipping", lambda run: [run.norm]),
+        ("learning rate", lambda run: [run.lr]),
+    ]
+    panels = [(label, of) for label, of in panels if any(curve.y for run in runs for curve in of(run))]
+    if not panels:
+        raise NothingToDrawError("no logged value is finite")
+    figure = new_figure(COLUMN, HEIGHT * len(panels) + 0.45)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (label, of) in zip(axes, panels, strict=True):
+        axis.set_ylabel(label)
+        for run in runs:
+            for number, curve in enumerate(of(run)):
+                _curve(axis, curve, run.colour, dashed=number > 0)
+        if label.startswith("validation"):
+            _best(axis, runs)
+        elif label.startswith("gradient"):
+            _clips(axis, runs)
+        elif label.startswith("learning"):
+            _end_of_lr(axis, runs)
+    ends = [line["step"] for each in drawn.values() for line in (*each.steps, *each.evals)]
+    axes[-1].set_xlim(0, max(*ends, 1))
+    axes[-1].set_xlabel("optimizer step")
+    figure.align_ylabels(axes)
+    handles = [_handle(run.colour) for run in runs]
+    figure.set_figheight(figure.get_figheight() + legend_below(figure, handles, names))
+    return figure, _caption(runs, len(with_steps))
+
+
+def _run(name: str, colour: str, metrics: Metrics) -> _Run:
+    def curve(lines: list[Json], key: str, *, log: bool, most: float = math.inf) -> Curve:
+        found = [line for line in lines if isinstance(line.get(key), int | float) and not line[key] > most]
+        values = [float(line[key]) for line in found]
+        return Curve.of(key, "loss", [line["step"] for line in found], values, log=log)
+
+    judged = [line for line in metrics.evals if math.isfinite(_judged_by(line))]
+    best = min(judged, key=_judged_by, default=None)
+    clips = [line["clip_norm"] for line in metrics.steps if isinstance(line.get("clip_norm"), int | float)]
+    flags = [line["clipped"] for line in metrics.steps if isinstance(line.get("clipped"), bool)]
+    return _Run(
+        name=name,
+        colour=colour,
+        loss=curve(metrics.steps, "loss", log=True),
+        score=curve(metrics.evals, "val_nmse_db", log=False),
+        objective=curve(metrics.evals, "objective_db", log=False, most=OUTSIDE_DB),
+        norm=curve(metrics.steps, "grad_norm", log=True),
+        lr=curve(metrics.steps, "lr", log=True),
+        best=None if best is None else (best["step"], float(best.get("val_nmse_db", math.nan))),
+        clip=clips[-1] if clips and math.isfinite(clips[-1]) and clips[-1] > 0 else None,
+        clipped=sum(flags) / len(flags) if flags else None,
+    )
+
+
+def _judged_by(line: Json) -> float:
+    """What a checkpoint is selected by [dB]: of a predistorter its objective."""
+    value: Any = line.get("objective_db", line.get("val_nmse_db"))
+    return math.nan if value is None else float(value)
+
+
+def _curve(axis: Any, curve: Curve, colour: str, *, dashed: bool) -> None:
+    if not curve.y:
+        return
+    if curve.log:
+        axis.set_yscale("log")
+    if curve.low != curve.high:
+        axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
+    few = len(curve.y) == 1
+    style = {"ls": (0, (3, 1.2)), "lw": 0.8} if dashed else {"lw": 1.0}
+    axis.plot(curve.x, curve.y, color=colour, marker="o" if few else "", ms=2.5, **style)
+    if curve.bad:
+        axis.plot(curve.bad, [0.96] * len(curve.bad), "|", color=colour, ms=5, transform=axis.get_xaxis_transform())
+
+
+def _best(axis: Any, runs: list[_Run]) -> None:
+    for run in runs:
+        if run.best is not None and math.isfinite(run.best[1]):
+            axis.plot(*run.best, "o", ms=3.2, mfc="white", mec=run.colour, mew=1.0, zorder=5, clip_on=False)
+
+
+def _clips(axis: Any, runs: list[_Run]) -> None:
+    """The clip, unless it lies so far from every norm that it would press the curves flat."""
+    low, high = min(min(r.norm.low) for r in runs if r.norm.y), max(max(r.norm.high) for r in runs if r.norm.y)
+    for clip in sorted({run.clip for run in runs if run.clip is not None and low / REACH <= run.clip <= high * REACH}):
+        of = [run for run in runs if run.clip == clip]
+        colour = INK if len(of) == len(runs) else of[0].colour
+        axis.axhline(clip, color=colour, lw=0.9, ls=(0, (5, 2)), zorder=4)
+        axis.annotate(
+            f"clip {clip:g}",
+            (1.0, clip),
+            xycoords=("axes fraction", "data"),
+            xytext=(-3, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color=colour,
+            zorder=6,
+        )
+
+
+def _end_of_lr(axis: Any, runs: list[_Run]) -> None:
+    drawn = [run.lr for run in runs if run.lr.y]
+    high = max(max(curve.high) for curve in drawn)
+    low = max(min(min(curve.low) for curve in drawn), high * 10**-LR_DECADES)
+    axis.set_ylim(low / 1.4, high * 1.4)
+
+
+def _handle(colour: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, lw=1.2)
+
+
+def _caption(runs: list[_Run], count: int) -> str:
+    parts = ["Loss, gradient norm and learning rate of each optimizer step: medians, shaded from lowest to highest."]
+    if any(run.objective.y for run in runs):
+        parts.append(
+            "Validation: NMSE (solid) and the objective that selects a predistorter (dashed: half of in-band error and "
+            "worse-side ACLR, where the output power is held); circle: the model that was kept."
+        )
+    else:
+        parts.append("Validation: NMSE; circle: the model that was kept.")
+    share = [(run.name, run.clipped) for run in runs if run.clipped is not None and run.clip is not None]
+    clipped = [f"{plain(name)} {clipped:.0%}" for name, clipped in share]
+    if clipped:
+        parts.append(f"Gradient norms are those before clipping; clipped steps: {', '.join(clipped)}.")
+    if count > len(runs):
+        parts.append(f"Only the last {len(runs)} of {count} runs are drawn.")
+    return " ".join(parts)

@@ -1,0 +1,120 @@
+"""A chain of runs on the terminal: what is to be done for each step, and what its predistorters are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from dpdrun.effort import about_time
+from dpdrun.recipe.problems import listed
+
+FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))
+Json = Mapping[str, Any]
+RIVALS = (("one_tap", "no predistortion"), ("gmp", "indirect gmp"))
+_STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "anew": "yellow", "redo": "yellow", "wait": "green",
+          "changed": "bold red"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step in the overview.
+
+    Attributes:
+        name: of the step.
+        recipe: its file.
+        action: as `pipeline.state.Action`, or "redo".
+        why: what there is to say of it.
+        seconds: estimated time that it will take [s]; None = not known.
+    """
+
+    name: str
+    recipe: str
+    action: str
+    why: str
+    seconds: float | None
+
+
+def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
+    """What would be done for each step, and how long all of it takes."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column()
+    for row in rows:
+        time = "" if row.action == "skip" else "-" if row.seconds is None else about_time(row.seconds)
+        why = Text(row.why)
+        why.append(f"  {row.recipe}", "dim")
+        table.add_row(f"  {row.name}", Text(row.action, _STYLE.get(row.action, "")), time, why)
+    known = [row.seconds for row in rows if row.action != "skip" and row.seconds is not None]
+    parts = [f"training takes about {about_time(sum(known))} in all"] if known else []
+    unknown = [row.name for row in rows if row.action != "skip" and row.seconds is None]
+    parts += [f"no estimate for {listed(unknown, 'and')}"] if unknown else []
+    total = "; ".join(parts) or "there is nothing to do"
+    return Group(Text(f"chain: {title} in {where}", "bold"), "", table, "", Text(total))
+
+
+def scores_panel(
+    own: Mapping[str, Json], judged: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]
+) -> RenderableType:
+    """Every predistorter through every PA model, beside what stands in its place.
+
+    Args:
+        own, judged, learnt: as `pipeline.scores.Scores`.
+
+    Raises:
+        KeyError: something is missing in a report.
+    """
+    first = next(iter(own.values()))
+    seen: dict[str, dict[str, Json]] = {}  # by PA step, then by predistorter
+    for name, report in own.items():
+        seen.setdefault(learnt[name], {})[name] = report
+    for name, verdicts in judged.items():
+        for amplifier, report in verdicts.items():
+            seen.setdefault(amplifier, {})[name] = report
+    parts: list[RenderableType] = []
+    for split in first["splits"]:
+        parts += [_table(split, seen, learnt), ""]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, report in own.items():
+        cost = f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample"
+        facts.add_row(name, Text(f"{report['model']}, {cost}, look-ahead {report['lookahead']} samples"))
+    for name, reports in seen.items():
+        nmse = next(iter(reports.values()))["pa"]["nmse_db"]
+        scores = ", ".join(f"{split} {value:.2f} dB" for split, value in nmse.items())
+        whose = [dpd for dpd, pa in learnt.items() if pa == name]
+        who = f"{' and '.join(whose)} learnt through it" if whose else "a judge: nothing learnt through it"
+        facts.add_row(name, Text(f"PA model, NMSE {scores}; {who}"))
+    title = Text(f"predistorters on {first['capture']['name']}, simulated through PA models", "bold")
+    return Panel(Group(*parts, facts), title=title, title_align="left", border_style="blue", expand=False)
+
+
+def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
+    """The figures of one split: a row a predistorter and PA model."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
+    table.add_column(Text(f"{split} [dB]"), no_wrap=True)
+    table.add_column("through", no_wrap=True)
+    for _, name in FIGURES:
+        table.add_column(name, justify="right", no_wrap=True)
+    for amplifier, reports in seen.items():
+        fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # a judge asks for fewer of them
+        for key, name in RIVALS:
+            if key in fullest["baselines"]:
+                table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split]), style="dim")
+        for predistorter, report in reports.items():
+            style = "bold" if learnt[predistorter] == amplifier else ""
+            table.add_row(predistorter, amplifier, *_cells(report["splits"][split]), style=style)
+    return table
+
+
+def _cells(figures: Json) -> list[str]:
+    found = [figures[key] for key, _ in FIGURES]
+    return ["-" if value is None else f"{value:.2f}" for value in found]

@@ -1,0 +1,228 @@
+"""The scores of an evaluation as plain tables: what the terminal, a saved page and a file show alike.
+
+All of it comes from the report of `evaluation.assess`; nothing is computed here but differences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Report = Mapping[str, Any]
+Scores = Mapping[str, Any]  # a `linearity` section
+
+DASH = "-"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A table of cells.
+
+    Attributes:
+        caption: what it is about.
+        header: of the columns, the first one names the figures.
+        rows: cells, the first one the name of the figure and its unit.
+        main: column of this run's own scores.
+    """
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    main: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A score: where it is, what it is called, its unit and how many decimals mean something."""
+
+    key: str
+    name: str
+    unit: str
+    decimals: int = 2
+
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return f"{self.name} [{self.unit}]"
+
+    def cell(self, scores: Scores | None) -> str:
+        """The value in a `linearity` section; a dash where there is none."""
+        value = (scores or {}).get(self.key)
+        return DASH if value is None else _number(value, self.decimals)
+
+    def interval(self, scores: Scores | None) -> str:
+        """Its 95 % interval; nothing where there is none."""
+        found = ((scores or {}).get("intervals") or {}).get(self.key)
+        return "" if found is None else f"{found[0]:.{self.decimals}f} .. {found[1]:.{self.decimals}f}"
+
+    def difference(self, scores: Scores | None, other: Scores | None) -> str:
+        """By how much the other is higher; a dash where one is missing."""
+        one, two = ((each or {}).get(self.key) for each in (scores, other))
+        return DASH if one is None or two is None else _number(two - one, self.decimals, sign="+")
+
+
+def _number(value: float, decimals: int, sign: str = "") -> str:
+    """Without a minus before zero."""
+    return f"{value:{sign}z.{decimals}f}"
+
+
+NMSE = Figure("nmse_db", "NMSE", "dB")
+IN_BAND = Figure("in_band_error_db", "in-band error", "dB")
+ACLR = (
+    Figure("aclr_left_dbc", "ACLR left", "dBc"),
+    Figure("aclr_right_dbc", "ACLR right", "dBc"),
+    Figure("aclr_worse_dbc", "ACLR worse side", "dBc"),
+)
+EVM = Figure("evm_db", "EVM", "dB")
+SPECTRAL_EVM = Figure("spectral_evm_db", "spectral EVM", "dB")
+SPREAD = (Figure("am_am_spread_db", "AM/AM spread", "dB", 3), Figure("am_pm_spread_deg", "AM/PM spread", "deg"))
+CURVE = (Figure("compression_db", "gain compression", "dB"), Figure("phase_shift_deg", "AM/PM shift", "deg"))
+PAPR = Figure("papr_db", "PAPR of the output", "dB")
+POWER = Figure("power_change_db", "output power over target", "dB")
+
+OTHER_NMSE = (("nmse_opendpd_legacy_db", "NMSE, OpenDPD's legacy"), ("nmse_as_one_record_db", "NMSE, blind to loops"))
+
+OF_A_PREDISTORTER = (NMSE, IN_BAND, *ACLR, EVM, SPECTRAL_EVM, *SPREAD, PAPR, POWER)
+OF_A_MODEL = (NMSE, IN_BAND, EVM, SPECTRAL_EVM, Figure("power_change_db", "power over measured", "dB"))
+OF_AN_AMPLIFIER = (*ACLR, IN_BAND, EVM, *SPREAD, *CURVE, PAPR)
+
+
+def score_tables(report: Report) -> list[ScoreTable]:
+    """Tables of a report: a table or two for each split.
+
+    Args:
+        report: of `evaluation.assess`, with `through` where another PA model judged too.
+
+    Raises:
+        KeyError: something is missing in it.
+    """
+    of_split = _of_predistorter if report.get("simulated") else _of_model
+    return [table for split in report["splits"] for table in of_split(report, split)]
+
+
+def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
+    this, through = report["splits"][split]["linearity"], (report.get("through") or {}).get("splits", {}).get(split)
+    none, gmp = (report["baselines"][name][split]["linearity"] for name in ("one_tap", "gmp"))
+    columns: list[tuple[str, Any]] = [
+        ("none", lambda f: f.cell(none)),
+        ("gmp", lambda f: f.cell(gmp)),
+        ("this run", lambda f: f.cell(this)),
+        ("95 % interval", lambda f: f.interval(this)),
+    ]
+    if through is not None:
+        judged = through["linearity"]
+        columns[3:] = [("judged", lambda f: f.cell(judged)), ("difference", lambda f: f.difference(this, judged))]
+    return [_table(f"{split}, amplifier behind the predistorter", OF_A_PREDISTORTER, columns, main=3)]
+
+
+def _of_model(report: Report, split: str) -> list[ScoreTable]:
+    score = report["splits"][split]
+    this = score["linearity"]
+    one_tap, gmp = (report["baselines"][name][split]["linearity"] for name in ("one_tap", "gmp"))
+    error = _table(
+        f"{split}, error against the measured output",
+        OF_A_MODEL,
+        [
+            ("one gain", lambda f: f.cell(one_tap)),
+            ("gmp", lambda f: f.cell(gmp)),
+            ("this run", lambda f: f.cell(this)),
+            ("95 % interval", lambda f: f.interval(this)),
+        ],
+        main=3,
+    )
+    for key, name in OTHER_NMSE:
+        if score.get(key) is not None:
+            error.rows.append([f"{name} [dB]", "", "", f"{score[key]:.2f}", ""])
+    amplifier = (report.get("amplifier") or {}).get(split)
+    if amplifier is None:
+        return [error]
+    measured, model = amplifier["measured"], amplifier["model"]
+    columns = [
+        ("measured", lambda f: f.cell(measured)),
+        ("this run", lambda f: f.cell(model)),
+        ("difference", lambda f: f.difference(measured, model)),
+    ]
+    return [error, _table(f"{split}, the amplifier as measured and as modelled", OF_AN_AMPLIFIER, columns, main=2)]
+
+
+def _table(caption: str, figures: Sequence[Figure], columns: Sequence[tuple[str, Any]], *, main: int) -> ScoreTable:
+    """Figures that no column has are left out."""
+    rows = [[figure.title, *(cell(figure) for _, cell in columns)] for figure in figures]
+    rows = [row for row in rows if any(cell not in ("", DASH) for cell in row[1:])]
+    return ScoreTable(caption, ["", *(name for name, _ in columns)], rows, main)
+
+
+def facts_of_scores(report: Report) -> list[tuple[str, str]]:
+    """What has to be known to read the tables, as (name, text): bands, windows, and why a score is missing."""
+    first = next(iter(report["splits"].values()))["linearity"]
+    found = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
+    found.append(("interval", f"{first['interval_method']}, on this record: another seed or day adds to it"))
+    if report.get("simulated"):
+        found += [("measured", _on_the_amplifier(report)), ("judged", _judged(report))]
+    return [(name, text) for name, text in found if text]
+
+
+def _on_the_amplifier(report: Report) -> str:
+    """What a measurement may show: the error of the PA model, noise included, comes on top of what is left."""
+    told = []
+    for split, score in report["splits"].items():
+        powers = [10 ** (level / 10) for level in (score["nmse_db"], report["pa"]["nmse_db"][split])]
+        told.append(f"{split} {10 * math.log10(sum(powers)):.1f} dB")
+    return (
+        f"on the amplifier itself expect an NMSE of about {', '.join(told)}: what is left here, and the error "
+        "of the PA model on top, noise included, if that is as large behind a predistorter; no such figure for the ACLR"
+    )
+
+
+def _judged(report: Report) -> str:
+    judge = (report.get("through") or {}).get("pa")
+    if judge is None:
+        return ""
+    scores = ", ".join(f"{split} {value:.2f} dB" for split, value in judge["nmse_db"].items())
+    text = f"through {judge['path']} (NMSE {scores}), not learnt through: no score is surer than the two agree"
+    if judge["same_kind"]:
+        text += (
+            f"; both are of kind {judge['model']}, so what they both get wrong does not show: better take another kind"
+        )
+    return text
+
+
+def _aclr(scores: Scores) -> str:
+    convention = scores.get("aclr_convention")
+    if convention is None:
+        missing = scores["missing"]
+        return f"none: {missing.get('general-v1', missing.get('all', ''))}"
+    found = scores["aclr"][convention]
+    left, right, main = (band_text(found[name]) for name in ("left_hz", "right_hz", "main_hz"))
+    against = "the whole band" if convention == "general-v1" else "the strongest carrier"
+    others = [name for name in scores["aclr"] if name != convention]
+    also = f"; --format json has {' and '.join(others)} too" if others else ""
+    return f"{convention}: {left} and {right} over {against}, {main} MHz; {found['window']}{also}"
+
+
+def band_text(edges: Sequence[float]) -> str:
+    """Edges in MHz of a band in Hz."""
+    return f"{edges[0] / 1e6:.6g}..{edges[1] / 1e6:.6g}"
+
+
+def _evm(report: Report) -> str:
+    """How it was taken, or why there is none; a word for each split where they differ."""
+    told = {split: _evm_of(score["linearity"]) for split, score in report["splits"].items()}
+    said = set(told.values())
+    return said.pop() if len(said) == 1 else "; ".join(f"{split}: {text}" for split, text in told.items())
+
+
+def _evm_of(scores: Scores) -> str:
+    count = scores.get("evm_symbols")
+    if not count:
+        return f"none: {scores['missing'].get('evm_db', scores['missing'].get('all', ''))}"
+    how = "by FFT, one common gain, no equaliser"
+    return f"{scores['evm_percent']:.3g} %, from {count} known OFDM symbols {how}"
+
+
+def _spectral_evm(scores: Scores) -> str:
+    if scores.get("spectral_evm_db") is None:
+        return ""
+    return "OpenDPD's ratio over FFT bins: no symbol is demodulated, so it is no EVM; compare it with itself only"

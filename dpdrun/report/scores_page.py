@@ -1,0 +1,64 @@
+"""An evaluation as files: scores.json, and a page with its tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dpdrun.errors import RunError
+from dpdrun.report import predistorter
+from dpdrun.report.console import cost_line, training_line
+from dpdrun.report.figures import save_report
+from dpdrun.report.scores import facts_of_scores, score_tables
+from dpdrun.report.scores_panel import floor_cells
+from dpdrun.rf.trace import Scene
+from dpdrun.runlog import Metrics, RunFolder, read_metrics
+
+FILE = "scores.json"
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
+
+def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: Sequence[Scene]) -> list[Path]:
+    """Write the files of an evaluation; returns what was written.
+
+    Args:
+        folder: made where it does not exist; files of an earlier evaluation are replaced.
+        run: the folder of the run, for its name and its training curves.
+        report: of `evaluation.assess`.
+        scenes: of the same.
+
+    Raises:
+        DataError: matplotlib is not installed.
+        RunError: the folder cannot be written.
+    """
+    tables: list[Table] = [(table.caption, table.header, table.rows) for table in score_tables(report)]
+    if report.get("floors"):
+        split = list(report["splits"])[-1]
+        rows = [[each["method"], *floor_cells(each), each["caveat"]] for each in report["floors"]]
+        header = ["method", "NMSE [dB]", f"left, {split} [dB]", "what to doubt"]
+        tables.append(("Noise floor of the amplifier", header, rows))
+    told = [(name, text.plain) for name, text in predistorter.facts(report)] if report.get("simulated") else []
+    facts = [*told, *facts_of_scores(report), ("model", cost_line(report))]
+    if report.get("seconds") is not None:
+        facts.append(("training", training_line(report)))
+    what = "predistorter" if report["task"] == "dpd" else "PA model"
+    title = f"{run.name}: {report['model']} {what} on {report['capture']['name']}"
+    written = save_report(folder, title=title, scenes=scenes, training=curves([run]), facts=facts, tables=tables)
+    return [write_scores(folder, report), *written]
+
+
+def write_scores(folder: Path, content: Mapping[str, Any]) -> Path:
+    """scores.json in a folder that is made where it does not exist. Raises RunError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot make the folder: {error.strerror or error}") from None
+    RunFolder(folder).write_json(folder / FILE, dict(content))
+    return folder / FILE
+
+
+def curves(runs: Sequence[Path], names: Sequence[str] = ()) -> dict[str, Metrics]:
+    """Training metrics by name; a least-squares fit has none."""
+    named = dict(zip(names or [run.name for run in runs], runs, strict=True))
+    return {name: read_metrics(run) for name, run in named.items() if RunFolder(run).metrics.is_file()}

@@ -1,0 +1,75 @@
+"""An evaluation on the terminal: its score tables, the noise floors, and what has to be known to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from dpdrun.report import predistorter
+from dpdrun.report.console import cost_line, training_line
+from dpdrun.report.scores import ScoreTable, facts_of_scores, score_tables
+
+WIDEST = 110  # columns of the panel; longer lines are harder to read
+
+
+def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType:
+    """Everything that `dpdrun evaluate` says of a run.
+
+    Args:
+        report: of `evaluation.assess`, with `steps` and `seconds` where they are known, and `through`.
+        width: of the terminal [columns].
+
+    Raises:
+        KeyError: something is missing in it.
+    """
+    parts: list[RenderableType] = []
+    for table in score_tables(report):
+        parts += [_scores(table), ""]
+    if report.get("floors"):
+        parts += [_floors(report["floors"], list(report["splits"])[-1]), ""]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    told = predistorter.facts(report) if report.get("simulated") else []
+    told += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
+    for name, text in told:
+        facts.add_row(name, text)
+    if report.get("seconds") is not None:
+        facts.add_row("training", training_line(report))
+    what = f"{report['model']} predistorter" if report["task"] == "dpd" else f"{report['model']} PA model"
+    title = Text(f"{what} on {report['capture']['name']}", "bold")
+    content = Group(*parts, facts)
+    return Panel(content, title=title, title_align="left", border_style="blue", width=min(width, WIDEST))
+
+
+def _scores(table: ScoreTable) -> RenderableType:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index, name in enumerate(table.header):
+        shown.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*(Text(cell, "bold" if index == table.main else "") for index, cell in enumerate(row)))
+    return Group(Text(table.caption, "bold"), shown)
+
+
+def _floors(floors: Sequence[Mapping[str, Any]], split: str) -> RenderableType:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("noise floor", "NMSE [dB]", f"left, {split}"):
+        shown.add_column(Text(name), justify="left" if name == "noise floor" else "right", no_wrap=True)
+    shown.add_column("what to doubt")
+    for floor in floors:
+        shown.add_row(floor["method"], *floor_cells(floor), Text(floor["caveat"], "dim"))
+    return shown
+
+
+def floor_cells(floor: Mapping[str, Any]) -> tuple[str, str]:
+    """Level and what is left, of an entry of `floors`: a number, a bound, or that it cannot be told."""
+    if floor["nmse_db"] is not None:
+        return f"{floor['nmse_db']:.2f}", f"{floor['left_db']:.2f}"
+    if floor["at_most_db"] is not None:
+        return f"<= {floor['at_most_db']:.2f}", f">= {floor['left_at_least_db']:.2f}"
+    return "cannot be told", ""

@@ -1,0 +1,179 @@
+"""Levenberg-Marquardt on a whole record: what takes a small network on from where AdamW creeps.
+
+The damped Gauss-Newton step d solves (A + lambda diag A) d = -g, with g = J'r and A = J'J; r is the error of every
+sample and J its derivative by every parameter (Levenberg 1944; Marquardt, J. SIAM 11(2), 1963). The damping lambda
+follows the gain ratio: what the loss fell by, over what the quadratic model promised (Nocedal and Wright, "Numerical
+Optimization", 2nd ed., chapters 4 and 10).
+
+The gradient is that of the whole record, so the loss only ever falls. The curvature A needs no such care: each
+iteration takes it from every `stride`-th sample, others each time, and averages over the last iterations.
+
+A row of J is the derivative of one output by the window of input that it sees, so models whose memory has no end are
+left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and P^2
+multiplications for each row.
+
+Shapes: L records of T samples, N = L (T - context - lookahead) judged samples, P parameters, R = context + 1 +
+lookahead samples of a window.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, jacrev, vmap
+
+from dpdrun.models._base import BehaviouralModel
+
+WINDOWS = 512  # whose derivatives are taken at once: their activations stay in a core's cache
+PIECE = 65_536  # samples of one pass over the record: bounds the memory of a long one
+ROWS = 8_192  # of J that are multiplied at once in float32, before they are added up in float64
+DAMPING, SMALLEST, LARGEST = 1e-3, 1e-10, 10.0
+GOOD, POOR = 0.7, 0.25  # gain ratio above which the damping falls, and below which it rises
+TRIALS = 12  # dampings tried at one point
+ROWS_PER_PARAMETER = 8  # of one iteration's curvature, which with the remembered ones makes 27
+REMEMBERED = 0.7  # share of the average curvature that stays when a new one comes
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Loss before and after, gain ratio, the damping to go on with, and whether a step was taken."""
+
+    before: float
+    after: float
+    ratio: float
+    damping: float
+    moved: bool
+
+
+class Marquardt:
+    """The optimizer.
+
+    Args:
+        model: with finite `context` and `lookahead`, without dropout; its parameters are moved by `iterate`.
+        x: training input, (L, T, 2), in the units of the capture, on the device of the model.
+        target: what the model should give, (L, T, 2), likewise. The first `context` and last `lookahead` samples of
+            each record are not judged.
+        scale: rms of the target: errors are taken over it.
+
+    Raises:
+        ValueError: the memory of the model has no end, or a record is shorter than it.
+    """
+
+    def __init__(self, model: BehaviouralModel, x: Tensor, target: Tensor, scale: float) -> None:
+        if model.context is None or model.lookahead is None:
+            raise ValueError("Levenberg-Marquardt needs a model that sees a stated number of samples")
+        self._past, self._future = model.context, model.lookahead
+        if x.shape[1] <= self._past + self._future:
+            raise ValueError(f"records of {x.shape[1]} samples are shorter than the {self._past} that the model sees")
+        self._model, self._scale, self._x, self._target = model, scale, x, target
+        named = {name: each for name, each in model.named_parameters() if each.requires_grad}
+        self._names, self._shapes = list(named), [each.shape for each in named.values()]
+        self._sizes = [each.numel() for each in named.values()]
+        judged = x.shape[1] - self._past - self._future  # of each record
+        self._judged = x.shape[0] * judged
+        self._windows = x.unfold(1, self._past + 1 + self._future, 1)  # (L, N / L, 2, R), a view
+        self.stride = min(judged, max(1, 2 * self._judged // (ROWS_PER_PARAMETER * sum(self._sizes))))
+        self.theta = torch.cat([each.detach().flatten() for each in named.values()])
+        self.curvature: Tensor | None = None  # (P, P) float64
+        self.damping = DAMPING
+        self.count = 0
+
+    def iterate(self) -> Iteration:
+        """Take one step, or none where no damping that was tried lowers the loss."""
+        before, slope = self._slope()
+        self._look()
+        assert self.curvature is not None
+        A, g = self.curvature, slope.double()
+        scales = A.diagonal().clamp_min(1e-10 * float(A.diagonal().max()))
+        self.count += 1
+        for _ in range(TRIALS):
+            factor, failed = torch.linalg.cholesky_ex(A + torch.diag(self.damping * scales))
+            if not failed:
+                step = -torch.cholesky_solve(g[:, None], factor)[:, 0]
+                trial = (self.theta.double() + step).to(self.theta.dtype)
+                after = self._loss(trial)
+                if after < before:
+                    ratio = (before - after) / -float(2 * g @ step + step @ A @ step)
+                    change = 1 / 3 if ratio > GOOD else 2 if ratio < POOR else 1
+                    self.damping = min(LARGEST, max(SMALLEST, self.damping * change))
+                    self.theta = trial
+                    self._hand_over()
+                    return Iteration(before, after, ratio, self.damping, moved=True)
+            self.damping *= 3
+        self.damping = min(self.damping, LARGEST)
+        return Iteration(before, before, 0.0, self.damping, moved=False)
+
+    def put(self, theta: Tensor) -> None:
+        """Go on from other parameters, (P,)."""
+        self.theta = theta.to(self._x.device)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        with torch.no_grad():
+            for name, value in self._named(self.theta).items():
+                self._model.get_parameter(name).copy_(value)
+
+    def _named(self, theta: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(theta, self._sizes)
+        return {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
+
+    def _error(self, theta: Tensor, x: Tensor, target: Tensor) -> Tensor:
+        """Sum of |error|^2 over the judged samples of a piece, at unit rms of the target."""
+        y = functional_call(self._model, self._named(theta), (x,))
+        inside = slice(self._past, x.shape[1] - self._future)
+        total: Tensor = ((y - target)[:, inside] / self._scale).square().sum()
+        return total
+
+    def _pieces(self) -> list[tuple[Tensor, Tensor]]:
+        """The records cut into pieces that overlap by what the model sees: each sample is judged once."""
+        seen, T = self._past + self._future, self._x.shape[1]
+        length = max(PIECE // len(self._x), seen + 1)
+        starts = range(0, T - seen, length)
+        spans = [slice(start, min(start + length + seen, T)) for start in starts]
+        return [(self._x[:, span], self._target[:, span]) for span in spans]
+
+    def _loss(self, theta: Tensor) -> float:
+        with torch.no_grad():
+            return sum(float(self._error(theta, x, target)) for x, target in self._pieces()) / self._judged
+
+    def _slope(self) -> tuple[float, Tensor]:
+        """The loss, and half its gradient, at the present parameters."""
+        total, slope = 0.0, torch.zeros_like(self.theta)
+        for x, target in self._pieces():
+            theta = self.theta.clone().requires_grad_()
+            error = self._error(theta, x, target)
+            total += error.item()
+            slope += torch.autograd.grad(error, theta)[0]
+        return total / self._judged, slope / (2 * self._judged)
+
+    def _look(self) -> None:
+        """Take the curvature at every `stride`-th sample into the average."""
+
+        def output(theta: Tensor, window: Tensor) -> Tensor:
+            y: Tensor = functional_call(self._model, self._named(theta), (window.t()[None],))
+            return y[0, self._past] / self._scale
+
+        derivative = vmap(jacrev(output), in_dims=(None, 0))
+        some = self._windows[:, self.count % self.stride :: self.stride].flatten(0, 1)  # (M, 2, R)
+        total = torch.zeros(len(self.theta), len(self.theta), dtype=torch.float64, device=self.theta.device)
+        waiting: list[Tensor] = []
+        with warnings.catch_warnings():  # a model with look-ahead takes a fifth longer for it; no one can act on that
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+            for part in torch.split(some, WINDOWS):
+                waiting.append(derivative(self.theta, part).flatten(0, 1))  # (2 windows, P)
+                if sum(map(len, waiting)) >= ROWS:
+                    total += _squared(torch.cat(waiting))
+                    waiting.clear()
+        if waiting:
+            total += _squared(torch.cat(waiting))
+        fresh = total / len(some)
+        kept = min(REMEMBERED, self.count / (self.count + 1))  # the first ones count alike
+        self.curvature = fresh if self.curvature is None else kept * self.curvature + (1 - kept) * fresh
+
+
+def _squared(rows: Tensor) -> Tensor:
+    """rows: (M, P) -> rows' rows, (P, P) float64."""
+    return (rows.t() @ rows).double()

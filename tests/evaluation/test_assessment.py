@@ -1,0 +1,190 @@
+"""Scores against plain numpy, every score of linearity beside them, what a report says, what is drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dpdrun import models
+from dpdrun.data.capture import Capture, Part
+from dpdrun.data.sources import load_capture
+from dpdrun.evaluation import assess, evaluate, predict
+from dpdrun.plan import Plan, make_plan
+from dpdrun.recipe.loader import load_text
+from dpdrun.rf.aclr import aclr
+from dpdrun.rf.metrics import one_tap_gain
+from dpdrun.runlog import encode_numbers
+from dpdrun.training import load_run
+
+RECIPE = """
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 8, layers: 2, heads: 2, window: 8}
+train: {max_steps: 12, batch_size: 4, frame: 32, burn_in: 8}
+"""
+MODELS = {
+    "transformer": (),
+    "lookahead": ("model.lookahead=3",),
+    "full": ("model.window=full", "model.positions=sinusoidal"),
+    "gru": ("model={kind: gru, hidden: 4}",),
+}
+
+
+def plan_of(*overrides: str) -> Plan:
+    return make_plan(load_text(RECIPE, Path("r.yaml"), overrides).recipe, 2000)
+
+
+def random_model(plan: Plan) -> nn.Module:
+    """A model whose every weight is drawn, so that nothing is hidden behind a zero."""
+    torch.manual_seed(0)
+    model = models.build(plan.recipe.model, scale_x=0.7, scale_y=1.4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def noise(count: int, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=count) + 1j * rng.normal(size=count)
+
+
+def part(count: int, seed: int) -> Part:
+    """Smooth noise through a memoryless cubic amplifier."""
+    x = 0.1 * np.convolve(noise(count + 8, seed), np.hanning(9), mode="valid")
+    return Part(x, 2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
+
+
+def capture_of(**more: Any) -> Capture:
+    return Capture(
+        name="test", sample_rate_hz=1e6, bandwidth_hz=None, subchannels=None, licence="", note="",
+        train=part(2000, 0), val=part(500, 1), test=part(300, 2), **more,
+    )  # fmt: skip
+
+
+def nmse(y: Any, prediction: Any) -> float:
+    """By the definition, on its own."""
+    return 10 * math.log10(np.linalg.norm(prediction - y) ** 2 / np.linalg.norm(y) ** 2)
+
+
+@pytest.mark.parametrize("eval_on", ["record", "frame"])
+def test_scores_are_those_of_plain_numpy(eval_on: str) -> None:
+    plan, capture = plan_of(f"train.eval_on={eval_on}"), capture_of(noise_floor_db=-42.0)
+    model = random_model(plan).train()
+    report = evaluate(model, plan, capture, ("train", "val", "test"))
+    assert list(report["splits"]) == ["train", "val", "test"]
+    assert not model.training
+    gain = np.linalg.lstsq(capture.train.x[:, None], capture.train.y, rcond=None)[0][0]
+    for name, each in capture.parts.items():
+        prediction = predict(model, each.x, piece=32 if eval_on == "frame" else None)
+        score = report["splits"][name]
+        assert score["nmse_db"] == pytest.approx(nmse(each.y, prediction), abs=1e-9)
+        assert score["samples"] == len(each)
+        assert report["baselines"]["one_tap"][name]["nmse_db"] == pytest.approx(nmse(each.y, gain * each.x), abs=1e-9)
+        assert score["gain_over_gmp_db"] == report["baselines"]["gmp"][name]["nmse_db"] - score["nmse_db"]
+        assert score["db_left"] == pytest.approx(score["nmse_db"] + 42.0)
+        assert score["nmse_opendpd_legacy_db"] is None
+    assert report["db_left"] == report["splits"]["test"]["db_left"]
+
+
+def test_the_report_names_model_capture_costs_and_rules() -> None:
+    plan, capture = plan_of("optim.lr=0.5"), capture_of()
+    model = random_model(plan)
+    report = evaluate(model, plan, capture, ("val",))
+    assert (report["task"], report["model"]) == ("pa", "transformer")
+    assert report["capture"] == {"name": "test", "sha256": capture.sha256, "loop_samples": None}
+    assert report["parameters"] == sum(p.numel() for p in model.parameters())
+    assert report["macs_per_sample"] == model.macs_per_sample
+    assert report["lookahead"] == 0
+    assert report["rules"]
+    assert report["rules"] == {key: origin.rule for key, origin in plan.provenance.items() if origin.rule}
+    assert "optim.lr" not in report["rules"]  # written by the user
+    assert set(report["splits"]) == set(report["baselines"]["one_tap"]) == {"val"}
+
+
+def test_frozen_parameters_are_not_counted() -> None:
+    plan = plan_of()
+    model = random_model(plan)
+    before = evaluate(model, plan, capture_of(), ("val",))["parameters"]
+    first = next(model.parameters()).requires_grad_(False)
+    assert evaluate(model, plan, capture_of(), ("val",))["parameters"] == before - first.numel()
+
+
+def test_the_legacy_score_is_the_mean_over_segments() -> None:
+    plan, capture = plan_of(), capture_of(nperseg=80)
+    model = random_model(plan)
+    score = evaluate(model, plan, capture, ("test",))["splits"]["test"]
+    padding = np.zeros(-len(capture.test) % 80)
+    assert padding.size
+    x, y = np.append(capture.test.x, padding), np.append(capture.test.y, padding)
+    parts = [nmse(y[i : i + 80], predict(model, x[i : i + 80])) for i in range(0, len(x), 80)]  # each begins cold
+    assert score["nmse_opendpd_legacy_db"] == pytest.approx(np.mean(parts), abs=1e-5)
+    assert score["nmse_db"] == pytest.approx(nmse(capture.test.y, predict(model, capture.test.x)), abs=1e-9)
+    assert score["nmse_as_one_record_db"] is None
+
+
+def test_a_score_below_the_floor_is_shown_as_it_is() -> None:
+    plan = plan_of()
+    report = evaluate(random_model(plan), plan, capture_of(noise_floor_db=60.0), ("val", "test"))
+    assert report["db_left"] == report["splits"]["test"]["nmse_db"] - 60.0 < 0
+
+
+def test_every_score_of_linearity_stands_in_the_report() -> None:
+    plan, capture = plan_of(), capture_of()
+    capture = replace(capture, bandwidth_hz=2e5)
+    model = random_model(plan)
+    found = assess(model, plan, capture, ("val", "test"))
+    assert [scene.split for scene in found.scenes] == ["val", "test"]
+    for scene in found.scenes:
+        each, score = capture.parts[scene.split], found.report["splits"][scene.split]
+        assert [trace.name for trace in scene.traces] == ["one complex gain", "gmp, least squares", "this run"]
+        this = scene.traces[-1]
+        np.testing.assert_array_equal(this.y, predict(model, each.x))
+        np.testing.assert_array_equal(this.reference, each.y)
+        assert score["linearity"] == this.scores.to_json()
+        assert score["linearity"]["nmse_db"] == pytest.approx(score["nmse_db"], abs=1e-9)
+        for name, trace in zip(("one_tap", "gmp"), scene.traces, strict=False):
+            assert found.report["baselines"][name][scene.split]["linearity"]["nmse_db"] == trace.scores.nmse_db
+        amplifier = found.report["amplifier"][scene.split]
+        leakage = aclr(each.y, 1e6, 2e5, convention="general-v1")
+        assert amplifier["measured"]["aclr_worse_dbc"] == leakage.worse_dbc
+        assert amplifier["model"]["aclr_worse_dbc"] == score["linearity"]["aclr_worse_dbc"]
+        linear = one_tap_gain(each.x, each.y) * each.x
+        assert amplifier["measured"]["nmse_db"] == pytest.approx(nmse(linear, each.y))
+    assert [each["method"] for each in found.report["floors"]] == ["repeats", "quiet band", "smallest inputs"]
+    assert json.loads(json.dumps(encode_numbers(found.report))) == encode_numbers(found.report)
+
+
+@pytest.mark.parametrize("broken", [math.nan, 0.0])
+def test_a_model_without_an_output_has_a_report(broken: float) -> None:
+    plan, capture = plan_of(), capture_of()
+    model = random_model(plan)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(broken)
+    found = assess(model, plan, capture, ("val",))
+    assert "silent or not finite" in found.report["splits"]["val"]["linearity"]["missing"]["all"]
+    assert [trace.name for trace in found.scenes[0].traces] == ["one complex gain", "gmp, least squares"]
+
+
+def test_a_predistorter_is_scored_behind_the_same_conventions(dpd_runs: Path) -> None:
+    """What selected it, and what an evaluation says of it, are the same numbers."""
+    model, plan, _ = load_run(dpd_runs / "least")
+    found = assess(model, plan, load_capture(plan.recipe.data))
+    assert found.report["floors"] == []
+    for scene in found.scenes:
+        assert [trace.name for trace in scene.traces] == ["no predistortion", "gmp, least squares", "this run"]
+        rivals = [found.report["baselines"][name][scene.split] for name in ("one_tap", "gmp")]
+        for score in (found.report["splits"][scene.split], *rivals):
+            same = {"nmse_db": "nmse_db", "in_band_db": "in_band_error_db", "aclr_worse_db": "aclr_worse_dbc",
+                    "power_db": "power_change_db"}  # fmt: skip
+            for ours, theirs in same.items():
+                assert score[ours] == pytest.approx(score["linearity"][theirs], abs=1e-9), ours

@@ -1,0 +1,85 @@
+"""Runs side by side: what compares stands together, scored as an evaluation of each would."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dpdrun.data.sources import load_capture
+from dpdrun.errors import RunError
+from dpdrun.evaluation import assess
+from dpdrun.evaluation.comparison import MEASURED, Run, compared
+from dpdrun.training import load_run
+
+
+def run_of(path: Path) -> Run:
+    model, plan, folder = load_run(path)
+    return Run(path.name, folder, model, plan)
+
+
+def test_scores_are_those_of_an_evaluation(dpd_runs: Path) -> None:
+    names = ["pa", "other", "least", "network"]
+    groups = compared([run_of(dpd_runs / name) for name in names], "test")
+    assert [[row["run"] for row in group.rows] for group in groups] == [["pa", "other"], ["least", "network"]]
+    for group in groups:
+        for row in group.rows:
+            model, plan, folder = load_run(dpd_runs / row["run"])
+            report = assess(model, plan, load_capture(plan.recipe.data), ("test",)).report
+            own = report["splits"]["test"]["linearity"]
+            for figure in ("nmse_db", "in_band_error_db", "aclr_worse_dbc", "intervals"):
+                assert row["linearity"][figure] == own[figure]
+            for cost in ("model", "parameters", "macs_per_sample", "lookahead"):
+                assert row[cost] == report[cost]
+            before = folder.read_json(folder.report)
+            assert (row["seconds"], row["steps"]) == (before["seconds"], before["steps"])
+    pa, dpd = groups
+    assert pa.about["task"] == "pa"
+    assert "pa" not in pa.about
+    assert list(pa.baselines) == [MEASURED, "one complex gain", "gmp, least squares"]
+    assert dpd.about["pa"]["path"] == str(dpd_runs / "pa")
+    assert list(dpd.baselines) == ["no predistortion", "gmp, least squares"]
+    assert dpd.scene.simulated
+    assert not pa.scene.simulated
+
+
+def test_the_best_run_is_drawn_last(dpd_runs: Path) -> None:
+    (group,) = compared([run_of(dpd_runs / name) for name in ("least", "network")], "val")
+    scores = {row["run"]: row["linearity"]["nmse_db"] for row in group.rows}
+    assert [trace.name for trace in group.scene.traces] == [
+        "no predistortion",
+        *sorted(scores, key=lambda n: -scores[n]),
+    ]
+
+
+def test_one_judge_for_all(dpd_runs: Path) -> None:
+    runs = [run_of(dpd_runs / name) for name in ("least", "network")]
+    (own,), (judged,) = compared(runs, "test"), compared(runs, "test", dpd_runs / "other")
+    assert judged.about["pa"]["path"] == str(dpd_runs / "other")
+    for before, after in zip(own.rows, judged.rows, strict=True):
+        assert before["linearity"]["nmse_db"] != after["linearity"]["nmse_db"]
+    with pytest.raises(RunError, match="least learnt through this very model"):
+        compared(runs, "test", dpd_runs / "pa")
+
+
+def test_other_samples_are_another_group(dpd_runs: Path) -> None:
+    groups = compared([run_of(dpd_runs / name) for name in ("pa", "elsewhere", "other")], "test")
+    assert [[row["run"] for row in group.rows] for group in groups] == [["pa", "other"], ["elsewhere"]]
+
+
+def test_a_capture_that_has_changed_is_noticed(dpd_runs: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(dpd_runs / "pa", tmp_path / "pa"))
+    text = (path / "plan.json").read_text().replace("capture.npz", "changed.npz")
+    (path / "plan.json").write_text(text)
+    groups = compared([run_of(path), run_of(dpd_runs / "elsewhere")], "test")
+    assert [group.changed for group in groups] == [["pa"]]
+
+
+def test_a_pa_model_that_is_gone_is_told_with_its_run(dpd_runs: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(dpd_runs / "least", tmp_path / "least"))
+    (path / "plan.json").write_text(
+        (path / "plan.json").read_text().replace(str(dpd_runs / "pa"), str(tmp_path / "gone"))
+    )
+    with pytest.raises(RunError, match=r"least: .*gone: no such run folder"):
+        compared([run_of(path)], "test")

@@ -1,0 +1,107 @@
+"""What is to be done for a step, by what lies in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpdrun.errors import RecipeError, RunError
+from dpdrun.pipeline.document import Pipeline, load_pipeline
+from dpdrun.pipeline.state import some_of, state_of, survey
+
+Run = Callable[..., dict[str, str]]
+
+
+def actions(folder: Path, *sets: str) -> dict[str, str]:
+    chain = load_pipeline(folder / "chain.yaml", sets)
+    return {state.step.name: state.action for state in survey(chain, folder / "out")}
+
+
+def test_at_first_everything_is_to_be_run_and_nothing_is_written(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    assert actions(folder) == {"pa": "run", "judge": "run", "net": "run"}
+    assert sorted(folder.iterdir()) == before
+
+
+def test_what_counts_as_changed(folder: Path, run: Run) -> None:
+    run()
+    done = {"pa": "skip", "judge": "skip", "net": "skip"}
+    assert actions(folder) == done
+    net = folder / "net.yaml"
+    net.write_text("# a remark\n" + net.read_text().replace("checkpoint_every: 4", "checkpoint_every: 2"))
+    assert actions(folder, "net.train.on_finding=stop") == done, "they decide no weight"
+    assert actions(folder, "net.train.seed=1") == done | {"net": "changed"}
+    assert actions(folder, "net.train.on_finding=adapt") == done | {"net": "changed"}
+    assert actions(folder, "pa.model.order=3") == done | {"pa": "changed", "net": "wait"}
+    assert actions(folder, "judge.model.order=3") == done | {"judge": "changed"}
+    assert actions(folder, "net.pa=judge") == done | {"net": "changed"}
+
+
+def test_the_keys_that_differ_are_named(folder: Path, run: Run) -> None:
+    run()
+    net = survey(load_pipeline(folder / "chain.yaml", ["net.train.max_steps=9", "net.model.window=4"]), folder / "out")[
+        2
+    ]
+    assert {"train.max_steps", "model.window"} <= set(net.changed)
+    assert "train.seed" not in net.changed
+    other = load_pipeline(folder / "chain.yaml", ["net.train.seed=9", "net.train.checkpoint_every=2"])
+    assert survey(other, folder / "out")[2].changed == ("train.seed",), "how often checkpoints are written is free"
+    with np.load(folder / "capture.npz") as capture:
+        np.savez(folder / "capture.npz", x=capture["x"], y=1.01 * capture["y"])
+    assert survey(load_pipeline(folder / "chain.yaml"), folder / "out")[0].changed == ("data",)
+
+
+def test_another_model_in_the_folder_of_the_pa_invalidates_the_predistorter(folder: Path, run: Run) -> None:
+    run()
+    (folder / "out" / "judge" / "model.safetensors").rename(folder / "kept")
+    (folder / "out" / "judge").rename(folder / "out" / "gone")
+    other = load_pipeline(folder / "chain.yaml")
+    assert [state.action for state in survey(other, folder / "out")] == ["skip", "run", "skip"]
+    pa = folder / "out" / "pa"
+    data = bytearray((pa / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (pa / "model.safetensors").write_bytes(data)
+    net = survey(other, folder / "out")[2]
+    assert (net.action, net.changed) == ("changed", ("predistortion.pa_sha256",))
+
+
+def test_broken_runs(folder: Path, chain: Pipeline, run: Run) -> None:
+    run()
+    net = folder / "out" / "net"
+    (net / "report.json").unlink()
+    resumed = state_of(chain, chain.step("net"), folder / "out")
+    assert (resumed.action, resumed.done) == ("resume", 1.0)
+    (net / "checkpoints" / "last.safetensors").unlink()
+    assert state_of(chain, chain.step("net"), folder / "out").action == "anew"
+    (folder / "out" / "pa" / "report.json").unlink()
+    assert actions(folder) == {"pa": "anew", "judge": "skip", "net": "anew"}
+    (net / "plan.json").unlink()
+    with pytest.raises(RunError, match="in the way of step net"):
+        survey(chain, folder / "out")
+
+
+def test_a_plan_of_another_version_differs_where_it_does(folder: Path, chain: Pipeline, run: Run) -> None:
+    run()
+    path = folder / "out" / "net" / "plan.json"
+    plan = json.loads(path.read_text())
+    del plan["recipe"]["train"]["rotate"]
+    path.write_text(json.dumps(plan | {"dpdrun": "0.0.1"}))
+    net = survey(chain, folder / "out")[2]
+    assert (net.action, net.changed, net.maker) == ("changed", ("train.rotate",), "0.0.1")
+
+
+def test_a_predistorter_has_the_samples_of_its_pa_model(folder: Path) -> None:
+    chain = load_pipeline(folder / "chain.yaml", ["net.data.split={train: 50%, val: 25%, test: 25%}"])
+    with pytest.raises(
+        RecipeError, match=r"net\.yaml:5:1: a predistorter needs .* of its PA model, step pa; .* data\.split"
+    ):
+        survey(chain, folder / "out")
+
+
+def test_few_of_many_keys() -> None:
+    assert some_of(list("abc")) == "a, b, c"
+    assert some_of(list("abcdefg")) == "a, b, c, d, e and 2 more"

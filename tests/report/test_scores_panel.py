@@ -1,0 +1,69 @@
+"""An evaluation on the terminal, from real runs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dpdrun.data.sources import load_capture
+from dpdrun.evaluation import assess
+from dpdrun.evaluation.through import judge_of, judged, with_verdict
+from dpdrun.report.scores_panel import evaluation_panel, floor_cells
+from dpdrun.training import load_run
+
+
+def shown(report: dict[str, Any], width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None, _environ={})
+    console.print(evaluation_panel(report, width=width), highlight=False)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= min(width, 110)
+    return " ".join(text.replace("\u2502", " ").split())
+
+
+def report_of(run: Path, other: Path | None = None) -> dict[str, Any]:
+    model, plan, folder = load_run(run)
+    capture = load_capture(plan.recipe.data)
+    found = assess(model, plan, capture)
+    if other is None:
+        return found.report | {key: folder.read_json(folder.report)[key] for key in ("seconds", "steps")}
+    verdict = judged(model, plan, capture, ("val", "test"), judge_of(other, capture), found)
+    return with_verdict(found, verdict)[0]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_pa_model(dpd_runs: Path, width: int) -> None:
+    report = report_of(dpd_runs / "pa")
+    text = shown(report, width)
+    assert "gmp PA model on" in text
+    for split in ("val", "test"):
+        assert f"{split}, error against the measured output" in text
+        score = report["splits"][split]
+        interval = score["linearity"]["intervals"].get("nmse_db")  # a short part has none
+        between = "" if interval is None else " {:.2f} .. {:.2f}".format(*interval)
+        assert f"{score['nmse_db']:.2f}{between}" in text
+        measured = report["amplifier"][split]["measured"]
+        assert f"ACLR worse side [dBc] {measured['aclr_worse_dbc']:.2f}" in text
+    assert "noise floor NMSE [dB] left, test what to doubt" in text
+    assert "repeats cannot be told the input does" in text
+    assert "least squares in" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_predistorter_with_a_judge(dpd_runs: Path, width: int) -> None:
+    text = shown(report_of(dpd_runs / "network", dpd_runs / "other"), width)
+    assert "transformer predistorter on" in text
+    assert "none gmp this run judged difference" in text
+    assert "these scores are simulated through it" in text
+    assert "noise floor" not in text
+
+
+def test_a_floor_is_a_number_a_bound_or_unknown() -> None:
+    nothing = dict.fromkeys(("nmse_db", "at_most_db", "left_db", "left_at_least_db"))
+    assert floor_cells(nothing) == ("cannot be told", "")
+    assert floor_cells(nothing | {"nmse_db": -42.0, "left_db": 1.5}) == ("-42.00", "1.50")
+    assert floor_cells(nothing | {"at_most_db": -42.0, "left_at_least_db": 1.5}) == ("<= -42.00", ">= 1.50")
