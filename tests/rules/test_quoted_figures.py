@@ -144,7 +144,8 @@ def test_sizes_are_those_of_the_regret_study(code: str, workloads: list[str]) ->
 
 
 def test_steps_of_the_shipped_recipes() -> None:
-    recipes = [load_recipe(path).recipe.train.max_steps for path in (STUDIES.parent / "recipes").glob("*.yaml")]
+    files = [path for path in (STUDIES.parent / "recipes").glob("*.yaml") if path.name != "pipeline.yaml"]
+    recipes = [load_recipe(path).recipe.train.max_steps for path in files]
     steps = [each for each in recipes if isinstance(each, int)]
     assert len(steps) > 3
     assert f"{min(steps)} to {max(steps):,} steps" in text_of(find_rule("TL001"))

@@ -110,7 +110,8 @@ def test_the_note_says_nothing_of_sizes() -> None:
 def test_limits_are_those_of_the_recipes() -> None:
     from pathlib import Path
 
-    recipes = [load_recipe(path).recipe for path in sorted(Path("recipes").glob("*.yaml"))]
+    files = [path for path in sorted(Path("recipes").glob("*.yaml")) if path.name != "pipeline.yaml"]
+    recipes = [load_recipe(path).recipe for path in files]
     amplifiers = [recipe.model for recipe in recipes if recipe.task == "pa"]
     windows = {model.window for model in amplifiers if model.kind == "transformer"}
     assert windows == {SHORTEST_WINDOW, LONGEST_WINDOW}
