@@ -97,7 +97,7 @@ arena-env: $(READY)  ## the environment of the judge: opendpd 2.4.2 beside our p
 arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/models (two hours of a core)
 	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.arena.train
 
-arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code (minutes)
+arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code; table in docs/results.md (minutes)
 	build/arena-env/bin/python -m benchmarks.arena.judge
 
 dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter (20 minutes of a core; resumable)

@@ -14,3 +14,8 @@ DATA = {
 }
 GAIN = 0.992225170135498  # the linear gain to aim at
 PEAK = 1.0  # the limit on the magnitude of a predistorter's output
+
+
+def worse_aclr_db(metrics: dict[str, float]) -> float:
+    """Worse-side ACLR of a published mean, which lists what a predistorter gained over the baseline."""
+    return metrics["baseline_aclr_db"] - metrics["aclr_improvement_db"]

@@ -10,27 +10,33 @@ that their code fits in seconds, must be what they publish.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.common import markdown
+from benchmarks.arena.board import worse_aclr_db
+from benchmarks.common import markdown, write_table
 
 if TYPE_CHECKING:
     from benchmarks.arena.protocol import Arena, Score
     from dpdrun.models._base import BehaviouralModel
 
 MODELS = Path(__file__).parent / "models"
+TRAINING = Path(__file__).parent / "training.json"
 SEED = re.compile(r"-seed\d+$")
 # NMSE, EVM and worse-side ACLR on the test part with no predistorter, as the Arena states them [dB]
 BASELINE = (-18.78, -19.88, -28.74)
 LEAST_SQUARES = ("mp_ls", 250)
 TOLERANCE_DB = 0.01
 MAX_POWER_ERROR_DB = 0.5  # beyond it the Arena gives no score
+BUDGETS = (500, 1000, 2000)
+SUMMARY = ["parameters", "ours", "EVM / ACLR [dB]", "best EVM published", "best ACLR published", "GRU published",
+           "training [min]", "to the GRU-994 level [min]"]  # fmt: skip
 HEADER = ["model", "parameters", "NMSE [dB]", "EVM [dB]", "ACLR, worse side [dB]", "power error [dB]", "seam [dB]"]
 
 
@@ -84,11 +90,6 @@ def check_judge(arena: Arena) -> list[str]:
     return lines
 
 
-def worse_aclr_db(metrics: dict[str, float]) -> float:
-    """Worse-side ACLR of a published mean, which lists what a predistorter gained over the baseline."""
-    return metrics["baseline_aclr_db"] - metrics["aclr_improvement_db"]
-
-
 def judged(arena: Arena, folder: Path) -> Row:
     """Judge the model of one folder."""
     from benchmarks.arena.protocol import parameters
@@ -110,6 +111,37 @@ def table(rows: list[Row]) -> str:
             seam = max(row.seam_db for row in group)
             cells.append(_cells(f"**{name}, mean of {len(group)}**", group[0].parameters, means, seam))
     return markdown(HEADER, cells)
+
+
+def summary(arena: Arena, rows: list[Row], runs: dict[str, Any]) -> str:
+    """A row a budget: the mean of our seeds beside the published table, and what training took.
+
+    Args:
+        arena: has the published table.
+        rows: of one or more seeds for each budget.
+        runs: of training.json, by the names of the rows.
+    """
+    cells = []
+    for budget in BUDGETS:
+        group = [row for row in rows if budget // 2 < row.parameters <= budget]
+        if not group:
+            continue
+        published = arena.rows(budget)
+        best = [min(published, key=lambda name, i=i: published[name][i]) for i in range(2)]
+        evm, aclr = (mean(getattr(row.score, name) for row in group) for name in ("evm_db", "aclr_db"))
+        took = [runs[row.name] for row in group if row.name in runs]
+        levels = [run["seconds_to_gru_994"] for run in took]
+        cells.append([
+            f"<= {budget}", f"{group[0].parameters}", f"**{evm:.2f} / {aclr:.2f}**",
+            *(f"{name} {published[name][i]:.2f}" for i, name in enumerate(best)),
+            f"{published['gru'][0]:.2f} / {published['gru'][1]:.2f}",
+            _minutes([run["seconds"] for run in took]), _minutes(levels) if None not in levels else "not reached",
+        ])  # fmt: skip
+    return markdown(SUMMARY, cells)
+
+
+def _minutes(seconds: list[float]) -> str:
+    return f"{min(seconds) / 60:.1f} to {max(seconds) / 60:.1f}" if seconds else ""
 
 
 def _cells(name: str, count: int, score: tuple[float, ...], seam_db: float) -> list[str]:
@@ -136,7 +168,11 @@ def main() -> None:
     if not folders:
         sys.exit(f"nothing to judge: {MODELS} holds no model")
     print(f"\n{LABEL}; opendpd 2.4.2, board apa-200mhz-b, windows of 200 of which the central 100 are kept\n")
-    print(table([judged(arena, folder) for folder in folders]))
+    rows = [judged(arena, folder) for folder in folders]
+    print(table(rows))
+    if {folder.parent for folder in folders} == {MODELS}:
+        runs = json.loads(TRAINING.read_text())["runs"]
+        write_table("arena", f"{summary(arena, rows, runs)}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from opendpd.core import arena, arena_engine
 from torch import nn
 
-from benchmarks.arena.board import GAIN, PARTS, PEAK
+from benchmarks.arena.board import GAIN, PARTS, PEAK, worse_aclr_db
 
 BOARD = "apa-200mhz-b"
 REACH = 50  # samples that every output has before and after it in its window
@@ -104,6 +104,16 @@ class Arena:
         rows = [row for row in table["rows"] if row["backbone"] == key]
         entry: dict[str, Any] = next(each for each in rows[0]["budgets"] if each["budget"] == budget)
         return entry
+
+    def rows(self, budget: int) -> dict[str, tuple[float, float]]:
+        """EVM and worse-side ACLR [dB] of every row of that table with at most `budget` parameters, by backbone."""
+        table = json.loads((arena.ASSETS / arena.RESULTS_FILE).read_text())
+        entries = ((row["backbone"], entry) for row in table["rows"] for entry in row["budgets"])
+        return {
+            name: (entry["metrics"]["evm_db"], worse_aclr_db(entry["metrics"]))
+            for name, entry in entries
+            if entry["budget"] == budget and entry["metrics"] is not None
+        }
 
 
 def parameters(model: nn.Module) -> int:

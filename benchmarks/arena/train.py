@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.arena.board import DATA
-from benchmarks.arena.judge import MODELS
+from benchmarks.arena.judge import MODELS, TRAINING
 from benchmarks.arena.protocol import Arena, parameters
 from benchmarks.common import ROOT, machine
 from dpdrun import load_recipe, train
@@ -28,7 +28,6 @@ from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import load_run
 
 RECIPES = Path(__file__).parent / "recipes"
-RESULTS = Path(__file__).parent / "training.json"
 RUNS = ROOT / "build" / "arena-runs"
 GRU_994 = {"in_band_db": -49.6, "aclr_worse_db": -50.1}  # EVM and worse-side ACLR of their row, on their test part
 
@@ -106,10 +105,10 @@ def main() -> None:
                 adam_alone(arena, name, seed, args.adam_alone, run_dir) if args.adam_alone
                 else train_one(arena, name, seed, run_dir)
             )  # fmt: skip
-            results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+            results = json.loads(TRAINING.read_text()) if TRAINING.is_file() else {}
             results["machine"] = machine()
             results.setdefault("adam_alone" if args.adam_alone else "runs", {})[f"{name}-seed{seed}"] = line
-            RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+            TRAINING.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
             print(f"{name} seed {seed}: {json.dumps(line)}", flush=True)
 
 

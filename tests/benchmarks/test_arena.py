@@ -78,6 +78,27 @@ def test_seeds_are_averaged_and_a_single_model_is_not() -> None:
     assert "-53.00" in lines[4]
 
 
+def test_the_summary_holds_our_mean_against_the_published_table() -> None:
+    class Published:
+        def rows(self, budget: int) -> dict[str, tuple[float, float]]:
+            return {"gru": (-49.6, -50.1), "tcn": (-45.0, -54.0), "apnrru": (-50.5, -46.0)} if budget == 1000 else {}
+
+    rows = [
+        judge.Row(f"t-seed{seed}", 994, FakeScore(-49.0, evm, -54.0 - evm / 100), -140.0)
+        for seed, evm in enumerate((-50.0, -52.0))
+    ]
+    runs = {
+        "t-seed0": {"seconds": 60.0, "seconds_to_gru_994": 30.0},
+        "t-seed1": {"seconds": 90.0, "seconds_to_gru_994": None},
+    }
+    text = judge.summary(Published(), rows, runs)  # type: ignore[arg-type]
+    (line,) = [line for line in text.splitlines() if line.startswith("| <= 1000")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["<= 1000", "994", "**-51.00 / -53.49**", "apnrru -50.50", "tcn -54.00", "-49.60 / -50.10",
+                     "1.0 to 1.5", "not reached"]  # fmt: skip
+    assert text.count("<=") == 1, "budgets without a model of ours have no row"
+
+
 def test_a_power_error_beyond_the_arenas_limit_is_marked() -> None:
     assert "+0.600 (no score)" in judge.table([row("loud", -50.0, power_error_db=0.6)])
     assert "no score" not in judge.table([row("right", -50.0, power_error_db=-0.4)])

@@ -28,6 +28,11 @@ def gmp(**sections: Any) -> Recipe:
     return Recipe.model_validate({"task": "pa", "data": {"source": "s"}, "model": {"kind": "gmp"}, **sections})
 
 
+def gru(**sections: Any) -> Recipe:
+    model = {"kind": "gru", "hidden": 8}
+    return Recipe.model_validate({"task": "pa", "data": {"source": "s"}, "model": model, **sections})
+
+
 def split(train: str, val: str, test: str) -> dict[str, Any]:
     return {"split": {"train": train, "val": val, "test": test}}
 
@@ -52,6 +57,12 @@ IMPOSSIBLE: list[tuple[Recipe, str, str]] = [
     (recipe(task="dpd"), "task", "write pa: runs/<name>, a finished run; or learning: indirect"),
     (recipe(task="dpd", pa="off", dpd={"learning": "ilc"}), "pa", "dpd.learning ilc needs the PA model"),
     (gmp(task="dpd", pa="runs/x"), "dpd.learning", "write learning: ilc or indirect"),
+    (recipe(task="dpd", pa="runs/x", dpd={"variants": "on"}), "dpd.variants", "needs learning: ilc"),
+    (recipe({"window": "full", "positions": "none"}, optim={"finish": "lm"}), "optim.finish", "window full sees"),
+    (gru(optim={"finish": "lm"}), "optim.finish", "sees a stated number of samples: kind transformer"),
+    (recipe(task="dpd", pa="runs/x", optim={"finish": "lm"}), "optim.finish", "cannot look through the PA model"),
+    (recipe(optim={"finish": "lm"}, train={"loss": {"in_band": 2.0}}), "optim.finish", "write train.loss: time"),
+    (recipe(optim={"finish_iterations": 9}), "optim.finish_iterations", "no effect without optim.finish: lm"),
     (recipe(train={"loss": {"in_band": 0.0, "out_of_band": 0.0}}), "train.loss.in_band", "nothing would be learnt"),
     (gmp(train={"loss": {"out_of_band": 3.0}}), "train.loss.out_of_band", "fitted by least squares"),
     (gmp(train={"epochs": 3}), "train.epochs", "fitted by least squares"),

@@ -19,7 +19,7 @@ from dpdrun.predistortion import amplifier_of
 from dpdrun.rf.merit import OUTSIDE_DB
 from dpdrun.rf.metrics import nmse_db, rms
 from dpdrun.training import job
-from dpdrun.training.assignment import Inverse, OwnPair, predistorter, scales_of
+from dpdrun.training.assignment import Inverse, OwnPair, predistorter, scales_of, variants
 
 
 def assigned(bench: Any, *overrides: str) -> tuple[Inverse, Plan, Capture, list[str]]:
@@ -68,6 +68,34 @@ def test_ilc_learns_the_input_that_linearizes(bench: Any) -> None:
         assert task.found[name]["nmse_db"] == pytest.approx(ideal, abs=1e-6)
         assert plan.predistortion is not None
         assert np.abs(pair.y).max() <= plan.predistortion.peak_limit * (1 + 1e-9)
+
+
+def test_variants_are_three_more_signals_of_the_same_level_and_bandwidth() -> None:
+    rng = np.random.default_rng(0)
+    x = np.convolve(rng.normal(size=300) + 1j * rng.normal(size=300), np.ones(8))
+    four = variants(x).reshape(4, -1)
+    assert np.array_equal(four[0], x)
+    for one in four:
+        assert np.allclose(np.sort(np.abs(one)), np.sort(np.abs(x)))
+        spectrum = np.abs(np.fft.fft(one))
+        mirrored = np.roll(spectrum[::-1], 1)
+        assert any(np.allclose(each, np.abs(np.fft.fft(x))) for each in (spectrum, mirrored))
+    assert len({one.tobytes() for one in four}) == 4
+
+
+def test_ilc_with_variants_learns_the_ideal_input_of_each(bench: Any) -> None:
+    from dpdrun.evaluation import predict
+
+    task, plan, capture, _ = assigned(bench, "dpd.learning=ilc", "dpd.variants=on")
+    pair = task.pair.train
+    assert np.array_equal(pair.x, variants(capture.train.x))
+    assert np.array_equal(task.pair.val.x, capture.val.x)
+    pa = amplifier_of(plan)
+    assert pa is not None
+    wanted, n = gain_of(plan) * pair.x, len(capture.train)
+    y = predict(pa, pair.y)
+    for start in range(0, 4 * n, n):
+        assert nmse_db(wanted[start : start + n], y[start : start + n]) < -40
 
 
 def test_ilc_through_a_broken_amplifier_is_said(bench: Any) -> None:
