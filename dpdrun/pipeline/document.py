@@ -145,7 +145,7 @@ class _Reading:
             return None
         path = self.path.parent / Path(file.value).expanduser()
         if not path.exists():
-            near = closest(path.name, (each.name for each in path.parent.glob("*.yaml")))
+            near = closest(path.name, (each.name for each in path.parent.glob("*.yaml") if each.name != self.path.name))
             hint = f"; did you mean {Path(file.value).parent / near}?" if near else ""
             self._add(name, f"steps.{name}: no such recipe: {path}{hint}", file.mark)
             return None
