@@ -8,7 +8,7 @@ from __future__ import annotations
 EXIT_DONE = 0
 EXIT_FINDINGS = 1
 EXIT_BAD_INPUT = 2
-EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM; the message says how to continue, or that nothing was begun
+EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM, or another process was lost; the message says how to continue
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -44,3 +44,23 @@ class StoppedError(DpdrunError):
     """SIGTERM came; the message says whether there is a checkpoint for `--resume`."""
 
     exit_code = EXIT_STOPPED
+
+
+class LostError(DpdrunError):
+    """Another process of the same run has gone; the message says what there is to go on from."""
+
+    exit_code = EXIT_STOPPED
+
+
+class AuditError(RunError):
+    """What a run did is not what its plan says; the message lists what differs."""
+
+    exit_code = EXIT_FINDINGS
+
+
+class FollowedError(DpdrunError):
+    """Another process of the same run tells the user what happened; this one only ends with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code

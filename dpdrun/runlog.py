@@ -8,6 +8,7 @@ is valid JSON.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -26,7 +27,6 @@ from dpdrun.errors import RunError
 
 SCHEMA_VERSION = 1
 PARTIAL = ".partial"  # end of the names that files have until they are whole
-SAFETENSORS_PARTIAL = ".tmp??????"  # what safetensors itself writes to before it renames (0.8)
 
 Json = dict[str, Any]
 
@@ -178,8 +178,8 @@ class RunFolder:
     def sweep(self) -> None:
         """Remove what a killed process left half written. Only under `lock`: a live one is writing such files too."""
         for folder in (self.path, self.last.parent):
-            for pattern in (f".*{PARTIAL}", SAFETENSORS_PARTIAL):
-                for path in folder.glob(pattern):
+            for path in folder.glob(f".*{PARTIAL}"):
+                with suppress(OSError):  # it does no harm
                     path.unlink(missing_ok=True)
 
     @classmethod
@@ -191,6 +191,8 @@ class RunFolder:
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
         if not folder.plan.is_file():
+            if folder.has_steps():
+                raise RunError(f"{folder.plan}: missing, and the run cannot be read without; bring a copy of it back")
             raise RunError(f"{path}: not a run folder (it has no plan.json); `dpdrun train` makes one")
         return folder
 
@@ -204,6 +206,8 @@ class RunFolder:
             raise RunError(f"{path}: cannot read: {exc}") from exc
         except json.JSONDecodeError as exc:
             raise RunError(f"{path}:{exc.lineno}:{exc.colno}: not valid JSON: {exc.msg}") from exc
+        except (ValueError, RecursionError) as exc:  # a number of thousands of digits, thousands of brackets
+            raise RunError(f"{path}: not a file of a run: {exc}") from exc
         if not isinstance(loaded, dict):
             raise RunError(f"{path}: expected a JSON object")
         return loaded
@@ -222,11 +226,27 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
     """`runs/<recipe name>`, or the first free `runs/<recipe name>-N` when that one is taken."""
-    name = recipe_path.stem
+    name = recipe_path.stem if recipe_path.stem.strip(".") else "recipe"  # of a file `...yaml` it is `..`
     taken = {p.name for p in root.iterdir()} if root.is_dir() else set()
     if name not in taken:
         return root / name
     return root / next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
+
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+
+
+def unwritable(path: Path, exc: OSError) -> RunError:
+    """What to raise where a file cannot be written: why, what to do, and how a run with a checkpoint goes on."""
+    remedy = f"; {_REMEDIES[exc.errno]}" if exc.errno in _REMEDIES else ""
+    run = next((each for each in map(RunFolder, path.parents[:2]) if each.plan.is_file() and each.last.is_file()), None)
+    if run is not None and not run.report.is_file():
+        remedy += f"{', then' if remedy else ';'} continue with:\n  {run.resume_command}"
+    return RunError(f"{path}: cannot write: {exc.strerror or exc}{remedy}")
 
 
 @contextmanager
@@ -246,7 +266,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as exc:
-        raise RunError(f"{path}: cannot write: {exc.strerror or exc}") from exc
+        raise unwritable(path, exc) from exc
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -285,7 +305,7 @@ class MetricsWriter:
         try:
             self._handle: IO[str] = path.open("a", encoding="utf-8")
         except OSError as exc:
-            raise RunError(f"{path}: cannot write: {exc.strerror}") from exc
+            raise unwritable(path, exc) from exc
 
     def __enter__(self) -> MetricsWriter:
         return self
@@ -302,21 +322,21 @@ class MetricsWriter:
         try:
             self._handle.write(text + "\n")
         except OSError as exc:
-            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
+            raise unwritable(self._path, exc) from exc
 
     def flush(self) -> None:
         """Hand all lines to the operating system."""
         try:
             self._handle.flush()
         except OSError as exc:
-            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
+            raise unwritable(self._path, exc) from exc
 
     def close(self) -> None:
         """Flush and close."""
         try:
             self._handle.close()  # flushes, also when an earlier flush has failed, and closes even if it fails again
         except OSError as exc:
-            raise RunError(f"{self._path}: cannot write: {exc.strerror}") from exc
+            raise unwritable(self._path, exc) from exc
 
 
 def _lines(path: Path, *, decode: bool = False) -> Iterator[Json]:
@@ -351,23 +371,27 @@ def read_metrics(folder: Path) -> Metrics:
     return metrics
 
 
-def truncate_metrics(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> None:
-    """Drop the lines that a resumed run will write again.
+def logged_until(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> list[Json]:
+    """The lines of `metrics.jsonl` that belong to a checkpoint.
 
     Args:
         folder: of the run.
-        step: of the checkpoint that it goes on from.
-        adapts: adaptation lines before that checkpoint. Lines from before the last of them stay, as the record of what
-            was undone; of the later ones those up to `step`.
+        step: of the checkpoint.
+        adapts: adaptation lines before it. Lines from before the last of them stay, as the record of what was undone;
+            of the later ones those up to `step`.
     """
-    if not folder.metrics.is_file():
-        return
     kept, seen = [], 0
-    for line in _lines(folder.metrics):
+    for line in _lines(folder.metrics) if folder.metrics.is_file() else ():
         if line["kind"] == "adapt" and seen == len(adapts):
             break
         seen += line["kind"] == "adapt"
         if seen < len(adapts) or line["step"] <= step or line["kind"] == "adapt":
             kept.append(line)
-    kept += [encode_numbers(line) for line in adapts[seen:]]  # the checkpoint is written before the line
-    write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+    return kept + [encode_numbers(line) for line in adapts[seen:]]  # the checkpoint is written before the line
+
+
+def truncate_metrics(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> None:
+    """Drop the lines that a run resumed from a checkpoint will write again; arguments as of `logged_until`."""
+    if folder.metrics.is_file():
+        kept = logged_until(folder, step, adapts)
+        write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))

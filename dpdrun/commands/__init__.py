@@ -56,7 +56,8 @@ class _Group(TyperGroup):
             raise
         except DpdrunError as error:
             sys.stdout.flush()
-            show_error(error)
+            if str(error):  # empty: another process of the run tells it
+                show_error(error)
             raise typer.Exit(error.exit_code) from None
 
 

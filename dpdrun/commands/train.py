@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from dpdrun.data.capture import Capture
     from dpdrun.diagnosis import Diagnosis
+    from dpdrun.launch import Hosts
     from dpdrun.plan import Plan
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import ModelSection
@@ -47,16 +49,35 @@ def train(
     redo: Annotated[
         bool, typer.Option("--redo", help="Of a pipeline: make anew the steps whose recipe, data or PA model changed.")
     ] = False,
-) -> None:
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, metavar="N", help="Processes on this host, one a GPU; same training.")
+    ] = 1,
+    hosts: Annotated[int, typer.Option("--hosts", min=1, metavar="N", help="Hosts that train together.")] = 1,
+    rank: Annotated[int, typer.Option("--rank", min=0, metavar="N", help="Which of the hosts this is, from 0.")] = 0,
+    rendezvous: Annotated[
+        str,
+        typer.Option("--rendezvous", metavar="HOST:PORT", help="Where hosts meet: on that of rank 0.", show_default=""),
+    ] = "",
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. "
+                     "[default: 600]", show_default=False),
+    ] = None,
+) -> None:  # fmt: skip
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
+    from dpdrun.launch import Hosts, follow_launcher, in_a_team, is_quiet, launch
     from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
     from dpdrun.report.console import SteadyConsole
     from dpdrun.runlog import RunFolder, default_folder
 
+    where = Hosts(processes, hosts, rank, rendezvous)
+    where.check()
     if is_pipeline(recipe):
         from dpdrun.commands._pipeline import run_pipeline
 
+        if where.size > 1 or in_a_team():
+            raise RunError("a pipeline trains in one process: train its recipes one by one to use --processes")
         run_pipeline(recipe, run_dir, sets or [], dry_run=dry_run, redo=redo)  # --resume is what it does anyway
         return
     if redo:
@@ -65,9 +86,16 @@ def train(
     if resume and run_dir is None:
         raise RunError("--resume needs --run-dir: the folder of the run to continue")
     if dry_run:
-        _show_plan(loaded)
+        if not is_quiet():
+            _show_plan(loaded, where)
         return
+    if where.size > 1 and not in_a_team():
+        raise typer.Exit(launch(where, sys.argv[1:], timeout_s=timeout))
+    follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
+    if is_quiet():
+        _train_along(loaded, run, resume=resume)
+        return
     try:
         train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=resume)
     except KeyboardInterrupt as interrupt:
@@ -75,18 +103,31 @@ def train(
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _show_plan(loaded: Loaded) -> None:
+def _train_along(loaded: Loaded, run: RunFolder, *, resume: bool) -> None:
+    """Train in a process that is not the first: without a word."""
+    from dpdrun.training import job
+
+    try:
+        job.train(loaded, run.path, resume=resume)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _show_plan(loaded: Loaded, where: Hosts) -> None:
     from rich.console import Console
 
-    from dpdrun.plan import estimate_of
+    from dpdrun.plan import estimate_of, share_problem
     from dpdrun.report.plan import plan_table
 
     plan, capture, pa = _planned(loaded)
+    if problem := share_problem(plan, where.team_size):
+        raise loaded.error([("train.batch_size", problem)])
     console = Console(highlight=False)
     console.print(plan_table(plan, capture=capture.name))
     found = estimate_of(plan, val_samples=len(capture.val), pa=pa)
     if found is not None:
         less = ", without its optim.finish" if plan.recipe.optim.finish == "lm" else ""
+        less += " (in one process)" if where.team_size > 1 else ""
         console.print(f"\ntraining takes {found}{less}", markup=False)
 
 

@@ -6,6 +6,7 @@ that name is written `./synthetic/...`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -141,8 +142,10 @@ def _read_file(path: Path, source: str) -> Reading:
 def _read_folder(path: Path, source: str) -> Reading:
     names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
     if opendpd_folder.SPEC in names or any(name in opendpd_folder.SPLIT_FILES for name in names):
-        return opendpd_folder.read_folder(lambda name: _member(path / name), source.rstrip("/"))
+        return opendpd_folder.read_folder(lambda name: _member(path, name), source.rstrip("/"))
     if "input.npy" in names and "output.npy" in names:
+        for name in ("input.npy", "output.npy"):
+            _require_inside(path, name)
         return numpy_pair.read_npy_pair(path / "input.npy", source)
     files = [name for name in names if Path(name).suffix.lower() in (".csv", ".npz", ".npy")]
     there = ", ".join(names[:12]) or "nothing"
@@ -153,5 +156,14 @@ def _read_folder(path: Path, source: str) -> Reading:
     )
 
 
-def _member(path: Path) -> bytes | None:
+def _member(folder: Path, name: str) -> bytes | None:
+    _require_inside(folder, name)
+    path = folder / name
     return path.read_bytes() if path.is_file() else None
+
+
+def _require_inside(folder: Path, name: str) -> None:
+    """Refuse a link out of a folder: who names a folder from somebody else has not named what its links lead to."""
+    path, target = folder / name, Path(os.path.realpath(folder / name))  # Path.resolve raises where links go in circles
+    if path.is_symlink() and not target.is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: a link out of this folder, to {target}; put the file itself there")

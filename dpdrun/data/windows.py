@@ -20,8 +20,8 @@ from torch import Tensor
 
 
 def to_pairs(record: NDArray[np.complex128]) -> Tensor:
-    """Complex record (N,) -> float32 pairs (N, 2)."""
-    return torch.from_numpy(np.stack([record.real, record.imag], axis=-1).astype(np.float32))
+    """Complex record (N,) -> pairs (N, 2) in torch's default precision, in which models are built too."""
+    return torch.from_numpy(np.stack([record.real, record.imag], axis=-1)).to(torch.get_default_dtype())
 
 
 def to_complex(pairs: Tensor) -> NDArray[np.complex128]:

@@ -5,13 +5,24 @@ A predistorter is scored in front of its PA model, beside what that PA does with
 
 from dpdrun.evaluation.assessment import Assessment, assess, evaluate
 from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of, gmp_baseline, one_tap_baseline
-from dpdrun.evaluation.prediction import CHUNK_SAMPLES, WHOLE_RECORD_SAMPLES, Split, part_of, piece_of, predict
+from dpdrun.evaluation.prediction import (
+    ALONE,
+    CHUNK_SAMPLES,
+    WHOLE_RECORD_SAMPLES,
+    Sharing,
+    Split,
+    part_of,
+    piece_of,
+    predict,
+)
 
 __all__ = [
+    "ALONE",
     "CHUNK_SAMPLES",
     "THROUGH_A_MODEL",
     "WHOLE_RECORD_SAMPLES",
     "Assessment",
+    "Sharing",
     "Split",
     "assess",
     "evaluate",

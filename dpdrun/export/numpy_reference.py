@@ -28,7 +28,7 @@ State = dict[str, Array]
 
 def load(path: str | Path) -> tuple[dict[str, Any], Weights]:
     """Description (dict) and weights (dict of float64 arrays) of a file."""
-    with np.load(path) as archive:
+    with np.load(path, allow_pickle=False) as archive:
         description = json.loads(str(archive["description"]))
         weights = {name: archive[f"weights/{name}"].astype(np.float64) for name in description["weights"]}
     return description, weights

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from dpdrun import models
 from dpdrun.errors import RunError
+from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.recipe.schema import ModelSection
+from dpdrun.runlog import RunFolder
 
 
 def load(source: Path, section: ModelSection, *, described_by: Path) -> BehaviouralModel:
@@ -28,13 +26,11 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
         RunError: the file is missing or damaged, or holds another model.
     """
     try:
-        tensors = load_file(source)
-    except FileNotFoundError as exc:
-        raise RunError(f"{source}: missing") from exc
-    except (SafetensorError, OSError, ValueError) as exc:
-        raise RunError(f"{source}: damaged or not a safetensors file ({exc})") from exc
+        tensors, _ = _tensors.read(source)
+    except RunError as exc:
+        raise RunError(f"{exc}{_what_is_left(source)}") from exc
     model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
-    misfit = _misfit(model.state_dict(), tensors)
+    misfit = _tensors.misfit(model.state_dict(), tensors)
     if misfit:
         raise RunError(f"{source}: not the model that {described_by} describes: {misfit}")
     model.load_state_dict(tensors)
@@ -49,11 +45,11 @@ def sha256_of(source: Path) -> str:
         raise RunError(f"{source}: cannot read: {exc.strerror}") from exc
 
 
-def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that is missing, has another shape, or is not wanted; None when all fit."""
-    for name, tensor in wanted.items():
-        if name not in found:
-            return f"it has no tensor {name}"
-        if found[name].shape != tensor.shape:
-            return f"tensor {name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-    return next((f"it has a tensor {name} too many" for name in found if name not in wanted), None)
+def _what_is_left(source: Path) -> str:
+    """What to do without the model of a run."""
+    run = RunFolder(source.parent)
+    if source == run.model and run.best.is_file():
+        with suppress(RunError):
+            _tensors.read(run.best)
+            return f"; the same model is in {run.best}, which is whole: once {source.name} is removed, that is read"
+    return ""

@@ -223,8 +223,6 @@ def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
         found.append((key, "optim.finish lm needs outputs that do not know the time: positions relative or none"))
     if values.get("task") == "dpd" and values.get("dpd.learning") == "direct":
         found.append((key, "optim.finish lm cannot look through the PA model; write dpd.learning: ilc (or indirect)"))
-    if "train.loss.in_band" in values:
-        found.append((key, "optim.finish lm minimizes the error of the time domain; write train.loss: time"))
     return found
 
 

@@ -163,11 +163,14 @@ class OptimSection(Section):
 
 
 class SpectralLoss(Section):
-    """A loss over the spectrum of a frame's error: the two weights say what an error is worth where it lies."""
+    """A loss over the spectrum of the error: the weights say what an error is worth where it lies."""
 
     in_band: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the error inside the signal's band")
     out_of_band: Annotated[float, Field(ge=0)] = Field(
         10.0, description="weight of the error outside of it; with both at 1 the loss is that of the time domain"
+    )
+    beyond: Annotated[float, Field(ge=0)] | Auto = Field(
+        AUTO, description="weight of the error further out than the adjacent channels of the ACLR; auto = out_of_band"
     )
 
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from dpdrun.data.capture import Capture, Part
 from dpdrun.errors import RunError
-from dpdrun.evaluation import piece_of, predict
+from dpdrun.evaluation import ALONE, Sharing, piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.predistortion import cascade_of, inverted, made_of, merit_of, wanted
@@ -84,6 +84,7 @@ class Inverse:
         module, pair: as `Assignment`.
         plan, capture: of the run.
         found: what iterative learning control came to, by part; empty for other learning.
+        sharing: the processes that score together.
     """
 
     model: BehaviouralModel
@@ -93,6 +94,7 @@ class Inverse:
     plan: Plan
     capture: Capture
     found: Mapping[str, Any] = field(default_factory=dict)
+    sharing: Sharing = ALONE
 
     def score(self) -> Score:
         """As `Assignment`: in-band error and leakage together, among those that hold the output power."""
@@ -106,7 +108,7 @@ class Inverse:
 
     def _output(self, model: BehaviouralModel, x: Signal) -> Signal:
         model.eval()
-        y = predict(model, x, piece=piece_of(self.plan), loop=self.capture.loop_samples)
+        y = predict(model, x, piece=piece_of(self.plan), loop=self.capture.loop_samples, sharing=self.sharing)
         model.train()
         return y
 
@@ -120,8 +122,9 @@ def scales_of(plan: Plan, capture: Capture) -> dict[str, float]:
 
 
 def predistorter(
-    model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, tell: Tell
-) -> Inverse:
+    model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, tell: Tell,
+    sharing: Sharing = ALONE,
+) -> Inverse:  # fmt: skip
     """The assignment of a dpd recipe.
 
     Args:
@@ -130,6 +133,7 @@ def predistorter(
         capture: the measured pair.
         pa: the frozen PA model, or None for indirect learning without one.
         tell: is told what takes a while.
+        sharing: the processes that score together.
 
     Raises:
         RunError: iterative learning control came to nothing.
@@ -138,12 +142,12 @@ def predistorter(
     learning = plan.recipe.dpd.learning
     if learning == "direct":
         assert cascade is not None  # `pa: off` is refused with the recipe
-        return Inverse(model, cascade, cascade, wanted(capture, plan), plan, capture)
+        return Inverse(model, cascade, cascade, wanted(capture, plan), plan, capture, sharing=sharing)
     if learning == "indirect":
-        return Inverse(model, cascade, model, inverted(capture, plan), plan, capture)
+        return Inverse(model, cascade, model, inverted(capture, plan), plan, capture, sharing=sharing)
     assert pa is not None
     pair, found = _ideal_input(plan, capture, pa, tell)
-    return Inverse(model, cascade, model, pair, plan, capture, found)
+    return Inverse(model, cascade, model, pair, plan, capture, found, sharing)
 
 
 def variants(x: Signal) -> Signal:

@@ -8,6 +8,7 @@ and frames that went through the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
@@ -20,8 +21,15 @@ LR_TOLERANCE = 1e-9  # relative: the lr is one multiplication away from the plan
 CLIP_TOLERANCE = 1e-3  # relative: clipping divides by norm + 1e-6, in float32
 
 
-def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler) -> dict[str, Any]:
-    """The audit of one run: planned and realised values, and whether each pair agrees."""
+def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Sequence[int] = ()) -> dict[str, Any]:
+    """The audit of one run: planned and realised values, and whether each pair agrees.
+
+    Args:
+        plan: what was to be done.
+        metrics: what was logged.
+        sampler: of the frames.
+        checksums: of the parameters in the end, one a process.
+    """
     steps = metrics.steps
     planned = _planned_lr(plan, metrics)
     lr_error = max((abs(s["lr"] / lr - 1.0) for s, lr in zip(steps, planned, strict=True) if lr > 0), default=0.0)
@@ -37,6 +45,9 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler) -> dict[str, Any]
         "lr_peak": _equal(
             lr_error <= LR_TOLERANCE, max(planned, default=0.0), max((s["lr"] for s in steps), default=0.0)
         ),
+        "warmup_steps": _equal(None, _rise(planned), _rise([step["lr"] for step in steps])),
+        "batch_size": _equal(None, plan.batch_size, last["samples"] / max(1, len(steps)) / plan.frame),
+        "different_parameters": _equal(None, 1, len(set(checksums) or {0})),
         "clip_norm": _equal(applied <= plan.clip_norm * (1 + CLIP_TOLERANCE), plan.clip_norm, applied),
     }
     return {
@@ -44,6 +55,17 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler) -> dict[str, Any]
         "agrees": all(check["agrees"] for check in checks.values()),
         "checks": checks,
     }
+
+
+def differences(audited: dict[str, Any]) -> str:
+    """What does not agree, in words."""
+    wrong = {name: check for name, check in audited["checks"].items() if not check["agrees"]}
+    return "; ".join(f"{name}: planned {each['planned']:g}, was {each['realised']:g}" for name, each in wrong.items())
+
+
+def _rise(lr: Sequence[float]) -> int:
+    """Steps until the learning rate first reaches its peak."""
+    return 1 + max(range(len(lr)), key=lr.__getitem__) if lr else 0
 
 
 def frames_crc(sampler: FrameSampler, steps: int) -> int:

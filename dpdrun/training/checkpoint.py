@@ -8,23 +8,23 @@ Frame order needs no state: it is a function of (seed, step), see data/windows.p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dpdrun.errors import RunError
-from dpdrun.runlog import replacing
+from dpdrun.models import _tensors
+from dpdrun.models._tensors import write as write
+from dpdrun.runlog import RunFolder
 from dpdrun.training.schedule import Plateau
 
 FORMAT = "dpdrun-checkpoint-1"
-HEADER = "dpdrun"  # the one key of the file's metadata: a JSON object of strings
+MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter
 
 
 @dataclass
@@ -44,6 +44,16 @@ class Progress:
     seconds: float
     plateau: Plateau
     adapts: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, plateau: Plateau | None = None) -> Progress:
+        """Before the first step."""
+        return cls(0, math.inf, 0, 0.0, plateau or Plateau(1.0, 1, 0.0))
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Progress:
+        """Undo `asdict`."""
+        return cls(**{**stored, "plateau": Plateau(**stored["plateau"])})
 
     @property
     def lr_factor(self) -> float:
@@ -83,50 +93,51 @@ def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     write(path, model.state_dict(), header)
 
 
-def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write a safetensors file. Raises RunError on a full disk; an older file at `path` then survives.
-
-    Equal content gives equal bytes: safetensors writes header keys in a random order, so there is only one.
-    """
-    contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-    try:
-        with replacing(path) as temporary:
-            save_file(contiguous, temporary, metadata={HEADER: json.dumps(header, sort_keys=True)})
-    except SafetensorError as exc:  # safetensors reports a full disk as its own error
-        raise RunError(f"{path}: cannot write the checkpoint: {exc}") from exc
-
-
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a safetensors file. Raises RunError when it is missing or damaged."""
-    with _opened(path) as handle:
-        return {name: handle.get_tensor(name) for name in handle.keys()}, _header(handle)  # noqa: SIM118
+    """Tensors and header of a file of a run, its hash checked.
+
+    Raises:
+        RunError: it is missing or damaged; the message says which files of the run can still be used.
+    """
+    try:
+        return _tensors.read(path)
+    except RunError as exc:
+        raise RunError(f"{exc}{what_is_left(path)}") from exc
 
 
 def read_header(path: Path) -> dict[str, str]:
     """The header alone. Raises RunError as `read`."""
-    with _opened(path) as handle:
-        return _header(handle)
+    return read(path)[1]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def is_whole(path: Path) -> bool:
+    """Whether a file of a run is there and undamaged."""
     try:
-        with safe_open(path, framework="pt") as handle:
-            yield handle
-    except FileNotFoundError as exc:
-        raise RunError(f"{path}: missing") from exc
-    except (SafetensorError, OSError, ValueError) as exc:  # ValueError: the header is no JSON
-        raise RunError(f"{path}: damaged or not a safetensors file ({exc})") from exc
+        _tensors.read(path)
+    except RunError:
+        return False
+    return True
 
 
-def _header(handle: Any) -> dict[str, str]:
-    metadata: dict[str, str] = handle.metadata() or {}
-    if HEADER not in metadata:
-        return metadata  # a file of dpdrun before 0.1.0, or somebody else's
-    inner = json.loads(metadata[HEADER])
-    if not isinstance(inner, dict):
-        raise ValueError(f"metadata {HEADER} is not an object")
-    return inner
+def what_is_left(path: Path) -> str:
+    """What to do without a file of a run."""
+    run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
+    anew = "start a new run with another --run-dir"
+    if path == run.finish:
+        return f"; without it optim.finish begins again from the best model: remove it, then\n  {run.resume_command}"
+    if path == run.last:
+        goods = [good for good in reversed(run.goods().values()) if is_whole(good)]
+        if goods:
+            way = f"{shlex.join(['cp', str(goods[0]), str(path)])}\n  {run.resume_command}"
+            return f"; an earlier checkpoint, {goods[0].name}, is whole; to go on from it:\n  {way}"
+        if is_whole(run.best):
+            return (
+                f"; training cannot go on from here, but the best model so far, {run.best}, is whole "
+                f"(`dpdrun evaluate {run.path}` scores it); bring a copy of the damaged file, or {anew}"
+            )
+    if path == run.best and is_whole(run.model):
+        return f"; the model that the run ended with, {run.model}, is whole"
+    return f"; bring a copy of it, or {anew}"
 
 
 def require(path: Path, header: dict[str, str], made_as: str, plan_hash: str) -> None:
@@ -144,10 +155,15 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     """Load a resumable checkpoint into model, optimizer and random state.
 
     Raises:
-        RunError: the file is damaged, is no checkpoint, or was made under another plan.
+        RunError: the file is damaged, is no checkpoint, was made under another plan, or holds other tensors than
+            model and optimizer have, or NaN; these are then as they were.
     """
     tensors, header = read(path)
     require(path, header, FORMAT, plan_hash)
+    progress = progress_of(path, header)
+    fault = _fault(tensors, model, trained=progress.step > 0)
+    if fault:
+        raise RunError(f"{path}: training cannot go on from it: {fault}{what_is_left(path)}")
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}."
@@ -160,5 +176,46 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    stored: dict[str, Any] = json.loads(header["progress"])
-    return Progress(**{**stored, "plateau": Plateau(**stored["plateau"])})
+    return progress
+
+
+def progress_of(path: Path, header: dict[str, str]) -> Progress:
+    """Where the training stood that wrote a checkpoint. Raises RunError where its header does not say."""
+    try:
+        progress = Progress.from_json(json.loads(header["progress"]))
+        numbers = (progress.step, progress.best_step, progress.best_db, progress.seconds, progress.lr_factor)
+        if not all(
+            isinstance(number, kind) for number, kind in zip(numbers, (int, int, *3 * [int | float]), strict=True)
+        ):
+            raise TypeError("not a number")
+        return progress
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
+        raise RunError(f"{path}: its header does not say where training stood{what_is_left(path)}") from exc
+
+
+def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> str | None:
+    """Why these are not the tensors of a checkpoint of `model`; None where they are."""
+    wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
+    known = set(wanted)
+    moved = False
+    for name, parameter in model.named_parameters():
+        moments = {f"optimizer.{name}.{key}": torch.zeros(()) if key == STEP else parameter for key in (*MOMENTS, STEP)}
+        known.update(moments)
+        if not moments.keys().isdisjoint(tensors):  # a parameter that never had a gradient has none
+            moved = True
+            wanted.update(moments)
+    if trained and not moved:
+        return "it has no state of the optimizer"
+    wanted["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        wanted["random.cuda"] = torch.cuda.get_rng_state()
+    misfit = _tensors.misfit(wanted, {name: value for name, value in tensors.items() if name in wanted})
+    if misfit:
+        return misfit
+    strange = sorted(name for name in tensors.keys() - known if not name.startswith("random."))
+    if strange:
+        return f"it has a tensor {strange[0]} too many"
+    for name, value in tensors.items():
+        if value.is_floating_point() and bool(value.isnan().any()):
+            return f"tensor {name} holds NaN"
+    return None

@@ -23,6 +23,7 @@ from dpdrun.runlog import MetricsWriter, RunFolder
 from dpdrun.training import checkpoint
 from dpdrun.training.assignment import Assignment
 from dpdrun.training.guard import StopSignal
+from dpdrun.training.loss import weighting_of
 from dpdrun.training.marquardt import Iteration, Marquardt
 from dpdrun.training.telemetry import Monitor
 
@@ -38,7 +39,8 @@ class Finished:
     Attributes:
         iterations: done.
         seconds: of this part, over all resumed parts [s].
-        loss_before_db, loss_db: mean square error over the training part, over unit power [dB].
+        loss_before_db, loss_db: mean square error over the training part, over unit power and weighted as `train.loss`
+            says [dB].
         best_db: selection score of the best model, that of AdamW included [dB]; and the iteration that it came from,
             0 = AdamW's.
         ended: why.
@@ -84,7 +86,8 @@ def finish(
     device = model.scale_x.device
     x, target = (to_pairs(signal).to(device).view(-1, pair.loop_samples or len(part), 2) for signal in (part.x, part.y))
     model.eval()
-    solver = Marquardt(model, x, target, pair.scale_y)
+    weighting = weighting_of(plan, pair)
+    solver = Marquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
     state = Finished(best_db=best_db)
     if resume and run.finish.is_file():
         state = _restore(run, solver, plan_hash)
@@ -98,14 +101,14 @@ def finish(
             this = solver.iterate()
             _count(state, this, total)
             state.seconds = time.perf_counter() - began
-            scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.received
+            scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
             if scoring:
                 _score(state, this, plan, task, model, run, metrics, monitor)
             if scoring or leaving:
                 _save(run, solver, state, plan_hash)
             if leaving:
                 done = f"after iteration {state.iterations} of {total} of optim.finish"
-                raise stop.stopped(done, f"continue with:\n  {run.resume_command}")
+                raise stop.stopped(stop.number, done, f"continue with:\n  {run.resume_command}")
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return state

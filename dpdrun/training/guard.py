@@ -10,11 +10,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dpdrun.errors import DivergedError, RunError, StoppedError
+from dpdrun.launch import is_quiet
 from dpdrun.plan import Plan
+from dpdrun.training.parallel import Told
 
 OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
@@ -24,25 +23,34 @@ SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model 
 INTERRUPT_NOTE = b"\ninterrupted: writing a checkpoint after this step; Ctrl-C again leaves at once\n"
 
 
-def non_finite(line: Mapping[str, Any], starts: NDArray[np.int64], frame: int, last_good: str) -> DivergedError:
+def non_finite(line: Mapping[str, Any], told: Told, frame: int, last_good: str) -> DivergedError:
     """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
 
     Args:
         line: the metrics line of the step.
-        starts: first training sample of each frame of the batch, (B,).
+        told: what all processes know of the step.
         frame: length of a frame [samples].
         last_good: where the parameters of an earlier step are kept.
     """
+    culprit, starts, whose = told.culprit, told.starts, ""
+    if len(told.losses) > 1 and culprit is not None:
+        starts, whose = told.shares[culprit], f" of process {culprit} of {len(told.losses)}"
     first, last = int(starts.min()), int(starts.max()) + frame
     return DivergedError(
         f"step {line['step']}: loss {line['loss']:g}, gradient norm {line['grad_norm']:g}; stopped before the step\n"
-        f"  batch: {len(starts)} frames of {frame} samples between training samples {first} and {last}\n"
+        f"  batch{whose}: {len(starts)} frames of {frame} samples between training samples {first} and {last}\n"
+        f"  first samples of its frames: {_shortened(starts.tolist())}\n"
         f"  {last_good}\n"
         f"  try: a lower optim.lr (now {line['lr']:g}), a longer optim.warmup, train.precision fp32; "
         "`dpdrun data inspect` shows outliers in the capture"
     )
+
+
+def _shortened(values: list[int], shown: int = 8) -> str:
+    more = f" and {len(values) - shown} more" if len(values) > shown else ""
+    return ", ".join(map(str, values[:shown])) + more
 
 
 @contextmanager
@@ -92,14 +100,20 @@ class StopSignal:
     def __exit__(self, *exc: object) -> None:
         self._handlers.restore()
 
-    def stopped(self, done: str, hint: str) -> BaseException:
+    @property
+    def number(self) -> int:
+        """Of the signal that came, or 0."""
+        return int(self.received or 0)
+
+    def stopped(self, number: int, done: str, hint: str) -> BaseException:
         """What to raise when the checkpoint is written: StoppedError, or KeyboardInterrupt after Ctrl-C.
 
         Args:
+            number: of the signal, which another process may have been sent.
             done: how far training came, as "after step 3 of 8".
             hint: how to continue.
         """
-        if self.received == signal.SIGINT:
+        if number == signal.SIGINT:
             return KeyboardInterrupt(f"interrupted {done}; a checkpoint was written, {hint}")
         return StoppedError(f"stopped by SIGTERM {done}; {hint}")
 
@@ -110,6 +124,8 @@ class StopSignal:
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.SIGINT
+        if is_quiet():
+            return
         with suppress(OSError):  # not print: its buffer may be in use by the very code that the signal came upon
             os.write(2, INTERRUPT_NOTE)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,26 @@ from dpdrun import __version__, models
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate
 from dpdrun.errors import RunError
-from dpdrun.evaluation import THROUGH_A_MODEL, evaluate, floor_of
+from dpdrun.evaluation import ALONE, THROUGH_A_MODEL, evaluate, floor_of
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, PlanError, check_finish, differing_keys, digest_of, make_plan
+from dpdrun.plan import Plan, PlanError, check_finish, make_plan, share_problem
 from dpdrun.predistortion import amplifier_of, limited_by
-from dpdrun.recipe.conflicts import values_of
-from dpdrun.recipe.fields import AUTO, OFF
-from dpdrun.recipe.loader import Loaded, load_recipe
-from dpdrun.recipe.patch import render
+from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import SpectralLoss
-from dpdrun.runlog import RunFolder, write_text
+from dpdrun.runlog import RunFolder, encode_numbers, write_text
 from dpdrun.training import amplifier, checkpoint
 from dpdrun.training.assignment import predistorter, scales_of
 from dpdrun.training.finish import finish
 from dpdrun.training.guard import memory_explained, stopping
-from dpdrun.training.loop import Outcome, fit, own_pair
+from dpdrun.training.intact import report_of, require_checkpoint
+from dpdrun.training.loop import Outcome, fit, own_pair, sharing_of
+from dpdrun.training.resuming import plan_to_resume, require_same
+from dpdrun.training.share import refuse_foreign
+from dpdrun.training.team import Team
 from dpdrun.training.telemetry import Monitor, Silent
 
 MODEL_FORMAT = "dpdrun-model-1"
-ON_FINDING = "train.on_finding"
-SHOWN_CHANGES = 5
 
 
 @dataclass(frozen=True)
@@ -116,39 +115,85 @@ def train(
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
 
+    Several processes, each started by a launcher with the environment of torchrun, train one run together. The first
+    one alone touches the folder; the PA run of a predistorter is read by all.
+
     Returns:
-        The content of report.json.
+        The content of report.json; in other processes than the first, nothing.
 
     Raises:
         RecipeError, DataError: the recipe or its data is wrong; nothing has been written then.
         RunError: the folder cannot be used, `resume` meets another recipe or other data, or training failed.
         RunError: also when memory runs out; the message says what to lower.
+        AuditError: training did not do what the plan says.
+        LostError, FollowedError: as `fit`.
         StoppedError: SIGTERM came; the message says whether there is something to resume.
         KeyboardInterrupt: Ctrl-C, with a message when a checkpoint was written first.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # set by accelerate launch and torchrun
-        raise RunError("this version trains in one process: start it without a launcher, or with --num_processes 1")
-    run = RunFolder.open(run_dir) if resume else RunFolder(run_dir)
-    with stopping(lambda: _stopped_at(run)):
-        if resume:
-            plan = _plan_to_resume(loaded, run)
+    with Team.join() as team:
+        refuse_foreign(loaded.recipe)
+        run = RunFolder(run_dir)
+        with stopping(lambda: _stopped_at(run)), ExitStack() as held:
+            if resume:
+                return _resume(loaded, run, team, held, watch, pa)
+            with team.together():
+                if team.is_first:
+                    require_free(run_dir)  # before the data are read, which may take longer than a user's patience
+                plan, capture = prepare(loaded, pa)
+                check_share(loaded, plan, team.size)
+            _require_alike(plan.digest(capture.sha256), team)
+            with memory_explained(plan):
+                job = _job(loaded, plan, capture, run, pa)
+                with team.together():
+                    if team.is_first:  # here, when recipe, data and model are known to be good
+                        held.enter_context(RunFolder.creating(run_dir))
+                        write_text(run.recipe, loaded.effective_text)
+                        made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
+                        run.write_json(run.plan, plan.to_json() | made_with)
+                return _train(job, team, watch, resume=False)
+
+
+def _resume(
+    loaded: Loaded, run: RunFolder, team: Team, held: ExitStack, watch: Watch | None, pa: nn.Module | None
+) -> dict[str, Any]:
+    """`train`, from the last checkpoint; the first process reads the folder and tells the others the plan."""
+    report, text = None, ""
+    with team.together():
+        if team.is_first:
+            RunFolder.open(run.path)
+            plan = plan_to_resume(loaded, run)
+            text = json.dumps(encode_numbers(plan.to_json()))
             if run.report.is_file():
-                return run.read_json(run.report)
-            with run.lock(), memory_explained(plan):
-                _require_checkpoint(run, plan)
+                report = report_of(run)
+            else:
+                held.enter_context(run.lock())
+                require_checkpoint(run, plan)
+    if team.rows([report is not None])[0, 0]:
+        return report or {}
+    plan = Plan.from_json(json.loads(team.text(text)))
+    with memory_explained(plan):
+        with team.together():
+            check_share(loaded, plan, team.size)
+            capture = load_capture(plan.recipe.data)
+            if team.is_first:
                 run.sweep()
-                capture = load_capture(plan.recipe.data)
-                _require_same(run, plan, capture)
-                return _train(_job(loaded, plan, capture, run, pa), watch, resume=True)
-        require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-        plan, capture = prepare(loaded, pa)
-        with memory_explained(plan):
-            job = _job(loaded, plan, capture, run, pa)
-            with RunFolder.creating(run_dir):  # here, when recipe, data and model are known to be good
-                write_text(run.recipe, loaded.effective_text)
-                made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
-                run.write_json(run.plan, plan.to_json() | made_with)
-                return _train(job, watch, resume=False)
+                require_same(run, plan, capture)
+        _require_alike(plan.digest(capture.sha256), team)
+        return _train(_job(loaded, plan, capture, run, pa), team, watch, resume=True)
+
+
+def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
+    """Refuse a batch that cannot be shared evenly. Raises RecipeError with the nearest sizes that can."""
+    if why := share_problem(plan, processes):
+        raise loaded.error([("train.batch_size", why)])
+
+
+def _require_alike(digest: str, team: Team) -> None:
+    """Refuse processes that would train something else than the first. Raises RunError in that one."""
+    wanted = team.text(digest)
+    with team.together():
+        if digest != wanted:
+            raise RunError("its recipe, data or version of dpdrun is not that of the first process")
 
 
 def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:
@@ -161,27 +206,34 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
     return Job(loaded, plan, capture, run, parameters, floor, model, frozen)
 
 
-def _train(job: Job, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
-    """Training and scoring in a folder that is there and locked."""
+def _train(job: Job, team: Team, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
+    """Training and scoring in a folder that is there and locked; the first process scores, the others are done then."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
-    with watch(job) if watch else nullcontext(Silent()) as monitor:
+    solved = plan.recipe.model.kind == "gmp"  # by least squares, in a moment
+    if solved and not team.is_first:
+        return {}
+    with watch(job) if watch and team.is_first else nullcontext(Silent()) as monitor:
         is_dpd = plan.predistortion is not None
-        task = predistorter(model, plan, capture, job.pa, monitor.message) if is_dpd else None
-        outcome = _solve(model, task.pair if task else capture) if plan.recipe.model.kind == "gmp" else fit(
-            model, plan, capture, run, monitor, resume=resume, assignment=task
+        task = predistorter(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
+        outcome = _solve(model, task.pair if task else capture) if solved else fit(
+            model, plan, capture, run, monitor, resume=resume, assignment=task, team=team
         )  # fmt: skip
+        if not team.is_first:
+            return {}
         finished = None
         if plan.recipe.optim.finish == "lm":
-            own, plan_hash = task or own_pair(model, capture, plan), plan.digest(capture.sha256)
+            own = replace(task, sharing=ALONE) if task else own_pair(model, capture, plan)
             finished = finish(
-                model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan_hash, resume=resume
-            )
+                model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),
+                resume=resume,
+            )  # fmt: skip
 
     for module in (model, job.pa):
         if module is not None:
             module.to("cpu")
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
     report = evaluate(model, plan, capture, pa=job.pa) | {
+        "processes": team.size,
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "best_step": outcome.best_step,
@@ -216,75 +268,6 @@ def require_free(path: Path) -> None:
     blocked = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
     if blocked is not None:
         raise RunError(f"{path}: cannot make the run folder: {blocked} is a file")
-
-
-def _plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
-    """The plan that a run began with, if `loaded` is the recipe of that run."""
-    began = load_recipe(run.recipe)
-    before, now = values_of(began.recipe), values_of(loaded.recipe)
-    free = {"train.checkpoint_every"}  # decides no weight
-    if "adapt" not in (before.get(ON_FINDING), now.get(ON_FINDING)):
-        free.add(ON_FINDING)
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
-    if keys:
-        changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
-        more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
-        raise RunError(
-            f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
-            f"  to go on as it began:  dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
-            "  to try the new recipe: give another --run-dir, without --resume"
-        )
-    plan = Plan.from_json(run.read_json(run.plan))
-    train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
-    train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
-    plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
-    return plan if every == AUTO else replace(plan, checkpoint_every=0 if every == OFF else every)
-
-
-def _shown(values: Mapping[str, Any], key: str) -> str:
-    return render(values[key]) if key in values else "(none)"
-
-
-def _require_checkpoint(run: RunFolder, plan: Plan) -> None:
-    if run.last.is_file():
-        return
-    why = (
-        "a least-squares fit has no checkpoints" if plan.recipe.model.kind == "gmp"
-        else "it ended before its first checkpoint (train.checkpoint_every sets how often they are written)"
-    )  # fmt: skip
-    raise RunError(f"{run.path}: nothing to resume from: {why}; start anew with another --run-dir")
-
-
-def _require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
-    """Refuse a checkpoint of another plan, saying what differs.
-
-    The plan was read from plan.json through the schema of this version, so there are three causes: the data have
-    changed, the schema has, or plan.json has.
-    """
-    found = checkpoint.read_header(run.last).get("plan_hash")
-    if found is None or found == plan.digest(capture.sha256):
-        return  # None: not a checkpoint at all, as `restore` will say
-    written = run.read_json(run.plan)
-    maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
-    anew = "or start a new run with another --run-dir"
-    if sha256 is not None and sha256 != capture.sha256:
-        raise RunError(
-            f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
-            f"{sha256[:12]}); bring the file back, {anew}"
-        )
-    if digest_of(written, capture.sha256) == found:
-        keys = differing_keys(written, plan.to_json())
-        began = f"dpdrun {maker}" if maker else "an earlier dpdrun"
-        raise RunError(
-            f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "
-            f"in {', '.join(keys[:SHOWN_CHANGES])}; "
-            f"resume it with the dpdrun that began it, {anew}"
-        )
-    causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
-    raise RunError(
-        f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
-        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {anew}"
-    )
 
 
 def _solve(model: Any, pair: Capture) -> Outcome:

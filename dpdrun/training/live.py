@@ -24,6 +24,11 @@ KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "c
         "group_weights", "group_updates", "group_sizes", "still")  # fmt: skip  # what facts are made of
 
 
+def look_every(plan: Plan) -> int:
+    """Steps from one look of the rules to the next."""
+    return max(LEAST_BETWEEN, math.ceil(LOOK_SHARE * plan.total_steps))
+
+
 class LiveRules:
     """Looks at a run every now and then.
 
@@ -48,7 +53,7 @@ class LiveRules:
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.every = max(LEAST_BETWEEN, math.ceil(LOOK_SHARE * plan.total_steps))
+        self.every = look_every(plan)
         self._plan, self._monitor, self._clock = plan, monitor, clock
         self._log = Metrics(adapts=list(log.adapts))
         for line in (*log.steps, *log.evals):

@@ -1,10 +1,11 @@
-"""The training loop, top to bottom: the only one, and the only importer of accelerate.
+"""The training loop, top to bottom: the only one.
 
     capture -> frames on the device -> forward -> loss after the burn-in -> backward -> norm -> guard -> clip -> step
             -> a metrics line -> now and then: validation score, best model, a look of the rules, checkpoint
 
 What is learnt is a pair (input, target) through a module, which for a predistorter goes through an amplifier: see
-`assignment`. The loss is over unit-rms targets, so its size does not depend on the scale of the capture.
+`assignment`. The loss is over unit-rms targets, so its size does not depend on the scale of the capture. The same code
+runs in every process of a team; what only one of them does is in `record`.
 """
 
 from __future__ import annotations
@@ -17,28 +18,32 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from dpdrun.data.capture import Capture
-from dpdrun.errors import DivergedError, RunError
-from dpdrun.evaluation import piece_of, predict
+from dpdrun.errors import EXIT_INTERRUPTED, AuditError, DivergedError, DpdrunError, FollowedError, LostError
+from dpdrun.evaluation import ALONE, Sharing, piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.rf.metrics import nmse_db
-from dpdrun.runlog import Metrics, MetricsWriter, RunFolder, read_metrics, truncate_metrics
+from dpdrun.runlog import Metrics, RunFolder, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
-from dpdrun.training.adapt import Oversight, RolledBackError
+from dpdrun.training.adapt import RolledBackError
 from dpdrun.training.assignment import Assignment, OwnPair
-from dpdrun.training.audit import audit
+from dpdrun.training.audit import audit, differences
 from dpdrun.training.checkpoint import Progress, State
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.parallel import OwnNorm, checksum_of, tell
+from dpdrun.training.record import Record
+from dpdrun.training.resuming import restore
 from dpdrun.training.schedule import Plateau, schedule_of
-from dpdrun.training.step import sampler_of
-from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Monitor, Movement, group_norms
+from dpdrun.training.step import sampler_of, seed_dropout
+from dpdrun.training.team import Team, uses_gpu
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, Movement, group_norms
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Outcome:
 
 def fit(
     model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
-    assignment: Assignment | None = None,
+    assignment: Assignment | None = None, team: Team | None = None,
 ) -> Outcome:  # fmt: skip
     """Train `model` in place and leave its best version in it and in `run.best`.
 
@@ -65,21 +70,32 @@ def fit(
         run: folder that receives metrics, checkpoints and the audit.
         resume: continue from `run.last` instead of starting anew.
         assignment: what is learnt instead of the pair of `capture`, and who scores it; for a predistorter.
+        team: the processes that train together; None = this one alone.
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
+        AuditError: training did not do what the plan says.
         FindingError: an error was found and train.on_finding is stop; a checkpoint was written.
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
+        LostError: another process has gone; the last finished step was saved, where this is the first process.
+        FollowedError: in other processes than the first, in place of what that one raises.
     """
+    team = team or Team()
     told: dict[str, int] = {}
-    task = assignment or own_pair(model, capture, plan)
+    task = assignment or own_pair(model, capture, plan, sharing_of(team))
     plan_hash = plan.digest(capture.sha256)
     with StopSignal() as stop:
         while True:
             try:
-                return _fit(model, plan, task, plan_hash, run, monitor, stop, told, resume=resume)
+                return _fit(model, plan, task, plan_hash, run, monitor, stop, told, team, resume=resume)
             except RolledBackError:  # train.on_finding adapt: go on from the checkpoint that it wrote
                 resume = True
+            except LostError:
+                raise
+            except (DpdrunError, KeyboardInterrupt) as error:
+                if team.is_first:
+                    raise
+                raise FollowedError(getattr(error, "exit_code", EXIT_INTERRUPTED)) from error
 
 
 def _fit(
@@ -91,26 +107,29 @@ def _fit(
     monitor: Monitor,
     stop: StopSignal,
     told: dict[str, int],
+    team: Team,
     *,
     resume: bool,
 ) -> Outcome:
     """`fit`, up to its end or to a step that goes back."""
     train, settings = plan.recipe.train, plan.recipe.optim
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
-    accelerator = Accelerator(mixed_precision="no" if train.precision == "fp32" else train.precision)
-    if plan.batch_size % (train.accumulate * accelerator.num_processes):
-        raise RunError(
-            f"train.batch_size {plan.batch_size} does not divide into {accelerator.num_processes} processes x "
-            f"{train.accumulate} accumulated passes"
-        )
+    accelerator = Accelerator(
+        cpu=team.size > 1 and not uses_gpu(),
+        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # they are scales, and do not change
+    )
     task.module.to(accelerator.device)  # the model too: it is this module, or in it
     optimizer = build_optimizer(model, plan)
     schedule = schedule_of(plan)
     patience = settings.plateau
-    progress = Progress(0, float("inf"), 0, 0.0, Plateau(patience.factor, patience.patience, patience.threshold_db))
+    progress = Progress.fresh(Plateau(patience.factor, patience.patience, patience.threshold_db))
+    log = Metrics()
     if resume:
-        progress = checkpoint.restore(run.last, model, optimizer, plan_hash=plan_hash)
-        truncate_metrics(run, progress.step, progress.adapts)
+        progress = restore(run.last, model, optimizer, team, plan_hash=plan_hash)
+        if team.is_first:
+            truncate_metrics(run, progress.step, progress.adapts)
+            log = read_metrics(run.path)
     state = State(model, optimizer, progress, plan_hash)
 
     sampler = sampler_of(task.pair, plan, accelerator.device)
@@ -118,35 +137,30 @@ def _fit(
     wrapped, prepared = accelerator.prepare(
         compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
     )
+    own_norm = OwnNorm(wrapped)
 
-    epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
-    samples, frames_crc = 0, 0
-    log = read_metrics(run.path) if resume else Metrics()
-    for done in log.steps:
-        epochs.add(done["step"], done["loss"], done["grad_norm"])
-        samples, frames_crc = done["samples"], done["frames_crc"]
-    oversight = Oversight(plan, run, monitor, state, log, told)
+    samples, frames_crc = (log.steps[-1]["samples"], log.steps[-1]["frames_crc"]) if log.steps else (0, 0)
     task.module.train()
     began = time.perf_counter() - progress.seconds
 
-    with MetricsWriter(run.metrics) as metrics:
+    with Record(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
         for step in range(progress.step + 1, plan.total_steps + 1):
-            step_began = time.perf_counter()
+            step_began = drawn = time.perf_counter()
             data_s, loss = 0.0, 0.0
-            drawn = time.perf_counter()
-            shares = sampler.shares(
-                step, passes=train.accumulate, processes=accelerator.num_processes, process=accelerator.process_index
-            )
+            own_starts = []
+            seed_dropout(plan, step, team.rank)
+            shares = sampler.shares(step, passes=train.accumulate, processes=team.size, process=team.rank)
             for index, (starts, x, y) in enumerate(shares, start=1):
                 data_s += time.perf_counter() - drawn
-                samples += x.shape[0] * x.shape[1] * accelerator.num_processes
-                frames_crc = crc32(starts.tobytes(), frames_crc)
+                samples += x.shape[0] * x.shape[1] * team.size
+                own_starts.append(starts)
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
                     with accelerator.autocast():
                         prediction = wrapped(x)
                     part = error(prediction, y, plan, scale_y) / train.accumulate
-                    accelerator.backward(part)
-                loss += accelerator.reduce(part.detach(), reduction="mean").item()
+                    with team.losing():
+                        accelerator.backward(part)
+                loss += part.item()
                 drawn = time.perf_counter()
 
             lr = schedule.lr_at(step, progress.plateau.drop) * progress.lr_factor
@@ -154,6 +168,11 @@ def _fit(
                 group["lr"] = lr
             groups = group_norms(model) if step % GROUP_NORM_EVERY == 1 else None
             grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm))
+            all_told = tell(
+                team, loss=loss, own_norm=own_norm.read(), grad_norm=grad_norm, stop=stop.number, starts=own_starts,
+                checksum=None if groups is None else checksum_of(model),
+            )  # fmt: skip
+            frames_crc = crc32(all_told.starts.tobytes(), frames_crc)
             line: dict[str, Any] = {
                 "kind": "step",
                 "step": step,
@@ -161,88 +180,74 @@ def _fit(
                 "frames_crc": frames_crc,
                 "lr": lr,
                 "lr_planned": lr,
-                "loss": loss,
+                "loss": all_told.loss,
                 "grad_norm": grad_norm,
                 "clip_norm": plan.clip_norm,
                 "clipped": grad_norm > plan.clip_norm,
+                **all_told.line,
             }
             if groups is not None:
                 line["group_norms"] = groups
                 line["grad_norm_applied"] = math.hypot(*group_norms(model).values())
-            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                metrics.write(line)  # so that `dpdrun diagnose` sees it too
-                oversight.take(line)
-                oversight.look_at_the_end(metrics)
-                raise non_finite(line, sampler.starts(step), plan.frame, _last_good(run))
+            if not (math.isfinite(all_told.loss) and math.isfinite(grad_norm)):
+                record.refused(line)
+                raise non_finite(line, all_told, plan.frame, _last_good(run))
             movement = Movement(model) if groups is not None else None
             prepared.step()
             line |= movement.line() if movement is not None else {}
             prepared.zero_grad()
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
-            metrics.write(line)
-            oversight.take(line)
-            monitor.step(line)
-            if (summary := epochs.add(step, loss, grad_norm)) is not None:
-                metrics.write(summary)
-
             progress.step, progress.seconds = step, time.perf_counter() - began
+            record.step(line)
+
             if step % plan.eval_every == 0 or step == plan.total_steps:
                 score = task.score()
                 progress.plateau.update(score.nmse_db)
-                if score.selection_db < progress.best_db:
-                    progress.best_db, progress.best_step = score.selection_db, step
-                    if accelerator.is_main_process:
-                        checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT, "step": str(step)})
-                scored: dict[str, Any] = {
-                    "kind": "eval",
-                    "step": step,
-                    "val_nmse_db": score.nmse_db,
-                    **score.line,
-                    "best_db": progress.best_db,
-                    "seconds": round(time.perf_counter() - began, 3),
-                }
-                metrics.write(scored)
-                metrics.flush()
-                oversight.take(scored)
-                monitor.evaluation(scored)
-            ending = None
-            if oversight.due(step):
-                ending = oversight.look(metrics)
-                oversight.keep()
+                record.score(score, time.perf_counter() - began)
+            ending = record.look()
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
-            leaving = stop.received  # read once: a signal that comes while the checkpoint is written waits for the next
-            if (due or leaving or ending or step == plan.total_steps) and accelerator.is_main_process:
-                metrics.flush()
-                state.save(run.last)
+            leaving = stop.number if team.size == 1 else all_told.stop  # what all know
+            if due or leaving or ending or step == plan.total_steps:
+                record.save()
             if ending:
                 raise ending
             if leaving:
-                raise stop.stopped(
-                    f"after step {step} of {plan.total_steps}", f"continue with:\n  {run.resume_command}"
-                )
+                where = f"after step {step} of {plan.total_steps}"
+                raise stop.stopped(leaving, where, f"continue with:\n  {run.resume_command}")
+        checksums = team.rows([checksum_of(model)])
 
-    log = read_metrics(run.path)
-    run.write_json(run.audit, audit(plan, log, sampler))
-    oversight.finish()
+    if team.is_first:
+        log = read_metrics(run.path)
+        audited = audit(plan, log, sampler, checksums=checksums[:, 0].astype(int).tolist())
+        run.write_json(run.audit, audited)
+        if not audited["agrees"]:
+            raise AuditError(f"{run.audit}: training did not do what the plan says: {differences(audited)}")
+    record.finish()
     if not progress.best_step:
         raise DivergedError(
             f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`"
         )
-    tensors, _ = checkpoint.read(run.best)
-    model.load_state_dict(tensors)
+    if team.is_first:
+        tensors, _ = checkpoint.read(run.best)
+        model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
 
 
-def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan) -> OwnPair:
+def sharing_of(team: Team) -> Sharing:
+    """How the processes of a team make a prediction together."""
+    return Sharing(team.rank, team.size, team.added) if team.size > 1 else ALONE
+
+
+def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> OwnPair:
     """The assignment of task pa."""
-    return OwnPair(model, capture, partial(evaluate_split, model, capture, plan))
+    return OwnPair(model, capture, partial(evaluate_split, model, capture, plan, sharing))
 
 
-def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan) -> float:
+def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
     """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
     model.eval()
-    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples)
+    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples, sharing=sharing)
     score = nmse_db(capture.val.y, prediction)
     model.train()
     return score

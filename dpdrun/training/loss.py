@@ -10,12 +10,14 @@ Shapes: B frames, T samples in a frame, J of them judged, 2 = (I, Q).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dpdrun.data.capture import Capture
 from dpdrun.plan import Plan
+from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import SpectralLoss
 
 Loss = Callable[[Tensor, Tensor, Plan, float], Tensor]
@@ -33,24 +35,46 @@ def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> 
     return mean
 
 
+@dataclass(frozen=True)
+class Weighting:
+    """What an error is worth at a frequency.
+
+    Attributes:
+        in_band, out_of_band, beyond: the weights.
+        band: bandwidth of the signal over the sample rate.
+        reach: how far the adjacent channels reach, from the middle, over the sample rate: half the band and one of its
+            carriers (`rf.aclr`, opendpd-spectral-v2).
+    """
+
+    in_band: float
+    out_of_band: float
+    beyond: float
+    band: float
+    reach: float
+
+    def at(self, length: int) -> Tensor:
+        """The weight of each bin of a transform of `length` samples, (length,)."""
+        f = torch.fft.fftfreq(length).abs()
+        outside = torch.where(f <= self.reach, self.out_of_band, self.beyond)
+        return torch.where(f <= self.band / 2, self.in_band, outside)
+
+
 class SpectralError:
-    """Mean of |error|^2 with a weight inside the band of the signal and another outside of it.
+    """Mean of |error|^2 with a weight for each frequency.
 
     The judged part of a frame is weighted by a Hann window, whose side lobes keep the strong error inside the band out
-    of the weak one outside, and transformed. Scaled so that with both weights at 1 it is the windowed mean of |error|^2
+    of the weak one outside, and transformed. Scaled so that with all weights at 1 it is the windowed mean of |error|^2
     (Parseval's theorem), a learning rate keeps its meaning.
 
     Args:
-        weights: inside and outside.
+        weighting: of the spectrum.
         length: J [samples].
-        share: bandwidth over sample rate.
     """
 
-    def __init__(self, weights: SpectralLoss, length: int, share: float) -> None:
-        inside = torch.fft.fftfreq(length).abs() <= share / 2
+    def __init__(self, weighting: Weighting, length: int) -> None:
         window = torch.hann_window(length, periodic=False) if length > 2 else torch.ones(length)
         self._window = window
-        self._weight = torch.where(inside, weights.in_band, weights.out_of_band) / (length * window.square().sum())
+        self._weight = weighting.at(length) / (length * window.square().sum())
 
     def __call__(self, prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
         """As `squared_error`."""
@@ -61,8 +85,8 @@ class SpectralError:
         return mean
 
 
-def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
-    """The loss over the spectrum that a plan asks for; None where it asks for `squared_error`.
+def weighting_of(plan: Plan, capture: Capture) -> Weighting | None:
+    """The weights over the spectrum that a plan asks for; None where it asks for none.
 
     Raises:
         ValueError: nobody knows the bandwidth of the signal; `job.prepare` refuses such a recipe.
@@ -72,9 +96,22 @@ def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
         return None
     if capture.bandwidth_hz is None:
         raise ValueError("a spectral loss needs the bandwidth of the signal")
-    return SpectralError(weights, plan.frame - plan.burn_in, capture.bandwidth_hz / capture.sample_rate_hz)
+    band = capture.bandwidth_hz / capture.sample_rate_hz
+    reach = band / 2 + band / (capture.subchannels or 1)
+    beyond = weights.out_of_band if weights.beyond == AUTO else weights.beyond
+    return Weighting(weights.in_band, weights.out_of_band, beyond, band, reach)
+
+
+def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
+    """The loss over the spectrum that a plan asks for; None where it asks for `squared_error`.
+
+    Raises:
+        ValueError: as `weighting_of`.
+    """
+    weighting = weighting_of(plan, capture)
+    return None if weighting is None else SpectralError(weighting, plan.frame - plan.burn_in)
 
 
 def _error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
     judged = slice(plan.burn_in, plan.frame)
-    return prediction[:, judged].float() / scale_y - y[:, judged]
+    return prediction[:, judged].to(y.dtype) / scale_y - y[:, judged]

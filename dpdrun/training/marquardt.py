@@ -8,6 +8,9 @@ Optimization", 2nd ed., chapters 4 and 10).
 The gradient is that of the whole record, so the loss only ever falls. The curvature A needs no such care: each
 iteration takes it from every `stride`-th sample, others each time, and averages over the last iterations.
 
+With weights over the spectrum the loss and its gradient are weighted, the curvature is not: it only has to be near, and
+the gain ratio tells when it is not.
+
 A row of J is the derivative of one output by the window of input that it sees, so models whose memory has no end are
 left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and P^2
 multiplications for each row.
@@ -19,6 +22,7 @@ lookahead samples of a window.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -57,18 +61,23 @@ class Marquardt:
         target: what the model should give, (L, T, 2), likewise. The first `context` and last `lookahead` samples of
             each record are not judged.
         scale: rms of the target: errors are taken over it.
+        weight_at: number of bins of a spectrum -> what an error is worth in each, (bins,); None = alike.
 
     Raises:
         ValueError: the memory of the model has no end, or a record is shorter than it.
     """
 
-    def __init__(self, model: BehaviouralModel, x: Tensor, target: Tensor, scale: float) -> None:
+    def __init__(
+        self, model: BehaviouralModel, x: Tensor, target: Tensor, scale: float,
+        weight_at: Callable[[int], Tensor] | None = None,
+    ) -> None:  # fmt: skip
         if model.context is None or model.lookahead is None:
             raise ValueError("Levenberg-Marquardt needs a model that sees a stated number of samples")
         self._past, self._future = model.context, model.lookahead
         if x.shape[1] <= self._past + self._future:
             raise ValueError(f"records of {x.shape[1]} samples are shorter than the {self._past} that the model sees")
         self._model, self._scale, self._x, self._target = model, scale, x, target
+        self._weight_at = weight_at
         named = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self._names, self._shapes = list(named), [each.shape for each in named.values()]
         self._sizes = [each.numel() for each in named.values()]
@@ -124,7 +133,11 @@ class Marquardt:
         """Sum of |error|^2 over the judged samples of a piece, at unit rms of the target."""
         y = functional_call(self._model, self._named(theta), (x,))
         inside = slice(self._past, x.shape[1] - self._future)
-        total: Tensor = ((y - target)[:, inside] / self._scale).square().sum()
+        error = (y - target)[:, inside] / self._scale  # (L, J, 2)
+        if self._weight_at is not None:
+            spectrum = torch.fft.fft(torch.view_as_complex(error.contiguous()), norm="ortho")
+            error = torch.view_as_real(spectrum) * self._weight_at(error.shape[1]).sqrt().to(error)[:, None]
+        total: Tensor = error.square().sum()
         return total
 
     def _pieces(self) -> list[tuple[Tensor, Tensor]]:

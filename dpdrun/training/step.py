@@ -10,6 +10,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from dpdrun import models
@@ -17,6 +18,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.windows import FrameSampler, to_pairs
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
+from dpdrun.recipe.fields import OFF
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
 
@@ -33,6 +35,13 @@ def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampl
         loop=capture.loop_samples,
         rotate=plan.recipe.train.rotate == "on",
     )
+
+
+def seed_dropout(plan: Plan, step: int, process: int) -> None:
+    """Make what dropout draws a function of (seed, step, process): a resumed run continues with the same draws."""
+    if getattr(plan.recipe.model, "dropout", OFF) != OFF:
+        words = np.random.SeedSequence([plan.recipe.train.seed, step, 2, process]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0]))
 
 
 def machine_device() -> torch.device:

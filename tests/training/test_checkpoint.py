@@ -1,16 +1,18 @@
 """Checkpoints: everything comes back, nothing foreign or damaged is taken, an old file survives a failed write."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from dpdrun.errors import RunError
+from dpdrun.runlog import RunFolder
 from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import Progress
 from dpdrun.training.schedule import Plateau
@@ -64,25 +66,132 @@ def test_a_model_file_is_no_checkpoint(made: Callable[[int], Made], tmp_path: Pa
         checkpoint.restore(tmp_path / "m.safetensors", model, optimizer, plan_hash="abc")
 
 
-def test_damage_is_named_and_pickles_are_never_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "m.safetensors"
-    torch.save({"a": torch.zeros(2)}, path)
-    with pytest.raises(RunError, match="damaged or not a safetensors file"):
-        checkpoint.read(path)
-    path.write_bytes(b"")
-    with pytest.raises(RunError, match="damaged or not a safetensors file"):
-        checkpoint.read(path)
-    with pytest.raises(RunError, match="missing"):
-        checkpoint.read(tmp_path / "none.safetensors")
+def test_a_flipped_bit_stops_a_resume_and_changes_nothing(made: Callable[[int], Made], tmp_path: Path) -> None:
+    model, optimizer = made(0)
+    path = tmp_path / "c.safetensors"
+    step(model, optimizer)
+    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    content = path.read_bytes()
+    before, random = everything(model, optimizer), torch.get_rng_state()
+    step(*made(1))
+    twin, twin_optimizer = made(1)
+    fresh, random = everything(twin, twin_optimizer), torch.get_rng_state()
+    rng = Random(0)
+    for _ in range(100):
+        at, bit = rng.randrange(len(content)), rng.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+        with pytest.raises(RunError, match=r"c\.safetensors: damaged"):
+            checkpoint.restore(path, twin, twin_optimizer, plan_hash="abc")
+    assert equal(everything(twin, twin_optimizer), fresh)
+    assert torch.equal(torch.get_rng_state(), random)
+    path.write_bytes(content)
+    checkpoint.restore(path, twin, twin_optimizer, plan_hash="abc")
+    assert equal(everything(twin, twin_optimizer), before)
 
 
-def test_a_cut_off_file_is_refused(made: Callable[[int], Made], tmp_path: Path) -> None:
+def everything(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    moments = {
+        f"{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+    return {name: value.clone() for name, value in {**model.state_dict(), **moments}.items()}
+
+
+def equal(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return some.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in some.items())
+
+
+NAN = torch.tensor(float("nan"))
+WRONG: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor | None]]] = {
+    "it has no tensor model.0.weight": ("model.0.weight", lambda _: None),
+    "it has no tensor optimizer.2.bias.exp_avg": ("optimizer.2.bias.exp_avg", lambda _: None),
+    "it has no tensor optimizer.2.bias.step": ("optimizer.2.bias.step", lambda _: None),
+    "it has no tensor random.cpu": ("random.cpu", lambda _: None),
+    "tensor model.0.weight is (2,), expected (4, 3)": ("model.0.weight", lambda _: torch.zeros(2)),
+    "tensor model.0.bias is float64, expected float32": ("model.0.bias", lambda each: each.double()),
+    "tensor optimizer.0.bias.exp_avg_sq is (1,), expected (4,)": (
+        "optimizer.0.bias.exp_avg_sq", lambda _: torch.zeros(1),
+    ),
+    "tensor random.cpu is (3,), expected (5056,)": ("random.cpu", lambda _: torch.zeros(3, dtype=torch.uint8)),
+    "tensor model.0.bias holds NaN": ("model.0.bias", lambda each: each + NAN),
+    "tensor optimizer.0.bias.exp_avg holds NaN": ("optimizer.0.bias.exp_avg", lambda each: each + NAN),
+    "it has a tensor model.9.bias too many": ("model.9.bias", lambda _: torch.zeros(1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", WRONG)
+def test_tensors_that_training_cannot_go_on_from_are_refused(
+    why: str, made: Callable[[int], Made], tmp_path: Path
+) -> None:
+    model, optimizer = made(0)
+    step(model, optimizer)
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    tensors, header = checkpoint.read(path)
+    name, change = WRONG[why]
+    changed = change(tensors.get(name, NAN))
+    tensors = {**tensors, name: changed} if changed is not None else {k: v for k, v in tensors.items() if k != name}
+    checkpoint.write(path, tensors, header)
+    before, content = everything(model, optimizer), path.read_bytes()
+    with pytest.raises(RunError, match="training cannot go on from it: " + re.escape(why)):
+        checkpoint.restore(path, model, optimizer, plan_hash="abc")
+    assert equal(everything(model, optimizer), before)
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_of_a_step_has_a_state_of_the_optimizer(made: Callable[[int], Made], tmp_path: Path) -> None:
     model, optimizer = made(0)
     path = tmp_path / "c.safetensors"
     checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="it has no state of the optimizer"):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
+    checkpoint.save(path, model, optimizer, Progress(0, 0.0, 0, 0.0, progress().plateau), plan_hash="abc")
+    assert checkpoint.restore(path, model, optimizer, plan_hash="abc").step == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "5", "{}", '{"step": 5}', "[" * 5000, '{"step": "5", "best_db": 1, "best_step": 1, "seconds": 1, '
+     '"plateau": {"factor": 1, "patience": 1, "threshold_db": 0}}'],
+)  # fmt: skip
+def test_a_header_that_does_not_say_where_training_stood(
+    text: str, made: Callable[[int], Made], tmp_path: Path
+) -> None:
+    model, optimizer = made(0)
+    step(model, optimizer)
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    tensors, header = checkpoint.read(path)
+    checkpoint.write(path, tensors, {**header, "progress": text})
+    with pytest.raises(RunError, match="does not say where training stood"):
+        checkpoint.restore(path, model, optimizer, plan_hash="abc")
+
+
+def test_what_is_left_of_a_run_is_said(made: Callable[[int], Made], tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "my run")
+    model, optimizer = made(0)
+
+    def said(path: Path) -> str:
+        path.write_bytes(b"")
+        with pytest.raises(RunError, match=f"{path.name}: damaged") as caught:
+            checkpoint.read(path)
+        return str(caught.value).partition(")")[2]
+
+    assert said(run.last) == "; bring a copy of it, or start a new run with another --run-dir"
+    checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT})
+    assert f"the best model so far, {run.best}, is whole" in said(run.last)
+    for number in (50, 100, 150):
+        checkpoint.save(run.good(number), model, optimizer, progress(), plan_hash="abc")
+    run.good(150).write_bytes(b"")
+    assert said(run.last) == (
+        f"; an earlier checkpoint, good-100.safetensors, is whole; to go on from it:\n"
+        f"  cp '{run.good(100)}' '{run.last}'\n  {run.resume_command}"
+    )
+    assert "begins again from the best model: remove it" in said(run.finish)
+    assert said(run.best) == "; bring a copy of it, or start a new run with another --run-dir"
+    checkpoint.save_model(run.model, model, {})
+    assert f"the model that the run ended with, {run.model}, is whole" in said(run.best)
 
 
 def test_a_failed_write_keeps_the_older_checkpoint(
@@ -93,10 +202,10 @@ def test_a_failed_write_keeps_the_older_checkpoint(
     checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
     before = path.read_bytes()
 
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
         checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
     assert path.read_bytes() == before
@@ -113,16 +222,6 @@ def test_equal_content_gives_equal_bytes(made: Callable[[int], Made], tmp_path: 
         written.add((tmp_path / "m.safetensors").read_bytes())
     assert len(written) == 1
     assert checkpoint.read_header(tmp_path / "m.safetensors") == header
-
-
-def test_a_header_of_before_is_read_and_a_damaged_one_named(tmp_path: Path) -> None:
-    path = tmp_path / "m.safetensors"
-    save_file({"a": torch.zeros(1)}, path, metadata={"format": "dpdrun-model-1", "kind": "gru"})
-    assert checkpoint.read_header(path) == {"format": "dpdrun-model-1", "kind": "gru"}
-    for damaged in ("{", "[]"):
-        save_file({"a": torch.zeros(1)}, path, metadata={checkpoint.HEADER: damaged})
-        with pytest.raises(RunError, match="damaged or not a safetensors file"):
-            checkpoint.read(path)
 
 
 def test_a_checkpoint_can_be_read_by_the_group(made: Callable[[int], Made], tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""What training leaves behind while it runs: metrics lines, the best model, checkpoints, what the rules say.
+
+The first process of a team keeps the record; in the others the same calls do nothing, so that the loop reads the same
+in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from dpdrun.errors import FindingError, LostError
+from dpdrun.plan import Plan
+from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
+from dpdrun.training import checkpoint
+from dpdrun.training.adapt import Oversight, RolledBackError
+from dpdrun.training.assignment import Score
+from dpdrun.training.checkpoint import State
+from dpdrun.training.live import look_every
+from dpdrun.training.team import Team
+from dpdrun.training.telemetry import EpochSummary, Monitor
+
+GO_ON, STOP, GO_BACK = 0.0, 1.0, 2.0  # verdicts of the rules, as the first process tells them to the others
+
+
+class Record:
+    """The record of one training, kept by the first process.
+
+    Args:
+        plan, run, monitor, state, log, told: as `Oversight`.
+        team: of the training.
+    """
+
+    def __init__(
+        self, plan: Plan, run: RunFolder, monitor: Monitor, state: State, log: Metrics, told: dict[str, int], team: Team
+    ) -> None:
+        self._plan, self._run, self._monitor, self._state, self._team = plan, run, monitor, state, team
+        self._epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
+        for line in log.steps:
+            self._epochs.add(line["step"], line["loss"], line["grad_norm"])
+        self._oversight = Oversight(plan, run, monitor, state, log, told) if team.is_first else None
+        self._metrics = MetricsWriter(run.metrics) if team.is_first else None
+        self._every = look_every(plan)
+        self._decides = plan.recipe.train.on_finding != "warn"  # else a look may be left out, and nothing hangs on it
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+
+    def step(self, line: dict[str, Any]) -> None:
+        """One optimizer step."""
+        if self._metrics is None or self._oversight is None:
+            return
+        self._metrics.write(line)
+        self._oversight.take(line)
+        self._monitor.step(line)
+        if (summary := self._epochs.add(line["step"], line["loss"], line["grad_norm"])) is not None:
+            self._metrics.write(summary)
+
+    def refused(self, line: dict[str, Any]) -> None:
+        """A step that cannot be taken, because a number in it is not finite.
+
+        Raises:
+            RolledBackError: in all processes, where train.on_finding: adapt can undo it.
+        """
+        verdict = GO_ON
+        if self._metrics is not None and self._oversight is not None:
+            self._metrics.write(line)  # so that `dpdrun diagnose` sees it too
+            self._oversight.take(line)
+            try:
+                self._oversight.look_at_the_end(self._metrics)
+            except RolledBackError:
+                verdict = GO_BACK
+        if self._decides and self._told_to_all(verdict) == GO_BACK:
+            raise RolledBackError
+
+    def score(self, score: Score, seconds: float) -> None:
+        """One scoring of the validation part, made in all processes; the best model is kept."""
+        progress = self._state.progress
+        improved = score.selection_db < progress.best_db
+        if improved:
+            progress.best_db, progress.best_step = score.selection_db, progress.step
+        if self._metrics is None or self._oversight is None:
+            return
+        if improved:
+            header = {"format": checkpoint.FORMAT, "step": str(progress.step)}
+            checkpoint.save_model(self._run.best, self._state.model, header)
+        line: dict[str, Any] = {
+            "kind": "eval",
+            "step": progress.step,
+            "val_nmse_db": score.nmse_db,
+            **score.line,
+            "best_db": progress.best_db,
+            "seconds": round(seconds, 3),
+        }
+        self._metrics.write(line)
+        self._metrics.flush()
+        self._oversight.take(line)
+        self._monitor.evaluation(line)
+
+    def look(self) -> FindingError | None:
+        """Ask the rules, where it is time.
+
+        Returns:
+            What to raise as soon as a checkpoint is written.
+
+        Raises:
+            RolledBackError: train on from `run.last`.
+        """
+        ending, verdict = None, GO_ON
+        if self._metrics is not None and self._oversight is not None:
+            if self._oversight.due(self._state.progress.step):
+                try:
+                    ending = self._oversight.look(self._metrics)
+                    self._oversight.keep()
+                except RolledBackError:
+                    verdict = GO_BACK
+            verdict = STOP if ending else verdict
+        if self._decides and self._state.progress.step % self._every == 0:
+            verdict = self._told_to_all(verdict)
+        if verdict == GO_BACK:
+            raise RolledBackError
+        return FindingError("") if verdict == STOP and ending is None else ending
+
+    def save(self) -> None:
+        """Write a checkpoint that can be resumed; the others wait until it is whole."""
+        self._save()
+        self._team.wait()
+
+    @contextmanager
+    def saving_when_lost(self) -> Iterator[None]:
+        """Where another process goes, the last step that was finished is saved before the LostError goes on.
+
+        An exchange fails before the optimizer steps or after it, never within: the parameters are those of
+        `progress.step`.
+        """
+        try:
+            yield
+        except LostError as error:
+            if self._metrics is None:
+                raise
+            step, where = self._state.progress.step, "there is nothing to resume"
+            if step:
+                self._save()
+                where = (
+                    f"step {step} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
+                )
+            raise LostError(f"{error}\n  {where}") from error
+
+    def _save(self) -> None:
+        if self._metrics is not None:
+            self._metrics.flush()
+            self._state.save(self._run.last)
+
+    def finish(self) -> None:
+        """The run is done."""
+        if self._oversight is not None:
+            self._oversight.finish()
+
+    def _told_to_all(self, verdict: float) -> float:
+        """What the first process says."""
+        return float(self._team.rows([verdict])[0, 0])
