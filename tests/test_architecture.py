@@ -24,7 +24,7 @@ LAYERS = (
     ("readers",),
     ("rules", "models", "data"),
     ("runlog", "effort"),
-    ("recipe", "rf"),
+    ("recipe", "rf", "launch"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
