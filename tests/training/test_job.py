@@ -84,7 +84,7 @@ def test_a_run_can_be_loaded_and_scores_the_same(at: Folder) -> None:
     assert not model.training
     again = evaluate(model, plan, job.load_capture(plan.recipe.data))
     assert again == {key: report[key] for key in again}
-    assert set(report) - set(again) == {"seconds", "steps", "best_step", "samples_per_s"}
+    assert set(report) - set(again) == {"processes", "seconds", "steps", "best_step", "samples_per_s"}
 
 
 def test_the_watcher_sees_the_job_and_every_step(at: Folder) -> None:
@@ -284,9 +284,10 @@ def test_a_model_file_that_is_damaged_or_of_another_shape_is_refused(at: Folder)
             job.load_run(at.run)
 
 
-def test_several_processes_are_refused_before_anything_is_written(at: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_environment_is_refused_before_anything_is_written(at: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunError, match="trains in one process"):
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(RunError, match="MASTER_ADDR, MASTER_PORT is not set; use --processes or a launcher"):
         job.train(at.recipe(), at.run)
     assert not at.run.exists()
 

@@ -12,7 +12,7 @@ import torch
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.errors import RunError, StoppedError
+from dpdrun.errors import AuditError, RunError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.runlog import Metrics, RunFolder, read_metrics
 from dpdrun.training import checkpoint, loop
@@ -260,7 +260,8 @@ def test_the_audit_sees_an_lr_that_somebody_else_wrote(
         return optimizer
 
     monkeypatch.setattr(loop, "build_optimizer", meddled)
-    run_fit(plan(), capture, tmp_path / "run")
+    with pytest.raises(AuditError, match=r"lr_max_relative_error: planned 0, was 0\.999"):
+        run_fit(plan(), capture, tmp_path / "run")
     audit = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "audit.json")
     assert not audit["agrees"]
     assert not audit["checks"]["lr_max_relative_error"]["agrees"]
