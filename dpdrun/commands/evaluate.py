@@ -24,7 +24,7 @@ class Format(StrEnum):
     json = "json"
 
 
-COSTS = ("seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json has beside the scores
+COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json has beside the scores
 
 
 def register(app: typer.Typer) -> None:
