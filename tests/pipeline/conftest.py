@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpdrun.models import _tensors
 from dpdrun.pipeline.document import Pipeline, load_pipeline
 from dpdrun.pipeline.execution import execute
 from dpdrun.recipe.loader import Loaded
@@ -51,6 +52,17 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.yaml").write_text(text.format(source=tmp_path / "capture.npz"))
     (tmp_path / "chain.yaml").write_text(CHAIN)
     return tmp_path
+
+
+@pytest.fixture
+def retrain() -> Callable[[Path], None]:
+    """Puts another model, of almost the same numbers, into a run folder."""
+
+    def replace(run: Path) -> None:
+        tensors, header = _tensors.read(run / "model.safetensors")
+        _tensors.write(run / "model.safetensors", {name: value * (1 + 1e-6) for name, value in tensors.items()}, header)
+
+    return replace
 
 
 @pytest.fixture

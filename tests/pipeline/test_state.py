@@ -55,16 +55,15 @@ def test_the_keys_that_differ_are_named(folder: Path, run: Run) -> None:
     assert survey(load_pipeline(folder / "chain.yaml"), folder / "out")[0].changed == ("data",)
 
 
-def test_another_model_in_the_folder_of_the_pa_invalidates_the_predistorter(folder: Path, run: Run) -> None:
+def test_another_model_in_the_folder_of_the_pa_invalidates_the_predistorter(
+    folder: Path, run: Run, retrain: Callable[[Path], None]
+) -> None:
     run()
     (folder / "out" / "judge" / "model.safetensors").rename(folder / "kept")
     (folder / "out" / "judge").rename(folder / "out" / "gone")
     other = load_pipeline(folder / "chain.yaml")
     assert [state.action for state in survey(other, folder / "out")] == ["skip", "run", "skip"]
-    pa = folder / "out" / "pa"
-    data = bytearray((pa / "model.safetensors").read_bytes())
-    data[-1] ^= 1
-    (pa / "model.safetensors").write_bytes(data)
+    retrain(folder / "out" / "pa")
     net = survey(other, folder / "out")[2]
     assert (net.action, net.changed) == ("changed", ("predistortion.pa_sha256",))
 
