@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from dpdrun.recipe.fields import OFF, Percent
@@ -205,8 +206,9 @@ class PlanFacts:
             return self.max_steps
         if self.epochs is None or self.frames_per_epoch is None or self.batch is None:
             return None
-        # 10 digits: 0.1 + 0.2 epochs must not become an extra step through rounding of the product
-        return max(1, math.ceil(round(self.epochs * self.frames_per_epoch / self.batch, 10)))
+        # exact, from the decimals that a person writes: 0.1 + 0.2 epochs, or 312.6 of 1415 frames, must not become an
+        # extra step through rounding
+        return max(1, math.ceil(Fraction(f"{self.epochs:.12g}") * self.frames_per_epoch / self.batch))
 
     @property
     def warmup_steps(self) -> int | None:

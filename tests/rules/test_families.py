@@ -25,6 +25,7 @@ NOT_BY_RULES = {
     "data.split": "as the source states",
     "data.split.guard": "no frame sees two parts",
     "train.compile": "torch.compile",
+    "train.loss.beyond": "auto = out_of_band",
     "dpd.peak_limit": "that of the training input",
 }
 

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpdrun.recipe.conflicts import values_of
@@ -67,6 +67,7 @@ def test_frames_without_loss_are_no_frames() -> None:
 
 
 @given(st.integers(1, 5000), st.integers(1, 600), st.integers(1, 4000).map(lambda n: n / 10))
+@example(1415, 1, 312.6)  # 442329 steps; the product of floats is a little more
 def test_total_steps_is_the_exact_ceiling(frames: int, batch: int, epochs: float) -> None:
     exact = Fraction(str(epochs)) * frames / batch
     assert PlanFacts(frames=frames, batch=batch, epochs=epochs).total_steps == math.ceil(exact)
