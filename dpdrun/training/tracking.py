@@ -28,7 +28,7 @@ from dpdrun.training.trackers import TRACKERS, Settings, Tracker, begun_in, make
 
 BACKLOG = 1000  # steps that wait for a slow tracker; further ones are left out
 ENDING_S = 30.0  # that trackers may take when the run is done
-LEAVING_S = 5.0  # and when it was stopped, as others wait for the end of the process
+LEAVING_S = 3.0  # and when it was stopped, as others wait for the end of the process
 OF_STEP = ("loss", "lr", "grad_norm", "clipped", "step_s", "data_s")
 OF_SOLVER = ("iteration", "loss", "damping", "gain_ratio")
 NO_SCORE = ("kind", "step", "seconds", *OF_SOLVER)
@@ -98,6 +98,7 @@ class Tracking:
     def finding(self, finding: Finding, step: int) -> None:
         """A rule has something to say."""
         self._shown.finding(finding, step)
+        self._begin(None)
         for worker in self._workers:
             worker.do(partial(_note, worker.tracker, finding, step))
 
