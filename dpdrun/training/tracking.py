@@ -124,7 +124,8 @@ class Tracking:
         """With the first thing to tell: the run is known to be good then, and Accelerate to be set up."""
         if not self._begun:
             self._begun = True
-            make_ready()
+            with suppress(Exception):  # a tracker that misses it says so
+                make_ready()
             for worker in self._workers:
                 worker.do(partial(worker.tracker.begin, step))
                 worker.start()
