@@ -84,6 +84,7 @@ class RunFolder:
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
     finish = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
+    tracking = property(lambda self: self.path / "tracking")
 
     def good(self, step: int) -> Path:
         """A checkpoint to go back to, of `train.on_finding: adapt`."""

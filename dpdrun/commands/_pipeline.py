@@ -32,7 +32,9 @@ WHY = {
 }
 
 
-def run_pipeline(path: Path, run_dir: Path | None, sets: Sequence[str], *, dry_run: bool, redo: bool) -> None:
+def run_pipeline(
+    path: Path, run_dir: Path | None, sets: Sequence[str], *, dry_run: bool, redo: bool, track: Sequence[str]
+) -> None:
     """Read a pipeline file; show what is to be done, or do it.
 
     Raises:
@@ -46,20 +48,22 @@ def run_pipeline(path: Path, run_dir: Path | None, sets: Sequence[str], *, dry_r
     if dry_run:
         _show(pipeline, folder, redo=redo)
         return
-    command = _command(path, folder, sets)
+    command = _command(path, folder, sets, track)
     try:
-        _execute(pipeline, folder, command, redo=redo)
+        _execute(pipeline, folder, command, redo=redo, track=track)
     except KeyboardInterrupt as interrupt:
         typer.echo(str(interrupt) or f"interrupted; nothing was begun; to begin:\n  {command}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _command(path: Path, folder: Path, sets: Sequence[str]) -> str:
-    given = [part for value in sets for part in ("--set", value)]
+def _command(path: Path, folder: Path, sets: Sequence[str], track: Sequence[str]) -> str:
+    given = [part for value in sets for part in ("--set", value)] + [
+        part for name in track for part in ("--track", name)
+    ]
     return shlex.join(["dpdrun", "train", str(path), *given, "--run-dir", str(folder)])
 
 
-def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool) -> None:
+def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, track: Sequence[str]) -> None:
     from rich.text import Text
 
     from dpdrun.commands.train import train_here
@@ -80,7 +84,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool) -> N
         say(f"step {number} of {total}, {state.step.name} ({state.step.loaded.path}): {why}", "bold")
 
     def train(loaded: Loaded, run: RunFolder, resume: bool) -> None:
-        train_here(loaded, run, console, resume=resume)
+        train_here(loaded, run, console, resume=resume, track=track)
 
     continuing = command + (" --redo" if redo else "")
     draw = _draw if find_spec("matplotlib") is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from dpdrun.errors import EXIT_INTERRUPTED, RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from dpdrun.data.capture import Capture
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
     from dpdrun.runlog import RunFolder
     from dpdrun.training.job import Job
     from dpdrun.training.telemetry import Monitor
+
+
+class Tracker(enum.StrEnum):
+    """Programs that keep and compare experiments."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +57,11 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    track: Annotated[
+        list[Tracker] | None,
+        typer.Option("--track", help="Also tell this tracker; repeat for several. Files go into the run folder.",
+                     show_default=False),
+    ] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Of a pipeline: make anew the steps whose recipe, data or PA model changed.")
     ] = False,
@@ -78,7 +94,9 @@ def train(
 
         if where.size > 1 or in_a_team():
             raise RunError("a pipeline trains in one process: train its recipes one by one to use --processes")
-        run_pipeline(recipe, run_dir, sets or [], dry_run=dry_run, redo=redo)  # --resume is what it does anyway
+        run_pipeline(
+            recipe, run_dir, sets or [], dry_run=dry_run, redo=redo, track=track or ()
+        )  # --resume is what it does anyway
         return
     if redo:
         raise RunError("--redo is for pipelines: give another --run-dir to train a recipe again")
@@ -97,7 +115,7 @@ def train(
         _train_along(loaded, run, resume=resume)
         return
     try:
-        train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=resume)
+        train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=resume, track=track or ())
     except KeyboardInterrupt as interrupt:
         typer.echo(str(interrupt) or _interrupted(run), err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -151,7 +169,7 @@ def _planned(loaded: Loaded) -> tuple[Plan, Capture, ModelSection | None]:
         raise loaded.error(error.conflicts) from None
 
 
-def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool) -> None:
+def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool, track: Sequence[str] = ()) -> None:
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis import diagnose
     from dpdrun.plan import Plan
@@ -165,7 +183,9 @@ def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
-        report = job.train(loaded, run.path, resume=resume, watch=lambda this: watching(this, console, resume=resume))
+        report = job.train(
+            loaded, run.path, resume=resume, watch=lambda this: watching(this, console, resume=resume), track=track
+        )
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
     if run.metrics.is_file():

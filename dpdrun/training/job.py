@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +35,8 @@ from dpdrun.training.resuming import plan_to_resume, require_same
 from dpdrun.training.share import refuse_foreign
 from dpdrun.training.team import Team
 from dpdrun.training.telemetry import Monitor, Silent
+from dpdrun.training.trackers import require_trackers
+from dpdrun.training.tracking import Tracking, settings_of
 
 MODEL_FORMAT = "dpdrun-model-1"
 
@@ -102,8 +104,9 @@ def outline(loaded: Loaded) -> tuple[Plan, Capture]:
 
 
 def train(
-    loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None, pa: nn.Module | None = None
-) -> dict[str, Any]:
+    loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None, pa: nn.Module | None = None,
+    track: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Train what a recipe asks for and score it.
 
     Args:
@@ -114,6 +117,8 @@ def train(
         watch: makes the monitor that sees every step; None = silent.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
+        track: trackers that the run is told to as well (`trackers.TRACKERS`). A run that is resumed stays with those
+            that it had.
 
     Several processes, each started by a launcher with the environment of torchrun, train one run together. The first
     one alone touches the folder; the PA run of a predistorter is read by all.
@@ -123,7 +128,8 @@ def train(
 
     Raises:
         RecipeError, DataError: the recipe or its data is wrong; nothing has been written then.
-        RunError: the folder cannot be used, `resume` meets another recipe or other data, or training failed.
+        RunError: the folder cannot be used, `resume` meets another recipe or other data, a tracker is not installed, or
+            training failed.
         RunError: also when memory runs out; the message says what to lower.
         AuditError: training did not do what the plan says.
         LostError, FollowedError: as `fit`.
@@ -135,9 +141,10 @@ def train(
         run = RunFolder(run_dir)
         with stopping(lambda: _stopped_at(run)), ExitStack() as held:
             if resume:
-                return _resume(loaded, run, team, held, watch, pa)
+                return _resume(loaded, run, team, held, watch, pa, track)
             with team.together():
                 if team.is_first:
+                    require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
                 plan, capture = prepare(loaded, pa)
                 check_share(loaded, plan, team.size)
@@ -150,16 +157,18 @@ def train(
                         write_text(run.recipe, loaded.effective_text)
                         made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
                         run.write_json(run.plan, plan.to_json() | made_with)
-                return _train(job, team, watch, resume=False)
+                return _train(job, team, held, watch, track, resume=False)
 
 
 def _resume(
-    loaded: Loaded, run: RunFolder, team: Team, held: ExitStack, watch: Watch | None, pa: nn.Module | None
-) -> dict[str, Any]:
+    loaded: Loaded, run: RunFolder, team: Team, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
+    track: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
     """`train`, from the last checkpoint; the first process reads the folder and tells the others the plan."""
     report, text = None, ""
     with team.together():
         if team.is_first:
+            require_trackers(track)
             RunFolder.open(run.path)
             plan = plan_to_resume(loaded, run)
             text = json.dumps(encode_numbers(plan.to_json()))
@@ -179,7 +188,7 @@ def _resume(
                 run.sweep()
                 require_same(run, plan, capture)
         _require_alike(plan.digest(capture.sha256), team)
-        return _train(_job(loaded, plan, capture, run, pa), team, watch, resume=True)
+        return _train(_job(loaded, plan, capture, run, pa), team, held, watch, track, resume=True)
 
 
 def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
@@ -206,13 +215,18 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
     return Job(loaded, plan, capture, run, parameters, floor, model, frozen)
 
 
-def _train(job: Job, team: Team, watch: Watch | None, *, resume: bool) -> dict[str, Any]:
+def _train(
+    job: Job, team: Team, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
+) -> dict[str, Any]:
     """Training and scoring in a folder that is there and locked; the first process scores, the others are done then."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
     solved = plan.recipe.model.kind == "gmp"  # by least squares, in a moment
     if solved and not team.is_first:
         return {}
-    with watch(job) if watch and team.is_first else nullcontext(Silent()) as monitor:
+    made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
+    tracking = held.enter_context(Tracking(track, run, made_with, team))
+    with watch(job) if watch and team.is_first else nullcontext(Silent()) as shown:
+        monitor = tracking.beside(shown)
         is_dpd = plan.predistortion is not None
         task = predistorter(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
         outcome = _solve(model, task.pair if task else capture) if solved else fit(
@@ -243,6 +257,7 @@ def _train(job: Job, team: Team, watch: Watch | None, *, resume: bool) -> dict[s
         **({"finish": finished.to_json()} if finished else {}),
     }
     run.write_json(run.report, report)
+    tracking.report(report)
     return report
 
 

@@ -104,11 +104,12 @@ def test_a_signal_ends_with_the_command_that_goes_on(
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(TrainingView, "step", stepping)
-    result = dpdrun("train", "chain.yaml", "--run-dir", "mine", code=code)
+    result = dpdrun("train", "chain.yaml", "--run-dir", "mine", "--track", "tensorboard", code=code)
     assert "Traceback" not in result.output
     assert "after step 3 of 8 in step net, 2 of 2 of the chain; to continue it:" in result.stderr
     hint = result.stderr.splitlines()[-1].strip()
-    assert hint == "dpdrun train chain.yaml --run-dir mine"
+    assert hint == "dpdrun train chain.yaml --track tensorboard --run-dir mine"
+    assert all(list((folder / "mine" / step / "tracking").rglob("*.tfevents.*")) for step in ("pa", "net"))
     monkeypatch.setattr(TrainingView, "step", take)
     lines = plain(dpdrun(*hint.split()[1:], "--dry-run").stdout)
     assert lines[3].startswith("net resume ")

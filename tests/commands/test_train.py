@@ -71,6 +71,29 @@ def test_the_default_folder_is_named_after_the_recipe_and_never_reused(
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["small", "small-2"]
 
 
+def test_a_run_is_tracked_inside_its_folder(recipe_file: Path, tmp_path: Path) -> None:
+    result = train(recipe_file, "--run-dir", tmp_path / "run", "--track", "tensorboard")
+    assert result.exit_code == 0, result.output
+    assert "note: tracked by tensorboard; to look: tensorboard --logdir" in result.stdout
+    (events,) = (tmp_path / "run" / "tracking").rglob("*.tfevents.*")
+    read = CliRunner().invoke(app, ["diagnose", str(events.parent), "--format", "json"])
+    assert read.exit_code == 0, read.output
+    assert json.loads(read.stdout)["verdict"] == "healthy"
+
+
+def test_a_tracker_that_is_not_there_is_refused_before_anything_is_written(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpdrun.training import trackers
+
+    monkeypatch.setattr(trackers, "find_spec", lambda _: None)
+    result = train(recipe_file, "--run-dir", tmp_path / "run", "--track", "mlflow")
+    assert result.exit_code == 2
+    assert result.stderr == "error: tracking by mlflow needs its package: pip install 'dpdrun[mlflow]'\n"
+    assert not (tmp_path / "run").exists()
+    assert train(recipe_file, "--track", "paper").exit_code == 2
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

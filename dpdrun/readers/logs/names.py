@@ -38,7 +38,7 @@ COMMON: dict[str, tuple[str, ...]] = {
     "lr": (r"(train )?(lr|learning rate)", r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?"),
     "lr_planned": (r"lr planned|planned lr",),
     "clip_norm": (r"clip norm|max grad norm|clip threshold",),
-    "clipped": (r"clipped|(is|was) clipped",),
+    "clipped": (r"(train )?clipped|(is|was) clipped",),
     "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
     "val_loss": (r"(val|valid|validation|eval|dev) loss( epoch)?|loss (val|valid|validation|eval)",),
 }
