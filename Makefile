@@ -88,6 +88,9 @@ effort: $(READY)  ## study: how far off the estimated time and memory of a plan 
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
 
+scale: $(READY)  ## study: what several processes bring, and what a launcher costs (10 minutes; wants a quiet machine)
+	$(BIN)/python -m benchmarks.scale.run
+
 golden: $(READY)  ## study: our scores against OpenDPD's own functions on its own data (a minute)
 	$(BIN)/python -m benchmarks.golden.run
 
@@ -110,4 +113,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean

@@ -16,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
-from dpdrun.errors import EXIT_FINDINGS, RunError
+from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_STOPPED, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 TIMEOUT_S = 600.0  # that one process waits for another: longer than whatever one does alone between two exchanges
@@ -31,8 +31,8 @@ GRACE_S = 20.0  # from the end of one process to the end of the others, who save
 POLL_S = 0.05
 STORE_VARIABLE = "DPDRUN_STORE"  # a file by which the processes of one machine meet: unlike a port nobody can take it
 LAUNCHER_VARIABLE = "DPDRUN_LAUNCHER"  # process id of the launcher
-LOOPBACK, LOOPBACK_INTERFACE = "127.0.0.1", "lo0" if sys.platform == "darwin" else "lo"
 IN_A_TEAM = "RANK"  # in the environment of every process that a launcher started
+PROGRAM = (sys.executable, "-P", "-m", "dpdrun")  # -P: what lies in the working folder is not meant
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Hosts:
     @property
     def team_size(self) -> int:
         """`size`, or what the launcher says that started this process."""
-        return int(os.environ["WORLD_SIZE"]) if in_a_team() else self.size
+        return place()[1] if in_a_team() else self.size
 
     def check(self) -> None:
         """Refuse what cannot be meant. Raises RunError."""
@@ -85,21 +85,40 @@ class Hosts:
         if self.rendezvous:
             host, port = self.address()
             return {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
-        interface = {} if "GLOO_SOCKET_IFNAME" in os.environ else {"GLOO_SOCKET_IFNAME": LOOPBACK_INTERFACE}
-        return {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": "0", STORE_VARIABLE: str(folder / "store"), **interface}
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", STORE_VARIABLE: str(folder / "store")}
+
+
+def place() -> tuple[int, int]:
+    """Rank of this process and number of all, as the launcher says that started it; (0, 1) without one.
+
+    Raises:
+        RunError: the environment says half of what a launcher says, or something else.
+    """
+    found = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", IN_A_TEAM, "MASTER_ADDR", "MASTER_PORT")}
+    if found["WORLD_SIZE"] in ("", "1"):
+        return 0, 1
+    missing = [name for name, value in found.items() if not value]
+    if missing:
+        raise RunError(
+            f"WORLD_SIZE is {found['WORLD_SIZE']}, but {', '.join(missing)} is not set; use --processes or a launcher"
+        )
+    rank, size = found[IN_A_TEAM], found["WORLD_SIZE"]
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise RunError(f"RANK is {rank} and WORLD_SIZE {size}: expected a rank from 0, below the number of processes")
+    return int(rank), int(size)
 
 
 def in_a_team() -> bool:
-    """Whether a launcher started this process, as one of several."""
-    return IN_A_TEAM in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether a launcher started this process, as one of several. Raises RunError as `place`."""
+    return place()[1] > 1
 
 
 def is_quiet() -> bool:
-    """Whether another process of the same run does the talking."""
-    return in_a_team() and os.environ[IN_A_TEAM] != "0"
+    """Whether another process of the same run does the talking. Raises RunError as `place`."""
+    return place()[0] != 0
 
 
-def launch(where: Hosts, arguments: Sequence[str], *, timeout_s: float | None = None) -> int:
+def launch(where: Hosts, arguments: Sequence[str]) -> int:
     """Run `dpdrun ARGUMENTS` in the processes of this host and wait for them.
 
     The first process has this one's output. What the others say is shown when one of them is the first that fails.
@@ -107,7 +126,6 @@ def launch(where: Hosts, arguments: Sequence[str], *, timeout_s: float | None = 
     Args:
         where: how many, and where they meet.
         arguments: of the command line, as each process is to see them.
-        timeout_s: that one process waits for another [s].
 
     Returns:
         The exit code of the run: that of the first process where it has one of its own, else of the first that failed.
@@ -120,17 +138,29 @@ def launch(where: Hosts, arguments: Sequence[str], *, timeout_s: float | None = 
         environment = os.environ | where.meeting(Path(folder)) | {
             "WORLD_SIZE": str(where.size), "LOCAL_WORLD_SIZE": str(where.processes),
             LAUNCHER_VARIABLE: str(os.getpid()),
-        }  # fmt: skip
-        if timeout_s is not None:
-            environment[TIMEOUT_VARIABLE] = f"{timeout_s:g}"
+        } | _path_of_ourselves()  # fmt: skip
         # Threads of several processes on the same cores wait for each other
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // where.processes)))
-        crew = _Crew()
+        if where.rank:
+            print(f"host {where.rank} of {where.hosts}: {where.rendezvous} shows the run", flush=True)
+        crew = _Crew(Path(folder))
         with crew.forwarding():
             for local in range(where.processes):
                 rank = where.rank * where.processes + local
                 crew.start(arguments, environment | {IN_A_TEAM: str(rank), "LOCAL_RANK": str(local)}, talks=rank == 0)
-            return crew.wait()
+            code = crew.wait()
+        if where.rank and code:
+            sys.stderr.write(f"host {where.rank} of {where.hosts}: the run ended with exit code {code}\n")
+        return code
+
+
+def _path_of_ourselves() -> dict[str, str]:
+    """PYTHONPATH by which the processes find this package where it is not installed, as with `python cli.py`."""
+    home = Path(__file__).parents[1]
+    if home.name in ("site-packages", "dist-packages"):
+        return {}  # they find it, and nothing there must come before the standard library
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(home), *([before] if before else [])])}
 
 
 def follow_launcher() -> None:
@@ -146,35 +176,46 @@ def follow_launcher() -> None:
 
 
 class _Crew:
-    """The processes of this host."""
+    """The processes of this host.
 
-    def __init__(self) -> None:
+    Args:
+        folder: keeps what those say who have no voice.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._said: list[IO[bytes] | None] = []
-        self._signals: list[int] = []
+        self._signals: list[int] = []  # that came so far
+        self._given_up: set[int] = set()
 
     def start(self, arguments: Sequence[str], environment: dict[str, str], *, talks: bool) -> None:
-        said = None if talks else tempfile.TemporaryFile()  # noqa: SIM115 - read when all have ended
-        self._said.append(said)
-        self._processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "dpdrun", *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=None if talks else subprocess.DEVNULL,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C of the terminal comes here alone, and is passed on once
+        with ExitStack() as held:
+            out, err = None, None
+            if not talks:
+                out, err = subprocess.DEVNULL, held.enter_context(self._said(len(self._processes)).open("wb"))
+            self._processes.append(
+                subprocess.Popen(
+                    [*PROGRAM, *arguments],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,  # Ctrl-C of the terminal comes here alone, and is passed on once
+                )
             )
-        )
+        for number in self._signals:  # came while it was not there to get them
+            self._processes[-1].send_signal(number)
+
+    def _said(self, index: int) -> Path:
+        return self._folder / f"stderr-{index}"
 
     def forwarding(self) -> _Forwarding:
-        return _Forwarding(self._forward)
+        return _Forwarding(self._take)
 
-    def _forward(self, number: int) -> None:
+    def _take(self, number: int) -> None:
+        self._signals.append(number)
         for process in self._processes:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    process.send_signal(number)
+            process.send_signal(number)  # of one that has ended, nothing happens
 
     def wait(self) -> int:
         """Until all have ended: when one fails, the others get time to notice and save, then they are killed."""
@@ -187,30 +228,44 @@ class _Crew:
                     if process.returncode != 0:
                         deadline = min(deadline, time.monotonic() + GRACE_S)
             if time.monotonic() > deadline:
-                self._forward(signal.SIGKILL)
+                self._given_up.update(set(range(len(self._processes))).difference(ended))
+                for index in self._given_up:
+                    self._processes[index].kill()
             time.sleep(POLL_S)
         failed = [index for index in ended if self._processes[index].returncode != 0]
         if not failed:
             return 0
-        self._tell(failed[0])
-        own = [self._processes[index].returncode for index in sorted(failed)]
+        self._tell(failed)
+        own = [self._code(index) for index in sorted(failed)]
         return next((code for code in own if code > 0), EXIT_FINDINGS)
 
-    def _tell(self, index: int) -> None:
-        """Show what a process said that had no voice, and how it was killed."""
-        said, code = self._said[index], self._processes[index].returncode
-        if said is not None:
-            said.seek(0)
-            sys.stderr.write(said.read().decode(errors="replace"))
-        if code < 0:
-            name = signal.Signals(-code).name
-            sys.stderr.write(f"error: process {index} on this host was killed by {name}\n")
+    def _code(self, index: int) -> int:
+        """Exit code of a process; a signal that was meant for the run may have ended it before it could listen."""
+        code = self._processes[index].returncode
+        meant = {-signal.SIGTERM: EXIT_STOPPED, -signal.SIGINT: EXIT_INTERRUPTED}
+        return meant[code] if code in meant and -code in self._signals else code
+
+    def _tell(self, failed: list[int]) -> None:
+        """Show what the first that failed said, if it had no voice, and which were killed, and how."""
+        said = self._said(failed[0])
+        if said.is_file():
+            sys.stderr.write(said.read_text(errors="replace"))
+        for index in failed:
+            code = self._processes[index].returncode
+            name = f"process {index} on this host"
+            if index in self._given_up:
+                sys.stderr.write(f"error: {name} had not ended {GRACE_S:g} s after another failed, and was killed\n")
+            elif code < 0 and -code in self._signals:
+                sys.stderr.write(f"{name} was ended by {signal.Signals(-code).name} outside the training\n")
+            elif code < 0:
+                often = ", as the system does where memory runs out" if code == -signal.SIGKILL else ""
+                sys.stderr.write(f"error: {name} was killed by {signal.Signals(-code).name}{often}\n")
 
 
 class _Forwarding:
     """SIGTERM and SIGINT go to the processes, while it lasts."""
 
-    def __init__(self, forward: Any) -> None:
+    def __init__(self, forward: Callable[[int], None]) -> None:
         self._forward = forward
         self._before: dict[int, Any] = {}
 

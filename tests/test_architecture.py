@@ -23,7 +23,7 @@ LAYERS = (
     ("plan",),
     ("readers",),
     ("rules", "models", "data"),
-    ("runlog", "effort"),
+    ("runlog", "effort", "launched"),
     ("recipe", "rf", "launch"),
     ("errors",),
 )

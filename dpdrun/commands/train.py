@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -81,14 +82,14 @@ def train(
     ] = None,
 ) -> None:  # fmt: skip
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
-    from dpdrun.launch import Hosts, follow_launcher, in_a_team, is_quiet, launch
+    from dpdrun.launch import TIMEOUT_VARIABLE, Hosts, follow_launcher, in_a_team, is_quiet, launch
+    from dpdrun.launched import settle
     from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
-    from dpdrun.report.console import SteadyConsole
-    from dpdrun.runlog import RunFolder, default_folder
 
-    where = Hosts(processes, hosts, rank, rendezvous)
-    where.check()
+    where = settle(Hosts(processes, hosts, rank, rendezvous))
+    if timeout is not None:
+        os.environ[TIMEOUT_VARIABLE] = f"{timeout:g}"  # also of the processes to be started
     if is_pipeline(recipe):
         from dpdrun.commands._pipeline import run_pipeline
 
@@ -108,7 +109,11 @@ def train(
             _show_plan(loaded, where)
         return
     if where.size > 1 and not in_a_team():
-        raise typer.Exit(launch(where, sys.argv[1:], timeout_s=timeout))
+        raise typer.Exit(launch(where, sys.argv[1:]))
+
+    from dpdrun.report.console import SteadyConsole
+    from dpdrun.runlog import RunFolder, default_folder
+
     follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
     if is_quiet():

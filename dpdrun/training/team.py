@@ -12,6 +12,7 @@ way, through DistributedDataParallel. Nothing is pickled.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
-from dpdrun.launch import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE
+from dpdrun.launch import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, place
+from dpdrun.launched import interface_to
 
 T = TypeVar("T")
+IN_GLOO = re.compile(r"^(Got the following error when running the callback: )?(RuntimeError: )?\[\S+:\d+\] ")
 MESSAGE_BYTES = 4096  # of an error that is told to the others
 
 
@@ -66,15 +69,12 @@ class Team:
         Raises:
             RunError: they do not come, or the environment is incomplete.
         """
-        size = int(os.environ.get("WORLD_SIZE", "1"))
+        rank, size = place()
         if size == 1:
             os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
             yield cls()
             return
-        missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
-        if missing:
-            raise RunError(f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set; use --processes or a launcher")
-        team = cls(size, int(os.environ["RANK"]))
+        team = cls(size, rank)
         began_here = not dist.is_initialized()  # a caller of the Python API may have its own group
         team._meet()
         try:
@@ -86,6 +86,16 @@ class Team:
     def _meet(self) -> None:
         timeout = timedelta(seconds=float(os.environ.get(TIMEOUT_VARIABLE, TIMEOUT_S)))
         on_gpu = uses_gpu()
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        if on_gpu and here > (gpus := torch.cuda.device_count()):
+            raise RunError(
+                f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: there can be one a GPU. "
+                "On its CPUs: set CUDA_VISIBLE_DEVICES to nothing"
+            )
+        if "GLOO_SOCKET_IFNAME" not in os.environ:
+            interface = interface_to(os.environ["MASTER_ADDR"], alone=here == self.size)
+            if interface is not None:
+                os.environ["GLOO_SOCKET_IFNAME"] = interface
         store = os.environ.get(STORE_VARIABLE)
         where = "here" if store else f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         try:
@@ -205,4 +215,6 @@ class Team:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0][:300]
+    """What an exchange says, without the place in gloo's sources and what c10d puts before it."""
+    line = (str(error).strip().splitlines() or [repr(error)])[0]
+    return IN_GLOO.sub("", line)[:300]

@@ -1,0 +1,68 @@
+"""How processes find each other, without the others: on which device, by which network, and when nobody comes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from dpdrun.errors import RunError
+from dpdrun.launch import TIMEOUT_VARIABLE
+from dpdrun.training import team as teams
+from dpdrun.training.team import Team
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the second of two processes on this machine; GLOO_SOCKET_IFNAME is put back at the end."""
+    variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+
+
+def refuse(*args: object, **kwargs: object) -> None:
+    raise RuntimeError("nobody is here\nand more")
+
+
+@pytest.mark.usefixtures("second")
+def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "7")
+    monkeypatch.setattr(dist, "init_process_group", refuse)
+    told = r"process 1 of 2 did not meet the others at 127\.0\.0\.1:1 within 7 s: nobody is here$"
+    with pytest.raises(RunError, match=told), Team.join():
+        pass
+    assert os.environ["GLOO_SOCKET_IFNAME"].startswith("lo")
+
+
+@pytest.mark.usefixtures("second")
+def test_a_network_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine0")
+    monkeypatch.setattr(dist, "init_process_group", refuse)
+    with pytest.raises(RunError, match="did not meet"), Team.join():
+        pass
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "mine0"
+
+
+@pytest.mark.usefixtures("second")
+def test_there_is_one_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teams, "uses_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RunError, match="2 processes on a host with 1 GPU: there can be one a GPU"), Team.join():
+        pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[/src/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 15000ms",
+        "Got the following error when running the callback: RuntimeError: [/gloo/pair.cc:5] Timed out waiting 15000ms",
+        "Timed out waiting 15000ms\nException raised from ...",
+    ],
+)
+def test_what_an_exchange_says_is_told_without_its_place(text: str) -> None:
+    assert teams._first_line(RuntimeError(text)) == "Timed out waiting 15000ms"
