@@ -64,7 +64,7 @@ def differences(audited: dict[str, Any]) -> str:
 
 
 def _clip(plan: Plan, steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The norm that a step was taken with, where it was looked at: the limit where the gradient was larger, else its own.
+    """The gradient norm that steps were taken with: the limit where the gradient was larger, else its own.
 
     Realised is the largest of those norms, or one that is not as planned.
     """
