@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from dpdrun.data.windows import FrameSampler
+from dpdrun.diagnosis import diagnose
 from dpdrun.errors import DpdrunError
 from dpdrun.recipe.loader import load_text
 from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import checkpoint, job, loop
+from dpdrun.training import checkpoint, job, loop, parallel
 from dpdrun.training.team import Team
 
 
@@ -52,6 +53,7 @@ def train(
         metrics = read_metrics(run.path)
         found |= {"steps": metrics.steps, "evals": metrics.evals}
         found["tensors"] = {path.name: sorted(checkpoint.read(path)[0]) for path in run.path.rglob("*.safetensors")}
+        found["codes"] = {finding.code for finding in diagnose(run.path).findings}
         found["audit"] = run.read_json(run.audit) if run.audit.is_file() else None
     return found
 
@@ -87,6 +89,7 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
     with (
         patch.object(job, "fit", fit),
         patch.object(loop, "tell", told),
+        patch.object(loop, "GROUP_NORM_EVERY", 5),  # looked at often enough for a short run
         patch.object(loop.Accelerator, "clip_grad_norm_", clipped),
         _around_step(keep),
     ):
@@ -128,6 +131,17 @@ def _around_step(meddle: Callable[[torch.optim.Optimizer], None]) -> Iterator[No
 
     with patch.object(loop, "build_optimizer", built):
         yield
+
+
+def _own_gradient(team: Team) -> Any:
+    """All-reduce gives back what it was given."""
+
+    def hook(_: Any, bucket: Any) -> Any:
+        future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        future.set_result(bucket.buffer())
+        return future
+
+    return patch.object(parallel, "allreduce_hook", hook)
 
 
 @contextmanager
@@ -174,11 +188,29 @@ def _own_scores(team: Team) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _compiled(team: Team) -> Iterator[None]:
+    """The module within another one, as `torch.compile` returns it."""
+
+    class OptimizedModule(torch.nn.Module):
+        def __init__(self, module: torch.nn.Module) -> None:
+            super().__init__()
+            self._orig_mod = module
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self._orig_mod(x))
+
+    with patch.object(loop, "compiled", lambda module, *_, **__: OptimizedModule(module)):
+        yield
+
+
 FAULTS: dict[str, Any] = {
     "rate": _slow_rate,
     "parameters": _other_parameters,
     "frames": _other_frames,
+    "gradient": _own_gradient,
     "clip": _harder_clip,
     "nan": _nan_elsewhere,
     "scores": _own_scores,
+    "compiled": _compiled,
 }

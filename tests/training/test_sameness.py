@@ -168,24 +168,30 @@ def test_files_do_not_tell_how_the_model_was_wrapped(trained: Any) -> None:
     alone, team = trained(1)[0], trained(2)[0]
     assert {"last.safetensors", "best.safetensors", "model.safetensors"} <= set(team["tensors"])
     assert team["tensors"] == alone["tensors"]
-    assert not [name for names in team["tensors"].values() for name in names if "module." in name or "_orig" in name]
+    compiled = trained(2, meddle=("compiled",))[0]
+    assert compiled["tensors"] == alone["tensors"]
+    names = [name for names in alone["tensors"].values() for name in names]
+    assert len(names) > 20
+    assert not [name for name in names if "module." in name or "_orig_mod." in name]
 
 
 @pytest.mark.parametrize(
-    ("meddle", "named"),
+    ("meddle", "named", "code"),
     [
-        ("rate", r"lr_max_relative_error: planned 0, was 0.999; lr_peak: planned 0.01, was 1e-05"),
-        ("clip", r"clip_norm: planned 0.5, was 0.25"),
-        ("frames", r"frames_crc: planned \d+.*, was \d+"),
-        ("parameters", r"different_parameters: planned 1, was 2"),
+        ("rate", r"lr_max_relative_error: planned 0, was 0.999; lr_peak: planned 0.01, was 1e-05", "SC201"),
+        ("clip", r"clip_norm: planned 0.5, was 0.25", None),
+        ("frames", r"frames_crc: planned \d+.*, was \d+", None),
+        ("parameters", r"different_parameters: planned 1, was 2", "RK202"),
+        ("gradient", r"different_parameters: planned 1, was 2", "RK201"),
     ],
 )
-def test_a_run_that_strays_from_its_plan_fails(meddle: str, named: str, trained: Any) -> None:
+def test_a_run_that_strays_from_its_plan_fails(meddle: str, named: str, code: str | None, trained: Any) -> None:
     first, _ = trained(2, meddle=(meddle,))
-    name, code, message = first["error"]
-    assert (name, code) == ("AuditError", 1)
+    name, status, message = first["error"]
+    assert (name, status) == ("AuditError", 1)
     assert re.search(rf"audit.json: training did not do what the plan says: {named}", message), message
     assert not first["audit"]["agrees"]
+    assert {each for each in first["codes"] if each.startswith(("RK", "SC2"))} == ({code} if code else set())
 
 
 def test_a_frame_that_is_no_number_stops_all_before_the_step(trained: Any) -> None:
