@@ -261,8 +261,9 @@ def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
     a few frames (its loss hardly changes), or computes wrongly.
 
     ## Known limits
-    Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small beside the noise between frames takes longer to show. Runs of dpdrun
-    compare the hash of their data before they begin; what is left are faults of code and of machines.
+    Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small beside
+    the noise between frames takes longer to show. Runs of dpdrun compare the hash of their data before they begin; what
+    is left are faults of code and of machines.
 
     ## Example
     Fires when the losses of one process are 30 % larger. Silent when all draw from the same distribution.
@@ -275,10 +276,10 @@ def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
         for row in (run.rank_norm if name == "gradient norm" else run.rank_loss)
         if all(0.0 < value < INF for value in row)
     ]
+    size, side = len(run.rank_loss[0]), "larger" if worst.z > 0 else "smaller"
     return Finding(
-        f"process {worst.process} of {len(run.rank_loss[0])} differs from the other{'s' * (len(run.rank_loss[0]) > 2)}: "
-        f"its {name} is {'larger' if worst.z > 0 else 'smaller'} again and again "
-        f"({abs(worst.z):.0f} deviations of a fair draw)",
+        f"process {worst.process} of {size} differs from the other{'s' if size > 2 else ''}: "
+        f"its {name} is {side} again and again ({abs(worst.z):.0f} deviations of a fair draw)",
         severity="warning",
         step=run.rank_step[0],
         evidence={"value": worst.z, "threshold": UNFAIR_Z, "n": worst.draws, "ratio": median(others)},
