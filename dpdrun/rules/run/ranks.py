@@ -262,8 +262,8 @@ def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
 
     ## Known limits
     Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small beside
-    the noise between frames takes longer to show: four times the steps for half of it. Runs of dpdrun compare the hash of their data before they begin; what
-    is left are faults of code and of machines.
+    the noise between frames takes longer to show: four times the steps for half of it. Runs of dpdrun compare the hash
+    of their data before they begin; what is left are faults of code and of machines.
 
     ## Example
     Fires when the losses of one process are 30 % larger. Silent when all draw from the same distribution.
