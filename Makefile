@@ -85,6 +85,9 @@ effort: $(READY)  ## study: how far off the estimated time and memory of a plan 
 	$(BIN)/python -m benchmarks.effort.fit
 	$(BIN)/python -m benchmarks.effort.through
 
+ranks: $(READY)  ## study: which faults between processes diagnose names, and false alarms (ten minutes)
+	$(BIN)/python -m benchmarks.ranks.run
+
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
 
@@ -113,4 +116,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean

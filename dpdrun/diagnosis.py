@@ -197,6 +197,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),
             **_parts(steps),
+            **_ranks(steps),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
@@ -248,6 +249,25 @@ def _parts(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "group_update": column("group_updates"),
         "group_size": sizes,
         "still": still,
+    }
+
+
+def _ranks(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the processes of a team told of themselves; a resumed run may have had other teams before."""
+    told = [line for line in steps if "rank_losses" in line]
+    told = [line for line in told if len(line["rank_losses"]) == len(told[-1]["rank_losses"])]
+    looked = [line for line in told if "rank_checksums" in line]
+
+    def rows(key: str) -> list[list[float]]:
+        return [[float(value) for value in line[key]] for line in told]
+
+    return {
+        "rank_step": [line["step"] for line in told],
+        "rank_loss": rows("rank_losses"),
+        "rank_norm": rows("rank_grad_norms"),
+        "rank_reduced": rows("rank_reduced_norms"),
+        "checksum_step": [line["step"] for line in looked],
+        "rank_checksum": [line["rank_checksums"] for line in looked],
     }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.processes import Processes
 
 # No test asserts a time: a slow or busy machine must not turn a right answer red.
 settings.register_profile("dpdrun", deadline=None)
@@ -50,3 +53,18 @@ def dpd_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text += f"\ndata: {{source: {folder / data}.npz, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
         job.train(load_text(text, folder / f"{name}.yaml"), folder / name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Processes]]:
+    """Processes that train together and last for all tests: `processes(2).run(FILE, "function", argument=...)`."""
+    made: dict[int, Processes] = {}
+
+    def of(size: int) -> Processes:
+        if size not in made:
+            made[size] = Processes(size, tmp_path_factory.mktemp(f"processes-{size}"))
+        return made[size]
+
+    yield of
+    for each in made.values():
+        each.close()

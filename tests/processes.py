@@ -1,72 +1,128 @@
-"""Training commands as processes of their own, for tests that look at several of them."""
+"""Processes of a team that outlive a test: started once, they meet over gloo and then carry out one task after another.
+
+Each test names a function of a file of its own and the arguments; every process runs it on the `Team` that it belongs
+to, and the test gets what each returned. Nothing can hang: who does not answer is killed by its id.
+"""
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import os
 import subprocess
 import sys
+import traceback
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-DPDRUN = (sys.executable, "-m", "dpdrun")
-LIMIT_S = 300  # of a training that takes seconds, on a machine that is busy
-OF_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "ACCELERATE_", "GLOO_", "DPDRUN_", "HF_HOME")
-
-RECIPE = """\
-task: pa
-data: {{source: {source}, sample_rate_hz: 1e6}}
-model: {{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}}
-train: {{max_steps: {steps}, batch_size: 4, frame: 32, eval_every: {every}, checkpoint_every: off, compile: off}}
-"""
+WATCHDOG_S = 90.0  # for the answer to one task
+GRACE_S = 5.0  # for the others, after one has failed
+TIMEOUT_S = 60  # of the exchanges
 
 
-def small_recipe(folder: Path, *, steps: int, every: int) -> Path:
-    """A recipe and its capture; a step takes milliseconds."""
-    rng = np.random.default_rng(0)
-    x = 0.1 * np.convolve(rng.normal(size=3008) + 1j * rng.normal(size=3008), np.hanning(9), mode="valid")
-    np.savez(folder / "capture.npz", x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
-    path = folder / "small.yaml"
-    path.write_text(RECIPE.format(source=folder / "capture.npz", steps=steps, every=every))
-    return path
+class Processes:
+    """`size` processes that train together.
+
+    Args:
+        size: how many.
+        folder: for the file by which they meet, and what they say.
+    """
+
+    def __init__(self, size: int, folder: Path) -> None:
+        self.size, self.folder, self._times = size, folder, 0
+        self._members: list[tuple[subprocess.Popen[bytes], Connection]] = []
+
+    def run(self, file: str, function: str, **arguments: Any) -> list[Any]:
+        """What `function(team, **arguments)` of a Python file returns in each process, by rank.
+
+        One alone is the process of the tests.
+        """
+        if self.size == 1:
+            from dpdrun.training.team import Team
+
+            return [getattr(load(Path(file)), function)(Team(), **arguments)]
+        if not self._members:
+            self._start()
+        for _, pipe in self._members:
+            pipe.send((file, function, arguments))
+        answers, patience = [], WATCHDOG_S
+        for rank, (_, pipe) in enumerate(self._members):
+            kind, value = pipe.recv() if pipe.poll(patience) else ("silent", f"no answer in {patience:g} s")
+            if kind != "done":
+                patience = GRACE_S
+            answers.append((kind, f"process {rank} of {self.size}, {function}: {value}" if kind != "done" else value))
+        failed = [value for kind, value in answers if kind != "done"]
+        if failed:
+            self.close()
+            raise AssertionError("\n".join(failed))
+        return [value for _, value in answers]
+
+    def said(self) -> str:
+        """What they wrote to stdout and stderr so far."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("said-*")))
+
+    def _start(self) -> None:
+        self._times += 1
+        store = self.folder / f"store-{self._times}"
+        for rank in range(self.size):
+            ours, theirs = Pipe()
+            environment = os.environ | {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.size), "OMP_NUM_THREADS": "1",
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "GLOO_SOCKET_IFNAME": "lo",
+                "DPDRUN_STORE": str(store), "DPDRUN_TIMEOUT_S": str(TIMEOUT_S),
+                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+            }  # fmt: skip
+            with (self.folder / f"said-{rank}").open("ab") as said:
+                process = subprocess.Popen(
+                    [sys.executable, "-W", "error", __file__, str(theirs.fileno())],
+                    env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                )  # fmt: skip
+            theirs.close()
+            self._members.append((process, ours))
+
+    def close(self) -> None:
+        """End them."""
+        for _, pipe in self._members:
+            pipe.close()  # the end of the pipe is the end of the process
+        for process, _ in self._members:
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._members.clear()
 
 
-def started(*words: Any, cwd: Path) -> subprocess.Popen[str]:
-    """A command, in an environment without what launchers leave there."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_LAUNCHERS)}
-    return subprocess.Popen(
-        [*map(str, words)], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80", "HF_HOME": str(cwd)},
-    )  # fmt: skip
+def _member(pipe: Connection) -> None:
+    """One of the processes: until the pipe ends."""
+    from dpdrun.training.team import Team
+
+    with Team.join() as team:
+        while True:
+            try:
+                file, function, arguments = pipe.recv()
+            except EOFError:
+                return
+            try:
+                answer = "done", getattr(load(Path(file)), function)(team, **arguments)
+            except BaseException:
+                answer = "failed", traceback.format_exc()
+            pipe.send(answer)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr."""
-    try:
-        out, err = process.communicate(timeout=LIMIT_S)
-    finally:
-        process.kill()
-    return process.returncode, out, err
+def load(file: Path) -> Any:
+    """A Python file as a module."""
+    name = f"tasks_{file.parent.name}_{file.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
-def lines_of(run: Path, kind: str = "step") -> list[dict[str, Any]]:
-    """The lines of one kind in metrics.jsonl."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found = [line for line in lines if line["kind"] == kind]
-    assert found
-    return found
-
-
-def same_steps(run: Path, other: Path) -> None:
-    """Two runs saw the same samples at the same rates, and computed the same but for rounding."""
-    ours, theirs = lines_of(run), lines_of(other)
-    for key in ("step", "samples", "frames_crc", "lr"):
-        assert [line[key] for line in ours] == [line[key] for line in theirs], key
-    for key in ("loss", "grad_norm"):
-        np.testing.assert_allclose([line[key] for line in ours], [line[key] for line in theirs], rtol=1e-4, err_msg=key)
-    scores = [[line["val_nmse_db"] for line in lines_of(each, "eval")] for each in (run, other)]
-    np.testing.assert_allclose(*scores, atol=1e-3)
+if __name__ == "__main__":
+    _member(Connection(int(sys.argv[1])))
+    sys.stderr.flush()
+    os._exit(0)  # taking torch down again takes seconds

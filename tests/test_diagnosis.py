@@ -199,6 +199,25 @@ def test_parts_of_the_network_are_read_from_the_steps_that_have_them(tmp_path: P
     assert (facts.eps, facts.max_steps, facts.epochs, facts.loss_is_nmse) == (1e-8, 60, None, True)
 
 
+def test_what_processes_told_is_read_of_the_last_team(tmp_path: Path) -> None:
+    """A run of three processes that went on with two, then alone for a step."""
+    path = write_run(tmp_path / "run", example_run(steps=60))
+    with MetricsWriter(RunFolder(path).metrics) as writer:
+        for step, losses in enumerate(([0.1, 0.2, 0.3], [0.1, 0.2], [math.nan, 0.2], None), start=61):
+            line = {"step": step, "lr": 1e-3, "lr_planned": 1e-3, "loss": 0.1, "grad_norm": 1.0, "clip_norm": 1.0}
+            names = ("rank_losses", "rank_grad_norms", "rank_reduced_norms")
+            ranks: dict[str, Any] = dict.fromkeys(names, losses) if losses else {}
+            looked = {"rank_checksums": [7] * len(losses or [0])} if step != 62 else {}
+            writer.write({"kind": "step", "clipped": False, **line, **ranks, **looked})
+    facts = diagnose(path).facts
+    assert (facts.rank_step, facts.rank_steps) == ([62, 63], 2)
+    assert (facts.checksum_step, facts.rank_checksum) == ([63], [[7, 7]])
+    for rows in (facts.rank_loss, facts.rank_norm, facts.rank_reduced):
+        assert rows[0] == [0.1, 0.2]
+        assert math.isnan(rows[1][0])
+    assert diagnose(write_run(tmp_path / "alone", example_run(steps=60))).facts.rank_steps is None
+
+
 @pytest.mark.parametrize("unit", ["step", "epoch"])
 def test_a_finding_speaks_the_language_of_the_log(unit: str, tmp_path: Path) -> None:
     rows = [f"{n},{'nan' if n > 7 else 0.1}" for n in range(1, 11)]

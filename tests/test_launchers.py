@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import BIN, DPDRUN, ROOT, ended, lines_of, same_steps, small_recipe, started
+from tests.commands_run import BIN, DPDRUN, ROOT, ended, lines_of, same_steps, small_recipe, started
 
 pytestmark = pytest.mark.slow
 

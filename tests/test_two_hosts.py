@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import DPDRUN, ended, lines_of, same_steps, small_recipe, started
+from tests.commands_run import DPDRUN, ended, lines_of, same_steps, small_recipe, started
 
 pytestmark = [
     pytest.mark.slow,

@@ -104,6 +104,39 @@ def example_parts(
     }
 
 
+def example_ranks(
+    *,
+    processes: int = 2,
+    steps: int = 400,
+    skew: float = 1.0,
+    reduced: str = "mean",
+    copied: bool = False,
+    differ_from: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What the processes of `example_run(**example_ranks())` told of themselves.
+
+    Args:
+        skew: factor of the losses of the last one.
+        reduced: norm that the optimizer took: of the "mean", or each process its "own".
+        copied: the last one repeats the first.
+        differ_from: step from which its parameters are others.
+    """
+    noise = random.Random(seed)
+    facts: dict[str, Any] = {"rank_step": list(range(1, steps + 1)), "rank_loss": [], "rank_norm": []}
+    for _ in range(steps):
+        loss = [math.exp(noise.gauss(-3.0, 0.2)) for _ in range(processes)]
+        loss[-1] = loss[0] if copied else loss[-1] * skew
+        facts["rank_loss"].append(loss)
+        facts["rank_norm"].append([math.sqrt(each) for each in loss])
+    means = ([0.9 * sum(own) / processes] * processes for own in facts["rank_norm"])
+    facts["rank_reduced"] = [list(own) for own in facts["rank_norm"]] if reduced == "own" else list(means)
+    looks = list(range(1, steps + 1, 25))
+    last = [differ_from is not None and step >= differ_from for step in looks]
+    facts |= {"checksum_step": looks, "rank_checksum": [[7] * (processes - 1) + [7 + differs] for differs in last]}
+    return facts
+
+
 def _realised(rule: Callable[[int], float] | float | None, at: list[int], planned: list[float]) -> list[float]:
     if rule is None:
         return list(planned)

@@ -42,6 +42,10 @@ class RunFacts:
         adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
             planned rate was lowered; peak_lr is the lowered one.
         swept_lr: peak learning rate that our sweeps found best for such a job (`rules.law`); None outside of them.
+        rank_step: steps that several processes took together, as many as those that took the last of them.
+        rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
+            it found by itself, and the norm after averaging.
+        checksum_step, rank_checksum: steps at which the parameters were looked at, and their checksum by process.
         signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
@@ -83,6 +87,12 @@ class RunFacts:
     adapted: list[tuple[int, int]] = field(default_factory=list)
     lr_factor: float = 1.0
     swept_lr: float | None = None
+    rank_step: list[int] = field(default_factory=list)
+    rank_loss: list[list[float]] = field(default_factory=list)
+    rank_norm: list[list[float]] = field(default_factory=list)
+    rank_reduced: list[list[float]] = field(default_factory=list)
+    checksum_step: list[int] = field(default_factory=list)
+    rank_checksum: list[list[int]] = field(default_factory=list)
     signal: SignalFacts | None = None
 
     def get(self, name: str) -> Any:
@@ -105,6 +115,11 @@ class RunFacts:
     def settled_steps(self) -> int:
         """Number of logged steps after the warmup."""
         return len(self.settled)
+
+    @property
+    def rank_steps(self) -> int | None:
+        """Number of steps that several processes took together."""
+        return len(self.rank_step) or None
 
     @property
     def logged_steps(self) -> int:

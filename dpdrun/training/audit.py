@@ -18,7 +18,8 @@ from dpdrun.runlog import SCHEMA_VERSION, Metrics
 from dpdrun.training.schedule import Plateau, schedule_of
 
 LR_TOLERANCE = 1e-9  # relative: the lr is one multiplication away from the plan's
-CLIP_TOLERANCE = 1e-3  # relative: clipping divides by norm + 1e-6, in float32
+CLIP_TOLERANCE = 1e-3  # relative: norms are sums in float32
+CLIP_EPS = 1e-6  # torch's clip_grad_norm_ scales by limit / (norm + 1e-6)
 
 
 def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Sequence[int] = ()) -> dict[str, Any]:
@@ -33,8 +34,7 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Seq
     steps = metrics.steps
     planned = _planned_lr(plan, metrics)
     lr_error = max((abs(s["lr"] / lr - 1.0) for s, lr in zip(steps, planned, strict=True) if lr > 0), default=0.0)
-    applied = max((s["grad_norm_applied"] for s in steps if "grad_norm_applied" in s), default=0.0)
-    last = steps[-1] if steps else {"samples": 0, "frames_crc": 0}
+    last = steps[-1] if steps else {"step": 0, "samples": 0, "frames_crc": 0}
     checks = {
         "steps": _equal(
             list(range(1, plan.total_steps + 1)) == [s["step"] for s in steps], plan.total_steps, len(steps)
@@ -46,9 +46,9 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Seq
             lr_error <= LR_TOLERANCE, max(planned, default=0.0), max((s["lr"] for s in steps), default=0.0)
         ),
         "warmup_steps": _equal(None, _rise(planned), _rise([step["lr"] for step in steps])),
-        "batch_size": _equal(None, plan.batch_size, last["samples"] / max(1, len(steps)) / plan.frame),
+        "batch_size": _equal(None, plan.batch_size, last["samples"] / (max(1, last["step"]) * plan.frame)),
         "different_parameters": _equal(None, 1, len(set(checksums) or {0})),
-        "clip_norm": _equal(applied <= plan.clip_norm * (1 + CLIP_TOLERANCE), plan.clip_norm, applied),
+        "clip_norm": _clip(plan, steps),
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -61,6 +61,21 @@ def differences(audited: dict[str, Any]) -> str:
     """What does not agree, in words."""
     wrong = {name: check for name, check in audited["checks"].items() if not check["agrees"]}
     return "; ".join(f"{name}: planned {each['planned']:g}, was {each['realised']:g}" for name, each in wrong.items())
+
+
+def _clip(plan: Plan, steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The gradient norm that steps were taken with: the limit where the gradient was larger, else its own.
+
+    Realised is the largest of those norms, or one that is not as planned.
+    """
+    looked = [line for line in steps if "grad_norm_applied" in line]
+    applied = max((line["grad_norm_applied"] for line in looked), default=0.0)
+    for line in looked:
+        norm, found = line["grad_norm"], line["grad_norm_applied"]
+        wanted = norm * min(1.0, plan.clip_norm / (norm + CLIP_EPS))
+        if not abs(found - wanted) <= CLIP_TOLERANCE * wanted:
+            return _equal(False, plan.clip_norm, found)
+    return _equal(True, plan.clip_norm, applied)
 
 
 def _rise(lr: Sequence[float]) -> int:

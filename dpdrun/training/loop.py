@@ -37,7 +37,7 @@ from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
-from dpdrun.training.parallel import OwnNorm, checksum_of, tell
+from dpdrun.training.parallel import OwnNorm, agreed, checksum_of, constant_buffers, tell
 from dpdrun.training.record import Record
 from dpdrun.training.resuming import restore
 from dpdrun.training.schedule import Plateau, schedule_of
@@ -114,10 +114,12 @@ def _fit(
     """`fit`, up to its end or to a step that goes back."""
     train, settings = plan.recipe.train, plan.recipe.optim
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
+    wrapping = DistributedDataParallelKwargs()
+    wrapping.to_kwargs = constant_buffers  # accelerate does not know the new name of this argument
     accelerator = Accelerator(
         cpu=team.size > 1 and not uses_gpu(),
         mixed_precision="no" if train.precision == "fp32" else train.precision,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # they are scales, and do not change
+        kwargs_handlers=[wrapping],
     )
     task.module.to(accelerator.device)  # the model too: it is this module, or in it
     optimizer = build_optimizer(model, plan)
@@ -155,7 +157,7 @@ def _fit(
                 samples += x.shape[0] * x.shape[1] * team.size
                 own_starts.append(starts)
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
-                    with accelerator.autocast():
+                    with team.losing(), accelerator.autocast():
                         prediction = wrapped(x)
                     part = error(prediction, y, plan, scale_y) / train.accumulate
                     with team.losing():
@@ -202,7 +204,7 @@ def _fit(
             record.step(line)
 
             if step % plan.eval_every == 0 or step == plan.total_steps:
-                score = task.score()
+                score = agreed(team, task.score())
                 progress.plateau.update(score.nmse_db)
                 record.score(score, time.perf_counter() - began)
             ending = record.look()

@@ -9,7 +9,8 @@ these rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 from zlib import crc32
 
@@ -21,7 +22,17 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
+from dpdrun.training.assignment import Score
 from dpdrun.training.team import Team
+
+
+def constant_buffers() -> dict[str, bool]:
+    """The argument by which DistributedDataParallel leaves buffers alone: ours are scales and tables.
+
+    It would send them before every forward pass otherwise. torch 2.13 has a new name for it and warns of the old one.
+    """
+    known = signature(DistributedDataParallel).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
 
 
 class OwnNorm:
@@ -103,6 +114,16 @@ def tell(
     if checksum is not None:
         line["rank_checksums"] = rows[:, 4].astype(np.int64).tolist()
     return Told(float(np.mean(rows[:, 0])), rows[:, 0], batch, shares, int(rows[:, 3].max()), line)
+
+
+def agreed(team: Team, score: Score) -> Score:
+    """The score of the first process in all of them.
+
+    Whatever hangs on it (best model, plateau) is then decided alike, also where processors of two kinds round
+    differently.
+    """
+    nmse_db, selection_db = team.rows([score.nmse_db, score.selection_db])[0].tolist()
+    return replace(score, nmse_db=nmse_db, selection_db=selection_db)
 
 
 def checksum_of(module: nn.Module) -> int:

@@ -205,6 +205,8 @@ class Team:
         """Turn what an exchange raises when a process has gone into a LostError."""
         try:
             yield
+        except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+            raise
         except RuntimeError as error:  # torch.distributed.DistBackendError is one
             if self.size == 1:
                 raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from torch import nn
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.evaluation import piece_of, predict, prediction
+from dpdrun.evaluation import Sharing, piece_of, predict, prediction
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
+from tests.processes import Processes
 
 RECIPE = """
 task: pa
@@ -140,3 +143,72 @@ def test_a_loop_is_given_its_own_end_as_past_and_its_own_beginning_as_future(loo
     assert loop != 40 or model.context < 2 * loop
     np.testing.assert_allclose(predict(model, x, loop=loop), expected, atol=1e-5)
     assert not np.allclose(predict(model, x), expected, atol=1e-3)
+
+
+CUTS: dict[str, tuple[int, dict[str, int]]] = {  # samples of one of the things that are shared, and how to cut
+    "record": (1, {}),
+    "frame": (16, {"piece": 16}),
+    "loop": (20, {"loop": 20}),
+}
+COUNTS = (1, 7, 8, 9)
+
+
+def in_turn(model: nn.Module, x: Any, processes: int, **cut: int) -> tuple[list[Any], list[Any]]:
+    """What each of several processes puts into the sum, and the output that each would have."""
+    parts: list[Any] = []
+
+    def add(part: Any) -> Any:
+        parts.append(part)
+        return part
+
+    whole = [predict(model, x, sharing=Sharing(this, processes, add), **cut) for this in range(processes)]
+    return parts, [sum(parts)] * processes if parts else whole
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_shared_score_counts_each_sample_once(kind: str, cut: str, processes: int) -> None:
+    """Error and energy are summed over samples that one process made: none is left out, repeated or padded."""
+    model = random_model(plan_of(*MODELS[kind]))
+    unit, how = CUTS[cut]
+    for count in COUNTS:
+        y = noise(count * unit - (5 if cut == "frame" else 0), seed=count)  # the last frame is a shorter one
+        x = noise(len(y))
+        parts, outputs = in_turn(model, x, processes, **how)
+        expected = nmse(y, predict(model, x, **how))
+        assert [nmse(y, output) for output in outputs] == pytest.approx([expected] * processes, rel=1e-5)
+        if processes == 1 or (cut == "record" and kind in ("gru", "full")):
+            assert not parts, "a memory without an end is not cut: each process makes the whole record"
+        else:
+            filled = np.array([part != 0 for part in parts])
+            assert filled.shape == (processes, len(y))
+            assert (filled.sum(axis=0) == 1).all()
+
+
+def shared_scores(team: Any) -> list[float]:
+    """NMSE by kind of model, cut and count, in one of the processes of a team."""
+    from dpdrun.training.loop import sharing_of
+
+    found = []
+    for kind, (unit, how), count in itertools.product(MODELS, CUTS.values(), COUNTS):
+        x, y = noise(count * unit), noise(count * unit, seed=count)
+        found.append(nmse(y, predict(random_model(plan_of(*MODELS[kind])), x, sharing=sharing_of(team), **how)))
+    return found
+
+
+def test_two_processes_score_as_one(processes: Callable[[int], Processes]) -> None:
+    alone = processes(1).run(__file__, "shared_scores")[0]
+    first, other = processes(2).run(__file__, "shared_scores")
+    assert len(alone) == len(MODELS) * len(CUTS) * len(COUNTS)
+    assert first == other
+    assert first == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [0, 1, 4, 7, 8, 9])
+def test_shares_are_as_equal_as_can_be(count: int, processes: int) -> None:
+    slices = [Sharing(this, processes).mine(count) for this in range(processes)]
+    assert [index for each in slices for index in range(count)[each]] == list(range(count))
+    sizes = [each.stop - each.start for each in slices]
+    assert max(sizes) - min(sizes) <= 1

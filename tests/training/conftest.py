@@ -41,6 +41,12 @@ def capture() -> Capture:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def amplified() -> Callable[[int, int], Part]:
+    """`amplified(samples, seed)`: a record of that amplifier."""
+    return amplifier
+
+
 @pytest.fixture
 def loaded() -> Callable[..., Loaded]:
     """Make the recipe of these tests, with `key=value` overrides."""
