@@ -160,7 +160,7 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
         columns = columns_of(group)
         whole = _table(group, columns)
         tables = [whole]
-        if Console(width=1000).measure(whole).minimum > width:
+        if Console(width=1000).measure(whole).maximum > width:
             tables = [_table(group, [c for c in columns if not c.cost])]
             tables.append(_table(group, [c for c in columns if c.cost], baselines=False))
         parts.append(Text(title_of(group), "bold"))

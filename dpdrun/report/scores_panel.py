@@ -52,7 +52,7 @@ def _scores(table: ScoreTable, width: int) -> RenderableType:
     """The table; without its intervals where it is too wide with them."""
     columns = list(range(len(table.header)))
     shown = _columns(table, columns)
-    if Console(width=1000).measure(shown).minimum > width:
+    if Console(width=1000).measure(shown).maximum > width:
         shown = _columns(table, [index for index in columns if table.header[index] != INTERVAL])
     return Group(Text(table.caption, "bold"), shown)
 
