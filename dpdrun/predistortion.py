@@ -48,7 +48,13 @@ def amplifier_of(plan: Plan, pa: Any = None) -> BehaviouralModel | None:
             raise RunError("the PA model of this run was handed over from Python (pa: given); hand it over again: pa=")
         found, amplifier = fingerprint(pa), frozen(pa)
     else:
-        found, amplifier = stored_amplifier(Path(where))
+        try:
+            found, amplifier = stored_amplifier(Path(where))
+        except RunError as error:
+            raise RunError(
+                f"pa: {error}\n  this predistorter learnt through that PA model, and is trained and scored through it "
+                "alone: bring the run back to that place, or leave a link to it there"
+            ) from None
     if found != pinned:
         raise RunError(
             f"pa: {where}: this is not the PA model that the predistorter was made for (sha256 {found[:12]}, was "

@@ -47,8 +47,8 @@ class Group:
     """Runs whose scores compare: the same task and samples, and for predistorters the same PA model and target.
 
     Attributes:
-        about: `task`, `split`, `capture` (name and hash); of predistorters `pa` (path, hash and NMSE of the PA model
-            behind them, None where there is none) and `gain`.
+        about: `task`, `split`, `capture` (name and hash); of predistorters `pa` (path and NMSE of the PA model
+            behind them, and whether it is `weak`, worse than a gmp; None where there is none) and `gain`.
         rows: a dict a run: `run`, `path`, `model`, `parameters`, `macs_per_sample`, `lookahead`, `seconds`, `steps` and
             `linearity`.
         baselines: by name, the `linearity` of what stands beside: the measured output, least squares, nothing.
@@ -124,6 +124,8 @@ def _group(members: Sequence[tuple[Run, Stage]], split: Split, through: Path | N
         if stage.pa is not None:
             path = plan.recipe.pa if through is None else str(through)
             pa = {"path": path, "nmse_db": of_amplifier(stage.pa, capture, [split])[split]}
+            if through is None:
+                pa["weak"] = any(_learnt_through_a_weak_one(run) for run, _ in members)
         about |= {"pa": pa, "gain": plan.predistortion.gain, "simulated": stage.simulated}
     beside, drawn = _beside(stage, split)
     rows: list[dict[str, Any]] = []
@@ -152,6 +154,13 @@ def _group(members: Sequence[tuple[Run, Stage]], split: Split, through: Path | N
         )
     traces.sort(key=lambda trace: -trace.scores.nmse_db)
     return Group(about, rows, beside, stage.scene(split, [*drawn, *traces]), changed)
+
+
+def _learnt_through_a_weak_one(run: Run) -> bool:
+    """Whether its report says that its PA model is worse than a gmp."""
+    before = run.folder.read_json(run.folder.report) if run.folder.report.is_file() else {}
+    pa = before.get("pa")
+    return isinstance(pa, dict) and pa.get("weak") is True
 
 
 def _beside(stage: Stage, split: Split) -> tuple[dict[str, dict[str, Any]], list[Trace | None]]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dpdrun.report.console import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
+from dpdrun.rf.merit import POWER_GATE_DB
 
 Row = Mapping[str, Any]
 
@@ -52,7 +53,7 @@ def _lookahead(row: Row) -> str:
 SCORES = (
     _score("nmse", "NMSE\n[dB]", NMSE),
     _score("in_band", "in-band\n[dB]", IN_BAND),
-    _score("aclr", "ACLR\nworse", ACLR[2]),
+    _score("aclr", "worse\nACLR [dBc]", ACLR[2]),
     _score("evm", "EVM\n[dB]", EVM),
 )
 COSTS = (
@@ -78,13 +79,19 @@ def sorted_rows(rows: Sequence[Row], key: str | None) -> list[Row]:
     return sorted(rows, key=lambda row: (value(row) is None, 0 if value(row) is None else value(row)))
 
 
+def name_of(group: Mapping[str, Any]) -> str:
+    """Of what task, capture and part a group is."""
+    what = "PA models" if group["task"] == "pa" else "predistorters"
+    return f"{what} on {group['capture']['name']}, {group['split']}"
+
+
 def title_of(group: Mapping[str, Any]) -> str:
     """What the runs of a group have in common."""
-    what = "PA models" if group["task"] == "pa" else "predistorters"
-    text = f"{what} on {group['capture']['name']}, {group['split']}"
+    text = name_of(group)
     pa = group.get("pa")
     if pa is not None:
-        text += f", simulated through {pa['path']} (NMSE {pa['nmse_db']:.2f} dB), gain {group['gain']:.4g}"
+        worse = ", WORSE THAN A GMP" if pa.get("weak") else ""
+        text += f", simulated through {pa['path']} (NMSE {pa['nmse_db']:.2f} dB{worse}), gain {group['gain']:.4g}"
     elif group["task"] == "dpd":
         text += ", against the input that undoes the measured amplifier (they have no PA model)"
     return text
@@ -103,6 +110,7 @@ def notes_of(group: Mapping[str, Any]) -> list[str]:
         why = first["missing"].get(key)
         if why is not None and not (name == "ACLR" and convention):
             found.append(f"no {name}: {why}")
+    found += _power_notes(group)
     half = [0.5 * (low_high[1] - low_high[0]) for row in group["runs"]
             if (low_high := row["linearity"].get("intervals", {}).get("nmse_db"))]  # fmt: skip
     if half:
@@ -111,6 +119,16 @@ def notes_of(group: Mapping[str, Any]) -> list[str]:
             "differences can be real, but another seed may turn them: compare several"
         )
     return found
+
+
+def _power_notes(group: Mapping[str, Any]) -> list[str]:
+    """Predistorters that bought their scores with output power, or pay for them with it."""
+    powers = {row["run"]: row["linearity"].get("power_change_db") for row in group["runs"]}
+    outside = {name: power for name, power in powers.items() if power is not None and abs(power) > POWER_GATE_DB}
+    if group["task"] != "dpd" or not outside:
+        return []
+    told = ", ".join(f"{name} {power:+.2f} dB" for name, power in outside.items())
+    return [f"output power outside of +-{POWER_GATE_DB} dB of the target, so these scores do not compare: {told}"]
 
 
 def columns_of(group: Mapping[str, Any]) -> list[Column]:
@@ -142,7 +160,7 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
         columns = columns_of(group)
         whole = _table(group, columns)
         tables = [whole]
-        if Console(width=1000).measure(whole).minimum > width:
+        if Console(width=1000).measure(whole).maximum > width:
             tables = [_table(group, [c for c in columns if not c.cost])]
             tables.append(_table(group, [c for c in columns if c.cost], baselines=False))
         parts.append(Text(title_of(group), "bold"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpdrun.report.comparison import cells_of, columns_of, notes_of, one_line, title_of
+from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
 from dpdrun.report.figures import save_report
 from dpdrun.report.scores_page import Table, curves, write_scores
 from dpdrun.rf.trace import Scene
@@ -33,7 +33,7 @@ def save_comparison(
         columns = columns_of(group)
         header = ["run", *(one_line(column.title) for column in columns)]
         tables.append((title_of(group), header, [cells for _, cells in cells_of(group, columns)]))
-        facts += [(f"{group['capture']['name']}, {group['split']}", note) for note in notes_of(group)]
+        facts += [(name_of(group), note) for note in notes_of(group)]
     title = f"{len(runs)} runs compared" if len(groups) > 1 else title_of(groups[0])
     training = curves(list(runs.values()), list(runs))
     written = save_report(folder, title=title, scenes=scenes, training=training, facts=facts, tables=tables)

@@ -14,6 +14,8 @@ Report = Mapping[str, Any]
 Scores = Mapping[str, Any]  # a `linearity` section
 
 DASH = "-"
+WHAT_ELSE = "on this record: another seed or day adds to it; a PAPR has none, it is one sample"
+INTERVAL = "95 % interval"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Figure:
     def interval(self, scores: Scores | None) -> str:
         """Its 95 % interval; nothing where there is none."""
         found = ((scores or {}).get("intervals") or {}).get(self.key)
-        return "" if found is None else f"{found[0]:.{self.decimals}f} .. {found[1]:.{self.decimals}f}"
+        return "" if found is None else " .. ".join(_number(limit, self.decimals) for limit in found)
 
     def difference(self, scores: Scores | None, other: Scores | None) -> str:
         """By how much the other is higher; a dash where one is missing."""
@@ -109,11 +111,11 @@ def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
         ("none", lambda f: f.cell(none)),
         ("gmp", lambda f: f.cell(gmp)),
         ("this run", lambda f: f.cell(this)),
-        ("95 % interval", lambda f: f.interval(this)),
+        (INTERVAL, lambda f: f.interval(this)),
     ]
     if through is not None:
         judged = through["linearity"]
-        columns[3:] = [("judged", lambda f: f.cell(judged)), ("difference", lambda f: f.difference(this, judged))]
+        columns += [("judged", lambda f: f.cell(judged)), ("difference", lambda f: f.difference(this, judged))]
     return [_table(f"{split}, amplifier behind the predistorter", OF_A_PREDISTORTER, columns, main=3)]
 
 
@@ -128,7 +130,7 @@ def _of_model(report: Report, split: str) -> list[ScoreTable]:
             ("one gain", lambda f: f.cell(one_tap)),
             ("gmp", lambda f: f.cell(gmp)),
             ("this run", lambda f: f.cell(this)),
-            ("95 % interval", lambda f: f.interval(this)),
+            (INTERVAL, lambda f: f.interval(this)),
         ],
         main=3,
     )
@@ -158,7 +160,7 @@ def facts_of_scores(report: Report) -> list[tuple[str, str]]:
     """What has to be known to read the tables, as (name, text): bands, windows, and why a score is missing."""
     first = next(iter(report["splits"].values()))["linearity"]
     found = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
-    found.append(("interval", f"{first['interval_method']}, on this record: another seed or day adds to it"))
+    found.append(("interval", f"{first['interval_method']}, {WHAT_ELSE}"))
     if report.get("simulated"):
         found += [("measured", _on_the_amplifier(report)), ("judged", _judged(report))]
     return [(name, text) for name, text in found if text]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report import predistorter
 from dpdrun.report.console import cost_line, training_line
-from dpdrun.report.scores import ScoreTable, facts_of_scores, score_tables
+from dpdrun.report.scores import INTERVAL, ScoreTable, facts_of_scores, score_tables
 
 WIDEST = 110  # columns of the panel; longer lines are harder to read
+FRAME = 4  # columns of its border
 
 
 def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType:
@@ -29,7 +30,7 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     """
     parts: list[RenderableType] = []
     for table in score_tables(report):
-        parts += [_scores(table), ""]
+        parts += [_scores(table, min(width, WIDEST) - FRAME), ""]
     if report.get("floors"):
         parts += [_floors(report["floors"], list(report["splits"])[-1]), ""]
     facts = Table.grid(padding=(0, 2))
@@ -47,13 +48,22 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     return Panel(content, title=title, title_align="left", border_style="blue", width=min(width, WIDEST))
 
 
-def _scores(table: ScoreTable) -> RenderableType:
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index, name in enumerate(table.header):
-        shown.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*(Text(cell, "bold" if index == table.main else "") for index, cell in enumerate(row)))
+def _scores(table: ScoreTable, width: int) -> RenderableType:
+    """The table; without its intervals where it is too wide with them."""
+    columns = list(range(len(table.header)))
+    shown = _columns(table, columns)
+    if Console(width=1000).measure(shown).maximum > width:
+        shown = _columns(table, [index for index in columns if table.header[index] != INTERVAL])
     return Group(Text(table.caption, "bold"), shown)
+
+
+def _columns(table: ScoreTable, columns: Sequence[int]) -> Table:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for index in columns:
+        shown.add_column(Text(table.header[index]), justify="left" if index == 0 else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*(Text(row[index], "bold" if index == table.main else "") for index in columns))
+    return shown
 
 
 def _floors(floors: Sequence[Mapping[str, Any]], split: str) -> RenderableType:

@@ -91,3 +91,8 @@ def nmse_interval(reference: Signal, y: Signal, *, block: int = BLOCK, seed: int
         block: longer than the memory of what made y [samples].
     """
     return interval(block_sums(np.abs(y - reference) ** 2, np.abs(reference) ** 2, block=block), ratio_db, seed=seed)
+
+
+def power_interval(reference: Signal, y: Signal, *, block: int = BLOCK, seed: int = 0) -> Interval | None:
+    """Interval of the power of y over that of the reference [dB], as `nmse_interval`."""
+    return interval(block_sums(np.abs(y) ** 2, np.abs(reference) ** 2, block=block), ratio_db, seed=seed)

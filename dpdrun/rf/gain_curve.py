@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.bootstrap import BLOCK, Interval, Sums, block_sums, interval
 from dpdrun.rf.metrics import Signal, rms, to_db
 
 STEPS = 32
@@ -82,10 +83,7 @@ def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = M
     on_curve = np.interp(envelope, level, gain.real) + 1j * np.interp(envelope, level, gain.imag)
     if np.min(np.abs(on_curve)) == 0:
         raise ValueError("the output has no power at some level of the input, so its phase is undefined")
-    # (y / (g x) - 1) |x|, without a division by x
-    deviation = y / on_curve - x
-    turned = deviation * np.conj(x) / np.maximum(envelope, np.finfo(np.float64).tiny)
-    in_db, in_deg = 20 / np.log(10) * turned.real, np.degrees(turned.imag)
+    in_db, in_deg = _deviations(x, y, on_curve)
     spread_db, spread_deg = (
         np.sqrt(np.bincount(index, part**2, steps)[used] / power[used]) for part in (in_db, in_deg)
     )
@@ -105,3 +103,37 @@ def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = M
         compression_db=-to_db(abs(against_small) ** 2),
         phase_shift_deg=float(np.degrees(np.angle(against_small))),
     )
+
+
+def spread_intervals(
+    x: Signal, y: Signal, curve: GainCurve, *, block: int = BLOCK, seed: int = 0
+) -> dict[str, Interval | None]:
+    """Bootstrap intervals of `am_am_spread_db` [dB] and `am_pm_spread_deg` [deg], by these names. The curve stays.
+
+    Args:
+        x, y: the pair that the curve was taken of, (N,) complex128.
+        curve: of `gain_curve(x, y)`.
+        block: longer than the memory of what made y [samples].
+        seed: of the draws.
+    """
+    envelope, level = np.abs(x), curve.level * rms(x)
+    gain = 10 ** (curve.gain_db / 20) * np.exp(1j * np.radians(curve.phase_deg))
+    on_curve = np.interp(envelope, level, gain.real) + 1j * np.interp(envelope, level, gain.imag)
+    in_db, in_deg = _deviations(x, y, on_curve)
+    sums = block_sums(in_db**2, in_deg**2, envelope**2, block=block)
+    return {
+        "am_am_spread_db": interval(sums[:, [0, 2]], _spread, seed=seed),
+        "am_pm_spread_deg": interval(sums[:, [1, 2]], _spread, seed=seed),
+    }
+
+
+def _deviations(
+    x: Signal, y: Signal, on_curve: NDArray[np.complex128]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of gain [dB] and phase [deg] from the curve, times |x|: (y / (g x) - 1) |x| without a division by x, (N,)."""
+    turned = (y / on_curve - x) * np.conj(x) / np.maximum(np.abs(x), np.finfo(np.float64).tiny)
+    return 20 / np.log(10) * turned.real, np.degrees(turned.imag)
+
+
+def _spread(sums: Sums) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(sums[..., 0] / sums[..., 1]), np.float64)

@@ -9,9 +9,9 @@ import numpy as np
 
 from dpdrun.rf import band_intervals, evm
 from dpdrun.rf.aclr import CONVENTIONS, Aclr, aclr
-from dpdrun.rf.bootstrap import BLOCK, Interval, nmse_interval
+from dpdrun.rf.bootstrap import BLOCK, Interval, nmse_interval, power_interval
 from dpdrun.rf.ccdf import ccdf_db
-from dpdrun.rf.gain_curve import gain_curve
+from dpdrun.rf.gain_curve import gain_curve, spread_intervals
 from dpdrun.rf.in_band import in_band_error_db
 from dpdrun.rf.linearity_scores import Linearity
 from dpdrun.rf.metrics import Signal, nmse_db, nmse_opendpd_legacy_db, papr_db, rms, to_db
@@ -55,7 +55,7 @@ def linearity(
         nperseg: segment of OpenDPD's legacy scores, which mean nothing without it, where it is stated [samples].
         segment: of Welch's spectra, for all others. The same for every capture by default: where a source states
             OpenDPD's `nperseg`, that is often the whole record, of which a spectrum is a single noisy one [samples].
-        block: of the bootstrap of the NMSE, longer than the memory [samples].
+        block: of the bootstrap of NMSE, power and AM/AM and AM/PM spread, longer than the memory [samples].
         seed: of the bootstrap.
 
     Returns:
@@ -103,9 +103,14 @@ def linearity(
         lambda: in_band_error_db(reference, y, sample_rate_hz, band, nperseg=segment),
         *no_band,
     )
+    gain = attempt("gain_curve", lambda: gain_curve(reference, y))
     symbols = attempt("evm_db", lambda: _symbols(reference, y, sample_rate_hz, grid, starts), *no_grid)
 
     keep("nmse_db", nmse_interval(reference, y, block=block, seed=seed))
+    keep("power_change_db", power_interval(reference, y, block=block, seed=seed))
+    if gain is not None:
+        for name, found in spread_intervals(reference, y, gain, block=block, seed=seed).items():
+            keep(name, found)
     if in_band is not None:
         found = band_intervals.in_band_interval(in_band, reference, y, sample_rate_hz, band, seed=seed)
         keep("in_band_error_db", found)
@@ -131,7 +136,7 @@ def linearity(
         ),
         aclr=taken,
         main_aclr=main,
-        gain=attempt("gain_curve", lambda: gain_curve(reference, y)),
+        gain=gain,
         papr_db=papr_db(y),
         reference_papr_db=papr_db(reference),
         power_change_db=to_db((rms(y) / rms(reference)) ** 2),

@@ -29,7 +29,7 @@ class Linearity:
         power_change_db: mean power of the output over that of the reference [dB].
         ccdf_db, reference_ccdf_db: level over the mean that is exceeded with a probability [dB].
         intervals: by the name of the score in `to_json`; the ACLR ones are of `main_aclr`. A score without one has too
-            few blocks for it.
+            few blocks for it; a PAPR never has one, for it is a single sample.
         missing: the reason, by the name of what is None or not in `aclr`.
     """
 

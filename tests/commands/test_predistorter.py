@@ -79,7 +79,10 @@ def test_evaluate_scores_through_the_pa_model_again(folder: Path, name: str) -> 
 def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
     hidden = (folder / "pa-run").rename(folder / "elsewhere")
     try:
-        assert "no such run folder" in dpdrun("evaluate", folder / "least-run", code=2).output
+        output = dpdrun("evaluate", folder / "least-run", code=2).output
+        assert "no such run folder" in output
+        assert "learnt through that PA model" in output
+        assert "bring the run back to that place, or leave a link to it there" in output
     finally:
         hidden.rename(folder / "pa-run")
 

@@ -77,3 +77,19 @@ def test_titles_lose_their_line_break() -> None:
     assert [one_line(t) for t in ("para-\nmeters", "MAC/\nsample", "training\ntime")] == [
         "parameters", "MAC/sample", "training time",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("power", "told"), [(-0.73, True), (0.73, True), (0.49, False)])
+def test_scores_at_another_output_power_are_said_not_to_compare(power: float, told: bool) -> None:
+    loud = row("loud", -40.0, linearity=scores(-40.0) | {"power_change_db": power})
+    text = " ".join(comparison_markdown([group(row("a", -41.0), loud)]).split())
+    assert (f"these scores do not compare: loud {power:+.2f} dB" in text) is told
+    model = comparison_markdown([group(loud, task="pa", pa=None)])
+    assert "do not compare" not in model
+
+
+def test_a_weak_pa_model_is_named_as_such() -> None:
+    pa = {"path": "runs/pa", "nmse_db": -20.0}
+    assert "(NMSE -20.00 dB, WORSE THAN A GMP)" in comparison_markdown([group(row("a", -40.0), pa=pa | {"weak": True})])
+    assert "WORSE" not in comparison_markdown([group(row("a", -40.0), pa=pa | {"weak": False})])
+    assert "WORSE" not in comparison_markdown([group(row("a", -40.0), pa=pa)])

@@ -97,16 +97,18 @@ def test_a_score_that_nobody_has_takes_no_row_and_its_reason_is_told() -> None:
 
 
 def test_no_minus_stands_before_zero() -> None:
-    (table, _) = score_tables(of_dpd())
-    assert rows_of(table)["output power over target [dB]"] == ["0.00", "0.00", "0.00", ""]
+    report = of_dpd()
+    report["splits"]["val"]["linearity"]["intervals"]["power_change_db"] = [-0.02, -0.001]
+    (table, _) = score_tables(report)
+    assert rows_of(table)["output power over target [dB]"] == ["0.00", "0.00", "0.00", "-0.02 .. 0.00"]
 
 
 def test_a_judge_has_a_column_and_the_difference() -> None:
     report = of_dpd(through=THROUGH)
     tables = score_tables(report)
     assert len(tables) == 2
-    assert tables[1].header == ["", "none", "gmp", "this run", "judged", "difference"]
-    assert rows_of(tables[1])["NMSE [dB]"] == ["-19.00", "-38.00", "-42.00", "-38.50", "+3.50"]
+    assert tables[1].header == ["", "none", "gmp", "this run", "95 % interval", "judged", "difference"]
+    assert rows_of(tables[1])["NMSE [dB]"] == ["-19.00", "-38.00", "-42.00", "-42.20 .. -41.70", "-38.50", "+3.50"]
     told = dict(facts_of_scores(report))["judged"]
     assert "runs/judge (NMSE val -39.00 dB, test -39.50 dB)" in told
     assert "another kind" not in told

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.bootstrap import MAX_BLOCKS, MIN_BLOCKS, block_sums, interval, nmse_interval, ratio_db
+from dpdrun.rf.bootstrap import MAX_BLOCKS, MIN_BLOCKS, block_sums, interval, nmse_interval, power_interval, ratio_db
 from dpdrun.rf.metrics import nmse_db
 
 
@@ -90,3 +90,14 @@ def test_any_score_of_sums() -> None:
     found = interval(sums, lambda total: ratio_db(total[..., [2, 0]]))
     assert found is not None
     assert found.low < 10 * np.log10(sums[:, 2].sum() / sums[:, 0].sum()) < found.high
+
+
+def test_a_power_ratio_that_is_the_same_everywhere_is_sure() -> None:
+    reference, y = pair(np.random.default_rng(0), 20_480)
+    found = power_interval(reference, 2 * reference)
+    assert found is not None
+    assert found.low == pytest.approx(found.high)
+    assert found.low == pytest.approx(20 * np.log10(2))
+    louder = power_interval(reference, y * np.repeat(1 + 0.1 * (np.arange(40) % 2), 512))
+    assert louder is not None
+    assert louder.high - louder.low > 0.1

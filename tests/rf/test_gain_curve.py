@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.gain_curve import gain_curve
+from dpdrun.rf.gain_curve import gain_curve, spread_intervals
 from dpdrun.rf.metrics import rms
 
 RNG = np.random.default_rng(0)
@@ -91,3 +91,27 @@ def test_zeros_in_the_input_are_harmless() -> None:
 def test_what_cannot_be_said(x: np.ndarray, y: np.ndarray, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         gain_curve(x, y)
+
+
+def test_an_interval_of_the_spread_has_the_width_of_theory() -> None:
+    """Independent deviations e: the variance of mean e^2 over N is 2/N of its square, and a root halves that.
+
+    Here e is weighted by |x|^2, exponential: the mean of the fourth power is twice the square of the second's.
+    """
+    noise = RNG.standard_normal((2, len(X)))
+    y = X * (1 + 0.01 * noise[0] + 0.01j * noise[1])
+    curve = gain_curve(X, y)
+    found = spread_intervals(X, y, curve)
+    weight = np.mean(np.abs(X) ** 4) / np.mean(np.abs(X) ** 2) ** 2
+    relative = 0.5 * np.sqrt(((3 - 2) * weight + weight) / len(X))  # of the ratio of two sums, not of one
+    assert set(found) == {"am_am_spread_db", "am_pm_spread_deg"}
+    for name, limits in found.items():
+        assert limits is not None
+        spread = getattr(curve, name)
+        assert limits.low < spread < limits.high
+        assert limits.high - limits.low == pytest.approx(2 * 1.96 * relative * spread, rel=0.25), name
+
+
+def test_a_short_record_has_no_interval_of_the_spread() -> None:
+    x, y = X[:4000], X[:4000] * polynomial(np.abs(X[:4000]))
+    assert set(spread_intervals(x, y, gain_curve(x, y)).values()) == {None}

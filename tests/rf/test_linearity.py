@@ -25,7 +25,8 @@ NOISE = np.random.default_rng(0).standard_normal((2, len(X)))
 Y = X + 0.01 * rms(X) * (NOISE[0] + 1j * NOISE[1]) / np.sqrt(2)
 STATED: dict[str, Any] = {"bandwidth_hz": BAND, "carriers": 3, "grid": SETTINGS.grid, "nperseg": 4096}
 SEGMENT = 1024
-NAMES = {"nmse_db", "in_band_error_db", "evm_db", "aclr_left_dbc", "aclr_right_dbc", "aclr_worse_dbc"}
+OF_SAMPLES = {"nmse_db", "power_change_db", "am_am_spread_db", "am_pm_spread_deg"}
+NAMES = OF_SAMPLES | {"in_band_error_db", "evm_db", "aclr_left_dbc", "aclr_right_dbc", "aclr_worse_dbc"}
 
 
 def test_white_noise_at_40_db() -> None:
@@ -105,7 +106,7 @@ def test_what_the_capture_does_not_state_is_left_out_with_the_reason(lacking: st
 def test_only_the_samples_and_the_rate() -> None:
     found = linearity(X, Y, RATE)
     assert found.main_aclr is None
-    assert set(found.intervals) == {"nmse_db"}
+    assert set(found.intervals) == OF_SAMPLES
     assert found.gain is not None
     assert len(found.missing) == 7
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def save_report(
     with paper_style():
         sections = [_scene(scene, ending) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
         if training:
-            drawn = _drawn("Training curves", "training", lambda: draw_training(training))
+            drawn = _drawn("Training curves", "training", lambda: draw_training(training, _colours(scenes)))
             sections.append(Section("Training", "", [drawn]))
     page = report_page(title, facts, tables, sections)
     pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
@@ -87,6 +88,16 @@ def _scene(scene: Scene, ending: str) -> Section:
     for stem, (title, draw) in FIGURES.items():
         figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view)))  # type: ignore[misc]
     return Section(heading, text, figures, view.notes)
+
+
+def _colours(scenes: Sequence[Scene]) -> dict[str, str]:
+    """Of the traces of all scenes by name: a run has the same one in every figure."""
+    found: dict[str, str] = {}
+    for scene in scenes:
+        with suppress(NothingToDrawError):
+            view = view_of(scene)
+            found |= {trace.name: colour for trace, colour in zip(view.traces, view.colours, strict=True)}
+    return found
 
 
 def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn | Missing:

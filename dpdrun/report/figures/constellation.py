@@ -16,7 +16,7 @@ from dpdrun.rf.evm import Symbols
 Points = NDArray[np.complex128]
 
 POINTS = 8000  # of a panel
-IN_A_ROW = 3
+IN_A_ROW = 4
 SHOWN = 0.999  # of the points; the axes end where the rest begins
 
 
@@ -36,8 +36,8 @@ def draw_constellation(view: View) -> tuple[Any, str]:
     drawn = [cloud for cloud in found if cloud is not None]
     if not drawn:
         raise NothingToDrawError("the subcarriers are not square QAM whose phase can be found; the tables have the EVM")
-    columns = min(IN_A_ROW, len(drawn))
-    rows = -(-len(drawn) // columns)
+    rows = -(-len(drawn) // IN_A_ROW)
+    columns = -(-len(drawn) // rows)
     width = COLUMN if columns == 1 else PAGE
     side = (width - 0.45) / columns
     figure = new_figure(width, rows * (side + 0.3) + 0.3)

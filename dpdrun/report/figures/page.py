@@ -26,7 +26,7 @@ th { text-align: left; vertical-align: bottom; padding: .25rem .8rem .25rem 0; b
 td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--grid); }
 td.number, th.number { text-align: right; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.2rem;
-  align-items: start; }
+  align-items: start; grid-auto-flow: dense; }
 figure { margin: 0; background: var(--card); padding: .7rem; border-radius: 6px; min-width: 0; }
 figure.wide { grid-column: 1 / -1; }
 figure h3 { margin: 0 0 .5rem; font-size: .95rem; }

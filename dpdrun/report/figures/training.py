@@ -23,6 +23,7 @@ from dpdrun.runlog import Json, Metrics
 
 HEIGHT = 1.05  # inches of a panel
 LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end
+DASHED: Any = {"ls": (0, (3, 1.2)), "lw": 0.8}
 OUTSIDE_DB = 500.0  # an objective above is that of a checkpoint which missed the output power: see rf.merit
 
 
@@ -42,8 +43,12 @@ class _Run:
     clipped: float | None
 
 
-def draw_training(training: Mapping[str, Metrics]) -> tuple[Any, str]:
+def draw_training(training: Mapping[str, Metrics], known: Mapping[str, str] | None = None) -> tuple[Any, str]:
     """The figure of one run or several, and its caption.
+
+    Args:
+        training: metrics of runs by name.
+        known: colours that runs have in other figures, by name; taken where all have one of their own.
 
     Raises:
         NothingToDrawError: no run has logged a step.
@@ -52,7 +57,9 @@ def draw_training(training: Mapping[str, Metrics]) -> tuple[Any, str]:
     if not with_steps:
         raise NothingToDrawError("no run has logged a step (a least-squares fit has none)")
     drawn = dict(list(with_steps.items())[-len(PALETTE) :])
-    names, shades = labels(list(drawn)), colours(len(drawn))
+    names, shades = labels(list(drawn)), [(known or {}).get(name, "") for name in drawn]
+    if "" in shades or len(set(shades)) < len(shades):
+        shades = colours(len(drawn))
     runs = [_run(name, shade, each) for name, shade, each in zip(names, shades, drawn.values(), strict=True)]
     panels: list[tuple[str, Callable[[_Run], list[Curve]]]] = [
         ("training loss\nover target power", lambda run: [run.loss]),
@@ -81,6 +88,9 @@ def draw_training(training: Mapping[str, Metrics]) -> tuple[Any, str]:
     axes[-1].set_xlabel("optimizer step")
     figure.align_ylabels(axes)
     handles = [_handle(run.colour) for run in runs]
+    if any(run.objective.y for run in runs):
+        handles += [_handle(INK), _handle(INK, **DASHED)]
+        names += ["validation NMSE", "objective"]
     figure.set_figheight(figure.get_figheight() + legend_below(figure, handles, names))
     return figure, _caption(runs, len(with_steps))
 
@@ -123,7 +133,7 @@ def _curve(axis: Any, curve: Curve, colour: str, *, dashed: bool) -> None:
     if curve.low != curve.high:
         axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
     few = len(curve.y) == 1
-    style = {"ls": (0, (3, 1.2)), "lw": 0.8} if dashed else {"lw": 1.0}
+    style = DASHED if dashed else {"lw": 1.0}
     axis.plot(curve.x, curve.y, color=colour, marker="o" if few else "", ms=2.5, **style)
     if curve.bad:
         axis.plot(curve.bad, [0.96] * len(curve.bad), "|", color=colour, ms=5, transform=axis.get_xaxis_transform())
@@ -162,10 +172,10 @@ def _end_of_lr(axis: Any, runs: list[_Run]) -> None:
     axis.set_ylim(low / 1.4, high * 1.4)
 
 
-def _handle(colour: str) -> Any:
+def _handle(colour: str, **style: Any) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, lw=1.2)
+    return Line2D([], [], color=colour, **({"lw": 1.2} | style))
 
 
 def _caption(runs: list[_Run], count: int) -> str:

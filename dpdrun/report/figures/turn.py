@@ -4,7 +4,9 @@ A window that begins d samples early turns subcarrier k by exp(-2 pi j k d / fft
 leaves each of its symbols at an angle of its own. Reference and output turn alike, so no score knows of it; a
 constellation does. Square QAM looks the same after a quarter of a turn, so the fourth power of its points has a mean
 (Viterbi and Viterbi 1983, doi 10.1109/TIT.1983.1056713, here over subcarriers instead of time); where the fourth powers
-of the reference add up to a line over k, its slope and angle are those to take out.
+of the reference add up to a line over k, its slope and angle are those to take out. Of many points that is known to a
+few degrees only, enough to see which point of the constellation is meant, not to see it without an arc; so the points
+are decided, the inner ones first, and the phase left over is fitted.
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ Points = NDArray[np.complex128]
 PADDED = 16  # times the subcarriers: the slope is then known to 0.05 radians at the last subcarrier
 NEAR = 2  # subcarriers' worth of slope that a symbol may differ from the others: a window found a sample off
 CLEAR = 3.4  # of the peak over the median, as amplitudes, less 1: chance reaches 3.2 with one symbol, 0.7 with ten
+
+LEVELS = (2, 4, 8, 16, 32)  # a side of square QAM
+REACHES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # of the points, the inner ones first: a turn moves them least
+DECIDED = 0.25  # of the spacing: rms distance from the decided points; of points anywhere it is 1/sqrt(6)
 
 
 def turn_of(wanted: Points, count: int) -> Points | None:
@@ -54,4 +60,45 @@ def turn_of(wanted: Points, count: int) -> Points | None:
     slope = near[np.argmax(np.abs(spectrum[:, near]), axis=1)]
     angle = np.angle(-spectrum[np.arange(count), slope])  # the mean of the fourth power of square QAM is negative
     turn = np.exp(-0.25j * (2 * np.pi * slope[:, None] * bins / (PADDED * size) + angle[:, None]))
+    turn *= np.exp(-1j * _left_over(blocks * turn / np.sqrt(power), bins - np.mean(bins)))
     return np.asarray(turn.reshape(-1), np.complex128)
+
+
+def _left_over(upright: Points, bins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Phase that is left in symbols which stand nearly upright [rad], (count, size); 0 where no QAM fits them.
+
+    Args:
+        upright: at unit mean power, (count, size).
+        bins: of the subcarriers, from their centre, (size,).
+    """
+    found = min((_fitted(upright, bins, side) for side in LEVELS), key=lambda fit: fit[0])
+    return found[1] if found[0] < DECIDED else np.zeros(upright.shape)
+
+
+def _fitted(upright: Points, bins: NDArray[np.float64], side: int) -> tuple[float, NDArray[np.float64]]:
+    """rms distance from decided points of `side` x `side` QAM, over their spacing, and the phase that was fitted."""
+    spacing = np.sqrt(6 / (side**2 - 1))  # at unit mean power
+    phase, inner = np.zeros(upright.shape), np.argsort(np.abs(upright), axis=1)
+    for reach in REACHES:
+        turned = upright * np.exp(-1j * phase)
+        meant = _decided(turned, side, spacing)
+        weight = np.zeros(upright.shape)
+        kept = inner[:, : max(4, int(reach * upright.shape[1]))]
+        np.put_along_axis(weight, kept, np.take_along_axis(np.abs(meant) ** 2, kept, axis=1), axis=1)
+        off = np.angle(turned * np.conj(meant))
+        # a line over the bins by weighted least squares, for each symbol
+        s0, s1, s2, r0, r1 = (
+            np.sum(weight * part, axis=1) for part in (np.ones_like(bins), bins, bins**2, off, off * bins)
+        )
+        slope = (s0 * r1 - s1 * r0) / (s0 * s2 - s1**2)
+        phase += ((r0 - slope * s1) / s0)[:, None] + slope[:, None] * bins
+    turned = upright * np.exp(-1j * phase)
+    distance = np.sqrt(np.mean(np.abs(turned - _decided(turned, side, spacing)) ** 2)) / spacing
+    return float(distance), phase
+
+
+def _decided(points: Points, side: int, spacing: float) -> Points:
+    def nearest(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(np.round(part / spacing - 0.5), -side / 2, side / 2 - 1) + 0.5
+
+    return np.asarray(spacing * (nearest(points.real) + 1j * nearest(points.imag)), np.complex128)

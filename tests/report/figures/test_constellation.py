@@ -40,12 +40,16 @@ def test_points_stand_upright_around_what_was_meant(dpd: Scene) -> None:
     assert (axes.get_xlabel(), figure.axes[0].get_ylabel()) == ("in-phase / rms", "quadrature / rms")
 
 
-def test_rows_of_three(dpd: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_panels_in_a_row_of_four_at_most(dpd: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POINTS", 100)
     figure, caption = drawn(replace(dpd, traces=dpd.traces[:1] * 4))
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 4
     assert len({axes.get_xlim() for axes in shown}) == 1
+    assert len({round(axes.get_position().y0, 3) for axes in shown}) == 1
+    five, _ = drawn(replace(dpd, traces=dpd.traces[:1] * 5))
+    rows = [round(axes.get_position().y0, 3) for axes in five.axes if axes.get_visible()]
+    assert [rows.count(y) for y in dict.fromkeys(rows)] == [3, 2]
     assert "one of 29 of 2,808 points" in caption
     assert max(len(line.get_xdata()) for axes in shown for line in axes.get_lines()) <= 100
 

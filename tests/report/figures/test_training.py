@@ -47,7 +47,9 @@ def test_the_four_panels() -> None:
 
 
 def test_the_model_that_was_kept_is_marked() -> None:
-    axes, caption, _ = drawn({"this run": metrics(objective=True)})
+    axes, caption, figure = drawn({"this run": metrics(objective=True)})
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["this run", "validation NMSE", "objective"]
     (mark,) = [line for line in axes["validation"].get_lines() if line.get_marker() == "o"]
     assert (*mark.get_xdata(), *mark.get_ydata()) == (200, -30.0)
     dashed = [line for line in axes["validation"].get_lines() if line.get_linestyle() == "--"]
@@ -98,3 +100,16 @@ def test_more_than_six_runs() -> None:
     _, caption, figure = drawn({f"run {i}": metrics(40) for i in range(8)})
     assert len(figure.legends[0].get_texts()) == 6
     assert "Only the last 6 of 8 runs" in caption
+
+
+def test_a_run_has_the_colour_of_the_other_figures() -> None:
+    training = {"a": metrics(), "b": metrics()}
+
+    def shades(known: dict[str, str]) -> list[str]:
+        with paper_style():
+            figure, _ = draw_training(training, known)
+        return [line.get_color() for line in figure.axes[0].get_lines()]
+
+    assert shades({"a": "#111111", "b": "#222222", "other": "#333333"}) == ["#111111", "#222222"]
+    assert shades({"a": "#111111"}) == shades({"a": "#111111", "b": "#111111"}) == shades({})
+    assert len(set(shades({}))) == 2

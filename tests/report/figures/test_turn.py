@@ -59,3 +59,23 @@ def test_nothing_to_go_by() -> None:
     assert turn_of(np.ones(401, complex), 2) is None
     assert turn_of(np.ones(8, complex), 4) is None
     assert turn_of(np.ones(8, complex), 0) is None
+
+
+@pytest.mark.parametrize("qam", [16, 64, 256, 1024])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_no_arc_is_left(qam: int, noise: float) -> None:
+    """With noise of a tenth of the spacing as without, what is left is the noise."""
+    size, count, fft = 612, 5, 16384
+    meant = points(qam, count, size, seed=3)
+    rng = np.random.default_rng(4)
+    spacing = np.diff(levels(qam))[0]
+    bins = np.arange(size) - size // 2 + (np.arange(size) >= size // 2)
+    angles = rng.uniform(0, 2 * np.pi, (count, 1))
+    blurred = meant + noise * spacing / np.sqrt(2) * (
+        rng.standard_normal(meant.shape) + 1j * rng.standard_normal(meant.shape)
+    )
+    received = blurred * np.exp(-2j * np.pi * bins * 576.0 / fft + 1j * angles)
+    turn = turn_of(received.reshape(-1), count)
+    assert turn is not None
+    np.testing.assert_allclose(np.abs(turn), 1.0, atol=1e-12)
+    assert off_grid(received.reshape(-1) * turn, qam) < (0.02 + 1.1 * noise) * spacing
