@@ -142,6 +142,10 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     from dpdrun.plan import estimate_of, share_problem
     from dpdrun.report.plan import plan_table
 
+    if loaded.recipe.train.precision == "fp16":
+        from dpdrun.training.share import check_machine  # loads torch, to ask for a GPU
+
+        check_machine(loaded)
     plan, capture, pa = _planned(loaded)
     if problem := share_problem(plan, where.team_size):
         raise loaded.error([("train.batch_size", problem)])
