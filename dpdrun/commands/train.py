@@ -155,6 +155,7 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     if found is not None:
         less = ", without its optim.finish" if plan.recipe.optim.finish == "lm" else ""
         less += " (in one process)" if where.team_size > 1 else ""
+        less += ", in fp32" if loaded.recipe.train.precision != "fp32" else ""
         console.print(f"\ntraining takes {found}{less}", markup=False)
 
 
