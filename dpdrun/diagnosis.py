@@ -200,7 +200,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),
             **_parts(steps),
-            **_ranks(steps),
+            **_ranks(taken),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
