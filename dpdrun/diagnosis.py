@@ -164,19 +164,20 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
     """
     steps = sorted({line["step"]: line for line in metrics.steps}.values(), key=lambda line: line["step"])
     evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
+    taken = [line for line in steps if not line.get("skipped")]
     factor = metrics.lr_factor(plan.total_steps + 1)
     solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
     if solved is not None:
         evals = [{"step": 0, "val_nmse_db": solved}]
     try:
         return RunFacts(
-            step=[line["step"] for line in steps],
-            lr=[line["lr"] for line in steps],
-            lr_planned=[line["lr_planned"] for line in steps],
-            loss=[line["loss"] for line in steps],
-            grad_norm=[line["grad_norm"] for line in steps],
-            clip_norm=[line["clip_norm"] for line in steps],
-            clipped=[line["clipped"] for line in steps],
+            step=[line["step"] for line in taken],
+            lr=[line["lr"] for line in taken],
+            lr_planned=[line["lr_planned"] for line in taken],
+            loss=[line["loss"] for line in taken],
+            grad_norm=[line["grad_norm"] for line in taken],
+            clip_norm=[line["clip_norm"] for line in taken],
+            clipped=[line["clipped"] for line in taken],
             eval_step=[line["step"] for line in evals],
             eval_nmse_db=[line["val_nmse_db"] for line in evals],
             finish_nmse_db=[line["val_nmse_db"] for line in metrics.finish],
@@ -184,6 +185,8 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             total_steps=plan.total_steps,
             warmup_steps=plan.warmup_steps,
             peak_lr=plan.lr * factor,
+            skipped=[line["step"] for line in steps if line.get("skipped")],
+            loss_scale=steps[-1].get("loss_scale") if steps else None,
             adapted=[(line["step"], line["to_step"]) for line in metrics.adapts],
             lr_factor=factor,
             weight_decay=plan.weight_decay,
@@ -197,7 +200,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),
             **_parts(steps),
-            **_ranks(steps),
+            **_ranks(taken),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc

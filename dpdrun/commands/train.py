@@ -142,6 +142,10 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     from dpdrun.plan import estimate_of, share_problem
     from dpdrun.report.plan import plan_table
 
+    if loaded.recipe.train.precision == "fp16":
+        from dpdrun.training.share import check_machine  # loads torch, to ask for a GPU
+
+        check_machine(loaded)
     plan, capture, pa = _planned(loaded)
     if problem := share_problem(plan, where.team_size):
         raise loaded.error([("train.batch_size", problem)])
@@ -151,6 +155,7 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     if found is not None:
         less = ", without its optim.finish" if plan.recipe.optim.finish == "lm" else ""
         less += " (in one process)" if where.team_size > 1 else ""
+        less += ", in fp32" if loaded.recipe.train.precision != "fp32" else ""
         console.print(f"\ntraining takes {found}{less}", markup=False)
 
 

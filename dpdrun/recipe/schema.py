@@ -206,7 +206,17 @@ class TrainSection(Section):
         "checkpoint; adapt = an error that a lower lr cures goes back to before it, with a lower lr, at most 3 times",
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the forward pass")
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        "fp32",
+        description="arithmetic of matrix products in a training step: fp32 = single precision, nothing less; tf32 = "
+        "as fp32, with 10 bits of mantissa on a GPU that can; bf16 = 16 bits, autocast; fp16 = 16 bits with a loss "
+        "scale, on a GPU alone. Weights, optimizer and scores are in single precision in any case",
+    )
+    shard: Literal["fsdp"] | Off = Field(
+        OFF,
+        description="fsdp = parameters, gradients and optimizer state lie in pieces, one a process, with the same "
+        "result; one process holds them all anyway",
+    )
     loss: SpectralLoss | Literal["time"] = Field(
         "time", description="time = mean square error; or a section: weights inside and outside the band of the signal"
     )

@@ -46,6 +46,8 @@ class RunFacts:
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
             it found by itself, and the norm after averaging.
         checksum_step, rank_checksum: steps at which the parameters were looked at, and their checksum by process.
+        skipped: steps that the loss scaler of fp16 left out; they are in none of the lists.
+        loss_scale: of that scaler at the last step; None where the loss is not scaled.
         signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
@@ -86,6 +88,8 @@ class RunFacts:
     still: dict[str, list[int]] = field(default_factory=dict)
     adapted: list[tuple[int, int]] = field(default_factory=list)
     lr_factor: float = 1.0
+    skipped: list[int] = field(default_factory=list)
+    loss_scale: float | None = None
     swept_lr: float | None = None
     rank_step: list[int] = field(default_factory=list)
     rank_loss: list[list[float]] = field(default_factory=list)

@@ -22,6 +22,7 @@ from dpdrun.models import _tensors
 from dpdrun.models._tensors import write as write
 from dpdrun.runlog import RunFolder
 from dpdrun.training.schedule import Plateau
+from dpdrun.training.shards import whole
 
 FORMAT = "dpdrun-checkpoint-1"
 MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter
@@ -36,6 +37,7 @@ class Progress:
         best_db: best validation NMSE so far [dB], and the step it was reached at.
         seconds: training time so far, over all resumed parts [s].
         adapts: the lines of the adaptations so far (`train.on_finding: adapt`).
+        scaler: of `train.precision: fp16`, the state of its loss scale.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Progress:
     seconds: float
     plateau: Plateau
     adapts: list[dict[str, Any]] = field(default_factory=list)
+    scaler: dict[str, Any] | None = None
 
     @classmethod
     def fresh(cls, plateau: Plateau | None = None) -> Progress:
@@ -70,17 +73,24 @@ class State:
     progress: Progress
     plan_hash: str
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | None) -> None:
         """As the function `save`."""
         save(path, self.model, self.optimizer, self.progress, plan_hash=self.plan_hash)
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:
-    """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+def save(
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str
+) -> None:
+    """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives.
+
+    Of a model in pieces (`shards`) all processes call this together; with path None a process only gives its pieces.
+    """
+    tensors = {f"model.{name}": whole(value) for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = value
+            tensors[f"optimizer.{name}.{key}"] = whole(value)
+    if path is None:
+        return
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -88,9 +98,11 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progres
     write(path, tensors, header)
 
 
-def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
-    """Write parameters and buffers alone, with a header that says how to build the model again."""
-    write(path, model.state_dict(), header)
+def save_model(path: Path | None, model: nn.Module, header: dict[str, str]) -> None:
+    """Write parameters and buffers alone, with a header that says how to build the model again; `path` as in `save`."""
+    tensors = {name: whole(value) for name, value in model.state_dict().items()}
+    if path is not None:
+        write(path, tensors, header)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

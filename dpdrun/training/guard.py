@@ -13,6 +13,7 @@ from typing import Any
 from dpdrun.errors import DivergedError, RunError, StoppedError
 from dpdrun.launch import is_quiet
 from dpdrun.plan import Plan
+from dpdrun.runlog import RunFolder
 from dpdrun.training.parallel import Told
 
 OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
@@ -23,7 +24,7 @@ SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model 
 INTERRUPT_NOTE = b"\ninterrupted: writing a checkpoint after this step; Ctrl-C again leaves at once\n"
 
 
-def non_finite(line: Mapping[str, Any], told: Told, frame: int, last_good: str) -> DivergedError:
+def non_finite(line: Mapping[str, Any], told: Told, frame: int, run: RunFolder) -> DivergedError:
     """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
@@ -32,9 +33,11 @@ def non_finite(line: Mapping[str, Any], told: Told, frame: int, last_good: str) 
         line: the metrics line of the step.
         told: what all processes know of the step.
         frame: length of a frame [samples].
-        last_good: where the parameters of an earlier step are kept.
+        run: where the parameters of an earlier step may be kept.
     """
     culprit, starts, whose = told.culprit, told.starts, ""
+    good = [path for path in (run.last, run.best) if path.is_file()]
+    last_good = f"last good: {good[0]}" if good else "no checkpoint had been written yet"
     if len(told.losses) > 1 and culprit is not None:
         starts, whose = told.shares[culprit], f" of process {culprit} of {len(told.losses)}"
     first, last = int(starts.min()), int(starts.max()) + frame

@@ -30,10 +30,10 @@ from dpdrun.training.assignment import predistorter, scales_of
 from dpdrun.training.finish import finish
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.intact import report_of, require_checkpoint
-from dpdrun.training.loop import Outcome, fit, own_pair, sharing_of
+from dpdrun.training.loop import Outcome, fit, own_pair
 from dpdrun.training.resuming import plan_to_resume, require_same
-from dpdrun.training.share import refuse_foreign
-from dpdrun.training.team import Team
+from dpdrun.training.share import check_machine, refuse_foreign, without_effect
+from dpdrun.training.team import Team, sharing_of
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import require_trackers
 from dpdrun.training.tracking import Tracking, settings_of
@@ -146,6 +146,7 @@ def train(
                 if team.is_first:
                     require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
+                check_machine(loaded)
                 plan, capture = prepare(loaded, pa)
                 check_share(loaded, plan, team.size)
             _require_alike(plan.digest(capture.sha256), team)
@@ -182,6 +183,7 @@ def _resume(
     plan = Plan.from_json(json.loads(team.text(text)))
     with memory_explained(plan):
         with team.together():
+            check_machine(loaded)
             check_share(loaded, plan, team.size)
             capture = load_capture(plan.recipe.data)
             if team.is_first:
@@ -227,6 +229,8 @@ def _train(
     tracking = held.enter_context(Tracking(track, run, made_with, team))
     with watch(job) if watch and team.is_first else nullcontext(Silent()) as shown:
         monitor = tracking.beside(shown)
+        for text in without_effect(plan, team.size):
+            monitor.message(text)
         is_dpd = plan.predistortion is not None
         task = predistorter(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
         outcome = _solve(model, task.pair if task else capture) if solved else fit(

@@ -22,7 +22,7 @@ LEAST_BETWEEN = 50  # steps
 COST = 0.004  # of the training time so far: above it a look of `on_finding: warn` waits for the next turn
 KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped", "val_nmse_db", "group_norms",
         "group_weights", "group_updates", "group_sizes", "still", "rank_losses", "rank_grad_norms",
-        "rank_reduced_norms", "rank_checksums")  # fmt: skip  # what facts are made of
+        "rank_reduced_norms", "rank_checksums", "skipped", "loss_scale")  # fmt: skip  # what facts are made of
 
 
 def look_every(plan: Plan) -> int:

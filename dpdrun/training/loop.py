@@ -38,11 +38,13 @@ from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.parallel import OwnNorm, agreed, checksum_of, constant_buffers, tell
+from dpdrun.training.precision import LOW, LossScale, tensor_cores
 from dpdrun.training.record import Record
 from dpdrun.training.resuming import restore
 from dpdrun.training.schedule import Plateau, schedule_of
+from dpdrun.training.shards import Pieces, whole
 from dpdrun.training.step import sampler_of, seed_dropout
-from dpdrun.training.team import Team, uses_gpu
+from dpdrun.training.team import Team, sharing_of, uses_gpu
 from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, Movement, group_norms
 
 
@@ -84,7 +86,7 @@ def fit(
     told: dict[str, int] = {}
     task = assignment or own_pair(model, capture, plan, sharing_of(team))
     plan_hash = plan.digest(capture.sha256)
-    with StopSignal() as stop:
+    with StopSignal() as stop, tensor_cores(plan.recipe.train.precision == "tf32"):
         while True:
             try:
                 return _fit(model, plan, task, plan_hash, run, monitor, stop, told, team, resume=resume)
@@ -112,34 +114,35 @@ def _fit(
     resume: bool,
 ) -> Outcome:
     """`fit`, up to its end or to a step that goes back."""
-    train, settings = plan.recipe.train, plan.recipe.optim
+    train, patience = plan.recipe.train, plan.recipe.optim.plateau
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
     wrapping = DistributedDataParallelKwargs()
     wrapping.to_kwargs = constant_buffers  # accelerate does not know the new name of this argument
     accelerator = Accelerator(
         cpu=team.size > 1 and not uses_gpu(),
-        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        mixed_precision=train.precision if train.precision in LOW else "no",
         kwargs_handlers=[wrapping],
     )
     task.module.to(accelerator.device)  # the model too: it is this module, or in it
-    optimizer = build_optimizer(model, plan)
-    schedule = schedule_of(plan)
-    patience = settings.plateau
+    pieces = Pieces(task, model) if train.shard == "fsdp" and team.size > 1 else None
+    task, trained = (pieces, pieces.model) if pieces else (task, model)
+    optimizer, schedule = build_optimizer(trained, plan), schedule_of(plan)
     progress = Progress.fresh(Plateau(patience.factor, patience.patience, patience.threshold_db))
     log = Metrics()
     if resume:
-        progress = restore(run.last, model, optimizer, team, plan_hash=plan_hash)
+        progress = restore(run.last, trained, optimizer, team, plan_hash=plan_hash)
         if team.is_first:
             truncate_metrics(run, progress.step, progress.adapts)
             log = read_metrics(run.path)
-    state = State(model, optimizer, progress, plan_hash)
+    state = State(trained, optimizer, progress, plan_hash)
 
     sampler = sampler_of(task.pair, plan, accelerator.device)
     error, scale_y = spectral_error(plan, task.pair) or squared_error, task.pair.scale_y
-    wrapped, prepared = accelerator.prepare(
-        compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
-    )
-    own_norm = OwnNorm(wrapped)
+    stepped = compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor)
+    wrapped = pieces.divide(stepped, optimizer, team) if pieces else accelerator.prepare(stepped)
+    accelerator.unwrap_model(stepped, keep_fp32_wrapper=False)  # of autocast, which scores are to be made without
+    prepared, own_norm = accelerator.prepare(optimizer), OwnNorm(wrapped)
+    scaling = LossScale(accelerator.scaler, progress.scaler)
 
     samples, frames_crc = (log.steps[-1]["samples"], log.steps[-1]["frames_crc"]) if log.steps else (0, 0)
     task.module.train()
@@ -159,7 +162,7 @@ def _fit(
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
                     with team.losing(), accelerator.autocast():
                         prediction = wrapped(x)
-                    part = error(prediction, y, plan, scale_y) / train.accumulate
+                    part = error(prediction.to(y.dtype), y, plan, scale_y) / train.accumulate
                     with team.losing():
                         accelerator.backward(part)
                 loss += part.item()
@@ -168,43 +171,38 @@ def _fit(
             lr = schedule.lr_at(step, progress.plateau.drop) * progress.lr_factor
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            groups = group_norms(model) if step % GROUP_NORM_EVERY == 1 else None
-            grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm))
+            groups = group_norms(trained, scaling.value) if step % GROUP_NORM_EVERY == 1 else None
+            grad_norm = float(whole(accelerator.clip_grad_norm_(trained.parameters(), plan.clip_norm)))  # and unscale
             all_told = tell(
                 team, loss=loss, own_norm=own_norm.read(), grad_norm=grad_norm, stop=stop.number, starts=own_starts,
-                checksum=None if groups is None else checksum_of(model),
+                checksum=None if groups is None else checksum_of(trained),
             )  # fmt: skip
             frames_crc = crc32(all_told.starts.tobytes(), frames_crc)
             line: dict[str, Any] = {
-                "kind": "step",
-                "step": step,
-                "samples": samples,
-                "frames_crc": frames_crc,
-                "lr": lr,
-                "lr_planned": lr,
-                "loss": all_told.loss,
-                "grad_norm": grad_norm,
-                "clip_norm": plan.clip_norm,
-                "clipped": grad_norm > plan.clip_norm,
-                **all_told.line,
-            }
-            if groups is not None:
+                "kind": "step", "step": step, "samples": samples, "frames_crc": frames_crc, "lr": lr, "lr_planned": lr,
+                "loss": all_told.loss, "grad_norm": grad_norm, "clip_norm": plan.clip_norm,
+                "clipped": grad_norm > plan.clip_norm, **all_told.line,
+            }  # fmt: skip
+            skipping = scaling.will_skip(all_told.loss, grad_norm)
+            if groups is not None and not skipping:
                 line["group_norms"] = groups
-                line["grad_norm_applied"] = math.hypot(*group_norms(model).values())
-            if not (math.isfinite(all_told.loss) and math.isfinite(grad_norm)):
+                line["grad_norm_applied"] = math.hypot(*group_norms(trained).values())
+            if not (skipping or (math.isfinite(all_told.loss) and math.isfinite(grad_norm))):
                 record.refused(line)
-                raise non_finite(line, all_told, plan.frame, _last_good(run))
-            movement = Movement(model) if groups is not None else None
+                raise non_finite(line, all_told, plan.frame, run)
+            movement = Movement(trained) if groups is not None and not skipping else None
             prepared.step()
-            line |= movement.line() if movement is not None else {}
+            line |= (movement.line() if movement is not None else {}) | scaling.line()
             prepared.zero_grad()
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
             progress.step, progress.seconds = step, time.perf_counter() - began
+            progress.scaler = scaling.state
             record.step(line)
 
             if step % plan.eval_every == 0 or step == plan.total_steps:
-                score = agreed(team, task.score())
+                with tensor_cores(False):  # what a model is used with, and scored with later
+                    score = agreed(team, task.score())
                 progress.plateau.update(score.nmse_db)
                 record.score(score, time.perf_counter() - began)
             ending = record.look()
@@ -217,7 +215,7 @@ def _fit(
             if leaving:
                 where = f"after step {step} of {plan.total_steps}"
                 raise stop.stopped(leaving, where, f"continue with:\n  {run.resume_command}")
-        checksums = team.rows([checksum_of(model)])
+        checksums = team.rows([checksum_of(trained)])
 
     if team.is_first:
         log = read_metrics(run.path)
@@ -230,15 +228,12 @@ def _fit(
         raise DivergedError(
             f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`"
         )
+    if pieces:
+        pieces.fill()
     if team.is_first:
         tensors, _ = checkpoint.read(run.best)
         model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
-
-
-def sharing_of(team: Team) -> Sharing:
-    """How the processes of a team make a prediction together."""
-    return Sharing(team.rank, team.size, team.added) if team.size > 1 else ALONE
 
 
 def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> OwnPair:
@@ -253,8 +248,3 @@ def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharin
     score = nmse_db(capture.val.y, prediction)
     model.train()
     return score
-
-
-def _last_good(run: RunFolder) -> str:
-    good = [path for path in (run.last, run.best) if path.is_file()]
-    return f"last good: {good[0]}" if good else "no checkpoint had been written yet"

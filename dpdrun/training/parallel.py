@@ -23,7 +23,10 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 
 from dpdrun.training.assignment import Score
+from dpdrun.training.shards import ShardedRun, whole
 from dpdrun.training.team import Team
+
+_reduce_scatter = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)  # its name before torch 2.13
 
 
 def constant_buffers() -> dict[str, bool]:
@@ -36,7 +39,7 @@ def constant_buffers() -> dict[str, bool]:
 
 
 class OwnNorm:
-    """The norm of the gradient that this process found by itself, taken as DistributedDataParallel averages it.
+    """The norm of the gradient that this process found by itself, taken as it is averaged with those of the others.
 
     Args:
         wrapped: the module as it is trained; of a team of one it is not wrapped, and there is nothing to take.
@@ -46,6 +49,8 @@ class OwnNorm:
         self._squares: list[Tensor] = []
         if isinstance(wrapped, DistributedDataParallel):
             wrapped.register_comm_hook(None, self._take)
+        elif isinstance(wrapped, ShardedRun) and hasattr(wrapped, "set_custom_reduce_scatter"):  # not before torch 2.9
+            wrapped.set_custom_reduce_scatter(_Measured(self._squares))  # type: ignore[operator]
 
     # torch compares annotations with its own classes, and ours are strings: PEP 563
     def _take(self, _, bucket):  # type: ignore[no-untyped-def]
@@ -59,6 +64,20 @@ class OwnNorm:
         norm = math.sqrt(float(torch.stack(self._squares).sum()))
         self._squares.clear()
         return norm
+
+
+class _Measured:
+    """The exchange of gradients of FSDP, torch's own, with a look at what this process gives."""
+
+    def __init__(self, squares: list[Tensor]) -> None:
+        self._squares = squares
+
+    def allocate(self, size: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.empty(size, dtype=dtype, device=device)
+
+    def __call__(self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any, async_op: bool = False) -> Any:
+        self._squares.append(input_tensor.detach().double().square().sum())  # its padding is zeros
+        return _reduce_scatter(output_tensor, input_tensor, op=op, group=group, async_op=async_op)
 
 
 @dataclass(frozen=True)
@@ -130,5 +149,5 @@ def checksum_of(module: nn.Module) -> int:
     """CRC-32 over the bytes of all parameters: equal in all processes at every step."""
     found = 0
     for parameter in module.parameters():
-        found = crc32(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), found)
+        found = crc32(whole(parameter.detach()).cpu().contiguous().view(torch.uint8).numpy().tobytes(), found)
     return found

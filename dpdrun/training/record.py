@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,7 @@ from dpdrun.training.adapt import Oversight, RolledBackError
 from dpdrun.training.assignment import Score
 from dpdrun.training.checkpoint import State
 from dpdrun.training.live import look_every
+from dpdrun.training.shards import in_pieces
 from dpdrun.training.team import Team
 from dpdrun.training.telemetry import EpochSummary, Monitor
 
@@ -85,11 +87,11 @@ class Record:
         improved = score.selection_db < progress.best_db
         if improved:
             progress.best_db, progress.best_step = score.selection_db, progress.step
-        if self._metrics is None or self._oversight is None:
-            return
         if improved:
             header = {"format": checkpoint.FORMAT, "step": str(progress.step)}
-            checkpoint.save_model(self._run.best, self._state.model, header)
+            checkpoint.save_model(self._own(self._run.best), self._state.model, header)
+        if self._metrics is None or self._oversight is None:
+            return
         line: dict[str, Any] = {
             "kind": "eval",
             "step": progress.step,
@@ -145,7 +147,9 @@ class Record:
             if self._metrics is None:
                 raise
             step, where = self._state.progress.step, "there is nothing to resume"
-            if step:
+            if step and in_pieces(self._state.model):  # those of the process that has gone are lost
+                where = f"continue from the last checkpoint, if there is one, with:\n  {self._run.resume_command}"
+            elif step:
                 self._save()
                 where = (
                     f"step {step} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
@@ -155,7 +159,11 @@ class Record:
     def _save(self) -> None:
         if self._metrics is not None:
             self._metrics.flush()
-            self._state.save(self._run.last)
+        self._state.save(self._own(self._run.last))
+
+    def _own(self, path: Path) -> Path | None:
+        """Where this process writes: nowhere, unless it is the first; the others give their pieces of the tensors."""
+        return path if self._metrics is not None else None
 
     def finish(self) -> None:
         """The run is done."""

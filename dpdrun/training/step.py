@@ -7,7 +7,6 @@ one process, with the same frames, loss, gradient norm and optimizer.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from dpdrun.plan import Plan
 from dpdrun.recipe.fields import OFF
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.precision import LossScale, autocast, tensor_cores
 
 
 def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampler:
@@ -80,34 +80,47 @@ class Trial:
             self.model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
         self.model.to(self.device).train()
         self.optimizer = build_optimizer(self.model, plan)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=plan.recipe.train.precision == "fp16")
         self._sampler = sampler_of(capture, _with_seed(plan, seed), self.device)
         self._error = spectral_error(plan, capture) or squared_error
 
     def step(self, number: int, lr: float, *, clip_norm: float | None = None) -> Stepped:
-        """Take optimizer step `number` (counted from 1) at a learning rate; `clip_norm` in place of the plan's."""
+        """Take optimizer step `number` (counted from 1) at a learning rate; `clip_norm` in place of the plan's.
+
+        A step that a loss scale skips (fp16) is tried again at the lower one, so that what blows up is the training.
+        """
         began = time.perf_counter()
-        passes = self._plan.recipe.train.accumulate
-        loss = 0.0
-        for _, x, y in self._sampler.shares(number, passes=passes, processes=1, process=0):
-            with self._precision():
-                prediction = self.model(x)
-            part = self._error(prediction, y, self._plan, self._scale_y) / passes
-            part.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-            loss += float(part.detach())
+        with tensor_cores(self._plan.recipe.train.precision == "tf32"):
+            scaling = LossScale(self._scaler if self._scaler.is_enabled() else None, None)
+            loss, norm = self._gradient(number, clip_norm)
+            while scaling.will_skip(loss, norm):
+                self._scaler.step(self.optimizer)
+                self._scaler.update()
+                scaling.line()
+                self.optimizer.zero_grad()
+                loss, norm = self._gradient(number, clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        limit = self._plan.clip_norm if clip_norm is None else clip_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        self.optimizer.step()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         self.optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return Stepped(loss, norm, time.perf_counter() - began)
 
-    def _precision(self) -> AbstractContextManager[None]:
-        if self._plan.recipe.train.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+    def _gradient(self, number: int, clip_norm: float | None) -> tuple[float, float]:
+        """The loss of a step and the norm of its gradient, which is left clipped in the parameters."""
+        passes = self._plan.recipe.train.accumulate
+        loss = 0.0
+        for _, x, y in self._sampler.shares(number, passes=passes, processes=1, process=0):
+            with autocast(self._plan.recipe.train.precision, self.device):
+                prediction = self.model(x)
+            part = self._error(prediction.to(y.dtype), y, self._plan, self._scale_y) / passes
+            self._scaler.scale(part).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            loss += float(part.detach())
+        self._scaler.unscale_(self.optimizer)
+        limit = self._plan.clip_norm if clip_norm is None else clip_norm
+        return loss, float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
 
 def _with_seed(plan: Plan, seed: int) -> Plan:

@@ -15,7 +15,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
+from dpdrun.evaluation import ALONE, Sharing
 from dpdrun.launch import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, place
 from dpdrun.launched import interface_to
 
@@ -200,20 +201,29 @@ class Team:
             f"process {rank} of {self.size}: {message}"
         )
 
-    @contextmanager
-    def losing(self) -> Iterator[None]:
-        """Turn what an exchange raises when a process has gone into a LostError."""
-        try:
-            yield
-        except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+    def losing(self) -> AbstractContextManager[None]:
+        """As the function `losing`."""
+        return losing(self.rank, self.size)
+
+
+def sharing_of(team: Team) -> Sharing:
+    """How the processes of a team make a prediction together."""
+    return Sharing(team.rank, team.size, team.added) if team.size > 1 else ALONE
+
+
+@contextmanager
+def losing(rank: int, size: int) -> Iterator[None]:
+    """Turn what an exchange raises when a process has gone into a LostError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+        raise
+    except RuntimeError as error:  # torch.distributed.DistBackendError is one
+        if size == 1:
             raise
-        except RuntimeError as error:  # torch.distributed.DistBackendError is one
-            if self.size == 1:
-                raise
-            raise LostError(
-                f"process {self.rank} of {self.size} on {socket.gethostname()} lost contact with the others: "
-                f"{_first_line(error)}"
-            ) from error
+        raise LostError(
+            f"process {rank} of {size} on {socket.gethostname()} lost contact with the others: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dpdrun.rules.catalogue import Finding
+from dpdrun.training.shards import whole
 
 GROUP_NORM_EVERY = 25
 
@@ -57,16 +58,16 @@ class Silent:
         """Ignore."""
 
 
-def group_norms(model: nn.Module) -> dict[str, float]:
+def group_norms(model: nn.Module, scale: float = 1.0) -> dict[str, float]:
     """Gradient norm of each direct part of the model: `{"blocks.0": 0.3, "head": 0.1, ...}`.
 
-    Parts of a list (blocks) are told apart. Call it before clipping.
+    Parts of a list (blocks) are told apart. Call it before clipping; `scale` is what the loss was still scaled by.
     """
     groups: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
-            groups[group_of(name)].append(parameter.grad)
-    return {name: float(torch.nn.utils.get_total_norm(grads)) for name, grads in groups.items()}
+            groups[group_of(name)].append(whole(parameter.grad))
+    return {name: float(torch.nn.utils.get_total_norm(grads)) / scale for name, grads in groups.items()}
 
 
 def group_of(name: str) -> str:
@@ -83,7 +84,7 @@ class Movement:
 
     def __init__(self, model: nn.Module) -> None:
         self._parameters = dict(model.named_parameters())
-        self._before = [parameter.detach().clone() for parameter in self._parameters.values()]
+        self._before = [whole(parameter.detach()).clone() for parameter in self._parameters.values()]
 
     def line(self) -> dict[str, Any]:
         """Norm and update norm of each part, its number of parameters, and the tensors that stood still.
@@ -93,10 +94,10 @@ class Movement:
         """
         norm, tensors = torch.linalg.vector_norm, list(self._parameters.values())
         with torch.no_grad():
-            moved = [norm(after - before) for after, before in zip(tensors, self._before, strict=True)]
+            moved = [norm(whole(after) - before) for after, before in zip(tensors, self._before, strict=True)]
             size = [norm(before) for before in self._before]
-            zero = torch.zeros((), device=tensors[0].device)
-            grads = [zero if each.grad is None else norm(each.grad) for each in tensors]
+            zero = torch.zeros((), device=self._before[0].device)
+            grads = [zero if each.grad is None else norm(whole(each.grad)) for each in tensors]
             table = torch.stack([*moved, *size, *grads]).float().view(3, len(tensors)).tolist()
         found: dict[str, dict[str, float]] = {"group_updates": {}, "group_weights": {}, "group_sizes": {}}
         updates, weights, sizes = found.values()
@@ -119,8 +120,11 @@ class EpochSummary:
         self._losses: list[float] = []
 
     def add(self, step: int, loss: float, grad_norm: float) -> dict[str, Any] | None:
-        """Take one step; returns the summary line of an epoch when this step completes one."""
-        self._norms.append(grad_norm)
+        """Take one step; returns the summary line of an epoch when this step completes one.
+
+        Norms that are not finite are of steps that a loss scaler skipped, and count for nothing.
+        """
+        self._norms += [grad_norm] if math.isfinite(grad_norm) else []
         self._losses.append(loss)
         before = (step - 1) * self._batch_size // self._frames_per_epoch
         after = step * self._batch_size // self._frames_per_epoch
@@ -131,8 +135,8 @@ class EpochSummary:
             "step": step,
             "epoch": after,
             "loss": sum(self._losses) / len(self._losses),
-            "grad_norm": sum(self._norms) / len(self._norms),
-            "grad_norm_max": max(self._norms),
+            "grad_norm": sum(self._norms) / len(self._norms) if self._norms else math.nan,
+            "grad_norm_max": max(self._norms, default=math.nan),
         }
         self._norms, self._losses = [], []
         return line

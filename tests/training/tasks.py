@@ -17,6 +17,7 @@ from dpdrun.errors import DpdrunError
 from dpdrun.recipe.loader import load_text
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import checkpoint, job, loop, parallel
+from dpdrun.training.shards import whole
 from dpdrun.training.team import Team
 
 
@@ -97,7 +98,7 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
 
 
 def _flat(tensors: Any) -> Any:
-    return np.concatenate([value.detach().double().flatten().numpy() for value in tensors])
+    return np.concatenate([whole(value.detach()).double().flatten().numpy() for value in tensors])
 
 
 @contextmanager

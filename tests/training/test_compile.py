@@ -1,9 +1,16 @@
 """torch.compile: asked for, passed over, and survived."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.training import checkpoint
 from dpdrun.training import compile as compile_module
 from dpdrun.training.compile import PAYS_AFTER_STEPS, compiled
 from dpdrun.training.telemetry import Silent
@@ -78,3 +85,38 @@ def test_a_fault_of_the_model_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         compiled(Refuses(), "on", steps=1, monitor=Silent())(torch.randn(3, 5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("train.shard=fsdp",), ("train.precision=bf16",)])
+def test_two_compiled_processes_train_as_an_eager_one(more: tuple[str, ...], tmp_path: Path) -> None:
+    """The compiled module goes into DistributedDataParallel, as Accelerate has it; files name what the model names."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "task: pa\ndata: {source: synthetic/mild}\n"
+        "model: {kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}\noptim: {lr: 1e-2, eps: 1e-6}\n"
+        "train: {max_steps: 12, batch_size: 8, frame: 64, eval_every: 6, accumulate: 2}\n"
+    )
+
+    def trained(name: str, *options: str, sets: tuple[str, ...]) -> RunFolder:
+        command = [sys.executable, "-m", "dpdrun", "train", str(recipe), "--run-dir", str(tmp_path / name), *options]
+        command += [part for each in sets for part in ("--set", each)]
+        root = str(Path(__file__).parents[2])
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "training without" not in done.stdout
+        return RunFolder(tmp_path / name)
+
+    eager = trained("eager", sets=("train.compile=off", *(each for each in more if "shard" not in each)))
+    compiled_run = trained("compiled", "--processes", "2", sets=("train.compile=on", *more))
+    rtol = 0.02 if "train.precision=bf16" in more else 1e-5
+    steps = [read_metrics(run.path).steps for run in (eager, compiled_run)]
+    assert len(steps[0]) == len(steps[1]) == 12
+    for key in ("loss", "grad_norm"):
+        assert [line[key] for line in steps[1]] == pytest.approx([line[key] for line in steps[0]], rel=rtol)
+    for one, other in zip(
+        (eager.last, eager.best, eager.model), (compiled_run.last, compiled_run.best, compiled_run.model), strict=True
+    ):
+        assert sorted(checkpoint.read(one)[0]) == sorted(checkpoint.read(other)[0])

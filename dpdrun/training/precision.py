@@ -1,0 +1,101 @@
+"""The arithmetic of `train.precision`: what a machine can do, what of it is switched on, and the loss scale of fp16.
+
+Weights, gradients, the optimizer and all scores are in single precision in any case. `fp32` means it: torch leaves
+TensorFloat-32 (10 bits of mantissa) on for cuDNN, which is what a GRU runs on, so here it is off unless the recipe says
+`tf32`. fp16 has 5 bits of exponent, and small gradients would vanish in it: the loss is scaled up before backward
+(Micikevicius et al. 2018), and a step whose gradient overflowed is skipped and the scale halved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+TENSOR_CORES = (8, 0)  # compute capability of the first GPUs with TF32
+LEAST_SCALE = 1.0  # a gradient that overflows unscaled is too large for fp16 itself
+LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def impossible(precision: str) -> str | None:
+    """Why this machine cannot train with a precision; None where it can."""
+    if precision == "fp16" and not torch.cuda.is_available():
+        return "train.precision fp16 needs a GPU, and torch sees none here; write fp32, or bf16 (no loss scale)"
+    return None
+
+
+def passed_over(precision: str) -> str | None:
+    """What to tell where a precision changes nothing on this machine: it allows less exact sums, it demands none."""
+    if precision != "tf32":
+        return None
+    if not torch.cuda.is_available():
+        return "train.precision tf32: there is no GPU here, all is computed in fp32"
+    if torch.cuda.get_device_capability() < TENSOR_CORES:
+        return f"train.precision tf32: {torch.cuda.get_device_name()} has no TF32, all is computed in fp32"
+    return None
+
+
+@contextmanager
+def tensor_cores(allowed: bool) -> Iterator[None]:
+    """A block in which products of float32 matrices may be made in TF32, or may not."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """A block in which forward passes are in the 16 bits of a precision, where it has 16 bits."""
+    return torch.autocast(device.type, LOW[precision]) if precision in LOW else nullcontext()
+
+
+class LossScale:
+    """The loss scale of a run, as its metrics and checkpoints know it.
+
+    Args:
+        scaler: of fp16; None = the loss is not scaled, and nothing is ever skipped.
+        stored: state of the scaler in a checkpoint.
+
+    Attributes:
+        value: of the coming step; 1 without a scaler.
+    """
+
+    def __init__(self, scaler: torch.amp.GradScaler | None, stored: Mapping[str, Any] | None) -> None:
+        self._scaler = scaler
+        if scaler is not None and stored is not None:
+            scaler.load_state_dict(dict(stored))
+        self.value = self._read()
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """For a checkpoint; None without a scaler."""
+        return None if self._scaler is None else self._scaler.state_dict()
+
+    def will_skip(self, loss: float, grad_norm: float) -> bool:
+        """Whether the coming step is one that the scaler leaves out: the loss is sound, its gradient overflowed.
+
+        Without end it does not: each time the scale is halved, and when the gradient overflows at a scale of 1, which
+        takes 17 steps from torch's first scale of 65536, it is the gradient that is not finite.
+        """
+        scaled = self._scaler is not None and self.value > LEAST_SCALE
+        return scaled and math.isfinite(loss) and not math.isfinite(grad_norm)
+
+    def line(self) -> dict[str, Any]:
+        """What the metrics line says of the step just made: the scale that it had, and whether it was skipped.
+
+        The scale says so, not the optimizer: a fused one is called in any case and skips by itself.
+        """
+        if self._scaler is None:
+            return {}
+        scale, self.value = self.value, self._read()
+        return {"loss_scale": scale, **({"skipped": True} if self.value < scale else {})}
+
+    def _read(self) -> float:
+        return 1.0 if self._scaler is None else float(self._scaler.get_scale())
