@@ -7,7 +7,7 @@ block by block would only make more messages.
 
 Who scores a model goes on seeing a plain one. It is filled from the pieces for as long as it is looked at, so that a
 prediction exchanges nothing, however unequal the shares of a scoring, and hands over a plain model in the end.
-See docs/decisions/0006-sharding-without-the-plugin.md for why this is not Accelerate's plugin.
+See docs/decisions/0007-sharding-without-the-plugin.md for why this is not Accelerate's plugin.
 """
 
 from __future__ import annotations
