@@ -24,6 +24,7 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from dpdrun.errors import RunError
+from dpdrun.links import refuse_folders_elsewhere
 
 SCHEMA_VERSION = 1
 PARTIAL = ".partial"  # end of the names that files have until they are whole
@@ -191,6 +192,7 @@ class RunFolder:
             near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
+        refuse_folders_elsewhere(path)
         if not folder.plan.is_file():
             if folder.has_steps():
                 raise RunError(f"{folder.plan}: missing, and the run cannot be read without; bring a copy of it back")
@@ -259,7 +261,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
-        with temporary.open("wb") as handle:
+        temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
+        with temporary.open("xb") as handle:  # never through a link that somebody put there
             mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
         temporary.chmod(mode)

@@ -25,6 +25,7 @@ LAYERS = (
     ("rules", "models", "data"),
     ("runlog", "effort"),
     ("recipe", "rf", "launch"),
+    ("links",),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -25,6 +25,7 @@ from dpdrun.training.schedule import Plateau
 
 FORMAT = "dpdrun-checkpoint-1"
 MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter
+SCORING, LOOK = "scoring", "look"  # what follows a step, in this order
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Progress:
         best_db: best validation NMSE so far [dB], and the step it was reached at.
         seconds: training time so far, over all resumed parts [s].
         adapts: the lines of the adaptations so far (`train.on_finding: adapt`).
+        owed: what was still to follow the step: SCORING and then a LOOK of the rules, the LOOK alone, or nothing.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Progress:
     seconds: float
     plateau: Plateau
     adapts: list[dict[str, Any]] = field(default_factory=list)
+    owed: str = ""
 
     @classmethod
     def fresh(cls, plateau: Plateau | None = None) -> Progress:
@@ -188,6 +191,8 @@ def progress_of(path: Path, header: dict[str, str]) -> Progress:
             isinstance(number, kind) for number, kind in zip(numbers, (int, int, *3 * [int | float]), strict=True)
         ):
             raise TypeError("not a number")
+        if progress.owed not in ("", SCORING, LOOK):
+            raise ValueError("nothing that follows a step")
         return progress
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise RunError(f"{path}: its header does not say where training stood{what_is_left(path)}") from exc

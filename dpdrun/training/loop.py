@@ -22,7 +22,15 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from dpdrun.data.capture import Capture
-from dpdrun.errors import EXIT_INTERRUPTED, AuditError, DivergedError, DpdrunError, FollowedError, LostError
+from dpdrun.errors import (
+    EXIT_INTERRUPTED,
+    AuditError,
+    DivergedError,
+    DpdrunError,
+    FindingError,
+    FollowedError,
+    LostError,
+)
 from dpdrun.evaluation import ALONE, Sharing, piece_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
@@ -32,7 +40,7 @@ from dpdrun.training import checkpoint
 from dpdrun.training.adapt import RolledBackError
 from dpdrun.training.assignment import Assignment, OwnPair
 from dpdrun.training.audit import audit, differences
-from dpdrun.training.checkpoint import Progress, State
+from dpdrun.training.checkpoint import LOOK, SCORING, Progress, State
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
@@ -134,9 +142,10 @@ def _fit(
 
     sampler = sampler_of(task.pair, plan, accelerator.device)
     error, scale_y = spectral_error(plan, task.pair) or squared_error, task.pair.scale_y
-    wrapped, prepared = accelerator.prepare(
-        compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
-    )
+    with team.losing():
+        wrapped, prepared = accelerator.prepare(
+            compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor), optimizer
+        )
     own_norm = OwnNorm(wrapped)
 
     samples, frames_crc = (log.steps[-1]["samples"], log.steps[-1]["frames_crc"]) if log.steps else (0, 0)
@@ -144,6 +153,9 @@ def _fit(
     began = time.perf_counter() - progress.seconds
 
     with Record(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
+        if progress.owed and (ending := _after_step(plan, task, progress, record, began)):
+            record.save()
+            raise ending
         for step in range(progress.step + 1, plan.total_steps + 1):
             step_began = drawn = time.perf_counter()
             data_s, loss = 0.0, 0.0
@@ -198,14 +210,9 @@ def _fit(
             prepared.zero_grad()
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
-            progress.step, progress.seconds = step, time.perf_counter() - began
+            progress.step, progress.seconds, progress.owed = step, time.perf_counter() - began, SCORING
             record.step(line)
-
-            if step % plan.eval_every == 0 or step == plan.total_steps:
-                score = task.score()
-                progress.plateau.update(score.nmse_db)
-                record.score(score, time.perf_counter() - began)
-            ending = record.look()
+            ending = _after_step(plan, task, progress, record, began)
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
             leaving = stop.number if team.size == 1 else all_told.stop  # what all know
             if due or leaving or ending or step == plan.total_steps:
@@ -215,11 +222,14 @@ def _fit(
             if leaving:
                 where = f"after step {step} of {plan.total_steps}"
                 raise stop.stopped(leaving, where, f"continue with:\n  {run.resume_command}")
-        checksums = team.rows([checksum_of(model)])
+        ends = team.rows([checksum_of(model), stop.number])
+        if ends[:, 1].any():  # while the last step was scored and saved
+            where = f"after step {plan.total_steps} of {plan.total_steps}"
+            raise stop.stopped(int(ends[:, 1].max()), where, f"continue with:\n  {run.resume_command}")
 
     if team.is_first:
         log = read_metrics(run.path)
-        audited = audit(plan, log, sampler, checksums=checksums[:, 0].astype(int).tolist())
+        audited = audit(plan, log, sampler, checksums=ends[:, 0].astype(int).tolist())
         run.write_json(run.audit, audited)
         if not audited["agrees"]:
             raise AuditError(f"{run.audit}: training did not do what the plan says: {differences(audited)}")
@@ -232,6 +242,22 @@ def _fit(
         tensors, _ = checkpoint.read(run.best)
         model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
+
+
+def _after_step(plan: Plan, task: Assignment, progress: Progress, record: Record, began: float) -> FindingError | None:
+    """What follows a step: its scoring where one is due, and a look of the rules; what to raise after a checkpoint.
+
+    A process that is lost here leaves the rest owed, and a resumed run begins with it.
+    """
+    if progress.owed == SCORING:
+        if progress.step % plan.eval_every == 0 or progress.step == plan.total_steps:
+            score = task.score()
+            progress.plateau.update(score.nmse_db)
+            record.score(score, time.perf_counter() - began)
+        progress.owed = LOOK
+    ending = record.look()
+    progress.owed = ""
+    return ending
 
 
 def sharing_of(team: Team) -> Sharing:

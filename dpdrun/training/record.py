@@ -43,6 +43,7 @@ class Record:
         self._oversight = Oversight(plan, run, monitor, state, log, told) if team.is_first else None
         self._metrics = MetricsWriter(run.metrics) if team.is_first else None
         self._every = look_every(plan)
+        self._gone_back = False
         self._decides = plan.recipe.train.on_finding != "warn"  # else a look may be left out, and nothing hangs on it
 
     def __enter__(self) -> Record:
@@ -75,7 +76,7 @@ class Record:
             try:
                 self._oversight.look_at_the_end(self._metrics)
             except RolledBackError:
-                verdict = GO_BACK
+                verdict, self._gone_back = GO_BACK, True
         if self._decides and self._told_to_all(verdict) == GO_BACK:
             raise RolledBackError
 
@@ -88,7 +89,7 @@ class Record:
         if self._metrics is None or self._oversight is None:
             return
         if improved:
-            header = {"format": checkpoint.FORMAT, "step": str(progress.step)}
+            header = {"format": checkpoint.FORMAT, "step": str(progress.step), "plan_hash": self._state.plan_hash}
             checkpoint.save_model(self._run.best, self._state.model, header)
         line: dict[str, Any] = {
             "kind": "eval",
@@ -119,7 +120,7 @@ class Record:
                     ending = self._oversight.look(self._metrics)
                     self._oversight.keep()
                 except RolledBackError:
-                    verdict = GO_BACK
+                    verdict, self._gone_back = GO_BACK, True
             verdict = STOP if ending else verdict
         if self._decides and self._state.progress.step % self._every == 0:
             verdict = self._told_to_all(verdict)
@@ -137,7 +138,7 @@ class Record:
         """Where another process goes, the last step that was finished is saved before the LostError goes on.
 
         An exchange fails before the optimizer steps or after it, never within: the parameters are those of
-        `progress.step`.
+        `progress.step`. A run that was just going back has saved the step that it goes back to.
         """
         try:
             yield
@@ -145,11 +146,11 @@ class Record:
             if self._metrics is None:
                 raise
             step, where = self._state.progress.step, "there is nothing to resume"
-            if step:
+            if step and not self._gone_back:
                 self._save()
-                where = (
-                    f"step {step} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
-                )
+            if self._run.last.is_file():
+                saved = f"step {step}" if not self._gone_back else "the step that the rules go back to"
+                where = f"{saved} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
             raise LostError(f"{error}\n  {where}") from error
 
     def _save(self) -> None:
