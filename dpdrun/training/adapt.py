@@ -119,7 +119,6 @@ class Oversight:
         back = checkpoint.restore(
             self._run.good(to_step), self._state.model, self._state.optimizer, plan_hash=self._state.plan_hash
         )
-        self._state.optimizer.zero_grad()  # of a step that was not taken
         line: dict[str, Any] = {
             "kind": "adapt",
             "step": now,

@@ -129,6 +129,7 @@ def _fit(
     )
     task.module.to(accelerator.device)  # the model too: it is this module, or in it
     optimizer = build_optimizer(model, plan)
+    optimizer.zero_grad()  # of a step that was not taken, where training has gone back
     schedule = schedule_of(plan)
     patience = settings.plateau
     progress = Progress.fresh(Plateau(patience.factor, patience.patience, patience.threshold_db))
