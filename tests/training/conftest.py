@@ -68,6 +68,19 @@ def plan(loaded: Callable[..., Loaded]) -> Callable[..., Plan]:
     return make
 
 
+@pytest.fixture(scope="session")
+def lay_out(capture: Capture) -> Callable[..., None]:
+    """Put the capture, and recipes that name it by a relative path, into a folder: `lay_out(folder, job=text)`."""
+
+    def write(folder: Path, **recipes: str) -> None:
+        x, y = (np.concatenate([getattr(part, side) for part in capture.parts.values()]) for side in "xy")
+        np.savez(folder / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
+        for name, text in recipes.items():
+            (folder / f"{name}.yaml").write_text(text)
+
+    return write
+
+
 class SignalAt(Silent):
     """A monitor that sends this process a signal when a step is reached."""
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
 
-from dpdrun.data.capture import Capture
 from dpdrun.errors import DataError, RunError, StoppedError
 from dpdrun.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
@@ -32,11 +30,9 @@ train: {max_steps: 8, batch_size: 4, frame: 32, burn_in: 8, eval_every: 4, check
 
 
 @pytest.fixture
-def here(tmp_path: Path, capture: Capture, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, lay_out: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a capture and a recipe that names it by a relative path."""
-    x, y = (np.concatenate([getattr(p, side) for p in capture.parts.values()]) for side in "xy")
-    np.savez(tmp_path / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
-    (tmp_path / "job.yaml").write_text(RECIPE)
+    lay_out(tmp_path, job=RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -176,7 +172,7 @@ def rewritten(run: RunFolder, change: Callable[[dict[str, Any]], None], *, check
         tensors, header = checkpoint.read(run.last)
         plan = {key: value for key, value in content.items() if key not in ("dpdrun", "data_sha256")}
         header["plan_hash"] = digest_of(plan, content["data_sha256"])
-        save_file(tensors, run.last, metadata={checkpoint.HEADER: json.dumps(header)})
+        checkpoint.write(run.last, tensors, header)
 
 
 def test_resume_names_the_field_that_an_earlier_schema_lacked(stopped: RunFolder, loaded: Loaded) -> None:

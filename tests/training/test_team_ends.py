@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dpdrun.data.capture import Capture
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import checkpoint
 
@@ -27,12 +27,9 @@ WAIT, PREPARE = "dpdrun.training.team.Team.wait", "dpdrun.training.loop.sampler_
 
 
 @pytest.fixture(scope="session")
-def bench_folder(tmp_path_factory: pytest.TempPathFactory, capture: Capture) -> Path:
+def bench_folder(tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[..., None]) -> Path:
     folder = tmp_path_factory.mktemp("team")
-    x, y = (np.concatenate([getattr(p, side) for p in capture.parts.values()]) for side in "xy")
-    np.savez(folder / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
-    (folder / "job.yaml").write_text(RECIPE)
-    (folder / "gru.yaml").write_text(re.sub(r"model: .*", "model: {kind: gru, hidden: 6}", RECIPE))
+    lay_out(folder, job=RECIPE, gru=re.sub(r"model: .*", "model: {kind: gru, hidden: 6}", RECIPE))
     return folder
 
 
