@@ -149,8 +149,9 @@ class Record:
             if step and not self._gone_back:
                 self._save()
             if self._run.last.is_file():
-                saved = f"step {step}" if not self._gone_back else "the step that the rules go back to"
-                where = f"{saved} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
+                saved = f"step {step} of {self._plan.total_steps}"
+                saved = "the step that the rules go back to" if self._gone_back else saved
+                where = f"{saved} is saved; continue with:\n  {self._run.resume_command}"
             raise LostError(f"{error}\n  {where}") from error
 
     def _save(self) -> None:

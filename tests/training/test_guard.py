@@ -14,7 +14,6 @@ from dpdrun.plan import Plan
 from dpdrun.training.guard import StopSignal, memory_explained, non_finite, stopping
 from dpdrun.training.parallel import Told
 
-
 LINE = {"step": 9, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5}
 
 
@@ -80,7 +79,7 @@ def test_a_signal_that_no_step_has_read_goes_to_whoever_listened_before() -> Non
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.number == signal.SIGTERM
         raise AssertionError("not passed on")
-    with pytest.raises(ZeroDivisionError), stopping(lambda: "outside"), StopSignal():  # it ended for another reason
+    with pytest.raises(ZeroDivisionError), stopping(lambda: "outside"), StopSignal():  # noqa: PT012 - it ended otherwise
         os.kill(os.getpid(), signal.SIGTERM)
         raise ZeroDivisionError
 
