@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpdrun.errors import RunError
@@ -57,6 +57,34 @@ def test_default_folder_is_the_first_free_name(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine-2").mkdir()
     assert default_folder(recipe, tmp_path) == tmp_path / "mine-3"
+
+
+@given(st.text(alphabet=st.sampled_from("./ ~$-aA\n\\"), min_size=1, max_size=12))
+@example("../../x.yaml")
+@example("...yaml")
+@example("..yaml")
+@example("/etc/cron.d/x.yaml")
+@example("..")
+def test_the_default_folder_of_any_recipe_lies_in_runs(name: str) -> None:
+    folder = default_folder(Path(name), Path("runs"))
+    assert folder.parent == Path("runs")
+    assert folder.name not in ("", ".", "..")
+
+
+def test_the_default_folder_is_never_a_link_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "job").symlink_to(tmp_path.parent)
+    (tmp_path / "job-2").symlink_to("nothing")
+    assert default_folder(Path("job.yaml"), tmp_path) == tmp_path / "job-3"
+
+
+def test_a_run_folder_whose_folders_are_links_out_is_not_opened(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    write_text(run.plan, "{}")
+    assert RunFolder.open(run.path).plan == run.plan
+    (tmp_path / "home").mkdir()
+    (run.path / "plots").symlink_to("../home")
+    with pytest.raises(RunError, match="plots: a link out of this folder, to"):
+        RunFolder.open(run.path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

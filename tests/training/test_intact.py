@@ -136,6 +136,17 @@ def test_the_command_that_is_offered_for_a_lost_checkpoint_brings_the_run_back(h
     assert job.train(load_recipe("job.yaml"), run.path, resume=True)["steps"] == 8
 
 
+def test_files_that_are_links_are_replaced_and_what_they_lead_to_is_not_written(here: Path) -> None:
+    run, away = RunFolder(here / "run"), here / "away"
+    away.mkdir()
+    for path in (run.last, run.best, run.metrics, run.plan):
+        path.symlink_to(path.rename(away / path.name))
+    before = contents(away)
+    assert job.train(load_recipe("job.yaml"), run.path, resume=True)["steps"] == 8
+    assert contents(away) == before
+    assert not any(path.is_symlink() for path in run.path.rglob("*") if path not in (run.plan, run.best))
+
+
 def test_a_torn_last_line_of_the_log_is_no_damage(here: Path) -> None:
     run = RunFolder(here / "run")
     with run.metrics.open("a") as handle:

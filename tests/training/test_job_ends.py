@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
-from collections.abc import Callable
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +21,9 @@ import pytest
 from dpdrun.errors import DataError, RunError, StoppedError
 from dpdrun.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import checkpoint, job
+from dpdrun.runlog import PARTIAL, RunFolder, read_metrics
+from dpdrun.training import checkpoint, job, loop
+from dpdrun.training.telemetry import Silent
 
 WatchAt = Callable[..., job.Watch]
 
@@ -123,6 +130,149 @@ def test_a_disk_that_is_full_at_plan_json_leaves_no_folder(
     with pytest.raises(RunError, match=r"plan\.json: cannot write: No space"):
         job.train(loaded, here / "runs" / "one")
     assert not (here / "runs").exists()
+
+
+@pytest.fixture(params=["limit", "disk"])
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    """A folder to train in whose room a test can take away: by a limit on files, or as a disk of its own that fills."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if request.param == "limit":
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        yield Room(place, lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size or before[0], before[1])))
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    ballast = place / "ballast"
+
+    def leave(size: int | None) -> None:
+        ballast.unlink(missing_ok=True)
+        free = os.statvfs(place)
+        if size is not None:
+            ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - size))
+
+    try:
+        yield Room(place, leave)
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@dataclass(frozen=True)
+class Room:
+    """`leave(bytes)` takes the room away but for that; `leave(None)` gives it back."""
+
+    place: Path
+    leave: Callable[[int | None], None]
+
+
+class FullAt(Silent):
+    """A monitor that takes the room away when a step is reached."""
+
+    def __init__(self, step: int, room: Room) -> None:
+        self._step, self._room = step, room
+
+    def step(self, line: dict[str, Any]) -> None:
+        if line["step"] == self._step:
+            self._room.leave(4096)
+
+
+def test_a_disk_that_fills_keeps_the_older_checkpoint_and_the_run_goes_on_with_room(
+    room: Room, loaded: Loaded, here: Path
+) -> None:
+    straight, run = job.train(loaded, here / "straight"), RunFolder(room.place / "run")
+    with pytest.raises(
+        RunError, match=r"cannot write: (No space left|File too large).*; .*, then continue with"
+    ) as caught:
+        job.train(loaded, run.path, watch=lambda _: nullcontext(FullAt(6, room)))
+    assert caught.value.exit_code == 2
+    assert run.resume_command in str(caught.value)
+    assert checkpoint.progress_of(run.last, checkpoint.read_header(run.last)).step == 4
+    before = contents(run.last.parent)
+    with pytest.raises(RunError, match="cannot write"):  # no room to go on either
+        job.train(loaded, run.path, resume=True)
+    assert contents(run.last.parent) == before
+    assert not list(run.path.rglob(f"*{PARTIAL}"))
+    room.leave(None)
+    assert job.train(loaded, run.path, resume=True)["splits"] == straight["splits"]
+    assert run.model.read_bytes() == (here / "straight" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def bound() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """A block in which file modes bind this process: root acts as nobody there."""
+
+    @contextmanager
+    def as_nobody() -> Iterator[None]:
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+
+    return as_nobody
+
+
+def test_a_folder_that_cannot_be_written_is_left_as_it_is(
+    bound: Callable[[], AbstractContextManager[None]],
+    lay_out: Callable[..., None],
+    stop_at: WatchAt,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as own:  # pytest's own folders are for this user alone
+        place = Path(own)
+        lay_out(place, job=RECIPE)
+        monkeypatch.chdir(place)
+        recipe, run = load_recipe("job.yaml"), RunFolder(place / "run")
+        with pytest.raises(StoppedError):
+            job.train(recipe, run.path, watch=stop_at(3))
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        before = contents(place)
+        with bound(), pytest.raises(RunError, match=r"cannot write: (Permission denied|Read-only)") as caught:
+            job.train(recipe, run.path, resume=True)
+        assert "make its folder writable, then continue with" in str(caught.value)
+        with bound(), pytest.raises(RunError, match="cannot make the run folder: Permission denied"):
+            job.train(recipe, place / "runs" / "new")
+        assert contents(place) == before
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_a_thread_can_train_and_resume_and_signals_are_left_alone(loaded: Loaded, here: Path) -> None:
+    """As a caller of the Python API may: handlers can be set in the main thread alone."""
+    before, ended = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)], []
+
+    def work() -> None:
+        ended.append(job.train(loaded, here / "run")["steps"])
+        (here / "run" / "report.json").unlink()
+        ended.append(job.train(loaded, here / "run", resume=True)["steps"])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [8, 8]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_signal_while_the_end_is_audited_is_not_lost(
+    loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited = loop.audit
+
+    def audit(*arguments: Any, **more: Any) -> Any:
+        then_sigterm()
+        return audited(*arguments, **more)
+
+    monkeypatch.setattr(loop, "audit", audit)
+    with pytest.raises(StoppedError, match="outside the training steps; continue with"):
+        job.train(loaded, here / "run")
+    monkeypatch.undo()
+    assert job.train(loaded, here / "run", resume=True)["steps"] == 8
 
 
 def test_a_folder_in_which_a_process_trains_is_left_to_it(stopped: RunFolder, loaded: Loaded) -> None:

@@ -117,16 +117,8 @@ def test_a_killed_process_loses_nothing(folder: Path, workers: Any) -> None:
 
 def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
     rng, met = Random(7), Counter[str]()
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-
-    def start(run: RunFolder, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "dpdrun", "train", "job.yaml", "--processes", "2", "--run-dir", str(run.path)]
-        return subprocess.Popen(
-            [*command, *more], cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-
     straight = RunFolder(folder / "team")
-    with start(straight) as whole:
+    with started(folder, straight) as whole:
         lasts = seen(straight)
         assert whole.wait(PATIENCE_S) == 0
         lasts = time.monotonic() - lasts
@@ -134,7 +126,7 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
     for trial in range(TEAM_TRIALS):
         victim = ("rank 0", "rank 1", "launcher")[trial % 3]
         run = RunFolder(folder / f"team-{trial}")
-        with start(run) as launcher:
+        with started(folder, run) as launcher:
             seen(run)
             members = team_of(launcher.pid)
             assert members.keys() == {"rank 0", "rank 1"}
@@ -150,10 +142,19 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
         assert code == (-signal.SIGKILL if victim == "launcher" else 0 if stage == "done" else 75), said
         if stage in ("nothing yet", "begun"):
             continue
-        with start(run, "--resume") as again:
+        with started(folder, run, "--resume") as again:
             assert again.wait(PATIENCE_S) == 0, again.stderr.read().decode() if again.stderr else ""
         require_same(run, straight)
     print(f"\n{TEAM_TRIALS} kills in a team of two, of a run of {lasts:.1f} s: {dict(met)}")
+
+
+def started(folder: Path, run: RunFolder, *more: str) -> subprocess.Popen[bytes]:
+    """The launcher of a team of two."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "dpdrun", "train", "job.yaml", "--processes", "2", "--run-dir", str(run.path)]
+    return subprocess.Popen(
+        [*command, *more], cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def seen(run: RunFolder) -> float:
@@ -188,3 +189,24 @@ def require_end(pid: int) -> None:
             return
         assert time.monotonic() < deadline, f"process {pid} hangs"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("when", ["begun", "with a checkpoint", "trained"])
+def test_sigterm_to_the_launcher_stops_a_run_that_goes_on(when: str, folder: Path) -> None:
+    run, straight = RunFolder(folder / f"stopped {when}"), RunFolder(folder / "team")
+    if not straight.report.is_file():
+        with started(folder, straight) as whole:
+            assert whole.wait(PATIENCE_S) == 0
+    with started(folder, run) as launcher:
+        deadline = time.monotonic() + PATIENCE_S
+        while stage_of(run) not in (when, "done"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        launcher.send_signal(signal.SIGTERM)
+        code = launcher.wait(PATIENCE_S)
+        said = launcher.stderr.read().decode() if launcher.stderr else ""
+    assert code == (0 if run.report.is_file() else 75), said
+    require_whole(run)
+    with started(folder, run, "--resume") as again:
+        assert again.wait(PATIENCE_S) == 0
+    require_same(run, straight)

@@ -156,6 +156,6 @@ def test_another_process_than_the_first_writes_nothing(
 ) -> None:
     _, run = folders
     train(plan("train.on_finding=adapt"), capture, run, team=Losing(99, is_first=False))
-    with pytest.raises(LostError, match="have gone$"):
+    with pytest.raises(LostError, match=r"have gone$"):
         train(plan(), capture, run, team=Losing(7, is_first=False))
     assert [path.name for path in run.path.rglob("*")] == ["checkpoints"]
