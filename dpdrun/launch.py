@@ -203,8 +203,8 @@ class _Crew:
             return 0
         self._tell(failed[0])
         own = [self._processes[index].returncode for index in sorted(failed)]
-        # SIGTERM ends a process that cannot listen yet, or no more
-        return next((code for code in own if code > 0), EXIT_STOPPED if -signal.SIGTERM in own else EXIT_FINDINGS)
+        killed = {-signal.SIGTERM, -signal.SIGKILL}.intersection(own)  # while none of the others had to notice
+        return next((code for code in own if code > 0), EXIT_STOPPED if killed else EXIT_FINDINGS)
 
     def _tell(self, index: int) -> None:
         """Show what a process said that had no voice, and how it was killed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpdrun.errors import DataError, RunError, StoppedError
+from dpdrun.errors import DataError, RecipeError, RunError, StoppedError
 from dpdrun.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.runlog import PARTIAL, RunFolder, read_metrics
@@ -241,6 +242,18 @@ def test_a_folder_that_cannot_be_written_is_left_as_it_is(
         assert contents(place) == before
         for path in (place, *place.rglob("*")):
             path.chmod(0o755)
+
+
+def test_the_run_of_a_pa_model_is_read_and_never_written(bench: Any, tmp_path: Path) -> None:
+    before = contents(bench.pa)
+    job.train(bench.recipe("train.max_steps=2", "train.eval_every=2"), tmp_path / "dpd")
+    assert contents(bench.pa) == before
+    foreign = tmp_path / "foreign"
+    shutil.copytree(bench.pa, foreign)
+    (foreign / "plots").symlink_to(tmp_path)
+    with pytest.raises(RecipeError, match="plots: a link out of this folder"):
+        job.train(bench.recipe(f"pa={foreign}"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_thread_can_train_and_resume_and_signals_are_left_alone(loaded: Loaded, here: Path) -> None:

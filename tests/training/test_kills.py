@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -131,7 +132,8 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
             members = team_of(launcher.pid)
             assert members.keys() == {"rank 0", "rank 1"}
             time.sleep(rng.uniform(0.0, lasts))
-            os.kill(({"launcher": launcher.pid} | members)[victim], signal.SIGKILL)
+            with suppress(ProcessLookupError):  # rank 1 has nothing to do with the last scores
+                os.kill(({"launcher": launcher.pid} | members)[victim], signal.SIGKILL)
             code = launcher.wait(PATIENCE_S)
             said = launcher.stderr.read().decode() if launcher.stderr else ""
         for pid in members.values():
@@ -139,7 +141,8 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
         require_whole(run)
         stage = stage_of(run)
         met[f"{victim}: {stage}, exit {code}"] += 1
-        assert code == (-signal.SIGKILL if victim == "launcher" else 0 if stage == "done" else 75), said
+        expected = {-signal.SIGKILL} if victim == "launcher" else {75} | ({0} if stage == "done" else set())
+        assert code in expected, said
         if stage in ("nothing yet", "begun"):
             continue
         with started(folder, run, "--resume") as again:
