@@ -159,3 +159,19 @@ def test_another_process_than_the_first_writes_nothing(
     with pytest.raises(LostError, match=r"have gone$"):
         train(plan(), capture, run, team=Losing(7, is_first=False))
     assert [path.name for path in run.path.rglob("*")] == ["checkpoints"]
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_goes_with_it(
+    folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a kill right after it would leave a checkpoint without the lines that it goes on from."""
+    _, run = folders
+    save, seen = checkpoint.State.save, []
+
+    def look(state: checkpoint.State, path: Path) -> None:
+        seen.append((state.progress.step, len(read_metrics(run.path).steps)))
+        save(state, path)
+
+    monkeypatch.setattr(checkpoint.State, "save", look)
+    train(plan("train.checkpoint_every=3", "train.eval_every=12"), capture, run)
+    assert seen == [(3, 3), (6, 6), (9, 9), (12, 12)]
