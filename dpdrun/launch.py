@@ -27,7 +27,8 @@ from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_STOPPED, RunErro
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 TIMEOUT_S = 600.0  # that one process waits for another: longer than whatever one does alone between two exchanges
-GRACE_S = 20.0  # from the end of one process to the end of the others, who save a checkpoint
+NOTICE_S = 3.0  # from the end of one process to SIGTERM for the others: one that waits for nobody has not noticed
+GRACE_S = 20.0  # to the end of the others, who save a checkpoint
 POLL_S = 0.05
 STORE_VARIABLE = "DPDRUN_STORE"  # a file by which the processes of one machine meet: unlike a port nobody can take it
 LAUNCHER_VARIABLE = "DPDRUN_LAUNCHER"  # process id of the launcher
@@ -218,18 +219,28 @@ class _Crew:
             process.send_signal(number)  # of one that has ended, nothing happens
 
     def wait(self) -> int:
-        """Until all have ended: when one fails, the others get time to notice and save, then they are killed."""
+        """Until all have ended: when one fails, the others get time to notice and save, then they are killed.
+
+        One that fails may do so while another computes alone for long, as before the first step or at the last score:
+        so they are told.
+        """
         ended: list[int] = []  # in the order of their end
-        deadline = float("inf")
+        failed_at, told = float("inf"), False
         while len(ended) < len(self._processes):
             for index, process in enumerate(self._processes):
                 if index not in ended and process.poll() is not None:
                     ended.append(index)
                     if process.returncode != 0:
-                        deadline = min(deadline, time.monotonic() + GRACE_S)
-            if time.monotonic() > deadline:
-                self._given_up.update(set(range(len(self._processes))).difference(ended))
-                for index in self._given_up:
+                        failed_at = min(failed_at, time.monotonic())
+            since = time.monotonic() - failed_at
+            running = set(range(len(self._processes))).difference(ended)
+            if since > NOTICE_S and not told:
+                told = True
+                for index in running:
+                    self._processes[index].send_signal(signal.SIGTERM)
+            if since > GRACE_S:
+                self._given_up.update(running)
+                for index in running:
                     self._processes[index].kill()
             time.sleep(POLL_S)
         failed = [index for index in ended if self._processes[index].returncode != 0]
@@ -237,7 +248,8 @@ class _Crew:
             return 0
         self._tell(failed)
         own = [self._code(index) for index in sorted(failed)]
-        return next((code for code in own if code > 0), EXIT_FINDINGS)
+        killed = {-signal.SIGTERM, -signal.SIGKILL}.intersection(own)  # while none of the others had to notice
+        return next((code for code in own if code > 0), EXIT_STOPPED if killed else EXIT_FINDINGS)
 
     def _code(self, index: int) -> int:
         """Exit code of a process; a signal that was meant for the run may have ended it before it could listen."""

@@ -2,8 +2,7 @@
 
 Files appear whole or not at all: they are written under a temporary name, flushed to disk, and renamed. The exception
 is `metrics.jsonl`, to which a line per optimizer step is appended; a torn last line (after a crash) is ignored by the
-reader and cut off on resume. Non-finite numbers are written as the strings "nan", "inf", "-inf", so that every line
-is valid JSON.
+reader and cut off on resume. Non-finite numbers are written as the strings "nan", "inf", "-inf": every line is JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from dpdrun.errors import RunError
+from dpdrun.links import refuse_folders_elsewhere
 
 SCHEMA_VERSION = 1
 PARTIAL = ".partial"  # end of the names that files have until they are whole
@@ -155,23 +155,19 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes from training in this folder; the lock goes with the process, however it ends.
 
-        It is held on the folder itself, so no file is left. Where the file system has no such locks (some network
-        drives), nothing is held.
+        It is held on the folder itself, so no file is left. Where the file system has no such locks, nothing is held.
 
         Raises:
             RunError: another process holds it.
         """
         handle = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                raise RunError(
-                    f"{self.path}: another process is training in this folder; wait for it or stop it, "
-                    "or give another --run-dir"
-                ) from exc
-            except OSError:
-                pass
+            with suppress(OSError):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as exc:
+                    what = "another process is training in this folder; wait for it or stop it"
+                    raise RunError(f"{self.path}: {what}, or give another --run-dir") from exc
             yield
         finally:
             os.close(handle)
@@ -191,6 +187,7 @@ class RunFolder:
             near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
+        refuse_folders_elsewhere(path)
         if not folder.plan.is_file():
             if folder.has_steps():
                 raise RunError(f"{folder.plan}: missing, and the run cannot be read without; bring a copy of it back")
@@ -254,12 +251,13 @@ def unwritable(path: Path, exc: OSError) -> RunError:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success flush it to disk and rename it to `path`, else remove it.
 
-    The file gets the mode that the umask gives to new files, whatever mode its writer chose (safetensors: 0600).
+    The file gets the mode that the umask gives to new files, whatever its writer chose.
     Raises RunError when the disk is full or the folder cannot be written; `path` then holds what it held before.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
-        with temporary.open("wb") as handle:
+        temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
+        with temporary.open("xb") as handle:  # never through a link that somebody put there
             mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
         temporary.chmod(mode)
@@ -293,9 +291,13 @@ def encode_numbers(value: Any) -> Any:
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-def decode_numbers(line: Json) -> Json:
-    """Undo `encode_numbers` on the top level of one metrics line."""
-    return {key: _NON_FINITE.get(item, item) if isinstance(item, str) else item for key, item in line.items()}
+def decode_numbers(value: Any) -> Any:
+    """Undo `encode_numbers`."""
+    if isinstance(value, dict):
+        return {key: decode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode_numbers(item) for item in value]
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 class MetricsWriter:
@@ -343,10 +345,8 @@ class MetricsWriter:
 def _lines(path: Path, *, decode: bool = False) -> Iterator[Json]:
     """The complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError.
 
-    pydantic's JSON reader takes a third of the time of Python's, which counts for logs of 100,000 steps.
-
-    Args:
-        decode: give non-finite numbers as numbers.
+    `decode` gives non-finite numbers as numbers. pydantic's JSON reader takes a third of the time of Python's, which
+    counts for logs of 100,000 steps.
     """
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):

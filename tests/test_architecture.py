@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ LAYERS = (
     ("rules", "models", "data"),
     ("runlog", "effort", "launched"),
     ("recipe", "rf", "launch"),
+    ("links",),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -92,6 +94,34 @@ def test_heavy_libraries_stay_at_home(library: str) -> None:
     ]
     assert bool(users) == bool(HOMES[library]), f"who imports {library}?"
     assert [user for user in users if not user.startswith(HOMES[library])] == []
+
+
+UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNPICKLING = {"read_pickle", "load_object", "read_array", "unsafe_load", "full_load"}
+# of torch.distributed: messages that are pickled
+OBJECTS = re.compile(r"\w*_object(_list)?\Z")
+
+
+def test_nothing_reads_a_pickle() -> None:
+    loads = []
+    for path in sources():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not {name.split(".")[0] for name in imported(tree)} & UNPICKLERS, relative(path)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called, where = ast.unparse(node.func), f"{relative(path)}:{node.lineno}"
+            given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+            assert given.get("allow_pickle", "False") == "False", where
+            name = called.rpartition(".")[2]
+            assert name not in UNPICKLING, where
+            assert not (OBJECTS.match(name) and called.startswith(("dist.", "torch.", "self._group"))), where
+            if called in ("np.load", "numpy.load"):
+                assert given.get("allow_pickle") == "False", where
+                loads.append(where)
+            if called.startswith("torch.") and name == "load":  # what the export has just written, to compare it
+                assert (relative(path), called) == ("export/torchscript.py", "torch.jit.load"), where
+    assert len(loads) >= 2
 
 
 def test_command_files_import_little_at_module_level() -> None:

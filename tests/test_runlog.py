@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpdrun.errors import RunError
 from dpdrun.runlog import (
+    PARTIAL,
     MetricsWriter,
     RunFolder,
     decode_numbers,
@@ -58,6 +59,34 @@ def test_default_folder_is_the_first_free_name(tmp_path: Path) -> None:
     assert default_folder(recipe, tmp_path) == tmp_path / "mine-3"
 
 
+@given(st.text(alphabet=st.sampled_from("./ ~$-aA\n\\"), min_size=1, max_size=12))
+@example("../../x.yaml")
+@example("...yaml")
+@example("..yaml")
+@example("/etc/cron.d/x.yaml")
+@example("..")
+def test_the_default_folder_of_any_recipe_lies_in_runs(name: str) -> None:
+    folder = default_folder(Path(name), Path("runs"))
+    assert folder.parent == Path("runs")
+    assert folder.name not in ("", ".", "..")
+
+
+def test_the_default_folder_is_never_a_link_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "job").symlink_to(tmp_path.parent)
+    (tmp_path / "job-2").symlink_to("nothing")
+    assert default_folder(Path("job.yaml"), tmp_path) == tmp_path / "job-3"
+
+
+def test_a_run_folder_whose_folders_are_links_out_is_not_opened(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    write_text(run.plan, "{}")
+    assert RunFolder.open(run.path).plan == run.plan
+    (tmp_path / "home").mkdir()
+    (run.path / "plots").symlink_to("../home")
+    with pytest.raises(RunError, match="plots: a link out of this folder, to"):
+        RunFolder.open(run.path)
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     write_text(target, "old")
@@ -85,8 +114,9 @@ def test_damaged_json_is_named(tmp_path: Path, content: str | bytes, message: st
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_numbers_survive_json(value: float) -> None:
     text = json.dumps(encode_numbers({"value": value, "nested": [value]}), allow_nan=False)
-    back = decode_numbers(json.loads(text))["value"]
-    assert (math.isnan(back) and math.isnan(value)) or back == value
+    read = decode_numbers(json.loads(text))
+    for back in (read["value"], *read["nested"]):
+        assert (math.isnan(back) and math.isnan(value)) or back == value
 
 
 def lines(folder: RunFolder, *records: dict[str, object]) -> None:
@@ -227,6 +257,21 @@ def test_a_file_gets_the_mode_of_the_umask_whatever_its_writer_chose(umask: int,
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o666 & ~umask
 
 
+def test_a_file_is_never_written_through_a_link_that_lies_in_wait(tmp_path: Path) -> None:
+    """Neither at its own name nor at that of a process with the same number."""
+    other = tmp_path / "other"
+    other.write_text("of somebody else")
+    target = tmp_path / "run" / "plan.json"
+    target.parent.mkdir()
+    for name in (target.name, f".{target.name}.{os.getpid()}{PARTIAL}"):
+        (target.parent / name).symlink_to(other)
+    write_text(target, "{}")
+    assert other.read_text() == "of somebody else"
+    assert not target.is_symlink()
+    assert target.read_text() == "{}"
+    assert [path.name for path in target.parent.iterdir()] == ["plan.json"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 def test_a_full_disk_at_close_is_a_run_error(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
@@ -282,7 +327,6 @@ def test_a_sweep_removes_what_was_half_written_and_nothing_else(tmp_path: Path) 
     write_text(folder.last, "whole")
     (folder.path / ".model.safetensors.99.partial").write_text("half")
     (folder.last.parent / ".last.safetensors.99.partial").write_text("half")
-    (folder.last.parent / ".tmpa1B2c3").write_text("half")  # of safetensors
     folder.sweep()
     assert sorted(p.name for p in folder.path.rglob("*")) == ["checkpoints", "last.safetensors", "plan.json"]
 

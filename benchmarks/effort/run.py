@@ -69,7 +69,7 @@ def measured(setting: dict[str, Any]) -> dict[str, Any]:
     from dpdrun.effort import measure_speed
     from dpdrun.plan import make_plan
     from dpdrun.recipe.schema import Recipe
-    from dpdrun.training.loop import evaluate_split
+    from dpdrun.training.assignment import evaluate_split
     from dpdrun.training.step import Trial
 
     torch.set_num_threads(1)

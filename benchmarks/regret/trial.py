@@ -24,7 +24,7 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import loop
+from dpdrun.training import assignment, loop
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.telemetry import Silent
 
@@ -133,7 +133,7 @@ def _replaced(name: str) -> Iterator[None]:
     if name == "adamw":
         yield
         return
-    build, score = loop.build_optimizer, loop.evaluate_split
+    build, score = loop.build_optimizer, assignment.evaluate_split
     made: list[Any] = []
 
     def other(model: nn.Module, plan: Plan) -> Any:
@@ -157,7 +157,7 @@ def _replaced(name: str) -> Iterator[None]:
 
     with (
         mock.patch.object(loop, "build_optimizer", other),
-        mock.patch.object(loop, "evaluate_split", averaged),
+        mock.patch.object(assignment, "evaluate_split", averaged),
         mock.patch.object(loop.checkpoint, "save"),  # it knows the state of AdamW alone
     ):
         yield

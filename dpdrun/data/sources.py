@@ -6,7 +6,6 @@ that name is written `./synthetic/...`.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +16,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.checks import missing, suggestion
 from dpdrun.data.reading import Reading
 from dpdrun.errors import DataError
+from dpdrun.links import leads_out
 
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
@@ -163,7 +163,6 @@ def _member(folder: Path, name: str) -> bytes | None:
 
 
 def _require_inside(folder: Path, name: str) -> None:
-    """Refuse a link out of a folder: who names a folder from somebody else has not named what its links lead to."""
-    path, target = folder / name, Path(os.path.realpath(folder / name))  # Path.resolve raises where links go in circles
-    if path.is_symlink() and not target.is_relative_to(folder.resolve()):
+    path = folder / name
+    if (target := leads_out(path, folder)) is not None:
         raise DataError(f"{path}: a link out of this folder, to {target}; put the file itself there")

@@ -10,6 +10,7 @@ code as `--resume`: so a run that adapts repeats itself, and a resumed one is th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dpdrun.diagnosis import Diagnosis
@@ -82,7 +83,7 @@ class Oversight:
         if self._mode != "adapt":
             return
         now = self._state.progress.step
-        self._state.save(self._run.good(now))
+        replace(self._state, progress=replace(self._state.progress, owed="")).save(self._run.good(now))
         for step, path in self._run.goods().items():
             if not is_kept(step // self._live.every, now // self._live.every):
                 path.unlink()
@@ -118,7 +119,6 @@ class Oversight:
         back = checkpoint.restore(
             self._run.good(to_step), self._state.model, self._state.optimizer, plan_hash=self._state.plan_hash
         )
-        self._state.optimizer.zero_grad()  # of a step that was not taken
         line: dict[str, Any] = {
             "kind": "adapt",
             "step": now,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +73,20 @@ class OwnPair:
         """As `Assignment`."""
         value = self.nmse()
         return Score(value, value)
+
+
+def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> OwnPair:
+    """The assignment of task pa."""
+    return OwnPair(model, capture, partial(evaluate_split, model, capture, plan, sharing))
+
+
+def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
+    """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
+    model.eval()
+    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples, sharing=sharing)
+    score = nmse_db(capture.val.y, prediction)
+    model.train()
+    return score
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from dpdrun.training.shards import whole
 
 FORMAT = "dpdrun-checkpoint-1"
 MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter
+SCORING, LOOK = "scoring", "look"  # what follows a step, in this order
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Progress:
         seconds: training time so far, over all resumed parts [s].
         adapts: the lines of the adaptations so far (`train.on_finding: adapt`).
         scaler: of `train.precision: fp16`, the state of its loss scale.
+        owed: what was still to follow the step: SCORING and then a LOOK of the rules, the LOOK alone, or nothing.
     """
 
     step: int
@@ -47,6 +49,7 @@ class Progress:
     plateau: Plateau
     adapts: list[dict[str, Any]] = field(default_factory=list)
     scaler: dict[str, Any] | None = None
+    owed: str = ""
 
     @classmethod
     def fresh(cls, plateau: Plateau | None = None) -> Progress:
@@ -200,6 +203,8 @@ def progress_of(path: Path, header: dict[str, str]) -> Progress:
             isinstance(number, kind) for number, kind in zip(numbers, (int, int, *3 * [int | float]), strict=True)
         ):
             raise TypeError("not a number")
+        if progress.owed not in ("", SCORING, LOOK):
+            raise ValueError("nothing that follows a step")
         return progress
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise RunError(f"{path}: its header does not say where training stood{what_is_left(path)}") from exc

@@ -103,7 +103,7 @@ def finish(
             state.seconds = time.perf_counter() - began
             scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
             if scoring:
-                _score(state, this, plan, task, model, run, metrics, monitor)
+                _score(state, this, plan, task, model, run, metrics, monitor, plan_hash)
             if scoring or leaving:
                 _save(run, solver, state, plan_hash)
             if leaving:
@@ -128,13 +128,14 @@ def _count(state: Finished, this: Iteration, total: int) -> None:
 
 def _score(
     state: Finished, this: Iteration, plan: Plan, task: Assignment, model: BehaviouralModel, run: RunFolder,
-    metrics: MetricsWriter, monitor: Monitor,
+    metrics: MetricsWriter, monitor: Monitor, plan_hash: str,
 ) -> None:  # fmt: skip
     score = task.score()
     model.eval()
     if score.selection_db < state.best_db:
         state.best_db, state.best_iteration = score.selection_db, state.iterations
-        checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT, "step": f"finish {state.iterations}"})
+        header = {"format": checkpoint.FORMAT, "step": f"finish {state.iterations}", "plan_hash": plan_hash}
+        checkpoint.save_model(run.best, model, header)
     line = {
         "kind": "finish",
         "step": plan.total_steps + state.iterations,

@@ -88,8 +88,9 @@ class StopSignal:
     """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps, so that a checkpoint is written first.
 
     Python runs signal handlers between bytecodes, also inside an optimizer step; raising there could leave half an
-    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: someone is waiting. Outside the main
-    thread, where Python allows no handlers, it does nothing.
+    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: someone is waiting. A signal that no
+    step has read when the block ends goes to whoever listened before. Outside the main thread, where Python allows no
+    handlers, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -100,8 +101,10 @@ class StopSignal:
         self._handlers.install()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         self._handlers.restore()
+        if self.received is not None and kind is None:
+            signal.raise_signal(self.received)
 
     @property
     def number(self) -> int:

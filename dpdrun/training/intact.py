@@ -64,7 +64,7 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
     left = "; start anew with another --run-dir"
     if plan.recipe.model.kind == "gmp":
         why = "a least-squares fit has no checkpoints"
-    elif run.goods() or 0 < plan.checkpoint_every <= _steps_logged(run):
+    elif any(run.goods()) or 0 < plan.checkpoint_every <= _steps_logged(run):
         why, left = f"{run.last.name} is missing", checkpoint.what_is_left(run.last)
     raise RunError(f"{run.path}: nothing to resume from: {why}{left}")
 

@@ -26,11 +26,11 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import SpectralLoss
 from dpdrun.runlog import RunFolder, encode_numbers, write_text
 from dpdrun.training import amplifier, checkpoint
-from dpdrun.training.assignment import predistorter, scales_of
+from dpdrun.training.assignment import own_pair, predistorter, scales_of
 from dpdrun.training.finish import finish
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.intact import report_of, require_checkpoint
-from dpdrun.training.loop import Outcome, fit, own_pair
+from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.resuming import plan_to_resume, require_same
 from dpdrun.training.share import check_machine, refuse_foreign, without_effect
 from dpdrun.training.team import Team, sharing_of

@@ -14,7 +14,6 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -22,17 +21,23 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from dpdrun.data.capture import Capture
-from dpdrun.errors import EXIT_INTERRUPTED, AuditError, DivergedError, DpdrunError, FollowedError, LostError
-from dpdrun.evaluation import ALONE, Sharing, piece_of, predict
+from dpdrun.errors import (
+    EXIT_INTERRUPTED,
+    AuditError,
+    DivergedError,
+    DpdrunError,
+    FindingError,
+    FollowedError,
+    LostError,
+)
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
-from dpdrun.rf.metrics import nmse_db
 from dpdrun.runlog import Metrics, RunFolder, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
 from dpdrun.training.adapt import RolledBackError
-from dpdrun.training.assignment import Assignment, OwnPair
+from dpdrun.training.assignment import Assignment, own_pair
 from dpdrun.training.audit import audit, differences
-from dpdrun.training.checkpoint import Progress, State
+from dpdrun.training.checkpoint import LOOK, SCORING, Progress, State
 from dpdrun.training.compile import compiled
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
@@ -101,18 +106,9 @@ def fit(
 
 
 def _fit(
-    model: BehaviouralModel,
-    plan: Plan,
-    task: Assignment,
-    plan_hash: str,
-    run: RunFolder,
-    monitor: Monitor,
-    stop: StopSignal,
-    told: dict[str, int],
-    team: Team,
-    *,
-    resume: bool,
-) -> Outcome:
+    model: BehaviouralModel, plan: Plan, task: Assignment, plan_hash: str, run: RunFolder, monitor: Monitor,
+    stop: StopSignal, told: dict[str, int], team: Team, *, resume: bool,
+) -> Outcome:  # fmt: skip
     """`fit`, up to its end or to a step that goes back."""
     train, patience = plan.recipe.train, plan.recipe.optim.plateau
     AcceleratorState._reset_state()  # it outlives its Accelerator, and would refuse this run another precision
@@ -127,6 +123,7 @@ def _fit(
     pieces = Pieces(task, model) if train.shard == "fsdp" and team.size > 1 else None
     task, trained = (pieces, pieces.model) if pieces else (task, model)
     optimizer, schedule = build_optimizer(trained, plan), schedule_of(plan)
+    optimizer.zero_grad()  # of a step that was not taken, where training has gone back
     progress = Progress.fresh(Plateau(patience.factor, patience.patience, patience.threshold_db))
     log = Metrics()
     if resume:
@@ -139,7 +136,8 @@ def _fit(
     sampler = sampler_of(task.pair, plan, accelerator.device)
     error, scale_y = spectral_error(plan, task.pair) or squared_error, task.pair.scale_y
     stepped = compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor)
-    wrapped = pieces.divide(stepped, optimizer, team) if pieces else accelerator.prepare(stepped)
+    with team.losing():
+        wrapped = pieces.divide(stepped, optimizer, team) if pieces else accelerator.prepare(stepped)
     accelerator.unwrap_model(stepped, keep_fp32_wrapper=False)  # of autocast, which scores are to be made without
     prepared, own_norm = accelerator.prepare(optimizer), OwnNorm(wrapped)
     scaling = LossScale(accelerator.scaler, progress.scaler)
@@ -149,6 +147,9 @@ def _fit(
     began = time.perf_counter() - progress.seconds
 
     with Record(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
+        if progress.owed and (ending := _after_step(plan, task, progress, record, began, team)):
+            record.save()
+            raise ending
         for step in range(progress.step + 1, plan.total_steps + 1):
             step_began = drawn = time.perf_counter()
             data_s, loss = 0.0, 0.0
@@ -196,16 +197,10 @@ def _fit(
             prepared.zero_grad()
             line["lr"] = prepared.param_groups[-1]["lr"]  # what the step used, whoever wrote it
             line |= {"step_s": round(time.perf_counter() - step_began, 6), "data_s": round(data_s, 6)}
-            progress.step, progress.seconds = step, time.perf_counter() - began
+            progress.step, progress.seconds, progress.owed = step, time.perf_counter() - began, SCORING
             progress.scaler = scaling.state
             record.step(line)
-
-            if step % plan.eval_every == 0 or step == plan.total_steps:
-                with tensor_cores(False):  # what a model is used with, and scored with later
-                    score = agreed(team, task.score())
-                progress.plateau.update(score.nmse_db)
-                record.score(score, time.perf_counter() - began)
-            ending = record.look()
+            ending = _after_step(plan, task, progress, record, began, team)
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
             leaving = stop.number if team.size == 1 else all_told.stop  # what all know
             if due or leaving or ending or step == plan.total_steps:
@@ -215,11 +210,14 @@ def _fit(
             if leaving:
                 where = f"after step {step} of {plan.total_steps}"
                 raise stop.stopped(leaving, where, f"continue with:\n  {run.resume_command}")
-        checksums = team.rows([checksum_of(trained)])
+        ends = team.rows([checksum_of(trained), stop.number])
+        if ends[:, 1].any():  # while the last step was scored and saved
+            where = f"after step {plan.total_steps} of {plan.total_steps}"
+            raise stop.stopped(int(ends[:, 1].max()), where, f"continue with:\n  {run.resume_command}")
 
     if team.is_first:
         log = read_metrics(run.path)
-        audited = audit(plan, log, sampler, checksums=checksums[:, 0].astype(int).tolist())
+        audited = audit(plan, log, sampler, checksums=ends[:, 0].astype(int).tolist())
         run.write_json(run.audit, audited)
         if not audited["agrees"]:
             raise AuditError(f"{run.audit}: training did not do what the plan says: {differences(audited)}")
@@ -236,15 +234,20 @@ def _fit(
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
 
 
-def own_pair(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> OwnPair:
-    """The assignment of task pa."""
-    return OwnPair(model, capture, partial(evaluate_split, model, capture, plan, sharing))
+def _after_step(
+    plan: Plan, task: Assignment, progress: Progress, record: Record, began: float, team: Team
+) -> FindingError | None:
+    """What follows a step: its scoring where one is due, and a look of the rules; what to raise after a checkpoint.
 
-
-def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
-    """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
-    model.eval()
-    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples, sharing=sharing)
-    score = nmse_db(capture.val.y, prediction)
-    model.train()
-    return score
+    A process that is lost here leaves the rest owed, and a resumed run begins with it.
+    """
+    if progress.owed == SCORING:
+        if progress.step % plan.eval_every == 0 or progress.step == plan.total_steps:
+            with tensor_cores(False):  # what a model is used with, and scored with later
+                score = agreed(team, task.score())
+            progress.plateau.update(score.nmse_db)
+            record.score(score, time.perf_counter() - began)
+        progress.owed = LOOK
+    ending = record.look()
+    progress.owed = ""
+    return ending

@@ -54,14 +54,15 @@ class OwnNorm:
 
     # torch compares annotations with its own classes, and ours are strings: PEP 563
     def _take(self, _, bucket):  # type: ignore[no-untyped-def]
-        self._squares.append(bucket.buffer().detach().double().square().sum())
+        self._squares += [part.detach().double().square().sum() for part in bucket.gradients()]
         return allreduce_hook(dist.distributed_c10d._get_default_group(), bucket)
 
     def read(self) -> float | None:
         """Of the step that was just done; None in a team of one."""
         if not self._squares:
             return None
-        norm = math.sqrt(float(torch.stack(self._squares).sum()))
+        # exactly, for DistributedDataParallel puts the parameters in another order after its first step
+        norm = math.sqrt(math.fsum(torch.stack(self._squares).tolist()))
         self._squares.clear()
         return norm
 

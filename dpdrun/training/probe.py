@@ -26,7 +26,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.plan import Plan
 from dpdrun.rules.probed import ProbeReading, median_curve, percentile, valley_of
-from dpdrun.training.loop import evaluate_split
+from dpdrun.training.assignment import evaluate_split
 from dpdrun.training.step import Trial, machine_device
 
 SEEDS, FEWEST_SEEDS = 3, 2  # of a plan; where time runs out, one is enough

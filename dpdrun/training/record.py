@@ -45,6 +45,7 @@ class Record:
         self._oversight = Oversight(plan, run, monitor, state, log, told) if team.is_first else None
         self._metrics = MetricsWriter(run.metrics) if team.is_first else None
         self._every = look_every(plan)
+        self._gone_back = False
         self._decides = plan.recipe.train.on_finding != "warn"  # else a look may be left out, and nothing hangs on it
 
     def __enter__(self) -> Record:
@@ -77,7 +78,7 @@ class Record:
             try:
                 self._oversight.look_at_the_end(self._metrics)
             except RolledBackError:
-                verdict = GO_BACK
+                verdict, self._gone_back = GO_BACK, True
         if self._decides and self._told_to_all(verdict) == GO_BACK:
             raise RolledBackError
 
@@ -87,8 +88,7 @@ class Record:
         improved = score.selection_db < progress.best_db
         if improved:
             progress.best_db, progress.best_step = score.selection_db, progress.step
-        if improved:
-            header = {"format": checkpoint.FORMAT, "step": str(progress.step)}
+            header = {"format": checkpoint.FORMAT, "step": str(progress.step), "plan_hash": self._state.plan_hash}
             checkpoint.save_model(self._own(self._run.best), self._state.model, header)
         if self._metrics is None or self._oversight is None:
             return
@@ -121,7 +121,7 @@ class Record:
                     ending = self._oversight.look(self._metrics)
                     self._oversight.keep()
                 except RolledBackError:
-                    verdict = GO_BACK
+                    verdict, self._gone_back = GO_BACK, True
             verdict = STOP if ending else verdict
         if self._decides and self._state.progress.step % self._every == 0:
             verdict = self._told_to_all(verdict)
@@ -139,7 +139,7 @@ class Record:
         """Where another process goes, the last step that was finished is saved before the LostError goes on.
 
         An exchange fails before the optimizer steps or after it, never within: the parameters are those of
-        `progress.step`.
+        `progress.step`. A run that was just going back has saved the step that it goes back to.
         """
         try:
             yield
@@ -147,13 +147,14 @@ class Record:
             if self._metrics is None:
                 raise
             step, where = self._state.progress.step, "there is nothing to resume"
-            if step and in_pieces(self._state.model):  # those of the process that has gone are lost
-                where = f"continue from the last checkpoint, if there is one, with:\n  {self._run.resume_command}"
-            elif step:
+            divided = in_pieces(self._state.model)  # those of the process that has gone are lost
+            if step and not self._gone_back and not divided:
                 self._save()
-                where = (
-                    f"step {step} of {self._plan.total_steps} is saved; continue with:\n  {self._run.resume_command}"
-                )
+            if self._run.last.is_file():
+                saved = f"step {step} of {self._plan.total_steps}"
+                saved = "an earlier step" if divided else saved
+                saved = "the step that the rules go back to" if self._gone_back else saved
+                where = f"{saved} is saved; continue with:\n  {self._run.resume_command}"
             raise LostError(f"{error}\n  {where}") from error
 
     def _save(self) -> None:

@@ -62,8 +62,9 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
     The plan was read from plan.json through the schema of this version, so there are three causes: the data have
     changed, the schema has, or plan.json has.
     """
-    found = checkpoint.read_header(run.last).get("plan_hash")
-    if found is None or found == plan.digest(capture.sha256):
+    found, own = checkpoint.read_header(run.last).get("plan_hash"), plan.digest(capture.sha256)
+    if found is None or found == own:
+        _require_own_best(run, own)
         return  # None: not a checkpoint at all, as `restore` will say
     written = run.read_json(run.plan)
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
@@ -86,6 +87,14 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
         f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
         f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {anew}"
     )
+
+
+def _require_own_best(run: RunFolder, own: str) -> None:
+    if run.best.is_file() and checkpoint.read_header(run.best).get("plan_hash", own) != own:
+        raise RunError(
+            f"{run.best}: made by another recipe or other data than {run.last.name} beside it; bring the file of this "
+            "run back, or start a new run with another --run-dir"
+        )
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, team: Team, *, plan_hash: str) -> Progress:

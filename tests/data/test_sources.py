@@ -89,6 +89,50 @@ def test_unreadable_file(here: Path) -> None:
         load("a.csv", sample_rate_hz=1e6)
 
 
+@pytest.mark.parametrize("name", ["input.npy", "output.npy", "spec.json", "train_input.csv", "data.csv"])
+def test_a_link_out_of_a_data_folder_is_refused(name: str, here: Path) -> None:
+    """A folder of somebody else must not have our files read, and perhaps shown in an error."""
+    folder, secret = here / "folder", here / "secret"
+    folder.mkdir()
+    secret.write_text("1,2,3,4\n")
+    np.save(folder / "input.npy", X)
+    np.save(folder / "output.npy", Y)
+    if not name.endswith(".npy"):
+        (folder / "spec.json").write_text(json.dumps(
+            {"dataset_format": "split_csv" if name.startswith("train") else "single_csv", "input_signal_fs": 1e6}
+        ))  # fmt: skip
+    (folder / name).unlink(missing_ok=True)
+    for target in ("../secret", str(secret), "../none", name):
+        (folder / name).symlink_to(target)
+        if target == name:  # in a circle: it leads nowhere
+            with pytest.raises(DataError):
+                load("folder", sample_rate_hz=1e6)
+        else:
+            with pytest.raises(DataError, match=re.escape(f"{name}: a link out of this folder, to")) as caught:
+                load("folder", sample_rate_hz=1e6)
+            assert "1,2,3,4" not in str(caught.value)
+        (folder / name).unlink()
+
+
+def test_a_link_within_a_data_folder_is_followed(here: Path) -> None:
+    (here / "folder" / "takes").mkdir(parents=True)
+    np.save(here / "folder" / "takes" / "one.npy", X)
+    np.save(here / "folder" / "output.npy", Y)
+    (here / "folder" / "input.npy").symlink_to("takes/one.npy")
+    assert load("folder", sample_rate_hz=1e6).train.x[0] == X[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["synthetic/../secret.csv", "opendpd/../secret.csv", "opendpd//etc/issue", "synthetic/", "/dev/null"],
+)
+def test_a_source_is_a_name_or_a_record_and_nothing_is_fetched_for_another(source: str, here: Path) -> None:
+    write_csv(here / "secret.csv")
+    with pytest.raises(DataError):
+        load(source, sample_rate_hz=1e6)
+    assert not (here / "cache").exists()
+
+
 def test_pull_knows_what_it_can_fetch(here: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'opendpd/DPA_160MHz'"):
         pull("opendpd/DPA_16MHz")

@@ -1,9 +1,15 @@
-"""A small capture and plans that train in a second."""
+"""A small capture and plans that train in a second; processes that train and end when a test wants them to."""
 
+from __future__ import annotations
+
+import json
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,7 @@ import numpy as np
 import pytest
 
 from dpdrun.data.capture import Capture, Part
+from dpdrun.launch import LOOPBACK_INTERFACE, STORE_VARIABLE
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.training import job
@@ -65,6 +72,19 @@ def plan(loaded: Callable[..., Loaded]) -> Callable[..., Plan]:
         return make_plan(loaded(*overrides).recipe, 2000)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lay_out(capture: Capture) -> Callable[..., None]:
+    """Put the capture, and recipes that name it by a relative path, into a folder: `lay_out(folder, job=text)`."""
+
+    def write(folder: Path, **recipes: str) -> None:
+        x, y = (np.concatenate([getattr(part, side) for part in capture.parts.values()]) for side in "xy")
+        np.savez(folder / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
+        for name, text in recipes.items():
+            (folder / f"{name}.yaml").write_text(text)
+
+    return write
 
 
 class SignalAt(Silent):
@@ -135,3 +155,73 @@ class Bench:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("bench"))
+
+
+class Workers:
+    """Starts `dpdrun` processes through the server in workers.py."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def ask(self, order: dict[str, Any]) -> int:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def start(
+        self, folder: Path, *arguments: str, faults: Sequence[tuple[str, int, Any]] = (), **environment: str
+    ) -> Worker:
+        """One process in `folder`; `faults` are (place, n-th call, signal or "nan")."""
+        out = folder / f"said-{len(list(folder.glob('said-*')))}"
+        laid = [{"place": place, "call": call, "what": what} for place, call, what in faults]
+        order = {"folder": str(folder), "arguments": arguments, "faults": laid, "environment": environment}
+        out.touch()
+        return Worker(self, self.ask(order | {"out": str(out)}), out)
+
+    def team(
+        self, folder: Path, *arguments: str, faults: Mapping[int, Sequence[tuple[str, int, Any]]] | None = None
+    ) -> list[Worker]:
+        """Two processes that train together, `faults` by rank, as a launcher would start them but without one."""
+        store = folder / f"store-{len(list(folder.glob('said-*')))}"
+        about = {
+            "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0",
+            "GLOO_SOCKET_IFNAME": LOOPBACK_INTERFACE, STORE_VARIABLE: str(store),
+        }  # fmt: skip
+        return [
+            self.start(folder, *arguments, faults=(faults or {}).get(rank, ()), RANK=str(rank), LOCAL_RANK=str(rank),
+                       **about)
+            for rank in range(2)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process of `Workers`."""
+
+    workers: Workers
+    pid: int
+    out: Path
+
+    def wait(self) -> int:
+        """Its exit code, negative for the signal that killed it: SIGKILL when it hung."""
+        return self.workers.ask({"wait": self.pid})
+
+    @property
+    def said(self) -> str:
+        """Its output so far."""
+        return self.out.read_text()
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("workers.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    ) as server:  # fmt: skip
+        yield Workers(server)
+        assert server.stdin is not None
+        server.stdin.close()

@@ -16,7 +16,7 @@ from dpdrun.diagnosis import diagnose
 from dpdrun.errors import DpdrunError
 from dpdrun.recipe.loader import load_text
 from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import checkpoint, job, loop, parallel
+from dpdrun.training import assignment, checkpoint, job, loop, parallel
 from dpdrun.training.shards import whole
 from dpdrun.training.team import Team
 
@@ -185,7 +185,7 @@ def _nan_elsewhere(team: Team) -> Iterator[None]:
 def _own_scores(team: Team) -> Iterator[None]:
     """Processes disagree about the validation scores."""
     scores = iter([[-10.0, -20.0, -11.0, -21.0], [-10.0, -9.0, -30.0, -8.0]][team.rank])
-    with patch.object(loop, "evaluate_split", lambda *_: next(scores)):
+    with patch.object(assignment, "evaluate_split", lambda *_: next(scores)):
         yield
 
 

@@ -133,7 +133,7 @@ def test_what_is_kept_is_the_best_by_validation_and_not_the_last(
     def scored(*_: Any) -> float:
         return next(scores)
 
-    monkeypatch.setattr("dpdrun.training.loop.evaluate_split", scored)
+    monkeypatch.setattr("dpdrun.training.assignment.evaluate_split", scored)
     kept: list[bytes] = []
     save = checkpoint.save_model
 
@@ -156,7 +156,7 @@ def test_where_nothing_is_better_the_model_of_adamw_stays(
     loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([-10.0, -40.0, -30.0, -31.0, -32.0])
-    monkeypatch.setattr("dpdrun.training.loop.evaluate_split", lambda *_: next(scores))
+    monkeypatch.setattr("dpdrun.training.assignment.evaluate_split", lambda *_: next(scores))
     report = job.train(loaded, here / "run")
     assert (report["finish"]["best_db"], report["finish"]["best_iteration"], report["best_step"]) == (-40.0, 0, 8)
     tensors, header = checkpoint.read(RunFolder(here / "run").best)

@@ -12,13 +12,33 @@ import pytest
 from dpdrun.errors import RunError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.training.guard import StopSignal, memory_explained, non_finite, stopping
+from dpdrun.training.parallel import Told
+
+LINE = {"step": 9, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5}
+
+
+def told(losses: list[float], shares: list[list[int]]) -> Told:
+    starts = np.array(shares)
+    return Told(float(np.mean(losses)), np.array(losses), starts.reshape(-1), starts, 0, {})
 
 
 def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try() -> None:
-    line = {"step": 9, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5}
-    text = str(non_finite(line, np.array([40, 7, 300]), 64, "last good: here"))
-    for part in ("step 9", "loss nan", "norm inf", "3 frames of 64", "samples 7 and 364", "last good: here", "now 0.5"):
+    text = str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, "last good: here"))
+    for part in (
+        "step 9", "loss nan", "norm inf", "batch: 3 frames of 64", "samples 7 and 364", "frames: 40, 7, 300",
+        "last good: here", "now 0.5",
+    ):  # fmt: skip
         assert part in text
+
+
+def test_the_error_names_the_process_whose_loss_it_was_and_its_frames_alone() -> None:
+    text = str(non_finite(LINE, told([1.0, math.inf], [[40, 300], [7, 90]]), 64, ""))
+    assert "batch of process 1 of 2: 2 frames of 64 samples between training samples 7 and 154" in text
+    assert "first samples of its frames: 7, 90\n" in text
+    both = str(non_finite(LINE, told([1.0, 2.0], [[40, 300], [7, 90]]), 64, ""))  # only the gradient overflowed
+    assert "batch: 4 frames" in both
+    many = str(non_finite(LINE, told([math.nan], [list(range(12))]), 64, ""))
+    assert "frames: 0, 1, 2, 3, 4, 5, 6, 7 and 4 more\n" in many
 
 
 def test_sigterm_becomes_a_flag_and_the_old_handler_returns() -> None:
@@ -27,6 +47,7 @@ def test_sigterm_becomes_a_flag_and_the_old_handler_returns() -> None:
         assert not stop.received
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.received
+        stop.received = None  # else it is passed on
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -45,10 +66,22 @@ def test_the_first_ctrl_c_is_a_flag_and_the_second_leaves_at_once(capfd: pytest.
 def test_what_is_raised_after_the_checkpoint(number: signal.Signals, kind: type[BaseException]) -> None:
     with StopSignal() as stop:
         os.kill(os.getpid(), number)
-    error = stop.stopped("after step 3 of 8", "continue with: this")
+        error = stop.stopped(stop.number, "after step 3 of 8", "continue with: this")
+        stop.received = None  # else it is passed on
     assert type(error) is kind
     assert "after step 3 of 8" in str(error)
     assert str(error).endswith("continue with: this")
+
+
+def test_a_signal_that_no_step_has_read_goes_to_whoever_listened_before() -> None:
+    with pytest.raises(StoppedError, match="by SIGTERM outside"), stopping(lambda: "outside"):  # noqa: PT012
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.number == signal.SIGTERM
+        raise AssertionError("not passed on")
+    with pytest.raises(ZeroDivisionError), stopping(lambda: "outside"), StopSignal():  # noqa: PT012 - it ended otherwise
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ZeroDivisionError
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
 
-from dpdrun.data.capture import Capture
-from dpdrun.errors import DataError, RunError, StoppedError
+from dpdrun.errors import DataError, RecipeError, RunError, StoppedError
 from dpdrun.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import checkpoint, job
+from dpdrun.runlog import PARTIAL, RunFolder, read_metrics
+from dpdrun.training import checkpoint, job, loop
+from dpdrun.training.telemetry import Silent
 
 WatchAt = Callable[..., job.Watch]
 
@@ -32,11 +38,9 @@ train: {max_steps: 8, batch_size: 4, frame: 32, burn_in: 8, eval_every: 4, check
 
 
 @pytest.fixture
-def here(tmp_path: Path, capture: Capture, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, lay_out: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a capture and a recipe that names it by a relative path."""
-    x, y = (np.concatenate([getattr(p, side) for p in capture.parts.values()]) for side in "xy")
-    np.savez(tmp_path / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
-    (tmp_path / "job.yaml").write_text(RECIPE)
+    lay_out(tmp_path, job=RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -129,6 +133,161 @@ def test_a_disk_that_is_full_at_plan_json_leaves_no_folder(
     assert not (here / "runs").exists()
 
 
+@pytest.fixture(params=["limit", "disk"])
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    """A folder to train in whose room a test can take away: by a limit on files, or as a disk of its own that fills."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if request.param == "limit":
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        yield Room(place, lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size or before[0], before[1])))
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    ballast = place / "ballast"
+
+    def leave(size: int | None) -> None:
+        ballast.unlink(missing_ok=True)
+        free = os.statvfs(place)
+        if size is not None:
+            ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - size))
+
+    try:
+        yield Room(place, leave)
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@dataclass(frozen=True)
+class Room:
+    """`leave(bytes)` takes the room away but for that; `leave(None)` gives it back."""
+
+    place: Path
+    leave: Callable[[int | None], None]
+
+
+class FullAt(Silent):
+    """A monitor that takes the room away when a step is reached."""
+
+    def __init__(self, step: int, room: Room) -> None:
+        self._step, self._room = step, room
+
+    def step(self, line: dict[str, Any]) -> None:
+        if line["step"] == self._step:
+            self._room.leave(4096)
+
+
+def test_a_disk_that_fills_keeps_the_older_checkpoint_and_the_run_goes_on_with_room(
+    room: Room, loaded: Loaded, here: Path
+) -> None:
+    straight, run = job.train(loaded, here / "straight"), RunFolder(room.place / "run")
+    with pytest.raises(
+        RunError, match=r"cannot write: (No space left|File too large).*; .*, then continue with"
+    ) as caught:
+        job.train(loaded, run.path, watch=lambda _: nullcontext(FullAt(6, room)))
+    assert caught.value.exit_code == 2
+    assert run.resume_command in str(caught.value)
+    assert checkpoint.progress_of(run.last, checkpoint.read_header(run.last)).step == 4
+    before = contents(run.last.parent)
+    with pytest.raises(RunError, match="cannot write"):  # no room to go on either
+        job.train(loaded, run.path, resume=True)
+    assert contents(run.last.parent) == before
+    assert not list(run.path.rglob(f"*{PARTIAL}"))
+    room.leave(None)
+    assert job.train(loaded, run.path, resume=True)["splits"] == straight["splits"]
+    assert run.model.read_bytes() == (here / "straight" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def bound() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """A block in which file modes bind this process: root acts as nobody there."""
+
+    @contextmanager
+    def as_nobody() -> Iterator[None]:
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+
+    return as_nobody
+
+
+def test_a_folder_that_cannot_be_written_is_left_as_it_is(
+    bound: Callable[[], AbstractContextManager[None]],
+    lay_out: Callable[..., None],
+    stop_at: WatchAt,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as own:  # pytest's own folders are for this user alone
+        place = Path(own)
+        lay_out(place, job=RECIPE)
+        monkeypatch.chdir(place)
+        recipe, run = load_recipe("job.yaml"), RunFolder(place / "run")
+        with pytest.raises(StoppedError):
+            job.train(recipe, run.path, watch=stop_at(3))
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        before = contents(place)
+        with bound(), pytest.raises(RunError, match=r"cannot write: (Permission denied|Read-only)") as caught:
+            job.train(recipe, run.path, resume=True)
+        assert "make its folder writable, then continue with" in str(caught.value)
+        with bound(), pytest.raises(RunError, match="cannot make the run folder: Permission denied"):
+            job.train(recipe, place / "runs" / "new")
+        assert contents(place) == before
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_the_run_of_a_pa_model_is_read_and_never_written(bench: Any, tmp_path: Path) -> None:
+    before = contents(bench.pa)
+    job.train(bench.recipe("train.max_steps=2", "train.eval_every=2"), tmp_path / "dpd")
+    assert contents(bench.pa) == before
+    foreign = tmp_path / "foreign"
+    shutil.copytree(bench.pa, foreign)
+    (foreign / "plots").symlink_to(tmp_path)
+    with pytest.raises(RecipeError, match="plots: a link out of this folder"):
+        job.train(bench.recipe(f"pa={foreign}"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_thread_can_train_and_resume_and_signals_are_left_alone(loaded: Loaded, here: Path) -> None:
+    """As a caller of the Python API may: handlers can be set in the main thread alone."""
+    before, ended = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)], []
+
+    def work() -> None:
+        ended.append(job.train(loaded, here / "run")["steps"])
+        (here / "run" / "report.json").unlink()
+        ended.append(job.train(loaded, here / "run", resume=True)["steps"])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [8, 8]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_signal_while_the_end_is_audited_is_not_lost(
+    loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited = loop.audit
+
+    def audit(*arguments: Any, **more: Any) -> Any:
+        then_sigterm()
+        return audited(*arguments, **more)
+
+    monkeypatch.setattr(loop, "audit", audit)
+    with pytest.raises(StoppedError, match="outside the training steps; continue with"):
+        job.train(loaded, here / "run")
+    monkeypatch.undo()
+    assert job.train(loaded, here / "run", resume=True)["steps"] == 8
+
+
 def test_a_folder_in_which_a_process_trains_is_left_to_it(stopped: RunFolder, loaded: Loaded) -> None:
     before = contents(stopped.path)
     with stopped.lock(), pytest.raises(RunError, match="another process is training in this folder"):
@@ -176,7 +335,7 @@ def rewritten(run: RunFolder, change: Callable[[dict[str, Any]], None], *, check
         tensors, header = checkpoint.read(run.last)
         plan = {key: value for key, value in content.items() if key not in ("dpdrun", "data_sha256")}
         header["plan_hash"] = digest_of(plan, content["data_sha256"])
-        save_file(tensors, run.last, metadata={checkpoint.HEADER: json.dumps(header)})
+        checkpoint.write(run.last, tensors, header)
 
 
 def test_resume_names_the_field_that_an_earlier_schema_lacked(stopped: RunFolder, loaded: Loaded) -> None:
