@@ -21,7 +21,7 @@ LAYERS = (
     ("repair",),
     ("diagnosis", "lint", "predistortion"),
     ("plan",),
-    ("readers",),
+    ("readers", "heartbeat"),
     ("rules", "models", "data"),
     ("runlog", "effort"),
     ("recipe", "rf", "launch"),

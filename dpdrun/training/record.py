@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from dpdrun.errors import FindingError, LostError
+from dpdrun.heartbeat import Heartbeat
 from dpdrun.plan import Plan
 from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
 from dpdrun.training import checkpoint
@@ -42,6 +43,7 @@ class Record:
             self._epochs.add(line["step"], line["loss"], line["grad_norm"])
         self._oversight = Oversight(plan, run, monitor, state, log, told) if team.is_first else None
         self._metrics = MetricsWriter(run.metrics) if team.is_first else None
+        self._heartbeat = Heartbeat(run, plan.total_steps)
         self._every = look_every(plan)
         self._decides = plan.recipe.train.on_finding != "warn"  # else a look may be left out, and nothing hangs on it
 
@@ -57,6 +59,7 @@ class Record:
         if self._metrics is None or self._oversight is None:
             return
         self._metrics.write(line)
+        self._heartbeat.beat("training", line["step"])
         self._oversight.take(line)
         self._monitor.step(line)
         if (summary := self._epochs.add(line["step"], line["loss"], line["grad_norm"])) is not None:
@@ -87,6 +90,7 @@ class Record:
             progress.best_db, progress.best_step = score.selection_db, progress.step
         if self._metrics is None or self._oversight is None:
             return
+        self._heartbeat.beat("validation", progress.step)
         if improved:
             header = {"format": checkpoint.FORMAT, "step": str(progress.step)}
             checkpoint.save_model(self._run.best, self._state.model, header)
