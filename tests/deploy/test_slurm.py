@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,3 +107,38 @@ def test_arguments_are_asked_for(slurm: Callable[..., Any], tmp_path: Path) -> N
     assert run.returncode != 0
     assert "usage: sbatch train.sbatch RECIPE RUN_DIR" in output
     assert not (tmp_path / "log").exists()
+
+
+RECIPE = """\
+task: pa
+data: {source: synthetic/mild}
+model: {kind: gru, hidden: 4}
+train: {max_steps: 1000, batch_size: 4, frame: 32, eval_every: 500, compile: off}
+"""
+
+
+@pytest.mark.slow
+def test_a_preempted_job_of_two_nodes_comes_back_and_finishes(slurm: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    run = tmp_path / "run"
+
+    def submit() -> subprocess.Popen[str]:
+        return slurm(tmp_path / "r.yaml", run, SLURM_GPUS_ON_NODE="1", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1")
+
+    job = submit()
+    heartbeat = run / "heartbeat.json"
+    while not (heartbeat.is_file() and '"training"' in heartbeat.read_text()):
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.05)
+    (srun,) = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    job.send_signal(signal.SIGTERM)  # which it outlives
+    os.kill(int(srun), signal.SIGTERM)
+    output, _ = job.communicate(timeout=300)
+    assert job.returncode == EXIT_STOPPED, output
+    assert "scontrol requeue 123456" in (tmp_path / "log").read_text().splitlines()
+    job = submit()
+    output, _ = job.communicate(timeout=600)
+    assert job.returncode == 0, output
+    assert "resumed: gru of" in output
+    report = json.loads((run / "report.json").read_text())
+    assert (report["steps"], report["processes"]) == (1000, 2)
