@@ -28,17 +28,17 @@ def stopped(loaded: Callable[..., Loaded], tmp_path: Path, stop_at: Callable[...
 def test_auto_begins_goes_on_and_leaves_alone(
     loaded: Callable[..., Loaded], tmp_path: Path, stop_at: Callable[..., job.Watch]
 ) -> None:
-    whole = job.train(loaded(), tmp_path / "whole")
-    path = tmp_path / "run"
-    with pytest.raises(StoppedError):
-        job.train(loaded(), path, resume="auto", watch=stop_at(3))
-    report = job.train(loaded(), path, resume="auto")
-    assert (path / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    assert report["splits"] == whole["splits"]
-    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    assert job.train(loaded(), path, resume="auto") == report
-    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
-    assert sorted(each.name for each in tmp_path.iterdir() if each.is_dir()) == ["run", "whole"]
+    run = RunFolder(tmp_path / "run")
+    for step in (3, 7):
+        with pytest.raises(StoppedError):
+            job.train(loaded(), run.path, resume="auto", watch=stop_at(step))
+        assert run.read_json(run.heartbeat)["phase"] == "training"
+    assert [line["step"] for line in read_metrics(run.path).steps] == list(range(1, 8))
+    run.write_json(run.report, {"steps": 12})
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    assert job.train(loaded(), run.path, resume="auto") == {"steps": 12}
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_without_a_checkpoint_makes_way(
