@@ -61,7 +61,9 @@ class Heartbeat:
         text = json.dumps(asdict(Sign(step, self._total_steps, phase, round(time.time(), 3))))
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}{PARTIAL}")
         try:
-            temporary.write_text(text + "\n", encoding="utf-8")  # not flushed to disk: after a crash nobody needs it
+            temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
+            with temporary.open("x", encoding="utf-8") as handle:  # never through a link that somebody put there
+                handle.write(text + "\n")  # not flushed to disk: after a crash nobody needs it
             temporary.replace(self._path)
         except OSError:
             with suppress(OSError):

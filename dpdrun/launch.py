@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED, RunError
+from dpdrun.errors import EXIT_FINDINGS, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 TIMEOUT_S = 600.0  # that one process waits for another: longer than whatever one does alone between two exchanges
@@ -194,8 +194,7 @@ class _Crew:
             return 0
         self._tell(failed[0])
         own = [self._processes[index].returncode for index in sorted(failed)]
-        # one that had no time yet to learn what SIGTERM means has nothing to save
-        return next((code for code in own if code > 0), EXIT_STOPPED if -signal.SIGTERM in own else EXIT_FINDINGS)
+        return next((code for code in own if code > 0), EXIT_FINDINGS)
 
     def _tell(self, index: int) -> None:
         """Show what a process said that had no voice, and how it was killed."""
