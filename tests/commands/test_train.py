@@ -216,7 +216,7 @@ def test_ctrl_c_before_a_checkpoint_says_so(
 
 
 def test_auto_resume_begins_makes_way_and_goes_on(
-    recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None]
+    recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, old = tmp_path / "run", tmp_path / "run.old-1"
     for step, said in (
@@ -229,6 +229,7 @@ def test_auto_resume_begins_makes_way_and_goes_on(
         assert result.exit_code == 130, result.output
         assert any(line.startswith(said) for line in result.stdout.splitlines()), result.output
         assert ("resumed" in result.stdout) is (step == 8)
+        monkeypatch.undo()
     assert [line["step"] for line in read_metrics(old).steps] == [1, 2]
 
 
