@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SUITE, PYTHON = "bookworm", "3.11"  # a Debian, and the Python it has
 TOOLS = ("buildah", "mmdebstrap", "unshare", "chroot")
 UID = "10001"
-STEPS = 1500  # long enough for a look at its health and a signal in the middle
+STEPS = 600  # long enough for a look at its health and a signal in the middle
 BASE = "localhost/base:1"
 
 # Arguments: the root file system, a folder for its runs, its working directory, then environment and command.
@@ -75,7 +75,7 @@ class Image:
         words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", CONTAINER, "container"]
         where = [str(self.root), str(runs), self.config["WorkingDir"]]
         return subprocess.Popen(
-            [*words, *where, *self.config["Env"], *self.config["Entrypoint"], *arguments],
+            [*words, *where, *self.config["Env"], "OMP_NUM_THREADS=1", *self.config["Entrypoint"], *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
