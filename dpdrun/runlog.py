@@ -80,6 +80,7 @@ class RunFolder:
     audit = property(lambda self: self.path / "audit.json")
     report = property(lambda self: self.path / "report.json")
     findings = property(lambda self: self.path / "findings.json")
+    heartbeat = property(lambda self: self.path / "heartbeat.json")
     model = property(lambda self: self.path / "model.safetensors")
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
@@ -142,7 +143,7 @@ class RunFolder:
         """Remove the files of a run that never made a step."""
         with suppress(OSError):
             shutil.rmtree(self.last.parent, ignore_errors=True)
-            for path in (self.recipe, self.plan, self.metrics, *self.path.glob(f".*{PARTIAL}")):
+            for path in (self.recipe, self.plan, self.metrics, self.heartbeat, *self.path.glob(f".*{PARTIAL}")):
                 path.unlink(missing_ok=True)
 
     @property

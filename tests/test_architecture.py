@@ -22,7 +22,7 @@ LAYERS = (
     ("repair",),
     ("diagnosis", "lint", "predistortion"),
     ("plan",),
-    ("readers",),
+    ("readers", "heartbeat"),
     ("rules", "models", "data"),
     ("runlog", "effort", "launched"),
     ("recipe", "rf", "launch"),

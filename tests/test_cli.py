@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -54,6 +55,7 @@ LIGHT = [
     ["diagnose", "--help"],
     ["explain", "--help"],
     ["explain", "optim.lr"],
+    ["health", "--help"],
     ["data", "--help"],
     ["data", "list"],
 ]
@@ -120,6 +122,22 @@ def test_an_interrupt_exits_130() -> None:
     app = commands.build_app()
     app.command("fail")(fail)
     assert CliRunner().invoke(app, ["fail"]).exit_code == 130
+
+
+def test_process_1_of_a_container_hears_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(sys, "argv", ["dpdrun", "--version"])
+    try:
+        with pytest.raises(SystemExit):
+            commands.main()
+        handler = signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert callable(handler)
+    with pytest.raises(SystemExit) as end:
+        handler(signal.SIGTERM, None)
+    assert end.value.code == 128 + signal.SIGTERM
 
 
 def test_a_misspelt_command_exits_2_with_a_suggestion() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -26,7 +27,9 @@ from typer.core import TyperGroup
 
 from dpdrun.errors import DpdrunError
 
-ORDER = ("train", "evaluate", "compare", "apply", "export", "recommend", "diagnose", "explain", "data", "recipe")
+ORDER = (
+    "train", "evaluate", "compare", "apply", "export", "recommend", "diagnose", "explain", "data", "recipe", "health",
+)  # fmt: skip
 EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
 
 
@@ -101,6 +104,8 @@ def main() -> None:
     from dpdrun.report.glyphs import make_output_safe
 
     make_output_safe()
+    if os.getpid() == 1:  # of a container: the kernel drops a signal that has no handler there, see pid_namespaces(7)
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         try:
             app()

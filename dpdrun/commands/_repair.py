@@ -66,7 +66,7 @@ def _prove(attempt: Attempt, path: Path, count: int, console: Console) -> None:
 
     def watch(title: str) -> Watch:
         console.print(title, style="bold")
-        return lambda job: watching(job, console, resume=False)
+        return lambda job: watching(job, console)
 
     this, run = attempt.repair, RunFolder.open(path)
     first = this.before.recipe.train.seed

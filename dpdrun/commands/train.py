@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 import sys
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.errors import EXIT_INTERRUPTED, RunError
+from dpdrun.errors import EXIT_INTERRUPTED, EXIT_STOPPED, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import ModelSection
     from dpdrun.runlog import RunFolder
-    from dpdrun.training.job import Job
+    from dpdrun.training.job import Job, Resume
     from dpdrun.training.telemetry import Monitor
 
 
@@ -52,6 +56,9 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished one is left as it is.")
+    ] = False,
+    auto_resume: Annotated[
+        bool, typer.Option("--auto-resume", help="Continue the run in --run-dir where there is one, else begin it.")
     ] = False,
     sets: Annotated[
         list[str] | None,
@@ -102,8 +109,9 @@ def train(
     if redo:
         raise RunError("--redo is for pipelines: give another --run-dir to train a recipe again")
     loaded = load_recipe(recipe, sets or [])
-    if resume and run_dir is None:
-        raise RunError("--resume needs --run-dir: the folder of the run to continue")
+    going_on: Resume = "auto" if auto_resume else resume
+    if going_on and run_dir is None:
+        raise RunError(f"--{'auto-' if auto_resume else ''}resume needs --run-dir: the folder of the run to continue")
     if dry_run:
         if not is_quiet():
             _show_plan(loaded, where)
@@ -116,17 +124,40 @@ def train(
 
     follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
-    if is_quiet():
-        _train_along(loaded, run, resume=resume)
+    with _stoppable():
+        if is_quiet():
+            _train_along(loaded, run, resume=going_on)
+            return
+        try:
+            train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=going_on, track=track or ())
+        except KeyboardInterrupt as interrupt:
+            typer.echo(str(interrupt) or _interrupted(run), err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """What SIGTERM does while torch is imported and while results are shown; in between, training does it better."""
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
+        from dpdrun.launch import is_quiet
+
+        if not is_quiet():
+            typer.echo("stopped by SIGTERM while nothing was being trained", err=True)
+        raise SystemExit(EXIT_STOPPED)  # not an Exception: an import would take it for its own failure
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
+        yield
         return
+    signal.signal(signal.SIGTERM, leave)
     try:
-        train_here(loaded, run, SteadyConsole(where=str(run.path)), resume=resume, track=track or ())
-    except KeyboardInterrupt as interrupt:
-        typer.echo(str(interrupt) or _interrupted(run), err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _train_along(loaded: Loaded, run: RunFolder, *, resume: bool) -> None:
+def _train_along(loaded: Loaded, run: RunFolder, *, resume: Resume) -> None:
     """Train in a process that is not the first: without a word."""
     from dpdrun.training import job
 
@@ -179,7 +210,7 @@ def _planned(loaded: Loaded) -> tuple[Plan, Capture, ModelSection | None]:
         raise loaded.error(error.conflicts) from None
 
 
-def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool, track: Sequence[str] = ()) -> None:
+def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: Resume, track: Sequence[str] = ()) -> None:
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis import diagnose
     from dpdrun.plan import Plan
@@ -187,15 +218,13 @@ def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool
     from dpdrun.training import job
 
     if resume and run.report.is_file():
-        report = job.train(loaded, run.path, resume=True)  # refuses another recipe, then changes nothing
+        report = job.train(loaded, run.path, resume=resume)  # refuses another recipe, then changes nothing
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
         console.print(
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
-        report = job.train(
-            loaded, run.path, resume=resume, watch=lambda this: watching(this, console, resume=resume), track=track
-        )
+        report = job.train(loaded, run.path, resume=resume, watch=lambda this: watching(this, console), track=track)
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
     if run.metrics.is_file():
@@ -205,7 +234,7 @@ def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: bool
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def watching(this: Job, console: Console, *, resume: bool) -> AbstractContextManager[Monitor]:
+def watching(this: Job, console: Console) -> AbstractContextManager[Monitor]:
     """The live view of a training, after its warnings and a line about its plan."""
     from contextlib import nullcontext
 
@@ -220,8 +249,11 @@ def watching(this: Job, console: Console, *, resume: bool) -> AbstractContextMan
         console.print(Text.assemble(("warning: ", "yellow"), warning))
     for finding in this.plan.warnings:
         console.print(finding_line(finding))
+    if this.set_aside is not None:
+        note = f"note: {this.run.path} ended before its first checkpoint, and is now {this.set_aside}"
+        console.print(Text(note), soft_wrap=True)
     line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters)
-    console.print(Text(f"{'resumed: ' if resume else ''}{line}"))
+    console.print(Text(f"{'resumed: ' if this.run.last.is_file() else ''}{line}"))
     if not this.plan.total_steps:
         return nullcontext(Silent())  # least squares: there is nothing to watch
     return TrainingView(

@@ -14,6 +14,7 @@ from dpdrun.pipeline.state import State, some_of, state_of, survey
 from dpdrun.recipe.loader import Loaded
 from dpdrun.runlog import RunFolder
 from dpdrun.training.guard import stopping
+from dpdrun.training.restart import set_aside
 
 Train = Callable[[Loaded, RunFolder, bool], None]  # recipe, folder, whether to resume
 Tell = Callable[[State, Path | None], None]
@@ -64,7 +65,7 @@ def execute(
                 state = state_of(pipeline, step, folder)
                 if state.action == "changed" and not redo:
                     raise refusal([state], command)  # its PA model came out as another one
-                old = _make_way(state) if state.action in ("changed", "anew") else None
+                old = set_aside(state.run) if state.action in ("changed", "anew") else None
                 tell(state, old)
                 if state.action != "skip":
                     train(state.step.loaded, state.run, state.action == "resume")
@@ -97,19 +98,6 @@ def _difference(state: State) -> str:
         return f"its PA model, step {state.step.through}, is another one"
     found = some_of([key for key in state.changed if key != "predistortion.pa_sha256"] or list(state.changed))
     return found + (f" (made by dpdrun {state.maker}, this is {__version__})" if state.maker != __version__ else "")
-
-
-def _make_way(state: State) -> Path:
-    """Rename the folder of a step; nothing is lost. Raises RunError where a process is training in it."""
-    path = state.run.path
-    with state.run.lock():
-        number = 1
-        while (old := path.with_name(f"{path.name}.old-{number}")).exists():
-            number += 1
-        try:
-            return path.rename(old)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be renamed to {old.name}: {error.strerror}") from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from dpdrun.data.windows import to_pairs
+from dpdrun.heartbeat import Heartbeat
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan
 from dpdrun.runlog import MetricsWriter, RunFolder
@@ -94,6 +95,7 @@ def finish(
     else:
         _save(run, solver, state, plan_hash)
     began, total = time.perf_counter() - state.seconds, plan.recipe.optim.finish_iterations
+    heartbeat = Heartbeat(run, plan.total_steps)
     with StopSignal() as stop, MetricsWriter(run.metrics) as metrics:
         for line in state.lines:
             metrics.write(line)
@@ -101,6 +103,7 @@ def finish(
             this = solver.iterate()
             _count(state, this, total)
             state.seconds = time.perf_counter() - began
+            heartbeat.beat("finish", plan.total_steps + state.iterations)
             scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
             if scoring:
                 _score(state, this, plan, task, model, run, metrics, monitor, plan_hash)

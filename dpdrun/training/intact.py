@@ -64,9 +64,14 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
     left = "; start anew with another --run-dir"
     if plan.recipe.model.kind == "gmp":
         why = "a least-squares fit has no checkpoints"
-    elif any(run.goods()) or 0 < plan.checkpoint_every <= _steps_logged(run):
+    elif has_lost_its_checkpoint(run, plan):
         why, left = f"{run.last.name} is missing", checkpoint.what_is_left(run.last)
     raise RunError(f"{run.path}: nothing to resume from: {why}{left}")
+
+
+def has_lost_its_checkpoint(run: RunFolder, plan: Plan) -> bool:
+    """Whether a run without `run.last` came far enough to have had one."""
+    return any(run.goods()) or 0 < plan.checkpoint_every <= _steps_logged(run)
 
 
 def _steps_logged(run: RunFolder) -> int:

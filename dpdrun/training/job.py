@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate
 from dpdrun.errors import RunError
 from dpdrun.evaluation import ALONE, THROUGH_A_MODEL, evaluate, floor_of
+from dpdrun.heartbeat import Heartbeat
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import Plan, PlanError, check_finish, make_plan, share_problem
@@ -31,6 +32,7 @@ from dpdrun.training.finish import finish
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.intact import report_of, require_checkpoint
 from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.restart import goes_on, make_way
 from dpdrun.training.resuming import plan_to_resume, require_same
 from dpdrun.training.share import check_machine, refuse_foreign, without_effect
 from dpdrun.training.team import Team, sharing_of
@@ -43,7 +45,10 @@ MODEL_FORMAT = "dpdrun-model-1"
 
 @dataclass(frozen=True)
 class Job:
-    """What is known when training begins; given to whoever wants to watch. `pa` is the frozen PA model of task dpd."""
+    """What is known when training begins; given to whoever wants to watch.
+
+    `pa` is the frozen PA model of task dpd, `set_aside` where a folder is now that was in the way.
+    """
 
     loaded: Loaded
     plan: Plan
@@ -53,8 +58,10 @@ class Job:
     floor: Mapping[str, Any]
     model: BehaviouralModel
     pa: BehaviouralModel | None = None
+    set_aside: Path | None = None
 
 
+Resume = bool | Literal["auto"]
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
@@ -104,7 +111,7 @@ def outline(loaded: Loaded) -> tuple[Plan, Capture]:
 
 
 def train(
-    loaded: Loaded, run_dir: Path, *, resume: bool = False, watch: Watch | None = None, pa: nn.Module | None = None,
+    loaded: Loaded, run_dir: Path, *, resume: Resume = False, watch: Watch | None = None, pa: nn.Module | None = None,
     track: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Train what a recipe asks for and score it.
@@ -113,7 +120,8 @@ def train(
         loaded: from `load_recipe`.
         run_dir: folder to fill; must be new or empty, unless `resume`.
         resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
-            has its report is finished: the report is returned and nothing is touched.
+            has its report is finished: the report is returned and nothing is touched. "auto": continue it where there
+            is one, else begin it; a folder of a run that never came to a checkpoint is renamed (`restart`).
         watch: makes the monitor that sees every step; None = silent.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
@@ -140,6 +148,9 @@ def train(
         refuse_foreign(loaded.recipe)
         run = RunFolder(run_dir)
         with stopping(lambda: _stopped_at(run)), ExitStack() as held:
+            old = None
+            if resume == "auto":
+                resume, old = _settled(run, team)
             if resume:
                 return _resume(loaded, run, team, held, watch, pa, track)
             with team.together():
@@ -151,7 +162,7 @@ def train(
                 check_share(loaded, plan, team.size)
             _require_alike(plan.digest(capture.sha256), team)
             with memory_explained(plan):
-                job = _job(loaded, plan, capture, run, pa)
+                job = replace(_job(loaded, plan, capture, run, pa), set_aside=old)
                 with team.together():
                     if team.is_first:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
@@ -159,6 +170,16 @@ def train(
                         made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
                         run.write_json(run.plan, plan.to_json() | made_with)
                 return _train(job, team, held, watch, track, resume=False)
+
+
+def _settled(run: RunFolder, team: Team) -> tuple[bool, Path | None]:
+    """Whether to resume, as the first process finds and tells; and in that one, where a run is now that made way."""
+    going_on, old = False, None
+    with team.together():
+        if team.is_first:
+            going_on = goes_on(run)
+            old = None if going_on else make_way(run)
+    return bool(team.rows([going_on])[0, 0]), old
 
 
 def _resume(
@@ -225,6 +246,8 @@ def _train(
     solved = plan.recipe.model.kind == "gmp"  # by least squares, in a moment
     if solved and not team.is_first:
         return {}
+    if team.is_first:
+        Heartbeat(run, plan.total_steps).beat("preparation", 0)
     made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
     tracking = held.enter_context(Tracking(track, run, made_with, team))
     with watch(job) if watch and team.is_first else nullcontext(Silent()) as shown:
@@ -246,6 +269,7 @@ def _train(
                 resume=resume,
             )  # fmt: skip
 
+    Heartbeat(run, plan.total_steps).beat("evaluation", outcome.steps)
     for module in (model, job.pa):
         if module is not None:
             module.to("cpu")

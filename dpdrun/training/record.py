@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from dpdrun.errors import FindingError, LostError
+from dpdrun.heartbeat import Heartbeat
 from dpdrun.plan import Plan
 from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
 from dpdrun.training import checkpoint
@@ -44,6 +45,7 @@ class Record:
             self._epochs.add(line["step"], line["loss"], line["grad_norm"])
         self._oversight = Oversight(plan, run, monitor, state, log, told) if team.is_first else None
         self._metrics = MetricsWriter(run.metrics) if team.is_first else None
+        self._heartbeat = Heartbeat(run, plan.total_steps)
         self._every = look_every(plan)
         self._gone_back = False
         self._decides = plan.recipe.train.on_finding != "warn"  # else a look may be left out, and nothing hangs on it
@@ -60,6 +62,7 @@ class Record:
         if self._metrics is None or self._oversight is None:
             return
         self._metrics.write(line)
+        self._heartbeat.beat("training", line["step"])
         self._oversight.take(line)
         self._monitor.step(line)
         if (summary := self._epochs.add(line["step"], line["loss"], line["grad_norm"])) is not None:
@@ -92,6 +95,7 @@ class Record:
             checkpoint.save_model(self._own(self._run.best), self._state.model, header)
         if self._metrics is None or self._oversight is None:
             return
+        self._heartbeat.beat("validation", progress.step)
         line: dict[str, Any] = {
             "kind": "eval",
             "step": progress.step,

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def test_a_dry_run_needs_no_torch(recipe_file: Path) -> None:
         (["--set", "train.frame=5000"], "--set train.frame=5000: train.frame 5000 is longer than the training part"),
         (["--set", "data.source=none.npz"], "none.npz"),
         (["--resume"], "--resume needs --run-dir"),
+        (["--auto-resume"], "--auto-resume needs --run-dir"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -234,6 +236,41 @@ def test_ctrl_c_before_a_checkpoint_says_so(
     result = train(recipe_file, "--run-dir", tmp_path / "run")
     assert result.exit_code == 130
     assert "interrupted before the first checkpoint" in result.stderr
+
+
+def test_auto_resume_begins_makes_way_and_goes_on(
+    recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, old = tmp_path / "run", tmp_path / "run.old-1"
+    for step, said in (
+        (2, "transformer of "),
+        (6, f"note: {run} ended before its first checkpoint, and is now {old}"),
+        (8, "resumed: transformer of "),
+    ):
+        interrupt(step)
+        result = train(recipe_file, "--run-dir", run, "--auto-resume")
+        assert result.exit_code == 130, result.output
+        assert any(line.startswith(said) for line in result.stdout.splitlines()), result.output
+        assert ("resumed" in result.stdout) is (step == 8)
+        monkeypatch.undo()
+    assert [line["step"] for line in read_metrics(old).steps] == [1, 2]
+
+
+def test_sigterm_outside_training_has_the_exit_code_that_says_again(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except Exception:
+            raise AssertionError from None  # some imports take an Exception for a missing library
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("dpdrun.commands.train.train_here", load)
+    result = train(recipe_file, "--run-dir", tmp_path / "run")
+    assert (result.exit_code, result.stderr) == (75, "stopped by SIGTERM while nothing was being trained\n")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_ctrl_c_before_anything_is_written(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
