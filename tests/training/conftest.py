@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.launch import LOOPBACK_INTERFACE, STORE_VARIABLE
+from dpdrun.launch import STORE_VARIABLE
 from dpdrun.plan import Plan, make_plan
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.training import job
@@ -187,7 +187,7 @@ class Workers:
         store = folder / f"store-{len(list(folder.glob('said-*')))}"
         about = {
             "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0",
-            "GLOO_SOCKET_IFNAME": LOOPBACK_INTERFACE, STORE_VARIABLE: str(store),
+            STORE_VARIABLE: str(store),
         }  # fmt: skip
         return [
             self.start(folder, *arguments, faults=(faults or {}).get(rank, ()), RANK=str(rank), LOCAL_RANK=str(rank),
