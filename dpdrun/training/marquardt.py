@@ -8,8 +8,8 @@ Optimization", 2nd ed., chapters 4 and 10).
 The gradient is that of the whole record, so the loss only ever falls. The curvature A needs no such care: each
 iteration takes it from every `stride`-th sample, others each time, and averages over the last iterations.
 
-With weights over the spectrum of the error, loss, gradient and curvature are those of the weighted spectrum: of a whole
-piece for the first two, of blocks of consecutive samples for the curvature, every `stride`-th block of each record.
+With weights over the spectrum the loss and its gradient are weighted; the curvature is that of equal errors times the
+greatest weight, which is nowhere below the weighted one, so no step is too long for it.
 
 A row of J is the derivative of one output by the window of input that it sees, so models whose memory has no end are
 left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and P^2
@@ -31,7 +31,6 @@ from torch.func import functional_call, jacrev, vmap
 
 from dpdrun.models._base import BehaviouralModel
 
-BLOCK = 128  # samples whose derivatives are weighted as one spectrum: a divisor of WINDOWS
 WINDOWS = 512  # whose derivatives are taken at once: their activations stay in a core's cache
 PIECE = 65_536  # samples of one pass over the record: bounds the memory of a long one
 ROWS = 8_192  # of J that are multiplied at once in float32, before they are added up in float64
@@ -84,10 +83,9 @@ class Marquardt:
         self._sizes = [each.numel() for each in named.values()]
         judged = x.shape[1] - self._past - self._future  # of each record
         self._judged = x.shape[0] * judged
-        self._block = 1 if weight_at is None else min(BLOCK, judged)
         self._windows = x.unfold(1, self._past + 1 + self._future, 1)  # (L, N / L, 2, R), a view
-        most = 2 * self._judged // (ROWS_PER_PARAMETER * sum(self._sizes))
-        self.stride = min(judged // self._block, max(1, most))
+        self.stride = min(judged, max(1, 2 * self._judged // (ROWS_PER_PARAMETER * sum(self._sizes))))
+        self._greatest = 1.0 if weight_at is None else float(weight_at(judged).max())
         self.theta = torch.cat([each.detach().flatten() for each in named.values()])
         self.curvature: Tensor | None = None  # (P, P) float64
         self.damping = DAMPING
@@ -166,39 +164,28 @@ class Marquardt:
         return total / self._judged, slope / (2 * self._judged)
 
     def _look(self) -> None:
-        """Take the curvature at every `stride`-th sample, or block of samples, into the average."""
+        """Take the curvature at every `stride`-th sample into the average."""
 
         def output(theta: Tensor, window: Tensor) -> Tensor:
             y: Tensor = functional_call(self._model, self._named(theta), (window.t()[None],))
             return y[0, self._past] / self._scale
 
         derivative = vmap(jacrev(output), in_dims=(None, 0))
-        rest = self._windows.shape[1] % self._block  # too few for a block: at the end, then at the start, and so on
-        blocks = self._windows[:, self.count // self.stride % 2 * rest :].unfold(1, self._block, self._block)
-        chosen = blocks[:, self.count % self.stride :: self.stride]  # (L, blocks, 2, R, block)
-        some = chosen.permute(0, 1, 4, 2, 3).flatten(0, 2)  # (M, 2, R)
+        some = self._windows[:, self.count % self.stride :: self.stride].flatten(0, 1)  # (M, 2, R)
         total = torch.zeros(len(self.theta), len(self.theta), dtype=torch.float64, device=self.theta.device)
         waiting: list[Tensor] = []
         with warnings.catch_warnings():  # a model with look-ahead takes a fifth longer for it; no one can act on that
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-            for part in torch.split(some, WINDOWS // self._block * self._block):
-                waiting.append(self._weighted(derivative(self.theta, part)).flatten(0, 1))  # (2 windows, P)
+            for part in torch.split(some, WINDOWS):
+                waiting.append(derivative(self.theta, part).flatten(0, 1))  # (2 windows, P)
                 if sum(map(len, waiting)) >= ROWS:
                     total += _squared(torch.cat(waiting))
                     waiting.clear()
         if waiting:
             total += _squared(torch.cat(waiting))
-        fresh = total / len(some)
+        fresh = total / len(some) * self._greatest
         kept = min(REMEMBERED, self.count / (self.count + 1))  # the first ones count alike
         self.curvature = fresh if self.curvature is None else kept * self.curvature + (1 - kept) * fresh
-
-    def _weighted(self, rows: Tensor) -> Tensor:
-        """Derivatives of whole blocks, (windows, 2, P), over their weighted spectra."""
-        if self._weight_at is None:
-            return rows
-        signals = torch.complex(rows[:, 0], rows[:, 1]).view(-1, self._block, rows.shape[-1])
-        spectra = torch.fft.fft(signals, dim=1, norm="ortho") * self._weight_at(self._block).sqrt().to(rows)[:, None]
-        return torch.stack([spectra.real, spectra.imag], dim=2).flatten(0, 1)
 
 
 def _squared(rows: Tensor) -> Tensor:

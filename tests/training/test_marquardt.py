@@ -254,26 +254,23 @@ def test_weighted_loss_and_gradient_are_those_of_the_spectrum(records: int, samp
     assert 2 * slope.numpy() @ step == pytest.approx((up - down) / 2, rel=1e-4)
 
 
-def test_weighted_curvature_is_that_of_the_spectra_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each iteration every `stride`-th block, others than the one before; no sample at an end is left out for good."""
-    monkeypatch.setattr(marquardt, "BLOCK", 16)
-    monkeypatch.setattr(marquardt, "WINDOWS", 40)
-    monkeypatch.setattr(marquardt, "ROWS_PER_PARAMETER", 1)
-    monkeypatch.setattr(marquardt, "REMEMBERED", 0.0)
-    model, (x, target) = model_of(), pair_of(2, 5 + 7 * 16 + 3)  # what the model sees, seven blocks, and a rest
+def test_the_curvature_is_nowhere_below_the_weighted_one() -> None:
+    """The greatest weight times the curvature of equal errors, against that of the weighted spectra in NumPy."""
+    model, (x, target) = model_of(), pair_of()
     reference = Reference(model, x, target)
-    rows = reference.derivatives(reference.theta)  # (L, judged, 2, P)
-    signals = rows[:, :, 0] + 1j * rows[:, :, 1]
-    weight = np.select([np.abs(np.fft.fftfreq(16)) <= edge for edge in (0.1, 0.3)], [1.0, 4.0], 0.1)
     solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
-    assert solver.stride == 2
-    for solver.count, (first, begin) in enumerate([(0, 0), (1, 0), (0, 3), (1, 3), (0, 0)]):
-        solver._look()
-        blocks = signals[:, begin : begin + 7 * 16].reshape(2, 7, 16, -1)[:, first::2]
-        spectra = np.fft.fft(blocks, axis=2) / 4
-        expected = np.einsum("n,lbnp,lbnq->pq", weight, spectra.conj(), spectra).real / spectra[..., 0].size
-        assert solver.curvature is not None
-        np.testing.assert_allclose(solver.curvature.numpy(), expected, rtol=1e-6, atol=1e-7 * expected.max())
+    assert solver.stride == 1
+    solver._look()
+    assert solver.curvature is not None
+    found = solver.curvature.numpy()
+    np.testing.assert_allclose(found, 4 * reference.curvature(reference.theta), rtol=1e-8, atol=1e-11 * found.max())
+    rows = reference.derivatives(reference.theta)[0]
+    spectra = np.fft.fft(rows[:, 0] + 1j * rows[:, 1], axis=0, norm="ortho")
+    f = np.abs(np.fft.fftfreq(len(spectra)))
+    weight = np.select([f <= 0.1, f <= 0.3], [1.0, 4.0], 0.1)
+    weighted = np.einsum("n,np,nq->pq", weight, spectra.conj(), spectra).real / len(spectra)
+    assert np.linalg.eigvalsh(found - weighted).min() > -1e-9 * found.max()
+    assert np.trace(found) > 1.2 * np.trace(weighted), "and not the same"
 
 
 def test_weights_take_what_all_errors_alike_have_reached_to_what_counts() -> None:
