@@ -8,8 +8,8 @@ Optimization", 2nd ed., chapters 4 and 10).
 The gradient is that of the whole record, so the loss only ever falls. The curvature A needs no such care: each
 iteration takes it from every `stride`-th sample, others each time, and averages over the last iterations.
 
-With weights over the spectrum the loss and its gradient are weighted, the curvature is not: it only has to be near, and
-the gain ratio tells when it is not.
+With weights over the spectrum the loss and its gradient are weighted; the curvature is that of equal errors times the
+greatest weight, which is nowhere below the weighted one, so no step is too long for it.
 
 A row of J is the derivative of one output by the window of input that it sees, so models whose memory has no end are
 left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and P^2
@@ -85,6 +85,7 @@ class Marquardt:
         self._judged = x.shape[0] * judged
         self._windows = x.unfold(1, self._past + 1 + self._future, 1)  # (L, N / L, 2, R), a view
         self.stride = min(judged, max(1, 2 * self._judged // (ROWS_PER_PARAMETER * sum(self._sizes))))
+        self._greatest = 1.0 if weight_at is None else float(weight_at(judged).max())
         self.theta = torch.cat([each.detach().flatten() for each in named.values()])
         self.curvature: Tensor | None = None  # (P, P) float64
         self.damping = DAMPING
@@ -182,7 +183,7 @@ class Marquardt:
                     waiting.clear()
         if waiting:
             total += _squared(torch.cat(waiting))
-        fresh = total / len(some)
+        fresh = total / len(some) * self._greatest
         kept = min(REMEMBERED, self.count / (self.count + 1))  # the first ones count alike
         self.curvature = fresh if self.curvature is None else kept * self.curvature + (1 - kept) * fresh
 

@@ -18,6 +18,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.diagnosis import diagnose
 from dpdrun.errors import RecipeError, RunError, StoppedError
 from dpdrun.evaluation import evaluate
+from dpdrun.evaluation.prediction import predict
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.runlog import RunFolder, read_metrics
 from dpdrun.training import checkpoint, job
@@ -384,3 +385,42 @@ def test_a_predistorter_is_chosen_by_its_objective(bench: Any, tmp_path: Path, l
     assert report["finish"]["best_iteration"] == best["iteration"]
     assert report["splits"]["val"]["objective_db"] == pytest.approx(best["objective_db"], abs=1e-6)
     assert best["objective_db"] < min(line["objective_db"] for line in metrics.evals) - 3
+
+
+SPECTRAL = ("data.bandwidth_hz=1.5e5", "train.loss={in_band: 1, out_of_band: 4, beyond: 0.1}")
+
+
+def test_the_weights_of_the_loss_are_those_of_the_finish(here: Path) -> None:
+    """What it says of its loss is the weighted error over the whole training part, taken here with NumPy."""
+    report = job.train(load_recipe("job.yaml", SPECTRAL), here / "run")
+    found = report["finish"]
+    assert found["iterations"] == 12
+    assert found["loss_db"] < found["loss_before_db"] - 6
+    assert found["best_iteration"] == 12, "so the model that was kept is that of the last line"
+    model, plan, _ = job.load_run(here / "run")
+    part = load_capture(plan.recipe.data).train
+    error = (predict(model, part.x) - part.y)[model.context :]
+    f = np.abs(np.fft.fftfreq(len(error)))
+    weight = np.select([f <= 0.075, f <= 0.225], [1.0, 4.0], 0.1)
+    power = np.mean(np.abs(np.fft.fft(error, norm="ortho")) ** 2 * weight) / np.mean(np.abs(part.y) ** 2)
+    assert 10 * math.log10(power) == pytest.approx(found["loss_db"], abs=0.01)
+
+
+def test_a_weighted_finish_goes_on_with_the_same_bits(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_recipe("job.yaml", SPECTRAL)
+    job.train(loaded, here / "straight")
+    with monkeypatch.context() as patch:
+        AtIteration(patch, 7, kill)
+        with pytest.raises(KilledError):
+            job.train(loaded, here / "run")
+    job.train(loaded, here / "run", resume=True)
+    assert_same(RunFolder(here / "run"), RunFolder(here / "straight"))
+
+
+def test_weights_beside_the_band_lower_the_leakage_of_a_predistorter(bench: Any, tmp_path: Path) -> None:
+    finish = ("optim.finish=lm", "optim.finish_iterations=15", "dpd.learning=ilc", DPD_MODEL)
+    scores = {}
+    for name, loss in (("time", ()), ("beside", ("train.loss={in_band: 0.05, out_of_band: 1, beyond: 0.05}",))):
+        scores[name] = job.train(bench.recipe(*finish, *loss), tmp_path / name)["splits"]["val"]
+    assert scores["beside"]["aclr_worse_db"] < scores["time"]["aclr_worse_db"] - 0.5
+    assert scores["beside"]["in_band_db"] > scores["time"]["in_band_db"]

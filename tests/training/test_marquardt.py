@@ -17,6 +17,7 @@ from dpdrun.models.gru import Model as GruModel
 from dpdrun.models.transformer import Config, Model
 from dpdrun.recipe.schema import GRUModel
 from dpdrun.training import marquardt
+from dpdrun.training.loss import Weighting
 from dpdrun.training.marquardt import Marquardt
 
 TINY: dict[str, Any] = {
@@ -211,6 +212,104 @@ def test_a_long_record_in_pieces_is_the_record_in_one(
     assert second[0] == pytest.approx(first[0], rel=1e-12)
     torch.testing.assert_close(second[1], first[1])
     assert cut.iterate().after == pytest.approx(whole.iterate().after, rel=1e-9)
+
+
+WEIGHTING = Weighting(in_band=1.0, out_of_band=4.0, beyond=0.1, band=0.2, reach=0.3)
+
+
+def weighted_reference(reference: Reference, theta: Rows) -> tuple[float, Rows]:
+    """Weighted loss of whole records and half its gradient, from the spectra of errors and derivatives in NumPy."""
+
+    def spectra(values: Rows) -> NDArray[np.complex128]:  # (L, judged, 2, ...) -> (L, judged, ...)
+        found = np.fft.fft(values[:, :, 0] + 1j * values[:, :, 1], axis=1)
+        return np.asarray(found / np.sqrt(values.shape[1]))
+
+    errors, rows = spectra(reference.errors(theta)), spectra(reference.derivatives(theta))
+    f = np.abs(np.fft.fftfreq(errors.shape[1]))
+    weight = np.select([f <= 0.1, f <= 0.3], [1.0, 4.0], 0.1)
+    slope = np.einsum("n,lnp,ln->p", weight, rows.conj(), errors).real / errors.size
+    return float((weight * np.abs(errors) ** 2).sum() / errors.size), slope
+
+
+@pytest.mark.parametrize(("records", "samples"), [(1, 200), (3, 81)])
+def test_weights_of_one_are_no_weights(records: int, samples: int) -> None:
+    """Parseval's theorem."""
+    model, (x, target) = model_of(), pair_of(records, samples)
+    plain = Marquardt(model, x, target, SCALE)._slope()
+    alike = Marquardt(model, x, target, SCALE, Weighting(1.0, 1.0, 1.0, band=0.2, reach=0.3).at)._slope()
+    assert alike[0] == pytest.approx(plain[0], rel=1e-12)
+    torch.testing.assert_close(alike[1], plain[1], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(("records", "samples"), [(1, 203), (3, 81)])
+def test_weighted_loss_and_gradient_are_those_of_the_spectrum(records: int, samples: int) -> None:
+    model, (x, target) = model_of(lookahead=3), pair_of(records, samples)
+    reference = Reference(model, x, target)
+    loss, slope = Marquardt(model, x, target, SCALE, WEIGHTING.at)._slope()
+    expected, gradient = weighted_reference(reference, reference.theta)
+    assert loss == pytest.approx(expected, rel=1e-7)
+    np.testing.assert_allclose(slope.numpy(), gradient, rtol=1e-6, atol=1e-9 * np.abs(gradient).max())
+    step = 1e-6 * np.random.default_rng(0).normal(size=len(gradient))
+    up, down = (weighted_reference(reference, reference.theta + sign * step)[0] for sign in (1, -1))
+    assert 2 * slope.numpy() @ step == pytest.approx((up - down) / 2, rel=1e-4)
+
+
+def test_the_curvature_is_nowhere_below_the_weighted_one() -> None:
+    """The greatest weight times the curvature of equal errors, against that of the weighted spectra in NumPy."""
+    model, (x, target) = model_of(), pair_of()
+    reference = Reference(model, x, target)
+    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
+    assert solver.stride == 1
+    solver._look()
+    assert solver.curvature is not None
+    found = solver.curvature.numpy()
+    np.testing.assert_allclose(found, 4 * reference.curvature(reference.theta), rtol=1e-8, atol=1e-11 * found.max())
+    rows = reference.derivatives(reference.theta)[0]
+    spectra = np.fft.fft(rows[:, 0] + 1j * rows[:, 1], axis=0, norm="ortho")
+    f = np.abs(np.fft.fftfreq(len(spectra)))
+    weight = np.select([f <= 0.1, f <= 0.3], [1.0, 4.0], 0.1)
+    weighted = np.einsum("n,np,nq->pq", weight, spectra.conj(), spectra).real / len(spectra)
+    assert np.linalg.eigvalsh(found - weighted).min() > -1e-9 * found.max()
+    assert np.trace(found) > 1.2 * np.trace(weighted), "and not the same"
+
+
+def test_weights_take_what_all_errors_alike_have_reached_to_what_counts() -> None:
+    """From there what is weighed only falls, and the others gain less."""
+    x, target = pair_of(samples=400)
+    model = model_of()
+    plain = Marquardt(model, x, target, SCALE)
+    for _ in range(40):
+        plain.iterate()
+
+    def both() -> tuple[float, float]:
+        reference = Reference(model, x, target)
+        return weighted_reference(reference, reference.theta)[0], reference.loss(reference.theta)
+
+    weighted, alike = both()
+    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
+    steps = [solver.iterate() for _ in range(20)]
+    assert steps[0].before == pytest.approx(weighted, rel=1e-6)
+    assert all(this.after < this.before for this in steps if this.moved)
+    now, all_now = both()
+    assert now == pytest.approx(steps[-1].after, rel=1e-6)
+    assert now < 0.8 * weighted
+    assert now / weighted < 0.9 * all_now / alike
+
+
+@pytest.mark.parametrize("piece", [37, 64])
+def test_each_piece_of_a_weighted_record_has_its_own_spectrum(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marquardt, "PIECE", piece)
+    model, (x, target) = model_of(), pair_of(1, 150)
+    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
+    pieces = solver._pieces()
+    assert len(pieces) > 1
+    total = judged = 0.0
+    for part, wanted in pieces:
+        reference, count = Reference(model, part, wanted), part.shape[1] - (model.context or 0)
+        total += count * weighted_reference(reference, reference.theta)[0]
+        judged += count
+    assert judged == 150 - (model.context or 0)
+    assert solver._slope()[0] == pytest.approx(total / judged, rel=1e-7)
 
 
 def test_derivatives_in_groups_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
