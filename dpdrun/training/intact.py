@@ -71,7 +71,8 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
 
 def has_lost_its_checkpoint(run: RunFolder, plan: Plan) -> bool:
     """Whether a run without `run.last` came far enough to have had one."""
-    return any(run.goods()) or 0 < plan.checkpoint_every <= _steps_logged(run)
+    # more than that many steps: the line of a step is on the disk before the checkpoint that goes with it
+    return any(run.goods()) or 0 < plan.checkpoint_every < _steps_logged(run)
 
 
 def _steps_logged(run: RunFolder) -> int:

@@ -84,10 +84,8 @@ def test_a_killed_process_loses_nothing(folder: Path, workers: Any) -> None:
         return workers.start(folder, "train", "job.yaml", "--run-dir", str(run.path), *more)
 
     straight = RunFolder(folder / "straight")
-    began = time.monotonic()
     whole = start(straight)
     assert whole.wait() == 0, whole.said
-    lasts = time.monotonic() - began
 
     run = None
     for trial in range(TRIALS):
@@ -95,7 +93,7 @@ def test_a_killed_process_loses_nothing(folder: Path, workers: Any) -> None:
             run = RunFolder(folder / f"run-{trial}")
         resumes = run.last.is_file()
         this = start(run, *(["--resume"] if resumes else []))
-        time.sleep(rng.uniform(0.0, 1.1 * lasts))  # the moment is the experiment; nothing is expected of it
+        wait_for_a_moment(rng, run, straight, this.pid)
         os.kill(this.pid, signal.SIGKILL)  # its server has not waited for it: the number is still its own
         code = this.wait()
         assert code in (0, -signal.SIGKILL), this.said
@@ -112,17 +110,15 @@ def test_a_killed_process_loses_nothing(folder: Path, workers: Any) -> None:
             assert last.wait() == 0, last.said
             require_same(run, straight)
             run = None
-    print(f"\n{TRIALS} kills of one process, of a run of {lasts:.1f} s: {dict(met)}")
-    assert met["with a checkpoint"] > TRIALS // 4
+    print(f"\n{TRIALS} kills of one process: {dict(met)}")
+    assert met["with a checkpoint"] > TRIALS // 2
 
 
 def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
     rng, met = Random(7), Counter[str]()
     straight = RunFolder(folder / "team")
     with started(folder, straight) as whole:
-        lasts = seen(straight)
         assert whole.wait(PATIENCE_S) == 0
-        lasts = time.monotonic() - lasts
 
     for trial in range(TEAM_TRIALS):
         victim = ("rank 0", "rank 1", "launcher")[trial % 3]
@@ -131,7 +127,7 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
             seen(run)
             members = team_of(launcher.pid)
             assert members.keys() == {"rank 0", "rank 1"}
-            time.sleep(rng.uniform(0.0, lasts))
+            wait_for_a_moment(rng, run, straight, launcher.pid)
             with suppress(ProcessLookupError):  # rank 1 has nothing to do with the last scores
                 os.kill(({"launcher": launcher.pid} | members)[victim], signal.SIGKILL)
             code = launcher.wait(PATIENCE_S)
@@ -148,7 +144,8 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
         with started(folder, run, "--resume") as again:
             assert again.wait(PATIENCE_S) == 0, again.stderr.read().decode() if again.stderr else ""
         require_same(run, straight)
-    print(f"\n{TEAM_TRIALS} kills in a team of two, of a run of {lasts:.1f} s: {dict(met)}")
+    print(f"\n{TEAM_TRIALS} kills in a team of two: {dict(met)}")
+    assert sum(count for what, count in met.items() if "checkpoint" in what) > TEAM_TRIALS // 2
 
 
 def started(folder: Path, run: RunFolder, *more: str) -> subprocess.Popen[bytes]:
@@ -160,13 +157,28 @@ def started(folder: Path, run: RunFolder, *more: str) -> subprocess.Popen[bytes]
     )
 
 
-def seen(run: RunFolder) -> float:
-    """Wait until a run has its plan; the time then."""
+def wait_for_a_moment(rng: Random, run: RunFolder, straight: RunFolder, pid: int) -> None:
+    """Until the log of a run has some length, by its share of the whole one, and a little longer.
+
+    So the moments are spread over the run however fast the machine is; what the process does then is up to chance.
+    """
+    size, begun = straight.metrics.stat().st_size, run.metrics.stat().st_size if run.metrics.is_file() else 0
+    wanted = rng.uniform(begun - 0.1 * size, 1.05 * size)  # before the first line, and after the last
+    deadline = time.monotonic() + PATIENCE_S
+    while wanted > begun and not has_ended(pid) and not run.model.is_file():
+        if run.metrics.is_file() and run.metrics.stat().st_size >= wanted:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0.0, 0.05))
+
+
+def seen(run: RunFolder) -> None:
+    """Wait until a run has its plan."""
     deadline = time.monotonic() + PATIENCE_S
     while not run.plan.is_file():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return time.monotonic()
 
 
 def team_of(launcher: int) -> dict[str, int]:
@@ -180,16 +192,18 @@ def team_of(launcher: int) -> dict[str, int]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has, which may be nobody's child here."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def require_end(pid: int) -> None:
-    """Wait until a process has ended, which is no child of this one."""
+    """Wait until a process has ended."""
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
+    while not has_ended(pid):
         assert time.monotonic() < deadline, f"process {pid} hangs"
         time.sleep(0.01)
 
