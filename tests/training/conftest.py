@@ -225,3 +225,24 @@ def workers() -> Iterator[Workers]:
         yield Workers(server)
         assert server.stdin is not None
         server.stdin.close()
+
+
+FINISHED = """\
+task: pa
+data: {source: capture.npz}
+model:
+  {kind: transformer, d_model: 4, layers: 1, heads: 2, window: 6, conv: 2, ff_mult: 0.5, activation: bilinear,
+   norm: off, attention_bias: query}
+optim: {lr: 1e-2, finish: lm, finish_iterations: 12}
+train: {max_steps: 8, batch_size: 4, frame: 32, burn_in: 8, eval_every: 4, checkpoint_every: 4, compile: off}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, capture: Capture, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a capture and a recipe for it."""
+    x, y = (np.concatenate([getattr(p, side) for p in capture.parts.values()]) for side in "xy")
+    np.savez(tmp_path / "capture.npz", x=x, y=y, sample_rate_hz=1e6)
+    (tmp_path / "job.yaml").write_text(FINISHED)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

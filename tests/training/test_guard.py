@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dpdrun.errors import RunError, StoppedError
 from dpdrun.plan import Plan
+from dpdrun.runlog import RunFolder
 from dpdrun.training.guard import StopSignal, memory_explained, non_finite, stopping
 from dpdrun.training.parallel import Told
 
@@ -22,22 +24,26 @@ def told(losses: list[float], shares: list[list[int]]) -> Told:
     return Told(float(np.mean(losses)), np.array(losses), starts.reshape(-1), starts, 0, {})
 
 
-def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try() -> None:
-    text = str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, "last good: here"))
+def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    assert "no checkpoint had been written yet" in str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, run))
+    run.best.touch()
+    text = str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, run))
     for part in (
         "step 9", "loss nan", "norm inf", "batch: 3 frames of 64", "samples 7 and 364", "frames: 40, 7, 300",
-        "last good: here", "now 0.5",
+        f"last good: {run.best}", "now 0.5",
     ):  # fmt: skip
         assert part in text
 
 
-def test_the_error_names_the_process_whose_loss_it_was_and_its_frames_alone() -> None:
-    text = str(non_finite(LINE, told([1.0, math.inf], [[40, 300], [7, 90]]), 64, ""))
+def test_the_error_names_the_process_whose_loss_it_was_and_its_frames_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    text = str(non_finite(LINE, told([1.0, math.inf], [[40, 300], [7, 90]]), 64, run))
     assert "batch of process 1 of 2: 2 frames of 64 samples between training samples 7 and 154" in text
     assert "first samples of its frames: 7, 90\n" in text
-    both = str(non_finite(LINE, told([1.0, 2.0], [[40, 300], [7, 90]]), 64, ""))  # only the gradient overflowed
+    both = str(non_finite(LINE, told([1.0, 2.0], [[40, 300], [7, 90]]), 64, run))  # only the gradient overflowed
     assert "batch: 4 frames" in both
-    many = str(non_finite(LINE, told([math.nan], [list(range(12))]), 64, ""))
+    many = str(non_finite(LINE, told([math.nan], [list(range(12))]), 64, run))
     assert "frames: 0, 1, 2, 3, 4, 5, 6, 7 and 4 more\n" in many
 
 

@@ -68,6 +68,7 @@ def test_a_job_leaves_everything_that_a_run_folder_has(at: Folder) -> None:
     folder = RunFolder.open(at.run)
     assert set(contents(at.run)) == {
         "recipe.yaml", "plan.json", "metrics.jsonl", "audit.json", "model.safetensors", "report.json",
+        "heartbeat.json",
         "checkpoints/last.safetensors", "checkpoints/best.safetensors",
     }  # fmt: skip
     assert folder.read_json(folder.report) == report
@@ -244,7 +245,9 @@ def test_a_gmp_is_fitted_without_steps(at: Folder) -> None:
     report = job.train(at.recipe(text=GMP), at.run)
     assert (report["steps"], report["samples_per_s"], report["rules"]) == (0, None, {})
     assert report["splits"]["test"]["nmse_db"] < report["baselines"]["one_tap"]["test"]["nmse_db"] - 10
-    assert set(contents(at.run)) == {"recipe.yaml", "plan.json", "model.safetensors", "report.json"}
+    assert set(contents(at.run)) == {
+        "recipe.yaml", "plan.json", "model.safetensors", "report.json", "heartbeat.json",
+    }  # fmt: skip
     model, plan, _ = job.load_run(at.run)
     again = evaluate(model, plan, job.load_capture(plan.recipe.data))
     assert again == {key: report[key] for key in again}

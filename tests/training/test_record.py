@@ -69,7 +69,7 @@ def test_the_last_finished_step_is_saved_when_the_others_are_lost(
     straight, run = folders
     train(plan(), capture, straight)
     with pytest.raises(LostError, match=r"have gone\n  step 9 of 12 is saved; continue with:\n.*--resume") as caught:
-        train(plan(), capture, run, team=Losing(10))
+        train(plan(), capture, run, team=Losing(9 + 2 + 1))  # one a step and a scoring
     assert caught.value.exit_code == 75
     assert len(read_metrics(run.path).steps) == 9
     train(plan(), capture, run, resume=True)
@@ -130,7 +130,7 @@ def test_a_run_that_is_going_back_when_the_others_are_lost_goes_on_from_there(
     train(this, capture, straight)
     (line,) = read_metrics(straight.path).adapts
     assert (line["step"], line["to_step"]) == (8, 4)
-    exchanges = 8 + 2  # one a step, and those of the looks after steps 4 and 8, the last of which is lost
+    exchanges = 8 + 2 + 2  # one a step, a scoring and a look, which come after steps 4 and 8; the last one is lost
     with pytest.raises(LostError, match="the step that the rules go back to is saved; continue with"):
         train(this, capture, run, team=Losing(exchanges))
     at = checkpoint.progress_of(run.last, checkpoint.read_header(run.last))
@@ -146,7 +146,7 @@ def test_what_the_rules_said_when_the_others_were_lost_is_said_again(
     _, run = folders
     this = plan("train.on_finding=stop")
     with pytest.raises(LostError, match="step 8 of 12 is saved"):
-        train(this, capture, run, team=Losing(10))
+        train(this, capture, run, team=Losing(8 + 2 + 2))
     with pytest.raises(FindingError, match="stopped after step 8 of 12"):
         train(this, capture, run, resume=True)
 

@@ -196,7 +196,7 @@ def test_of_a_model_in_pieces_nothing_is_saved_when_a_process_is_lost(
     for divided in (True, False):
         monkeypatch.setattr(record, "in_pieces", lambda _, divided=divided: divided)
         with (
-            pytest.raises(LostError, match="from the last checkpoint" if divided else "step 3 of 12 is saved"),
+            pytest.raises(LostError, match="there is nothing to resume" if divided else "step 3 of 12 is saved"),
             record.Record(plan(), run, Silent(), state, Metrics(), {}, team) as kept,
             kept.saving_when_lost(),
         ):
