@@ -34,7 +34,7 @@ class Clock(Silent):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watching(this: Any, console: Any, *, resume: bool) -> AbstractContextManager[Clock]:  # noqa: ARG001
+def watching(this: Any, console: Any) -> AbstractContextManager[Clock]:  # noqa: ARG001
     """In place of the live view."""
     return nullcontext(Clock())
 
