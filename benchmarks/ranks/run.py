@@ -21,7 +21,9 @@ from benchmarks.ranks.faults import FAULTS
 from benchmarks.ranks.trial import PA, STEPS, WORKLOADS
 from dpdrun.launch import Hosts
 
-HEALTHY, HEALTHY_SEEDS, FAULTY_SEEDS = "healthy", range(4), range(1)
+HEALTHY = "healthy"
+# Thresholds were set on runs with the seeds 0 to 3; these were scored once
+HEALTHY_SEEDS, FAULTY_SEEDS = range(10, 18), range(10, 11)
 
 
 def names() -> list[str]:
