@@ -100,7 +100,7 @@ golden: $(READY)  ## study: our scores against OpenDPD's own functions on its ow
 arena-env: $(READY)  ## the environment of the judge: opendpd 2.4.2 beside our packages (seconds)
 	$(BIN)/python -m benchmarks.arena.install
 
-arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/models (two hours of a core)
+arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/models (an hour of a core)
 	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.arena.train
 
 arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code; table in docs/results.md (minutes)
