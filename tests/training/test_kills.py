@@ -224,6 +224,6 @@ def test_sigterm_to_the_launcher_stops_a_run_that_goes_on(when: str, folder: Pat
         said = launcher.stderr.read().decode() if launcher.stderr else ""
     assert code == (0 if run.report.is_file() else 75), said
     require_whole(run)
-    with started(folder, run, "--resume") as again:
+    with started(folder, run, "--auto-resume") as again:  # before the first step, nothing is left
         assert again.wait(PATIENCE_S) == 0
     require_same(run, straight)
