@@ -33,6 +33,19 @@ except SystemExit as end:
     raise
 """
 
+# Says when its exit functions are called, and when the interpreter takes down what is left.
+LAST = """
+import atexit, os, sys
+from dpdrun.commands import main
+class Last:
+    def __del__(self, write=os.write):
+        write(1, b"taken down\\n")
+last = Last()
+atexit.register(print, "exit functions", flush=True)
+sys.argv = ["dpdrun", *sys.argv[1:]]
+main()
+"""
+
 
 def run(*arguments: str, code: str | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
     start = [sys.executable, "-c", code] if code else [sys.executable, str(ROOT / "cli.py")]
@@ -122,6 +135,20 @@ def test_an_interrupt_exits_130() -> None:
     app = commands.build_app()
     app.command("fail")(fail)
     assert CliRunner().invoke(app, ["fail"]).exit_code == 130
+
+
+@pytest.mark.parametrize("in_a_team", [True, False])
+def test_a_process_of_a_team_leaves_before_the_interpreter_is_taken_down(
+    in_a_team: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of gloo that comes late to its tensors would abort it then."""
+    monkeypatch.delenv("RANK", raising=False)
+    if in_a_team:
+        monkeypatch.setenv("RANK", "1")
+    result = run("train", "no.yaml", code=LAST)
+    assert result.returncode == 2
+    assert "no.yaml: no such file" in result.stderr
+    assert result.stdout.split("\n")[:-1] == ["exit functions", *([] if in_a_team else ["taken down"])]
 
 
 def test_process_1_of_a_container_hears_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower c
     "storage size calculation overflowed",
 )  # fmt: skip
 SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model that decide its memory
-INTERRUPT_NOTE = b"\ninterrupted: writing a checkpoint after this step; Ctrl-C again leaves at once\n"
+INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; Ctrl-C again leaves at once"
 
 
 def non_finite(line: Mapping[str, Any], told: Told, frame: int, run: RunFolder) -> DivergedError:
@@ -133,7 +133,9 @@ class StopSignal:
         if is_quiet():
             return
         with suppress(OSError):  # not print: its buffer may be in use by the very code that the signal came upon
-            os.write(2, INTERRUPT_NOTE)
+            # a live view is redrawn from the line of the cursor upwards: a line more would leave its upper ones behind
+            before, after = (b"\r", b"\x1b[K") if os.isatty(1) else (b"\n", b"\n")
+            os.write(2, before + INTERRUPT_NOTE + after)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def _fit(
 
     samples, frames_crc = (log.steps[-1]["samples"], log.steps[-1]["frames_crc"]) if log.steps else (0, 0)
     task.module.train()
-    began = time.perf_counter() - progress.seconds
+    began, hint = time.perf_counter() - progress.seconds, f"continue with:\n  {run.resume_command}"
 
     with Record(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
         if progress.owed and (ending := _after_step(plan, task, progress, record, began, team)):
@@ -208,12 +208,10 @@ def _fit(
             if ending:
                 raise ending
             if leaving:
-                where = f"after step {step} of {plan.total_steps}"
-                raise stop.stopped(leaving, where, f"continue with:\n  {run.resume_command}")
+                raise stop.stopped(leaving, f"after step {step} of {plan.total_steps}", hint)
         ends = team.rows([checksum_of(trained), stop.number])
         if ends[:, 1].any():  # while the last step was scored and saved
-            where = f"after step {plan.total_steps} of {plan.total_steps}"
-            raise stop.stopped(int(ends[:, 1].max()), where, f"continue with:\n  {run.resume_command}")
+            raise stop.stopped(int(ends[:, 1].max()), f"after step {plan.total_steps} of {plan.total_steps}", hint)
 
     if team.is_first:
         log = read_metrics(run.path)
@@ -223,9 +221,7 @@ def _fit(
             raise AuditError(f"{run.audit}: training did not do what the plan says: {differences(audited)}")
     record.finish()
     if not progress.best_step:
-        raise DivergedError(
-            f"no validation score was finite in {plan.total_steps} steps; see `dpdrun diagnose {run.path}`"
-        )
+        raise DivergedError(f"no validation score was finite in {plan.total_steps} steps: `dpdrun diagnose {run.path}`")
     if pieces:
         pieces.fill()
     if team.is_first:

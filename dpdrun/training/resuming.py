@@ -22,7 +22,7 @@ from dpdrun.recipe.patch import render
 from dpdrun.runlog import RunFolder
 from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import Progress
-from dpdrun.training.intact import began_with, plan_of
+from dpdrun.training.intact import ANEW, began_with, plan_of
 from dpdrun.training.team import Team
 
 ON_FINDING = "train.on_finding"
@@ -68,11 +68,10 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
         return  # None: not a checkpoint at all, as `restore` will say
     written = run.read_json(run.plan)
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
-    anew = "or start a new run with another --run-dir"
     if sha256 is not None and sha256 != capture.sha256:
         raise RunError(
             f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
-            f"{sha256[:12]}); bring the file back, {anew}"
+            f"{sha256[:12]}); bring the file back, {ANEW}"
         )
     if digest_of(written, capture.sha256) == found:
         keys = differing_keys(written, plan.to_json())
@@ -80,12 +79,12 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
         raise RunError(
             f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "
             f"in {', '.join(keys[:SHOWN_CHANGES])}; "
-            f"resume it with the dpdrun that began it, {anew}"
+            f"resume it with the dpdrun that began it, {ANEW}"
         )
     causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
     raise RunError(
         f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
-        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {anew}"
+        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {ANEW}"
     )
 
 
@@ -93,7 +92,7 @@ def _require_own_best(run: RunFolder, own: str) -> None:
     if run.best.is_file() and checkpoint.read_header(run.best).get("plan_hash", own) != own:
         raise RunError(
             f"{run.best}: made by another recipe or other data than {run.last.name} beside it; bring the file of this "
-            "run back, or start a new run with another --run-dir"
+            f"run back, {ANEW}"
         )
 
 

@@ -32,7 +32,10 @@ from dpdrun.launch import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, place
 from dpdrun.launched import interface_to
 
 T = TypeVar("T")
-IN_GLOO = re.compile(r"^(Got the following error when running the callback: )?(RuntimeError: )?\[\S+:\d+\] ")
+IN_GLOO = re.compile(
+    r"^(Got the following error when running the callback: )?(RuntimeError: )?\[\S+:\d+\] "
+    r"|\.? This is typically caused by .*"  # general advice, which is to read the other log
+)
 MESSAGE_BYTES = 4096  # of an error that is told to the others
 
 
@@ -227,6 +230,6 @@ def losing(rank: int, size: int) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """What an exchange says, without the place in gloo's sources and what c10d puts before it."""
+    """What an exchange says, without the place in gloo's sources and what c10d puts around it."""
     line = (str(error).strip().splitlines() or [repr(error)])[0]
     return IN_GLOO.sub("", line)[:300]

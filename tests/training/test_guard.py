@@ -13,7 +13,7 @@ import pytest
 from dpdrun.errors import RunError, StoppedError
 from dpdrun.plan import Plan
 from dpdrun.runlog import RunFolder
-from dpdrun.training.guard import StopSignal, memory_explained, non_finite, stopping
+from dpdrun.training.guard import INTERRUPT_NOTE, StopSignal, memory_explained, non_finite, stopping
 from dpdrun.training.parallel import Told
 
 LINE = {"step": 9, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5}
@@ -45,6 +45,18 @@ def test_the_error_names_the_process_whose_loss_it_was_and_its_frames_alone(tmp_
     assert "batch: 4 frames" in both
     many = str(non_finite(LINE, told([math.nan], [list(range(12))]), 64, run))
     assert "frames: 0, 1, 2, 3, 4, 5, 6, 7 and 4 more\n" in many
+
+
+@pytest.mark.parametrize(("terminal", "around"), [(True, ("\r", "\x1b[K")), (False, ("\n", "\n"))])
+def test_the_note_of_ctrl_c_adds_no_line_below_a_live_view(
+    terminal: bool, around: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "isatty", lambda file: terminal and file == 1)
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.received = None
+    before, after = around
+    assert capfd.readouterr().err == f"{before}{INTERRUPT_NOTE.decode()}{after}"
 
 
 def test_sigterm_becomes_a_flag_and_the_old_handler_returns() -> None:

@@ -62,6 +62,7 @@ def test_there_is_one_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "[/src/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 15000ms",
         "Got the following error when running the callback: RuntimeError: [/gloo/pair.cc:5] Timed out waiting 15000ms",
         "Timed out waiting 15000ms\nException raised from ...",
+        "[/gloo/pair.cc:5] Timed out waiting 15000ms. This is typically caused by a remote worker hanging. GLHF!",
     ],
 )
 def test_what_an_exchange_says_is_told_without_its_place(text: str) -> None:
