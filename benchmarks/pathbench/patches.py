@@ -23,7 +23,7 @@ from dpdrun.data.windows import FrameSampler
 from dpdrun.evaluation import assessment, signal, stage
 from dpdrun.models.transformer import Block
 from dpdrun.plan import Plan
-from dpdrun.training import checkpoint, loop
+from dpdrun.training import assignment, checkpoint, loop
 from dpdrun.training.schedule import Schedule, schedule_of
 
 Planned = Callable[[Schedule, Plan, int], float]
@@ -164,7 +164,7 @@ def padded_scoring() -> Iterator[None]:
         return predict(model, x, **rest)
 
     with ExitStack() as stack:
-        for user in (loop, assessment, signal, stage):
+        for user in (assignment, assessment, signal, stage):
             stack.enter_context(_wrapped(user, "predict", changed)())
         yield
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read(path: Path, asked: Asked) -> RawLog:
     Raises:
         DataError: tensorboard is not installed, the file is damaged, or it holds no scalars.
     """
-    files = sorted(path.glob(PATTERN)) if path.is_dir() else [path]
+    files = sorted(path.glob(PATTERN), key=_written) if path.is_dir() else [path]
     series: dict[str, list[tuple[int, float]]] = {}
     for file in files:
         for tag, step, value in _scalars(file):
@@ -46,6 +47,11 @@ def read(path: Path, asked: Asked) -> RawLog:
     if len(files) > 1:
         log.notes.append(f"{len(files)} event files are read as one run that was resumed")
     return log
+
+
+def _written(path: Path) -> list[str | int]:
+    """Sorts files by when they were begun: seconds, then a count of writers, which a name has as plain numbers."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:

@@ -60,6 +60,15 @@ def test_a_resumed_run_has_two_files(tmp_path: Path) -> None:
     assert "2 event files are read as one run that was resumed" in log.notes
 
 
+def test_files_of_the_same_second_are_read_as_they_were_begun(tmp_path: Path) -> None:
+    name = "events.out.tfevents.1700000000.host.1."
+    for number, value in ((9, 1.0), (10, 2.0)):
+        (file,) = events(tmp_path / str(number), range(1, 4), loss=lambda s, value=value: value).iterdir()
+        file.rename(tmp_path / f"{name}{number}")
+        (tmp_path / str(number)).rmdir()
+    assert read(tmp_path, Asked()).columns["loss"].values == [2.0, 2.0, 2.0]
+
+
 def test_map_names_tags(tmp_path: Path) -> None:
     folder = events(tmp_path, range(3), a=lambda s: s, b=lambda s: -s)
     log = read(folder, parse_map(["loss=a,step=b"]))
