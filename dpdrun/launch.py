@@ -16,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_STOPPED, RunError
+from dpdrun.signals import handling
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 TIMEOUT_S = 600.0  # that one process waits for another: longer than whatever one does alone between two exchanges
@@ -145,7 +145,7 @@ def launch(where: Hosts, arguments: Sequence[str]) -> int:
         if where.rank:
             print(f"host {where.rank} of {where.hosts}: {where.rendezvous} shows the run", flush=True)
         crew = _Crew(Path(folder))
-        with crew.forwarding():
+        with handling({signal.SIGTERM: crew.take, signal.SIGINT: crew.take}):
             for local in range(where.processes):
                 rank = where.rank * where.processes + local
                 crew.start(arguments, environment | {IN_A_TEAM: str(rank), "LOCAL_RANK": str(local)}, talks=rank == 0)
@@ -210,10 +210,8 @@ class _Crew:
     def _said(self, index: int) -> Path:
         return self._folder / f"stderr-{index}"
 
-    def forwarding(self) -> _Forwarding:
-        return _Forwarding(self._take)
-
-    def _take(self, number: int) -> None:
+    def take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
+        """Pass a signal on to all."""
         self._signals.append(number)
         for process in self._processes:
             process.send_signal(number)  # of one that has ended, nothing happens
@@ -272,23 +270,3 @@ class _Crew:
             elif code < 0:
                 often = ", as the system does where memory runs out" if code == -signal.SIGKILL else ""
                 sys.stderr.write(f"error: {name} was killed by {signal.Signals(-code).name}{often}\n")
-
-
-class _Forwarding:
-    """SIGTERM and SIGINT go to the processes, while it lasts."""
-
-    def __init__(self, forward: Callable[[int], None]) -> None:
-        self._forward = forward
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                self._before[number] = signal.signal(number, self._take)
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
-        self._forward(number)

@@ -26,7 +26,7 @@ LAYERS = (
     ("rules", "models", "data"),
     ("runlog", "effort", "launched"),
     ("recipe", "rf", "launch"),
-    ("links",),
+    ("links", "signals"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

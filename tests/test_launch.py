@@ -184,7 +184,7 @@ def test_a_signal_before_anybody_listens_ends_the_run_as_one_that_was_heard(
 def test_a_process_gets_the_signals_that_came_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "PROGRAM", (sys.executable, "-c", "import time; time.sleep(600)"))
     crew = launching._Crew(tmp_path)
-    crew._take(signal.SIGTERM)
+    crew.take(signal.SIGTERM, None)
     crew.start([], dict(os.environ), talks=True)
     assert crew.wait() == 75
 

@@ -6,7 +6,6 @@ import enum
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -139,6 +138,8 @@ def train(
 def _stoppable() -> Iterator[None]:
     """What SIGTERM does while torch is imported and while results are shown; in between, training does it better."""
 
+    from dpdrun.signals import handling
+
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
         from dpdrun.launch import is_quiet
 
@@ -146,15 +147,8 @@ def _stoppable() -> Iterator[None]:
             typer.echo("stopped by SIGTERM while nothing was being trained", err=True)
         raise SystemExit(EXIT_STOPPED)  # not an Exception: an import would take it for its own failure
 
-    before = signal.getsignal(signal.SIGTERM)
-    if before in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
+    with handling({signal.SIGTERM: leave}):
         yield
-        return
-    signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _train_along(loaded: Loaded, run: RunFolder, *, resume: Resume) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,6 +13,7 @@ from dpdrun.errors import DivergedError, RunError, StoppedError
 from dpdrun.launch import is_quiet
 from dpdrun.plan import Plan
 from dpdrun.runlog import RunFolder
+from dpdrun.signals import handling
 from dpdrun.training.parallel import Told
 
 OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
@@ -95,14 +95,14 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._handlers = _Handlers({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt})
+        self._held = ExitStack()
 
     def __enter__(self) -> StopSignal:
-        self._handlers.install()
+        self._held.enter_context(handling({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt}))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        self._handlers.restore()
+        self._held.close()
         if self.received is not None and kind is None:
             signal.raise_signal(self.received)
 
@@ -145,28 +145,5 @@ def stopping(reason: Callable[[], str]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise StoppedError(f"stopped by SIGTERM {reason()}")
 
-    handlers = _Handlers({signal.SIGTERM: stop})
-    handlers.install()
-    try:
+    with handling({signal.SIGTERM: stop}):
         yield
-    finally:
-        handlers.restore()
-
-
-class _Handlers:
-    """Signal handlers in place of others, for a time."""
-
-    def __init__(self, ours: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> None:
-        self._ours = ours
-        self._before: dict[signal.Signals, Any] = {}
-
-    def install(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self._ours.items():
-                before = signal.getsignal(number)
-                if before not in (signal.SIG_IGN, None):  # ignored, as under nohup; None: of somebody who is not Python
-                    self._before[number] = signal.signal(number, handler)
-
-    def restore(self) -> None:
-        while self._before:
-            signal.signal(*self._before.popitem())

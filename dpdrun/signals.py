@@ -1,0 +1,31 @@
+"""Handlers of signals in place of others, for a time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def handling(ours: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """A block in which signals are ours.
+
+    A signal that is ignored, as under nohup, stays ignored; one whose handler is not Python's stays with it.
+    Outside the main thread, where Python allows no handlers, nothing is changed.
+    """
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in ours.items():
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        while before:
+            signal.signal(*before.popitem())
