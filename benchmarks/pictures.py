@@ -19,8 +19,8 @@ from rich.text import Text
 
 from benchmarks.common import ROOT
 from dpdrun.report.console import TrainingView, report_table
-from dpdrun.runlog import read_metrics
-from dpdrun.training import load_run
+from dpdrun.run.metrics import read_metrics
+from dpdrun.training.job import load_run
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 100

@@ -9,21 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dpdrun.diagnosis import diagnose
-    from dpdrun.evaluation import evaluate
-    from dpdrun.plan import make_plan
-    from dpdrun.recipe import load_recipe
-    from dpdrun.training import train
+    from dpdrun.diagnosis.diagnose import diagnose
+    from dpdrun.evaluation.assessment import evaluate
+    from dpdrun.plan.plan import make_plan
+    from dpdrun.recipe.loader import load_recipe
+    from dpdrun.training.job import train
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "diagnose", "evaluate", "load_recipe", "make_plan", "train"]
 
 _HOME = {
-    "diagnose": "dpdrun.diagnosis",
-    "evaluate": "dpdrun.evaluation",
-    "load_recipe": "dpdrun.recipe",
-    "make_plan": "dpdrun.plan",
-    "train": "dpdrun.training",
+    "diagnose": "dpdrun.diagnosis.diagnose",
+    "evaluate": "dpdrun.evaluation.assessment",
+    "load_recipe": "dpdrun.recipe.loader",
+    "make_plan": "dpdrun.plan.plan",
+    "train": "dpdrun.training.job",
 }
 
 

@@ -30,6 +30,14 @@ class RunError(DpdrunError):
     """A run folder, a checkpoint or the training itself is at fault."""
 
 
+class UnwritableError(RunError):
+    """A file cannot be written: a full disk, missing permission, a size limit. `remedy` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.remedy = remedy
+
+
 class DivergedError(RunError):
     """Training met numbers that are no longer numbers; the message says at which step."""
 

@@ -38,9 +38,9 @@ class Processes:
         One alone is the process of the tests.
         """
         if self.size == 1:
-            from dpdrun.training.team import Team
+            from dpdrun.training.process_group import ProcessGroup
 
-            return [getattr(load(Path(file)), function)(Team(), **arguments)]
+            return [getattr(load(Path(file)), function)(ProcessGroup(), **arguments)]
         if not self._members:
             self._start()
         for _, pipe in self._members:
@@ -95,9 +95,9 @@ class Processes:
 
 def _member(pipe: Connection) -> None:
     """One of the processes: until the pipe ends."""
-    from dpdrun.training.team import Team
+    from dpdrun.training.process_group import ProcessGroup
 
-    with Team.join() as team:
+    with ProcessGroup.join() as team:
         while True:
             try:
                 file, function, arguments = pipe.recv()

@@ -15,9 +15,9 @@ from dpdrun.recipe.describe import field_docs
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules import pages
 from dpdrun.rules.advice import advised_sizes, derivable, derive
-from dpdrun.rules.catalogue import HEADINGS, Finding, Rule, all_rules, evaluate
-from dpdrun.rules.plan_facts import KEY_OF, SIZE_KEY_OF, PlanFacts
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate
+from dpdrun.rules.facts.plan import KEY_OF, SIZE_KEY_OF, PlanFacts
+from dpdrun.rules.facts.run import RunFacts
 
 ROOT = Path(__file__).parents[1]
 RULES = list(all_rules().values())

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dpdrun import launch
-from dpdrun.launch import Hosts
+from dpdrun.distributed import launcher
+from dpdrun.distributed.launcher import Hosts
 
 # Both are there before one of them fails; the first then computes alone, as before the first step or at the last score
 PROCESS = """
@@ -36,8 +36,8 @@ def test_a_process_that_has_not_noticed_is_told(how: str, monkeypatch: pytest.Mo
     def process(command: Any, **more: Any) -> Any:
         return popen([sys.executable, "-c", PROCESS, *how.split()], **more)
 
-    monkeypatch.setattr(launch.subprocess, "Popen", process)
-    monkeypatch.setattr(launch, "NOTICE_S", 0.05)
-    monkeypatch.setattr(launch, "GRACE_S", 1000.0)
+    monkeypatch.setattr(launcher.subprocess, "Popen", process)
+    monkeypatch.setattr(launcher, "NOTICE_S", 0.05)
+    monkeypatch.setattr(launcher, "GRACE_S", 1000.0)
     monkeypatch.setenv("MEETING", str(tmp_path))
-    assert launch.launch(Hosts(processes=2), []) == 75
+    assert launcher.launch(Hosts(processes=2), []) == 75

@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 from benchmarks.common import ROOT
-from dpdrun.data.opendpd_wheel import fetch_wheel
+from dpdrun.data.formats.opendpd_wheel import fetch_wheel
 
 ENVIRONMENT = ROOT / "build" / "arena-env"
 READY = ENVIRONMENT / ".ready"

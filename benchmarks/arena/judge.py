@@ -61,7 +61,7 @@ def load(folder: Path) -> BehaviouralModel:
         RecipeError, RunError: a file is missing or wrong, or the tensors are not those of the recipe's model.
     """
     from dpdrun.models import _saved
-    from dpdrun.recipe import load_recipe
+    from dpdrun.recipe.loader import load_recipe
 
     recipe = folder / "recipe.yaml"
     return _saved.load(folder / "model.safetensors", load_recipe(recipe).recipe.model, described_by=recipe)

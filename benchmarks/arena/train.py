@@ -24,8 +24,9 @@ from benchmarks.arena.protocol import Arena, parameters
 from benchmarks.common import ROOT, machine
 from dpdrun import load_recipe, train
 from dpdrun.recipe.schema import DataSection
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import load_run
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
+from dpdrun.training.job import load_run
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNS = ROOT / "build" / "arena-runs"

@@ -1,6 +1,6 @@
-"""Fit the costs of dpdrun/effort.py to every second setting of the study.
+"""Fit the costs of dpdrun/plan/cost.py to every second setting of the study.
 
-    python -m benchmarks.effort.fit      # writes them into dpdrun/effort.py
+    python -m benchmarks.effort.fit      # writes them into dpdrun/plan/cost.py
 
 Non-negative least squares on relative errors: a cost below zero has no meaning, and 5 ms count as much as 2 s.
 """
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from scipy.optimize import nnls
 
 from benchmarks.common import ROOT
-from dpdrun.effort import GOES_WITH, Work, work_of
+from dpdrun.plan.cost import SCALES_WITH, Workload, workload_of
 from dpdrun.recipe.schema import GRUModel, ModelSection, TransformerModel
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -41,12 +41,12 @@ def is_held_out(name: str, results: dict[str, Any]) -> bool:
     return same.index(name) % 2 == 1
 
 
-def work_of_result(result: dict[str, Any]) -> Work:
+def work_of_result(result: dict[str, Any]) -> Workload:
     """The amounts of work of a measured setting."""
     model: ModelSection = TypeAdapter(ModelSection).validate_python(result["setting"]["model"])
     assert isinstance(model, TransformerModel | GRUModel)
     train = result["setting"]["train"]
-    return work_of(model, batch=train["batch_size"], frame=train["frame"], val_samples=result["val_samples"])
+    return workload_of(model, batch=train["batch_size"], frame=train["frame"], val_samples=result["val_samples"])
 
 
 def reference(results: dict[str, Any]) -> dict[str, float]:
@@ -80,7 +80,7 @@ def _costs(
 ) -> dict[str, float]:
     amounts = [getattr(work_of_result(result), what) for result in results]
     names = list(amounts[0])
-    units = [1.0 if speed is None else speed[GOES_WITH[name]] for name in names]
+    units = [1.0 if speed is None else speed[SCALES_WITH[name]] for name in names]
     A = np.array([[amount[name] * unit for name, unit in zip(names, units, strict=True)] for amount in amounts])
     A = A / np.array(measured)[:, None]
     norms = np.linalg.norm(A, axis=0)
@@ -112,7 +112,7 @@ def run_mib(whole: dict[str, Any], costs: Costs) -> tuple[int, int]:
 
 
 def text(results: dict[str, Any], whole: dict[str, Any]) -> str:
-    """The block of dpdrun/effort.py."""
+    """The block of dpdrun/plan/cost.py."""
     costs = fitted(results)
     lines = ["COSTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {"]
     for kind, parts in costs.items():

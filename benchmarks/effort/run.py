@@ -1,12 +1,12 @@
-"""How far off is the estimated time and memory of a plan? Steps of real plans, timed, against `dpdrun.effort`.
+"""How far off is the estimated time and memory of a plan? Steps of real plans, timed, against `dpdrun.plan.cost`.
 
     make effort            (or: python -m benchmarks.effort.run)
 
 Each setting is built in a process of its own with one thread: a few optimizer steps (their median counts), one scoring
 of the validation part, and the peak of the process's memory. Times are of the processor, which on a shared machine is
 what a step takes when nobody else wants the core; `benchmarks.effort.whole` measures the memory of whole runs. The
-costs of dpdrun/effort.py are fitted to every second setting (`python -m benchmarks.effort.fit` prints them); the table
-shows how the others are met.
+costs of dpdrun/plan/cost.py are fitted to every second setting (`python -m benchmarks.effort.fit` prints them); the
+table shows how the others are met.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def measured(setting: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.effort import measure_speed
-    from dpdrun.plan import make_plan
+    from dpdrun.plan.cost import measure_speed
+    from dpdrun.plan.plan import make_plan
     from dpdrun.recipe.schema import Recipe
-    from dpdrun.training.assignment import evaluate_split
     from dpdrun.training.step import Trial
+    from dpdrun.training.task import evaluate_split
 
     torch.set_num_threads(1)
     recipe = Recipe.model_validate({"task": "pa", "data": {"source": SOURCE}, **setting, "optim": {"lr": 1e-3}})

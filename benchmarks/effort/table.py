@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.common import markdown, write_table
 from benchmarks.effort.fit import WHOLE, fitted, held_mib, is_held_out, load, reference, run_mib, work_of_result
-from dpdrun.effort import GOES_WITH
+from dpdrun.plan.cost import SCALES_WITH
 
 
 def factors(results: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -20,7 +20,7 @@ def factors(results: dict[str, Any]) -> dict[str, dict[str, float]]:
             continue
         kind, work = costs[name.partition("/")[0]], work_of_result(result)
         times = {
-            what: sum(getattr(work, what)[n] * cost * speed[GOES_WITH[n]] for n, cost in kind[what].items())
+            what: sum(getattr(work, what)[n] * cost * speed[SCALES_WITH[n]] for n, cost in kind[what].items())
             for what in ("step", "score")
         }
         found[name] = {

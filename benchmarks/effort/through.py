@@ -2,7 +2,7 @@
 
     python -m benchmarks.effort.through            (part of make effort)
 
-The estimate adds what the PA model would cost if it trained alone (`dpdrun.effort`); nothing is fitted here. Each
+The estimate adds what the PA model would cost if it trained alone (`dpdrun.plan.cost`); nothing is fitted here. Each
 setting is a short run in a process of its own with one thread, in processor time, through a PA model of a few steps:
 what it says does not matter for the time.
 """
@@ -38,17 +38,17 @@ def measured(pa: str, sets: list[str]) -> dict[str, Any]:
     """Estimated and real time of a step, in this process [s]."""
     import torch
 
-    from dpdrun.effort import measure_speed
-    from dpdrun.plan import estimate_of
+    from dpdrun.plan.cost import measure_speed
+    from dpdrun.plan.plan import estimate_of
     from dpdrun.recipe.loader import load_recipe
     from dpdrun.training import job
-    from dpdrun.training.amplifier import section_of
+    from dpdrun.training.pa_model import model_section
 
     torch.set_num_threads(1)
     short = (f"pa={pa}", "dpd.weak_pa=accept", f"train.max_steps={STEPS}", "optim.warmup=2")
     loaded = load_recipe(RECIPES / "apa_200mhz_b_dpd.yaml", [*short, *sets])
     plan, capture = job.prepare(loaded)
-    speed, section = measure_speed(), section_of(plan)
+    speed, section = measure_speed(), model_section(plan)
     found = [estimate_of(plan, val_samples=len(capture.val), pa=each, speed=speed) for each in (section, None)]
     assert found[0] is not None
     assert found[1] is not None

@@ -108,7 +108,7 @@ def _of_capture(name: str) -> Iterator[Case]:
 
 def _gmp(capture: Capture) -> Signal:
     """The gmp of default size, fitted to the training part, on the input of the test part."""
-    from dpdrun.evaluation import predict
+    from dpdrun.evaluation.prediction import predict
     from dpdrun.models import gmp
 
     model = gmp.Model(GMPModel(kind="gmp"), scale_x=capture.scale_x, scale_y=capture.scale_y)

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.golden.ours import ARENA, GENERAL, LEGACY, SPECTRAL
 from benchmarks.golden.signals import Case
-from dpdrun.data.opendpd_wheel import fetch_wheel
+from dpdrun.data.formats.opendpd_wheel import fetch_wheel
 from dpdrun.rf.metrics import Signal
 
 

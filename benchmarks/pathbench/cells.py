@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from dpdrun.plan import make_plan
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_text
 
 STEPS = 300  # optimizer steps of a run

@@ -12,7 +12,7 @@ from benchmarks.pathbench import data_faults as data
 from benchmarks.pathbench import patches
 from benchmarks.pathbench.cells import STEPS
 from benchmarks.pathbench.variant import Variant
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 
 SEEDS = 2
 TWIN = "plain"

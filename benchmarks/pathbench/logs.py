@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.runlog import decode_numbers, encode_numbers
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.run.files import decode_numbers, encode_numbers
 
 STEPS = ("step", "eval_step", "group_step")  # rising integers, kept as differences: a plain count packs to nothing
 FLOATS = ("lr", "lr_planned", "loss", "grad_norm", "clip_norm", "eval_nmse_db")

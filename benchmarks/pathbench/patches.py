@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from benchmarks.pathbench.variant import Patch
 from dpdrun import models
-from dpdrun.data.windows import FrameSampler
-from dpdrun.evaluation import assessment, signal, stage
+from dpdrun.evaluation import assessment, scoring, signal
 from dpdrun.models.transformer import Block
-from dpdrun.plan import Plan
-from dpdrun.training import assignment, checkpoint, loop
+from dpdrun.plan.plan import Plan
+from dpdrun.training import checkpoint, loop, task
+from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.schedule import Schedule, schedule_of
 
 Planned = Callable[[Schedule, Plan, int], float]
@@ -164,7 +164,7 @@ def padded_scoring() -> Iterator[None]:
         return predict(model, x, **rest)
 
     with ExitStack() as stack:
-        for user in (assignment, assessment, signal, stage):
+        for user in (task, assessment, signal, scoring):
             stack.enter_context(_wrapped(user, "predict", changed)())
         yield
 

@@ -32,8 +32,8 @@ def repaired(cell: Cell, fault: Fault, seed: int) -> dict[str, Any]:
         made and the patches; without a patch no `after_db`. `said`: codes that name a mistake outside of the recipe.
     """
     from benchmarks.pathbench.trial import facts_of, loaded, mutated, train
-    from dpdrun.diagnosis import diagnose
-    from dpdrun.repair import propose
+    from dpdrun.diagnosis.diagnose import diagnose
+    from dpdrun.diagnosis.repair import propose
 
     with tempfile.TemporaryDirectory() as folder, mutated(cell, fault):
         before, after = Path(folder) / "before", Path(folder) / "after"

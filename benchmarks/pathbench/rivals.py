@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 Alarm = tuple[str, str]  # their name of the finding, "warning" or "error"
 Rival = Callable[[RunFacts], list[Alarm]]

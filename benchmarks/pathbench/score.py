@@ -15,9 +15,9 @@ from benchmarks.pathbench.cells import CELL_OF, STEPS
 from benchmarks.pathbench.faults import FAULT_OF, Fault
 from benchmarks.pathbench.logs import prefix
 from benchmarks.pathbench.trace import departs, traces
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import SEVERITIES, Finding
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import SEVERITIES, Finding
+from dpdrun.rules.facts.run import RunFacts
 
 SILENCE_DB = 0.0  # a run that diverged, or ended worse than predicting nothing, counts as this
 COSTS_DB = 0.5  # a fault that costs less did no harm

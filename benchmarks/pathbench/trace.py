@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 FLOORS = {  # what counts as a difference at all, in the unit of the number
     "loss_start_db": 1.0,  # median of the first tenth

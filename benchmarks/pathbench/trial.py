@@ -20,13 +20,14 @@ from benchmarks.pathbench.logs import pack
 from benchmarks.pathbench.variant import Variant
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.sources import load_capture
-from dpdrun.diagnosis import facts_of_run
+from dpdrun.diagnosis.diagnose import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.evaluation import assessment, baselines
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job, loop
 from dpdrun.training.telemetry import Silent
 

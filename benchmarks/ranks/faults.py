@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dpdrun.data.windows import FrameSampler
-from dpdrun.training import loop, parallel
+from dpdrun.training import ddp, loop
+from dpdrun.training.sampler import FrameSampler
 
 LATE = 100  # step at which what happens once happens
 Shares = Callable[..., Any]
@@ -29,7 +29,7 @@ def _exchange(work: Callable[[Tensor], Tensor]) -> Any:
         future.set_result(work(bucket.buffer()))
         return future
 
-    return patch.object(parallel, "allreduce_hook", hook)
+    return patch.object(ddp, "allreduce_hook", hook)
 
 
 def own_gradient(_: int) -> Any:

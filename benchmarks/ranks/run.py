@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.common import ROOT, ResultsFile, markdown, write_table
 from benchmarks.ranks.faults import FAULTS
 from benchmarks.ranks.trial import PA, STEPS, WORKLOADS
-from dpdrun.launch import Hosts
+from dpdrun.distributed.launcher import Hosts
 
 HEALTHY = "healthy"
 # Thresholds were set on runs with the seeds 0 to 3; these were scored once

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ranks.faults import FAULTS
-from dpdrun.diagnosis import diagnose
+from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import AuditError, DivergedError, FollowedError
 from dpdrun.recipe.loader import load_text
 from dpdrun.rules.run.ranks import leans
 from dpdrun.training import job
-from dpdrun.training.team import Team
+from dpdrun.training.process_group import ProcessGroup
 
 STEPS = 200
 TRANSFORMER = "kind: transformer, d_model: 16, layers: 1, heads: 2, window: 16"
@@ -47,7 +47,7 @@ def recipe_of(workload: str, seed: int, pa: Path) -> str:
     )
 
 
-def trial(name: str, folder: Path, team: Team) -> dict[str, Any]:
+def trial(name: str, folder: Path, team: ProcessGroup) -> dict[str, Any]:
     """Train `fault/workload/seed`, and diagnose it in the first process."""
     fault, workload, seed = name.split("/")
     run = folder / "run"
@@ -73,7 +73,7 @@ def trial(name: str, folder: Path, team: Team) -> dict[str, Any]:
 def main(folder: Path, names: list[str]) -> None:
     """Train everything asked for."""
     job.evaluate = lambda *_, **__: {}  # type: ignore[assignment]  # scores of the end are no matter here
-    with Team.join() as team:
+    with ProcessGroup.join() as team:
         for name in names:
             result = trial(name, folder, team)
             if team.is_first:

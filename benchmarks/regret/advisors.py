@@ -12,7 +12,7 @@ from benchmarks.regret.law import fit
 from benchmarks.regret.sweep import score_of
 from benchmarks.regret.workloads import Workload
 from dpdrun.rules.advice import opinion_on
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.facts.plan import PlanFacts
 
 OURS = "dpdrun, rules: measured (leave one workload out)"
 OURS_BY_DATA = "dpdrun, rules: measured (leave one data set out)"

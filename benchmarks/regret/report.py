@@ -55,7 +55,7 @@ def workload_table(found: Sequence[Curve], ours: Mapping[str, float], losses: Ma
 
 
 def laws(found: Sequence[Curve]) -> dict[str, dict[str, Any]]:
-    """The law fitted to all workloads of a kind, with what it was fitted to; dpdrun.rules.law reads it."""
+    """The law fitted to all workloads of a kind, with what it was fitted to; dpdrun.rules.lr_law reads it."""
     out: dict[str, dict[str, Any]] = {}
     for kind, effects in EFFECTS.items():
         mine = [curve for curve in found if curve.workload.kind == kind]

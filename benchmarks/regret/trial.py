@@ -18,14 +18,16 @@ from torch import nn
 from dpdrun import models
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture
-from dpdrun.data.windows import FrameSampler, to_pairs
 from dpdrun.errors import DivergedError
+from dpdrun.models._arrays import to_pairs
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, make_plan
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import assignment, loop
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
+from dpdrun.training import loop, task
 from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.telemetry import Silent
 
 
@@ -133,7 +135,7 @@ def _replaced(name: str) -> Iterator[None]:
     if name == "adamw":
         yield
         return
-    build, score = loop.build_optimizer, assignment.evaluate_split
+    build, score = loop.build_optimizer, task.evaluate_split
     made: list[Any] = []
 
     def other(model: nn.Module, plan: Plan) -> Any:
@@ -157,7 +159,7 @@ def _replaced(name: str) -> Iterator[None]:
 
     with (
         mock.patch.object(loop, "build_optimizer", other),
-        mock.patch.object(assignment, "evaluate_split", averaged),
+        mock.patch.object(task, "evaluate_split", averaged),
         mock.patch.object(loop.checkpoint, "save"),  # it knows the state of AdamW alone
     ):
         yield

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.common import ROOT, ResultsFile, run_jobs
 from benchmarks.regret.curves import curves
 from benchmarks.regret.workloads import LONG, SHORT, WORKLOADS
-from dpdrun.recipe import load_recipe
+from dpdrun.recipe.loader import load_recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "worth.json"

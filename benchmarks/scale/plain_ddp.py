@@ -21,9 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dpdrun import models
 from dpdrun.data.sources import load_capture
-from dpdrun.data.windows import FrameSampler, to_pairs
-from dpdrun.plan import make_plan
+from dpdrun.models._arrays import to_pairs
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_recipe
+from dpdrun.training.sampler import FrameSampler
 
 
 def main(recipe: str, steps: str, file: str, *sets: str) -> None:

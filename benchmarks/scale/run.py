@@ -31,7 +31,7 @@ import torch
 
 from benchmarks.common import ROOT, ResultsFile, machine, markdown, write_table
 from dpdrun.data.sources import load_capture
-from dpdrun.plan import make_plan
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.recipe.schema import TrainSection
 

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dpdrun import launch
 from dpdrun.commands import main, train
+from dpdrun.distributed import launcher
 from dpdrun.training.telemetry import Silent
 
 
@@ -40,6 +40,6 @@ def watching(this: Any, console: Any) -> AbstractContextManager[Clock]:  # noqa:
 
 
 if __name__ == "__main__":
-    launch.PROGRAM = (sys.executable, "-P", "-m", "benchmarks.scale.timed")
+    launcher.PROGRAM = (sys.executable, "-P", "-m", "benchmarks.scale.timed")
     train.watching = watching
     main()

@@ -23,15 +23,16 @@ from rich.console import Console
 from benchmarks.common import ROOT, markdown, write_table
 from dpdrun import models
 from dpdrun.data.sources import load_capture
-from dpdrun.data.windows import FrameSampler, to_pairs
-from dpdrun.plan import Plan, make_plan
+from dpdrun.models._arrays import to_pairs
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.report.console import REFRESH_PER_SECOND, TrainingView
-from dpdrun.runlog import Metrics, MetricsWriter
+from dpdrun.run.metrics import Metrics, MetricsWriter
 from dpdrun.training.live import COST, LiveRules
 from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.schedule import schedule_of
-from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, Movement, Silent, group_norms
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, EpochSummary, ParameterUpdate, Silent, group_norms
 
 REPEATS = 200
 
@@ -107,7 +108,7 @@ def main() -> None:
     epochs = EpochSummary(10**9, plan.batch_size)
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     view = TrainingView(console, title="run", total_steps=10**6, samples_per_step=8192, floor_db=-45.0)
-    movement = Movement(model)
+    movement = ParameterUpdate(model)
     counted, in_all_s = looks_s(plan)
     with tempfile.TemporaryDirectory() as folder, MetricsWriter(Path(folder) / "metrics.jsonl") as metrics:
         parts = {
@@ -117,7 +118,7 @@ def main() -> None:
             f"norms of parameter groups, every {GROUP_NORM_EVERY} steps": seconds(lambda: group_norms(model))
             / GROUP_NORM_EVERY,
             f"updates of parameter groups, every {GROUP_NORM_EVERY} steps": (
-                seconds(lambda: Movement(model)) + seconds(movement.line)
+                seconds(lambda: ParameterUpdate(model)) + seconds(movement.line)
             )
             / GROUP_NORM_EVERY,
             f"live rules, {counted} looks in {plan.total_steps:,} steps (on_finding: warn stops at {COST:.1%})": (

@@ -25,9 +25,9 @@ from torch.utils.data import Dataset
 
 from benchmarks.common import ROOT, THREADS, ResultsFile, machine, markdown, trained, write_table
 from benchmarks.recipes.run import first_reached
-from dpdrun.data.opendpd_wheel import wheel_path
+from dpdrun.data.formats.opendpd_wheel import wheel_path
 from dpdrun.data.sources import load_capture
-from dpdrun.data.windows import to_complex, to_pairs
+from dpdrun.models._arrays import to_complex, to_pairs
 from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.metrics import nmse_db
 

@@ -127,9 +127,9 @@ def _leave_team(end: SystemExit) -> None:
     A thread of gloo lets go of its tensors a moment after an exchange. Where the interpreter is being taken down by
     then, that ends the process with SIGABRT ("terminate called without an active exception") instead of its own code.
     """
-    from dpdrun.launch import IN_A_TEAM
+    from dpdrun.distributed.launcher import RANK_VARIABLE
 
-    if IN_A_TEAM in os.environ and isinstance(end.code, int):
+    if RANK_VARIABLE in os.environ and isinstance(end.code, int):
         atexit._run_exitfuncs()
         sys.stderr.flush()
         os._exit(end.code)

@@ -11,7 +11,7 @@ import typer
 from dpdrun.errors import RunError
 
 if TYPE_CHECKING:
-    from dpdrun.diagnosis import Diagnosis
+    from dpdrun.diagnosis.diagnose import Diagnosis
 
 FILE_WIDTH = 120  # columns of a `rich` diagnosis in a file
 
@@ -44,7 +44,7 @@ def show(
     elif output is None:
         typer.echo(_text(this, title, source, wanted), nl=False)
     else:
-        from dpdrun.runlog import write_text
+        from dpdrun.run.files import write_text
 
         if output.is_dir():
             raise RunError(f"{output}: this is a folder; give -o the name of a file")
@@ -58,7 +58,7 @@ def show(
 
 
 def _text(this: Diagnosis, title: str, source: Path | None, format_: str) -> str:
-    from dpdrun.runlog import encode_numbers
+    from dpdrun.run.files import encode_numbers
 
     if format_ == "json":
         return _json(encode_numbers(this.to_json()))

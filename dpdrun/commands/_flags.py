@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.rules.plan_facts import PlanFacts
+    from dpdrun.rules.facts.plan import PlanFacts
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
 
@@ -57,7 +57,7 @@ def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> PlanF
         RecipeError: a flag is missing, belongs to another model, or has a value that nobody can train.
     """
     from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
-    from dpdrun.rules.plan_facts import PlanFacts
+    from dpdrun.rules.facts.plan import PlanFacts
 
     kind = given.get("model")
     note = given.get("rules") == "note"

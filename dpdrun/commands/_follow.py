@@ -15,7 +15,7 @@ from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dpdrun.diagnosis import Diagnosis
+    from dpdrun.diagnosis.diagnose import Diagnosis
 
 EVERY_S = 2.0
 SHARE = 5.0  # times what a diagnosis took: it may cost the training at most a sixth of a core
@@ -171,7 +171,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif (path / "plan.json").is_file():
         yield path / "metrics.jsonl"
     else:
-        from dpdrun.readers.logs.formats import find_log
+        from dpdrun.diagnosis.logs.formats import find_log
 
         try:
             found = find_log(path)
@@ -188,7 +188,7 @@ def _stamp(path: Path) -> Stamp:
 
 def _may_come(path: Path, error: DpdrunError) -> bool:
     """Whether there is a run that has not logged anything yet."""
-    from dpdrun.readers.logs.log import NothingLoggedError
+    from dpdrun.diagnosis.logs.log import NothingLoggedError
 
     waiting = (path / "plan.json").is_file() and not (path / "metrics.jsonl").is_file()
     return waiting or isinstance(error, NothingLoggedError)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.readers.opendpd.command import Translation
+    from dpdrun.opendpd.command import Translation
     from dpdrun.recipe.loader import Loaded
 
 UNWRITTEN = "RECIPE"  # what findings call a recipe that has no file yet
@@ -61,7 +61,7 @@ def read(
         RecipeError: no file, no command, or a command that makes no recipe.
     """
     from dpdrun.commands._measured import section_of
-    from dpdrun.readers.opendpd.command import translate
+    from dpdrun.opendpd.command import translate
     from dpdrun.recipe.loader import load_text
 
     script, name = _script(given)

@@ -13,12 +13,12 @@ import typer
 from dpdrun.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.lint import Fixed, Lint, LintFinding
+    from dpdrun.plan.lint import Fixed, Lint, LintFinding
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import DataSection
-    from dpdrun.rules.catalogue import Finding
-    from dpdrun.rules.plan_facts import PlanFacts
-    from dpdrun.rules.recommendation import Recommendation
+    from dpdrun.rules.engine import Finding
+    from dpdrun.rules.facts.plan import PlanFacts
 
 Data = tuple[int | None, int | None, float | None]  # samples of training and validation part, noise floor [dB]
 
@@ -36,7 +36,7 @@ class Facts:
         self._seen: list[tuple[DataSection, Data]] = []
 
     def __call__(self, loaded: Loaded) -> PlanFacts:
-        from dpdrun.rules.plan_facts import PlanFacts
+        from dpdrun.rules.facts.plan import PlanFacts
 
         if self.frames is not None:
             return PlanFacts.of_recipe(loaded.recipe, frames=self.frames)
@@ -60,7 +60,7 @@ class Facts:
 
 def _read(loaded: Loaded, *, download: bool) -> Data:
     """Reads the record only where its length is not known without."""
-    from dpdrun.data.cuts import known_train_samples
+    from dpdrun.data.splits import known_train_samples
 
     section = loaded.recipe.data
     known = known_train_samples(section)
@@ -76,7 +76,7 @@ def _read(loaded: Loaded, *, download: bool) -> Data:
 
 def with_places(this: Recommendation, loaded: Loaded) -> Recommendation:
     """The recommendation with each warning at its line of the recipe."""
-    from dpdrun.lint import locate
+    from dpdrun.plan.lint import locate
 
     set_by_rules = {key for key, value in this.values.items() if value.rule is not None}
     return replace(this, warnings=[*locate(loaded, this.warnings, set_by_rules)])
@@ -99,8 +99,8 @@ def fixed(loaded: Loaded, facts: Facts, *, fix: bool, unsafe: bool, diff: bool) 
     if loaded.overrides:
         flags = ", ".join(override.partition("=")[0] for override in loaded.overrides)
         raise RecipeError(f"--fix and --diff are for the recipe as it is in the file: leave out the flags for {flags}")
-    from dpdrun.lint import fix as make_fixes
-    from dpdrun.lint import lint
+    from dpdrun.plan.lint import fix as make_fixes
+    from dpdrun.plan.lint import lint
 
     done = make_fixes(loaded, lambda recipe: lint(recipe, facts(recipe)), unsafe=unsafe)
     if diff:
@@ -111,7 +111,7 @@ def fixed(loaded: Loaded, facts: Facts, *, fix: bool, unsafe: bool, diff: bool) 
             typer.echo(_later(done), err=True)  # beside the diff, which can be applied as it is
         raise typer.Exit
     if done.applied:
-        from dpdrun.runlog import write_text
+        from dpdrun.run.files import write_text
 
         write_text(loaded.path.resolve(), done.loaded.text)  # the file that a link names, not the link
     typer.echo(_told(done), err=True)
@@ -134,7 +134,7 @@ def _later(done: Fixed) -> str:
 
 def later_than(findings: Sequence[Finding], loaded: Loaded, look: Callable[[Loaded], Lint]) -> list[LintFinding]:
     """What would be fixed after the fixes of these findings; nothing where there are none."""
-    from dpdrun.lint import follow_ups
+    from dpdrun.plan.lint import follow_ups
 
     return follow_ups(loaded, look) if any(finding.fix != "none" for finding in findings) else []
 
@@ -145,8 +145,8 @@ def check_lint(files: list[Path], sets: list[str], *, as_json: bool, fail_on: st
     Returns:
         whether a finding is at least as severe as `fail_on`, and what is wrong with files that are no recipe.
     """
-    from dpdrun.lint import SCHEMA_VERSION, lint
-    from dpdrun.recipe import load_recipe
+    from dpdrun.plan.lint import SCHEMA_VERSION, lint
+    from dpdrun.recipe.loader import load_recipe
 
     facts = Facts(needed=False)
     seen: list[tuple[Lint, list[LintFinding]]] = []
@@ -160,7 +160,7 @@ def check_lint(files: list[Path], sets: list[str], *, as_json: bool, fail_on: st
             found = lint(loaded, facts(loaded))
             seen.append((found, later_than(found.findings, loaded, lambda recipe: lint(recipe, facts(recipe)))))
     if as_json:
-        from dpdrun.runlog import encode_numbers
+        from dpdrun.run.files import encode_numbers
 
         content = {"schema_version": SCHEMA_VERSION, "files": [_lint_json(*each) for each in seen]}
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dpdrun.data.sizing import DataReading
-    from dpdrun.effort import Estimate
+    from dpdrun.plan.cost import Estimate
+    from dpdrun.plan.probe_result import ProbeReading
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.recipe.schema import DataSection, ModelSection
-    from dpdrun.rules.plan_facts import PlanFacts
-    from dpdrun.rules.probed import ProbeReading
-    from dpdrun.rules.recommendation import Recommendation
+    from dpdrun.rules.facts.plan import PlanFacts
 
 # What a recipe states of each kind and what the flags call it; the note's rules say nothing of sizes.
 NEEDED_SIZES = {"transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",)}
@@ -73,7 +73,7 @@ class Measured:
         steps, samples = this.total_steps, facts.samples or (facts.frames or 0) * (facts.frame or 0)
         if model is None or not steps or facts.batch is None or facts.frame is None or not samples:
             return None
-        from dpdrun.effort import Estimate, estimate, peak_mib
+        from dpdrun.plan.cost import Estimate, estimate, peak_mib
 
         scorings = -(-steps // (facts.eval_every or steps))
         if self.probe is not None:

@@ -15,14 +15,14 @@ from dpdrun.errors import EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dpdrun.effort import Speed
+    from dpdrun.evaluation.plot_data import Scene
     from dpdrun.pipeline.document import Pipeline
     from dpdrun.pipeline.scores import Scores
     from dpdrun.pipeline.state import State
+    from dpdrun.plan.cost import MachineSpeed
     from dpdrun.recipe.loader import Loaded
     from dpdrun.report.pipeline import Row
-    from dpdrun.rf.trace import Scene
-    from dpdrun.runlog import RunFolder
+    from dpdrun.run.folder import RunFolder
 
 WHY = {
     "run": "not there yet",
@@ -98,7 +98,7 @@ def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[Scene]) -
     """The page of one predistorter, as `dpdrun evaluate --save` makes it."""
     from dpdrun.commands.evaluate import COSTS
     from dpdrun.report.scores_page import save_evaluation
-    from dpdrun.runlog import RunFolder
+    from dpdrun.run.folder import RunFolder
 
     folder = RunFolder(run)
     before = folder.read_json(folder.report)
@@ -129,11 +129,11 @@ def _show(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
     """The chain and what would be done, or the refusal that a run would meet."""
     from rich.console import Console
 
-    from dpdrun.effort import measure_speed
     from dpdrun.pipeline.document import EVALUATION
     from dpdrun.pipeline.execution import require_folder
     from dpdrun.pipeline.scores import scores_of
     from dpdrun.pipeline.state import survey
+    from dpdrun.plan.cost import measure_speed
     from dpdrun.report.pipeline import Row, overview
 
     require_folder(folder)
@@ -149,8 +149,8 @@ def _show(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
         console.print("the chain would refuse to run: --redo makes the changed steps anew", style="yellow")
 
 
-def _row(state: State, states: dict[str, State], speed: Speed, *, redo: bool) -> Row:
-    from dpdrun.plan import estimate_of
+def _row(state: State, states: dict[str, State], speed: MachineSpeed, *, redo: bool) -> Row:
+    from dpdrun.plan.plan import estimate_of
     from dpdrun.report.pipeline import Row
 
     through = state.step.through

@@ -14,9 +14,9 @@ import typer
 from dpdrun.errors import EXIT_INTERRUPTED, RecipeError
 
 if TYPE_CHECKING:
+    from dpdrun.plan.probe_result import ProbeReading
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.recipe.loader import Loaded
-    from dpdrun.rules.probed import ProbeReading
-    from dpdrun.rules.recommendation import Recommendation
 
 SHORTEST_S, LONGEST_S = 5.0, 86_400.0
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -57,8 +57,8 @@ def probed(
         budget_s: time for the whole command, its start and the look at the data included [s].
     """
     from dpdrun.data.sources import load_capture
-    from dpdrun.plan import PlanError, make_plan
-    from dpdrun.rules.probed import merged, probed_facts
+    from dpdrun.plan.plan import PlanError, make_plan
+    from dpdrun.plan.probe_result import merged, probed_facts
 
     catalogue = ask({})
     capture = load_capture(loaded.recipe.data, recipe=loaded.path)

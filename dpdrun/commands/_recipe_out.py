@@ -12,8 +12,8 @@ import typer
 from dpdrun.errors import DpdrunError, RecipeError
 
 if TYPE_CHECKING:
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.recipe.loader import Loaded
-    from dpdrun.rules.recommendation import Recommendation
 
 SCHEMA_LINE = "# yaml-language-server:"  # its path is relative to the file
 _QUOTED = "# From the head of"
@@ -25,8 +25,8 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any]) -> str:
 
     from dpdrun.commands._flags import ask_for
     from dpdrun.commands._measured import NEEDED_SIZES, sizes_of
+    from dpdrun.plan.recommendation import recipe_text
     from dpdrun.recipe.loader import load_text
-    from dpdrun.rules.recommendation import recipe_text
 
     kind = given["model"]
     sizes = NEEDED_SIZES[str(kind)]
@@ -56,9 +56,9 @@ def filled(this: Recommendation, loaded: Loaded, samples: int | None, out: Path 
         samples: of `--samples`; a recipe cannot hold them.
         out: where it will be written.
     """
-    from dpdrun.recipe.comments import head_of, retold, unplaced
+    from dpdrun.plan.recommendation import head_lines, patch_of, reasons_of
+    from dpdrun.recipe.comments import annotate_changed_values, head_of, reasons_without_line
     from dpdrun.recipe.patch import apply_patch
-    from dpdrun.rules.recommendation import head_lines, patch_of, reasons_of
 
     patch = patch_of(this, loaded.recipe)
     if samples is not None and {"train.epochs", "train.max_steps"} & set(patch):
@@ -70,10 +70,10 @@ def filled(this: Recommendation, loaded: Loaded, samples: int | None, out: Path 
     if edited == loaded.text:
         return edited
     reasons = {key: reason for key, reason in reasons_of(this).items() if key in patch}
-    text = retold(loaded.text, edited, reasons)
+    text = annotate_changed_values(loaded.text, edited, reasons)
     old = head_of(text)
     body = text.splitlines(keepends=True)[len(old) :]
-    beside = [f"# {key}: {reason}" for key, reason in unplaced(text, reasons).items()]
+    beside = [f"# {key}: {reason}" for key, reason in reasons_without_line(text, reasons).items()]
     schema, remarks = _of_the_old_head(old, loaded.path)
     at_home = out is not None and out.resolve().parent == loaded.path.resolve().parent
     head = [*(schema if at_home else []), *head_lines(this, _command()), *beside, *remarks]
@@ -83,7 +83,7 @@ def filled(this: Recommendation, loaded: Loaded, samples: int | None, out: Path 
 
 def _of_the_old_head(head: list[str], path: Path) -> tuple[list[str], list[str]]:
     """The line for editors; and what else stood there, said of the file that it was said of."""
-    from dpdrun.rules.recommendation import WRITTEN_BY
+    from dpdrun.plan.recommendation import WRITTEN_BY
 
     schema = [line for line in head if line.startswith(SCHEMA_LINE)]
     remarks = [line for line in head if line.strip() not in ("", "#") and line not in schema]
@@ -108,7 +108,7 @@ def _one_line(text: str) -> str:
 def write(out: Path, text: str, force: bool) -> None:
     """Write the recipe and say so. Raises RecipeError when the file exists, DpdrunError when it cannot be written."""
     refuse_existing(out, force)
-    from dpdrun.runlog import write_text
+    from dpdrun.run.files import write_text
 
     try:
         write_text(out, text)

@@ -10,7 +10,7 @@ from dpdrun.errors import RunError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dpdrun.repair import Attempt
+    from dpdrun.diagnosis.repair import Attempt
 
 
 def repair(path: Path | None, seeds: int | None) -> None:
@@ -25,8 +25,8 @@ def repair(path: Path | None, seeds: int | None) -> None:
     """
     from rich.console import Console
 
-    from dpdrun.repair import next_attempt
-    from dpdrun.runlog import write_text
+    from dpdrun.diagnosis.repair import next_attempt
+    from dpdrun.run.files import write_text
 
     if path is None or not path.is_dir():
         raise RunError(f"--fix needs a run folder, for its recipe; {path or 'no RUN'} is none")
@@ -60,7 +60,7 @@ def _show(attempt: Attempt, console: Console) -> None:
 def _prove(attempt: Attempt, path: Path, count: int, console: Console) -> None:
     from dpdrun.commands.train import watching
     from dpdrun.report.repair import comparison_view
-    from dpdrun.runlog import RunFolder
+    from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import Watch
     from dpdrun.training.rerun import compare
 

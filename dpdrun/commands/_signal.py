@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from dpdrun.diagnosis import Diagnosis
+    from dpdrun.diagnosis.diagnose import Diagnosis
 
 
 def diagnose_run_or_files(
@@ -20,7 +20,7 @@ def diagnose_run_or_files(
     Raises:
         typer.BadParameter: neither a run nor a pair of files, both, or half of a pair.
     """
-    from dpdrun.diagnosis import diagnose_any, diagnose_files
+    from dpdrun.diagnosis.diagnose import diagnose_any, diagnose_files
 
     if prediction is None and target is None and input_ is None:
         if run is None:

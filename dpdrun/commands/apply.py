@@ -12,10 +12,10 @@ import typer
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
-    from dpdrun.data.waveform_reader import Waveform
+    from dpdrun.data.formats.waveform_reader import Waveform
+    from dpdrun.evaluation.streaming import Pair
     from dpdrun.models._base import BehaviouralModel
-    from dpdrun.plan import Plan
-    from dpdrun.streaming import Pair
+    from dpdrun.plan.plan import Plan
 
 PARTS = ("train", "val", "test")
 LEVEL_DB = 1.0  # a waveform louder by more than this than the training input has peaks that the model never saw
@@ -57,10 +57,10 @@ def apply(
     Records of any length go through in bounded memory, and OUT appears when it is whole (docs/export.md).
     """
     from dpdrun.data.checks import suggestion
-    from dpdrun.data.waveform import check_writable
-    from dpdrun.data.waveform_reader import open_waveform
-    from dpdrun.streaming import predict_pieces
-    from dpdrun.training import load_run
+    from dpdrun.data.formats.waveform import check_writable
+    from dpdrun.data.formats.waveform_reader import open_waveform
+    from dpdrun.evaluation.streaming import predict_pieces
+    from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
     if source not in PARTS and not Path(source).exists():
@@ -71,7 +71,7 @@ def apply(
     if source in PARTS:
         _write(out, source, model, iter([_of_part(model, plan, source)]), lambda: None)
         return
-    from dpdrun.evaluation import piece_of
+    from dpdrun.evaluation.prediction import piece_of
 
     with open_waveform(Path(source)) as waveform, _shown(waveform) as progress:
         pairs = predict_pieces(model, waveform.pieces(), piece=piece_of(plan))
@@ -81,7 +81,7 @@ def apply(
 def _of_part(model: BehaviouralModel, plan: Plan, part: str) -> Pair:
     """Input and output of a part of the capture, as it is scored."""
     from dpdrun.data.sources import load_capture
-    from dpdrun.evaluation import piece_of, predict
+    from dpdrun.evaluation.prediction import piece_of, predict
 
     capture = load_capture(plan.recipe.data)
     x = capture.parts[part].x
@@ -94,7 +94,7 @@ def _write(
     """Write the pieces, and say what is remarkable about them."""
     import numpy as np
 
-    from dpdrun.data.waveform_writer import writing
+    from dpdrun.data.formats.waveform_writer import writing
     from dpdrun.rf.metrics import to_db
 
     count, energy = 0, 0.0

@@ -83,7 +83,7 @@ def compare(
 
     from dpdrun.evaluation.comparison import compared
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
-    from dpdrun.runlog import encode_numbers
+    from dpdrun.run.files import encode_numbers
 
     found = compared(_loaded(runs), split.value, through)
     groups = [group.to_json() for group in found]
@@ -114,7 +114,7 @@ def compare(
 def _loaded(paths: list[Path]) -> list[Any]:
     """The runs, each under a name of its own."""
     from dpdrun.evaluation.comparison import Run
-    from dpdrun.training import load_run
+    from dpdrun.training.job import load_run
 
     unique = list(dict.fromkeys(path.resolve() for path in paths))
     given = {path.resolve(): path for path in reversed(paths)}

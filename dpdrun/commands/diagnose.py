@@ -11,7 +11,7 @@ import typer
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from dpdrun.diagnosis import Diagnosis
+    from dpdrun.diagnosis.diagnose import Diagnosis
 
 
 class Format(enum.StrEnum):

@@ -66,10 +66,10 @@ def evaluate(
     from rich.console import Console
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.evaluation import assess
+    from dpdrun.evaluation.assessment import assess
     from dpdrun.report.scores_panel import evaluation_panel
-    from dpdrun.runlog import encode_numbers
-    from dpdrun.training import load_run
+    from dpdrun.run.files import encode_numbers
+    from dpdrun.training.job import load_run
 
     model, plan, folder = load_run(run)
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
@@ -80,16 +80,16 @@ def evaluate(
     parts: list[Any] = [part.value for part in dict.fromkeys(split)] if split else ["val", "test"]
     judge = None
     if through is not None:
-        from dpdrun.evaluation.through import judge_of, require_apart
+        from dpdrun.evaluation.cross_model import load_reference_pa, require_independent
 
-        judge = judge_of(through, capture)
-        require_apart(judge, run, plan)
+        judge = load_reference_pa(through, capture)
+        require_independent(judge, run, plan)
     found = assess(model, plan, capture, parts)
     report, scenes = found.report, found.scenes
     if judge is not None:
-        from dpdrun.evaluation.through import judged, with_verdict
+        from dpdrun.evaluation.cross_model import score_with_reference, with_verdict
 
-        report, scenes = with_verdict(found, judged(model, plan, capture, parts, judge, found))
+        report, scenes = with_verdict(found, score_with_reference(model, plan, capture, parts, judge, found))
     costs = {key: before[key] for key in COSTS if key in before}
     if save is not None:
         from dpdrun.report.scores_page import save_evaluation

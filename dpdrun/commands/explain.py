@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dpdrun.recipe.describe import FieldDoc
-    from dpdrun.rules.catalogue import Rule
+    from dpdrun.rules.engine import Rule
 
 
 Content = Callable[[], dict[str, Any]]
@@ -61,7 +61,7 @@ def explain(
 
 def _all() -> tuple[Content, View]:
     from dpdrun.report.rule_page import catalogue_view
-    from dpdrun.rules.catalogue import all_rules
+    from dpdrun.rules.engine import all_rules
     from dpdrun.rules.pages import catalogue_json
 
     return catalogue_json, lambda: catalogue_view(all_rules().values())
@@ -84,7 +84,7 @@ def _find(what: str) -> Rule | tuple[list[FieldDoc], list[Rule]]:
         CatalogueError: it is neither.
     """
     from dpdrun.recipe.describe import field_docs
-    from dpdrun.rules.catalogue import CatalogueError, all_rules, find_rule
+    from dpdrun.rules.engine import CatalogueError, all_rules, find_rule
 
     docs = [doc for doc in field_docs() if what in (doc.key, doc.name)]
     if docs:

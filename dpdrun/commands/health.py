@@ -29,7 +29,7 @@ def show(
 
     Exit code 0 if it is alive or finished, else 1; for the health checks of containers and clusters: docs/deploy.md
     """
-    from dpdrun.heartbeat import health
+    from dpdrun.run.heartbeat import health
 
     found = health(run, max_age)
     typer.echo(f"{'healthy' if found.is_well else 'unhealthy'}: {found.line}")

@@ -77,7 +77,7 @@ def check(
     if format_ is not None or fail_on is not None:
         raise RecipeError("--format and --fail-on are about findings: use them with --lint")
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
-    from dpdrun.recipe import load_recipe
+    from dpdrun.recipe.loader import load_recipe
 
     problems = []
     for file in files:

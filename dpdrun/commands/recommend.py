@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from dpdrun.commands._lint import Facts
     from dpdrun.commands._measured import Measured
     from dpdrun.data.sizing import DataReading
-    from dpdrun.lint import Lint, LintFinding
+    from dpdrun.plan.lint import Lint, LintFinding
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.recipe.loader import Loaded
-    from dpdrun.rules.plan_facts import PlanFacts
-    from dpdrun.rules.recommendation import Recommendation
+    from dpdrun.rules.facts.plan import PlanFacts
 
 
 class Kind(enum.StrEnum):
@@ -145,7 +145,7 @@ def recommend(
         text = loaded.effective_text
     elif recipe is not None:
         from dpdrun.commands._lint import Facts, fixed, with_places
-        from dpdrun.recipe import load_recipe
+        from dpdrun.recipe.loader import load_recipe
 
         try:
             loaded = load_recipe(recipe, overrides_of(given))
@@ -175,7 +175,7 @@ def recommend(
     _print(this, format_, text, Measured(reading, probing, model_section), translated, later)
     if out is not None:
         write(out, text, force)
-    from dpdrun.rules.catalogue import SEVERITIES
+    from dpdrun.rules.engine import SEVERITIES
 
     if any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(fail_on.value) for finding in this.warnings):
         raise typer.Exit(EXIT_FINDINGS)
@@ -226,14 +226,14 @@ def _of_recipe(
     probed: dict[str, float] | None = None,
 ) -> Recommendation:
     from dpdrun.commands._measured import with_reading
-    from dpdrun.rules.recommendation import recommend as ask
+    from dpdrun.plan.recommendation import recommend as ask
 
     known = with_reading(_known(loaded, facts, reading), reading, probed)
     return _of_sane_length(ask(known, loaded.recipe.rules), given)
 
 
 def _known(loaded: Loaded, facts: Facts, reading: DataReading | None) -> PlanFacts:
-    from dpdrun.rules.plan_facts import PlanFacts
+    from dpdrun.rules.facts.plan import PlanFacts
 
     was_read = reading is not None and facts.frames is None
     return PlanFacts.of_recipe(loaded.recipe) if was_read else facts(loaded)
@@ -243,7 +243,7 @@ def _later(this: Recommendation, loaded: Loaded, facts: Facts, reading: DataRead
     """What would be fixed after the fixes of the findings that are shown."""
     from dpdrun.commands._lint import later_than
     from dpdrun.commands._measured import with_reading
-    from dpdrun.lint import lint
+    from dpdrun.plan.lint import lint
 
     def look(recipe: Loaded) -> Lint:
         return lint(recipe, with_reading(_known(recipe, facts, reading), reading))
@@ -270,7 +270,7 @@ def _of_flags(
 ) -> Recommendation:
     from dpdrun.commands._flags import facts_of
     from dpdrun.commands._measured import with_reading
-    from dpdrun.rules.recommendation import recommend as ask
+    from dpdrun.plan.recommendation import recommend as ask
 
     facts = facts_of(given, samples, data=reading is not None)
     this = ask(with_reading(facts, reading, probed), "note" if given.get("rules") == RuleSet.note else "measured")
@@ -286,7 +286,7 @@ def _print(
     later: list[LintFinding],
 ) -> None:
     if format_ is Format.json:
-        from dpdrun.runlog import encode_numbers
+        from dpdrun.run.files import encode_numbers
 
         content = this.to_json() | measured.to_json(this) | (translated.to_json() if translated else {})
         content["after_fixes"] = [finding.to_json() for finding in later]

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dpdrun.data.capture import Capture
-    from dpdrun.diagnosis import Diagnosis
-    from dpdrun.launch import Hosts
-    from dpdrun.plan import Plan
+    from dpdrun.diagnosis.diagnose import Diagnosis
+    from dpdrun.distributed.launcher import Hosts
+    from dpdrun.plan.plan import Plan
     from dpdrun.recipe.loader import Loaded
     from dpdrun.recipe.schema import ModelSection
-    from dpdrun.runlog import RunFolder
+    from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import Job, Resume
     from dpdrun.training.telemetry import Monitor
 
@@ -88,18 +88,25 @@ def train(
     ] = None,
 ) -> None:  # fmt: skip
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
-    from dpdrun.launch import TIMEOUT_VARIABLE, Hosts, follow_launcher, in_a_team, is_quiet, launch
-    from dpdrun.launched import settle
+    from dpdrun.distributed.environment import resolve_hosts
+    from dpdrun.distributed.launcher import (
+        TIMEOUT_VARIABLE,
+        Hosts,
+        follow_launcher,
+        is_distributed,
+        is_silenced,
+        launch,
+    )
     from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
 
-    where = settle(Hosts(processes, hosts, rank, rendezvous))
+    where = resolve_hosts(Hosts(processes, hosts, rank, rendezvous))
     if timeout is not None:
         os.environ[TIMEOUT_VARIABLE] = f"{timeout:g}"  # also of the processes to be started
     if is_pipeline(recipe):
         from dpdrun.commands._pipeline import run_pipeline
 
-        if where.size > 1 or in_a_team():
+        if where.size > 1 or is_distributed():
             raise RunError("a pipeline trains in one process: train its recipes one by one to use --processes")
         run_pipeline(
             recipe, run_dir, sets or [], dry_run=dry_run, redo=redo, track=track or ()
@@ -112,19 +119,19 @@ def train(
     if going_on and run_dir is None:
         raise RunError(f"--{'auto-' if auto_resume else ''}resume needs --run-dir: the folder of the run to continue")
     if dry_run:
-        if not is_quiet():
+        if not is_silenced():
             _show_plan(loaded, where)
         return
-    if where.size > 1 and not in_a_team():
+    if where.size > 1 and not is_distributed():
         raise typer.Exit(launch(where, sys.argv[1:]))
 
     from dpdrun.report.console import SteadyConsole
-    from dpdrun.runlog import RunFolder, default_folder
+    from dpdrun.run.folder import RunFolder, default_folder
 
     follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
     with _stoppable():
-        if is_quiet():
+        if is_silenced():
             _train_along(loaded, run, resume=going_on)
             return
         try:
@@ -138,12 +145,12 @@ def train(
 def _stoppable() -> Iterator[None]:
     """What SIGTERM does while torch is imported and while results are shown; in between, training does it better."""
 
-    from dpdrun.signals import handling
+    from dpdrun.distributed.signal_handlers import handling
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
-        from dpdrun.launch import is_quiet
+        from dpdrun.distributed.launcher import is_silenced
 
-        if not is_quiet():
+        if not is_silenced():
             typer.echo("stopped by SIGTERM while nothing was being trained", err=True)
         raise SystemExit(EXIT_STOPPED)  # not an Exception: an import would take it for its own failure
 
@@ -164,11 +171,11 @@ def _train_along(loaded: Loaded, run: RunFolder, *, resume: Resume) -> None:
 def _show_plan(loaded: Loaded, where: Hosts) -> None:
     from rich.console import Console
 
-    from dpdrun.plan import estimate_of, share_problem
+    from dpdrun.plan.plan import estimate_of, share_problem
     from dpdrun.report.plan import plan_table
 
     if loaded.recipe.train.precision == "fp16":
-        from dpdrun.training.share import check_machine  # loads torch, to ask for a GPU
+        from dpdrun.training.launcher_checks import check_machine  # loads torch, to ask for a GPU
 
         check_machine(loaded)
     plan, capture, pa = _planned(loaded)
@@ -188,13 +195,13 @@ def _planned(loaded: Loaded) -> tuple[Plan, Capture, ModelSection | None]:
     """What a run would begin with, its PA model checked as it would check it; also the section of that model."""
     if loaded.recipe.task == "dpd":
         from dpdrun.training import job
-        from dpdrun.training.amplifier import section_of
+        from dpdrun.training.pa_model import model_section
 
         plan, capture = job.prepare(loaded)
-        return plan, capture, section_of(plan)
+        return plan, capture, model_section(plan)
 
     from dpdrun.data.sources import load_capture
-    from dpdrun.plan import PlanError, make_plan
+    from dpdrun.plan.plan import PlanError, make_plan
 
     # as training.job.prepare does, which would load torch
     capture = load_capture(loaded.recipe.data, recipe=loaded.path)
@@ -206,8 +213,8 @@ def _planned(loaded: Loaded) -> tuple[Plan, Capture, ModelSection | None]:
 
 def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: Resume, track: Sequence[str] = ()) -> None:
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
-    from dpdrun.diagnosis import diagnose
-    from dpdrun.plan import Plan
+    from dpdrun.diagnosis.diagnose import diagnose
+    from dpdrun.plan.plan import Plan
     from dpdrun.report.console import report_table
     from dpdrun.training import job
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part
-from dpdrun.data.cuts import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
-from dpdrun.data.frames import is_cyclic_frames
-from dpdrun.data.reading import Reading
-from dpdrun.data.seam import seam_excess_db
+from dpdrun.data.continuity import splice_excess_db
+from dpdrun.data.cyclic_frames import is_cyclic_frames
+from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SEAM_LIMIT_DB = 10.0
 
 
-def assemble(reading: Reading, section: DataSection) -> Capture:
+def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     """Settle rate, bandwidth and split.
 
     Raises:
@@ -83,7 +83,7 @@ def _settle(field: str, asked: float | Literal["auto"], stated: float | None, na
     return asked
 
 
-def _split(reading: Reading, asked: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
+def _split(reading: SourceRecord, asked: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
     if len(reading.records) == 3 and asked == "auto":
         return reading.records, "as given by the source"
     record = _joined(reading) if len(reading.records) == 3 else reading.records[0]
@@ -111,11 +111,11 @@ def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
     return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
 
 
-def _joined(reading: Reading) -> Part:
+def _joined(reading: SourceRecord) -> Part:
     """The given parts as one record, if they measurably are one: the signal must run on across both seams."""
     parts = reading.records
     for (before, after), names in zip(pairwise(parts), pairwise(PART_NAMES), strict=True):
-        excess_db = seam_excess_db(before.x, after.x)
+        excess_db = splice_excess_db(before.x, after.x)
         if excess_db is None or excess_db > SEAM_LIMIT_DB:
             found = "too short to tell" if excess_db is None else f"a jump {excess_db:.0f} dB above the usual"
             raise DataError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.data.repeats import repeated_share
+from dpdrun.data.leakage import repeated_share
 from dpdrun.rf import impairments, metrics, spectrum
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.alignment import delay

@@ -9,7 +9,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.inspection import do_not_line_up
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.floor import noise_floor
-from dpdrun.rf.ladder import EXACT_DB, Ladder, climb
+from dpdrun.rf.memory_depth import EXACT_DB, MemorySweep, fit_memory_sweep
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DataReading:
 def read_sizes(capture: Capture) -> DataReading:
     """Fit the ladder to the training part and score it on the validation part; the test part is not touched."""
     train, val = capture.train, capture.val
-    ladder = climb(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
+    ladder = fit_memory_sweep(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
     floor_db, caveat = _floor(capture)
     late = delay(train.x, train.y)
     return DataReading(
@@ -76,7 +76,7 @@ def read_sizes(capture: Capture) -> DataReading:
     )
 
 
-def _is_exact(ladder: Ladder) -> list[str]:
+def _is_exact(ladder: MemorySweep) -> list[str]:
     if ladder.polynomial_db > EXACT_DB + 1.0:
         return []
     return [

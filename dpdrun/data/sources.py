@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dpdrun.data import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel, synthetic
+from dpdrun.data import synthetic
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Capture
 from dpdrun.data.checks import missing, suggestion
-from dpdrun.data.reading import Reading
+from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel
+from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
-from dpdrun.links import leads_out
+from dpdrun.run.symlinks import escapes
 
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
@@ -109,7 +110,7 @@ def pull(name: str) -> Path:
     return opendpd_wheel.fetch_wheel()
 
 
-def read_source(source: str) -> Reading:
+def read_source(source: str) -> SourceRecord:
     """What the source itself states, before rate, bandwidth and split are settled."""
     if source.startswith(SYNTHETIC):
         return synthetic.read(source.removeprefix(SYNTHETIC), source)
@@ -128,10 +129,12 @@ def read_source(source: str) -> Reading:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
 
 
-def _read_file(path: Path, source: str) -> Reading:
+def _read_file(path: Path, source: str) -> SourceRecord:
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return Reading(name=source, records=(csv_pair.parse_pair(path.read_bytes(), source),), note="One CSV record.")
+        return SourceRecord(
+            name=source, records=(csv_pair.parse_pair(path.read_bytes(), source),), note="One CSV record."
+        )
     if suffix == ".npz":
         return numpy_pair.read_npz(path, source)
     if suffix == ".npy":
@@ -139,7 +142,7 @@ def _read_file(path: Path, source: str) -> Reading:
     raise DataError(f"{source}: {suffix or 'a file without a suffix'} is not read; give {FILE_KINDS} (docs/data.md)")
 
 
-def _read_folder(path: Path, source: str) -> Reading:
+def _read_folder(path: Path, source: str) -> SourceRecord:
     names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
     if opendpd_folder.SPEC in names or any(name in opendpd_folder.SPLIT_FILES for name in names):
         return opendpd_folder.read_folder(lambda name: _member(path, name), source.rstrip("/"))
@@ -164,5 +167,5 @@ def _member(folder: Path, name: str) -> bytes | None:
 
 def _require_inside(folder: Path, name: str) -> None:
     path = folder / name
-    if (target := leads_out(path, folder)) is not None:
+    if (target := escapes(path, folder)) is not None:
         raise DataError(f"{path}: a link out of this folder, to {target}; put the file itself there")

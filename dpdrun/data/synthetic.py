@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dpdrun.data.capture import Part
 from dpdrun.data.checks import suggestion
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.data.reading import Reading
+from dpdrun.data.source_record import SourceRecord
 from dpdrun.data.virtual_pa import VirtualPA
 from dpdrun.errors import DataError
 
@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def read(name: str, source: str) -> Reading:
+def read(name: str, source: str) -> SourceRecord:
     """The preset as a record.
 
     Raises:
@@ -95,7 +95,7 @@ def read(name: str, source: str) -> Reading:
         raise DataError(f"{source}: no such preset{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}")
     preset = PRESETS[name]
     x, y = generate(preset)
-    return Reading(
+    return SourceRecord(
         name=source,
         records=(Part(x, y),),
         sample_rate_hz=preset.ofdm.sample_rate_hz,

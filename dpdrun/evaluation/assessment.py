@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dpdrun.data.capture import Capture, Part
+from dpdrun.dpd.cascade import dpd_settings, objective_of, pa_model_of
 from dpdrun.evaluation import baselines
 from dpdrun.evaluation.floors import floor_estimates
+from dpdrun.evaluation.plot_data import Scene, Trace
 from dpdrun.evaluation.prediction import Split, part_of, piece_of, predict
+from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_of
-from dpdrun.evaluation.stage import Stage, scores_of
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
-from dpdrun.predistortion import amplifier_of, made_of, merit_of
+from dpdrun.plan.plan import Plan
 from dpdrun.rf.linearity_scores import Linearity
 from dpdrun.rf.metrics import nmse_db, one_tap_gain, papr_db
-from dpdrun.rf.trace import Scene, Trace
-from dpdrun.runlog import SCHEMA_VERSION
+from dpdrun.run.folder import SCHEMA_VERSION
 
 THIS = "this run"
 CURVES = ("gain_curve", "ccdf_db", "reference_ccdf_db")  # long, and of baselines nobody asks for them
@@ -85,7 +85,7 @@ def assess(
     pa: nn.Module | None = None,
 ) -> Assessment:
     """`evaluate`, with the signals that were scored. Raises RunError as it does."""
-    stage = Stage(model.eval(), plan, capture, None if plan.predistortion is None else amplifier_of(plan, pa))
+    stage = ScoringContext(model.eval(), plan, capture, None if plan.predistortion is None else pa_model_of(plan, pa))
     if stage.pa is not None:
         return _cascade(stage, stage.pa, splits)
     found = _pair(stage, splits)
@@ -94,7 +94,7 @@ def assess(
     return found
 
 
-def _pair(stage: Stage, splits: Sequence[Split]) -> Assessment:
+def _pair(stage: ScoringContext, splits: Sequence[Split]) -> Assessment:
     """Score a model by the pair that it has learnt."""
     pair, plan = stage.pair, stage.plan
     one_tap = baselines.one_tap_outputs(pair, splits)
@@ -135,9 +135,9 @@ def _pair(stage: Stage, splits: Sequence[Split]) -> Assessment:
     return Assessment(report, scenes)
 
 
-def _cascade(stage: Stage, pa: BehaviouralModel, splits: Sequence[Split]) -> Assessment:
+def _cascade(stage: ScoringContext, pa: BehaviouralModel, splits: Sequence[Split]) -> Assessment:
     """Score a predistorter in front of its PA model."""
-    plan, capture, made = stage.plan, stage.capture, made_of(stage.plan)
+    plan, capture, made = stage.plan, stage.capture, dpd_settings(stage.plan)
     none = baselines.without_predistortion(plan, capture, pa, splits)
     least = baselines.gmp_predistorted(plan, capture, pa, splits)
     pa_scores, of_gmp = of_amplifier(pa, capture, splits), baselines.gmp_baseline(capture, splits)
@@ -153,9 +153,9 @@ def _cascade(stage: Stage, pa: BehaviouralModel, splits: Sequence[Split]) -> Ass
         drawn = [stage.trace(NONE_DPD, split, none[split]), stage.trace(GMP, split, least[split]),
                  stage.trace(THIS, split, y)]  # fmt: skip
         for name, output, trace in zip(("one_tap", "gmp"), (none, least), drawn, strict=False):
-            figures = merit_of(capture, plan, part, output[split])
+            figures = objective_of(capture, plan, part, output[split])
             rivals[name][split] = figures.to_json() | _linearity(trace, curves=False)
-        figures = merit_of(capture, plan, part, y)
+        figures = objective_of(capture, plan, part, y)
         selected_by, without = figures.selected_by, figures.without
         scores[split] = {
             **figures.to_json(),
@@ -195,7 +195,7 @@ def of_amplifier(pa: BehaviouralModel, capture: Capture, splits: Sequence[Split]
     return {split: nmse_db(part.y, predict(pa, part.x, loop=loop)) for split, part in parts.items()}
 
 
-def _played(stage: Stage, split: Split) -> dict[str, Any]:
+def _played(stage: ScoringContext, split: Split) -> dict[str, Any]:
     """What the predistorter does to the signal that is played."""
     x = part_of(stage.capture, split).x
     u = predict(stage.cascade.predistorter, x, piece=piece_of(stage.plan), loop=stage.capture.loop_samples)
@@ -221,7 +221,7 @@ def _linearity(trace: Trace | None, *, curves: bool = True) -> dict[str, Any]:
     return {"linearity": said(None if trace is None else trace.scores, curves=curves)}
 
 
-def _said_of(stage: Stage) -> dict[str, Any]:
+def _said_of(stage: ScoringContext) -> dict[str, Any]:
     """What a report says of the job and of the cost of its model."""
     model, plan, capture = stage.model, stage.plan, stage.capture
     return {
@@ -236,7 +236,7 @@ def _said_of(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _scores(stage: Stage, part: Part, y: NDArray[np.complex128]) -> dict[str, Any]:
+def _scores(stage: ScoringContext, part: Part, y: NDArray[np.complex128]) -> dict[str, Any]:
     """The scores of one part: ours, and under the conventions that others use, where they differ."""
     looped, nperseg = stage.capture.loop_samples is not None, stage.capture.nperseg
     piece = piece_of(stage.plan)
@@ -251,7 +251,7 @@ def _scores(stage: Stage, part: Part, y: NDArray[np.complex128]) -> dict[str, An
 
 def _target_of(plan: Plan) -> dict[str, Any]:
     """What a report says of the target and the learning of a predistorter."""
-    made = made_of(plan)
+    made = dpd_settings(plan)
     return {
         "learning": plan.recipe.dpd.learning,
         "gain": {"method": plan.recipe.dpd.gain, "value": made.gain},

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture
+from dpdrun.dpd.cascade import cascade_of, dpd_settings, indirect_pair
+from dpdrun.dpd.limiter import limited
+from dpdrun.dpd.target_gain import linear_drive
 from dpdrun.evaluation.prediction import Split, part_of, predict
 from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
-from dpdrun.predistortion import cascade_of, inverted, made_of
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import GMPModel
 from dpdrun.rf.floor import noise_floor
-from dpdrun.rf.limiter import limited
 from dpdrun.rf.metrics import nmse_db, one_tap_gain
-from dpdrun.rf.target_gain import linear_drive
 
 Outputs = dict[Split, NDArray[np.complex128]]
 
@@ -74,7 +74,7 @@ def floor_of(capture: Capture) -> dict[str, Any]:
 
 def without_predistortion(plan: Plan, capture: Capture, pa: BehaviouralModel, splits: Sequence[Split]) -> Outputs:
     """What a PA model puts out for the input times the complex factor that gives the target's power."""
-    made, loop = made_of(plan), capture.loop_samples
+    made, loop = dpd_settings(plan), capture.loop_samples
 
     def plant(u: NDArray[np.complex128]) -> NDArray[np.complex128]:
         return predict(pa, u, loop=loop)
@@ -86,7 +86,7 @@ def without_predistortion(plan: Plan, capture: Capture, pa: BehaviouralModel, sp
 
 def gmp_predistorted(plan: Plan, capture: Capture, pa: BehaviouralModel, splits: Sequence[Split]) -> Outputs:
     """What a PA model puts out behind a gmp of default size by indirect learning, under the plan's limit."""
-    cascade = cascade_of(fitted_gmp(inverted(capture, plan)), plan, capture, pa).eval()
+    cascade = cascade_of(fitted_gmp(indirect_pair(capture, plan)), plan, capture, pa).eval()
     return {s: predict(cascade, part_of(capture, s).x, loop=capture.loop_samples) for s in splits}
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture
+from dpdrun.dpd.cascade import pa_model_of
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
 from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, of_amplifier, said
+from dpdrun.evaluation.cross_model import ReferencePA, load_reference_pa, require_independent
+from dpdrun.evaluation.plot_data import Scene, Trace
 from dpdrun.evaluation.prediction import Split, part_of
-from dpdrun.evaluation.stage import Stage, scores_of
-from dpdrun.evaluation.through import Judge, judge_of, require_apart
+from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
-from dpdrun.predistortion import amplifier_of
+from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import one_tap_gain
-from dpdrun.rf.trace import Scene, Trace
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 
 MEASURED = "measured"
 
@@ -80,8 +80,8 @@ def compared(runs: Sequence[Run], split: Split, through: Path | None = None) -> 
         DataError: a capture cannot be read.
     """
     captures: dict[str, Capture] = {}
-    stages: dict[tuple[Any, ...], list[tuple[Run, Stage]]] = {}
-    judges: dict[str, Judge] = {}
+    stages: dict[tuple[Any, ...], list[tuple[Run, ScoringContext]]] = {}
+    judges: dict[str, ReferencePA] = {}
     for run in runs:
         data = run.plan.recipe.data.model_dump_json()
         if data not in captures:
@@ -90,15 +90,15 @@ def compared(runs: Sequence[Run], split: Split, through: Path | None = None) -> 
         pa = None
         if through is not None:
             if capture.sha256 not in judges:
-                judges[capture.sha256] = judge_of(through, capture)
-            require_apart(judges[capture.sha256], run.folder.path, run.plan)
+                judges[capture.sha256] = load_reference_pa(through, capture)
+            require_independent(judges[capture.sha256], run.folder.path, run.plan)
             pa = judges[capture.sha256].model
         elif run.plan.predistortion is not None:
             try:
-                pa = amplifier_of(run.plan)
+                pa = pa_model_of(run.plan)
             except RunError as error:
                 raise RunError(f"{run.folder.path}: {error}") from None
-        stage = Stage(run.model, run.plan, capture, pa)
+        stage = ScoringContext(run.model, run.plan, capture, pa)
         stages.setdefault(_key(run, capture, through), []).append((run, stage))
     return [_group(members, split, through) for members in stages.values()]
 
@@ -111,7 +111,7 @@ def _key(run: Run, capture: Capture, through: Path | None) -> tuple[Any, ...]:
     return "dpd", capture.sha256, "judge" if through else made.pa_sha256, made.gain
 
 
-def _group(members: Sequence[tuple[Run, Stage]], split: Split, through: Path | None) -> Group:
+def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through: Path | None) -> Group:
     run, stage = members[0]
     plan, capture = run.plan, stage.capture
     about: dict[str, Any] = {
@@ -163,7 +163,7 @@ def _learnt_through_a_weak_one(run: Run) -> bool:
     return isinstance(pa, dict) and pa.get("weak") is True
 
 
-def _beside(stage: Stage, split: Split) -> tuple[dict[str, dict[str, Any]], list[Trace | None]]:
+def _beside(stage: ScoringContext, split: Split) -> tuple[dict[str, dict[str, Any]], list[Trace | None]]:
     """Scores of the baselines by name, and those that are worth a curve."""
     pair, part = stage.pair, part_of(stage.pair, split)
     if stage.pa is not None:

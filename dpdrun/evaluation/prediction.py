@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.data.windows import to_complex, to_pairs
+from dpdrun.models._arrays import to_complex, to_pairs
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 
 Split = Literal["train", "val", "test"]
 

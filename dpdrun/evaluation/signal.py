@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture, Part
+from dpdrun.diagnosis.signal.checks import can_be_judged, signal_facts
 from dpdrun.evaluation.prediction import piece_of, predict
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import nmse_opendpd_legacy_db
-from dpdrun.rf.signal_checks import can_be_judged, signal_facts
 
 
 def signal_of(

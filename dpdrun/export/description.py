@@ -9,9 +9,9 @@ from typing import Any
 from dpdrun import __version__
 from dpdrun.data.capture import Capture
 from dpdrun.export.step import NEXT, StepGraph
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import ModelSection
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 
 FORMAT = "dpdrun-export-1"
 

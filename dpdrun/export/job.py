@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpdrun.data.checks import suggestion
+from dpdrun.data.formats.waveform import check_writable
 from dpdrun.data.sources import load_capture
-from dpdrun.data.waveform import check_writable
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS, npz, onnx, torchscript
 from dpdrun.export.description import describe
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import outputs_of, require_equal, streamed
-from dpdrun.runlog import RunFolder, replacing
-from dpdrun.training import load_run
+from dpdrun.run.files import replacing
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.job import load_run
 
 
 @dataclass(frozen=True)

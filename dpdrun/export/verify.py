@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from dpdrun import models
-from dpdrun.data.windows import to_complex, to_pairs
 from dpdrun.errors import RunError
-from dpdrun.evaluation import CHUNK_SAMPLES
+from dpdrun.evaluation.prediction import CHUNK_SAMPLES
+from dpdrun.models._arrays import to_complex, to_pairs
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.rf.metrics import rms
 

@@ -11,7 +11,7 @@ from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.recipe.schema import ModelSection
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 
 
 def load(source: Path, section: ModelSection, *, described_by: Path) -> BehaviouralModel:

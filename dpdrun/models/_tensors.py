@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dpdrun.errors import RunError
-from dpdrun.runlog import replacing
+from dpdrun.run.files import replacing
 
 HEADER = "dpdrun"  # the one key of the file's metadata: a JSON object of strings
 FORMAT = "format"  # the entry that every header has

@@ -12,9 +12,9 @@ from dpdrun.pipeline.document import Pipeline
 from dpdrun.pipeline.scores import Draw, Scores, scored
 from dpdrun.pipeline.state import State, some_of, state_of, survey
 from dpdrun.recipe.loader import Loaded
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.auto_resume import archive
 from dpdrun.training.guard import stopping
-from dpdrun.training.restart import set_aside
 
 Train = Callable[[Loaded, RunFolder, bool], None]  # recipe, folder, whether to resume
 Tell = Callable[[State, Path | None], None]
@@ -65,7 +65,7 @@ def execute(
                 state = state_of(pipeline, step, folder)
                 if state.action == "changed" and not redo:
                     raise refusal([state], command)  # its PA model came out as another one
-                old = set_aside(state.run) if state.action in ("changed", "anew") else None
+                old = archive(state.run) if state.action in ("changed", "anew") else None
                 tell(state, old)
                 if state.action != "skip":
                     train(state.step.loaded, state.run, state.action == "resume")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun import __version__
-from dpdrun.evaluation import assess
-from dpdrun.evaluation.through import judge_of, judged, with_verdict
+from dpdrun.evaluation.assessment import assess
+from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.models import _saved
 from dpdrun.pipeline.document import EVALUATION, Pipeline
 from dpdrun.pipeline.state import State
-from dpdrun.rf.trace import Scene
-from dpdrun.runlog import SCHEMA_VERSION, RunFolder
+from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.training.job import load_run
 
 FILE = "scores.json"
@@ -65,8 +65,8 @@ def scored(pipeline: Pipeline, folder: Path, states: Sequence[State], draw: Draw
         name, (model, plan, _) = state.step.name, load_run(state.run.path)
         this = assess(model, plan, state.capture, pipeline.splits)
         verdicts = {
-            other.step.name: judged(
-                model, plan, state.capture, pipeline.splits, judge_of(other.run.path, state.capture), this
+            other.step.name: score_with_reference(
+                model, plan, state.capture, pipeline.splits, load_reference_pa(other.run.path, state.capture), this
             )
             for other in states
             if other.step.through is None and other.step.name != state.step.through

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
-from dpdrun.plan import Plan, differing_keys, digest_of
+from dpdrun.plan.plan import Plan, differing_keys, digest_of
 from dpdrun.recipe.loader import load_text
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint, job
 
 # run: nothing is there. skip: finished, and made of the same. resume: broken off, with a checkpoint. anew: broken off

@@ -27,7 +27,7 @@ class _Place:
     alone: bool
 
 
-def retold(old: str, new: str, reasons: Mapping[str, str] | None = None) -> str:
+def annotate_changed_values(old: str, new: str, reasons: Mapping[str, str] | None = None) -> str:
     """An edited recipe with comments that fit its values.
 
     Args:
@@ -49,7 +49,7 @@ def retold(old: str, new: str, reasons: Mapping[str, str] | None = None) -> str:
     return new
 
 
-def unplaced(text: str, keys: Mapping[str, str]) -> dict[str, str]:
+def reasons_without_line(text: str, keys: Mapping[str, str]) -> dict[str, str]:
     """Those of the reasons that have no line of their own to stand on."""
     places = _places(text)
     return {key: reason for key, reason in keys.items() if key not in places or not places[key].alone}

@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.effort import Estimate
-from dpdrun.lint import LintFinding
+from dpdrun.plan.cost import Estimate
+from dpdrun.plan.lint import LintFinding
+from dpdrun.plan.recommendation import Recommendation, Value, about, silent_lines
 from dpdrun.recipe.patch import render
 from dpdrun.report.lint import lint_finding, lint_summary
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.recommendation import Recommendation, Value, about, silent_lines
-from dpdrun.rules.words import counted
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.text import pluralize
 
 _EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
@@ -110,7 +110,7 @@ def _regret(value: Value) -> str:
     if value.regret is None:
         return ""
     note = f"; the note's {value.note_regret.median_db:.1f}" if value.note_regret else ""
-    return f"{value.regret.median_db:.1f} ({counted(value.regret.workloads, 'job')}{note})"
+    return f"{value.regret.median_db:.1f} ({pluralize(value.regret.workloads, 'job')}{note})"
 
 
 def _expected(value: Value) -> list[str]:
@@ -118,7 +118,7 @@ def _expected(value: Value) -> list[str]:
     if value.regret is None:
         return []
     note = f"; the note's value {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
-    jobs = counted(value.regret.workloads, "job")
+    jobs = pluralize(value.regret.workloads, "job")
     jobs += f" of {value.regret.steps:,} steps" if value.regret.steps else ""
     tail = f"; 95 % below {value.regret.p95_db:.1f}" if value.regret.workloads >= ENOUGH_FOR_A_TAIL else ""
     return [f"expected regret {value.regret.median_db:.1f} dB ({jobs}{tail}){note}"]

@@ -12,9 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dpdrun.dpd.objective import POWER_GATE_DB
 from dpdrun.report.console import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
-from dpdrun.rf.merit import POWER_GATE_DB
 
 Row = Mapping[str, Any]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
 from dpdrun.report.figures import save_report
 from dpdrun.report.scores_page import Table, curves, write_scores
-from dpdrun.rf.trace import Scene
 
 
 def save_comparison(

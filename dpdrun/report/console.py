@@ -19,14 +19,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.errors import RunError
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
 from dpdrun.report.finding_line import event_line
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.report.sparkline import Trend
-from dpdrun.rf.merit import OUTSIDE_DB
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 NOT_YET = "none yet"  # no checkpoint of a predistorter holds the output power
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
@@ -155,7 +155,7 @@ class TrainingView:
         """Take in a run that was logged before: nothing is printed, and its own step times give the throughput.
 
         Args:
-            steps, evaluations: lines of metrics.jsonl, as `runlog.read_metrics` gives them.
+            steps, evaluations: lines of metrics.jsonl, as `run.metrics.read_metrics` gives them.
         """
         for line in steps:
             self.step(line)
@@ -249,7 +249,7 @@ class TrainingView:
 
     def _best(self) -> str:
         best = self._eval.get("best_db")
-        return NOT_YET if best is not None and best > OUTSIDE_DB / 2 else decibels(best)
+        return NOT_YET if best is not None and best > POWER_GATE_PENALTY_DB / 2 else decibels(best)
 
     def _left(self) -> float | None:
         best = self._eval.get("best_db")

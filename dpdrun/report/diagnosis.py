@@ -9,14 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.diagnosis import Diagnosis
-from dpdrun.readers.logs.log import LogSource
+from dpdrun.diagnosis.diagnose import Diagnosis
+from dpdrun.diagnosis.logs.log import LogSource
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
 from dpdrun.report.signal import signal_lines
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.words import counted
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.text import pluralize
 
 STYLE = {
     "unknown": "bold yellow",
@@ -82,8 +82,8 @@ def progress_of(this: Diagnosis) -> str:
         return f"NMSE {facts.signal.nmse_db:.2f} dB over {facts.signal.samples:,} samples"
     last = max(facts.step[-1] if facts.step else 0, facts.eval_step[-1] if facts.eval_step else 0)
     if facts.total_steps is None:
-        return counted(last, unit_of(this))
-    return f"{last} of {counted(facts.total_steps, unit_of(this))}"
+        return pluralize(last, unit_of(this))
+    return f"{last} of {pluralize(facts.total_steps, unit_of(this))}"
 
 
 def source_lines(log: LogSource) -> list[str]:

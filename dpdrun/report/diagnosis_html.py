@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.report.diagnosis import signal_text, source_lines, unit_of, verdict_line
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
 from dpdrun.report.html_page import html_page
 from dpdrun.report.panels import Panel, panels_of
 from dpdrun.report.svg_panels import CSS as PANEL_CSS
 from dpdrun.report.svg_panels import svg_panel
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 CSS = """\
 .verdict { font-weight: 600; }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.report.diagnosis import as_text, source_lines, unit_of, verdict_line
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 

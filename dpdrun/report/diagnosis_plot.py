@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import DataError
 from dpdrun.report.figures.style import new_figure
 from dpdrun.report.panels import Curve, Panel, panels_of

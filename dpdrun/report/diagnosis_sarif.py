@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from dpdrun import __version__
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import RecipeError
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.report.finding_text import numbers_of, why_of
-from dpdrun.rules.catalogue import Finding, Rule, all_rules
-from dpdrun.runlog import RunFolder, encode_numbers
+from dpdrun.rules.engine import Finding, Rule, all_rules
+from dpdrun.run.files import encode_numbers
+from dpdrun.run.folder import RunFolder
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVEL = {"info": "note", "warning": "warning", "error": "error"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from dpdrun.report.diagnosis import STYLE
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 
 def event_line(finding: Finding, when: str) -> Text:

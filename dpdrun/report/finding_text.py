@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dpdrun.recipe.patch import render
-from dpdrun.rules.catalogue import Finding, Skipped, all_rules
+from dpdrun.rules.engine import Finding, Skipped, all_rules
 from dpdrun.rules.pages import sections_of
 
 SMALLEST_P = 1e-4  # a smaller one says nothing more

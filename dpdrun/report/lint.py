@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from dpdrun.lint import Lint, LintFinding, count
+from dpdrun.plan.lint import Lint, LintFinding, count
 from dpdrun.recipe.patch import render
 
 SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "error": "bold red"}

@@ -6,11 +6,11 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.report import finding_line
 from dpdrun.report.console import duration
 from dpdrun.report.diagnosis import STYLE, Chart, unit_of, verdict_line
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 QUIET_S = 30.0  # without a new line: worth telling
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from dpdrun.data.sizing import DataReading
+from dpdrun.plan.probe_result import ProbeReading
 from dpdrun.recipe.patch import render
-from dpdrun.rules.probed import ProbeReading
 
 
 def reading_lines(reading: DataReading) -> list[RenderableType]:

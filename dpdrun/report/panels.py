@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 
 MOST_POINTS = 250  # of a curve as it is drawn
 LARGEST = 1e150  # what can be drawn; nan and inf are not below it

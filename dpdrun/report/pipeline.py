@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.effort import about_time
+from dpdrun.plan.cost import about_time
 from dpdrun.recipe.problems import listed
 
 FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.patch import render
 from dpdrun.report.advice import finding_line
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.rf.merit import POWER_GATE_DB
+from dpdrun.dpd.objective import POWER_GATE_DB
 
 Row = Callable[[str, list[str], str], None]
 FIGURES = (

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.repair import Comparison
+from dpdrun.diagnosis.repair import Comparison
 
 
 def comparison_view(this: Comparison, codes: Sequence[str]) -> RenderableType:

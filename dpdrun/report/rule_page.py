@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.recipe.describe import FieldDoc, text_of
-from dpdrun.rules.catalogue import HEADINGS, Rule
+from dpdrun.rules.engine import HEADINGS, Rule
 from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, sections_of
 
 

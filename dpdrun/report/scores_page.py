@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import RunError
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report import predistorter
 from dpdrun.report.console import cost_line, training_line
 from dpdrun.report.figures import save_report
 from dpdrun.report.scores import facts_of_scores, score_tables
 from dpdrun.report.scores_panel import floor_cells
-from dpdrun.rf.trace import Scene
-from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
 
 FILE = "scores.json"
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report.sparkline import sparkline
-from dpdrun.rf.signal_facts import SignalFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 
 def signal_lines(this: SignalFacts) -> list[RenderableType]:

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dpdrun.rules.catalogue import Evidence, Finding, Rule, Skipped, all_rules, evaluate
-from dpdrun.rules.plan_facts import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts
+from dpdrun.rules.engine import Evidence, Finding, Rule, Skipped, all_rules, evaluate
+from dpdrun.rules.facts.plan import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts
 
 RuleSet = Literal["note", "measured"]
 
@@ -88,7 +88,7 @@ def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
     return _opinion(all_rules()[finding.code], finding, finding.patch[key])
 
 
-def agreed(key: str, facts: PlanFacts) -> Any:
+def recommended_value(key: str, facts: PlanFacts) -> Any:
     """What the rules that are asked would set one field to, for a fix that writes the same; None when they are silent.
 
     Where the facts do not say which rules are asked, those are of `rules: measured`, as in a recipe.

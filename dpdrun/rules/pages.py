@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from dpdrun.recipe.describe import FieldDoc, text_of
-from dpdrun.rules.catalogue import HEADINGS, Rule, all_rules, box_text, evaluate
+from dpdrun.rules.engine import HEADINGS, Rule, all_rules, box_text, evaluate
 from dpdrun.rules.regret import Worth, groups_of
 from dpdrun.rules.sources import WORTH_TABLE
-from dpdrun.runlog import encode_numbers, write_text
+from dpdrun.run.files import encode_numbers, write_text
 
 SCHEMA_VERSION = 1
 GROUPS = {"transformer": "Transformer", "gru": "GRU", "note": "the note's encoder (full attention)"}

@@ -13,11 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dpdrun.diagnosis import Diagnosis
+from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import FindingError
-from dpdrun.plan import Plan
-from dpdrun.rules.catalogue import Finding
-from dpdrun.runlog import Metrics, MetricsWriter, RunFolder
+from dpdrun.plan.plan import Plan
+from dpdrun.rules.engine import Finding
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, MetricsWriter
 from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import State
 from dpdrun.training.live import LiveRules
@@ -31,7 +32,7 @@ class RolledBackError(Exception):
     """Not for the user: training has gone back; `run.last` holds the step and the rate that it goes on with."""
 
 
-class Oversight:
+class FindingPolicy:
     """The rules beside a training, and what `train.on_finding` makes of what they say.
 
     Args:

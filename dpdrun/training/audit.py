@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from dpdrun.data.windows import FrameSampler
-from dpdrun.plan import Plan
-from dpdrun.runlog import SCHEMA_VERSION, Metrics
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import SCHEMA_VERSION
+from dpdrun.run.metrics import Metrics
+from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.schedule import Plateau, schedule_of
 
 LR_TOLERANCE = 1e-9  # relative: the lr is one multiplication away from the plan's

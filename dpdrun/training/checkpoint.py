@@ -2,7 +2,7 @@
 
 A resumable checkpoint holds everything that the next step depends on: parameters and buffers, AdamW's two moments per
 parameter, the random state (dropout), and in the header the step, the plateau's memory and the best score so far.
-Frame order needs no state: it is a function of (seed, step), see data/windows.py.
+Frame order needs no state: it is a function of (seed, step), see training/sampler.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._tensors import write as write
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.fsdp import whole
 from dpdrun.training.schedule import Plateau
-from dpdrun.training.shards import whole
 
 FORMAT = "dpdrun-checkpoint-1"
 MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from dpdrun.distributed.launcher import is_silenced
+from dpdrun.distributed.signal_handlers import handling
 from dpdrun.errors import DivergedError, RunError, StoppedError
-from dpdrun.launch import is_quiet
-from dpdrun.plan import Plan
-from dpdrun.runlog import RunFolder
-from dpdrun.signals import handling
-from dpdrun.training.parallel import Told
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.ddp import StepStats
 
 OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
@@ -24,7 +24,7 @@ SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model 
 INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; Ctrl-C again leaves at once"
 
 
-def non_finite(line: Mapping[str, Any], told: Told, frame: int, run: RunFolder) -> DivergedError:
+def non_finite(line: Mapping[str, Any], told: StepStats, frame: int, run: RunFolder) -> DivergedError:
     """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
@@ -130,7 +130,7 @@ class StopSignal:
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.SIGINT
-        if is_quiet():
+        if is_silenced():
             return
         with suppress(OSError):  # not print: its buffer may be in use by the very code that the signal came upon
             # a live view is redrawn from the line of the cursor upwards: a line more would leave its upper ones behind

@@ -16,26 +16,29 @@ from torch import nn
 from dpdrun import __version__, models
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate
+from dpdrun.dpd.cascade import pa_model_of, with_limiter
 from dpdrun.errors import RunError
-from dpdrun.evaluation import ALONE, THROUGH_A_MODEL, evaluate, floor_of
-from dpdrun.heartbeat import Heartbeat
+from dpdrun.evaluation.assessment import evaluate
+from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of
+from dpdrun.evaluation.prediction import ALONE
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, PlanError, check_finish, make_plan, share_problem
-from dpdrun.predistortion import amplifier_of, limited_by
+from dpdrun.plan.plan import Plan, PlanError, check_finish, make_plan, share_problem
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import SpectralLoss
-from dpdrun.runlog import RunFolder, encode_numbers, write_text
-from dpdrun.training import amplifier, checkpoint
-from dpdrun.training.assignment import own_pair, predistorter, scales_of
-from dpdrun.training.finish import finish
+from dpdrun.run.files import encode_numbers, write_text
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import Heartbeat
+from dpdrun.training import checkpoint, pa_model
+from dpdrun.training.auto_resume import archive_unstarted, should_resume
 from dpdrun.training.guard import memory_explained, stopping
-from dpdrun.training.intact import report_of, require_checkpoint
+from dpdrun.training.launcher_checks import check_machine, ignored_settings, reject_launcher_conflicts
+from dpdrun.training.lm.refine import finish
 from dpdrun.training.loop import Outcome, fit
-from dpdrun.training.restart import goes_on, make_way
-from dpdrun.training.resuming import plan_to_resume, require_same
-from dpdrun.training.share import check_machine, refuse_foreign, without_effect
-from dpdrun.training.team import Team, sharing_of
+from dpdrun.training.process_group import ProcessGroup, sharing_of
+from dpdrun.training.resume import plan_to_resume, require_same
+from dpdrun.training.resume_checks import recorded_report, require_checkpoint
+from dpdrun.training.task import dpd_task, pa_task, scales_of
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import require_trackers
 from dpdrun.training.tracking import Tracking, settings_of
@@ -79,7 +82,7 @@ def prepare(loaded: Loaded, pa: nn.Module | None = None) -> tuple[Plan, Capture]
     """
     plan, capture = outline(loaded)
     if plan.recipe.task == "dpd":
-        plan = replace(plan, predistortion=amplifier.settle(loaded, plan, capture, pa))
+        plan = replace(plan, predistortion=pa_model.resolve(loaded, plan, capture, pa))
     return plan, capture
 
 
@@ -92,7 +95,7 @@ def outline(loaded: Loaded) -> tuple[Plan, Capture]:
     data = loaded.recipe.data
     data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # for later, from anywhere
     capture = load_capture(data)
-    recipe = loaded.recipe.model_copy(update={"data": data, "pa": amplifier.located(loaded)})
+    recipe = loaded.recipe.model_copy(update={"data": data, "pa": pa_model.resolve_path(loaded)})
     try:
         plan = make_plan(recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
@@ -144,10 +147,10 @@ def train(
         StoppedError: SIGTERM came; the message says whether there is something to resume.
         KeyboardInterrupt: Ctrl-C, with a message when a checkpoint was written first.
     """
-    with Team.join() as team:
-        refuse_foreign(loaded.recipe)
+    with ProcessGroup.join() as team:
+        reject_launcher_conflicts(loaded.recipe)
         run = RunFolder(run_dir)
-        with stopping(lambda: _stopped_at(run)), ExitStack() as held:
+        with stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:
             old = None
             if resume == "auto":
                 resume, old = _settled(run, team)
@@ -172,18 +175,18 @@ def train(
                 return _train(job, team, held, watch, track, resume=False)
 
 
-def _settled(run: RunFolder, team: Team) -> tuple[bool, Path | None]:
+def _settled(run: RunFolder, team: ProcessGroup) -> tuple[bool, Path | None]:
     """Whether to resume, as the first process finds and tells; and in that one, where a run is now that made way."""
     going_on, old = False, None
     with team.together():
         if team.is_first:
-            going_on = goes_on(run)
-            old = None if going_on else make_way(run)
+            going_on = should_resume(run)
+            old = None if going_on else archive_unstarted(run)
     return bool(team.rows([going_on])[0, 0]), old
 
 
 def _resume(
-    loaded: Loaded, run: RunFolder, team: Team, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
+    loaded: Loaded, run: RunFolder, team: ProcessGroup, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
     track: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     """`train`, from the last checkpoint; the first process reads the folder and tells the others the plan."""
@@ -195,7 +198,7 @@ def _resume(
             plan = plan_to_resume(loaded, run)
             text = json.dumps(encode_numbers(plan.to_json()))
             if run.report.is_file():
-                report = report_of(run)
+                report = recorded_report(run)
             else:
                 held.enter_context(run.lock())
                 require_checkpoint(run, plan)
@@ -220,7 +223,7 @@ def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
         raise loaded.error([("train.batch_size", why)])
 
 
-def _require_alike(digest: str, team: Team) -> None:
+def _require_alike(digest: str, team: ProcessGroup) -> None:
     """Refuse processes that would train something else than the first. Raises RunError in that one."""
     wanted = team.text(digest)
     with team.together():
@@ -230,7 +233,7 @@ def _require_alike(digest: str, team: Team) -> None:
 
 def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:
     is_dpd = plan.predistortion is not None
-    frozen = amplifier_of(plan, pa) if is_dpd else None  # before the seed: building it draws random numbers
+    frozen = pa_model_of(plan, pa) if is_dpd else None  # before the seed: building it draws random numbers
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, **scales_of(plan, capture))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -239,7 +242,7 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
 
 
 def _train(
-    job: Job, team: Team, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
+    job: Job, team: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
 ) -> dict[str, Any]:
     """Training and scoring in a folder that is there and locked; the first process scores, the others are done then."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
@@ -252,10 +255,10 @@ def _train(
     tracking = held.enter_context(Tracking(track, run, made_with, team))
     with watch(job) if watch and team.is_first else nullcontext(Silent()) as shown:
         monitor = tracking.beside(shown)
-        for text in without_effect(plan, team.size):
+        for text in ignored_settings(plan, team.size):
             monitor.message(text)
         is_dpd = plan.predistortion is not None
-        task = predistorter(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
+        task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
         outcome = _solve(model, task.pair if task else capture) if solved else fit(
             model, plan, capture, run, monitor, resume=resume, assignment=task, team=team
         )  # fmt: skip
@@ -263,7 +266,7 @@ def _train(
             return {}
         finished = None
         if plan.recipe.optim.finish == "lm":
-            own = replace(task, sharing=ALONE) if task else own_pair(model, capture, plan)
+            own = replace(task, sharing=ALONE) if task else pa_task(model, capture, plan)
             finished = finish(
                 model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),
                 resume=resume,
@@ -334,4 +337,4 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
     if not source.is_file():
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
     model = _saved.load(source, plan.recipe.model, described_by=run.plan)
-    return model if plan.predistortion is None else limited_by(model, plan).eval(), plan, run
+    return model if plan.predistortion is None else with_limiter(model, plan).eval(), plan, run

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dpdrun.diagnosis import Diagnosis, diagnose_facts, facts_of_run
-from dpdrun.plan import Plan
-from dpdrun.rules.catalogue import SEVERITIES
-from dpdrun.runlog import Metrics
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts, facts_of_run
+from dpdrun.plan.plan import Plan
+from dpdrun.rules.engine import SEVERITIES
+from dpdrun.run.metrics import Metrics
 from dpdrun.training.telemetry import Monitor
 
 LOOK_SHARE = 0.02  # of the steps between two looks

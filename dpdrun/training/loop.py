@@ -31,26 +31,27 @@ from dpdrun.errors import (
     LostError,
 )
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan
-from dpdrun.runlog import Metrics, RunFolder, read_metrics, truncate_metrics
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics, truncate_metrics
 from dpdrun.training import checkpoint
 from dpdrun.training.adapt import RolledBackError
-from dpdrun.training.assignment import Assignment, own_pair
 from dpdrun.training.audit import audit, differences
 from dpdrun.training.checkpoint import LOOK, SCORING, Progress, State
 from dpdrun.training.compile import compiled
+from dpdrun.training.ddp import OwnNorm, broadcast_score, checksum_of, constant_buffers, gather_step_stats
+from dpdrun.training.fsdp import Pieces, whole
 from dpdrun.training.guard import StopSignal, non_finite
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
-from dpdrun.training.parallel import OwnNorm, agreed, checksum_of, constant_buffers, tell
 from dpdrun.training.precision import LOW, LossScale, tensor_cores
-from dpdrun.training.record import Record
-from dpdrun.training.resuming import restore
+from dpdrun.training.process_group import ProcessGroup, sharing_of, uses_gpu
+from dpdrun.training.recorder import RunRecorder
+from dpdrun.training.resume import restore
 from dpdrun.training.schedule import Plateau, schedule_of
-from dpdrun.training.shards import Pieces, whole
 from dpdrun.training.step import sampler_of, seed_dropout
-from dpdrun.training.team import Team, sharing_of, uses_gpu
-from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, Movement, group_norms
+from dpdrun.training.task import TrainingTask, pa_task
+from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, ParameterUpdate, group_norms
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Outcome:
 
 def fit(
     model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
-    assignment: Assignment | None = None, team: Team | None = None,
+    assignment: TrainingTask | None = None, team: ProcessGroup | None = None,
 ) -> Outcome:  # fmt: skip
     """Train `model` in place and leave its best version in it and in `run.best`.
 
@@ -87,9 +88,9 @@ def fit(
         LostError: another process has gone; the last finished step was saved, where this is the first process.
         FollowedError: in other processes than the first, in place of what that one raises.
     """
-    team = team or Team()
+    team = team or ProcessGroup()
     told: dict[str, int] = {}
-    task = assignment or own_pair(model, capture, plan, sharing_of(team))
+    task = assignment or pa_task(model, capture, plan, sharing_of(team))
     plan_hash = plan.digest(capture.sha256)
     with StopSignal() as stop, tensor_cores(plan.recipe.train.precision == "tf32"):
         while True:
@@ -106,8 +107,8 @@ def fit(
 
 
 def _fit(
-    model: BehaviouralModel, plan: Plan, task: Assignment, plan_hash: str, run: RunFolder, monitor: Monitor,
-    stop: StopSignal, told: dict[str, int], team: Team, *, resume: bool,
+    model: BehaviouralModel, plan: Plan, task: TrainingTask, plan_hash: str, run: RunFolder, monitor: Monitor,
+    stop: StopSignal, told: dict[str, int], team: ProcessGroup, *, resume: bool,
 ) -> Outcome:  # fmt: skip
     """`fit`, up to its end or to a step that goes back."""
     train, patience = plan.recipe.train, plan.recipe.optim.plateau
@@ -146,7 +147,7 @@ def _fit(
     task.module.train()
     began, hint = time.perf_counter() - progress.seconds, f"continue with:\n  {run.resume_command}"
 
-    with Record(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
+    with RunRecorder(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
         if progress.owed and (ending := _after_step(plan, task, progress, record, began, team)):
             record.save()
             raise ending
@@ -174,7 +175,7 @@ def _fit(
                 group["lr"] = lr
             groups = group_norms(trained, scaling.value) if step % GROUP_NORM_EVERY == 1 else None
             grad_norm = float(whole(accelerator.clip_grad_norm_(trained.parameters(), plan.clip_norm)))  # and unscale
-            all_told = tell(
+            all_told = gather_step_stats(
                 team, loss=loss, own_norm=own_norm.read(), grad_norm=grad_norm, stop=stop.number, starts=own_starts,
                 checksum=None if groups is None else checksum_of(trained),
             )  # fmt: skip
@@ -191,7 +192,7 @@ def _fit(
             if not (skipping or (math.isfinite(all_told.loss) and math.isfinite(grad_norm))):
                 record.refused(line)
                 raise non_finite(line, all_told, plan.frame, run)
-            movement = Movement(trained) if groups is not None and not skipping else None
+            movement = ParameterUpdate(trained) if groups is not None and not skipping else None
             prepared.step()
             line |= (movement.line() if movement is not None else {}) | scaling.line()
             prepared.zero_grad()
@@ -231,7 +232,7 @@ def _fit(
 
 
 def _after_step(
-    plan: Plan, task: Assignment, progress: Progress, record: Record, began: float, team: Team
+    plan: Plan, task: TrainingTask, progress: Progress, record: RunRecorder, began: float, team: ProcessGroup
 ) -> FindingError | None:
     """What follows a step: its scoring where one is due, and a look of the rules; what to raise after a checkpoint.
 
@@ -240,7 +241,7 @@ def _after_step(
     if progress.owed == SCORING:
         if progress.step % plan.eval_every == 0 or progress.step == plan.total_steps:
             with tensor_cores(False):  # what a model is used with, and scored with later
-                score = agreed(team, task.score())
+                score = broadcast_score(team, task.score())
             progress.plateau.update(score.nmse_db)
             record.score(score, time.perf_counter() - began)
         progress.owed = LOOK

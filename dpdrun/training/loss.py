@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dpdrun.data.capture import Capture
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import SpectralLoss
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 
 
 def build_optimizer(model: nn.Module, plan: Plan) -> torch.optim.AdamW:

@@ -24,10 +24,10 @@ import torch
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
-from dpdrun.plan import Plan
-from dpdrun.rules.probed import ProbeReading, median_curve, percentile, valley_of
-from dpdrun.training.assignment import evaluate_split
+from dpdrun.plan.plan import Plan
+from dpdrun.plan.probe_result import ProbeReading, median_curve, percentile, valley_of
 from dpdrun.training.step import Trial, machine_device
+from dpdrun.training.task import evaluate_split
 
 SEEDS, FEWEST_SEEDS = 3, 2  # of a plan; where time runs out, one is enough
 LOWEST_LR, HIGHEST_LR = 1e-4, 1.0

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpdrun.diagnosis.repair import Comparison
 from dpdrun.errors import DivergedError, FindingError
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
-from dpdrun.repair import Comparison
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 from dpdrun.training.job import Watch, train
 
 SILENCE_DB = 0.0

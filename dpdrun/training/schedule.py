@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 
 
 @dataclass(frozen=True)

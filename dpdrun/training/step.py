@@ -14,13 +14,14 @@ import torch
 
 from dpdrun import models
 from dpdrun.data.capture import Capture
-from dpdrun.data.windows import FrameSampler, to_pairs
 from dpdrun.errors import RunError
-from dpdrun.plan import Plan
+from dpdrun.models._arrays import to_pairs
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import OFF
 from dpdrun.training.loss import spectral_error, squared_error
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import LossScale, autocast, tensor_cores
+from dpdrun.training.sampler import FrameSampler
 
 
 def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampler:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dpdrun.rules.catalogue import Finding
-from dpdrun.training.shards import whole
+from dpdrun.rules.engine import Finding
+from dpdrun.training.fsdp import whole
 
 GROUP_NORM_EVERY = 25
 
@@ -76,7 +76,7 @@ def group_of(name: str) -> str:
     return ".".join(parts[: 2 if len(parts) > 1 and parts[1].isdigit() else 1])
 
 
-class Movement:
+class ParameterUpdate:
     """How far one optimizer step moves the parts of a model: make it before the step, ask `line` after.
 
     It holds a copy of the parameters for that time. One transfer from the device, whatever the number of parameters.

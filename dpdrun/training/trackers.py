@@ -19,7 +19,7 @@ from accelerate.state import PartialState
 from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
 from dpdrun.errors import RunError
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 
 Values = Mapping[str, float]
 Settings = Mapping[str, str | float]  # bool and int too

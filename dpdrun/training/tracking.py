@@ -16,13 +16,13 @@ from threading import Thread
 from types import TracebackType
 from typing import Any
 
-from dpdrun.plan import Plan
+from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.report.finding_line import event_line
-from dpdrun.rf.merit import OUTSIDE_DB
-from dpdrun.rules.catalogue import Finding
-from dpdrun.runlog import RunFolder
-from dpdrun.training.team import Team
+from dpdrun.rules.engine import Finding
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import TRACKERS, Settings, Tracker, begun_in, make_ready
 
@@ -47,7 +47,7 @@ class Tracking:
         team: of the training; only its first process has trackers.
     """
 
-    def __init__(self, names: Sequence[str], run: RunFolder, settings: Settings, team: Team) -> None:
+    def __init__(self, names: Sequence[str], run: RunFolder, settings: Settings, team: ProcessGroup) -> None:
         names = list(dict.fromkeys([*names, *begun_in(run)])) if team.is_first else []
         self._workers = [_Worker(TRACKERS[name](run, settings)) for name in names]
         self._shown: Monitor = Silent()
@@ -191,7 +191,7 @@ def of_step(line: Line) -> dict[str, float]:
 def of_evaluation(line: Line) -> dict[str, float]:
     """The scores of a line; no best score where none counts yet."""
     found = {key: value for key, value in line.items() if key not in NO_SCORE and isinstance(value, int | float)}
-    if found.get("best_db", 0.0) > OUTSIDE_DB / 2:
+    if found.get("best_db", 0.0) > POWER_GATE_PENALTY_DB / 2:
         del found["best_db"]
     return {f"val/{key.removeprefix('val_')}": float(value) for key, value in found.items()}
 

@@ -12,7 +12,7 @@ import torch
 from benchmarks.arena import judge
 from dpdrun import models
 from dpdrun.errors import RunError
-from dpdrun.recipe import load_recipe
+from dpdrun.recipe.loader import load_recipe
 from dpdrun.training import checkpoint
 
 RECIPE = """\

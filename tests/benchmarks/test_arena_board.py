@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.arena.board import DATA, GAIN, PARTS, PEAK
-from dpdrun.data import opendpd_wheel
 from dpdrun.data.capture import Capture
+from dpdrun.data.formats import opendpd_wheel
 from dpdrun.data.sources import load_capture
 from dpdrun.recipe.schema import DataSection
 

@@ -24,14 +24,14 @@ from benchmarks.pathbench.trace import FLOORS, departs, traces
 from benchmarks.pathbench.trial import loaded, mutated, trial
 from benchmarks.pathbench.variant import Variant
 from benchmarks.pathbench.work import JOBS, all_trials, trials
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.lint import lint
-from dpdrun.plan import make_plan
-from dpdrun.rules.catalogue import all_rules
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.plan.lint import lint
+from dpdrun.plan.plan import make_plan
+from dpdrun.rules.engine import all_rules
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.training import assignment, checkpoint, loop
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.training import checkpoint, loop, task
 
 DIAGNOSES = {code: rule for code, rule in all_rules().items() if rule.purpose == "diagnose"}
 PAIRS = [(cell, each) for cell in CELLS for each in (*HEALTHY, *FAULTS) if cell.kind in each.kinds]
@@ -294,7 +294,7 @@ def test_the_later_log_of_a_name_counts_and_a_torn_line_does_not(tmp_path: Path)
 @pytest.mark.parametrize("variant", [each for each in (*FAULTS, *HEALTHY) if each.patch], ids=lambda each: each.name)
 def test_patches_are_taken_back(variant: Variant) -> None:
     places = [(loop, name) for name in ("build_optimizer", "schedule_of", "squared_error")]
-    places += [(assignment, "predict"), (checkpoint, "restore")]
+    places += [(task, "predict"), (checkpoint, "restore")]
     before = [getattr(*place) for place in places]
     with mutated(SMALL, variant):
         pass

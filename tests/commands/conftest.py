@@ -31,9 +31,9 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(recipe_file: Path) -> Path:
     """The run folder of that recipe. Do not write into it."""
-    from dpdrun.diagnosis import diagnose
+    from dpdrun.diagnosis.diagnose import diagnose
     from dpdrun.recipe.loader import load_recipe
-    from dpdrun.runlog import RunFolder
+    from dpdrun.run.folder import RunFolder
     from dpdrun.training import job
 
     path = recipe_file.parent / "run"

@@ -144,9 +144,9 @@ def test_a_part_that_is_misspelt_and_an_output_folder_that_is_not_there(finished
 def test_a_long_record_in_pieces_is_the_record_in_one(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dpdrun import streaming
-    from dpdrun.evaluation import predict
-    from dpdrun.training import load_run
+    from dpdrun.evaluation import streaming
+    from dpdrun.evaluation.prediction import predict
+    from dpdrun.training.job import load_run
 
     rng = np.random.default_rng(0)
     wave = 0.1 * (rng.standard_normal(5000) + 1j * rng.standard_normal(5000))

@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.plan import make_plan
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.schema import Recipe
 from dpdrun.report.chart import DASH, DOT
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.runlog import MetricsWriter, RunFolder
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import MetricsWriter
 
 HEALTHY = example_run(eval_step=[400], eval_nmse_db=[-38.0])
 WARNING = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)

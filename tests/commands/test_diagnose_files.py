@@ -71,7 +71,7 @@ def test_half_a_question(arguments: list[str], message: str) -> None:
 
 def test_neither_torch_nor_scipy_signal_is_loaded(files: Path) -> None:
     code = (
-        "import sys; from dpdrun.diagnosis import diagnose_files; from pathlib import Path; "
+        "import sys; from dpdrun.diagnosis.diagnose import diagnose_files; from pathlib import Path; "
         f"diagnose_files(Path({str(files / 'good.npy')!r}), Path({str(files / 'y.npy')!r})); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'scipy.signal', 'matplotlib')))"
     )

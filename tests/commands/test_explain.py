@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.rules.catalogue import HEADINGS, all_rules
+from dpdrun.rules.engine import HEADINGS, all_rules
 
 
 def run(*arguments: str) -> Result:

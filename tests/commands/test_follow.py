@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from dpdrun.commands import _follow, app
 from dpdrun.commands._follow import Interrupted, follow
-from dpdrun.diagnosis import Diagnosis, diagnose_any
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_any
 from dpdrun.errors import DataError, RunError
 from dpdrun.rules.examples import example_run
-from dpdrun.runlog import MetricsWriter, RunFolder
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import MetricsWriter
 
 RUN = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)
 

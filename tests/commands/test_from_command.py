@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.recipe import load_recipe
+from dpdrun.recipe.loader import load_recipe
 
 # The example of the founding note, to the letter (docs/note.md).
 NOTE = """\

@@ -10,8 +10,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from dpdrun.commands import app
-from dpdrun.heartbeat import Heartbeat
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[2]
 

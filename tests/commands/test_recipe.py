@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.recipe import load_recipe
+from dpdrun.recipe.loader import load_recipe
 from dpdrun.recipe.reference import KINDS, schema_text
 
 BAD = Path(__file__).parents[1] / "recipe" / "bad.yaml"
@@ -216,7 +216,7 @@ def test_lint_reads_the_data_that_are_there(faulty: Path, tmp_path: Path) -> Non
 
 
 def test_lint_fetches_nothing(faulty: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from dpdrun.data import opendpd_wheel
+    from dpdrun.data.formats import opendpd_wheel
 
     def refuse() -> Path:
         raise AssertionError("a linter has nothing to download")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.errors import RunError
-from dpdrun.recipe import load_recipe
 from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.loader import load_recipe
 
 SIZES = ("--model", "transformer", "--d-model", "256", "--layers", "4")
 RUN = (*SIZES, "--epochs", "50", "--batch-size", "256")
@@ -373,7 +373,7 @@ def test_fix_that_cannot_be_written_leaves_the_recipe(faulty: Path, monkeypatch:
     def full(path: Path, text: str) -> None:
         raise RunError(f"{path}: cannot write: No space left on device")
 
-    monkeypatch.setattr("dpdrun.runlog.write_text", full)
+    monkeypatch.setattr("dpdrun.run.folder.write_text", full)
     result = run(str(faulty), "--fix")
     assert result.exit_code == 2
     assert "No space left on device" in result.stderr

@@ -12,11 +12,11 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.commands._probe import seconds_of, started
-from dpdrun.effort import peak_mib
 from dpdrun.errors import RecipeError
-from dpdrun.plan import make_plan
-from dpdrun.recipe import load_recipe
+from dpdrun.plan.cost import peak_mib
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.loader import load_recipe
 from dpdrun.training import probe as probing
 
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.recipe import load_recipe
 from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.loader import load_recipe
 
 RECIPE = """\
 # yaml-language-server: $schema=schema.json

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.runlog import read_metrics
+from dpdrun.run.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,9 +5,9 @@ import pytest
 
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Part
-from dpdrun.data.cuts import GUARD_SAMPLES
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.data.reading import Reading
+from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.splits import GUARD_SAMPLES
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.schema import DataSection, SplitSection
@@ -20,9 +20,9 @@ def record(samples: int = N) -> Part:
     return Part(x.astype(complex), 2 * x.astype(complex))
 
 
-def reading(**changes: object) -> Reading:
+def reading(**changes: object) -> SourceRecord:
     values: dict[str, object] = {"name": "mine.csv", "records": (record(),), "sample_rate_hz": 1e6}
-    return Reading(**(values | changes))  # type: ignore[arg-type]
+    return SourceRecord(**(values | changes))  # type: ignore[arg-type]
 
 
 def section(**fields: object) -> DataSection:

@@ -15,8 +15,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from dpdrun.commands import app
-from dpdrun.heartbeat import Heartbeat
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[2]
 LABELS = ("title", "description", "licenses", "version", "revision", "created", "source", "base.name")

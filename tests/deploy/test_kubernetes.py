@@ -9,8 +9,8 @@ import kubeflow_trainer_api.models as trainer
 import kubernetes_validate
 import pytest
 
+from dpdrun.distributed.launcher import GRACE_S
 from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED
-from dpdrun.launch import GRACE_S
 
 VERSIONS = ("1.31", "1.37")  # podFailurePolicy is stable since 1.31
 MODELS = {"TrainJob": trainer.TrainerV1alpha1TrainJob, "TrainingRuntime": trainer.TrainerV1alpha1TrainingRuntime}

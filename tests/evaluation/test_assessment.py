@@ -16,13 +16,14 @@ from torch import nn
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation import assess, evaluate, predict
-from dpdrun.plan import Plan, make_plan
+from dpdrun.evaluation.assessment import assess, evaluate
+from dpdrun.evaluation.prediction import predict
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.metrics import one_tap_gain
-from dpdrun.runlog import encode_numbers
-from dpdrun.training import load_run
+from dpdrun.run.files import encode_numbers
+from dpdrun.training.job import load_run
 
 RECIPE = """
 task: pa

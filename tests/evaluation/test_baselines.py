@@ -12,8 +12,9 @@ from torch import nn
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.evaluation import evaluate, floor_of, gmp_baseline, one_tap_baseline
-from dpdrun.plan import Plan, make_plan
+from dpdrun.evaluation.assessment import evaluate
+from dpdrun.evaluation.baselines import floor_of, gmp_baseline, one_tap_baseline
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 
 RECIPE = """

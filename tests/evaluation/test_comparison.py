@@ -9,9 +9,9 @@ import pytest
 
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
-from dpdrun.evaluation import assess
+from dpdrun.evaluation.assessment import assess
 from dpdrun.evaluation.comparison import MEASURED, Run, compared
-from dpdrun.training import load_run
+from dpdrun.training.job import load_run
 
 
 def run_of(path: Path) -> Run:

@@ -15,8 +15,9 @@ from torch import nn
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.evaluation import Sharing, piece_of, predict, prediction
-from dpdrun.plan import Plan, make_plan
+from dpdrun.evaluation import prediction
+from dpdrun.evaluation.prediction import Sharing, piece_of, predict
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from tests.processes import Processes
 

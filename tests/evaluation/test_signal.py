@@ -11,15 +11,17 @@ import torch
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.diagnosis import facts_of_run
-from dpdrun.evaluation import evaluate, predict
+from dpdrun.diagnosis.diagnose import facts_of_run
+from dpdrun.evaluation.assessment import evaluate
+from dpdrun.evaluation.prediction import predict
 from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan import Plan, make_plan
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.rf.metrics import nmse_db
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.runlog import Metrics, encode_numbers
+from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.run.files import encode_numbers
+from dpdrun.run.metrics import Metrics
 
 RECIPE = """
 task: pa

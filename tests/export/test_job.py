@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import DataError, RunError
-from dpdrun.evaluation import predict
+from dpdrun.evaluation.prediction import predict
 from dpdrun.export import FORMATS, job, numpy_reference, onnx
 from dpdrun.export.verify import error_of
 from dpdrun.recipe.loader import load_text
-from dpdrun.training import load_run, train
+from dpdrun.training.job import load_run, train
 
 RECIPE = """\
 task: pa

@@ -14,7 +14,7 @@ from dpdrun.pipeline.document import Pipeline, load_pipeline
 from dpdrun.pipeline.execution import execute
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import GMPModel
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 from dpdrun.training import job
 
 DATA = "data: {{source: {source}, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"

@@ -12,7 +12,8 @@ import pytest
 
 from dpdrun.errors import FindingError, RunError, StoppedError
 from dpdrun.pipeline.execution import require_folder
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation import predict
+from dpdrun.evaluation.prediction import predict
 from dpdrun.pipeline.document import Pipeline
 from dpdrun.pipeline.scores import scored
 from dpdrun.pipeline.state import survey
 from dpdrun.rf.metrics import nmse_db
-from dpdrun.training import load_run
+from dpdrun.training.job import load_run
 
 Run = Callable[..., dict[str, str]]
 

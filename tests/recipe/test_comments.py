@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.recipe import yaml12
-from dpdrun.recipe.comments import head_of, retold, unplaced
+from dpdrun.recipe.comments import annotate_changed_values, head_of, reasons_without_line
 from dpdrun.recipe.patch import apply_patch
 
 
 def after(text: str, values: dict[str, Any], reasons: dict[str, str] | None = None) -> str:
-    return retold(text, apply_patch(text, values), reasons)
+    return annotate_changed_values(text, apply_patch(text, values), reasons)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_reasons_stand_beside_their_values() -> None:
     reasons = {"a.b": "R1: why", "a.new": "R2: so", "d.e": "R3: no place", "x": "R4: no such key"}
     new = after(text, {"a.b": 2, "a.new": 3, "d.e": 4}, reasons)
     assert new == "a:\n  b: 2  # R1: why; was auto: ours\n  c: 1\n  new: 3  # R2: so\nd: {e: 4}\n"
-    assert unplaced(new, reasons) == {"d.e": "R3: no place", "x": "R4: no such key"}
-    assert retold(new, new, reasons) == new
+    assert reasons_without_line(new, reasons) == {"d.e": "R3: no place", "x": "R4: no such key"}
+    assert annotate_changed_values(new, new, reasons) == new
 
 
 def test_head() -> None:
@@ -61,6 +61,6 @@ VALUES = st.sampled_from(["1", "1e-3", "auto", "'# no'", "{x: 1}", "{x: '# y'}",
 def test_values_are_never_touched(lines: list[tuple[str, str]], at: int, value: Any) -> None:
     text = "s:\n" + "".join(f"  k{n}: {v}{'' if v[0] == '|' else r}\n" for n, (v, r) in enumerate(lines))
     new = apply_patch(text, {f"s.k{at}": value})
-    told = retold(text, new, {f"s.k{at}": "R1: why"})
+    told = annotate_changed_values(text, new, {f"s.k{at}": "R1: why"})
     assert yaml12.parse(told, "r")[0].plain() == yaml12.parse(new, "r")[0].plain()  # type: ignore[union-attr]
     assert len(told.splitlines()) == len(new.splitlines())

@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
-from dpdrun.recipe import load_recipe
 from dpdrun.recipe.fields import Percent
-from dpdrun.recipe.loader import MAX_BYTES, load_text
+from dpdrun.recipe.loader import MAX_BYTES, load_recipe, load_text
 
 HERE = Path(__file__).parent
 GOOD = """\

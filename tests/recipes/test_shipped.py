@@ -77,7 +77,7 @@ def pa(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_loads_and_trains(name: str, capture: Path, pa: Path, tmp_path: Path) -> None:
-    from dpdrun.runlog import read_metrics
+    from dpdrun.run.metrics import read_metrics
     from dpdrun.training import job
 
     asked = load_recipe(ROOT / name)

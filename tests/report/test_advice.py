@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from dpdrun.plan.recommendation import recommend
 from dpdrun.report.advice import WIDE, recommendation_view
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.recommendation import recommend
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.regret import Regret
 
 

@@ -10,7 +10,7 @@ import pytest
 from dpdrun.errors import RunError
 from dpdrun.evaluation.comparison import Run, compared
 from dpdrun.report.comparison_page import save_comparison
-from dpdrun.training import load_run
+from dpdrun.training.job import load_run
 
 
 def test_the_page_has_every_run_and_nothing_from_elsewhere(dpd_runs: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from dpdrun.plan import Plan, make_plan
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.console import TrainingView, decibels, duration, report_table
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 RECIPE = """
 task: pa

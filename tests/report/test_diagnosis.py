@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from dpdrun.diagnosis import Diagnosis, Verdict, diagnose_facts
-from dpdrun.readers.logs.log import LogSource, Points
+from dpdrun.diagnosis.diagnose import Diagnosis, Verdict, diagnose_facts
+from dpdrun.diagnosis.logs.log import LogSource, Points
 from dpdrun.report.chart import AXIS, OVERLAY
 from dpdrun.report.diagnosis import diagnosis_view, verdict_line
-from dpdrun.rules.catalogue import Finding, Severity
+from dpdrun.rules.engine import Finding, Severity
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 
 def shown(run: RunFacts) -> str:

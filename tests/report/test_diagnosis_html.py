@@ -6,10 +6,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from dpdrun.diagnosis import diagnose_any, diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_any, diagnose_facts
 from dpdrun.report.diagnosis_html import diagnosis_html
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 VOID = {"meta", "br", "line", "rect", "polyline", "polygon", "circle"}
 

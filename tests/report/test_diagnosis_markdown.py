@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dpdrun.diagnosis import diagnose_any, diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_any, diagnose_facts
 from dpdrun.report.diagnosis_markdown import diagnosis_markdown
 from dpdrun.rules.examples import example_run
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.errors import DataError
 from dpdrun.report.diagnosis_plot import draw_diagnosis
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 CLIMBS = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0])
 

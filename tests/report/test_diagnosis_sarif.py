@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dpdrun.diagnosis import diagnose_any, diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_any, diagnose_facts
 from dpdrun.report.diagnosis_sarif import diagnosis_sarif
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 RUN = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0)
 

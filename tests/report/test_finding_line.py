@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdrun.report.finding_line import event_line
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
 
 
 def test_a_line_has_when_what_and_the_advice_if_there_is_one() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
-from dpdrun.rules.catalogue import Finding, Skipped, all_rules
+from dpdrun.rules.engine import Finding, Skipped, all_rules
 
 
 def test_numbers_are_short() -> None:

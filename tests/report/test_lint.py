@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dpdrun.lint import Lint, lint
+from dpdrun.plan.lint import Lint, lint
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.advice import finding_line
 from dpdrun.report.lint import later_view, lint_finding, lint_summary, lint_view
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.facts.plan import PlanFacts
 
 RECIPE = "recipes/case_study/00_as_it_was.yaml"
 GOLDEN = Path(__file__).with_name("lint.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.report.live_diagnosis import event_line, gone_line, live_view
 from dpdrun.rules.examples import example_run
 

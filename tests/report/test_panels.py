@@ -9,10 +9,10 @@ from statistics import median
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpdrun.diagnosis import Diagnosis, diagnose_any, diagnose_facts
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_any, diagnose_facts
 from dpdrun.report.panels import MOST_POINTS, Curve, panels_of
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 
 def test_norm_and_loss_with_clip_lr_validation_and_marks() -> None:

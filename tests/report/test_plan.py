@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from dpdrun.plan import Plan, make_plan
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.plan import Packed, plan_line, plan_table, rule_settings
 

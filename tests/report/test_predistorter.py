@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dpdrun.plan import make_plan
+from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
+from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_text
 from dpdrun.report.console import TrainingView, report_table
-from dpdrun.rf.merit import OUTSIDE_DB
 
 PLAN = make_plan(
     load_text("task: dpd\npa: runs/pa\ndata: {source: x}\nmodel: {kind: gru, hidden: 4}\ntrain: {max_steps: 9}").recipe,
@@ -97,7 +97,9 @@ def test_least_squares_tells_what_its_target_reached() -> None:
     assert "ilc train: -60.50 dB after 12 iterations" in shown(report)
 
 
-@pytest.mark.parametrize(("best", "text"), [(-45.5, "best  -45.50 dB"), (OUTSIDE_DB - 45.5, "best   none yet")])
+@pytest.mark.parametrize(
+    ("best", "text"), [(-45.5, "best  -45.50 dB"), (POWER_GATE_PENALTY_DB - 45.5, "best   none yet")]
+)
 def test_a_scoring_tells_objective_and_power(best: float, text: str) -> None:
     console = Console(file=io.StringIO(), width=200, color_system=None, _environ={})
     view = TrainingView(console, title="x", total_steps=9, samples_per_step=8, floor_db=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from dpdrun.repair import Comparison
+from dpdrun.diagnosis.repair import Comparison
 from dpdrun.report.repair import comparison_view
 
 

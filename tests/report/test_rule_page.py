@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from dpdrun.recipe.describe import field_docs
 from dpdrun.report.rule_page import field_view, rule_view
-from dpdrun.rules.catalogue import HEADINGS, find_rule
+from dpdrun.rules.engine import HEADINGS, find_rule
 
 
 def shown(view: RenderableType) -> str:

@@ -9,9 +9,9 @@ import pytest
 
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
-from dpdrun.evaluation import assess
+from dpdrun.evaluation.assessment import assess
 from dpdrun.report.scores_page import curves, save_evaluation, write_scores
-from dpdrun.training import load_run
+from dpdrun.training.job import load_run
 
 
 @pytest.mark.parametrize("name", ["pa", "network"])

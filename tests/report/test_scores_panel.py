@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation import assess
-from dpdrun.evaluation.through import judge_of, judged, with_verdict
+from dpdrun.evaluation.assessment import assess
+from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
 from dpdrun.report.scores_panel import evaluation_panel, floor_cells
-from dpdrun.training import load_run
+from dpdrun.training.job import load_run
 
 
 def shown(report: dict[str, Any], width: int) -> str:
@@ -31,7 +31,7 @@ def report_of(run: Path, other: Path | None = None) -> dict[str, Any]:
     found = assess(model, plan, capture)
     if other is None:
         return found.report | {key: folder.read_json(folder.report)[key] for key in ("seconds", "steps")}
-    verdict = judged(model, plan, capture, ("val", "test"), judge_of(other, capture), found)
+    verdict = score_with_reference(model, plan, capture, ("val", "test"), load_reference_pa(other, capture), found)
     return with_verdict(found, verdict)[0]
 
 

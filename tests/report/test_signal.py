@@ -7,7 +7,7 @@ import math
 from rich.console import Console, Group
 
 from dpdrun.report.signal import signal_lines
-from dpdrun.rf.signal_facts import SignalFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 GAINS = tuple(1.0 - 0.1 * k for k in range(10))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.report.panels import Curve, Mark, Panel, panels_of
 from dpdrun.report.svg_panels import HEIGHT, LEFT, WIDTH, svg_panel
 from dpdrun.rules.examples import example_run

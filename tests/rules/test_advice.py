@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpdrun.recipe.fields import OFF
 from dpdrun.rules.advice import derivable, derive, opinion_on, rules_for, unset
-from dpdrun.rules.plan_facts import NAME_OF, PlanFacts
+from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
 
 
 def test_a_given_value_is_left_alone() -> None:

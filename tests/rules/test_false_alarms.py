@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.examples import cosine_lr, example_parts, example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 STEPS = 600
 PER_STEP = ("step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")

@@ -11,7 +11,7 @@ import pytest
 
 from dpdrun.recipe.describe import field_docs
 from dpdrun.rules.advice import derivable
-from dpdrun.rules.catalogue import all_rules
+from dpdrun.rules.engine import all_rules
 
 ROOT = Path(__file__).parents[2]
 FILES = [path for path in sorted((ROOT / "dpdrun" / "rules").rglob("*.py")) if "\n@rule(" in path.read_text()]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dpdrun.plan.recommendation import recommend
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.advice import derive
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.recommendation import recommend
+from dpdrun.rules.facts.plan import PlanFacts
 
 
 def note(**facts: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from dpdrun.rules import pages
-from dpdrun.rules.catalogue import all_rules, find_rule
+from dpdrun.rules.engine import all_rules, find_rule
 from dpdrun.rules.regret import groups_of
 
 

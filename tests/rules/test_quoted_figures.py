@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks.regret.curves import curves
-from dpdrun.recipe import load_recipe
-from dpdrun.rules.catalogue import Rule, all_rules, find_rule
+from dpdrun.recipe.loader import load_recipe
+from dpdrun.rules.engine import Rule, all_rules, find_rule
 from dpdrun.rules.pages import sections_of
 from dpdrun.rules.regret import measured
 from dpdrun.rules.run.pace import LOST_DB

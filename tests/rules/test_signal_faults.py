@@ -17,9 +17,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dpdrun.diagnosis import Diagnosis, diagnose_facts
-from dpdrun.rf.signal_checks import signal_facts
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts
+from dpdrun.diagnosis.signal.checks import signal_facts
+from dpdrun.rules.facts.run import RunFacts
 
 Signal = NDArray[np.complex128]
 SAMPLES = 6000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdrun.rules import sources
-from dpdrun.rules.catalogue import all_rules
+from dpdrun.rules.engine import all_rules
 
 
 def test_every_source_is_cited() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.launch import STORE_VARIABLE
-from dpdrun.plan import Plan, make_plan
+from dpdrun.distributed.launcher import STORE_VARIABLE
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent

@@ -11,18 +11,25 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from dpdrun.data.windows import FrameSampler
-from dpdrun.diagnosis import diagnose
+from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import DpdrunError
 from dpdrun.recipe.loader import load_text
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import assignment, checkpoint, job, loop, parallel
-from dpdrun.training.shards import whole
-from dpdrun.training.team import Team
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
+from dpdrun.training import checkpoint, ddp, job, loop, task
+from dpdrun.training.fsdp import whole
+from dpdrun.training.process_group import ProcessGroup
+from dpdrun.training.sampler import FrameSampler
 
 
 def train(
-    team: Team, *, recipe: str, folder: str, dtype: str = "float32", meddle: tuple[str, ...] = (), resume: bool = False
+    team: ProcessGroup,
+    *,
+    recipe: str,
+    folder: str,
+    dtype: str = "float32",
+    meddle: tuple[str, ...] = (),
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train a recipe, all but the scores of the end; `meddle` names faults from `FAULTS`.
 
@@ -102,14 +109,14 @@ def _flat(tensors: Any) -> Any:
 
 
 @contextmanager
-def _slow_rate(team: Team) -> Iterator[None]:
+def _slow_rate(team: ProcessGroup) -> Iterator[None]:
     """Somebody else writes the learning rate."""
     with _around_step(lambda optimizer: optimizer.param_groups[-1].update(lr=optimizer.param_groups[-1]["lr"] / 1e3)):
         yield
 
 
 @contextmanager
-def _other_parameters(team: Team) -> Iterator[None]:
+def _other_parameters(team: ProcessGroup) -> Iterator[None]:
     """One process's parameters drift."""
 
     def nudge(optimizer: torch.optim.Optimizer) -> None:
@@ -134,7 +141,7 @@ def _around_step(meddle: Callable[[torch.optim.Optimizer], None]) -> Iterator[No
         yield
 
 
-def _own_gradient(team: Team) -> Any:
+def _own_gradient(team: ProcessGroup) -> Any:
     """All-reduce gives back what it was given."""
 
     def hook(_: Any, bucket: Any) -> Any:
@@ -142,11 +149,11 @@ def _own_gradient(team: Team) -> Any:
         future.set_result(bucket.buffer())
         return future
 
-    return patch.object(parallel, "allreduce_hook", hook)
+    return patch.object(ddp, "allreduce_hook", hook)
 
 
 @contextmanager
-def _other_frames(team: Team) -> Iterator[None]:
+def _other_frames(team: ProcessGroup) -> Iterator[None]:
     """One process draws the frames of another step."""
     shares = FrameSampler.shares
 
@@ -158,7 +165,7 @@ def _other_frames(team: Team) -> Iterator[None]:
 
 
 @contextmanager
-def _harder_clip(team: Team) -> Iterator[None]:
+def _harder_clip(team: ProcessGroup) -> Iterator[None]:
     clip = loop.Accelerator.clip_grad_norm_
 
     def harder(self: Any, parameters: Any, limit: float) -> Any:
@@ -169,7 +176,7 @@ def _harder_clip(team: Team) -> Iterator[None]:
 
 
 @contextmanager
-def _nan_elsewhere(team: Team) -> Iterator[None]:
+def _nan_elsewhere(team: ProcessGroup) -> Iterator[None]:
     """The last process gets a frame with a NaN at step 5."""
     shares = FrameSampler.shares
 
@@ -182,15 +189,15 @@ def _nan_elsewhere(team: Team) -> Iterator[None]:
 
 
 @contextmanager
-def _own_scores(team: Team) -> Iterator[None]:
+def _own_scores(team: ProcessGroup) -> Iterator[None]:
     """Processes disagree about the validation scores."""
     scores = iter([[-10.0, -20.0, -11.0, -21.0], [-10.0, -9.0, -30.0, -8.0]][team.rank])
-    with patch.object(assignment, "evaluate_split", lambda *_: next(scores)):
+    with patch.object(task, "evaluate_split", lambda *_: next(scores)):
         yield
 
 
 @contextmanager
-def _compiled(team: Team) -> Iterator[None]:
+def _compiled(team: ProcessGroup) -> Iterator[None]:
     """The module within another one, as `torch.compile` returns it."""
 
     class OptimizedModule(torch.nn.Module):

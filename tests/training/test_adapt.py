@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
-from dpdrun.diagnosis import diagnose_facts, facts_of_run
+from dpdrun.diagnosis.diagnose import diagnose_facts, facts_of_run
 from dpdrun.errors import DivergedError, FindingError, StoppedError
-from dpdrun.plan import Plan
-from dpdrun.rules.catalogue import Finding
+from dpdrun.plan.plan import Plan
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
-from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import adapt, loop
 from dpdrun.training.adapt import MOST_ADAPTS, cure, is_kept
 from dpdrun.training.loop import Outcome, fit
@@ -173,7 +174,7 @@ def test_a_kill_between_the_checkpoint_and_the_line_of_an_adaptation_loses_nothi
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(adapt.Oversight, "_tell_adapted", killed)
+        patched.setattr(adapt.FindingPolicy, "_tell_adapted", killed)
         with pytest.raises(Killed):
             run_fit(plan(*CLIMBS), capture, tmp_path / "run")
     path = tmp_path / "run" / "metrics.jsonl"

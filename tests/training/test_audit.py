@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from dpdrun.data.windows import FrameSampler
-from dpdrun.plan import Plan
-from dpdrun.runlog import Metrics
+from dpdrun.plan.plan import Plan
+from dpdrun.run.metrics import Metrics
 from dpdrun.training.audit import audit, differences, frames_crc
+from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.schedule import schedule_of
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dpdrun.errors import RunError
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import Progress
 from dpdrun.training.schedule import Plateau

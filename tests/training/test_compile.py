@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint
 from dpdrun.training import compile as compile_module
 from dpdrun.training.compile import PAYS_AFTER_STEPS, compiled

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import RunError, StoppedError
-from dpdrun.plan import Plan
-from dpdrun.runlog import RunFolder
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.training.ddp import StepStats
 from dpdrun.training.guard import INTERRUPT_NOTE, StopSignal, memory_explained, non_finite, stopping
-from dpdrun.training.parallel import Told
 
 LINE = {"step": 9, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5}
 
 
-def told(losses: list[float], shares: list[list[int]]) -> Told:
+def told(losses: list[float], shares: list[list[int]]) -> StepStats:
     starts = np.array(shares)
-    return Told(float(np.mean(losses)), np.array(losses), starts.reshape(-1), starts, 0, {})
+    return StepStats(float(np.mean(losses)), np.array(losses), starts.reshape(-1), starts, 0, {})
 
 
 def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import DataError, DpdrunError, FindingError, RecipeError, RunError, StoppedError
-from dpdrun.evaluation import evaluate
-from dpdrun.plan import Plan
+from dpdrun.evaluation.assessment import evaluate
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_recipe
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent
 

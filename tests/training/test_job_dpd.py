@@ -15,12 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dpdrun.data.sources import load_capture
-from dpdrun.diagnosis import diagnose
+from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import RecipeError, RunError, StoppedError
-from dpdrun.evaluation import evaluate, predict
+from dpdrun.evaluation.assessment import evaluate
+from dpdrun.evaluation.prediction import predict
 from dpdrun.models._cascade import Limited
-from dpdrun.runlog import RunFolder, read_metrics
-from dpdrun.training import job, load_run
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
+from dpdrun.training import job
+from dpdrun.training.job import load_run
 
 GMP = """\
 task: dpd

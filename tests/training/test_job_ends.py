@@ -20,9 +20,11 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import DataError, RecipeError, RunError, StoppedError
-from dpdrun.plan import digest_of
+from dpdrun.plan.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
-from dpdrun.runlog import PARTIAL, RunFolder, read_metrics
+from dpdrun.run.files import PARTIAL
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint, job, loop
 from dpdrun.training.telemetry import Silent
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from dpdrun.models import _tensors
-from dpdrun.runlog import PARTIAL, RunFolder
+from dpdrun.run.files import PARTIAL
+from dpdrun.run.folder import RunFolder
 
 TRIALS, TEAM_TRIALS = 50, 10
 PATIENCE_S = 300.0  # for a process that is to end by itself; no measure of speed

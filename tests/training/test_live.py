@@ -13,10 +13,11 @@ import torch
 
 from dpdrun import models
 from dpdrun.data.capture import Capture
-from dpdrun.diagnosis import Diagnosis, diagnose_facts, facts_of_run
-from dpdrun.plan import Plan
-from dpdrun.rules.catalogue import Finding
-from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts, facts_of_run
+from dpdrun.plan.plan import Plan
+from dpdrun.rules.engine import Finding
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import live
 from dpdrun.training.live import LiveRules
 from dpdrun.training.loop import fit

@@ -13,9 +13,10 @@ import torch
 from dpdrun import models
 from dpdrun.data.capture import Capture, Part
 from dpdrun.errors import AuditError, RunError, StoppedError
-from dpdrun.plan import Plan
-from dpdrun.runlog import Metrics, RunFolder, read_metrics
-from dpdrun.training import assignment, checkpoint, loop
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
+from dpdrun.training import checkpoint, loop, task
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
@@ -187,7 +188,8 @@ def test_the_loss_leaves_out_the_burn_in_alone(plan: PlanMaker, capture: Capture
     """A spike in the target where no frame is judged must not change the loss."""
     this = plan("model.lookahead=4", "train.max_steps=1", "train.batch_size=1")
     _, _, clean = run_fit(this, capture, tmp_path / "clean")
-    from dpdrun.data.windows import FrameSampler, to_pairs
+    from dpdrun.models._arrays import to_pairs
+    from dpdrun.training.sampler import FrameSampler
 
     pairs = to_pairs(capture.train.x)
     sampler = FrameSampler(pairs, pairs, frame=this.frame, frames_per_epoch=this.frames_per_epoch, batch_size=1, seed=0)
@@ -211,7 +213,7 @@ def scripted(scores: list[float]) -> Callable[..., float]:
 def test_the_best_version_is_kept_when_validation_gets_worse(
     plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assignment, "evaluate_split", scripted([-10.0, -12.0, -11.0]))
+    monkeypatch.setattr(task, "evaluate_split", scripted([-10.0, -12.0, -11.0]))
     model, outcome, _ = run_fit(plan("train.max_steps=12", "train.eval_every=4"), capture, tmp_path / "long")
     assert (outcome.best_step, outcome.best_db) == (8, -12.0)
     tensors, header = checkpoint.read(tmp_path / "long" / "checkpoints" / "best.safetensors")
@@ -232,7 +234,7 @@ def test_the_plateau_lowers_the_lr_of_later_steps_also_across_a_resume(
 ) -> None:
     this = plan("optim.schedule=plateau", "optim.plateau.patience=1", "optim.warmup=off", "train.eval_every=2")
     scores = [-10.0, -10.0, -10.0, -10.0, -10.0, -10.0]  # no progress from the second on: a drop after every second
-    monkeypatch.setattr(assignment, "evaluate_split", scripted(scores))
+    monkeypatch.setattr(task, "evaluate_split", scripted(scores))
     if stopped:
         with pytest.raises(StoppedError):
             run_fit(this, capture, tmp_path / "run", monitor=signal_at(7))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dpdrun.data.capture import Capture
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.rf.aclr import bands
 from dpdrun.training.loss import Loss, SpectralError, Weighting, spectral_error, squared_error, weighting_of
 

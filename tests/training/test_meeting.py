@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from dpdrun.distributed.launcher import TIMEOUT_VARIABLE
 from dpdrun.errors import RunError
-from dpdrun.launch import TIMEOUT_VARIABLE
-from dpdrun.training import team as teams
-from dpdrun.training.team import Team
+from dpdrun.training import process_group as teams
+from dpdrun.training.process_group import ProcessGroup
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIMEOUT_VARIABLE, "7")
     monkeypatch.setattr(dist, "init_process_group", refuse)
     told = r"process 1 of 2 did not meet the others at 127\.0\.0\.1:1 within 7 s: nobody is here$"
-    with pytest.raises(RunError, match=told), Team.join():
+    with pytest.raises(RunError, match=told), ProcessGroup.join():
         pass
     assert os.environ["GLOO_SOCKET_IFNAME"].startswith("lo")
 
@@ -43,7 +43,7 @@ def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_network_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine0")
     monkeypatch.setattr(dist, "init_process_group", refuse)
-    with pytest.raises(RunError, match="did not meet"), Team.join():
+    with pytest.raises(RunError, match="did not meet"), ProcessGroup.join():
         pass
     assert os.environ["GLOO_SOCKET_IFNAME"] == "mine0"
 
@@ -52,7 +52,7 @@ def test_a_network_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_there_is_one_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teams, "uses_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(RunError, match="2 processes on a host with 1 GPU: there can be one a GPU"), Team.join():
+    with pytest.raises(RunError, match="2 processes on a host with 1 GPU: there can be one a GPU"), ProcessGroup.join():
         pass
 
 

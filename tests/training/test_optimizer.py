@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dpdrun import models
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.training.optimizer import build_optimizer
 
 PlanMaker = Callable[..., Plan]

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from dpdrun.commands import app
 from dpdrun.data.capture import Capture
-from dpdrun.diagnosis import facts_of_run
+from dpdrun.diagnosis.diagnose import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
-from dpdrun.plan import Plan
-from dpdrun.runlog import Metrics, RunFolder
-from dpdrun.training import assignment, checkpoint, loop, precision
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics
+from dpdrun.training import checkpoint, loop, precision, task
 from dpdrun.training.precision import LossScale, impossible, passed_over, tensor_cores
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.step import Trial
@@ -95,13 +96,13 @@ def test_steps_are_in_the_precision_of_the_recipe_and_scores_in_fp32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """torch itself leaves TF32 on for cuDNN, which is what a GRU runs on."""
-    score, scored, monitor, before = assignment.evaluate_split, set(), Flags(), flags()
+    score, scored, monitor, before = task.evaluate_split, set(), Flags(), flags()
 
     def noted(*arguments: Any) -> float:
         scored.add(flags())
         return score(*arguments)
 
-    monkeypatch.setattr(assignment, "evaluate_split", noted)
+    monkeypatch.setattr(task, "evaluate_split", noted)
     _, _, metrics = run_fit(plan(f"train.precision={asked}"), capture, tmp_path / "run", monitor=monitor)
     assert monitor.seen == {on}
     assert scored == {("highest", False)}
@@ -116,7 +117,7 @@ def test_scores_of_a_bf16_run_are_those_of_the_model_that_it_leaves(
 ) -> None:
     this = plan("train.precision=bf16")
     model, outcome, _ = run_fit(this, capture, tmp_path / "run")
-    assert assignment.evaluate_split(model, capture, this) == outcome.best_db
+    assert task.evaluate_split(model, capture, this) == outcome.best_db
 
 
 class Scaler:

@@ -9,7 +9,7 @@ import pytest
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
-from dpdrun.plan import Plan
+from dpdrun.plan.plan import Plan
 from dpdrun.training import probe as module
 from dpdrun.training.probe import FEWEST_NORMS, FEWEST_RATES, MOST_NORMS, MOST_RATES, SEEDS, probe, share_out
 
@@ -62,7 +62,7 @@ def test_what_cannot_learn_is_said(
 
 
 def test_gmp_has_no_steps(capture: Capture, plan: Callable[..., Plan]) -> None:
-    from dpdrun.plan import make_plan
+    from dpdrun.plan.plan import make_plan
     from dpdrun.recipe.loader import load_text
 
     recipe = load_text("task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gmp}\n").recipe

@@ -9,7 +9,8 @@ import pytest
 
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job, rerun
 from dpdrun.training.rerun import SILENCE_DB, compare
 

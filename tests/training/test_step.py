@@ -12,8 +12,9 @@ import torch
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
-from dpdrun.plan import Plan
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training.loop import fit
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.step import Trial

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpdrun.runlog import RunFolder, read_metrics
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint
 
 TERM, KILL = int(signal.SIGTERM), int(signal.SIGKILL)
@@ -22,8 +23,8 @@ model: {kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8, dropout: 
 optim: {lr: 1e-2, schedule: plateau}
 train: {max_steps: 8, batch_size: 8, frame: 32, burn_in: 8, eval_every: 2, checkpoint_every: 4, compile: off}
 """
-STEP, SCORE = "dpdrun.training.loop.seed_dropout", "dpdrun.training.assignment.evaluate_split"
-WAIT, PREPARE = "dpdrun.training.team.Team.wait", "dpdrun.training.loop.sampler_of"
+STEP, SCORE = "dpdrun.training.loop.seed_dropout", "dpdrun.training.task.evaluate_split"
+WAIT, PREPARE = "dpdrun.training.process_group.Team.wait", "dpdrun.training.loop.sampler_of"
 
 
 @pytest.fixture(scope="session")

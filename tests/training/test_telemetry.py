@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dpdrun.training.telemetry import EpochSummary, Movement, Silent, group_norms
+from dpdrun.training.telemetry import EpochSummary, ParameterUpdate, Silent, group_norms
 
 
 class Net(nn.Module):
@@ -53,7 +53,7 @@ def test_movement_of_a_step() -> None:
             parameter.grad = torch.ones_like(parameter)
     net.blocks[1].bias.grad = torch.zeros(2)
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-    movement = Movement(net)
+    movement = ParameterUpdate(net)
     torch.optim.SGD(net.parameters(), lr=0.1).step()
     line = movement.line()
     assert line["group_sizes"] == {"scale": 3, "head": 3, "blocks.0": 12, "blocks.1": 6, "unused": 30}
@@ -68,7 +68,7 @@ def test_what_weight_decay_alone_moves_stands_still() -> None:
     net = nn.Linear(2, 1)
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    movement = Movement(net)
+    movement = ParameterUpdate(net)
     torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5).step()
     line = movement.line()
     assert line["group_updates"]["weight"] > 0.0
@@ -79,7 +79,7 @@ def test_a_step_that_moves_everything_names_nothing() -> None:
     net = nn.Linear(2, 1)
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)
-    movement = Movement(net)
+    movement = ParameterUpdate(net)
     torch.optim.AdamW(net.parameters(), lr=0.1).step()
     assert "still" not in movement.line()
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from dpdrun.errors import RunError
-from dpdrun.runlog import RunFolder
+from dpdrun.run.folder import RunFolder
 from dpdrun.training import trackers
 from dpdrun.training.trackers import MLflow, TensorBoard, Tracker, WandB, begun_in, make_ready, require_trackers
 

@@ -16,10 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dpdrun.data.capture import Capture
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
-from dpdrun.rules.catalogue import Finding
-from dpdrun.runlog import Metrics, RunFolder, read_metrics
+from dpdrun.rules.engine import Finding
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import job, tracking
-from dpdrun.training.team import Team
+from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.telemetry import Silent
 from dpdrun.training.trackers import TensorBoard, Tracker
 from dpdrun.training.tracking import Tracking, of_evaluation, of_finish, of_report
@@ -95,8 +96,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
     return put
 
 
-def tracked(path: Path, team: Team | None = None) -> Tracking:
-    return Tracking(["tensorboard"], RunFolder(path), {}, team or Team())
+def tracked(path: Path, team: ProcessGroup | None = None) -> Tracking:
+    return Tracking(["tensorboard"], RunFolder(path), {}, team or ProcessGroup())
 
 
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -253,10 +254,10 @@ def test_a_run_that_breaks_off_is_told_to_have_failed(
 def test_only_the_first_process_has_trackers(told: Callable[..., Told], tmp_path: Path) -> None:
     calls, monitor = told(), Silent()
     (tmp_path / "tracking" / "tensorboard").mkdir(parents=True)
-    with tracked(tmp_path, Team(2, rank=1)) as this:
+    with tracked(tmp_path, ProcessGroup(2, rank=1)) as this:
         assert this.beside(monitor) is monitor
     assert calls == []
-    with tracked(tmp_path, Team(2, rank=0)) as this:
+    with tracked(tmp_path, ProcessGroup(2, rank=0)) as this:
         assert this.beside(monitor) is this
 
 
@@ -283,7 +284,7 @@ def test_a_least_squares_fit_is_tracked_by_its_scores(told: Callable[..., Told],
 
 def test_a_folder_of_a_tracker_is_enough_to_go_on_with_it(tmp_path: Path) -> None:
     (tmp_path / "tracking" / "tensorboard").mkdir(parents=True)
-    with Tracking([], RunFolder(tmp_path), {}, Team()) as this:
+    with Tracking([], RunFolder(tmp_path), {}, ProcessGroup()) as this:
         assert [type(worker.tracker) for worker in this._workers] == [TensorBoard]
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 WATCHDOG_S = 120.0  # a process that is still there then hangs
 PRELOADED = (
-    "dpdrun.commands", "dpdrun.training.job", "dpdrun.diagnosis", "dpdrun.report.console", "dpdrun.report.advice",
-    "dpdrun.report.plan", "torch._dynamo",  # that an optimizer imports
+    "dpdrun.commands", "dpdrun.training.job", "dpdrun.diagnosis.diagnose", "dpdrun.report.console",
+    "dpdrun.report.advice", "dpdrun.report.plan", "torch._dynamo",  # that an optimizer imports
 )  # fmt: skip
 
 

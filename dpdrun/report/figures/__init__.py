@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import RunError
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
@@ -17,8 +18,8 @@ from dpdrun.report.figures.psd import draw_psd
 from dpdrun.report.figures.style import NothingToDrawError, paper_style, picture
 from dpdrun.report.figures.training import draw_training
 from dpdrun.report.figures.view import View, view_of
-from dpdrun.rf.trace import Scene
-from dpdrun.runlog import Metrics, replacing, write_text
+from dpdrun.run.files import replacing, write_text
+from dpdrun.run.metrics import Metrics
 
 PAGE = "report.html"
 

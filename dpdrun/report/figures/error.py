@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.diagnosis.signal.error_position import Repeat, excess, repeat
 from dpdrun.report.figures.style import COLUMN, INK, legend_below, new_figure
 from dpdrun.report.figures.view import View
-from dpdrun.rf.error_position import Repeat, excess, repeat
 from dpdrun.rf.metrics import Signal
 
 Series = NDArray[np.float64]

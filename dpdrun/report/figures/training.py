@@ -19,7 +19,8 @@ from dpdrun.report.figures.style import (
     plain,
 )
 from dpdrun.report.panels import REACH, Curve
-from dpdrun.runlog import Json, Metrics
+from dpdrun.run.files import Json
+from dpdrun.run.metrics import Metrics
 
 HEIGHT = 1.05  # inches of a panel
 LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dpdrun.evaluation.plot_data import Scene, Trace
 from dpdrun.report.figures.style import PALETTE, NothingToDrawError, colours, labels
 from dpdrun.rf.metrics import Signal, one_tap_gain
-from dpdrun.rf.trace import Scene, Trace
 
 COLLINEAR = 1e-12  # of the power: a reference that is this close to a multiple of the input is a wanted signal
 FEWEST = 64  # samples

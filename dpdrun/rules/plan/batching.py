@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
-from dpdrun.rules.law import not_swept
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import outside_sweep
 from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE, WORTH, WORTH_TABLE
 
 NETWORKS = ("transformer", "gru")
@@ -80,7 +80,7 @@ def batch_of_our_sweep(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 16. Silent for d_model 512: the note's rule answers.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     why = f"{MEASURED_BATCH} frames that do not overlap; at equal work 32 in a quarter of the steps lose"
     return Finding(why, {"train.batch_size": MEASURED_BATCH})
@@ -182,7 +182,7 @@ def batch_as_if_frames_overlapped(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for 256 frames at d_model 16. Silent for 8.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     batch = facts.batch or 0
     if batch < NOTE_BATCH:

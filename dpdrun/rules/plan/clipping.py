@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.advice import agreed
-from dpdrun.rules.catalogue import Finding, Severity, Skipped, Verdict, rule
-from dpdrun.rules.law import not_swept
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.advice import recommended_value
+from dpdrun.rules.engine import Finding, Severity, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import outside_sweep
 from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE, OPENDPD, WORTH, WORTH_TABLE
 
 INF = math.inf
@@ -111,7 +111,7 @@ def clip_measured(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 16. Silent for d_model 512: the note's rule answers, with the same value.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     return Finding("bounds what a single bad batch can do", {"optim.clip_norm": MEASURED_CLIP})
 
@@ -207,7 +207,7 @@ def clip_below_every_norm(facts: PlanFacts) -> Verdict:
     clip = facts.clip_norm or 0.0
     if clip >= LEAST_NORM:
         return None
-    ours = agreed("optim.clip_norm", facts) or MEASURED_CLIP
+    ours = recommended_value("optim.clip_norm", facts) or MEASURED_CLIP
     return Finding(
         f"optim.clip_norm {clip:g} is below every gradient norm to be expected ({FIRST_NORM:g} in the first steps, "
         f"{LEAST_NORM:g} at the least): every step is clipped",

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 
 from dpdrun.recipe.schema import MAX_EPOCHS
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf

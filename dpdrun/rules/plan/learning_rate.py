@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, evaluate, find_rule, rule
-from dpdrun.rules.law import Law, law_of, not_swept, two_digits
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Skipped, Verdict, evaluate, find_rule, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep, two_digits
 from dpdrun.rules.regret import band_of, measured, regret_of
 from dpdrun.rules.sources import MEASURED_UNITS, MEASURED_WIDTHS, NOTE_FURTHER, OPENDPD, SWEEPS
 
@@ -134,7 +134,7 @@ def lr_by_measured_width(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 32. Silent for d_model 512, which was not measured.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     return _by_law(law_of("transformer"), facts)
 
@@ -172,7 +172,7 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Verdict:
     return _by_law(law_of("gru"), facts)
 
 
-def _by_law(law: Law, facts: PlanFacts) -> Finding:
+def _by_law(law: LRLaw, facts: PlanFacts) -> Finding:
     lr, band = law.lr(facts), band_of(law.kind, facts.total_steps)
     low, high = (two_digits(lr * 2**octaves) for octaves in (band.tie if band else (0.0, 0.0)))
     steps, batch = (law.held(name, facts) for name in ("steps", "batch"))
@@ -312,7 +312,7 @@ def low_rate_beside_the_sweeps(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for 3e-4 at d_model 300. Silent at 32, where LR102 speaks.
     """
-    if facts.window == INF or not_swept(facts) is None:
+    if facts.window == INF or outside_sweep(facts) is None:
         return None
     law, width, lr = law_of(facts.kind or ""), facts.width or 1, facts.lr or 0.0
     near, ours, band = law.band(width), law.lr(facts), band_of(facts.kind, facts.total_steps)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from dpdrun.recipe.schema import MAX_EPOCHS
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.words import counted
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.text import pluralize
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf
@@ -83,7 +83,7 @@ def run_too_short(facts: PlanFacts) -> Verdict:
     if (facts.total_steps or 0) >= SHORTEST_RUN:
         return None
     return Finding(
-        f"the whole run has {counted(facts.total_steps or 0, 'optimizer step')}",
+        f"the whole run has {pluralize(facts.total_steps or 0, 'optimizer step')}",
         severity="warning",
         evidence={"value": facts.total_steps, "threshold": SHORTEST_RUN},
         advice="raise train.epochs (or train.max_steps), or lower train.batch_size; fine for trying out a recipe",
@@ -117,7 +117,7 @@ def evaluations_in_a_run(facts: PlanFacts) -> Verdict:
     total = facts.total_steps or 1
     every = min(total, max(LEAST_BETWEEN_EVALUATIONS, math.ceil(total / EVALUATIONS)))
     return Finding(
-        f"{counted(max(1, total // every), 'scoring')} in {counted(total, 'step')}", {"train.eval_every": every}
+        f"{pluralize(max(1, total // every), 'scoring')} in {pluralize(total, 'step')}", {"train.eval_every": every}
     )
 
 
@@ -148,5 +148,5 @@ def checkpoints_in_a_run(facts: PlanFacts) -> Verdict:
     total = facts.total_steps or 1
     every = max(LEAST_BETWEEN_CHECKPOINTS, math.ceil(total / CHECKPOINTS))
     if every >= total:
-        return Finding(f"the run has only {counted(total, 'step')}", {"train.checkpoint_every": "off"})
+        return Finding(f"the run has only {pluralize(total, 'step')}", {"train.checkpoint_every": "off"})
     return Finding("a crash costs at most a tenth of the run", {"train.checkpoint_every": every})

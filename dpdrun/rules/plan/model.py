@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.sources import WORTH, WORTH_TABLE
 
 INF = math.inf

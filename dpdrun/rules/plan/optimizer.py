@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.advice import agreed
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
-from dpdrun.rules.law import not_swept
+from dpdrun.rules.advice import recommended_value
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts, steps_of_share
+from dpdrun.rules.lr_law import outside_sweep
 from dpdrun.rules.plan.clipping import LATE_NORM
-from dpdrun.rules.plan_facts import PlanFacts, steps_of_share
 from dpdrun.rules.sources import ADAM_SETTLES, SWEEP_WARMUP, TORCH, WORTH, WORTH_TABLE
-from dpdrun.rules.words import counted
+from dpdrun.rules.text import pluralize
 
 BETA1 = 0.9
 NOTE_BETA2 = 0.999
@@ -51,11 +51,11 @@ def bridged(warmup: int | None, total_steps: int) -> tuple[int, str]:
     """
     least = steps_of_share(SWEEP_WARMUP, total_steps)
     if warmup is None or warmup < least:
-        return least, f"5 % of the run ({counted(least, 'step')})"
+        return least, f"5 % of the run ({pluralize(least, 'step')})"
     if warmup > max(1.0, LONGEST_WARMUP * total_steps):
         middle = steps_of_share(SETTLE_SHARE, total_steps)
-        return middle, f"a warmup of 7.5 % ({counted(middle, 'step')})"
-    return warmup, f"the warmup ({counted(warmup, 'step')})"
+        return middle, f"a warmup of 7.5 % ({pluralize(middle, 'step')})"
+    return warmup, f"the warmup ({pluralize(warmup, 'step')})"
 
 
 @rule(
@@ -173,12 +173,12 @@ def beta2_for_short_runs(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 16. Silent for a GMP.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     total = facts.total_steps
     settles = settling_steps(MEASURED_BETA2)
     if total is not None and total < settles:
-        why = f"settles within a run of {counted(total, 'step')}, if any does"
+        why = f"settles within a run of {pluralize(total, 'step')}, if any does"
         return Finding(why, {"optim.beta2": measured_beta2(total)})
     why = f"settles in {settles} steps"
     if total is not None:
@@ -258,9 +258,9 @@ def run_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
     wanted = settling_steps(beta2)
     if total >= wanted:
         return None
-    shorter = agreed("optim.beta2", facts) or measured_beta2(total)
+    shorter = recommended_value("optim.beta2", facts) or measured_beta2(total)
     return Finding(
-        f"the run has {counted(total, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
+        f"the run has {pluralize(total, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
         {"optim.beta2": shorter},
         "warning",
         evidence={"value": total, "threshold": wanted},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 
 # Rounding a Gaussian signal once, as power relative to the signal [dB]: to 8 significant bits, and to 11
 ROUNDING_DB = {"bf16": -55.6, "fp16": -73.7, "tf32": -73.7}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.sources import NOTE
-from dpdrun.rules.words import counted
+from dpdrun.rules.text import pluralize
 
 WEIGHT_DECAY = 0.01
 
@@ -88,7 +88,7 @@ def weight_decay_by_what_it_does(facts: PlanFacts) -> Verdict:
     Fires for lr 2e-2 and 2000 steps. Silent while the length of the run is not known: the note's rule answers.
     """
     decay = decay_of_run(replace(facts, weight_decay=WEIGHT_DECAY))
-    run = f"over lr {facts.lr:g} x {counted(facts.total_steps or 0, 'step')} the note's 0.01"
+    run = f"over lr {facts.lr:g} x {pluralize(facts.total_steps or 0, 'step')} the note's 0.01"
     if decay < INERT:
         return Finding(f"{run} shrinks weights by {decay:.1g}: it does nothing", {"optim.weight_decay": "off"})
     if decay > TOO_STRONG:
@@ -156,7 +156,7 @@ def weight_decay_inert(facts: PlanFacts) -> Verdict:
         return None
     return Finding(
         f"optim.weight_decay {facts.weight_decay:g} does nothing here: at lr {facts.lr:g} weights shrink by "
-        f"{decay:.1g} of their size in {counted(facts.total_steps or 0, 'step')}",
+        f"{decay:.1g} of their size in {pluralize(facts.total_steps or 0, 'step')}",
         {"optim.weight_decay": "off"},
         evidence={"value": decay, "threshold": INERT},
         advice="set optim.weight_decay to off, or leave it: the result is the same",
@@ -203,7 +203,7 @@ def weight_decay_forgets_the_run(facts: PlanFacts) -> Verdict:
     steps = 1.0 / ((facts.lr or 1.0) * (facts.weight_decay or 1.0))
     return Finding(
         f"optim.weight_decay {facts.weight_decay:g} at lr {facts.lr:g} forgets all but the last {steps:.0f} of "
-        f"{counted(facts.total_steps or 0, 'step')}",
+        f"{pluralize(facts.total_steps or 0, 'step')}",
         {"optim.weight_decay": weaker},
         "warning",
         evidence={"value": decay, "threshold": TOO_STRONG},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
-from dpdrun.rules.law import not_swept
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import outside_sweep
 from dpdrun.rules.sources import NOTE, WORTH, WORTH_TABLE
-from dpdrun.rules.words import counted
+from dpdrun.rules.text import pluralize
 
 NETWORKS = ("transformer", "gru")
 INF = math.inf
@@ -79,7 +79,7 @@ def schedule_cosine_to_zero(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 16. Silent for a GMP.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     return Finding("falls to zero within the planned run; the last decibels come then", {"optim.schedule": "cosine"})
 
@@ -160,7 +160,8 @@ def plateau_without_time_to_act(facts: PlanFacts) -> Verdict:
     often = max(1, total // SCORINGS)
     patch = {"train.eval_every": often} if total // often // (patience + 1) >= LEAST_REDUCTIONS else {}
     return Finding(
-        f"{counted(total // every, 'scoring')} in {counted(total, 'step')}: with a patience of {patience} the lr can "
+        f"{pluralize(total // every, 'scoring')} in {pluralize(total, 'step')}: with a patience of {patience} the lr "
+        + "can "
         + ("not fall at all", "fall once at most", "fall twice at most")[most],
         patch,
         "warning",

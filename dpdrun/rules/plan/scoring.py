@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 
 INF = math.inf
 WINDOW = 32  # of the shipped recipes for amplifiers of 20 to 30 samples of memory [samples]

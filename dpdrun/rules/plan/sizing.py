@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.words import counted
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.text import pluralize
 
 INF = math.inf
 
@@ -41,7 +41,7 @@ def heads_for(width: int) -> int:
     "SZ010",
     "measured",
     sets="model.window",
-    source="least-squares fits of the record (rf/ladder.py); the windows of the shipped recipes",
+    source="least-squares fits of the record (rf/memory_depth.py); the windows of the shipped recipes",
     evidence="assumed",
     box={"kind": ("transformer",), "memory": (1, INF)},
     fires=lambda: PlanFacts(kind="transformer", memory=40),
@@ -67,7 +67,7 @@ def window_over_memory(facts: PlanFacts) -> Verdict:
     """
     memory = facts.memory or 1
     window = min(LONGEST_WINDOW, max(SHORTEST_WINDOW, 1 << (memory - 1).bit_length()))
-    found = f"least-squares fits need {counted(memory, 'sample')} of memory"
+    found = f"least-squares fits need {pluralize(memory, 'sample')} of memory"
     if memory > LONGEST_WINDOW:
         return Finding(f"{found}; the longest window of our recipes", {"model.window": window})
     tail = "; the shortest window of our recipes" if memory < SHORTEST_WINDOW else ""
@@ -215,7 +215,7 @@ def heads_of_eight_features(facts: PlanFacts) -> Verdict:
     "SZ015",
     "measured",
     sets="model.lookahead",
-    source="least-squares fits of the record with future samples (rf/ladder.py)",
+    source="least-squares fits of the record with future samples (rf/memory_depth.py)",
     evidence="assumed",
     box={"kind": ("transformer",), "ahead": (0, INF), "memory": (1, INF)},
     uses=("window",),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts
 
 INF = math.inf
 GRU_REACH = 64  # samples after which the state of a GRU has settled, as its burn-in (FR001)
-GUARD = 256  # of `guard: auto` for a record that is not short (data/cuts.py)
+GUARD = 256  # of `guard: auto` for a record that is not short (data/splits.py)
 
 
 @rule(

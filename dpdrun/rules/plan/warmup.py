@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from dpdrun.recipe.fields import Percent
-from dpdrun.rules.advice import agreed
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
-from dpdrun.rules.law import not_swept
+from dpdrun.rules.advice import recommended_value
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
+from dpdrun.rules.facts.plan import PlanFacts, steps_of_share
+from dpdrun.rules.lr_law import outside_sweep
 from dpdrun.rules.plan.optimizer import LONGEST_WARMUP as MOST
 from dpdrun.rules.plan.optimizer import bridged, measured_beta2, settling_steps, within
-from dpdrun.rules.plan_facts import PlanFacts, steps_of_share
 from dpdrun.rules.sources import (
     ADAM_SETTLES,
     NOTE_FURTHER,
@@ -20,7 +20,7 @@ from dpdrun.rules.sources import (
     WORTH,
     WORTH_TABLE,
 )
-from dpdrun.rules.words import counted
+from dpdrun.rules.text import pluralize
 
 NOTE_LOW, NOTE_POINT, NOTE_HIGH = Percent("5%"), Percent("7.5%"), Percent("10%")
 
@@ -135,7 +135,7 @@ def warmup_share_measured(facts: PlanFacts) -> Verdict:
     ## Example
     Fires for d_model 16. Silent for d_model 512: the note's rules answer.
     """
-    if reason := not_swept(facts):
+    if reason := outside_sweep(facts):
         return Skipped(reason)
     why = "the lower end of the note's 5 to 10 %"
     total = facts.total_steps
@@ -143,7 +143,7 @@ def warmup_share_measured(facts: PlanFacts) -> Verdict:
         beta2 = measured_beta2(total) if facts.beta2 is None else facts.beta2  # OP010 fires where this rule does
         settles, steps = settling_steps(beta2), steps_of_share(SWEEP_WARMUP, total)
         if steps < settles:
-            why += f"; {counted(steps, 'step')}, though beta2 {beta2:g} settles in {settles}: the share decides"
+            why += f"; {pluralize(steps, 'step')}, though beta2 {beta2:g} settles in {settles}: the share decides"
     return _share(facts, why, SWEEP_WARMUP)
 
 
@@ -178,9 +178,9 @@ def warmup_over_a_tenth(facts: PlanFacts) -> Verdict:
     warmup, total = facts.warmup_steps or 0, facts.total_steps or 0
     if warmup <= max(1.0, MOST * total):
         return None
-    shorter = agreed("optim.warmup", facts) or NOTE_POINT
+    shorter = recommended_value("optim.warmup", facts) or NOTE_POINT
     return Finding(
-        f"the warmup is {warmup} of {counted(total, 'step')}, {warmup / total:.0%} (limit {MOST:.0%})",
+        f"the warmup is {warmup} of {pluralize(total, 'step')}, {warmup / total:.0%} (limit {MOST:.0%})",
         {"optim.warmup": shorter},
         "error" if warmup >= total else "warning",
         evidence={"value": warmup / total, "threshold": MOST},
@@ -222,7 +222,7 @@ def warmup_under_one_step(facts: PlanFacts) -> Verdict:
     if exact >= 1:
         return None
     return Finding(
-        f"a warmup of {facts.warmup} is {exact:.2g} of {counted(facts.total_steps or 0, 'step')}; one step is used",
+        f"a warmup of {facts.warmup} is {exact:.2g} of {pluralize(facts.total_steps or 0, 'step')}; one step is used",
         {"optim.warmup": "off"},
         "warning",
         evidence={"value": exact, "threshold": 1},
@@ -268,10 +268,10 @@ def warmup_counted_in_epochs(facts: PlanFacts) -> Verdict:
     share = warmup / epochs
     if warmup >= NOTHING * total or not SHARE_OF_EPOCHS[0] <= share <= SHARE_OF_EPOCHS[1]:
         return None
-    ours = agreed("optim.warmup", facts)
+    ours = recommended_value("optim.warmup", facts)
     meant = ours if isinstance(ours, Percent) else Percent(round(min(share, MOST), 3))
     return Finding(
-        f"a warmup of {counted(warmup, 'step')} is {warmup / total:.2g} of the run ({counted(total, 'step')}); "
+        f"a warmup of {pluralize(warmup, 'step')} is {warmup / total:.2g} of the run ({pluralize(total, 'step')}); "
         f"{warmup} of {epochs:g} epochs would be {share:.0%}",
         {"optim.warmup": meant},
         "warning",
@@ -321,17 +321,17 @@ def warmup_shorter_than_adams_memory(facts: PlanFacts) -> Verdict:
         by_share = isinstance(facts.warmup, Percent)
         longer = Percent(min(MOST, math.ceil(1000 * wanted / total) / 1000)) if by_share else wanted
         return Finding(
-            f"the warmup has {counted(warmup, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
+            f"the warmup has {pluralize(warmup, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}",
             {"optim.warmup": longer},
             evidence={"value": warmup, "threshold": FAR_BELOW * wanted},
             advice=f"set optim.warmup to {longer}; {wanted} steps are within 10 % of the run",
         )
-    shorter = agreed("optim.beta2", facts) or within(bridged(warmup, total)[0])
+    shorter = recommended_value("optim.beta2", facts) or within(bridged(warmup, total)[0])
     if shorter >= beta2:
         return None
     return Finding(
-        f"the warmup has {counted(warmup, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}, more than 10 % "
-        f"of the run ({counted(total, 'step')})",
+        f"the warmup has {pluralize(warmup, 'step')}; AdamW with beta2 {beta2:g} settles after {wanted}, more than "
+        f"10 % of the run ({pluralize(total, 'step')})",
         {"optim.beta2": shorter},
         evidence={"value": warmup, "threshold": FAR_BELOW * wanted},
         advice=f"set optim.beta2 to {shorter:g}, which settles after {settling_steps(shorter)} steps: a longer warmup "
@@ -343,4 +343,4 @@ def _in_steps(warmup: Percent | str, total: int) -> str:
     """A warmup as a rule sets it, with its steps: `5% (98 steps)`, or `off`."""
     if not isinstance(warmup, Percent):
         return warmup
-    return f"{warmup} ({counted(steps_of_share(warmup, total), 'step')})"
+    return f"{warmup} ({pluralize(steps_of_share(warmup, total), 'step')})"

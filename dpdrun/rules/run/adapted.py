@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.engine import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.rules.words import counted
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.text import pluralize
 
 
 @rule(
@@ -40,7 +40,7 @@ def lr_was_lowered_on_the_way(run: RunFacts) -> Verdict:
     ways = ", ".join(f"from step {since} to step {back}" for since, back in run.adapted)
     lr = float(f"{run.top_lr:.2g}")
     return Finding(
-        f"went back {counted(len(run.adapted), 'time')} ({ways}); the lr ended at {run.lr_factor:.2g} times "
+        f"went back {pluralize(len(run.adapted), 'time')} ({ways}); the lr ended at {run.lr_factor:.2g} times "
         "the planned one",
         {"optim.lr": lr},
         step=run.adapted[0][1],

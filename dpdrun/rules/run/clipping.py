@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.engine import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.sources import PLAYBOOK
 
 INF = math.inf

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import blocks, cusum_start, p_greater
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import decimate, trend

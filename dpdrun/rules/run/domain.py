@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 FAIR_CHANCE = 0.1  # of the run: before, any network is worse than one gain
 FINISHED = 0.999

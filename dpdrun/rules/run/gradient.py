@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.sources import NOTE_FURTHER
 from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
 

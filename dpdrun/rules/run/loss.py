@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 LR_FACTOR = 0.3
 BEFORE = 50  # steps whose losses say whether it came with a warning

@@ -7,10 +7,10 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from statistics import median
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import cosine_lr, example_run
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.regret import band_of, regret_of
-from dpdrun.rules.run_facts import RunFacts
 from dpdrun.rules.series import blocks, correlation, residuals
 from dpdrun.rules.sources import ADAM_SETTLES, SWEEPS
 from dpdrun.rules.statistics import trend

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.engine import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 SHARE = 0.01  # of the steps
 LEAST = 3  # steps

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.engine import Finding, Verdict, rule
 from dpdrun.rules.examples import example_ranks, example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 INF = math.inf
 RESULTS = "docs/results.md#processes-that-disagree"

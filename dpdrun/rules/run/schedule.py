@@ -6,9 +6,9 @@ import math
 from itertools import pairwise
 from statistics import mean, median
 
-from dpdrun.rules.catalogue import Finding, Verdict, rule
+from dpdrun.rules.engine import Finding, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 INF = math.inf
 

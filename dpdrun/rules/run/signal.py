@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.catalogue import Finding, Severity, Skipped, Verdict, rule
-from dpdrun.rules.run_facts import RunFacts
-from dpdrun.rules.words import counted
+from dpdrun.rules.engine import Finding, Severity, Skipped, Verdict, rule
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.text import pluralize
 
 HALF_DB = 3.0  # a fault that alone is more than half of the error's power
 MOST_DB = 10.0  # nine tenths of it: an error rather than a warning
@@ -269,7 +269,7 @@ def target_precedes_its_input(run: RunFacts) -> Verdict:
         return None
     if lead <= (this.lookahead or 0) or present - ahead < HALF_DB:
         return None
-    samples = counted(lead, "sample")
+    samples = pluralize(lead, "sample")
     return Finding(
         f"the target comes {samples} before the input: NMSE {this.judged_nmse_db:.2f} dB, where one complex gain "
         f"reaches {present:.2f} dB, and {ahead:.2f} dB with the input {samples} later",

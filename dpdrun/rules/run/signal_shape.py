@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.catalogue import Finding, Patch, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict, rule
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.run.signal import HALF_DB, SHORT_DB, example_signal, off_scale_db, seen
-from dpdrun.rules.run_facts import RunFacts
 
 RESEMBLES_DB = -3.0  # a prediction that is not even half right has no gain to speak of
 HALF, MOST = 0.5, 0.9  # shares of the error power

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from dpdrun.rules.catalogue import Finding, Patch, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import Event, correlations, outliers, p_greater, residuals
-from dpdrun.rules.words import counted
+from dpdrun.rules.text import pluralize
 
 INF = math.inf
 
@@ -186,7 +186,7 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     share = len(spikes) / max(1, run.settled_steps)
     if len(spikes) < FREQUENT_COUNT or share < FREQUENT_SHARE:
         return None
-    message = f"{counted(len(spikes), 'spike')} in {run.settled_steps} steps ({share:.1%}): {_said(run, spikes)}"
+    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps ({share:.1%}): {_said(run, spikes)}"
     clip, place = _clip(run, spikes), _place(run, spikes)
     foreign = median([each.jump_db for each in spikes]) >= FOREIGN_DB
     patch: Patch = {}
@@ -258,7 +258,7 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
         return None
     clip = _clip(run, spikes)
     bound = f"set optim.clip_norm to {clip:g}, the 90th percentile of the norms" if clip is not None else ""
-    message = f"{counted(len(spikes), 'spike')} in {run.settled_steps} steps: {_said(run, spikes)}"
+    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps: {_said(run, spikes)}"
     worst = max(spikes, key=lambda each: (each.lasts, each.jump_db))
     harmful = worst.lasts or worst.jump_db >= FOREIGN_DB
     if harmful:

@@ -6,9 +6,9 @@ import math
 from bisect import bisect_right
 from statistics import fmean, median
 
-from dpdrun.rules.catalogue import Finding, Skipped, Verdict, rule
+from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import jitter, p_greater
 
 INF = math.inf

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
+from dpdrun.evaluation.plot_data import Scene, Trace
 from dpdrun.rf.linearity import linearity
 from dpdrun.rf.metrics import rms
-from dpdrun.rf.trace import Scene, Trace
 
 Signal = NDArray[np.complex128]
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures import constellation as module
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.style import NothingToDrawError, paper_style
 from dpdrun.report.figures.view import view_of
 from dpdrun.rf.metrics import Signal
-from dpdrun.rf.trace import Scene
 
 
 def drawn(scene: Scene) -> tuple[Any, str]:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpdrun.diagnosis.signal.error_position import nmse_by_position
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.style import MAIN, paper_style
 from dpdrun.report.figures.view import view_of
-from dpdrun.rf.error_position import nmse_by_position
 from dpdrun.rf.metrics import Signal
-from dpdrun.rf.trace import Scene
 
 
 def drawn(scene: Scene) -> tuple[Any, str]:

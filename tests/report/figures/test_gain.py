@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures import gain as module
 from dpdrun.report.figures.gain import draw_gain
 from dpdrun.report.figures.style import COLUMN, MAIN, PAGE, REFERENCE, SECOND, NothingToDrawError, paper_style
 from dpdrun.report.figures.view import view_of
 from dpdrun.rf.metrics import Signal
-from dpdrun.rf.trace import Scene
 
 
 def drawn(scene: Scene) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures import psd as module
 from dpdrun.report.figures.psd import density, draw_psd, segment_of
 from dpdrun.report.figures.style import paper_style
@@ -14,7 +15,6 @@ from dpdrun.report.figures.view import view_of
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.metrics import Signal
 from dpdrun.rf.spectrum import psd
-from dpdrun.rf.trace import Scene
 
 
 def drawn(scene: Scene) -> tuple[Any, Any, str, dict[str, Any]]:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import DataError, RunError
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures import save_report
 from dpdrun.report.figures.page import png_size
 from dpdrun.rf.metrics import Signal
-from dpdrun.rf.trace import Scene
-from dpdrun.runlog import Metrics
+from dpdrun.run.metrics import Metrics
 
 
 def save(folder: Path, *scenes: Scene, training: dict[str, Metrics] | None = None) -> list[Path]:

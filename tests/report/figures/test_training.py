@@ -8,7 +8,7 @@ import pytest
 
 from dpdrun.report.figures.style import MAIN, NothingToDrawError, paper_style
 from dpdrun.report.figures.training import draw_training
-from dpdrun.runlog import Metrics
+from dpdrun.run.metrics import Metrics
 
 
 def metrics(steps: int = 400, *, clip: float = 1.0, objective: bool = False, norm: float = 1.0) -> Metrics:

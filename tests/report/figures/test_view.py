@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures.style import MAIN, NothingToDrawError
 from dpdrun.report.figures.view import view_of
-from dpdrun.rf.trace import Scene
 
 
 def test_the_reference_tells_the_task(dpd: Scene, pa: Scene) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dpdrun.rules.advice import derive
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import batching
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 @pytest.mark.parametrize(("kind", "rules", "batch"), [("transformer", "note", 256), ("gru", "note", 256)])

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import clipping
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 def checked(profile: str = "measured", **facts: object) -> dict[str, Finding]:

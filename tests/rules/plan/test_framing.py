@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import framing
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 def test_full_attention_has_no_burn_in() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from dpdrun.rules import sources
 from dpdrun.rules.advice import Opinion, derive
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.law import law_of
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import law_of
 from dpdrun.rules.plan import learning_rate
-from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.rules.regret import band_of
 from dpdrun.rules.regret import measured as study
 

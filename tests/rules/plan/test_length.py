@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rules.advice import derive
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import length
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])

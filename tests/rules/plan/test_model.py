@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import evaluate, find_rule
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import evaluate, find_rule
+from dpdrun.rules.facts.plan import PlanFacts
 
 
 @given(st.integers(1, 512), st.integers(1, 64))

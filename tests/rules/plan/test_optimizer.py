@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import optimizer
 from dpdrun.rules.plan.length import TARGET_STEPS
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])

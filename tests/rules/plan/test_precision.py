@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dpdrun.rules.advice import derive
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import precision
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])

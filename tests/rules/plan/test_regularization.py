@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import regularization
-from dpdrun.rules.plan_facts import PlanFacts
 from dpdrun.training.schedule import Schedule
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 
 
 def checked(profile: str = "measured", **facts: object) -> dict[str, Finding]:

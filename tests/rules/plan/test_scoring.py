@@ -7,8 +7,8 @@ import math
 import pytest
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 
 FULL: dict[str, object] = {"kind": "transformer", "d_model": 8, "layers": 1, "window": math.inf}
 WINDOWED: dict[str, object] = {"kind": "transformer", "d_model": 8, "layers": 2, "window": 32, "conv": 4}

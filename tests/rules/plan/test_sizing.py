@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dpdrun.effort import size_of
-from dpdrun.recipe import load_recipe
+from dpdrun.plan.cost import size_of
+from dpdrun.plan.recommendation import recommend
+from dpdrun.recipe.loader import load_recipe
 from dpdrun.recipe.schema import GRUModel
 from dpdrun.rules.advice import derive
-from dpdrun.rules.law import law_of
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.lr_law import law_of
 from dpdrun.rules.plan.sizing import LONGEST_WINDOW, SHORTEST_WINDOW, WEIGHTS_OF_16, WEIGHTS_OF_GRU
-from dpdrun.rules.plan_facts import PlanFacts
-from dpdrun.rules.recommendation import recommend
 
 LOOK = {"kind": "transformer", "samples": 58_980, "memory": 20, "ahead": 0, "conv": 4}
 

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from dpdrun.data.cuts import GUARD_SAMPLES
+from dpdrun.data.splits import GUARD_SAMPLES
 from dpdrun.rules.advice import derive
-from dpdrun.rules.catalogue import Finding
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan import framing, splitting
-from dpdrun.rules.plan_facts import PlanFacts
 
 
 def checked(**facts: object) -> dict[str, Finding]:

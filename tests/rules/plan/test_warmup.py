@@ -8,8 +8,8 @@ import pytest
 
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.advice import RuleSet, derive, opinion_on
-from dpdrun.rules.catalogue import Finding
-from dpdrun.rules.plan_facts import PlanFacts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import PlanFacts
 
 
 def checked(**facts: object) -> dict[str, Finding]:

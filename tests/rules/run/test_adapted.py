@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdrun.diagnosis import diagnose_facts
+from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.examples import example_run
 
 

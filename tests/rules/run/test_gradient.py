@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import cosine_lr, example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 
 def trend_findings(run: RunFacts) -> dict[str, Finding]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import cosine_lr, example_parts, example_run
 
 CODES = ("LR201", "LR202", "LR203", "LR204")

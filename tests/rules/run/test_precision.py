@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dpdrun.diagnosis import Diagnosis, diagnose_facts
+from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts
 from dpdrun.rules.examples import example_run
 
 

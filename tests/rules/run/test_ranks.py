@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_ranks, example_run
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.ranks import UNFAIR_Z, Lean, lean, leans
-from dpdrun.rules.run_facts import RunFacts
 
 
 def said(**facts: Any) -> dict[str, Finding]:

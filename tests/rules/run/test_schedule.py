@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import cosine_lr, example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
 
 
 def planned(step: int) -> float:

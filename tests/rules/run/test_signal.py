@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
+from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.run.signal import example_signal, off_scale_db
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.run.signal import example_signal
 
 CUT: dict[str, Any] = {"clipped_samples": 267, "clip_level": 1.5}

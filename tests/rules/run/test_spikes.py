@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.run import spikes
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dpdrun.diagnosis import diagnose_facts
-from dpdrun.rf.signal_facts import SignalFacts
-from dpdrun.rules.catalogue import Finding
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
-from dpdrun.rules.run_facts import RunFacts
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 EVERY = 20
 STEPS = list(range(EVERY, 401, EVERY))

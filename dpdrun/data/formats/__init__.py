@@ -1,0 +1,1 @@
+"""Capture and waveform files, one format a file."""

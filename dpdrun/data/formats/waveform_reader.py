@@ -1,0 +1,203 @@
+"""One waveform from a file, piece by piece. Any length is legal: a few samples, or more than fits in memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from dpdrun.data.checks import LARGEST_PEAK, SMALLEST_PEAK, check_finite, check_scale
+from dpdrun.data.formats.csv_text import stream_columns
+from dpdrun.data.formats.numpy_pair import as_pairs
+from dpdrun.data.formats.waveform import BYTES_PER_RAW_SAMPLE, RAW, format_of
+from dpdrun.errors import DataError
+
+Samples = NDArray[np.complex128]
+
+KEYS = ("x", "input")  # of the array in an .npz, as in a capture
+ZIP, NPY = b"PK", b"\x93NUMPY"  # how the files begin
+BAD_FILE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+class Waveform:
+    """An open waveform.
+
+    Attributes:
+        samples: how many there are, or None where only reading tells (CSV).
+    """
+
+    def __init__(self, path: Path, pieces: Iterator[Samples], samples: int | None, share: Callable[[], float]) -> None:
+        self._path, self._pieces, self._share = path, pieces, share
+        self.samples = samples
+        self._read = 0
+
+    @property
+    def done(self) -> float:
+        """How much has been read so far, 0 to 1."""
+        return self._read / self.samples if self.samples else min(self._share(), 1.0)
+
+    def pieces(self) -> Iterator[Samples]:
+        """The samples, complex (n,) at a time with n >= 1; to be run through once.
+
+        Raises:
+            DataError: no samples, damage, or a sample that is not finite or too large or too small for a model.
+        """
+        loudest = 0.0  # the level of a record is that of its loudest sample: a quiet piece is no fault
+        with _explained(self._path):
+            for piece in self._pieces:
+                self._read += len(piece)
+                loudest = max(loudest, float(np.abs(piece.view(np.float64)).max(initial=0.0)))
+                if loudest > LARGEST_PEAK:
+                    check_scale(piece, _shown(self._path))
+                yield piece
+        if self._read == 0:
+            raise DataError(f"{self._path}: no samples")
+        if 0.0 < loudest < SMALLEST_PEAK:
+            check_scale(np.array([loudest + 0j]), _shown(self._path))
+
+
+@contextmanager
+def open_waveform(path: Path, *, size: int = 65_536) -> Iterator[Waveform]:
+    """Open a CSV with columns I,Q, a .npy, an .npz (its array x or input), or raw float32 I,Q.
+
+    Arrays are complex (N,) or real (N, 2) = I, Q; nothing is ever unpickled.
+
+    Args:
+        size: samples of a piece, in all formats but CSV, where a piece is some megabytes of text.
+
+    Raises:
+        DataError: no such file, another format, no samples, or damage that shows at once.
+    """
+    suffix = format_of(path, "the waveform file")
+    with ExitStack() as stack:
+        with _explained(path):
+            handle = stack.enter_context(path.open("rb"))
+            length = os.fstat(handle.fileno()).st_size
+            samples: int | None = None
+            if suffix == ".csv":
+                pieces = _csv(handle, str(path))
+            elif suffix in RAW:
+                pieces, samples = _raw(handle, str(path), length, size)
+            else:
+                pieces, samples = _numpy(path, stack, size)
+        yield Waveform(path, pieces, samples, lambda: handle.tell() / max(length, 1))
+
+
+def read_waveform(path: Path) -> Samples:
+    """The whole of a waveform, (N,). Raises DataError as `open_waveform` and `Waveform.pieces`."""
+    with open_waveform(path) as waveform:
+        return np.concatenate(list(waveform.pieces()))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what numpy, zipfile and the operating system raise into a DataError."""
+    try:
+        yield
+    except BAD_FILE as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}") from None
+
+
+def _shown(path: Path) -> str:
+    """The name of a file in a message about absurd numbers: what is no float32 looks like that."""
+    return f"{path}, read as float32 I,Q (little-endian)" if path.suffix.lower() in RAW else str(path)
+
+
+def _complex(pairs: NDArray[np.float64]) -> Samples:
+    """I and Q, (N, 2) -> complex (N,)."""
+    return np.ascontiguousarray(pairs).view(np.complex128)[:, 0]
+
+
+def _csv(handle: IO[bytes], where: str) -> Iterator[Samples]:
+    yield from (_complex(pairs) for pairs in stream_columns(handle, where, ("I", "Q")))
+
+
+def _raw(handle: IO[bytes], where: str, length: int, size: int) -> tuple[Iterator[Samples], int]:
+    if length % BYTES_PER_RAW_SAMPLE:
+        raise DataError(
+            f"{where}: {length:,} bytes are no whole number of samples of {BYTES_PER_RAW_SAMPLE} bytes "
+            "(float32 I and Q); it was cut, or holds another type, such as 16-bit integers, to be converted first"
+        )
+
+    def pieces() -> Iterator[Samples]:
+        at = 0
+        while len(block := np.fromfile(handle, "<f4", 2 * size)):
+            pairs = block.astype(np.float64).reshape(-1, 2)
+            check_finite(pairs, _shown(Path(where)), ("I", "Q"), row_word="sample", first=at)
+            at += len(pairs)
+            yield _complex(pairs)
+
+    return pieces(), length // BYTES_PER_RAW_SAMPLE
+
+
+def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], int]:
+    """Pieces and number of samples of an array file or an archive: what the file is, whatever its suffix says."""
+    with path.open("rb") as handle:
+        start = handle.read(len(NPY))
+    if start == NPY:
+        return _array(lambda: stack.enter_context(path.open("rb")), str(path), size)
+    if not start.startswith(ZIP):
+        raise ValueError("it is neither a NumPy array nor an archive of them" if start else "the file is empty")
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    names = [name.removesuffix(".npy") for name in archive.namelist()]
+    key = next((key for key in KEYS if key in names), None)
+    if key is None:
+        raise DataError(f"{path}: needs an array named x (or input), has {', '.join(names) or 'none'}")
+    return _array(lambda: stack.enter_context(archive.open(f"{key}.npy")), f"{path}, array {key}", size)
+
+
+def _array(opened: Callable[[], IO[bytes]], where: str, size: int) -> tuple[Iterator[Samples], int]:
+    """Pieces of an array in NumPy's own format; `opened` gives the stream at its beginning, as often as it is asked."""
+    stream = opened()
+    shape, columns_apart, dtype = _header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled Python objects, which are never loaded")
+    if dtype.kind not in "fciu" or shape[1:] != (() if dtype.kind == "c" else (2,)) or not shape:
+        as_pairs(np.broadcast_to(np.zeros((), dtype), shape), where)  # says what is wrong
+    count = shape[0]
+    if count == 0:
+        raise DataError(f"{where}: no samples")
+    streams, width = [stream], math.prod(shape[1:])
+    if columns_apart and width == 2:  # all I, then all Q
+        second = opened()
+        _header(second)
+        second.seek(count * dtype.itemsize, os.SEEK_CUR)
+        streams, width = [stream, second], 1
+
+    def pieces() -> Iterator[Samples]:
+        for at in range(0, count, size):
+            n = min(size, count - at)
+            columns = [_values(each, n * width, dtype, count - at).reshape(n, width) for each in streams]
+            array = columns[0][:, 0] if dtype.kind == "c" else np.concatenate(columns, axis=1)
+            yield _complex(as_pairs(array, where, first=at))
+        for each in streams:
+            each.read()  # the checksum of an archive is looked at where its stream ends
+
+    return pieces(), count
+
+
+def _values(stream: IO[bytes], count: int, dtype: np.dtype[Any], left: int) -> NDArray[Any]:
+    data = stream.read(count * dtype.itemsize)
+    if len(data) < count * dtype.itemsize:
+        raise ValueError(f"the file ends in the middle: {left:,} samples or fewer before the end of its array")
+    return np.frombuffer(data, dtype)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns stand one after the other (Fortran order), and type of an array."""
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        return npy.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return npy.read_array_header_2_0(stream)
+    raise ValueError(f"version {version} of NumPy's format is not read")

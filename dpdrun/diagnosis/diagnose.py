@@ -1,0 +1,282 @@
+"""A run folder, or a log of somebody else -> facts -> findings: what is wrong, what is healthy, what was not judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from dpdrun.diagnosis.logs.log import LogSource
+from dpdrun.errors import RunError
+from dpdrun.plan.plan import Plan
+from dpdrun.recipe.fields import OFF
+from dpdrun.rules.engine import SEVERITIES, Finding, Skipped, all_rules, evaluate
+from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.lr_law import swept_lr
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.metrics import Metrics, read_metrics
+
+SCHEMA_VERSION = 1
+STEP_WORD = re.compile(r"\bstep(s?)\b")
+
+Verdict = Literal["unknown", "healthy", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the diagnose rules said about one run.
+
+    Attributes:
+        verdict: the worst severity among the findings; info findings leave a run healthy. Unknown where no rule could
+            look: a run without a logged step is not a healthy one.
+        findings: worst first, then by the step where they began.
+        healthy: codes that looked and found nothing.
+        skipped: rules that could not look, with the reason.
+        facts: what the rules saw.
+        log: where the facts came from, when it was no run folder.
+    """
+
+    verdict: Verdict
+    findings: list[Finding]
+    healthy: list[str]
+    skipped: list[Skipped]
+    facts: RunFacts
+    log: LogSource | None = None
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether there is no run behind this, only a prediction and its target."""
+        return self.facts.signal is not None and self.facts.kind is None and self.log is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form (findings.json, `dpdrun diagnose --format json`)."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "verdict": self.verdict,
+            "findings": [finding.to_json() for finding in self.findings],
+            "healthy": list(self.healthy),
+            "skipped": [skip.to_json() for skip in self.skipped],
+            **({"log": self.log.to_json()} if self.log else {}),
+            **({"signal": self.facts.signal.to_json()} if self.is_of_files and self.facts.signal else {}),
+        }
+
+    def reaches(self, severity: Literal["warning", "error"]) -> bool:
+        """Whether some finding is at least this severe; what `--fail-on` asks.
+
+        Raises:
+            RunError: nothing could be judged. A gate must not let a run pass because it holds nothing; without
+                `--fail-on`, `dpdrun diagnose` shows the verdict `unknown` and exits with 0.
+        """
+        if self.verdict == "unknown":
+            raise RunError("--fail-on has no answer: nothing of this run could be judged yet")
+        return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
+
+
+def diagnose(path: Path) -> Diagnosis:
+    """Diagnose a run folder, finished or still being written. Raises RunError when it cannot be read.
+
+    A gmp is fitted in one step and logs none; its verdict comes from report.json alone.
+    """
+    folder = RunFolder.open(path)
+    plan = Plan.from_json(folder.read_json(folder.plan))
+    report = folder.read_json(folder.report) if folder.report.is_file() else {}
+    metrics = Metrics() if plan.recipe.model.kind == "gmp" else read_metrics(path)
+    return diagnose_facts(facts_of_run(metrics, plan, report))
+
+
+def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
+    """Diagnose a run folder, or else a log of somebody else.
+
+    Args:
+        path: a run folder or its metrics.jsonl; or a log file, or a folder with one (`diagnosis.logs`).
+        maps: what the user said about the columns of a log (`logs.names.parse_map`).
+
+    Raises:
+        RunError, DataError: it is neither, or cannot be read; says what to do.
+    """
+    folder = path.parent if path.name == "metrics.jsonl" else path
+    is_run = (folder / "plan.json").is_file()
+    if is_run and maps:
+        raise RunError(f"{path}: this is a run folder of dpdrun; its columns are known, so --map is not for it")
+    if is_run or not (path.exists() or path.suffix):
+        return diagnose(folder)  # which names the runs that are near, where there is none
+    from dpdrun.diagnosis.logs.facts import skip_reason
+    from dpdrun.diagnosis.logs.formats import read_log
+    from dpdrun.diagnosis.logs.names import parse_map
+
+    facts, source = read_log(path, parse_map(maps))
+    this, rules = diagnose_facts(facts), all_rules()
+    skipped = []
+    for skip in this.skipped:
+        unknown = [name for name in rules[skip.code].needs if facts.get(name) is None]
+        reason = skip_reason(unknown, source) if skip.reason.startswith("needs ") else None
+        skipped.append(replace(skip, reason=reason or skip.reason))
+    findings = this.findings
+    if source.unit == "epoch":  # rules know steps only; what they said of them is true of the lines of this log
+        findings = [replace(each, message=STEP_WORD.sub(r"epoch\1", each.message)) for each in findings]
+    return replace(this, findings=findings, skipped=skipped, log=source)
+
+
+def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:
+    """Diagnose a prediction by its target, and by the input of the model where a file has it; asks the SG rules.
+
+    Raises:
+        DataError: a file cannot be used; see `data.signal_pair`.
+    """
+    from dpdrun.diagnosis.signal.checks import signal_facts
+    from dpdrun.diagnosis.signal.files import read_signal_pair  # numpy: not for those who diagnose a run
+
+    pair = read_signal_pair(prediction, target, x)
+    return diagnose_facts(RunFacts(signal=signal_facts(pair.target, pair.prediction, pair.x)), about="signal")
+
+
+def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
+    """Run the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
+    asked = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
+    outcome, _ = evaluate([rule for rule in asked if about is None or about in rule.needs], facts)
+    findings = sorted(
+        outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
+    )
+    worst = max((SEVERITIES.index(finding.severity) for finding in findings), default=0)
+    verdicts: tuple[Verdict, ...] = ("healthy", "warning", "error")
+    looked = bool(findings or outcome.silent)
+    return Diagnosis(
+        verdicts[worst] if looked else "unknown",
+        findings,
+        sorted(outcome.silent),
+        sorted(outcome.skipped, key=lambda s: s.code),
+        facts,
+    )
+
+
+def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = None) -> RunFacts:
+    """The facts of a run from what its folder holds.
+
+    Args:
+        metrics: steps, evaluations, scorings of `optim.finish`; a step that was written twice (by a resumed run) counts
+            once, as it was last. After adaptations the peak learning rate is the lowered one.
+        plan: of the run.
+        report: report.json, or an empty dict while the run is going on. Baselines and floor of the validation part are
+            read from it.
+    """
+    steps = sorted({line["step"]: line for line in metrics.steps}.values(), key=lambda line: line["step"])
+    evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
+    taken = [line for line in steps if not line.get("skipped")]
+    factor = metrics.lr_factor(plan.total_steps + 1)
+    solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
+    if solved is not None:
+        evals = [{"step": 0, "val_nmse_db": solved}]
+    try:
+        return RunFacts(
+            step=[line["step"] for line in taken],
+            lr=[line["lr"] for line in taken],
+            lr_planned=[line["lr_planned"] for line in taken],
+            loss=[line["loss"] for line in taken],
+            grad_norm=[line["grad_norm"] for line in taken],
+            clip_norm=[line["clip_norm"] for line in taken],
+            clipped=[line["clipped"] for line in taken],
+            eval_step=[line["step"] for line in evals],
+            eval_nmse_db=[line["val_nmse_db"] for line in evals],
+            finish_nmse_db=[line["val_nmse_db"] for line in metrics.finish],
+            kind=plan.recipe.model.kind,
+            total_steps=plan.total_steps,
+            warmup_steps=plan.warmup_steps,
+            peak_lr=plan.lr * factor,
+            skipped=[line["step"] for line in steps if line.get("skipped")],
+            loss_scale=steps[-1].get("loss_scale") if steps else None,
+            adapted=[(line["step"], line["to_step"]) for line in metrics.adapts],
+            lr_factor=factor,
+            weight_decay=plan.weight_decay,
+            schedule=plan.schedule,
+            batch=plan.batch_size,
+            one_tap_db=_number(report, "baselines", "one_tap", "val", "nmse_db"),
+            gmp_db=_number(report, "baselines", "gmp", "val", "nmse_db"),
+            floor_db=_number(report, "floor", "nmse_db"),
+            loss_is_nmse=_loss_is_nmse(plan),
+            swept_lr=swept_lr(planned_facts(plan)),
+            signal=SignalFacts.from_json(report.get("signal") if report else None),
+            **_optimization(plan),
+            **_parts(steps),
+            **_ranks(taken),
+        )
+    except KeyError as exc:
+        raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
+
+
+def planned_facts(plan: Plan) -> PlanFacts:
+    """What the rules of recipes see of a plan, every value concrete."""
+    facts = PlanFacts.of_recipe(plan.recipe, frames=plan.frames_per_epoch)
+    return replace(facts, batch=plan.batch_size, max_steps=plan.total_steps)
+
+
+def _loss_is_nmse(plan: Plan) -> bool:
+    """Whether the loss of a step is that of the validation score: not where a predistorter learns another pair."""
+    recipe = plan.recipe
+    return recipe.train.loss == "time" and (recipe.task == "pa" or recipe.dpd.learning == "direct")
+
+
+def _optimization(plan: Plan) -> dict[str, Any]:
+    """What the plan says of the optimizer and of the length of the run."""
+    length = plan.recipe.train
+    return {
+        "eps": plan.eps,
+        "beta2": plan.beta2,
+        "max_steps": length.max_steps if isinstance(length.max_steps, int) else None,
+        "epochs": length.epochs if isinstance(length.epochs, float) and length.max_steps == OFF else None,
+        "steps_per_epoch": plan.frames_per_epoch / plan.batch_size if plan.batch_size else None,
+    }
+
+
+def _parts(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the steps at which the parts of the model were looked at say of them."""
+    looked = [line for line in steps if "group_updates" in line]
+    if not looked:
+        return {}
+    sizes = {part: int(count) for part, count in looked[0]["group_sizes"].items()}
+
+    def column(key: str) -> dict[str, list[float]]:
+        return {part: [float(line[key].get(part, "nan")) for line in looked] for part in sizes}
+
+    still: dict[str, list[int]] = {}
+    for line in looked:
+        for name in line.get("still", ()):
+            still.setdefault(name, []).append(line["step"])
+    return {
+        "parameters": sum(sizes.values()),
+        "group_step": [line["step"] for line in looked],
+        "group_grad": column("group_norms"),
+        "group_weight": column("group_weights"),
+        "group_update": column("group_updates"),
+        "group_size": sizes,
+        "still": still,
+    }
+
+
+def _ranks(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the processes of a team told of themselves; a resumed run may have had other teams before."""
+    told = [line for line in steps if "rank_losses" in line]
+    told = [line for line in told if len(line["rank_losses"]) == len(told[-1]["rank_losses"])]
+    looked = [line for line in told if "rank_checksums" in line]
+
+    def rows(key: str) -> list[list[float]]:
+        return [[float(value) for value in line[key]] for line in told]
+
+    return {
+        "rank_step": [line["step"] for line in told],
+        "rank_loss": rows("rank_losses"),
+        "rank_norm": rows("rank_grad_norms"),
+        "rank_reduced": rows("rank_reduced_norms"),
+        "checksum_step": [line["step"] for line in looked],
+        "rank_checksum": [line["rank_checksums"] for line in looked],
+    }
+
+
+def _number(node: Any, *path: str) -> float | None:
+    """A number inside nested dicts, None where any part of the path is missing."""
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return float(node) if isinstance(node, int | float) else None

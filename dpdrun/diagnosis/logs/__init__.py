@@ -1,0 +1,1 @@
+"""Training logs of other programs, one format a file (`formats` finds it), and the facts that rules see."""

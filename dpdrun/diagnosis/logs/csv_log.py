@@ -1,0 +1,130 @@
+"""A CSV file of training numbers, whoever wrote it; read line by line, so its size does not matter."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from dpdrun.diagnosis.logs.cells import number, shortened
+from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.names import Asked
+from dpdrun.diagnosis.logs.rows import Empty, Rows
+from dpdrun.errors import DataError
+
+SEPARATORS = ",;\t|"
+FORMAT = "CSV"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written, from its first line that is not empty."""
+
+    separator: str
+    names: list[str]
+    header_line: int
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
+    """A text file, with or without BOM. Bytes that are not UTF-8 are let pass: they are in names, not in numbers.
+
+    Raises:
+        DataError: it cannot be read, or is no text.
+    """
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(4096)
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DataError(f"{path}: this is UTF-16 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
+        if b"\0" in start:
+            raise DataError(f"{path}: this is a binary file, not a log in text")
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def dialect_of(path: Path) -> Dialect:
+    """Separator and header of a CSV file.
+
+    Raises:
+        DataError: the file is empty, or begins with numbers.
+    """
+    with opened(path) as file:
+        for line, text in enumerate(file, start=1):
+            if text.startswith("#") or not text.strip():
+                continue
+            separator = max(SEPARATORS, key=text.count)
+            names = [name.strip() for name in next(csv.reader([text], delimiter=separator))]
+            if all(_is_number(name) for name in names):
+                raise DataError(f"{path}:{line}: numbers instead of names of columns; write them in a line above")
+            return Dialect(separator, names, line)
+    raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return number(cell) is not None
+    except ValueError:
+        return False
+
+
+def read(
+    path: Path,
+    asked: Asked,
+    *,
+    format_: str = FORMAT,
+    known: dict[str, str] | None = None,
+    empty: Empty = "end",
+) -> RawLog:
+    """Read it.
+
+    Args:
+        path: of the file.
+        asked: what the user said about its columns.
+        format_: its name, for output.
+        known, empty: as in `Rows`.
+
+    Raises:
+        DataError: names file, line and column.
+    """
+    dialect = dialect_of(path)
+    rows = Rows(
+        path, format_, dialect.names, asked, known=known, empty=empty,
+        decimal_comma=dialect.separator == ";", header_line=dialect.header_line,
+    )  # fmt: skip
+    for line, cells in _rows(path, dialect):
+        rows.add(line, cells)
+    return rows.done()
+
+
+def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, dict[str, object]]]:
+    width = len(dialect.names)
+    with opened(path) as file:
+        for _ in range(dialect.header_line):
+            file.readline()
+        reader = csv.reader(file, delimiter=dialect.separator)
+        torn: DataError | None = None
+        try:
+            for cells in reader:
+                if torn:
+                    raise torn
+                if not any(cells) or cells[0].startswith("#"):
+                    continue
+                if len(cells) > width and not any(cells[width:]):  # separators at the end of the line
+                    cells = cells[:width]
+                line = dialect.header_line + reader.line_num
+                if len(cells) != width:
+                    text = shortened(dialect.separator.join(cells))
+                    torn = DataError(f"{path}:{line}: {len(cells)} cells, but line {dialect.header_line} names {width} "
+                                     f"columns: {text!r}")  # fmt: skip
+                    continue  # an error, unless it is the last line: that one is being written
+                if [cell.strip() for cell in cells] == dialect.names:
+                    continue  # the header again, of a run that went on in the same file
+                yield line, dict(zip(dialect.names, cells, strict=True))
+        except csv.Error as error:
+            raise DataError(f"{path}:{dialect.header_line + reader.line_num}: not CSV: {error}") from None

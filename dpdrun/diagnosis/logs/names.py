@@ -1,0 +1,193 @@
+"""Which column of a log means what: common names, where they leave no doubt, and `--map`, which always wins."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dpdrun.diagnosis.logs.cells import number
+from dpdrun.diagnosis.logs.log import COLUMNS, VALUES
+from dpdrun.errors import DataError
+
+# Per meaning, names in the order of preference; two columns of one group leave a doubt. Names are compared as
+# `plain_name` writes them. Who writes them: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); Lightning
+# (train_loss_step, lr-AdamW, grad_2.0_norm_total); fairseq (gnorm, num_updates); W&B exports (Step, _step).
+COMMON: dict[str, tuple[str, ...]] = {
+    "step": (
+        r"(trainer )?global step|num updates|optimizer step",
+        r"(train )?step|steps|update|updates|train steps",
+        r"iteration|iterations|iter|iters|it",
+        r"epoch|epochs",
+    ),
+    "loss": (
+        r"(train|training|tr)( batch)? loss step|loss( train)? step",
+        r"(train|training|tr)( batch)? loss|loss( train| training)",
+        r"(train|training)( loss)? mse|mse loss( train)?",
+        r"loss",
+        r"(train|training) loss epoch",
+        r"mse",
+    ),
+    "loss_db": (r"(train|training)( loss)? nmse( db)?|(train|training) loss db", r"loss db"),
+    "grad_norm": (
+        r"(train )?(total |global )?(grad|gradient|gradients) norm( total| global| before clip| pre clip| preclip)?",
+        r"gradnorm|gnorm|norm of gradients?|grad (2|2 0) norm total|grad l2|grad l2 norm",
+    ),
+    "lr": (r"(train )?(lr|learning rate)", r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?"),
+    "lr_planned": (r"lr planned|planned lr",),
+    "clip_norm": (r"clip norm|max grad norm|clip threshold",),
+    "clipped": (r"(train )?clipped|(is|was) clipped",),
+    "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
+    "val_loss": (r"(val|valid|validation|eval|dev) loss( epoch)?|loss (val|valid|validation|eval)",),
+}
+_COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
+
+
+def plain_name(name: str) -> str:
+    """A column's name for comparing: `Train/Grad-Norm` is `train grad norm`; the run's name of a W&B export is off."""
+    name = name.rpartition(" - ")[2] if " - " in name else name
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
+    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `--map` said.
+
+    Attributes:
+        columns: meaning -> name in the log.
+        constants: meaning of a column -> its one value.
+        values: facts of `VALUES`.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float | str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.constants or self.values)
+
+
+def parse_map(texts: Iterable[str]) -> Asked:
+    """Read `step=it,loss=train/mse,clip_norm=1.0`: a column's name, or a number that stands for itself.
+
+    Raises:
+        DataError: with everything that can be said.
+    """
+    this = Asked()
+    # a comma parts entries only where another `key=` follows, so that names may hold commas
+    for entry in (part for text in texts for part in re.split(r",(?=\s*[\w-]+=)", text) if part.strip()):
+        key, equals, value = (part.strip() for part in entry.partition("="))
+        if not equals or not value:
+            raise DataError(f"--map {entry.strip()}: expected KEY=COLUMN, as in --map step=it,loss=train_mse")
+        if key in VALUES:
+            this.values[key] = _value(key, value)
+        elif key not in COLUMNS:
+            near = difflib.get_close_matches(key, [*COLUMNS, *VALUES], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            known = f"columns: {', '.join(COLUMNS)}; single values: {', '.join(VALUES)}"
+            raise DataError(f"--map {key}=...: unknown{hint}\n  {known}")
+        elif key != "step" and (constant := _as_number(value)) is not None:
+            this.constants[key] = constant
+        else:
+            this.columns[key] = value
+    return this
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return number(text)
+    except ValueError:
+        return None
+
+
+def _value(key: str, text: str) -> float | str:
+    kind = VALUES[key]
+    try:
+        if kind is int and float(text) != int(float(text)):
+            raise ValueError
+        return text if kind is str else kind(float(text))
+    except (ValueError, OverflowError):
+        what = "a whole number" if kind is int else "a number"
+        raise DataError(f"--map {key}={text}: expected {what}") from None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which column means what.
+
+    Attributes:
+        columns: meaning -> name in the log.
+        notes: what was left out because of a doubt.
+        absent: meaning -> why, for these.
+        given: meanings that the user named.
+    """
+
+    columns: dict[str, str]
+    notes: list[str]
+    absent: dict[str, str]
+    given: frozenset[str]
+
+
+def choose_columns(
+    names: Sequence[str], asked: Asked, where: Path | str, *, known: Mapping[str, str] | None = None
+) -> Chosen:
+    """Find the columns of a log.
+
+    Args:
+        names: as they stand in the log.
+        asked: of the user.
+        where: file and line, for messages.
+        known: meaning -> name, of a format whose names are fixed; those that the log has are taken.
+
+    Raises:
+        DataError: `--map` names a column that is not there, or a column that is needed stands there twice.
+    """
+    columns: dict[str, str] = {}
+    for key, name in asked.columns.items():
+        columns[key] = _named(name, names, where, key)
+    for key, name in (known or {}).items():
+        if name in names:
+            columns.setdefault(key, name)
+    taken = set(columns.values())
+    free = {name: plain_name(name) for name in names if name not in taken and not name.endswith(("__MIN", "__MAX"))}
+    notes, absent = [], {}
+    for key, groups in _COMPILED.items():
+        if key in columns or key in asked.constants or (key == "loss" and "loss_db" in columns):
+            continue
+        if key == "loss_db" and "loss" in columns:
+            continue
+        for group in groups:
+            found = [name for name, plain in free.items() if group.fullmatch(plain)]
+            if len(found) > 1:
+                listed = " and ".join(repr(name) for name in found[:4])
+                absent[key] = f"{listed} could be it: say --map {key}={found[0]}"
+                notes.append(f"{key}: not read, since {absent[key]}")
+                break
+            if found:
+                columns[key] = found[0]
+                del free[found[0]]
+                break
+    for key, name in columns.items():
+        if list(names).count(name) > 1:
+            raise DataError(f"{where}: column {name!r} (read as {key}) appears twice; rename one of them")
+    return Chosen(columns, notes, absent, frozenset(asked.columns))
+
+
+def _named(name: str, names: Sequence[str], where: Path | str, key: str) -> str:
+    if name in names:
+        return name
+    same = [other for other in names if other.strip().lower() == name.lower()]
+    if len(same) == 1:
+        return same[0]
+    near = same or difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(repr(other) for other in near)}?" if near else ""
+    raise DataError(f"{where}: no column {name!r} (--map {key}={name}){hint}\n  {listing(names)}")
+
+
+def listing(names: Sequence[str], most: int = 24) -> str:
+    """The columns of a log, for a message."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"the log has: {', '.join(names[:most])}{more}" if names else "the log has no columns"

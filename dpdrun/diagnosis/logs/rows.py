@@ -1,0 +1,231 @@
+"""Rows of a log -> columns over rising steps: repeats, lines out of order, counters that start again every epoch."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from dpdrun.diagnosis.logs.cells import number
+from dpdrun.diagnosis.logs.log import COLUMNS, Points, RawLog
+from dpdrun.diagnosis.logs.names import Asked, choose_columns, plain_name
+from dpdrun.diagnosis.logs.parts import Part, Parts
+from dpdrun.errors import DataError
+from dpdrun.rules.text import pluralize
+
+EPOCH = "epoch"
+SCORES = ("val_loss", "val_nmse_db")
+TRAINING = ("loss", "loss_db", "grad_norm")
+LARGEST = 2.0**53  # whole numbers above are not told apart
+ENOUGH = 5  # rows without a gap that show that a column is written in every row
+Empty = Literal["gap", "nan", "end"]
+MOSTLY = 0.5  # of the rows share a step with another: then it counts something else
+
+
+@dataclass
+class _Column:
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+
+class Rows:
+    """Collects the rows of a table, keeping only the columns that mean something; 16 bytes a number.
+
+    Args:
+        path, format: of the log.
+        names: of its columns.
+        asked: what the user said about them.
+        known: meaning -> name, of a format whose names are fixed.
+        empty: what an empty cell among the training numbers is: a gap (logged more seldom); a nan, which pandas writes
+            so; or a nan at the end of a column that had no gap before.
+        decimal_comma: `0,5` is a half.
+
+    Raises:
+        DataError: `asked` names a column that is not there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format_: str,
+        names: Sequence[str],
+        asked: Asked,
+        *,
+        known: dict[str, str] | None = None,
+        empty: Empty = "gap",
+        decimal_comma: bool = False,
+        header_line: int | None = None,
+    ) -> None:
+        self._decimal_comma = decimal_comma
+        self._empty = empty
+        where = path if header_line is None else f"{path}:{header_line}"
+        chosen = choose_columns(names, asked, where, known=known)
+        self.log = RawLog(format_, path, found=chosen.columns, names=list(names))
+        self.log.notes += chosen.notes
+        self.log.absent |= chosen.absent
+        self._given = chosen.given
+        step = chosen.columns.get("step")
+        epoch = next((name for name in names if plain_name(name) == EPOCH and name != step), None)
+        self._needed = {key: name for key, name in chosen.columns.items() if key != "step"}
+        self._step, self._epoch = step, epoch
+        self._parts = Parts(path, names, list(chosen.columns.values()))
+        self._read: dict[Part, dict[str, str]] = {
+            "training": self._needed,
+            "validation": self._scores() if self._parts.part else {},
+            "other": {},
+        }
+        self._columns = {key: _Column() for columns in self._read.values() for key in columns}
+        self._steps, self._epochs = array("d"), array("d")
+        self._lines = array("q")
+
+    def add(self, line: int, cells: dict[str, object]) -> None:
+        """Take one row.
+
+        Raises:
+            DataError: a cell is no number; names file, line and column.
+        """
+        step = self._number(line, self._step, cells) if self._step else None
+        if self._step and step is None:
+            return
+        columns = self._read[self._parts.of(line, cells)]
+        row = len(self._lines)
+        found = False
+        for key, name in columns.items():
+            value = self._number(line, name, cells)
+            if value is not None:
+                column = self._columns[key]
+                column.rows.append(row)
+                column.values.append(value)
+                found = True
+        if found or self._empty == "nan":
+            self._lines.append(line)
+            self._steps.append(float("nan") if step is None else step)
+            epoch = self._number(line, self._epoch, cells) if self._epoch else None
+            self._epochs.append(float("nan") if epoch is None else epoch)
+
+    def _scores(self) -> dict[str, str]:
+        """The columns to read in a row of validation, where `loss` is the validation loss."""
+        found = {key: name for key, name in self._needed.items() if key in SCORES and name}
+        for score, training in (("val_loss", "loss"), ("val_nmse_db", "loss_db")):
+            if training in self._needed:
+                found.setdefault(score, self._needed[training])
+        return found
+
+    def _number(self, line: int, name: str, cells: dict[str, object]) -> float | None:
+        try:
+            return number(cells.get(name), decimal_comma=self._decimal_comma)
+        except ValueError as error:
+            key = next((k for k, v in self.log.found.items() if v == name), EPOCH)
+            raise DataError(
+                f"{self.log.path}:{line}: column {name!r} (read as {key}): {error}"
+                + ("" if key in self._given else f"; if it is not the {COLUMNS.get(key, key)}, say --map {key}=COLUMN")
+            ) from None
+
+    def done(self) -> RawLog:
+        """The log.
+
+        Raises:
+            DataError: steps that are no whole numbers.
+        """
+        self._parts.check()
+        for key, name in self._read["validation"].items():
+            if key not in self._needed and len(self._columns[key].rows):
+                self.log.found[key] = f"{name} where {self._parts.part} is validation"
+        steps = self._counted()
+        for key, column in self._columns.items():
+            self._fill(key, column)
+            self.log.columns[key] = _points(steps, column)
+        repeats = self._repeats(steps)
+        if repeats:
+            self.log.notes.append(repeats)
+        return self.log
+
+    def _counted(self) -> list[int]:
+        """The step of every row."""
+        name = self._step
+        if name is None:
+            self.log.notes.append("no column of steps: the rows are counted instead (--map step=COLUMN)")
+            return list(range(1, len(self._steps) + 1))
+        is_epoch = plain_name(name) == EPOCH or plain_name(name) == "epochs"
+        for line, step in zip(self._lines, self._steps, strict=True):
+            if not (abs(step) < LARGEST and step == int(step)):  # nan is caught too
+                if "step" not in self._given:
+                    self._count_rows(f"{name} is {step:g} in line {line}, not a whole number")
+                    return list(range(1, len(self._steps) + 1))
+                raise DataError(f"{self.log.path}:{line}: column {name!r} (the step): {step:g} is not a whole number")
+        steps = [int(step) for step in self._steps]
+        if is_epoch and len(set(steps)) <= MOSTLY * len(steps) and "step" not in self._given:
+            self._count_rows(f"{name} repeats itself, so it is not a counter of rows")
+            return list(range(1, len(steps) + 1))
+        if is_epoch:
+            self.log.unit = "epoch"
+        return self._through_epochs(steps)
+
+    def _count_rows(self, why: str) -> None:
+        del self.log.found["step"]
+        self.log.notes.append(f"{why}: the rows are counted instead (--map step=COLUMN)")
+
+    def _through_epochs(self, steps: list[int]) -> list[int]:
+        """Steps counted on where they start again with every epoch."""
+        backward = [i for i in range(1, len(steps)) if steps[i] < steps[i - 1]]
+        rising = [i for i in backward if self._epochs[i] > self._epochs[i - 1]]
+        if not backward or len(rising) < len(backward) or self.log.unit == "epoch":
+            return steps
+        first = min(steps)
+        through: list[int] = []
+        offset = 0
+        restarts = set(backward)
+        for i, step in enumerate(steps):
+            if i in restarts:
+                offset = through[-1] + 1 - first if first <= 1 else through[-1]
+            through.append(offset + step)
+        self.log.notes.append(f"{self._step} starts again with every {self._epoch}: counted on through them")
+        return through
+
+    def _fill(self, key: str, column: _Column) -> None:
+        """Make nan of the cells that stand for one; see `empty`."""
+        if key not in TRAINING or self._empty == "gap" or not column.rows:
+            return
+        present = set(column.rows)
+        others = [c for k, c in self._columns.items() if k in (*TRAINING, "lr") and k != key]
+        alive = {row for other in others for row in other.rows}
+        if self._empty == "end":
+            last = column.rows[-1]
+            gapless = len(column.rows) == last + 1 >= ENOUGH
+            alive = {row for row in alive if row > last} if gapless else set()
+        missing = sorted(alive - present)
+        if not missing:
+            return
+        self.log.notes.append(
+            f"{self.log.found[key]} is empty in {pluralize(len(missing), 'row')}, first in line "
+            f"{self._lines[missing[0]]}, where others are not: read as nan, which pandas writes so"
+        )
+        pairs = [*zip(column.rows, column.values, strict=True), *((row, math.nan) for row in missing)]
+        pairs.sort(key=lambda pair: pair[0])
+        column.rows = array("q", [row for row, _ in pairs])
+        column.values = array("d", [value for _, value in pairs])
+
+    def _repeats(self, steps: Sequence[int]) -> str | None:
+        back = [i for i, (a, b) in enumerate(pairwise(steps), start=1) if b < a]
+        if not back:
+            return None
+        return (
+            f"steps go back {pluralize(len(back), 'time')}, first in line {self._lines[back[0]]}: a resumed run, or "
+            "lines out of order; each step counts once, as it was written last"
+        )
+
+
+def _points(steps: Sequence[int], column: _Column) -> Points:
+    return points((steps[row], value) for row, value in zip(column.rows, column.values, strict=True))
+
+
+def points(pairs: Iterable[tuple[int, float]]) -> Points:
+    """Sorted by step; of values at one step the last counts."""
+    pairs = list(pairs)
+    if any(b[0] <= a[0] for a, b in pairwise(pairs)):
+        pairs = sorted(dict(pairs).items())
+    return Points([step for step, _ in pairs], [value for _, value in pairs])

@@ -1,0 +1,77 @@
+"""TensorBoard event files (`events.out.tfevents.*`): the scalars of one run, through the package `tensorboard`.
+
+Read event by event: TensorBoard's own `EventAccumulator` keeps a random sample of 10,000 values a tag unless told
+otherwise. Several files of one folder are one run that was resumed, in the order of their names, which begin with the
+time of their start.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.names import Asked, choose_columns
+from dpdrun.diagnosis.logs.rows import points
+from dpdrun.errors import DataError
+
+FORMAT = "TensorBoard events"
+PATTERN = "*.tfevents.*"
+SCALARS = "scalars"
+
+
+def read(path: Path, asked: Asked) -> RawLog:
+    """Read an event file, or the event files of a folder.
+
+    Raises:
+        DataError: tensorboard is not installed, the file is damaged, or it holds no scalars.
+    """
+    files = sorted(path.glob(PATTERN), key=_written) if path.is_dir() else [path]
+    series: dict[str, list[tuple[int, float]]] = {}
+    for file in files:
+        for tag, step, value in _scalars(file):
+            series.setdefault(tag, []).append((step, value))
+    if not series:
+        raise NothingLoggedError(f"{path}: no scalars in {len(files)} event file(s): nothing has been logged yet")
+    asked_steps = asked.columns.pop("step", None)
+    chosen = choose_columns(sorted(series), asked, path)
+    log = RawLog(FORMAT, path, names=sorted(series), notes=list(chosen.notes), absent=dict(chosen.absent))
+    for key, tag in chosen.columns.items():
+        if key != "step":  # every event carries its step; a tag such as `epoch` is another scalar
+            log.columns[key], log.found[key] = points(series[tag]), tag
+    if asked_steps:
+        log.notes.append(f"step={asked_steps}: left out, every event carries its step")
+    if len(files) > 1:
+        log.notes.append(f"{len(files)} event files are read as one run that was resumed")
+    return log
+
+
+def _written(path: Path) -> list[str | int]:
+    """Sorts files by when they were begun: seconds, then a count of writers, which a name has as plain numbers."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
+    """Tag, step and value of each scalar, in the order they were written."""
+    try:
+        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+        from tensorboard.util import tensor_util
+    except ImportError:
+        raise DataError(
+            f"{path}: reading TensorBoard events needs the package tensorboard: pip install 'dpdrun[tensorboard]'"
+        ) from None
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name != SCALARS:
+                    continue
+                array = tensor_util.make_ndarray(value.tensor)
+                yield value.tag, int(event.step), float(array.item()) if array.size == 1 else math.nan
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged event file: {error}") from None

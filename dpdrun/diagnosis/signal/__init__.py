@@ -1,0 +1,1 @@
+"""A prediction compared with its target: files, and checks on their error signal."""

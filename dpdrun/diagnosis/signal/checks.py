@@ -1,0 +1,119 @@
+"""Measure a prediction against its target: every number of `SignalFacts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from dpdrun.diagnosis.signal import alignment_errors, error_position, missing_nonlinearity, target_lead
+from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, one_tap_nmse_db, to_db
+from dpdrun.rules.facts.signal import LEVELS, PIECES, SignalFacts
+
+MIN_SAMPLES = 1000  # as of a capture
+PIECES_BETTER_DB = 1.0  # a piece sees less than the record, so a sound model scores worse on it
+SCALED_COPY_DB = -60.0  # no amplifier is that linear: a target like that was made by multiplication
+
+
+def can_be_judged(y: Signal, p: Signal) -> bool:
+    """Whether the pair is long enough, finite, and neither side is silent."""
+    return len(y) >= MIN_SAMPLES and bool(np.all(np.isfinite(p)) and np.any(y) and np.any(p))
+
+
+def signal_facts(
+    y: Signal,
+    p: Signal,
+    x: Signal | None = None,
+    *,
+    frame: int | None = None,
+    piece: int | None = None,
+    loop: int | None = None,
+    model: Mapping[str, Any] | None = None,
+    in_pieces: Signal | None = None,
+) -> SignalFacts:
+    """All facts about a prediction. About a second for 20,000 samples.
+
+    Args:
+        y: target, (N,).
+        p: prediction of it, (N,); `can_be_judged` holds.
+        x: input of the model, (N,), where it is known.
+        frame: length of the frames that the model was trained on [samples].
+        piece: p was predicted in pieces of so many samples that do not see each other.
+        loop: the record is a row of loops of so many samples.
+        model: full_attention, features, embedding and lookahead of `SignalFacts`, where they are known.
+        in_pieces: prediction of the record in pieces of `frame`, (N,), beside that of the whole record. Where it is
+            better by PIECES_BETTER_DB, what else is wrong is looked for in it: there the model does what it can.
+
+    Raises:
+        ValueError: the signals differ in shape.
+    """
+    if any(other is not None and other.shape != y.shape for other in (p, x, in_pieces)):
+        raise ValueError("target, prediction and input must have one shape")
+    facts: dict[str, Any] = {
+        "frame": frame,
+        "piece": piece,
+        **(model or {}),
+        "pieces_nmse_db": None if in_pieces is None else nmse_db(y, in_pieces),
+        "position_db": error_position.nmse_by_position(y, p, PIECES),
+    }
+    facts |= _position(y, p, tuple(length for length in (piece, loop, frame) if length))
+    whole_db = nmse_db(y, p)
+    if in_pieces is not None and facts["pieces_nmse_db"] < whole_db - PIECES_BETTER_DB:
+        p = in_pieces
+    facts |= _repair(y, p)
+    facts |= _against_input(x, y, p) if x is not None and np.any(x) else {}
+    return SignalFacts(samples=len(y), nmse_db=whole_db, judged_nmse_db=nmse_db(y, p), **facts)
+
+
+def _position(y: Signal, p: Signal, known: tuple[int, ...]) -> dict[str, Any]:
+    if not np.any(p != y):
+        return {}
+    values = error_position.excess(y, p)
+    step, again = error_position.rise(values), error_position.repeat(y, values, known)
+    facts: dict[str, Any] = {}
+    if step is not None:
+        facts = {"start_samples": step.start, "rise_db": step.db, "rise_z": step.z}
+    if again is not None:
+        named = {name: value for name, value in asdict(again).items() if name != "weight"}
+        facts |= {"period" if name == "period" else f"period_{name}": value for name, value in named.items()}
+    return facts
+
+
+def _repair(y: Signal, p: Signal) -> dict[str, Any]:
+    other, late, top = alignment_errors.mirror(y, p), alignment_errors.shift(y, p), alignment_errors.cut(y, p)
+    gain = alignment_errors.gain_over_target(y, p)
+    facts: dict[str, Any] = {
+        "gain_db": to_db(abs(gain) ** 2),
+        "gain_deg": float(np.degrees(np.angle(gain))),
+        "gain_nmse_db": one_tap_nmse_db(p, y),
+    }
+    if other is not None:
+        facts |= {"mirrored": True, "mirror_nmse_db": other.nmse_db, "mirror_deg": other.deg}
+    if late is not None:
+        facts |= {"lag_samples": late.samples, "lag_nmse_db": late.nmse_db}
+        facts |= {"unshifted_nmse_db": late.unshifted_nmse_db}
+    if top is not None:
+        facts |= {"clipped_samples": top.samples, "clip_level": top.level, "clip_short_db": top.short_db}
+    return facts
+
+
+def _against_input(x: Signal, y: Signal, p: Signal) -> dict[str, Any]:
+    levels, fits = missing_nonlinearity.by_level(x, y, p, LEVELS), missing_nonlinearity.against_fits(x, y, p)
+    early = target_lead.lead(x, y)
+    facts: dict[str, Any] = {}
+    if levels is not None:
+        facts |= {"target_gain_db": levels.target_gain_db, "model_gain_db": levels.model_gain_db}
+        facts |= {"target_gain_deg": levels.target_gain_deg, "model_gain_deg": levels.model_gain_deg}
+        facts |= {"level_share": levels.share}
+        facts["target_spread_db"], facts["model_spread_db"] = missing_nonlinearity.left_by_curves(x, y, p)
+    if fits is not None:
+        facts |= {"linear_nmse_db": fits.linear_nmse_db, "polynomial_nmse_db": fits.polynomial_nmse_db}
+        facts |= {"nonlinear_share": fits.share}
+    if early is not None:
+        facts |= {"lead_samples": early.samples, "present_nmse_db": early.present_nmse_db}
+        facts |= {"ahead_nmse_db": early.ahead_nmse_db}
+    if one_tap_nmse_db(x, y) < SCALED_COPY_DB:
+        facts |= {"wanted_gain_db": to_db(abs(one_tap_gain(x, y)) ** 2)}
+    return facts

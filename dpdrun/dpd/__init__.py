@@ -1,0 +1,1 @@
+"""Predistortion: cascade with a PA model, ILC, target gain, limiter, objective. Imports plan and below."""

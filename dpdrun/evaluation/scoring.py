@@ -1,0 +1,119 @@
+"""Where a model is scored: the pair that it is held against, and what it puts out for it.
+
+A PA model is held against the measured output; a predistorter with its PA model behind it against the wanted signal,
+gain times input; a predistorter without a PA model against the input that it should have found (indirect learning).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.capture import Capture
+from dpdrun.dpd.cascade import cascade_of, direct_pair, indirect_pair
+from dpdrun.evaluation.plot_data import Scene, Trace
+from dpdrun.evaluation.prediction import Split, part_of, piece_of, predict
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._cascade import Cascade
+from dpdrun.plan.plan import Plan
+from dpdrun.rf.linearity import linearity
+from dpdrun.rf.linearity_scores import Linearity
+from dpdrun.rf.ofdm_grid import Starts, symbol_starts
+from dpdrun.rf.spectrum import SEGMENT
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringContext:
+    """The scoring of one model on one capture.
+
+    Attributes:
+        model: as trained; a predistorter with its limiter.
+        plan: of its run.
+        capture: as measured.
+        pa: the frozen PA model behind a predistorter; None for a PA model, and for indirect learning without one.
+    """
+
+    model: BehaviouralModel
+    plan: Plan
+    capture: Capture
+    pa: BehaviouralModel | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the output is that of a PA model behind a predistorter."""
+        return self.pa is not None
+
+    @cached_property
+    def pair(self) -> Capture:
+        """What goes in, and what should come out."""
+        if self.plan.predistortion is None:
+            return self.capture
+        return indirect_pair(self.capture, self.plan) if self.pa is None else direct_pair(self.capture, self.plan)
+
+    @cached_property
+    def cascade(self) -> Cascade:
+        """The predistorter in front of its PA model. Raises ValueError where there is none."""
+        if self.pa is None:
+            raise ValueError("there is no PA model behind this one")
+        return cascade_of(self.model, self.plan, self.capture, self.pa).eval()
+
+    @property
+    def scored(self) -> BehaviouralModel:
+        """What maps the one to the other: the model, or the model in front of its amplifier."""
+        return self.model if self.pa is None else self.cascade
+
+    def output(self, split: Split) -> NDArray[np.complex128]:
+        """What comes out for a part, (N,) complex128."""
+        x = part_of(self.pair, split).x
+        return predict(self.scored, x, piece=piece_of(self.plan), loop=self.capture.loop_samples)
+
+    def scores(self, split: Split, y: NDArray[np.complex128]) -> Linearity | None:
+        """Every score of an output of a part; None where it is silent or not finite, which has none."""
+        return scores_of(self.capture, split, part_of(self.pair, split).y, y)
+
+    def trace(self, name: str, split: Split, y: NDArray[np.complex128]) -> Trace | None:
+        """An output with its scores, for a plot; None where it has none."""
+        scores = self.scores(split, y)
+        return None if scores is None else Trace(name, part_of(self.pair, split).y, y, scores)
+
+    def scene(self, split: Split, traces: list[Trace | None]) -> Scene:
+        """Traces of a part, those that there are."""
+        return Scene(
+            capture=self.capture.name,
+            split=split,
+            simulated=self.simulated,
+            x=part_of(self.pair, split).x,
+            sample_rate_hz=self.capture.sample_rate_hz,
+            bandwidth_hz=self.capture.bandwidth_hz,
+            carriers=self.capture.subchannels,
+            nperseg=SEGMENT,
+            traces=tuple(trace for trace in traces if trace is not None),
+        )
+
+
+def scores_of(
+    capture: Capture, split: Split, reference: NDArray[np.complex128], y: NDArray[np.complex128]
+) -> Linearity | None:
+    """Every score of an output of a part of a capture; None where it is silent or not finite."""
+    if not np.all(np.isfinite(y)) or not np.any(y) or not np.any(reference):
+        return None
+    return linearity(
+        reference,
+        y,
+        capture.sample_rate_hz,
+        bandwidth_hz=capture.bandwidth_hz,
+        carriers=capture.subchannels,
+        grid=capture.grid,
+        starts=_starts(capture, split),
+        nperseg=capture.nperseg,
+    )
+
+
+def _starts(capture: Capture, split: Split) -> Starts | None:
+    """Where the OFDM symbols of a part begin: in its input, which is known without noise."""
+    if capture.grid is None:
+        return None
+    return symbol_starts(part_of(capture, split).x, capture.sample_rate_hz, capture.grid)

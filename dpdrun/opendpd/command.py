@@ -1,0 +1,245 @@
+"""An OpenDPD command line, or a script with one in it, as a dpdrun recipe. Nothing of it is run.
+
+translation = translate("python main.py --step train_pa --PA_backbone gru --dataset_name DPA_200MHz")
+translation.text       # the recipe, as YAML with comments
+translation.remarks    # what is not the same, or not as it looks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from dpdrun.data.formats.opendpd_wheel import DATASETS
+from dpdrun.data.splits import known_train_samples
+from dpdrun.errors import DataError, RecipeError
+from dpdrun.opendpd.arguments import Arguments, parse
+from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
+from dpdrun.opendpd.shell.script import Command, Unclear, commands
+from dpdrun.recipe.schema import DataSection
+
+PROGRAMS = frozenset({"main.py", "opendpd-cli"})
+STEP = "train_pa"
+GIVEN = "--from-command"  # the name of a command that stands in no script
+
+# Training samples of the captures in the wheel (its sha256 is pinned), cut as OpenDPD cuts them, without guards.
+TRAIN_SAMPLES = {
+    "APA_200MHz": 58_980,
+    "APA_200MHz_b": 58_980,
+    "DPA_160MHz": 294_912,
+    "DPA_200MHz": 23_040,
+    "MyCustomPA": 61_440,
+}
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A recipe out of a command.
+
+    Attributes:
+        text: the recipe, YAML with comments.
+        remarks: what differs from OpenDPD or does not do what it seems to, a line each; they are in the text too.
+        where: `train.sh:12`, or `--from-command:1`.
+        dialect: the version of OpenDPD whose flags and defaults were used.
+    """
+
+    text: str
+    remarks: tuple[str, ...]
+    where: str
+    dialect: str
+
+    @property
+    def told(self) -> str:
+        """`train.sh:12`, or that the command was given as it is."""
+        return "the command" if self.where.startswith(f"{GIVEN}:") else self.where
+
+
+def translate(
+    script: str,
+    name: str = GIVEN,
+    *,
+    source: str | None = None,
+    frames: int | None = None,
+    pick: int | None = None,
+    rules: str = "measured",
+    stated: Mapping[str, float] | None = None,
+    also: Sequence[str] = (),
+) -> Translation:
+    """Translate the one `train_pa` command of a script.
+
+    Args:
+        script: shell text: one command, or a whole script.
+        name: of the script, for messages.
+        source: `data.source` in place of what the command names.
+        frames: training frames in one pass, where the data are not to be read for that.
+        pick: which of several commands, counted from 1.
+        rules: the recipe's `rules`.
+        stated: `sample_rate_hz` and `bandwidth_hz` of data that do not state them.
+        also: words after those of the command, such as `["--n_epochs", "50"]`; a flag given twice counts as given last.
+
+    Raises:
+        RecipeError: no such command, several and no `pick`, an unknown flag or variable, or a model without likeness.
+        DataError: the data that give the length cannot be read.
+    """
+    line, words = _chosen(commands(script, name), name, pick)
+    where = f"{name}:{line}"
+    arguments = parse([*words, *also], where)
+    data = _data(arguments, where, source, frames, stated or {})
+    sections, remarks = recipe_lines(arguments, data, where)
+    head = [
+        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.dialect.name}.",
+        "OpenDPD: main.py " + " ".join(words),
+        *(["with, in its place: " + " ".join(also)] if also else []),
+        *remarks,
+    ]
+    text = text_of(sections, [_ascii(line) for line in head], rules)
+    return Translation(text, tuple(remarks), where, arguments.dialect.name)
+
+
+def _told(name: str, line: int) -> str:
+    """Where a command stood, in words."""
+    return "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
+
+
+def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
+    """Line and flags of the command to translate."""
+    candidates: list[tuple[int, tuple[str | Unclear, ...]]] = []
+    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # a word that is not known may hold the --step
+    others: list[str] = []
+    before: Command | None = None
+    for command in found:
+        flags = _flags_of(command)
+        if flags is None and before is not None and _is_flag(command.words[:1]):
+            raise RecipeError(
+                f"{name}:{command.line}: this line begins with a flag; the line before must end in a backslash with "
+                "nothing after it"
+            )
+        before = command if flags is not None else None
+        if flags is None:
+            continue
+        step = _step(flags)
+        if step == STEP or isinstance(step, Unclear):
+            candidates.append((command.line, flags))
+        elif not _states_step(flags) and any(isinstance(word, Unclear) for word in flags):
+            unclear_step.append((command.line, flags))
+        else:
+            others.append(_said(flags, str(step)))
+    candidates = candidates or unclear_step
+    if not candidates:
+        raise RecipeError(_nothing(name, others))
+    if pick is not None and not 1 <= pick <= len(candidates):
+        raise RecipeError(f"--pick {pick}: {name} has {len(candidates)} {STEP} commands")
+    if pick is None and len({flags for _, flags in candidates}) > 1:
+        raise RecipeError(_several(name, candidates))
+    line, chosen = candidates[(pick or 1) - 1]
+    unclear = [word for word in chosen if isinstance(word, Unclear)]
+    if unclear:
+        shown = "\n".join(dict.fromkeys(f"{name}:{line}: {word.why}" for word in unclear))
+        raise RecipeError(f"{shown}\n  set it at the top of the script, or put its value into the command")
+    return line, [word for word in chosen if isinstance(word, str)]
+
+
+def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
+    """The words after main.py, None where this is not OpenDPD; flags alone count as a command."""
+    for place, word in enumerate(command.words):
+        if isinstance(word, str) and PurePath(word).name in PROGRAMS:
+            return command.words[place + 1 :]
+    if _is_flag(command.words[:1]) and any(isinstance(w, str) and w.startswith("--step") for w in command.words):
+        return command.words
+    return None
+
+
+def _is_flag(words: Sequence[str | Unclear]) -> bool:
+    return bool(words) and isinstance(words[0], str) and words[0].startswith("--")
+
+
+def _step(flags: Sequence[str | Unclear]) -> str | Unclear:
+    step: str | Unclear = "run_dpd"  # OpenDPD's default
+    for place, word in enumerate(flags):
+        if not isinstance(word, str):
+            continue
+        flag, equals, value = word.partition("=")
+        if flag in ("--step", "--ste"):
+            step = value if equals else flags[place + 1] if place + 1 < len(flags) else ""
+    return step
+
+
+def _states_step(flags: Sequence[str | Unclear]) -> bool:
+    return any(isinstance(word, str) and word.partition("=")[0] in ("--step", "--ste") for word in flags)
+
+
+def _said(flags: Sequence[str | Unclear], step: str) -> str:
+    return step if _states_step(flags) else f"{step} (OpenDPD's default)"
+
+
+def _nothing(name: str, others: Sequence[str]) -> str:
+    if others:
+        steps = ", ".join(dict.fromkeys(others))
+        return (
+            f"{name}: --step {steps}: this version of dpdrun trains models of amplifiers, so it translates "
+            f"--step {STEP}; there is none here"
+        )
+    return f"{name}: no OpenDPD command (python main.py --step {STEP} ...) found"
+
+
+def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...]]]) -> str:
+    common = set.intersection(*(set(_pairs(flags)) for _, flags in candidates))
+    lines = [f"{name}: {len(candidates)} {STEP} commands; choose one with --pick N:"]
+    for number, (line, flags) in enumerate(candidates, 1):
+        own = [pair for pair in _pairs(flags) if pair not in common]
+        lines.append(f"  {number}: line {line}: {' '.join(own)}")
+    return "\n".join(lines)
+
+
+def _pairs(flags: Sequence[str | Unclear]) -> list[str]:
+    """Flags with their values, for comparing commands."""
+    words = [word if isinstance(word, str) else "?" for word in flags]
+    pairs: list[str] = []
+    for word in words:
+        if pairs and not word.startswith("--"):
+            pairs[-1] += f" {word}"
+        else:
+            pairs.append(word)
+    return pairs
+
+
+def _data(
+    arguments: Arguments, where: str, source: str | None, frames: int | None, stated: Mapping[str, float]
+) -> Data:
+    found, said = (source, "--data") if source is not None else _source(arguments, where)
+    if frames is not None or arguments["PA_backbone"] == "gmp":
+        return Data(found, said, frames=frames)
+    known = TRAIN_SAMPLES.get(found.removeprefix("opendpd/"))
+    if known is None:
+        section = DataSection.model_validate({"source": found, **stated})
+        known = known_train_samples(section) or _read(section, where)
+    return Data(found, said, train_samples=known)
+
+
+def _source(arguments: Arguments, where: str) -> tuple[str, str]:
+    path, dataset = arguments["dataset_path"], arguments["dataset_name"]
+    if path:
+        return path, "--dataset_path"
+    if not dataset:
+        raise RecipeError(f"{where}: the command names no data, and OpenDPD has no default; add --data SOURCE")
+    said = "--dataset_name" if "dataset_name" in arguments.given else f"default of {arguments.dialect.name}"
+    return (f"opendpd/{dataset}" if dataset in DATASETS else f"datasets/{dataset}"), said
+
+
+def _read(section: DataSection, where: str) -> int:
+    """Training samples of a capture of the user's own."""
+    from dpdrun.data.sources import load_capture  # loads numpy
+
+    try:
+        return len(load_capture(section).train)
+    except DataError as error:
+        here = "" if Path(section.source).exists() else " (from the folder of OpenDPD, its own data are found)"
+        raise DataError(
+            f"{where}: the number of optimizer steps needs the length of the data{here}: {error}\n"
+            "  name other data with --data SOURCE, or give the frames of one pass with --samples N"
+        ) from None
+
+
+def _ascii(line: str) -> str:
+    return line.encode("ascii", "backslashreplace").decode().replace("\n", " ")

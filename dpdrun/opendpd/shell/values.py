@@ -1,0 +1,191 @@
+"""The values of a shell script's variables, and the words that come of them; what cannot be known says why.
+
+Nothing is run and the environment is not looked at: a script reads the same on every machine. Parameter expansion as in
+POSIX.1-2017, "Shell Command Language", section 2.6.2, and the arrays of bash.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+
+from dpdrun.opendpd.shell.words import Literal, Part, Substitution, Word, tokens
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A variable that has been set to something this reader cannot work out; `why` goes after `$name is unknown: `."""
+
+    why: str
+
+
+Value = str | tuple[str, ...] | Unknown  # a tuple is an array
+Variables = MutableMapping[str, Value]
+
+
+class UnknownValueError(Exception):
+    """A word whose value is not known; the message names the variable and says why."""
+
+
+MAX_RANGE = 10_000  # numbers in {1..9}; more is a slip
+
+_SEQ = re.compile(r"\s*seq\s+(-?\d+)(?:\s+(-?\d+))?\s*")
+_RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)\}")
+_LIST = re.compile(r"(.*)\{([^{}]*,[^{}]*)\}(.*)", re.DOTALL)
+_BODY = re.compile(
+    r"(?P<length>#(?=[A-Za-z_]))?(?P<name>[A-Za-z_]\w*|[0-9@*])(?:\[(?P<index>[^\]]*)\])?"
+    r"(?P<rest>(?P<op>:?[-=?+]|%%?|##?|\^\^?|,,?)(?P<word>.*))?",
+    re.DOTALL,
+)
+
+
+def expand(word: Word, variables: Variables) -> list[str]:
+    """The words that one word becomes: none for an empty unquoted variable, several for an array.
+
+    Raises:
+        UnknownValueError: a variable in it is not known.
+    """
+    fields: list[str] = []
+    current: str | None = None
+    for part in word.parts:
+        for piece in _pieces(part, variables):
+            if piece is None:
+                fields += [] if current is None else [current]
+                current = None
+            else:
+                current = (current or "") + piece
+    fields += [] if current is None else [current]
+    return [field for text in fields for field in (_braces(text) if _is_bare(word) else [text])]
+
+
+def _pieces(part: Part, variables: Variables) -> list[str | None]:
+    """What a part stands for; None is where one word ends and the next begins."""
+    if isinstance(part, Literal):
+        return [part.text]
+    if isinstance(part, Substitution):
+        match = _SEQ.fullmatch(part.body)
+        if match is None:
+            raise UnknownValueError(f"$({part.body.strip()}) is not run here; write its value in its place")
+        first, last = (int(match[1]), int(match[2])) if match[2] else (1, int(match[1]))
+        return _separated(_range(first, last + 1, 1))
+    value = parameter(part.body, variables)
+    if part.quoted:
+        return [value] if isinstance(value, str) else _separated(list(value))
+    text = value if isinstance(value, str) else " ".join(value)
+    return [None if run.isspace() else run for run in re.split(r"(\s+)", text) if run]
+
+
+def _separated(words: list[str]) -> list[str | None]:
+    pieces: list[str | None] = []
+    for word in words:
+        pieces += [None, word] if pieces else [word]
+    return pieces
+
+
+def _is_bare(word: Word) -> bool:
+    return all(isinstance(part, Literal) and not part.quoted for part in word.parts)
+
+
+def _braces(text: str) -> list[str]:
+    """`{0..4}` and `{a,b}` of bash."""
+    if match := _RANGE.fullmatch(text):
+        first, last = int(match[1]), int(match[2])
+        step = 1 if last >= first else -1
+        return _range(first, last + step, step)
+    if match := _LIST.fullmatch(text):
+        return [match[1] + middle + match[3] for middle in match[2].split(",")]
+    return [text]
+
+
+def _range(first: int, end: int, step: int) -> list[str]:
+    numbers = range(first, end, step)
+    if len(numbers) > MAX_RANGE:
+        raise UnknownValueError(f"{first} to {end - step} are more than {MAX_RANGE} values")
+    return [str(number) for number in numbers]
+
+
+def parameter(body: str, variables: Variables) -> str | tuple[str, ...]:
+    """The value of `${body}`.
+
+    Raises:
+        UnknownValueError: it is not known.
+    """
+    match = _BODY.fullmatch(body)
+    if match is None:
+        raise UnknownValueError(f"${{{body}}} is more than this reader works out; write its value in its place")
+    value = _lookup(match, variables)
+    if match["length"]:
+        return str(len(_known(match["name"], value)))
+    op = match["op"]
+    if op is None:
+        return _known(match["name"], value)
+    if op.lstrip(":") in ("-", "=", "+", "?"):
+        return _default(match, op, value, variables)
+    known = _known(match["name"], value)
+    if not isinstance(known, str):
+        raise UnknownValueError(f"${{{body}}} is more than this reader works out; write its value in its place")
+    if op[0] in "^,":
+        changed = known.upper() if op[0] == "^" else known.lower()
+        return changed if len(op) > 1 else changed[:1] + known[1:]
+    return _trimmed(known, op, _text(match["word"], variables))
+
+
+def _lookup(match: re.Match[str], variables: Variables) -> Value | None:
+    name, index = match["name"], match["index"]
+    value = variables.get(name)
+    if index is None:
+        return value[0] if isinstance(value, tuple) and value and not match["length"] and name != "@" else value
+    if not isinstance(value, tuple) or index in ("@", "*"):
+        return value
+    number = _text(index, variables)
+    if not number.isdecimal():
+        number = _text(f"${{{number}}}", variables)
+    if not number.isdecimal() or int(number) >= len(value):
+        return Unknown(f"it has no element {number}")
+    return value[int(number)]
+
+
+def _known(name: str, value: Value | None) -> str | tuple[str, ...]:
+    if value is None:
+        reason = "it is an argument of the script" if name.isdecimal() or name in "@*" else "nothing sets it before"
+        raise UnknownValueError(f"${name} is unknown: {reason}")
+    if isinstance(value, Unknown):
+        raise UnknownValueError(f"${name} is unknown: {value.why}")
+    return value
+
+
+def _default(match: re.Match[str], op: str, value: Value | None, variables: Variables) -> str | tuple[str, ...]:
+    missing = value is None or (op[0] == ":" and value == "")
+    if op[-1] == "+":
+        return "" if missing else _text(match["word"], variables)
+    if not missing:
+        return _known(match["name"], value)
+    if op[-1] == "?":
+        return _known(match["name"], None)
+    text = _text(match["word"], variables)
+    if op[-1] == "=":
+        variables[match["name"]] = text
+    return text
+
+
+def _trimmed(text: str, op: str, pattern: str) -> str:
+    """`${text%pattern}` and its kin: without what matches at the end (%) or the beginning (#), doubled = as much."""
+    cuts = range(len(text) + 1)
+    if op[0] == "%":
+        fitting = [cut for cut in cuts if fnmatch.fnmatchcase(text[cut:], pattern)]
+        return text[: (min if len(op) > 1 else max)(fitting)] if fitting else text
+    fitting = [cut for cut in cuts if fnmatch.fnmatchcase(text[:cut], pattern)]
+    return text[(max if len(op) > 1 else min)(fitting) :] if fitting else text
+
+
+def _text(text: str, variables: Variables) -> str:
+    """A text inside `${...}` with its own variables replaced."""
+    words = [token for token in tokens(text, "${...}") if isinstance(token, Word)]
+    return " ".join(" ".join(expand(word, variables)) for word in words)
+
+
+def differing(before: Mapping[str, Value], after: Mapping[str, Value]) -> set[str]:
+    """Names whose value is not the same in both."""
+    return {name for name in after if before.get(name) != after[name]}

@@ -1,0 +1,1 @@
+"""A recipe and its data as concrete settings, their cost and their lint. Imports rules, models, data and below."""

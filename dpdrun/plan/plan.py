@@ -1,0 +1,354 @@
+"""A recipe made concrete: every value decided, each with where it comes from and why.
+
+The plan is written to plan.json before training begins and is all that training reads, so a run can be repeated,
+resumed and audited without asking the rules again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from dpdrun import __version__
+from dpdrun.errors import RecipeError, RunError
+from dpdrun.plan.cost import Amplifier, Estimate, MachineSpeed, estimate, samples_seen, size_of
+from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
+from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
+from dpdrun.rules.advice import Advice, derivable, derive, unset
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
+
+SCHEMA_VERSION = 1
+FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
+
+_COUNTS = (
+    "total_steps",
+    "warmup_steps",
+    "frames_per_epoch",
+    "frame",
+    "burn_in",
+    "batch_size",
+    "eval_every",
+    "checkpoint_every",
+)
+_NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip_norm", "lr_end")
+
+
+class PlanError(RecipeError):
+    """The completed recipe is impossible. `conflicts` holds (dotted key, message); `Loaded.error` finds their lines."""
+
+    def __init__(self, found: list[Conflict]) -> None:
+        super().__init__("\n".join(message for _, message in found))
+        self.conflicts = found
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where one value comes from: written by the user, set by a rule (its code), or the default of the schema."""
+
+    origin: Literal["user", "rule", "default"]
+    rule: str | None
+    why: str
+    evidence: str | None
+
+
+@dataclass(frozen=True)
+class Predistortion:
+    """What the data and the PA model decide for a predistorter.
+
+    Attributes:
+        pa_sha256: of the tensors of the PA model; None where there is none (indirect learning).
+        gain: the linear gain G to aim at, in units of output over input of the capture.
+        peak_limit: largest magnitude of the predistorter's output, in the unit of the input; inf = off.
+    """
+
+    pa_sha256: str | None
+    gain: float
+    peak_limit: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; no limit is written as "inf"."""
+        limit = self.peak_limit if math.isfinite(self.peak_limit) else str(self.peak_limit)
+        return asdict(self) | {"peak_limit": limit}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
+        """Read back `to_json`. Raises KeyError, TypeError or ValueError where it is something else."""
+        return cls(content["pa_sha256"], float(content["gain"]), float(content["peak_limit"]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training job with no question left open. Steps are optimizer steps; lengths are samples.
+
+    Attributes:
+        recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` (decided by
+            the machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
+        provenance: by dotted key, every value of the recipe.
+        total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
+        warmup_steps, weight_decay, checkpoint_every: 0 = off.
+        clip_norm: inf = off.
+        lr_end: share of the peak lr at the last step.
+        warnings: what the rules that check a plan have to say.
+        predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare`).
+    """
+
+    recipe: Recipe
+    provenance: dict[str, Provenance]
+    total_steps: int
+    warmup_steps: int
+    frames_per_epoch: int
+    frame: int
+    burn_in: int
+    batch_size: int
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    clip_norm: float
+    schedule: str
+    lr_end: float
+    eval_every: int
+    checkpoint_every: int
+    warnings: list[Finding]
+    predistortion: Predistortion | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of plan.json; a norm that is not clipped is written as "inf"."""
+        content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for each in fields(self):
+            content[each.name] = getattr(self, each.name)
+        content["recipe"] = self.recipe.model_dump(mode="json")
+        content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
+        content["clip_norm"] = self.clip_norm if math.isfinite(self.clip_norm) else str(self.clip_norm)
+        content["warnings"] = [finding.to_json() for finding in self.warnings]
+        content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Plan:
+        """Read back plan.json. Raises RunError when it is of a later version or not a plan."""
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RunError(
+                f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
+            )
+        try:
+            values = {each.name: content[each.name] for each in fields(cls) if each.name != "predistortion"}
+            made = content.get("predistortion")  # absent in plans from before there were any
+            values["predistortion"] = None if made is None else Predistortion.from_json(made)
+            values["recipe"] = Recipe.model_validate(content["recipe"])
+            values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
+            values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
+            values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
+            maker = content.get("dpdrun", "unknown")
+            raise RunError(
+                f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
+                f"{exc}"
+            ) from exc
+        return cls(**values)
+
+    def digest(self, data_sha256: str) -> str:
+        """sha256 of everything that decides the weights: the concrete values and the data they meet.
+
+        Left out are the reasons for the values, how often checkpoints are written, whether a finding warns or stops.
+        """
+        return digest_of(self.to_json(), data_sha256)
+
+
+def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
+    """`Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
+    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings", "checkpoint_every")}
+    recipe = dict(kept.get("recipe", {}))
+    train = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
+    if train.get("on_finding") != "adapt":  # neither a warning nor an end decides a weight
+        train.pop("on_finding", None)
+    recipe["train"] = train
+    text = json.dumps({**kept, "recipe": recipe, "data": data_sha256}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys of two contents of plan.json that have other values, reasons for values left out."""
+    found: list[str] = []
+    for key in {**before, **after}:
+        if not prefix and key in ("provenance", "warnings"):
+            continue
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differing_keys(old, new, f"{prefix}{key}.")
+        elif old != new or (key in before) != (key in after):
+            found.append(f"{prefix}{key}".removeprefix("recipe."))
+    return found
+
+
+def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:
+    """Ask the rules for every `auto` of a recipe.
+
+    Args:
+        recipe: as loaded.
+        train_samples: I/Q samples of the training part.
+        given: dotted keys that the user wrote; default: the fields that the recipe was built with.
+
+    Raises:
+        PlanError: a RecipeError; the completed recipe is impossible, does not fit the data, or a field is left open
+            because all its rules are silent; the message names the field and what to write.
+    """
+    given = given_in(recipe) if given is None else given
+    advice = derive(PlanFacts.of_recipe(recipe, train_samples), recipe.rules)
+    trained = recipe.model.kind != "gmp"
+    complete = fill(recipe, advice)
+    _refuse(conflicts(complete, given) + check_length(complete, train_samples) + check_finish(complete, train_samples))
+    if trained:
+        _refuse(conflicts_of_open_fields(recipe, advice))
+    _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
+             if finding.severity == "error" for key in finding.patch])  # fmt: skip
+    facts = advice.facts
+
+    def count(name: str) -> int:
+        return int(facts.get(name)) if trained else 0
+
+    def number(name: str) -> float:
+        return float(facts.get(name)) if trained else 0.0
+
+    return Plan(
+        recipe=complete,
+        provenance=provenance_of(complete, advice, given),
+        total_steps=count("total_steps"),
+        warmup_steps=count("warmup_steps"),
+        frames_per_epoch=count("frames_per_epoch"),
+        frame=count("frame"),
+        burn_in=count("burn_in"),
+        batch_size=count("batch"),
+        lr=number("lr"),
+        beta1=number("beta1"),
+        beta2=number("beta2"),
+        eps=number("eps"),
+        weight_decay=number("weight_decay"),
+        clip_norm=number("clip_norm"),
+        schedule=facts.schedule or "constant",
+        lr_end=float(recipe.optim.lr_end),
+        eval_every=count("eval_every"),
+        checkpoint_every=count("checkpoint_every"),
+        warnings=advice.warnings if trained else [],
+    )
+
+
+def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
+    """What makes `optim.finish: lm` impossible for a model of this size on records of `record_samples` samples."""
+    model, found = recipe.model, []
+    if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
+        return []
+    count, seen = size_of(model).parameters, samples_seen(model) or 0
+    if count > FINISH_PARAMETERS:
+        found.append(
+            f"optim.finish lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
+            f"square; this one has {count:,}"
+        )
+    if seen > record_samples:
+        found.append(
+            f"optim.finish lm judges samples that have their whole past: an output of this model sees {seen:,} of "
+            f"them, a record has {record_samples:,}; shorten model.window"
+        )
+    return [("optim.finish", message) for message in found]
+
+
+def share_problem(plan: Plan, processes: int) -> str | None:
+    """Why the batch of a plan does not divide evenly between processes, with the nearest sizes that do; else None."""
+    passes = plan.recipe.train.accumulate
+    unit = passes * processes
+    if not plan.total_steps or plan.batch_size % unit == 0:
+        return None
+    below, above = plan.batch_size // unit * unit, (plan.batch_size // unit + 1) * unit
+    near = f"{below} or {above}" if below else str(above)
+    parts = [f"{processes} processes", *([f"train.accumulate {passes}"] if passes > 1 else [])]
+    return f"train.batch_size {plan.batch_size} does not divide evenly by {' x '.join(parts)}; nearest that do: {near}"
+
+
+def estimate_of(
+    plan: Plan, *, val_samples: int, pa: ModelSection | None = None, speed: MachineSpeed | None = None
+) -> Estimate | None:
+    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.plan.cost`).
+
+    Args:
+        plan: of any task.
+        val_samples: length of the validation part.
+        pa: of a predistorter, the `model` section of the PA model behind it.
+        speed: of this machine; measured if not given.
+    """
+    if not plan.total_steps:
+        return None
+    return estimate(
+        plan.recipe.model,
+        batch=plan.batch_size,
+        frame=plan.frame,
+        steps=plan.total_steps,
+        scorings=-(-plan.total_steps // plan.eval_every),
+        val_samples=val_samples,
+        speed=speed,
+        amplifier=None if pa is None else Amplifier(pa, in_steps=plan.recipe.dpd.learning == "direct"),
+    )
+
+
+def fill(recipe: Recipe, advice: Advice) -> Recipe:
+    """The recipe with the rules' values in place of its autos, validated again by the schema."""
+    content = recipe.model_dump()
+    for key, opinion in advice.opinions.items():
+        section, _, leaf = key.partition(".")
+        content[section][leaf] = opinion.value
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as exc:  # a rule set a value that the schema refuses: our fault, but say which
+        raise RecipeError(f"the rules completed this recipe to an invalid one: {exc}") from exc
+
+
+def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
+    """Where each value of a completed recipe comes from, in the order of the schema."""
+    found: dict[str, Provenance] = {}
+    for key, value in values_of(recipe).items():
+        opinion = advice.opinions.get(key)
+        if opinion is not None:
+            found[key] = Provenance("rule", opinion.rule, opinion.why, opinion.evidence)
+        elif key in given and value != AUTO:
+            found[key] = Provenance("user", None, "written in the recipe", None)
+        else:
+            found[key] = Provenance(
+                "default", None, _AUTO_WHY.get(key, "default") if value == AUTO else "default", None
+            )
+    return found
+
+
+_AUTO_WHY = {
+    "data.sample_rate_hz": "as the source states it",
+    "data.bandwidth_hz": "as the source states it",
+    "data.loops": "looked for in the data",
+    "data.split": "as the source states it, else 60/20/20 %",
+    "data.split.guard": "decided when the data are cut",
+    "dpd.peak_limit": "the largest magnitude of the training input",
+    "train.compile": "decided on the machine that trains",
+    "train.epochs": "train.max_steps sets the length",
+}
+
+
+def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
+    """Fields that no rule could set, as (dotted key, what to do)."""
+    wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
+    return [
+        (key, f"{key}: auto, but no rule answers for this job ({why}); write a value (rules: {recipe.rules})")
+        for key, why in unset(advice, wanted).items()
+        if key in NAME_OF
+    ]
+
+
+def _refuse(found: list[Conflict]) -> None:
+    if found:
+        raise PlanError(found)

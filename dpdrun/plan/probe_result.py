@@ -1,0 +1,179 @@
+"""What a probe measured on the user's own data and machine, and how it enters a recommendation.
+
+`training.probe` takes the steps; here is what is concluded from them, in plain numbers.
+
+The learning rate. For each seed a fresh model is trained while the rate rises exponentially (Smith, "Cyclical learning
+rates", 2017: the lr range test). The losses are taken in dB, smoothed over neighbouring rates by a running median, and
+the median over seeds is the curve. Its valley reaches from the lowest to the highest rate that is within VALLEY_DB of
+the lowest point; the pick is its middle in log(lr). The lowest point itself is at the mercy of one lucky batch and
+moved by a factor of 5 between seeds; both edges are crossings of a steep slope. What it cannot tell: which rate
+of the valley ends lowest after thousands of steps. docs/results.md, Probe, compares picks with a sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any
+
+from dpdrun.plan.recommendation import Recommendation, Value
+from dpdrun.recipe.patch import render
+from dpdrun.rules.text import pluralize
+
+VALLEY_DB = 2.0
+SMOOTHED = 12  # the running median spans a twelfth of the curve to each side, at least 2 rates
+CEILING_DB = 20.0  # a diverged loss, whatever its size
+CLIP_PERCENTILE = 90
+PROBE = "probe"  # stands where the code of a rule would
+
+
+@dataclass(frozen=True)
+class Valley:
+    """The rates around the best one, and the pick among them; `open_above`: no rate was too high."""
+
+    low: float
+    high: float
+    pick: float
+    open_above: bool
+
+
+@dataclass(frozen=True)
+class ProbeReading:
+    """What a probe found.
+
+    Attributes:
+        device: where the steps were taken, in words.
+        seconds: that everything took, from the start of the command.
+        seeds, rates_tried: of the lr range test.
+        lr, lr_low, lr_high, lr_open: the pick, the valley's edges, and whether even the highest rate did no harm.
+        curve: (lr, loss [dB]) of the median over seeds.
+        norms: percentiles (10, 50, 90, 99) of the gradient norm after the warmup of a short run at the pick; none where
+            time did not allow them.
+        norm_steps: steps of that run after its warmup.
+        step_s, samples_per_s: median time of an optimizer step [s], and training samples a second.
+        score_s: one scoring of the validation part [s].
+        peak_mib: memory that training took beyond what the process held before [MiB]; on a GPU what torch allocated.
+        cut: what was left out to keep the time.
+    """
+
+    device: str
+    seconds: float
+    seeds: int
+    rates_tried: int
+    lr: float
+    lr_low: float
+    lr_high: float
+    lr_open: bool
+    curve: tuple[tuple[float, float], ...]
+    norms: dict[int, float]
+    norm_steps: int
+    step_s: float
+    samples_per_s: float
+    score_s: float
+    peak_mib: float
+    cut: tuple[str, ...] = ()
+
+    @property
+    def clip_norm(self) -> float | None:
+        """90th percentile of the gradient norm, to two digits; None where no norms were measured."""
+        return float(f"{self.norms[CLIP_PERCENTILE]:.2g}") if self.norms else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable machine-readable form."""
+        return asdict(self) | {"clip_norm": self.clip_norm}
+
+
+def median_curve(losses: Sequence[Sequence[float]]) -> list[float]:
+    """Losses of each seed (one a rate, cut off where it diverged) -> the median over seeds of the smoothed dB."""
+    count = max(map(len, losses))
+    smooth = [_smoothed([_db(loss) for loss in seed] + [CEILING_DB] * (count - len(seed))) for seed in losses]
+    return [median(values) for values in zip(*smooth, strict=True)]
+
+
+def _db(loss: float) -> float:
+    if not math.isfinite(loss):
+        return CEILING_DB
+    return min(CEILING_DB, 10 * math.log10(max(loss, 1e-12)))
+
+
+def _smoothed(values: list[float]) -> list[float]:
+    reach = max(2, len(values) // SMOOTHED)
+    return [median(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
+
+
+def valley_of(rates: Sequence[float], curve: Sequence[float]) -> Valley | None:
+    """Where a curve is lowest; None when it falls nowhere by VALLEY_DB below its start, so that nothing was learned."""
+    limit = min(curve) + VALLEY_DB
+    if curve[0] <= limit:
+        return None
+    inside = [at for at, db in enumerate(curve) if db <= limit]
+    low, high = rates[inside[0]], rates[inside[-1]]
+    pick = math.sqrt(low * high)
+    return Valley(_two_digits(low), _two_digits(high), _two_digits(pick), inside[-1] + 1 == len(curve))
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """A percentile (0 to 100) by linear interpolation, as numpy's default. Raises ValueError on no values."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    at = share / 100 * (len(ordered) - 1)
+    below = math.floor(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+
+
+def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading) -> Recommendation:
+    """A recommendation whose lr and clip are those of a probe, as evidence `measured here`.
+
+    Args:
+        this: asked with the probe's values as facts, so that everything that follows from them fits.
+        catalogue: asked without them: its values are named beside the probe's, and a value of the user is kept.
+    """
+    found = {
+        "optim.lr": (
+            f"lr range test here, {pluralize(probe.seeds, 'seed')} of {probe.rates_tried} steps: best from "
+            f"{_lr(probe.lr_low)} to {_lr(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
+            (probe.lr_low, probe.lr_high),
+        ),
+        "optim.clip_norm": (
+            f"{CLIP_PERCENTILE}th percentile of {probe.norm_steps} gradient norms here, early in training",
+            (None, None),
+        ),
+    }
+    values = dict(this.values)
+    if probe.clip_norm is None:
+        del found["optim.clip_norm"]
+    for key, (why, (low, high)) in found.items():
+        known = catalogue.values.get(key)
+        if known is None or known.rule is None:
+            continue  # the user's own
+        said = f"{why}; {known.rule} says {render(known.value)}"
+        values[key] = replace(
+            values[key], low=low, high=high, rule=PROBE, evidence="measured here", why=said, advised=known.value
+        )
+    return replace(this, values=values)
+
+
+def probed_facts(catalogue: Recommendation, probe: ProbeReading) -> dict[str, float]:
+    """The facts that a probe sets: those of its values that the user has not given."""
+    found = {"lr": ("optim.lr", probe.lr), "clip_norm": ("optim.clip_norm", probe.clip_norm)}
+    return {
+        name: value
+        for name, (key, value) in found.items()
+        if value is not None and _from_rule(catalogue.values.get(key))
+    }
+
+
+def _from_rule(value: Value | None) -> bool:
+    return value is not None and value.rule is not None
+
+
+def _lr(value: float) -> str:
+    return render(value)

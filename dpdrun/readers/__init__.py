@@ -1,1 +1,0 @@
-"""What other people's files say, in our words: one format a file. Nothing that is read here is ever run."""

@@ -1,1 +1,0 @@
-"""Training logs of other programs, one format a file (`formats` finds it), and what the rules see of them."""

@@ -1,1 +1,0 @@
-"""An OpenDPD command line as a recipe of ours."""

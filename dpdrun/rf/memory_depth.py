@@ -1,0 +1,234 @@
+"""How far back does an amplifier remember? A ladder of least-squares fits, each with a longer memory than the last.
+
+Every rung is a memory polynomial with lagging envelope terms (Morgan et al. 2006, eq. 24), fitted to the training part
+and scored on the validation part; the memory is that of the shortest rung that is within TIE_DB of the best one. Beyond
+`FULL_TAPS` delays a rung adds linear taps (reflections in cables) and the mean power over an octave of delays (bias
+circuits, traps, heat); those cost few coefficients, so the ladder can reach thousands of samples.
+A second, shorter ladder asks what future samples are worth to a linear filter: where the recording was resampled or
+aligned by a band-limited filter, that filter's response has a part ahead of its peak.
+
+All fits come from one matrix of normal equations, ordered by delay: a rung is a corner of it.
+Seconds for 30,000 samples on one core. Shapes: N samples, C columns (coefficients), R rows of the regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.rf.metrics import Signal, rms, to_db
+
+MEMORY_DEPTHS = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    10,
+    12,
+    14,
+    16,
+    20,
+    24,
+    28,
+    32,
+)  # rungs with all terms [samples, the current one counted]
+FULL_TAPS = MEMORY_DEPTHS[-1]
+FAR_REACHES = (64, 128, 256, 512, 1024, 2048)  # rungs that add the octave's mean power, and linear taps while they last
+LINEAR_TAPS = 128
+AHEAD = (1, 2, 3, 4, 6, 8, 12, 16)  # future samples
+
+TIE_DB = 0.15  # of the memory: the score of a validation part of 20,000 samples is no surer than this
+AHEAD_GAIN_DB = 0.05  # future taps that bring less are left out: they delay the output
+EXACT_DB = -90.0  # lower scores are taken as this: differences there are of the arithmetic, and of 16-bit numbers
+AHEAD_TIE_DB = 0.03  # the ladders of one part share its errors, so smaller differences count
+
+EARLY_POWERS, EARLY_DELAYS = 7, 4  # |x|^0 .. |x|^6 at the first delays: the static curve is where high orders matter
+LATE_POWERS = 3
+CROSS_POWERS = (1, 2)
+RIDGES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)  # relative to columns of unit norm; the validation part chooses
+ROWS_PER_COLUMN = 4  # a rung with more coefficients than a quarter of the samples is not tried
+MAX_SAMPLES = 32_768
+CHUNK = 8_192  # rows held in memory at a time
+
+Matrix = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class MemorySweep:
+    """What the least-squares fits say about a capture. NMSE on the validation part [dB], EXACT_DB or higher.
+
+    Attributes:
+        rungs: (memory [samples, the current one counted], NMSE [dB]), shortest first.
+        ahead: (future samples, NMSE [dB]) at the chosen memory, 0 first.
+    """
+
+    rungs: tuple[tuple[int, float], ...]
+    ahead: tuple[tuple[int, float], ...]
+
+    @property
+    def memory(self) -> int:
+        """Samples that an output depends on, the current one counted: the shortest rung within TIE_DB of the best."""
+        return next(reach for reach, db in self.rungs if db <= self._best + TIE_DB)
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether the longest rung was still needed, so that the memory may be longer than `memory`."""
+        return self.memory == self.rungs[-1][0]
+
+    @property
+    def lookahead(self) -> int:
+        """Future samples worth using: the fewest within AHEAD_TIE_DB of the best, 0 if that gains too little."""
+        best = min(db for _, db in self.ahead)
+        if self.ahead[0][1] - best < AHEAD_GAIN_DB:
+            return 0
+        return next(count for count, db in self.ahead if db <= best + AHEAD_TIE_DB)
+
+    @property
+    def lookahead_gain_db(self) -> float:
+        """What the best number of future samples gains over none [dB], at least 0."""
+        return self.ahead[0][1] - min(db for _, db in self.ahead)
+
+    @property
+    def polynomial_db(self) -> float:
+        """The best of all fits: what a network has to beat."""
+        return min(db for _, db in (*self.rungs, *self.ahead))
+
+    @property
+    def _best(self) -> float:
+        return min(db for _, db in self.rungs)
+
+
+def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop: int | None = None) -> MemorySweep:
+    """Fit every rung.
+
+    Args:
+        x, y: input and output of the training part, (N,); the first MAX_SAMPLES are used.
+        x_val, y_val: of the validation part.
+        loop: the records are rows of loops of this many samples (`data.frames`); None: one record each.
+    """
+    used = min(len(x), MAX_SAMPLES)
+    reaches = [reach for reach in (*MEMORY_DEPTHS, *FAR_REACHES) if _fits(reach, used, loop)] or [MEMORY_DEPTHS[0]]
+    columns = _Columns.up_to(reaches[-1])
+    scale_x, scale_y = rms(x), rms(y)
+    fit, check = (
+        _normal_equations(columns, a[:MAX_SAMPLES] / scale_x, b[:MAX_SAMPLES] / scale_y, loop)
+        for a, b in ((x, y), (x_val, y_val))
+    )
+    past = columns.reach > 0
+    rungs = tuple((reach, _score(past & (columns.reach <= reach), fit, check)) for reach in reaches)
+    memory = MemorySweep(rungs, ((0, 0.0),)).memory
+    ahead = [(0, dict(rungs)[memory])]
+    for count in AHEAD:
+        chosen = (columns.reach <= memory) & (columns.reach >= -count)
+        ahead.append((count, _score(chosen, fit, check)))
+    return MemorySweep(rungs, tuple(ahead))
+
+
+def _fits(reach: int, samples: int, loop: int | None) -> bool:
+    """Whether a rung has few enough coefficients, and enough of the record behind it."""
+    columns = int(np.sum(_Columns.up_to(reach).reach > 0))
+    return columns * ROWS_PER_COLUMN <= samples and reach <= (loop or samples // 8)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the columns of the regression are.
+
+    Attributes:
+        terms: (delay, power) of x[n - k] |x[n - k]|^p, (delay, power) of x[n] |x[n - k]|^p, and (first, end) of the
+            delays whose mean power x[n] is multiplied by.
+        reach: (C,) memory that a column needs, in samples with the current one; minus j for j future samples.
+    """
+
+    own: tuple[tuple[int, int], ...]
+    cross: tuple[tuple[int, int], ...]
+    slow: tuple[tuple[int, int], ...]
+    reach: NDArray[np.int64]
+
+    @classmethod
+    def up_to(cls, reach: int) -> _Columns:
+        near, far = min(reach, FULL_TAPS), min(reach, LINEAR_TAPS)
+        own = [(k, p) for k in range(near) for p in range(EARLY_POWERS if k < EARLY_DELAYS else LATE_POWERS)]
+        own += [(k, 0) for k in range(near, far)]
+        own += [(-j, 0) for j in range(1, AHEAD[-1] + 1)]
+        cross = [(k, p) for k in range(1, near) for p in CROSS_POWERS]
+        ends = [end for end in FAR_REACHES if end <= reach]
+        slow = [(end // 2, end) for end in ends]
+        far_of = {k: next((end for end in FAR_REACHES if k < end), k + 1) for k in range(FULL_TAPS, far)}
+        needs = [k if k < 0 else far_of.get(k, k + 1) for k, _ in own] + [k + 1 for k, _ in cross] + ends
+        return cls(tuple(own), tuple(cross), tuple(slow), np.array(needs))
+
+    @property
+    def before(self) -> int:
+        """Past samples that a row needs."""
+        return int(self.reach.max()) - 1
+
+    def rows(self, x: Signal, start: int, end: int) -> Matrix:
+        """Columns for the outputs of x[start:end], (C, R); x has `before` samples before and AHEAD after them."""
+        envelope = np.abs(x)
+        power = np.concatenate([[0.0], np.cumsum(envelope**2)])
+        powers = [envelope**p for p in range(EARLY_POWERS)]
+        now = x[start:end]
+        found = [x[start - k : end - k] * powers[p][start - k : end - k] for k, p in self.own]
+        found += [now * powers[p][start - k : end - k] for k, p in self.cross]
+        for first, last in self.slow:
+            mean = (power[start - first + 1 : end - first + 1] - power[start - last + 1 : end - last + 1]) / (
+                last - first
+            )
+            found.append(now * mean)
+        return np.array(found)
+
+
+Equations = tuple[Matrix, Matrix, float]
+
+
+def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None) -> Equations:
+    """A^H A: (C, C), A^H y: (C,), and |y|^2, over the outputs that have their past and future in the record."""
+    from scipy.linalg.blas import zherk  # half the work of a product; scipy takes long to import
+
+    count = len(columns.reach)
+    gram, moment, power = np.zeros((count, count), np.complex128), np.zeros(count, np.complex128), 0.0
+    for record, target in _records(x, y, loop, columns.before):
+        for start in range(columns.before, columns.before + len(target), CHUNK):
+            end = min(start + CHUNK, columns.before + len(target))
+            near = record[start - columns.before : end + AHEAD[-1]]
+            A = columns.rows(near, columns.before, columns.before + end - start)
+            b = target[start - columns.before : end - columns.before]
+            gram += zherk(1.0, A.T, trans=2)  # the upper triangle
+            moment += A.conj() @ b
+            power += float(np.vdot(b, b).real)
+    return np.triu(gram) + np.triu(gram, 1).conj().T, moment, power
+
+
+def _records(x: Signal, y: Signal, loop: int | None, before: int) -> Iterator[tuple[Signal, Signal]]:
+    """Inputs with their past and future, beside the outputs that have both."""
+    if loop is None:
+        yield x, y[before : len(y) - AHEAD[-1]]
+        return
+    for frame, target in zip(x[: len(x) // loop * loop].reshape(-1, loop), _frames(y, loop), strict=True):
+        yield np.pad(frame, (before, AHEAD[-1]), mode="wrap"), target
+
+
+def _frames(y: Signal, loop: int) -> Sequence[Signal]:
+    return list(y[: len(y) // loop * loop].reshape(-1, loop))
+
+
+def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float:
+    """NMSE [dB] on the validation part of the fit with the chosen columns, at the best ridge; at least EXACT_DB."""
+    index = np.flatnonzero(chosen)
+    corner = np.ix_(index, index)
+    gram, moment = fit[0][corner], fit[1][index]
+    norms = np.sqrt(gram.diagonal().real)
+    norms[norms == 0.0] = 1.0
+    gram = gram / np.outer(norms, norms)
+    errors = []
+    for ridge in RIDGES:
+        c = np.linalg.solve(gram + ridge * np.eye(len(index)), moment / norms) / norms
+        error = np.vdot(c, check[0][corner] @ c).real - 2 * np.vdot(c, check[1][index]).real
+        errors.append(1.0 + float(error) / check[2])
+    return to_db(max(min(errors), 10 ** (EXACT_DB / 10)))

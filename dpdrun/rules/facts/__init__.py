@@ -1,0 +1,1 @@
+"""The plain values that rules see: of a plan, of a run, of a signal."""

@@ -1,0 +1,194 @@
+"""What rules about a run see: its columns and its plan as plain numbers. None means unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from dpdrun.rules.facts.signal import SignalFacts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A training run, seen through its metrics and its plan. Lists are per optimizer step and equally long.
+
+    Attributes:
+        step: optimizer steps, counted from 1, rising.
+        lr, lr_planned: realised and planned learning rate.
+        loss, grad_norm: of the step; the norm before clipping. May be nan or inf.
+        clip_norm: largest norm that was applied, inf when clipping is off.
+        clipped: whether the gradient of the step was scaled down.
+        eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
+        eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
+        finish_nmse_db: scorings of `optim.finish`, which comes after the last step: they count for the best score, and
+            are no part of the course of training.
+        total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
+        one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
+        eps, beta2: of AdamW, as planned.
+        parameters: number of trained parameters.
+        epochs, max_steps: which of the two the recipe sets the length by; the other is None.
+        steps_per_epoch: optimizer steps in one pass over the training part, not a whole number as a rule.
+        loss_is_nmse: whether 10 log10(loss) is a training NMSE in dB, comparable with the validation scores.
+        group_step: steps at which the parts of the model were looked at, every 25th from the first.
+        group_grad, group_weight, group_update: by part of the model and as long as `group_step`: norm of its gradient
+            before clipping, of its weights, and of the change that the step made to them; nan where it has none.
+        group_size: parameters in a part.
+        still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
+        adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
+            planned rate was lowered; peak_lr is the lowered one.
+        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.law`); None outside of them.
+        rank_step: steps that several processes took together, as many as those that took the last of them.
+        rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
+            it found by itself, and the norm after averaging.
+        checksum_step, rank_checksum: steps at which the parameters were looked at, and their checksum by process.
+        skipped: steps that the loss scaler of fp16 left out; they are in none of the lists.
+        loss_scale: of that scaler at the last step; None where the loss is not scaled.
+        signal: what the prediction of the validation part (or of a file) looks like beside its target.
+    """
+
+    step: list[int] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    lr_planned: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)
+    clip_norm: list[float] = field(default_factory=list)
+    clipped: list[bool] = field(default_factory=list)
+    eval_step: list[int] = field(default_factory=list)
+    eval_nmse_db: list[float] = field(default_factory=list)
+    eval_loss_step: list[int] = field(default_factory=list)
+    eval_loss: list[float] = field(default_factory=list)
+    finish_nmse_db: list[float] = field(default_factory=list)
+    kind: str | None = None
+    total_steps: int | None = None
+    warmup_steps: int | None = None
+    peak_lr: float | None = None
+    weight_decay: float | None = None
+    schedule: str | None = None
+    batch: int | None = None
+    one_tap_db: float | None = None
+    gmp_db: float | None = None
+    floor_db: float | None = None
+    eps: float | None = None
+    beta2: float | None = None
+    parameters: int | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    steps_per_epoch: float | None = None
+    loss_is_nmse: bool | None = None
+    group_step: list[int] = field(default_factory=list)
+    group_grad: dict[str, list[float]] = field(default_factory=dict)
+    group_weight: dict[str, list[float]] = field(default_factory=dict)
+    group_update: dict[str, list[float]] = field(default_factory=dict)
+    group_size: dict[str, int] = field(default_factory=dict)
+    still: dict[str, list[int]] = field(default_factory=dict)
+    adapted: list[tuple[int, int]] = field(default_factory=list)
+    lr_factor: float = 1.0
+    skipped: list[int] = field(default_factory=list)
+    loss_scale: float | None = None
+    swept_lr: float | None = None
+    rank_step: list[int] = field(default_factory=list)
+    rank_loss: list[list[float]] = field(default_factory=list)
+    rank_norm: list[list[float]] = field(default_factory=list)
+    rank_reduced: list[list[float]] = field(default_factory=list)
+    checksum_step: list[int] = field(default_factory=list)
+    rank_checksum: list[list[int]] = field(default_factory=list)
+    signal: SignalFacts | None = None
+
+    def get(self, name: str) -> Any:
+        """The value of a fact, None when it is unknown; an empty list or dict is unknown."""
+        value = getattr(self, name)
+        return None if isinstance(value, list | dict) and not value else value
+
+    def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
+        """No recipe key changes what a run did."""
+        return frozenset()
+
+    @cached_property
+    def settled(self) -> range:
+        """Positions in the lists after the warmup."""
+        warmup = self.warmup_steps or 0
+        first = next((i for i, step in enumerate(self.step) if step > warmup), len(self.step))
+        return range(first, len(self.step))
+
+    @property
+    def settled_steps(self) -> int:
+        """Number of logged steps after the warmup."""
+        return len(self.settled)
+
+    @property
+    def rank_steps(self) -> int | None:
+        """Number of steps that several processes took together."""
+        return len(self.rank_step) or None
+
+    @property
+    def logged_steps(self) -> int:
+        """Number of logged steps."""
+        return len(self.step)
+
+    @cached_property
+    def loss_db(self) -> list[float]:
+        """10 log10 of the loss of each step; inf and nan stay."""
+        return [10.0 * math.log10(max(loss, 1e-30)) if loss == loss else loss for loss in self.loss]
+
+    @cached_property
+    def log_norm(self) -> list[float]:
+        """log10 of the gradient norm of each step [decades]; inf and nan stay."""
+        return [math.log10(max(norm, 1e-30)) if norm == norm else norm for norm in self.grad_norm]
+
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """What `work` gives, computed once for these facts: for what several rules look at."""
+        kept = self.__dict__.setdefault("_once", {})
+        if name not in kept:
+            kept[name] = work()
+        value: T = kept[name]
+        return value
+
+    @property
+    def top_lr(self) -> float:
+        """The planned peak of the learning rate, or the highest that was used; 0 when nothing is known."""
+        return self.peak_lr or max(self.lr, default=0.0)
+
+    def longer(self, factor: float) -> dict[str, Any]:
+        """The recipe patch that makes the run `factor` times as long, in the field that the recipe uses."""
+        if self.max_steps:
+            return {"train.max_steps": math.ceil(float(f"{self.max_steps * factor:.2g}"))}
+        return {"train.epochs": float(f"{self.epochs * factor:.2g}")} if self.epochs else {}
+
+    @property
+    def best_nmse_db(self) -> float | None:
+        """Lowest finite validation NMSE so far [dB], that of `optim.finish` included."""
+        finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
+        return min(finite) if finite else None
+
+    @cached_property
+    def scores_db(self) -> list[tuple[int, float]]:
+        """(step, dB) of the finite validation scores: the NMSE, or else 10 log10 of the validation loss."""
+        if self.eval_nmse_db:
+            pairs = list(zip(self.eval_step, self.eval_nmse_db, strict=True))
+        else:
+            losses = zip(self.eval_loss_step, self.eval_loss, strict=True)
+            pairs = [(step, 10.0 * math.log10(loss)) for step, loss in losses if 0.0 < loss < math.inf]
+        return [(step, value) for step, value in pairs if math.isfinite(value)]
+
+    @property
+    def score_name(self) -> str:
+        """What `scores_db` are."""
+        return "validation NMSE" if self.eval_nmse_db else "validation loss"
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the planned steps that the log covers, 0 to 1; a least-squares fit with a score is done."""
+        if self.kind == "gmp":
+            return 1.0 if self.eval_nmse_db else None
+        if not self.total_steps or not self.step:
+            return None
+        return min(1.0, self.step[-1] / self.total_steps)
+
+    def after_warmup(self, column: Sequence[T]) -> list[T]:
+        """One of the lists without its warmup part: `facts.after_warmup(facts.loss)`."""
+        return [column[i] for i in self.settled]

@@ -1,0 +1,84 @@
+"""Files that appear complete or not at all, and JSON that carries non-finite numbers.
+
+A file is written under a temporary name, flushed to disk, and renamed. Non-finite numbers are written as the strings
+"nan", "inf", "-inf", so that every file is valid JSON.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dpdrun.errors import UnwritableError
+
+PARTIAL = ".partial"  # suffix of the temporary names
+Json = dict[str, Any]
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+
+
+def unwritable(path: Path, exc: OSError) -> UnwritableError:
+    """Return the error for a file that cannot be written: why, and what to do."""
+    return UnwritableError(f"{path}: cannot write: {exc.strerror or exc}", _REMEDIES.get(exc.errno or 0, ""))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name next to `path`; on success flush it to disk and rename it to `path`, else remove it.
+
+    The file gets the mode that the umask gives to new files, whatever its writer chose.
+    Raises UnwritableError when the disk is full or the folder cannot be written; `path` then keeps its content.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
+        with temporary.open("xb") as handle:  # never through a symlink placed there
+            mode = os.fstat(handle.fileno()).st_mode & 0o777
+        yield temporary
+        temporary.chmod(mode)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def encode_numbers(value: Any) -> Any:
+    """Return the same nest of dicts and lists with non-finite floats as the strings "nan", "inf" and "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: encode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode_numbers(item) for item in value]
+    return value
+
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def decode_numbers(value: Any) -> Any:
+    """Undo `encode_numbers`."""
+    if isinstance(value, dict):
+        return {key: decode_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode_numbers(item) for item in value]
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value

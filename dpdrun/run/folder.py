@@ -1,0 +1,192 @@
+"""The run folder: every file that a training run leaves, and the only code that knows their names."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dpdrun.errors import RunError, UnwritableError
+from dpdrun.run.files import PARTIAL, Json, encode_numbers, write_text
+from dpdrun.run.symlinks import reject_escaping_dirs
+
+SCHEMA_VERSION = 1
+
+
+class RunFolder:
+    """Paths and files of one run; see docs/ARCHITECTURE.md, "Run folder"."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    recipe = property(lambda self: self.path / "recipe.yaml")
+    plan = property(lambda self: self.path / "plan.json")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    audit = property(lambda self: self.path / "audit.json")
+    report = property(lambda self: self.path / "report.json")
+    findings = property(lambda self: self.path / "findings.json")
+    heartbeat = property(lambda self: self.path / "heartbeat.json")
+    model = property(lambda self: self.path / "model.safetensors")
+    last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
+    best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
+    finish = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
+    tracking = property(lambda self: self.path / "tracking")
+
+    def good(self, step: int) -> Path:
+        """A checkpoint to go back to, of `train.on_finding: adapt`."""
+        return self.path / "checkpoints" / f"good-{step}.safetensors"
+
+    def goods(self) -> dict[int, Path]:
+        """Those that are there, by step, the earliest first."""
+        found = (self.path / "checkpoints").glob("good-*.safetensors")
+        return dict(sorted((int(path.stem.removeprefix("good-")), path) for path in found))
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make an empty run folder. Raises RunError when the path holds something already or cannot be written."""
+        try:
+            if path.is_dir() and any(path.iterdir()):
+                raise RunError(
+                    f"{path}: this folder is not empty; give another --run-dir, or --resume to continue the run in it"
+                )
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise RunError(f"{path}: cannot make the run folder: {exc.strerror}") from exc
+        return cls(path)
+
+    @classmethod
+    @contextmanager
+    def creating(cls, path: Path) -> Iterator[RunFolder]:
+        """`create` under `lock`; takes back what was made, parents too, when the block raises before the first step.
+
+        Raises:
+            RunError: as `create` and `lock`.
+        """
+        made = [place for place in (path, *path.parents) if not place.exists()]
+        try:
+            folder = cls.create(path)
+        except RunError:
+            _remove_empty(made)
+            raise
+        with folder.lock():
+            if folder.plan.exists():  # of a process that came first by a hair
+                raise RunError(f"{path}: there is a run in this folder; give another --run-dir")
+            try:
+                yield folder
+            except BaseException:
+                if not folder.has_steps():
+                    folder._discard()
+                    _remove_empty(made)
+                raise
+
+    def has_steps(self) -> bool:
+        """True when a line has been logged, or a checkpoint or a model written."""
+        logged = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        return logged or any(path.is_file() for path in (self.last, self.best, self.model))
+
+    def _discard(self) -> None:
+        """Remove the files of a run that never made a step."""
+        with suppress(OSError):
+            shutil.rmtree(self.last.parent, ignore_errors=True)
+            for path in (self.recipe, self.plan, self.metrics, self.heartbeat, *self.path.glob(f".*{PARTIAL}")):
+                path.unlink(missing_ok=True)
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to continue this run."""
+        recipe, path = shlex.quote(str(self.recipe)), shlex.quote(str(self.path))
+        return f"dpdrun train {recipe} --run-dir {path} --resume"
+
+    @contextmanager
+    def resume_hint(self) -> Iterator[None]:
+        """Add the command that continues this run to an error about a file that cannot be written."""
+        try:
+            yield
+        except UnwritableError as exc:
+            if not (self.plan.is_file() and self.last.is_file()) or self.report.is_file():
+                raise
+            raise RunError(f"{exc}{', then' if exc.remedy else ';'} continue with:\n  {self.resume_command}") from exc
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+
+        It is held on the folder itself, so no file is left. Where the file system has no such locks, nothing is held.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            with suppress(OSError):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as exc:
+                    what = "another process is training in this folder; wait for it or stop it"
+                    raise RunError(f"{self.path}: {what}, or give another --run-dir") from exc
+            yield
+        finally:
+            os.close(handle)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written. Only under `lock`: a live one is writing such files too."""
+        for folder in (self.path, self.last.parent):
+            for path in folder.glob(f".*{PARTIAL}"):
+                with suppress(OSError):  # it does no harm
+                    path.unlink(missing_ok=True)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run folder. Raises RunError when the path is not one."""
+        folder = cls(path)
+        if not path.exists():
+            near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
+            hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
+            raise RunError(f"{path}: no such run folder{hint}")
+        reject_escaping_dirs(path)
+        if not folder.plan.is_file():
+            if folder.has_steps():
+                raise RunError(f"{folder.plan}: missing, and the run cannot be read without; bring a copy of it back")
+            raise RunError(f"{path}: not a run folder (it has no plan.json); `dpdrun train` makes one")
+        return folder
+
+    def read_json(self, path: Path) -> Json:
+        """One of this folder's JSON files. Raises RunError naming the file and, when it is damaged, the place."""
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as exc:
+            raise RunError(f"{path}: missing; did the run finish?") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise RunError(f"{path}: cannot read: {exc}") from exc
+        except json.JSONDecodeError as exc:
+            raise RunError(f"{path}:{exc.lineno}:{exc.colno}: not valid JSON: {exc.msg}") from exc
+        except (ValueError, RecursionError) as exc:  # a number of thousands of digits, thousands of brackets
+            raise RunError(f"{path}: not a file of a run: {exc}") from exc
+        if not isinstance(loaded, dict):
+            raise RunError(f"{path}: expected a JSON object")
+        return loaded
+
+    def write_json(self, path: Path, content: Json) -> None:
+        """Write one of this folder's JSON files, whole or not at all."""
+        write_text(path, json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n")
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to the first that is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
+    """`runs/<recipe name>`, or the first free `runs/<recipe name>-N` when that one is taken."""
+    name = recipe_path.stem if recipe_path.stem.strip(".") else "recipe"  # of a file `...yaml` it is `..`
+    taken = {p.name for p in root.iterdir()} if root.is_dir() else set()
+    if name not in taken:
+        return root / name
+    return root / next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)

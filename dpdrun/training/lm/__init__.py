@@ -1,0 +1,1 @@
+"""Levenberg-Marquardt refinement after AdamW."""

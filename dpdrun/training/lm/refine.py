@@ -1,0 +1,181 @@
+"""`optim.finish: lm`: the best model of AdamW, taken on by Levenberg-Marquardt until its iterations are done.
+
+It works on the pair that was learnt from, and the scores that chose the checkpoint of AdamW choose here too. Each
+scoring is a line of metrics.jsonl (kind `finish`, step counted on from the last optimizer step). The state of an
+iteration is a file beside the checkpoint of the loop, so `--resume` goes on where it stopped, with the same bits on a
+CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from dpdrun.models._arrays import to_pairs
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.plan.plan import Plan
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import Heartbeat
+from dpdrun.run.metrics import MetricsWriter
+from dpdrun.training import checkpoint
+from dpdrun.training.guard import StopSignal
+from dpdrun.training.lm.levenberg_marquardt import Iteration, Marquardt
+from dpdrun.training.loss import weighting_of
+from dpdrun.training.task import TrainingTask
+from dpdrun.training.telemetry import Monitor
+
+FORMAT = "dpdrun-finish-1"
+SCORE_EVERY = 5  # iterations
+STUCK = 3  # iterations without a step, one after the other, that end it
+
+
+@dataclass
+class Finished:
+    """What the finish did.
+
+    Attributes:
+        iterations: done.
+        seconds: of this part, over all resumed parts [s].
+        loss_before_db, loss_db: mean square error over the training part, over unit power and weighted as `train.loss`
+            says [dB].
+        best_db: selection score of the best model, that of AdamW included [dB]; and the iteration that it came from,
+            0 = AdamW's.
+        ended: why.
+        lines: its lines of metrics.jsonl.
+    """
+
+    iterations: int = 0
+    seconds: float = 0.0
+    loss_before_db: float | None = None
+    loss_db: float | None = None
+    best_db: float = math.inf
+    best_iteration: int = 0
+    stuck: int = 0
+    ended: str = ""
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """For report.json."""
+        return {key: value for key, value in asdict(self).items() if key not in ("lines", "stuck")}
+
+
+def finish(
+    model: BehaviouralModel, plan: Plan, task: TrainingTask, run: RunFolder, monitor: Monitor, *, best_db: float,
+    plan_hash: str, resume: bool,
+) -> Finished:  # fmt: skip
+    """Improve `model` in place, and leave its best version in it and in `run.best`.
+
+    Args:
+        model: with the parameters that AdamW's best step left.
+        plan: says how many iterations.
+        task: the pair, and the score.
+        run: folder of the run.
+        monitor: is told of each scoring.
+        best_db: the score of those parameters.
+        plan_hash: of the plan and the data.
+        resume: go on from `run.finish`, where it is there.
+
+    Raises:
+        RunError: `run.finish` is damaged or of another plan, or the disk is full.
+        StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; the state was written.
+    """
+    pair, part = task.pair, task.pair.train
+    device = model.scale_x.device
+    x, target = (to_pairs(signal).to(device).view(-1, pair.loop_samples or len(part), 2) for signal in (part.x, part.y))
+    model.eval()
+    weighting = weighting_of(plan, pair)
+    solver = Marquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
+    state = Finished(best_db=best_db)
+    if resume and run.finish.is_file():
+        state = _restore(run, solver, plan_hash)
+    else:
+        _save(run, solver, state, plan_hash)
+    began, total = time.perf_counter() - state.seconds, plan.recipe.optim.finish_iterations
+    heartbeat = Heartbeat(run, plan.total_steps)
+    with StopSignal() as stop, MetricsWriter(run.metrics) as metrics:
+        for line in state.lines:
+            metrics.write(line)
+        while not state.ended:
+            this = solver.iterate()
+            _count(state, this, total)
+            state.seconds = time.perf_counter() - began
+            heartbeat.beat("finish", plan.total_steps + state.iterations)
+            scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
+            if scoring:
+                _score(state, this, plan, task, model, run, metrics, monitor, plan_hash)
+            if scoring or leaving:
+                _save(run, solver, state, plan_hash)
+            if leaving:
+                done = f"after iteration {state.iterations} of {total} of optim.finish"
+                raise stop.stopped(stop.number, done, f"continue with:\n  {run.resume_command}")
+    tensors, _ = checkpoint.read(run.best)
+    model.load_state_dict(tensors)
+    return state
+
+
+def _count(state: Finished, this: Iteration, total: int) -> None:
+    state.iterations += 1
+    if state.loss_before_db is None:
+        state.loss_before_db = _db(this.before)
+    state.loss_db = _db(this.after)
+    state.stuck = 0 if this.moved else state.stuck + 1
+    if state.iterations >= total:
+        state.ended = "all iterations done"
+    elif state.stuck >= STUCK:
+        state.ended = "no step lowers the loss any more"
+
+
+def _score(
+    state: Finished, this: Iteration, plan: Plan, task: TrainingTask, model: BehaviouralModel, run: RunFolder,
+    metrics: MetricsWriter, monitor: Monitor, plan_hash: str,
+) -> None:  # fmt: skip
+    score = task.score()
+    model.eval()
+    if score.selection_db < state.best_db:
+        state.best_db, state.best_iteration = score.selection_db, state.iterations
+        header = {"format": checkpoint.FORMAT, "step": f"finish {state.iterations}", "plan_hash": plan_hash}
+        checkpoint.save_model(run.best, model, header)
+    line = {
+        "kind": "finish",
+        "step": plan.total_steps + state.iterations,
+        "iteration": state.iterations,
+        "loss": this.after,
+        "damping": this.damping,
+        "gain_ratio": this.ratio,
+        "val_nmse_db": score.nmse_db,
+        **score.line,
+        "best_db": state.best_db,
+        "seconds": round(state.seconds, 3),
+    }
+    state.lines.append(line)
+    metrics.write(line)
+    metrics.flush()
+    monitor.finish(line, plan.recipe.optim.finish_iterations)
+
+
+def _save(run: RunFolder, solver: Marquardt, state: Finished, plan_hash: str) -> None:
+    tensors: dict[str, Tensor] = {"theta": solver.theta}
+    if solver.curvature is not None:
+        tensors["curvature"] = solver.curvature
+    header = {"format": FORMAT, "plan_hash": plan_hash, "state": json.dumps(asdict(state))}
+    numbers = {"damping": repr(solver.damping), "count": str(solver.count)}
+    checkpoint.write(run.finish, tensors, header | numbers)
+
+
+def _restore(run: RunFolder, solver: Marquardt, plan_hash: str) -> Finished:
+    tensors, header = checkpoint.read(run.finish)
+    checkpoint.require(run.finish, header, FORMAT, plan_hash)
+    solver.put(tensors["theta"])
+    curvature = tensors.get("curvature")
+    solver.curvature = None if curvature is None else curvature.to(solver.theta.device)
+    solver.damping, solver.count = float(header["damping"]), int(header["count"])
+    return Finished(**json.loads(header["state"]))
+
+
+def _db(power: float) -> float:
+    return 10 * math.log10(max(power, 1e-30))

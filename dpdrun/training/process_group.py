@@ -1,0 +1,235 @@
+"""The processes that train one run together: how they meet, and how they agree.
+
+One process is a team of one and needs no network. Several meet where the environment says (`RANK`, `WORLD_SIZE`,
+`MASTER_ADDR`, `MASTER_PORT`, as dpdrun's own launcher, torchrun and accelerate set them). The first one alone touches
+the run folder and talks to the user; whatever decides how training goes on is decided once and told to all, so that no
+process waits for one that has left.
+
+What is exchanged here are a few numbers a step, between CPUs (gloo): a GPU is not made to wait. Gradients go their own
+way, through DistributedDataParallel. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dpdrun.distributed.environment import interface_to
+from dpdrun.distributed.launcher import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, rank_and_world_size
+from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
+from dpdrun.evaluation.prediction import ALONE, Sharing
+
+T = TypeVar("T")
+IN_GLOO = re.compile(
+    r"^(Got the following error when running the callback: )?(RuntimeError: )?\[\S+:\d+\] "
+    r"|\.? This is typically caused by .*"  # general advice, which is to read the other log
+)
+MESSAGE_BYTES = 4096  # of an error that is told to the others
+
+
+def _told_as_lost(method: Callable[..., T]) -> Callable[..., T]:
+    @wraps(method)
+    def call(self: ProcessGroup, *args: Any, **kwargs: Any) -> T:
+        with self.losing():
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+def uses_gpu() -> bool:
+    """Whether processes of a team compute on GPUs; `accelerate launch --cpu` says no."""
+    return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
+
+
+class ProcessGroup:
+    """The processes of a run, seen from one of them.
+
+    Attributes:
+        size: number of processes.
+        rank: of this one, 0 = the first.
+    """
+
+    def __init__(self, size: int = 1, rank: int = 0) -> None:
+        self.size, self.rank = size, rank
+        self._group: Any = None
+
+    @classmethod
+    @contextmanager
+    def join(cls) -> Iterator[ProcessGroup]:
+        """Meet the other processes that the environment announces; part with them at the end.
+
+        Raises:
+            RunError: they do not come, or the environment is incomplete.
+        """
+        rank, size = rank_and_world_size()
+        if size == 1:
+            os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
+            yield cls()
+            return
+        team = cls(size, rank)
+        began_here = not dist.is_initialized()  # a caller of the Python API may have its own group
+        team._meet()
+        try:
+            yield team
+        finally:
+            if began_here:
+                dist.destroy_process_group()
+
+    def _meet(self) -> None:
+        timeout = timedelta(seconds=float(os.environ.get(TIMEOUT_VARIABLE, TIMEOUT_S)))
+        on_gpu = uses_gpu()
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        if on_gpu and here > (gpus := torch.cuda.device_count()):
+            raise RunError(
+                f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: there can be one a GPU. "
+                "On its CPUs: set CUDA_VISIBLE_DEVICES to nothing"
+            )
+        if "GLOO_SOCKET_IFNAME" not in os.environ:
+            interface = interface_to(os.environ["MASTER_ADDR"], alone=here == self.size)
+            if interface is not None:
+                os.environ["GLOO_SOCKET_IFNAME"] = interface
+        store = os.environ.get(STORE_VARIABLE)
+        where = "here" if store else f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        try:
+            if not dist.is_initialized():
+                if on_gpu:
+                    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", self.rank % torch.cuda.device_count())))
+                dist.init_process_group(
+                    "nccl" if on_gpu else "gloo", timeout=timeout, rank=self.rank, world_size=self.size,
+                    init_method=f"file://{store}" if store else "env://",
+                )  # fmt: skip
+            self._group = dist.new_group(backend="gloo", timeout=timeout) if on_gpu else dist.group.WORLD
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                f"process {self.rank} of {self.size} did not meet the others {where} within "
+                f"{timeout.total_seconds():g} s: {_first_line(error)}"
+            ) from error
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and talks."""
+        return self.rank == 0
+
+    @_told_as_lost
+    def rows(self, values: Sequence[float]) -> NDArray[np.float64]:
+        """The numbers of every process, equally many of each: (size, n)."""
+        own = torch.tensor([values], dtype=torch.float64)
+        if self.size == 1:
+            return own.numpy()
+        rows = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(rows, own, group=self._group)
+        return torch.cat(rows).numpy()
+
+    @_told_as_lost
+    def added(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The element-wise sum of the arrays (float64 or complex128) of all processes."""
+        if self.size == 1:
+            return values
+        flat = torch.from_numpy(np.ascontiguousarray(values).view(np.float64))
+        dist.all_reduce(flat, group=self._group)
+        return flat.numpy().view(values.dtype)
+
+    @_told_as_lost
+    def text(self, text: str) -> str:
+        """The text of the first process."""
+        if self.size == 1:
+            return text
+        content = text.encode() if self.is_first else b""
+        length = torch.tensor([len(content)])
+        dist.broadcast(length, 0, group=self._group)
+        content = content.ljust(int(length), b"\0")
+        data = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)
+        dist.broadcast(data, 0, group=self._group)
+        return bytes(data.numpy()[: int(length)]).decode()
+
+    @_told_as_lost
+    def tensors(self, tensors: Sequence[Tensor]) -> None:
+        """Give the tensors of the first process to all, in place; on any device."""
+        if self.size == 1:
+            return
+        for tensor in tensors:
+            here = tensor.detach().cpu().contiguous()
+            dist.broadcast(here, 0, group=self._group)
+            tensor.detach().copy_(here)
+
+    @_told_as_lost
+    def wait(self) -> None:
+        """Go on when all are here."""
+        if self.size > 1:
+            dist.barrier(group=self._group)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block without exchanges, after which all go on or none.
+
+        Raises:
+            DpdrunError: of the block; in the first process also that of another one.
+            FollowedError: in the others, where some process failed.
+        """
+        failure: DpdrunError | None = None
+        try:
+            yield
+        except DpdrunError as error:
+            failure = error
+        if self.size == 1:
+            if failure:
+                raise failure
+            return
+        own = "" if failure is None else f"{failure.exit_code}\n{failure}"
+        content = own.encode()[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0")
+        rows = self.rows([float(byte) for byte in content])
+        said = [bytes(row.astype(np.uint8)).rstrip(b"\0").decode(errors="ignore") for row in rows]
+        failed = {rank: text for rank, text in enumerate(said) if text}
+        if not failed:
+            return
+        rank, text = next(iter(failed.items()))
+        code, _, message = text.partition("\n")
+        if not self.is_first:
+            raise FollowedError(int(code)) from failure
+        if failure is not None:
+            raise failure
+        raise (StoppedError if int(code) == StoppedError.exit_code else RunError)(
+            f"process {rank} of {self.size}: {message}"
+        )
+
+    def losing(self) -> AbstractContextManager[None]:
+        """As the function `losing`."""
+        return losing(self.rank, self.size)
+
+
+def sharing_of(team: ProcessGroup) -> Sharing:
+    """How the processes of a team make a prediction together."""
+    return Sharing(team.rank, team.size, team.added) if team.size > 1 else ALONE
+
+
+@contextmanager
+def losing(rank: int, size: int) -> Iterator[None]:
+    """Turn what an exchange raises when a process has gone into a LostError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+        raise
+    except RuntimeError as error:  # torch.distributed.DistBackendError is one
+        if size == 1:
+            raise
+        raise LostError(
+            f"process {rank} of {size} on {socket.gethostname()} lost contact with the others: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What an exchange says, without the place in gloo's sources and what c10d puts around it."""
+    line = (str(error).strip().splitlines() or [repr(error)])[0]
+    return IN_GLOO.sub("", line)[:300]

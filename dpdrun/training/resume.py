@@ -1,0 +1,130 @@
+"""Going on with a run: whether it is the same one, and its state in every process, of which only one reads files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dpdrun import __version__
+from dpdrun.data.capture import Capture
+from dpdrun.errors import RunError
+from dpdrun.plan.plan import Plan, differing_keys, digest_of
+from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.fields import AUTO, OFF
+from dpdrun.recipe.loader import Loaded
+from dpdrun.recipe.patch import render
+from dpdrun.run.folder import RunFolder
+from dpdrun.training import checkpoint
+from dpdrun.training.checkpoint import Progress
+from dpdrun.training.process_group import ProcessGroup
+from dpdrun.training.resume_checks import ANEW, recorded_plan, recorded_recipe
+
+ON_FINDING = "train.on_finding"
+SHOWN_CHANGES = 5
+
+
+def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
+    """The plan that a run began with, if `loaded` is the recipe of that run."""
+    began = recorded_recipe(run)
+    before, now = values_of(began.recipe), values_of(loaded.recipe)
+    free = {"train.checkpoint_every"}  # decides no weight
+    if "adapt" not in (before.get(ON_FINDING), now.get(ON_FINDING)):
+        free.add(ON_FINDING)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
+    if keys:
+        changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
+        more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
+        raise RunError(
+            f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
+            f"  to go on as it began:  dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
+            "  to try the new recipe: give another --run-dir, without --resume"
+        )
+    plan = recorded_plan(run)
+    train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
+    train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
+    plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
+    return plan if every == AUTO else replace(plan, checkpoint_every=0 if every == OFF else every)
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return render(values[key]) if key in values else "(none)"
+
+
+def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
+    """Refuse a checkpoint of another plan, saying what differs.
+
+    The plan was read from plan.json through the schema of this version, so there are three causes: the data have
+    changed, the schema has, or plan.json has.
+    """
+    found, own = checkpoint.read_header(run.last).get("plan_hash"), plan.digest(capture.sha256)
+    if found is None or found == own:
+        _require_own_best(run, own)
+        return  # None: not a checkpoint at all, as `restore` will say
+    written = run.read_json(run.plan)
+    maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
+    if sha256 is not None and sha256 != capture.sha256:
+        raise RunError(
+            f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
+            f"{sha256[:12]}); bring the file back, {ANEW}"
+        )
+    if digest_of(written, capture.sha256) == found:
+        keys = differing_keys(written, plan.to_json())
+        began = f"dpdrun {maker}" if maker else "an earlier dpdrun"
+        raise RunError(
+            f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "
+            f"in {', '.join(keys[:SHOWN_CHANGES])}; "
+            f"resume it with the dpdrun that began it, {ANEW}"
+        )
+    causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
+    raise RunError(
+        f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
+        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {ANEW}"
+    )
+
+
+def _require_own_best(run: RunFolder, own: str) -> None:
+    if run.best.is_file() and checkpoint.read_header(run.best).get("plan_hash", own) != own:
+        raise RunError(
+            f"{run.best}: made by another recipe or other data than {run.last.name} beside it; bring the file of this "
+            f"run back, {ANEW}"
+        )
+
+
+def restore(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, team: ProcessGroup, *, plan_hash: str
+) -> Progress:
+    """As `checkpoint.restore`, for all processes of a team.
+
+    Raises:
+        RunError: in the first process; FollowedError in the others.
+    """
+    progress = Progress.fresh()
+    with team.together():
+        if team.is_first:
+            progress = checkpoint.restore(path, model, optimizer, plan_hash=plan_hash)
+    if team.size == 1:
+        return progress
+    parameters = dict(model.named_parameters())
+    held = {name: optimizer.state.get(each, {}) for name, each in parameters.items()}
+    about: dict[str, Any] = {
+        "progress": asdict(progress),
+        "moments": {name: {key: value.ndim for key, value in state.items()} for name, state in held.items()},
+    }
+    about = json.loads(team.text(json.dumps(about)))
+    if not team.is_first:
+        for name, keys in about["moments"].items():
+            like = parameters[name]
+            # as AdamW makes them: moments like their parameter, the count of steps a float32 beside them
+            optimizer.state[like] = {
+                key: torch.zeros_like(like) if ndim else torch.zeros((), device=like.device if like.is_cuda else "cpu")
+                for key, ndim in keys.items()
+            }
+    tensors = [value for each in parameters.values() for _, value in sorted(optimizer.state[each].items())]
+    team.tensors([*model.state_dict().values(), *tensors])
+    return Progress.from_json(about["progress"])

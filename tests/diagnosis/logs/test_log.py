@@ -1,0 +1,21 @@
+"""The vocabulary of logs is that of the facts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpdrun.diagnosis.logs.log import COLUMNS, VALUES, LogSource, Points
+from dpdrun.rules.facts.run import RunFacts
+
+
+def test_values_are_facts_of_a_run() -> None:
+    assert set(VALUES) <= set(RunFacts.__dataclass_fields__)
+    assert set(COLUMNS) - {"loss_db", "val_nmse_db", "val_loss"} <= set(RunFacts.__dataclass_fields__)
+
+
+def test_json_says_how_a_log_was_read() -> None:
+    source = LogSource("CSV", Path("a.csv"), "epoch", {"loss": "x"}, ["note"], {}, Points())
+    assert json.loads(json.dumps(source.to_json())) == {
+        "format": "CSV", "path": "a.csv", "unit": "epoch", "columns": {"loss": "x"}, "notes": ["note"],
+    }  # fmt: skip

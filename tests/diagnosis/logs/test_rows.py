@@ -1,0 +1,37 @@
+"""Rows to columns: what a table of any order and any gaps becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpdrun.diagnosis.logs.names import Asked
+from dpdrun.diagnosis.logs.rows import Rows, points
+
+CELL = st.one_of(st.none(), st.floats(0.0, 10.0), st.just(float("nan")))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), CELL, CELL), max_size=40))
+def test_every_logged_step_is_there_once_and_in_order(table: list[tuple[int, float | None, float | None]]) -> None:
+    rows = Rows(Path("log.csv"), "CSV", ["step", "loss", "grad_norm"], Asked())
+    for line, (step, loss, norm) in enumerate(table, start=2):
+        rows.add(line, {"step": step, "loss": loss, "grad_norm": norm})
+    log = rows.done()
+    for at, key in enumerate(("loss", "grad_norm"), start=1):
+        last = {row[0]: row[at] for row in table if row[at] is not None}
+        assert log.columns[key].steps == sorted(last)
+        assert [repr(v) for v in log.columns[key].values] == [repr(last[step]) for step in sorted(last)]
+
+
+def test_points_take_the_last_of_a_step() -> None:
+    found = points([(3, 1.0), (1, 2.0), (3, 4.0)])
+    assert (found.steps, found.values) == ([1, 3], [2.0, 4.0])
+
+
+def test_rows_without_a_step_are_passed_over() -> None:
+    rows = Rows(Path("log.csv"), "CSV", ["step", "loss"], Asked())
+    rows.add(2, {"step": None, "loss": 1.0})
+    rows.add(3, {"step": 7, "loss": 2.0})
+    assert rows.done().columns["loss"].steps == [7]

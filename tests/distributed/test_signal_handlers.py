@@ -1,0 +1,42 @@
+"""Handlers that are put in place of others, and taken back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from dpdrun.distributed.signal_handlers import handling
+
+
+def test_a_signal_is_ours_inside_the_block_and_whose_it_was_after_it() -> None:
+    before, came = signal.getsignal(signal.SIGTERM), []
+    with pytest.raises(KeyError), handling({signal.SIGTERM: lambda number, _: came.append(number)}):  # noqa: PT012
+        signal.raise_signal(signal.SIGTERM)
+        raise KeyError
+    assert came == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with handling({signal.SIGTERM: lambda *_: pytest.fail("heard")}):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_another_thread_nothing_is_changed() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with handling({signal.SIGTERM: lambda *_: None}):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]

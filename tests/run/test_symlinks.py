@@ -1,0 +1,39 @@
+"""Links out of a folder are seen for what they are."""
+
+from pathlib import Path
+
+import pytest
+
+from dpdrun.errors import RunError
+from dpdrun.run.symlinks import escapes, reject_escaping_dirs
+
+
+def test_a_link_leads_out_or_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    links = {"inside": "sub", "here": ".", "up": "..", "beside": "../other", "circle": "circle", "root": "/"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    out = {name for name in links if escapes(folder / name, folder) is not None}
+    assert out == {"up", "beside", "root"}
+    assert escapes(folder / "beside", folder) == tmp_path / "other"
+    assert escapes(folder / "sub", folder) is None
+    linked = tmp_path / "linked"
+    linked.symlink_to(folder)  # the folder itself may be one: that is what the user named
+    assert escapes(linked / "inside", linked) is None
+    assert escapes(linked / "up", linked) is not None
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to a folder", "to nothing yet"])
+def test_a_subfolder_elsewhere_is_refused_and_a_linked_file_is_not(there: bool, tmp_path: Path) -> None:
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    folder.mkdir()
+    (tmp_path / "file").write_text("x")
+    (folder / "model").symlink_to(tmp_path / "file")
+    reject_escaping_dirs(folder)
+    if there:
+        other.mkdir()
+    (folder / "checkpoints").symlink_to(other)
+    with pytest.raises(RunError, match=r"folder/checkpoints: a link out of this folder, to .*/other; put the folder"):
+        reject_escaping_dirs(folder)
+    reject_escaping_dirs(tmp_path / "none")

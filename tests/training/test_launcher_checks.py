@@ -1,0 +1,109 @@
+"""What a launcher may decide: how a batch is shared, and nothing that decides the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dpdrun.commands import app
+from dpdrun.errors import RecipeError, RunError
+from dpdrun.plan.plan import Plan, make_plan, share_problem
+from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.training.job import check_share
+from dpdrun.training.launcher_checks import FOREIGN, PASSES, PRECISION, reject_launcher_conflicts
+
+RECIPE = """\
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}
+train:
+  max_steps: 12
+  batch_size: 20
+"""
+
+
+@pytest.mark.parametrize(
+    ("batch", "passes", "processes", "near"),
+    [
+        (20, 1, 1, None),
+        (20, 2, 5, None),
+        (20, 1, 8, "16 or 24"),
+        (20, 2, 3, "18 or 24"),
+        (20, 2, 12, "24"),
+        (1, 1, 2, "2"),
+        (17, 1, 2, "16 or 18"),
+    ],
+)
+def test_a_batch_divides_evenly_or_the_nearest_that_do_are_named(
+    batch: int, passes: int, processes: int, near: str | None, plan: Callable[..., Plan]
+) -> None:
+    problem = share_problem(plan(f"train.batch_size={batch}", f"train.accumulate={passes}"), processes)
+    if near is None:
+        assert problem is None
+        return
+    assert problem is not None
+    assert problem.startswith(f"train.batch_size {batch} does not divide evenly by {processes} processes")
+    assert problem.endswith(f"nearest that do: {near}")
+    assert (f"x train.accumulate {passes}" in problem) is (passes > 1)
+    for size in near.split(" or "):
+        assert share_problem(plan(f"train.batch_size={size}", f"train.accumulate={passes}"), processes) is None
+
+
+def test_least_squares_has_no_batch_to_share() -> None:
+    text = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gmp}\n"
+    assert share_problem(make_plan(load_text(text).recipe, 2000), 7) is None
+
+
+@pytest.mark.parametrize("processes", [3, 8])
+def test_the_command_names_the_place(processes: int, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    outcome = CliRunner().invoke(app, ["train", str(recipe), "--processes", str(processes), "--dry-run"])
+    assert outcome.exit_code == 2
+    shown = " ".join(outcome.output.split())
+    assert f"{recipe}:6:3: train.batch_size 20 does not divide evenly by {processes} processes" in shown
+    assert "batch_size: 20 | ^~~~~~~~~~" in shown
+
+
+def test_a_batch_that_the_rules_chose_is_named_too() -> None:
+    loaded = load_text(RECIPE.replace("  batch_size: 20\n", ""))
+    chosen = make_plan(loaded.recipe, 2000)
+    with pytest.raises(RecipeError, match=rf"train\.batch_size {chosen.batch_size} does not divide evenly") as caught:
+        check_share(loaded, chosen, chosen.batch_size + 1)
+    assert str(caught.value).startswith("recipe.yaml:4:1:"), "where it would stand"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in (*FOREIGN, PRECISION, PASSES):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("variable", "name"), FOREIGN.items())
+def test_another_way_to_divide_a_model_is_refused(
+    variable: str, name: str, environment: pytest.MonkeyPatch, loaded: Callable[..., Loaded]
+) -> None:
+    environment.setenv(variable, "false")
+    reject_launcher_conflicts(loaded().recipe)
+    environment.setenv(variable, "true")
+    with pytest.raises(RunError, match="accelerate was told to use ") as caught:
+        reject_launcher_conflicts(loaded("model={kind: gru, hidden: 4}").recipe)
+    assert name in str(caught.value)
+    assert "cannot be cut along time" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "same"), [(PRECISION, "bf16", "precision", "bf16"), (PASSES, "4", "accumulate", "4")]
+)
+def test_what_the_recipe_decides_is_not_the_launchers(
+    variable: str, value: str, key: str, same: str, environment: pytest.MonkeyPatch, loaded: Callable[..., Loaded]
+) -> None:
+    reject_launcher_conflicts(loaded(f"train.{key}={same}").recipe)
+    environment.setenv(variable, value)
+    reject_launcher_conflicts(loaded(f"train.{key}={same}").recipe)
+    with pytest.raises(RunError, match=rf"accelerate was told to .* {value}.*, the recipe says train\.{key}"):
+        reject_launcher_conflicts(loaded().recipe)
