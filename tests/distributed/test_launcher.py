@@ -196,7 +196,7 @@ def save(number, frame):
     (pathlib.Path(sys.argv[1]) / f"{rank} saved").touch()
     sys.exit(75)
 signal.signal(signal.SIGTERM, save)
-from dpdrun.launch import follow_launcher
+from dpdrun.distributed.launcher import follow_launcher
 follow_launcher()
 ready()
 while True: time.sleep(1)
