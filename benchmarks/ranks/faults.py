@@ -1,4 +1,4 @@
-"""What can go wrong between the processes of a team, put into the last of two: one function a fault.
+"""What can go wrong between the processes of a group, put into the last of two: one function a fault.
 
 Each changes the program for the time of one training, as a slip in it or a broken machine would.
 """

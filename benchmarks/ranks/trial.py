@@ -47,36 +47,36 @@ def recipe_of(workload: str, seed: int, pa: Path) -> str:
     )
 
 
-def trial(name: str, folder: Path, team: ProcessGroup) -> dict[str, Any]:
+def trial(name: str, folder: Path, group: ProcessGroup) -> dict[str, Any]:
     """Train `fault/workload/seed`, and diagnose it in the first process."""
     fault, workload, seed = name.split("/")
     run = folder / "run"
-    meddle = FAULTS[fault][0](team.rank) if fault in FAULTS else nullcontext()
+    meddle = FAULTS[fault][0](group.rank) if fault in FAULTS else nullcontext()
     ended = "done"
     with meddle:
         try:
             job.train(load_text(recipe_of(workload, int(seed), folder / "pa")), run)
         except (AuditError, DivergedError, FollowedError) as error:
             ended = type(error).__name__
-    team.wait()
+    group.barrier()
     found: dict[str, Any] = {}
-    if team.is_first:
+    if group.is_rank_zero:
         this = diagnose(run)
         codes = [finding.code for finding in this.findings if finding.code.startswith("RK")]
         largest = max((abs(each.z) for each in leans(this.facts).values()), default=0.0)
         found = {"codes": codes, "largest_z": round(largest, 2), "ended": ended, "steps": len(this.facts.rank_step)}
         shutil.rmtree(run)
-    team.wait()
+    group.barrier()
     return found
 
 
 def main(folder: Path, names: list[str]) -> None:
     """Train everything asked for."""
     job.evaluate = lambda *_, **__: {}  # type: ignore[assignment]  # scores of the end are no matter here
-    with ProcessGroup.join() as team:
+    with ProcessGroup.join() as group:
         for name in names:
-            result = trial(name, folder, team)
-            if team.is_first:
+            result = trial(name, folder, group)
+            if group.is_rank_zero:
                 print(json.dumps({"name": name, "result": result}), flush=True)
 
 

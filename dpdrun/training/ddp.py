@@ -42,7 +42,7 @@ class OwnNorm:
     """The norm of the gradient that this process found by itself, taken as it is averaged with those of the others.
 
     Args:
-        wrapped: the module as it is trained; of a team of one it is not wrapped, and there is nothing to take.
+        wrapped: the module as it is trained; of a group of one it is not wrapped, and there is nothing to take.
     """
 
     def __init__(self, wrapped: nn.Module) -> None:
@@ -58,7 +58,7 @@ class OwnNorm:
         return allreduce_hook(dist.distributed_c10d._get_default_group(), bucket)
 
     def read(self) -> float | None:
-        """Of the step that was just done; None in a team of one."""
+        """Of the step that was just done; None in a group of one."""
         if not self._squares:
             return None
         # exactly, for DistributedDataParallel puts the parameters in another order after its first step
@@ -108,13 +108,13 @@ class StepStats:
 
 
 def gather_step_stats(
-    team: ProcessGroup, *, loss: float, own_norm: float | None, grad_norm: float, stop: int, checksum: int | None,
+    group: ProcessGroup, *, loss: float, own_norm: float | None, grad_norm: float, stop: int, checksum: int | None,
     starts: list[NDArray[np.int64]],
 ) -> StepStats:  # fmt: skip
     """Exchange what each process knows of its part of a step.
 
     Args:
-        team: the processes.
+        group: the processes.
         loss: mean over the own frames.
         own_norm: of the gradient before averaging.
         grad_norm: of the averaged gradient, before clipping; the same everywhere, or something is wrong.
@@ -124,11 +124,11 @@ def gather_step_stats(
     """
     own = np.concatenate(starts)
     numbers = [loss, own_norm or 0.0, grad_norm, float(stop), float(checksum or 0), *own.astype(np.float64)]
-    rows = team.rows(numbers)
+    rows = group.all_gather(numbers)
     shares = rows[:, 5:].astype(np.int64)
-    batch = shares.reshape(team.size, len(starts), -1).transpose(1, 0, 2).reshape(-1)  # as `FrameSampler.shares` cuts
+    batch = shares.reshape(group.size, len(starts), -1).transpose(1, 0, 2).reshape(-1)  # as `FrameSampler.shares` cuts
     line: dict[str, Any] = {}
-    if team.size > 1:
+    if group.size > 1:
         line = {"rank_losses": rows[:, 0].tolist(), "rank_grad_norms": rows[:, 1].tolist()}
         line["rank_reduced_norms"] = rows[:, 2].tolist()
     if checksum is not None:
@@ -136,13 +136,13 @@ def gather_step_stats(
     return StepStats(float(np.mean(rows[:, 0])), rows[:, 0], batch, shares, int(rows[:, 3].max()), line)
 
 
-def broadcast_score(team: ProcessGroup, score: Score) -> Score:
+def broadcast_score(group: ProcessGroup, score: Score) -> Score:
     """The score of the first process in all of them.
 
     Whatever hangs on it (best model, plateau) is then decided alike, also where processors of two kinds round
     differently.
     """
-    nmse_db, selection_db = team.rows([score.nmse_db, score.selection_db])[0].tolist()
+    nmse_db, selection_db = group.all_gather([score.nmse_db, score.selection_db])[0].tolist()
     return replace(score, nmse_db=nmse_db, selection_db=selection_db)
 
 

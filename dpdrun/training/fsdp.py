@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dpdrun.training.process_group import ProcessGroup, losing
+from dpdrun.training.process_group import ProcessGroup, peer_loss_as_error
 from dpdrun.training.task import Score, TrainingTask
 
 
@@ -31,7 +31,7 @@ def whole(tensor: Tensor) -> Tensor:
     gather = getattr(tensor, "full_tensor", None)  # of a DTensor, whose import costs seconds
     if gather is None:
         return tensor
-    with losing(dist.get_rank(), dist.get_world_size()):
+    with peer_loss_as_error(dist.get_rank(), dist.get_world_size()):
         return gather()  # type: ignore[no-any-return]
 
 
@@ -59,28 +59,28 @@ class Pieces:
         self.model: nn.Module = made[id(model)]
         self._task, self._plain = task, model
 
-    def divide(self, run: nn.Module, optimizer: torch.optim.Optimizer, team: ProcessGroup) -> ShardedRun:
+    def divide(self, run: nn.Module, optimizer: torch.optim.Optimizer, group: ProcessGroup) -> ShardedRun:
         """Cut parameters and moments; from here on all processes take their steps together.
 
         Args:
             run: `module`, or a compiled version of it that shares its parameters.
             optimizer: of the parameters of `model`, with or without moments; moved over to the pieces.
-            team: as many processes as there are pieces.
+            group: as many processes as there are pieces.
         """
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
         from torch.distributed.tensor import distribute_tensor
 
-        team.tensors(list(self.model.state_dict().values()))  # as DistributedDataParallel does: one start for all
+        group.broadcast_(list(self.model.state_dict().values()))  # as DistributedDataParallel does: one start for all
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         moments = {names[id(parameter)]: state for parameter, state in optimizer.state.items()}
         device, wrapped = next(self.model.parameters()).device.type, ShardedRun(run)
         frozen = {parameter for parameter in run.parameters() if not parameter.requires_grad}  # of a PA model: no state
-        with team.losing():
-            fully_shard(wrapped, mesh=init_device_mesh(device, (team.size,)), ignored_params=frozen)
+        with group.peer_loss_as_error():
+            fully_shard(wrapped, mesh=init_device_mesh(device, (group.size,)), ignored_params=frozen)
             pieces = dict(self.model.named_parameters())
-            for group in optimizer.param_groups:
-                group["params"] = [pieces[names[id(parameter)]] for parameter in group["params"]]
+            for parameters in optimizer.param_groups:
+                parameters["params"] = [pieces[names[id(parameter)]] for parameter in parameters["params"]]
             optimizer.state = defaultdict(dict)
             for name, state in moments.items():
                 like: Any = pieces[name]

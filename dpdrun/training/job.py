@@ -147,52 +147,52 @@ def train(
         StoppedError: SIGTERM came; the message says whether there is something to resume.
         KeyboardInterrupt: Ctrl-C, with a message when a checkpoint was written first.
     """
-    with ProcessGroup.join() as team:
+    with ProcessGroup.join() as group:
         reject_launcher_conflicts(loaded.recipe)
         run = RunFolder(run_dir)
         with stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:
             old = None
             if resume == "auto":
-                resume, old = _settled(run, team)
+                resume, old = _settled(run, group)
             if resume:
-                return _resume(loaded, run, team, held, watch, pa, track)
-            with team.together():
-                if team.is_first:
+                return _resume(loaded, run, group, held, watch, pa, track)
+            with group.errors_synchronized():
+                if group.is_rank_zero:
                     require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
                 check_machine(loaded)
                 plan, capture = prepare(loaded, pa)
-                check_share(loaded, plan, team.size)
-            _require_alike(plan.digest(capture.sha256), team)
+                check_share(loaded, plan, group.size)
+            _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
                 job = replace(_job(loaded, plan, capture, run, pa), set_aside=old)
-                with team.together():
-                    if team.is_first:  # here, when recipe, data and model are known to be good
+                with group.errors_synchronized():
+                    if group.is_rank_zero:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
                         write_text(run.recipe, loaded.effective_text)
                         made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
                         run.write_json(run.plan, plan.to_json() | made_with)
-                return _train(job, team, held, watch, track, resume=False)
+                return _train(job, group, held, watch, track, resume=False)
 
 
-def _settled(run: RunFolder, team: ProcessGroup) -> tuple[bool, Path | None]:
+def _settled(run: RunFolder, group: ProcessGroup) -> tuple[bool, Path | None]:
     """Whether to resume, as the first process finds and tells; and in that one, where a run is now that made way."""
     going_on, old = False, None
-    with team.together():
-        if team.is_first:
+    with group.errors_synchronized():
+        if group.is_rank_zero:
             going_on = should_resume(run)
             old = None if going_on else archive_unstarted(run)
-    return bool(team.rows([going_on])[0, 0]), old
+    return bool(group.all_gather([going_on])[0, 0]), old
 
 
 def _resume(
-    loaded: Loaded, run: RunFolder, team: ProcessGroup, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
+    loaded: Loaded, run: RunFolder, group: ProcessGroup, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
     track: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     """`train`, from the last checkpoint; the first process reads the folder and tells the others the plan."""
     report, text = None, ""
-    with team.together():
-        if team.is_first:
+    with group.errors_synchronized():
+        if group.is_rank_zero:
             require_trackers(track)
             RunFolder.open(run.path)
             plan = plan_to_resume(loaded, run)
@@ -202,19 +202,19 @@ def _resume(
             else:
                 held.enter_context(run.lock())
                 require_checkpoint(run, plan)
-    if team.rows([report is not None])[0, 0]:
+    if group.all_gather([report is not None])[0, 0]:
         return report or {}
-    plan = Plan.from_json(json.loads(team.text(text)))
+    plan = Plan.from_json(json.loads(group.broadcast_text(text)))
     with memory_explained(plan):
-        with team.together():
+        with group.errors_synchronized():
             check_machine(loaded)
-            check_share(loaded, plan, team.size)
+            check_share(loaded, plan, group.size)
             capture = load_capture(plan.recipe.data)
-            if team.is_first:
+            if group.is_rank_zero:
                 run.sweep()
                 require_same(run, plan, capture)
-        _require_alike(plan.digest(capture.sha256), team)
-        return _train(_job(loaded, plan, capture, run, pa), team, held, watch, track, resume=True)
+        _require_alike(plan.digest(capture.sha256), group)
+        return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, resume=True)
 
 
 def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
@@ -223,10 +223,10 @@ def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
         raise loaded.error([("train.batch_size", why)])
 
 
-def _require_alike(digest: str, team: ProcessGroup) -> None:
+def _require_alike(digest: str, group: ProcessGroup) -> None:
     """Refuse processes that would train something else than the first. Raises RunError in that one."""
-    wanted = team.text(digest)
-    with team.together():
+    wanted = group.broadcast_text(digest)
+    with group.errors_synchronized():
         if digest != wanted:
             raise RunError("its recipe, data or version of dpdrun is not that of the first process")
 
@@ -242,27 +242,27 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
 
 
 def _train(
-    job: Job, team: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
+    job: Job, group: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
 ) -> dict[str, Any]:
     """Training and scoring in a folder that is there and locked; the first process scores, the others are done then."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
     solved = plan.recipe.model.kind == "gmp"  # by least squares, in a moment
-    if solved and not team.is_first:
+    if solved and not group.is_rank_zero:
         return {}
-    if team.is_first:
+    if group.is_rank_zero:
         Heartbeat(run, plan.total_steps).beat("preparation", 0)
     made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
-    tracking = held.enter_context(Tracking(track, run, made_with, team))
-    with watch(job) if watch and team.is_first else nullcontext(Silent()) as shown:
+    tracking = held.enter_context(Tracking(track, run, made_with, group))
+    with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
         monitor = tracking.beside(shown)
-        for text in ignored_settings(plan, team.size):
+        for text in ignored_settings(plan, group.size):
             monitor.message(text)
         is_dpd = plan.predistortion is not None
-        task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(team)) if is_dpd else None
+        task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(group)) if is_dpd else None
         outcome = _solve(model, task.pair if task else capture) if solved else fit(
-            model, plan, capture, run, monitor, resume=resume, assignment=task, team=team
+            model, plan, capture, run, monitor, resume=resume, assignment=task, group=group
         )  # fmt: skip
-        if not team.is_first:
+        if not group.is_rank_zero:
             return {}
         finished = None
         if plan.recipe.optim.finish == "lm":
@@ -278,7 +278,7 @@ def _train(
             module.to("cpu")
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
     report = evaluate(model, plan, capture, pa=job.pa) | {
-        "processes": team.size,
+        "processes": group.size,
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "best_step": outcome.best_step,

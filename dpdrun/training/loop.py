@@ -5,7 +5,7 @@
 
 What is learnt is a pair (input, target) through a module, which for a predistorter goes through an amplifier: see
 `assignment`. The loss is over unit-rms targets, so its size does not depend on the scale of the capture. The same code
-runs in every process of a team; what only one of them does is in `record`.
+runs in every process of a group; what only one of them does is in `record`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Outcome:
 
 def fit(
     model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
-    assignment: TrainingTask | None = None, team: ProcessGroup | None = None,
+    assignment: TrainingTask | None = None, group: ProcessGroup | None = None,
 ) -> Outcome:  # fmt: skip
     """Train `model` in place and leave its best version in it and in `run.best`.
 
@@ -78,7 +78,7 @@ def fit(
         run: folder that receives metrics, checkpoints and the audit.
         resume: continue from `run.last` instead of starting anew.
         assignment: what is learnt instead of the pair of `capture`, and who scores it; for a predistorter.
-        team: the processes that train together; None = this one alone.
+        group: the processes that train together; None = this one alone.
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
@@ -88,27 +88,27 @@ def fit(
         LostError: another process has gone; the last finished step was saved, where this is the first process.
         FollowedError: in other processes than the first, in place of what that one raises.
     """
-    team = team or ProcessGroup()
+    group = group or ProcessGroup()
     told: dict[str, int] = {}
-    task = assignment or pa_task(model, capture, plan, sharing_of(team))
+    task = assignment or pa_task(model, capture, plan, sharing_of(group))
     plan_hash = plan.digest(capture.sha256)
     with StopSignal() as stop, tensor_cores(plan.recipe.train.precision == "tf32"):
         while True:
             try:
-                return _fit(model, plan, task, plan_hash, run, monitor, stop, told, team, resume=resume)
+                return _fit(model, plan, task, plan_hash, run, monitor, stop, told, group, resume=resume)
             except RolledBackError:  # train.on_finding adapt: go on from the checkpoint that it wrote
                 resume = True
             except LostError:
                 raise
             except (DpdrunError, KeyboardInterrupt) as error:
-                if team.is_first:
+                if group.is_rank_zero:
                     raise
                 raise FollowedError(getattr(error, "exit_code", EXIT_INTERRUPTED)) from error
 
 
 def _fit(
     model: BehaviouralModel, plan: Plan, task: TrainingTask, plan_hash: str, run: RunFolder, monitor: Monitor,
-    stop: StopSignal, told: dict[str, int], team: ProcessGroup, *, resume: bool,
+    stop: StopSignal, told: dict[str, int], group: ProcessGroup, *, resume: bool,
 ) -> Outcome:  # fmt: skip
     """`fit`, up to its end or to a step that goes back."""
     train, patience = plan.recipe.train, plan.recipe.optim.plateau
@@ -116,20 +116,20 @@ def _fit(
     wrapping = DistributedDataParallelKwargs()
     wrapping.to_kwargs = constant_buffers  # accelerate does not know the new name of this argument
     accelerator = Accelerator(
-        cpu=team.size > 1 and not uses_gpu(),
+        cpu=group.size > 1 and not uses_gpu(),
         mixed_precision=train.precision if train.precision in LOW else "no",
         kwargs_handlers=[wrapping],
     )
     task.module.to(accelerator.device)  # the model too: it is this module, or in it
-    pieces = Pieces(task, model) if train.shard == "fsdp" and team.size > 1 else None
+    pieces = Pieces(task, model) if train.shard == "fsdp" and group.size > 1 else None
     task, trained = (pieces, pieces.model) if pieces else (task, model)
     optimizer, schedule = build_optimizer(trained, plan), schedule_of(plan)
     optimizer.zero_grad()  # of a step that was not taken, where training has gone back
     progress = Progress.fresh(Plateau(patience.factor, patience.patience, patience.threshold_db))
     log = Metrics()
     if resume:
-        progress = restore(run.last, trained, optimizer, team, plan_hash=plan_hash)
-        if team.is_first:
+        progress = restore(run.last, trained, optimizer, group, plan_hash=plan_hash)
+        if group.is_rank_zero:
             truncate_metrics(run, progress.step, progress.adapts)
             log = read_metrics(run.path)
     state = State(trained, optimizer, progress, plan_hash)
@@ -137,8 +137,8 @@ def _fit(
     sampler = sampler_of(task.pair, plan, accelerator.device)
     error, scale_y = spectral_error(plan, task.pair) or squared_error, task.pair.scale_y
     stepped = compiled(task.module, train.compile, steps=plan.total_steps - progress.step, monitor=monitor)
-    with team.losing():
-        wrapped = pieces.divide(stepped, optimizer, team) if pieces else accelerator.prepare(stepped)
+    with group.peer_loss_as_error():
+        wrapped = pieces.divide(stepped, optimizer, group) if pieces else accelerator.prepare(stepped)
     accelerator.unwrap_model(stepped, keep_fp32_wrapper=False)  # of autocast, which scores are to be made without
     prepared, own_norm = accelerator.prepare(optimizer), OwnNorm(wrapped)
     scaling = LossScale(accelerator.scaler, progress.scaler)
@@ -147,36 +147,36 @@ def _fit(
     task.module.train()
     began, hint = time.perf_counter() - progress.seconds, f"continue with:\n  {run.resume_command}"
 
-    with RunRecorder(plan, run, monitor, state, log, told, team) as record, record.saving_when_lost():
-        if progress.owed and (ending := _after_step(plan, task, progress, record, began, team)):
+    with RunRecorder(plan, run, monitor, state, log, told, group) as record, record.saving_when_lost():
+        if progress.owed and (ending := _after_step(plan, task, progress, record, began, group)):
             record.save()
             raise ending
         for step in range(progress.step + 1, plan.total_steps + 1):
             step_began = drawn = time.perf_counter()
             data_s, loss = 0.0, 0.0
             own_starts = []
-            seed_dropout(plan, step, team.rank)
-            shares = sampler.shares(step, passes=train.accumulate, processes=team.size, process=team.rank)
+            seed_dropout(plan, step, group.rank)
+            shares = sampler.shares(step, passes=train.accumulate, processes=group.size, process=group.rank)
             for index, (starts, x, y) in enumerate(shares, start=1):
                 data_s += time.perf_counter() - drawn
-                samples += x.shape[0] * x.shape[1] * team.size
+                samples += x.shape[0] * x.shape[1] * group.size
                 own_starts.append(starts)
                 with nullcontext() if index == train.accumulate else accelerator.no_sync(wrapped):
-                    with team.losing(), accelerator.autocast():
+                    with group.peer_loss_as_error(), accelerator.autocast():
                         prediction = wrapped(x)
                     part = error(prediction.to(y.dtype), y, plan, scale_y) / train.accumulate
-                    with team.losing():
+                    with group.peer_loss_as_error():
                         accelerator.backward(part)
                 loss += part.item()
                 drawn = time.perf_counter()
 
             lr = schedule.lr_at(step, progress.plateau.drop) * progress.lr_factor
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = lr
             groups = group_norms(trained, scaling.value) if step % GROUP_NORM_EVERY == 1 else None
             grad_norm = float(whole(accelerator.clip_grad_norm_(trained.parameters(), plan.clip_norm)))  # and unscale
             all_told = gather_step_stats(
-                team, loss=loss, own_norm=own_norm.read(), grad_norm=grad_norm, stop=stop.number, starts=own_starts,
+                group, loss=loss, own_norm=own_norm.read(), grad_norm=grad_norm, stop=stop.number, starts=own_starts,
                 checksum=None if groups is None else checksum_of(trained),
             )  # fmt: skip
             frames_crc = crc32(all_told.starts.tobytes(), frames_crc)
@@ -201,20 +201,20 @@ def _fit(
             progress.step, progress.seconds, progress.owed = step, time.perf_counter() - began, SCORING
             progress.scaler = scaling.state
             record.step(line)
-            ending = _after_step(plan, task, progress, record, began, team)
+            ending = _after_step(plan, task, progress, record, began, group)
             due = plan.checkpoint_every and step % plan.checkpoint_every == 0
-            leaving = stop.number if team.size == 1 else all_told.stop  # what all know
+            leaving = stop.number if group.size == 1 else all_told.stop  # what all know
             if due or leaving or ending or step == plan.total_steps:
                 record.save()
             if ending:
                 raise ending
             if leaving:
                 raise stop.stopped(leaving, f"after step {step} of {plan.total_steps}", hint)
-        ends = team.rows([checksum_of(trained), stop.number])
+        ends = group.all_gather([checksum_of(trained), stop.number])
         if ends[:, 1].any():  # while the last step was scored and saved
             raise stop.stopped(int(ends[:, 1].max()), f"after step {plan.total_steps} of {plan.total_steps}", hint)
 
-    if team.is_first:
+    if group.is_rank_zero:
         log = read_metrics(run.path)
         audited = audit(plan, log, sampler, checksums=ends[:, 0].astype(int).tolist())
         run.write_json(run.audit, audited)
@@ -225,14 +225,14 @@ def _fit(
         raise DivergedError(f"no validation score was finite in {plan.total_steps} steps: `dpdrun diagnose {run.path}`")
     if pieces:
         pieces.fill()
-    if team.is_first:
+    if group.is_rank_zero:
         tensors, _ = checkpoint.read(run.best)
         model.load_state_dict(tensors)
     return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, log.adapts)
 
 
 def _after_step(
-    plan: Plan, task: TrainingTask, progress: Progress, record: RunRecorder, began: float, team: ProcessGroup
+    plan: Plan, task: TrainingTask, progress: Progress, record: RunRecorder, began: float, group: ProcessGroup
 ) -> FindingError | None:
     """What follows a step: its scoring where one is due, and a look of the rules; what to raise after a checkpoint.
 
@@ -241,7 +241,7 @@ def _after_step(
     if progress.owed == SCORING:
         if progress.step % plan.eval_every == 0 or progress.step == plan.total_steps:
             with tensor_cores(False):  # what a model is used with, and scored with later
-                score = broadcast_score(team, task.score())
+                score = broadcast_score(group, task.score())
             progress.plateau.update(score.nmse_db)
             record.score(score, time.perf_counter() - began)
         progress.owed = LOOK

@@ -1,6 +1,6 @@
 """The processes that train one run together: how they meet, and how they agree.
 
-One process is a team of one and needs no network. Several meet where the environment says (`RANK`, `WORLD_SIZE`,
+One process is a group of one and needs no network. Several meet where the environment says (`RANK`, `WORLD_SIZE`,
 `MASTER_ADDR`, `MASTER_PORT`, as dpdrun's own launcher, torchrun and accelerate set them). The first one alone touches
 the run folder and talks to the user; whatever decides how training goes on is decided once and told to all, so that no
 process waits for one that has left.
@@ -39,17 +39,17 @@ IN_GLOO = re.compile(
 MESSAGE_BYTES = 4096  # of an error that is told to the others
 
 
-def _told_as_lost(method: Callable[..., T]) -> Callable[..., T]:
+def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
     @wraps(method)
     def call(self: ProcessGroup, *args: Any, **kwargs: Any) -> T:
-        with self.losing():
+        with self.peer_loss_as_error():
             return method(self, *args, **kwargs)
 
     return call
 
 
 def uses_gpu() -> bool:
-    """Whether processes of a team compute on GPUs; `accelerate launch --cpu` says no."""
+    """Whether processes of a group compute on GPUs; `accelerate launch --cpu` says no."""
     return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
 
 
@@ -78,11 +78,11 @@ class ProcessGroup:
             os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
             yield cls()
             return
-        team = cls(size, rank)
+        group = cls(size, rank)
         began_here = not dist.is_initialized()  # a caller of the Python API may have its own group
-        team._meet()
+        group._meet()
         try:
-            yield team
+            yield group
         finally:
             if began_here:
                 dist.destroy_process_group()
@@ -118,12 +118,12 @@ class ProcessGroup:
             ) from error
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this process writes and talks."""
         return self.rank == 0
 
-    @_told_as_lost
-    def rows(self, values: Sequence[float]) -> NDArray[np.float64]:
+    @_peer_loss_as_error
+    def all_gather(self, values: Sequence[float]) -> NDArray[np.float64]:
         """The numbers of every process, equally many of each: (size, n)."""
         own = torch.tensor([values], dtype=torch.float64)
         if self.size == 1:
@@ -132,8 +132,8 @@ class ProcessGroup:
         dist.all_gather(rows, own, group=self._group)
         return torch.cat(rows).numpy()
 
-    @_told_as_lost
-    def added(self, values: NDArray[Any]) -> NDArray[Any]:
+    @_peer_loss_as_error
+    def all_reduce_sum(self, values: NDArray[Any]) -> NDArray[Any]:
         """The element-wise sum of the arrays (float64 or complex128) of all processes."""
         if self.size == 1:
             return values
@@ -141,12 +141,12 @@ class ProcessGroup:
         dist.all_reduce(flat, group=self._group)
         return flat.numpy().view(values.dtype)
 
-    @_told_as_lost
-    def text(self, text: str) -> str:
+    @_peer_loss_as_error
+    def broadcast_text(self, text: str) -> str:
         """The text of the first process."""
         if self.size == 1:
             return text
-        content = text.encode() if self.is_first else b""
+        content = text.encode() if self.is_rank_zero else b""
         length = torch.tensor([len(content)])
         dist.broadcast(length, 0, group=self._group)
         content = content.ljust(int(length), b"\0")
@@ -154,8 +154,8 @@ class ProcessGroup:
         dist.broadcast(data, 0, group=self._group)
         return bytes(data.numpy()[: int(length)]).decode()
 
-    @_told_as_lost
-    def tensors(self, tensors: Sequence[Tensor]) -> None:
+    @_peer_loss_as_error
+    def broadcast_(self, tensors: Sequence[Tensor]) -> None:
         """Give the tensors of the first process to all, in place; on any device."""
         if self.size == 1:
             return
@@ -164,14 +164,14 @@ class ProcessGroup:
             dist.broadcast(here, 0, group=self._group)
             tensor.detach().copy_(here)
 
-    @_told_as_lost
-    def wait(self) -> None:
+    @_peer_loss_as_error
+    def barrier(self) -> None:
         """Go on when all are here."""
         if self.size > 1:
             dist.barrier(group=self._group)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def errors_synchronized(self) -> Iterator[None]:
         """A block without exchanges, after which all go on or none.
 
         Raises:
@@ -189,14 +189,14 @@ class ProcessGroup:
             return
         own = "" if failure is None else f"{failure.exit_code}\n{failure}"
         content = own.encode()[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0")
-        rows = self.rows([float(byte) for byte in content])
+        rows = self.all_gather([float(byte) for byte in content])
         said = [bytes(row.astype(np.uint8)).rstrip(b"\0").decode(errors="ignore") for row in rows]
         failed = {rank: text for rank, text in enumerate(said) if text}
         if not failed:
             return
         rank, text = next(iter(failed.items()))
         code, _, message = text.partition("\n")
-        if not self.is_first:
+        if not self.is_rank_zero:
             raise FollowedError(int(code)) from failure
         if failure is not None:
             raise failure
@@ -204,18 +204,18 @@ class ProcessGroup:
             f"process {rank} of {self.size}: {message}"
         )
 
-    def losing(self) -> AbstractContextManager[None]:
-        """As the function `losing`."""
-        return losing(self.rank, self.size)
+    def peer_loss_as_error(self) -> AbstractContextManager[None]:
+        """As the function `peer_loss_as_error`."""
+        return peer_loss_as_error(self.rank, self.size)
 
 
-def sharing_of(team: ProcessGroup) -> Sharing:
-    """How the processes of a team make a prediction together."""
-    return Sharing(team.rank, team.size, team.added) if team.size > 1 else ALONE
+def sharing_of(group: ProcessGroup) -> Sharing:
+    """How the processes of a group make a prediction together."""
+    return Sharing(group.rank, group.size, group.all_reduce_sum) if group.size > 1 else ALONE
 
 
 @contextmanager
-def losing(rank: int, size: int) -> Iterator[None]:
+def peer_loss_as_error(rank: int, size: int) -> Iterator[None]:
     """Turn what an exchange raises when a process has gone into a LostError."""
     try:
         yield

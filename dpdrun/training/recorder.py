@@ -1,6 +1,6 @@
 """What training leaves behind while it runs: metrics lines, the best model, checkpoints, what the rules say.
 
-The first process of a team keeps the record; in the others the same calls do nothing, so that the loop reads the same
+The first process of a group keeps the record; in the others the same calls do nothing, so that the loop reads the same
 in all of them.
 """
 
@@ -34,7 +34,7 @@ class RunRecorder:
 
     Args:
         plan, run, monitor, state, log, told: as `Oversight`.
-        team: of the training.
+        group: of the training.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class RunRecorder:
         state: State,
         log: Metrics,
         told: dict[str, int],
-        team: ProcessGroup,
+        group: ProcessGroup,
     ) -> None:
-        self._plan, self._run, self._monitor, self._state, self._team = plan, run, monitor, state, team
+        self._plan, self._run, self._monitor, self._state, self._group = plan, run, monitor, state, group
         self._epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
         for line in log.steps:
             self._epochs.add(line["step"], line["loss"], line["grad_norm"])
-        self._oversight = FindingPolicy(plan, run, monitor, state, log, told) if team.is_first else None
-        self._metrics = MetricsWriter(run.metrics) if team.is_first else None
+        self._oversight = FindingPolicy(plan, run, monitor, state, log, told) if group.is_rank_zero else None
+        self._metrics = MetricsWriter(run.metrics) if group.is_rank_zero else None
         self._heartbeat = Heartbeat(run, plan.total_steps)
         self._every = look_every(plan)
         self._gone_back = False
@@ -144,7 +144,7 @@ class RunRecorder:
     def save(self) -> None:
         """Write a checkpoint that can be resumed; the others wait until it is whole."""
         self._save()
-        self._team.wait()
+        self._group.barrier()
 
     @contextmanager
     def saving_when_lost(self) -> Iterator[None]:
@@ -185,4 +185,4 @@ class RunRecorder:
 
     def _told_to_all(self, verdict: float) -> float:
         """What the first process says."""
-        return float(self._team.rows([verdict])[0, 0])
+        return float(self._group.all_gather([verdict])[0, 0])

@@ -97,18 +97,18 @@ def _require_own_best(run: RunFolder, own: str) -> None:
 
 
 def restore(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, team: ProcessGroup, *, plan_hash: str
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: ProcessGroup, *, plan_hash: str
 ) -> Progress:
-    """As `checkpoint.restore`, for all processes of a team.
+    """As `checkpoint.restore`, for all processes of a group.
 
     Raises:
         RunError: in the first process; FollowedError in the others.
     """
     progress = Progress.fresh()
-    with team.together():
-        if team.is_first:
+    with group.errors_synchronized():
+        if group.is_rank_zero:
             progress = checkpoint.restore(path, model, optimizer, plan_hash=plan_hash)
-    if team.size == 1:
+    if group.size == 1:
         return progress
     parameters = dict(model.named_parameters())
     held = {name: optimizer.state.get(each, {}) for name, each in parameters.items()}
@@ -116,8 +116,8 @@ def restore(
         "progress": asdict(progress),
         "moments": {name: {key: value.ndim for key, value in state.items()} for name, state in held.items()},
     }
-    about = json.loads(team.text(json.dumps(about)))
-    if not team.is_first:
+    about = json.loads(group.broadcast_text(json.dumps(about)))
+    if not group.is_rank_zero:
         for name, keys in about["moments"].items():
             like = parameters[name]
             # as AdamW makes them: moments like their parameter, the count of steps a float32 beside them
@@ -126,5 +126,5 @@ def restore(
                 for key, ndim in keys.items()
             }
     tensors = [value for each in parameters.values() for _, value in sorted(optimizer.state[each].items())]
-    team.tensors([*model.state_dict().values(), *tensors])
+    group.broadcast_([*model.state_dict().values(), *tensors])
     return Progress.from_json(about["progress"])

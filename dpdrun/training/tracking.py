@@ -2,7 +2,7 @@
 
 Each tracker has a thread of its own, and training waits for none: one that is slow leaves steps out, one that fails
 is switched off with a message, one that hangs is left behind at the end. What a run computes never depends on them.
-Only the first process of a team has trackers.
+Only the first process of a group has trackers.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Tracking:
         names: of the trackers; those that the folder shows come on top, so that a resumed run stays tracked.
         run: folder of the run.
         settings: what the run was made with.
-        team: of the training; only its first process has trackers.
+        group: of the training; only its first process has trackers.
     """
 
-    def __init__(self, names: Sequence[str], run: RunFolder, settings: Settings, team: ProcessGroup) -> None:
-        names = list(dict.fromkeys([*names, *begun_in(run)])) if team.is_first else []
+    def __init__(self, names: Sequence[str], run: RunFolder, settings: Settings, group: ProcessGroup) -> None:
+        names = list(dict.fromkeys([*names, *begun_in(run)])) if group.is_rank_zero else []
         self._workers = [_Worker(TRACKERS[name](run, settings)) for name in names]
         self._shown: Monitor = Silent()
         self._begun, self._step = False, 0

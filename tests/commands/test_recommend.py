@@ -373,7 +373,7 @@ def test_fix_that_cannot_be_written_leaves_the_recipe(faulty: Path, monkeypatch:
     def full(path: Path, text: str) -> None:
         raise RunError(f"{path}: cannot write: No space left on device")
 
-    monkeypatch.setattr("dpdrun.run.folder.write_text", full)
+    monkeypatch.setattr("dpdrun.run.files.write_text", full)
     result = run(str(faulty), "--fix")
     assert result.exit_code == 2
     assert "No space left on device" in result.stderr

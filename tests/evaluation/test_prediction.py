@@ -187,14 +187,14 @@ def test_a_shared_score_counts_each_sample_once(kind: str, cut: str, processes: 
             assert (filled.sum(axis=0) == 1).all()
 
 
-def shared_scores(team: Any) -> list[float]:
-    """NMSE by kind of model, cut and count, in one of the processes of a team."""
+def shared_scores(group: Any) -> list[float]:
+    """NMSE by kind of model, cut and count, in one of the processes of a group."""
     from dpdrun.training.loop import sharing_of
 
     found = []
     for kind, (unit, how), count in itertools.product(MODELS, CUTS.values(), COUNTS):
         x, y = noise(count * unit), noise(count * unit, seed=count)
-        found.append(nmse(y, predict(random_model(plan_of(*MODELS[kind])), x, sharing=sharing_of(team), **how)))
+        found.append(nmse(y, predict(random_model(plan_of(*MODELS[kind])), x, sharing=sharing_of(group), **how)))
     return found
 
 

@@ -180,7 +180,7 @@ class Workers:
         out.touch()
         return Worker(self, self.ask(order | {"out": str(out)}), out)
 
-    def team(
+    def group(
         self, folder: Path, *arguments: str, faults: Mapping[int, Sequence[tuple[str, int, Any]]] | None = None
     ) -> list[Worker]:
         """Two processes that train together, `faults` by rank, as a launcher would start them but without one."""

@@ -23,7 +23,7 @@ from dpdrun.training.sampler import FrameSampler
 
 
 def train(
-    team: ProcessGroup,
+    group: ProcessGroup,
     *,
     recipe: str,
     folder: str,
@@ -44,7 +44,7 @@ def train(
         stack.enter_context(patch.object(job, "evaluate", lambda *_, **__: {}))
         stack.enter_context(_watched(kept))
         for name in meddle:
-            stack.enter_context(FAULTS[name](team))
+            stack.enter_context(FAULTS[name](group))
         try:
             job.train(load_text(recipe, Path(folder) / "recipe.yaml"), run.path, resume=resume)
         except DpdrunError as error:
@@ -54,10 +54,10 @@ def train(
         return found
     found |= kept
     found["now"] = found["parameters"] = _flat(model.parameters())
-    if team.is_first and run.last.is_file():
+    if group.is_rank_zero and run.last.is_file():
         tensors, _ = checkpoint.read(run.last)
         found["parameters"] = _flat(tensors[f"model.{name}"] for name, _ in model.named_parameters())
-    if team.is_first:
+    if group.is_rank_zero:
         metrics = read_metrics(run.path)
         found |= {"steps": metrics.steps, "evals": metrics.evals}
         found["tensors"] = {path.name: sorted(checkpoint.read(path)[0]) for path in run.path.rglob("*.safetensors")}
@@ -76,7 +76,7 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
         kept["best"] = outcome.best_db, outcome.best_step
         return outcome
 
-    tell = loop.tell
+    tell = loop.gather_step_stats
 
     def told(*arguments: Any, **more: Any) -> Any:
         this = tell(*arguments, **more)
@@ -96,7 +96,7 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
 
     with (
         patch.object(job, "fit", fit),
-        patch.object(loop, "tell", told),
+        patch.object(loop, "gather_step_stats", told),
         patch.object(loop, "GROUP_NORM_EVERY", 5),  # looked at often enough for a short run
         patch.object(loop.Accelerator, "clip_grad_norm_", clipped),
         _around_step(keep),
@@ -109,18 +109,18 @@ def _flat(tensors: Any) -> Any:
 
 
 @contextmanager
-def _slow_rate(team: ProcessGroup) -> Iterator[None]:
+def _slow_rate(group: ProcessGroup) -> Iterator[None]:
     """Somebody else writes the learning rate."""
     with _around_step(lambda optimizer: optimizer.param_groups[-1].update(lr=optimizer.param_groups[-1]["lr"] / 1e3)):
         yield
 
 
 @contextmanager
-def _other_parameters(team: ProcessGroup) -> Iterator[None]:
+def _other_parameters(group: ProcessGroup) -> Iterator[None]:
     """One process's parameters drift."""
 
     def nudge(optimizer: torch.optim.Optimizer) -> None:
-        if not team.is_first:
+        if not group.is_rank_zero:
             with torch.no_grad():
                 optimizer.param_groups[0]["params"][0].add_(1e-4)
 
@@ -141,7 +141,7 @@ def _around_step(meddle: Callable[[torch.optim.Optimizer], None]) -> Iterator[No
         yield
 
 
-def _own_gradient(team: ProcessGroup) -> Any:
+def _own_gradient(group: ProcessGroup) -> Any:
     """All-reduce gives back what it was given."""
 
     def hook(_: Any, bucket: Any) -> Any:
@@ -153,19 +153,19 @@ def _own_gradient(team: ProcessGroup) -> Any:
 
 
 @contextmanager
-def _other_frames(team: ProcessGroup) -> Iterator[None]:
+def _other_frames(group: ProcessGroup) -> Iterator[None]:
     """One process draws the frames of another step."""
     shares = FrameSampler.shares
 
     def shifted(self: FrameSampler, step: int, **more: Any) -> Any:
-        return shares(self, step if team.is_first else step + 1, **more)
+        return shares(self, step if group.is_rank_zero else step + 1, **more)
 
     with patch.object(FrameSampler, "shares", shifted):
         yield
 
 
 @contextmanager
-def _harder_clip(team: ProcessGroup) -> Iterator[None]:
+def _harder_clip(group: ProcessGroup) -> Iterator[None]:
     clip = loop.Accelerator.clip_grad_norm_
 
     def harder(self: Any, parameters: Any, limit: float) -> Any:
@@ -176,28 +176,28 @@ def _harder_clip(team: ProcessGroup) -> Iterator[None]:
 
 
 @contextmanager
-def _nan_elsewhere(team: ProcessGroup) -> Iterator[None]:
+def _nan_elsewhere(group: ProcessGroup) -> Iterator[None]:
     """The last process gets a frame with a NaN at step 5."""
     shares = FrameSampler.shares
 
     def poisoned(self: FrameSampler, step: int, **more: Any) -> Any:
         for start, x, y in shares(self, step, **more):
-            yield start, x * float("nan") if step == 5 and team.rank == team.size - 1 else x, y
+            yield start, x * float("nan") if step == 5 and group.rank == group.size - 1 else x, y
 
     with patch.object(FrameSampler, "shares", poisoned):
         yield
 
 
 @contextmanager
-def _own_scores(team: ProcessGroup) -> Iterator[None]:
+def _own_scores(group: ProcessGroup) -> Iterator[None]:
     """Processes disagree about the validation scores."""
-    scores = iter([[-10.0, -20.0, -11.0, -21.0], [-10.0, -9.0, -30.0, -8.0]][team.rank])
+    scores = iter([[-10.0, -20.0, -11.0, -21.0], [-10.0, -9.0, -30.0, -8.0]][group.rank])
     with patch.object(task, "evaluate_split", lambda *_: next(scores)):
         yield
 
 
 @contextmanager
-def _compiled(team: ProcessGroup) -> Iterator[None]:
+def _compiled(group: ProcessGroup) -> Iterator[None]:
     """The module within another one, as `torch.compile` returns it."""
 
     class OptimizedModule(torch.nn.Module):

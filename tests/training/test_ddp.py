@@ -20,12 +20,12 @@ from tests.processes import Processes
 Of = Callable[[int], Processes]
 
 
-def told(team: ProcessGroup, checksum: int | None) -> StepStats:
+def told(group: ProcessGroup, checksum: int | None) -> StepStats:
     """A step of two passes, of two frames each."""
-    first = 100 * team.rank
+    first = 100 * group.rank
     return gather_step_stats(
-        team, loss=1.0 + team.rank, own_norm=0.5 + team.rank, grad_norm=0.25, stop=15 * team.rank,
-        checksum=None if checksum is None else checksum + team.rank,
+        group, loss=1.0 + group.rank, own_norm=0.5 + group.rank, grad_norm=0.25, stop=15 * group.rank,
+        checksum=None if checksum is None else checksum + group.rank,
         starts=[np.array([first, first + 1]), np.array([first + 10, first + 11])],
     )  # fmt: skip
 
@@ -56,8 +56,8 @@ def test_the_culprit_is_the_first_process_whose_loss_is_no_number() -> None:
     assert StepStats(np.nan, losses, np.zeros(3), np.zeros((3, 1)), 0, {}).culprit == 1
 
 
-def scored(team: ProcessGroup) -> Score:
-    return broadcast_score(team, Score(-10.0 - team.rank, 5.0 - team.rank, {"in_band_db": 1.0}))
+def scored(group: ProcessGroup) -> Score:
+    return broadcast_score(group, Score(-10.0 - group.rank, 5.0 - group.rank, {"in_band_db": 1.0}))
 
 
 def test_the_score_of_the_first_process_counts(processes: Of) -> None:

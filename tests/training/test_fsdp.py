@@ -64,9 +64,9 @@ def trained(processes: Of, tmp_path: Path) -> Any:
     def train(size: int, recipe: str, **more: Any) -> dict[str, Any]:
         folder = more.pop("folder", None) or str(tmp_path / f"run-{next(names)}")
         Path(folder).mkdir(exist_ok=True)
-        team = processes(size).run(TASKS, "train", recipe=recipe, folder=folder, **more)
-        assert [member["error"] for member in team] == [None] * size
-        return team[0] | {"folder": folder}  # type: ignore[no-any-return]
+        group = processes(size).run(TASKS, "train", recipe=recipe, folder=folder, **more)
+        assert [member["error"] for member in group] == [None] * size
+        return group[0] | {"folder": folder}  # type: ignore[no-any-return]
 
     return train
 
@@ -97,9 +97,9 @@ def test_bf16_is_the_same_in_two_processes_up_to_its_roundings(recipe: Any, trai
     alone = trained(1, recipe(", precision: bf16"))
     exact = trained(1, recipe())
     for more in ("", ", shard: fsdp"):
-        team = trained(2, recipe(", precision: bf16" + more))
+        group = trained(2, recipe(", precision: bf16" + more))
         for key in ("loss", "grad_norm"):
-            found, wanted, fine = ([line[key] for line in this["steps"]] for this in (team, alone, exact))
+            found, wanted, fine = ([line[key] for line in this["steps"]] for this in (group, alone, exact))
             assert wanted != fine
             np.testing.assert_allclose(found, wanted, rtol=0.02, err_msg=key)
 
@@ -111,7 +111,7 @@ def test_a_predistorter_too(bench: Any, trained: Any) -> None:
     require_same(alone, trained(2, text.replace("compile: off", "compile: off, shard: fsdp")), 1e-5)
 
 
-def held(team: ProcessGroup, *, recipe: str, folder: str) -> dict[str, Any]:
+def held(group: ProcessGroup, *, recipe: str, folder: str) -> dict[str, Any]:
     """Train, and say what this process held before the last step: (own numbers, all numbers) of each kind."""
     seen: dict[str, Any] = {}
     built = loop.build_optimizer
@@ -147,7 +147,7 @@ def test_each_process_holds_its_piece_alone(processes: Of, recipe: Any, tmp_path
         assert max(member[kind][0] for member in members) < 0.6 * total
 
 
-def stopped(team: ProcessGroup, *, recipe: str, folder: str, step: int) -> int:
+def stopped(group: ProcessGroup, *, recipe: str, folder: str, step: int) -> int:
     """Train until SIGTERM comes to the first process after a step; the exit code."""
 
     class Ends(Silent):
@@ -190,7 +190,7 @@ def test_the_finish_gets_a_whole_model(recipe: Any, trained: Any) -> None:
 def test_of_a_model_in_pieces_nothing_is_saved_when_a_process_is_lost(
     plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, run, team = torch.nn.Linear(1, 1), RunFolder.create(tmp_path / "run"), ProcessGroup()
+    model, run, group = torch.nn.Linear(1, 1), RunFolder.create(tmp_path / "run"), ProcessGroup()
     progress = Progress.fresh()
     progress.step = 3
     state = State(model, torch.optim.AdamW(model.parameters()), progress, "hash")
@@ -198,7 +198,7 @@ def test_of_a_model_in_pieces_nothing_is_saved_when_a_process_is_lost(
         monkeypatch.setattr(recorder, "in_pieces", lambda _, divided=divided: divided)
         with (
             pytest.raises(LostError, match="there is nothing to resume" if divided else "step 3 of 12 is saved"),
-            recorder.RunRecorder(plan(), run, Silent(), state, Metrics(), {}, team) as kept,
+            recorder.RunRecorder(plan(), run, Silent(), state, Metrics(), {}, group) as kept,
             kept.saving_when_lost(),
         ):
             raise LostError("gone")

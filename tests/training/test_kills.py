@@ -117,13 +117,13 @@ def test_a_killed_process_loses_nothing(folder: Path, workers: Any) -> None:
 
 def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
     rng, met = Random(7), Counter[str]()
-    straight = RunFolder(folder / "team")
+    straight = RunFolder(folder / "group")
     with started(folder, straight) as whole:
         assert whole.wait(PATIENCE_S) == 0
 
     for trial in range(TEAM_TRIALS):
         victim = ("rank 0", "rank 1", "launcher")[trial % 3]
-        run = RunFolder(folder / f"team-{trial}")
+        run = RunFolder(folder / f"group-{trial}")
         with started(folder, run) as launcher:
             seen(run)
             members = team_of(launcher.pid)
@@ -145,12 +145,12 @@ def test_a_team_survives_the_kill_of_any_of_it(folder: Path) -> None:
         with started(folder, run, "--resume") as again:
             assert again.wait(PATIENCE_S) == 0, again.stderr.read().decode() if again.stderr else ""
         require_same(run, straight)
-    print(f"\n{TEAM_TRIALS} kills in a team of two: {dict(met)}")
+    print(f"\n{TEAM_TRIALS} kills in a group of two: {dict(met)}")
     assert sum(count for what, count in met.items() if "checkpoint" in what) > TEAM_TRIALS // 2
 
 
 def started(folder: Path, run: RunFolder, *more: str) -> subprocess.Popen[bytes]:
-    """The launcher of a team of two."""
+    """The launcher of a group of two."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "dpdrun", "train", "job.yaml", "--processes", "2", "--run-dir", str(run.path)]
     return subprocess.Popen(
@@ -211,7 +211,7 @@ def require_end(pid: int) -> None:
 
 @pytest.mark.parametrize("when", ["begun", "with a checkpoint", "trained"])
 def test_sigterm_to_the_launcher_stops_a_run_that_goes_on(when: str, folder: Path) -> None:
-    run, straight = RunFolder(folder / f"stopped {when}"), RunFolder(folder / "team")
+    run, straight = RunFolder(folder / f"stopped {when}"), RunFolder(folder / "group")
     if not straight.report.is_file():
         with started(folder, straight) as whole:
             assert whole.wait(PATIENCE_S) == 0

@@ -19,18 +19,20 @@ Of = Callable[[int], Processes]
 SIZES = (1, 2)
 
 
-def exchange(team: ProcessGroup) -> dict[str, Any]:
+def exchange(group: ProcessGroup) -> dict[str, Any]:
     """Every kind of exchange, once, of what depends on the process."""
-    numbers = np.arange(3.0) + 10 * team.rank
-    waves = np.array([1.0 + 1j, -2j]) * (team.rank + 1)
-    weight = torch.nn.Parameter(torch.full((2, 3), float(team.rank)))
-    count, single = torch.tensor(7 * (team.rank + 1)), torch.full((4, 2), team.rank + 0.5, dtype=torch.float64).T
-    team.tensors([weight, count, single])
-    team.wait()
+    numbers = np.arange(3.0) + 10 * group.rank
+    waves = np.array([1.0 + 1j, -2j]) * (group.rank + 1)
+    weight = torch.nn.Parameter(torch.full((2, 3), float(group.rank)))
+    count, single = torch.tensor(7 * (group.rank + 1)), torch.full((4, 2), group.rank + 0.5, dtype=torch.float64).T
+    group.broadcast_([weight, count, single])
+    group.barrier()
     return {
-        "rows": team.rows([team.rank, 0.1 * team.rank, float("nan")]),
-        "added": (team.added(numbers), team.added(waves)),
-        "texts": [team.text(text) for text in (f"\u00fc of {team.rank}", "", "long " * 5000 + str(team.rank))],
+        "rows": group.all_gather([group.rank, 0.1 * group.rank, float("nan")]),
+        "added": (group.all_reduce_sum(numbers), group.all_reduce_sum(waves)),
+        "texts": [
+            group.broadcast_text(text) for text in (f"\u00fc of {group.rank}", "", "long " * 5000 + str(group.rank))
+        ],
         "tensors": (weight.detach().numpy(), weight.requires_grad, int(count), single.numpy()),
     }
 
@@ -58,16 +60,16 @@ FAILURES: dict[str, DpdrunError] = {
 }
 
 
-def fail(team: ProcessGroup, failures: dict[int, str]) -> tuple[str, int, str] | None:
+def fail(group: ProcessGroup, failures: dict[int, str]) -> tuple[str, int, str] | None:
     """A block that fails in some of the processes: the error that comes of it."""
     try:
-        with team.together():
-            if team.rank in failures:
-                raise FAILURES[failures[team.rank]]
+        with group.errors_synchronized():
+            if group.rank in failures:
+                raise FAILURES[failures[group.rank]]
     except DpdrunError as error:
         return type(error).__name__, error.exit_code, str(error)
     finally:
-        team.wait()  # all came through: nobody waits for somebody who has left
+        group.barrier()  # all came through: nobody waits for somebody who has left
     return None
 
 
@@ -102,26 +104,26 @@ def test_a_long_message_is_cut_between_characters(processes: Of) -> None:
 
 
 def test_one_process_fails_by_itself() -> None:
-    with pytest.raises(DataError, match="no such file"), ProcessGroup().together():
+    with pytest.raises(DataError, match="no such file"), ProcessGroup().errors_synchronized():
         raise DataError("no such file")
 
 
 def test_an_exchange_that_breaks_off_is_a_lost_process() -> None:
     told = r"process 1 of 2 on \S+ lost contact with the others: Connection closed$"
-    with pytest.raises(LostError, match=told), ProcessGroup(2, 1).losing():
+    with pytest.raises(LostError, match=told), ProcessGroup(2, 1).peer_loss_as_error():
         raise RuntimeError("Connection closed\nby whom is on the second line")
-    with pytest.raises(RuntimeError, match="a fault of ours"), ProcessGroup().losing():
+    with pytest.raises(RuntimeError, match="a fault of ours"), ProcessGroup().peer_loss_as_error():
         raise RuntimeError("a fault of ours")
 
 
 def test_memory_that_runs_out_is_no_lost_process() -> None:
-    with pytest.raises(torch.OutOfMemoryError), ProcessGroup(2, 1).losing():
+    with pytest.raises(torch.OutOfMemoryError), ProcessGroup(2, 1).peer_loss_as_error():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_no_launcher_no_team() -> None:
-    with ProcessGroup.join() as team:
-        assert (team.size, team.rank, team.is_first) == (1, 0, True)
+    with ProcessGroup.join() as group:
+        assert (group.size, group.rank, group.is_rank_zero) == (1, 0, True)
     assert not torch.distributed.is_initialized()
 
 

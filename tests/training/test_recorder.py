@@ -27,29 +27,29 @@ PlanMaker = Callable[..., Plan]
 
 
 class Losing(ProcessGroup):
-    """A team that loses its others at the n-th exchange."""
+    """A group that loses its others at the n-th exchange."""
 
     def __init__(self, at: int, *, is_first: bool = True) -> None:
         super().__init__()
         self._left, self._is_first = at, is_first
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self._is_first
 
-    def rows(self, values: Any) -> Any:
+    def all_gather(self, values: Any) -> Any:
         self._left -= 1
         if self._left == 0:
             raise LostError("the others have gone")
-        return super().rows(values)
+        return super().all_gather(values)
 
 
 def train(
-    plan: Plan, capture: Capture, run: RunFolder, *, team: ProcessGroup | None = None, resume: bool = False
+    plan: Plan, capture: Capture, run: RunFolder, *, group: ProcessGroup | None = None, resume: bool = False
 ) -> None:
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
-    fit(model, plan, capture, run, Silent(), resume=resume, team=team)
+    fit(model, plan, capture, run, Silent(), resume=resume, group=group)
 
 
 def everything(run: RunFolder) -> tuple[Any, ...]:
@@ -72,7 +72,7 @@ def test_the_last_finished_step_is_saved_when_the_others_are_lost(
     straight, run = folders
     train(plan(), capture, straight)
     with pytest.raises(LostError, match=r"have gone\n  step 9 of 12 is saved; continue with:\n.*--resume") as caught:
-        train(plan(), capture, run, team=Losing(9 + 2 + 1))  # one a step and a scoring
+        train(plan(), capture, run, group=Losing(9 + 2 + 1))  # one a step and a scoring
     assert caught.value.exit_code == 75
     assert len(read_metrics(run.path).steps) == 9
     train(plan(), capture, run, resume=True)
@@ -84,7 +84,7 @@ def test_without_a_step_there_is_nothing_to_save(
 ) -> None:
     _, run = folders
     with pytest.raises(LostError, match=r"have gone\n  there is nothing to resume"):
-        train(plan(), capture, run, team=Losing(1))
+        train(plan(), capture, run, group=Losing(1))
     assert not run.has_steps()
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_is_going_back_when_the_others_are_lost_goes_on_from_there(
     assert (line["step"], line["to_step"]) == (8, 4)
     exchanges = 8 + 2 + 2  # one a step, a scoring and a look, which come after steps 4 and 8; the last one is lost
     with pytest.raises(LostError, match="the step that the rules go back to is saved; continue with"):
-        train(this, capture, run, team=Losing(exchanges))
+        train(this, capture, run, group=Losing(exchanges))
     at = checkpoint.progress_of(run.last, checkpoint.read_header(run.last))
     assert (at.step, len(at.adapts)) == (4, 1)
     train(this, capture, run, resume=True)
@@ -149,7 +149,7 @@ def test_what_the_rules_said_when_the_others_were_lost_is_said_again(
     _, run = folders
     this = plan("train.on_finding=stop")
     with pytest.raises(LostError, match="step 8 of 12 is saved"):
-        train(this, capture, run, team=Losing(8 + 2 + 2))
+        train(this, capture, run, group=Losing(8 + 2 + 2))
     with pytest.raises(FindingError, match="stopped after step 8 of 12"):
         train(this, capture, run, resume=True)
 
@@ -158,9 +158,9 @@ def test_another_process_than_the_first_writes_nothing(
     folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture
 ) -> None:
     _, run = folders
-    train(plan("train.on_finding=adapt"), capture, run, team=Losing(99, is_first=False))
+    train(plan("train.on_finding=adapt"), capture, run, group=Losing(99, is_first=False))
     with pytest.raises(LostError, match=r"have gone$"):
-        train(plan(), capture, run, team=Losing(7, is_first=False))
+        train(plan(), capture, run, group=Losing(7, is_first=False))
     assert [path.name for path in run.path.rglob("*")] == ["checkpoints"]
 
 

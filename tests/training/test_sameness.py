@@ -102,11 +102,11 @@ def test_processes_and_passes_change_nothing(length: str, over: int, trained: An
     assert plan.total_steps == (math.ceil(2 * plan.frames_per_epoch / BATCH) if length == "epochs" else 14)
     assert any(line["clipped"] for line in alone["steps"])
     for size, passes in ((1, 3), (2, 1), (2, 3)):
-        team = trained(size, passes, dtype="float64", length=length, over=over)
-        require_same(alone, team[0], RTOL["float64"])
-        plans = [member["plan"] for member in team]
+        group = trained(size, passes, dtype="float64", length=length, over=over)
+        require_same(alone, group[0], RTOL["float64"])
+        plans = [member["plan"] for member in group]
         assert {(each.total_steps, each.warmup_steps) for each in plans} == {(plan.total_steps, plan.warmup_steps)}
-        assert all(np.array_equal(member["parameters"], team[0]["parameters"]) for member in team)
+        assert all(np.array_equal(member["parameters"], group[0]["parameters"]) for member in group)
 
 
 @pytest.mark.parametrize("dtype", RTOL)
@@ -145,13 +145,13 @@ def test_the_gradient_is_clipped_once_a_step_and_after_it_is_averaged(trained: A
 
 
 def test_the_norms_of_single_processes_are_those_of_their_frames(trained: Any) -> None:
-    """A run of one process with half the batch begins with the gradient that half of the team found."""
-    team, alone = trained(2)[0], trained(1)[0]
-    line = team["steps"][0]
-    assert line["rank_reduced_norms"] == [team["steps"][0]["grad_norm"]] * 2
+    """A run of one process with half the batch begins with the gradient that half of the group found."""
+    group, alone = trained(2)[0], trained(1)[0]
+    line = group["steps"][0]
+    assert line["rank_reduced_norms"] == [group["steps"][0]["grad_norm"]] * 2
     assert "rank_grad_norms" not in alone["steps"][0]
     half = trained(1, batch=BATCH // 2)[0]
-    assert half["starts"][0] == team["starts"][0][: BATCH // 2]
+    assert half["starts"][0] == group["starts"][0][: BATCH // 2]
     assert half["steps"][0]["grad_norm"] == pytest.approx(line["rank_grad_norms"][0], rel=1e-5)
     assert half["steps"][0]["loss"] == pytest.approx(line["rank_losses"][0], rel=1e-5)
     assert line["loss"] == pytest.approx(np.mean(line["rank_losses"]), rel=1e-12)
@@ -165,9 +165,9 @@ def test_all_begin_with_the_same_weights(trained: Any) -> None:
 
 
 def test_files_do_not_tell_how_the_model_was_wrapped(trained: Any) -> None:
-    alone, team = trained(1)[0], trained(2)[0]
-    assert {"last.safetensors", "best.safetensors", "model.safetensors"} <= set(team["tensors"])
-    assert team["tensors"] == alone["tensors"]
+    alone, group = trained(1)[0], trained(2)[0]
+    assert {"last.safetensors", "best.safetensors", "model.safetensors"} <= set(group["tensors"])
+    assert group["tensors"] == alone["tensors"]
     compiled = trained(2, meddle=("compiled",))[0]
     assert compiled["tensors"] == alone["tensors"]
     names = [name for names in alone["tensors"].values() for name in names]

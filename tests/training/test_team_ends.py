@@ -24,7 +24,7 @@ optim: {lr: 1e-2, schedule: plateau}
 train: {max_steps: 8, batch_size: 8, frame: 32, burn_in: 8, eval_every: 2, checkpoint_every: 4, compile: off}
 """
 STEP, SCORE = "dpdrun.training.loop.seed_dropout", "dpdrun.training.task.evaluate_split"
-WAIT, PREPARE = "dpdrun.training.process_group.Team.wait", "dpdrun.training.loop.sampler_of"
+WAIT, PREPARE = "dpdrun.training.process_group.ProcessGroup.barrier", "dpdrun.training.loop.sampler_of"
 
 
 @pytest.fixture(scope="session")

@@ -96,8 +96,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
     return put
 
 
-def tracked(path: Path, team: ProcessGroup | None = None) -> Tracking:
-    return Tracking(["tensorboard"], RunFolder(path), {}, team or ProcessGroup())
+def tracked(path: Path, group: ProcessGroup | None = None) -> Tracking:
+    return Tracking(["tensorboard"], RunFolder(path), {}, group or ProcessGroup())
 
 
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
