@@ -31,8 +31,6 @@ WAYS: dict[str, tuple[int, tuple[Any, ...], tuple[str, ...]]] = {  # processes, 
     "--processes": (2, DPDRUN, ("--processes", "2")),
     "cli.py --processes": (2, (DPDRUN[0], CLI), ("--processes", "2")),
     "torchrun": (2, (BIN / "torchrun", "--standalone", "--nproc-per-node", "2", CLI), ()),
-    "accelerate --cpu": (2, (BIN / "accelerate", "launch", "--cpu", "--num_processes", "2", CLI), ()),
-    "multi-CPU config": (2, (BIN / "accelerate", "launch", "--config_file", "cpu.yaml", CLI), ()),
     "multi-GPU config": (
         2, (BIN / "accelerate", "launch", "--config_file", "gpu.yaml", "--main_process_port", "0", CLI), ()
     ),
@@ -71,6 +69,14 @@ def test_every_way_gives_the_same_run_and_tells_its_plan_once(way: str, place: P
     assert json.loads((run / "report.json").read_text())["processes"] == processes
     assert json.loads((run / "plan.json").read_text()) == json.loads((place / "run" / "plan.json").read_text())
     same_steps(run, place / "run")
+
+
+def test_accelerate_on_cpus_points_to_our_launcher(place: Path, tmp_path: Path) -> None:
+    command = (BIN / "accelerate", "launch", "--config_file", "cpu.yaml", CLI)
+    code, _, err = ended(started(*command, "train", "small.yaml", "--run-dir", tmp_path / "run", cwd=place))
+    assert code != 0  # accelerate turns our 2 into its own 1
+    assert "--processes N" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_reader_that_goes_away_does_not_end_the_run(place: Path, tmp_path: Path) -> None:

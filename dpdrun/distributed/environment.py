@@ -11,50 +11,47 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import sys
 from contextlib import suppress
-from itertools import pairwise
-from pathlib import Path
 
 import psutil
-import yaml
 
 from dpdrun.distributed.launcher import LAUNCHER_VARIABLE, RANK_VARIABLE, Hosts, is_distributed, rank_and_world_size
 from dpdrun.errors import RunError
 
-MPI = {  # as Open MPI, Intel MPI and MPICH, and MVAPICH call what torchrun calls
+MPI = {  # what Open MPI, Intel MPI and MPICH, and MVAPICH call the variables of torchrun
     "RANK": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
     "WORLD_SIZE": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
     "LOCAL_RANK": ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"),
     "LOCAL_WORLD_SIZE": ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"),
 }
-OF_ACCELERATE = "ACCELERATE_MIXED_PRECISION"  # it sets this for whatever it starts
-FAR_AWAY = "192.0.2.1"  # nobody's address (RFC 5737), and so beyond the default route
+FROM_ACCELERATE = "ACCELERATE_MIXED_PRECISION"  # `accelerate launch` sets it in every process that it starts
+FAR_AWAY = "192.0.2.1"  # reserved for documentation (RFC 5737): reached by the default route
 
 
 def resolve_hosts(where: Hosts) -> Hosts:
-    """Where the processes of a run are to be, by the flags or else by the launcher around this process.
+    """Return the processes of a run: those of the flags, else those of the launcher that started this process.
 
     Raises:
-        RunError: both say something, the environment is incomplete, or Accelerate cannot be understood.
+        RunError: flags and launcher disagree, the environment is incomplete, or `accelerate launch` was asked for
+            several processes on CPUs, of which it starts one.
     """
     where.check()
     if where.size == 1:
         _adopt_mpi()
-        where = _asked_of_accelerate() or where
+        _require_started_by_accelerate()
     elif is_distributed() and LAUNCHER_VARIABLE not in os.environ:
         raise RunError(
-            f"--processes {where.processes} --hosts {where.hosts} inside a launcher that has started "
-            f"{rank_and_world_size()[1]} processes already: leave these flags out, or that launcher"
+            f"--processes {where.processes} --hosts {where.hosts} inside a launcher that has already started "
+            f"{rank_and_world_size()[1]} processes: drop these flags, or that launcher"
         )
     rank_and_world_size()
     return where
 
 
 def _adopt_mpi() -> None:
-    """Say in torchrun's words what mpirun says, where Accelerate has added where to meet.
+    """Translate the variables of mpirun to torchrun's, where Accelerate has added the rendezvous.
 
-    Without that a batch system may just be there: Slurm sets PMI_SIZE for whatever `srun` starts.
+    Without a rendezvous they may come from a batch system alone: Slurm sets PMI_SIZE for everything that `srun` starts.
     """
     if RANK_VARIABLE in os.environ or "MASTER_ADDR" not in os.environ:
         return
@@ -63,67 +60,23 @@ def _adopt_mpi() -> None:
             os.environ.setdefault(name, found)
 
 
-def _asked_of_accelerate() -> Hosts | None:
-    """What `accelerate launch` was asked for, where it started one process for several; else None.
-
-    It gives away that it knows of several by saying where they meet. How many is in its command line, which is that of
-    our parent, and in its config file.
-    """
+def _require_started_by_accelerate() -> None:
+    """Raise RunError where `accelerate launch` announces several processes and has started one, as it does on CPUs."""
     environ = os.environ
-    if RANK_VARIABLE in environ or OF_ACCELERATE not in environ or not {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
-        return None
-    try:
-        asked = _accelerate_options(psutil.Process(os.getppid()).cmdline())
-        processes, hosts = int(asked["num_processes"]), int(asked.get("num_machines") or 1)
-        rank = int(asked.get("machine_rank") or 0)
-    except (KeyError, ValueError, OSError, psutil.Error, yaml.YAMLError) as error:
+    if FROM_ACCELERATE in environ and RANK_VARIABLE not in environ and {"MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
         raise RunError(
-            "accelerate launch was asked for several processes, but on CPUs it starts only one, and how many is not to "
-            "be seen: say it with --processes N, or start several with torchrun"
-        ) from error
-    if processes % hosts:
-        raise RunError(f"accelerate launch was asked for {processes} processes on {hosts} hosts: not equally many each")
-    meeting = f"{environ['MASTER_ADDR']}:{environ['MASTER_PORT']}" if hosts > 1 else ""
-    where = Hosts(processes // hosts, hosts, rank, meeting)
-    where.check()
-    return where
-
-
-def _accelerate_options(arguments: list[str]) -> dict[str, str]:
-    """The options of an `accelerate launch` command, those of its config file among them.
-
-    Raises:
-        ValueError: it is another command.
-    """
-    own = arguments[arguments.index("launch") + 1 :]
-    own = own[: own.index(sys.argv[0])]  # what comes then are ours
-    options = {}
-    for word, following in pairwise([*own, ""]):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            options[name[2:].replace("-", "_")] = value if equals else following
-    # as Accelerate: --cpu means without the default config
-    files = [options["config_file"]] if "config_file" in options else [] if "--cpu" in own else _default_configs()
-    for path in map(Path, files):
-        if path.is_file():
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return {name: str(value) for name, value in found.items() if value is not None} | options
-    return options
-
-
-def _default_configs() -> list[str]:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-    folder = Path(os.environ.get("HF_HOME", cache / "huggingface")).expanduser() / "accelerate"
-    return [str(folder / f"default_config.{kind}") for kind in ("yaml", "json")]
+            "accelerate launch starts one process on CPUs, whatever its num_processes: use `dpdrun train RECIPE "
+            "--processes N`, or torchrun"
+        )
 
 
 def interface_to(host: str, *, alone: bool) -> str | None:
-    """The network interface by which this machine reaches another, such as "eth0"; None where that cannot be told.
+    """Return the network interface by which this machine reaches another, such as "eth0"; None if it is unknown.
 
     Args:
         host: name or address where the processes meet.
-        alone: all processes are on this machine. Else the loopback is not meant: many machines give their own name an
-            address of it (127.0.1.1), and the interface of the default route is taken.
+        alone: all processes are on this machine. Otherwise a loopback address (many machines resolve their own name to
+            127.0.1.1) is replaced by the interface of the default route.
     """
     address = _own_address(host)
     if address is not None and not alone and ipaddress.ip_address(address).is_loopback:
@@ -135,7 +88,7 @@ def interface_to(host: str, *, alone: bool) -> str | None:
 
 
 def _own_address(host: str) -> str | None:
-    """Our address towards a host. Connecting a UDP socket sends nothing: the kernel looks up the route."""
+    """Return our address towards a host. Connecting a UDP socket sends nothing: the kernel looks up the route."""
     with suppress(OSError):
         for family, kind, protocol, _, target in socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM):
             with suppress(OSError), socket.socket(family, kind, protocol) as towards:
