@@ -32,5 +32,5 @@ def show(
     from dpdrun.run.heartbeat import health
 
     found = health(run, max_age)
-    typer.echo(f"{'healthy' if found.is_well else 'unhealthy'}: {found.line}")
-    raise typer.Exit(EXIT_DONE if found.is_well else EXIT_UNHEALTHY)
+    typer.echo(f"{'healthy' if found.is_alive else 'unhealthy'}: {found.line}")
+    raise typer.Exit(EXIT_DONE if found.is_alive else EXIT_UNHEALTHY)

@@ -168,4 +168,4 @@ def _member(folder: Path, name: str) -> bytes | None:
 def _require_inside(folder: Path, name: str) -> None:
     path = folder / name
     if (target := escapes(path, folder)) is not None:
-        raise DataError(f"{path}: a link out of this folder, to {target}; put the file itself there")
+        raise DataError(f"{path}: a symlink out of this folder, to {target}; replace it with the file itself")

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -38,13 +39,13 @@ PROGRAM = (sys.executable, "-P", "-m", "dpdrun")  # -P: what lies in the working
 
 @dataclass(frozen=True)
 class Hosts:
-    """Where the processes run.
+    """The hosts and processes of a run.
 
     Attributes:
-        processes: on each host.
-        hosts: how many.
-        rank: of this host, 0 = the first, where the run folder is.
-        rendezvous: HOST:PORT of the first, where all meet; "" = this machine alone.
+        processes: per host.
+        hosts: number of hosts.
+        rank: of this host; host 0 holds the run folder.
+        rendezvous: HOST:PORT of host 0; "" = this machine alone.
     """
 
     processes: int
@@ -54,35 +55,35 @@ class Hosts:
 
     @property
     def size(self) -> int:
-        """Processes over all hosts."""
+        """Number of processes over all hosts."""
         return self.processes * self.hosts
 
     @property
     def team_size(self) -> int:
-        """`size`, or what the launcher says that started this process."""
+        """`size`, or the world size announced by the launcher that started this process."""
         return rank_and_world_size()[1] if is_distributed() else self.size
 
     def check(self) -> None:
-        """Refuse what cannot be meant. Raises RunError."""
+        """Raise RunError for an impossible combination."""
         if not 0 <= self.rank < self.hosts:
             raise RunError(f"--rank {self.rank}: of --hosts {self.hosts}, the ranks are 0 to {self.hosts - 1}")
         if self.hosts > 1 and not self.rendezvous:
             raise RunError(
                 f"--hosts {self.hosts} needs --rendezvous HOST:PORT: the address of the host with --rank 0, "
-                "and a free port there"
+                "and a free port on it"
             )
         if self.rendezvous:
             self.address()
 
     def address(self) -> tuple[str, int]:
-        """Host and port of `rendezvous`. Raises RunError."""
+        """Return host and port of `rendezvous`. Raises RunError."""
         host, colon, port = self.rendezvous.rpartition(":")
         if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
             raise RunError(f"--rendezvous {self.rendezvous}: expected HOST:PORT, such as 10.0.0.1:29500")
         return host.strip("[]"), int(port)
 
     def meeting(self, folder: Path) -> dict[str, str]:
-        """What the environment says about where to meet; one machine meets by a file in `folder`."""
+        """Return the rendezvous as environment variables; on one machine it is a file in `folder`."""
         if self.rendezvous:
             host, port = self.address()
             return {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
@@ -90,10 +91,10 @@ class Hosts:
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Rank of this process and number of all, as the launcher says that started it; (0, 1) without one.
+    """Return the rank of this process and the world size, from its launcher's environment; (0, 1) without a launcher.
 
     Raises:
-        RunError: the environment says half of what a launcher says, or something else.
+        RunError: the environment is incomplete or invalid.
     """
     found = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", RANK_VARIABLE, "MASTER_ADDR", "MASTER_PORT")}
     if found["WORLD_SIZE"] in ("", "1"):
@@ -110,26 +111,26 @@ def rank_and_world_size() -> tuple[int, int]:
 
 
 def is_distributed() -> bool:
-    """Whether a launcher started this process, as one of several. Raises RunError as `place`."""
+    """Return whether a launcher started this process as one of several. Raises RunError as `rank_and_world_size`."""
     return rank_and_world_size()[1] > 1
 
 
 def is_silenced() -> bool:
-    """Whether another process of the same run does the talking. Raises RunError as `place`."""
+    """Return whether this is not rank 0, which alone prints. Raises RunError as `rank_and_world_size`."""
     return rank_and_world_size()[0] != 0
 
 
 def launch(where: Hosts, arguments: Sequence[str]) -> int:
     """Run `dpdrun ARGUMENTS` in the processes of this host and wait for them.
 
-    The first process has this one's output. What the others say is shown when one of them is the first that fails.
+    Rank 0 inherits stdout and stderr. The stderr of another rank is printed if that rank is the first to fail.
 
     Args:
-        where: how many, and where they meet.
-        arguments: of the command line, as each process is to see them.
+        where: the number of processes and their rendezvous.
+        arguments: command line arguments of each process.
 
     Returns:
-        The exit code of the run: that of the first process where it has one of its own, else of the first that failed.
+        The exit code of the run: of the lowest rank that exited by itself, else the code of the signal that ended one.
 
     Raises:
         RunError: as `Hosts.check`.
@@ -140,62 +141,64 @@ def launch(where: Hosts, arguments: Sequence[str]) -> int:
             "WORLD_SIZE": str(where.size), "LOCAL_WORLD_SIZE": str(where.processes),
             LAUNCHER_VARIABLE: str(os.getpid()),
         } | _path_of_ourselves()  # fmt: skip
-        # Threads of several processes on the same cores wait for each other
+        # threads of several processes on the same cores wait for each other
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // where.processes)))
         if where.rank:
             print(f"host {where.rank} of {where.hosts}: {where.rendezvous} shows the run", flush=True)
-        crew = _Workers(Path(folder))
-        with handling({signal.SIGTERM: crew.take, signal.SIGINT: crew.take}):
+        workers = _Workers(Path(folder), where.processes)
+        with handling({signal.SIGTERM: workers.forward, signal.SIGINT: workers.forward}):
             for local in range(where.processes):
                 rank = where.rank * where.processes + local
-                crew.start(
-                    arguments, environment | {RANK_VARIABLE: str(rank), "LOCAL_RANK": str(local)}, talks=rank == 0
-                )
-            code = crew.wait()
+                own = {RANK_VARIABLE: str(rank), "LOCAL_RANK": str(local)}
+                workers.start(arguments, environment | own, inherits_stdio=rank == 0)
+            code = workers.wait()
         if where.rank and code:
             sys.stderr.write(f"host {where.rank} of {where.hosts}: the run ended with exit code {code}\n")
         return code
 
 
 def _path_of_ourselves() -> dict[str, str]:
-    """PYTHONPATH by which the processes find this package where it is not installed, as with `python cli.py`."""
+    """Return the PYTHONPATH with which workers find this package if it is not installed, as with `python cli.py`."""
     home = Path(__file__).parents[2]
     if home.name in ("site-packages", "dist-packages"):
-        return {}  # they find it, and nothing there must come before the standard library
+        return {}  # importable as it is; nothing in there may come before the standard library
     before = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": os.pathsep.join([str(home), *([before] if before else [])])}
 
 
 def follow_launcher() -> None:
-    """Get SIGTERM when the launcher is killed, which then cannot pass anything on. Only Linux can do that."""
+    """Ask for SIGTERM when the launcher is killed and can forward nothing. Linux only."""
     launcher = os.environ.get(LAUNCHER_VARIABLE)
     if launcher is None or sys.platform != "linux":
         return
     PR_SET_PDEATHSIG = 1  # linux/prctl.h
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(launcher):  # it was killed before
+    if os.getppid() != int(launcher):  # the launcher has already been killed
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Workers:
-    """The processes of this host.
+    """The worker processes of this host.
 
     Args:
-        folder: keeps what those say who have no voice.
+        folder: holds the stderr of ranks other than 0.
+        count: number of processes that will be started.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._signals: list[int] = []  # that came so far
-        self._given_up: set[int] = set()
+        self._signals: set[int] = set()  # received so far
+        self._pending = [deque[int]() for _ in range(count)]  # signals not yet forwarded, by worker
+        self._killed: set[int] = set()
 
-    def start(self, arguments: Sequence[str], environment: dict[str, str], *, talks: bool) -> None:
+    def start(self, arguments: Sequence[str], environment: dict[str, str], *, inherits_stdio: bool) -> None:
+        """Start the next worker and forward what arrived before it existed."""
         with ExitStack() as held:
             out, err = None, None
-            if not talks:
-                out, err = subprocess.DEVNULL, held.enter_context(self._said(len(self._processes)).open("wb"))
+            if not inherits_stdio:
+                out, err = subprocess.DEVNULL, held.enter_context(self._stderr_path(len(self._processes)).open("wb"))
             self._processes.append(
                 subprocess.Popen(
                     [*PROGRAM, *arguments],
@@ -203,29 +206,36 @@ class _Workers:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
-                    start_new_session=True,  # Ctrl-C of the terminal comes here alone, and is passed on once
+                    start_new_session=True,  # Ctrl-C of the terminal reaches the launcher alone, and is forwarded once
                 )
             )
-        for number in self._signals:  # came while it was not there to get them
-            self._processes[-1].send_signal(number)
+        self._deliver(len(self._processes) - 1)
 
-    def _said(self, index: int) -> Path:
+    def _stderr_path(self, index: int) -> Path:
         return self._folder / f"stderr-{index}"
 
-    def take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
-        """Pass a signal on to all."""
-        self._signals.append(number)
-        for process in self._processes:
-            process.send_signal(number)  # of one that has ended, nothing happens
+    def forward(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
+        """Forward a signal to all workers."""
+        self._signals.add(number)
+        for pending in self._pending:
+            pending.append(number)
+        for index in range(len(self._processes)):
+            self._deliver(index)
+
+    def _deliver(self, index: int) -> None:
+        """Send a worker its pending signals, each once: `popleft` is atomic, and a handler may interrupt this loop."""
+        with suppress(IndexError):
+            while True:
+                self._processes[index].send_signal(self._pending[index].popleft())  # no effect after its end
 
     def wait(self) -> int:
-        """Until all have ended: when one fails, the others get time to notice and save, then they are killed.
+        """Wait for all workers and return the exit code; after a failure the others get time to save, then are killed.
 
-        One that fails may do so while another computes alone for long, as before the first step or at the last score:
-        so they are told.
+        A worker may fail while another computes alone for a while, before the first step or at the last score, and
+        would not notice: so the others get SIGTERM.
         """
         ended: list[int] = []  # in the order of their end
-        failed_at, told = float("inf"), False
+        failed_at, notified = float("inf"), False
         while len(ended) < len(self._processes):
             for index, process in enumerate(self._processes):
                 if index not in ended and process.poll() is not None:
@@ -234,41 +244,41 @@ class _Workers:
                         failed_at = min(failed_at, time.monotonic())
             since = time.monotonic() - failed_at
             running = set(range(len(self._processes))).difference(ended)
-            if since > NOTICE_S and not told:
-                told = True
+            if since > NOTICE_S and not notified:
+                notified = True
                 for index in running:
                     self._processes[index].send_signal(signal.SIGTERM)
             if since > GRACE_S:
-                self._given_up.update(running)
+                self._killed.update(running)
                 for index in running:
                     self._processes[index].kill()
             time.sleep(POLL_S)
         failed = [index for index in ended if self._processes[index].returncode != 0]
         if not failed:
             return 0
-        self._tell(failed)
+        self._report(failed)
         own = [self._code(index) for index in sorted(failed)]
-        killed = {-signal.SIGTERM, -signal.SIGKILL}.intersection(own)  # while none of the others had to notice
+        killed = {-signal.SIGTERM, -signal.SIGKILL}.intersection(own)  # and none of the others had noticed
         return next((code for code in own if code > 0), EXIT_STOPPED if killed else EXIT_FINDINGS)
 
     def _code(self, index: int) -> int:
-        """Exit code of a process; a signal that was meant for the run may have ended it before it could listen."""
+        """Return a worker's exit code; a signal sent to the run may have ended it before its handler was installed."""
         code = self._processes[index].returncode
         meant = {-signal.SIGTERM: EXIT_STOPPED, -signal.SIGINT: EXIT_INTERRUPTED}
         return meant[code] if code in meant and -code in self._signals else code
 
-    def _tell(self, failed: list[int]) -> None:
-        """Show what the first that failed said, if it had no voice, and which were killed, and how."""
-        said = self._said(failed[0])
-        if said.is_file():
-            sys.stderr.write(said.read_text(errors="replace"))
+    def _report(self, failed: list[int]) -> None:
+        """Print the first failed rank's stderr and how each rank ended."""
+        stderr = self._stderr_path(failed[0])
+        if stderr.is_file():
+            sys.stderr.write(stderr.read_text(errors="replace"))
         for index in failed:
             code = self._processes[index].returncode
             name = f"process {index} on this host"
-            if index in self._given_up:
-                sys.stderr.write(f"error: {name} had not ended {GRACE_S:g} s after another failed, and was killed\n")
+            if index in self._killed:
+                sys.stderr.write(f"error: {name} still ran {GRACE_S:g} s after another failed, and was killed\n")
             elif code < 0 and -code in self._signals:
                 sys.stderr.write(f"{name} was ended by {signal.Signals(-code).name} outside the training\n")
             elif code < 0:
-                often = ", as the system does where memory runs out" if code == -signal.SIGKILL else ""
+                often = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
                 sys.stderr.write(f"error: {name} was killed by {signal.Signals(-code).name}{often}\n")

@@ -1,4 +1,4 @@
-"""Handlers of signals in place of others, for a time."""
+"""Signal handlers that are installed for a block and restored after it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Handler = Callable[[int, FrameType | None], None]
 
 @contextmanager
 def handling(ours: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """A block in which signals are ours.
+    """Install signal handlers for a block and restore the previous ones after it.
 
-    A signal that is ignored, as under nohup, stays ignored; one whose handler is not Python's stays with it.
-    Outside the main thread, where Python allows no handlers, nothing is changed.
+    A signal that is ignored, as under nohup, stays ignored; a handler that is not Python's stays installed.
+    Outside the main thread, where Python allows no handlers, nothing changes.
     """
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():

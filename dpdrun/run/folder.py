@@ -48,7 +48,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """Make an empty run folder. Raises RunError when the path holds something already or cannot be written."""
+        """Create an empty run folder. Raises RunError when the path is not empty or cannot be written."""
         try:
             if path.is_dir() and any(path.iterdir()):
                 raise RunError(
@@ -56,13 +56,13 @@ class RunFolder:
                 )
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise RunError(f"{path}: cannot make the run folder: {exc.strerror}") from exc
+            raise RunError(f"{path}: cannot create the run folder: {exc.strerror}") from exc
         return cls(path)
 
     @classmethod
     @contextmanager
     def creating(cls, path: Path) -> Iterator[RunFolder]:
-        """`create` under `lock`; takes back what was made, parents too, when the block raises before the first step.
+        """Create a folder under `lock`; remove it, and the parents created for it, if the block raises before a step.
 
         Raises:
             RunError: as `create` and `lock`.
@@ -74,7 +74,7 @@ class RunFolder:
             _remove_empty(made)
             raise
         with folder.lock():
-            if folder.plan.exists():  # of a process that came first by a hair
+            if folder.plan.exists():  # another process was faster
                 raise RunError(f"{path}: there is a run in this folder; give another --run-dir")
             try:
                 yield folder
@@ -85,7 +85,7 @@ class RunFolder:
                 raise
 
     def has_steps(self) -> bool:
-        """True when a line has been logged, or a checkpoint or a model written."""
+        """Return whether a line has been logged, or a checkpoint or a model written."""
         logged = self.metrics.is_file() and self.metrics.stat().st_size > 0
         return logged or any(path.is_file() for path in (self.last, self.best, self.model))
 
@@ -98,7 +98,7 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """What to type to continue this run."""
+        """The command that continues this run."""
         recipe, path = shlex.quote(str(self.recipe)), shlex.quote(str(self.path))
         return f"dpdrun train {recipe} --run-dir {path} --resume"
 
@@ -114,9 +114,9 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+        """Keep other processes from training in this folder; the lock ends with the process, however that ends.
 
-        It is held on the folder itself, so no file is left. Where the file system has no such locks, nothing is held.
+        It is held on the folder itself, so that no file remains. No effect on file systems without such locks.
 
         Raises:
             RunError: another process holds it.
@@ -134,7 +134,7 @@ class RunFolder:
             os.close(handle)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written. Only under `lock`: a live one is writing such files too."""
+        """Remove half-written files of a killed process. Only under `lock`: a live process writes such files too."""
         for folder in (self.path, self.last.parent):
             for path in folder.glob(f".*{PARTIAL}"):
                 with suppress(OSError):  # it does no harm
@@ -142,7 +142,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """An existing run folder. Raises RunError when the path is not one."""
+        """Open an existing run folder. Raises RunError when the path is not one."""
         folder = cls(path)
         if not path.exists():
             near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
@@ -151,12 +151,12 @@ class RunFolder:
         reject_escaping_dirs(path)
         if not folder.plan.is_file():
             if folder.has_steps():
-                raise RunError(f"{folder.plan}: missing, and the run cannot be read without; bring a copy of it back")
+                raise RunError(f"{folder.plan}: missing, the run cannot be read without it; restore it from a backup")
             raise RunError(f"{path}: not a run folder (it has no plan.json); `dpdrun train` makes one")
         return folder
 
     def read_json(self, path: Path) -> Json:
-        """One of this folder's JSON files. Raises RunError naming the file and, when it is damaged, the place."""
+        """Read one of this folder's JSON files. Raises RunError with the file and, if damaged, line and column."""
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
@@ -172,7 +172,7 @@ class RunFolder:
         return loaded
 
     def write_json(self, path: Path, content: Json) -> None:
-        """Write one of this folder's JSON files, whole or not at all."""
+        """Write one of this folder's JSON files atomically."""
         write_text(path, json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n")
 
 
@@ -184,7 +184,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
-    """`runs/<recipe name>`, or the first free `runs/<recipe name>-N` when that one is taken."""
+    """Return `runs/<recipe name>`, or the first free `runs/<recipe name>-N` if that one is taken."""
     name = recipe_path.stem if recipe_path.stem.strip(".") else "recipe"  # of a file `...yaml` it is `..`
     taken = {p.name for p in root.iterdir()} if root.is_dir() else set()
     if name not in taken:

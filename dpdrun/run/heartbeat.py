@@ -1,7 +1,7 @@
-"""Is a run alive? The first process of a run leaves a sign of life in its folder, and whoever watches it looks there.
+"""Rank 0 of a run writes a heartbeat file; `dpdrun health` reads it.
 
-The sign is given by the work itself (a step, a scoring, an iteration of the finish) and never by a thread beside it: a
-run that hangs falls silent.
+The work itself writes it (a step, a scoring, an iteration of the solver), never a separate thread: a run that hangs
+stops beating.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Literal
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder
 
-EVERY_S = 5.0  # at most so often: an orchestrator asks every half minute or more seldom
+EVERY_S = 5.0  # between two beats: orchestrators poll every half minute or less often
 MAX_AGE_S = 300.0  # longer than a compilation, a scoring or a wait for other processes takes
 
 Phase = Literal["preparation", "training", "validation", "finish", "evaluation"]
 
 
 @dataclass(frozen=True)
-class Sign:
-    """A sign of life, as heartbeat.json holds it.
+class Beat:
+    """One heartbeat, as heartbeat.json holds it.
 
     Attributes:
-        step: the last one done; of the finish, counted on from the last optimizer step.
+        step: last completed step; iterations of the solver continue the count of optimizer steps.
         total_steps: of the plan; 0 for a least-squares fit.
-        phase: what the run was at.
-        time: when it was given [s since 1970, the clock of its machine].
+        phase: of the run.
+        time: when it was written [s since 1970, the clock of its machine].
     """
 
     step: int
@@ -42,10 +42,10 @@ class Sign:
 
 
 class Heartbeat:
-    """Gives the signs of one run. It never fails: a run that cannot write this file is no worse for it.
+    """Writes the heartbeat of one run. It never fails: a run that cannot write this file trains on.
 
     Args:
-        run: its folder, which is there.
+        run: its folder, which exists.
         total_steps: of its plan.
     """
 
@@ -54,17 +54,17 @@ class Heartbeat:
         self._last = -math.inf
 
     def beat(self, phase: Phase, step: int) -> None:
-        """Give a sign, unless the last one is younger than `EVERY_S`; arguments as of `Sign`."""
+        """Write a heartbeat, unless the last one is younger than `EVERY_S`; arguments as of `Beat`."""
         now = time.monotonic()
         if now - self._last < EVERY_S:
             return
         self._last = now
-        text = json.dumps(asdict(Sign(step, self._total_steps, phase, round(time.time(), 3))))
+        text = json.dumps(asdict(Beat(step, self._total_steps, phase, round(time.time(), 3))))
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}{PARTIAL}")
         try:
             temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
-            with temporary.open("x", encoding="utf-8") as handle:  # never through a link that somebody put there
-                handle.write(text + "\n")  # not flushed to disk: after a crash nobody needs it
+            with temporary.open("x", encoding="utf-8") as handle:  # never through a symlink placed there
+                handle.write(text + "\n")  # not synced: after a crash it is of no use
             temporary.replace(self._path)
         except OSError:
             with suppress(OSError):
@@ -73,37 +73,37 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Health:
-    """Whether a run is well, and the line that says so."""
+    """The state of a run, with a line of text for the user."""
 
-    is_well: bool
+    is_alive: bool
     line: str
 
 
 def health(path: Path, max_age_s: float = MAX_AGE_S) -> Health:
-    """Look at a run.
+    """Return whether a run is alive or finished.
 
     Args:
-        path: a run folder, or a folder of run folders (also of chains), of which the newest counts.
-        max_age_s: a run whose last sign is older is not well, unless it is finished [s].
+        path: a run folder, or a folder of run folders (also of pipelines), of which the newest counts.
+        max_age_s: a run whose last heartbeat is older is not alive, unless it is finished [s].
     """
     run = _newest(path)
     if run is None:
-        return Health(False, f"no sign of life: there is no run in {path}")
+        return Health(False, f"no run in {path}")
     if run.report.is_file():
         return Health(True, f"{run.path}: finished")
     try:
-        sign = Sign(**json.loads(run.heartbeat.read_text(encoding="utf-8")))
-        age = max(0.0, time.time() - sign.time)  # a clock that was set back is no reason to end a run
-        line = f"{run.path}: {sign.phase}, step {sign.step:,} of {sign.total_steps:,}, {age:,.0f} s ago"
+        beat = Beat(**json.loads(run.heartbeat.read_text(encoding="utf-8")))
+        age = max(0.0, time.time() - beat.time)  # a clock that was set back must not end a run
+        line = f"{run.path}: {beat.phase}, step {beat.step:,} of {beat.total_steps:,}, {age:,.0f} s ago"
     except (OSError, ValueError, TypeError) as error:
-        return Health(False, f"{run.path}: no sign of life: {run.heartbeat.name} cannot be read ({error})")
+        return Health(False, f"{run.path}: {run.heartbeat.name} cannot be read ({error})")
     if age > max_age_s:
-        return Health(False, f"{line}: no sign of life for more than {max_age_s:g} s")
+        return Health(False, f"{line}: no heartbeat for more than {max_age_s:g} s")
     return Health(True, line)
 
 
 def _newest(path: Path) -> RunFolder | None:
-    """The run itself, or of a folder that of the latest sign; a chain has its runs one folder further down."""
+    """Return the run at `path`, or the one in it with the latest heartbeat; pipelines nest theirs a level deeper."""
     name = RunFolder(path).heartbeat.name
     found: dict[Path, float] = {}
     for pattern in (name, f"*/{name}", f"*/*/{name}"):

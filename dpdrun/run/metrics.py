@@ -6,7 +6,8 @@ Lines are appended; a torn last line (after a crash) is ignored by the reader an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -20,11 +21,11 @@ from dpdrun.run.folder import RunFolder
 
 @dataclass
 class Metrics:
-    """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch, an adaptation,
-    a scoring of `optim.finish`.
+    """The lines of `metrics.jsonl` by kind, in the order they were written: steps, evaluations, epochs, adaptations,
+    and scorings of `optim.finish`.
 
-    An adaptation (`train.on_finding: adapt`) goes back to the step `to_step`: what was written of later steps until
-    then no longer counts, and is not here.
+    An adaptation (`train.on_finding: adapt`) rolls back to the step `to_step`: earlier lines of later steps no longer
+    count, and are left out.
     """
 
     steps: list[Json] = field(default_factory=list)
@@ -34,7 +35,7 @@ class Metrics:
     finish: list[Json] = field(default_factory=list)
 
     def add(self, line: Json) -> None:
-        """Take one line; kinds of a later version are passed over."""
+        """Add one line; kinds of a later version are ignored."""
         match line["kind"]:
             case "step":
                 self.steps.append(line)
@@ -51,12 +52,12 @@ class Metrics:
                 self.adapts.append(line)
 
     def lr_factor(self, step: int) -> float:
-        """By how much adaptations had lowered the planned learning rate of a step."""
+        """Return the factor by which adaptations had lowered the planned learning rate of a step."""
         return next((float(line["lr_factor"]) for line in reversed(self.adapts) if line["to_step"] < step), 1.0)
 
 
 class MetricsWriter:
-    """Appends lines to `metrics.jsonl`. `flush` pushes them to the file; a crash loses the lines since the last one."""
+    """Append lines to `metrics.jsonl`; a crash loses the lines since the last `flush`, a power failure since `sync`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,21 +85,26 @@ class MetricsWriter:
 
     def flush(self) -> None:
         """Hand all lines to the operating system."""
-        try:
-            self._handle.flush()
-        except OSError as exc:
-            raise unwritable(self._path, exc) from exc
+        self._push(self._handle.flush)
+
+    def sync(self) -> None:
+        """Force all lines to the disk: after a power failure no checkpoint may be ahead of its log."""
+        self.flush()
+        self._push(lambda: os.fsync(self._handle.fileno()))
 
     def close(self) -> None:
         """Flush and close."""
+        self._push(self._handle.close)  # flushes, also after an earlier flush failed, and closes even if it fails again
+
+    def _push(self, call: Callable[[], object]) -> None:
         try:
-            self._handle.close()  # flushes, also when an earlier flush has failed, and closes even if it fails again
+            call()
         except OSError as exc:
             raise unwritable(self._path, exc) from exc
 
 
 def _lines(path: Path, *, decode: bool = False) -> Iterator[Json]:
-    """The complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError.
+    """Yield the complete lines of a metrics file. A torn last line is skipped; damage elsewhere raises RunError.
 
     `decode` gives non-finite numbers as numbers. pydantic's JSON reader takes a third of the time of Python's, which
     counts for logs of 100,000 steps.
@@ -128,7 +134,7 @@ def read_metrics(folder: Path) -> Metrics:
 
 
 def logged_until(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> list[Json]:
-    """The lines of `metrics.jsonl` that belong to a checkpoint.
+    """Return the lines of `metrics.jsonl` that belong to a checkpoint.
 
     Args:
         folder: of the run.
@@ -147,7 +153,7 @@ def logged_until(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> l
 
 
 def truncate_metrics(folder: RunFolder, step: int, adapts: Sequence[Json] = ()) -> None:
-    """Drop the lines that a run resumed from a checkpoint will write again; arguments as of `logged_until`."""
+    """Drop the lines that a resumed run will write again; arguments as of `logged_until`."""
     if folder.metrics.is_file():
         kept = logged_until(folder, step, adapts)
         write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))

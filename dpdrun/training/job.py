@@ -313,7 +313,7 @@ def require_free(path: Path) -> None:
         raise RunError(f"{path}: this folder is not empty; give another --run-dir")
     blocked = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
     if blocked is not None:
-        raise RunError(f"{path}: cannot make the run folder: {blocked} is a file")
+        raise RunError(f"{path}: cannot create the run folder: {blocked} is a file")
 
 
 def _solve(model: Any, pair: Capture) -> Outcome:

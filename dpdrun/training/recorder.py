@@ -171,7 +171,7 @@ class RunRecorder:
 
     def _save(self) -> None:
         if self._metrics is not None:
-            self._metrics.flush()
+            self._metrics.sync()
         self._state.save(self._own(self._run.last))
 
     def _own(self, path: Path) -> Path | None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_live_run_exits_0_and_a_silent_one_1(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "runs" / "one")
     result = CliRunner().invoke(app, ["health", str(run.path)])
-    assert (result.exit_code, result.stdout) == (1, f"unhealthy: no sign of life: there is no run in {run.path}\n")
+    assert (result.exit_code, result.stdout) == (1, f"unhealthy: no run in {run.path}\n")
     Heartbeat(run, 10).beat("training", 3)
     result = CliRunner().invoke(app, ["health", str(run.path.parent)])
     assert result.exit_code == 0
@@ -27,7 +27,7 @@ def test_a_live_run_exits_0_and_a_silent_one_1(tmp_path: Path) -> None:
     run.heartbeat.write_text('{"step": 3, "total_steps": 10, "phase": "training", "time": 1e9}')
     result = CliRunner().invoke(app, ["health", str(run.path), "--max-age", "60"])
     assert result.exit_code == 1
-    assert result.stdout.endswith("s ago: no sign of life for more than 60 s\n")
+    assert result.stdout.endswith("s ago: no heartbeat for more than 60 s\n")
 
 
 def test_a_run_of_dpdrun_leaves_it(finished: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_link_out_of_a_data_folder_is_refused(name: str, here: Path) -> None:
             with pytest.raises(DataError):
                 load("folder", sample_rate_hz=1e6)
         else:
-            with pytest.raises(DataError, match=re.escape(f"{name}: a link out of this folder, to")) as caught:
+            with pytest.raises(DataError, match=re.escape(f"{name}: a symlink out of this folder, to")) as caught:
                 load("folder", sample_rate_hz=1e6)
             assert "1,2,3,4" not in str(caught.value)
         (folder / name).unlink()

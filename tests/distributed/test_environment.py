@@ -17,10 +17,11 @@ from dpdrun.errors import RunError
 ONE = Hosts(1)
 FROM_ACCELERATE = {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
 
+
 def test_accelerate_on_cpus_points_to_our_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in FROM_ACCELERATE.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(RunError, match="starts one process on CPUs.*--processes N"):
+    with pytest.raises(RunError, match=r"starts one process on CPUs.*--processes N"):
         resolve_hosts(ONE)
 
 

@@ -145,7 +145,7 @@ def test_what_the_first_that_fails_says_is_shown(tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert err.splitlines() == [
         "no such file",
-        "error: process 0 on this host had not ended 0.1 s after another failed, and was killed",
+        "error: process 0 on this host still ran 0.1 s after another failed, and was killed",
     ]
 
 
@@ -183,10 +183,10 @@ def test_a_signal_before_anybody_listens_ends_the_run_as_one_that_was_heard(
 
 def test_a_process_gets_the_signals_that_came_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "PROGRAM", (sys.executable, "-c", "import time; time.sleep(600)"))
-    crew = launching._Workers(tmp_path)
-    crew.take(signal.SIGTERM, None)
-    crew.start([], dict(os.environ), talks=True)
-    assert crew.wait() == 75
+    workers = launching._Workers(tmp_path, 1)
+    workers.forward(signal.SIGTERM, None)
+    workers.start([], dict(os.environ), inherits_stdio=True)
+    assert workers.wait() == 75
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")

@@ -84,21 +84,21 @@ def test_a_run_that_falls_silent_is_not_well(run: RunFolder, clock: Clock) -> No
     Heartbeat(run, 2500).beat("validation", 1200)
     clock.now += 20
     found = health(run.path, 20)
-    assert (found.is_well, found.line) == (True, f"{run.path}: validation, step 1,200 of 2,500, 20 s ago")
+    assert (found.is_alive, found.line) == (True, f"{run.path}: validation, step 1,200 of 2,500, 20 s ago")
     clock.now += 1
     found = health(run.path, 20)
-    assert not found.is_well
-    assert found.line.endswith("21 s ago: no sign of life for more than 20 s")
+    assert not found.is_alive
+    assert found.line.endswith("21 s ago: no heartbeat for more than 20 s")
     clock.now -= 5000  # set back: nobody knows, so nobody is killed
-    assert health(run.path, 20).is_well
+    assert health(run.path, 20).is_alive
 
 
-def test_a_finished_run_is_well_for_ever(run: RunFolder, clock: Clock) -> None:
+def test_a_finished_run_is_alive_for_ever(run: RunFolder, clock: Clock) -> None:
     Heartbeat(run, 250).beat("evaluation", 250)
     run.write_json(run.report, {})
     clock.now += 1e6
     found = health(run.path)
-    assert (found.is_well, found.line) == (True, f"{run.path}: finished")
+    assert (found.is_alive, found.line) == (True, f"{run.path}: finished")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_finished_run_is_well_for_ever(run: RunFolder, clock: Clock) -> None:
 def test_a_damaged_sign_is_none(text: str, run: RunFolder) -> None:
     run.heartbeat.write_text(text)
     found = health(run.path)
-    assert not found.is_well
+    assert not found.is_alive
     assert "cannot be read" in found.line
 
 
@@ -118,13 +118,13 @@ def test_of_several_runs_the_newest_counts(tmp_path: Path) -> None:
         run.heartbeat.write_text(json.dumps({"step": 1, "total_steps": 2, "phase": "training", "time": now - age}))
         os.utime(run.heartbeat, (now - age, now - age))
     found = health(tmp_path, 150)
-    assert found.is_well
+    assert found.is_alive
     assert found.line.startswith(f"{tmp_path}/chain/pa: ")
-    assert health(tmp_path / "chain", 150).is_well
-    assert not health(tmp_path / "old", 150).is_well
+    assert health(tmp_path / "chain", 150).is_alive
+    assert not health(tmp_path / "old", 150).is_alive
 
 
 def test_without_a_run_there_is_no_health(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         found = health(path)
-        assert (found.is_well, found.line) == (False, f"no sign of life: there is no run in {path}")
+        assert (found.is_alive, found.line) == (False, f"no run in {path}")

@@ -34,6 +34,6 @@ def test_a_subfolder_elsewhere_is_refused_and_a_linked_file_is_not(there: bool, 
     if there:
         other.mkdir()
     (folder / "checkpoints").symlink_to(other)
-    with pytest.raises(RunError, match=r"folder/checkpoints: a link out of this folder, to .*/other; put the folder"):
+    with pytest.raises(RunError, match=r"folder/checkpoints: a symlink out of this folder, to .*/other; replace it"):
         reject_escaping_dirs(folder)
     reject_escaping_dirs(tmp_path / "none")

@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_written_is_left_as_it_is(
         with bound(), pytest.raises(RunError, match=r"cannot write: (Permission denied|Read-only)") as caught:
             job.train(recipe, run.path, resume=True)
         assert "make its folder writable, then continue with" in str(caught.value)
-        with bound(), pytest.raises(RunError, match="cannot make the run folder: Permission denied"):
+        with bound(), pytest.raises(RunError, match="cannot create the run folder: Permission denied"):
             job.train(recipe, place / "runs" / "new")
         assert contents(place) == before
         for path in (place, *place.rglob("*")):
@@ -253,7 +253,7 @@ def test_the_run_of_a_pa_model_is_read_and_never_written(bench: Any, tmp_path: P
     foreign = tmp_path / "foreign"
     shutil.copytree(bench.pa, foreign)
     (foreign / "plots").symlink_to(tmp_path)
-    with pytest.raises(RecipeError, match="plots: a link out of this folder"):
+    with pytest.raises(RecipeError, match="plots: a symlink out of this folder"):
         job.train(bench.recipe(f"pa={foreign}"), tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

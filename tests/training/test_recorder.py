@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,25 @@ def test_a_scoring_that_the_others_left_is_made_by_the_run_that_goes_on(
     assert [line["step"] for line in read_metrics(run.path).evals] == [4]
     train(this, capture, run, resume=True)
     assert everything(run) == everything(straight)
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint(
+    folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, order, fsync = folders[1], [], os.fsync
+
+    def recorded(handle: int) -> None:
+        if os.path.samestat(os.fstat(handle), run.metrics.stat()):
+            order.append("log")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    written = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *args, **more: (order.append("checkpoint"), written(*args, **more)))
+    train(plan(), capture, run)
+    saves = [index for index, what in enumerate(order) if what == "checkpoint"]
+    assert saves
+    assert all(order[index - 1] == "log" for index in saves)
 
 
 @pytest.fixture

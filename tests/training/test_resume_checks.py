@@ -99,14 +99,14 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
     "damaged line": (lambda run: relined(run, lambda lines: ["{", *lines]), LOG + ":1: damaged line"),
     "line without a loss": (lambda run: relined(run, without_loss), LOG + r": a line in it is damaged \(KeyError"),
-    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing, and the run cannot be read without"),
+    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing, the run cannot be read without"),
     "cut plan": (lambda run: cut(run.plan), r"plan\.json:\d+:\d+: not valid JSON.*bring a copy of plan\.json back"),
     "no recipe": (lambda run: run.recipe.unlink(), r"recipe\.yaml: missing; put the recipe back"),
     "damaged recipe": (lambda run: run.recipe.write_text("task: ["), "not the recipe that the run began with any more"),
     "recipe of another run": (lambda run: shutil.copy(other(run).recipe, run.recipe), "with another recipe than this"),
     "damaged report": (lambda run: run.report.write_text("{"), r"report\.json:1:2: not valid JSON.*the run is scored"),
     "damaged finish": (lambda run: run.finish.write_bytes(b"x"), r"finish\.safetensors: damaged.* remove it"),
-    "checkpoints elsewhere": (lambda run: linked_away(run.last.parent), "checkpoints: a link out of this folder, to"),
+    "checkpoints elsewhere": (lambda run: linked_away(run.last.parent), "checkpoints: a symlink out of this folder"),
 }  # fmt: skip
 
 
