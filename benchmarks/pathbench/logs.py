@@ -1,18 +1,20 @@
 """What the rules see of a run, in a few kilobytes: `pack` and `unpack` RunFacts; `prefix`, what was known at a step.
 
-All findings of the study are made from unpacked logs, so that rules and thresholds can be judged anew without
-training. Floats are single precision. A line of the file of a cell is a JSON object with the name of a trial and its
-log; of two with the same name the later counts, a torn last line none.
+All findings of the study are made from unpacked logs, so that rules and thresholds can be judged again without
+training. Floats are single precision. The logs of all trials are one archive, `logs.tar.xz`; those of a study that is
+still running are lines of `logs.jsonl` next to it, until `Logs.seal`.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
-from dpdrun.run.files import decode_numbers, encode_numbers
+from dpdrun.run.files import decode_numbers, encode_numbers, replacing
 
 STEPS = ("step", "eval_step", "group_step")  # rising integers, kept as differences: a plain count packs to nothing
 FLOATS = ("lr", "lr_planned", "loss", "grad_norm", "clip_norm", "eval_nmse_db")
@@ -30,7 +32,20 @@ AT_THE_END = ("one_tap_db", "gmp_db", "floor_db", "signal")  # of report.json, w
 
 
 def pack(facts: RunFacts) -> str:
-    """Text of ASCII letters; see `unpack`."""
+    """Return facts as text of ASCII letters; see `unpack`."""
+    return base64.b85encode(zlib.compress(_encode(facts), 9)).decode()
+
+
+def unpack(text: str) -> RunFacts:
+    """Return what `pack` was given, in single precision."""
+    return _decode(_content(text))
+
+
+def _content(text: str) -> bytes:
+    return zlib.decompress(base64.b85decode(text))
+
+
+def _encode(facts: RunFacts) -> bytes:
     columns: list[np.ndarray] = [np.diff(getattr(facts, name), prepend=0).astype("<i4") for name in STEPS]
     columns += [np.asarray(getattr(facts, name), "<f4") for name in FLOATS]
     columns.append(np.asarray(facts.clipped, "<u1"))
@@ -42,13 +57,11 @@ def pack(facts: RunFacts) -> str:
     signal = _rounded(facts.signal.to_json()) if facts.signal else None
     sizes = [len(column) for column in columns]
     head = json.dumps(encode_numbers({"rest": rest, "signal": signal, "parts": parts, "sizes": sizes}))
-    content = head.encode() + b"\0" + b"".join(_planes(column) for column in columns)
-    return base64.b85encode(zlib.compress(content, 9)).decode()
+    return head.encode() + b"\0" + b"".join(_planes(column) for column in columns)
 
 
-def unpack(text: str) -> RunFacts:
-    """What `pack` was given, in single precision."""
-    head, _, body = zlib.decompress(base64.b85decode(text)).partition(b"\0")
+def _decode(packed: bytes) -> RunFacts:
+    head, _, body = packed.partition(b"\0")
     content = json.loads(head)
     sizes, at = iter(content["sizes"]), 0
 
@@ -100,24 +113,44 @@ def prefix(facts: RunFacts, step: int) -> RunFacts:
 
 
 class Logs:
-    """The logs of all trials, a file a cell."""
+    """The logs of all trials.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._read = cache(self._read_cell)
+    Args:
+        archive: `logs.tar.xz`, a member for each trial `cell/kind/variant/seed`.
+    """
+
+    def __init__(self, archive: Path) -> None:
+        self._archive, self._new = archive, archive.with_name("logs.jsonl")
 
     def add(self, name: str, text: str) -> None:
-        """Keep the log of one trial, `cell/kind/variant/seed`."""
-        self._folder.mkdir(exist_ok=True)
-        with (self._folder / f"{name.partition('/')[0]}.jsonl").open("a", encoding="ascii") as file:
+        """Append the log of one trial; of two with the same name the later counts."""
+        with self._new.open("a", encoding="ascii") as file:
             file.write(json.dumps({"name": name, "log": text}) + "\n")
 
     def facts(self, name: str) -> RunFacts:
-        """What the rules see of a trial. Raises KeyError when there is no such trial."""
-        return unpack(self._read(name.partition("/")[0])[name])
+        """Return what the rules see of a trial. Raises KeyError when there is no such trial."""
+        return _decode(self._contents[name])
 
-    def _read_cell(self, cell: str) -> dict[str, str]:
-        path = self._folder / f"{cell}.jsonl"
-        lines = path.read_text(encoding="ascii").splitlines(keepends=True) if path.is_file() else []
-        entries = [json.loads(line) for line in lines if line.endswith("\n")]
-        return {entry["name"]: entry["log"] for entry in entries}
+    def seal(self) -> None:
+        """Move the new logs into the archive. The same logs give the same file."""
+        if not self._new.is_file():
+            return
+        with replacing(self._archive) as temporary, tarfile.open(temporary, "w:xz") as archive:
+            for name, content in sorted(self._contents.items()):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        self._new.unlink()
+
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        found = {}
+        if self._archive.is_file():
+            with tarfile.open(self._archive, "r:xz") as archive:
+                for member in archive:
+                    file = archive.extractfile(member)
+                    assert file is not None, f"{member.name} is not a file"
+                    found[member.name] = file.read()
+        lines = self._new.read_text(encoding="ascii").splitlines(keepends=True) if self._new.is_file() else []
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]  # a torn last line does not count
+        return found | {entry["name"]: _content(entry["log"]) for entry in entries}

@@ -277,15 +277,26 @@ def test_a_prefix_knows_nothing_of_what_comes_later() -> None:
 
 
 def test_the_later_log_of_a_name_counts_and_a_torn_line_does_not(tmp_path: Path) -> None:
-    logs = Logs(tmp_path / "logs")
+    logs = Logs(tmp_path / "logs.tar.xz")
     first, second = example_run(), example_run(loss=0.01)
     logs.add("hard-gru/faults/lr-x10/0", pack(first))
     logs.add("hard-gru/faults/lr-x10/0", pack(second))
-    with (tmp_path / "logs" / "hard-gru.jsonl").open("a") as file:
+    with (tmp_path / "logs.jsonl").open("a") as file:
         file.write(json.dumps({"name": "hard-gru/faults/lr-x10/0", "log": pack(first)})[:50])
     assert logs.facts("hard-gru/faults/lr-x10/0") == unpack(pack(second))
     with pytest.raises(KeyError):
         logs.facts("hard-gru/faults/lr-x10/1")
+
+
+def test_sealed_logs_are_one_archive_and_can_be_added_to(tmp_path: Path) -> None:
+    path, names = tmp_path / "logs.tar.xz", ["hard-gru/faults/b/0", "hard-gru/faults/a/0"]
+    for name, loss in zip(names, (0.01, 0.02), strict=True):
+        logs = Logs(path)
+        logs.add(name, pack(example_run(loss=loss)))
+        logs.seal()
+    assert [each.name for each in tmp_path.iterdir()] == ["logs.tar.xz"]
+    for name, loss in zip(names, (0.01, 0.02), strict=True):
+        assert Logs(path).facts(name) == unpack(pack(example_run(loss=loss)))
 
 
 # --- the patches of the training code
