@@ -1,4 +1,4 @@
-"""From what a source states and what the recipe asks to one capture: sample rate, bandwidth and the three parts.
+"""Combine what a source states with what the recipe sets: sample rate, bandwidth and split.
 
 A single record is cut contiguously (see `cuts`), and `guard` samples are dropped on both sides of each cut: the output
 near a cut still remembers input of the other side, and the input itself is correlated over about one symbol of its
@@ -107,12 +107,12 @@ def _split(reading: SourceRecord, asked: SplitSection | Literal["auto"]) -> tupl
 
 
 def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
-    """True if every part is a row of whole frames that were measured in a loop each: looked at, not believed."""
+    """Return whether every split consists of frames played in a loop, as measured, not as the metadata say."""
     return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
 
 
 def _joined(reading: SourceRecord) -> Part:
-    """The given parts as one record, if they measurably are one: the signal must run on across both seams."""
+    """Return the given splits as one record if the signal is continuous across both seams."""
     parts = reading.records
     for (before, after), names in zip(pairwise(parts), pairwise(PART_NAMES), strict=True):
         excess_db = splice_excess_db(before.x, after.x)
@@ -120,6 +120,6 @@ def _joined(reading: SourceRecord) -> Part:
             found = "too short to tell" if excess_db is None else f"a jump {excess_db:.0f} dB above the usual"
             raise DataError(
                 f"{reading.name} comes in three parts that are not pieces of one record ({names[0]} to {names[1]}: "
-                f"{found}), so it cannot be split anew; use data.split: auto, which keeps the parts as they are given"
+                f"{found}), so it cannot be split again; use data.split: auto, which keeps the given splits"
             )
     return Part(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))

@@ -1,4 +1,4 @@
-"""The folder for downloads: `DPDRUN_CACHE`, or the platform's place for caches."""
+"""The folder for downloads: `DPDRUN_CACHE`, or the platform's cache folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENV = "DPDRUN_CACHE"
 
 
 def cache_dir() -> Path:
-    """Folder for downloaded captures (it need not exist yet).
+    """Return the folder for downloaded captures (it need not exist yet).
 
     XDG base directories on Linux (https://specifications.freedesktop.org/basedir-spec), ~/Library/Caches on macOS,
     %LOCALAPPDATA% on Windows.

@@ -1,4 +1,4 @@
-"""A capture: what went into a power amplifier and what came out, cut into training, validation and test parts."""
+"""A capture: input and output of a power amplifier, split into training, validation and test."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """The measured (or synthetic) pair of one amplifier, split, with what is known about it.
+    """The measured (or synthetic) pair of one amplifier, split, with its known properties.
 
     Attributes:
         name: of the source, e.g. `opendpd/APA_200MHz`.
         sample_rate_hz: [Hz].
-        bandwidth_hz: occupied bandwidth of the input over all carriers [Hz], or None where nobody states it.
+        bandwidth_hz: occupied bandwidth of the input over all carriers [Hz], or None if no source states it.
         subchannels: number of carriers of equal width within `bandwidth_hz`, or None.
         licence: of the data, or "yours" for a file of the user.
         note: one line on origin and split.
@@ -92,7 +92,7 @@ class Capture:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all samples, where they are cut, and the sample rate: equal hash, equal training job."""
+        """Hash of all samples, the split, and the sample rate: equal hash, equal training job."""
         digest = hashlib.sha256(f"{self.sample_rate_hz!r}".encode())
         for name, part in self.parts.items():
             digest.update(f"|{name}:{len(part)}|".encode())

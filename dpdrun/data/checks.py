@@ -1,4 +1,4 @@
-"""Checks that every record passes, whatever format it came from. Each failure names file, row and column."""
+"""Checks that every record passes, whatever its format. Each failure names file, row and column."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST_PEAK, LARGEST_PEAK = 1e-30, 1e30  # float32 ends at 1.2e-38 and 3.4e38;
 
 
 def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[str, str]) -> None:
-    """Refuse what cannot be one side of a capture: too short, all zero, one of I and Q missing, absurdly scaled.
+    """Raise DataError for an unusable record: too short, all zero, I or Q missing, absurdly scaled.
 
     Args:
         samples: (N,) complex, finite.
@@ -41,7 +41,7 @@ def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[st
 
 
 def check_scale(samples: NDArray[np.complex128], where: str) -> None:
-    """Refuse samples that models, which compute in float32, cannot hold. samples: (N,), finite, not all zero."""
+    """Raise DataError for samples that float32 cannot hold. samples: (N,), finite, not all zero."""
     largest = float(max(np.max(np.abs(samples.real)), np.max(np.abs(samples.imag))))
     if not SMALLEST_PEAK <= largest <= LARGEST_PEAK:
         raise DataError(
@@ -53,7 +53,7 @@ def check_scale(samples: NDArray[np.complex128], where: str) -> None:
 def check_finite(
     values: NDArray[np.float64], where: str, columns: tuple[str, ...], *, row_word: str, first: int
 ) -> None:
-    """Refuse NaN and Inf, naming the first.
+    """Raise DataError at the first NaN or Inf.
 
     Args:
         values: (N, C) float, one column a name of `columns`.
@@ -83,13 +83,13 @@ def make_part(x: NDArray[np.complex128], y: NDArray[np.complex128], where_x: str
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the closest known name, or nothing."""
+    """Return `; did you mean X?` for the closest known name, or nothing."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def missing(path: Path, label: str | None = None) -> DataError:
-    """The error for a path that does not exist: a close name, or what is there instead."""
+    """Return the error for a path that does not exist, with a close name or what is there instead."""
     shown = label or str(path)
     parent = path.parent
     while not parent.exists() and parent != parent.parent:
@@ -102,7 +102,7 @@ def missing(path: Path, label: str | None = None) -> DataError:
         if hint:
             here = "" if Path(shown).is_absolute() else f" (the current folder is {Path.cwd()})"
             return DataError(f"{shown}: no such file or folder{hint}{here}")
-    if parent == Path(parent.anchor):  # a list of /bin, /boot, /dev ... helps nobody
+    if parent == Path(parent.anchor):  # a list of /bin, /boot, /dev ... does not help
         return DataError(f"{shown}: no such file or folder")
     there = ", ".join(names[:SHOWN_NAMES]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN_NAMES else "")
     return DataError(f"{shown}: no such file or folder; {parent.resolve()} has: {there or 'nothing'}")

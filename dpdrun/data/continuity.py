@@ -1,4 +1,4 @@
-"""Do two records follow each other without a gap? An oversampled signal is predictable from its past, a jump is not."""
+"""Whether one record continues another: an oversampled signal is predictable from its past, a jump is not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Predictor:
 
 
 def predictor(x: NDArray[np.complex128]) -> Predictor | None:
-    """Fit to the end of a record; None where it is too short."""
+    """Fit a predictor to the end of a record; None if the record is too short."""
     if len(x) < 20 * ORDER:
         return None
     windows = np.lib.stride_tricks.sliding_window_view(x[-FIT_SAMPLES:], ORDER + 1)
@@ -38,7 +38,7 @@ def predictor(x: NDArray[np.complex128]) -> Predictor | None:
 
 
 def splice_error_db(fitted: Predictor, before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float:
-    """Largest prediction error over the first samples of `after`, as if it followed `before`.
+    """Return the largest prediction error over the first samples of `after`, as if it followed `before`.
 
     Returns:
         Error power over the usual one [dB]: about 0 or less for a seamless join.
@@ -51,7 +51,7 @@ def splice_error_db(fitted: Predictor, before: NDArray[np.complex128], after: ND
 
 
 def splice_excess_db(before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float | None:
-    """`seam_error_db` with a predictor fitted to `before`; None where the records are too short to tell.
+    """Return `splice_error_db` with a predictor fitted to `before`; None if the records are too short.
 
     Args:
         before: (N,) complex.

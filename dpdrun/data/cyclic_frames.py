@@ -1,4 +1,4 @@
-"""Records that are made of frames, each played in a loop while it was measured.
+"""Records that consist of frames, each played in a loop while it was measured.
 
 Some captures are not one long recording: a generator looped a short frame, one period of it was kept, and the frames of
 many such measurements were put one after the other (the DPA captures of OpenDPD: 2,560 and 16,384 samples). Then the
@@ -21,7 +21,7 @@ RUNS_ON_DB = 10.0  # -10 to 2 dB in the captures here
 
 
 def is_cyclic_frames(x: NDArray[np.complex128], frame: int) -> bool:
-    """True if the record jumps from frame to frame, but each frame runs on from its end to its own beginning.
+    """Return whether the record jumps from frame to frame, while each frame continues from its end to its own start.
 
     Args:
         x: input, (N,) complex, beginning with a frame.

@@ -1,4 +1,4 @@
-"""Everything worth knowing about a capture before a model is trained on it: facts, and warnings in plain words."""
+"""What to know about a capture before a model is trained on it: facts, and warnings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Facts of a whole capture; those of the signal path are measured on the training part.
+    """Facts of a complete capture; those of the signal path are measured on the training split.
 
     Attributes:
         delay_samples, delay_ns: how much later the output comes.
@@ -69,7 +69,7 @@ class Inspection:
             the neighbours are outside the capture.
         floor: noise-floor estimate from the record.
         known_floor_db: the true floor, where the capture is synthetic [dB].
-        warnings: what should be looked at, most serious first.
+        warnings: most serious first.
     """
 
     schema_version: int
@@ -190,7 +190,7 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
 def do_not_line_up(
     x: metrics.Signal, y: metrics.Signal, delay_samples: float, correlation: float, sample_rate_hz: float
 ) -> list[str]:
-    """What keeps every model from following the output, in plain words: one line, or none.
+    """Return why no model can follow the output, as one warning or none.
 
     Args:
         x, y: (N,) complex128, input and output.
@@ -278,5 +278,5 @@ def _band(facts: Inspection, x: metrics.Signal) -> list[str]:
 
 
 def _turn(degrees: float) -> float:
-    """An angle difference in [-180, 180) [deg]."""
+    """Return an angle difference in [-180, 180) [deg]."""
     return (degrees + 180.0) % 360.0 - 180.0

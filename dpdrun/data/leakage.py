@@ -1,4 +1,4 @@
-"""Does the test part repeat frames of the training part? Then its score says nothing about new signals."""
+"""Data leakage: does the test split repeat the training split? Then its score says nothing about new signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAME = 0.999  # correlation coefficient; of independent signals of this length i
 
 
 def repeated_share(train: NDArray[np.complex128], other: NDArray[np.complex128]) -> float:
-    """Share of snippets of `other` that occur in `train` (up to a complex gain), 0 to 1.
+    """Return the share of snippets of `other` that occur in `train` (up to a complex gain), 0 to 1.
 
     Args:
         train: (N,) complex.

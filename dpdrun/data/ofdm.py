@@ -1,4 +1,4 @@
-"""A multi-carrier OFDM waveform like a 5G NR downlink: QAM on subcarriers, carriers side by side, crest factor reduced.
+"""A multi-carrier OFDM waveform like a 5G NR downlink: QAM on subcarriers, adjacent carriers, reduced crest factor.
 
 The waveform loops: its last sample is followed by its first, as in the memory of an arbitrary waveform generator.
 """
@@ -70,7 +70,7 @@ CLIP_MARGIN = 0.995  # filtering lets peaks grow back a little
 
 
 def ofdm_waveform(settings: OfdmSettings, rng: np.random.Generator) -> NDArray[np.complex128]:
-    """The waveform, (samples,) complex128, unit rms.
+    """Generate the waveform, (samples,) complex128, unit rms.
 
     Random QAM symbols, inverse FFT, cyclic prefix; then iterative clipping and filtering (Armstrong 2002,
     doi 10.1049/el:20020175) down to `papr_db`. The filter is a mask over the whole record with a raised-cosine edge in
@@ -99,19 +99,19 @@ def ofdm_waveform(settings: OfdmSettings, rng: np.random.Generator) -> NDArray[n
 
 
 def _centres(settings: OfdmSettings) -> NDArray[np.float64]:
-    """Centre of each carrier [subcarriers]."""
+    """Return the centre of each carrier [subcarriers]."""
     return np.asarray((np.arange(settings.carriers) - (settings.carriers - 1) / 2) * settings.carrier_bins, np.float64)
 
 
 def _subcarriers(settings: OfdmSettings) -> NDArray[np.int64]:
-    """FFT bins of all occupied subcarriers, without the bin at 0 Hz of each carrier's centre."""
+    """Return the FFT bins of all occupied subcarriers, without the bin at 0 Hz of each carrier."""
     around = np.asarray(around_centre(settings.active))
     bins = (np.round(_centres(settings))[:, None].astype(np.int64) + around).ravel()
     return np.asarray(bins % settings.fft, np.int64)
 
 
 def _mask(settings: OfdmSettings) -> NDArray[np.float64]:
-    """Gain over the FFT of the whole record: 1 on a carrier, 0 from the middle of the guard band on."""
+    """Return the gain over the FFT of the record: 1 on a carrier, 0 from the middle of the guard band on."""
     bins = np.fft.fftfreq(settings.samples) * settings.fft
     offset = np.min(np.abs(bins[:, None] - _centres(settings)), axis=1)
     passed, stopped = settings.active / 2 + 1, settings.carrier_bins / 2

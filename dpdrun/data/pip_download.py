@@ -1,4 +1,4 @@
-"""One file of a package index, fetched by the user's own pip, so that it appears whole or not at all."""
+"""One file of a package index, downloaded by the user's pip, that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_LINES = 4
 def download(
     requirement: str, file_name: str, target: Path, *, check: Callable[[Path], None], total_bytes: int, by_hand: str
 ) -> None:
-    """Run `pip download` into a temporary folder beside `target`, check the file, and move it into place.
+    """Run `pip download` into a temporary folder next to `target`, verify the file, and move it into place.
 
     Args:
         requirement: exact, such as `opendpd==2.4.2`.
@@ -61,7 +61,7 @@ def _run_pip(requirement: str, folder: Path, total_bytes: int, by_hand: str) -> 
                     break
                 except subprocess.TimeoutExpired:
                     show(_size(folder))
-        except BaseException:  # Ctrl-C: do not leave pip behind
+        except BaseException:  # Ctrl-C: do not leave pip running
             process.terminate()
             raise
     if process.returncode != 0:
@@ -83,7 +83,7 @@ def _size(folder: Path) -> int:
 
 @contextmanager
 def _progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr where that is a terminal, else one line."""
+    """Show a progress bar on stderr if it is a terminal, else one line."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

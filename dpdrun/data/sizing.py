@@ -1,4 +1,4 @@
-"""What a capture says about the size of its model, as plain values for rules and reports."""
+"""What a capture implies about the size of its model, as plain values for rules and reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpdrun.rf.memory_depth import EXACT_DB, MemorySweep, fit_memory_sweep
 
 @dataclass(frozen=True)
 class DataReading:
-    """A look at a capture. NMSE over the output power of the validation part [dB].
+    """Measurements of a capture. NMSE over the output power of the validation split [dB].
 
     Attributes:
         name: of the source.
@@ -23,7 +23,7 @@ class DataReading:
         ahead: future samples worth using.
         ahead_gain_db: what future samples gain at best [dB].
         polynomial_db: the best least-squares fit [dB].
-        floor_db: of the noise [dB], None where it cannot be told.
+        floor_db: of the noise [dB], None if unknown.
         floor_caveat: what to doubt about it, or why there is none.
         rungs, ahead_rungs: (samples, NMSE [dB]) of each fit.
         warnings: why no size would help: input and output do not line up, or nothing is left to learn.
@@ -45,12 +45,12 @@ class DataReading:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form."""
+        """Return the stable machine-readable form."""
         return asdict(self)
 
 
 def read_sizes(capture: Capture) -> DataReading:
-    """Fit the ladder to the training part and score it on the validation part; the test part is not touched."""
+    """Fit the memory sweep to the training split and score it on the validation split; the test split is not used."""
     train, val = capture.train, capture.val
     ladder = fit_memory_sweep(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
     floor_db, caveat = _floor(capture)

@@ -1,4 +1,4 @@
-"""What a file format states about a record, before the recipe has its say (see `assemble`)."""
+"""What a file format states about a record, before the recipe is applied (see `assemble`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dpdrun.rf.ofdm_grid import OfdmGrid
 
 @dataclass(frozen=True, eq=False)
 class SourceRecord:
-    """The content of a source. Every None means: the source does not say.
+    """The content of a source. None: the source does not state it.
 
     Attributes:
         name: of the source, as the user wrote it.

@@ -1,4 +1,4 @@
-"""Where captures come from: `load_capture` finds the format behind `data.source`.
+"""Sources of captures: `load_capture` finds the format of `data.source`.
 
 A relative path is taken from the current folder. `synthetic/` and `opendpd/` at the beginning are reserved; a folder of
 that name is written `./synthetic/...`.
@@ -29,7 +29,7 @@ FILE_KINDS = "a .csv, .npz or .npy file, or a folder in OpenDPD's format"
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """One source that needs no file of the user.
+    """A source that needs no file of the user.
 
     Attributes:
         name: what to write as `data.source`.
@@ -47,7 +47,7 @@ class SourceInfo:
 
 
 def list_sources() -> list[SourceInfo]:
-    """All named sources, embedded ones first. Touches neither the network nor the samples."""
+    """List all built-in sources, embedded ones first, without network access and without reading samples."""
     embedded = [
         SourceInfo(SYNTHETIC + name, "synthetic", preset.summary, synthetic.LICENCE, True)
         for name, preset in synthetic.PRESETS.items()
@@ -61,7 +61,7 @@ def list_sources() -> list[SourceInfo]:
 
 
 def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture:
-    """The capture that a recipe's `data` section names.
+    """Load the capture that a recipe's `data` section names.
 
     An `opendpd/` source is downloaded on first use (see `opendpd_wheel.fetch_wheel`).
 
@@ -76,26 +76,26 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
 
 
 def locate(source: str, *, recipe: Path | None = None) -> str:
-    """`source` so that it means the same from every folder: a path made absolute, a named source as it is.
+    """Return `source` in a form that is valid from every folder: an absolute path, or the name of a built-in source.
 
     Raises:
-        DataError: there is no such file in the current folder, but there is one beside `recipe`.
+        DataError: there is no such file in the current folder, but there is one next to `recipe`.
     """
     if source.startswith((SYNTHETIC, OPENDPD)):
         return source
     path = Path(source).expanduser()
     if recipe is not None and not path.is_absolute() and not path.exists():
-        beside = recipe.parent / path
-        if beside.exists():
+        neighbour = recipe.parent / path
+        if neighbour.exists():
             raise DataError(
                 f"{source}: no such file or folder in the current folder, {Path.cwd()}, where relative paths begin; "
-                f"there is one beside the recipe: write data.source: {beside}, or an absolute path"
+                f"there is one next to the recipe: write data.source: {neighbour}, or an absolute path"
             )
     return str(path.absolute()) + ("/" if source.endswith("/") else "")
 
 
 def pull(name: str) -> Path:
-    """Make sure that a capture of `list_sources()` is on this machine; returns the file that holds it.
+    """Download a capture of `list_sources()` if necessary; return the file that holds it.
 
     Raises:
         DataError: no such capture, or it cannot be fetched.
@@ -111,7 +111,7 @@ def pull(name: str) -> Path:
 
 
 def read_source(source: str) -> SourceRecord:
-    """What the source itself states, before rate, bandwidth and split are settled."""
+    """Read what the source itself states, before rate, bandwidth and split are settled."""
     if source.startswith(SYNTHETIC):
         return synthetic.read(source.removeprefix(SYNTHETIC), source)
     if source.startswith(OPENDPD):

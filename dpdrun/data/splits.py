@@ -1,4 +1,4 @@
-"""Where a record is cut into its parts, from its length alone: no samples are touched and numpy is not needed.
+"""Where a record is split, from its length alone: no samples are read and numpy is not needed.
 
 A single record is cut contiguously, train | val | test, and `guard` samples are dropped on both sides of each cut (see
 `assemble` for why).
@@ -28,7 +28,7 @@ Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def cuts_of(total: int, ratios: tuple[float, float, float], where: str) -> tuple[int, int]:
-    """First sample of val and of test. Cut as OpenDPD does: int(n * share) for train and val, the rest is test.
+    """Return the first sample of val and of test: int(n * share) for train and val, the rest is test, as in OpenDPD.
 
     Raises:
         DataError: the ratios do not add up to 1; `where` says whose they are.
@@ -40,12 +40,12 @@ def cuts_of(total: int, ratios: tuple[float, float, float], where: str) -> tuple
 
 
 def guard_of(total: int, asked: int | Literal["auto"]) -> int:
-    """Samples dropped on each side of a cut."""
+    """Return the number of samples dropped on each side of a cut."""
     return min(GUARD_SAMPLES, int(total * GUARD_SHARE)) if asked == "auto" else asked
 
 
 def spans_of(total: int, cuts: tuple[int, int], guard: int) -> Spans:
-    """(first, end) of train, val and test in a record; the end is not included and lies before no first."""
+    """Return (first, end) of train, val and test in a record; the end is exclusive."""
     first, second = cuts
     spans = ((0, first - guard), (first + guard, second - guard), (second + guard, total))
     train, val, test = ((start, max(start, end)) for start, end in spans)
@@ -53,12 +53,12 @@ def spans_of(total: int, cuts: tuple[int, int], guard: int) -> Spans:
 
 
 def shares(ratios: tuple[float, float, float]) -> str:
-    """`60/20/20 %`."""
+    """Format ratios as `60/20/20 %`."""
     return "/".join(f"{share * 100:g}" for share in ratios) + " %"
 
 
 def known_train_samples(section: DataSection) -> int | None:
-    """Samples of the training part where that is known without the record: of embedded captures.
+    """Return the length of the training split if it is known without the record, as for embedded captures.
 
     None for any other source, and where `load_capture` might refuse the section: let it say why.
     """

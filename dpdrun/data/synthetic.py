@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def read(name: str, source: str) -> SourceRecord:
-    """The preset as a record.
+    """Generate the preset as a record.
 
     Raises:
         DataError: no such preset.
@@ -109,7 +109,7 @@ def read(name: str, source: str) -> SourceRecord:
 
 
 def generate(preset: Preset, *, noise: bool = True) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Input and output of one loop of the waveform.
+    """Generate input and output of one period of the waveform.
 
     Args:
         noise: False gives the same amplifier without measurement noise.

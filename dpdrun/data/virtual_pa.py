@@ -1,4 +1,4 @@
-"""A virtual power amplifier with the traits of a GaN Doherty stage, made so that none of our models contains it.
+"""A virtual power amplifier with the traits of a GaN Doherty stage, built so that none of our models contains it.
 
     x -> input matching (FIR) -> main + auxiliary branch -> trap droop -> output matching (FIR) -> y
 
@@ -59,7 +59,7 @@ class VirtualPA:
     trap_droop: float
 
     def __call__(self, x: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        """Output of one period of a looping input.
+        """Return the output for one period of a periodic input.
 
         Args:
             x: (N,) complex128.
@@ -97,14 +97,14 @@ def _loop_fir(x: NDArray[np.complex128], taps: tuple[complex, ...]) -> NDArray[n
 
 
 def _loop_lowpass(power: NDArray[np.float64], samples: float) -> NDArray[np.float64]:
-    """One-pole low-pass with unit gain at 0 Hz: in a loop a filter is a product of spectra."""
+    """Filter by a one-pole low-pass with unit gain at 0 Hz: on a periodic signal a product of spectra."""
     pole = np.exp(-1.0 / samples)
     response = (1.0 - pole) / (1.0 - pole * np.exp(-2j * np.pi * np.fft.fftfreq(len(power))))
     return np.fft.ifft(np.fft.fft(power) * response).real
 
 
 def _loop_traps(power: NDArray[np.float64], capture: float, release: float) -> NDArray[np.float64]:
-    """Trapped charge: follows rising power fast and falling power slowly. Goes round until it is in its loop."""
+    """Model trapped charge: it follows rising power fast and falling power slowly. Iterates until periodic."""
     up, down = 1.0 - np.exp(-1.0 / capture), 1.0 - np.exp(-1.0 / release)
     charge, trapped = 0.0, np.empty_like(power)
     for _ in range(MAX_ROUNDS):

@@ -1,4 +1,4 @@
-"""Adjacent channel leakage under named conventions: one number means nothing without its bands and its window.
+"""Adjacent channel leakage ratio under named conventions: the number depends on bands and window.
 
 B is the bandwidth over all n carriers, W = B/n the width of a carrier. Every ratio is the power of a neighbour over a
 power of the same signal, in dBc: negative, and lower is better. None is a conformance test of 3GPP, which would filter
@@ -32,7 +32,7 @@ Band = tuple[float, float]
 
 @dataclass(frozen=True)
 class Bands:
-    """Where a convention looks, each [low, high) in Hz: the neighbours, and the channels of which one is the main."""
+    """The bands of a convention, each [low, high) in Hz: adjacent channels, and candidates for the main one."""
 
     left_hz: Band
     right_hz: Band
@@ -78,7 +78,7 @@ def aclr(
     carriers: int = 1,
     nperseg: int = SEGMENT,
 ) -> Aclr:
-    """Adjacent channel leakage of a signal under one of the named conventions.
+    """Compute the adjacent channel leakage of a signal under one of the named conventions.
 
     Args:
         y: (N,) complex128.
@@ -100,7 +100,7 @@ def aclr(
 
 
 def bands(convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers: int) -> Bands:
-    """The bands of `general-v1` or `opendpd-spectral-v2`.
+    """Return the bands of `general-v1` or `opendpd-spectral-v2`.
 
     Raises:
         ValueError: a neighbour lies outside the captured band.
@@ -134,10 +134,10 @@ def _welch(convention: str) -> Callable[[Signal, float, float, int, int], Aclr]:
 
 
 def _legacy(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, nperseg: int) -> Aclr:
-    """As `ACLR` of opendpd 2.4.2 (utils/metrics.py) does it, bin by bin.
+    """Compute `ACLR` of opendpd 2.4.2 (utils/metrics.py), bin by bin.
 
     Its main band goes from the first bin >= -B/2 to the last <= B/2, both inclusive, but its length is taken as the
-    difference of the two indices, and the right neighbour begins with that last bin instead of the one behind it.
+    difference of the two indices, and the right neighbour begins with that last bin instead of the one after it.
     """
     from scipy.signal import welch
 

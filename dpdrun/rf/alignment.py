@@ -12,7 +12,7 @@ from dpdrun.rf.metrics import Signal
 
 @dataclass(frozen=True)
 class Delay:
-    """How much later than x the signal y comes.
+    """By how many samples y lags x.
 
     Attributes:
         samples: whole and fractional delay [samples]; positive: y is late.
@@ -26,7 +26,7 @@ class Delay:
 
 
 def delay(x: Signal, y: Signal) -> Delay:
-    """Delay of y against x.
+    """Estimate the delay of y against x.
 
     The cross-correlation is linear (zero-padded), by FFT. The fraction comes from the slope of the cross-spectrum's
     phase after the whole delay is removed, weighted by its magnitude, so that only occupied frequencies count; it is
@@ -47,12 +47,12 @@ def delay(x: Signal, y: Signal) -> Delay:
 
 
 def fft_size(samples: int) -> int:
-    """The next power of two: FFTs of awkward lengths are several times slower."""
+    """Return the next power of two: FFTs of other lengths can be several times slower."""
     return 1 << (samples - 1).bit_length()
 
 
 def _slope(cross: Signal, frequency: NDArray[np.float64]) -> float:
-    """Weighted least-squares delay [samples] of a cross-spectrum with less than half a turn of phase."""
+    """Fit the delay [samples] of a cross-spectrum with less than half a turn of phase, by weighted least squares."""
     weight = np.abs(cross)
     weight[weight < 0.05 * np.quantile(weight, 0.999)] = 0.0  # empty frequencies hold only noise
     mean_phase = np.angle(np.sum(cross * (weight > 0)))

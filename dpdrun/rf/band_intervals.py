@@ -1,4 +1,4 @@
-"""Bootstrap intervals of scores that are made of band powers: in-band error, ACLR, EVM.
+"""Bootstrap intervals of scores that consist of band powers: in-band error, ACLR, EVM.
 
 The blocks are short Hann segments with 50 % overlap, whose band powers are nearly independent (neighbours share
 1/36 of their variance in white noise: Welch 1967, doi 10.1109/TAU.1967.1161901). The score itself is often taken from
@@ -23,7 +23,7 @@ SUBCARRIERS = 12  # of a block of the EVM: a resource block
 def in_band_interval(
     score_db: float, reference: Signal, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, seed: int = 0
 ) -> Interval | None:
-    """Interval around an in-band error [dB]; None where the record is too short or the score not finite."""
+    """Return the interval of an in-band error [dB]; None if the record is too short or the score not finite."""
     band = (-bandwidth_hz / 2, bandwidth_hz / 2)
     sums = np.stack([_band_powers(signal, sample_rate_hz, [band])[:, 0] for signal in (y - reference, reference)], 1)
     return _around(score_db, sums, ratio_db, seed)
@@ -32,7 +32,7 @@ def in_band_interval(
 def aclr_intervals(
     found: Aclr, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, carriers: int, seed: int = 0
 ) -> dict[str, Interval | None]:
-    """Intervals of `left`, `right` and `worse` of an ACLR under a Welch convention [dBc].
+    """Return the intervals of `left`, `right` and `worse` of an ACLR under a Welch convention [dBc].
 
     Args:
         found: the score, of `general-v1` or `opendpd-spectral-v2`.
@@ -56,7 +56,7 @@ def aclr_intervals(
 
 
 def evm_interval(symbols: Symbols, *, seed: int = 0) -> Interval | None:
-    """Interval of an EVM [dB]: blocks are groups of neighbouring subcarriers of one symbol, the common gain stays.
+    """Return the interval of an EVM [dB]: blocks are groups of adjacent subcarriers of a symbol, the gain is fixed.
 
     The errors of neighbouring subcarriers are nearly independent, those of one symbol at all its subcarriers are not
     where the error comes in bursts: with a single symbol the interval is a lower bound of the doubt.
@@ -70,7 +70,7 @@ def evm_interval(symbols: Symbols, *, seed: int = 0) -> Interval | None:
 
 
 def _band_powers(x: Signal, sample_rate_hz: float, where: list[tuple[float, float]]) -> Sums:
-    """Power of each short segment in each band, (B, K); B is 0 where the record is shorter than a segment."""
+    """Return the power of each short segment in each band, (B, K); B is 0 if the record is shorter than a segment."""
     if len(x) < SEGMENT:
         return np.zeros((0, len(where)))
     pieces = np.lib.stride_tricks.sliding_window_view(x, SEGMENT)[:: SEGMENT // 2]
@@ -82,7 +82,7 @@ def _band_powers(x: Signal, sample_rate_hz: float, where: list[tuple[float, floa
 
 
 def _around(reported: float, sums: Sums, score: Score, seed: int) -> Interval | None:
-    """The interval of the short segments, moved from their own score to the reported one."""
+    """Return the interval of the short segments, shifted from their own score to the reported one."""
     found = interval(sums, score, seed=seed)
     if found is None or not np.isfinite(reported):
         return None

@@ -1,10 +1,9 @@
-"""How sure a score is: block bootstrap of what was summed over a record.
+"""Confidence intervals of scores: block bootstrap of sums over a record.
 
-Scores in dB are ratios of sums over samples, and neighbouring samples are not independent: an amplifier remembers, a
-band-limited signal repeats itself. So whole blocks are drawn, with replacement, and the score is taken anew from their
-sums (Kuensch 1989, doi 10.1214/aos/1176347265, with blocks side by side as in Carlstein 1986). The interval is between
-percentiles of these scores. It is about this record, this amplifier and this trained model: another seed or another day
-adds to it, and so does memory longer than a block (charge trapping).
+Scores in dB are ratios of sums over samples, and neighbouring samples are correlated: an amplifier has memory, a signal
+is band-limited. So complete blocks are drawn, with replacement, and the score is computed from their sums (Kuensch 1989, doi 10.1214/aos/1176347265, with adjacent blocks as in Carlstein 1986). The interval is between
+percentiles of these scores. It holds for this record, this amplifier and this trained model: another seed or another day
+widens it, and so does memory longer than a block (charge trapping).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Score = Callable[[Sums], NDArray[np.float64]]  # (..., K) -> (...)
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the score lies with probability LEVEL, in the units of the score, and from how many blocks that is."""
+    """The range that holds the score with probability LEVEL, in its units, and the number of blocks behind it."""
 
     low: float
     high: float
@@ -38,7 +37,7 @@ class Interval:
 
 
 def interval(sums: Sums, score: Score, *, seed: int = 0) -> Interval | None:
-    """Interval of a score that is a function of sums over blocks.
+    """Compute the interval of a score that is a function of sums over blocks.
 
     Args:
         sums: what each block adds, (B, K), not negative.
@@ -64,12 +63,12 @@ def interval(sums: Sums, score: Score, *, seed: int = 0) -> Interval | None:
 
 
 def ratio_db(sums: Sums) -> NDArray[np.float64]:
-    """10 log10 of the first sum over the second [dB]: the score of NMSE, EVM and in-band error."""
+    """Return 10 log10 of the first sum over the second [dB]: the score of NMSE, EVM and in-band error."""
     return np.asarray(10 * np.log10(sums[..., 0] / sums[..., 1]), np.float64)
 
 
 def block_sums(*powers: NDArray[np.float64], block: int = BLOCK) -> Sums:
-    """Sums of each of K rows of powers over blocks side by side; what is left at the end goes to the last block.
+    """Sum each of K rows of powers over consecutive blocks; the remainder joins the last block.
 
     Args:
         powers: K arrays (N,).
@@ -84,7 +83,7 @@ def block_sums(*powers: NDArray[np.float64], block: int = BLOCK) -> Sums:
 
 
 def nmse_interval(reference: Signal, y: Signal, *, block: int = BLOCK, seed: int = 0) -> Interval | None:
-    """Interval of `metrics.nmse_db(reference, y)` [dB]; None where the record is too short for it.
+    """Return the interval of `metrics.nmse_db(reference, y)` [dB]; None if the record is too short.
 
     Args:
         reference, y: (N,) complex128.
@@ -94,5 +93,5 @@ def nmse_interval(reference: Signal, y: Signal, *, block: int = BLOCK, seed: int
 
 
 def power_interval(reference: Signal, y: Signal, *, block: int = BLOCK, seed: int = 0) -> Interval | None:
-    """Interval of the power of y over that of the reference [dB], as `nmse_interval`."""
+    """Return the interval of the power of y over that of the reference [dB], as `nmse_interval`."""
     return interval(block_sums(np.abs(y) ** 2, np.abs(reference) ** 2, block=block), ratio_db, seed=seed)

@@ -1,4 +1,4 @@
-"""How often a signal exceeds its mean power, and by how much: the CCDF of its envelope."""
+"""CCDF of the envelope: how often a signal exceeds its mean power, and by how much."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_ABOVE = 10  # samples above a level; fewer say nothing about it
 
 
 def ccdf_db(x: Signal, probabilities: tuple[float, ...] = PROBABILITIES) -> dict[float, float | None]:
-    """Level over the mean power that the samples exceed with each probability [dB].
+    """Return the level over the mean power that the samples exceed with each probability [dB].
 
     Args:
         x: (N,) complex128, as sampled (no oversampling).

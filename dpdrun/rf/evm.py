@@ -1,4 +1,4 @@
-"""Error vector magnitude: of OFDM symbols where the grid is known, and OpenDPD's spectral EVM, which is another thing.
+"""Error vector magnitude of OFDM symbols where the grid is known, and OpenDPD's spectral EVM, a different quantity.
 
 Both are 20 log10 of an error over a wanted amplitude [dB]. The EVM is data-aided: the known reference is demodulated
 in the same way as the output, so no symbol is decided and its crest factor reduction is no error.
@@ -20,7 +20,7 @@ UNCORRELATED = 1e-24  # |gain|^2 below which the output has nothing of the refer
 
 @dataclass(frozen=True, eq=False)
 class Symbols:
-    """Subcarriers of all symbols in one list: carrier by carrier, symbol by symbol, in the order of `OfdmGrid.bins`.
+    """Subcarriers of all symbols in one list: by carrier, then symbol, in the order of `OfdmGrid.bins`.
 
     Attributes:
         wanted: of the reference, (M,) complex128.
@@ -54,13 +54,13 @@ class Symbols:
 
     @property
     def constellation(self) -> NDArray[np.complex128]:
-        """What was received, without the common gain and at unit mean power of the reference, (M,): for a plot."""
+        """Received symbols without the common gain, at unit mean power of the reference, (M,): for a plot."""
         scale = np.sqrt(np.mean(np.abs(self.wanted) ** 2))
         return np.asarray(self.measured / (self.gain * scale), np.complex128)
 
 
 def demodulate(reference: Signal, y: Signal, sample_rate_hz: float, grid: OfdmGrid, starts: Starts) -> Symbols:
-    """FFT of the known symbols of a reference and of an output.
+    """Take the FFT of the known symbols of a reference and of an output.
 
     The convention of OpenDPD's Arena (core/arena_metrics.py of 2.4.2): each carrier is shifted to 0 Hz and, where it
     has a symbol clock of its own, filtered out of the whole record; then the FFT of every whole symbol, its occupied
@@ -105,7 +105,7 @@ def demodulate(reference: Signal, y: Signal, sample_rate_hz: float, grid: OfdmGr
 def spectral_evm_db(
     reference: Signal, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, carriers: int, nperseg: int
 ) -> float:
-    """OpenDPD's "EVM": an error ratio over FFT bins of the band, no symbol demodulated, no gain taken out [dB].
+    """Compute OpenDPD's "EVM": an error ratio over FFT bins of the band, without demodulation or gain correction [dB].
 
     20 log10 of the mean over segments and carriers of mean |Y - R| / mean |R|, exactly as `EVM` in utils/metrics.py of
     opendpd 2.4.2 (segments side by side, the last one filled up with zeros; a carrier ends before the last bin of the

@@ -1,12 +1,12 @@
-"""How good can any model of this capture get? The noise floor, as the NMSE of a perfect model [dB].
+"""The noise floor of a capture, as the NMSE of a perfect model [dB].
 
-Method: a small memory polynomial is fitted to the record by least squares and what it leaves is looked at in the quiet
+Method: a small memory polynomial is fitted to the record by least squares and its residual is examined in the quiet
 band, the outer fifth of the captured frequencies, where neither the signal nor much of its regrowth lies. If that
 residual is flat there, and as strong under small as under large inputs, it is taken for white measurement noise and
 extrapolated over all frequencies.
 
 No number is given where the assumption visibly fails: the filter of the receiver cuts the band edge off (white noise
-cannot be told there), distortion still reaches it (the residual slopes, or follows the envelope), or the band is not
+is unknown there), distortion still reaches it (the residual slopes, or follows the envelope), or the band is not
 wide enough.
 Where a number is given it still is an estimate from above in the quiet band, and from neither side in the signal band:
 noise of the transmitter, phase noise and clock jitter sit on the signal and do not show outside of it.
@@ -49,7 +49,7 @@ class Floor:
     """A noise-floor estimate.
 
     Attributes:
-        nmse_db: noise power over output power [dB], or None where it cannot be told.
+        nmse_db: noise power over output power [dB], or None if unknown.
         bound_db: the level seen in the quiet band [dB]: white noise is not above it. None where the edge is cut off.
         method: how it was found, or "" if not.
         caveat: what to doubt, or why there is no number.
@@ -80,7 +80,7 @@ class _Capture(Protocol):
 
 
 def noise_floor(capture: _Capture) -> dict[str, Any]:
-    """The floor of a capture as plain values for reports: keys as in `Floor`. Only the training part is looked at."""
+    """Return the floor of a capture as plain values for reports: keys as in `Floor`. Uses the training split only."""
     part = capture.train
     return asdict(
         quiet_band_floor(
@@ -101,7 +101,7 @@ def quiet_band_floor(
     bandwidth_hz: float | None = None,
     loop_samples: int | None = None,
 ) -> Floor:
-    """Noise floor from the residual's spectrum outside the signal band; see the module's text.
+    """Estimate the noise floor from the residual's spectrum outside the signal band; see the module's text.
 
     Args:
         x: input, (N,).
@@ -130,7 +130,7 @@ def quiet_band_floor(
 
 
 def _judge_spectrum(frequency: NDArray[np.float64], level: NDArray[np.float64]) -> Floor:
-    """The verdict on a residual: `frequency` over the sample rate, `level` as if white, over the output power."""
+    """Judge a residual: `frequency` over the sample rate, `level` as if white, over the output power."""
     rings: dict[str, tuple[float, float]] = {}
     for side, sign in (("lower", -1), ("upper", 1)):
         cells = [to_db(float(np.mean(level[_between(sign * frequency, low, low + CELL)]))) for low in CELLS]
@@ -160,7 +160,7 @@ def _judge_spectrum(frequency: NDArray[np.float64], level: NDArray[np.float64]) 
 
 
 def _judge_levels(verdict: Floor, x: Signal, residual: Signal, scale: float) -> Floor:
-    """Noise does not know the input; what grows (or shrinks) with its envelope is distortion that the fit left."""
+    """Test the residual against the envelope: noise is independent of it, remaining distortion is not."""
     spectrum = np.fft.fft(residual)
     quiet = np.abs(np.fft.fftfreq(len(residual))) >= QUIET_FROM
     power = np.abs(np.fft.ifft(spectrum * quiet)) ** 2 * (scale / np.mean(quiet))
@@ -186,7 +186,7 @@ def _unknown(why: str) -> Floor:
 
 
 def _residual(x: Signal, y: Signal, frame: int) -> Signal:
-    """What a memory polynomial leaves of y; memory wraps around within `frame`.
+    """Return the residual of a memory polynomial fit to y; memory wraps around within `frame`.
 
     Its 70 coefficients swallow 70 / N of the noise too: 0.07 dB at the least N, so no correction is made.
     """

@@ -1,4 +1,4 @@
-"""How far a model of an amplifier can still get: noise floors by methods that do not share their assumptions.
+"""How much better a model can still get: noise floors by methods with independent assumptions.
 
 | method | gives | believes |
 |---|---|---|
@@ -53,20 +53,20 @@ class Estimate:
     caveat: str
 
     def to_json(self, score_db: float) -> dict[str, Any]:
-        """As plain values, with what a score has left: `left_db` to the floor, `left_at_least_db` to the bound [dB]."""
+        """Return plain values, with the margin of a score to floor and bound: `left_db`, `left_at_least_db` [dB]."""
         left = [None if level is None else score_db - level for level in (self.nmse_db, self.at_most_db)]
         return asdict(self) | {"left_db": left[0], "left_at_least_db": left[1]}
 
 
 def by_repeats(x: Signal, y: Signal) -> Estimate:
-    """From repeated input; x, y: (N,) complex128."""
+    """Estimate from repeated input; x, y: (N,) complex128."""
     found = repeats_floor(x, y)
-    told = f"{found.samples:,} pairs of samples; {found.caveat}" if found.nmse_db is not None else found.caveat
-    return Estimate("repeats", found.nmse_db, None, told)
+    note = f"{found.samples:,} pairs of samples; {found.caveat}" if found.nmse_db is not None else found.caveat
+    return Estimate("repeats", found.nmse_db, None, note)
 
 
 def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) -> Estimate:
-    """A bound from the error of models at the smallest inputs, on samples that they were not trained on.
+    """Bound the floor by the error of models at the smallest inputs, on samples that they were not trained on.
 
     The error holds all noise and what the model lacks, and additive noise is the same at every input: so the mean
     error at the smallest tenth of inputs is not below the noise, where amplifiers are nearly linear and models err

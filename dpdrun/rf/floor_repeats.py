@@ -1,4 +1,4 @@
-"""The noise floor from an input that occurs more than once: what differs between the outputs cannot be modelled.
+"""The noise floor from repeated input: the difference between the outputs cannot be modelled.
 
 The same samples went in, so a deterministic amplifier would put the same samples out; the difference holds the noise of
 both (Schoukens & Pintelon, System Identification, 2nd ed., section 2.5). No model is fitted and nothing is assumed of
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dpdrun.rf.alignment import fft_size
 from dpdrun.rf.metrics import Signal, one_tap_gain, to_db
 
-MAX_SAMPLES = 262_144  # of the record that are looked at
+MAX_SAMPLES = 262_144  # of the record that are used
 SNIPPETS = 8  # pieces of the input that are looked for elsewhere
 SNIPPET_SAMPLES = 512
 SAME_DB = -60.0  # difference of two stretches of input that count as the same: a 12-bit generator's rounding is less
@@ -28,10 +28,10 @@ CAVEAT = "counts as noise whatever differs between repeats, slow drift of the am
 
 @dataclass(frozen=True)
 class Repeats:
-    """What repeated input says.
+    """Result of a comparison of repeated input.
 
     Attributes:
-        nmse_db: noise power over output power [dB]; None where it cannot be told.
+        nmse_db: noise power over output power [dB]; None if unknown.
         samples: pairs of outputs that were compared.
         caveat: what to doubt, or why there is no number.
     """
@@ -68,7 +68,7 @@ def repeats_floor(x: Signal, y: Signal) -> Repeats:
 
 
 def _lags(x: Signal) -> list[int]:
-    """Distances at which pieces of the input occur again, the most frequent first [samples]."""
+    """Return the distances at which parts of the input occur again, the most frequent first [samples]."""
     length = SNIPPET_SAMPLES
     if len(x) < 2 * length:
         return []
@@ -91,7 +91,7 @@ def _lags(x: Signal) -> list[int]:
 
 
 def _same(x: Signal, lag: int) -> NDArray[np.bool_]:
-    """Where x[n] and x[n + lag] are the same, with their surroundings, (N - lag,)."""
+    """Return where x[n] and x[n + lag] are equal, with their surroundings, (N - lag,)."""
     limit = 10 ** (SAME_DB / 10) * np.mean(np.abs(x) ** 2)
     differs = np.concatenate([[0], np.cumsum(np.abs(x[lag:] - x[:-lag]) ** 2 > limit)])
     index = np.arange(len(x) - lag)

@@ -1,4 +1,4 @@
-"""AM/AM and AM/PM: gain and phase over the level of the input, and how far the samples spread around them.
+"""AM/AM and AM/PM: gain and phase over the input level, and the spread of the samples.
 
 The curve is what an amplifier without memory would do; the spread around it is memory and noise.
 """
@@ -46,7 +46,7 @@ class GainCurve:
 
 
 def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = MIN_SAMPLES) -> GainCurve:
-    """AM/AM and AM/PM of a pair.
+    """Compute AM/AM and AM/PM of a pair.
 
     A step's gain is the least-squares gain of its samples, its level their mean |x|, both weighted by |x|^2; between
     the steps the curve is linear. The spread is that of y/(g x) - 1, where g is the curve: its real part in dB (times
@@ -108,7 +108,7 @@ def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = M
 def spread_intervals(
     x: Signal, y: Signal, curve: GainCurve, *, block: int = BLOCK, seed: int = 0
 ) -> dict[str, Interval | None]:
-    """Bootstrap intervals of `am_am_spread_db` [dB] and `am_pm_spread_deg` [deg], by these names. The curve stays.
+    """Return bootstrap intervals of `am_am_spread_db` [dB] and `am_pm_spread_deg` [deg] by name. The curve is fixed.
 
     Args:
         x, y: the pair that the curve was taken of, (N,) complex128.
@@ -130,7 +130,7 @@ def spread_intervals(
 def _deviations(
     x: Signal, y: Signal, on_curve: NDArray[np.complex128]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of gain [dB] and phase [deg] from the curve, times |x|: (y / (g x) - 1) |x| without a division by x, (N,)."""
+    """Return deviations from the curve times |x|, (y / (g x) - 1) |x|, (N,), without a division by x."""
     turned = (y / on_curve - x) * np.conj(x) / np.maximum(np.abs(x), np.finfo(np.float64).tiny)
     return 20 / np.log(10) * turned.real, np.degrees(turned.imag)
 

@@ -1,4 +1,4 @@
-"""What a measurement setup adds to a record: DC, I/Q imbalance, swapped I and Q, saturated converters."""
+"""What a measurement setup adds to a record: DC offset, I/Q imbalance, swapped I and Q, saturated converters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LinearPath:
 
 
 def linear_path(x: Signal, y: Signal) -> LinearPath:
-    """Fit gain, image and offset. What a PA distorts stays in the residual and blurs both by about its NMSE / N.
+    """Fit gain, image and offset. Distortion of the PA stays in the residual and blurs both by about its NMSE / N.
 
     Args:
         x, y: (N,) complex, aligned.
@@ -43,12 +43,12 @@ def linear_path(x: Signal, y: Signal) -> LinearPath:
 
 
 def dc_db(x: Signal) -> float:
-    """Power of the mean over the power of x [dB]. A record of N samples has about 10 log10(fs / (B N)) by chance."""
+    """Return the power of the mean over the power of x [dB]; by chance about 10 log10(fs / (B N)) for N samples."""
     return to_db(float(np.abs(np.mean(x)) ** 2 / np.mean(np.abs(x) ** 2)))
 
 
 def conjugated(x: Signal, y: Signal) -> bool:
-    """True if y follows conj(x) better than x: I and Q swapped (or one negated) in one of the two."""
+    """Return whether y follows conj(x) better than x: I and Q swapped (or one negated) in one of the two."""
     straight, mirrored = (float(_largest_correlation(side, y)) for side in (x, np.conj(x)))
     return mirrored > 1.5 * straight
 
@@ -59,7 +59,7 @@ def _largest_correlation(x: Signal, y: Signal) -> float:
 
 
 def railed_samples(x: Signal) -> int:
-    """Samples where I or Q sits exactly at its extreme value, if that is too often to be chance, else 0.
+    """Count the samples where I or Q equals its extreme value, if that is too often for chance, else 0.
 
     A continuous signal meets its extreme once; a saturated converter repeats it.
     """

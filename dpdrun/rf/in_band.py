@@ -1,4 +1,4 @@
-"""The error inside the band of the signal: what a linear receiver cannot filter away."""
+"""The error inside the band of the signal, which a linear receiver cannot filter out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpdrun.rf.spectrum import psd, whole_bin_power
 def in_band_error_db(
     reference: Signal, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int
 ) -> float:
-    """Power of y - reference in [-B/2, B/2) over the power of the reference there [dB].
+    """Return the power of y - reference in [-B/2, B/2) over the power of the reference there [dB].
 
     Welch densities with a Hann window, 50 % overlap and no detrending; a bin counts where its centre is inside. It is
     the `IBE` of OpenDPD 2.4.2 (core/metrics/general_v1.py), except that no error at all is -inf, not -300 dB. It is not

@@ -1,4 +1,4 @@
-"""Every score of linearity of one output in one go: what an evaluation prints, compares and keeps."""
+"""Every linearity score of one output: what an evaluation prints, compares and stores."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def linearity(
     block: int = BLOCK,
     seed: int = 0,
 ) -> Linearity:
-    """Score an output against what it should be.
+    """Score an output against its reference.
 
     Args:
         reference: the wanted output: input times target gain for a predistorter, the measured output for a model of an
@@ -74,7 +74,7 @@ def linearity(
             return None
         try:
             return score()
-        except ValueError as error:  # no number is better than a wrong one; the reason is told
+        except ValueError as error:  # no number is better than a wrong one; `missing` states the reason
             missing[name] = str(error)
             return None
 

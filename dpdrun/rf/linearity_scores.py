@@ -1,4 +1,4 @@
-"""What a score of linearity holds, and how it is written as plain values. `linearity` measures."""
+"""The linearity scores as a record, and as plain values. `linearity` computes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpdrun.rf.gain_curve import GainCurve
 
 @dataclass(frozen=True, eq=False)
 class Linearity:
-    """How close an output is to its reference. None: `missing` says under the same name why.
+    """Linearity scores of an output against its reference. None: `missing` states the reason under the same name.
 
     Attributes:
         samples: N.
@@ -56,7 +56,7 @@ class Linearity:
         return None if self.symbols is None else self.symbols.evm_db
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values: numbers, strings, None, lists, and dicts with string keys. The symbols are left out."""
+        """Return plain values: numbers, strings, None, lists, and dicts with string keys. The symbols are left out."""
         symbols, main = self.symbols, self.main_aclr
         return {
             "samples": self.samples,

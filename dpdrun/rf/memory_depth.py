@@ -1,4 +1,4 @@
-"""How far back does an amplifier remember? A ladder of least-squares fits, each with a longer memory than the last.
+"""The memory depth of an amplifier, from a sweep of least-squares fits with ever longer memory.
 
 Every rung is a memory polynomial with lagging envelope terms (Morgan et al. 2006, eq. 24), fitted to the training part
 and scored on the validation part; the memory is that of the shortest rung that is within TIE_DB of the best one. Beyond
@@ -60,7 +60,7 @@ Matrix = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class MemorySweep:
-    """What the least-squares fits say about a capture. NMSE on the validation part [dB], EXACT_DB or higher.
+    """Scores of the least-squares fits of a capture. NMSE on the validation split [dB], EXACT_DB or higher.
 
     Attributes:
         rungs: (memory [samples, the current one counted], NMSE [dB]), shortest first.
@@ -72,12 +72,12 @@ class MemorySweep:
 
     @property
     def memory(self) -> int:
-        """Samples that an output depends on, the current one counted: the shortest rung within TIE_DB of the best."""
+        """Samples that an output depends on, the current one included: the shortest candidate within TIE_DB."""
         return next(reach for reach, db in self.rungs if db <= self._best + TIE_DB)
 
     @property
     def is_longer(self) -> bool:
-        """Whether the longest rung was still needed, so that the memory may be longer than `memory`."""
+        """Whether the longest candidate was still needed, so that the memory may be longer than `memory`."""
         return self.memory == self.rungs[-1][0]
 
     @property
@@ -95,7 +95,7 @@ class MemorySweep:
 
     @property
     def polynomial_db(self) -> float:
-        """The best of all fits: what a network has to beat."""
+        """The best of all fits: the score that a network has to beat."""
         return min(db for _, db in (*self.rungs, *self.ahead))
 
     @property
@@ -104,7 +104,7 @@ class MemorySweep:
 
 
 def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop: int | None = None) -> MemorySweep:
-    """Fit every rung.
+    """Fit every candidate.
 
     Args:
         x, y: input and output of the training part, (N,); the first MAX_SAMPLES are used.
@@ -130,14 +130,14 @@ def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop
 
 
 def _fits(reach: int, samples: int, loop: int | None) -> bool:
-    """Whether a rung has few enough coefficients, and enough of the record behind it."""
+    """Return whether a candidate has few enough coefficients, and enough of the record before it."""
     columns = int(np.sum(_Columns.up_to(reach).reach > 0))
     return columns * ROWS_PER_COLUMN <= samples and reach <= (loop or samples // 8)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the columns of the regression are.
+    """The columns of the regression.
 
     Attributes:
         terms: (delay, power) of x[n - k] |x[n - k]|^p, (delay, power) of x[n] |x[n - k]|^p, and (first, end) of the
@@ -169,7 +169,7 @@ class _Columns:
         return int(self.reach.max()) - 1
 
     def rows(self, x: Signal, start: int, end: int) -> Matrix:
-        """Columns for the outputs of x[start:end], (C, R); x has `before` samples before and AHEAD after them."""
+        """Return the columns for the outputs of x[start:end], (C, R); x extends by `before` and AHEAD samples."""
         envelope = np.abs(x)
         power = np.concatenate([[0.0], np.cumsum(envelope**2)])
         powers = [envelope**p for p in range(EARLY_POWERS)]
@@ -188,7 +188,7 @@ Equations = tuple[Matrix, Matrix, float]
 
 
 def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None) -> Equations:
-    """A^H A: (C, C), A^H y: (C,), and |y|^2, over the outputs that have their past and future in the record."""
+    """Return A^H A: (C, C), A^H y: (C,), and |y|^2, over the outputs whose past and future lie in the record."""
     from scipy.linalg.blas import zherk  # half the work of a product; scipy takes long to import
 
     count = len(columns.reach)
@@ -206,7 +206,7 @@ def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None)
 
 
 def _records(x: Signal, y: Signal, loop: int | None, before: int) -> Iterator[tuple[Signal, Signal]]:
-    """Inputs with their past and future, beside the outputs that have both."""
+    """Yield inputs with their past and future, and the outputs that have both."""
     if loop is None:
         yield x, y[before : len(y) - AHEAD[-1]]
         return
@@ -219,7 +219,7 @@ def _frames(y: Signal, loop: int) -> Sequence[Signal]:
 
 
 def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float:
-    """NMSE [dB] on the validation part of the fit with the chosen columns, at the best ridge; at least EXACT_DB."""
+    """Return the validation NMSE [dB] of the fit with the chosen columns, at the best ridge; at least EXACT_DB."""
     index = np.flatnonzero(chosen)
     corner = np.ix_(index, index)
     gram, moment = fit[0][corner], fit[1][index]

@@ -12,23 +12,23 @@ Signal = NDArray[np.complex128]
 
 
 def to_db(power_ratio: float) -> float:
-    """10 log10 of a power ratio; -inf for 0, without a warning."""
+    """Return 10 log10 of a power ratio; -inf for 0, without a warning."""
     return float(10.0 * np.log10(power_ratio)) if power_ratio > 0 else -np.inf
 
 
 def rms(x: Signal) -> float:
-    """Root mean square magnitude."""
+    """Return the root mean square magnitude."""
     return float(np.sqrt(np.mean(np.abs(x) ** 2)))
 
 
 def papr_db(x: Signal) -> float:
-    """Peak to average power ratio of the samples as they are (no oversampling) [dB]."""
+    """Return the peak to average power ratio of the samples, without oversampling [dB]."""
     power = np.abs(x) ** 2
     return to_db(float(np.max(power) / np.mean(power)))
 
 
 def nmse_db(y: Signal, prediction: Signal) -> float:
-    """Pooled normalised mean square error, 10 log10( sum |prediction - y|^2 / sum |y|^2 ) [dB].
+    """Return the pooled normalised mean square error, 10 log10( sum |prediction - y|^2 / sum |y|^2 ) [dB].
 
     Args:
         y: measured, (N,).
@@ -46,7 +46,7 @@ def nmse_db(y: Signal, prediction: Signal) -> float:
 
 
 def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, nperseg: int) -> float:
-    """NMSE as OpenDPD's `legacy-opendpd-v1` profile defines it: the mean of the dB values of segments [dB].
+    """Return the NMSE of OpenDPD's `legacy-opendpd-v1` profile: the mean of the dB values of segments [dB].
 
     Segments of `nperseg` samples, the last one zero-padded (utils/metrics.py and IQSegmentDataset of opendpd 2.4.2).
     It differs from the pooled NMSE where segments do, and depends on `nperseg`; for comparison only.
@@ -58,12 +58,12 @@ def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, nperseg: int) -> float
 
 
 def one_tap_gain(x: Signal, y: Signal) -> complex:
-    """The complex gain g that minimises sum |y - g x|^2: <x, y> / <x, x>."""
+    """Return the complex gain g that minimises sum |y - g x|^2: <x, y> / <x, x>."""
     return complex(np.vdot(x, y) / np.vdot(x, x).real)
 
 
 def one_tap_nmse_db(x: Signal, y: Signal, gain: complex | None = None) -> float:
-    """NMSE of y = g x: what a model that learnt nothing but a gain reaches [dB].
+    """Return the NMSE of y = g x: the score of a model that has learnt only a gain [dB].
 
     Args:
         gain: g; by default the best one for this very pair. For a test score give the gain of the training part.
@@ -74,7 +74,7 @@ def one_tap_nmse_db(x: Signal, y: Signal, gain: complex | None = None) -> float:
 def gain_by_envelope(
     x: Signal, y: Signal, bins: int = 40, min_samples: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """Complex gain over input level: the least-squares gain inside each of `bins` equal steps of |x|.
+    """Return the complex gain over input level: the least-squares gain in each of `bins` equal steps of |x|.
 
     Returns:
         level: middle of each step that holds `min_samples`, relative to rms(x), (K,) with K <= bins.

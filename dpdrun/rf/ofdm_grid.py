@@ -1,4 +1,4 @@
-"""Where the symbols of an OFDM capture are, in time and frequency: what an EVM needs to know.
+"""Positions of the symbols of an OFDM capture in time and frequency, as an EVM needs them.
 
 A capture states its numerology (`OfdmGrid`); where the symbols begin is found in the input, by their cyclic prefixes,
 so that it holds for any part of a record.
@@ -29,7 +29,7 @@ class OfdmGrid:
         prefix: length of the cyclic prefix; of the usual one, where the first symbol of a slot has a longer [samples].
         carriers_hz: centre of each carrier [Hz], (C,).
         bins: occupied subcarriers, counted from the centre of their carrier, (K,); 0 is the centre.
-        half_band_hz: carriers that do not share one symbol clock are told apart by a filter of +- this width around
+        half_band_hz: carriers that do not share one symbol clock are separated by a filter of +- this width around
             each centre [Hz]; None where they share it, so that their subcarriers are orthogonal anyway.
     """
 
@@ -50,13 +50,13 @@ class OfdmGrid:
 
 
 def around_centre(active: int) -> tuple[int, ...]:
-    """Occupied subcarriers of a carrier with `active` of them and an empty centre: -n/2 .. -1 and 1 .. n/2."""
+    """Return the `active` occupied subcarriers around an empty centre: -n/2 .. -1 and 1 .. n/2."""
     half = active // 2
     return (*range(-half, 0), *range(1, half + 1))
 
 
 def carrier_at_zero(x: Signal, sample_rate_hz: float, centre_hz: float, half_band_hz: float | None) -> Signal:
-    """A signal shifted so that a carrier sits at 0 Hz, and all else filtered away.
+    """Shift a carrier to 0 Hz and filter everything else out.
 
     The filter is a rectangle over the FFT of the whole record, as in OpenDPD's Arena (core/arena_metrics.py of 2.4.2).
 
@@ -74,7 +74,7 @@ def carrier_at_zero(x: Signal, sample_rate_hz: float, centre_hz: float, half_ban
 
 
 def symbol_starts(reference: Signal, sample_rate_hz: float, grid: OfdmGrid) -> Starts:
-    """First sample of the FFT window of every complete symbol, for each carrier.
+    """Return the first sample of the FFT window of every complete symbol, for each carrier.
 
     A prefix repeats the end of its symbol, so the correlation over `fft` samples peaks where a prefix begins (van de
     Beek 1997, doi 10.1109/78.599949). The window begins in the middle of the prefix, the centre of where 3GPP measures

@@ -1,4 +1,4 @@
-"""Cutting a record into the segments that OpenDPD's legacy metrics work on."""
+"""The segments on which OpenDPD's legacy metrics work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpdrun.rf.metrics import Signal
 
 
 def padded_segments(x: Signal, nperseg: int) -> NDArray[np.complex128]:
-    """Segments side by side, the last one filled up with zeros (IQSegmentDataset of opendpd 2.4.2).
+    """Split a record into consecutive segments, the last one padded with zeros (IQSegmentDataset of opendpd 2.4.2).
 
     Args:
         x: (N,) complex128, N >= 1.

@@ -13,7 +13,7 @@ IMAGE_DB = -60.0
 
 
 def psd(x: Signal, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two-sided power spectral density by Welch's method: Hann window, 50 % overlap, no detrending.
+    """Estimate the two-sided power spectral density by Welch's method: Hann window, 50 % overlap, no detrending.
 
     Args:
         x: (N,) complex.
@@ -33,7 +33,7 @@ def psd(x: Signal, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> tuple[ND
 
 
 def band_power(frequency: NDArray[np.float64], density: NDArray[np.float64], low_hz: float, high_hz: float) -> float:
-    """Power in [low, high): each bin counts by the share of its width that lies inside."""
+    """Return the power in [low, high): each bin counts by the share of its width that lies inside."""
     width = float(frequency[1] - frequency[0])
     left, right = frequency - width / 2, frequency + width / 2
     inside = np.clip(np.minimum(right, high_hz) - np.maximum(left, low_hz), 0.0, None)
@@ -43,7 +43,7 @@ def band_power(frequency: NDArray[np.float64], density: NDArray[np.float64], low
 def whole_bin_power(
     frequency: NDArray[np.float64], density: NDArray[np.float64], low_hz: float, high_hz: float
 ) -> float:
-    """Power of the bins whose centre is in [low, high): OpenDPD's band power (core/metrics/general_v1.py of 2.4.2).
+    """Return the power of the bins whose centre is in [low, high), as OpenDPD 2.4.2 does (core/metrics/general_v1.py).
 
     `band_power` shares a bin at an edge instead; the two differ by at most one bin at each edge.
 
@@ -66,7 +66,7 @@ def whole_bin_power(
 def occupied_band(
     x: Signal, sample_rate_hz: float, *, share: float = 0.99, nperseg: int = SEGMENT
 ) -> tuple[float, float]:
-    """The band that holds `share` of the power, with equal remainders below and above (ITU-R SM.328) [Hz], [Hz].
+    """Return the band that holds `share` of the power, with equal remainders below and above (ITU-R SM.328) [Hz], [Hz].
 
     Returns:
         low, high [Hz]; interpolated inside bins.
@@ -81,7 +81,7 @@ def occupied_band(
 
 
 def out_of_band_db(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = SEGMENT) -> float:
-    """Power outside of +-0.55 bandwidths over all power [dB]."""
+    """Return the power outside of +-0.55 bandwidths over the total power [dB]."""
     frequency, density = psd(x, sample_rate_hz, nperseg=nperseg)
     edge = 0.55 * bandwidth_hz
     inside = band_power(frequency, density, -edge, edge)
@@ -89,7 +89,7 @@ def out_of_band_db(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, npe
 
 
 def image_frequency(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = 512) -> float | None:
-    """Where the spectrum rises again outside of its band, as an image of poor resampling does [Hz], or None.
+    """Return the frequency where the spectrum rises again out of band, as with poor resampling [Hz], or None.
 
     Regrowth and skirts only fall off with frequency. A rise counts if it is over 10 dB (`RISE_DB`) and ends less than
     60 dB (`IMAGE_DB`) below the level in the band.

@@ -12,7 +12,7 @@ COLUMNS = ("I_in", "Q_in", "I_out", "Q_out")
 
 
 def parse_pair(data: bytes, where: str) -> Part:
-    """Input and output of one record.
+    """Parse input and output of one record.
 
     Args:
         data: the whole CSV file.

@@ -1,4 +1,4 @@
-"""Columns of numbers from CSV text: numpy's parser first, and a slow exact reader that finds the fault when it fails.
+"""Columns of numbers from CSV text: numpy's parser first; where it fails, a slow exact reader that locates the fault.
 
 Rows are counted as an editor shows them: from 1, the header included.
 """
@@ -22,7 +22,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[np.float64]:
-    """The named columns of a CSV file, in this order; other columns are ignored.
+    """Read the named columns of a CSV file, in this order; other columns are ignored.
 
     Args:
         data: the whole file: UTF-8 with or without BOM, LF or CRLF, commas, a header in row 1.
@@ -41,7 +41,7 @@ def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[n
 def stream_columns(
     handle: IO[bytes], where: str, columns: tuple[str, ...], *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[NDArray[np.float64]]:
-    """`read_columns` of an open file, in blocks of whole rows: memory is bounded by `block_bytes` of text.
+    """Read columns of an open file in blocks of complete rows: memory is bounded by `block_bytes` of text.
 
     Yields:
         (n, len(columns)) float64, n >= 1, all finite.
@@ -75,7 +75,7 @@ def stream_columns(
 
 
 def _whole_lines(handle: IO[bytes], block_bytes: int) -> Iterator[bytes]:
-    """Blocks that end with a line, the last one maybe without its line feed."""
+    """Yield blocks that end with a line; the last one may lack its line feed."""
     rest = b""
     while True:
         block = handle.read(block_bytes)
@@ -132,7 +132,7 @@ def _header(header: str, where: str, columns: tuple[str, ...]) -> tuple[list[int
 
 
 def _fast(body: str, width: int) -> NDArray[np.float64] | None:
-    """All columns by numpy's C parser, or None where it cannot."""
+    """Parse all columns with numpy's C parser; None where it fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # numpy only warns of empty input
         try:
@@ -143,7 +143,7 @@ def _fast(body: str, width: int) -> NDArray[np.float64] | None:
 
 
 def _exact(body: str, where: str, header: str, indices: list[int], width: int, *, first: int) -> NDArray[np.float64]:
-    """The needed columns, line by line from row `first`; raises at the first fault with its row and column."""
+    """Parse the needed columns line by line from row `first`; raise at the first fault with its row and column."""
     names = [name.strip().strip('"') for name in header.split(",")]
     rows: list[list[float]] = []
     at: list[int] = []

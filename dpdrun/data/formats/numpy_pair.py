@@ -1,7 +1,7 @@
 """NumPy files: one .npz with both records, or two .npy files whose names differ in `input` and `output`.
 
     capture.npz             keys x, y (or input, output); sample_rate_hz and bandwidth_hz are optional scalars
-    pa_input.npy            with pa_output.npy beside it; name the input file as the source
+    pa_input.npy            with pa_output.npy next to it; name the input file as the source
     folder/                 with input.npy and output.npy
 
 Arrays are complex (N,) or real (N, 2) = I, Q. Nothing is ever unpickled.
@@ -26,7 +26,7 @@ SCALARS = ("sample_rate_hz", "bandwidth_hz")
 
 
 def read_npz(path: Path, name: str) -> SourceRecord:
-    """A .npz file with both records.
+    """Read a .npz file with both records.
 
     Raises:
         DataError: missing keys, wrong shapes, not numbers, pickled objects.
@@ -45,7 +45,7 @@ def read_npz(path: Path, name: str) -> SourceRecord:
 
 
 def read_npy_pair(path: Path, name: str) -> SourceRecord:
-    """Two .npy files, found from the name of the input file.
+    """Read two .npy files, found from the name of the input file.
 
     Args:
         path: a file whose name contains `input` (or `output`); its partner has the other word there.
@@ -75,7 +75,7 @@ def read_npy_pair(path: Path, name: str) -> SourceRecord:
 
 
 def load_array(path: Path, name: str) -> NDArray[Any]:
-    """The array of a .npy file.
+    """Load the array of a .npy file.
 
     Raises:
         DataError: not such a file, or pickled objects.
@@ -87,7 +87,7 @@ def load_array(path: Path, name: str) -> NDArray[Any]:
 
 
 def load_arrays(path: Path, name: str) -> dict[str, NDArray[Any]]:
-    """All arrays of a .npz file.
+    """Load all arrays of a .npz file.
 
     Raises:
         DataError: not such a file, or pickled objects.
@@ -108,7 +108,7 @@ def _load(path: Path, name: str, kind: str) -> NDArray[Any] | dict[str, NDArray[
 
 
 def as_pairs(array: NDArray[Any], where: str, *, first: int = 0) -> NDArray[np.float64]:
-    """A complex (N,) or real (N, 2) array as (N, 2) float64 = I, Q, all finite; `first` is the number of sample 0.
+    """Return a complex (N,) or real (N, 2) array as (N, 2) float64 = I, Q, all finite; `first` numbers sample 0.
 
     Raises:
         DataError: wrong shape or type, NaN or Inf; it names the sample.
@@ -133,7 +133,7 @@ def as_pairs(array: NDArray[Any], where: str, *, first: int = 0) -> NDArray[np.f
 
 
 def to_samples(array: NDArray[Any], where: str) -> NDArray[np.complex128]:
-    """A complex (N,) or real (N, 2) array as (N,) complex128, checked.
+    """Return a complex (N,) or real (N, 2) array as (N,) complex128, checked.
 
     Raises:
         DataError: wrong shape or type, NaN or Inf, empty, all zero, one of I and Q missing.

@@ -41,7 +41,7 @@ ReadMember = Callable[[str], bytes | None]  # content of a file of the folder, N
 
 
 def read_folder(read: ReadMember, name: str, *, licence: str = "yours") -> SourceRecord:
-    """The capture of one OpenDPD folder.
+    """Read the capture of one OpenDPD folder.
 
     Args:
         read: gives the content of a file of the folder, or None. (So that a folder inside a wheel reads the same.)
@@ -154,7 +154,7 @@ def _positive_int(spec: dict[str, Any], key: str, where: str) -> int | None:
 
 
 def _grid(spec: dict[str, Any], where: str) -> tuple[OfdmGrid | None, tuple[str, ...]]:
-    """The OFDM numerology that a spec states, and why what it states is none.
+    """Return the OFDM numerology that a spec states, or why it states none.
 
     Carriers lie side by side, centred on 0 Hz, and each has a symbol clock of its own (so has every one of
     APA_200MHz's), which a filter as wide as the channel tells apart: as datasets/demodulator.py of opendpd 2.4.2 does.
@@ -167,16 +167,16 @@ def _grid(spec: dict[str, Any], where: str) -> tuple[OfdmGrid | None, tuple[str,
     if rate is None or band is None or carriers is None or fft is None or prefix is None or active is None:
         return None, ()
     if spacing is not None and not math.isclose(rate / fft, spacing, rel_tol=1e-6):
-        told = f"{spacing:g} Hz, but a symbol of ofdm_nfft: {fft} samples at {rate:g} Hz means {rate / fft:g} Hz"
-        return None, (f"{where}: scs is {told}; there will be no EVM",)
+        fault = f"{spacing:g} Hz, but a symbol of ofdm_nfft: {fft} samples at {rate:g} Hz means {rate / fft:g} Hz"
+        return None, (f"{where}: scs is {fault}; there will be no EVM",)
     width = band / carriers
     if spec.get("standard") == "LTE":
         # OpenDPD's APA specs state the inner 600 of 1,200, which its constellation plots show. An LTE carrier of 3 MHz
         # and more occupies 90 % of its channel (3GPP TS 36.104, table 5.6-1), and its Arena scores all of these.
         active = max(active, round(LTE_OCCUPIED * width * fft / rate))
     if fft > MAX_FFT or active >= fft or carriers >= fft:
-        told = f"{carriers} carriers of {active} subcarriers do not fit an FFT of {fft} samples"
-        return None, (f"{where}: {told} ({MAX_FFT:,} at most); there will be no EVM",)
+        fault = f"{carriers} carriers of {active} subcarriers do not fit an FFT of {fft} samples"
+        return None, (f"{where}: {fault} ({MAX_FFT:,} at most); there will be no EVM",)
     centres = tuple((c - (carriers - 1) / 2) * width for c in range(carriers))
     try:
         return OfdmGrid(fft, prefix, centres, around_centre(active), half_band_hz=width / 2), ()

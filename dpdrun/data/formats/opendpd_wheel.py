@@ -1,4 +1,4 @@
-"""Measured captures of the OpenDPD project, read out of its wheel on PyPI (Apache-2.0). Nothing of it is executed.
+"""Measured captures of the OpenDPD project, read from its wheel on PyPI (Apache-2.0). None of its code is executed.
 
 The wheel is fetched once by the user's own pip (so proxies, mirrors and credentials are the user's) into the cache
 folder, and its sha256 is pinned. Only the CSV and JSON files of the asked capture are read, straight from the archive;
@@ -51,12 +51,12 @@ DATASETS: dict[str, Dataset] = {
 
 
 def wheel_path() -> Path:
-    """Where the wheel is, or will be."""
+    """Return the path of the wheel in the cache, downloaded or not."""
     return cache_dir() / WHEEL
 
 
 def read(name: str, source: str) -> SourceRecord:
-    """One capture, by its name in the wheel; downloads the wheel if it is not there yet.
+    """Read one capture by its name in the wheel; download the wheel first if necessary.
 
     Raises:
         DataError: no such capture, no network, or a wheel that is not the pinned one.
@@ -75,7 +75,7 @@ def read(name: str, source: str) -> SourceRecord:
 
 
 def fetch_wheel() -> Path:
-    """The verified wheel in the cache folder, downloaded if need be. Safe to call from several processes at once.
+    """Return the verified wheel in the cache, downloaded if necessary. Safe to call from several processes at once.
 
     Raises:
         DataError: says which command to run on a machine with a network and where to put the file.
@@ -92,7 +92,7 @@ def fetch_wheel() -> Path:
 
 
 def verify(path: Path) -> None:
-    """Refuse a file whose sha256 is not the pinned one."""
+    """Raise DataError for a file whose sha256 is not the pinned one."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SHA256:
@@ -103,7 +103,7 @@ def verify(path: Path) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, member: str) -> bytes | None:
-    """Content of `datasets/<name>/<member>`, or None. Refuses other paths, links and oversized files."""
+    """Read `datasets/<name>/<member>`, or None. Refuses other paths, links and oversized files."""
     if not _MEMBER.fullmatch(member):
         raise DataError(f"opendpd/{name}: {member!r} is not the plain name of a CSV or JSON file")
     try:

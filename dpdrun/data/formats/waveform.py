@@ -1,4 +1,4 @@
-"""The files of samples that `dpdrun apply` reads and writes: which formats there are, and may this one be written.
+"""The waveform files of `dpdrun apply`: their formats, and whether one may be written.
 
 `waveform_reader` reads one and `waveform_writer` writes one, piece by piece, so a record may be larger than memory.
 """
@@ -20,7 +20,7 @@ BYTES_PER_RAW_SAMPLE = 8
 
 
 def format_of(path: Path, named: str = "the file") -> str:
-    """The suffix of a file of samples, one of SUFFIXES; `named` is what a folder should have been.
+    """Return the suffix of a waveform file, one of SUFFIXES; `named` names the argument in the error.
 
     Raises:
         DataError: a folder, no such file, or another format.
@@ -36,7 +36,7 @@ def format_of(path: Path, named: str = "the file") -> str:
 
 
 def check_writable(path: Path, *, force: bool, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Refuse an output file before work begins.
+    """Raise DataError for an output file that cannot be written, before work begins.
 
     Raises:
         DataError: unknown suffix, no such folder or one that cannot be written, or the file is there and not `force`.

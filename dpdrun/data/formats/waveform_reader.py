@@ -1,4 +1,4 @@
-"""One waveform from a file, piece by piece. Any length is legal: a few samples, or more than fits in memory."""
+"""A waveform read from a file in chunks. Any length is legal: a few samples, or more than fits in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Waveform:
         return self._read / self.samples if self.samples else min(self._share(), 1.0)
 
     def pieces(self) -> Iterator[Samples]:
-        """The samples, complex (n,) at a time with n >= 1; to be run through once.
+        """Yield the samples, complex (n,) at a time with n >= 1; can be iterated once.
 
         Raises:
             DataError: no samples, damage, or a sample that is not finite or too large or too small for a model.
@@ -93,14 +93,14 @@ def open_waveform(path: Path, *, size: int = 65_536) -> Iterator[Waveform]:
 
 
 def read_waveform(path: Path) -> Samples:
-    """The whole of a waveform, (N,). Raises DataError as `open_waveform` and `Waveform.pieces`."""
+    """Read a complete waveform, (N,). Raises DataError as `open_waveform` and `Waveform.pieces`."""
     with open_waveform(path) as waveform:
         return np.concatenate(list(waveform.pieces()))
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what numpy, zipfile and the operating system raise into a DataError."""
+    """Turn exceptions of numpy, zipfile and the operating system into a DataError."""
     try:
         yield
     except BAD_FILE as error:
@@ -109,12 +109,12 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _shown(path: Path) -> str:
-    """The name of a file in a message about absurd numbers: what is no float32 looks like that."""
+    """Return the name of a file for a message about absurd values: data that are not float32 look like that."""
     return f"{path}, read as float32 I,Q (little-endian)" if path.suffix.lower() in RAW else str(path)
 
 
 def _complex(pairs: NDArray[np.float64]) -> Samples:
-    """I and Q, (N, 2) -> complex (N,)."""
+    """Convert I and Q, (N, 2), to complex (N,)."""
     return np.ascontiguousarray(pairs).view(np.complex128)[:, 0]
 
 
@@ -141,7 +141,7 @@ def _raw(handle: IO[bytes], where: str, length: int, size: int) -> tuple[Iterato
 
 
 def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], int]:
-    """Pieces and number of samples of an array file or an archive: what the file is, whatever its suffix says."""
+    """Return chunks and number of samples of an array file or an archive, recognised by content."""
     with path.open("rb") as handle:
         start = handle.read(len(NPY))
     if start == NPY:
@@ -157,7 +157,7 @@ def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], 
 
 
 def _array(opened: Callable[[], IO[bytes]], where: str, size: int) -> tuple[Iterator[Samples], int]:
-    """Pieces of an array in NumPy's own format; `opened` gives the stream at its beginning, as often as it is asked."""
+    """Yield chunks of an array in NumPy format; `opened` returns the stream at its start, as often as it is called."""
     stream = opened()
     shape, columns_apart, dtype = _header(stream)
     if dtype.hasobject:
@@ -181,7 +181,7 @@ def _array(opened: Callable[[], IO[bytes]], where: str, size: int) -> tuple[Iter
             array = columns[0][:, 0] if dtype.kind == "c" else np.concatenate(columns, axis=1)
             yield _complex(as_pairs(array, where, first=at))
         for each in streams:
-            each.read()  # the checksum of an archive is looked at where its stream ends
+            each.read()  # the checksum of an archive is verified at the end of its stream
 
     return pieces(), count
 
@@ -194,7 +194,7 @@ def _values(stream: IO[bytes], count: int, dtype: np.dtype[Any], left: int) -> N
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns stand one after the other (Fortran order), and type of an array."""
+    """Return shape, order (Fortran: columns first) and type of an array."""
     version = npy.read_magic(stream)
     if version == (1, 0):
         return npy.read_array_header_1_0(stream)

@@ -1,4 +1,4 @@
-"""Input and output of a model to a file, piece by piece; the file appears whole or not at all."""
+"""Writes input and output of a model in chunks; the file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CSV_ROWS = 8192  # formatted at a time
 
 
 class Writer(ABC):
-    """Takes pieces of equal length until the file is finished."""
+    """Takes chunks of equal length until the file is finished."""
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
@@ -35,7 +35,7 @@ class Writer(ABC):
         """Add input and output of the same instants, (n,) each."""
 
     def finish(self) -> None:
-        """Do what is left to be done after the last piece."""
+        """Complete the file after the last chunk."""
         self._handle.flush()
 
 
@@ -85,7 +85,7 @@ class _Raw(Writer):
 
 
 class _Array(Writer):
-    """The header goes before the samples and says how many there are: it is written twice, and is equally long."""
+    """A .npy file: its header states the number of samples, so it is written twice, with equal length."""
 
     def __init__(self, handle: IO[bytes]) -> None:
         super().__init__(handle)
@@ -104,7 +104,7 @@ class _Array(Writer):
 
 
 class _Archive(Writer):
-    """The members of an archive are written one after the other: both records wait in files of their own."""
+    """A .npz file: members are written one after the other, so both records wait in temporary files."""
 
     def __init__(self, handle: IO[bytes], spools: Sequence[IO[bytes]]) -> None:
         super().__init__(handle)
