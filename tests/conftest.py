@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.baselines import small_baselines
 from tests.processes import Processes
 
 # No test asserts a time: a slow or busy machine must not turn a right answer red.
-settings.register_profile("dpdrun", deadline=None)
+settings.register_profile("dpdrun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dpdrun")
 # On a busy machine, threads that spin until a late one arrives make a tiny operation a hundred times as long. Read when
 # torch is loaded, so it is set before; no result depends on it.
