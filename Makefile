@@ -23,6 +23,9 @@ train: $(READY)  ## the main job: train the quickstart recipe on embedded data
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
 
+test-machines: $(READY)  ## the tests as on other machines: 1, 2, 4 threads; instructions default, avx2, native; 3 seeds; a busy core (half an hour)
+	$(BIN)/python tests/machines.py
+
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
@@ -116,4 +119,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean

@@ -14,7 +14,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 DPDRUN = (sys.executable, "-m", "dpdrun")
-LIMIT_S = 300  # of a training that takes seconds, on a machine that is busy
+LIMIT_S = 900  # of a training that takes seconds: ends a hang, however slow the machine
 OF_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "ACCELERATE_", "GLOO_", "DPDRUN_", "HF_HOME")
 
 RECIPE = """\

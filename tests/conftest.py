@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from tests.baselines import small_baselines
 from tests.processes import Processes
 
 # No test asserts a time: a slow or busy machine must not turn a right answer red.
-settings.register_profile("dpdrun", deadline=None)
+settings.register_profile("dpdrun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dpdrun")
+# On a busy machine, threads that spin until a late one arrives make a tiny operation a hundred times as long. Read when
+# torch is loaded, so it is set before; no result depends on it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Shells and nohup start what runs in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +60,49 @@ def dpd_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, (data, text) in recipes.items():
         text += f"\ndata: {{source: {folder / data}.npz, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
-        job.train(load_text(text, folder / f"{name}.yaml"), folder / name)
+        with small_baselines():
+            job.train(load_text(text, folder / f"{name}.yaml"), folder / name)
     return folder
+
+
+@pytest.fixture
+def runaway(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Make training diverge at every step whose learning rate is above a given one: `runaway(5e-3)`.
+
+    Each weight grows by a tenth a step, a hundred times what AdamW moves it. Where a rate that is merely too high
+    leads depends on rounding, so on the CPU and on its threads; and this run returns at a lower rate as real ones do.
+    """
+
+    def above(lr: float) -> None:
+        import torch
+
+        from dpdrun.training import loop
+
+        build = loop.build_optimizer
+
+        def grow(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+            with torch.no_grad():
+                for group in optimizer.param_groups:
+                    for weight in group["params"] if group["lr"] > lr else ():
+                        weight.add_(weight.sign(), alpha=0.1)
+
+        def built(*arguments: Any) -> torch.optim.Optimizer:
+            optimizer = build(*arguments)
+            optimizer.register_step_pre_hook(grow)
+            return optimizer
+
+        monkeypatch.setattr(loop, "build_optimizer", built)
+
+    return above
+
+
+@pytest.fixture
+def patient_trackers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trackers get the time that they need at the end of a run: to import TensorBoard takes long on a busy machine."""
+    from dpdrun.training import tracking
+
+    monkeypatch.setattr(tracking, "ENDING_S", 600.0)
+    monkeypatch.setattr(tracking, "LEAVING_S", 600.0)
 
 
 @pytest.fixture(scope="session")

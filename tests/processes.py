@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-WATCHDOG_S = 90.0  # for the answer to one task
+WATCHDOG_S = 600.0  # for the answer to one task: ends a hang, however slow the machine
 GRACE_S = 5.0  # for the others, after one has failed
-TIMEOUT_S = 60  # of the exchanges
+TIMEOUT_S = 600  # of the exchanges
 
 
 class Processes:

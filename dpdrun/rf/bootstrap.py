@@ -1,9 +1,10 @@
 """Confidence intervals of scores: block bootstrap of sums over a record.
 
 Scores in dB are ratios of sums over samples, and neighbouring samples are correlated: an amplifier has memory, a signal
-is band-limited. So complete blocks are drawn, with replacement, and the score is computed from their sums (Kuensch 1989, doi 10.1214/aos/1176347265, with adjacent blocks as in Carlstein 1986). The interval is between
-percentiles of these scores. It holds for this record, this amplifier and this trained model: another seed or another day
-widens it, and so does memory longer than a block (charge trapping).
+is band-limited. So complete blocks are drawn, with replacement, and the score is computed from them (Kuensch 1989,
+doi 10.1214/aos/1176347265, with adjacent blocks as in Carlstein 1986). The interval is between percentiles of these
+scores. It holds for this record, this amplifier and this trained model: another seed or another day widens it, and so
+does memory longer than a block (charge trapping).
 """
 
 from __future__ import annotations

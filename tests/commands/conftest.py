@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.baselines import small_baselines
 
 RECIPE = """\
 task: pa
@@ -14,6 +17,12 @@ data: {{source: {source}, sample_rate_hz: 1e6}}
 model: {{kind: transformer, d_model: 8, layers: 1, heads: 2, window: 8}}
 train: {{max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every: 4, compile: off}}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_baselines() -> Iterator[None]:
+    with small_baselines():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +46,8 @@ def finished(recipe_file: Path) -> Path:
     from dpdrun.training import job
 
     path = recipe_file.parent / "run"
-    job.train(load_recipe(recipe_file), path)
+    with small_baselines():
+        job.train(load_recipe(recipe_file), path)
     folder = RunFolder(path)
     folder.write_json(folder.findings, diagnose(path).to_json())
     return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.recipe.schema import GMPModel
 
 DATA = "data: {source: capture.npz, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}\n"
 TRAIN = "train: {max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every: 4, compile: off}\n"
@@ -36,13 +34,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "chain.yaml").write_text("task: pipeline\nsteps: {pa: amp.yaml, net: net.yaml}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _small_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gmp beside every score, so small that it takes no time: what it scores does not matter here."""
-    small = partial(GMPModel, order=2, delays=1, cross=0)
-    monkeypatch.setattr("dpdrun.evaluation.baselines.GMPModel", small)
 
 
 def plain(text: str) -> list[str]:
@@ -90,6 +81,7 @@ def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
     dpdrun("train", "chain.yaml", *sets)
 
 
+@pytest.mark.usefixtures("patient_trackers")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_the_command_that_goes_on(
     number: int, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch

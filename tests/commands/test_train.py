@@ -45,17 +45,20 @@ def test_a_run_shows_its_way_and_its_report(recipe_file: Path, tmp_path: Path) -
     assert all(any(line.startswith(f"{f['severity']} {f['code']}: ") for line in lines) for f in serious)
 
 
-WILD = ("optim.lr=3", "optim.clip_norm=off", "optim.warmup=off", "train.max_steps=70", "train.eval_every=35")
+WILD = ("optim.lr=3e-2", "optim.clip_norm=off", "optim.warmup=off", "train.max_steps=70", "train.eval_every=35")
 
 
 @pytest.mark.parametrize("mode", ["warn", "stop", "adapt"])
-def test_a_finding_warns_or_stops_or_is_answered(mode: str, recipe_file: Path, tmp_path: Path) -> None:
+def test_a_finding_warns_or_stops_or_is_answered(
+    mode: str, recipe_file: Path, tmp_path: Path, runaway: Callable[[float], None]
+) -> None:
+    runaway(2e-2)
     sets = [part for value in (*WILD, f"train.on_finding={mode}") for part in ("--set", value)]
     result = train(recipe_file, "--run-dir", tmp_path / "run", *sets)
     lines = result.output.splitlines()
     told = [line for line in lines if line.startswith("step 50: error LR202 loss_above_its_start: the loss rose to")]
     assert len(told) == 1
-    assert "; advice: lower optim.lr from 3 to " in told[0]
+    assert "; advice: lower optim.lr from 0.03 to " in told[0]
     assert result.exit_code == (1 if mode == "stop" else 0), result.output
     assert any("stopped after step 50 of 70, as train.on_finding: stop asks: LR202" in line for line in lines) is (
         mode == "stop"
@@ -72,6 +75,7 @@ def test_the_default_folder_is_named_after_the_recipe_and_never_reused(
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["small", "small-2"]
 
 
+@pytest.mark.usefixtures("patient_trackers")
 def test_a_run_is_tracked_inside_its_folder(recipe_file: Path, tmp_path: Path) -> None:
     result = train(recipe_file, "--run-dir", tmp_path / "run", "--track", "tensorboard")
     assert result.exit_code == 0, result.output

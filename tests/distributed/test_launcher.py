@@ -21,14 +21,15 @@ from dpdrun.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 TOLD = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
-WAIT_S = 60  # for what takes a second, on a machine that is busy
+WAIT_S = 600  # for what takes a second: ends a hang, however slow the machine
 
-# `launch` with CODE as the program, in which `rank` is known and `ready()` tells the test that it can go on
+# `launch` with CODE as the program, in which `rank` is known and `ready()` tells the test that it can go on. A process
+# that is slow to start gets no SIGTERM because another has failed: that is for tests/test_launch_ends.py.
 DRIVER = """
 import sys
 from dpdrun.distributed import launcher as launch
 launch.PROGRAM = (sys.executable, "-c", sys.argv[2])
-launch.GRACE_S = float(sys.argv[4])
+launch.NOTICE_S, launch.GRACE_S = 1000.0, float(sys.argv[4])
 sys.exit(launch.launch(launch.Hosts(int(sys.argv[1])), [sys.argv[3]]))
 """
 HEAD = """
@@ -39,7 +40,7 @@ def ready():
 """
 
 
-def start(code: str, folder: Path, *, processes: int = 2, grace_s: float = 60) -> subprocess.Popen[str]:
+def start(code: str, folder: Path, *, processes: int = 2, grace_s: float = WAIT_S) -> subprocess.Popen[str]:
     program = [sys.executable, "-c", DRIVER, str(processes), HEAD + code, str(folder), str(grace_s)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(

@@ -52,6 +52,11 @@ def cut(x: Samples, lengths: list[int]) -> list[Samples]:
     return [piece for piece in np.split(x, edges[edges < len(x)]) if len(piece)]
 
 
+def require_close(y: Samples, expected: Samples) -> None:
+    """Equal but for the order of sums in single precision, which depends on lengths and on the CPU."""
+    np.testing.assert_allclose(y, expected, rtol=0, atol=16 * np.finfo(np.float32).eps * np.abs(expected).max())
+
+
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(sorted(SECTIONS)),
@@ -68,7 +73,7 @@ def test_pieces_of_any_length_give_the_output_of_the_whole_record(
         pairs = list(predict_pieces(model, cut(x, lengths)))
     assert all(len(a) == len(b) > 0 for a, b in pairs)
     np.testing.assert_array_equal(np.concatenate([a for a, _ in pairs]), x)
-    np.testing.assert_allclose(np.concatenate([b for _, b in pairs]), predict(model, x), rtol=0, atol=2e-6)
+    require_close(np.concatenate([b for _, b in pairs]), predict(model, x))
 
 
 @pytest.mark.parametrize("length", [1, 31, 32, 33, 100])
@@ -80,7 +85,7 @@ def test_a_model_that_is_scored_on_frames_gets_frames(length: int) -> None:
         pairs = list(predict_pieces(model, cut(x, [7, 20]), piece=16))
     np.testing.assert_array_equal(np.concatenate([a for a, _ in pairs]), x)
     y = np.concatenate([b for _, b in pairs])
-    np.testing.assert_allclose(y, predict(model, x, piece=16), rtol=0, atol=2e-6)
+    require_close(y, predict(model, x, piece=16))
 
 
 def test_attention_over_the_whole_record_takes_a_short_one_and_says_what_to_do_about_a_long_one() -> None:
@@ -89,7 +94,7 @@ def test_attention_over_the_whole_record_takes_a_short_one_and_says_what_to_do_a
         patch.setattr(streaming, "WHOLE_RECORD_SAMPLES", 100)
         ((a, y),) = predict_pieces(model, cut(x, [30]))
         np.testing.assert_array_equal(a, x)
-        np.testing.assert_allclose(y, predict(model, x), rtol=0, atol=2e-6)
+        require_close(y, predict(model, x))
         with pytest.raises(RunError, match=r"window: full.*more than 100 samples.*model.window in samples"):
             list(predict_pieces(model, cut(record(101), [30])))
 

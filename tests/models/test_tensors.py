@@ -72,7 +72,7 @@ def test_no_byte_can_be_changed(file: Path) -> None:
                 _tensors.read(file)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(flips=st.dictionaries(st.integers(0, 10_000), st.integers(1, 255), min_size=1, max_size=20))
 def test_damage_is_found_wherever_it_is(flips: dict[int, int], file: Path) -> None:
     content = bytearray(WHOLE)
@@ -86,7 +86,7 @@ def test_damage_is_found_wherever_it_is(flips: dict[int, int], file: Path) -> No
         _tensors.read(path)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=st.binary(max_size=300) | st.binary(max_size=200).map(raw) | st.text(max_size=60).map(raw))
 def test_bytes_of_any_kind_are_no_file_of_tensors(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"

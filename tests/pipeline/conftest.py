@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from dpdrun.models import _tensors
 from dpdrun.pipeline.document import Pipeline, load_pipeline
 from dpdrun.pipeline.execution import execute
 from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.schema import GMPModel
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import job
+from tests.baselines import small_baselines
 
 DATA = "data: {{source: {source}, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
 AMP = "task: pa\nmodel: {{kind: gmp, order: 4, delays: 2, cross: 0}}\n" + DATA
@@ -31,11 +30,9 @@ train: {{max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every
 CHAIN = "task: pipeline\nsteps:\n  pa: amp.yaml\n  judge: {recipe: amp.yaml, set: [model.order=5]}\n  net: net.yaml\n"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _small_baselines() -> Iterator[None]:
-    """The gmp beside every score, so small that it takes no time: what it scores does not matter here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dpdrun.evaluation.baselines.GMPModel", partial(GMPModel, order=2, delays=1, cross=0))
+    with small_baselines():
         yield
 
 

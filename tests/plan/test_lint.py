@@ -299,7 +299,7 @@ def recipe_text(rules: str, guard: int | None, sections: dict[str, dict[str, Any
     return "\n".join(lines) + "\n"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     model=MODELS,
     optim=OPTIM,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +110,8 @@ def test_a_damaged_sign_is_none(text: str, run: RunFolder) -> None:
     assert "cannot be read" in found.line
 
 
-def test_of_several_runs_the_newest_counts(tmp_path: Path) -> None:
-    now = time.time()
+def test_of_several_runs_the_newest_counts(tmp_path: Path, clock: Clock) -> None:
+    now = clock.time()
     for age, name in ((300, "old"), (100, "chain/pa"), (200, "chain/dpd"), (250, "other")):
         run = RunFolder.create(tmp_path / name)
         run.heartbeat.write_text(json.dumps({"step": 1, "total_steps": 2, "phase": "training", "time": now - age}))

@@ -22,6 +22,7 @@ from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.training import job
 from dpdrun.training.telemetry import Silent
+from tests.baselines import small_baselines
 
 RECIPE = """
 task: pa
@@ -38,6 +39,12 @@ def amplifier(samples: int, seed: int) -> Part:
     white = rng.normal(size=samples + 8) + 1j * rng.normal(size=samples + 8)
     x = 0.1 * np.convolve(white, np.hanning(9), mode="valid")
     return Part(x, 2.0 * x * (1 - np.abs(x) ** 2))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_baselines() -> Iterator[None]:
+    with small_baselines():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +150,8 @@ class Bench:
         y = 3.0 * linear * (1 - (0.35 + 0.1j) * np.abs(linear) ** 2)
         y += 1e-3 * (rng.normal(size=len(x)) + 1j * rng.normal(size=len(x)))
         np.savez(self.capture, x=x, y=y, sample_rate_hz=1e6)
-        job.train(load_text(PA.format(source=self.capture), path / "pa.yaml"), self.pa)
+        with small_baselines():
+            job.train(load_text(PA.format(source=self.capture), path / "pa.yaml"), self.pa)
 
     def recipe(self, *overrides: str, text: str = DPD) -> Loaded:
         """The dpd recipe of these tests, as a file, with `key=value` overrides."""

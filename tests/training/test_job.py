@@ -296,9 +296,16 @@ def test_half_an_environment_is_refused_before_anything_is_written(at: Folder, m
     assert not at.run.exists()
 
 
-WILD = ("optim.lr=3", "optim.clip_norm=off", "optim.warmup=off", "train.max_steps=70")
+WILD = ("optim.lr=3e-2", "optim.clip_norm=off", "optim.warmup=off", "train.max_steps=70")
 
 
+@pytest.fixture
+def diverging(runaway: Callable[[float], None]) -> None:
+    """The run of `WILD` diverges in its first steps, where the rate is above this."""
+    runaway(2e-2)
+
+
+@pytest.mark.usefixtures("diverging")
 def test_a_job_that_adapted_says_so_in_its_report(at: Folder) -> None:
     report = job.train(at.recipe(*WILD, "train.on_finding=adapt"), at.run)
     log = read_metrics(at.run)
@@ -307,6 +314,7 @@ def test_a_job_that_adapted_says_so_in_its_report(at: Folder) -> None:
     assert report["steps"] == len(log.steps) == 70
 
 
+@pytest.mark.usefixtures("diverging")
 def test_a_job_that_a_finding_stopped_goes_on_when_it_is_told_to(at: Folder) -> None:
     with pytest.raises(FindingError, match="stopped after step 50 of 70"):
         job.train(at.recipe(*WILD, "train.on_finding=stop"), at.run)

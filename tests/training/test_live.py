@@ -24,7 +24,7 @@ from dpdrun.training.loop import fit
 from dpdrun.training.telemetry import Silent
 
 PlanMaker = Callable[..., Plan]
-TOO_FAST = ("train.max_steps=220", "optim.lr=3", "optim.warmup=off", "optim.clip_norm=off", "train.eval_every=50")
+DIVERGES = ("train.max_steps=220", "optim.lr=3e-2", "optim.warmup=off", "optim.clip_norm=off", "train.eval_every=50")
 
 
 class Listener(Silent):
@@ -54,8 +54,10 @@ def cut(log: Metrics, step: int) -> Metrics:
 
 
 def test_live_findings_are_those_of_the_log_up_to_there(
-    plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    plan: PlanMaker, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    runaway: Callable[[float], None],
+) -> None:  # fmt: skip
+    runaway(2.9e-2)  # in its first steps
     seen: list[Diagnosis] = []
     look = LiveRules.look
 
@@ -67,7 +69,7 @@ def test_live_findings_are_those_of_the_log_up_to_there(
 
     monkeypatch.setattr(LiveRules, "look", looking)
     monkeypatch.setattr(live, "COST", math.inf)
-    this = plan(*TOO_FAST)
+    this = plan(*DIVERGES)
     listener = Listener()
     _, log = trained(this, capture, tmp_path / "run", listener)
     assert [diagnosis.facts.step[-1] for diagnosis in seen] == [50, 100, 150, 200]

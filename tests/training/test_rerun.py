@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dpdrun.errors import FindingError
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.run.folder import RunFolder
@@ -80,9 +82,14 @@ def test_a_run_that_diverges_scores_as_silence(before: Loaded, tmp_path: Path, m
     assert rerun._trained(wild, tmp_path / "wild", None) == SILENCE_DB
 
 
-def test_a_recipe_that_stops_at_a_finding_is_compared_over_its_whole_length(before: Loaded, tmp_path: Path) -> None:
-    fast = {"optim.lr": 3.0, "optim.clip_norm": "off", "optim.warmup": "off", "train.max_steps": 60}
+def test_a_recipe_that_stops_at_a_finding_is_compared_over_its_whole_length(
+    before: Loaded, tmp_path: Path, runaway: Callable[[float], None]
+) -> None:
+    runaway(2e-2)  # in its first steps
+    fast = {"optim.lr": 3e-2, "optim.clip_norm": "off", "optim.warmup": "off", "train.max_steps": 60}
     warned = load_text(apply_patch(before.text, fast), before.path)
     stopping = load_text(apply_patch(warned.text, {"train.on_finding": "stop"}), before.path)
+    with pytest.raises(FindingError, match="stopped after step 50 of 60"):
+        job.train(stopping, tmp_path / "alone")
     assert rerun._trained(stopping, tmp_path / "stop", None) == rerun._trained(warned, tmp_path / "warn", None)
     assert len(read_metrics(tmp_path / "stop").steps) == 60

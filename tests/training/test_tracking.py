@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +22,7 @@ from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.telemetry import Silent
 from dpdrun.training.trackers import TensorBoard, Tracker
 from dpdrun.training.tracking import Tracking, of_evaluation, of_finish, of_report
+from tests.processes import Processes
 
 RECIPE = """\
 task: pa
@@ -33,6 +32,7 @@ optim: {{lr: 1e-2}}
 train: {{max_steps: 12, batch_size: 4, frame: 32, burn_in: 8, eval_every: 4, checkpoint_every: 6, compile: off}}
 """
 Told = list[tuple[Any, ...]]
+pytestmark = pytest.mark.usefixtures("patient_trackers")
 STEP = {"kind": "step", "loss": 1.0, "lr": 0.1, "grad_norm": 2.0, "clipped": True, "step_s": 0.01, "data_s": 0.001}
 
 
@@ -261,13 +261,21 @@ def test_only_the_first_process_has_trackers(told: Callable[..., Told], tmp_path
         assert this.beside(monitor) is this
 
 
-def test_two_processes_leave_one_event_file(recipe: Path, tmp_path: Path) -> None:
-    command = ["train", str(recipe), "--run-dir", "run", "--processes", "2", "--track", "tensorboard"]
-    done = subprocess.run(
-        [sys.executable, "-m", "dpdrun", *command], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "tracked by tensorboard" in done.stdout
+def in_a_team(group: ProcessGroup, *, recipe: str, run: str) -> list[str]:
+    """Train and track, and return the messages of this process."""
+    monitor = Listening()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "ENDING_S", 600.0)
+        job.train(load_recipe(recipe), Path(run), track=["tensorboard"], watch=monitor.watch)
+    return monitor.said
+
+
+def test_two_processes_leave_one_event_file(
+    recipe: Path, tmp_path: Path, processes: Callable[[int], Processes]
+) -> None:
+    first, other = processes(2).run(__file__, "in_a_team", recipe=str(recipe), run=str(tmp_path / "run"))
+    assert [text.partition(";")[0] for text in first] == ["tracked by tensorboard"]
+    assert other == []
     assert len(files(tmp_path / "run")) == 1
     assert [step for step, _ in scalars(tmp_path / "run")["train/loss"]] == list(range(1, 13))
 

@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import Any
 
-WATCHDOG_S = 120.0  # a process that is still there then hangs
+WATCHDOG_S = 600.0  # a process that is still there then hangs, however slow the machine
 PRELOADED = (
     "dpdrun.commands", "dpdrun.training.job", "dpdrun.diagnosis.diagnose", "dpdrun.report.console",
     "dpdrun.report.advice", "dpdrun.report.plan", "torch._dynamo",  # that an optimizer imports

@@ -67,7 +67,7 @@ def test_labels_are_short_and_tell_apart() -> None:
     assert len(set(style.labels(["x", "x", "x #1"]))) == 3
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
 def test_any_name_can_be_drawn(names: list[str]) -> None:
     """Mathematics, hidden labels, glyphs that the font lacks: matplotlib would fail, drop the entry, or warn."""

@@ -25,7 +25,7 @@ def off_grid(received: NDArray[np.complex128], qam: int) -> float:
     return float(np.sqrt(np.mean(parts[0] ** 2 + parts[1] ** 2)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from([4, 16, 64]),  # of 256 points the angle of a symbol of 200 subcarriers is not known well enough
     st.integers(3, 12),
