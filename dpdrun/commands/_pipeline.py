@@ -66,7 +66,7 @@ def _command(path: Path, folder: Path, sets: Sequence[str], track: Sequence[str]
 def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, track: Sequence[str]) -> None:
     from rich.text import Text
 
-    from dpdrun.commands.train import train_here
+    from dpdrun.commands._training import train_and_show
     from dpdrun.pipeline.execution import execute
     from dpdrun.report.console import SteadyConsole
 
@@ -84,7 +84,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
         say(f"step {number} of {total}, {state.step.name} ({state.step.loaded.path}): {why}", "bold")
 
     def train(loaded: Loaded, run: RunFolder, resume: bool) -> None:
-        train_here(loaded, run, console, resume=resume, track=track)
+        train_and_show(loaded, run, console, resume=resume, track=track)
 
     continuing = command + (" --redo" if redo else "")
     draw = _draw if find_spec("matplotlib") is not None else None

@@ -16,6 +16,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
 from dpdrun.plan.plan import Plan, differing_keys, digest_of
+from dpdrun.plan.prepare import prepare
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint, job
@@ -89,7 +90,7 @@ def state_of(pipeline: Pipeline, step: Step, folder: Path, *, settled: bool = Tr
     """
     step = _in_chain(pipeline, step, folder)
     run = RunFolder(folder / step.name)
-    plan, capture = job.prepare(step.loaded) if settled else job.outline(step.loaded)
+    plan, capture = job.prepare(step.loaded) if settled else prepare(step.loaded, pa_trained=False)
     if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
         return State(step, run, plan, capture, "run")
     if not run.plan.is_file():

@@ -262,18 +262,6 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
     return [("optim.finish", message) for message in found]
 
 
-def share_problem(plan: Plan, processes: int) -> str | None:
-    """Why the batch of a plan does not divide evenly between processes, with the nearest sizes that do; else None."""
-    passes = plan.recipe.train.accumulate
-    unit = passes * processes
-    if not plan.total_steps or plan.batch_size % unit == 0:
-        return None
-    below, above = plan.batch_size // unit * unit, (plan.batch_size // unit + 1) * unit
-    near = f"{below} or {above}" if below else str(above)
-    parts = [f"{processes} processes", *([f"train.accumulate {passes}"] if passes > 1 else [])]
-    return f"train.batch_size {plan.batch_size} does not divide evenly by {' x '.join(parts)}; nearest that do: {near}"
-
-
 def estimate_of(
     plan: Plan, *, val_samples: int, pa: ModelSection | None = None, speed: MachineSpeed | None = None
 ) -> Estimate | None:
