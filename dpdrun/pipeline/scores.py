@@ -11,9 +11,9 @@ from dpdrun import __version__
 from dpdrun.evaluation.assessment import assess
 from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
 from dpdrun.evaluation.plot_data import Scene
-from dpdrun.models import _saved
 from dpdrun.pipeline.document import EVALUATION, Pipeline
 from dpdrun.pipeline.state import State
+from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.training.job import load_run
 
@@ -103,7 +103,7 @@ def _made_of(pipeline: Pipeline, states: Sequence[State]) -> dict[str, Any]:
     inputs = {
         state.step.name: {
             "plan": state.plan.digest(state.capture.sha256),
-            "model_sha256": _saved.sha256_of(state.run.model),
+            "model_sha256": sha256_of(state.run.model),
         }
         for state in states
     }

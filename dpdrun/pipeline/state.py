@@ -7,15 +7,15 @@ model (`Plan.digest`). Comments, and how often checkpoints are written, do not c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
-from dpdrun.plan.plan import Plan, differing_keys, digest_of
+from dpdrun.plan.plan import Plan, changed_keys, differing_keys, digest_of
 from dpdrun.plan.prepare import prepare
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.folder import RunFolder
@@ -24,8 +24,6 @@ from dpdrun.training import checkpoint, job
 # run: nothing is there. skip: finished, and made of the same. resume: broken off, with a checkpoint. anew: broken off
 # without one. changed: made of something else. wait: finished, and made of the same if its PA model comes out the same.
 Action = Literal["run", "skip", "resume", "anew", "changed", "wait"]
-
-_FREE = {"checkpoint_every", "train.checkpoint_every"}  # as `plan.digest_of`
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def state_of(pipeline: Pipeline, step: Step, folder: Path, *, settled: bool = Tr
         for content in (written, now):
             content.pop("predistortion", None)
     if sha256 != capture.sha256 or digest_of(written, sha256) != digest_of(now, capture.sha256):
-        changed = _changed(written, now) + ([] if sha256 == capture.sha256 else ["data"])
+        changed = changed_keys(written, now) + ([] if sha256 == capture.sha256 else ["data"])
         return State(step, run, plan, capture, "changed", tuple(changed), maker=maker)
     if run.report.is_file() and run.model.is_file():
         return State(step, run, plan, capture, "skip" if settled else "wait", maker=maker)
@@ -118,13 +116,6 @@ def _in_chain(pipeline: Pipeline, step: Step, folder: Path) -> Step:
     was = step.loaded
     overrides = [*was.overrides, f"pa={(folder / pipeline.step(step.through).name).absolute()}"]
     return replace(step, loaded=load_text(was.text, was.path, overrides))
-
-
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys that the digest counts."""
-    adapts = any(each.get("recipe", {}).get("train", {}).get("on_finding") == "adapt" for each in (before, now))
-    free = _FREE if adapts else {*_FREE, "train.on_finding"}
-    return [key for key in differing_keys(before, now) if key not in free]
 
 
 def _share_done(run: RunFolder, plan: Plan) -> float:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Set
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Set
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -24,21 +23,14 @@ from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
+from dpdrun.run.files import encode_numbers
 
 SCHEMA_VERSION = 1
 FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
 
-_COUNTS = (
-    "total_steps",
-    "warmup_steps",
-    "frames_per_epoch",
-    "frame",
-    "burn_in",
-    "batch_size",
-    "eval_every",
-    "checkpoint_every",
-)
-_NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip_norm", "lr_end")
+# Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for the two paths.
+UNCOUNTED = frozenset({"checkpoint_every", "train.checkpoint_every", "data.source", "pa"})
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
 
 
 class PlanError(RecipeError):
@@ -74,9 +66,9 @@ class Predistortion:
     peak_limit: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; no limit is written as "inf"."""
-        limit = self.peak_limit if math.isfinite(self.peak_limit) else str(self.peak_limit)
-        return asdict(self) | {"peak_limit": limit}
+        """Return plain values; no limit is "inf"."""
+        found: dict[str, Any] = encode_numbers(asdict(self))
+        return found
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
@@ -122,16 +114,13 @@ class Plan:
     predistortion: Predistortion | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The content of plan.json; a norm that is not clipped is written as "inf"."""
-        content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-        for each in fields(self):
-            content[each.name] = getattr(self, each.name)
+        """Return the content of plan.json; what is not finite, such as a norm that is not clipped, as "inf"."""
+        content = {each.name: encode_numbers(getattr(self, each.name)) for each in fields(self)}
         content["recipe"] = self.recipe.model_dump(mode="json")
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
-        content["clip_norm"] = self.clip_norm if math.isfinite(self.clip_norm) else str(self.clip_norm)
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
-        return content
+        return {"schema_version": SCHEMA_VERSION} | content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
@@ -142,13 +131,13 @@ class Plan:
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
-            values = {each.name: content[each.name] for each in fields(cls) if each.name != "predistortion"}
+            plain = {each.name: _PLAIN[str(each.type)] for each in fields(cls) if each.type in _PLAIN}
+            values: dict[str, Any] = {name: read(content[name]) for name, read in plain.items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
             values["recipe"] = Recipe.model_validate(content["recipe"])
             values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
-            values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
             maker = content.get("dpdrun", "unknown")
             raise RunError(
@@ -157,28 +146,50 @@ class Plan:
             ) from exc
         return cls(**values)
 
-    def digest(self, data_sha256: str) -> str:
-        """sha256 of everything that decides the weights: the concrete values and the data they meet.
+    def at(self, *, data_source: str, pa: str) -> Plan:
+        """Return the plan with its capture and its PA run at other paths; its digest stays as it is."""
+        data = self.recipe.data.model_copy(update={"source": data_source})
+        return replace(self, recipe=self.recipe.model_copy(update={"data": data, "pa": pa}))
 
-        Left out are the reasons for the values, how often checkpoints are written, whether a finding warns or stops.
+    def digest(self, data_sha256: str) -> str:
+        """Return the sha256 of everything that decides the weights: the concrete values and the samples.
+
+        Left out are paths (of the capture and of the PA run, whose hashes are in), the reasons for the values, how
+        often checkpoints are written, and whether a finding warns or stops.
         """
         return digest_of(self.to_json(), data_sha256)
 
 
 def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
-    """`Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
-    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings", "checkpoint_every")}
-    recipe = dict(kept.get("recipe", {}))
-    train = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
-    if train.get("on_finding") != "adapt":  # neither a warning nor an end decides a weight
-        train.pop("on_finding", None)
-    recipe["train"] = train
-    text = json.dumps({**kept, "recipe": recipe, "data": data_sha256}, sort_keys=True)
+    """Return `Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
+    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings")}
+    text = json.dumps({**_without(kept, _free_keys(content)), "data": data_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys of two contents of plan.json that have other values, and that digests count."""
+    free = _free_keys(before) & _free_keys(after)
+    return [key for key in differing_keys(before, after) if key not in free]
+
+
+def _free_keys(content: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys of a plan.json that decide no weight: paths, and when to write, warn or stop."""
+    adapts = content.get("recipe", {}).get("train", {}).get("on_finding") == "adapt"
+    return UNCOUNTED if adapts else UNCOUNTED | {"train.on_finding"}
+
+
+def _without(content: Mapping[str, Any], keys: Set[str], prefix: str = "") -> dict[str, Any]:
+    """Return the content of a plan.json without some of its keys, as `differing_keys` names them."""
+    return {
+        key: _without(value, keys, "" if not prefix and key == "recipe" else f"{prefix}{key}.")
+        if isinstance(value, Mapping) else value
+        for key, value in content.items() if f"{prefix}{key}" not in keys
+    }  # fmt: skip
+
+
 def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys of two contents of plan.json that have other values, reasons for values left out."""
+    """Return the dotted keys of two contents of plan.json that have other values, reasons for values left out."""
     found: list[str] = []
     for key in {**before, **after}:
         if not prefix and key in ("provenance", "warnings"):

@@ -25,6 +25,7 @@ from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan import prepare as preparation
 from dpdrun.plan.plan import Plan
+from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder
@@ -299,7 +300,7 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
         RunError: no such run, no model in it yet, or a file in it is damaged.
     """
     run = RunFolder.open(path)
-    plan = Plan.from_json(run.read_json(run.plan))
+    plan = plan_of(run)
     source = run.model if run.model.is_file() else run.best
     if not source.is_file():
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
