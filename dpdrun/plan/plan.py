@@ -1,7 +1,7 @@
-"""A recipe made concrete: every value decided, each with where it comes from and why.
+"""Make a recipe concrete: every value decided, each with its origin and the reason.
 
 The plan is written to plan.json before training begins and is all that training reads, so a run can be repeated,
-resumed and audited without asking the rules again.
+resumed and audited without evaluating the rules again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PlanError(RecipeError):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where one value comes from: written by the user, set by a rule (its code), or the default of the schema."""
+    """Origin of one value: written by the user, set by a rule (its code), or the default of the schema."""
 
     origin: Literal["user", "rule", "default"]
     rule: str | None
@@ -53,7 +53,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Predistortion:
-    """What the data and the PA model decide for a predistorter.
+    """The values that the data and the PA model decide for a predistorter.
 
     Attributes:
         pa_sha256: of the tensors of the PA model; None where there is none (indirect learning).
@@ -72,23 +72,23 @@ class Predistortion:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
-        """Read back `to_json`. Raises KeyError, TypeError or ValueError where it is something else."""
+        """Read back `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
         return cls(content["pa_sha256"], float(content["gain"]), float(content["peak_limit"]))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training job with no question left open. Steps are optimizer steps; lengths are samples.
+    """A training job with every value decided. Steps are optimizer steps; lengths are samples.
 
     Attributes:
         recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` (decided by
-            the machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
+            the machine), `train.epochs` next to `train.max_steps`, and the optimizer of a gmp, which has none.
         provenance: by dotted key, every value of the recipe.
         total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
         warmup_steps, weight_decay, checkpoint_every: 0 = off.
         clip_norm: inf = off.
         lr_end: share of the peak lr at the last step.
-        warnings: what the rules that check a plan have to say.
+        warnings: findings of the rules that check a plan.
         predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare`).
     """
 
@@ -203,11 +203,11 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: 
 
 
 def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:
-    """Ask the rules for every `auto` of a recipe.
+    """Return the plan of a recipe, every `auto` set by the rules.
 
     Args:
         recipe: as loaded.
-        train_samples: I/Q samples of the training part.
+        train_samples: I/Q samples of the training split.
         given: dotted keys that the user wrote; default: the fields that the recipe was built with.
 
     Raises:
@@ -255,7 +255,7 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
 
 
 def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
-    """What makes `optim.finish: lm` impossible for a model of this size on records of `record_samples` samples."""
+    """Return why `optim.finish: lm` is impossible for this model on records of `record_samples` samples, if it is."""
     model, found = recipe.model, []
     if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
         return []
@@ -267,7 +267,7 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
         )
     if seen > record_samples:
         found.append(
-            f"optim.finish lm judges samples that have their whole past: an output of this model sees {seen:,} of "
+            f"optim.finish lm is computed on samples with their complete past: an output of this model sees {seen:,} of "
             f"them, a record has {record_samples:,}; shorten model.window"
         )
     return [("optim.finish", message) for message in found]
@@ -276,12 +276,12 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
 def estimate_of(
     plan: Plan, *, val_samples: int, pa: ModelSection | None = None, speed: MachineSpeed | None = None
 ) -> Estimate | None:
-    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.plan.cost`).
+    """Estimate time and memory of a plan on this machine; None where there is no estimate (`dpdrun.plan.cost`).
 
     Args:
         plan: of any task.
-        val_samples: length of the validation part.
-        pa: of a predistorter, the `model` section of the PA model behind it.
+        val_samples: length of the validation split.
+        pa: of a predistorter, the `model` section of the PA model after it.
         speed: of this machine; measured if not given.
     """
     if not plan.total_steps:
@@ -299,19 +299,19 @@ def estimate_of(
 
 
 def fill(recipe: Recipe, advice: Advice) -> Recipe:
-    """The recipe with the rules' values in place of its autos, validated again by the schema."""
+    """Return the recipe with the rules' values in place of its autos, validated again by the schema."""
     content = recipe.model_dump()
     for key, opinion in advice.opinions.items():
         section, _, leaf = key.partition(".")
         content[section][leaf] = opinion.value
     try:
         return Recipe.model_validate(content)
-    except ValidationError as exc:  # a rule set a value that the schema refuses: our fault, but say which
+    except ValidationError as exc:  # a rule set a value that the schema refuses: a bug; say which
         raise RecipeError(f"the rules completed this recipe to an invalid one: {exc}") from exc
 
 
 def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
-    """Where each value of a completed recipe comes from, in the order of the schema."""
+    """Return the origin of each value of a completed recipe, in the order of the schema."""
     found: dict[str, Provenance] = {}
     for key, value in values_of(recipe).items():
         opinion = advice.opinions.get(key)
@@ -329,7 +329,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as the source states it",
     "data.bandwidth_hz": "as the source states it",
-    "data.loops": "looked for in the data",
+    "data.loops": "detected in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
     "dpd.peak_limit": "the largest magnitude of the training input",
@@ -339,10 +339,10 @@ _AUTO_WHY = {
 
 
 def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
-    """Fields that no rule could set, as (dotted key, what to do)."""
+    """Return the fields that no rule could set, as (dotted key, what to do)."""
     wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
     return [
-        (key, f"{key}: auto, but no rule answers for this job ({why}); write a value (rules: {recipe.rules})")
+        (key, f"{key}: auto, but no rule sets it for this job ({why}); write a value (rules: {recipe.rules})")
         for key, why in unset(advice, wanted).items()
         if key in NAME_OF
     ]
