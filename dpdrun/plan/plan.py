@@ -267,8 +267,8 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
         )
     if seen > record_samples:
         found.append(
-            f"optim.finish lm is computed on samples with their complete past: an output of this model sees {seen:,} of "
-            f"them, a record has {record_samples:,}; shorten model.window"
+            f"optim.finish lm is computed on samples with their complete past: an output of this model sees {seen:,} "
+            f"of them, a record has {record_samples:,}; shorten model.window"
         )
     return [("optim.finish", message) for message in found]
 
