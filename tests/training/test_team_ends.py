@@ -54,7 +54,7 @@ class Runs:
         if processes == 1:
             team = [self.workers.start(self.folder, *arguments, faults=(faults or {}).get(0, ()))]
         else:
-            team = self.workers.team(self.folder, *arguments, faults=faults)
+            team = self.workers.group(self.folder, *arguments, faults=faults)
         return [each.wait() for each in team], "".join(each.said for each in team)
 
     def straight(self, processes: int = 2) -> RunFolder:
