@@ -43,7 +43,7 @@ HOMES = {
 }
 
 # What a command file may import at module level, beside the standard library, so that `--help` stays quick.
-LIGHT = {"typer", "typer.core", "dpdrun.errors"}
+LIGHT = {"typer", "typer.core", "dpdrun.errors", "dpdrun.run.trackers"}
 
 
 def sources() -> list[Path]:

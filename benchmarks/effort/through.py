@@ -40,15 +40,15 @@ def measured(pa: str, sets: list[str]) -> dict[str, Any]:
 
     from dpdrun.plan.cost import measure_speed
     from dpdrun.plan.plan import estimate_of
+    from dpdrun.plan.prepare import pa_section
     from dpdrun.recipe.loader import load_recipe
     from dpdrun.training import job
-    from dpdrun.training.pa_model import model_section
 
     torch.set_num_threads(1)
     short = (f"pa={pa}", "dpd.weak_pa=accept", f"train.max_steps={STEPS}", "optim.warmup=2")
     loaded = load_recipe(RECIPES / "apa_200mhz_b_dpd.yaml", [*short, *sets])
     plan, capture = job.prepare(loaded)
-    speed, section = measure_speed(), model_section(plan)
+    speed, section = measure_speed(), pa_section(plan)
     found = [estimate_of(plan, val_samples=len(capture.val), pa=each, speed=speed) for each in (section, None)]
     assert found[0] is not None
     assert found[1] is not None

@@ -23,6 +23,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.diagnosis.diagnose import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.evaluation import assessment, baselines
+from dpdrun.plan import prepare
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.rules.facts.run import RunFacts
@@ -121,7 +122,7 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for owner in (job, baselines):
             stack.enter_context(mock.patch.object(owner, "floor_of", return_value=floor))
-        stack.enter_context(mock.patch.object(job, "load_capture", return_value=capture))
+        stack.enter_context(mock.patch.object(prepare, "load_capture", return_value=capture))
         stack.enter_context(
             mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
         )

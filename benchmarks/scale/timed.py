@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dpdrun.commands import main, train
+from dpdrun.commands import _training, main
 from dpdrun.distributed import launcher
 from dpdrun.training.telemetry import Silent
 
@@ -34,12 +34,12 @@ class Clock(Silent):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watching(this: Any, console: Any) -> AbstractContextManager[Clock]:  # noqa: ARG001
+def live_view(this: Any, console: Any) -> AbstractContextManager[Clock]:  # noqa: ARG001
     """In place of the live view."""
     return nullcontext(Clock())
 
 
 if __name__ == "__main__":
     launcher.PROGRAM = (sys.executable, "-P", "-m", "benchmarks.scale.timed")
-    train.watching = watching
+    _training.live_view = live_view
     main()

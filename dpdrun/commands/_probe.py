@@ -56,18 +56,11 @@ def probed(
         loaded: the recipe.
         budget_s: time for the whole command, its start and the look at the data included [s].
     """
-    from dpdrun.data.sources import load_capture
-    from dpdrun.plan.plan import PlanError, make_plan
     from dpdrun.plan.probe_result import merged, probed_facts
+    from dpdrun.training.job import prepare
 
+    plan, capture = prepare(loaded)
     catalogue = ask({})
-    capture = load_capture(loaded.recipe.data, recipe=loaded.path)
-    try:
-        plan = make_plan(loaded.recipe, len(capture.train), given=loaded.given)
-    except PlanError as error:
-        raise loaded.error(error.conflicts) from None
-    if capture.loop_samples is not None and plan.frame > capture.loop_samples:
-        raise RecipeError(f"train.frame {plan.frame} is longer than the loops of this capture ({capture.loop_samples})")
     try:
         from rich.console import Console
 

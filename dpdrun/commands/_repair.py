@@ -58,7 +58,7 @@ def _show(attempt: Attempt, console: Console) -> None:
 
 
 def _prove(attempt: Attempt, path: Path, count: int, console: Console) -> None:
-    from dpdrun.commands.train import watching
+    from dpdrun.commands._training import live_view
     from dpdrun.report.repair import comparison_view
     from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import Watch
@@ -66,7 +66,7 @@ def _prove(attempt: Attempt, path: Path, count: int, console: Console) -> None:
 
     def watch(title: str) -> Watch:
         console.print(title, style="bold")
-        return lambda job: watching(job, console)
+        return lambda job: live_view(job, console)
 
     this, run = attempt.repair, RunFolder.open(path)
     first = this.before.recipe.train.seed

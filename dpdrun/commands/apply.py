@@ -12,6 +12,7 @@ import typer
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
+    from dpdrun.data.capture import Capture
     from dpdrun.data.formats.waveform_reader import Waveform
     from dpdrun.evaluation.streaming import Pair
     from dpdrun.models._base import BehaviouralModel
@@ -45,6 +46,12 @@ def apply(
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write what the model of a RUN makes of the waveform IN, in the units of its capture.
 
@@ -63,13 +70,17 @@ def apply(
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
+    if data is not None and source not in PARTS:
+        raise DataError(f"--data says where the capture of a run is, and IN is {source}: leave it out")
     if source not in PARTS and not Path(source).exists():
         hint = suggestion(source, PARTS)
         if hint:
             raise DataError(f"{source}: no such file, nor a part of the capture{hint}")
-    model, plan, _ = load_run(run)
+    model, plan, folder = load_run(run)
     if source in PARTS:
-        _write(out, source, model, iter([_of_part(model, plan, source)]), lambda: None)
+        from dpdrun.plan.recorded import capture_of
+
+        _write(out, source, model, iter([_of_part(model, plan, source, capture_of(folder, plan, data))]), lambda: None)
         return
     from dpdrun.evaluation.prediction import piece_of
 
@@ -78,12 +89,10 @@ def apply(
         _write(out, source, model, pairs, progress)
 
 
-def _of_part(model: BehaviouralModel, plan: Plan, part: str) -> Pair:
+def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> Pair:
     """Input and output of a part of the capture, as it is scored."""
-    from dpdrun.data.sources import load_capture
     from dpdrun.evaluation.prediction import piece_of, predict
 
-    capture = load_capture(plan.recipe.data)
     x = capture.parts[part].x
     return x, predict(model, x, piece=piece_of(plan), loop=capture.loop_samples)
 

@@ -53,6 +53,12 @@ def compare(
     sort: Annotated[
         Sort | None, typer.Option("--sort", help="Lower first. [default: as given]", show_default=False)
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Where the capture of the runs is now, if it has moved.", show_default=False
+        ),
+    ] = None,
     through: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +91,7 @@ def compare(
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
     from dpdrun.run.files import encode_numbers
 
-    found = compared(_loaded(runs), split.value, through)
+    found = compared(_loaded(runs), split.value, through, data)
     groups = [group.to_json() for group in found]
     for group, each in zip(groups, found, strict=True):
         group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)

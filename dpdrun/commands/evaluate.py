@@ -37,6 +37,12 @@ def evaluate(
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Parts to score. [default: val, test]", show_default=False)
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+        ),
+    ] = None,
     through: Annotated[
         Path | None,
         typer.Option(
@@ -65,15 +71,15 @@ def evaluate(
 
     from rich.console import Console
 
-    from dpdrun.data.sources import load_capture
     from dpdrun.evaluation.assessment import assess
+    from dpdrun.plan.recorded import capture_of
     from dpdrun.report.scores_panel import evaluation_panel
     from dpdrun.run.files import encode_numbers
     from dpdrun.training.job import load_run
 
     model, plan, folder = load_run(run)
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
-    capture = load_capture(plan.recipe.data)
+    capture = capture_of(folder, plan, data)
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
         typer.echo(f"warning: {capture.name} has changed since this run was trained on it", err=True)

@@ -32,6 +32,12 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write one step of the model of a RUN, (x, state...) -> (y, new state...), for use without dpdrun.
 
@@ -39,7 +45,7 @@ def export(
     """
     from dpdrun.export.job import export as write
 
-    done = write(run, to, out, force=force)
+    done = write(run, to, out, force=force, data=data)
     typer.echo(
         f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} test "
         f"samples, largest error {done.error:.1e} of the rms"

@@ -18,7 +18,8 @@ from typing import Any
 from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.lint import lint
-from dpdrun.plan.plan import Plan
+from dpdrun.plan.prepare import locate_pa
+from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.comments import annotate_changed_values
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
@@ -60,11 +61,13 @@ def propose(path: Path, *, rejected: Iterable[str] = ()) -> Repair:
         RunError: there is no such run, or it cannot be read.
     """
     run = RunFolder.open(path)
-    plan = Plan.from_json(run.read_json(run.plan))
+    plan = plan_of(run)
     before = load_recipe(run.recipe)
-    if before.recipe.data.source != plan.recipe.data.source:  # a path beside the recipe that the run was begun from
-        text = apply_patch(before.text, {"data.source": plan.recipe.data.source})
-        before = load_text(text, before.path)
+    paths = {"data.source": plan.recipe.data.source} if before.recipe.data.source != plan.recipe.data.source else {}
+    if locate_pa(before) != plan.recipe.pa:
+        paths["pa"] = plan.recipe.pa
+    if paths:  # relative to where the run was begun, or moved since
+        before = load_text(apply_patch(before.text, paths), before.path)
     refused = set(rejected)
     loaded, applied, taken = before, list[Finding](), set[str]()
     while len(applied) < MOST_FIXES:  # one fix can settle another finding: ask again after each

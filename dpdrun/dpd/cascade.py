@@ -20,6 +20,7 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Cascade, Limited, fingerprint, frozen
 from dpdrun.plan.plan import Plan, Predistortion
 from dpdrun.recipe.schema import GIVEN
+from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import RunFolder
 
 
@@ -53,7 +54,7 @@ def pa_model_of(plan: Plan, pa: Any = None) -> BehaviouralModel | None:
         except RunError as error:
             raise RunError(
                 f"pa: {error}\n  this predistorter learnt through that PA model, and is trained and scored through it "
-                "alone: bring the run back to that place, or leave a link to it there"
+                "alone: bring that run back, or put it next to this one"
             ) from None
     if found != pinned:
         raise RunError(
@@ -67,7 +68,7 @@ def stored_pa_model(path: Path) -> tuple[str, BehaviouralModel]:
     """sha256 of the tensors of a finished PA run, and its frozen model. Raises RunError where it cannot be read."""
     run = RunFolder.open(path)
     section = Plan.from_json(run.read_json(run.plan)).recipe.model
-    return _saved.sha256_of(run.model), frozen(_saved.load(run.model, section, described_by=run.plan))
+    return sha256_of(run.model), frozen(_saved.load(run.model, section, described_by=run.plan))
 
 
 def direct_pair(capture: Capture, plan: Plan) -> Capture:

@@ -19,6 +19,7 @@ from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
+from dpdrun.plan.recorded import capture_section, require_own_samples
 from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.folder import RunFolder
 
@@ -67,26 +68,29 @@ class Group:
         return self.about | {"runs": self.rows, "baselines": self.baselines}
 
 
-def compared(runs: Sequence[Run], split: Split, through: Path | None = None) -> list[Group]:
+def compared(runs: Sequence[Run], split: Split, through: Path | None = None, data: str | None = None) -> list[Group]:
     """Score runs and group those that compare, in the order of their first run.
 
     Args:
         runs: of any tasks and captures.
         split: the part to score.
         through: a PA run that judges all predistorters in place of those that they learnt through.
+        data: where the capture of all runs is now; None = where it was, or near each run folder.
 
     Raises:
         RunError: a PA model is missing, or `through` cannot judge one of the runs.
-        DataError: a capture cannot be read.
+        DataError: a capture cannot be read, or is not that of a run.
     """
     captures: dict[str, Capture] = {}
     stages: dict[tuple[Any, ...], list[tuple[Run, ScoringContext]]] = {}
     judges: dict[str, ReferencePA] = {}
     for run in runs:
-        data = run.plan.recipe.data.model_dump_json()
-        if data not in captures:
-            captures[data] = load_capture(run.plan.recipe.data)
-        capture = captures[data]
+        section = capture_section(run.folder, run.plan, data)
+        key = section.model_dump_json()
+        if key not in captures:
+            captures[key] = load_capture(section)
+        capture = captures[key]
+        require_own_samples(run.folder, section, capture, named=data is not None)
         pa = None
         if through is not None:
             if capture.sha256 not in judges:

@@ -21,8 +21,7 @@ from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
-from dpdrun.recipe.fields import OFF
-from dpdrun.recipe.schema import GIVEN
+from dpdrun.plan.prepare import pa_section
 from dpdrun.run.folder import RunFolder
 
 COMPARED = ("nmse_db", "in_band_db", "aclr_left_db", "aclr_right_db", "aclr_worse_db", "objective_db", "power_db")
@@ -126,12 +125,13 @@ def score_with_reference(
             figures = objective_of(capture, plan, part, output).to_json()
             found[split] = figures | {"linearity": said(None if trace is None else trace.scores, curves=False)}
         traces[split] = drawn
+    learnt_through = pa_section(plan)
     report = {
         "pa": {
             "path": str(judge.path),
             "sha256": judge.sha256,
             "model": judge.kind,
-            "same_kind": judge.kind == _kind_of(plan),
+            "same_kind": learnt_through is not None and judge.kind == learnt_through.kind,
             "nmse_db": of_amplifier(judge.model, capture, splits),
         },
         "splits": scores,
@@ -155,14 +155,6 @@ def with_verdict(found: Assessment, verdict: Verdict) -> tuple[dict[str, Any], l
         )
         scenes.append(replace(scene, traces=traces))
     return found.report | {"through": verdict.report}, scenes
-
-
-def _kind_of(plan: Plan) -> str | None:
-    """Kind of the PA model that a predistorter learnt through; None where that is no run."""
-    if plan.recipe.pa in (OFF, GIVEN):
-        return None
-    run = RunFolder.open(Path(plan.recipe.pa))
-    return Plan.from_json(run.read_json(run.plan)).recipe.model.kind
 
 
 def _difference(judged: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dpdrun.data.checks import suggestion
 from dpdrun.data.formats.waveform import check_writable
-from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS, npz, onnx, torchscript
 from dpdrun.export.description import describe
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import outputs_of, require_equal, streamed
+from dpdrun.plan.recorded import capture_of
 from dpdrun.run.files import replacing
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.job import load_run
@@ -36,13 +36,16 @@ class Exported:
     inputs: list[str]
 
 
-def export(run_dir: Path, to: str, out: Path | None = None, *, force: bool = False) -> Exported:
+def export(
+    run_dir: Path, to: str, out: Path | None = None, *, force: bool = False, data: str | None = None
+) -> Exported:
     """Write a finished run as a file that runs without dpdrun, if that file does what the run does.
 
     Args:
         to: one of FORMATS.
         out: file to write; by default `model.<format>` in the run folder.
         force: overwrite it.
+        data: where the capture of the run is now; None = where it was, or near the run folder.
 
     Raises:
         RunError: no such run or format, an unfinished run, a model without a state, a missing library, or a file that
@@ -63,7 +66,7 @@ def export(run_dir: Path, to: str, out: Path | None = None, *, force: bool = Fal
         onnx.require()
     model, plan, folder = load_run(run_dir)
     graph = StepGraph(model, plan.recipe.model.kind).eval()
-    capture = load_capture(plan.recipe.data)
+    capture = capture_of(folder, plan, data)
     description = describe(graph, plan, capture, folder)
     x = capture.test.x
     with replacing(out) as temporary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,14 +34,6 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
         raise RunError(f"{source}: not the model that {described_by} describes: {misfit}")
     model.load_state_dict(tensors)
     return model.eval()
-
-
-def sha256_of(source: Path) -> str:
-    """sha256 of a file. Raises RunError when it cannot be read."""
-    try:
-        return hashlib.sha256(source.read_bytes()).hexdigest()
-    except OSError as exc:
-        raise RunError(f"{source}: cannot read: {exc.strerror}") from exc
 
 
 def _what_is_left(source: Path) -> str:

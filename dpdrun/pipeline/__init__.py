@@ -1,1 +1,1 @@
-"""A chain of runs: PA model, predistorters, evaluation; each step skipped, resumed or refused by its inputs."""
+"""Pipelines of runs: PA models, predistorters, evaluation; each step skipped, resumed or refused by its inputs."""

@@ -1,14 +1,14 @@
-"""A pipeline file: which recipes make a chain. Read and checked with its recipes as a whole, every problem at once.
+"""Read a pipeline file and the recipes that it names; every problem of all of them is reported at once.
 
     task: pipeline
     steps:
-      pa: my_pa.yaml                  # name of the step: its recipe, beside this file
+      pa: my_pa.yaml                  # name of the step: its recipe, next to this file
       judge: {recipe: my_pa.yaml, set: [train.seed=1]}
       dpd: my_dpd.yaml                # learns through the step that its `pa:` names: runs/my_pa, or the step's name
     evaluate: [val, test]
 
-Steps run in the order of the file. Every predistorter is scored through every PA model of the chain, so a PA step that
-nothing learns through is a judge of its own. A pipeline file has no other keys: what a step is, its recipe says.
+Steps run in the order of the file. Every predistorter is scored through every PA model of the pipeline, so a PA step
+that nothing learns through is a reference. A pipeline file has no other keys: what a step is, its recipe says.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Split = Literal["train", "val", "test"]
 TASK = "pipeline"
 KEYS = ("task", "steps", "evaluate")
 STEP_KEYS = ("recipe", "set")
-EVALUATION = "evaluation"  # the folder of the scores, beside those of the steps
+EVALUATION = "evaluation"  # the folder of the scores, next to those of the steps
 SPLITS: tuple[Split, ...] = ("val", "test")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a chain.
+    """One run of a pipeline.
 
     Attributes:
         name: of the step, and of its folder.
         loaded: its recipe, with the overrides of the step.
-        through: of task dpd, the name of the PA step that it learns through; None of task pa.
+        through: of task dpd, the name of the PA step that it learns through; None for task pa.
     """
 
     name: str
@@ -53,19 +53,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A chain: steps in the order in which they run, and the parts of the capture that are scored at its end."""
+    """Steps in the order in which they run, and the splits of the capture that are scored at the end."""
 
     path: Path
     steps: tuple[Step, ...]
     splits: tuple[Split, ...]
 
     def step(self, name: str) -> Step:
-        """By its name."""
+        """Return a step by its name."""
         return next(step for step in self.steps if step.name == name)
 
 
 def is_pipeline(path: Path) -> bool:
-    """Whether a file says `task: pipeline`; False also where it cannot be read, as a recipe will say."""
+    """Whether a file says `task: pipeline`; False also where it cannot be read: `load_recipe` then says why."""
     try:
         root, _ = yaml12.parse(read_text(path), str(path))
     except (RecipeError, SyntaxProblemError):
@@ -99,21 +99,21 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
 
 
 class _Reading:
-    """What is wrong so far, in the file and in the recipes that it names."""
+    """Reads a pipeline, and collects the problems of its file and of the recipes that it names."""
 
     def __init__(self, path: Path, problems: list[Problem]) -> None:
         self.path, self.problems = path, problems
         self.of_recipes: list[str] = []
 
     def pipeline(self, root: Node, overrides: Sequence[str]) -> Pipeline:
-        """As much of it as can be read."""
+        """Return as much of the pipeline as can be read."""
         self._unknown(root, "", KEYS)
         extra = self._by_step(root, overrides)
         entry = root.value.get("steps")
         steps: list[Step] = []
         if entry is None or not isinstance(entry.node.value, dict) or not entry.node.value:
             mark = entry.mark if entry else Mark(str(self.path), 1, 1, 1, root.mark.source)
-            self._add("steps", "steps: name the recipes of the chain, one a line: `pa: my_pa.yaml`", mark)
+            self._add("steps", "steps: name the recipes of the pipeline, one a line: `pa: my_pa.yaml`", mark)
             return Pipeline(self.path, (), SPLITS)
         complete = True
         for name, each in entry.node.value.items():
@@ -124,11 +124,11 @@ class _Reading:
                 steps.append(Step(name, loaded, through))
         for task, what in (("pa", "a PA model"), ("dpd", "a predistorter")):
             if complete and not any(step.loaded.recipe.task == task for step in steps):
-                self._add("steps", f"steps: no recipe here has task {task}; a chain trains {what}", entry.mark)
+                self._add("steps", f"steps: no recipe here has task {task}; a pipeline trains {what}", entry.mark)
         return Pipeline(self.path, tuple(steps), self._splits(root))
 
     def _recipe(self, name: str, mark: Mark, node: Node, extra: list[str]) -> Loaded | None:
-        """The recipe of a step; None where something is wrong with it."""
+        """Return the recipe of a step; None where something is wrong with it."""
         if not _NAME.match(name) or name == EVALUATION:
             why = "is the folder of the scores" if name == EVALUATION else "is no name for a folder"
             self._add(name, f"steps.{name}: {name!r} {why}; use letters, digits, _ and -", mark)
@@ -141,7 +141,7 @@ class _Reading:
             file = node.value["recipe"].node
             sets = self._texts(node, name)
         if not isinstance(file.value, str):
-            self._add(name, f"steps.{name}: write the file of its recipe, beside this file: {name}.yaml", file.mark)
+            self._add(name, f"steps.{name}: write the file of its recipe, next to this file: {name}.yaml", file.mark)
             return None
         path = self.path.parent / Path(file.value).expanduser()
         if not path.exists():
@@ -156,7 +156,7 @@ class _Reading:
             return None
 
     def _texts(self, node: Node, name: str) -> list[str]:
-        """The overrides that a step has in the file."""
+        """Return the overrides of a step in the file."""
         if "set" not in node.value:
             return []
         found = node.value["set"].node
@@ -166,14 +166,14 @@ class _Reading:
         return [item.value for item in found.value]
 
     def _through(self, loaded: Loaded, before: list[Step], mark: Mark) -> str | None:
-        """The PA step that a predistorter's recipe names: by its own name, or as the run of its recipe."""
+        """Return the PA step that a predistorter's recipe names: by its own name, or as the run of its recipe."""
         pa = loaded.recipe.pa
         amplifiers = [step for step in before if step.loaded.recipe.task == "pa"]
         known = listed((f"{step.name} ({step.loaded.path.name})" for step in amplifiers), "and") or "none"
         where = f"{loaded.path}: pa: {pa}"
         if pa in (OFF, GIVEN):
             names = amplifiers[0].loaded.path.stem if amplifiers else "<name>"
-            message = f"{where}: a chain learns and scores through a PA model of its own; write pa: runs/{names}"
+            message = f"{where}: a pipeline learns and scores through a PA model of its own; write pa: runs/{names}"
             self._add("pa", message, mark)
             return None
         wanted = Path(pa).name
@@ -195,14 +195,14 @@ class _Reading:
                 guess = closest(item.raw, known)
                 hint = f"; did you mean '{guess}'?" if guess else ""
                 self._add(
-                    "evaluate", f"evaluate: parts of the capture, of {listed(known)}; got {item.raw}{hint}", item.mark
+                    "evaluate", f"evaluate: splits of the capture, of {listed(known)}; got {item.raw}{hint}", item.mark
                 )
         if not items:
-            self._add("evaluate", f"evaluate: nothing to score; name parts of {listed(known)}", node.mark)
+            self._add("evaluate", f"evaluate: nothing to score; name splits of {listed(known)}", node.mark)
         return tuple(dict.fromkeys(split for split in known if split in [item.value for item in items]))
 
     def _by_step(self, root: Node, overrides: Sequence[str]) -> dict[str, list[str]]:
-        """Overrides without the name of their step, by that name."""
+        """Return the overrides by step, without its name."""
         entry = root.value.get("steps")
         names = list(entry.node.value) if entry is not None and isinstance(entry.node.value, dict) else []
         found: dict[str, list[str]] = {}

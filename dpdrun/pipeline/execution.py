@@ -1,4 +1,4 @@
-"""Running a chain: every step in its turn, as its state asks; a broken chain goes on by the command that began it."""
+"""Run a pipeline: every step in order, as its state requires; the same command continues an interrupted one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from dpdrun import __version__
 from dpdrun.errors import FindingError, RunError, StoppedError
 from dpdrun.pipeline.document import Pipeline
-from dpdrun.pipeline.scores import Draw, Scores, scored
-from dpdrun.pipeline.state import State, some_of, state_of, survey
+from dpdrun.pipeline.scores import Draw, Scores, score_pipeline
+from dpdrun.pipeline.state import StepState, first_keys, step_state, step_states
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.auto_resume import archive
 from dpdrun.training.guard import stopping
 
 Train = Callable[[Loaded, RunFolder, bool], None]  # recipe, folder, whether to resume
-Tell = Callable[[State, Path | None], None]
+OnStep = Callable[[StepState, Path | None], None]
 
 
 def execute(
@@ -27,83 +27,85 @@ def execute(
     redo: bool,
     command: str,
     train: Train,
-    tell: Tell,
+    on_step: OnStep,
     draw: Draw | None = None,
 ) -> tuple[Scores, bool]:
-    """Bring every step of a chain to its end, then score its predistorters.
+    """Complete every step of a pipeline, then score its predistorters.
 
-    Nothing that is there is overwritten: what has to make way is renamed to `<step>.old-N`.
+    No folder is overwritten: one that is to be made again is renamed to `<step>.old-N`.
 
     Args:
-        pipeline: the chain.
-        folder: for the folders of its steps; made where it is not there.
-        redo: make steps anew whose folder was made of something else; without, the chain refuses to begin.
-        command: what was typed, which continues the chain.
+        pipeline: the pipeline.
+        folder: for the folders of its steps; made where it is missing.
+        redo: rerun steps whose inputs have changed; without it, the pipeline refuses to begin.
+        command: what was typed, which continues the pipeline.
         train: trains one recipe in a folder.
-        tell: is told the state of each step before it runs, and where an old folder of it has gone.
-        draw: as of `scores.scored`.
+        on_step: called before each step with its state, and with the new name of its old folder, if that was renamed.
+        draw: as for `score_pipeline`.
 
     Returns:
-        The scores, and whether they were made now.
+        The scores, and whether they were computed now.
 
     Raises:
-        RecipeError, DataError, RunError: a recipe or a folder is at fault; see `survey`.
-        RunError: a step has changed, and not `redo`; or another process works on this chain.
+        RecipeError, DataError, RunError: a recipe or a folder is at fault; see `step_states`.
+        RunError: a step has changed, and not `redo`; or another process runs this pipeline.
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C; the message has `command`.
         FindingError: of a step with train.on_finding: stop; its message has both commands.
     """
     require_folder(folder)
     with _continued_by(command, "the check before the first step"):  # before the folder is made
-        changed = [state for state in survey(pipeline, folder) if state.action == "changed"]
+        changed = [state for state in step_states(pipeline, folder) if state.action == "changed"]
     if changed and not redo:
         raise refusal(changed, command)
     folder.mkdir(parents=True, exist_ok=True)
-    total, states = len(pipeline.steps), list[State]()
+    total, states = len(pipeline.steps), list[StepState]()
     with RunFolder(folder).lock():
         for number, step in enumerate(pipeline.steps, start=1):
             with _continued_by(command, f"step {step.name}, {number} of {total}"):
-                state = state_of(pipeline, step, folder)
+                state = step_state(pipeline, step, folder)
                 if state.action == "changed" and not redo:
-                    raise refusal([state], command)  # its PA model came out as another one
-                old = archive(state.run) if state.action in ("changed", "anew") else None
-                tell(state, old)
+                    raise refusal([state], command)  # its PA model has changed
+                old = archive(state.run) if state.action in ("changed", "restart") else None
+                on_step(state, old)
                 if state.action != "skip":
                     train(state.step.loaded, state.run, state.action == "resume")
                 states.append(state)
         with _continued_by(command, "evaluation"):
-            return scored(pipeline, folder, states, draw)
+            return score_pipeline(pipeline, folder, states, draw)
 
 
 def require_folder(folder: Path) -> None:
-    """Refuse a folder for the chain that holds a run, or is a file. Raises RunError."""
+    """Raise RunError where the folder of a pipeline holds a run, or is a file."""
     if (folder / "plan.json").is_file():
-        raise RunError(f"{folder}: there is a run in this folder; a chain needs one of its own: give another --run-dir")
+        raise RunError(
+            f"{folder}: there is a run in this folder; a pipeline needs one of its own: give another --run-dir"
+        )
     blocked = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
     if blocked is not None:
-        raise RunError(f"{folder}: cannot make the folder of the chain: {blocked} is a file")
+        raise RunError(f"{folder}: cannot make the folder of the pipeline: {blocked} is a file")
 
 
-def refusal(changed: Sequence[State], command: str) -> RunError:
-    """What has changed, and the two ways on."""
-    lines = [f"{state.run.path}: made of something else than this chain has now: {_difference(state)}"
+def refusal(changed: Sequence[StepState], command: str) -> RunError:
+    """Return the error for changed steps: what has changed, and the two ways to continue."""
+    lines = [f"{state.run.path}: its inputs have changed: {_difference(state)}"
              for state in changed]  # fmt: skip
     return RunError(
-        "\n".join(lines) + f"\n  to make them anew (the old folders are kept, as <step>.old-N):\n  {command} --redo\n"
-        "  to keep them: bring the recipe back, or give another --run-dir"
+        "\n".join(lines) + f"\n  to rerun such steps (old folders are kept as <step>.old-N):\n  {command} --redo\n"
+        "  to keep them: restore what has changed, or give another --run-dir"
     )
 
 
-def _difference(state: State) -> str:
+def _difference(state: StepState) -> str:
     if state.changed == ("predistortion.pa_sha256",):
-        return f"its PA model, step {state.step.through}, is another one"
-    found = some_of([key for key in state.changed if key != "predistortion.pa_sha256"] or list(state.changed))
-    return found + (f" (made by dpdrun {state.maker}, this is {__version__})" if state.maker != __version__ else "")
+        return f"its PA model, step {state.step.through}, is not the same"
+    found = first_keys([key for key in state.changed if key != "predistortion.pa_sha256"] or list(state.changed))
+    return found + (f" (written by dpdrun {state.maker}, this is {__version__})" if state.maker != __version__ else "")
 
 
 @contextmanager
 def _continued_by(command: str, where: str) -> Iterator[None]:
-    """Say of whatever stops the chain where it was, and the one command that goes on."""
-    hint = f"in {where} of the chain; to continue it:\n  {command}"
+    """Add to whatever stops the pipeline where it was, and the one command that continues it."""
+    hint = f"in {where} of the pipeline; to continue it:\n  {command}"
     try:
         with stopping(lambda: ""):
             yield
@@ -112,9 +114,9 @@ def _continued_by(command: str, where: str) -> Iterator[None]:
     except StoppedError as stopped:
         raise StoppedError(f"{_first(stopped)} {hint}") from None
     except FindingError as finding:
-        raise FindingError(f"{finding}\n  then go on with the chain:\n  {command}") from None
+        raise FindingError(f"{finding}\n  then continue the pipeline:\n  {command}") from None
 
 
 def _first(error: BaseException) -> str:
-    """Of what a single run says, the part before its own way to continue."""
+    """Return the message of a single run up to its own way to continue."""
     return str(error).partition("\n")[0].partition(";")[0].strip()

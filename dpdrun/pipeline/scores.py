@@ -1,4 +1,4 @@
-"""What the predistorters of a chain are worth: scored through its PA model, judged by the others."""
+"""Score the predistorters of a pipeline: through the PA model each learnt through, and through the others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dpdrun import __version__
 from dpdrun.evaluation.assessment import assess
 from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
 from dpdrun.evaluation.plot_data import Scene
-from dpdrun.models import _saved
 from dpdrun.pipeline.document import EVALUATION, Pipeline
-from dpdrun.pipeline.state import State
+from dpdrun.pipeline.state import StepState
+from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.training.job import load_run
 
@@ -23,12 +23,12 @@ Draw = Callable[[Path, Path, dict[str, Any], list[Scene]], object]  # where to, 
 
 @dataclass(frozen=True)
 class Scores:
-    """The evaluation of a chain.
+    """The evaluation of a pipeline.
 
     Attributes:
         path: scores.json.
-        own: by predistorter, what `evaluation.assess` reports of it.
-        judged: by predistorter, then by PA step, what `evaluation.through.judged` says of it.
+        own: by predistorter, its report from `evaluation.assessment`.
+        judged: by predistorter, then by PA step, its report from `evaluation.cross_model`.
         learnt: by predistorter, the PA step that it learnt through.
     """
 
@@ -38,22 +38,24 @@ class Scores:
     learnt: dict[str, str]
 
 
-def scored(pipeline: Pipeline, folder: Path, states: Sequence[State], draw: Draw | None = None) -> tuple[Scores, bool]:
+def score_pipeline(
+    pipeline: Pipeline, folder: Path, states: Sequence[StepState], draw: Draw | None = None
+) -> tuple[Scores, bool]:
     """Score every predistorter through every PA model, unless that has been done for the same models.
 
     Args:
-        pipeline, folder: the chain.
+        pipeline, folder: the pipeline.
         states: of all its steps, which are finished.
-        draw: makes the page of one predistorter, in a folder of its name beside scores.json; with the verdict of the
-            first judge, where there is one.
+        draw: writes the page of one predistorter, in a folder of its name next to scores.json; with the verdict of the
+            first reference PA, where there is one.
 
     Returns:
-        The scores, and whether they were made now.
+        The scores, and whether they were computed now.
 
     Raises:
-        RunError: a model cannot be read, or the scores not be written.
+        RunError: a model cannot be read, or the scores cannot be written.
     """
-    found = scores_of(pipeline, folder, states)
+    found = stored_scores(pipeline, folder, states)
     if found is not None:
         return found, False
     place = RunFolder(folder / EVALUATION)
@@ -77,13 +79,16 @@ def scored(pipeline: Pipeline, folder: Path, states: Sequence[State], draw: Draw
             first = next(iter(verdicts.values()), None)
             report, scenes = (this.report, this.scenes) if first is None else with_verdict(this, first)
             draw(place.path / name, state.run.path, report, scenes)
-    made = {"schema_version": SCHEMA_VERSION, "made_of": _made_of(pipeline, states)}  # last: it says that all is done
+    made = {
+        "schema_version": SCHEMA_VERSION,
+        "made_of": _inputs(pipeline, states),
+    }  # last: that file says that all is done
     place.write_json(found.path, made | {"learnt": found.learnt, "own": found.own, "judged": found.judged})
     return found, True
 
 
-def scores_of(pipeline: Pipeline, folder: Path, states: Sequence[State]) -> Scores | None:
-    """The scores that are there, if they are of these models and parts; None else.
+def stored_scores(pipeline: Pipeline, folder: Path, states: Sequence[StepState]) -> Scores | None:
+    """Return the scores in the folder if they are of these models and splits, else None.
 
     Raises:
         RunError: a step has no model yet, or the file is damaged.
@@ -93,17 +98,17 @@ def scores_of(pipeline: Pipeline, folder: Path, states: Sequence[State]) -> Scor
     if not path.is_file():
         return None
     before = place.read_json(path)
-    if before.get("made_of") != _made_of(pipeline, states) or not {"own", "judged"} <= before.keys():
+    if before.get("made_of") != _inputs(pipeline, states) or not {"own", "judged"} <= before.keys():
         return None
     return Scores(path, before["own"], before["judged"], _learnt(pipeline))
 
 
-def _made_of(pipeline: Pipeline, states: Sequence[State]) -> dict[str, Any]:
-    """What scores depend on: the models, and the plans, which say how a record is cut."""
+def _inputs(pipeline: Pipeline, states: Sequence[StepState]) -> dict[str, Any]:
+    """Return what scores depend on: the models, and the plans, which say how a record is split."""
     inputs = {
         state.step.name: {
             "plan": state.plan.digest(state.capture.sha256),
-            "model_sha256": _saved.sha256_of(state.run.model),
+            "model_sha256": sha256_of(state.run.model),
         }
         for state in states
     }

@@ -1,44 +1,49 @@
-"""What is to be done for a step, from what lies in its folder and what it would be made of now.
+"""Decide what is to be done for each step, from the content of its folder and from its inputs now.
 
-A step is what its digest says: the whole resolved plan, the hash of the data, and of a predistorter the hash of its PA
-model (`Plan.digest`). Comments, and how often checkpoints are written, do not count.
+A step is identified by its digest: the complete resolved plan, the hash of the samples and, of a predistorter, the hash
+of its PA model (`Plan.digest`). Paths, comments, and how often checkpoints are written do not count.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
-from dpdrun.plan.plan import Plan, differing_keys, digest_of
+from dpdrun.plan.plan import Plan, changed_keys, differing_keys, digest_of
+from dpdrun.plan.prepare import prepare
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint, job
 
-# run: nothing is there. skip: finished, and made of the same. resume: broken off, with a checkpoint. anew: broken off
-# without one. changed: made of something else. wait: finished, and made of the same if its PA model comes out the same.
-Action = Literal["run", "skip", "resume", "anew", "changed", "wait"]
-
-_FREE = {"checkpoint_every", "train.checkpoint_every"}  # as `plan.digest_of`
+# run: its folder is empty. skip: finished with the same inputs. resume: interrupted, with a checkpoint. restart:
+# interrupted without one. changed: has other inputs now. wait: has the same inputs if its PA model does not change.
+Action = Literal["run", "skip", "resume", "restart", "changed", "wait"]
+_REASONS: dict[Action, str] = {
+    "run": "not run yet",
+    "skip": "finished and unchanged",
+    "restart": "interrupted before its first checkpoint",
+    "wait": "kept if its PA model does not change",
+}
 
 
 @dataclass(frozen=True)
-class State:
-    """A step as it stands.
+class StepState:
+    """The state of a step.
 
     Attributes:
-        step: of the chain, its `pa` that of the chain.
+        step: of the pipeline; `pa` of its recipe is the folder of its PA step.
         run: its folder.
-        plan, capture: what it would be made of now; without `predistortion` while its PA model is not there.
+        plan, capture: its inputs now; the plan without `predistortion` while its PA model is not ready.
         action: what is to be done.
-        changed: dotted keys that are not as when its folder was made, as `differing_keys`; "data" for the samples.
-        done: share of the steps that lie behind, 0 to 1.
-        maker: the version of dpdrun that made the folder.
+        changed: dotted keys that differ from those in its folder, as `changed_keys`; "data" for the samples.
+        done: share of the optimizer steps that are done, 0 to 1.
+        maker: the version of dpdrun that wrote the folder.
     """
 
     step: Step
@@ -50,68 +55,77 @@ class State:
     done: float = 0.0
     maker: str = ""
 
+    @property
+    def reason(self) -> str:
+        """Why `action` is to be done."""
+        if self.action == "resume":
+            total = self.plan.total_steps
+            return f"continues from step {round(self.done * total):,} of {total:,}"
+        return f"changed: {first_keys(self.changed)}" if self.action == "changed" else _REASONS[self.action]
 
-def survey(pipeline: Pipeline, folder: Path) -> list[State]:
-    """The state of every step, nothing written and nothing trained.
+
+def step_states(pipeline: Pipeline, folder: Path) -> list[StepState]:
+    """Return the state of every step; nothing is written and nothing is trained.
 
     Raises:
         RecipeError, DataError: a recipe does not fit its data, or a predistorter has other data than its PA model.
-        RunError: a folder of a step holds something else.
+        RunError: the folder of a step holds something else.
     """
-    states: dict[str, State] = {}
+    states: dict[str, StepState] = {}
     for step in pipeline.steps:
         amplifier = states[step.through] if step.through else None
-        settled = amplifier is None or amplifier.action == "skip"
-        state = state_of(pipeline, step, folder, settled=settled)
+        state = step_state(pipeline, step, folder, pa_ready=amplifier is None or amplifier.action == "skip")
         if amplifier is not None and amplifier.capture.sha256 != state.capture.sha256:
             its, own = (each.plan.recipe.data.model_dump(mode="json") for each in (amplifier, state))
             keys = differing_keys(its, own)
             message = (
                 f"a predistorter needs the capture, sample rate and split of its PA model, step {step.through}; "
-                f"they differ in {some_of([f'data.{key}' for key in keys])}"
+                f"they differ in {first_keys([f'data.{key}' for key in keys])}"
             )
             raise step.loaded.error([("data", message)])
         states[step.name] = state
     return list(states.values())
 
 
-def state_of(pipeline: Pipeline, step: Step, folder: Path, *, settled: bool = True) -> State:
-    """The state of one step.
+def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool = True) -> StepState:
+    """Return the state of one step.
 
     Args:
-        pipeline: the chain.
+        pipeline: the pipeline.
         step: one of its steps.
-        folder: of the chain.
-        settled: False while the PA model that it learns through is not there, or not yet the one that it will be.
+        folder: of the pipeline.
+        pa_ready: False while the PA model that it learns through is not trained, or still to be trained again.
 
     Raises:
-        RecipeError, DataError, RunError: as `survey`.
+        RecipeError, DataError, RunError: as `step_states`.
     """
-    step = _in_chain(pipeline, step, folder)
+    step = _with_pa_folder(pipeline, step, folder)
     run = RunFolder(folder / step.name)
-    plan, capture = job.prepare(step.loaded) if settled else job.outline(step.loaded)
+    plan, capture = job.prepare(step.loaded) if pa_ready else prepare(step.loaded, pa_trained=False)
     if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
-        return State(step, run, plan, capture, "run")
+        return StepState(step, run, plan, capture, "run")
     if not run.plan.is_file():
-        raise RunError(f"{run.path}: in the way of step {step.name}: it holds files that no run of dpdrun left there")
+        raise RunError(f"{run.path}: the folder of step {step.name} holds other files than those of a run; move them")
     written = run.read_json(run.plan)
     maker, sha256 = str(written.pop("dpdrun", "unknown")), written.pop("data_sha256", None)
     now = plan.to_json()
-    if not settled:
+    if not pa_ready:
         for content in (written, now):
             content.pop("predistortion", None)
     if sha256 != capture.sha256 or digest_of(written, sha256) != digest_of(now, capture.sha256):
-        changed = _changed(written, now) + ([] if sha256 == capture.sha256 else ["data"])
-        return State(step, run, plan, capture, "changed", tuple(changed), maker=maker)
+        changed = changed_keys(written, now) + ([] if sha256 == capture.sha256 else ["data"])
+        return StepState(step, run, plan, capture, "changed", tuple(changed), maker=maker)
     if run.report.is_file() and run.model.is_file():
-        return State(step, run, plan, capture, "skip" if settled else "wait", maker=maker)
+        return StepState(step, run, plan, capture, "skip" if pa_ready else "wait", maker=maker)
     if not run.last.is_file():
-        return State(step, run, plan, capture, "anew", maker=maker)
-    return State(step, run, plan, capture, "resume" if settled else "wait", done=_share_done(run, plan), maker=maker)
+        return StepState(step, run, plan, capture, "restart", maker=maker)
+    return StepState(
+        step, run, plan, capture, "resume" if pa_ready else "wait", done=_share_done(run, plan), maker=maker
+    )
 
 
-def _in_chain(pipeline: Pipeline, step: Step, folder: Path) -> Step:
-    """The step with the folder of its PA step as its `pa`, written into its recipe as `--set` would."""
+def _with_pa_folder(pipeline: Pipeline, step: Step, folder: Path) -> Step:
+    """Return the step with the folder of its PA step as `pa` of its recipe, as `--set` would write it."""
     if step.through is None:
         return step
     was = step.loaded
@@ -119,19 +133,12 @@ def _in_chain(pipeline: Pipeline, step: Step, folder: Path) -> Step:
     return replace(step, loaded=load_text(was.text, was.path, overrides))
 
 
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys that the digest counts."""
-    adapts = any(each.get("recipe", {}).get("train", {}).get("on_finding") == "adapt" for each in (before, now))
-    free = _FREE if adapts else {*_FREE, "train.on_finding"}
-    return [key for key in differing_keys(before, now) if key not in free]
-
-
 def _share_done(run: RunFolder, plan: Plan) -> float:
     progress = json.loads(checkpoint.read_header(run.last).get("progress", "{}"))
     return float(progress.get("step", 0)) / max(1, plan.total_steps)
 
 
-def some_of(keys: Sequence[str], most: int = 5) -> str:
-    """`optim.lr, train.seed and 3 more`."""
+def first_keys(keys: Sequence[str], most: int = 5) -> str:
+    """Return the first keys as text, such as `optim.lr, train.seed and 3 more`."""
     more = f" and {len(keys) - most} more" if len(keys) > most else ""
     return ", ".join(keys[:most]) + more

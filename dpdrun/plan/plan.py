@@ -1,16 +1,15 @@
-"""A recipe made concrete: every value decided, each with where it comes from and why.
+"""Make a recipe concrete: every value decided, each with its origin and the reason.
 
 The plan is written to plan.json before training begins and is all that training reads, so a run can be repeated,
-resumed and audited without asking the rules again.
+resumed and audited without evaluating the rules again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Set
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Set
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -24,21 +23,14 @@ from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
+from dpdrun.run.files import encode_numbers
 
 SCHEMA_VERSION = 1
 FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
 
-_COUNTS = (
-    "total_steps",
-    "warmup_steps",
-    "frames_per_epoch",
-    "frame",
-    "burn_in",
-    "batch_size",
-    "eval_every",
-    "checkpoint_every",
-)
-_NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip_norm", "lr_end")
+# Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for the two paths.
+UNCOUNTED = frozenset({"checkpoint_every", "train.checkpoint_every", "data.source", "pa"})
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
 
 
 class PlanError(RecipeError):
@@ -51,7 +43,7 @@ class PlanError(RecipeError):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where one value comes from: written by the user, set by a rule (its code), or the default of the schema."""
+    """Origin of one value: written by the user, set by a rule (its code), or the default of the schema."""
 
     origin: Literal["user", "rule", "default"]
     rule: str | None
@@ -61,7 +53,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Predistortion:
-    """What the data and the PA model decide for a predistorter.
+    """The values that the data and the PA model decide for a predistorter.
 
     Attributes:
         pa_sha256: of the tensors of the PA model; None where there is none (indirect learning).
@@ -74,29 +66,29 @@ class Predistortion:
     peak_limit: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; no limit is written as "inf"."""
-        limit = self.peak_limit if math.isfinite(self.peak_limit) else str(self.peak_limit)
-        return asdict(self) | {"peak_limit": limit}
+        """Return plain values; no limit is "inf"."""
+        found: dict[str, Any] = encode_numbers(asdict(self))
+        return found
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
-        """Read back `to_json`. Raises KeyError, TypeError or ValueError where it is something else."""
+        """Read back `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
         return cls(content["pa_sha256"], float(content["gain"]), float(content["peak_limit"]))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training job with no question left open. Steps are optimizer steps; lengths are samples.
+    """A training job with every value decided. Steps are optimizer steps; lengths are samples.
 
     Attributes:
         recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` (decided by
-            the machine), `train.epochs` beside `train.max_steps`, and the optimizer of a gmp, which has none.
+            the machine), `train.epochs` next to `train.max_steps`, and the optimizer of a gmp, which has none.
         provenance: by dotted key, every value of the recipe.
         total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
         warmup_steps, weight_decay, checkpoint_every: 0 = off.
         clip_norm: inf = off.
         lr_end: share of the peak lr at the last step.
-        warnings: what the rules that check a plan have to say.
+        warnings: findings of the rules that check a plan.
         predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare`).
     """
 
@@ -122,16 +114,13 @@ class Plan:
     predistortion: Predistortion | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The content of plan.json; a norm that is not clipped is written as "inf"."""
-        content: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-        for each in fields(self):
-            content[each.name] = getattr(self, each.name)
+        """Return the content of plan.json; what is not finite, such as a norm that is not clipped, as "inf"."""
+        content = {each.name: encode_numbers(getattr(self, each.name)) for each in fields(self)}
         content["recipe"] = self.recipe.model_dump(mode="json")
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
-        content["clip_norm"] = self.clip_norm if math.isfinite(self.clip_norm) else str(self.clip_norm)
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
-        return content
+        return {"schema_version": SCHEMA_VERSION} | content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
@@ -142,13 +131,13 @@ class Plan:
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
-            values = {each.name: content[each.name] for each in fields(cls) if each.name != "predistortion"}
+            plain = {each.name: _PLAIN[str(each.type)] for each in fields(cls) if each.type in _PLAIN}
+            values: dict[str, Any] = {name: read(content[name]) for name, read in plain.items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
             values["recipe"] = Recipe.model_validate(content["recipe"])
             values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
-            values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
             maker = content.get("dpdrun", "unknown")
             raise RunError(
@@ -157,28 +146,50 @@ class Plan:
             ) from exc
         return cls(**values)
 
-    def digest(self, data_sha256: str) -> str:
-        """sha256 of everything that decides the weights: the concrete values and the data they meet.
+    def at(self, *, data_source: str, pa: str) -> Plan:
+        """Return the plan with its capture and its PA run at other paths; its digest stays as it is."""
+        data = self.recipe.data.model_copy(update={"source": data_source})
+        return replace(self, recipe=self.recipe.model_copy(update={"data": data, "pa": pa}))
 
-        Left out are the reasons for the values, how often checkpoints are written, whether a finding warns or stops.
+    def digest(self, data_sha256: str) -> str:
+        """Return the sha256 of everything that decides the weights: the concrete values and the samples.
+
+        Left out are paths (of the capture and of the PA run, whose hashes are in), the reasons for the values, how
+        often checkpoints are written, and whether a finding warns or stops.
         """
         return digest_of(self.to_json(), data_sha256)
 
 
 def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
-    """`Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
-    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings", "checkpoint_every")}
-    recipe = dict(kept.get("recipe", {}))
-    train = {key: value for key, value in recipe.get("train", {}).items() if key != "checkpoint_every"}
-    if train.get("on_finding") != "adapt":  # neither a warning nor an end decides a weight
-        train.pop("on_finding", None)
-    recipe["train"] = train
-    text = json.dumps({**kept, "recipe": recipe, "data": data_sha256}, sort_keys=True)
+    """Return `Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
+    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings")}
+    text = json.dumps({**_without(kept, _free_keys(content)), "data": data_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys of two contents of plan.json that have other values, and that digests count."""
+    free = _free_keys(before) & _free_keys(after)
+    return [key for key in differing_keys(before, after) if key not in free]
+
+
+def _free_keys(content: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys of a plan.json that decide no weight: paths, and when to write, warn or stop."""
+    adapts = content.get("recipe", {}).get("train", {}).get("on_finding") == "adapt"
+    return UNCOUNTED if adapts else UNCOUNTED | {"train.on_finding"}
+
+
+def _without(content: Mapping[str, Any], keys: Set[str], prefix: str = "") -> dict[str, Any]:
+    """Return the content of a plan.json without some of its keys, as `differing_keys` names them."""
+    return {
+        key: _without(value, keys, "" if not prefix and key == "recipe" else f"{prefix}{key}.")
+        if isinstance(value, Mapping) else value
+        for key, value in content.items() if f"{prefix}{key}" not in keys
+    }  # fmt: skip
+
+
 def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys of two contents of plan.json that have other values, reasons for values left out."""
+    """Return the dotted keys of two contents of plan.json that have other values, reasons for values left out."""
     found: list[str] = []
     for key in {**before, **after}:
         if not prefix and key in ("provenance", "warnings"):
@@ -192,11 +203,11 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: 
 
 
 def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:
-    """Ask the rules for every `auto` of a recipe.
+    """Return the plan of a recipe, every `auto` set by the rules.
 
     Args:
         recipe: as loaded.
-        train_samples: I/Q samples of the training part.
+        train_samples: I/Q samples of the training split.
         given: dotted keys that the user wrote; default: the fields that the recipe was built with.
 
     Raises:
@@ -244,7 +255,7 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
 
 
 def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
-    """What makes `optim.finish: lm` impossible for a model of this size on records of `record_samples` samples."""
+    """Return why `optim.finish: lm` is impossible for this model on records of `record_samples` samples, if it is."""
     model, found = recipe.model, []
     if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
         return []
@@ -256,33 +267,21 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
         )
     if seen > record_samples:
         found.append(
-            f"optim.finish lm judges samples that have their whole past: an output of this model sees {seen:,} of "
-            f"them, a record has {record_samples:,}; shorten model.window"
+            f"optim.finish lm is computed on samples with their complete past: an output of this model sees {seen:,} "
+            f"of them, a record has {record_samples:,}; shorten model.window"
         )
     return [("optim.finish", message) for message in found]
-
-
-def share_problem(plan: Plan, processes: int) -> str | None:
-    """Why the batch of a plan does not divide evenly between processes, with the nearest sizes that do; else None."""
-    passes = plan.recipe.train.accumulate
-    unit = passes * processes
-    if not plan.total_steps or plan.batch_size % unit == 0:
-        return None
-    below, above = plan.batch_size // unit * unit, (plan.batch_size // unit + 1) * unit
-    near = f"{below} or {above}" if below else str(above)
-    parts = [f"{processes} processes", *([f"train.accumulate {passes}"] if passes > 1 else [])]
-    return f"train.batch_size {plan.batch_size} does not divide evenly by {' x '.join(parts)}; nearest that do: {near}"
 
 
 def estimate_of(
     plan: Plan, *, val_samples: int, pa: ModelSection | None = None, speed: MachineSpeed | None = None
 ) -> Estimate | None:
-    """Time and memory of a plan on this machine; None where there is no estimate (`dpdrun.plan.cost`).
+    """Estimate time and memory of a plan on this machine; None where there is no estimate (`dpdrun.plan.cost`).
 
     Args:
         plan: of any task.
-        val_samples: length of the validation part.
-        pa: of a predistorter, the `model` section of the PA model behind it.
+        val_samples: length of the validation split.
+        pa: of a predistorter, the `model` section of the PA model after it.
         speed: of this machine; measured if not given.
     """
     if not plan.total_steps:
@@ -300,19 +299,19 @@ def estimate_of(
 
 
 def fill(recipe: Recipe, advice: Advice) -> Recipe:
-    """The recipe with the rules' values in place of its autos, validated again by the schema."""
+    """Return the recipe with the rules' values in place of its autos, validated again by the schema."""
     content = recipe.model_dump()
     for key, opinion in advice.opinions.items():
         section, _, leaf = key.partition(".")
         content[section][leaf] = opinion.value
     try:
         return Recipe.model_validate(content)
-    except ValidationError as exc:  # a rule set a value that the schema refuses: our fault, but say which
+    except ValidationError as exc:  # a rule set a value that the schema refuses: a bug; say which
         raise RecipeError(f"the rules completed this recipe to an invalid one: {exc}") from exc
 
 
 def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
-    """Where each value of a completed recipe comes from, in the order of the schema."""
+    """Return the origin of each value of a completed recipe, in the order of the schema."""
     found: dict[str, Provenance] = {}
     for key, value in values_of(recipe).items():
         opinion = advice.opinions.get(key)
@@ -330,7 +329,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as the source states it",
     "data.bandwidth_hz": "as the source states it",
-    "data.loops": "looked for in the data",
+    "data.loops": "detected in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
     "dpd.peak_limit": "the largest magnitude of the training input",
@@ -340,10 +339,10 @@ _AUTO_WHY = {
 
 
 def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
-    """Fields that no rule could set, as (dotted key, what to do)."""
+    """Return the fields that no rule could set, as (dotted key, what to do)."""
     wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
     return [
-        (key, f"{key}: auto, but no rule answers for this job ({why}); write a value (rules: {recipe.rules})")
+        (key, f"{key}: auto, but no rule sets it for this job ({why}); write a value (rules: {recipe.rules})")
         for key, why in unset(advice, wanted).items()
         if key in NAME_OF
     ]

@@ -1,4 +1,4 @@
-"""A chain of runs on the terminal: what is to be done for each step, and what its predistorters are worth."""
+"""Show a pipeline: what is to be done for each step, and the scores of its predistorters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpdrun.recipe.problems import listed
 FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))
 Json = Mapping[str, Any]
 RIVALS = (("one_tap", "no predistortion"), ("gmp", "indirect gmp"))
-_STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "anew": "yellow", "redo": "yellow", "wait": "green",
+_STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "restart": "yellow", "redo": "yellow", "wait": "green",
           "changed": "bold red"}  # fmt: skip
 
 
@@ -29,7 +29,7 @@ class Row:
         name: of the step.
         recipe: its file.
         action: as `pipeline.state.Action`, or "redo".
-        why: what there is to say of it.
+        why: the reason.
         seconds: estimated time that it will take [s]; None = not known.
     """
 
@@ -41,7 +41,7 @@ class Row:
 
 
 def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
-    """What would be done for each step, and how long all of it takes."""
+    """Render what is to be done for each step, and how long all of it takes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -57,7 +57,7 @@ def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
     unknown = [row.name for row in rows if row.action != "skip" and row.seconds is None]
     parts += [f"no estimate for {listed(unknown, 'and')}"] if unknown else []
     total = "; ".join(parts) or "there is nothing to do"
-    return Group(Text(f"chain: {title} in {where}", "bold"), "", table, "", Text(total))
+    return Group(Text(f"pipeline: {title} in {where}", "bold"), "", table, "", Text(total))
 
 
 def scores_panel(

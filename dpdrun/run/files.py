@@ -7,6 +7,7 @@ A file is written under a temporary name, flushed to disk, and renamed. Non-fini
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import UnwritableError
+from dpdrun.errors import RunError, UnwritableError
 
 PARTIAL = ".partial"  # suffix of the temporary names
 Json = dict[str, Any]
@@ -64,6 +65,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file. Raises RunError when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise RunError(f"{path}: cannot read: {exc.strerror}") from exc
 
 
 def write_text(path: Path, text: str) -> None:

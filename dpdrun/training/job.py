@@ -15,7 +15,7 @@ from torch import nn
 
 from dpdrun import __version__, models
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import load_capture, locate
+from dpdrun.data.sources import load_capture
 from dpdrun.dpd.cascade import pa_model_of, with_limiter
 from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate
@@ -23,9 +23,10 @@ from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of
 from dpdrun.evaluation.prediction import ALONE
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan.plan import Plan, PlanError, check_finish, make_plan, share_problem
+from dpdrun.plan import prepare as preparation
+from dpdrun.plan.plan import Plan
+from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.schema import SpectralLoss
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
@@ -68,48 +69,23 @@ Resume = bool | Literal["auto"]
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
-def prepare(loaded: Loaded, pa: nn.Module | None = None) -> tuple[Plan, Capture]:
-    """The capture and the concrete plan of a recipe, with nothing written and nothing trained.
+def prepare(loaded: Loaded, pa: nn.Module | None = None, *, processes: int = 1) -> tuple[Plan, Capture]:
+    """Return the complete plan of a recipe and its capture: `plan.prepare.prepare`, and what only torch can tell.
 
     Args:
         loaded: from `load_recipe`.
         pa: as `train`.
+        processes: how many train together.
 
     Raises:
-        RecipeError: the recipe does not fit the data or its PA model, or a rule is missing; with line and column of
-            the field.
+        RecipeError: the recipe does not fit the machine, the data, the processes or its PA model, or a rule is missing;
+            with line and column of the field.
         DataError: the capture cannot be read.
     """
-    plan, capture = outline(loaded)
+    check_machine(loaded)
+    plan, capture = preparation.prepare(loaded, processes=processes)
     if plan.recipe.task == "dpd":
         plan = replace(plan, predistortion=pa_model.resolve(loaded, plan, capture, pa))
-    return plan, capture
-
-
-def outline(loaded: Loaded) -> tuple[Plan, Capture]:
-    """`prepare` for what needs no PA model yet: the plan of a predistorter is left without its `predistortion`.
-
-    Raises:
-        RecipeError, DataError: as `prepare`.
-    """
-    data = loaded.recipe.data
-    data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # for later, from anywhere
-    capture = load_capture(data)
-    recipe = loaded.recipe.model_copy(update={"data": data, "pa": pa_model.resolve_path(loaded)})
-    try:
-        plan = make_plan(recipe, len(capture.train), given=loaded.given)
-    except PlanError as error:
-        raise loaded.error(error.conflicts) from None
-    if capture.loop_samples is not None and plan.frame > capture.loop_samples:
-        message = (
-            f"train.frame {plan.frame} is longer than the loops of this capture; use at most {capture.loop_samples}"
-        )
-        raise loaded.error([("train.frame", message)])
-    if capture.loop_samples is not None and (found := check_finish(plan.recipe, capture.loop_samples)):
-        raise loaded.error(found)
-    if isinstance(recipe.train.loss, SpectralLoss) and capture.bandwidth_hz is None:
-        message = f"train.loss: {capture.name} does not state the bandwidth of its signal; write data.bandwidth_hz"
-        raise loaded.error([("train.loss", message)])
     return plan, capture
 
 
@@ -160,9 +136,7 @@ def train(
                 if group.is_rank_zero:
                     require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-                check_machine(loaded)
-                plan, capture = prepare(loaded, pa)
-                check_share(loaded, plan, group.size)
+                plan, capture = prepare(loaded, pa, processes=group.size)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
                 job = replace(_job(loaded, plan, capture, run, pa), set_aside=old)
@@ -208,19 +182,13 @@ def _resume(
     with memory_explained(plan):
         with group.errors_synchronized():
             check_machine(loaded)
-            check_share(loaded, plan, group.size)
+            preparation.check_share(loaded, plan, group.size)
             capture = load_capture(plan.recipe.data)
             if group.is_rank_zero:
                 run.sweep()
                 require_same(run, plan, capture)
         _require_alike(plan.digest(capture.sha256), group)
         return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, resume=True)
-
-
-def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
-    """Refuse a batch that cannot be shared evenly. Raises RecipeError with the nearest sizes that can."""
-    if why := share_problem(plan, processes):
-        raise loaded.error([("train.batch_size", why)])
 
 
 def _require_alike(digest: str, group: ProcessGroup) -> None:
@@ -332,7 +300,7 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
         RunError: no such run, no model in it yet, or a file in it is damaged.
     """
     run = RunFolder.open(path)
-    plan = Plan.from_json(run.read_json(run.plan))
+    plan = plan_of(run)
     source = run.model if run.model.is_file() else run.best
     if not source.is_file():
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")

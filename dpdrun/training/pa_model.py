@@ -1,14 +1,8 @@
-"""The PA model of a dpd recipe: found, held against the capture and against a gmp, and pinned by its hash.
-
-A predistorter learns the faults of its PA model as if they were the amplifier's, and is scored by the same faults: so a
-model that is worse than what least squares gives in seconds is refused (OpenDPD trains and scores through any).
-"""
+"""The PA model of a dpd recipe, pinned by its hash, and what it and the data decide for a predistorter."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -16,44 +10,31 @@ from torch import nn
 from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import stored_pa_model
 from dpdrun.dpd.target_gain import target_gain
-from dpdrun.errors import RecipeError, RunError
+from dpdrun.errors import RunError
 from dpdrun.evaluation.baselines import gmp_baseline
 from dpdrun.evaluation.prediction import predict
 from dpdrun.models._cascade import fingerprint, frozen
-from dpdrun.plan.plan import Plan, Predistortion, differing_keys
+from dpdrun.plan.plan import Plan, Predistortion
+from dpdrun.plan.prepare import names_a_run, refuse_weak_pa
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.schema import GIVEN, ModelSection
+from dpdrun.recipe.schema import GIVEN
 from dpdrun.rf.metrics import nmse_db
-from dpdrun.run.folder import RunFolder
-
-
-def resolve_path(loaded: Loaded) -> str:
-    """`pa` of a recipe so that it means the same from every folder.
-
-    A relative path begins in the current folder, or else beside the recipe.
-    """
-    pa = loaded.recipe.pa
-    if pa in (OFF, GIVEN):
-        return pa
-    path = Path(pa).expanduser()
-    beside = loaded.path.parent / path
-    return str((beside if not path.exists() and beside.exists() else path).absolute())
 
 
 def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) -> Predistortion:
-    """What the data and the PA model decide for a predistorter.
+    """Return what the data and the PA model decide for a predistorter.
 
     Args:
         loaded: the recipe, for the places of what is wrong.
-        plan: of the recipe, `pa` located.
+        plan: of the recipe, from `plan.prepare.prepare`, which has checked the PA run but for its tensors.
         capture: its pair.
         pa: the module that the caller has, for `pa: given`.
 
     Raises:
-        RecipeError: there is no finished PA run, it is of other data, or worse than a gmp.
+        RecipeError: the tensors of the PA run are damaged, or the module is missing, unexpected or worse than a gmp.
     """
-    given, where = loaded.recipe.pa == GIVEN, Path(plan.recipe.pa)
+    given = loaded.recipe.pa == GIVEN
     if (pa is not None) != given:
         message = (
             "pa: given: this PA model is a module that is handed over from Python: dpdrun.train(..., pa=module)"
@@ -64,89 +45,12 @@ def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) 
     if pa is not None:
         sha256, model = fingerprint(pa), frozen(pa)
         scores = nmse_db(capture.val.y, predict(model, capture.val.x, loop=capture.loop_samples))
-        _refuse_weak(loaded, scores, gmp_baseline(capture, ("val",))["val"]["nmse_db"])
-    elif plan.recipe.pa != OFF:
+        refuse_weak_pa(loaded, scores, gmp_baseline(capture, ("val",))["val"]["nmse_db"])
+    elif names_a_run(plan.recipe):
         try:
-            sha256 = _of_run(loaded, plan, capture, where)
+            sha256 = stored_pa_model(Path(plan.recipe.pa))[0]  # reads the tensors too: damage shows here
         except RunError as error:
             raise loaded.error([("pa", f"pa: {error}")]) from None
     wish, x = plan.recipe.dpd.peak_limit, capture.train.x
     limit = float(np.max(np.abs(x))) if wish == AUTO else float("inf") if wish == OFF else float(wish)
     return Predistortion(sha256, target_gain(x, capture.train.y, plan.recipe.dpd.gain), limit)
-
-
-def model_section(plan: Plan) -> ModelSection | None:
-    """The `model` section of the PA run that a plan learns through; None where it has no run.
-
-    Raises:
-        RunError: the run cannot be read.
-    """
-    if plan.recipe.pa in (OFF, GIVEN):
-        return None
-    run = RunFolder.open(Path(plan.recipe.pa))
-    return Plan.from_json(run.read_json(run.plan)).recipe.model
-
-
-def _require_trained(loaded: Loaded, path: Path) -> None:
-    """Refuse a PA run that is not there, with the command that makes it. Raises RunError."""
-    if path.exists():
-        return
-    recipe = loaded.path.with_name(f"{path.name}.yaml")
-    known = recipe.is_file() and recipe != loaded.path
-    try:
-        RunFolder.open(path)
-    except RunError as error:
-        shown = shlex.quote(str(recipe)) if known else "RECIPE-OF-THE-PA"
-        place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        command = f"dpdrun train {shown} --run-dir {shlex.quote(str(place))}"
-        raise RunError(f"{error}; train that first:\n  {command}") from None
-
-
-def _of_run(loaded: Loaded, plan: Plan, capture: Capture, path: Path) -> str:
-    """The hash of a PA run that this recipe can learn through. Raises RunError and RecipeError."""
-    _require_trained(loaded, path)
-    run = RunFolder.open(path)
-    its = Plan.from_json(run.read_json(run.plan))
-    if its.recipe.task != "pa":
-        raise RunError(f"{path} is a run of task {its.recipe.task}; name the run of the PA model")
-    if not (run.report.is_file() and run.model.is_file()):
-        raise RunError(f"{path}: this run is not finished; continue it with:\n  {run.resume_command}")
-    report = run.read_json(run.report)
-    try:
-        trained_on, scores = report["capture"]["sha256"], report["splits"]["val"]["nmse_db"]
-        least = report["baselines"]["gmp"]["val"]["nmse_db"]
-    except (KeyError, TypeError) as exc:
-        raise RunError(
-            f"{run.report}: damaged ({exc!r}); delete it, and `dpdrun train --resume` makes it anew"
-        ) from exc
-    if trained_on != capture.sha256:
-        raise _other_data(loaded, its, plan, path)
-    _refuse_weak(loaded, scores, least)
-    return stored_pa_model(path)[0]  # reads the model too, so that a damaged one is found here
-
-
-def _other_data(loaded: Loaded, its: Plan, plan: Plan, path: Path) -> RecipeError:
-    before, now = ({"data": each.recipe.data.model_dump(mode="json")} for each in (its, plan))
-    keys = differing_keys(before, now)
-    why = f"they differ in {', '.join(keys)}" if keys else "the data have changed since it was trained"
-    message = (
-        f"pa: {path} was trained on other samples than this recipe has: {why}. A predistorter needs a PA model of the "
-        "same capture, sample rate and split"
-    )
-    return loaded.error([("pa", message)])
-
-
-def _refuse_weak(loaded: Loaded, scores: Any, least: Any) -> None:
-    """Refuse a PA model that a gmp beats on the validation part, unless the recipe accepts it."""
-    better = isinstance(scores, int | float) and isinstance(least, int | float) and scores <= least
-    if better or loaded.recipe.dpd.weak_pa == "accept":
-        return
-    message = (
-        f"pa: this PA model is worse than a gmp on the validation part ({_shown(scores)} against {_shown(least)}): a "
-        "predistorter would learn its faults. Train a better one, or write dpd.weak_pa: accept"
-    )
-    raise loaded.error([("pa", message)])
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.2f} dB" if isinstance(value, int | float) else str(value)

@@ -13,8 +13,11 @@ from torch import nn
 
 from dpdrun import __version__
 from dpdrun.data.capture import Capture
+from dpdrun.data.sources import locate
 from dpdrun.errors import RunError
-from dpdrun.plan.plan import Plan, differing_keys, digest_of
+from dpdrun.plan.plan import UNCOUNTED, Plan, changed_keys, digest_of
+from dpdrun.plan.prepare import locate_pa, names_a_run
+from dpdrun.plan.recorded import capture_of, capture_section
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded
@@ -30,22 +33,40 @@ SHOWN_CHANGES = 5
 
 
 def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
-    """The plan that a run began with, if `loaded` is the recipe of that run."""
+    """Return the plan that a run began with, its capture and its PA run where they are now.
+
+    Raises:
+        RunError: `loaded` is not the recipe of that run; only paths may differ, and what decides no weight.
+        DataError: the capture is not there; of a finished run, which trains no more, also that it holds other samples.
+    """
     began = recorded_recipe(run)
     before, now = values_of(began.recipe), values_of(loaded.recipe)
-    free = {"train.checkpoint_every"}  # decides no weight
+    free = set(UNCOUNTED)
     if "adapt" not in (before.get(ON_FINDING), now.get(ON_FINDING)):
         free.add(ON_FINDING)
+    if not (names_a_run(began.recipe) and names_a_run(loaded.recipe)):
+        free.remove("pa")  # another kind of PA model, not another place of the same
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
     if keys:
         changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
         more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
         raise RunError(
             f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
-            f"  to go on as it began:  dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
-            "  to try the new recipe: give another --run-dir, without --resume"
+            f"  to continue as it began: dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
+            "  to try the new recipe:   give another --run-dir, without --resume"
         )
     plan = recorded_plan(run)
+    at = {"data_source": plan.recipe.data.source, "pa": plan.recipe.pa}
+    named = before["data.source"] != now["data.source"]
+    if named:
+        at["data_source"] = locate(loaded.recipe.data.source, recipe=loaded.path)
+    if before["pa"] != now["pa"]:
+        at["pa"] = locate_pa(loaded)
+    plan = plan.at(**at)
+    if not run.report.is_file():
+        capture_section(run, plan)
+    elif named:
+        capture_of(run, plan, plan.recipe.data.source)
     train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
     train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
     plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
@@ -74,7 +95,7 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
             f"{sha256[:12]}); bring the file back, {ANEW}"
         )
     if digest_of(written, capture.sha256) == found:
-        keys = differing_keys(written, plan.to_json())
+        keys = changed_keys(written, plan.to_json())
         began = f"dpdrun {maker}" if maker else "an earlier dpdrun"
         raise RunError(
             f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "

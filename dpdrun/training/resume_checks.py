@@ -10,6 +10,7 @@ from typing import Any
 
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import Plan
+from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.files import decode_numbers
 from dpdrun.run.folder import RunFolder
@@ -40,7 +41,7 @@ def recorded_recipe(run: RunFolder) -> Loaded:
 def recorded_plan(run: RunFolder) -> Plan:
     """The plan that a run began with, from its folder. Raises RunError where it is missing or damaged."""
     try:
-        return Plan.from_json(run.read_json(run.plan))
+        return plan_of(run)
     except RunError as exc:
         raise RunError(f"{exc}; bring a copy of {run.plan.name} back, {ANEW}") from exc
 

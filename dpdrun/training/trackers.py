@@ -20,6 +20,7 @@ from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
 from dpdrun.errors import RunError
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.trackers import TrackerName
 
 Values = Mapping[str, float]
 Settings = Mapping[str, str | float]  # bool and int too
@@ -35,7 +36,7 @@ class Tracker:
         settings: what the run was made with, flat.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[TrackerName]
 
     def __init__(self, run: RunFolder, settings: Settings) -> None:
         self.folder: Path = run.tracking / self.name
@@ -97,7 +98,7 @@ class Tracker:
 class TensorBoard(Tracker):
     """Event files. Of steps that are logged again TensorBoard shows the later values."""
 
-    name = "tensorboard"
+    name = TrackerName.TENSORBOARD
 
     @property
     def look(self) -> str:
@@ -138,7 +139,7 @@ class WandB(Tracker):
     Its own step can only rise, so ours is a value among the others, and the axis of all: steps may be logged again.
     """
 
-    name = "wandb"
+    name = TrackerName.WANDB
 
     @property
     def look(self) -> str:
@@ -188,7 +189,7 @@ class WandB(Tracker):
 class MLflow(Tracker):
     """MLflow: into the run folder, unless `MLFLOW_TRACKING_URI` is set."""
 
-    name = "mlflow"
+    name = TrackerName.MLFLOW
 
     @property
     def look(self) -> str:

@@ -43,13 +43,13 @@ def plain(text: str) -> list[str]:
 def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     lines = plain(dpdrun("train", "chain.yaml", "--dry-run").stdout)
-    assert lines[0] == "chain: chain.yaml in runs/chain"
+    assert lines[0] == "pipeline: chain.yaml in runs/chain"
     assert [line.split()[:2] for line in lines[2:5]] == [["pa", "run"], ["net", "run"], ["evaluation", "run"]]
     assert sorted(folder.rglob("*")) == before, "nothing is written"
 
     out = dpdrun("train", "chain.yaml").stdout
     steps = [line for line in out.splitlines() if line.startswith("step ") and " of 2, " in line]
-    assert steps == ["step 1 of 2, pa (amp.yaml): not there yet", "step 2 of 2, net (net.yaml): not there yet"]
+    assert steps == ["step 1 of 2, pa (amp.yaml): not run yet", "step 2 of 2, net (net.yaml): not run yet"]
     assert "step 8/8" in out, "the way of the run is shown as that of any"
     assert out.splitlines()[-2:] == [
         "scores: runs/chain/evaluation/scores.json", "page:   runs/chain/evaluation/net/report.html"
@@ -63,7 +63,7 @@ def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     assert [line.split()[:2] for line in lines[2:5]] == [["pa", "skip"], ["net", "skip"], ["evaluation", "skip"]]
     again = dpdrun("train", "chain.yaml", "--resume").stdout
     assert "step 8/8" not in again
-    assert again.splitlines()[-2].endswith("scores.json (as they were: the models have not changed)")
+    assert again.splitlines()[-2].endswith("scores.json (kept: the models have not changed)")
 
 
 def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
@@ -71,9 +71,9 @@ def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
     sets = ("--set", "net.train.seed=1")
     shown = dpdrun("train", "chain.yaml", *sets, "--dry-run").stdout
     assert "net changed" in " ".join(plain(shown))
-    assert "the chain would refuse to run: --redo" in shown
+    assert "this pipeline would refuse to run: --redo" in shown
     said = dpdrun("train", "chain.yaml", *sets, code=2).stderr
-    assert "runs/chain/net: made of something else than this chain has now: train.seed" in said
+    assert "runs/chain/net: its inputs have changed: train.seed" in said
     command = next(line.strip() for line in said.splitlines() if line.strip().startswith("dpdrun train"))
     assert command == "dpdrun train chain.yaml --set net.train.seed=1 --run-dir runs/chain --redo"
     done = dpdrun(*command.split()[1:]).stdout
@@ -98,14 +98,14 @@ def test_a_signal_ends_with_the_command_that_goes_on(
     monkeypatch.setattr(TrainingView, "step", stepping)
     result = dpdrun("train", "chain.yaml", "--run-dir", "mine", "--track", "tensorboard", code=code)
     assert "Traceback" not in result.output
-    assert "after step 3 of 8 in step net, 2 of 2 of the chain; to continue it:" in result.stderr
+    assert "after step 3 of 8 in step net, 2 of 2 of the pipeline; to continue it:" in result.stderr
     hint = result.stderr.splitlines()[-1].strip()
     assert hint == "dpdrun train chain.yaml --track tensorboard --run-dir mine"
     assert all(list((folder / "mine" / step / "tracking").rglob("*.tfevents.*")) for step in ("pa", "net"))
     monkeypatch.setattr(TrainingView, "step", take)
     lines = plain(dpdrun(*hint.split()[1:], "--dry-run").stdout)
     assert lines[3].startswith("net resume ")
-    assert "goes on from step 3 of 8" in lines[3]
+    assert "continues from step 3 of 8" in lines[3]
     assert "\nresumed: transformer of " in dpdrun(*hint.split()[1:]).stdout
 
 

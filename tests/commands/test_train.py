@@ -271,19 +271,19 @@ def test_sigterm_outside_training_has_the_exit_code_that_says_again(
             raise AssertionError from None  # some imports take an Exception for a missing library
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("dpdrun.commands.train.train_here", load)
+    monkeypatch.setattr("dpdrun.commands._training.train_and_show", load)
     result = train(recipe_file, "--run-dir", tmp_path / "run")
     assert (result.exit_code, result.stderr) == (75, "stopped by SIGTERM while nothing was being trained\n")
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_ctrl_c_before_anything_is_written(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dpdrun.training import job
+    from dpdrun.plan import prepare
 
     def wait(section: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "load_capture", wait)
+    monkeypatch.setattr(prepare, "load_capture", wait)
     result = train(recipe_file, "--run-dir", tmp_path / "run")
     assert result.exit_code == 130
     assert result.stderr == "interrupted; nothing was written\n"

@@ -80,7 +80,7 @@ def run(folder: Path) -> Callable[..., dict[str, str]]:
 
         found, fresh = execute(
             load_pipeline(folder / "chain.yaml", sets), folder / "out", redo=redo, command="dpdrun train chain.yaml",
-            train=train, tell=lambda state, old: done.update({state.step.name: state.action}),
+            train=train, on_step=lambda state, old: done.update({state.step.name: state.action}),
         )  # fmt: skip
         assert found.path.is_file()
         return done | {"evaluation": "run" if fresh else "skip"}

@@ -51,12 +51,12 @@ def with_net(text: str) -> str:
     [
         (STEPS + "evaluat: [val]\n", "chain.yaml:5:1: unknown key evaluat; did you mean 'evaluate'?"),
         (STEPS + "train: {}\n", "chain.yaml:5:1: unknown key train; known here: task, steps and evaluate"),
-        (STEPS + "evaluate: [val, tset]\n", "chain.yaml:5:17: evaluate: parts of the capture, of train, val or test; "
+        (STEPS + "evaluate: [val, tset]\n", "chain.yaml:5:17: evaluate: splits of the capture, of train, val or test; "
          "got tset; did you mean 'test'?"),
         (STEPS + "evaluate: []\n", "chain.yaml:5:11: evaluate: nothing to score"),
         (STEPS + "steps: {}\n", "chain.yaml:5:1: duplicate key steps"),
-        ("task: pipeline\n", "chain.yaml:1:1: steps: name the recipes of the chain"),
-        ("task: pipeline\nsteps: []\n", "chain.yaml:2:1: steps: name the recipes of the chain"),
+        ("task: pipeline\n", "chain.yaml:1:1: steps: name the recipes of the pipeline"),
+        ("task: pipeline\nsteps: []\n", "chain.yaml:2:1: steps: name the recipes of the pipeline"),
         (with_net("nett.yaml"), "chain.yaml:4:8: steps.net: no such recipe: "),
         (with_net("nett.yaml"), "nett.yaml; did you mean net.yaml?"),
         (with_net("4"), "chain.yaml:4:8: steps.net: write the file of its recipe"),
@@ -81,7 +81,7 @@ def with_net(text: str) -> str:
         (with_net("{recipe: net.yaml, set: [pa=off, dpd.learning=indirect]}"),
          "chain.yaml:4:8: "),
         (with_net("{recipe: net.yaml, set: [pa=off, dpd.learning=indirect]}"),
-         "pa: off: a chain learns and scores through a PA model of its own; write pa: runs/amp"),
+         "pa: off: a pipeline learns and scores through a PA model of its own; write pa: runs/amp"),
         ("task: pipeline\nsteps: [\n", "not valid YAML"),
     ],
 )  # fmt: skip

@@ -40,7 +40,7 @@ def test_a_changed_predistorter_is_refused_and_on_request_redone_alone(folder: P
     before = stamps(folder / "out")
     with pytest.raises(RunError) as error:
         run("net.train.max_steps=9")
-    assert "out/net: made of something else than this chain has now: train.max_steps" in str(error.value)
+    assert "out/net: its inputs have changed: train.max_steps" in str(error.value)
     assert "\n  dpdrun train chain.yaml --redo\n" in str(error.value)
     assert stamps(folder / "out") == before
     done = run("net.train.max_steps=9", redo=True)
@@ -57,9 +57,9 @@ def test_a_changed_predistorter_is_refused_and_on_request_redone_alone(folder: P
     assert (folder / "out" / "net.old-2").is_dir(), "no old folder makes way for another"
 
 
-def test_a_changed_pa_makes_its_predistorter_anew_too(folder: Path, run: Run) -> None:
+def test_a_changed_pa_reruns_its_predistorter_too(folder: Path, run: Run) -> None:
     run()
-    with pytest.raises(RunError, match="out/pa: made of something else"):
+    with pytest.raises(RunError, match="out/pa: its inputs have changed"):
         run("pa.model.order=3")
     assert run("pa.model.order=3", redo=True) == {
         "pa": "changed", "judge": "skip", "net": "changed", "evaluation": "run"
@@ -70,14 +70,14 @@ def test_a_changed_pa_makes_its_predistorter_anew_too(folder: Path, run: Run) ->
 def test_a_pa_that_comes_out_the_same_leaves_its_predistorter_alone(folder: Path, run: Run) -> None:
     run()
     RunFolder(folder / "out" / "pa").report.unlink()
-    assert run() == DONE | {"pa": "anew"}
+    assert run() == DONE | {"pa": "restart"}
     assert (folder / "out" / "pa.old-1").is_dir()
 
 
 def test_a_pa_that_comes_out_another_one_stops_the_chain_there(folder: Path, run: Run) -> None:
     run()
     (folder / "out" / "pa").rename(folder / "elsewhere")
-    with pytest.raises(RunError, match="its PA model, step pa, is another one"):
+    with pytest.raises(RunError, match="its PA model, step pa, is not the same"):
         run_with_other_noise(run)
 
 
@@ -122,7 +122,9 @@ def test_stopped_in_the_predistorter_and_continued(
     with pytest.raises(error) as stopped:
         run()
     message = str(stopped.value)
-    assert "after step 3 of 8 in step net, 3 of 3 of the chain; to continue it:\n  dpdrun train chain.yaml" in message
+    assert (
+        "after step 3 of 8 in step net, 3 of 3 of the pipeline; to continue it:\n  dpdrun train chain.yaml" in message
+    )
     assert "--resume" not in message, "one command"
     monkeypatch.undo()
     before = stamps(folder / "out")
@@ -140,7 +142,7 @@ def test_stopped_by_a_finding(folder: Path, run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Silent, "step", stepping)
     with pytest.raises(FindingError) as error:
         run()
-    assert str(error.value).endswith("same:\n  this\n  then go on with the chain:\n  dpdrun train chain.yaml")
+    assert str(error.value).endswith("same:\n  this\n  then continue the pipeline:\n  dpdrun train chain.yaml")
 
 
 def test_killed_before_the_first_checkpoint(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +157,7 @@ def test_killed_before_the_first_checkpoint(folder: Path, run: Run, monkeypatch:
     with pytest.raises(KilledError):
         run()
     monkeypatch.undo()
-    assert run() == {"pa": "skip", "judge": "skip", "net": "anew", "evaluation": "run"}
+    assert run() == {"pa": "skip", "judge": "skip", "net": "restart", "evaluation": "run"}
     assert (folder / "out" / "net.old-1" / "metrics.jsonl").is_file()
 
 

@@ -12,8 +12,8 @@ import pytest
 from dpdrun.data.sources import load_capture
 from dpdrun.evaluation.prediction import predict
 from dpdrun.pipeline.document import Pipeline
-from dpdrun.pipeline.scores import scored
-from dpdrun.pipeline.state import survey
+from dpdrun.pipeline.scores import score_pipeline
+from dpdrun.pipeline.state import step_states
 from dpdrun.rf.metrics import nmse_db
 from dpdrun.training.job import load_run
 
@@ -40,11 +40,11 @@ def test_scores_through_both_models(folder: Path, run: Run) -> None:
 
 def test_a_page_is_drawn_for_each_predistorter_when_it_is_scored(folder: Path, chain: Pipeline, run: Run) -> None:
     run()
-    states, drawn = survey(chain, folder / "out"), []
-    scored(chain, folder / "out", states, lambda *what: drawn.append(what))
+    states, drawn = step_states(chain, folder / "out"), []
+    score_pipeline(chain, folder / "out", states, lambda *what: drawn.append(what))
     assert drawn == [], "as nothing has changed"
     (folder / "out" / "evaluation" / "scores.json").unlink()
-    scored(chain, folder / "out", states, lambda *what: drawn.append(what))
+    score_pipeline(chain, folder / "out", states, lambda *what: drawn.append(what))
     (where, of, report, scenes), *rest = drawn
     assert (where, of, rest) == (folder / "out" / "evaluation" / "net", folder / "out" / "net", [])
     assert report["through"]["pa"]["path"] == str(folder / "out" / "judge")

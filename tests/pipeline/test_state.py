@@ -11,14 +11,14 @@ import pytest
 
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.pipeline.document import Pipeline, load_pipeline
-from dpdrun.pipeline.state import some_of, state_of, survey
+from dpdrun.pipeline.state import first_keys, step_state, step_states
 
 Run = Callable[..., dict[str, str]]
 
 
 def actions(folder: Path, *sets: str) -> dict[str, str]:
     chain = load_pipeline(folder / "chain.yaml", sets)
-    return {state.step.name: state.action for state in survey(chain, folder / "out")}
+    return {state.step.name: state.action for state in step_states(chain, folder / "out")}
 
 
 def test_at_first_everything_is_to_be_run_and_nothing_is_written(folder: Path) -> None:
@@ -43,16 +43,16 @@ def test_what_counts_as_changed(folder: Path, run: Run) -> None:
 
 def test_the_keys_that_differ_are_named(folder: Path, run: Run) -> None:
     run()
-    net = survey(load_pipeline(folder / "chain.yaml", ["net.train.max_steps=9", "net.model.window=4"]), folder / "out")[
-        2
-    ]
+    net = step_states(
+        load_pipeline(folder / "chain.yaml", ["net.train.max_steps=9", "net.model.window=4"]), folder / "out"
+    )[2]
     assert {"train.max_steps", "model.window"} <= set(net.changed)
     assert "train.seed" not in net.changed
     other = load_pipeline(folder / "chain.yaml", ["net.train.seed=9", "net.train.checkpoint_every=2"])
-    assert survey(other, folder / "out")[2].changed == ("train.seed",), "how often checkpoints are written is free"
+    assert step_states(other, folder / "out")[2].changed == ("train.seed",), "how often checkpoints are written is free"
     with np.load(folder / "capture.npz") as capture:
         np.savez(folder / "capture.npz", x=capture["x"], y=1.01 * capture["y"])
-    assert survey(load_pipeline(folder / "chain.yaml"), folder / "out")[0].changed == ("data",)
+    assert step_states(load_pipeline(folder / "chain.yaml"), folder / "out")[0].changed == ("data",)
 
 
 def test_another_model_in_the_folder_of_the_pa_invalidates_the_predistorter(
@@ -62,9 +62,9 @@ def test_another_model_in_the_folder_of_the_pa_invalidates_the_predistorter(
     (folder / "out" / "judge" / "model.safetensors").rename(folder / "kept")
     (folder / "out" / "judge").rename(folder / "out" / "gone")
     other = load_pipeline(folder / "chain.yaml")
-    assert [state.action for state in survey(other, folder / "out")] == ["skip", "run", "skip"]
+    assert [state.action for state in step_states(other, folder / "out")] == ["skip", "run", "skip"]
     retrain(folder / "out" / "pa")
-    net = survey(other, folder / "out")[2]
+    net = step_states(other, folder / "out")[2]
     assert (net.action, net.changed) == ("changed", ("predistortion.pa_sha256",))
 
 
@@ -72,15 +72,15 @@ def test_broken_runs(folder: Path, chain: Pipeline, run: Run) -> None:
     run()
     net = folder / "out" / "net"
     (net / "report.json").unlink()
-    resumed = state_of(chain, chain.step("net"), folder / "out")
+    resumed = step_state(chain, chain.step("net"), folder / "out")
     assert (resumed.action, resumed.done) == ("resume", 1.0)
     (net / "checkpoints" / "last.safetensors").unlink()
-    assert state_of(chain, chain.step("net"), folder / "out").action == "anew"
+    assert step_state(chain, chain.step("net"), folder / "out").action == "restart"
     (folder / "out" / "pa" / "report.json").unlink()
-    assert actions(folder) == {"pa": "anew", "judge": "skip", "net": "anew"}
+    assert actions(folder) == {"pa": "restart", "judge": "skip", "net": "restart"}
     (net / "plan.json").unlink()
-    with pytest.raises(RunError, match="in the way of step net"):
-        survey(chain, folder / "out")
+    with pytest.raises(RunError, match="folder of step net holds other files"):
+        step_states(chain, folder / "out")
 
 
 def test_a_plan_of_another_version_differs_where_it_does(folder: Path, chain: Pipeline, run: Run) -> None:
@@ -89,7 +89,7 @@ def test_a_plan_of_another_version_differs_where_it_does(folder: Path, chain: Pi
     plan = json.loads(path.read_text())
     del plan["recipe"]["train"]["rotate"]
     path.write_text(json.dumps(plan | {"dpdrun": "0.0.1"}))
-    net = survey(chain, folder / "out")[2]
+    net = step_states(chain, folder / "out")[2]
     assert (net.action, net.changed, net.maker) == ("changed", ("train.rotate",), "0.0.1")
 
 
@@ -98,9 +98,9 @@ def test_a_predistorter_has_the_samples_of_its_pa_model(folder: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"net\.yaml:5:1: a predistorter needs .* of its PA model, step pa; .* data\.split"
     ):
-        survey(chain, folder / "out")
+        step_states(chain, folder / "out")
 
 
 def test_few_of_many_keys() -> None:
-    assert some_of(list("abc")) == "a, b, c"
-    assert some_of(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert first_keys(list("abc")) == "a, b, c"
+    assert first_keys(list("abcdefg")) == "a, b, c, d, e and 2 more"

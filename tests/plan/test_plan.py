@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan.plan import Plan, PlanError, Predistortion, make_plan
+from dpdrun.plan.plan import Plan, PlanError, Predistortion, changed_keys, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe
@@ -149,6 +149,24 @@ def test_digest_is_of_what_decides_the_weights() -> None:
     assert make_plan(recipe(optim={"lr": 1e-3}), SAMPLES).digest("data") != digest
     assert make_plan(recipe(train={"checkpoint_every": 5}), SAMPLES).digest("data") == digest
     assert replace(plan, provenance={}).digest("data") == digest
+    assert plan.at(data_source="/elsewhere/x.npz", pa="/elsewhere/pa").digest("data") == digest, "paths are not counted"
+    assert plan.at(data_source="/elsewhere/x.npz", pa="off").recipe.data.source == "/elsewhere/x.npz"
+
+
+def test_changed_keys_are_those_that_the_digest_counts() -> None:
+    plan = make_plan(recipe(), SAMPLES)
+    other = make_plan(recipe(train={"seed": 1, "checkpoint_every": 5, "on_finding": "stop"}), SAMPLES)
+    moved = other.at(data_source="y", pa="z")
+    assert changed_keys(plan.to_json(), moved.to_json()) == ["train.seed"]
+    adapting = make_plan(recipe(train={"on_finding": "adapt"}), SAMPLES)
+    assert changed_keys(plan.to_json(), adapting.to_json()) == ["train.on_finding"]
+    assert adapting.digest("data") != plan.digest("data")
+
+
+@pytest.mark.parametrize("name", ["lr", "eps", "lr_end"])
+def test_every_number_may_be_infinite(name: str) -> None:
+    plan = replace(make_plan(recipe(), SAMPLES), **{name: math.inf})
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json(), allow_nan=False))) == plan
 
 
 def test_plan_of_a_later_version_is_refused() -> None:

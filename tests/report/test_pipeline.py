@@ -20,7 +20,7 @@ def shown(renderable: Any) -> str:
 
 ROWS = [
     Row("pa", "amp.yaml", "skip", "finished", 100.0),
-    Row("net", "net.yaml", "resume", "goes on from step 4 of 8", 240.0),
+    Row("net", "net.yaml", "resume", "continues from step 4 of 8", 240.0),
     Row("gmp", "least.yaml", "run", "not there yet", None),
     Row("evaluation", "", "run", "parts val, test", None),
 ]
@@ -29,9 +29,9 @@ ROWS = [
 def test_the_overview_has_a_line_a_step_and_adds_up_what_is_to_be_trained() -> None:
     text = shown(overview(ROWS, title="chain.yaml", where="runs/chain"))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0] == "chain: chain.yaml in runs/chain"
+    assert lines[0] == "pipeline: chain.yaml in runs/chain"
     assert "pa skip finished amp.yaml" in lines, "a time would be of no use"
-    assert "net resume 4 min goes on from step 4 of 8 net.yaml" in lines
+    assert "net resume 4 min continues from step 4 of 8 net.yaml" in lines
     assert "gmp run - not there yet least.yaml" in lines
     assert lines[-1] == "training takes about 4 min in all; no estimate for gmp and evaluation"
 

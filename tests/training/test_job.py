@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from dpdrun.data.capture import Capture
 from dpdrun.errors import DataError, DpdrunError, FindingError, RecipeError, RunError, StoppedError
 from dpdrun.evaluation.assessment import evaluate
+from dpdrun.plan import prepare as preparation
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.folder import RunFolder
@@ -154,7 +155,8 @@ def test_a_place_that_cannot_be_used_is_refused_before_data_are_read(
     (run / "report.json").unlink()
     (run / "checkpoints" / "last.safetensors").unlink()
     before = contents(at.path)
-    monkeypatch.setattr(job, "load_capture", never)
+    for owner in (job, preparation):
+        monkeypatch.setattr(owner, "load_capture", never)
     cases = {
         other: "not a run folder" if resume else "not empty",
         file: "not a run folder" if resume else "is a file",

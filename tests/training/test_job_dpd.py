@@ -141,7 +141,7 @@ def test_resume_with_another_pa_is_refused(bench: Any, tmp_path: Path, stop_at: 
     with pytest.raises(StoppedError):
         job.train(bench.recipe(f"pa={pa}"), tmp_path / "run", watch=stop_at(30))
     with pytest.raises(RunError, match=r"another recipe .*\n?.*pa "):
-        job.train(bench.recipe(), tmp_path / "run", resume=True)
+        job.train(bench.recipe("pa=off", "dpd.learning=indirect"), tmp_path / "run", resume=True)
     model = RunFolder(pa).model
     model.write_bytes(RunFolder(tmp_path / "run").best.read_bytes())
     with pytest.raises(RunError, match="tensor"):

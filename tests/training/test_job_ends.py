@@ -77,7 +77,7 @@ def test_ctrl_c_writes_a_checkpoint_first(loaded: Loaded, here: Path, stop_at: W
     assert job.train(loaded, here / "run", resume=True)["splits"] == straight["splits"]
 
 
-@pytest.mark.parametrize("step", ["load_capture", "floor_of", "fit"])
+@pytest.mark.parametrize("step", ["check_machine", "floor_of", "fit"])
 def test_sigterm_before_the_first_step_leaves_nothing_and_says_so(
     step: str, loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

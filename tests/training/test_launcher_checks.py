@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from dpdrun.commands import app
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan.plan import Plan, make_plan, share_problem
+from dpdrun.plan.plan import Plan, make_plan
+from dpdrun.plan.prepare import check_share
 from dpdrun.recipe.loader import Loaded, load_text
-from dpdrun.training.job import check_share
 from dpdrun.training.launcher_checks import FOREIGN, PASSES, PRECISION, reject_launcher_conflicts
 
 RECIPE = """\
@@ -38,23 +38,27 @@ train:
     ],
 )
 def test_a_batch_divides_evenly_or_the_nearest_that_do_are_named(
-    batch: int, passes: int, processes: int, near: str | None, plan: Callable[..., Plan]
+    batch: int, passes: int, processes: int, near: str | None, plan: Callable[..., Plan], loaded: Callable[..., Loaded]
 ) -> None:
-    problem = share_problem(plan(f"train.batch_size={batch}", f"train.accumulate={passes}"), processes)
+    def share(size: int) -> None:
+        check_share(loaded(), plan(f"train.batch_size={size}", f"train.accumulate={passes}"), processes)
+
     if near is None:
-        assert problem is None
+        share(batch)
         return
-    assert problem is not None
-    assert problem.startswith(f"train.batch_size {batch} does not divide evenly by {processes} processes")
-    assert problem.endswith(f"nearest that do: {near}")
+    with pytest.raises(RecipeError) as error:
+        share(batch)
+    problem = str(error.value)
+    assert f"train.batch_size {batch} does not divide evenly by {processes} processes" in problem
+    assert f"nearest that do: {near}\n" in problem
     assert (f"x train.accumulate {passes}" in problem) is (passes > 1)
     for size in near.split(" or "):
-        assert share_problem(plan(f"train.batch_size={size}", f"train.accumulate={passes}"), processes) is None
+        share(int(size))
 
 
 def test_least_squares_has_no_batch_to_share() -> None:
     text = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gmp}\n"
-    assert share_problem(make_plan(load_text(text).recipe, 2000), 7) is None
+    check_share(load_text(text), make_plan(load_text(text).recipe, 2000), 7)
 
 
 @pytest.mark.parametrize("processes", [3, 8])

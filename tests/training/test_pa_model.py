@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from dpdrun.errors import RecipeError
-from dpdrun.models._saved import sha256_of
 from dpdrun.plan.plan import Plan
+from dpdrun.plan.prepare import locate_pa, pa_section
 from dpdrun.recipe.loader import load_text
+from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import RunFolder
-from dpdrun.training import job, pa_model
+from dpdrun.training import job
 
 PLACE = r"dpd\.yaml:2:1: pa: "  # the line of `pa` in the recipe of these tests
 
@@ -52,11 +53,11 @@ def test_what_is_settled(bench: Any) -> None:
     assert free.digest("x") != plan.digest("x")
 
 
-def test_another_pa_is_another_plan(bench: Any, copy: RunFolder) -> None:
+def test_the_same_pa_at_another_place_is_the_same_plan(bench: Any, copy: RunFolder) -> None:
     first, _ = job.prepare(bench.recipe())
     second, _ = job.prepare(bench.recipe(f"pa={copy.path}"))
-    assert first.predistortion == second.predistortion, "the same tensors at another place"
-    assert first.digest("x") != second.digest("x")
+    assert first.recipe.pa != second.recipe.pa
+    assert first.digest("x") == second.digest("x")
 
 
 def test_a_pa_that_is_not_there(bench: Any) -> None:
@@ -80,12 +81,9 @@ def test_a_pa_that_is_not_there_comes_with_the_command_that_trains_it(
 
 def test_the_section_of_a_pa_model(bench: Any) -> None:
     plan, _ = job.prepare(bench.recipe())
-    assert (
-        pa_model.model_section(plan)
-        == Plan.from_json(RunFolder(bench.pa).read_json(RunFolder(bench.pa).plan)).recipe.model
-    )
+    assert pa_section(plan) == Plan.from_json(RunFolder(bench.pa).read_json(RunFolder(bench.pa).plan)).recipe.model
     without = plan.recipe.model_copy(update={"pa": "off"})
-    assert pa_model.model_section(replace(plan, recipe=without)) is None
+    assert pa_section(replace(plan, recipe=without)) is None
 
 
 def test_a_pa_run_that_is_not_finished(bench: Any, copy: RunFolder) -> None:
@@ -126,7 +124,7 @@ def test_a_pa_worse_than_a_gmp(bench: Any, copy: RunFolder) -> None:
     report["splits"]["val"]["nmse_db"] = report["baselines"]["gmp"]["val"]["nmse_db"] + 0.5
     copy.report.write_text(json.dumps(report))
     message = refused(bench, copy.path)
-    assert "worse than a gmp on the validation part" in message
+    assert "worse than a gmp on the validation split" in message
     assert "dpd.weak_pa: accept" in message
     plan, _ = job.prepare(bench.recipe(f"pa={copy.path}", "dpd.weak_pa=accept"))
     assert plan.predistortion is not None
@@ -137,10 +135,10 @@ def test_a_relative_path_begins_here_or_beside_the_recipe(
 ) -> None:
     relative = os.path.relpath(bench.pa, bench.path)
     monkeypatch.chdir(tmp_path)
-    assert pa_model.resolve_path(bench.recipe(f"pa={relative}")) == str(bench.path / relative)
+    assert locate_pa(bench.recipe(f"pa={relative}")) == str(bench.path / relative)
     (tmp_path / relative).mkdir(parents=True)
-    assert pa_model.resolve_path(bench.recipe(f"pa={relative}")) == str(tmp_path / relative)
-    assert pa_model.resolve_path(bench.recipe("pa=given")) == "given"
+    assert locate_pa(bench.recipe(f"pa={relative}")) == str(tmp_path / relative)
+    assert locate_pa(bench.recipe("pa=given")) == "given"
 
 
 class Scaled(nn.Module):

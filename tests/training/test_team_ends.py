@@ -122,7 +122,7 @@ def test_sigterm_to_one_process_stops_both_with_a_whole_checkpoint(when: str, ra
     runs.goes_on_as_if_nothing_had_been(run)
 
 
-@pytest.mark.parametrize("place", ["dpdrun.training.job.load_capture", "dpdrun.training.job.floor_of"])
+@pytest.mark.parametrize("place", ["dpdrun.plan.prepare.load_capture", "dpdrun.training.job.floor_of"])
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=SLOW), 1])
 def test_sigterm_to_one_process_before_the_first_step_leaves_nothing(place: str, rank: int, runs: Runs) -> None:
     run = runs.fresh()

@@ -19,6 +19,7 @@ from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import RecipeError, RunError, StoppedError
 from dpdrun.evaluation.assessment import evaluate
 from dpdrun.evaluation.prediction import predict
+from dpdrun.plan import prepare as preparation
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
@@ -313,7 +314,7 @@ def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPat
     _, whole = job.prepare(loaded)
     assert len(whole.train) == 1800
     looped = Capture(**{**vars(whole), "loop_samples": 600})
-    monkeypatch.setattr(job, "load_capture", lambda _: looped)
+    monkeypatch.setattr(preparation, "load_capture", lambda _: looped)
     shapes: list[tuple[int, ...]] = []
     begin = Marquardt.__init__
 
@@ -325,7 +326,7 @@ def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPat
     report = job.train(loaded, here / "run")
     assert shapes == [(3, 600, 2)]
     assert report["finish"]["loss_db"] < report["finish"]["loss_before_db"] - 3
-    monkeypatch.setattr(job, "load_capture", lambda _: Capture(**{**vars(whole), "loop_samples": 40}))
+    monkeypatch.setattr(preparation, "load_capture", lambda _: Capture(**{**vars(whole), "loop_samples": 40}))
     with pytest.raises(RecipeError, match=r"sees 77 of them, a record has 40; shorten model.window"):
         job.prepare(load_recipe("job.yaml", ["model.layers=15", "data.split={guard: 0}"]))
 
