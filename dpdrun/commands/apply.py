@@ -13,7 +13,7 @@ from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
     from dpdrun.data.formats.waveform_reader import Waveform
-    from dpdrun.evaluation.streaming import Pair
+    from dpdrun.evaluation.prediction import Samples
     from dpdrun.models._base import BehaviouralModel
     from dpdrun.plan.plan import Plan
 
@@ -59,7 +59,7 @@ def apply(
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform
-    from dpdrun.evaluation.streaming import predict_pieces
+    from dpdrun.evaluation.prediction import eval_frame, predict_stream
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
@@ -71,25 +71,27 @@ def apply(
     if source in PARTS:
         _write(out, source, model, iter([_of_part(model, plan, source)]), lambda: None)
         return
-    from dpdrun.evaluation.prediction import piece_of
-
     with open_waveform(Path(source)) as waveform, _shown(waveform) as progress:
-        pairs = predict_pieces(model, waveform.pieces(), piece=piece_of(plan))
+        pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
         _write(out, source, model, pairs, progress)
 
 
-def _of_part(model: BehaviouralModel, plan: Plan, part: str) -> Pair:
+def _of_part(model: BehaviouralModel, plan: Plan, part: str) -> tuple[Samples, Samples]:
     """Input and output of a part of the capture, as it is scored."""
     from dpdrun.data.sources import load_capture
-    from dpdrun.evaluation.prediction import piece_of, predict
+    from dpdrun.evaluation.prediction import eval_frame, predict
 
     capture = load_capture(plan.recipe.data)
     x = capture.parts[part].x
-    return x, predict(model, x, piece=piece_of(plan), loop=capture.loop_samples)
+    return x, predict(model, x, frame=eval_frame(plan), loop=capture.loop_samples)
 
 
 def _write(
-    out: Path, source: str, model: BehaviouralModel, pairs: Iterator[Pair], progress: Callable[[], None]
+    out: Path,
+    source: str,
+    model: BehaviouralModel,
+    pairs: Iterator[tuple[Samples, Samples]],
+    progress: Callable[[], None],
 ) -> None:
     """Write the pieces, and say what is remarkable about them."""
     import numpy as np

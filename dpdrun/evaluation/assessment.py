@@ -15,7 +15,7 @@ from dpdrun.dpd.cascade import dpd_settings, objective_of, pa_model_of
 from dpdrun.evaluation import baselines
 from dpdrun.evaluation.floors import floor_estimates
 from dpdrun.evaluation.plot_data import Scene, Trace
-from dpdrun.evaluation.prediction import Split, part_of, piece_of, predict
+from dpdrun.evaluation.prediction import Split, eval_frame, part_of, predict
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_of
 from dpdrun.models._base import BehaviouralModel
@@ -198,7 +198,7 @@ def of_amplifier(pa: BehaviouralModel, capture: Capture, splits: Sequence[Split]
 def _played(stage: ScoringContext, split: Split) -> dict[str, Any]:
     """What the predistorter does to the signal that is played."""
     x = part_of(stage.capture, split).x
-    u = predict(stage.cascade.predistorter, x, piece=piece_of(stage.plan), loop=stage.capture.loop_samples)
+    u = predict(stage.cascade.predistorter, x, frame=eval_frame(stage.plan), loop=stage.capture.loop_samples)
     return {"peak": float(np.max(np.abs(u))), "papr_db": papr_db(u), "papr_x_db": papr_db(x)}
 
 
@@ -239,11 +239,11 @@ def _said_of(stage: ScoringContext) -> dict[str, Any]:
 def _scores(stage: ScoringContext, part: Part, y: NDArray[np.complex128]) -> dict[str, Any]:
     """The scores of one part: ours, and under the conventions that others use, where they differ."""
     looped, nperseg = stage.capture.loop_samples is not None, stage.capture.nperseg
-    piece = piece_of(stage.plan)
+    piece = eval_frame(stage.plan)
     return {
         "nmse_db": nmse_db(part.y, y),
         # as others score looped captures: blind to the splices
-        "nmse_as_one_record_db": nmse_db(part.y, predict(stage.model, part.x, piece=piece)) if looped else None,
+        "nmse_as_one_record_db": nmse_db(part.y, predict(stage.model, part.x, frame=piece)) if looped else None,
         "nmse_opendpd_legacy_db": None if nperseg is None else opendpd_legacy_score(stage.model, part, nperseg),
         "samples": len(part),
     }

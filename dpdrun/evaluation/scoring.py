@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import cascade_of, direct_pair, indirect_pair
 from dpdrun.evaluation.plot_data import Scene, Trace
-from dpdrun.evaluation.prediction import Split, part_of, piece_of, predict
+from dpdrun.evaluation.prediction import Split, eval_frame, part_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Cascade
 from dpdrun.plan.plan import Plan
@@ -68,7 +68,7 @@ class ScoringContext:
     def output(self, split: Split) -> NDArray[np.complex128]:
         """What comes out for a part, (N,) complex128."""
         x = part_of(self.pair, split).x
-        return predict(self.scored, x, piece=piece_of(self.plan), loop=self.capture.loop_samples)
+        return predict(self.scored, x, frame=eval_frame(self.plan), loop=self.capture.loop_samples)
 
     def scores(self, split: Split, y: NDArray[np.complex128]) -> Linearity | None:
         """Every score of an output of a part; None where it is silent or not finite, which has none."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture, Part
 from dpdrun.diagnosis.signal.checks import can_be_judged, signal_facts
-from dpdrun.evaluation.prediction import piece_of, predict
+from dpdrun.evaluation.prediction import eval_frame, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import nmse_opendpd_legacy_db
@@ -22,11 +22,11 @@ def signal_of(
 
     A model that is scored on records is asked a second time, in pieces of the length that it was trained on.
     """
-    kind, piece = plan.recipe.model.kind, piece_of(plan)
+    kind, piece = plan.recipe.model.kind, eval_frame(plan)
     if not can_be_judged(part.y, prediction):
         return None
     trained = kind != "gmp" and 0 < plan.frame < len(part)
-    in_pieces = predict(model, part.x, piece=plan.frame) if trained and piece is None else None
+    in_pieces = predict(model, part.x, frame=plan.frame) if trained and piece is None else None
     said = {
         "full_attention": kind == "transformer" and getattr(plan.recipe.model, "window", None) == "full",
         "features": getattr(plan.recipe.model, "features", None),
@@ -54,5 +54,5 @@ def opendpd_legacy_score(model: BehaviouralModel, part: Part, nperseg: int) -> f
     modules/data_collector.py IQSegmentDataset and utils/metrics.py).
     """
     padding = (0, -len(part) % nperseg)
-    prediction = predict(model, np.pad(part.x, padding), piece=nperseg)
+    prediction = predict(model, np.pad(part.x, padding), frame=nperseg)
     return nmse_opendpd_legacy_db(np.pad(part.y, padding), prediction, nperseg=nperseg)

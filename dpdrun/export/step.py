@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dpdrun.errors import RunError
-from dpdrun.models import can_stream
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Limited
 
@@ -36,13 +35,12 @@ class StepGraph(nn.Module):
     def __init__(self, model: BehaviouralModel, kind: str) -> None:
         """Raises RunError for a model that attends to its whole record."""
         super().__init__()
-        self.model: BehaviouralModel
-        if not can_stream(model):
+        if model.lookahead is None:
             raise RunError(
                 "this model attends to its whole record (model.window: full): it has no state to carry from chunk to "
                 "chunk, so it cannot be exported; train it with model.window in samples, such as 32"
             )
-        self.model = model
+        self.model: BehaviouralModel = model
         self.inner, self.peak = (model.model, model.peak) if isinstance(model, Limited) else (model, math.inf)
         self._example = model.initial_state(1)
         leaves = list(_leaves(self._example))

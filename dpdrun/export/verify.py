@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dpdrun import models
 from dpdrun.errors import RunError
-from dpdrun.evaluation.prediction import CHUNK_SAMPLES
+from dpdrun.models import CHUNK_SAMPLES
 from dpdrun.models._arrays import to_complex, to_pairs
-from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._base import BehaviouralModel, stream
 from dpdrun.rf.metrics import rms
 
 Array = NDArray[np.generic]
@@ -53,7 +52,7 @@ def outputs_of(model: BehaviouralModel, x: NDArray[np.complex128]) -> list[NDArr
     pairs = to_pairs(x)[None]
     with torch.inference_mode():
         return [
-            to_complex(models.stream(each, pairs.to(each.scale_x.dtype), chunk=CHUNK_SAMPLES)[0])
+            to_complex(stream(each, pairs.to(each.scale_x.dtype), CHUNK_SAMPLES)[0])
             for each in (model, deepcopy(model).double())
         ]
 

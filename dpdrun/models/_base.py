@@ -69,34 +69,37 @@ class BehaviouralModel(nn.Module, ABC):
 
 
 def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
-    """Run a record through `model.step` in pieces of `chunk` samples; equals `model(x)`.
+    """Run a record through `model.step` in chunks; equals `model(x)`.
 
     Args:
         x: (B, T, 2)
         chunk: samples per call
     """
-    return torch.cat(list(stream_pieces(model, torch.split(x, chunk, dim=1))), dim=1)
+    return torch.cat(list(stream_chunks(model, torch.split(x, chunk, dim=1))), dim=1)
 
 
-def stream_pieces(model: BehaviouralModel, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Run the pieces of a record through `model.step`, the state carried over; the outputs joined equal `model(x)`.
+def stream_chunks(model: BehaviouralModel, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Run the chunks of a record through `model.step` with the state carried over; the joined outputs equal `model(x)`.
 
     The first `lookahead` outputs precede the record and are dropped; the last ones come from a flush with silence. So
-    an output piece is that of other samples than the input piece that went before it, and may be empty.
+    an output chunk covers other samples than the input chunk before it, and may be empty.
 
     Args:
-        pieces: (B, T, 2), any T >= 1, at least one piece
+        chunks: (B, T, 2), any T >= 1, at least one chunk
+
+    Raises:
+        ValueError: the model needs the complete record.
     """
     if model.lookahead is None:
-        raise ValueError("a model that needs the whole record cannot stream")
+        raise ValueError("a model that needs the complete record cannot stream")
     state, early = None, model.lookahead
-    for piece in pieces:
+    for chunk in chunks:
         if state is None:
-            state = model.initial_state(piece.shape[0])
-        y, state = model.step(piece, state)
+            state = model.initial_state(chunk.shape[0])
+        y, state = model.step(chunk, state)
         dropped = min(early, y.shape[1])
         early -= dropped
         yield y[:, dropped:]
     if model.lookahead:
-        y, _ = model.step(piece.new_zeros(piece.shape[0], model.lookahead, 2), state)
+        y, _ = model.step(chunk.new_zeros(chunk.shape[0], model.lookahead, 2), state)
         yield y[:, early:]
