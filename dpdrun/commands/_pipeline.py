@@ -15,7 +15,7 @@ from dpdrun.errors import EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dpdrun.evaluation.plot_data import Scene
+    from dpdrun.evaluation.plot_data import PlotData
     from dpdrun.pipeline.document import Pipeline
     from dpdrun.pipeline.scores import Scores
     from dpdrun.pipeline.state import State
@@ -94,7 +94,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
         say("no pages were drawn: they need matplotlib: pip install 'dpdrun[plots]'")
 
 
-def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[Scene]) -> None:
+def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
     """The page of one predistorter, as `dpdrun evaluate --save` makes it."""
     from dpdrun.commands.evaluate import COSTS
     from dpdrun.report.scores_page import save_evaluation

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dpdrun.plan.plan import Plan
 
 PARTS = ("train", "val", "test")
-LEVEL_DB = 1.0  # a waveform louder by more than this than the training input has peaks that the model never saw
-LONG_SAMPLES = 1_000_000  # from which a progress bar is shown: a few seconds of work; a CSV does not say how long it is
+LEVEL_DB = 1.0  # at this much more power than the training input, a waveform has peaks that the model never saw
+LONG_SAMPLES = 1_000_000  # show a progress bar from here: a few seconds of work; the length of a CSV is not known
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +33,8 @@ def apply(
         str,
         typer.Argument(
             metavar="IN",
-            help="A waveform (.csv with I,Q columns, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
-            "or train, val, test: that part of the run's capture.",
+            help="A waveform (.csv with columns I,Q, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
+            "or train, val, test: that split of the run's capture.",
             show_default=False,
         ),
     ],
@@ -46,15 +46,15 @@ def apply(
     ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
 ) -> None:
-    """Write what the model of a RUN makes of the waveform IN, in the units of its capture.
+    """Send the waveform IN through the model of a RUN and write its output, in the units of the run's capture.
 
-    That is the output of the amplifier as a PA model predicts it, or the waveform of a predistorter.
+    A PA model writes the predicted output of the amplifier, a predistorter the predistorted waveform.
 
-    A CSV has the columns I,Q,I_out,Q_out; an .npz the arrays x and y; .npy and raw the output alone.
+    A CSV has the columns I,Q,I_out,Q_out, an .npz the arrays x and y; .npy and raw files have the output alone.
 
-    Raw is float32 I, Q, I, Q ..., little-endian. A file that is named train, val or test is written ./test.
+    Raw is float32 I, Q, I, Q ..., little-endian. Give a file named train, val or test as ./test.
 
-    Records of any length go through in bounded memory, and OUT appears when it is whole (docs/export.md).
+    Records of any length are streamed in bounded memory; OUT appears when it is complete (docs/export.md).
     """
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
@@ -66,7 +66,7 @@ def apply(
     if source not in PARTS and not Path(source).exists():
         hint = suggestion(source, PARTS)
         if hint:
-            raise DataError(f"{source}: no such file, nor a part of the capture{hint}")
+            raise DataError(f"{source}: no such file or split of the capture{hint}")
     model, plan, _ = load_run(run)
     if source in PARTS:
         _write(out, source, model, iter([_of_part(model, plan, source)]), lambda: None)
@@ -77,7 +77,7 @@ def apply(
 
 
 def _of_part(model: BehaviouralModel, plan: Plan, part: str) -> tuple[Samples, Samples]:
-    """Input and output of a part of the capture, as it is scored."""
+    """Return input and output of a split of the capture, as it is scored."""
     from dpdrun.data.sources import load_capture
     from dpdrun.evaluation.prediction import eval_frame, predict
 
@@ -93,7 +93,7 @@ def _write(
     pairs: Iterator[tuple[Samples, Samples]],
     progress: Callable[[], None],
 ) -> None:
-    """Write the pieces, and say what is remarkable about them."""
+    """Write the chunks; warn if the waveform is outside of the training level."""
     import numpy as np
 
     from dpdrun.data.formats.waveform_writer import writing
@@ -114,7 +114,7 @@ def _write(
     level_db = to_db(energy / count / float(model.scale_x) ** 2)
     if level_db > LEVEL_DB:
         typer.echo(
-            f"warning: the waveform is {level_db:.1f} dB louder than the training input: it was not trained there",
+            f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not trained there",
             err=True,
         )
     typer.echo(f"{out}: {count:,} samples")
@@ -122,7 +122,7 @@ def _write(
 
 @contextmanager
 def _shown(waveform: Waveform) -> Iterator[Callable[[], None]]:
-    """A bar for a long record; call what is yielded after each piece."""
+    """Show a progress bar for a long record; call what is yielded after each chunk."""
     from rich.console import Console
 
     from dpdrun.report.measured import progress_bar

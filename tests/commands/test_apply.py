@@ -70,7 +70,7 @@ def test_a_louder_waveform_than_the_training_input_is_told(finished: Path, tmp_p
         np.save(tmp_path / "loud.npy", 2 * archive["x"])
     result = apply(finished, tmp_path / "loud.npy", tmp_path / "out.npy")
     assert result.exit_code == 0
-    assert "6.0 dB louder than the training input" in result.stderr
+    assert "6.0 dB more power than the training input" in result.stderr
 
 
 def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path: Path) -> None:

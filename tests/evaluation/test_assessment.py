@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation.assessment import assess, evaluate
+from dpdrun.evaluation.assessment import evaluate, evaluate_with_plots
 from dpdrun.evaluation.prediction import predict
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.metrics import one_tap_gain
@@ -87,9 +87,9 @@ def test_every_score_of_linearity_stands_in_the_report() -> None:
     plan, capture = plan_of(), capture_of()
     capture = replace(capture, bandwidth_hz=2e5)
     model = random_model(plan)
-    found = assess(model, plan, capture, ("val", "test"))
-    assert [scene.split for scene in found.scenes] == ["val", "test"]
-    for scene in found.scenes:
+    found = evaluate_with_plots(model, plan, capture, ("val", "test"))
+    assert [scene.split for scene in found.plots] == ["val", "test"]
+    for scene in found.plots:
         each, score = capture.parts[scene.split], found.report["splits"][scene.split]
         assert [trace.name for trace in scene.traces] == ["one complex gain", "gmp, least squares", "this run"]
         this = scene.traces[-1]
@@ -116,20 +116,20 @@ def test_a_model_without_an_output_has_a_report(broken: float) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(broken)
-    found = assess(model, plan, capture, ("val",))
+    found = evaluate_with_plots(model, plan, capture, ("val",))
     assert "silent or not finite" in found.report["splits"]["val"]["linearity"]["missing"]["all"]
-    assert [trace.name for trace in found.scenes[0].traces] == ["one complex gain", "gmp, least squares"]
+    assert [trace.name for trace in found.plots[0].traces] == ["one complex gain", "gmp, least squares"]
 
 
 def test_a_predistorter_is_scored_behind_the_same_conventions(dpd_runs: Path) -> None:
     """What selected it, and what an evaluation says of it, are the same numbers."""
     model, plan, _ = load_run(dpd_runs / "least")
-    found = assess(model, plan, load_capture(plan.recipe.data))
+    found = evaluate_with_plots(model, plan, load_capture(plan.recipe.data))
     assert found.report["floors"] == []
-    for scene in found.scenes:
+    for scene in found.plots:
         assert [trace.name for trace in scene.traces] == ["no predistortion", "gmp, least squares", "this run"]
-        rivals = [found.report["baselines"][name][scene.split] for name in ("one_tap", "gmp")]
-        for score in (found.report["splits"][scene.split], *rivals):
+        baseline_scores = [found.report["baselines"][name][scene.split] for name in ("one_tap", "gmp")]
+        for score in (found.report["splits"][scene.split], *baseline_scores):
             same = {"nmse_db": "nmse_db", "in_band_db": "in_band_error_db", "aclr_worse_db": "aclr_worse_dbc",
                     "power_db": "power_change_db"}  # fmt: skip
             for ours, theirs in same.items():

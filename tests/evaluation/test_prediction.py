@@ -19,7 +19,7 @@ from dpdrun.errors import RunError
 from dpdrun.evaluation import prediction
 from dpdrun.evaluation.prediction import ALONE, Samples, Sharing, eval_frame, predict, predict_stream
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.models._cascade import Limited
+from dpdrun.models._cascade import LimitedPredistorter
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 from tests.evaluation.cases import MODELS, nmse, noise, plan_of, random_model
 from tests.processes import Processes
@@ -118,8 +118,11 @@ def in_turn(model: nn.Module, x: Any, processes: int, **cut: int) -> tuple[list[
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_shared_score_counts_each_sample_once(kind: str, cut: str, processes: int) -> None:
+def test_a_shared_score_counts_each_sample_once(
+    kind: str, cut: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Error and energy are summed over samples that one process made: none is left out, repeated or padded."""
+    monkeypatch.setattr(prediction, "LOOP_CONTEXT_SAMPLES", 40)
     model = random_model(plan_of(*MODELS[kind]))
     unit, how = CUTS[cut]
     for count in COUNTS:
@@ -186,7 +189,7 @@ def model_of(section: ModelSection, *, peak: float | None = None) -> Behavioural
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    return (model if peak is None else Limited(model, peak)).eval()
+    return (model if peak is None else LimitedPredistorter(model, peak)).eval()
 
 
 def record(length: int) -> Samples:
