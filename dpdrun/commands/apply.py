@@ -114,7 +114,8 @@ def _write(
     level_db = to_db(energy / count / float(model.scale_x) ** 2)
     if level_db > LEVEL_DB:
         typer.echo(
-            f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not trained there",
+            f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not "
+            "trained at this level",
             err=True,
         )
     typer.echo(f"{out}: {count:,} samples")

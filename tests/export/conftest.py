@@ -1,8 +1,9 @@
-"""Models of every kind that streams, as they are exported; their own state and output to compare with."""
+"""Models of every kind that streams, as they are exported, with their state and output to compare with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ SECTIONS: dict[str, ModelSection] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model as it is exported, a record, and what the model makes of it."""
+    """An exported model, a record, and the model's output for it."""
 
     graph: StepGraph
     description: dict[str, Any]
@@ -56,7 +57,9 @@ class Case:
         return stream_step(step, self.state, self.x, self.description["lookahead"])
 
 
+@cache
 def case_of(name: str) -> Case:
+    """Do not write into it: it is built once."""
     section = SECTIONS[name]
     torch.manual_seed(0)
     model = models.build(section, scale_x=0.2, scale_y=0.7)
