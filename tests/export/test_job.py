@@ -29,7 +29,7 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, fit_gmp_once: None) -> dict[str, Path]:  # noqa: ARG001
+def runs(tmp_path_factory: pytest.TempPathFactory, fit_gmp_once: None) -> dict[str, Path]:
     """A run of each of these models. Do not write into them."""
     folder = tmp_path_factory.mktemp("runs")
     rng = np.random.default_rng(0)
