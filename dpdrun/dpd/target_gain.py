@@ -55,13 +55,13 @@ def linear_drive(plant: Plant, x: Signal, gain: float, peak: float) -> complex:
         gain: G.
         peak: limit on |c x|, as for a predistorter.
     """
-    wanted = gain * rms(x)
+    target = gain * rms(x)
     first = plant(limit_magnitude(x, peak))
     turn = np.exp(-1j * np.angle(one_tap_gain(x, first)))
     drive, reached = 1.0, rms(first)
     for _ in range(POWER_STEPS):
-        if abs(20.0 * np.log10(reached / wanted)) < POWER_TOLERANCE_DB:
+        if abs(20.0 * np.log10(reached / target)) < POWER_TOLERANCE_DB:
             break
-        drive *= wanted / reached
+        drive *= target / reached
         reached = rms(plant(limit_magnitude(drive * turn * x, peak)))
     return complex(drive * turn)

@@ -92,7 +92,7 @@ def floor_estimates(
     estimates += [
         by_repeats(capture.train.x, capture.train.y),
         Estimate("quiet band", quiet["nmse_db"], bound, quiet["caveat"]),
-        Estimate("smallest inputs", None, None, "cannot be told from samples that the model was trained on")
+        Estimate("smallest inputs", None, None, "cannot be estimated from samples that the model was trained on")
         if split == "train"
         else by_smallest_inputs(part.x, part.y, {"this model": prediction, **others}),
     ]

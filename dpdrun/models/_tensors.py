@@ -74,17 +74,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"{path}: damaged or not a safetensors file ({reason})") from exc
 
 
-def misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+def misfit(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> str | None:
     """Describe the first tensor that is missing, unexpected, or of another shape or type; None if all fit."""
-    for name, tensor in wanted.items():
-        if name not in found:
+    for name, tensor in expected.items():
+        if name not in actual:
             return f"it has no tensor {name}"
-        if found[name].shape != tensor.shape:
-            return f"tensor {name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-        if found[name].dtype != tensor.dtype:
-            types = (str(each.dtype).removeprefix("torch.") for each in (found[name], tensor))
+        if actual[name].shape != tensor.shape:
+            return f"tensor {name} is {tuple(actual[name].shape)}, expected {tuple(tensor.shape)}"
+        if actual[name].dtype != tensor.dtype:
+            types = (str(each.dtype).removeprefix("torch.") for each in (actual[name], tensor))
             return "tensor {} is {}, expected {}".format(name, *types)
-    return next((f"it has an unexpected tensor {name}" for name in found if name not in wanted), None)
+    return next((f"it has an unexpected tensor {name}" for name in actual if name not in expected), None)
 
 
 def _checked(content: bytes) -> dict[str, str]:
@@ -126,8 +126,8 @@ def _json(text: str) -> object:
 
 def _place(content: bytes) -> tuple[int, int] | None:
     """Return where the digits of the hash begin and end."""
-    found = _PLACE.search(content, 8, 8 + int.from_bytes(content[:8], "little"))
-    return found and found.span(1)
+    match = _PLACE.search(content, 8, 8 + int.from_bytes(content[:8], "little"))
+    return match and match.span(1)
 
 
 def _digest(content: bytes, place: tuple[int, int]) -> str:

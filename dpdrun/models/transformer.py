@@ -250,7 +250,7 @@ class Model(BehaviouralModel):
         return y, State(conv, tuple(keys_values), state.position + T, waiting[:, T:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the output for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         if self.config.window != "full":
             return super().forward(x)
         f = features(x / self.scale_x, self.config.features)
@@ -274,7 +274,7 @@ class Model(BehaviouralModel):
         return mixed, h[:, T:]
 
     def _add_positions(self, h: Tensor, start: int) -> Tensor:
-        """Add sinusoids of the absolute position, if asked for (Vaswani et al., 2017, section 3.5). h: (B, T, D)."""
+        """Add sinusoids of the absolute position, if configured (Vaswani et al., 2017, section 3.5). h: (B, T, D)."""
         if self.config.positions == "sinusoidal":
             h = h + sinusoids(start, h.shape[1], h.shape[2]).to(h)
         dropped: Tensor = self.dropout(h)

@@ -156,7 +156,7 @@ class _Columns:
         return int(self.reach.max()) - 1
 
     def rows(self, x: Signal, start: int, end: int) -> Matrix:
-        """Return the columns for the outputs of x[start:end], (C, R); x has `before` samples before, AHEAD after them."""
+        """Return the columns for outputs of x[start:end], (C, R); x has `before` samples before, AHEAD after them."""
         envelope = np.abs(x)
         power = np.concatenate([[0.0], np.cumsum(envelope**2)])
         powers = [envelope**p for p in range(EARLY_POWERS)]
