@@ -26,7 +26,25 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def dpd_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fit_gmp_once() -> Iterator[None]:
+    """Fit the gmp that scores are compared with once for each capture, instead of at each evaluation of it."""
+    from dpdrun.evaluation import baselines
+
+    fit, fitted = baselines.fitted_gmp, dict[Any, Any]()
+
+    def fit_once(capture: Any) -> Any:
+        key = capture.sha256, capture.loop_samples
+        if key not in fitted:
+            fitted[key] = fit(capture)
+        return fitted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "fitted_gmp", fit_once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def dpd_runs(tmp_path_factory: pytest.TempPathFactory, fit_gmp_once: None) -> Path:
     """Runs on one small capture: PA models `pa` and `other`, and `least` and `network`, which learnt through `pa`;
     `elsewhere` is a PA model of another capture. Do not write into it.
     """

@@ -46,7 +46,9 @@ def work_of_result(result: dict[str, Any]) -> Workload:
     model: ModelSection = TypeAdapter(ModelSection).validate_python(result["setting"]["model"])
     assert isinstance(model, TransformerModel | GRUModel)
     train = result["setting"]["train"]
-    return workload_of(model, batch=train["batch_size"], frame=train["frame"], val_samples=result["val_samples"])
+    # results.json was measured with complete records through the model at once
+    val = result["val_samples"]
+    return workload_of(model, batch=train["batch_size"], frame=train["frame"], val_samples=val, chunk=val)
 
 
 def reference(results: dict[str, Any]) -> dict[str, float]:

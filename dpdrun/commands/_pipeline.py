@@ -15,7 +15,7 @@ from dpdrun.errors import EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dpdrun.evaluation.plot_data import Scene
+    from dpdrun.evaluation.plot_data import PlotData
     from dpdrun.pipeline.document import Pipeline
     from dpdrun.pipeline.scores import Scores
     from dpdrun.pipeline.state import StepState
@@ -84,7 +84,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
         show("no pages were drawn: they need matplotlib: pip install 'dpdrun[plots]'")
 
 
-def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[Scene]) -> None:
+def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
     """Write the page of one predistorter, as `dpdrun evaluate --save` does."""
     from dpdrun.commands.evaluate import COSTS
     from dpdrun.report.scores_page import save_evaluation

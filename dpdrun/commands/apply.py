@@ -14,13 +14,13 @@ from dpdrun.errors import DataError
 if TYPE_CHECKING:
     from dpdrun.data.capture import Capture
     from dpdrun.data.formats.waveform_reader import Waveform
-    from dpdrun.evaluation.streaming import Pair
+    from dpdrun.evaluation.prediction import Samples
     from dpdrun.models._base import BehaviouralModel
     from dpdrun.plan.plan import Plan
 
 PARTS = ("train", "val", "test")
-LEVEL_DB = 1.0  # a waveform louder by more than this than the training input has peaks that the model never saw
-LONG_SAMPLES = 1_000_000  # from which a progress bar is shown: a few seconds of work; a CSV does not say how long it is
+LEVEL_DB = 1.0  # at this much more power than the training input, a waveform has peaks that the model never saw
+LONG_SAMPLES = 1_000_000  # show a progress bar from here: a few seconds of work; the length of a CSV is not known
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +34,8 @@ def apply(
         str,
         typer.Argument(
             metavar="IN",
-            help="A waveform (.csv with I,Q columns, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
-            "or train, val, test: that part of the run's capture.",
+            help="A waveform (.csv with columns I,Q, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
+            "or train, val, test: that split of the run's capture.",
             show_default=False,
         ),
     ],
@@ -53,20 +53,20 @@ def apply(
         ),
     ] = None,
 ) -> None:
-    """Write what the model of a RUN makes of the waveform IN, in the units of its capture.
+    """Send the waveform IN through the model of a RUN and write its output, in the units of the run's capture.
 
-    That is the output of the amplifier as a PA model predicts it, or the waveform of a predistorter.
+    A PA model writes the predicted output of the amplifier, a predistorter the predistorted waveform.
 
-    A CSV has the columns I,Q,I_out,Q_out; an .npz the arrays x and y; .npy and raw the output alone.
+    A CSV has the columns I,Q,I_out,Q_out, an .npz the arrays x and y; .npy and raw files have the output alone.
 
-    Raw is float32 I, Q, I, Q ..., little-endian. A file that is named train, val or test is written ./test.
+    Raw is float32 I, Q, I, Q ..., little-endian. Give a file named train, val or test as ./test.
 
-    Records of any length go through in bounded memory, and OUT appears when it is whole (docs/export.md).
+    Records of any length are streamed in bounded memory; OUT appears when it is complete (docs/export.md).
     """
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform
-    from dpdrun.evaluation.streaming import predict_pieces
+    from dpdrun.evaluation.prediction import eval_frame, predict_stream
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
@@ -75,32 +75,34 @@ def apply(
     if source not in PARTS and not Path(source).exists():
         hint = suggestion(source, PARTS)
         if hint:
-            raise DataError(f"{source}: no such file, nor a part of the capture{hint}")
+            raise DataError(f"{source}: no such file or split of the capture{hint}")
     model, plan, folder = load_run(run)
     if source in PARTS:
         from dpdrun.plan.recorded import capture_of
 
         _write(out, source, model, iter([_of_part(model, plan, source, capture_of(folder, plan, data))]), lambda: None)
         return
-    from dpdrun.evaluation.prediction import piece_of
-
     with open_waveform(Path(source)) as waveform, _shown(waveform) as progress:
-        pairs = predict_pieces(model, waveform.pieces(), piece=piece_of(plan))
+        pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
         _write(out, source, model, pairs, progress)
 
 
-def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> Pair:
-    """Input and output of a part of the capture, as it is scored."""
-    from dpdrun.evaluation.prediction import piece_of, predict
+def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> tuple[Samples, Samples]:
+    """Return input and output of a split of the capture, as it is scored."""
+    from dpdrun.evaluation.prediction import eval_frame, predict
 
     x = capture.parts[part].x
-    return x, predict(model, x, piece=piece_of(plan), loop=capture.loop_samples)
+    return x, predict(model, x, frame=eval_frame(plan), loop=capture.loop_samples)
 
 
 def _write(
-    out: Path, source: str, model: BehaviouralModel, pairs: Iterator[Pair], progress: Callable[[], None]
+    out: Path,
+    source: str,
+    model: BehaviouralModel,
+    pairs: Iterator[tuple[Samples, Samples]],
+    progress: Callable[[], None],
 ) -> None:
-    """Write the pieces, and say what is remarkable about them."""
+    """Write the chunks; warn if the waveform is outside of the training level."""
     import numpy as np
 
     from dpdrun.data.formats.waveform_writer import writing
@@ -121,7 +123,8 @@ def _write(
     level_db = to_db(energy / count / float(model.scale_x) ** 2)
     if level_db > LEVEL_DB:
         typer.echo(
-            f"warning: the waveform is {level_db:.1f} dB louder than the training input: it was not trained there",
+            f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not "
+            "trained at this level",
             err=True,
         )
     typer.echo(f"{out}: {count:,} samples")
@@ -129,7 +132,7 @@ def _write(
 
 @contextmanager
 def _shown(waveform: Waveform) -> Iterator[Callable[[], None]]:
-    """A bar for a long record; call what is yielded after each piece."""
+    """Show a progress bar for a long record; call what is yielded after each chunk."""
     from rich.console import Console
 
     from dpdrun.report.measured import progress_bar

@@ -1,4 +1,4 @@
-"""`dpdrun compare`: runs side by side."""
+"""`dpdrun compare`: compare the scores of runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class Split(StrEnum):
-    """Parts of a capture."""
+    """Splits of a capture."""
 
     train = "train"
     val = "val"
@@ -48,10 +48,16 @@ def register(app: typer.Typer) -> None:
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
     split: Annotated[
-        Split, typer.Option("--split", help="Part to score. Choose between runs by val, report by test.")
+        Split, typer.Option("--split", help="Split to score: select runs by val, report them by test.")
     ] = Split.test,
     sort: Annotated[
-        Sort | None, typer.Option("--sort", help="Lower first. [default: as given]", show_default=False)
+        Sort | None,
+        typer.Option(
+            "--sort",
+            metavar="COLUMN",
+            help=f"Sort by {', '.join(Sort)}; lowest first.",
+            show_default="order of RUN...",
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -63,35 +69,35 @@ def compare(
         Path | None,
         typer.Option(
             metavar="PA_RUN",
-            help="Judge all predistorters through this PA model, which none of them learnt through.",
+            help="Score all predistorters through this independent PA model (cross-model validation).",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every score.")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="Output format; json has every score.")] = Format.table,
     save: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write scores.json, report.html and overlaid figures as PNG files.",
+            help="Write scores.json, report.html and overlaid PNG figures here.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Compare runs: what they reach, what they cost, and what took how long.
+    """Compare the scores, sizes and training times of runs.
 
-    Every run is scored anew, by the same code on the same samples; only the time and the steps of a training come from
-    its report.json. Runs whose scores do not compare (other task, other capture, predistorters through other PA models
-    or for another gain) stand in tables of their own.
+    Scores every run again, with the same code on the same samples; only training time and steps come from report.json.
+    Runs whose scores are not comparable (another task or capture, predistorters through another PA model or for another
+    target gain) get separate tables.
     """
     import json
 
     from rich.console import Console
 
-    from dpdrun.evaluation.comparison import compared
+    from dpdrun.evaluation.comparison import compare_runs
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
     from dpdrun.run.files import encode_numbers
 
-    found = compared(_loaded(runs), split.value, through, data)
+    found = compare_runs(_loaded(runs), split.value, through, data)
     groups = [group.to_json() for group in found]
     for group, each in zip(groups, found, strict=True):
         group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)
@@ -104,7 +110,7 @@ def compare(
         from dpdrun.report.comparison_page import save_comparison
 
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
-        written = save_comparison(save, groups, [each.scene for each in found], folders)
+        written = save_comparison(save, groups, [each.plot for each in found], folders)
         typer.echo(f"{len(written)} files in {save}", err=True)
     if format_ is Format.json:
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
@@ -118,7 +124,7 @@ def compare(
 
 
 def _loaded(paths: list[Path]) -> list[Any]:
-    """The runs, each under a name of its own."""
+    """Load the runs, each with a unique name."""
     from dpdrun.evaluation.comparison import Run
     from dpdrun.training.job import load_run
 
@@ -133,9 +139,9 @@ def _loaded(paths: list[Path]) -> list[Any]:
 
 
 def _apart(groups: list[dict[str, object]]) -> str:
-    """Why there is more than one table."""
-    text = f"these runs do not all compare; {len(groups)} tables, whose scores are not to be held against each other"
+    """Explain why there is more than one table."""
+    text = f"the scores of these runs are not all comparable: {len(groups)} separate tables"
     tasks = {group["task"] for group in groups}
     if tasks == {"dpd"}:
-        text += ". --through PA_RUN judges predistorters of one capture and gain through the same PA model"
+        text += ". --through PA_RUN scores predistorters of one capture and target gain through the same PA model"
     return text

@@ -1,4 +1,4 @@
-"""`dpdrun evaluate`: score a run again, with everything that is to be known of its scores."""
+"""`dpdrun evaluate`: score a run again, with conventions, intervals and noise floor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class Split(StrEnum):
-    """Parts of a capture."""
+    """Splits of a capture."""
 
     train = "train"
     val = "val"
@@ -24,7 +24,7 @@ class Format(StrEnum):
     json = "json"
 
 
-COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json has beside the scores
+COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json adds to the scores
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     split: Annotated[
-        list[Split] | None, typer.Option("--split", help="Parts to score. [default: val, test]", show_default=False)
+        list[Split] | None, typer.Option("--split", help="Split to score; repeatable.", show_default="val, test")
     ] = None,
     data: Annotated[
         str | None,
@@ -47,31 +47,31 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="PA_RUN",
-            help="Judge a predistorter through this PA model too, one that it did not learn through.",
+            help="Score a predistorter through this independent PA model too (cross-model validation).",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every convention.")] = (
+    format_: Annotated[Format, typer.Option("--format", help="Output format; json has every convention.")] = (
         Format.table
     ),
     save: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Write scores.json, report.html and the figures as PNG files.", show_default=False
-        ),
+        typer.Option(metavar="DIR", help="Write scores.json, report.html and PNG figures here.", show_default=False),
     ] = None,
 ) -> None:
-    """Score the model of a RUN on its capture, beside the baselines on the same samples.
+    """Score the model of a RUN on its capture, next to baselines on the same samples.
 
-    NMSE, ACLR, EVM where the capture describes its OFDM symbols, in-band error, AM/AM and AM/PM, each with its
-    convention and its 95 % interval; what is left to the noise floor, by several methods with their caveats. The scores
-    of a predistorter are simulated, through its PA model: --through PA_RUN tells how far that can be believed.
+    Prints NMSE, in-band error, ACLR, AM/AM, AM/PM, and EVM if the capture describes its OFDM symbols, each with its
+    convention and 95 % interval, and the distance to the noise floor by several methods.
+
+    The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
+    which shows how far they depend on the PA model.
     """
     import json
 
     from rich.console import Console
 
-    from dpdrun.evaluation.assessment import assess
+    from dpdrun.evaluation.assessment import evaluate_with_plots
     from dpdrun.plan.recorded import capture_of
     from dpdrun.report.scores_panel import evaluation_panel
     from dpdrun.run.files import encode_numbers
@@ -82,25 +82,26 @@ def evaluate(
     capture = capture_of(folder, plan, data)
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
-        typer.echo(f"warning: {capture.name} has changed since this run was trained on it", err=True)
+        typer.echo(f"warning: {capture.name} has changed since this run was trained", err=True)
     parts: list[Any] = [part.value for part in dict.fromkeys(split)] if split else ["val", "test"]
-    judge = None
+    reference = None
     if through is not None:
         from dpdrun.evaluation.cross_model import load_reference_pa, require_independent
 
-        judge = load_reference_pa(through, capture)
-        require_independent(judge, run, plan)
-    found = assess(model, plan, capture, parts)
-    report, scenes = found.report, found.scenes
-    if judge is not None:
-        from dpdrun.evaluation.cross_model import score_with_reference, with_verdict
+        reference = load_reference_pa(through, capture)
+        require_independent(reference, run, plan)
+    evaluation = evaluate_with_plots(model, plan, capture, parts)
+    report, plots = evaluation.report, evaluation.plots
+    if reference is not None:
+        from dpdrun.evaluation.cross_model import add_cross_model_scores, score_with_reference
 
-        report, scenes = with_verdict(found, score_with_reference(model, plan, capture, parts, judge, found))
+        cross_model = score_with_reference(model, plan, capture, parts, reference, evaluation)
+        report, plots = add_cross_model_scores(evaluation, cross_model)
     costs = {key: before[key] for key in COSTS if key in before}
     if save is not None:
         from dpdrun.report.scores_page import save_evaluation
 
-        written = save_evaluation(save, run, report | costs, scenes)
+        written = save_evaluation(save, run, report | costs, plots)
         typer.echo(f"{len(written)} files in {save}", err=True)
     if format_ is Format.json:
         typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))

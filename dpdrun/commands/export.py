@@ -1,4 +1,4 @@
-"""`dpdrun export`: a trained model as a file that others can run without dpdrun."""
+"""`dpdrun export`: write a trained model to a file that runs without dpdrun."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ def export(
         typer.Option(
             "--to",
             metavar="onnx|torchscript|npz",
-            help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, a description and a "
-            "golden vector, for FPGA and DSP.",
+            help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, description and golden "
+            "vector, for FPGA and DSP.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="File to write; else model.onnx, model.pt or model.npz in RUN.", show_default=False
-        ),
+        typer.Option("--out", "-o", help="File to write.", show_default="model.onnx, model.pt or model.npz in RUN"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -39,9 +37,9 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write one step of the model of a RUN, (x, state...) -> (y, new state...), for use without dpdrun.
+    """Export one step of the model of a RUN, (x, state...) -> (y, new state...), to a file that runs without dpdrun.
 
-    It is kept only if it does what the run does on the test part, to 1e-5 of the rms. How to run it: docs/export.md
+    The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """
     from dpdrun.export.job import export as write
 

@@ -67,7 +67,7 @@ def read_sizes(capture: Capture) -> DataReading:
         polynomial_db=ladder.polynomial_db,
         floor_db=floor_db,
         floor_caveat=caveat,
-        rungs=ladder.rungs,
+        rungs=ladder.candidates,
         ahead_rungs=ladder.ahead,
         warnings=(
             *do_not_line_up(train.x, train.y, late.samples, late.correlation, capture.sample_rate_hz),

@@ -1,16 +1,16 @@
-"""Iterative learning control: the input with which a known amplifier gives a wanted output.
+"""Iterative learning control (ILC): find the input with which an amplifier gives a target output.
 
     u[0] = x,   u[k + 1] = limit( u[k] + mu L (target - plant(u[k])) )
 
 L is the learning filter. With L = 1 / gain this is the linear algorithm of Chani-Cahuana, Landin, Fager and Eriksson,
 "Iterative learning control for RF power amplifier linearization", IEEE Trans. Microw. Theory Techn. 64(9), 2778-2789,
-2016, doi 10.1109/TMTT.2016.2588483. A model of an amplifier, though, has any gain and phase at frequencies that its
-training signal left empty, and where that phase is over 90 degrees the error grows with each iteration. So L is the
-damped inverse of the amplifier's response by frequency, measured by a small probe on top of the signal, and it is zero
-beyond the adjacent channels, where the model knows nothing. (On APA_200MHz_b through a Transformer this ends at -80 dB
-within reach, and a gmp fitted to it has an objective of -52.3 dB, by indirect learning -47.4 dB.)
+2016, doi 10.1109/TMTT.2016.2588483. At frequencies that its training signal left empty, though, a PA model has an
+arbitrary gain and phase, and where that phase is over 90 degrees the error grows with each iteration. So L is the
+damped inverse of the amplifier's frequency response, measured with a small probe on top of the signal, and it is zero
+beyond the adjacent channels, where the model was not trained. (On APA_200MHz_b through a Transformer this ends at
+-80 dB within reach, and a gmp fitted to it has an objective of -52.3 dB, by indirect learning -47.4 dB.)
 
-The step mu is halved while it does not help, and grows again after it did. The result is a waveform, not a
+The step mu is halved until it lowers the error, and grows again afterwards. The result is a waveform, not a
 predistorter: one is fitted to the pair (x, u) afterwards.
 """
 
@@ -22,15 +22,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.dpd.limiter import limited
+from dpdrun.dpd.limiter import limit_magnitude
 from dpdrun.dpd.target_gain import Plant
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, rms, to_db
 
 ITERATIONS = 40
-GOOD_DB = -80.0  # below this the error is of float32 models, and far below what any predistorter reaches
+GOOD_DB = -80.0  # float32 models add errors near this level, and no predistorter reaches it
 HALVINGS = 7  # of the step, at one iteration
 GROWTH = 1.5  # of the step after one that helped, up to 1
-ENOUGH_DB, PATIENCE = 0.02, 3  # so many iterations in a row that gain less are the last ones
+TOLERANCE_DB, PATIENCE = 0.02, 3  # stop after this many iterations in a row with a smaller gain
 PROBE = 1e-3  # rms of the probe over that of the input: small against the signal, large against float32 rounding
 PROBE_BINS = 256  # of the response by frequency
 DAMPING = 0.3  # added to |H|^2 in units of the gain squared, so that the inverse of a notch stays small
@@ -39,14 +39,14 @@ Reason = Literal["target reached", "improvement below tolerance", "no improving 
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """What the iterations ended with.
+class ILCResult:
+    """The result of the iterations.
 
     Attributes:
         u: input of the amplifier, (N,) complex128.
         history_db: error within reach over the target, of x alone first [dB].
         nmse_db: of the output against the target, at all frequencies [dB].
-        reason: why they ended.
+        reason: why the iterations ended.
     """
 
     u: Signal
@@ -57,34 +57,34 @@ class Learned:
 
 def learn_input(
     plant: Plant, x: Signal, target: Signal, peak: float, *, reach: float = 0.5, iterations: int = ITERATIONS
-) -> Learned:
-    """Find the input for a target.
+) -> ILCResult:
+    """Find the input that gives a target output.
 
     Args:
-        plant: the amplifier; the same input must give the same output each time.
-        x: where to begin, (N,) complex128, at least PROBE_BINS samples.
-        target: wanted output, (N,) complex128.
+        plant: the amplifier, deterministic.
+        x: the first input, (N,) complex128, at least PROBE_BINS samples.
+        target: (N,) complex128.
         peak: limit on |u|; inf = none.
         reach: frequency up to which u is changed, as a share of the sample rate; 0.5 = all.
-        iterations: at most.
+        iterations: upper limit.
 
     Raises:
-        ValueError: the plant answers with something that is not finite or has another shape.
+        ValueError: the output of the plant is not finite, or has another shape than its input.
     """
 
     within = _within(reach, len(x))
     power = float(np.sum(np.abs(np.fft.fft(target)) ** 2))
 
-    def heard(u: Signal) -> tuple[Signal, NDArray[np.complex128], float]:
-        """Output, spectrum of the error within reach, and its power over that of the target [dB]."""
+    def respond(u: Signal) -> tuple[Signal, NDArray[np.complex128], float]:
+        """Return output, spectrum of the error within reach, and its power over that of the target [dB]."""
         y = plant(u)
         if y.shape != target.shape or not np.all(np.isfinite(y)):
             raise ValueError("the amplifier's output is not finite, or not as long as its input")
         error = within * np.fft.fft(target - y)
         return y, error, to_db(float(np.sum(np.abs(error) ** 2)) / power)
 
-    u = limited(x, peak)
-    y, error, error_db = heard(u)
+    u = limit_magnitude(x, peak)
+    y, error, error_db = respond(u)
     history, step, idle = [error_db], 1.0, 0
     inverse = _damped_inverse(plant, u, y)
     reason: Reason = "iteration limit"
@@ -94,26 +94,26 @@ def learn_input(
             break
         change = np.fft.ifft(inverse * error)
         for _ in range(HALVINGS + 1):
-            trial = limited(u + step * change, peak)
-            heard_trial = heard(trial)
-            if heard_trial[2] < error_db:
+            trial = limit_magnitude(u + step * change, peak)
+            trial_response = respond(trial)
+            if trial_response[2] < error_db:
                 break
             step /= 2.0
         else:
             reason = "no improving step"
             break
-        idle = idle + 1 if error_db - heard_trial[2] < ENOUGH_DB else 0
-        u, (y, error, error_db) = trial, heard_trial
+        idle = idle + 1 if error_db - trial_response[2] < TOLERANCE_DB else 0
+        u, (y, error, error_db) = trial, trial_response
         history.append(error_db)
         if idle == PATIENCE:
             reason = "improvement below tolerance"
             break
         step = min(1.0, step * GROWTH)
-    return Learned(u, tuple(history), nmse_db(target, y), reason)
+    return ILCResult(u, tuple(history), nmse_db(target, y), reason)
 
 
 def _within(reach: float, samples: int) -> NDArray[np.float64]:
-    """1 at the frequencies of an FFT that are within reach, 0 beyond, with a slope of four bins of the probe: (N,)."""
+    """Return 1 at the FFT frequencies within reach, 0 beyond, with a slope of four bins of the probe: (N,)."""
     if reach >= 0.5:
         return np.ones(samples)
     slope = (reach - np.abs(np.fft.fftfreq(samples))) * PROBE_BINS / 4 + 0.5
@@ -121,7 +121,7 @@ def _within(reach: float, samples: int) -> NDArray[np.float64]:
 
 
 def _damped_inverse(plant: Plant, u: Signal, y: Signal) -> NDArray[np.complex128]:
-    """The damped inverse of the response around u, at the frequencies of an FFT of the whole record: (N,)."""
+    """Return the damped inverse of the response around u, at the FFT frequencies of the record: (N,)."""
     frequency, response = _response(plant, u, y)
     gain = abs(one_tap_gain(u, y))
     inverse = np.conj(response) / (np.abs(response) ** 2 + DAMPING * gain**2)
@@ -131,14 +131,14 @@ def _damped_inverse(plant: Plant, u: Signal, y: Signal) -> NDArray[np.complex128
 
 
 def _response(plant: Plant, u: Signal, y: Signal) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """Frequencies, rising, as shares of the sample rate, and the small-signal response there, both (PROBE_BINS,)."""
+    """Return ascending frequencies as shares of the sample rate, and the small-signal response: (PROBE_BINS,) each."""
     from scipy.signal import csd
 
     draw = np.random.Generator(np.random.PCG64(0))
     noise = draw.normal(size=len(u)) + 1j * draw.normal(size=len(u))
     probe = PROBE * rms(u) / np.sqrt(2.0) * noise
-    answer = plant(u + probe) - y
-    frequency, cross = csd(probe, answer, nperseg=PROBE_BINS, return_onesided=False, detrend=False)
+    change = plant(u + probe) - y
+    frequency, cross = csd(probe, change, nperseg=PROBE_BINS, return_onesided=False, detrend=False)
     _, power = csd(probe, probe, nperseg=PROBE_BINS, return_onesided=False, detrend=False)
     order = np.argsort(frequency)
     return frequency[order], np.asarray((cross / power)[order], np.complex128)

@@ -1,4 +1,4 @@
-"""The hard limit on the magnitude of a predistorter's output: what a transmitter's converter can play.
+"""Limit the magnitude of a predistorter's output to what the transmitter's converter can play.
 
 `models._cascade.limit` is the same on torch tensors, with a gradient.
 """
@@ -10,8 +10,8 @@ import numpy as np
 from dpdrun.rf.metrics import Signal
 
 
-def limited(u: Signal, peak: float) -> Signal:
-    """Pull samples beyond `peak` back to it, phase kept: u min(1, peak / |u|).
+def limit_magnitude(u: Signal, peak: float) -> Signal:
+    """Scale samples beyond `peak` back to it, phase kept: u min(1, peak / |u|).
 
     Args:
         u: (N,) complex128.

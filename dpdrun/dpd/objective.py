@@ -1,9 +1,9 @@
-"""What a predistorter is selected by: in-band error and leakage together, among those that hold the output power.
+"""Compute what a predistorter is selected by: in-band error and leakage together, at the target output power.
 
-Leakage alone rewards silence and distortion in the band: whoever selects by ACLR can keep a model whose output has
-nothing to do with its input. So the figure of merit is the mean of in-band error and worse-side leakage, of what holds
-the wanted power: the rule of OpenDPD's Arena (opendpd 2.4.2, core/arena_engine.py). All that a training needs many
-times; `rf.linearity` has every score of an output, with its intervals.
+Leakage alone rewards silence and in-band distortion: selection by ACLR can keep a model whose output has nothing to do
+with its input. So the objective is the mean of in-band error and worse-side leakage, among outputs within the power
+gate: the rule of OpenDPD's Arena (opendpd 2.4.2, core/arena_engine.py). This is the part that training computes at each
+validation; `rf.linearity` has every score of an output, with its intervals.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from dpdrun.rf.metrics import Signal, nmse_db, rms, to_db
 from dpdrun.rf.spectrum import SEGMENT
 
 POWER_GATE_DB = 0.5
-# Added to the objective of what misses the output power, so that it comes after all that holds it: one number orders
-# all checkpoints.
+# Added to the objective outside of the power gate, so that one number orders all checkpoints.
 POWER_GATE_PENALTY_DB = 1000.0
 BY_SPECTRUM = "half of in-band error and worse-side ACLR"
 BY_NMSE = "NMSE"
@@ -29,15 +28,14 @@ BY_NMSE = "NMSE"
 
 @dataclass(frozen=True)
 class DPDObjective:
-    """Figures of an output y against its target. NaN where y is not finite.
+    """Scores of an output y against its target; NaN if y is not finite.
 
     Attributes:
         nmse_db: error over the target [dB].
         power_db: output power over that of the target [dB].
         in_band_db: error inside the band of the signal over the target there [dB].
-        aclr_left_db, aclr_right_db: leakage into the adjacent channels, `opendpd-spectral-v2` of `rf.aclr` [dBc]. These
-            three are None where `without` says why.
-        without: why there are no figures of the spectrum; None where there are.
+        aclr_left_db, aclr_right_db: leakage into the adjacent channels, `opendpd-spectral-v2` of `rf.aclr` [dBc].
+        without: the reason if the last three are None, else None.
     """
 
     nmse_db: float
@@ -56,19 +54,19 @@ class DPDObjective:
 
     @property
     def objective_db(self) -> float:
-        """What a predistorter is selected by, lower is better [dB]: `selected_by` names it."""
+        """The objective, lower is better [dB]; `selected_by` names it."""
         if self.in_band_db is None or self.aclr_worse_db is None:
             return self.nmse_db
         return (self.in_band_db + self.aclr_worse_db) / 2
 
     @property
     def selection_db(self) -> float:
-        """The objective as a rank: behind all that holds the power, for what does not [dB]."""
+        """The objective with the penalty for missing the output power [dB]: ranks checkpoints."""
         return self.objective_db + (0.0 if self.holds_power else POWER_GATE_PENALTY_DB)
 
     @property
     def selected_by(self) -> str:
-        """What `objective_db` is."""
+        """The name of `objective_db`."""
         return BY_NMSE if self.in_band_db is None else BY_SPECTRUM
 
     @property
@@ -77,7 +75,7 @@ class DPDObjective:
         return abs(self.power_db) <= POWER_GATE_DB
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the worse side, the objective and the gate."""
+        """Return plain values, with the worse side, the objective and the gate."""
         figures = {name: value for name, value in asdict(self).items() if name != "without"}
         derived = {"aclr_worse_db": self.aclr_worse_db, "objective_db": self.objective_db}
         return {**figures, **derived, "holds_power": self.holds_power}
@@ -86,13 +84,13 @@ class DPDObjective:
 def dpd_objective(
     target: Signal, y: Signal, sample_rate_hz: float, *, bandwidth_hz: float | None, carriers: int | None
 ) -> DPDObjective:
-    """Measure an output.
+    """Score an output.
 
     Args:
         target: what y should be, (N,) complex128.
         y: (N,) complex128.
         sample_rate_hz: [Hz].
-        bandwidth_hz: of the signal, all carriers together [Hz]; None where nobody knows it.
+        bandwidth_hz: of the signal, all carriers together [Hz]; None if unknown.
         carriers: of equal width in it; None = one.
 
     Raises:

@@ -1,8 +1,8 @@
-"""The gain G that a predistorted amplifier is to have: its output is to be G x.
+"""Choose the target gain G of a predistorted amplifier, whose output should be G x.
 
-G is taken from a measured pair, never typed: a gain that the amplifier cannot deliver at its peaks sends a predistorter
-after the impossible, and one that is too low buys linearity with output power. It is real: a constant phase of the
-capture is the predistorter's to turn, and no receiver minds it.
+G is computed from a measured pair, never set by hand: the amplifier cannot deliver too high a gain at its peaks, and
+too low a gain buys linearity with output power (back-off). G is real: a constant phase of the capture is for the
+predistorter to turn, and does not matter to a receiver.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from dpdrun.dpd.limiter import limited
+from dpdrun.dpd.limiter import limit_magnitude
 from dpdrun.rf.metrics import Signal, one_tap_gain, rms
 
 Method = Literal["peak", "least_squares", "same_power"]
@@ -23,14 +23,13 @@ POWER_TOLERANCE_DB = 1e-3
 
 
 def target_gain(x: Signal, y: Signal, method: Method) -> float:
-    """The linear gain to aim at.
+    """Return the target gain.
 
     Args:
-        x, y: input and output of the amplifier, training part, (N,) complex128.
-        method: peak = max |y| / max |x|: the highest gain that the peaks of x can still have, when they reach what the
-            amplifier gave at most (as OpenDPD); least_squares = |<x, y>| / <x, x>, the gain of the best linear
-            amplifier, beyond reach at the peaks of one that compresses; same_power = rms(y) / rms(x), the output power
-            that was measured.
+        x, y: input and output of the amplifier, training split, (N,) complex128.
+        method: peak = max |y| / max |x|, which takes the peaks of x to the largest measured output (as OpenDPD);
+            least_squares = |<x, y>| / <x, x>, the gain of the best linear fit, out of reach at the peaks of an
+            amplifier that compresses; same_power = rms(y) / rms(x), which keeps the measured output power.
 
     Raises:
         ValueError: x or y is silent.
@@ -45,24 +44,24 @@ def target_gain(x: Signal, y: Signal, method: Method) -> float:
 
 
 def linear_drive(plant: Plant, x: Signal, gain: float, peak: float) -> complex:
-    """The complex factor c for which plant(c x) has the power and the mean phase of G x: no predistortion.
+    """Return the complex factor c for which plant(c x) has the power and the mean phase of G x: no predistortion.
 
-    What a predistorter is worth is what it gains over this at equal output power; against the amplifier as it was
-    measured, part of the gain would be backed-off power.
+    A predistorter's gain is measured over this, at equal output power; over the amplifier as measured, part of the gain
+    would be back-off.
 
     Args:
         plant: the amplifier.
         x: (N,) complex128.
         gain: G.
-        peak: limit on |c x|, as on a predistorter's output.
+        peak: limit on |c x|, as for a predistorter.
     """
-    wanted = gain * rms(x)
-    first = plant(limited(x, peak))
+    target = gain * rms(x)
+    first = plant(limit_magnitude(x, peak))
     turn = np.exp(-1j * np.angle(one_tap_gain(x, first)))
     drive, reached = 1.0, rms(first)
     for _ in range(POWER_STEPS):
-        if abs(20.0 * np.log10(reached / wanted)) < POWER_TOLERANCE_DB:
+        if abs(20.0 * np.log10(reached / target)) < POWER_TOLERANCE_DB:
             break
-        drive *= wanted / reached
-        reached = rms(plant(limited(drive * turn * x, peak)))
+        drive *= target / reached
+        reached = rms(plant(limit_magnitude(drive * turn * x, peak)))
     return complex(drive * turn)

@@ -1,7 +1,7 @@
-"""A predistorter judged by another PA model than the one that it learnt through: how far its score can be believed.
+"""Validate a predistorter through another PA model than the one that it was trained through (cross-model validation).
 
-Through the model that it learnt through, a predistorter profits from that model's faults. Through another one, trained
-apart, it does not; what the real amplifier will show lies no nearer to the first score than the two are to each other.
+A predistorter can exploit the errors of the PA model that it was trained through, but not those of an independently
+trained one. The difference between the two scores bounds from below how far the first can be off on the real amplifier.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import dpd_settings, objective_of, stored_pa_model
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
-from dpdrun.evaluation.assessment import NONE_DPD, Assessment, of_amplifier, said
-from dpdrun.evaluation.plot_data import Scene, Trace
+from dpdrun.evaluation.assessment import NONE_DPD, Evaluation, linearity_json, pa_model_nmse
+from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext
 from dpdrun.models._base import BehaviouralModel
@@ -29,12 +29,12 @@ COMPARED = ("nmse_db", "in_band_db", "aclr_left_db", "aclr_right_db", "aclr_wors
 
 @dataclass(frozen=True, eq=False)
 class ReferencePA:
-    """A PA model that judges predistorters.
+    """A second PA model that predistorters are validated through.
 
     Attributes:
         path: of its run.
-        sha256: of its tensors.
-        kind: of model.
+        sha256: of its model file.
+        kind: of its model.
         model: frozen.
     """
 
@@ -45,13 +45,13 @@ class ReferencePA:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """What a judge says of a predistorter.
+class CrossModelScores:
+    """The scores of a predistorter through a reference PA model.
 
     Attributes:
-        report: `pa` (path, hash and NMSE of the judge), `splits` and `baselines` as in report.json, and `difference`,
-            the judge's score less the one through the model that it learnt through, by split [dB], where both are.
-        traces: by split, the output without predistortion and with it; without those that cannot be scored.
+        report: `pa` (path, hash and NMSE of the reference), `splits` and `baselines` as in report.json, and
+            `difference`, the score through the reference minus the one through its own PA model, by split [dB].
+        traces: by split, the output without predistortion and with it; None if it cannot be scored.
     """
 
     report: dict[str, Any]
@@ -59,16 +59,16 @@ class Verdict:
 
 
 def load_reference_pa(path: Path, capture: Capture) -> ReferencePA:
-    """The PA model of a finished run on this capture.
+    """Load the PA model of a finished run on this capture.
 
     Raises:
-        RunError: it is no run, not of a PA model, has no model yet, or is of other data.
+        RunError: it is not a run, not of a PA model, not finished, or was trained on other data.
     """
     run = RunFolder.open(path)
     written = run.read_json(run.plan)
     plan = Plan.from_json(written)
     if plan.recipe.task != "pa":
-        raise RunError(f"--through {path}: this is a run of task {plan.recipe.task}; name the run of a PA model")
+        raise RunError(f"--through {path}: this is a run of task {plan.recipe.task}; give the run of a PA model")
     if not run.model.is_file():
         raise RunError(f"--through {path}: this run has no model yet; continue it with:\n  {run.resume_command}")
     trained_on = written.get("data_sha256") or (run.read_json(run.report).get("capture") or {}).get("sha256")
@@ -81,18 +81,14 @@ def load_reference_pa(path: Path, capture: Capture) -> ReferencePA:
     return ReferencePA(path, sha256, plan.recipe.model.kind, model)
 
 
-def require_independent(judge: ReferencePA, run: Path, plan: Plan) -> None:
-    """Refuse to judge a predistorter by the model that it learnt through, and a run that is no predistorter.
-
-    Raises:
-        RunError: naming both.
-    """
+def require_independent(reference: ReferencePA, run: Path, plan: Plan) -> None:
+    """Raise RunError unless the run is a predistorter that was trained through another PA model."""
     if plan.predistortion is None:
-        raise RunError(f"{run}: --through judges predistorters, and this is the run of a PA model")
-    if dpd_settings(plan).pa_sha256 == judge.sha256:
+        raise RunError(f"{run}: --through validates predistorters, and this is the run of a PA model")
+    if dpd_settings(plan).pa_sha256 == reference.sha256:
         raise RunError(
-            f"--through {judge.path}: {run} learnt through this very model, so that is the score that it has anyway; "
-            "name a PA run that was trained apart: another seed (train.seed), better another kind of model"
+            f"--through {reference.path}: {run} was trained through this PA model, so its own scores are already "
+            "through it; give an independent PA run: another seed (train.seed), better another kind of model"
         )
 
 
@@ -101,62 +97,59 @@ def score_with_reference(
     plan: Plan,
     capture: Capture,
     splits: Sequence[Split],
-    judge: ReferencePA,
-    own: Assessment | None = None,
-) -> Verdict:
-    """Score a predistorter through a judge.
+    reference: ReferencePA,
+    own: Evaluation | None = None,
+) -> CrossModelScores:
+    """Score a predistorter through a reference PA model.
 
     Args:
         model, plan: of its run.
         capture: as measured.
-        splits: parts to score.
-        judge: from `judge_of`; see `require_apart`.
-        own: what was found through its own PA model, for the difference; None where there is none.
+        splits: which ones to score.
+        reference: from `load_reference_pa`; see `require_independent`.
+        own: its evaluation through its own PA model, for the difference; None if there is none.
     """
-    stage = ScoringContext(model.eval(), plan, capture, judge.model)
-    none = baselines.without_predistortion(plan, capture, judge.model, splits)
+    context = ScoringContext(model.eval(), plan, capture, reference.model)
+    none = baselines.without_predistortion(plan, capture, reference.model, splits)
     scores: dict[str, Any] = {}
-    rivals: dict[str, Any] = {"one_tap": {}}
+    baseline_scores: dict[str, Any] = {"one_tap": {}}
     traces: dict[str, tuple[Trace | None, Trace | None]] = {}
     for split in splits:
-        y, part = stage.output(split), part_of(stage.pair, split)
-        drawn = (stage.trace(NONE_DPD, split, none[split]), stage.trace(f"through {judge.path.name}", split, y))
-        for found, output, trace in ((rivals["one_tap"], none[split], drawn[0]), (scores, y, drawn[1])):
-            figures = objective_of(capture, plan, part, output).to_json()
-            found[split] = figures | {"linearity": said(None if trace is None else trace.scores, curves=False)}
+        y, part = context.output(split), part_of(context.pair, split)
+        drawn = (context.trace(NONE_DPD, split, none[split]), context.trace(f"through {reference.path.name}", split, y))
+        for by_split, output, trace in ((baseline_scores["one_tap"], none[split], drawn[0]), (scores, y, drawn[1])):
+            linearity = linearity_json(None if trace is None else trace.scores, curves=False)
+            by_split[split] = objective_of(capture, plan, part, output).to_json() | {"linearity": linearity}
         traces[split] = drawn
     learnt_through = pa_section(plan)
     report = {
         "pa": {
-            "path": str(judge.path),
-            "sha256": judge.sha256,
-            "model": judge.kind,
-            "same_kind": learnt_through is not None and judge.kind == learnt_through.kind,
-            "nmse_db": of_amplifier(judge.model, capture, splits),
+            "path": str(reference.path),
+            "sha256": reference.sha256,
+            "model": reference.kind,
+            "same_kind": learnt_through is not None and reference.kind == learnt_through.kind,
+            "nmse_db": pa_model_nmse(reference.model, capture, splits),
         },
         "splits": scores,
-        "baselines": rivals,
+        "baselines": baseline_scores,
     }
     if own is not None and own.report.get("simulated"):
-        mine = own.report["splits"]
-        report["difference"] = {split: _difference(scores[split], mine[split]) for split in splits}
-    return Verdict(report, traces)
+        own_scores = own.report["splits"]
+        report["difference"] = {split: _difference(scores[split], own_scores[split]) for split in splits}
+    return CrossModelScores(report, traces)
 
 
-def with_verdict(found: Assessment, verdict: Verdict) -> tuple[dict[str, Any], list[Scene]]:
-    """A report with its `through`, and scenes with the judged output before the last trace."""
-    scenes = []
-    for scene in found.scenes:
-        _, score_with_reference = verdict.traces[scene.split]
-        traces = (
-            scene.traces
-            if score_with_reference is None
-            else (*scene.traces[:-1], score_with_reference, *scene.traces[-1:])
-        )
-        scenes.append(replace(scene, traces=traces))
-    return found.report | {"through": verdict.report}, scenes
+def add_cross_model_scores(
+    evaluation: Evaluation, cross_model: CrossModelScores
+) -> tuple[dict[str, Any], list[PlotData]]:
+    """Return the report with its `through`, and the plots with the output through the reference before the last one."""
+    plots = []
+    for plot in evaluation.plots:
+        _, trace = cross_model.traces[plot.split]
+        plots.append(plot if trace is None else replace(plot, traces=(*plot.traces[:-1], trace, plot.traces[-1])))
+    return evaluation.report | {"through": cross_model.report}, plots
 
 
-def _difference(judged: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
-    both = {name: (judged[name], own[name]) for name in COMPARED}
-    return {name: there - here for name, (there, here) in both.items() if there is not None and here is not None}
+def _difference(through: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
+    both = {name: (through[name], own[name]) for name in COMPARED}
+    return {name: a - b for name, (a, b) in both.items() if a is not None and b is not None}

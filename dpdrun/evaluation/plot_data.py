@@ -1,4 +1,4 @@
-"""Outputs of an amplifier beside what they should be: what evaluate and compare score, and what their plots draw."""
+"""Outputs of an amplifier with their references: what evaluate and compare score, and what their plots draw."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dpdrun.rf.metrics import Signal
 
 @dataclass(frozen=True)
 class Trace:
-    """One output of a part of a capture.
+    """One output for a split of a capture.
 
     Attributes:
-        name: short, for a legend: "no predistortion", "gmp", "this run", or the name of a run.
-        reference: what the output should be, (N,) complex128: of a model of an amplifier the measured output, of a
-            predistorter the wanted signal, target gain times input.
+        name: for a legend: "no predistortion", "gmp", "this run", or the name of a run.
+        reference: what the output should be, (N,) complex128: for a PA model the measured output, for a predistorter
+            the target gain times the input.
         y: the output, (N,) complex128.
         scores: of `y` against `reference`.
     """
@@ -27,17 +27,17 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Traces of one part of one capture, with what a plot has to know of it.
+class PlotData:
+    """The outputs for one split of a capture, and the settings that a plot needs.
 
     Attributes:
         capture, split: their names.
         simulated: the outputs are those of a PA model, not of a device.
-        x: input of the part, (N,) complex128.
-        sample_rate_hz, bandwidth_hz: [Hz]; the bandwidth is over all carriers, None where it is not stated.
-        carriers: of equal width in it, None where not stated.
-        nperseg: segment of the spectra [samples], None where the capture does not state one.
-        traces: what is compared, the most important one last.
+        x: input of the split, (N,) complex128.
+        sample_rate_hz, bandwidth_hz: [Hz]; the bandwidth is over all carriers, None if not stated.
+        carriers: number of equally wide carriers in the band, None if not stated.
+        nperseg: segment of the spectra [samples], None if the capture does not state one.
+        traces: the outputs to compare, the most important one last.
     """
 
     capture: str

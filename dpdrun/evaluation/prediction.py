@@ -1,8 +1,12 @@
-"""The output of a model for a record of any length, cut and looped as its plan scores it."""
+"""Predict the output of a model for a record of any length: complete, in chunks, or as a stream from a reader.
+
+A model that streams takes a record in chunks of CHUNK_SAMPLES with its state carried over, so memory does not grow with
+the record; the joined outputs equal those of one pass within float32 rounding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,36 +15,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dpdrun import models
 from dpdrun.data.capture import Capture, Part
+from dpdrun.errors import RunError
+from dpdrun.models import CHUNK_SAMPLES
 from dpdrun.models._arrays import to_complex, to_pairs
-from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._base import BehaviouralModel, stream, stream_chunks
 from dpdrun.plan.plan import Plan
 
+Samples = NDArray[np.complex128]
 Split = Literal["train", "val", "test"]
 
-# Beyond this a record goes through the model in chunks, with the state carried over: bounded memory, same output.
-WHOLE_RECORD_SAMPLES = 200_000
-CHUNK_SAMPLES = 65_536
+# Longest record that a reader may stream into a model that attends to all of it: its cost grows with the square.
+FULL_ATTENTION_SAMPLES = 200_000
 # Context of a loop for a model whose memory has no declared end.
 LOOP_CONTEXT_SAMPLES = 1024
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """Which part of a prediction this process makes, and how the parts come together.
+    """Split a prediction over processes.
 
     Attributes:
-        process, processes: this one, and of how many.
-        add: the sum of an array (N,) over all processes; each fills its own part, and zeros elsewhere.
+        process, processes: rank of this process, and the number of processes.
+        add: all-reduce (sum) of an array (N,); each process fills its own share and leaves zeros elsewhere.
     """
 
     process: int = 0
     processes: int = 1
-    add: Callable[[NDArray[np.complex128]], NDArray[np.complex128]] = lambda part: part
+    add: Callable[[Samples], Samples] = lambda part: part
 
     def mine(self, count: int) -> slice:
-        """This process's part of `count` things; the parts of all are as equal as can be, and none is left out."""
+        """Return this process's share of `count` items; shares differ by one item at most and cover all of them."""
         return slice(count * self.process // self.processes, count * (self.process + 1) // self.processes)
 
 
@@ -48,89 +53,163 @@ ALONE = Sharing()
 
 
 def predict(
-    model: BehaviouralModel, x: NDArray[np.complex128], *, piece: int | None = None, loop: int | None = None,
-    sharing: Sharing = ALONE,
-) -> NDArray[np.complex128]:  # fmt: skip
-    """The model's output for a record of any length.
+    model: BehaviouralModel, x: Samples, *, frame: int | None = None, loop: int | None = None, sharing: Sharing = ALONE
+) -> Samples:
+    """Return the model's output for a record of any length.
 
     Args:
         model: any kind, on any device, in `eval` mode.
         x: PA input, (N,) complex, in the units of the capture, N >= 1.
-        piece: cut the record into pieces of this many samples that do not see each other (the last one may be
-            shorter); None = do not cut.
-        loop: the record is a row of loops of this many samples (`data.frames`): each is given its own end as its past
-            and its own beginning as its future. Without effect on pieces.
-        sharing: the processes that make this prediction together. A model whose memory has no end makes a whole record
-            in each of them.
+        frame: cut the record into independent frames of this many samples, each with a silent past (the last one may
+            be shorter); None = one record.
+        loop: the record is a row of loops of this many samples (`data.cyclic_frames`): the past of each is its own
+            end, its future its own beginning. Ignored with `frame`.
+        sharing: the processes that share this prediction. A model of unlimited memory predicts a complete record in
+            each of them.
 
     Returns:
-        (N,) complex, in the units of the capture; of several processes, the whole in each.
+        (N,) complex, in the units of the capture; the complete output in every process.
     """
     device = next(model.buffers()).device
     pairs = to_pairs(x).to(device)
     with torch.inference_mode():
-        if piece is not None:
-            return _join(sharing, len(pairs), *_predict_pieces(model, pairs, piece, sharing))
+        if frame is not None:
+            return _gather(sharing, len(pairs), *_predict_frames(model, pairs, frame, sharing))
         if loop is not None:
             loops = pairs.view(-1, loop, 2)
             mine = sharing.mine(len(loops))
             y = _predict_loops(model, loops[mine]) if mine.stop > mine.start else loops[:0]
-            return _join(sharing, len(pairs), slice(mine.start * loop, mine.stop * loop), y.flatten(0, 1))
+            return _gather(sharing, len(pairs), slice(mine.start * loop, mine.stop * loop), y.flatten(0, 1))
         if sharing.processes > 1 and model.context is not None and model.lookahead is not None:
             mine = sharing.mine(len(pairs))
             begin, end = max(0, mine.start - model.context), min(len(pairs), mine.stop + model.lookahead)
             if mine.stop == mine.start:  # fewer samples than processes
-                return _join(sharing, len(pairs), mine, pairs[:0])
+                return _gather(sharing, len(pairs), mine, pairs[:0])
             y = _predict_record(model, pairs[begin:end])[mine.start - begin :][: mine.stop - mine.start]
-            return _join(sharing, len(pairs), mine, y)
+            return _gather(sharing, len(pairs), mine, y)
         return to_complex(_predict_record(model, pairs))
 
 
-def _join(sharing: Sharing, total: int, mine: slice, y: Tensor) -> NDArray[np.complex128]:
-    """Put the parts of all processes together; this one made y, (M, 2), of the samples `mine`."""
+def predict_stream(
+    model: BehaviouralModel, chunks: Iterable[Samples], *, frame: int | None = None
+) -> Iterator[tuple[Samples, Samples]]:
+    """Yield the model's output for a record that a reader delivers in chunks.
+
+    Args:
+        model: as in `predict`.
+        chunks: the input, (n,) complex in the units of the capture, of any lengths n >= 1.
+        frame: as in `predict`.
+
+    Yields:
+        input and output of the same instants, (n,) complex each, n >= 1; other lengths than the chunks that came in.
+
+    Raises:
+        RunError: the model attends to its complete record, and that is longer than FULL_ATTENTION_SAMPLES.
+    """
+    if frame is not None:
+        whole_frames = max(1, CHUNK_SAMPLES // frame) * frame
+        return ((x, predict(model, x, frame=frame)) for x in _regroup(chunks, whole_frames))
+    if model.lookahead is None:
+        return _predict_collected(model, chunks)
+    return _predict_chunks(model, _regroup(chunks, CHUNK_SAMPLES))
+
+
+def _gather(sharing: Sharing, total: int, mine: slice, y: Tensor) -> Samples:
+    """Join the shares of all processes; this one predicted y, (M, 2), for the samples `mine`."""
     if sharing.processes == 1:
         return to_complex(y)
-    part = np.zeros(total, dtype=np.complex128)
-    part[mine] = to_complex(y)
-    return sharing.add(part)
+    share = np.zeros(total, dtype=np.complex128)
+    share[mine] = to_complex(y)
+    return sharing.add(share)
 
 
 def _predict_record(model: BehaviouralModel, pairs: Tensor) -> Tensor:
-    """Output for one record. (N, 2) -> (N, 2)."""
-    if len(pairs) > WHOLE_RECORD_SAMPLES and models.can_stream(model):
-        return models.stream(model, pairs[None], chunk=CHUNK_SAMPLES)[0]
+    """Return the output for one record. (N, 2) -> (N, 2)."""
+    if len(pairs) > CHUNK_SAMPLES and model.lookahead is not None:
+        return stream(model, pairs[None], CHUNK_SAMPLES)[0]
     return torch.as_tensor(model(pairs[None])[0])
 
 
-def _predict_pieces(model: BehaviouralModel, pairs: Tensor, piece: int, sharing: Sharing) -> tuple[slice, Tensor]:
-    """This process's pieces of a record (N, 2), the shorter last one among them: which samples, and their output."""
-    whole = len(pairs) // piece
-    mine = sharing.mine(whole + (len(pairs) > whole * piece))
-    samples = slice(mine.start * piece, min(mine.stop * piece, len(pairs)))
+def _predict_frames(model: BehaviouralModel, pairs: Tensor, frame: int, sharing: Sharing) -> tuple[slice, Tensor]:
+    """Return the samples of this process's frames of a record (N, 2), and their output; the last may be shorter."""
+    count = len(pairs) // frame
+    mine = sharing.mine(count + (len(pairs) > count * frame))
+    samples = slice(mine.start * frame, min(mine.stop * frame, len(pairs)))
     own = pairs[samples]
-    full = len(own) // piece * piece
-    together = max(1, CHUNK_SAMPLES // piece)
+    full = len(own) // frame * frame
+    batch = max(1, CHUNK_SAMPLES // frame)
     outputs = [own[:0]]
-    outputs += [model(some).flatten(0, 1) for some in torch.split(own[:full].view(-1, piece, 2), together) if len(some)]
+    outputs += [model(some).flatten(0, 1) for some in torch.split(own[:full].view(-1, frame, 2), batch) if len(some)]
     if full < len(own):
         outputs.append(model(own[None, full:])[0])
     return samples, torch.cat(outputs)
 
 
 def _predict_loops(model: BehaviouralModel, loops: Tensor) -> Tensor:
-    """Output of a model for loops that were each played over and over. loops: (L, T, 2) -> (L, T, 2)."""
+    """Return the steady-state output for loops that were each played repeatedly. loops: (L, T, 2) -> (L, T, 2)."""
     T = loops.shape[1]
     before = LOOP_CONTEXT_SAMPLES if model.context is None else model.context
     index = torch.arange(-before, T + (model.lookahead or 0), device=loops.device) % T
-    together = max(1, CHUNK_SAMPLES // len(index))
-    return torch.cat([model(some[:, index])[:, before : before + T] for some in torch.split(loops, together)])
+    batch = max(1, CHUNK_SAMPLES // len(index))
+    return torch.cat([model(some[:, index])[:, before : before + T] for some in torch.split(loops, batch)])
 
 
-def piece_of(plan: Plan) -> int | None:
-    """How a plan cuts a record for scoring: the `piece` of `predict`."""
+def _predict_chunks(model: BehaviouralModel, chunks: Iterable[Samples]) -> Iterator[tuple[Samples, Samples]]:
+    waiting: list[Samples] = []  # inputs whose outputs need later samples
+
+    def inputs() -> Iterator[Tensor]:
+        for x in chunks:
+            waiting.append(x)
+            yield to_pairs(x)[None].to(device)
+
+    device = next(model.buffers()).device
+    outputs = stream_chunks(model, inputs())
+    while True:
+        with torch.inference_mode():  # not around a yield: the caller's code would run in this mode
+            y = next(outputs, None)
+        if y is None:
+            return
+        x = np.concatenate(waiting)
+        waiting[:] = [x[y.shape[1] :]]
+        if y.shape[1]:
+            yield x[: y.shape[1]], to_complex(y[0])
+
+
+def _predict_collected(model: BehaviouralModel, chunks: Iterable[Samples]) -> Iterator[tuple[Samples, Samples]]:
+    held: list[Samples] = []
+    for x in chunks:
+        held.append(x)
+        if sum(map(len, held)) > FULL_ATTENTION_SAMPLES:
+            raise RunError(
+                f"this model attends to its whole record (model.window: full), so it cannot stream one of more than "
+                f"{FULL_ATTENTION_SAMPLES:,} samples; train it with model.window in samples (such as 32), with "
+                "train.eval_on: frame, or cut the record"
+            )
+    x = np.concatenate(held)
+    yield x, predict(model, x)
+
+
+def _regroup(chunks: Iterable[Samples], size: int) -> Iterator[Samples]:
+    """Yield the same samples in chunks of `size`; the last one may be shorter."""
+    held: list[Samples] = []
+    count = 0
+    for x in chunks:
+        held.append(x)
+        count += len(x)
+        if count >= size:
+            joined = np.concatenate(held)
+            full = count // size * size
+            yield from np.split(joined[:full], full // size)
+            held, count = [joined[full:]], count - full
+    if count:
+        yield np.concatenate(held)
+
+
+def eval_frame(plan: Plan) -> int | None:
+    """Return the frame that a plan scores on, for `predict`; None where it scores complete records."""
     return plan.frame if plan.recipe.train.eval_on == "frame" else None
 
 
 def part_of(capture: Capture, split: Split) -> Part:
-    """One split of a capture by name."""
+    """Return one split of a capture by name."""
     return {"train": capture.train, "val": capture.val, "test": capture.test}[split]

@@ -1,7 +1,7 @@
-"""Where a model is scored: the pair that it is held against, and what it puts out for it.
+"""Choose what a model is scored against, and compute its output and scores.
 
-A PA model is held against the measured output; a predistorter with its PA model behind it against the wanted signal,
-gain times input; a predistorter without a PA model against the input that it should have found (indirect learning).
+A PA model is compared with the measured output; a predistorter followed by its PA model with the target, gain times
+input; a predistorter without a PA model with the input that it should have found (indirect learning).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import cascade_of, direct_pair, indirect_pair
-from dpdrun.evaluation.plot_data import Scene, Trace
-from dpdrun.evaluation.prediction import Split, part_of, piece_of, predict
+from dpdrun.evaluation.plot_data import PlotData, Trace
+from dpdrun.evaluation.prediction import Split, eval_frame, part_of, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Cascade
 from dpdrun.plan.plan import Plan
@@ -33,7 +33,7 @@ class ScoringContext:
         model: as trained; a predistorter with its limiter.
         plan: of its run.
         capture: as measured.
-        pa: the frozen PA model behind a predistorter; None for a PA model, and for indirect learning without one.
+        pa: the frozen PA model after a predistorter; None for a PA model, and for indirect learning without one.
     """
 
     model: BehaviouralModel
@@ -43,45 +43,45 @@ class ScoringContext:
 
     @property
     def simulated(self) -> bool:
-        """Whether the output is that of a PA model behind a predistorter."""
+        """Whether the output comes from a PA model after a predistorter."""
         return self.pa is not None
 
     @cached_property
     def pair(self) -> Capture:
-        """What goes in, and what should come out."""
+        """Input and target as a capture."""
         if self.plan.predistortion is None:
             return self.capture
         return indirect_pair(self.capture, self.plan) if self.pa is None else direct_pair(self.capture, self.plan)
 
     @cached_property
     def cascade(self) -> Cascade:
-        """The predistorter in front of its PA model. Raises ValueError where there is none."""
+        """The predistorter followed by its PA model. Raises ValueError without a PA model."""
         if self.pa is None:
-            raise ValueError("there is no PA model behind this one")
+            raise ValueError("this model has no PA model after it")
         return cascade_of(self.model, self.plan, self.capture, self.pa).eval()
 
     @property
     def scored(self) -> BehaviouralModel:
-        """What maps the one to the other: the model, or the model in front of its amplifier."""
+        """The module that maps input to output: the model, or the cascade with its PA model."""
         return self.model if self.pa is None else self.cascade
 
     def output(self, split: Split) -> NDArray[np.complex128]:
-        """What comes out for a part, (N,) complex128."""
+        """Return the output for a split, (N,) complex128."""
         x = part_of(self.pair, split).x
-        return predict(self.scored, x, piece=piece_of(self.plan), loop=self.capture.loop_samples)
+        return predict(self.scored, x, frame=eval_frame(self.plan), loop=self.capture.loop_samples)
 
     def scores(self, split: Split, y: NDArray[np.complex128]) -> Linearity | None:
-        """Every score of an output of a part; None where it is silent or not finite, which has none."""
+        """Return every score of an output; None if it is silent or not finite."""
         return scores_of(self.capture, split, part_of(self.pair, split).y, y)
 
     def trace(self, name: str, split: Split, y: NDArray[np.complex128]) -> Trace | None:
-        """An output with its scores, for a plot; None where it has none."""
+        """Return an output with its scores, for a plot; None if it has no scores."""
         scores = self.scores(split, y)
         return None if scores is None else Trace(name, part_of(self.pair, split).y, y, scores)
 
-    def scene(self, split: Split, traces: list[Trace | None]) -> Scene:
-        """Traces of a part, those that there are."""
-        return Scene(
+    def plot_data(self, split: Split, traces: list[Trace | None]) -> PlotData:
+        """Return the traces of a split for plots, without those that are None."""
+        return PlotData(
             capture=self.capture.name,
             split=split,
             simulated=self.simulated,
@@ -97,7 +97,7 @@ class ScoringContext:
 def scores_of(
     capture: Capture, split: Split, reference: NDArray[np.complex128], y: NDArray[np.complex128]
 ) -> Linearity | None:
-    """Every score of an output of a part of a capture; None where it is silent or not finite."""
+    """Return every score of an output against its reference; None if one is silent or not finite."""
     if not np.all(np.isfinite(y)) or not np.any(y) or not np.any(reference):
         return None
     return linearity(
@@ -113,7 +113,7 @@ def scores_of(
 
 
 def _starts(capture: Capture, split: Split) -> Starts | None:
-    """Where the OFDM symbols of a part begin: in its input, which is known without noise."""
+    """Return where the OFDM symbols of a split begin, found in its input, which has no noise."""
     if capture.grid is None:
         return None
     return symbol_starts(part_of(capture, split).x, capture.sample_rate_hz, capture.grid)

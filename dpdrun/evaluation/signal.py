@@ -1,4 +1,4 @@
-"""What a prediction looks like beside its target, as plain values for the rules, and how OpenDPD would score it."""
+"""Measure a prediction against its target for the signal rules, and score it as OpenDPD does."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture, Part
 from dpdrun.diagnosis.signal.checks import can_be_judged, signal_facts
-from dpdrun.evaluation.prediction import piece_of, predict
+from dpdrun.evaluation.prediction import eval_frame, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import nmse_opendpd_legacy_db
 
 
-def signal_of(
+def signal_facts_of(
     model: BehaviouralModel, plan: Plan, capture: Capture, part: Part, prediction: NDArray[np.complex128]
 ) -> dict[str, Any] | None:
-    """What the prediction of a part looks like beside its target: `SignalFacts` as plain values, for the SG rules.
+    """Return `SignalFacts` of a prediction and its target as plain values; None if it is too short or not finite.
 
-    A model that is scored on records is asked a second time, in pieces of the length that it was trained on.
+    A model that is scored on records predicts a second time, in frames of the length that it was trained on.
     """
-    kind, piece = plan.recipe.model.kind, piece_of(plan)
+    kind, scored_frame = plan.recipe.model.kind, eval_frame(plan)
     if not can_be_judged(part.y, prediction):
         return None
     trained = kind != "gmp" and 0 < plan.frame < len(part)
-    in_pieces = predict(model, part.x, piece=plan.frame) if trained and piece is None else None
-    said = {
+    in_pieces = predict(model, part.x, frame=plan.frame) if trained and scored_frame is None else None
+    settings = {
         "full_attention": kind == "transformer" and getattr(plan.recipe.model, "window", None) == "full",
         "features": getattr(plan.recipe.model, "features", None),
         "embedding": getattr(plan.recipe.model, "embedding", None),
@@ -38,21 +38,21 @@ def signal_of(
         prediction,
         part.x,
         frame=plan.frame if trained else None,
-        piece=piece if trained else None,
+        piece=scored_frame if trained else None,
         loop=capture.loop_samples,
-        model=said,
+        model=settings,
         in_pieces=in_pieces,
     )
     return facts.to_json()
 
 
 def opendpd_legacy_score(model: BehaviouralModel, part: Part, nperseg: int) -> float:
-    """NMSE [dB] as OpenDPD's `legacy-opendpd-v1` profile scores a model, for comparison only.
+    """Return the NMSE [dB] of OpenDPD's `legacy-opendpd-v1` profile, for comparison only.
 
-    The record is cut into segments of `nperseg` samples that each begin without a past, the last one padded with zeros
-    (on which the output counts as error); the score is the mean of the segments' decibels (opendpd 2.4.2,
-    modules/data_collector.py IQSegmentDataset and utils/metrics.py).
+    It cuts the record into segments of `nperseg` samples without a past, pads the last one with zeros (where any output
+    counts as error), and takes the mean of the segments' decibels (opendpd 2.4.2, modules/data_collector.py
+    IQSegmentDataset and utils/metrics.py).
     """
     padding = (0, -len(part) % nperseg)
-    prediction = predict(model, np.pad(part.x, padding), piece=nperseg)
+    prediction = predict(model, np.pad(part.x, padding), frame=nperseg)
     return nmse_opendpd_legacy_db(np.pad(part.y, padding), prediction, nperseg=nperseg)

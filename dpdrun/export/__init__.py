@@ -1,12 +1,12 @@
-"""A trained model as a file that others can run without dpdrun: `dpdrun export`.
+"""Export a trained model to a file that runs without dpdrun: `dpdrun export`.
 
-What is exported is one step of a stream, (x, state...) -> (y, new state...): the state carries a record of any length
-through in chunks of any length. One file a format; `verify` decides whether a file is kept.
+A file holds one step of a stream, (x, state...) -> (y, new state...), which takes a record of any length in chunks of
+any length. One module for each format; `verify` decides whether a file is kept. Imports training and below.
 """
 
 from __future__ import annotations
 
-# By name, the ends that their files may have; the first is the default
+# File suffixes by format; the first is the default
 FORMATS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",),
     "torchscript": (".pt", ".ts", ".torchscript"),

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: plain values, the same in every format."""
+"""Describe an exported file: plain values, the same in every format."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ FORMAT = "dpdrun-export-1"
 
 MEANING = {
     "pa": "x: input of the amplifier, y: its output as the model predicts it",
-    "dpd": "x: the wanted signal, y: the predistorted input of the amplifier",
+    "dpd": "x: the signal to amplify, y: the predistorted input of the amplifier",
 }
 STREAMING = (
-    "T >= 1 is free. The state of a new record is zeros; give every output *_next to the next call as the input of "
+    "T >= 1 is free. The state of a new record is zeros; pass every output *_next to the next call as the input of "
     "that name. Output n of the stream belongs to input n - lookahead: drop the first lookahead outputs, and end a "
     "record with lookahead zeros."
 )
 
 
 def describe(graph: StepGraph, plan: Plan, capture: Capture, run: RunFolder) -> dict[str, Any]:
-    """Where a file comes from, and `of_model`.
+    """Return the origin of a file, and `describe_step`.
 
     Args:
-        graph: what is exported.
-        run: its folder, with a finished model.
+        graph: the exported step.
+        run: the folder of a finished run.
     """
-    made = plan.predistortion
+    settings = plan.predistortion
     return {
         "format": FORMAT,
         "dpdrun": __version__,
@@ -44,14 +44,14 @@ def describe(graph: StepGraph, plan: Plan, capture: Capture, run: RunFolder) -> 
         "sample_rate_hz": capture.sample_rate_hz,
         "task": plan.recipe.task,
         "meaning": MEANING[plan.recipe.task],
-        **({} if made is None else {"target_gain": made.gain}),
-        **of_model(graph, plan.recipe.model),
+        **({} if settings is None else {"target_gain": settings.gain}),
+        **describe_step(graph, plan.recipe.model),
         "verified": "streamed over the test part in uneven chunks; largest error below 1e-5 of the rms of the output",
     }
 
 
-def of_model(graph: StepGraph, section: ModelSection) -> dict[str, Any]:
-    """What is needed to run a step: kind and settings, scales, delay, and the inputs and outputs in their order."""
+def describe_step(graph: StepGraph, section: ModelSection) -> dict[str, Any]:
+    """Return what running a step needs: kind and settings, scales, delay, and inputs and outputs in order."""
     model = graph.inner
     state: list[dict[str, Any]] = [
         {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}

@@ -1,4 +1,4 @@
-"""The whole export: run folder -> file beside its name -> verified -> kept."""
+"""Export a run: run folder -> temporary file -> verified -> kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpdrun.errors import RunError
 from dpdrun.export import FORMATS, npz, onnx, torchscript
 from dpdrun.export.description import describe
 from dpdrun.export.step import StepGraph
-from dpdrun.export.verify import outputs_of, require_equal, streamed
+from dpdrun.export.verify import reference_outputs, require_equal, stream_step
 from dpdrun.plan.recorded import capture_of
 from dpdrun.run.files import replacing
 from dpdrun.run.folder import RunFolder
@@ -20,13 +20,13 @@ from dpdrun.training.job import load_run
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was kept.
+    """A file that passed verification.
 
     Attributes:
-        error: largest error of a sample of the test part, relative to the rms of the output.
-        samples: of the test part.
+        error: largest error of a sample of the test split, relative to the rms of the output.
+        samples: of the test split.
         bytes: size of the file.
-        inputs: names of the inputs of a step, in their order.
+        inputs: names of the inputs of a step, in order.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Exported:
 def export(
     run_dir: Path, to: str, out: Path | None = None, *, force: bool = False, data: str | None = None
 ) -> Exported:
-    """Write a finished run as a file that runs without dpdrun, if that file does what the run does.
+    """Write a finished run to a file that runs without dpdrun, if its output equals that of the run.
 
     Args:
         to: one of FORMATS.
@@ -48,9 +48,9 @@ def export(
         data: where the capture of the run is now; None = where it was, or near the run folder.
 
     Raises:
-        RunError: no such run or format, an unfinished run, a model without a state, a missing library, or a file that
-            differs from the run: nothing is written.
-        DataError: OUT cannot be written, or the capture of the run cannot be read.
+        RunError: no such run or format, an unfinished run, a model that cannot stream, a missing library, or a file
+            whose output differs from the run's: nothing is written.
+        DataError: `out` cannot be written, or the capture of the run cannot be read.
     """
     if to not in FORMATS:
         raise RunError(f"--to {to}: no such format{suggestion(to, FORMATS)}; there is {', '.join(FORMATS)}")
@@ -78,6 +78,6 @@ def export(
             format_.write(temporary, graph, description)
             step = format_.load(temporary, description)
         state = {name: tensor.numpy() for name, tensor in graph.state.items()}
-        found = streamed(step, state, x, description["lookahead"])
-        error = require_equal(found, outputs_of(model, x), str(out))
+        output = stream_step(step, state, x, description["lookahead"])
+        error = require_equal(output, reference_outputs(model, x), str(out))
     return Exported(out, error, len(x), out.stat().st_size, [part["name"] for part in description["inputs"]])

@@ -1,9 +1,9 @@
-"""Weights, description and a golden vector in one .npz: for an implementation of one's own (FPGA, DSP, C).
+"""Write weights, description and a golden vector to one .npz, for a custom implementation (FPGA, DSP, C).
 
     description          JSON text: `description.describe`, the names of the weights, how to compute one step
     weights/<name>       float32, as they are in the run
-    golden/x             complex64 (N,): the first samples of the test part, after silence
-    golden/y             complex128 (N,): what the run answers, computed in float64
+    golden/x             complex64 (N,): the first samples of the test split, after silence
+    golden/y             complex128 (N,): the output of the run, computed in float64
 
 `numpy_reference` computes such a file in NumPy alone.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dpdrun.errors import RunError
 from dpdrun.export import numpy_reference
 from dpdrun.export.step import StepGraph, frequencies
-from dpdrun.export.verify import Step, outputs_of
+from dpdrun.export.verify import Step, reference_outputs
 
 GOLDEN_SAMPLES = 1024
 KINDS = ("transformer", "gru", "gmp")  # of numpy_reference
@@ -52,33 +52,31 @@ def write(path: Path, graph: StepGraph, description: dict[str, Any], golden: NDA
     """Write weights, description and golden vector.
 
     Args:
-        golden: inputs to answer, (N,) complex; the first GOLDEN_SAMPLES are taken.
+        golden: input of the golden vector, (N,) complex; the first GOLDEN_SAMPLES are used.
 
     Raises:
-        RunError: the kind has no reference.
+        RunError: there is no reference implementation of the kind.
     """
     kind = description["kind"]
     if kind not in KINDS:
-        raise RunError(
-            f"no export of model.kind {kind} to npz (there is one of {', '.join(KINDS)}); use --to torchscript"
-        )
+        raise RunError(f"npz has no reference for model.kind {kind}, only for {', '.join(KINDS)}; use --to torchscript")
     weights = {n: t.numpy() for n, t in graph.inner.state_dict().items() if n not in ("scale_x", "scale_y")}
     if "position" in graph.state:
         weights["frequencies"] = frequencies(description["config"]["d_model"])
     x = golden[:GOLDEN_SAMPLES].astype(np.complex64)
     content = description | {"weights": list(weights), "how": {"all": HOW["all"], kind: HOW[kind]}}
     arrays: dict[str, Any] = {f"weights/{name}": array for name, array in weights.items()}
-    arrays |= {"golden/x": x, "golden/y": outputs_of(graph.model, x.astype(np.complex128))[1]}
+    arrays |= {"golden/x": x, "golden/y": reference_outputs(graph.model, x.astype(np.complex128))[1]}
     with path.open("wb") as handle:
         np.savez(handle, description=np.array(json.dumps(content, indent=1)), **arrays)
 
 
 def load(path: Path, description: dict[str, Any]) -> Step:  # noqa: ARG001
-    """The step of such a file, by the reference."""
-    found, weights = numpy_reference.load(path)
+    """Return the step of such a file, computed by `numpy_reference`."""
+    content, weights = numpy_reference.load(path)
 
     def step(x: Any, state: Any) -> Any:
-        y, after = numpy_reference.step(found, weights, np.asarray(x[0], np.float64), state)
+        y, after = numpy_reference.step(content, weights, np.asarray(x[0], np.float64), state)
         return y[None], after
 
     return step

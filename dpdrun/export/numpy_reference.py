@@ -1,10 +1,10 @@
-"""What an exported .npz computes, in NumPy alone: the reference for an implementation in C, VHDL or on a DSP.
+"""Compute an exported .npz in NumPy alone: the reference for an implementation in C, VHDL or on a DSP.
 
-This file needs nothing but NumPy and may be copied. It is written to be read: one function a model kind, in float64,
-the weights under their names in the file. `dpdrun export --to npz` checks every file with it.
+This file needs only NumPy and may be copied. It is written to be read: one function for each kind of model, in float64,
+with the weights under their names in the file. `dpdrun export --to npz` verifies every file with it.
 
     description, weights = load("model.npz")
-    y = run(description, weights, x)                                       # a whole record, complex
+    y = run(description, weights, x)                                       # a complete record, complex
     state = initial_state(description)
     y, state = step(description, weights, x, state)                        # a chunk: x, y real (T, 2)
 
@@ -27,7 +27,7 @@ State = dict[str, Array]
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], Weights]:
-    """Description (dict) and weights (dict of float64 arrays) of a file."""
+    """Load the description (dict) and the weights (dict of float64 arrays) of a file."""
     with np.load(path, allow_pickle=False) as archive:
         description = json.loads(str(archive["description"]))
         weights = {name: archive[f"weights/{name}"].astype(np.float64) for name in description["weights"]}
@@ -35,12 +35,12 @@ def load(path: str | Path) -> tuple[dict[str, Any], Weights]:
 
 
 def initial_state(description: dict[str, Any]) -> State:
-    """The state of a new record: zeros."""
+    """Return the state of a new record: zeros."""
     return {part["name"]: np.zeros(part["shape"], part["dtype"]) for part in description["inputs"][1:]}
 
 
 def run(description: dict[str, Any], weights: Weights, x: Array, chunk: int = 1024) -> Array:
-    """The output for a whole record: look-ahead makes outputs late, so silence is put behind it. x: (N,) complex."""
+    """Return the output for a complete record, padded with silence because look-ahead delays it. x: (N,) complex."""
     late = description["lookahead"]
     padded = np.concatenate([x, np.zeros(late)])
     state, outputs = initial_state(description), []
@@ -63,7 +63,7 @@ def step(description: dict[str, Any], weights: Weights, x: Array, state: State) 
 
 
 def features(x: Array, kind: str) -> Array:
-    """I and Q of unit rms; with `envelope` also |x| and |x|^3, of unit rms if x is Gaussian: (T, 2 or 4)."""
+    """Return I and Q of unit rms; with `envelope` also |x| and |x|^3, of unit rms for Gaussian x: (T, 2 or 4)."""
     iq = x * math.sqrt(2)
     if kind == "iq":
         return iq
@@ -73,12 +73,12 @@ def features(x: Array, kind: str) -> Array:
 
 
 def linear(weights: Weights, name: str, x: Array) -> Array:
-    """x W^T + b. x: (T, in) -> (T, out)."""
+    """Return x W^T + b. x: (T, in) -> (T, out)."""
     return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0.0)
 
 
 def gru(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tuple[Array, State]:
-    """Gated recurrent units: r, z, n are the gates in the order of the rows of the weights."""
+    """Run gated recurrent units: r, z, n are the gates in the order of the rows of the weights."""
     f = features(x, config["features"])
     hidden, h = state["hidden"].copy(), f
     for layer in range(config["layers"]):
@@ -99,15 +99,16 @@ def gru(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tup
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x), without overflow."""
+    """Return 1 / (1 + e^-x), without overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
 def gmp(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tuple[Array, State]:
-    """y[n] = sum over k, m, p of c[m, p, k] x[n - k] |x[n - k - m]|^p, with |x|^p divided by sqrt((p + 1)!).
+    """Run a memory polynomial: y[n] = sum over k, m, p of c[m, p, k] x[n - k] |x[n - k - m]|^p.
 
-    `aligned` (P, K, 2) is m = 0; `crossed` (2 cross, P - 1, K, 2) the m = -cross .. -1, 1 .. cross without p = 0. The
-    output is late by `cross` samples: leading envelopes (m < 0) are later ones.
+    Each |x|^p is divided by sqrt((p + 1)!). `aligned` (P, K, 2) is m = 0; `crossed` (2 cross, P - 1, K, 2) the m =
+    -cross .. -1, 1 .. cross without p = 0. The output is late by `cross` samples: leading envelopes (m < 0) are later
+    ones.
     """
     K, P, cross = config["delays"], config["order"], config["cross"]
     if "past" in state:
@@ -131,7 +132,7 @@ def gmp(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tup
 
 
 def transformer(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tuple[Array, State]:
-    """Embedding, depthwise convolution, blocks of windowed attention and MLP, linear head, linear path past it all."""
+    """Run embedding, depthwise convolution, blocks of windowed attention and MLP, linear head, and the linear path."""
     T = len(x)
     after: State = {}
     f = features(x, config["features"])
@@ -156,7 +157,7 @@ def transformer(config: dict[str, Any], weights: Weights, x: Array, state: State
         h = h + linear(weights, f"{at}.mlp_out", activation(config["activation"], wide))
     y = linear(weights, "head", h)
     ahead = config["lookahead"]
-    if ahead:  # outputs wait, beside their features, for the I and Q that the linear path looks ahead to
+    if ahead:  # outputs wait, with their features, for the I and Q that the linear path looks ahead to
         waiting = np.concatenate([state["waiting"][0], np.concatenate([y, f], axis=1)])
         after["waiting"] = waiting[T:][None]
         y, later = waiting[:T, :2], waiting[:, 2:]
@@ -169,7 +170,7 @@ def transformer(config: dict[str, Any], weights: Weights, x: Array, state: State
 
 
 def attention(config: dict[str, Any], weights: Weights, layer: int, h: Array, state: State, after: State) -> Array:
-    """Each sample attends to itself and the W - 1 before it. h: (T, D) -> (T, D); writes the caches into `after`."""
+    """Let each sample attend to itself and the W - 1 before it. h: (T, D) -> (T, D); writes the caches into `after`."""
     T, D, H, W = len(h), config["d_model"], config["heads"], config["window"]
     bias = weights[f"blocks.{layer}.attention.qkv.bias"]  # 3 D of them, or D: those of the queries
     qkv = h @ weights[f"blocks.{layer}.attention.qkv.weight"].T + np.pad(bias, (0, 3 * D - len(bias)))
@@ -188,7 +189,7 @@ def attention(config: dict[str, Any], weights: Weights, layer: int, h: Array, st
 
 
 def activation(kind: str, x: Array) -> Array:
-    """Of the MLP; `bilinear` multiplies the two halves."""
+    """Apply the activation of the MLP; `bilinear` multiplies the two halves."""
     if kind == "bilinear":
         width = x.shape[-1] // 2
         return np.asarray(x[..., :width] * x[..., width:])
@@ -198,7 +199,7 @@ def activation(kind: str, x: Array) -> Array:
 
 
 def norm(weights: Weights, name: str, x: Array) -> Array:
-    """Layer normalization over the last axis, where the model has one."""
+    """Apply layer normalization over the last axis, if the model has one."""
     if f"{name}.weight" not in weights:
         return x
     x = x - x.mean(-1, keepdims=True)
@@ -207,11 +208,11 @@ def norm(weights: Weights, name: str, x: Array) -> Array:
 
 
 def sinusoids(start: int, length: int, frequencies: Array) -> Array:
-    """Sines (even columns) and cosines (odd ones) of the positions; the run multiplies in float32: (length, D)."""
+    """Return sines (even columns) and cosines (odd) of the positions, in float32 as the run does: (length, D)."""
     angles = np.arange(start, start + length, dtype=np.float32)[:, None] * frequencies.astype(np.float32)
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)
 
 
 def erf(x: Array) -> Array:
-    """The error function of each number."""
+    """Return the error function of each number."""
     return np.asarray(np.vectorize(math.erf, otypes=[float])(x))

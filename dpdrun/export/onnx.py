@@ -1,4 +1,4 @@
-"""ONNX: for onnxruntime and the compilers that read it. The description is in the model's metadata."""
+"""Write ONNX, for onnxruntime and compilers. The description is in the model's metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL = "pip install 'dpdrun[export]'   (or: pip install onnx onnxruntime)"
 
 
 def require() -> None:
-    """Refuse before work begins where a library is missing. Raises RunError."""
+    """Raise RunError if a library is missing, before any work."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -26,7 +26,7 @@ def require() -> None:
 
 
 def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:
-    """Write one step of a model. Raises RunError for a kind that is not known here."""
+    """Write one step of a model. Raises RunError for a kind that has no graph here."""
     import onnx
 
     from dpdrun.export.onnx_graph import Graph
@@ -35,8 +35,8 @@ def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:
     build = KINDS.get(description["kind"])
     if build is None:
         raise RunError(
-            f"no export of model.kind {description['kind']} to onnx (there is one of {', '.join(KINDS)}); "
-            "use --to torchscript, which knows every kind"
+            f"onnx has no graph for model.kind {description['kind']}, only for {', '.join(KINDS)}; "
+            "use --to torchscript, which takes every kind"
         )
     g = Graph()
     weights = {name: tensor.numpy() for name, tensor in graph.inner.state_dict().items()}
@@ -53,7 +53,7 @@ def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:
 
 
 def load(path: Path, description: dict[str, Any]) -> Step:
-    """The step of such a file, run by onnxruntime on the CPU."""
+    """Return the step of such a file, run by onnxruntime on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])

@@ -1,8 +1,8 @@
-"""A small writer of ONNX graphs: one method call a node, weights as initializers under their own names.
+"""Build ONNX graphs: one method call for each node, weights as initializers under their own names.
 
-The graphs are written node by node and not traced by PyTorch: of its two exporters (2.13) the newer one fails on a GRU
-of free length and on complex numbers (gmp), the older one on look-ahead and is deprecated; and what they make changes
-with its version. Opset 17 (2022) and float32 are enough, so old runtimes read the files too.
+The graphs are written node by node, not traced by PyTorch: of its two exporters (2.13) the newer one fails on a GRU of
+free length and on complex numbers (gmp), the older one on look-ahead and is deprecated; and the graphs change with
+their version. Opset 17 (2022) and float32 are enough, so old runtimes read the files too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 class Graph:
-    """Nodes and weights so far. Every method returns the name of what it computes."""
+    """Nodes and weights so far. Every method returns the name of its output."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -34,7 +34,7 @@ class Graph:
 
     @contextmanager
     def double_precision(self) -> Iterator[None]:
-        """Numbers and weights that are made in this block are float64; `cast` leads in and out."""
+        """Make numbers and weights float64 within this block; `cast` converts on the way in and out."""
         self._real = np.float64
         try:
             yield
@@ -42,11 +42,11 @@ class Graph:
             self._real = np.float32
 
     def cast(self, x: str, dtype: str) -> str:
-        """The same numbers in another type."""
+        """Convert to another type."""
         return self.op("Cast", x, to=TYPES[dtype])
 
     def constant(self, value: Any, name: str | None = None) -> str:
-        """A weight, under its name, or a number; integers are held as int64."""
+        """Add a weight, under its name, or a number; integers become int64."""
         array = np.asarray(value)
         array = array.astype(self._real if array.dtype.kind == "f" else np.int64)
         name = name or f"constant_{len(self._weights)}"
@@ -54,60 +54,60 @@ class Graph:
         return name
 
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        """A node with one output."""
+        """Add a node with one output."""
         return self.ops(kind, *inputs, outputs=[name or f"{kind}_{len(self._nodes)}"], **attributes)[0]
 
     def ops(self, kind: str, *inputs: str, outputs: list[str], **attributes: Any) -> list[str]:
-        """A node with some outputs; an empty name is one that is not wanted."""
+        """Add a node with several outputs; an empty name omits one."""
         self._nodes.append(helper.make_node(kind, inputs, outputs, name=f"{kind}_{len(self._nodes)}", **attributes))
         return outputs
 
     def add(self, *inputs: str) -> str:
-        """The sum of two or more."""
+        """Add two or more tensors."""
         return self.op("Add" if len(inputs) == 2 else "Sum", *inputs)
 
     def mul(self, left: str, right: str | float) -> str:
-        """The product with a tensor or a number."""
+        """Multiply by a tensor or a number."""
         return self.op("Mul", left, right if isinstance(right, str) else self.constant(right))
 
     def div(self, left: str, right: str | float) -> str:
-        """The quotient by a tensor or a number."""
+        """Divide by a tensor or a number."""
         return self.op("Div", left, right if isinstance(right, str) else self.constant(right))
 
     def concat(self, *inputs: str, axis: int) -> str:
-        """Tensors joined along an axis."""
+        """Join tensors along an axis."""
         return self.op("Concat", *inputs, axis=axis)
 
     def slice(self, x: str, start: int, stop: int, axis: int = 0) -> str:
-        """Part of an axis; negative numbers count from its end, END is the end."""
+        """Take part of an axis; negative numbers count from its end, END is the end."""
         return self.op("Slice", x, *(self.constant(np.array([value])) for value in (start, stop, axis)))
 
     def reshape(self, x: str, *shape: int) -> str:
-        """Another shape; 0 keeps a length, -1 is what is left."""
+        """Change the shape; 0 keeps a length, -1 is inferred."""
         return self.op("Reshape", x, self.constant(np.array(shape)))
 
     def squeeze(self, x: str, axis: int = 0) -> str:
-        """Without an axis of length 1."""
+        """Remove an axis of length 1."""
         return self.op("Squeeze", x, self.constant(np.array([axis])))
 
     def unsqueeze(self, x: str, axis: int = 0, name: str | None = None) -> str:
-        """With another axis of length 1."""
+        """Insert an axis of length 1."""
         return self.op("Unsqueeze", x, self.constant(np.array([axis])), name=name)
 
     def linear(self, x: str, weights: dict[str, Array], name: str) -> str:
-        """x W^T + b, with the weights `name.weight` (out, in) and, if there is one, `name.bias`."""
+        """Compute x W^T + b, with the weights `name.weight` (out, in) and, if there is one, `name.bias`."""
         y = self.op("MatMul", x, self.constant(weights[f"{name}.weight"].T, f"{name}.weight"))
         bias = weights.get(f"{name}.bias")
         return y if bias is None else self.add(y, self.constant(bias, f"{name}.bias"))
 
     def sum_of_squares(self, x: str) -> str:
-        """Over the last axis, which stays with length 1."""
+        """Sum the squares over the last axis, which stays with length 1."""
         return self.op("ReduceSum", self.mul(x, x), self.constant(np.array([-1])), keepdims=1)
 
     def finish(
         self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]], metadata: dict[str, str]
     ) -> onnx.ModelProto:
-        """The whole model. Inputs and outputs are described by name, shape (a name for a free length) and dtype."""
+        """Return the model. Inputs and outputs are given by name, shape (a name for a free length) and dtype."""
         ends = [[helper.make_tensor_value_info(e["name"], TYPES[e["dtype"]], e["shape"]) for e in side]
                 for side in (inputs, outputs)]  # fmt: skip
         graph = helper.make_graph(self._nodes, "dpdrun_step", ends[0], ends[1], list(self._weights.values()))

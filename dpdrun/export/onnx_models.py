@@ -1,7 +1,7 @@
-"""One step of each kind of model as nodes of an ONNX graph: what `models/*.py` compute, for a batch of one.
+"""Write one step of each kind of model as ONNX nodes: what `models/*.py` compute, for a batch of one.
 
 Shapes: T samples of the chunk, D = d_model, H heads, E = D / H, W = window, K delays, P powers; the batch axis is
-taken off on the way in and put back on the way out.
+removed on the way in and added on the way out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ENVELOPE_EPS = 1e-12  # under the root, as in models/_features.py and models/gmp
 
 
 def gru(g: Graph, config: GRUModel, weights: Weights, x: str) -> str:
-    """Layers of the ONNX operator GRU. x: (T, 2) -> (T, 2), both of unit rms."""
+    """Write layers of the ONNX operator GRU. x: (T, 2) -> (T, 2), both of unit rms."""
     f = features(g, x, config.features)
     h = g.unsqueeze(f, 1)  # (T, 1, inputs)
     after = []
@@ -44,13 +44,13 @@ def gru(g: Graph, config: GRUModel, weights: Weights, x: str) -> str:
 
 
 def _gates(array: Array) -> Array:
-    """Torch orders reset, update, new; ONNX update, reset, hidden."""
+    """Reorder gates: torch has reset, update, new; ONNX update, reset, hidden."""
     reset, update, new = np.split(array, 3)
     return np.concatenate([update, reset, new])
 
 
 def gmp(g: Graph, config: GMPModel, weights: Weights, x: str) -> str:
-    """The polynomial in real numbers. x: (T, 2) -> (T, 2), both of unit rms.
+    """Write the polynomial in real numbers. x: (T, 2) -> (T, 2), both of unit rms.
 
     In float64: the large terms of a fitted polynomial cancel, and float32 is off by 3e-5 of the rms on
     recipes/quickstart_gmp.yaml.
@@ -99,7 +99,7 @@ def _polynomial(g: Graph, config: GMPModel, weights: Weights, x: str) -> str:
 
 
 def transformer(g: Graph, config: TransformerModel, weights: Weights, x: str) -> str:
-    """Every query against its own W keys, gathered. x: (T, 2) -> (T, 2), both of unit rms."""
+    """Write the attention of every query to its own W keys, gathered. x: (T, 2) -> (T, 2), both of unit rms."""
     f = features(g, x, config.features)
     length = g.squeeze(g.op("Shape", x, start=0, end=1))  # T
     count = g.op("Range", g.constant(0), length, g.constant(1))  # 0 .. T - 1
@@ -178,7 +178,7 @@ def _attention(g: Graph, config: TransformerModel, weights: Weights, h: str, cou
     qkv = g.reshape(g.linear(h, padded, f"{at}.qkv"), 0, 3, H, E)
     parts = [g.squeeze(g.slice(qkv, i, i + 1, axis=1), 1) for i in range(3)]  # (T, H, E)
     query = g.unsqueeze(g.mul(parts[0], E**-0.5), 2)  # (T, H, 1, E)
-    # Query n stands at W + n of what is kept and its own: its window are the W rows that end there
+    # Query n is row W + n of cached and new keys: its window is the W rows that end there
     window = g.add(g.unsqueeze(count, 1), g.constant(np.arange(1, W + 1)))  # (T, W)
     seen = []
     for name, new in zip(("keys", "values"), parts[1:], strict=True):

@@ -1,4 +1,4 @@
-"""One step of a model's stream with a flat, named state: the interface of every exported file.
+"""Expose one step of a model's stream with a flat, named state: the interface of every exported file.
 
 Shapes: T samples of a chunk, any T >= 1; 2 = (I, Q). The batch is fixed at 1.
 """
@@ -15,35 +15,35 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dpdrun.errors import RunError
-from dpdrun.models import can_stream
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.models._cascade import Limited
+from dpdrun.models._cascade import LimitedPredistorter
 
-NEXT = "_next"  # end of the names of the state that a step gives back
+NEXT = "_next"  # suffix of the state that a step returns
 
 
 class StepGraph(nn.Module):
     """(x: (1, T, 2), state...) -> (y: (1, T, 2), new state...), both in the units of the capture.
 
-    Parts of a state that are empty, or never read, are left out.
+    Parts of a state that are empty or never read are omitted.
 
     Attributes:
         inner: the model without its limiter.
         peak: largest magnitude of the output; inf = no limit.
-        state: by name, what a stream begins with: zeros.
+        state: by name, the initial state of a stream: zeros.
     """
 
     def __init__(self, model: BehaviouralModel, kind: str) -> None:
         """Raises RunError for a model that attends to its whole record."""
         super().__init__()
-        self.model: BehaviouralModel
-        if not can_stream(model):
+        if model.lookahead is None:
             raise RunError(
                 "this model attends to its whole record (model.window: full): it has no state to carry from chunk to "
                 "chunk, so it cannot be exported; train it with model.window in samples, such as 32"
             )
-        self.model = model
-        self.inner, self.peak = (model.model, model.peak) if isinstance(model, Limited) else (model, math.inf)
+        self.model: BehaviouralModel = model
+        self.inner, self.peak = (
+            (model.model, model.peak) if isinstance(model, LimitedPredistorter) else (model, math.inf)
+        )
         self._example = model.initial_state(1)
         leaves = list(_leaves(self._example))
         names = _names(kind, len(leaves))
@@ -62,7 +62,7 @@ class StepGraph(nn.Module):
 
 
 def _names(kind: str, count: int) -> list[str]:
-    """Names of the parts of a state, in the order of `_leaves`; numbers where a kind has no names."""
+    """Return names of the parts of a state, in the order of `_leaves`; numbered for other kinds."""
     if kind == "transformer":  # models.transformer.State
         caches = [f"{name}_{layer}" for layer in range((count - 3) // 2) for name in ("keys", "values")]
         return ["conv", *caches, "position", "waiting"]
@@ -70,12 +70,12 @@ def _names(kind: str, count: int) -> list[str]:
 
 
 def frequencies(width: int) -> NDArray[np.float32]:
-    """Those of `models.transformer.sinusoids`, to the bit: positions grow, and a rounding error with them. (W / 2,)."""
+    """Return the frequencies of `models.transformer.sinusoids`, to the bit: (W / 2,). Errors grow with the position."""
     return np.asarray(torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width)).numpy())
 
 
 def _leaves(state: Any) -> Iterator[Any]:
-    """The tensors and numbers of nested tuples."""
+    """Yield the tensors and numbers of nested tuples."""
     if isinstance(state, tuple):
         for part in state:
             yield from _leaves(part)
@@ -84,7 +84,7 @@ def _leaves(state: Any) -> Iterator[Any]:
 
 
 def _rebuilt(example: Any, leaves: Iterator[Any]) -> Any:
-    """Nested tuples like `example`, with other leaves."""
+    """Rebuild nested tuples like `example` from other leaves."""
     if not isinstance(example, tuple):
         return next(leaves)
     parts = [_rebuilt(part, leaves) for part in example]

@@ -1,7 +1,7 @@
-"""TorchScript: for LibTorch (C++) and for Python programs that have torch. The description is the extra file
-`dpdrun.json`.
+"""Write TorchScript, for LibTorch (C++) and Python programs with torch.
 
-PyTorch has deprecated TorchScript (2.9 and later warn); it is here for programs that load it today.
+The description is the extra file `dpdrun.json`. PyTorch has deprecated TorchScript (2.9 and later warn); it serves
+programs that load it today.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from dpdrun.export.step import NEXT, StepGraph
 from dpdrun.export.verify import Step
 
 EXTRA_FILE = "dpdrun.json"
-TRACED_SAMPLES = 37  # any: no length may be built in, as `verify` makes sure
+TRACED_SAMPLES = 37  # arbitrary: `verify` checks that no length is built in
 
 
 def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:
-    """Trace one step and write it, with its description."""
+    """Trace one step and write it with its description."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the deprecation; and what tracing may fix, which `verify` looks at
+        warnings.simplefilter("ignore")  # the deprecation; and constants of the trace, which `verify` checks
         example = (torch.zeros(1, TRACED_SAMPLES, 2), *graph.state.values())
         traced = torch.jit.trace(graph.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, path, _extra_files={EXTRA_FILE: json.dumps(description, indent=2)})
 
 
 def load(path: Path, description: dict[str, Any]) -> Step:
-    """The step of such a file."""
+    """Return the step of such a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Complex records as tensors of I/Q pairs, and back."""
+"""Convert complex records to tensors of I/Q pairs, and back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def to_pairs(record: NDArray[np.complex128]) -> Tensor:
-    """Complex record (N,) -> pairs (N, 2) in torch's default precision, in which models are built too."""
+    """Convert a complex record (N,) to pairs (N, 2), in torch's default precision as models are."""
     return torch.from_numpy(np.stack([record.real, record.imag], axis=-1)).to(torch.get_default_dtype())
 
 
 def to_complex(pairs: Tensor) -> NDArray[np.complex128]:
-    """Pairs (N, 2) -> complex record (N,)."""
+    """Convert pairs (N, 2) to a complex record (N,)."""
     values = pairs.detach().to("cpu", torch.float64).numpy()
     return np.asarray(values[..., 0] + 1j * values[..., 1])

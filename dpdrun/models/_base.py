@@ -1,4 +1,4 @@
-"""What every kind of model promises: raw units in and out, and a stream that equals the whole record.
+"""Define what every kind of model provides: capture units in and out, and a stream that equals the complete record.
 
 A model maps the complex input of a power amplifier to its complex output. Complex samples are held as real pairs:
 the last axis of `x: (B, T, 2)` is (I, Q). Inputs and outputs are in the units of the capture; the model divides and
@@ -20,11 +20,11 @@ class BehaviouralModel(nn.Module, ABC):
     """Base of all kinds.
 
     Subclasses set three attributes:
-      lookahead: future input samples that one output needs; None = the whole record
-      context: past input samples, beside the current one, that one output can see; None = no limit
-      macs_per_sample: real multiply-accumulates for one output sample when streaming; each kind says what it counts
+      lookahead: future input samples that one output needs; None = the complete record
+      context: past input samples before the current one that one output depends on; None = no limit
+      macs_per_sample: real multiply-accumulates for one output sample in a stream; each kind documents what it counts
 
-    Before its first sample and after its last one, a record is taken to be silent.
+    A record is silent before its first and after its last sample.
     """
 
     lookahead: int | None
@@ -47,7 +47,7 @@ class BehaviouralModel(nn.Module, ABC):
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Continue a stream.
 
-        Output `n` of the stream belongs to input `n - lookahead`: a model that needs future samples answers late.
+        Output `n` of the stream belongs to input `n - lookahead`: with look-ahead, outputs are late.
 
         Args:
             x: next input samples, (B, T, 2), any T >= 1
@@ -58,45 +58,48 @@ class BehaviouralModel(nn.Module, ABC):
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the output for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         delay = self.lookahead or 0
         y, _ = self.step(F.pad(x, (0, 0, 0, delay)), self.initial_state(x.shape[0]))
         return y[:, delay:]
 
     def no_decay(self) -> set[str]:
-        """Return names of parameters that weight decay must leave alone: all but matrices."""
+        """Return names of parameters without weight decay: all but matrices."""
         return {name for name, parameter in self.named_parameters() if parameter.ndim < 2}
 
 
 def stream(model: BehaviouralModel, x: Tensor, chunk: int) -> Tensor:
-    """Run a record through `model.step` in pieces of `chunk` samples; equals `model(x)`.
+    """Run a record through `model.step` in chunks; equals `model(x)`.
 
     Args:
         x: (B, T, 2)
         chunk: samples per call
     """
-    return torch.cat(list(stream_pieces(model, torch.split(x, chunk, dim=1))), dim=1)
+    return torch.cat(list(stream_chunks(model, torch.split(x, chunk, dim=1))), dim=1)
 
 
-def stream_pieces(model: BehaviouralModel, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Run the pieces of a record through `model.step`, the state carried over; the outputs joined equal `model(x)`.
+def stream_chunks(model: BehaviouralModel, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Run the chunks of a record through `model.step` with the state carried over; the joined outputs equal `model(x)`.
 
     The first `lookahead` outputs precede the record and are dropped; the last ones come from a flush with silence. So
-    an output piece is that of other samples than the input piece that went before it, and may be empty.
+    an output chunk covers other samples than the input chunk before it, and may be empty.
 
     Args:
-        pieces: (B, T, 2), any T >= 1, at least one piece
+        chunks: (B, T, 2), any T >= 1, at least one chunk
+
+    Raises:
+        ValueError: the model needs the complete record.
     """
     if model.lookahead is None:
-        raise ValueError("a model that needs the whole record cannot stream")
+        raise ValueError("a model that needs the complete record cannot stream")
     state, early = None, model.lookahead
-    for piece in pieces:
+    for chunk in chunks:
         if state is None:
-            state = model.initial_state(piece.shape[0])
-        y, state = model.step(piece, state)
+            state = model.initial_state(chunk.shape[0])
+        y, state = model.step(chunk, state)
         dropped = min(early, y.shape[1])
         early -= dropped
         yield y[:, dropped:]
     if model.lookahead:
-        y, _ = model.step(piece.new_zeros(piece.shape[0], model.lookahead, 2), state)
+        y, _ = model.step(chunk.new_zeros(chunk.shape[0], model.lookahead, 2), state)
         yield y[:, early:]

@@ -1,4 +1,4 @@
-"""A predistorter in front of a frozen amplifier, as one model: predistorter -> limiter -> amplifier.
+"""Join a predistorter and a frozen PA model into one model: predistorter -> limiter -> amplifier.
 
 Shapes: B records, T samples, 2 = (I, Q).
 """
@@ -16,9 +16,9 @@ from dpdrun.models._base import BehaviouralModel
 
 
 def limit(u: Tensor, peak: float) -> Tensor:
-    """Pull samples beyond `peak` back to it, phase kept; inf leaves u as it is. u: (B, T, 2) -> (B, T, 2).
+    """Scale samples beyond `peak` back to it, phase kept; inf leaves u as it is. u: (B, T, 2) -> (B, T, 2).
 
-    The gradient passes through below the limit; beyond it, only its tangential part does (a turn of the phase).
+    The gradient passes below the limit; beyond it, only its tangential part (phase) does.
     """
     if math.isinf(peak):
         return u
@@ -26,11 +26,11 @@ def limit(u: Tensor, peak: float) -> Tensor:
     return u * scale
 
 
-class Limited(BehaviouralModel):
-    """A predistorter with the limiter behind it: what is played, and what `load_run` gives of a dpd run.
+class LimitedPredistorter(BehaviouralModel):
+    """A predistorter followed by its limiter: the waveform to play, and what `load_run` returns for a dpd run.
 
     Args:
-        model: maps the wanted signal to the input of the amplifier, in the units of the capture.
+        model: maps the target signal to the input of the amplifier, in the units of the capture.
         peak: largest magnitude of its output, in the same units; inf = no limit.
     """
 
@@ -50,18 +50,18 @@ class Limited(BehaviouralModel):
         return limit(u, self.peak), state
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input of the amplifier for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the input of the amplifier for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         return limit(self.model(x), self.peak)
 
     def no_decay(self) -> set[str]:
-        """Return the names of the predistorter."""
+        """Return names of the predistorter's parameters."""
         return {f"model.{name}" for name in self.model.no_decay()}
 
 
-class Amplifier(BehaviouralModel):
-    """Somebody else's PA model: any module (B, T, 2) -> (B, T, 2), in the units of the capture.
+class ExternalPA(BehaviouralModel):
+    """A PA model from outside: any module (B, T, 2) -> (B, T, 2), in the units of the capture.
 
-    Nothing is known of its memory, so it hears whole records.
+    Its memory is unknown, so it takes complete records.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -71,31 +71,31 @@ class Amplifier(BehaviouralModel):
         self.macs_per_sample = 0
 
     def initial_state(self, batch: int) -> Any:  # noqa: ARG002
-        """Refuse."""
+        """Raise ValueError."""
         raise ValueError("a module of unknown memory cannot stream")
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:  # noqa: ARG002
-        """Refuse."""
+        """Raise ValueError."""
         raise ValueError("a module of unknown memory cannot stream")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the output for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         y: Tensor = self.module(x)
         return y
 
 
 def frozen(module: nn.Module) -> BehaviouralModel:
-    """The module as a PA that is not trained: in `eval` mode, its parameters without gradient (they stay so)."""
-    pa = module if isinstance(module, BehaviouralModel) else Amplifier(module)
+    """Return the module as a frozen PA model: in `eval` mode, its parameters without gradient from now on."""
+    pa = module if isinstance(module, BehaviouralModel) else ExternalPA(module)
     for parameter in pa.parameters():
         parameter.requires_grad_(False)
     return pa.eval()
 
 
 def fingerprint(module: nn.Module) -> str:
-    """sha256 of the parameters and buffers of a module, frozen or not: names, shapes, types and values."""
+    """Return the sha256 of a module's parameters and buffers: names, shapes, types and values."""
     digest = hashlib.sha256()
-    own = module.module if isinstance(module, Amplifier) else module
+    own = module.module if isinstance(module, ExternalPA) else module
     for name, value in sorted(own.state_dict().items()):
         digest.update(f"|{name}:{tuple(value.shape)}:{value.dtype}|".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -103,14 +103,14 @@ def fingerprint(module: nn.Module) -> str:
 
 
 class Cascade(BehaviouralModel):
-    """Predistorter, then amplifier. Only the predistorter's parameters train.
+    """A predistorter followed by an amplifier. Only the predistorter's parameters train.
 
-    Its own scales are those of the predistorter's input and of the wanted output.
+    Its scales are those of the predistorter's input and of the target output.
 
     Args:
         predistorter: with its limiter.
         pa: from `frozen`.
-        scale_y: rms of the wanted output, in the units of the capture.
+        scale_y: rms of the target output, in the units of the capture.
     """
 
     def __init__(self, predistorter: BehaviouralModel, pa: BehaviouralModel, *, scale_y: float) -> None:
@@ -121,7 +121,7 @@ class Cascade(BehaviouralModel):
         self.macs_per_sample = predistorter.macs_per_sample + pa.macs_per_sample
 
     def train(self, mode: bool = True) -> Cascade:
-        """Set the mode of the predistorter; the amplifier stays as it is used, without dropout."""
+        """Set the mode of the predistorter; the amplifier stays in `eval` mode, without dropout."""
         super().train(mode)
         self.pa.eval()
         for module in self.pa.modules():
@@ -134,20 +134,20 @@ class Cascade(BehaviouralModel):
         return self.predistorter.initial_state(batch), self.pa.initial_state(batch)
 
     def step(self, x: Tensor, state: tuple[Any, Any]) -> tuple[Tensor, tuple[Any, Any]]:
-        """Continue a stream; see `BehaviouralModel.step`. The amplifier hears the predistorter's output as it comes."""
+        """Continue a stream; see `BehaviouralModel.step`. The amplifier takes the predistorter's output as it is."""
         u, first = self.predistorter.step(x, state[0])
         y, second = self.pa.step(u, state[1])
         return y, (first, second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output of the amplifier for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the output of the amplifier for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         if self.lookahead is None:
             y: Tensor = self.pa(self.predistorter(x))
             return y
         return super().forward(x)
 
     def no_decay(self) -> set[str]:
-        """Return the names of the predistorter; the amplifier has nothing that trains."""
+        """Return names of the predistorter's parameters; the amplifier has none that train."""
         return {f"predistorter.{name}" for name in self.predistorter.no_decay()}
 
 

@@ -1,4 +1,4 @@
-"""What a network is shown of each complex sample."""
+"""Compute the input features of each complex sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model out of its file: built from its section of a recipe, filled with the tensors of model.safetensors."""
+"""Load a trained model: built from its section of a recipe, filled with the tensors of model.safetensors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dpdrun.run.folder import RunFolder
 
 
 def load(source: Path, section: ModelSection, *, described_by: Path) -> BehaviouralModel:
-    """The model in `eval` mode.
+    """Load a model, in `eval` mode.
 
     Args:
         source: model.safetensors.
         section: how to build it.
-        described_by: the file that `section` is from, for the message.
+        described_by: the file with `section`, for the error message.
 
     Raises:
         RunError: the file is missing or damaged, or holds another model.
@@ -27,7 +27,7 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
     try:
         tensors, _ = _tensors.read(source)
     except RunError as exc:
-        raise RunError(f"{exc}{_what_is_left(source)}") from exc
+        raise RunError(f"{exc}{_recovery_hint(source)}") from exc
     model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
     misfit = _tensors.misfit(model.state_dict(), tensors)
     if misfit:
@@ -36,11 +36,11 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
     return model.eval()
 
 
-def _what_is_left(source: Path) -> str:
-    """What to do without the model of a run."""
+def _recovery_hint(source: Path) -> str:
+    """Return how to recover a damaged model, or nothing."""
     run = RunFolder(source.parent)
     if source == run.model and run.best.is_file():
         with suppress(RunError):
             _tensors.read(run.best)
-            return f"; the same model is in {run.best}, which is whole: once {source.name} is removed, that is read"
+            return f"; the same model is in {run.best}, which is intact: remove {source.name} to use it"
     return ""

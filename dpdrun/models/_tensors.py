@@ -1,9 +1,8 @@
-"""Tensors in a file: safetensors, with a hash of the whole file in its header. The one writer, and the one reader.
+"""Read and write tensors as safetensors with a hash of the complete file in the header.
 
-safetensors checks lengths, offsets and shapes, but takes a flipped bit in the values as it comes. So the header holds
-the sha256 of the file, computed with the 64 digits of the hash themselves as zeros: names, dtypes, shapes, values, all
-else that the header says, down to its padding. A second entry says so, that the loss of one is no file without a hash.
-Files that were written before there was one are read as they are.
+safetensors checks lengths, offsets and shapes, but not the values. So the header holds the sha256 of the file, computed
+with its own 64 digits as zeros: it covers names, dtypes, shapes, values and the header down to its padding. A second
+entry states that there is a hash, so that a damaged first one is noticed. Older files without a hash are read too.
 
 Format: https://github.com/huggingface/safetensors#format
 """
@@ -33,12 +32,12 @@ _PLACE = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # JSON in a string 
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write a file of tensors, whole or not at all. Equal content gives equal bytes.
+    """Write a file of tensors atomically. Equal content gives equal bytes.
 
     Args:
-        path: replaced if it is there.
-        tensors: by name, of any device.
-        header: what the file says of itself.
+        path: replaced if it exists.
+        tensors: by name, on any device.
+        header: entries of the file's metadata.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; an older file at `path` then survives.
@@ -55,10 +54,10 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Non
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors, on the CPU, and the header of a file of `write`, its hash checked.
+    """Read the tensors, on the CPU, and the header of a file from `write`; check its hash.
 
     Raises:
-        RunError: it is missing, damaged, or something else.
+        RunError: it is missing, damaged, or another kind of file.
     """
     try:
         content = path.read_bytes()
@@ -75,33 +74,33 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"{path}: damaged or not a safetensors file ({reason})") from exc
 
 
-def misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that is missing, has another shape or type, or is not wanted; None when all fit."""
-    for name, tensor in wanted.items():
-        if name not in found:
+def misfit(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> str | None:
+    """Describe the first tensor that is missing, unexpected, or of another shape or type; None if all fit."""
+    for name, tensor in expected.items():
+        if name not in actual:
             return f"it has no tensor {name}"
-        if found[name].shape != tensor.shape:
-            return f"tensor {name} is {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-        if found[name].dtype != tensor.dtype:
-            types = (str(each.dtype).removeprefix("torch.") for each in (found[name], tensor))
+        if actual[name].shape != tensor.shape:
+            return f"tensor {name} is {tuple(actual[name].shape)}, expected {tuple(tensor.shape)}"
+        if actual[name].dtype != tensor.dtype:
+            types = (str(each.dtype).removeprefix("torch.") for each in (actual[name], tensor))
             return "tensor {} is {}, expected {}".format(name, *types)
-    return next((f"it has a tensor {name} too many" for name in found if name not in wanted), None)
+    return next((f"it has an unexpected tensor {name}" for name in actual if name not in expected), None)
 
 
 def _checked(content: bytes) -> dict[str, str]:
-    """The header; raises ValueError where it, or the hash in it, does not hold."""
+    """Return the header. Raises ValueError if it is malformed, or its hash does not match."""
     metadata = _metadata(content)
     if HEADER not in metadata:
         if metadata and FORMAT not in metadata:
             raise ValueError("its header is not understood")
-        return metadata  # a file of dpdrun before 0.1.0, or somebody else's
+        return metadata  # a file of dpdrun before 0.1.0, or of another program
     header = _json(metadata[HEADER])
     if not isinstance(header, dict) or not all(isinstance(value, str) for value in header.values()):
         raise ValueError(f"metadata {HEADER} is not an object of strings")
     if HASH in header or HASHED in header:
         place = _place(content)
         if place is None or content[place[0] : place[1]].decode() != _digest(content, place):
-            raise ValueError("its content does not fit the hash in its header")
+            raise ValueError("its content does not match the hash in its header")
     return {key: value for key, value in header.items() if key not in (HASH, HASHED)}
 
 
@@ -126,9 +125,9 @@ def _json(text: str) -> object:
 
 
 def _place(content: bytes) -> tuple[int, int] | None:
-    """Where the digits of the hash begin and end."""
-    found = _PLACE.search(content, 8, 8 + int.from_bytes(content[:8], "little"))
-    return found and found.span(1)
+    """Return where the digits of the hash begin and end."""
+    match = _PLACE.search(content, 8, 8 + int.from_bytes(content[:8], "little"))
+    return match and match.span(1)
 
 
 def _digest(content: bytes, place: tuple[int, int]) -> str:

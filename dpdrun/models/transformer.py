@@ -1,7 +1,7 @@
 """Transformer encoder over the samples of a record, for power-amplifier behavioural modelling.
 
-A power amplifier remembers some tens of samples, does not know what time it is, and distorts by the envelope of its
-input. The recommended settings say so: causal attention over a sliding window (the same in training and on a whole
+A power amplifier has a memory of some tens of samples, is time-invariant, and distorts by the envelope of its input.
+The recommended settings express this: causal attention over a sliding window (the same in training and on a whole
 record), positions relative to the query, envelope features, a linear path past the network, and residual branches
 that start at zero, so that training starts from the linear amplifier. The other settings rebuild the Transformer that
 fails on this task (attention over the whole record, absolute positions, LayerNorm on I/Q, dropout); docs/results.md
@@ -30,12 +30,12 @@ FULL_ATTENTION_MACS_LENGTH = 256
 
 
 class State(NamedTuple):
-    """What a stream remembers. A silent past is all zeros."""
+    """The state of a stream. A silent past is all zeros."""
 
     conv: Tensor  # (B, conv - 1, D): last inputs of the depthwise convolution
     keys_values: tuple[tuple[Tensor, Tensor], ...]  # a layer: (B, W, H, E) keys, and values of the same shape
     position: int  # samples so far
-    waiting: Tensor  # (B, lookahead, 2 + inputs): outputs that lack the linear path's future, beside their features
+    waiting: Tensor  # (B, lookahead, 2 + inputs): outputs that lack the linear path's future, and their features
 
 
 class Projections(nn.Linear):
@@ -250,7 +250,7 @@ class Model(BehaviouralModel):
         return y, State(conv, tuple(keys_values), state.position + T, waiting[:, T:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output for a whole record. x: (B, T, 2) -> (B, T, 2)."""
+        """Return the output for a complete record. x: (B, T, 2) -> (B, T, 2)."""
         if self.config.window != "full":
             return super().forward(x)
         f = features(x / self.scale_x, self.config.features)
@@ -274,7 +274,7 @@ class Model(BehaviouralModel):
         return mixed, h[:, T:]
 
     def _add_positions(self, h: Tensor, start: int) -> Tensor:
-        """Add sinusoids of the absolute position, if asked for (Vaswani et al., 2017, section 3.5). h: (B, T, D)."""
+        """Add sinusoids of the absolute position, if configured (Vaswani et al., 2017, section 3.5). h: (B, T, D)."""
         if self.config.positions == "sinusoidal":
             h = h + sinusoids(start, h.shape[1], h.shape[2]).to(h)
         dropped: Tensor = self.dropout(h)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun import __version__
-from dpdrun.evaluation.assessment import assess
-from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.assessment import evaluate_with_plots
+from dpdrun.evaluation.cross_model import add_cross_model_scores, load_reference_pa, score_with_reference
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.pipeline.document import EVALUATION, Pipeline
 from dpdrun.pipeline.state import StepState
 from dpdrun.run.files import sha256_of
@@ -18,7 +18,7 @@ from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.training.job import load_run
 
 FILE = "scores.json"
-Draw = Callable[[Path, Path, dict[str, Any], list[Scene]], object]  # where to, the run, its report, its signals
+Draw = Callable[[Path, Path, dict[str, Any], list[PlotData]], object]  # where to, the run, its report, its signals
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def score_pipeline(
         if state.step.through is None:
             continue
         name, (model, plan, _) = state.step.name, load_run(state.run.path)
-        this = assess(model, plan, state.capture, pipeline.splits)
+        this = evaluate_with_plots(model, plan, state.capture, pipeline.splits)
         verdicts = {
             other.step.name: score_with_reference(
                 model, plan, state.capture, pipeline.splits, load_reference_pa(other.run.path, state.capture), this
@@ -77,7 +77,7 @@ def score_pipeline(
         found.judged[name] = {judge: verdict.report for judge, verdict in verdicts.items()}
         if draw is not None:
             first = next(iter(verdicts.values()), None)
-            report, scenes = (this.report, this.scenes) if first is None else with_verdict(this, first)
+            report, scenes = (this.report, this.plots) if first is None else add_cross_model_scores(this, first)
             draw(place.path / name, state.run.path, report, scenes)
     made = {
         "schema_version": SCHEMA_VERSION,

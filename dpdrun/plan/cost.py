@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dpdrun.models import CHUNK_SAMPLES
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 FEATURES = {"iq": 2, "envelope": 4}  # as models/_features.py
@@ -134,14 +135,17 @@ class Workload:
 SCALES_WITH = {"once": "call", "each sample in turn": "call", "matrix": "matrix", "scores": "memory", "wide": "memory"}
 
 
-def workload_of(model: TransformerModel | GRUModel, *, batch: int, frame: int, val_samples: int) -> Workload:
+def workload_of(
+    model: TransformerModel | GRUModel, *, batch: int, frame: int, val_samples: int, chunk: int = CHUNK_SAMPLES
+) -> Workload:
     """Amounts of work for one optimizer step and for one scoring of the validation part.
 
     "matrix" counts multiply-accumulates, "scores" the attention scores that are computed (twice the window for each
-    sample, in blocks), "wide" features of all samples, "each sample in turn" the steps of a recurrence.
+    sample, in blocks), "wide" features of all samples, "each sample in turn" the steps of a recurrence. A scoring holds
+    the work of `chunk` samples at a time.
     """
     macs, S = size_of(model).macs_per_sample, batch * frame
-    V = val_samples if val_samples <= WHOLE_RECORD_SAMPLES else CHUNK_SAMPLES
+    V = min(val_samples, chunk)
     if isinstance(model, GRUModel):
         h, L = model.hidden, model.layers
         return Workload(
@@ -159,10 +163,6 @@ def workload_of(model: TransformerModel | GRUModel, *, batch: int, frame: int, v
         {"once": 1, "scores": V * keys, "wide": V * D},
     )
 
-
-# As evaluation.py: longer records go through the model in chunks.
-WHOLE_RECORD_SAMPLES = 200_000
-CHUNK_SAMPLES = 65_536
 
 # benchmarks/effort: `python -m benchmarks.effort.fit` prints these. Times in units of `Speed`, memory in bytes.
 # BEGIN FITTED

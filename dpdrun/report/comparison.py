@@ -152,7 +152,7 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
     """Tables for the terminal, one a group; where one is too wide, scores and costs stand below each other.
 
     Args:
-        groups: of `evaluation.comparison.Group.to_json`.
+        groups: of `evaluation.comparison.RunGroup.to_json`.
         width: of the terminal [columns].
     """
     parts: list[RenderableType] = []

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
 from dpdrun.report.figures import save_report
 from dpdrun.report.scores_page import Table, curves, write_scores
 
 
 def save_comparison(
-    folder: Path, groups: Sequence[Mapping[str, Any]], scenes: Sequence[Scene], runs: Mapping[str, Path]
+    folder: Path, groups: Sequence[Mapping[str, Any]], scenes: Sequence[PlotData], runs: Mapping[str, Path]
 ) -> list[Path]:
     """Write the files of a comparison; returns what was written.
 
     Args:
         folder: made where it does not exist; files of an earlier comparison are replaced.
-        groups: of `evaluation.comparison.Group.to_json`.
+        groups: of `evaluation.comparison.RunGroup.to_json`.
         scenes: of the same groups.
         runs: folders of the runs by name, for their training curves.
 

@@ -1,6 +1,6 @@
 """The scores of an evaluation as plain tables: what the terminal, a saved page and a file show alike.
 
-All of it comes from the report of `evaluation.assess`; nothing is computed here but differences.
+All of it comes from the report of `evaluation.assessment`; nothing is computed here but differences.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def score_tables(report: Report) -> list[ScoreTable]:
     """Tables of a report: a table or two for each split.
 
     Args:
-        report: of `evaluation.assess`, with `through` where another PA model judged too.
+        report: of `evaluation.assessment`, with `through` where another PA model judged too.
 
     Raises:
         KeyError: something is missing in it.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import RunError
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report import predistorter
 from dpdrun.report.console import cost_line, training_line
 from dpdrun.report.figures import save_report
@@ -20,13 +20,13 @@ FILE = "scores.json"
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
-def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: Sequence[Scene]) -> list[Path]:
+def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: Sequence[PlotData]) -> list[Path]:
     """Write the files of an evaluation; returns what was written.
 
     Args:
         folder: made where it does not exist; files of an earlier evaluation are replaced.
         run: the folder of the run, for its name and its training curves.
-        report: of `evaluation.assess`.
+        report: of `evaluation.assessment`.
         scenes: of the same.
 
     Raises:

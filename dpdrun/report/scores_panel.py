@@ -22,7 +22,7 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     """Everything that `dpdrun evaluate` says of a run.
 
     Args:
-        report: of `evaluation.assess`, with `steps` and `seconds` where they are known, and `through`.
+        report: of `evaluation.assessment`, with `steps` and `seconds` where they are known, and `through`.
         width: of the terminal [columns].
 
     Raises:

@@ -1,13 +1,13 @@
-"""The memory depth of an amplifier, from a sweep of least-squares fits with ever longer memory.
+"""Estimate the memory depth of an amplifier by a sweep of least-squares fits with growing memory.
 
-Every rung is a memory polynomial with lagging envelope terms (Morgan et al. 2006, eq. 24), fitted to the training part
-and scored on the validation part; the memory is that of the shortest rung that is within TIE_DB of the best one. Beyond
-`FULL_TAPS` delays a rung adds linear taps (reflections in cables) and the mean power over an octave of delays (bias
-circuits, traps, heat); those cost few coefficients, so the ladder can reach thousands of samples.
-A second, shorter ladder asks what future samples are worth to a linear filter: where the recording was resampled or
-aligned by a band-limited filter, that filter's response has a part ahead of its peak.
+Every candidate is a memory polynomial with lagging envelope terms (Morgan et al. 2006, eq. 24), fitted to the training
+split and scored on the validation split; the memory is that of the shortest candidate within TIE_DB of the best one.
+Beyond `FULL_TAPS` delays a candidate adds linear taps (reflections in cables) and the mean power over an octave of
+delays (bias circuits, traps, heat); those cost few coefficients, so the sweep can reach thousands of samples.
+A second, shorter sweep measures the gain of future samples for a linear filter: if the recording was resampled or
+aligned by a band-limited filter, part of that filter's response is ahead of its peak.
 
-All fits come from one matrix of normal equations, ordered by delay: a rung is a corner of it.
+All fits come from one matrix of normal equations, ordered by delay: a candidate is a corner of it.
 Seconds for 30,000 samples on one core. Shapes: N samples, C columns (coefficients), R rows of the regression.
 """
 
@@ -21,37 +21,24 @@ from numpy.typing import NDArray
 
 from dpdrun.rf.metrics import Signal, rms, to_db
 
-MEMORY_DEPTHS = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    10,
-    12,
-    14,
-    16,
-    20,
-    24,
-    28,
-    32,
-)  # rungs with all terms [samples, the current one counted]
+# Candidates with all terms [samples, the current one counted]
+MEMORY_DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 FULL_TAPS = MEMORY_DEPTHS[-1]
-FAR_REACHES = (64, 128, 256, 512, 1024, 2048)  # rungs that add the octave's mean power, and linear taps while they last
+# Candidates that add the octave's mean power, and linear taps up to LINEAR_TAPS
+FAR_REACHES = (64, 128, 256, 512, 1024, 2048)
 LINEAR_TAPS = 128
 AHEAD = (1, 2, 3, 4, 6, 8, 12, 16)  # future samples
 
-TIE_DB = 0.15  # of the memory: the score of a validation part of 20,000 samples is no surer than this
-AHEAD_GAIN_DB = 0.05  # future taps that bring less are left out: they delay the output
-EXACT_DB = -90.0  # lower scores are taken as this: differences there are of the arithmetic, and of 16-bit numbers
-AHEAD_TIE_DB = 0.03  # the ladders of one part share its errors, so smaller differences count
+TIE_DB = 0.15  # of the memory: the uncertainty of a score on 20,000 validation samples
+AHEAD_GAIN_DB = 0.05  # future taps that gain less are omitted: they delay the output
+EXACT_DB = -90.0  # lower scores are clamped to this: differences there come from arithmetic and 16-bit numbers
+AHEAD_TIE_DB = 0.03  # fits to one split share its errors, so smaller differences count
 
 EARLY_POWERS, EARLY_DELAYS = 7, 4  # |x|^0 .. |x|^6 at the first delays: the static curve is where high orders matter
 LATE_POWERS = 3
 CROSS_POWERS = (1, 2)
-RIDGES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)  # relative to columns of unit norm; the validation part chooses
-ROWS_PER_COLUMN = 4  # a rung with more coefficients than a quarter of the samples is not tried
+RIDGES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)  # relative to columns of unit norm; the validation split chooses
+ROWS_PER_COLUMN = 4  # a candidate with more coefficients than a quarter of the samples is not tried
 MAX_SAMPLES = 32_768
 CHUNK = 8_192  # rows held in memory at a time
 
@@ -60,25 +47,25 @@ Matrix = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class MemorySweep:
-    """Scores of the least-squares fits of a capture. NMSE on the validation split [dB], EXACT_DB or higher.
+    """Scores of the least-squares fits: NMSE on the validation split [dB], EXACT_DB or higher.
 
     Attributes:
-        rungs: (memory [samples, the current one counted], NMSE [dB]), shortest first.
+        candidates: (memory [samples, the current one counted], NMSE [dB]), shortest first.
         ahead: (future samples, NMSE [dB]) at the chosen memory, 0 first.
     """
 
-    rungs: tuple[tuple[int, float], ...]
+    candidates: tuple[tuple[int, float], ...]
     ahead: tuple[tuple[int, float], ...]
 
     @property
     def memory(self) -> int:
-        """Samples that an output depends on, the current one included: the shortest candidate within TIE_DB."""
-        return next(reach for reach, db in self.rungs if db <= self._best + TIE_DB)
+        """Samples that an output depends on, the current one counted: the shortest within TIE_DB of the best."""
+        return next(reach for reach, db in self.candidates if db <= self._best + TIE_DB)
 
     @property
     def is_longer(self) -> bool:
-        """Whether the longest candidate was still needed, so that the memory may be longer than `memory`."""
-        return self.memory == self.rungs[-1][0]
+        """Whether the longest candidate was needed, so that the memory may be longer than `memory`."""
+        return self.memory == self.candidates[-1][0]
 
     @property
     def lookahead(self) -> int:
@@ -90,26 +77,26 @@ class MemorySweep:
 
     @property
     def lookahead_gain_db(self) -> float:
-        """What the best number of future samples gains over none [dB], at least 0."""
+        """Gain of the best number of future samples over none [dB], at least 0."""
         return self.ahead[0][1] - min(db for _, db in self.ahead)
 
     @property
     def polynomial_db(self) -> float:
-        """The best of all fits: the score that a network has to beat."""
-        return min(db for _, db in (*self.rungs, *self.ahead))
+        """The best of all fits, which a network has to beat."""
+        return min(db for _, db in (*self.candidates, *self.ahead))
 
     @property
     def _best(self) -> float:
-        return min(db for _, db in self.rungs)
+        return min(db for _, db in self.candidates)
 
 
 def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop: int | None = None) -> MemorySweep:
     """Fit every candidate.
 
     Args:
-        x, y: input and output of the training part, (N,); the first MAX_SAMPLES are used.
-        x_val, y_val: of the validation part.
-        loop: the records are rows of loops of this many samples (`data.frames`); None: one record each.
+        x, y: input and output of the training split, (N,); the first MAX_SAMPLES are used.
+        x_val, y_val: of the validation split.
+        loop: the records are rows of loops of this many samples (`data.cyclic_frames`); None: one record each.
     """
     used = min(len(x), MAX_SAMPLES)
     reaches = [reach for reach in (*MEMORY_DEPTHS, *FAR_REACHES) if _fits(reach, used, loop)] or [MEMORY_DEPTHS[0]]
@@ -120,17 +107,17 @@ def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop
         for a, b in ((x, y), (x_val, y_val))
     )
     past = columns.reach > 0
-    rungs = tuple((reach, _score(past & (columns.reach <= reach), fit, check)) for reach in reaches)
-    memory = MemorySweep(rungs, ((0, 0.0),)).memory
-    ahead = [(0, dict(rungs)[memory])]
+    candidates = tuple((reach, _score(past & (columns.reach <= reach), fit, check)) for reach in reaches)
+    memory = MemorySweep(candidates, ((0, 0.0),)).memory
+    ahead = [(0, dict(candidates)[memory])]
     for count in AHEAD:
         chosen = (columns.reach <= memory) & (columns.reach >= -count)
         ahead.append((count, _score(chosen, fit, check)))
-    return MemorySweep(rungs, tuple(ahead))
+    return MemorySweep(candidates, tuple(ahead))
 
 
 def _fits(reach: int, samples: int, loop: int | None) -> bool:
-    """Return whether a candidate has few enough coefficients, and enough of the record before it."""
+    """Tell whether the record is long enough for a candidate's coefficients and memory."""
     columns = int(np.sum(_Columns.up_to(reach).reach > 0))
     return columns * ROWS_PER_COLUMN <= samples and reach <= (loop or samples // 8)
 
@@ -169,26 +156,26 @@ class _Columns:
         return int(self.reach.max()) - 1
 
     def rows(self, x: Signal, start: int, end: int) -> Matrix:
-        """Return the columns for the outputs of x[start:end], (C, R); x extends by `before` and AHEAD samples."""
+        """Return the columns for outputs of x[start:end], (C, R); x has `before` samples before, AHEAD after them."""
         envelope = np.abs(x)
         power = np.concatenate([[0.0], np.cumsum(envelope**2)])
         powers = [envelope**p for p in range(EARLY_POWERS)]
         now = x[start:end]
-        found = [x[start - k : end - k] * powers[p][start - k : end - k] for k, p in self.own]
-        found += [now * powers[p][start - k : end - k] for k, p in self.cross]
+        columns = [x[start - k : end - k] * powers[p][start - k : end - k] for k, p in self.own]
+        columns += [now * powers[p][start - k : end - k] for k, p in self.cross]
         for first, last in self.slow:
             mean = (power[start - first + 1 : end - first + 1] - power[start - last + 1 : end - last + 1]) / (
                 last - first
             )
-            found.append(now * mean)
-        return np.array(found)
+            columns.append(now * mean)
+        return np.array(columns)
 
 
 Equations = tuple[Matrix, Matrix, float]
 
 
 def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None) -> Equations:
-    """Return A^H A: (C, C), A^H y: (C,), and |y|^2, over the outputs whose past and future lie in the record."""
+    """Return A^H A: (C, C), A^H y: (C,) and |y|^2, over outputs with their past and future in the record."""
     from scipy.linalg.blas import zherk  # half the work of a product; scipy takes long to import
 
     count = len(columns.reach)
@@ -219,7 +206,7 @@ def _frames(y: Signal, loop: int) -> Sequence[Signal]:
 
 
 def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float:
-    """Return the validation NMSE [dB] of the fit with the chosen columns, at the best ridge; at least EXACT_DB."""
+    """Return the validation NMSE [dB] of the fit with the chosen columns at the best ridge; at least EXACT_DB."""
     index = np.flatnonzero(chosen)
     corner = np.ix_(index, index)
     gram, moment = fit[0][corner], fit[1][index]

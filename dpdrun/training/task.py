@@ -23,7 +23,7 @@ from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.cascade import cascade_of, direct_pair, dpd_settings, indirect_pair, objective_of
 from dpdrun.dpd.ilc import learn_input
 from dpdrun.errors import RunError
-from dpdrun.evaluation.prediction import ALONE, Sharing, piece_of, predict
+from dpdrun.evaluation.prediction import ALONE, Sharing, eval_frame, predict
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain
@@ -83,7 +83,7 @@ def pa_task(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Shar
 def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
     """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
     model.eval()
-    prediction = predict(model, capture.val.x, piece=piece_of(plan), loop=capture.loop_samples, sharing=sharing)
+    prediction = predict(model, capture.val.x, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
     score = nmse_db(capture.val.y, prediction)
     model.train()
     return score
@@ -123,7 +123,7 @@ class DPDTask:
 
     def _output(self, model: BehaviouralModel, x: Signal) -> Signal:
         model.eval()
-        y = predict(model, x, piece=piece_of(self.plan), loop=self.capture.loop_samples, sharing=self.sharing)
+        y = predict(model, x, frame=eval_frame(self.plan), loop=self.capture.loop_samples, sharing=self.sharing)
         model.train()
         return y
 

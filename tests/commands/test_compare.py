@@ -42,7 +42,7 @@ def test_predistorters_of_one_amplifier_share_a_table(dpd_runs: Path) -> None:
 def test_what_does_not_compare_is_told_and_kept_apart(dpd_runs: Path) -> None:
     result = compare(dpd_runs / "pa", dpd_runs / "least", dpd_runs / "elsewhere")
     assert result.exit_code == 0, result.output
-    assert "these runs do not all compare; 3 tables" in result.stderr
+    assert "not all comparable: 3 separate tables" in result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

@@ -81,8 +81,8 @@ def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
     try:
         output = dpdrun("evaluate", folder / "least-run", code=2).output
         assert "no such run folder" in output
-        assert "learnt through that PA model" in output
-        assert "bring the run back to that place, or leave a link to it there" in output
+        assert "trained and scored through that PA model" in output
+        assert "move the run back to that path, or put a link there" in output
     finally:
         hidden.rename(folder / "pa-run")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dpdrun import models
+from dpdrun import dpd, models
 from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.cascade import (
     cascade_of,
@@ -20,10 +23,11 @@ from dpdrun.dpd.cascade import (
     with_limiter,
 )
 from dpdrun.errors import RunError
-from dpdrun.models._cascade import Limited, fingerprint
+from dpdrun.models._cascade import LimitedPredistorter, fingerprint
 from dpdrun.plan.plan import Plan, Predistortion, make_plan
 from dpdrun.recipe.schema import Recipe
 
+DPD = Path(dpd.__file__).parent
 GAIN = 2.5
 
 
@@ -59,7 +63,7 @@ def test_the_limiter_is_put_on_once() -> None:
     plan = plan_of()
     model = models.build(plan.recipe.model, scale_x=1.0, scale_y=1.0)
     played = with_limiter(model, plan)
-    assert isinstance(played, Limited)
+    assert isinstance(played, LimitedPredistorter)
     assert played.peak == 1.5
     assert with_limiter(played, plan) is played
     both = cascade_of(played, plan, CAPTURE, models.build(plan.recipe.model, scale_x=1.0, scale_y=1.0))
@@ -84,9 +88,16 @@ def test_the_amplifier_is_the_one_that_was_pinned() -> None:
     found = pa_model_of(plan, module)
     assert found is not None
     assert pa_model_of(plan, found) is found, "frozen or not, it is the same module"
-    with pytest.raises(RunError, match="hand it over again"):
+    with pytest.raises(RunError, match="pass it again"):
         pa_model_of(plan)
     with pytest.raises(RunError, match="not the PA model"):
         pa_model_of(plan, torch.nn.Linear(2, 2))
     with pytest.raises(RunError, match="no such run folder"):
         pa_model_of(plan_of("runs/none", "0" * 64))
+
+
+def test_settings_and_plot_data_come_without_torch() -> None:
+    modules = ["dpdrun.evaluation.plot_data", *(f"dpdrun.dpd.{path.stem}" for path in DPD.glob("[!_]*.py"))]
+    assert len(modules) > 5
+    code = f"import sys; from importlib import import_module; [*map(import_module, {modules})]"
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=True)

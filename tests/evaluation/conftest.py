@@ -1,15 +1,10 @@
-"""Scores are compared with a small gmp."""
+"""Every score is taken next to a gmp of default size: it is fitted once for each capture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.baselines import small_baselines
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_baselines() -> Iterator[None]:
-    with small_baselines():
-        yield
+@pytest.fixture(autouse=True)
+def _one_fit_for_each_capture(fit_gmp_once: None) -> None:
+    pass

@@ -6,74 +6,19 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from dpdrun import models
-from dpdrun.data.capture import Capture, Part
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation.assessment import assess, evaluate
+from dpdrun.evaluation.assessment import evaluate, evaluate_with_plots
 from dpdrun.evaluation.prediction import predict
-from dpdrun.plan.plan import Plan, make_plan
-from dpdrun.recipe.loader import load_text
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.files import encode_numbers
 from dpdrun.training.job import load_run
-
-RECIPE = """
-task: pa
-data: {source: synthetic/mild}
-model: {kind: transformer, d_model: 8, layers: 2, heads: 2, window: 8}
-train: {max_steps: 12, batch_size: 4, frame: 32, burn_in: 8}
-"""
-MODELS = {
-    "transformer": (),
-    "lookahead": ("model.lookahead=3",),
-    "full": ("model.window=full", "model.positions=sinusoidal"),
-    "gru": ("model={kind: gru, hidden: 4}",),
-}
-
-
-def plan_of(*overrides: str) -> Plan:
-    return make_plan(load_text(RECIPE, Path("r.yaml"), overrides).recipe, 2000)
-
-
-def random_model(plan: Plan) -> nn.Module:
-    """A model whose every weight is drawn, so that nothing is hidden behind a zero."""
-    torch.manual_seed(0)
-    model = models.build(plan.recipe.model, scale_x=0.7, scale_y=1.4)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.3 * torch.randn_like(parameter))
-    return model.eval()
-
-
-def noise(count: int, seed: int = 0) -> Any:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=count) + 1j * rng.normal(size=count)
-
-
-def part(count: int, seed: int) -> Part:
-    """Smooth noise through a memoryless cubic amplifier."""
-    x = 0.1 * np.convolve(noise(count + 8, seed), np.hanning(9), mode="valid")
-    return Part(x, 2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
-
-
-def capture_of(**more: Any) -> Capture:
-    return Capture(
-        name="test", sample_rate_hz=1e6, bandwidth_hz=None, subchannels=None, licence="", note="",
-        train=part(2000, 0), val=part(500, 1), test=part(300, 2), **more,
-    )  # fmt: skip
-
-
-def nmse(y: Any, prediction: Any) -> float:
-    """By the definition, on its own."""
-    return 10 * math.log10(np.linalg.norm(prediction - y) ** 2 / np.linalg.norm(y) ** 2)
+from tests.evaluation.cases import capture_of, nmse, plan_of, random_model
 
 
 @pytest.mark.parametrize("eval_on", ["record", "frame"])
@@ -85,7 +30,7 @@ def test_scores_are_those_of_plain_numpy(eval_on: str) -> None:
     assert not model.training
     gain = np.linalg.lstsq(capture.train.x[:, None], capture.train.y, rcond=None)[0][0]
     for name, each in capture.parts.items():
-        prediction = predict(model, each.x, piece=32 if eval_on == "frame" else None)
+        prediction = predict(model, each.x, frame=32 if eval_on == "frame" else None)
         score = report["splits"][name]
         assert score["nmse_db"] == pytest.approx(nmse(each.y, prediction), abs=1e-9)
         assert score["samples"] == len(each)
@@ -142,9 +87,9 @@ def test_every_score_of_linearity_stands_in_the_report() -> None:
     plan, capture = plan_of(), capture_of()
     capture = replace(capture, bandwidth_hz=2e5)
     model = random_model(plan)
-    found = assess(model, plan, capture, ("val", "test"))
-    assert [scene.split for scene in found.scenes] == ["val", "test"]
-    for scene in found.scenes:
+    found = evaluate_with_plots(model, plan, capture, ("val", "test"))
+    assert [scene.split for scene in found.plots] == ["val", "test"]
+    for scene in found.plots:
         each, score = capture.parts[scene.split], found.report["splits"][scene.split]
         assert [trace.name for trace in scene.traces] == ["one complex gain", "gmp, least squares", "this run"]
         this = scene.traces[-1]
@@ -171,20 +116,20 @@ def test_a_model_without_an_output_has_a_report(broken: float) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(broken)
-    found = assess(model, plan, capture, ("val",))
+    found = evaluate_with_plots(model, plan, capture, ("val",))
     assert "silent or not finite" in found.report["splits"]["val"]["linearity"]["missing"]["all"]
-    assert [trace.name for trace in found.scenes[0].traces] == ["one complex gain", "gmp, least squares"]
+    assert [trace.name for trace in found.plots[0].traces] == ["one complex gain", "gmp, least squares"]
 
 
 def test_a_predistorter_is_scored_behind_the_same_conventions(dpd_runs: Path) -> None:
     """What selected it, and what an evaluation says of it, are the same numbers."""
     model, plan, _ = load_run(dpd_runs / "least")
-    found = assess(model, plan, load_capture(plan.recipe.data))
+    found = evaluate_with_plots(model, plan, load_capture(plan.recipe.data))
     assert found.report["floors"] == []
-    for scene in found.scenes:
+    for scene in found.plots:
         assert [trace.name for trace in scene.traces] == ["no predistortion", "gmp, least squares", "this run"]
-        rivals = [found.report["baselines"][name][scene.split] for name in ("one_tap", "gmp")]
-        for score in (found.report["splits"][scene.split], *rivals):
+        baseline_scores = [found.report["baselines"][name][scene.split] for name in ("one_tap", "gmp")]
+        for score in (found.report["splits"][scene.split], *baseline_scores):
             same = {"nmse_db": "nmse_db", "in_band_db": "in_band_error_db", "aclr_worse_db": "aclr_worse_dbc",
                     "power_db": "power_change_db"}  # fmt: skip
             for ours, theirs in same.items():

@@ -9,8 +9,8 @@ import pytest
 
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
-from dpdrun.evaluation.assessment import assess
-from dpdrun.evaluation.comparison import MEASURED, Run, compared
+from dpdrun.evaluation.assessment import evaluate_with_plots
+from dpdrun.evaluation.comparison import MEASURED, Run, compare_runs
 from dpdrun.training.job import load_run
 
 
@@ -21,12 +21,12 @@ def run_of(path: Path) -> Run:
 
 def test_scores_are_those_of_an_evaluation(dpd_runs: Path) -> None:
     names = ["pa", "other", "least", "network"]
-    groups = compared([run_of(dpd_runs / name) for name in names], "test")
+    groups = compare_runs([run_of(dpd_runs / name) for name in names], "test")
     assert [[row["run"] for row in group.rows] for group in groups] == [["pa", "other"], ["least", "network"]]
     for group in groups:
         for row in group.rows:
             model, plan, folder = load_run(dpd_runs / row["run"])
-            report = assess(model, plan, load_capture(plan.recipe.data), ("test",)).report
+            report = evaluate_with_plots(model, plan, load_capture(plan.recipe.data), ("test",)).report
             own = report["splits"]["test"]["linearity"]
             for figure in ("nmse_db", "in_band_error_db", "aclr_worse_dbc", "intervals"):
                 assert row["linearity"][figure] == own[figure]
@@ -40,31 +40,31 @@ def test_scores_are_those_of_an_evaluation(dpd_runs: Path) -> None:
     assert list(pa.baselines) == [MEASURED, "one complex gain", "gmp, least squares"]
     assert dpd.about["pa"]["path"] == str(dpd_runs / "pa")
     assert list(dpd.baselines) == ["no predistortion", "gmp, least squares"]
-    assert dpd.scene.simulated
-    assert not pa.scene.simulated
+    assert dpd.plot.simulated
+    assert not pa.plot.simulated
 
 
 def test_the_best_run_is_drawn_last(dpd_runs: Path) -> None:
-    (group,) = compared([run_of(dpd_runs / name) for name in ("least", "network")], "val")
+    (group,) = compare_runs([run_of(dpd_runs / name) for name in ("least", "network")], "val")
     scores = {row["run"]: row["linearity"]["nmse_db"] for row in group.rows}
-    assert [trace.name for trace in group.scene.traces] == [
+    assert [trace.name for trace in group.plot.traces] == [
         "no predistortion",
         *sorted(scores, key=lambda n: -scores[n]),
     ]
 
 
-def test_one_judge_for_all(dpd_runs: Path) -> None:
+def test_one_reference_for_all(dpd_runs: Path) -> None:
     runs = [run_of(dpd_runs / name) for name in ("least", "network")]
-    (own,), (judged,) = compared(runs, "test"), compared(runs, "test", dpd_runs / "other")
-    assert judged.about["pa"]["path"] == str(dpd_runs / "other")
-    for before, after in zip(own.rows, judged.rows, strict=True):
+    (own,), (through,) = compare_runs(runs, "test"), compare_runs(runs, "test", dpd_runs / "other")
+    assert through.about["pa"]["path"] == str(dpd_runs / "other")
+    for before, after in zip(own.rows, through.rows, strict=True):
         assert before["linearity"]["nmse_db"] != after["linearity"]["nmse_db"]
-    with pytest.raises(RunError, match="least learnt through this very model"):
-        compared(runs, "test", dpd_runs / "pa")
+    with pytest.raises(RunError, match="least was trained through this PA model"):
+        compare_runs(runs, "test", dpd_runs / "pa")
 
 
 def test_other_samples_are_another_group(dpd_runs: Path) -> None:
-    groups = compared([run_of(dpd_runs / name) for name in ("pa", "elsewhere", "other")], "test")
+    groups = compare_runs([run_of(dpd_runs / name) for name in ("pa", "elsewhere", "other")], "test")
     assert [[row["run"] for row in group.rows] for group in groups] == [["pa", "other"], ["elsewhere"]]
 
 
@@ -72,7 +72,7 @@ def test_a_capture_that_has_changed_is_noticed(dpd_runs: Path, tmp_path: Path) -
     path = Path(shutil.copytree(dpd_runs / "pa", tmp_path / "pa"))
     text = (path / "plan.json").read_text().replace("capture.npz", "changed.npz")
     (path / "plan.json").write_text(text)
-    groups = compared([run_of(path), run_of(dpd_runs / "elsewhere")], "test")
+    groups = compare_runs([run_of(path), run_of(dpd_runs / "elsewhere")], "test")
     assert [group.changed for group in groups] == [["pa"]]
 
 
@@ -82,4 +82,4 @@ def test_a_pa_model_that_is_gone_is_told_with_its_run(dpd_runs: Path, tmp_path: 
         (path / "plan.json").read_text().replace(str(dpd_runs / "pa"), str(tmp_path / "gone"))
     )
     with pytest.raises(RunError, match=r"least: .*gone: no such run folder"):
-        compared([run_of(path)], "test")
+        compare_runs([run_of(path)], "test")

@@ -8,7 +8,7 @@ import pytest
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture
 from dpdrun.data.synthetic import PRESETS, generate
-from dpdrun.evaluation.floors import floor_estimates
+from dpdrun.evaluation.baselines import floor_estimates
 from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.metrics import nmse_db
 
@@ -48,7 +48,7 @@ def test_another_model_may_show_less_noise(mild: Capture) -> None:
 
 
 def test_the_training_part_shows_no_noise(mild: Capture) -> None:
-    """A model may have learnt its noise by heart."""
+    """A model may have overfitted its noise."""
     found = floor_estimates(mild, "train", 1.01 * mild.train.y, {})[-1]
     assert (found["nmse_db"], found["at_most_db"]) == (None, None)
     assert "trained on" in found["caveat"]

@@ -1,75 +1,28 @@
-"""Predictions in one pass, in pieces, in chunks and in loops."""
+"""Predictions in one pass, in frames, in chunks, in loops, and streamed from a reader."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from dpdrun import models
-from dpdrun.data.capture import Capture, Part
+from dpdrun.errors import RunError
 from dpdrun.evaluation import prediction
-from dpdrun.evaluation.prediction import Sharing, piece_of, predict
-from dpdrun.plan.plan import Plan, make_plan
-from dpdrun.recipe.loader import load_text
+from dpdrun.evaluation.prediction import ALONE, Samples, Sharing, eval_frame, predict, predict_stream
+from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._cascade import LimitedPredistorter
+from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
+from tests.evaluation.cases import MODELS, nmse, noise, plan_of, random_model
 from tests.processes import Processes
-
-RECIPE = """
-task: pa
-data: {source: synthetic/mild}
-model: {kind: transformer, d_model: 8, layers: 2, heads: 2, window: 8}
-train: {max_steps: 12, batch_size: 4, frame: 32, burn_in: 8}
-"""
-MODELS = {
-    "transformer": (),
-    "lookahead": ("model.lookahead=3",),
-    "full": ("model.window=full", "model.positions=sinusoidal"),
-    "gru": ("model={kind: gru, hidden: 4}",),
-}
-
-
-def plan_of(*overrides: str) -> Plan:
-    return make_plan(load_text(RECIPE, Path("r.yaml"), overrides).recipe, 2000)
-
-
-def random_model(plan: Plan) -> nn.Module:
-    """A model whose every weight is drawn, so that nothing is hidden behind a zero."""
-    torch.manual_seed(0)
-    model = models.build(plan.recipe.model, scale_x=0.7, scale_y=1.4)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.3 * torch.randn_like(parameter))
-    return model.eval()
-
-
-def noise(count: int, seed: int = 0) -> Any:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=count) + 1j * rng.normal(size=count)
-
-
-def part(count: int, seed: int) -> Part:
-    """Smooth noise through a memoryless cubic amplifier."""
-    x = 0.1 * np.convolve(noise(count + 8, seed), np.hanning(9), mode="valid")
-    return Part(x, 2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
-
-
-def capture_of(**more: Any) -> Capture:
-    return Capture(
-        name="test", sample_rate_hz=1e6, bandwidth_hz=None, subchannels=None, licence="", note="",
-        train=part(2000, 0), val=part(500, 1), test=part(300, 2), **more,
-    )  # fmt: skip
-
-
-def nmse(y: Any, prediction: Any) -> float:
-    """By the definition, on its own."""
-    return 10 * math.log10(np.linalg.norm(prediction - y) ** 2 / np.linalg.norm(y) ** 2)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -86,14 +39,13 @@ def test_one_pass_is_the_model_in_the_units_of_the_capture(kind: str) -> None:
 def test_chunks_with_carried_state_equal_one_pass(kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = random_model(plan_of(*MODELS[kind])), noise(count)
     whole = predict(model, x)
-    monkeypatch.setattr(prediction, "WHOLE_RECORD_SAMPLES", 5)
     monkeypatch.setattr(prediction, "CHUNK_SAMPLES", 16)
     lengths: list[int] = []
     step = model.step
     monkeypatch.setattr(model, "step", lambda x, state: lengths.append(x.shape[1]) or step(x, state))  # type: ignore[func-returns-value]
     np.testing.assert_allclose(predict(model, x), whole, atol=1e-5 * np.abs(whole).max())
-    if kind != "full":  # which cannot be cut: it attends to the whole record
-        assert len(lengths) == math.ceil(count / 16) + (kind == "lookahead")  # a flush behind the end
+    if kind != "full" and count > 16:  # full attention cannot be cut
+        assert len(lengths) == math.ceil(count / 16) + (kind == "lookahead")  # a flush after the end
         assert max(lengths) <= 16
 
 
@@ -104,11 +56,11 @@ def test_pieces_equal_calls_of_their_own(kind: str, count: int, monkeypatch: pyt
     model, x = random_model(plan_of(*MODELS[kind])), noise(count)
     expected = np.concatenate([predict(model, x[start : start + 20]) for start in range(0, count, 20)])
     tolerance = 1e-5 * np.abs(expected).max()
-    np.testing.assert_allclose(predict(model, x, piece=20), expected, atol=tolerance)
+    np.testing.assert_allclose(predict(model, x, frame=20), expected, atol=tolerance)
     monkeypatch.setattr(prediction, "CHUNK_SAMPLES", 45)  # two pieces at a time
     sizes: list[int] = []
     model.register_forward_pre_hook(lambda module, arguments: sizes.append(arguments[0].shape[0]))
-    np.testing.assert_allclose(predict(model, x, piece=20), expected, atol=tolerance)
+    np.testing.assert_allclose(predict(model, x, frame=20), expected, atol=tolerance)
     assert max(sizes) <= 2
 
 
@@ -116,22 +68,19 @@ def test_pieces_do_not_see_each_other() -> None:
     model, x = random_model(plan_of()), noise(64)
     other = x.copy()
     other[:20] *= 3
-    a, b = predict(model, x, piece=20), predict(model, other, piece=20)
+    a, b = predict(model, x, frame=20), predict(model, other, frame=20)
     np.testing.assert_array_equal(a[20:], b[20:])
     assert not np.allclose(predict(model, x)[20:], predict(model, other)[20:])
 
 
 def test_a_plan_says_how_a_record_is_cut() -> None:
-    assert piece_of(plan_of()) is None
-    assert piece_of(plan_of("train.eval_on=frame")) == 32
+    assert eval_frame(plan_of()) is None
+    assert eval_frame(plan_of("train.eval_on=frame")) == 32
 
 
 @pytest.mark.parametrize("lookahead", [0, 3])
 @pytest.mark.parametrize("loop", [40, 20])
 def test_a_loop_is_given_its_own_end_as_past_and_its_own_beginning_as_future(loop: int, lookahead: int) -> None:
-    from dpdrun import models
-    from dpdrun.recipe.schema import TransformerModel
-
     torch.manual_seed(0)
     config = TransformerModel(
         kind="transformer", d_model=8, layers=2, heads=2, window=8, lookahead=lookahead, residual_init="xavier"
@@ -148,7 +97,7 @@ def test_a_loop_is_given_its_own_end_as_past_and_its_own_beginning_as_future(loo
 
 CUTS: dict[str, tuple[int, dict[str, int]]] = {  # samples of one of the things that are shared, and how to cut
     "record": (1, {}),
-    "frame": (16, {"piece": 16}),
+    "frame": (16, {"frame": 16}),
     "loop": (20, {"loop": 20}),
 }
 COUNTS = (1, 7, 8, 9)
@@ -169,8 +118,11 @@ def in_turn(model: nn.Module, x: Any, processes: int, **cut: int) -> tuple[list[
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_shared_score_counts_each_sample_once(kind: str, cut: str, processes: int) -> None:
+def test_a_shared_score_counts_each_sample_once(
+    kind: str, cut: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Error and energy are summed over samples that one process made: none is left out, repeated or padded."""
+    monkeypatch.setattr(prediction, "LOOP_CONTEXT_SAMPLES", 40)
     model = random_model(plan_of(*MODELS[kind]))
     unit, how = CUTS[cut]
     for count in COUNTS:
@@ -187,21 +139,26 @@ def test_a_shared_score_counts_each_sample_once(kind: str, cut: str, processes: 
             assert (filled.sum(axis=0) == 1).all()
 
 
-def shared_scores(group: Any) -> list[float]:
-    """NMSE by kind of model, cut and count, in one of the processes of a group."""
-    from dpdrun.training.loop import sharing_of
-
+def scores(sharing: Sharing) -> list[float]:
+    """NMSE by kind of model, cut and count."""
     found = []
-    for kind, (unit, how), count in itertools.product(MODELS, CUTS.values(), COUNTS):
+    for kind, (unit, how), count in itertools.product(MODELS, CUTS.values(), COUNTS[::2]):
         x, y = noise(count * unit), noise(count * unit, seed=count)
-        found.append(nmse(y, predict(random_model(plan_of(*MODELS[kind])), x, sharing=sharing_of(group), **how)))
+        found.append(nmse(y, predict(random_model(plan_of(*MODELS[kind])), x, sharing=sharing, **how)))
     return found
 
 
+def shared_scores(group: Any) -> list[float]:
+    """The same in one of the processes of a group."""
+    from dpdrun.training.loop import sharing_of
+
+    return scores(sharing_of(group))
+
+
 def test_two_processes_score_as_one(processes: Callable[[int], Processes]) -> None:
-    alone = processes(1).run(__file__, "shared_scores")[0]
+    alone = scores(ALONE)
     first, other = processes(2).run(__file__, "shared_scores")
-    assert len(alone) == len(MODELS) * len(CUTS) * len(COUNTS)
+    assert len(alone) == len(MODELS) * len(CUTS) * 2
     assert first == other
     assert first == pytest.approx(alone, rel=1e-5)
 
@@ -213,3 +170,99 @@ def test_shares_are_as_equal_as_can_be(count: int, processes: int) -> None:
     assert [index for each in slices for index in range(count)[each]] == list(range(count))
     sizes = [each.stop - each.start for each in slices]
     assert max(sizes) - min(sizes) <= 1
+
+
+TRANSFORMER: dict[str, Any] = {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 5}
+SECTIONS: dict[str, ModelSection] = {
+    "transformer": TransformerModel(**TRANSFORMER),
+    "transformer, look-ahead": TransformerModel(**TRANSFORMER, lookahead=7, positions="none"),
+    "gru": GRUModel(kind="gru", hidden=6, layers=2),
+    "gmp": GMPModel(kind="gmp", order=4, delays=5, cross=3),
+    "predistorter": GMPModel(kind="gmp", order=4, delays=5, cross=3),
+}
+FULL = TransformerModel(**{**TRANSFORMER, "window": "full", "positions": "none"})
+
+
+def model_of(section: ModelSection, *, peak: float | None = None) -> BehaviouralModel:
+    torch.manual_seed(0)
+    model = models.build(section, scale_x=0.2, scale_y=0.7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return (model if peak is None else LimitedPredistorter(model, peak)).eval()
+
+
+def record(length: int) -> Samples:
+    rng = np.random.default_rng(length)
+    return np.asarray(0.14 * (rng.standard_normal(length) + 1j * rng.standard_normal(length)))
+
+
+def cut(x: Samples, lengths: list[int]) -> list[Samples]:
+    """Chunks of these lengths, in turn until the record ends."""
+    edges = np.cumsum(np.resize(lengths, len(x)))
+    return [chunk for chunk in np.split(x, edges[edges < len(x)]) if len(chunk)]
+
+
+@settings(max_examples=40)
+@given(
+    name=st.sampled_from(sorted(SECTIONS)),
+    length=st.integers(1, 120),
+    chunk=st.integers(1, 50),
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+)
+def test_chunks_of_any_length_give_the_output_of_the_complete_record(
+    name: str, length: int, chunk: int, lengths: list[int]
+) -> None:
+    model, x = model_of(SECTIONS[name], peak=0.4 if name == "predistorter" else None), record(length)
+    whole = predict(model, x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "CHUNK_SAMPLES", chunk)
+        pairs = list(predict_stream(model, cut(x, lengths)))
+    assert all(len(a) == len(b) > 0 for a, b in pairs)
+    np.testing.assert_array_equal(np.concatenate([a for a, _ in pairs]), x)
+    np.testing.assert_allclose(np.concatenate([b for _, b in pairs]), whole, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 100])
+def test_a_model_that_is_scored_on_frames_gets_frames(length: int) -> None:
+    """Also attention over the whole of them, in a record of any length."""
+    model, x = model_of(FULL), record(length)
+    whole = predict(model, x, frame=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "CHUNK_SAMPLES", 50)
+        pairs = list(predict_stream(model, cut(x, [7, 20]), frame=16))
+    np.testing.assert_array_equal(np.concatenate([a for a, _ in pairs]), x)
+    y = np.concatenate([b for _, b in pairs])
+    np.testing.assert_allclose(y, whole, rtol=0, atol=2e-6)
+
+
+def test_attention_over_the_whole_record_takes_a_short_one_and_says_what_to_do_about_a_long_one() -> None:
+    model, x = model_of(FULL), record(100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "FULL_ATTENTION_SAMPLES", 100)
+        ((a, y),) = predict_stream(model, cut(x, [30]))
+        np.testing.assert_array_equal(a, x)
+        np.testing.assert_allclose(y, predict(model, x), rtol=0, atol=2e-6)
+        with pytest.raises(RunError, match=r"window: full.*more than 100 samples.*model.window in samples"):
+            list(predict_stream(model, cut(record(101), [30])))
+
+
+def test_what_is_held_does_not_grow_with_the_record() -> None:
+    """An endless record: chunks are requested one after the other, and outputs come before the next request."""
+    asked = 0
+
+    def endless() -> Any:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield record(64)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "CHUNK_SAMPLES", 64)
+        pairs = predict_stream(model_of(SECTIONS["transformer, look-ahead"]), endless())
+        for count in range(1, 20):
+            x, _ = next(pairs)
+            assert len(x) <= 64 + 7
+            assert asked == count
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()

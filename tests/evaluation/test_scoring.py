@@ -20,25 +20,25 @@ from dpdrun.training.job import load_run
 def test_a_pa_model_is_held_against_the_measured_output(dpd_runs: Path) -> None:
     model, plan, _ = load_run(dpd_runs / "pa")
     capture = load_capture(plan.recipe.data)
-    stage = ScoringContext(model, plan, capture)
-    assert stage.pair is capture
-    np.testing.assert_array_equal(stage.output("val"), predict(model, capture.val.x))
-    assert not stage.simulated
+    context = ScoringContext(model, plan, capture)
+    assert context.pair is capture
+    np.testing.assert_array_equal(context.output("val"), predict(model, capture.val.x))
+    assert not context.simulated
     with pytest.raises(ValueError, match="no PA model"):
-        _ = stage.cascade
+        _ = context.cascade
 
 
 def test_a_predistorter_is_held_against_the_wanted_signal(dpd_runs: Path) -> None:
     model, plan, _ = load_run(dpd_runs / "least")
     capture = load_capture(plan.recipe.data)
     _, pa = stored_pa_model(dpd_runs / "pa")
-    stage = ScoringContext(model, plan, capture, pa)
-    np.testing.assert_allclose(stage.pair.test.y, dpd_settings(plan).gain * capture.test.x)
-    output = stage.output("test")
+    context = ScoringContext(model, plan, capture, pa)
+    np.testing.assert_allclose(context.pair.test.y, dpd_settings(plan).gain * capture.test.x)
+    output = context.output("test")
     np.testing.assert_allclose(output, predict(pa, predict(model, capture.test.x)), atol=1e-5)
-    trace = stage.trace("name", "test", output)
+    trace = context.trace("name", "test", output)
     assert trace is not None
-    scene = stage.scene("test", [None, trace])
+    scene = context.plot_data("test", [None, trace])
     assert scene.traces == (trace,)
     assert (scene.capture, scene.split, scene.simulated, scene.nperseg) == (capture.name, "test", True, SEGMENT)
     np.testing.assert_array_equal(scene.x, capture.test.x)
@@ -47,9 +47,9 @@ def test_a_predistorter_is_held_against_the_wanted_signal(dpd_runs: Path) -> Non
 def test_without_a_pa_model_it_is_held_against_the_input(dpd_runs: Path) -> None:
     model, plan, _ = load_run(dpd_runs / "least")
     capture = load_capture(plan.recipe.data)
-    stage = ScoringContext(model, plan, capture)
-    np.testing.assert_array_equal(stage.pair.test.y, capture.test.x)
-    np.testing.assert_allclose(stage.pair.test.x, capture.test.y / dpd_settings(plan).gain)
+    context = ScoringContext(model, plan, capture)
+    np.testing.assert_array_equal(context.pair.test.y, capture.test.x)
+    np.testing.assert_allclose(context.pair.test.x, capture.test.y / dpd_settings(plan).gain)
 
 
 def test_symbols_are_found_in_the_input() -> None:

@@ -1,8 +1,9 @@
-"""Models of every kind that streams, as they are exported; their own state and output to compare with."""
+"""Models of every kind that streams, as they are exported, with their state and output to compare with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from dpdrun import models
-from dpdrun.export.description import of_model
+from dpdrun.export.description import describe_step
 from dpdrun.export.step import StepGraph
-from dpdrun.export.verify import Step, outputs_of, streamed
-from dpdrun.models._cascade import Limited
+from dpdrun.export.verify import Step, reference_outputs, stream_step
+from dpdrun.models._cascade import LimitedPredistorter
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 TRANSFORMER: dict[str, Any] = {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 5}
@@ -40,7 +41,7 @@ SECTIONS: dict[str, ModelSection] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model as it is exported, a record, and what the model makes of it."""
+    """An exported model, a record, and the model's output for it."""
 
     graph: StepGraph
     description: dict[str, Any]
@@ -53,10 +54,12 @@ class Case:
 
     def through(self, step: Step) -> NDArray[np.complex128]:
         """The record through an exported step, in uneven chunks."""
-        return streamed(step, self.state, self.x, self.description["lookahead"])
+        return stream_step(step, self.state, self.x, self.description["lookahead"])
 
 
+@cache
 def case_of(name: str) -> Case:
+    """Do not write into it: it is built once."""
     section = SECTIONS[name]
     torch.manual_seed(0)
     model = models.build(section, scale_x=0.2, scale_y=0.7)
@@ -64,11 +67,11 @@ def case_of(name: str) -> Case:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     if "limited" in name:
-        model = Limited(model, 0.4)
+        model = LimitedPredistorter(model, 0.4)
     rng = np.random.default_rng(1)
     x = 0.14 * (rng.standard_normal(1500) + 1j * rng.standard_normal(1500))
     graph = StepGraph(model.eval(), section.kind).eval()
-    return Case(graph, of_model(graph, section), x, outputs_of(model, x))
+    return Case(graph, describe_step(graph, section), x, reference_outputs(model, x))
 
 
 @pytest.fixture(params=SECTIONS)

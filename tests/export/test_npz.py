@@ -11,12 +11,12 @@ import pytest
 
 from dpdrun.errors import RunError
 from dpdrun.export import npz
-from dpdrun.export.verify import error_of
+from dpdrun.export.verify import relative_error
 
 
 def test_the_file_does_what_the_model_does(case: Any, tmp_path: Path) -> None:
     npz.write(tmp_path / "m.npz", case.graph, case.description, case.x)
-    error = error_of(case.through(npz.load(tmp_path / "m.npz", case.description)), case.expected[1])
+    error = relative_error(case.through(npz.load(tmp_path / "m.npz", case.description)), case.expected[1])
     assert error < (1e-5 if "position" in case.graph.state else 1e-7)  # sinusoids are computed in float32
 
 
@@ -39,9 +39,9 @@ def test_the_golden_vector_is_the_answer_after_silence(case: Any, tmp_path: Path
         x, y = archive["golden/x"], archive["golden/y"]
     np.testing.assert_array_equal(x, case.x[: npz.GOLDEN_SAMPLES].astype(np.complex64))
     known = len(x) - case.description["lookahead"]  # the record that was cut off is silent
-    assert error_of(y[:known], case.expected[1][:known]) < 1e-6
+    assert relative_error(y[:known], case.expected[1][:known]) < 1e-6
 
 
 def test_a_kind_without_a_reference_is_refused(gru: Any, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no export of model.kind lstm to npz"):
+    with pytest.raises(RunError, match=r"npz has no reference for model.kind lstm"):
         npz.write(tmp_path / "m.npz", gru.graph, gru.description | {"kind": "lstm"}, gru.x)

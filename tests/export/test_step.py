@@ -11,7 +11,7 @@ import torch
 from dpdrun import models
 from dpdrun.errors import RunError
 from dpdrun.export.step import StepGraph
-from dpdrun.export.verify import TOLERANCE, error_of
+from dpdrun.export.verify import TOLERANCE, relative_error
 from dpdrun.recipe.schema import TransformerModel
 
 
@@ -21,7 +21,7 @@ def test_a_stream_of_steps_is_the_model(case: Any) -> None:
             y, *after = case.graph(torch.from_numpy(x), *(torch.from_numpy(np.asarray(v)) for v in state.values()))
         return y.numpy(), dict(zip(state, (each.numpy() for each in after), strict=True))
 
-    assert error_of(case.through(step), case.expected[0]) < TOLERANCE
+    assert relative_error(case.through(step), case.expected[0]) < TOLERANCE
 
 
 def test_the_state_holds_what_is_read_and_nothing_else(case: Any) -> None:

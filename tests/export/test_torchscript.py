@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from dpdrun.export import torchscript
-from dpdrun.export.verify import TOLERANCE, error_of
+from dpdrun.export.verify import TOLERANCE, relative_error
 
 
 def test_the_file_does_what_the_model_does(case: Any, tmp_path: Path) -> None:
     torchscript.write(tmp_path / "m.pt", case.graph, case.description)
     found = case.through(torchscript.load(tmp_path / "m.pt", case.description))
-    assert error_of(found, case.expected[0]) < TOLERANCE
+    assert relative_error(found, case.expected[0]) < TOLERANCE
 
 
 def test_the_description_is_an_extra_file(gru: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dpdrun import models
 from dpdrun.models._base import BehaviouralModel, stream
-from dpdrun.models._cascade import Cascade, Limited, fingerprint, frozen, limit
+from dpdrun.models._cascade import Cascade, LimitedPredistorter, fingerprint, frozen, limit
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 TRANSFORMER = TransformerModel(kind="transformer", d_model=8, layers=1, heads=2, window=5, lookahead=3)
@@ -27,7 +27,7 @@ def built(config: ModelSection) -> BehaviouralModel:
 
 
 def cascade(first: ModelSection, second: ModelSection, peak: float = 0.15) -> Cascade:
-    return Cascade(Limited(built(first), peak), frozen(built(second)), scale_y=0.3)
+    return Cascade(LimitedPredistorter(built(first), peak), frozen(built(second)), scale_y=0.3)
 
 
 def record(length: int) -> Tensor:
@@ -76,7 +76,7 @@ def test_only_the_predistorter_learns() -> None:
 
 def test_the_amplifier_stays_in_use_while_the_predistorter_trains() -> None:
     noisy = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
-    both = Cascade(Limited(built(GRU), 1.0), frozen(noisy), scale_y=1.0).train()
+    both = Cascade(LimitedPredistorter(built(GRU), 1.0), frozen(noisy), scale_y=1.0).train()
     x = record(20)
     assert torch.equal(both(x), both(x)), "its dropout must not act"
     assert both.predistorter.training
@@ -91,7 +91,7 @@ def test_any_module_can_be_the_amplifier(config: ModelSection) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 2 * x * (1 - x.square().sum(-1, keepdim=True))
 
-    both, x = Cascade(Limited(built(config), 1.0), frozen(Cubic()), scale_y=1.0).eval(), record(20)
+    both, x = Cascade(LimitedPredistorter(built(config), 1.0), frozen(Cubic()), scale_y=1.0).eval(), record(20)
     assert (both.lookahead, both.context) == (None, None)
     with torch.no_grad():
         assert torch.equal(both(x), Cubic()(both.predistorter(x)))

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dpdrun import models
-from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._base import BehaviouralModel, stream
 from dpdrun.recipe.schema import GMPModel, GRUModel, TransformerModel
 
 TRANSFORMER: dict[str, Any] = {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 5}
@@ -134,7 +134,7 @@ def test_mixed_precision_is_near_full_precision(name: str) -> None:
 @given(name=st.sampled_from(STREAMING), length=st.integers(1, 40), chunk=st.integers(1, 45))
 def test_a_stream_in_chunks_equals_the_whole_record(name: str, length: int, chunk: int) -> None:
     model, x = model_of(name), record(length)
-    torch.testing.assert_close(models.stream(model, x, chunk), model(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(stream(model, x, chunk), model(x), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=20)
@@ -175,9 +175,8 @@ def test_future_beyond_the_lookahead_changes_nothing(name: str) -> None:
 def test_full_attention_declares_that_it_cannot_stream() -> None:
     model = model_of("transformer, full")
     assert (model.lookahead, model.context) == (None, None)
-    assert not models.can_stream(model)
     with pytest.raises(ValueError, match="stream"):
-        models.stream(model, record(9), 3)
+        stream(model, record(9), 3)
     with pytest.raises(ValueError, match="stream"):
         model.initial_state(1)
 

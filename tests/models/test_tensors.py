@@ -183,6 +183,6 @@ def test_what_does_not_fit_is_named() -> None:
         ({"a": torch.zeros(2)}, "it has no tensor b"),
         ({**wanted, "b": torch.zeros(2)}, "tensor b is (2,), expected (1,)"),
         ({**wanted, "b": torch.zeros(1, dtype=torch.float64)}, "tensor b is float64, expected float32"),
-        ({**wanted, "c": torch.zeros(1)}, "it has a tensor c too many"),
+        ({**wanted, "c": torch.zeros(1)}, "it has an unexpected tensor c"),
     ):
         assert _tensors.misfit(wanted, found) == why

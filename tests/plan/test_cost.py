@@ -86,13 +86,14 @@ def test_time_grows_with_the_work(model: ModelSection) -> None:
 def test_larger_models_take_longer_and_more() -> None:
     small, wide, deep = of(transformer()), of(transformer(d_model=64, heads=8)), of(transformer(layers=4))
     assert small.step_s < deep.step_s < wide.step_s
-    assert small.memory_mib < wide.memory_mib
+    assert of(transformer(), batch=64).memory_mib < of(transformer(d_model=64, heads=8), batch=64).memory_mib
     assert of(transformer(window=128)).step_s > small.step_s
 
 
-def test_long_records_are_scored_in_chunks_of_memory() -> None:
-    model = transformer(d_model=64, heads=8)
-    assert of(model, val_samples=10_000_000).memory_mib < of(model, val_samples=200_000).memory_mib
+def test_memory_of_a_scoring_is_that_of_a_chunk() -> None:
+    model = transformer(d_model=256, heads=64)
+    short, chunk, long = (of(model, batch=1, val_samples=n).memory_mib for n in (64, 8192, 10_000_000))
+    assert short < chunk == long
 
 
 def test_memory_is_the_peak_of_a_whole_run() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpdrun.errors import RunError
-from dpdrun.evaluation.comparison import Run, compared
+from dpdrun.evaluation.comparison import Run, compare_runs
 from dpdrun.report.comparison_page import save_comparison
 from dpdrun.training.job import load_run
 
@@ -18,10 +18,10 @@ def test_the_page_has_every_run_and_nothing_from_elsewhere(dpd_runs: Path, tmp_p
     for name in ("least", "network"):
         model, plan, folder = load_run(dpd_runs / name)
         runs.append(Run(name, folder, model, plan))
-    groups = compared(runs, "test")
+    groups = compare_runs(runs, "test")
     content = [group.to_json() for group in groups]
     folders = {name: dpd_runs / name for name in ("least", "network")}
-    scenes = [group.scene for group in groups]
+    scenes = [group.plot for group in groups]
     written = save_comparison(tmp_path / "new" / "out", content, scenes, folders)
     assert {path.name for path in written} >= {"scores.json", "report.html", "psd-test.png", "training.png"}
     assert all(path.stat().st_size for path in written)

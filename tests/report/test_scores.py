@@ -1,4 +1,4 @@
-"""The tables of an evaluation, from a report as `assess` makes it."""
+"""The tables of an evaluation, from a report as `evaluate_with_plots` makes it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
-from dpdrun.evaluation.assessment import assess
+from dpdrun.evaluation.assessment import evaluate_with_plots
 from dpdrun.report.scores_page import curves, save_evaluation, write_scores
 from dpdrun.training.job import load_run
 
@@ -17,9 +17,9 @@ from dpdrun.training.job import load_run
 @pytest.mark.parametrize("name", ["pa", "network"])
 def test_scores_page_and_figures_are_written(dpd_runs: Path, tmp_path: Path, name: str) -> None:
     model, plan, _ = load_run(dpd_runs / name)
-    found = assess(model, plan, load_capture(plan.recipe.data), ("test",))
+    found = evaluate_with_plots(model, plan, load_capture(plan.recipe.data), ("test",))
     folder = tmp_path / "new" / "folder"
-    written = save_evaluation(folder, dpd_runs / name, found.report, found.scenes)
+    written = save_evaluation(folder, dpd_runs / name, found.report, found.plots)
     assert {path.name for path in written} >= {"scores.json", "report.html", "psd-test.png", "gain-test.png"}
     assert all(path.stat().st_size for path in written)
     content = json.loads((folder / "scores.json").read_text())

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from dpdrun.data.sources import load_capture
-from dpdrun.evaluation.assessment import assess
-from dpdrun.evaluation.cross_model import load_reference_pa, score_with_reference, with_verdict
+from dpdrun.evaluation.assessment import evaluate_with_plots
+from dpdrun.evaluation.cross_model import add_cross_model_scores, load_reference_pa, score_with_reference
 from dpdrun.report.scores_panel import evaluation_panel, floor_cells
 from dpdrun.training.job import load_run
 
@@ -28,11 +28,11 @@ def shown(report: dict[str, Any], width: int) -> str:
 def report_of(run: Path, other: Path | None = None) -> dict[str, Any]:
     model, plan, folder = load_run(run)
     capture = load_capture(plan.recipe.data)
-    found = assess(model, plan, capture)
+    found = evaluate_with_plots(model, plan, capture)
     if other is None:
         return found.report | {key: folder.read_json(folder.report)[key] for key in ("seconds", "steps")}
     verdict = score_with_reference(model, plan, capture, ("val", "test"), load_reference_pa(other, capture), found)
-    return with_verdict(found, verdict)[0]
+    return add_cross_model_scores(found, verdict)[0]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -1,4 +1,4 @@
-"""The ladder finds memories and pre-echoes that were built in, and scores as plain least squares does."""
+"""The sweep finds memories and pre-echoes that were built in, and scores as plain least squares does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measured(samples: int, delay: int, seed: int, *, floor: float = 1e-3) -> tup
 
 
 @pytest.mark.parametrize(("delay", "memory"), [(0, 1), (2, 3), (9, 10), (20, 24), (31, 32), (50, 64), (100, 128)])
-def test_memory_is_the_next_rung_over_the_longest_delay(delay: int, memory: int) -> None:
+def test_memory_is_the_next_candidate_over_the_longest_delay(delay: int, memory: int) -> None:
     found = fit_memory_sweep(*measured(12_000, delay, 1), *measured(4_000, delay, 2))
     assert found.memory == memory
     assert not found.is_longer
@@ -63,21 +63,21 @@ def test_future_samples_are_counted_only_where_they_gain() -> None:
 
 
 def test_score_is_that_of_least_squares() -> None:
-    """The rung of one sample against numpy's own solution with the same seven columns."""
+    """The candidate of one sample against numpy's own solution with the same seven columns."""
     (x, y), (x_val, y_val) = measured(6_000, 5, 1), measured(3_000, 5, 2)
     found = fit_memory_sweep(x, y, x_val, y_val)
     before, after = 31, memory_depth.AHEAD[-1]
-    reach = max(reach for reach, _ in found.rungs)
+    reach = max(reach for reach, _ in found.candidates)
     before = reach - 1
     A, B = (np.stack([z * np.abs(z) ** p for p in range(memory_depth.EARLY_POWERS)], axis=1) for z in (x, x_val))
     c = np.linalg.lstsq(A[before:-after], y[before:-after], rcond=None)[0]
     error = y_val[before:-after] - B[before:-after] @ c
     expected = 10 * np.log10(np.sum(np.abs(error) ** 2) / np.sum(np.abs(y_val[before:-after]) ** 2))
-    assert dict(found.rungs)[1] == pytest.approx(expected, abs=0.01)
+    assert dict(found.candidates)[1] == pytest.approx(expected, abs=0.01)
 
 
 def test_loops_continue_at_their_own_beginning() -> None:
-    """Frames that were played in a loop: their memory wraps, so an exact fit is possible only if the ladder's does."""
+    """Frames that were played in a loop: their memory wraps, so an exact fit is possible only if the sweep's does."""
     rng = np.random.default_rng(3)
     frames = rng.normal(size=(8, 1000)) + 1j * rng.normal(size=(8, 1000))
     x = frames.ravel()
@@ -89,15 +89,15 @@ def test_loops_continue_at_their_own_beginning() -> None:
 
 
 @pytest.mark.parametrize("samples", [256, 300, 1000])
-def test_short_records_get_short_ladders(samples: int) -> None:
+def test_short_records_get_short_sweeps(samples: int) -> None:
     found = fit_memory_sweep(*measured(samples, 1, 1), *measured(256, 1, 2))
-    assert found.rungs
-    assert all(np.isfinite(db) for _, db in found.rungs)
-    assert found.rungs[-1][0] <= samples // 8
+    assert found.candidates
+    assert all(np.isfinite(db) for _, db in found.candidates)
+    assert found.candidates[-1][0] <= samples // 8
     assert found.memory == 2
 
 
-def test_choices_of_a_ladder() -> None:
+def test_choices_of_a_sweep() -> None:
     this = MemorySweep(((1, -20.0), (2, -30.0), (4, -30.2), (8, -30.3)), ((0, -30.2), (2, -30.22), (4, -30.26)))
     assert this.memory == 4  # -30.0 is further than TIE_DB from the best
     assert not this.is_longer

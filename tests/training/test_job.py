@@ -282,7 +282,7 @@ def test_a_model_file_that_is_damaged_or_of_another_shape_is_refused(at: Folder)
     tensors = load_file(path)
     for changed, why in (
         ({**tensors, "head.weight": torch.zeros(2, 9)}, r"tensor head\.weight is \(2, 9\), expected \(2, 8\)"),
-        ({**tensors, "extra": torch.zeros(1)}, "it has a tensor extra too many"),
+        ({**tensors, "extra": torch.zeros(1)}, "it has an unexpected tensor extra"),
         ({name: value for name, value in tensors.items() if name != "scale_x"}, "it has no tensor scale_x"),
     ):
         save_file(changed, path)

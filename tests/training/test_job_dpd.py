@@ -19,7 +19,7 @@ from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import RecipeError, RunError, StoppedError
 from dpdrun.evaluation.assessment import evaluate
 from dpdrun.evaluation.prediction import predict
-from dpdrun.models._cascade import Limited
+from dpdrun.models._cascade import LimitedPredistorter
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job
@@ -92,7 +92,7 @@ def test_only_the_predistorter_is_kept(direct: tuple[Path, dict[str, Any]]) -> N
     tensors = load_file(RunFolder(path).model)
     assert sum(value.numel() for name, value in tensors.items() if not name.startswith("scale")) == report["parameters"]
     model, plan, _ = load_run(path)
-    assert isinstance(model, Limited)
+    assert isinstance(model, LimitedPredistorter)
     assert plan.predistortion is not None
     assert model.peak == plan.predistortion.peak_limit
     loud = np.full(200, 10.0 + 0j)
@@ -149,7 +149,7 @@ def test_resume_with_another_pa_is_refused(bench: Any, tmp_path: Path, stop_at: 
     shutil.rmtree(pa)
     job.train(bench.recipe("task=pa", "pa=off", "data.bandwidth_hz=2.2e5", "model={kind: gmp, order: 4, delays: 3, "
                            "cross: 1}", "train={}", "optim={}", "data.split={guard: 30}"), pa)  # fmt: skip
-    with pytest.raises(RunError, match="not the PA model that the predistorter was made for"):
+    with pytest.raises(RunError, match="not the PA model that the predistorter was trained through"):
         job.train(bench.recipe(f"pa={pa}"), tmp_path / "run", resume=True)
 
 
@@ -161,7 +161,7 @@ def test_indirect_learning_needs_no_pa_model(bench: Any, tmp_path: Path, kind: s
     assert report["simulated"] is False
     assert report["splits"]["val"]["nmse_db"] < -15
     assert report["gain"]["value"] > 1
-    assert isinstance(load_run(tmp_path / "run")[0], Limited)
+    assert isinstance(load_run(tmp_path / "run")[0], LimitedPredistorter)
 
 
 def test_indirect_learning_is_scored_through_a_pa_model_that_is_there(bench: Any, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_pa_may_be_handed_over_from_python(bench: Any, tmp_path: Path) -> No
     assert report["pa"]["path"] == "given"
     model, plan, _ = load_run(tmp_path / "run")
     capture = load_capture(plan.recipe.data)
-    with pytest.raises(RunError, match="handed over from Python"):
+    with pytest.raises(RunError, match="passed from Python"):
         evaluate(model, plan, capture)
     again = evaluate(model, plan, capture, ("val",), pa=given)
     assert again["splits"]["val"]["nmse_db"] == pytest.approx(report["splits"]["val"]["nmse_db"], abs=1e-4)

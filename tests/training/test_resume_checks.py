@@ -81,7 +81,7 @@ LAST, BEST, LOG = r"last\.safetensors: ", r"best\.safetensors: ", r"metrics\.jso
 DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "no checkpoint": (lambda run: run.last.unlink(), r"nothing to resume from: last\.safetensors is missing; .*best"),
     "cut checkpoint": (lambda run: cut(run.last), LAST + "damaged(.|\n)*best model so far"),
-    "flipped checkpoint": (lambda run: flip(run.last), LAST + "damaged .* does not fit the hash"),
+    "flipped checkpoint": (lambda run: flip(run.last), LAST + "damaged .* does not match the hash"),
     "empty checkpoint": (lambda run: run.last.write_bytes(b""), LAST + "damaged .*it is empty"),
     "pickled checkpoint": (lambda run: run.last.write_bytes(pickle.dumps({"a": 1})), LAST + "damaged"),
     "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header does not say"),

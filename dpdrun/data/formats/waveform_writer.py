@@ -61,12 +61,6 @@ def writing(path: Path) -> Iterator[Writer]:
         writer.finish()
 
 
-def write_pair(path: Path, x: Samples, y: Samples) -> None:
-    """Write a whole record, (N,) each, as `writing` does. Raises RunError likewise."""
-    with writing(path) as writer:
-        writer.append(x, y)
-
-
 class _Csv(Writer):
     def __init__(self, handle: IO[bytes]) -> None:
         super().__init__(handle)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import RunError
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
@@ -35,7 +35,7 @@ def save_report(
     folder: Path,
     *,
     title: str,
-    scenes: Sequence[Scene],
+    scenes: Sequence[PlotData],
     training: Mapping[str, Metrics],
     facts: Sequence[tuple[str, str]],
     tables: Sequence[Table],
@@ -79,7 +79,7 @@ def save_report(
     return [*written, folder / PAGE]
 
 
-def _scene(scene: Scene, ending: str) -> Section:
+def _scene(scene: PlotData, ending: str) -> Section:
     heading, text = f"{scene.capture}, {scene.split}", _described(scene)
     try:
         view = view_of(scene)
@@ -91,7 +91,7 @@ def _scene(scene: Scene, ending: str) -> Section:
     return Section(heading, text, figures, view.notes)
 
 
-def _colours(scenes: Sequence[Scene]) -> dict[str, str]:
+def _colours(scenes: Sequence[PlotData]) -> dict[str, str]:
     """Of the traces of all scenes by name: a run has the same one in every figure."""
     found: dict[str, str] = {}
     for scene in scenes:
@@ -109,7 +109,7 @@ def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn 
     return Drawn(title, stem, picture(figure), caption)
 
 
-def _described(scene: Scene) -> str:
+def _described(scene: PlotData) -> str:
     """What the figures of a scene show, in a sentence."""
     bandwidth = "bandwidth not stated"
     if scene.bandwidth_hz:
@@ -119,7 +119,7 @@ def _described(scene: Scene) -> str:
     return f"{len(scene.x):,} samples at {scene.sample_rate_hz / 1e6:g} MS/s, {bandwidth}; {what}."
 
 
-def _endings(scenes: Sequence[Scene]) -> list[str]:
+def _endings(scenes: Sequence[PlotData]) -> list[str]:
     """How the file names of each scene end: its split, with the capture or a number where that is not enough."""
     splits = [_slug(scene.split) for scene in scenes]
     full = [f"{_slug(scene.capture)}-{split}" for scene, split in zip(scenes, splits, strict=True)]

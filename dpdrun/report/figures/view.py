@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dpdrun.evaluation.plot_data import Scene, Trace
+from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.report.figures.style import PALETTE, NothingToDrawError, colours, labels
 from dpdrun.rf.metrics import Signal, one_tap_gain
 
@@ -25,7 +25,7 @@ class View:
         notes: what was left out, a sentence each.
     """
 
-    scene: Scene
+    scene: PlotData
     predistorter: bool
     labels: list[str]
     colours: list[str]
@@ -54,7 +54,7 @@ class View:
         return "output of the PA model" if self.scene.simulated else "output of the amplifier"
 
 
-def view_of(scene: Scene) -> View:
+def view_of(scene: PlotData) -> View:
     """Choose what of a scene is drawn.
 
     Raises:

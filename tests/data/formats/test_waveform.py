@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.data.formats.waveform_reader import read_waveform
-from dpdrun.data.formats.waveform_writer import write_pair
+from dpdrun.data.formats.waveform_writer import writing
 from dpdrun.errors import DataError
 
 WAVE = np.array([0.5 - 0.25j, 0.0, -1.5 + 2j])
@@ -137,7 +137,8 @@ def test_paths_that_are_no_waveform(tmp_path: Path) -> None:
 def test_what_is_written_can_be_read(tmp_path_factory: pytest.TempPathFactory, wave: np.ndarray, suffix: str) -> None:
     path = tmp_path_factory.mktemp("w") / f"out{suffix}"
     x, y = wave.astype(np.complex128), 2 * wave.astype(np.complex128)
-    write_pair(path, x, y)
+    with writing(path) as writer:
+        writer.append(x, y)
     back = read_waveform(path)
     np.testing.assert_allclose(back, y if suffix in (".npy", ".cf32") else x, rtol=1e-8)  # nine digits hold a float32
     if suffix == ".csv":

@@ -10,7 +10,7 @@ import pytest
 
 from dpdrun.data.formats import waveform_writer
 from dpdrun.data.formats.waveform import SUFFIXES
-from dpdrun.data.formats.waveform_writer import write_pair, writing
+from dpdrun.data.formats.waveform_writer import writing
 from dpdrun.errors import DataError, RunError
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,8 @@ Y = 2 * X.conj()
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_pieces_make_the_file_that_the_whole_makes(suffix: str, tmp_path: Path) -> None:
-    write_pair(tmp_path / f"whole{suffix}", X, Y)
+    with writing(tmp_path / f"whole{suffix}") as writer:
+        writer.append(X, Y)
     with writing(tmp_path / f"pieces{suffix}") as writer:
         for at in range(0, len(X), 7):
             writer.append(X[at : at + 7], Y[at : at + 7])
@@ -34,7 +35,8 @@ def test_pieces_make_the_file_that_the_whole_makes(suffix: str, tmp_path: Path) 
 
 def test_what_others_read(tmp_path: Path) -> None:
     for suffix in (".npz", ".npy", ".cf32", ".csv"):
-        write_pair(tmp_path / f"w{suffix}", X, Y)
+        with writing(tmp_path / f"w{suffix}") as writer:
+            writer.append(X, Y)
     with np.load(tmp_path / "w.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["x"], X)
         np.testing.assert_array_equal(archive["y"], Y)
@@ -87,7 +89,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(
 
     init = waveform_writer.Writer.__init__
     monkeypatch.setattr(waveform_writer.Writer, "__init__", lambda self, handle: init(self, Full(handle)))
-    with pytest.raises(RunError, match=r"out\..*: cannot write: No space left on device"):
-        write_pair(path, X, Y)
+    with pytest.raises(RunError, match=r"out\..*: cannot write: No space left on device"), writing(path) as writer:
+        writer.append(X, Y)
     assert path.read_text() == "mine"
     assert [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dpdrun.data.formats.waveform_writer import write_pair
+from dpdrun.data.formats.waveform_writer import writing
 from dpdrun.diagnosis.signal.files import read_signal_pair
 from dpdrun.errors import DataError
 
@@ -41,7 +41,8 @@ def test_one_waveform_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])
 def test_what_apply_writes_is_its_output_and_brings_its_input(tmp_path: Path, suffix: str) -> None:
-    write_pair(tmp_path / f"p{suffix}", X, Y)
+    with writing(tmp_path / f"p{suffix}") as writer:
+        writer.append(X, Y)
     pair = read_signal_pair(tmp_path / f"p{suffix}", npy(tmp_path / "y.npy", 2 * Y))
     np.testing.assert_allclose(pair.prediction, Y, rtol=1e-8)
     assert pair.x is not None

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.evaluation.plot_data import Scene, Trace
+from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.rf.linearity import linearity
 from dpdrun.rf.metrics import rms
 
@@ -34,10 +34,10 @@ def x() -> Signal:
 
 
 @pytest.fixture(scope="session")
-def scene_of(x: Signal) -> Callable[..., Scene]:
+def scene_of(x: Signal) -> Callable[..., PlotData]:
     """A scene of outputs by name; stated=False: of a capture that says nothing of itself."""
 
-    def make(reference: Signal, outputs: dict[str, Signal], *, stated: bool = True, split: str = "test") -> Scene:
+    def make(reference: Signal, outputs: dict[str, Signal], *, stated: bool = True, split: str = "test") -> PlotData:
         says = {"bandwidth_hz": BAND, "carriers": 3, "grid": SETTINGS.grid} if stated else {}
         traces = [
             Trace(name, reference, y, linearity(reference, y, SETTINGS.sample_rate_hz, **says))  # type: ignore[arg-type]
@@ -45,13 +45,13 @@ def scene_of(x: Signal) -> Callable[..., Scene]:
         ]
         band, carriers = (BAND, 3) if stated else (None, None)
         rate = SETTINGS.sample_rate_hz
-        return Scene("captures/a", split, True, x[: len(reference)], rate, band, carriers, None, tuple(traces))
+        return PlotData("captures/a", split, True, x[: len(reference)], rate, band, carriers, None, tuple(traces))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def dpd(x: Signal, scene_of: Callable[..., Scene]) -> Scene:
+def dpd(x: Signal, scene_of: Callable[..., PlotData]) -> PlotData:
     """Of a predistorter: compressed without, white noise at -40 dB with."""
     wanted = GAIN * x
     level = np.abs(x) / np.max(np.abs(x))
@@ -59,7 +59,7 @@ def dpd(x: Signal, scene_of: Callable[..., Scene]) -> Scene:
 
 
 @pytest.fixture(scope="session")
-def pa(x: Signal, scene_of: Callable[..., Scene]) -> Scene:
+def pa(x: Signal, scene_of: Callable[..., PlotData]) -> PlotData:
     """Of an amplifier: measured with noise, modelled by one gain and without the noise."""
     level = np.abs(x) / np.max(np.abs(x))
     true = GAIN * x * (1 - 0.2 * level**2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures import constellation as module
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.style import NothingToDrawError, paper_style
@@ -15,14 +15,14 @@ from dpdrun.report.figures.view import view_of
 from dpdrun.rf.metrics import Signal
 
 
-def drawn(scene: Scene) -> tuple[Any, str]:
+def drawn(scene: PlotData) -> tuple[Any, str]:
     with paper_style():
         figure, caption = draw_constellation(view_of(scene))
         figure.draw_without_rendering()
     return figure, caption
 
 
-def test_points_stand_upright_around_what_was_meant(dpd: Scene) -> None:
+def test_points_stand_upright_around_what_was_meant(dpd: PlotData) -> None:
     figure, caption = drawn(dpd)
     assert len(figure.axes) == 2
     symbols = dpd.traces[-1].scores.symbols
@@ -40,7 +40,7 @@ def test_points_stand_upright_around_what_was_meant(dpd: Scene) -> None:
     assert (axes.get_xlabel(), figure.axes[0].get_ylabel()) == ("in-phase / rms", "quadrature / rms")
 
 
-def test_panels_in_a_row_of_four_at_most(dpd: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_panels_in_a_row_of_four_at_most(dpd: PlotData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POINTS", 100)
     figure, caption = drawn(replace(dpd, traces=dpd.traces[:1] * 4))
     shown = [axes for axes in figure.axes if axes.get_visible()]
@@ -54,7 +54,7 @@ def test_panels_in_a_row_of_four_at_most(dpd: Scene, monkeypatch: pytest.MonkeyP
     assert max(len(line.get_xdata()) for axes in shown for line in axes.get_lines()) <= 100
 
 
-def test_why_there_is_none(dpd: Scene, x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_why_there_is_none(dpd: PlotData, x: Signal, scene_of: Callable[..., PlotData]) -> None:
     with pytest.raises(NothingToDrawError, match="does not describe its OFDM symbols"):
         drawn(scene_of(x, {"this run": x}, stated=False))
     short = x[:1000]

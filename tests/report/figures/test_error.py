@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from dpdrun.diagnosis.signal.error_position import nmse_by_position
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.style import MAIN, paper_style
 from dpdrun.report.figures.view import view_of
 from dpdrun.rf.metrics import Signal
 
 
-def drawn(scene: Scene) -> tuple[Any, str]:
+def drawn(scene: PlotData) -> tuple[Any, str]:
     with paper_style():
         figure, caption = draw_error(view_of(scene))
         figure.draw_without_rendering()
@@ -26,7 +26,7 @@ def stairs(axes: Any) -> np.ndarray:
     return np.asarray(line.get_ydata())[:-1]
 
 
-def test_blocks_over_the_record(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_blocks_over_the_record(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     x = x[:12_800]
     y = x * np.where(np.arange(len(x)) < 6400, 1.01, 1.1)
     figure, caption = drawn(scene_of(x, {"this run": y}))
@@ -39,13 +39,13 @@ def test_blocks_over_the_record(x: Signal, scene_of: Callable[..., Scene]) -> No
     assert begin.get_title() == "first 512 samples"
 
 
-def test_a_bad_beginning_shows(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_a_bad_beginning_shows(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     y = x * np.where(np.arange(len(x)) < 32, 1.3, 1.01)
     begin = stairs(drawn(scene_of(x, {"this run": y}))[0].axes[0])
     assert np.all(begin[:2] > begin[2:].max() + 20)
 
 
-def test_a_stretch_that_comes_back_gets_its_panel(dpd: Scene, scene_of: Callable[..., Scene]) -> None:
+def test_a_stretch_that_comes_back_gets_its_panel(dpd: PlotData, scene_of: Callable[..., PlotData]) -> None:
     reference = dpd.traces[-1].reference
     error = dpd.traces[-1].y - reference
     edges = np.arange(len(reference)) % 256 < 16
@@ -59,13 +59,13 @@ def test_a_stretch_that_comes_back_gets_its_panel(dpd: Scene, scene_of: Callable
 
 
 @pytest.mark.parametrize("samples", [64, 65, 100, 1000])
-def test_short_records(x: Signal, scene_of: Callable[..., Scene], samples: int) -> None:
+def test_short_records(x: Signal, scene_of: Callable[..., PlotData], samples: int) -> None:
     figure, _ = drawn(scene_of(x[:samples], {"this run": 1.1 * x[:samples]}, stated=False))
     assert len(figure.axes) == 2
     for axes in figure.axes:
         np.testing.assert_allclose(stairs(axes), -20.0, atol=1e-6)
 
 
-def test_no_error_at_all(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_no_error_at_all(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     figure, _ = drawn(scene_of(x, {"this run": x}))
     assert np.all(np.isnan(stairs(figure.axes[1])))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures import gain as module
 from dpdrun.report.figures.gain import draw_gain
 from dpdrun.report.figures.style import COLUMN, MAIN, PAGE, REFERENCE, SECOND, NothingToDrawError, paper_style
@@ -15,7 +15,7 @@ from dpdrun.report.figures.view import view_of
 from dpdrun.rf.metrics import Signal
 
 
-def drawn(scene: Scene) -> tuple[Any, str]:
+def drawn(scene: PlotData) -> tuple[Any, str]:
     with paper_style():
         figure, caption = draw_gain(view_of(scene))
         figure.draw_without_rendering()
@@ -28,7 +28,7 @@ def curve(axes: Any, colour: str) -> tuple[np.ndarray, np.ndarray]:
     return line.get_data()
 
 
-def test_a_known_compression_is_drawn(dpd: Scene) -> None:
+def test_a_known_compression_is_drawn(dpd: PlotData) -> None:
     figure, caption = drawn(dpd)
     am_am, am_pm = figure.axes
     level, gain = curve(am_am, SECOND)
@@ -45,12 +45,12 @@ def test_a_known_compression_is_drawn(dpd: Scene) -> None:
     assert f"this run {spread.am_am_spread_db:.3g} dB and {spread.am_pm_spread_deg:.3g} degrees" in caption
 
 
-def test_a_turn_is_drawn(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_a_turn_is_drawn(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     figure, _ = drawn(scene_of(x, {"turned": x * np.exp(1j * np.radians(5))}))
     np.testing.assert_allclose(curve(figure.axes[1], MAIN)[1], 5.0, atol=1e-6)
 
 
-def test_an_amplifier_has_the_gain_from_its_input(pa: Scene) -> None:
+def test_an_amplifier_has_the_gain_from_its_input(pa: PlotData) -> None:
     figure, caption = drawn(replace(pa, traces=pa.traces[-1:]))
     am_am, am_pm = figure.axes
     level, measured = curve(am_am, REFERENCE)
@@ -63,7 +63,7 @@ def test_an_amplifier_has_the_gain_from_its_input(pa: Scene) -> None:
     assert "measured" in caption
 
 
-def test_many_outputs_get_panels_of_their_own(dpd: Scene, pa: Scene) -> None:
+def test_many_outputs_get_panels_of_their_own(dpd: PlotData, pa: PlotData) -> None:
     many = tuple(replace(dpd.traces[0], name=f"run {i}") for i in range(6))
     figure, _ = drawn(replace(dpd, traces=many))
     assert len(figure.axes) == 12
@@ -74,14 +74,14 @@ def test_many_outputs_get_panels_of_their_own(dpd: Scene, pa: Scene) -> None:
     assert len(figure.axes) == 4
 
 
-def test_points_are_few_and_pixels(dpd: Scene) -> None:
+def test_points_are_few_and_pixels(dpd: PlotData) -> None:
     figure, _ = drawn(dpd)
     clouds = [line for axes in figure.axes for line in axes.get_lines() if line.get_marker() == "."]
     assert len(clouds) == 4
     assert all(line.get_rasterized() and len(line.get_xdata()) <= module.POINTS for line in clouds)
 
 
-def test_of_a_long_record_every_nth_sample(dpd: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_long_record_every_nth_sample(dpd: PlotData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_SAMPLES", 5000)
     figure, caption = drawn(dpd)
     level, gain = curve(figure.axes[0], SECOND)
@@ -89,7 +89,7 @@ def test_of_a_long_record_every_nth_sample(dpd: Scene, monkeypatch: pytest.Monke
     assert "one sample of 3" in caption
 
 
-def test_too_short_for_a_curve(dpd: Scene, scene_of: Callable[..., Scene]) -> None:
+def test_too_short_for_a_curve(dpd: PlotData, scene_of: Callable[..., PlotData]) -> None:
     few = dpd.traces[0].reference[:70]
     with pytest.raises(NothingToDrawError, match="this run: 70 samples are too few"):
         drawn(scene_of(few, {"this run": few}, stated=False))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures import psd as module
 from dpdrun.report.figures.psd import density, draw_psd, segment_of
 from dpdrun.report.figures.style import paper_style
@@ -17,7 +17,7 @@ from dpdrun.rf.metrics import Signal
 from dpdrun.rf.spectrum import psd
 
 
-def drawn(scene: Scene) -> tuple[Any, Any, str, dict[str, Any]]:
+def drawn(scene: PlotData) -> tuple[Any, Any, str, dict[str, Any]]:
     """Figure, axes, caption, and lines by their name in the legend."""
     with paper_style():
         figure, caption = draw_psd(view_of(scene))
@@ -35,7 +35,7 @@ def in_band(line: Any, half_mhz: float = 7.0) -> float:
     return float(10 * np.log10(np.mean(10 ** (level[inside] / 10))))
 
 
-def test_levels_of_a_predistorter(dpd: Scene) -> None:
+def test_levels_of_a_predistorter(dpd: PlotData) -> None:
     _, axes, caption, lines = drawn(dpd)
     assert list(lines) == ["wanted", "without", "this run", "error of this run"]
     assert in_band(lines["wanted"]) == pytest.approx(0.0, abs=0.4)
@@ -49,7 +49,7 @@ def test_levels_of_a_predistorter(dpd: Scene) -> None:
         assert text in caption
 
 
-def test_the_numbers_in_the_channels_are_the_scores(dpd: Scene) -> None:
+def test_the_numbers_in_the_channels_are_the_scores(dpd: PlotData) -> None:
     figure, axes, caption, _ = drawn(dpd)
     found = [trace.scores.main_aclr for trace in dpd.traces]
     shown = {text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts}
@@ -64,7 +64,7 @@ def test_the_numbers_in_the_channels_are_the_scores(dpd: Scene) -> None:
     assert figure.legends[0].get_window_extent().y1 < axes.xaxis.label.get_window_extent().y0
 
 
-def test_an_amplifier_is_drawn_beside_its_model(pa: Scene) -> None:
+def test_an_amplifier_is_drawn_beside_its_model(pa: PlotData) -> None:
     _, axes, caption, lines = drawn(pa)
     assert list(lines) == ["measured", "model", "error of one gain", "error of model"]
     assert in_band(lines["error of model"]) < in_band(lines["error of one gain"]) - 10
@@ -74,7 +74,7 @@ def test_an_amplifier_is_drawn_beside_its_model(pa: Scene) -> None:
     assert "Top down: measured, model." in caption
 
 
-def test_another_target_gain_is_no_other_level(dpd: Scene) -> None:
+def test_another_target_gain_is_no_other_level(dpd: PlotData) -> None:
     """Outputs of runs that aim at different gains lie on each other."""
     last = dpd.traces[-1]
     doubled = replace(last, name="doubled", reference=2 * last.reference, y=2 * last.y)
@@ -82,7 +82,7 @@ def test_another_target_gain_is_no_other_level(dpd: Scene) -> None:
     np.testing.assert_allclose(lines["doubled"].get_ydata(), lines["this run"].get_ydata(), atol=1e-9)
 
 
-def test_a_capture_that_states_nothing(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_a_capture_that_states_nothing(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     _, axes, caption, lines = drawn(scene_of(x, {"this run": 1.01 * x}, stated=False))
     assert len(axes.patches) == 0
     assert "No adjacent channels are marked: the capture does not state its bandwidth" in caption
@@ -90,7 +90,7 @@ def test_a_capture_that_states_nothing(x: Signal, scene_of: Callable[..., Scene]
     assert in_band(lines["this run"]) == pytest.approx(20 * np.log10(1.01), abs=0.5)
 
 
-def test_a_perfect_output_has_no_error_to_draw(x: Signal, scene_of: Callable[..., Scene]) -> None:
+def test_a_perfect_output_has_no_error_to_draw(x: Signal, scene_of: Callable[..., PlotData]) -> None:
     *_, lines = drawn(scene_of(x, {"this run": x}))
     assert list(lines) == ["wanted", "this run"]
 

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import DataError, RunError
-from dpdrun.evaluation.plot_data import Scene
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures import save_report
 from dpdrun.report.figures.page import png_size
 from dpdrun.rf.metrics import Signal
 from dpdrun.run.metrics import Metrics
 
 
-def save(folder: Path, *scenes: Scene, training: dict[str, Metrics] | None = None) -> list[Path]:
+def save(folder: Path, *scenes: PlotData, training: dict[str, Metrics] | None = None) -> list[Path]:
     return save_report(folder, title="t", scenes=scenes, training=training or {}, facts=[], tables=[])
 
 
-def test_the_files(dpd: Scene, tmp_path: Path) -> None:
+def test_the_files(dpd: PlotData, tmp_path: Path) -> None:
     logged = Metrics()
     logged.add(
         {"kind": "step", "step": 1, "loss": 0.5, "lr": 1e-3, "grad_norm": 2.0, "clip_norm": 1.0, "clipped": True}
@@ -39,14 +39,14 @@ def test_the_files(dpd: Scene, tmp_path: Path) -> None:
         assert text in page
 
 
-def test_scenes_of_the_same_split_keep_apart(dpd: Scene, tmp_path: Path) -> None:
+def test_scenes_of_the_same_split_keep_apart(dpd: PlotData, tmp_path: Path) -> None:
     others = (dpd, replace(dpd, capture="b <2>"), replace(dpd, capture="b/2"), replace(dpd, split="val"))
     names = [path.name for path in save(tmp_path, *others) if path.name.startswith("psd")]
     assert names == ["psd-captures-a-test.png", "psd-b-2-test.png", "psd-b-2-test-3.png", "psd-val.png"]
 
 
 def test_the_page_says_why_a_figure_is_missing(
-    dpd: Scene, x: Signal, scene_of: Callable[..., Scene], tmp_path: Path
+    dpd: PlotData, x: Signal, scene_of: Callable[..., PlotData], tmp_path: Path
 ) -> None:
     last = dpd.traces[-1]
     broken = replace(dpd, split="broken", traces=(replace(last, y=last.y * np.nan),))
@@ -63,14 +63,14 @@ def test_the_page_says_why_a_figure_is_missing(
         assert reason in page
 
 
-def test_nothing_is_written_without_matplotlib(dpd: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_without_matplotlib(dpd: PlotData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(DataError, match=r"pip install 'dpdrun\[plots\]'"):
         save(tmp_path / "new", dpd)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_cannot_be(dpd: Scene, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be(dpd: PlotData, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot make the folder of the report"):
         save(tmp_path / "file" / "folder", dpd)
