@@ -16,7 +16,7 @@ from dpdrun.recipe.problems import Mark, Problem, recipe_error
 from dpdrun.recipe.schema import Recipe
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
-MAX_BYTES = 1 << 20  # a recipe is a page; a larger file was named by mistake
+MAX_BYTES = 1 << 18  # a recipe is a page; a larger file was named by mistake
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     for override in overrides:
         problems.extend(_override(root, override))
     check = check_tree(root)
-    told = {problem.mark for problem in problems}  # what is refused as YAML needs no second complaint about its value
-    problems.extend(problem for problem in check.problems if problem.mark not in told)
-    if problems:
+    refused = {problem.mark for problem in problems}  # one complaint is enough where the YAML itself is refused
+    problems.extend(problem for problem in check.problems if problem.mark not in refused)
+    if problems or check.recipe is None:
         raise recipe_error(problems)
-    return Loaded(Recipe.model_validate(root.plain()), Path(path), text, tuple(overrides), check.given)
+    return Loaded(check.recipe, Path(path), text, tuple(overrides), check.given)
 
 
 def read_text(path: Path) -> str:

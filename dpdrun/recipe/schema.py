@@ -16,6 +16,7 @@ GIVEN = "given"  # `pa: given`
 Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters
 
 # Far beyond any run (weeks of one-millisecond steps), so that a slip such as 1e300 is refused where it is written.
 MAX_EPOCHS = 1_000_000
@@ -42,8 +43,7 @@ class SplitSection(Section):
 class DataSection(Section):
     """Where the measured pair (PA input, PA output) comes from."""
 
-    source: str = Field(
-        min_length=1,
+    source: Text = Field(
         description="synthetic/<preset>, opendpd/<name>, or a folder or file of yours (CSV, npz, npy: docs/data.md)",
     )
     sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
@@ -257,7 +257,7 @@ class Recipe(Section):
     rules: Literal["measured", "note"] = Field(
         "measured", description="which rules set each auto: measured here, or the founding note's (docs/note.md)"
     )
-    pa: Annotated[str, Field(min_length=1)] | Off = Field(
+    pa: Text | Off = Field(
         OFF,
         description="task dpd: the run folder of the PA model that it learns and is scored through; given = a module "
         "handed over from Python",

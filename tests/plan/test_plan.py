@@ -121,7 +121,7 @@ def test_gmp_has_no_optimizer() -> None:
 
 
 def test_frame_longer_than_the_data_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"train\.frame 256 is longer than the training part"):
+    with pytest.raises(RecipeError, match=r"train\.frame 256 is longer than the training split"):
         make_plan(recipe(train={"frame": 256}), 200)
 
 
