@@ -127,7 +127,7 @@ def _positions_are_known(positions: str, window: int | str) -> str | None:
 def _lookahead_has_a_window(lookahead: int, window: int | str) -> str | None:
     if not lookahead or window != "full":
         return None
-    return f"model.lookahead {lookahead} needs a model.window in samples; window full sees the whole future already"
+    return f"model.lookahead {lookahead} needs a model.window in samples; window full sees the complete future already"
 
 
 @_check("model.window", "train.frame")
@@ -256,7 +256,7 @@ def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
     if kind == "gru":
         found.append((key, "optim.finish lm needs a model with finite memory: kind transformer"))
     if kind == "transformer" and values.get("model.window") == "full":
-        found.append((key, "optim.finish lm needs a model.window in samples; window full sees the whole record"))
+        found.append((key, "optim.finish lm needs a model.window in samples; window full sees the complete record"))
     if values.get("model.positions") == "sinusoidal":
         found.append(
             (key, "optim.finish lm needs outputs that do not depend on absolute time: positions relative or none")

@@ -34,7 +34,7 @@ Scalar = None | bool | int | float | str
 
 @dataclass
 class Node:
-    """A value with its place. `value` is a scalar, a list of nodes, or a dict of `Entry` by key."""
+    """A value with its mark. `value` is a scalar, a list of nodes, or a dict of `Entry` by key."""
 
     value: Any
     mark: Mark
@@ -51,14 +51,14 @@ class Node:
 
 @dataclass
 class Entry:
-    """One `key: value` of a mapping, with the place of its key."""
+    """One `key: value` of a mapping, with the mark of its key."""
 
     mark: Mark
     node: Node
 
 
 class SyntaxProblemError(Exception):
-    """The text is not YAML; nothing after the problem could be read."""
+    """The text is not YAML, or not a recipe; nothing after the problem was read."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -110,7 +110,7 @@ class _Builder:
         mark = self.mark(event)
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise SyntaxProblemError(Problem("", f"more than {MAX_NODES} keys and values; this is not a recipe", mark))
+            raise SyntaxProblemError(Problem("", f"more than {MAX_NODES} keys and values, so not a recipe", mark))
         if depth > MAX_DEPTH:
             raise SyntaxProblemError(Problem("", f"values are nested deeper than {MAX_DEPTH} levels", mark))
         if isinstance(event, yaml.AliasEvent):
@@ -152,10 +152,10 @@ def split_lines(text: str) -> list[str]:
 
 
 def parse(text: str, name: str) -> tuple[Node | None, list[Problem]]:
-    """Read one YAML document. `name` is the file name that problems show.
+    """Parse one YAML document; `name` is the file name in messages.
 
     Returns:
-        the tree (None where there is no document), and every problem that does not stop the reading.
+        The tree (None where there is no document), and every problem that does not stop the parser.
 
     Raises:
         SyntaxProblemError: the text is not YAML.

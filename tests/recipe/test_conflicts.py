@@ -49,7 +49,7 @@ IMPOSSIBLE: list[tuple[Recipe, str, str]] = [
     (recipe(data=split("80%", "0%", "20%")), "data.split.train", "data.split.val is 0%"),
     (recipe(data={"sample_rate_hz": 1e6, "bandwidth_hz": 2e6}), "data.bandwidth_hz", "wider than"),
     (recipe({"window": "full"}), "model.positions", "needs a model.window in samples"),
-    (recipe({"window": "full", "positions": "none", "lookahead": 3}), "model.lookahead", "sees the whole future"),
+    (recipe({"window": "full", "positions": "none", "lookahead": 3}), "model.lookahead", "sees the complete future"),
     (recipe({"skip": "off", "lookahead": 3}), "model.lookahead", "write skip: on"),
     (gmp(optim={"lr": 1e-3}), "optim.lr", "fitted by least squares"),
     (recipe(pa="runs/x"), "pa", "no effect with task pa"),

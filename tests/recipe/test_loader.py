@@ -131,7 +131,7 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         "many.yaml": (b"task: [" + b"1," * MAX_NODES + b"]", f"more than {MAX_NODES} keys and values"),
         "control.yaml": (b'data: {source: "a\\e[31mb"}', "got 'a\\x1b[31mb'; write it without control characters"),
         "keys.yaml": (b"".join(b"k%d: 1\n" % n for n in range(2000)), "and 1953 more problems"),
-        "huge.yaml": (b"#" * (MAX_BYTES + 1), "larger than 256 KiB"),
+        "huge.yaml": (b"#" * (MAX_BYTES + 1), "larger than 256 KiB, so not a recipe"),
         "binary.yaml": (b"\x00\x01\x02", "U+0000"),
     }
     for name, (content, message) in cases.items():
@@ -213,5 +213,5 @@ class _Bytes:
 
 
 def test_a_pipeline_is_no_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline: .* `dpdrun train` runs it"):
+    with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline, not a recipe; `dpdrun train` runs it"):
         load_text("task: pipeline\nsteps: {}\n", "chain.yaml")
