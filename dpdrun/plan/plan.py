@@ -20,6 +20,7 @@ from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.cost import Amplifier, Estimate, MachineSpeed, estimate, samples_seen, size_of
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
@@ -145,8 +146,10 @@ class Plan:
             values = {each.name: content[each.name] for each in fields(cls) if each.name != "predistortion"}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
-            values["recipe"] = Recipe.model_validate(content["recipe"])
-            values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
+            values["recipe"] = Recipe.model_validate(with_current_keys(content["recipe"]))
+            values["provenance"] = {
+                RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
+            }
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
             values |= {name: int(content[name]) for name in _COUNTS} | {name: float(content[name]) for name in _NUMBERS}
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError

@@ -17,12 +17,9 @@ from dpdrun.recipe import yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, shortened
+from dpdrun.recipe.renamed import REMOVED, RENAMED
 from dpdrun.recipe.schema import Recipe, Section
 from dpdrun.recipe.yaml12 import Node
-
-# Keys of earlier versions, which the schema no longer has.
-RENAMED: dict[str, str] = {}
-REMOVED = {"train.shard": "every process holds the complete model"}
 
 # Names of other tools for the same thing (transformers, Lightning, torchtune, OpenDPD), too far apart to be spelling.
 SYNONYMS = {
