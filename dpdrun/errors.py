@@ -12,10 +12,22 @@ EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM, or another process was los
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would obey instead of showing: control and invisible characters, but for line ends."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 class DpdrunError(Exception):
-    """Base of all errors meant for the user. The message is complete: it is printed as it is."""
+    """Base of all errors meant for the user. The message is complete: it is printed as it is.
+
+    Messages quote names and values from files of other people, so they are made safe to print here, for all of them.
+    """
 
     exit_code: int = EXIT_BAD_INPUT
+
+    def __str__(self) -> str:
+        """Return the message, with control characters escaped."""
+        return printable(super().__str__())
 
 
 class RecipeError(DpdrunError):

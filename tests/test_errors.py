@@ -23,3 +23,8 @@ def test_every_error_is_caught_as_one_and_bad_input_exits_2() -> None:
         assert error("x").exit_code == 2
     assert errors.StoppedError("x").exit_code == 75
     assert errors.FindingError("x").exit_code == 1
+
+
+def test_messages_print_no_control_characters() -> None:
+    shown = str(errors.DataError("a\x1b[31mb\u202e\ud800.npz: no such file\n  second line, \u00e9"))
+    assert shown == "a\\x1b[31mb\\u202e\\ud800.npz: no such file\n  second line, \u00e9"

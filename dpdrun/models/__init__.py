@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from dpdrun.errors import RecipeError
+from dpdrun.recipe.conflicts import model_conflicts
 from dpdrun.recipe.schema import ModelSection
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
         config: the `model` section of a recipe
         scale_x: rms of the complex training input, in the units of the capture
         scale_y: rms of the complex training output, likewise
+
+    Raises:
+        RecipeError: settings that contradict each other.
     """
+    if conflicts := model_conflicts(config):
+        raise RecipeError("\n".join(message for _, message in conflicts))
     module = import_module(f"{__name__}.{config.kind}")
     return cast("BehaviouralModel", module.Model(config, scale_x=scale_x, scale_y=scale_y))

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dpdrun.errors import RecipeError
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._features import FEATURE_COUNT, features
 from dpdrun.recipe.schema import TransformerModel as Config
@@ -163,7 +162,6 @@ class Model(BehaviouralModel):
 
     def __init__(self, config: Config, *, scale_x: float, scale_y: float) -> None:
         super().__init__(scale_x=scale_x, scale_y=scale_y)
-        _refuse_contradictions(config)
         self.config = config
         D, inputs = config.d_model, FEATURE_COUNT[config.features]
         self.embedding: nn.Module
@@ -320,17 +318,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.
 def _silence(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-
-
-def _refuse_contradictions(config: Config) -> None:
-    if config.d_model % config.heads:
-        raise RecipeError(f"model.heads: {config.heads} does not divide model.d_model {config.d_model}")
-    if config.window == "full" and config.positions == "relative":
-        raise RecipeError("model.positions: relative needs model.window in samples; with full use sinusoidal or none")
-    if config.lookahead and (config.window == "full" or config.skip == "off"):
-        raise RecipeError(
-            "model.lookahead: needs model.window in samples and model.skip on: the linear path looks ahead"
-        )
 
 
 def _dropout(config: Config) -> float:

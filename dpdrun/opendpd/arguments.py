@@ -1,4 +1,4 @@
-"""The flags of OpenDPD's main.py with their defaults, in the versions that are about, and a command line read by them.
+"""Parse a command line of OpenDPD's main.py by the flags and defaults of the version that it is for.
 
 Sources: arguments.py of the release 2.4.2 (its wheel on PyPI) and of the fork github.com/minosoc/OpenDPD, which has
 Transformers, at 624ad7b (the founding note's code; unchanged up to 637ed74) and at 949f757 (its later line of work).
@@ -25,7 +25,7 @@ _COMMON: dict[str, Any] = {
     **{"thx": 0.0, "thh": 0.0, "num_dvr_units": 3, "window_size": 4},
 }
 _PLOTS: dict[str, Any] = {"plot": _SWITCH, "plot_every": 10, "gif_duration": 10.0}
-_ADAPTED: dict[str, Any] = {  # what both lines of the fork have in common with each other
+_ADAPTED: dict[str, Any] = {  # common to both lines of the fork
     **{"batch_size": 256, "batch_size_eval": 256, "lr_schedule": 0, "lr": 5e-4, "lr_end": 1e-4, "decay_factor": 0.1},
     **{"PA_hidden_size": 23, "q_pretrain": ""},
 }
@@ -44,7 +44,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Dialect:
+class OpenDPDVersion:
     """One version of OpenDPD.
 
     Attributes:
@@ -60,7 +60,7 @@ class Dialect:
     fork: bool = False
 
 
-RELEASE = Dialect(
+RELEASE = OpenDPDVersion(
     "OpenDPD 2.4.2",
     {
         **_COMMON,
@@ -86,7 +86,7 @@ _OLD_BACKBONES = frozenset(
         *("djanet", "mcldnn"),
     }
 )
-FORK = Dialect(
+FORK = OpenDPDVersion(
     "the fork minosoc/OpenDPD at 637ed74",
     {
         **_COMMON,
@@ -98,7 +98,7 @@ FORK = Dialect(
     _OLD_BACKBONES | {"tcnn", "neuraltx", "transformer_encoder"},
     fork=True,
 )
-LATER = Dialect(
+LATER = OpenDPDVersion(
     "the fork minosoc/OpenDPD at 949f757",
     {
         **_COMMON,
@@ -113,14 +113,14 @@ LATER = Dialect(
     },
     _OLD_BACKBONES | {"transformer"},
 )
-DIALECTS = (RELEASE, FORK, LATER)  # where several know every flag of a command, the first is meant
+VERSIONS = (RELEASE, FORK, LATER)  # the first that has every flag of a command is used
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A command line of OpenDPD: all values, and which of them it gave itself."""
+    """A command line of OpenDPD: all values, and the flags that it gave."""
 
-    dialect: Dialect
+    version: OpenDPDVersion
     values: Mapping[str, Any]
     given: frozenset[str]
 
@@ -128,12 +128,12 @@ class Arguments:
         return self.values[flag]
 
     def get(self, flag: str, default: Any = None) -> Any:
-        """The value of a flag, or `default` where this version has no such flag."""
+        """Return the value of a flag, or `default` where this version has no such flag."""
         return self.values.get(flag, default)
 
 
 class _RefusedError(Exception):
-    """What argparse would print before it exits."""
+    """The message that argparse would print before it exits."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -142,51 +142,51 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(words: Sequence[str], where: str) -> Arguments:
-    """Read the words after main.py as OpenDPD's own argparse does, by the first version that knows all of them.
+    """Parse the words after main.py as OpenDPD's own argparse does, by the first version that has all the flags.
 
     Args:
         words: `["--lr", "1e-4", ...]`; `--lr=1e-4` and unambiguous abbreviations such as `--warm` are argparse's.
         where: for messages, such as `train.sh:12`.
 
     Raises:
-        RecipeError: every flag or value that no version knows.
+        RecipeError: flags or values that no version has.
     """
-    readings = [(_problems(words, dialect), dialect) for dialect in DIALECTS]
-    problems, dialect = min(readings, key=lambda reading: len(reading[0]))
+    readings = [(_problems(words, version), version) for version in VERSIONS]
+    problems, version = min(readings, key=lambda reading: len(reading[0]))
     if problems:
         raise RecipeError("\n".join(f"{where}: {problem}" for problem in problems))
-    given = vars(_parser(dialect).parse_args(list(words)))
-    defaults = {flag: False if value == _SWITCH else value for flag, value in dialect.defaults.items()}
-    return Arguments(dialect, defaults | given, frozenset(given))
+    given = vars(_parser(version).parse_args(list(words)))
+    defaults = {flag: False if value == _SWITCH else value for flag, value in version.defaults.items()}
+    return Arguments(version, defaults | given, frozenset(given))
 
 
-def _problems(words: Sequence[str], dialect: Dialect) -> list[str]:
+def _problems(words: Sequence[str], version: OpenDPDVersion) -> list[str]:
     try:
-        known, unknown = _parser(dialect).parse_known_args(list(words))
+        known, unknown = _parser(version).parse_known_args(list(words))
     except _RefusedError as error:
-        return [f"{error} ({dialect.name})"]
+        return [f"{error} ({version.name})"]
     flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
     problems = [f"{flag}: OpenDPD has no such flag{_near(flag)}" for flag in flags]
     if unknown and not flags:
-        problems = [f"{' '.join(unknown)}: no flag of OpenDPD stands before this"]
+        problems = [f"{' '.join(unknown)}: these words follow no flag of OpenDPD"]
     backbone = getattr(known, "PA_backbone", None)
-    if backbone is not None and backbone not in dialect.backbones:
-        near = difflib.get_close_matches(backbone, sorted({name for d in DIALECTS for name in d.backbones}), n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(dialect.backbones))}"
-        problems.append(f"--PA_backbone {backbone}: {dialect.name} has no such backbone{hint}")
+    if backbone is not None and backbone not in version.backbones:
+        near = difflib.get_close_matches(backbone, sorted({name for d in VERSIONS for name in d.backbones}), n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(version.backbones))}"
+        problems.append(f"--PA_backbone {backbone}: {version.name} has no such backbone{hint}")
     return problems
 
 
 def _near(flag: str) -> str:
-    flags = sorted({f"--{name}" for dialect in DIALECTS for name in dialect.defaults})
+    flags = sorted({f"--{name}" for version in VERSIONS for name in version.defaults})
     lower = {name.lower(): name for name in flags}
     near = difflib.get_close_matches("--" + flag.lstrip("-").lower().replace("-", "_"), lower, n=1)
     return f"; did you mean {lower[near[0]]}?" if near else ""
 
 
-def _parser(dialect: Dialect) -> _Parser:
+def _parser(version: OpenDPDVersion) -> _Parser:
     parser = _Parser(prog="main.py", add_help=False, argument_default=argparse.SUPPRESS)
-    for flag, default in dialect.defaults.items():
+    for flag, default in version.defaults.items():
         if default == _SWITCH:
             parser.add_argument(f"--{flag}", action="store_true", default=argparse.SUPPRESS)
         else:

@@ -1,8 +1,8 @@
-"""An OpenDPD command line, or a script with one in it, as a dpdrun recipe. Nothing of it is run.
+"""Translate an OpenDPD command line, or a script with one in it, to a recipe. Nothing of it is run.
 
 translation = translate("python main.py --step train_pa --PA_backbone gru --dataset_name DPA_200MHz")
 translation.text       # the recipe, as YAML with comments
-translation.remarks    # what is not the same, or not as it looks
+translation.remarks    # what differs from OpenDPD
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ TRAIN_SAMPLES = {
 
 @dataclass(frozen=True)
 class Translation:
-    """A recipe out of a command.
+    """A recipe made from a command.
 
     Attributes:
         text: the recipe, YAML with comments.
-        remarks: what differs from OpenDPD or does not do what it seems to, a line each; they are in the text too.
+        remarks: what differs from OpenDPD or from appearances, a line each; they are in the text too.
         where: `train.sh:12`, or `--from-command:1`.
         dialect: the version of OpenDPD whose flags and defaults were used.
     """
@@ -72,15 +72,15 @@ def translate(
         script: shell text: one command, or a whole script.
         name: of the script, for messages.
         source: `data.source` in place of what the command names.
-        frames: training frames in one pass, where the data are not to be read for that.
-        pick: which of several commands, counted from 1.
+        frames: training frames in one pass; without it, the data are read to count them.
+        pick: which of several commands, from 1.
         rules: the recipe's `rules`.
         stated: `sample_rate_hz` and `bandwidth_hz` of data that do not state them.
-        also: words after those of the command, such as `["--n_epochs", "50"]`; a flag given twice counts as given last.
+        also: words to append to the command, such as `["--n_epochs", "50"]`; the last of a repeated flag counts.
 
     Raises:
-        RecipeError: no such command, several and no `pick`, an unknown flag or variable, or a model without likeness.
-        DataError: the data that give the length cannot be read.
+        RecipeError: no such command, several and no `pick`, an unknown flag or variable, a model without counterpart.
+        DataError: the data that determine the number of steps cannot be read.
     """
     line, words = _chosen(commands(script, name), name, pick)
     where = f"{name}:{line}"
@@ -88,24 +88,24 @@ def translate(
     data = _data(arguments, where, source, frames, stated or {})
     sections, remarks = recipe_lines(arguments, data, where)
     head = [
-        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.dialect.name}.",
+        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.version.name}.",
         "OpenDPD: main.py " + " ".join(words),
-        *(["with, in its place: " + " ".join(also)] if also else []),
+        *(["overridden by: " + " ".join(also)] if also else []),
         *remarks,
     ]
     text = text_of(sections, [_ascii(line) for line in head], rules)
-    return Translation(text, tuple(remarks), where, arguments.dialect.name)
+    return Translation(text, tuple(remarks), where, arguments.version.name)
 
 
 def _told(name: str, line: int) -> str:
-    """Where a command stood, in words."""
+    """Name a command."""
     return "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
 
 
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
-    """Line and flags of the command to translate."""
+    """Return line and flags of the command to translate."""
     candidates: list[tuple[int, tuple[str | Unclear, ...]]] = []
-    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # a word that is not known may hold the --step
+    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # an unknown word may hold the --step
     others: list[str] = []
     before: Command | None = None
     for command in found:
@@ -124,7 +124,7 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
         elif not _states_step(flags) and any(isinstance(word, Unclear) for word in flags):
             unclear_step.append((command.line, flags))
         else:
-            others.append(_said(flags, str(step)))
+            others.append(_step_label(flags, str(step)))
     candidates = candidates or unclear_step
     if not candidates:
         raise RecipeError(_nothing(name, others))
@@ -141,7 +141,7 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
 
 
 def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
-    """The words after main.py, None where this is not OpenDPD; flags alone count as a command."""
+    """Return the words after main.py, None where this is not OpenDPD; flags alone count as a command."""
     for place, word in enumerate(command.words):
         if isinstance(word, str) and PurePath(word).name in PROGRAMS:
             return command.words[place + 1 :]
@@ -169,17 +169,14 @@ def _states_step(flags: Sequence[str | Unclear]) -> bool:
     return any(isinstance(word, str) and word.partition("=")[0] in ("--step", "--ste") for word in flags)
 
 
-def _said(flags: Sequence[str | Unclear], step: str) -> str:
+def _step_label(flags: Sequence[str | Unclear], step: str) -> str:
     return step if _states_step(flags) else f"{step} (OpenDPD's default)"
 
 
 def _nothing(name: str, others: Sequence[str]) -> str:
     if others:
         steps = ", ".join(dict.fromkeys(others))
-        return (
-            f"{name}: --step {steps}: this version of dpdrun trains models of amplifiers, so it translates "
-            f"--step {STEP}; there is none here"
-        )
+        return f"{name}: only commands with --step {STEP} can be translated; this has --step {steps}"
     return f"{name}: no OpenDPD command (python main.py --step {STEP} ...) found"
 
 
@@ -193,7 +190,7 @@ def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...
 
 
 def _pairs(flags: Sequence[str | Unclear]) -> list[str]:
-    """Flags with their values, for comparing commands."""
+    """Return the flags with their values, to compare commands."""
     words = [word if isinstance(word, str) else "?" for word in flags]
     pairs: list[str] = []
     for word in words:
@@ -207,14 +204,14 @@ def _pairs(flags: Sequence[str | Unclear]) -> list[str]:
 def _data(
     arguments: Arguments, where: str, source: str | None, frames: int | None, stated: Mapping[str, float]
 ) -> Data:
-    found, said = (source, "--data") if source is not None else _source(arguments, where)
+    name, flag = (source, "--data") if source is not None else _source(arguments, where)
     if frames is not None or arguments["PA_backbone"] == "gmp":
-        return Data(found, said, frames=frames)
-    known = TRAIN_SAMPLES.get(found.removeprefix("opendpd/"))
-    if known is None:
-        section = DataSection.model_validate({"source": found, **stated})
-        known = known_train_samples(section) or _read(section, where)
-    return Data(found, said, train_samples=known)
+        return Data(name, flag, frames=frames)
+    samples = TRAIN_SAMPLES.get(name.removeprefix("opendpd/"))
+    if samples is None:
+        section = DataSection.model_validate({"source": name, **stated})
+        samples = known_train_samples(section) or _read(section, where)
+    return Data(name, flag, train_samples=samples)
 
 
 def _source(arguments: Arguments, where: str) -> tuple[str, str]:
@@ -223,12 +220,12 @@ def _source(arguments: Arguments, where: str) -> tuple[str, str]:
         return path, "--dataset_path"
     if not dataset:
         raise RecipeError(f"{where}: the command names no data, and OpenDPD has no default; add --data SOURCE")
-    said = "--dataset_name" if "dataset_name" in arguments.given else f"default of {arguments.dialect.name}"
-    return (f"opendpd/{dataset}" if dataset in DATASETS else f"datasets/{dataset}"), said
+    flag = "--dataset_name" if "dataset_name" in arguments.given else f"default of {arguments.version.name}"
+    return (f"opendpd/{dataset}" if dataset in DATASETS else f"datasets/{dataset}"), flag
 
 
 def _read(section: DataSection, where: str) -> int:
-    """Training samples of a capture of the user's own."""
+    """Return the number of training samples of the user's own capture."""
     from dpdrun.data.sources import load_capture  # loads numpy
 
     try:

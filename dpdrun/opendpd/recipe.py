@@ -1,6 +1,6 @@
-"""An OpenDPD command line as a dpdrun recipe that does what it says, with where each value comes from.
+"""Write an OpenDPD command line as a recipe that trains the same way, with the origin of each value.
 
-What OpenDPD does with its flags: project.py and steps/train_pa.py of 2.4.2 and of the fork minosoc/OpenDPD.
+Source of what the flags do: project.py and steps/train_pa.py of 2.4.2 and of the fork minosoc/OpenDPD.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ from typing import Any
 
 from dpdrun.errors import RecipeError
 from dpdrun.opendpd.arguments import Arguments
-from dpdrun.opendpd.backbones import Section, model_of, said_by
+from dpdrun.opendpd.backbones import RecipeLines, model_of, origin
 from dpdrun.recipe.fields import OFF, Percent
 from dpdrun.recipe.patch import render
 
-# Flags that change a training by nothing that a recipe could say, and those that would but cannot be kept.
+# Flags that a recipe cannot express.
 _LOST = {
-    "quant": "dpdrun does not quantise",
-    "pretrained_model": "dpdrun starts from new weights",
-    "use_segments": "frames are cut from the whole record",
+    "quant": "dpdrun does not quantize",
+    "pretrained_model": "dpdrun starts from random weights",
+    "use_segments": "frames are cut from the complete record",
     "lookahead": "dpdrun's loss is on all samples after the burn-in",
-    "PA_user_definition": "dpdrun has no templates of networks",
+    "PA_user_definition": "dpdrun has no network templates",
 }
-NOTE_FRAMES = 10_000  # what the founding note counts its steps with: 50 epochs of 10,000 in batches of 256
+NOTE_FRAMES = 10_000  # by which the founding Transformer note counts its steps: 50 epochs, in batches of 256
 MOST_WARMUP = 0.10  # of all steps, by the same note
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a command is to be trained on: a source of a recipe, who named it, and how long its training part is.
+    """The data of a command: a source of a recipe, the flag that names it, and the length of its training split.
 
-    Exactly one of `train_samples` and `frames` is known; `frames` is a pass counted by the user.
+    Exactly one of `train_samples` and `frames` is given; `frames` is the length of a pass, stated by the user.
     """
 
     source: str
-    said_by: str
+    named_by: str
     train_samples: int | None = None
     frames: int | None = None
 
 
 @dataclass(frozen=True)
 class Length:
-    """How many optimizer steps OpenDPD takes: its loader keeps the last, partial batch."""
+    """The number of optimizer steps of OpenDPD, whose loader keeps the last, partial batch."""
 
     frames: int
     steps_per_epoch: int
@@ -50,19 +50,19 @@ class Length:
     why: str
 
 
-def recipe_lines(arguments: Arguments, data: Data, where: str) -> tuple[dict[str, Section], list[str]]:
-    """The sections of the recipe, and remarks on what is not the same or not as it looks.
+def recipe_lines(arguments: Arguments, data: Data, where: str) -> tuple[dict[str, RecipeLines], list[str]]:
+    """Return the sections of the recipe, and remarks on what differs from OpenDPD or from appearances.
 
     Raises:
-        RecipeError: a value that cannot be trained, or a backbone without likeness.
+        RecipeError: a value that cannot be trained, or a backbone without a counterpart.
     """
     _check(arguments, where)
-    sections = {"data": Section(), "model": model_of(arguments, where)}
-    sections["data"].add("source", data.source, data.said_by)
+    sections = {"data": RecipeLines(), "model": model_of(arguments, where)}
+    sections["data"].add("source", data.source, data.named_by)
     remarks = list(sections["model"].remarks)
     if sections["model"].lines[0][1] == "gmp":
-        sections["train"] = Section()
-        sections["train"].add("seed", arguments["seed"], said_by(arguments, "seed"))
+        sections["train"] = RecipeLines()
+        sections["train"].add("seed", arguments["seed"], origin(arguments, "seed"))
     else:
         length = length_of(arguments, data, where)
         sections["optim"] = _optim(arguments, length)
@@ -72,8 +72,8 @@ def recipe_lines(arguments: Arguments, data: Data, where: str) -> tuple[dict[str
     return sections, remarks
 
 
-def text_of(sections: dict[str, Section], head: list[str], rules: str) -> str:
-    """The recipe as YAML; `head` are lines of the comment at its top."""
+def text_of(sections: dict[str, RecipeLines], head: list[str], rules: str) -> str:
+    """Write the recipe as YAML; `head` are lines of the comment at its top."""
     lines = [*(f"# {line}" for line in head), "task: pa", f"rules: {rules}"]
     for name, section in sections.items():
         lines.append(f"{name}:")
@@ -82,13 +82,13 @@ def text_of(sections: dict[str, Section], head: list[str], rules: str) -> str:
             parent, dot, leaf = key.rpartition(".")
             if dot and f"  {parent}:" not in lines:
                 lines.append(f"  {parent}:")
-            said = f"  # {comment}" if comment else ""
-            lines.append(f"{indent * (2 if dot else 1)}{leaf}: {render(value)}{said}")
+            remark = f"  # {comment}" if comment else ""
+            lines.append(f"{indent * (2 if dot else 1)}{leaf}: {render(value)}{remark}")
     return "\n".join(lines) + "\n"
 
 
 def length_of(arguments: Arguments, data: Data, where: str) -> Length:
-    """Optimizer steps of the run: windows overlap by frame_length - frame_stride samples, so a pass has many."""
+    """Return the optimizer steps of the run. Frames overlap by frame_length - frame_stride samples."""
     frame, stride = arguments["frame_length"], arguments["frame_stride"]
     if data.frames is not None:
         frames, counted = data.frames, "--samples"
@@ -96,7 +96,7 @@ def length_of(arguments: Arguments, data: Data, where: str) -> Length:
         samples = data.train_samples or 0
         frames, counted = (samples - frame) // stride + 1, f"({samples} - {frame}) // {stride} + 1 frames"
         if frames < 1:
-            raise RecipeError(f"{where}: --frame_length {frame} is longer than the training part ({samples} samples)")
+            raise RecipeError(f"{where}: --frame_length {frame} is longer than the training split ({samples} samples)")
     epochs, batch = arguments["n_epochs"], arguments["batch_size"]
     per_epoch = math.ceil(frames / batch)
     why = f"{epochs} epochs x {per_epoch} batches; {frames} frames / {batch}, {counted}"
@@ -116,109 +116,112 @@ def _check(arguments: Arguments, where: str) -> None:
             )
 
 
-def _optim(arguments: Arguments, length: Length) -> Section:
-    section, kind = Section(), arguments["opt_type"]
+def _optim(arguments: Arguments, length: Length) -> RecipeLines:
+    section, kind = RecipeLines(), arguments["opt_type"]
     adaptive = kind in ("adam", "adamw")
     if not adaptive:
         section.remarks.append(
-            f"--opt_type {kind}: dpdrun trains by AdamW, for which its lr, clipping and decay say nothing: the rules "
-            "set them"
+            f"--opt_type {kind}: dpdrun trains by AdamW, for which lr, clipping and decay of {kind} do not apply: the "
+            "rules set them"
         )
     else:
-        section.add("lr", arguments["lr"], said_by(arguments, "lr"))
+        section.add("lr", arguments["lr"], origin(arguments, "lr"))
         for key, value in (("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8)):
             section.add(key, value, "built in: PyTorch's default")
         _decay(section, arguments)
         clip = arguments["grad_clip_val"]
-        section.add("clip_norm", clip or OFF, f"{said_by(arguments, 'grad_clip_val')}; see above")
+        section.add("clip_norm", clip or OFF, f"{origin(arguments, 'grad_clip_val')}; see above")
         section.remarks.append(
-            "clip_norm: dpdrun's loss is relative to the power of the output, OpenDPD's is not; the norms differ so"
+            "clip_norm: dpdrun's loss is relative to the power of the output, OpenDPD's is not: gradient norms differ"
         )
     _warmup(section, arguments, length)
     _schedule(section, arguments, adaptive=adaptive)
     return section
 
 
-def _decay(section: Section, arguments: Arguments) -> None:
-    decay, flag = arguments.get("weight_decay"), said_by(arguments, "weight_decay")
+def _decay(section: RecipeLines, arguments: Arguments) -> None:
+    decay, flag = arguments.get("weight_decay"), origin(arguments, "weight_decay")
     if arguments["opt_type"] == "adamw":
         section.add("weight_decay", (0.01 if decay is None else decay) or OFF, "built in" if decay is None else flag)
-    elif decay:  # the fork's Adam adds it to the gradient
-        section.add("weight_decay", decay, f"{flag}; decoupled here, in --opt_type adam it is a part of the gradient")
+    elif decay:
+        section.add("weight_decay", decay, f"{flag}; decoupled here, added to the gradient by --opt_type adam")
     else:
         section.add("weight_decay", OFF, "--opt_type adam: AdamW without decay is Adam")
 
 
-def _warmup(section: Section, arguments: Arguments, length: Length) -> None:
+def _warmup(section: RecipeLines, arguments: Arguments, length: Length) -> None:
     warmup = arguments.get("warmup_steps")
     if not warmup:
-        section.add("warmup", OFF, "OpenDPD has none" if warmup is None else said_by(arguments, "warmup_steps"))
+        section.add("warmup", OFF, "OpenDPD has none" if warmup is None else origin(arguments, "warmup_steps"))
         return
     if warmup > length.total:
-        section.add("warmup", Percent(1.0), f"--warmup_steps {warmup} of a run of {length.total}: it never ends")
+        section.add(
+            "warmup", Percent(1.0), f"--warmup_steps {warmup} of a run of {length.total}: the warmup never ends"
+        )
     else:
-        section.add("warmup", warmup, f"{said_by(arguments, 'warmup_steps')}, in optimizer steps")
-    if arguments.dialect.fork:
+        section.add("warmup", warmup, f"{origin(arguments, 'warmup_steps')}, in optimizer steps")
+    if arguments.version.fork:
         raised = min(warmup // length.steps_per_epoch, arguments["n_epochs"])
         if raised < warmup:
             peak = render(float(f"{arguments['lr'] * raised / warmup:.2g}"))
             section.remarks.append(
                 f"warmup: that fork steps its warmup once an epoch and leaves it after {warmup} batches, so its lr "
-                f"never rose above {peak} ({raised}/{warmup} of --lr); this recipe does what the flags say"
+                f"never rises above {peak} ({raised}/{warmup} of --lr); this recipe does what the flags say"
             )
     if not {"dataset_name", "dataset_path"} & arguments.given:
         total = arguments["n_epochs"] * math.ceil(NOTE_FRAMES / arguments["batch_size"])
         if length.frames != NOTE_FRAMES and warmup > MOST_WARMUP * total:
             section.remarks.append(
-                f"warmup: the command names no data; for the founding note's {NOTE_FRAMES} frames the run has {total} "
-                f"steps, and {warmup} of warmup are {warmup / total:.0%} of it: over the note's own 5 to 10 % (WU101; "
+                f"warmup: the command names no data; for the {NOTE_FRAMES} frames of the founding Transformer note the "
+                f"run has {total} steps, and {warmup} of warmup are {warmup / total:.0%} of it: the note asks for 5 to "
+                "10 % (WU101; "
                 f"--samples {NOTE_FRAMES} translates that run)"
             )
 
 
-def _schedule(section: Section, arguments: Arguments, *, adaptive: bool) -> None:
-    said = said_by(arguments, "lr_schedule")
+def _schedule(section: RecipeLines, arguments: Arguments, *, adaptive: bool) -> None:
+    flag = origin(arguments, "lr_schedule")
     if not arguments["lr_schedule"]:
-        section.add("schedule", "constant", f"{said}: --lr_schedule 0")
+        section.add("schedule", "constant", f"{flag}: --lr_schedule 0")
         return
     share = arguments["lr_end"] / arguments["lr"]
     if share >= 1:
-        section.add("schedule", "constant", f"{said}, but --lr_end is not below --lr: it never falls")
+        section.add("schedule", "constant", f"{flag}, but --lr_end is not below --lr: it never decreases")
         section.remarks.append(
-            f"schedule: --lr_schedule 1 does nothing: the lowest lr ({said_by(arguments, 'lr_end')} --lr_end "
+            f"schedule: --lr_schedule 1 does nothing: the lowest lr ({origin(arguments, 'lr_end')} --lr_end "
             f"{render(arguments['lr_end'])}) is not below --lr {render(arguments['lr'])}"
         )
         return
     if arguments["decay_factor"] >= 1:
-        raise RecipeError(f"--decay_factor {arguments['decay_factor']:g}: PyTorch takes a factor below 1")
-    section.add("schedule", "plateau", f"{said}: ReduceLROnPlateau")
+        raise RecipeError(f"--decay_factor {arguments['decay_factor']:g}: PyTorch requires a factor below 1")
+    section.add("schedule", "plateau", f"{flag}: ReduceLROnPlateau")
     section.add(
         "lr_end",
         Percent(share),
-        f"{said_by(arguments, 'lr_end')}: {render(arguments['lr_end'])} / {render(arguments['lr'])}",
+        f"{origin(arguments, 'lr_end')}: {render(arguments['lr_end'])} / {render(arguments['lr'])}",
     )
-    section.add("plateau.factor", arguments["decay_factor"], said_by(arguments, "decay_factor"))
+    section.add("plateau.factor", arguments["decay_factor"], origin(arguments, "decay_factor"))
     patience: Any = max(1, round(arguments["patience"]))
-    section.add("plateau.patience", patience, f"{said_by(arguments, 'patience')}, in evaluations: one an epoch")
+    section.add("plateau.patience", patience, f"{origin(arguments, 'patience')}, in evaluations: one an epoch")
     if not adaptive:
-        section.remarks.append("lr_end: a share of the lr that the rules set, as it was of --lr")
+        section.remarks.append("lr_end: the same share of the lr that the rules set as of --lr")
 
 
-def _train(arguments: Arguments, length: Length) -> Section:
-    section, frame = Section(), arguments["frame_length"]
+def _train(arguments: Arguments, length: Length) -> RecipeLines:
+    section, frame = RecipeLines(), arguments["frame_length"]
     section.add("max_steps", length.total, length.why)
-    section.add("batch_size", arguments["batch_size"], said_by(arguments, "batch_size"))
-    section.add("frame", frame, said_by(arguments, "frame_length"))
+    section.add("batch_size", arguments["batch_size"], origin(arguments, "batch_size"))
+    section.add("frame", frame, origin(arguments, "frame_length"))
     if arguments.get("last_token_loss"):
         section.add("burn_in", frame - 1, "--last_token_loss")
     else:
         section.add("burn_in", 0, "OpenDPD's loss is on all samples of a frame")
-    section.add("seed", arguments["seed"], said_by(arguments, "seed"))
+    section.add("seed", arguments["seed"], origin(arguments, "seed"))
     section.add("eval_every", length.steps_per_epoch, "once an epoch")
     if arguments.get("eval_match_train_len"):
         section.add("eval_on", "frame", "--eval_match_train_len")
     else:
-        section.add("eval_on", "record", "OpenDPD scores segments of nperseg samples, usually the whole part")
+        section.add("eval_on", "record", "OpenDPD scores segments of nperseg samples, usually the complete split")
     if arguments["loss_type"] != "l2":
-        section.remarks.append(f"--loss_type {arguments['loss_type']}: dpdrun minimises the squared error (l2)")
+        section.remarks.append(f"--loss_type {arguments['loss_type']}: dpdrun minimizes the squared error (l2)")
     return section

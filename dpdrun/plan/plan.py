@@ -19,6 +19,7 @@ from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.cost import Amplifier, Estimate, MachineSpeed, estimate, samples_seen, size_of
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
@@ -26,7 +27,7 @@ from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
 from dpdrun.run.files import encode_numbers
 
 SCHEMA_VERSION = 1
-FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
+FINISH_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
 # Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for the two paths.
 UNCOUNTED = frozenset({"checkpoint_every", "train.checkpoint_every", "data.source", "pa"})
@@ -135,8 +136,10 @@ class Plan:
             values: dict[str, Any] = {name: read(content[name]) for name, read in plain.items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
-            values["recipe"] = Recipe.model_validate(content["recipe"])
-            values["provenance"] = {key: Provenance(**origin) for key, origin in content["provenance"].items()}
+            values["recipe"] = Recipe.model_validate(with_current_keys(content["recipe"]))
+            values["provenance"] = {
+                RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
+            }
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
             maker = content.get("dpdrun", "unknown")
@@ -255,22 +258,22 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
 
 
 def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
-    """Return why `optim.finish: lm` is impossible for this model on records of `record_samples` samples, if it is."""
+    """Return why `optim.refine: lm` is impossible for this model on records of `record_samples` samples, if it is."""
     model, found = recipe.model, []
-    if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
+    if recipe.optim.refine != "lm" or not isinstance(model, TransformerModel):
         return []
     count, seen = size_of(model).parameters, samples_seen(model) or 0
     if count > FINISH_PARAMETERS:
         found.append(
-            f"optim.finish lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
+            f"optim.refine lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
             f"square; this one has {count:,}"
         )
     if seen > record_samples:
         found.append(
-            f"optim.finish lm is computed on samples with their complete past: an output of this model sees {seen:,} "
+            f"optim.refine lm is computed on samples with their complete past: an output of this model sees {seen:,} "
             f"of them, a record has {record_samples:,}; shorten model.window"
         )
-    return [("optim.finish", message) for message in found]
+    return [("optim.refine", message) for message in found]
 
 
 def estimate_of(
@@ -329,7 +332,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as the source states it",
     "data.bandwidth_hz": "as the source states it",
-    "data.loops": "detected in the data",
+    "data.cyclic": "detected in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
     "dpd.peak_limit": "the largest magnitude of the training input",

@@ -1,7 +1,7 @@
-"""A tree of values against the schema: every problem in one pass, each in the words of the person who wrote the recipe.
+"""Check a tree of values against the schema: every problem in one pass, with its line and what to write instead.
 
-pydantic judges each value; this module walks the tree itself because pydantic knows neither places nor duplicate keys,
-reports a union as one error per branch, and stops at the section where a recipe needs every problem at once.
+pydantic validates each value; the tree is walked here. Its own list of all errors of a recipe would do as well, but its
+locations name the types of a union among the keys: mapping them back to lines takes more code than the walk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 from dpdrun.recipe import yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
-from dpdrun.recipe.problems import Mark, Problem, closest, listed
+from dpdrun.recipe.problems import Mark, Problem, closest, listed, shortened
+from dpdrun.recipe.renamed import REMOVED, RENAMED
 from dpdrun.recipe.schema import Recipe, Section
 from dpdrun.recipe.yaml12 import Node
 
@@ -64,32 +65,27 @@ _SCALE = {None: "", "k": "e3", "M": "e6", "G": "e9"}
 
 @dataclass
 class Check:
-    """What a walk over the tree found: the problems, the values that are right, and the keys that the user wrote."""
+    """The result of a check: the problems, or the recipe; the values that are right; the keys that the user wrote."""
 
     problems: list[Problem] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     given: dict[str, Mark] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
 
 def check_tree(root: Node) -> Check:
-    """Hold a tree against the schema, then against the impossible combinations, on whatever of it is right."""
+    """Check a tree against the schema, then look for impossible combinations among the values that are right."""
     result = Check()
     _section(result, root, Recipe, "", None)
     for key, message in conflicts_among(result.values, frozenset(result.given)):
         result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
     if not result.problems:
-        try:
-            Recipe.model_validate(root.plain())
-        except ValidationError as error:  # a validator of the schema over several fields
-            for item in error.errors():
-                key = ".".join(str(part) for part in item["loc"])
-                message = f"{key}: {item['msg']}" if key else item["msg"]
-                result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
+        result.recipe = Recipe.model_validate(root.plain())
     return result
 
 
 def _nearest(given: dict[str, Mark], key: str, fallback: Mark) -> Mark:
-    """The place of a key or, where it stands in no file, of the section around it."""
+    """Return the mark of a key, or of the closest section around it that the user wrote."""
     while key:
         if key in given:
             return given[key]
@@ -135,8 +131,8 @@ def _field(result: Check, node: Node, info: FieldInfo, key: str) -> None:
     else:
         try:
             result.values[key] = adapter(info).validate_python(node.plain())
-        except ValidationError as error:
-            result.problems.append(Problem(key, f"{key}: {_wrong(node, info, key, error)}", node.mark))
+        except ValidationError:
+            result.problems.append(Problem(key, f"{key}: {_wrong(node, info, key)}", node.mark))
 
 
 def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: Check) -> Problem:
@@ -149,13 +145,18 @@ def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: 
 
 
 def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -> str:
-    message = f"unknown key {prefix}{name}"
-    for doc in field_docs():
-        if doc.name == name and doc.key == prefix + name:
-            owners = [d.kind for d in field_docs() if d.key == doc.key]
-            have = "has" if len(owners) == 1 else "have"
-            return f"{message}; model.kind {kind} has no {name}, {listed((str(o) for o in owners), 'and')} {have}"
-    if (target := SYNONYMS.get(name.lower())) is not None and target != f"{prefix}{name}":
+    message, key = f"unknown key {prefix}{shortened(name)}", f"{prefix}{name}"
+    if key in RENAMED:
+        return f"{message}: it is now {RENAMED[key]}"
+    if key in REMOVED:
+        return f"{message}: it was removed, {REMOVED[key]}; delete this line"
+    docs = [doc for doc in field_docs() if doc.key == key]
+    if "." in name and docs:
+        return f"{message}; write {docs[0].name} under {key.removesuffix(f'.{docs[0].name}')}:"
+    if docs:
+        owners, have = [str(doc.kind) for doc in docs], "has" if len(docs) == 1 else "have"
+        return f"{message}; model.kind {kind} has no {name}, {listed(owners, 'and')} {have}"
+    if (target := SYNONYMS.get(name.lower())) is not None and target != key:
         own = target.rpartition(".")[0] + "." == prefix
         if not own or target.rpartition(".")[2] in section.model_fields:
             return f"{message}; did you mean {repr(target.rpartition('.')[2]) if own else target}?"
@@ -185,22 +186,19 @@ def _got(node: Node) -> str:
         return "nothing (null)"
     if isinstance(node.value, (dict, list)):
         return "a section" if isinstance(node.value, dict) else "a list"
-    raw = node.raw if len(node.raw) <= 40 else node.raw[:37] + "..."
+    raw = shortened(node.raw)
     return repr(raw) if isinstance(node.value, str) else raw
 
 
-def _wrong(node: Node, info: FieldInfo, key: str, error: ValidationError) -> str:
+def _wrong(node: Node, info: FieldInfo, key: str) -> str:
     takes, allowed = expected(info), words(info)
-    custom = [item["msg"] for item in error.errors() if item["type"] in ("value_error", "assertion_error")]
-    if custom:
-        return f"{custom[0].removeprefix('Value error, ')}; got {_got(node)}"
     choice = "one of " if takes == listed(allowed) and len(allowed) > 1 else ""
     hint = _hint(node, takes, allowed, key)
     return f"expected {choice}{takes}; got {_got(node)}" + (f"; {hint}" if hint else "")
 
 
 def _hint(node: Node, takes: str, allowed: tuple[str, ...], key: str) -> str:
-    """What to write instead, where that can be told."""
+    """Return what to write instead; nothing where there is no telling."""
     value = node.value
     switches = [word for word in ("auto", "off", "on") if word in allowed]
     if value is None:
@@ -212,6 +210,8 @@ def _hint(node: Node, takes: str, allowed: tuple[str, ...], key: str) -> str:
         return _number_hint(value, takes, allowed)
     if not isinstance(value, str):
         return ""
+    if takes == "text" and not value.isprintable():
+        return "write it without control characters"
     if guess := closest(value, allowed):
         return f"did you mean '{guess}'?"
     if "number" not in takes:

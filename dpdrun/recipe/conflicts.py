@@ -1,4 +1,4 @@
-"""Combinations of values that are each right and together impossible.
+"""Find combinations of values that are each right and together impossible.
 
 Each check names the keys it looks at and runs only where all of them are concrete: neither `auto` nor `off`, nor
 missing because something else is wrong with them. So the same checks serve a recipe as written, after `--set`, and
@@ -38,7 +38,7 @@ def _check(*keys: str) -> Callable[[Callable[..., str | None]], Callable[..., st
 
 
 def conflicts(recipe: Recipe, given: Collection[str] | None = None) -> list[Conflict]:
-    """Every impossible combination of a recipe, as (dotted key, message).
+    """Return every impossible combination of a recipe, as (dotted key, message).
 
     Args:
         recipe: as written, or with its autos filled in.
@@ -49,19 +49,24 @@ def conflicts(recipe: Recipe, given: Collection[str] | None = None) -> list[Conf
 
 
 def check_length(recipe: Recipe, train_samples: int) -> list[Conflict]:
-    """What of a recipe does not fit a training part of `train_samples` samples; called once the data are known."""
+    """Return what of a recipe does not fit a training split of `train_samples` samples."""
     values = values_of(recipe)
     found = []
     for key in ("train.frame", "model.window"):
         length = values.get(key)
         if isinstance(length, int) and length > train_samples:
-            message = f"{key} {length} is longer than the training part, which has {train_samples} samples"
+            message = f"{key} {length} is longer than the training split, which has {train_samples} samples"
             found.append((key, f"{message}; shorten it or record more"))
     return found
 
 
+def model_conflicts(model: Section) -> list[Conflict]:
+    """Return every impossible combination within the model section alone."""
+    return conflicts_among(dict(_flat(model, "model.", given_only=False)), ())
+
+
 def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
-    """The same on flat values by dotted key, of which any may be missing."""
+    """Return the impossible combinations of flat values by dotted key, of which any may be missing."""
     concrete = {key: value for key, value in values.items() if value not in (AUTO, OFF)}
     found = []
     for check in _CHECKS:
@@ -69,16 +74,17 @@ def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[C
             message = check.find(*(concrete[key] for key in check.keys))
             if message is not None:
                 found.append((check.keys[0], message))
-    return found + _of_the_task(values, given) + _of_the_finish(values) + _without_effect(concrete, given)
+    found += _of_the_lookahead(values) + _of_the_task(values, given) + _of_the_finish(values)
+    return found + _without_effect(concrete, given)
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:
-    """Every value of a recipe by its dotted key."""
+    """Return every value of a recipe by its dotted key."""
     return dict(_flat(recipe, "", given_only=False))
 
 
 def given_in(recipe: Recipe) -> frozenset[str]:
-    """The dotted keys that a recipe was built with."""
+    """Return the dotted keys that a recipe was built with."""
     return frozenset(key for key, _ in _flat(recipe, "", given_only=True))
 
 
@@ -121,7 +127,7 @@ def _positions_are_known(positions: str, window: int | str) -> str | None:
 def _lookahead_has_a_window(lookahead: int, window: int | str) -> str | None:
     if not lookahead or window != "full":
         return None
-    return f"model.lookahead {lookahead} needs a model.window in samples; window full sees the whole future already"
+    return f"model.lookahead {lookahead} needs a model.window in samples; window full sees the complete future already"
 
 
 @_check("model.window", "train.frame")
@@ -204,11 +210,23 @@ def _bandwidth_fits(bandwidth: float, rate: float) -> str | None:
 
 @_check("train.loss.in_band", "train.loss.out_of_band")
 def _loss_weighs_something(in_band: float, out_of_band: float) -> str | None:
-    return None if in_band or out_of_band else "train.loss.in_band and out_of_band are both 0: nothing would be learnt"
+    return (
+        None
+        if in_band or out_of_band
+        else "train.loss.in_band and out_of_band are both 0: the loss would be zero; give one of them a weight"
+    )
+
+
+def _of_the_lookahead(values: Mapping[str, Any]) -> list[Conflict]:
+    """Refuse a lookahead without the linear path. Looks at `skip: off` too, unlike the checks above."""
+    key = "model.lookahead"
+    if not values.get(key) or values.get("model.skip") != "off":
+        return []
+    return [(key, f"{key} has no effect without model.skip: the linear path looks ahead; write skip: on")]
 
 
 def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
-    """What a PA model and a predistorter do not share. Looks at `pa: off` too, unlike the checks above."""
+    """Refuse what only the other task can use. Looks at `pa: off` too."""
     task, pa, kind = (values.get(key) for key in ("task", "pa", "model.kind"))
     if task == "pa":
         keys = [key for key in _changed(values, given) if key == "pa" or key.startswith("dpd.")]
@@ -216,14 +234,14 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
     if task != "dpd":
         return []
     found = []
-    asked = values.get("dpd.learning")
-    learning = "direct" if asked is None and "dpd.learning" not in given else asked  # None: wrong, and reported already
+    chosen = values.get("dpd.learning")
+    learning = "direct" if chosen is None and "dpd.learning" not in given else chosen  # None: reported already
     if pa == OFF and learning in ("direct", "ilc"):
         why = f"dpd.learning {learning} needs the PA model to learn through: write pa: runs/<name>, a finished run"
         found.append(("pa" if "pa" in given else "task", f"{why}; or learning: indirect, which needs none"))
-    if values.get("dpd.variants") == "on" and learning in ("direct", "indirect"):
-        why = "only iterative learning control can tell what the amplifier needs for an input that was never measured"
-        found.append(("dpd.variants", f"dpd.variants on needs learning: ilc: {why}"))
+    if values.get("dpd.augment") == "on" and learning in ("direct", "indirect"):
+        why = "only iterative learning control finds the ideal input for a signal that was never measured"
+        found.append(("dpd.augment", f"dpd.augment on needs learning: ilc: {why}"))
     if kind == "gmp" and learning == "direct":
         message = "dpd.learning direct: a gmp is fitted by least squares, which cannot learn through a PA model"
         found.append(("dpd.learning", f"{message}; write learning: ilc or indirect"))
@@ -231,38 +249,40 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
 
 
 def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
-    """What `optim.finish: lm` cannot work on: it needs the derivative of each sample by each parameter."""
-    if values.get("optim.finish") != "lm":
+    """Refuse what `optim.refine: lm` cannot work on: it needs the derivative of each sample by each parameter."""
+    if values.get("optim.refine") != "lm":
         return []
-    kind, key, found = values.get("model.kind"), "optim.finish", []
+    kind, key, found = values.get("model.kind"), "optim.refine", []
     if kind == "gru":
-        found.append((key, "optim.finish lm needs a model that sees a stated number of samples: kind transformer"))
+        found.append((key, "optim.refine lm needs a model with finite memory: kind transformer"))
     if kind == "transformer" and values.get("model.window") == "full":
-        found.append((key, "optim.finish lm needs a model.window in samples; window full sees the whole record"))
+        found.append((key, "optim.refine lm needs a model.window in samples; window full sees the complete record"))
     if values.get("model.positions") == "sinusoidal":
-        found.append((key, "optim.finish lm needs outputs that do not know the time: positions relative or none"))
+        found.append(
+            (key, "optim.refine lm needs outputs that do not depend on absolute time: positions relative or none")
+        )
     if values.get("task") == "dpd" and values.get("dpd.learning") == "direct":
-        found.append((key, "optim.finish lm cannot look through the PA model; write dpd.learning: ilc (or indirect)"))
+        found.append(
+            (key, "optim.refine lm cannot differentiate through the PA model; write dpd.learning: ilc or indirect")
+        )
     return found
 
 
 def _changed(values: Mapping[str, Any], given: Collection[str]) -> list[str]:
-    """Keys that the user wrote and that are not at their default, sorted."""
+    """Return the keys that the user wrote and that are not at their default, sorted."""
     docs = field_docs()
     return sorted({doc.key for doc in docs if doc.key in given and values.get(doc.key, doc.default) != doc.default})
 
 
 def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
-    """Settings of the user that nothing would read: refused, because they were meant to do something."""
+    """Refuse settings of the user that nothing would read: they were meant to do something."""
     found = []
     kind, schedule = values.get("model.kind"), values.get("optim.schedule")
     for key in _changed(values, given):
         if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
             found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
-        elif key == "optim.finish_iterations" and values.get("optim.finish") is None:
-            found.append((key, f"{key} has no effect without optim.finish: lm"))
-        elif key == "model.lookahead" and "model.skip" not in values:  # off, or wrong and reported already
-            found.append((key, f"{key} has no effect without model.skip: the linear path looks ahead; write skip: on"))
+        elif key == "optim.refine_iterations" and values.get("optim.refine") is None:
+            found.append((key, f"{key} has no effect without optim.refine: lm"))
         elif schedule is not None and schedule != "plateau" and key.startswith("optim.plateau."):
             found.append((key, f"{key} has no effect with schedule {schedule}; write schedule: plateau or remove it"))
         elif schedule in ("constant", "inverse_sqrt") and key == "optim.lr_end":

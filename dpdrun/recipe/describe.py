@@ -1,6 +1,6 @@
-"""The schema, read as data: every field with its key, type, bounds, default and meaning.
+"""Read the schema as data: every field with its key, type, bounds, default and meaning.
 
-Messages, the docs table and the template all speak from here, so that a field is described in one place only.
+Messages, the docs table and the template take their words from here.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class FieldDoc:
 
     @property
     def name(self) -> str:
-        """The key without its section."""
+        """Return the key without its section."""
         return self.key.rpartition(".")[2]
 
 
 def sections_of(annotation: Any) -> dict[str | None, type[Section]]:
-    """The sections that a field may hold: `{None: X}`, or one a model kind; empty for a field of plain values."""
+    """Return the sections that a field may hold: `{None: X}`, or one a model kind; empty for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         kind = annotation.model_fields.get("kind")
         return {get_args(kind.annotation)[0] if kind is not None else None: annotation}
@@ -49,14 +49,14 @@ def sections_of(annotation: Any) -> dict[str | None, type[Section]]:
 
 
 def is_section(field: FieldInfo) -> bool:
-    """Whether a field holds nothing but sections (unlike `split`, which may also be `auto`)."""
+    """Return whether a field holds nothing but sections (unlike `split`, which may also be `auto`)."""
     schema = adapter(field).json_schema()
     branches = schema.get("anyOf") or schema.get("oneOf") or [schema]
     return bool(sections_of(field.annotation)) and all("$ref" in b or "properties" in b for b in branches)
 
 
 def adapter(field: FieldInfo) -> TypeAdapter[Any]:
-    """A validator of one field alone, as strict as its section."""
+    """Return a validator of one field alone, as strict as its section."""
     annotation: Any = field.annotation
     if field.metadata:
         annotation = Annotated[(annotation, *field.metadata)]
@@ -66,7 +66,7 @@ def adapter(field: FieldInfo) -> TypeAdapter[Any]:
 
 
 def expected(field: FieldInfo) -> str:
-    """What a field takes, for people: `a number greater than 0, or auto`."""
+    """Return what a field takes, in English: `a number greater than 0, or auto`."""
     values, words = _alternatives(adapter(field).json_schema())
     if not values:
         return listed(words)
@@ -76,7 +76,7 @@ def expected(field: FieldInfo) -> str:
 
 
 def words(field: FieldInfo) -> tuple[str, ...]:
-    """The words that a field takes: `auto`, `off`, the names of choices."""
+    """Return the words that a field takes: `auto`, `off`, the names of choices."""
     return tuple(_alternatives(adapter(field).json_schema())[1])
 
 
@@ -121,7 +121,7 @@ def _shown(bound: float) -> str:
 
 @functools.cache
 def field_docs() -> tuple[FieldDoc, ...]:
-    """Every field that holds a value, in the order of the schema; sections are not listed, their fields are."""
+    """Return every field that holds a value, in the order of the schema."""
     return tuple(_walk(Recipe, "", None))
 
 
@@ -139,7 +139,7 @@ def _walk(section: type[Section], prefix: str, kind: str | None) -> list[FieldDo
 
 
 def text_of(value: Any) -> str:
-    """A value as it is written in a recipe: `auto`, `7.5%`, `0.01`, `on`."""
+    """Write a value as in a recipe: `auto`, `7.5%`, `0.01`, `on`."""
     if value is PydanticUndefined or value is None:
         return ""
     if isinstance(value, Section):

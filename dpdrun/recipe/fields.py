@@ -1,6 +1,6 @@
-"""Value types that a recipe field can hold beside plain numbers: the words `auto` and `off`, and percentages.
+"""Define the values of recipe fields besides numbers: the words `auto` and `off`, and percentages.
 
-`auto` asks the rules and `off` switches a thing off; there is no -1 and no null, so every recipe reads aloud.
+`auto` leaves a value to the rules and `off` switches a feature off; there is no -1 and no null.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A recipe from a file: read, overridden, checked as a whole; every problem at once, each with its place."""
+"""Load a recipe: read the file, apply overrides, check it, and report every problem at once with its line."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from dpdrun.recipe.problems import Mark, Problem, recipe_error
 from dpdrun.recipe.schema import Recipe
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
-MAX_BYTES = 1 << 20  # a recipe is a page; a larger file was named by mistake
+MAX_BYTES = 1 << 18  # a recipe is a page; a larger file was named by mistake
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A recipe with where it came from.
+    """A recipe and the text that it was loaded from.
 
     `given` holds the dotted keys that the user wrote, in the file or by `--set`; all others are defaults.
-    `text` is the file as it is; overrides are not in it.
+    `text` is the text of the file, without the overrides.
     """
 
     recipe: Recipe
@@ -35,11 +35,11 @@ class Loaded:
 
     @property
     def given(self) -> frozenset[str]:
-        """Dotted keys that the user wrote, sections included."""
+        """Return the dotted keys that the user wrote, sections included."""
         return frozenset(self.marks)
 
     def mark_of(self, key: str) -> Mark:
-        """Where a key was given; for a default, the section around it."""
+        """Return where a key was given; for a default, the section around it."""
         while key:
             if key in self.marks:
                 return self.marks[key]
@@ -47,7 +47,7 @@ class Loaded:
         return Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0])
 
     def line_of(self, key: str) -> tuple[int, int]:
-        """Line and column, from 1, of a key in the file (of its section if it is not there itself)."""
+        """Return line and column, from 1, of a key in the file, or of its section for a default."""
         mark = self.mark_of(key)
         while not mark.line and key:  # given by --set: the file may have its section
             key = key.rpartition(".")[0]
@@ -56,7 +56,7 @@ class Loaded:
 
     @property
     def effective_text(self) -> str:
-        """The file with the overrides written into it, comments kept: what was really asked for."""
+        """Return the file with the overrides written into it, comments kept."""
         text = self.text
         for override in self.overrides:
             key, _, value = override.partition("=")
@@ -64,7 +64,7 @@ class Loaded:
         return text
 
     def error(self, conflicts: Iterable[tuple[str, str]]) -> RecipeError:
-        """The error that reports (dotted key, message) pairs at their places in this recipe."""
+        """Return the error that reports (dotted key, message) pairs at their lines in this recipe."""
         return recipe_error(Problem(key, message, self.mark_of(key)) for key, message in conflicts)
 
 
@@ -82,7 +82,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides: Sequence[str] = ()) -> Loaded:
-    """`load_recipe` for text at hand; `path` is the name that problems show."""
+    """Load a recipe from text; `path` is the file name in messages."""
     name = str(path)
     try:
         root, problems = yaml12.parse(text, name)
@@ -94,20 +94,20 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
         message = "a recipe is a mapping of keys (task, data, model, optim, train)"
         raise recipe_error([*problems, Problem("", message, root.mark)])
     if (task := root.value.get("task")) is not None and task.node.value == "pipeline":
-        message = "this is a pipeline: it names recipes and is none itself; `dpdrun train` runs it"
+        message = "this is a pipeline, not a recipe; `dpdrun train` runs it"
         raise recipe_error([Problem("task", message, task.node.mark)])
     for override in overrides:
         problems.extend(_override(root, override))
     check = check_tree(root)
-    told = {problem.mark for problem in problems}  # what is refused as YAML needs no second complaint about its value
-    problems.extend(problem for problem in check.problems if problem.mark not in told)
-    if problems:
+    refused = {problem.mark for problem in problems}  # one complaint is enough where the YAML itself is refused
+    problems.extend(problem for problem in check.problems if problem.mark not in refused)
+    if problems or check.recipe is None:
         raise recipe_error(problems)
-    return Loaded(Recipe.model_validate(root.plain()), Path(path), text, tuple(overrides), check.given)
+    return Loaded(check.recipe, Path(path), text, tuple(overrides), check.given)
 
 
 def read_text(path: Path) -> str:
-    """The text of a recipe file. Raises RecipeError where it cannot be read, or is none."""
+    """Return the text of a recipe file. Raises RecipeError where it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -119,7 +119,7 @@ def read_text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(f"{path}: cannot be read: {reason}") from None
     if len(data) > MAX_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is not a recipe")
+        raise RecipeError(f"{path}: larger than {MAX_BYTES // 1024} KiB, so not a recipe; name the YAML file")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -128,7 +128,7 @@ def read_text(path: Path) -> str:
 
 
 def _override(root: Node, override: str) -> list[Problem]:
-    """Write one `key=value` into the tree; returns what is wrong with it."""
+    """Write one `key=value` into the tree; return its problems."""
     mark = Mark(f"--set {override}")
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -153,7 +153,7 @@ def _override(root: Node, override: str) -> list[Problem]:
 
 
 def _value(text: str, mark: Mark) -> Node:
-    """The value of an override: YAML where it begins like a collection or a quote, else one scalar as it stands."""
+    """Parse the value of an override: YAML where it begins like a collection or a quote, else one scalar."""
     if text[:1] not in ("{", "[", '"', "'"):
         return Node(yaml12.scalar(text), mark, text)
     try:
@@ -167,7 +167,7 @@ def _value(text: str, mark: Mark) -> Node:
 
 
 def _annotation(annotation: object, name: str) -> object:
-    """The type of a field, of the first section that has it; None where the schema has no such field."""
+    """Return the type of a field in the first section that has it, or None."""
     for section in sections_of(annotation).values():
         if name in section.model_fields:
             return section.model_fields[name].annotation
@@ -175,7 +175,7 @@ def _annotation(annotation: object, name: str) -> object:
 
 
 def _moved(node: Node, mark: Mark) -> Node:
-    """The same tree with every place set to that of the override it came from."""
+    """Return the tree with every mark set to that of the override."""
     if isinstance(node.value, dict):
         return Node({key: Entry(mark, _moved(entry.node, mark)) for key, entry in node.value.items()}, mark)
     if isinstance(node.value, list):

@@ -1,8 +1,8 @@
-"""Edits of a recipe that touch nothing else: comments, order, quoting and blank lines stay as they were.
+"""Edit values of a recipe in place: comments, order, quoting and blank lines keep their bytes.
 
-The text is changed where a value stands, by the offsets that the YAML parser gives; everything around it is the same
-bytes as before. (A round trip through an emitter, such as ruamel.yaml's, reflows lines and rewrites numbers.) Each edit
-is read back before it is returned, so a patch either says what was asked or raises.
+A value is replaced at the offsets that the YAML parser reports (docs/decisions/0003 compares that with a round trip
+through ruamel.yaml). Each edit is parsed again before it is returned: a patch has exactly the effect requested, or it
+raises.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def apply_patch(text: str, values: Mapping[str, Any]) -> str:
             are added. A value that replaces a whole section takes the comments inside that section with it.
 
     Returns:
-        the new text, with the same comments, order and line ends.
+        The new text, with the same comments, order and line ends.
 
     Raises:
         RecipeError: the text is not YAML, or a key leads through a value that is no section.
@@ -52,7 +52,7 @@ def apply_patch(text: str, values: Mapping[str, Any]) -> str:
 
 
 def diff(old: str, new: str, name: str = "recipe.yaml") -> str:
-    """The change as a unified diff; empty where nothing changed."""
+    """Return the change as a unified diff; empty where nothing changed."""
     lines = difflib.unified_diff(
         old.splitlines(keepends=True), new.splitlines(keepends=True), f"{name} (now)", f"{name} (new)"
     )
@@ -60,7 +60,7 @@ def diff(old: str, new: str, name: str = "recipe.yaml") -> str:
 
 
 def render(value: Any) -> str:
-    """A value as YAML 1.2 on one line: `0.001`, `7.5%`, `auto`, `"12: 30"`, `{a: 1}`."""
+    """Write a value as YAML 1.2 on one line: `0.001`, `7.5%`, `auto`, `"12: 30"`, `{a: 1}`."""
     if isinstance(value, Section):
         value = {name: getattr(value, name) for name in type(value).model_fields if name in value.model_fields_set}
     if isinstance(value, Mapping):
@@ -86,7 +86,7 @@ def render(value: Any) -> str:
 
 
 def _float(value: float) -> str:
-    """The shortest text that reads back as the same number, in powers of ten where people write it so: 1e-3, 2e8."""
+    """Write the shortest text that parses to the same number, in powers of ten where people do: 1e-3, 2e8."""
     if not math.isfinite(value):
         return re.sub(r"(inf|nan)", r".\1", repr(value))
     plain = repr(value).removesuffix(".0")
@@ -162,7 +162,7 @@ def _replace(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
     if isinstance(node, yaml.CollectionNode) and not node.flow_style:  # from the line below up to that of the key
         colon = text.index(":", key.end_mark.index)
         return f"{text[: colon + 1]} {shown}{text[end:]}"
-    if start == end:  # `lr:` with nothing after it: write right behind the colon
+    if start == end:  # `lr:` with nothing after it: write right after the colon
         colon = text.index(":", key.end_mark.index) if ":" in text[key.end_mark.index : start + 1] else -1
         if colon < 0:  # `{lr}`
             return f"{text[: key.end_mark.index]}: {shown}{text[key.end_mark.index :]}"
@@ -186,7 +186,7 @@ def _insert(text: str, section: yaml.MappingNode, parts: list[str], value: Any, 
 
 
 def _block(parts: list[str], value: Any, indent: int, newline: str) -> str:
-    """A line break, then the keys one under the other."""
+    """Return a line break, then the keys one under the other."""
     lines = [f"{' ' * (indent + _INDENT * depth)}{render(part)}:" for depth, part in enumerate(parts)]
     return newline + newline.join(lines) + f" {render(value)}"
 
@@ -202,7 +202,7 @@ def _ended(text: str, newline: str) -> str:
 
 
 def _end(text: str, node: yaml.Node) -> int:
-    """The offset behind the last character of a value, without the comments and blank lines that follow it."""
+    """Return the offset after the last character of a value, without the comments and blank lines after it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(text, last[1] if isinstance(last, tuple) else last)

@@ -1,4 +1,4 @@
-"""How a problem in a recipe is shown: where it is, what is wrong, what to write instead, and the line with a caret."""
+"""Show a problem in a recipe: where it is, what is wrong, what to write instead, and the line with a caret."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from dpdrun.errors import RecipeError
 
-_MAX_SHOWN = 110  # characters of a source line: keeps the caret on the same screen line
+MAX_PROBLEMS = 50  # more are a symptom of one cause, and scroll the first out of sight
+_MAX_SOURCE = 110  # characters of a source line: keeps the caret on the same screen line
+_MAX_WORD = 40  # characters of a value or key in a message
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place: `line` and `column` count from 1; `line` is 0 for a place that is no file (`--set optim.lr=fast`)."""
+    """A position: `line` and `column` count from 1; `line` is 0 outside of a file (`--set optim.lr=fast`)."""
 
     name: str
     line: int = 0
@@ -45,29 +47,37 @@ def _snippet(mark: Mark) -> str:
     # One column a character, so that the caret stands right under tabs and control characters too.
     source = "".join(c if c.isprintable() else " " for c in mark.source)
     start = mark.column - 1
-    if len(source) > _MAX_SHOWN:
-        cut = max(0, start - _MAX_SHOWN // 2)
-        source, start = source[cut : cut + _MAX_SHOWN], start - cut
+    if len(source) > _MAX_SOURCE:
+        cut = max(0, start - _MAX_SOURCE // 2)
+        source, start = source[cut : cut + _MAX_SOURCE], start - cut
     number = f"{mark.line:>5}"
     width = max(1, min(mark.width, len(source.rstrip()) - start))
     return f"{number} | {source.rstrip()}\n{' ' * len(number)} | {' ' * start}^{'~' * (width - 1)}"
 
 
 def recipe_error(problems: Iterable[Problem]) -> RecipeError:
-    """All problems as one error, in the order of the file; those of `--set` come last."""
+    """Join all problems into one error, in the order of the file; those of `--set` come last."""
     ordered = sorted(problems, key=lambda p: (p.mark.line == 0, p.mark.line, p.mark.column))
-    return RecipeError("\n".join(dict.fromkeys(str(problem) for problem in ordered)))
+    shown = [*dict.fromkeys(str(problem) for problem in ordered[:MAX_PROBLEMS])]
+    if len(ordered) > MAX_PROBLEMS:
+        shown.append(f"and {len(ordered) - MAX_PROBLEMS} more problems")
+    return RecipeError("\n".join(shown))
+
+
+def shortened(text: str) -> str:
+    """Cut a value or key that is too long for a message."""
+    return text if len(text) <= _MAX_WORD else text[: _MAX_WORD - 3] + "..."
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` is most likely a misspelling of, or None."""
+    """Return the candidate that `word` is most likely a misspelling of, or None."""
     by_lower = {candidate.lower(): candidate for candidate in candidates}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    matches = difflib.get_close_matches(word[: 2 * _MAX_WORD].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """`a, b or c`."""
+    """Join words as `a, b or c`."""
     items = list(words)
     if len(items) < 2:
         return "".join(items)

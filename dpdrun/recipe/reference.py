@@ -1,6 +1,6 @@
-"""What is generated from the schema: the JSON Schema for editors, docs/recipe.md, and the commented template.
+"""Generate from the schema: the JSON Schema for editors, docs/recipe.md, and the commented template.
 
-`python -m dpdrun.recipe.reference` (`make docs`) writes docs/recipe.md and docs/recipe.schema.json; a test says when
+`python -m dpdrun.recipe.reference` (`make docs`) writes docs/recipe.md and docs/recipe.schema.json; a test fails while
 they are out of date.
 """
 
@@ -36,17 +36,17 @@ EXAMPLES: dict[str, Any] = {
 
 _HEADER = """\
 A dpdrun recipe. Check it: dpdrun recipe check FILE    Train it: dpdrun train FILE
-auto = a rule decides (dpdrun recommend FILE shows which, and why); off = switched off.
+auto = set by a rule (dpdrun recommend FILE shows which, and why); off = switched off.
 Lines with a default can be deleted."""
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a recipe (draft 2020-12), for the completion and the checks of editors."""
+    """Return the JSON Schema of a recipe (draft 2020-12), for completion and checks in editors."""
     return {"$schema": SCHEMA_URI, **Recipe.model_json_schema(), "title": "dpdrun recipe"}
 
 
 def template(kind: str = "transformer", values: Mapping[str, Any] | None = None) -> str:
-    """A commented recipe with every field of one model kind.
+    """Return a commented recipe with every field of one model kind.
 
     Args:
         kind: transformer, gru or gmp.
@@ -97,11 +97,12 @@ _INTRO = """\
 
 <!-- Generated from dpdrun/recipe/schema.py by `make docs`; do not edit. -->
 
-A recipe is one YAML file that says everything about a training job. `dpdrun recipe new` writes one with comments,
+A recipe is one YAML file that defines a training job completely. `dpdrun recipe new` writes one with comments,
 `dpdrun recipe check FILE` reports every problem with its line, and `--set optim.lr=1e-3` changes a value for one run.
 
-- `auto` asks the rules (`dpdrun recommend FILE` shows which rule, which value, and why); `off` switches a thing off.
-- A percentage is written as one: `warmup: 7.5%`. Without the sign, `warmup: 150` counts optimizer steps.
+- `auto` leaves the value to the rules (`dpdrun recommend FILE` shows which rule, which value, and why); `off` switches
+  a feature off.
+- Percentages have their sign: `warmup: 7.5%`. Without it, `warmup: 150` counts optimizer steps.
 - Units are in the names: `sample_rate_hz`, `threshold_db`. Lengths are in samples. No physical quantity has a default.
 - Numbers are read by YAML 1.2: `1e-3` and `800e6` are numbers, `on` and `off` are words. Tags, anchors and several
   documents in one file are refused.
@@ -112,7 +113,7 @@ For completion and checks while you type, begin the file with
 
 
 def markdown() -> str:
-    """docs/recipe.md: every field in a table, section by section."""
+    """Return docs/recipe.md: every field in a table, section by section."""
     parts = [_INTRO]
     for title, about, rows in _tables(Recipe, "", "Top level"):
         table = ["| key | takes | default | meaning |", "|---|---|---|---|", *rows]
@@ -137,7 +138,7 @@ def _tables(section: type[Section], prefix: str, title: str) -> Iterator[tuple[s
 
 
 def schema_text() -> str:
-    """The JSON Schema as the text of docs/recipe.schema.json."""
+    """Return the text of docs/recipe.schema.json."""
     return json.dumps(json_schema(), indent=2) + "\n"
 
 

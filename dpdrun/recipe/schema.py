@@ -1,7 +1,7 @@
-"""The recipe: the one declaration of every field, its unit, its bounds and its meaning.
+"""Declare the recipe: every field with its unit, bounds and meaning.
 
-Validation, `--set a.b=c`, the JSON Schema for editors, docs/recipe.md and the commented template all come from here.
-A field's description is what a user reads in all of those places. No physical quantity has a default.
+Validation, `--set a.b=c`, the JSON Schema for editors, docs/recipe.md and the commented template all come from here;
+the descriptions are what users read in each of them. No physical quantity has a default.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ GIVEN = "given"  # `pa: given`
 Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters
 
 # Far beyond any run (weeks of one-millisecond steps), so that a slip such as 1e300 is refused where it is written.
 MAX_EPOCHS = 1_000_000
@@ -23,40 +24,40 @@ MAX_STEPS = 1_000_000_000
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, types are not coerced, values cannot be changed afterwards."""
+    """Base of all sections: unknown keys are errors, types are not coerced, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class SplitSection(Section):
-    """Where one long record is cut into training, validation and test parts (contiguous, in this order)."""
+    """How one long record is split into training, validation and test data (contiguous, in this order)."""
 
     train: Percent = Field(Percent("60%"), description="share of the record to train on")
     val: Percent = Field(Percent("20%"), description="share that selects the best checkpoint")
     test: Percent = Field(Percent("20%"), description="share that is scored once, at the end")
     guard: Annotated[int, Field(ge=0)] | Auto = Field(
-        AUTO, description="samples dropped on each side of a cut so that no frame sees two parts [samples]"
+        AUTO, description="samples dropped on each side of a cut, so that no frame sees two splits [samples]"
     )
 
 
 class DataSection(Section):
-    """Where the measured pair (PA input, PA output) comes from."""
+    """The measured pair: PA input and PA output."""
 
-    source: str = Field(
-        min_length=1,
-        description="synthetic/<preset>, opendpd/<name>, or a folder or file of yours (CSV, npz, npy: docs/data.md)",
+    source: Text = Field(
+        description="synthetic/<preset>, opendpd/<name>, or your own folder or file (CSV, npz, npy: docs/data.md)",
     )
     sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
-        AUTO, description="sample rate [Hz]; auto = as the source states it (a bare CSV or npy states none)"
+        AUTO, description="sample rate [Hz]; auto = as stated by the source (a bare CSV or npy states none)"
     )
     bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
-        AUTO, description="occupied bandwidth of the input [Hz]; auto = as the source states it, or unknown"
+        AUTO, description="occupied bandwidth of the input [Hz]; auto = as stated by the source, or unknown"
     )
-    loops: Auto | Off = Field(
+    cyclic: Auto | Off = Field(
         AUTO,
-        description="auto = where a record is a row of looped frames, give each its own end as its past; off = do not",
+        description="auto = where a record is a series of looped frames, the past of each frame is its own end; off = "
+        "it is not",
     )
-    split: SplitSection | Auto = Field(AUTO, description="auto = as the source states it, else 60/20/20 %")
+    split: SplitSection | Auto = Field(AUTO, description="auto = as stated by the source, else 60/20/20 %")
 
 
 class TransformerModel(Section):
@@ -68,31 +69,36 @@ class TransformerModel(Section):
     heads: Count = Field(description="attention heads; must divide d_model")
     ff_mult: Annotated[float, Field(gt=0)] = Field(4.0, description="width of the MLP as a multiple of d_model")
     activation: Literal["gelu", "relu", "bilinear"] = Field(
-        "gelu", description="non-linearity of the MLP; bilinear = the product of two linear layers of that width each"
+        "gelu", description="nonlinearity of the MLP; bilinear = the product of two linear layers, each of that width"
     )
     norm: Literal["layer"] | Off = Field(
         "layer", description="normalization before attention and MLP; off keeps amplitudes, for small models"
     )
     attention_bias: Literal["all", "query"] = Field(
-        "all", description="which of query, key and value have a bias; query = as able, with 2 d_model fewer a layer"
+        "all",
+        description="which of query, key and value have a bias; query = as expressive, with 2 d_model parameters less "
+        "a layer",
     )
     window: Count | Literal["full"] = Field(
-        description="samples that one output attends to [samples]; full = the whole record, in both directions"
+        description="samples that one output attends to [samples]; full = the complete record, in both directions"
     )
     lookahead: Annotated[int, Field(ge=0)] = Field(
-        0, description="future input samples that the linear path uses; the output lags by as many [samples]"
+        0, description="future input samples used by the linear path; the output lags by as many [samples]"
     )
-    positions: Literal["relative", "sinusoidal", "none"] = Field("relative", description="how attention knows time")
+    positions: Literal["relative", "sinusoidal", "none"] = Field(
+        "relative", description="how attention encodes position in time"
+    )
     features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
     embedding: Literal["linear", "layernorm_mlp"] = Field(
-        "linear", description="layernorm_mlp erases the envelope (docs/results.md, case study); kept to show that"
+        "linear",
+        description="layernorm_mlp erases the envelope; only there to reproduce the case study in docs/results.md",
     )
     conv: Annotated[int, Field(ge=0)] = Field(
         4, description="taps of the depthwise convolution before attention; 0 = none"
     )
-    skip: Switch = Field("on", description="linear path from the features to the output, past the network")
+    skip: Switch = Field("on", description="linear path from the features to the output, in parallel with the network")
     dropout: Annotated[float, Field(gt=0, lt=1)] | Off = Field(
-        OFF, description="share of activations dropped in training"
+        OFF, description="fraction of activations dropped in training"
     )
     residual_init: Literal["zero", "xavier"] = Field(
         "zero", description="initial weights of each block's last projection"
@@ -100,13 +106,13 @@ class TransformerModel(Section):
 
 
 class GRUModel(Section):
-    """Gated recurrent unit, the network that Transformers must beat here."""
+    """Gated recurrent unit, the baseline for Transformers."""
 
     kind: Literal["gru"] = Field(description="which model to train")
     hidden: Count = Field(description="units per layer")
     layers: Count = Field(1, description="stacked layers")
     features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
-    skip: Switch = Field("on", description="linear path from the features to the output, past the network")
+    skip: Switch = Field("on", description="linear path from the features to the output, in parallel with the network")
 
 
 class GMPModel(Section):
@@ -124,93 +130,107 @@ ModelSection = Annotated[TransformerModel | GRUModel | GMPModel, Field(discrimin
 
 
 class PlateauSection(Section):
-    """When `schedule: plateau` lowers the learning rate. Judged on validation NMSE in dB, by absolute differences."""
+    """When `schedule: plateau` lowers the learning rate. Progress is the decrease of the validation NMSE in dB."""
 
-    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="multiply the lr by this")
-    patience: Count = Field(5, description="evaluations without progress before it is lowered")
-    threshold_db: Annotated[float, Field(ge=0)] = Field(0.01, description="what counts as progress [dB]")
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="the lr is multiplied by this")
+    patience: Count = Field(5, description="evaluations without progress before the lr is lowered")
+    threshold_db: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="smallest decrease of the NMSE that counts as progress [dB]"
+    )
 
 
 class OptimSection(Section):
-    """AdamW. Every `auto` is set by a rule; `dpdrun recommend` shows which and why."""
+    """The optimizer, AdamW. A rule sets every `auto`; `dpdrun recommend` shows which rule and why."""
 
     lr: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="peak learning rate")
-    beta1: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(AUTO, description="AdamW memory of the gradient")
-    beta2: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(AUTO, description="AdamW memory of its square")
-    eps: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="AdamW denominator floor")
+    beta1: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
+        AUTO, description="AdamW: decay of the running mean of the gradient"
+    )
+    beta2: Annotated[float, Field(ge=0, lt=1)] | Auto = Field(
+        AUTO, description="AdamW: decay of the running mean of its square"
+    )
+    eps: Annotated[float, Field(gt=0)] | Auto = Field(AUTO, description="AdamW: added to the denominator")
     weight_decay: Annotated[float, Field(gt=0)] | Auto | Off = Field(
-        AUTO, description="decoupled decay of the weight matrices (never of norms, biases, positions)"
+        AUTO, description="decoupled weight decay of matrices (never of norms, biases, positions)"
     )
     clip_norm: Annotated[float, Field(gt=0)] | Auto | Off = Field(
-        AUTO, description="largest global gradient norm that is applied"
+        AUTO, description="gradients are clipped to this global norm"
     )
     warmup: Count | Percent | Auto | Off = Field(
-        AUTO, description="linear rise of the lr, in optimizer steps (150) or as a share of all steps (7.5%)"
+        AUTO, description="linear increase of the lr, in optimizer steps (150) or as a share of all steps (7.5%)"
     )
     schedule: Literal["cosine", "linear", "plateau", "inverse_sqrt", "constant"] | Auto = Field(
-        AUTO, description="how the lr falls after the warmup"
+        AUTO, description="how the lr decreases after the warmup"
     )
     lr_end: Percent = Field(
         Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)"
     )
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
-    finish: Literal["lm"] | Off = Field(
+    refine: Literal["lm"] | Off = Field(
         OFF,
-        description="lm = take AdamW's best model on by Levenberg-Marquardt over the whole training part: for "
-        "Transformers with a window, of at most 4,000 parameters",
+        description="lm = refine AdamW's best model by Levenberg-Marquardt on the complete training split; for "
+        "Transformers with a window and at most 4,000 parameters",
     )
-    finish_iterations: Count = Field(100, description="iterations of the finish")
+    refine_iterations: Count = Field(100, description="iterations of the refinement")
 
 
 class SpectralLoss(Section):
-    """A loss over the spectrum of the error: the weights say what an error is worth where it lies."""
+    """A loss over the spectrum of the error, with a weight for each part of the band."""
 
-    in_band: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the error inside the signal's band")
+    in_band: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the error inside the occupied band")
     out_of_band: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="weight of the error outside of it; with both at 1 the loss is that of the time domain"
+        10.0, description="weight of the error outside of it; with both at 1 the loss equals that in the time domain"
     )
     beyond: Annotated[float, Field(ge=0)] | Auto = Field(
-        AUTO, description="weight of the error further out than the adjacent channels of the ACLR; auto = out_of_band"
+        AUTO, description="weight of the error beyond the adjacent channels of the ACLR; auto = out_of_band"
     )
 
 
 class TrainSection(Section):
-    """How long, in which pieces, and with what precision."""
+    """Length, batches and precision of the training."""
 
     epochs: Annotated[float, Field(gt=0, le=MAX_EPOCHS)] | Auto = Field(
-        AUTO, description="passes over the training part"
+        AUTO, description="passes over the training split"
     )
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Off = Field(
         OFF, description="optimizer steps, instead of epochs"
     )
     batch_size: Count | Auto = Field(AUTO, description="frames per optimizer step, over all processes and accumulation")
-    accumulate: Count = Field(1, description="forward passes per optimizer step; must divide batch_size")
-    frame: Annotated[int, Field(ge=2)] | Auto = Field(AUTO, description="length of one training window [samples]")
+    accumulate: Count = Field(
+        1, description="gradient accumulation: forward passes per optimizer step; must divide batch_size"
+    )
+    frame: Annotated[int, Field(ge=2)] | Auto = Field(AUTO, description="length of one training example [samples]")
     burn_in: Annotated[int, Field(ge=0)] | Auto = Field(
-        AUTO, description="first samples of a frame that give context but no loss [samples]"
+        AUTO, description="first samples of a frame, which give context but do not count in the loss [samples]"
     )
-    rotate: Switch = Field(
-        "off", description="turn each frame, input and output alike, by a random phase: amplifiers commute with that"
+    phase_augment: Switch = Field(
+        "off",
+        description="augmentation: rotate input and output of each frame by the same random phase (a PA commutes with "
+        "that)",
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, frame order and dropout")
-    eval_every: Count | Auto = Field(AUTO, description="optimizer steps between scorings of the validation part")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="random seed of weights, frame order and dropout"
+    )
+    eval_every: Count | Auto = Field(AUTO, description="optimizer steps between evaluations of the validation split")
     eval_on: Literal["record", "frame"] = Field(
-        "record", description="score the whole record in one pass, or cut into pieces of `frame` samples"
+        "record",
+        description="record = score the complete record in one pass; frame = in frames of `frame` samples",
     )
     checkpoint_every: Count | Auto | Off = Field(
-        AUTO, description="optimizer steps between checkpoints that --resume continues"
+        AUTO, description="optimizer steps between the checkpoints that --resume continues from"
     )
     on_finding: Literal["warn", "stop", "adapt"] = Field(
         "warn",
-        description="what a rule's finding does while training: warn = a line; stop = an error ends the run, with a "
-        "checkpoint; adapt = an error that a lower lr cures goes back to before it, with a lower lr, at most 3 times",
+        description="what a finding does during training: warn = prints a line; stop = an error ends the run, with a "
+        "checkpoint; adapt = after an error that a lower lr cures, rolls back to a checkpoint before it and continues "
+        "with a lower lr, at most 3 times",
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         "fp32",
-        description="arithmetic of matrix products in a training step: fp32 = single precision, nothing less; tf32 = "
-        "as fp32, with 10 bits of mantissa on a GPU that can; bf16 = 16 bits, autocast; fp16 = 16 bits with a loss "
-        "scale, on a GPU alone. Weights, optimizer and scores are in single precision in any case",
+        description="arithmetic of matrix products in a training step: fp32 = single precision; tf32 = the same with "
+        "10 bits of mantissa, on a GPU that has it; bf16 = autocast to bfloat16; fp16 = autocast to float16 with loss "
+        "scaling, on a GPU only. Weights, optimizer and scores are always in single precision",
     )
     shard: Literal["fsdp"] | Off = Field(
         OFF,
@@ -218,52 +238,53 @@ class TrainSection(Section):
         "result; one process holds them all anyway",
     )
     loss: SpectralLoss | Literal["time"] = Field(
-        "time", description="time = mean square error; or a section: weights inside and outside the band of the signal"
+        "time", description="time = mean squared error; or a section: weights inside and outside the occupied band"
     )
 
 
 class DpdSection(Section):
-    """How a predistorter learns, and what it is to make of the amplifier. Only with task: dpd."""
+    """How a predistorter learns, and the linear gain it aims at. Only with task: dpd."""
 
     learning: Literal["direct", "indirect", "ilc"] = Field(
         "direct",
-        description="direct = through the frozen PA model; indirect = invert the measured pair (no PA model needed); "
-        "ilc = find the ideal input of the PA model by iterative learning control, then learn that",
+        description="direct = train through the frozen PA model; indirect = learn the inverse from the measured pair, "
+        "without a PA model; ilc = find the ideal input of the PA model by iterative learning control, then learn it",
     )
-    variants: Switch = Field(
+    augment: Switch = Field(
         "off",
         description="ilc only: also learn the ideal input for the training input reversed in time, conjugated, and "
-        "both: four times the data, without a measurement",
+        "both; four times the data without another measurement",
     )
     gain: Literal["peak", "least_squares", "same_power"] = Field(
         "peak",
-        description="linear gain to aim at, taken from the training part: peak = max|y| / max|x|; least_squares = of "
-        "the best linear amplifier; same_power = rms(y) / rms(x)",
+        description="target gain, from the training split: peak = max|y| / max|x|; least_squares = that of the best "
+        "linear fit; same_power = rms(y) / rms(x)",
     )
     peak_limit: Annotated[float, Field(gt=0)] | Auto | Off = Field(
-        AUTO, description="largest magnitude that the predistorter puts out; auto = that of the training input"
+        AUTO, description="largest magnitude of the predistorter's output; auto = that of the training input"
     )
     weak_pa: Literal["refuse", "accept"] = Field(
-        "refuse", description="what to do with a PA model whose validation NMSE is worse than that of a gmp"
+        "refuse", description="what to do with a PA model whose validation NMSE is worse than that of a GMP"
     )
 
 
 class Recipe(Section):
-    """A whole training job."""
+    """A training job."""
 
     task: Literal["pa", "dpd"] = Field(
-        description="pa = model a power amplifier: input -> output; dpd = a predistorter for it: wanted -> input"
+        description="pa = model a power amplifier: input -> output; dpd = its predistorter: desired output -> input"
     )
     rules: Literal["measured", "note"] = Field(
-        "measured", description="which rules set each auto: measured here, or the founding note's (docs/note.md)"
+        "measured",
+        description="which rules set each auto: measured = from the studies in benchmarks/; note = those of the "
+        "founding Transformer note (docs/note.md)",
     )
-    pa: Annotated[str, Field(min_length=1)] | Off = Field(
+    pa: Text | Off = Field(
         OFF,
-        description="task dpd: the run folder of the PA model that it learns and is scored through; given = a module "
-        "handed over from Python",
+        description="task dpd: run folder of the PA model to train and score with; given = a module passed from Python",
     )
     data: DataSection
     model: ModelSection
-    dpd: DpdSection = Field(DpdSection.model_validate({}), description="target and learning of a predistorter")
+    dpd: DpdSection = Field(DpdSection.model_validate({}), description="target gain and learning of a predistorter")
     optim: OptimSection = Field(OptimSection.model_validate({}), description="optimizer and learning rate")
     train: TrainSection = Field(TrainSection.model_validate({}), description="length, batches, precision")

@@ -1,4 +1,4 @@
-"""YAML text to a tree of values that know where they stand, by the scalar rules of YAML 1.2.
+"""Parse YAML into a tree of values with line and column, by the scalar rules of YAML 1.2.
 
 PyYAML resolves scalars by YAML 1.1: `1e-4` and `800e6` are text, `on` is True and `12:30` is 750. Here its parser gives
 the events, and the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema) gives the values. Tags,
@@ -18,6 +18,7 @@ import yaml
 from dpdrun.recipe.problems import Mark, Problem
 
 MAX_DEPTH = 16  # a recipe needs three; more is a mistake or an attack on the stack
+MAX_NODES = 5000  # keys and values; the longest pipelines need some hundreds
 
 _NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|(false|False|FALSE))\Z")
@@ -33,14 +34,14 @@ Scalar = None | bool | int | float | str
 
 @dataclass
 class Node:
-    """A value with its place. `value` is a scalar, a list of nodes, or a dict of `Entry` by key."""
+    """A value with its mark. `value` is a scalar, a list of nodes, or a dict of `Entry` by key."""
 
     value: Any
     mark: Mark
     raw: str = ""  # a scalar as it is written, for messages
 
     def plain(self) -> Any:
-        """The value with all marks stripped: scalars, lists and dicts."""
+        """Return the value without marks: scalars, lists and dicts."""
         if isinstance(self.value, dict):
             return {key: entry.node.plain() for key, entry in self.value.items()}
         if isinstance(self.value, list):
@@ -50,14 +51,14 @@ class Node:
 
 @dataclass
 class Entry:
-    """One `key: value` of a mapping, with the place of its key."""
+    """One `key: value` of a mapping, with the mark of its key."""
 
     mark: Mark
     node: Node
 
 
 class SyntaxProblemError(Exception):
-    """The text is not YAML; nothing after the problem could be read."""
+    """The text is not YAML, or not a recipe; nothing after the problem was read."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -65,7 +66,7 @@ class SyntaxProblemError(Exception):
 
 
 def scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar by the YAML 1.2 core schema: null, bool, int, float, or the text itself."""
+    """Return the value of an unquoted scalar: null, bool, int, float, or the text itself."""
     if _NULL.match(text):
         return None
     if match := _BOOL.match(text):
@@ -88,12 +89,13 @@ def scalar(text: str) -> Scalar:
 
 @dataclass
 class _Builder:
-    """Builds the tree from parser events; collects what is readable but not allowed in `problems`."""
+    """Build the tree from parser events; collect what is readable but not allowed in `problems`."""
 
     name: str
     lines: list[str]
     events: Iterator[Any]
     problems: list[Problem] = field(default_factory=list)
+    nodes: int = 0
 
     def mark(self, event: Any) -> Mark:
         start, end = event.start_mark, event.end_mark
@@ -106,6 +108,9 @@ class _Builder:
 
     def node(self, event: Any, depth: int = 0) -> Node:
         mark = self.mark(event)
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise SyntaxProblemError(Problem("", f"more than {MAX_NODES} keys and values, so not a recipe", mark))
         if depth > MAX_DEPTH:
             raise SyntaxProblemError(Problem("", f"values are nested deeper than {MAX_DEPTH} levels", mark))
         if isinstance(event, yaml.AliasEvent):
@@ -142,24 +147,26 @@ class _Builder:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines as PyYAML counts them, which takes more characters for line breaks than editors do."""
+    """Split into lines as PyYAML counts them: it takes more characters for line breaks than editors do."""
     return re.split(r"\r\n|[\n\r\x85\u2028\u2029]", text)
 
 
 def parse(text: str, name: str) -> tuple[Node | None, list[Problem]]:
-    """Read one YAML document. `name` is the file name that problems show.
+    """Parse one YAML document; `name` is the file name in messages.
 
     Returns:
-        the tree (None where there is no document), and every problem that does not stop the reading.
+        The tree (None where there is no document), and every problem that does not stop the parser.
 
     Raises:
         SyntaxProblemError: the text is not YAML.
     """
     lines = split_lines(text)
     builder = _Builder(name, lines, iter(()))
+    loader: yaml.SafeLoader | None = None
     try:
         # Inside the try: the reader already refuses control characters when the loader is built.
-        builder.events = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        loader = yaml.SafeLoader(text)
+        builder.events = iter(loader.get_event, None)
         root: Node | None = None
         documents = 0
         for event in builder.events:
@@ -178,6 +185,12 @@ def parse(text: str, name: str) -> tuple[Node | None, list[Problem]]:
         raise SyntaxProblemError(Problem("", message, mark)) from None
     except yaml.MarkedYAMLError as error:
         raise SyntaxProblemError(_syntax_problem(error, name, lines)) from None
+    except (ValueError, OverflowError):  # PyYAML lets chr() and int() raise: "\U00110000", %YAML 1.99...9
+        at = None if loader is None else loader.get_mark()
+        message = "an escape sequence or a version number is out of range"
+        raise SyntaxProblemError(
+            _syntax_problem(yaml.MarkedYAMLError(problem=message, problem_mark=at), name, lines)
+        ) from None
     return root, builder.problems
 
 

@@ -22,7 +22,7 @@ from dpdrun.run.folder import RunFolder
 @dataclass
 class Metrics:
     """The lines of `metrics.jsonl` by kind, in the order they were written: steps, evaluations, epochs, adaptations,
-    and scorings of `optim.finish`.
+    and scorings of `optim.refine`.
 
     An adaptation (`train.on_finding: adapt`) rolls back to the step `to_step`: earlier lines of later steps no longer
     count, and are left out.

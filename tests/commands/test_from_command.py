@@ -44,10 +44,11 @@ def test_the_notes_example_of_about_2000_steps_is_flagged() -> None:
 
 def test_the_notes_example_is_flagged_without_a_number_of_samples_too() -> None:
     result = run("--from-command", NOTE)
-    assert "for the founding note's 10000 frames the run has 2000 steps, and 1000 of warmup are 50% of it" in flat(
-        result
+    assert (
+        "for the 10000 frames of the founding Transformer note the run has 2000 steps, and 1000 of warmup are 50% of it"
+        in flat(result)
     )
-    assert "so its lr never rose above 4e-7 (4/1000 of --lr)" in flat(result)
+    assert "so its lr never rises above 4e-7 (4/1000 of --lr)" in flat(result)
 
 
 def test_a_script_to_a_file(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_other_flags_override() -> None:
     ("arguments", "message"),
     [
         (("--from-command", "nowhere.sh"), "--from-command nowhere.sh: neither a script that can be read"),
-        (("--from-command", "python main.py --step train_dpd"), "translates --step train_pa"),
+        (("--from-command", "python main.py --step train_dpd"), "only commands with --step train_pa can be translated"),
         (("--from-command", NOTE.replace("1e-4", "$lr")), "--from-command:1: $lr is unknown"),
         (("--from-command", NOTE + " --n_heads 3"), "--from-command:9: this line begins with a flag"),
         (
@@ -121,7 +122,7 @@ def test_other_flags_override() -> None:
         (("--from-command", NOTE, "--epochs", "2.5"), "--epochs 2.5: OpenDPD counts whole epochs"),
         (("--from-command", NOTE, "--epochs", "nan"), "--epochs nan: OpenDPD counts whole epochs"),
         (("--from-command", " "), "--from-command: empty; quote a command"),
-        (("--from-command", "python main.py --lr 1e-3"), "--step run_dpd (OpenDPD's default): this version"),
+        (("--from-command", "python main.py --lr 1e-3"), "this has --step run_dpd (OpenDPD's default)"),
         (("--pick", "2"), "--pick chooses a command of --from-command"),
     ],
 )
@@ -154,7 +155,7 @@ def test_epochs_and_batch_size_set_the_number_of_steps() -> None:
     assert result.exit_code == 1, "a warmup longer than the run is an error"
     assert "max_steps: 790  # 10 epochs x 79 batches" in result.stdout
     assert "batch_size: 128" in result.stdout
-    assert "# with, in its place: --n_epochs 10 --batch_size 128" in result.stdout
+    assert "# overridden by: --n_epochs 10 --batch_size 128" in result.stdout
 
 
 @pytest.mark.parametrize("length", [256, 5000])

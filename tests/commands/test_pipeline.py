@@ -114,7 +114,7 @@ def test_bad_input_exits_2_and_writes_nothing(folder: Path) -> None:
     for arguments, why in (
         (["chain.yaml", "--set", "optim.lr=1"], "in a pipeline a key begins with its step (pa or net)"),
         (["chain.yaml", "--set", "net.optim.lrr=1"], "unknown key optim.lrr"),
-        (["chain.yaml", "--set", "net.train.frame=5000"], "train.frame 5000 is longer than the training part"),
+        (["chain.yaml", "--set", "net.train.frame=5000"], "train.frame 5000 is longer than the training split"),
         (["chain.yaml", "--run-dir", "net.yaml"], "net.yaml is a file"),
         (["net.yaml", "--redo"], "--redo is for pipelines"),
     ):

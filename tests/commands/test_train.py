@@ -127,7 +127,7 @@ def test_a_dry_run_needs_no_torch(recipe_file: Path) -> None:
         (["MISSING"], "no such file"),
         (["--set", "optim.lr=fast"], "--set optim.lr=fast: optim.lr: expected"),
         (["--set", "optim.lr"], "write key=value"),
-        (["--set", "train.frame=5000"], "--set train.frame=5000: train.frame 5000 is longer than the training part"),
+        (["--set", "train.frame=5000"], "--set train.frame=5000: train.frame 5000 is longer than the training split"),
         (["--set", "data.source=none.npz"], "none.npz"),
         (["--resume"], "--resume needs --run-dir"),
         (["--auto-resume"], "--auto-resume needs --run-dir"),

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dpdrun.errors import RecipeError
+from dpdrun.models import build
 from dpdrun.models._features import features
 from dpdrun.models.transformer import FULL_ATTENTION_MACS_LENGTH, Block, Config, Model, WindowAttention, sinusoids
 
@@ -105,7 +106,7 @@ def test_full_attention_survives_a_long_record() -> None:
 )
 def test_settings_that_exclude_each_other_are_refused(key: str, changes: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"model.{key}"):
-        model_of(Config(**(OURS | changes)))
+        build(Config(**(OURS | changes)), scale_x=1.0, scale_y=1.0)
 
 
 def test_with_lookahead_too_training_starts_from_the_linear_path() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dpdrun.data.formats.opendpd_wheel import wheel_path
 from dpdrun.errors import RecipeError
-from dpdrun.opendpd.arguments import DIALECTS, FORK, LATER, RELEASE, parse
+from dpdrun.opendpd.arguments import FORK, LATER, RELEASE, VERSIONS, parse
 
 
 @pytest.mark.skipif(not wheel_path().exists(), reason="the wheel of OpenDPD has not been downloaded")
@@ -29,7 +29,7 @@ def test_the_release_as_its_own_parser_declares_it() -> None:
 
 def test_given_values_and_defaults() -> None:
     found = parse(["--lr=1e-3", "--PA_backbone", "gru", "--warm", "7"], "here")
-    assert found.dialect is FORK
+    assert found.version is FORK
     assert found.given == {"lr", "PA_backbone", "warmup_steps"}
     assert (found["lr"], found["warmup_steps"], found["batch_size"], found["dataset_name"]) == (
         *(1e-3, 7, 256),
@@ -39,7 +39,7 @@ def test_given_values_and_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "dialect"),
+    ("words", "version"),
     [
         ([], RELEASE),
         (["--PA_backbone", "tres_gru"], RELEASE),
@@ -50,8 +50,8 @@ def test_given_values_and_defaults() -> None:
         (["--last_token_loss", "1"], LATER),
     ],
 )
-def test_which_version_is_meant(words: list[str], dialect: object) -> None:
-    assert parse(words, "here").dialect is dialect
+def test_which_version_is_meant(words: list[str], version: object) -> None:
+    assert parse(words, "here").version is version
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_which_version_is_meant(words: list[str], dialect: object) -> None:
         (["--n", "3"], "ambiguous option: --n could match"),
         (["--loss_type", "l3"], "invalid choice: 'l3'"),
         (["--PA_backbone", "grru"], "has no such backbone; did you mean gru?"),
-        (["1e-4"], "here: 1e-4: no flag of OpenDPD stands before this"),
+        (["1e-4"], "here: 1e-4: these words follow no flag of OpenDPD"),
     ],
 )
 def test_what_it_does_not_know(words: list[str], message: str) -> None:
@@ -80,14 +80,14 @@ def test_all_problems_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_version_can_be_parsed(dialect: Any) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_can_be_parsed(version: Any) -> None:
     words = [
         word
-        for flag, value in dialect.defaults.items()
+        for flag, value in version.defaults.items()
         if value not in ("switch", None, "")
         for word in (f"--{flag}", str(value))
     ]
     found = parse(words, "here")
-    assert found.dialect is dialect
-    assert {flag: found[flag] for flag in found.given} == {flag: dialect.defaults[flag] for flag in found.given}
+    assert found.version is version
+    assert {flag: found[flag] for flag in found.given} == {flag: version.defaults[flag] for flag in found.given}

@@ -1,4 +1,4 @@
-"""Which model stands for which backbone."""
+"""The model for each backbone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from dpdrun.errors import RecipeError
-from dpdrun.opendpd.arguments import DIALECTS, parse
-from dpdrun.opendpd.backbones import Section, model_of
+from dpdrun.opendpd.arguments import VERSIONS, parse
+from dpdrun.opendpd.backbones import RecipeLines, model_of
 from dpdrun.recipe.schema import ModelSection
 
-BACKBONES = sorted({name for dialect in DIALECTS for name in dialect.backbones})
+BACKBONES = sorted({name for version in VERSIONS for name in version.backbones})
 
 
-def model(*words: str) -> tuple[dict[str, object], Section]:
+def model(*words: str) -> tuple[dict[str, object], RecipeLines]:
     section = model_of(parse(words, "here"), "here")
     return {key: value for key, value, _ in section.lines}, section
 
@@ -35,7 +35,7 @@ def test_each_is_a_model_or_is_refused() -> None:
 def test_a_refusal_names_what_there_is() -> None:
     with pytest.raises(RecipeError) as caught:
         model("--PA_backbone", "tcn")
-    assert "here: --PA_backbone tcn has no likeness in dpdrun: dpdrun has transformer, gru and gmp" in str(caught.value)
+    assert "here: --PA_backbone tcn has no counterpart: dpdrun has transformer, gru and gmp" in str(caught.value)
     assert "can be translated: gru, dgru" in str(caught.value)
 
 
@@ -43,7 +43,7 @@ def test_an_exact_gru_says_nothing_and_a_near_one_does() -> None:
     assert model("--PA_backbone", "gru", "--PA_hidden_size", "9")[1].remarks == []
     values, near = model("--PA_backbone", "dgru", "--PA_num_layers", "2")
     assert values == {"kind": "gru", "hidden": 27, "layers": 2, "features": "envelope", "skip": "on"}
-    assert "the nearest that dpdrun has" in near.remarks[0]
+    assert "the closest model of dpdrun" in near.remarks[0]
 
 
 def test_the_encoder_of_the_case_study() -> None:

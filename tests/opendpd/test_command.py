@@ -91,9 +91,12 @@ def test_the_same_command_twice_is_one() -> None:
     ("script", "message"),
     [
         ("ls", "s.sh: no OpenDPD command (python main.py --step train_pa ...) found"),
-        ("python main.py --step train_dpd", "s.sh: --step train_dpd: this version of dpdrun"),
-        ("python main.py --step run_dpd; python main.py --step plot", "--step run_dpd, plot: this version of dpdrun"),
-        ("python main.py --lr 1", "--step run_dpd (OpenDPD's default): this version"),
+        (
+            "python main.py --step train_dpd",
+            "s.sh: only commands with --step train_pa can be translated; this has --step train_dpd",
+        ),
+        ("python main.py --step run_dpd; python main.py --step plot", "this has --step run_dpd, plot"),
+        ("python main.py --lr 1", "this has --step run_dpd (OpenDPD's default)"),
         ("\n" + GRU + " --lr $lr", "s.sh:2: $lr is unknown: nothing sets it before\n  set it at the top"),
         (GRU, "s.sh:1: the command names no data, and OpenDPD has no default; add --data SOURCE"),
         (GRU + " \\ \n  --lr 1", "s.sh:2: this line begins with a flag; the line before must end in a backslash"),

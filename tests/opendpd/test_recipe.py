@@ -83,8 +83,8 @@ def test_flags(words: tuple[str, ...], section: str, key: str, value: Any) -> No
 def test_a_warmup_that_the_fork_never_ran() -> None:
     words = (*GRU, "--lr", "1e-3", "--batch_size", "64", "--warmup_steps")
     said = {steps: " ".join(recipe(*words, steps)[1]) for steps in ("1000", "500")}
-    assert "never rose above 1e-6 (1/1000 of --lr)" in said["1000"]
-    assert "never rose above 0 (0/500 of --lr)" in said["500"]
+    assert "never rises above 1e-6 (1/1000 of --lr)" in said["1000"]
+    assert "never rises above 0 (0/500 of --lr)" in said["500"]
 
 
 def test_what_is_lost_is_said() -> None:
@@ -107,8 +107,8 @@ def test_gmp_has_no_steps() -> None:
         (("--lr", "nan"), "--lr nan cannot be trained"),
         (("--warmup_steps", "0", "--patience", "inf"), "--patience inf cannot be trained"),
         (("--batch_size", "0"), "--batch_size 0 cannot be trained; it must be at least 1"),
-        (("--frame_length", "99999"), "longer than the training part (58980 samples)"),
-        (("--decay_factor", "1"), "--decay_factor 1: PyTorch takes a factor below 1"),
+        (("--frame_length", "99999"), "longer than the training split (58980 samples)"),
+        (("--decay_factor", "1"), "--decay_factor 1: PyTorch requires a factor below 1"),
     ],
 )
 def test_values_that_cannot_be(words: tuple[str, ...], message: str) -> None:

@@ -60,7 +60,7 @@ def with_net(text: str) -> str:
         (with_net("nett.yaml"), "chain.yaml:4:8: steps.net: no such recipe: "),
         (with_net("nett.yaml"), "nett.yaml; did you mean net.yaml?"),
         (with_net("4"), "chain.yaml:4:8: steps.net: write the file of its recipe"),
-        (with_net("chain.yaml"), "chain.yaml:1:7: this is a pipeline: it names recipes"),
+        (with_net("chain.yaml"), "chain.yaml:1:7: this is a pipeline, not a recipe"),
         (with_net("{recip: net.yaml}"), "chain.yaml:4:9: unknown key steps.net.recip; did you mean"),
         (with_net("{recip: net.yaml}"), "chain.yaml:4:3: missing steps.net.recipe"),
         (with_net("{recipe: net.yaml, set: 3}"), "chain.yaml:4:32: steps.net.set: a list of key=value"),

@@ -33,7 +33,7 @@ def recipe(kind: str = "transformer", rules: str = "measured", **sections: Any) 
 def test_no_auto_is_left_but_those_of_data_and_machine(kind: str, rules: str) -> None:
     plan = make_plan(recipe(kind, rules), SAMPLES)
     left = {key for key, value in values_of(plan.recipe).items() if value == AUTO}
-    of_the_data = {"data.sample_rate_hz", "data.bandwidth_hz", "data.loops", "data.split", "dpd.peak_limit"}
+    of_the_data = {"data.sample_rate_hz", "data.bandwidth_hz", "data.cyclic", "data.split", "dpd.peak_limit"}
     assert left == of_the_data | {"train.compile"}
     assert plan.total_steps > 100
 
@@ -121,7 +121,7 @@ def test_gmp_has_no_optimizer() -> None:
 
 
 def test_frame_longer_than_the_data_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"train\.frame 256 is longer than the training part"):
+    with pytest.raises(RecipeError, match=r"train\.frame 256 is longer than the training split"):
         make_plan(recipe(train={"frame": 256}), 200)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dpdrun.errors import RecipeError
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.loader import MAX_BYTES, load_recipe, load_text
+from dpdrun.recipe.yaml12 import MAX_NODES
 
 HERE = Path(__file__).parent
 GOOD = """\
@@ -123,7 +124,14 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         "word.yaml": (b"hello", "a recipe is a mapping"),
         "latin1.yaml": (b"task: pa\nname: f\xfcr\n", "latin1.yaml:2: not UTF-8 text (byte 0xfc)"),
         "utf16.yaml": ("task: pa".encode("utf-16"), "not UTF-8"),
-        "huge.yaml": (b"#" * (MAX_BYTES + 1), "larger than 1024 KiB"),
+        "range.yaml": (
+            b'task: "\\U00110000"',
+            "range.yaml:1:10: not valid YAML: an escape sequence or a version number",
+        ),
+        "many.yaml": (b"task: [" + b"1," * MAX_NODES + b"]", f"more than {MAX_NODES} keys and values"),
+        "control.yaml": (b'data: {source: "a\\e[31mb"}', "got 'a\\x1b[31mb'; write it without control characters"),
+        "keys.yaml": (b"".join(b"k%d: 1\n" % n for n in range(2000)), "and 1953 more problems"),
+        "huge.yaml": (b"#" * (MAX_BYTES + 1), "larger than 256 KiB, so not a recipe"),
         "binary.yaml": (b"\x00\x01\x02", "U+0000"),
     }
     for name, (content, message) in cases.items():
@@ -205,5 +213,5 @@ class _Bytes:
 
 
 def test_a_pipeline_is_no_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline: .* `dpdrun train` runs it"):
+    with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline, not a recipe; `dpdrun train` runs it"):
         load_text("task: pipeline\nsteps: {}\n", "chain.yaml")

@@ -21,7 +21,7 @@ GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 NOT_BY_RULES = {
     "data.sample_rate_hz": "as the source states",
     "data.bandwidth_hz": "as the source states",
-    "data.loops": "where a record is a row of looped frames",
+    "data.cyclic": "where a record is a row of looped frames",
     "data.split": "as the source states",
     "data.split.guard": "no frame sees two parts",
     "train.compile": "torch.compile",

@@ -1,4 +1,4 @@
-"""What `optim.finish: lm` is not for, said before anything is written."""
+"""What `optim.refine: lm` is not for, said before anything is written."""
 
 from __future__ import annotations
 

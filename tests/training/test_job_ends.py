@@ -342,7 +342,7 @@ def rewritten(run: RunFolder, change: Callable[[dict[str, Any]], None], *, check
 
 def test_resume_names_the_field_that_an_earlier_schema_lacked(stopped: RunFolder, loaded: Loaded) -> None:
     def older(content: dict[str, Any]) -> None:
-        del content["recipe"]["train"]["rotate"]
+        del content["recipe"]["train"]["phase_augment"]
         content["dpdrun"] = "0.0.9"
 
     rewritten(stopped, older, checkpoint_too=True)

@@ -1,7 +1,8 @@
-"""The commands of a shell script, with the values that its variables have at each: read, never run.
+"""List the commands of a shell script, with the values of its variables put in. Nothing is run.
 
 Simple assignments, arrays, `for` loops over known words, functions and positional defaults are followed. All branches
-of an `if`, `case` or `while` are read; a variable that such a branch sets is not known after it.
+of an `if`, `case` or `while` are read; a variable that such a branch sets is not known after it. A script that grows
+beyond the limits is refused at the line where it does: who wants one command of it can paste that command alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,28 @@ from dataclasses import dataclass
 
 from dpdrun.errors import RecipeError
 from dpdrun.opendpd.shell.syntax import ASSIGNMENT, Branches, Function, Loop, Simple, Statement, parse
-from dpdrun.opendpd.shell.values import Unknown, UnknownValueError, Value, Variables, differing, expand, parameter
+from dpdrun.opendpd.shell.values import (
+    MAX_RANGE,
+    MAX_TEXT,
+    TooLargeError,
+    Unknown,
+    UnknownValueError,
+    Value,
+    Variables,
+    differing,
+    expand,
+    integer,
+    numbers,
+    parameter,
+)
 from dpdrun.opendpd.shell.words import Literal, Word
 
-MAX_COMMANDS = 1000  # of unrolled loops; a sweep of more is no script that somebody wants translated
-MAX_STATEMENTS = 100_000  # run through, with or without a command in them
+MAX_SCRIPT = 1 << 18  # characters; a script is a page
+MAX_COMMANDS = 1000  # of unrolled loops; nobody translates a larger sweep by hand
+MAX_STATEMENTS = 20_000  # in the order of a run, with or without a command in them
+MAX_CHARACTERS = 1 << 22  # of all words that they become, together
+
+PASTE = "paste the one command instead of the script"
 
 _DECLARE = {"export", "local", "readonly", "declare", "typeset"}
 _COUNTING = re.compile(
@@ -26,31 +44,33 @@ _COUNTING = re.compile(
 
 @dataclass(frozen=True)
 class Unclear:
-    """A word of a command that this reader cannot work out."""
+    """A word of a command whose value is not known."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Command:
-    """A simple command: its words with all values put in, and the line where it begins."""
+    """A simple command: its words after all expansions, and the line where it begins."""
 
     words: tuple[str | Unclear, ...]
     line: int
 
 
 def commands(text: str, name: str) -> list[Command]:
-    """Every simple command in the order in which it would run; a loop's body once for each value.
+    """Return every simple command in the order in which it would run; a loop's body once for each value.
 
     Raises:
-        RecipeError: the text is not a shell script; `name` says whose.
+        RecipeError: the text is not a shell script, or a limit is passed; `name` is the script's, for the message.
     """
+    if len(text) > MAX_SCRIPT:
+        raise RecipeError(f"{name}: more than {MAX_SCRIPT // 1024} KiB; {PASTE}")
     runner = _Runner(name)
     try:
         runner.run(parse(text, name), {})
-        runner.run_what_was_never_called()
+        runner.run_uncalled_functions()
     except RecursionError:
-        raise RecipeError(f"{name}: nested too deeply to be read") from None
+        raise RecipeError(f"{name}: nested too deeply; {PASTE}") from None
     return runner.found
 
 
@@ -61,17 +81,18 @@ class _Runner:
         self._functions: dict[str, Function] = {}
         self._called: set[str] = set()
         self._inside: list[str] = []  # functions whose bodies are being read
-        self._statements = 0
+        self._statements = self._characters = 0
         self._globals: Variables = {}
 
     def run(self, body: list[Statement], variables: Variables) -> None:
         for statement in body:
             self._statements += 1
-            if self._statements > MAX_STATEMENTS:
-                raise RecipeError(f"{self._name}: its loops never seem to end")
             if isinstance(statement, Function):
                 self._functions[statement.name] = statement
-            elif isinstance(statement, Loop):
+                continue
+            if self._statements > MAX_STATEMENTS:
+                raise self._too_large(statement.line, f"more than {MAX_STATEMENTS:,} statements in its loops")
+            if isinstance(statement, Loop):
                 self._loop(statement, variables)
             elif isinstance(statement, Branches):
                 self._branches(statement, variables)
@@ -79,8 +100,8 @@ class _Runner:
                 self._simple(statement, variables)
         self._globals = variables
 
-    def run_what_was_never_called(self) -> None:
-        """The bodies of functions that are handed to another program (xargs, parallel): their arguments are unknown."""
+    def run_uncalled_functions(self) -> None:
+        """Read the bodies of functions that another program calls (xargs, parallel), with unknown arguments."""
         for name, function in self._functions.items():
             if name not in self._called:
                 self.run(function.body, dict(self._globals))
@@ -95,22 +116,24 @@ class _Runner:
             self._forget(differing(before, variables), loop.line, variables)
 
     def _turns(self, loop: Loop, variables: Variables) -> tuple[str, list[Value]]:
-        """The variable of a loop and its values; one unknown value where they cannot be worked out."""
+        """Return the variable of a loop and its values; one unknown value where they cannot be worked out."""
         try:
             if isinstance(loop.over, str):
                 return self._counting(loop.over, variables)
-            return loop.variable, [text for word in loop.over for text in expand(word, variables)]
+            return loop.variable, [*self._expanded(loop.over, variables)]
+        except TooLargeError as error:
+            raise self._too_large(loop.line, str(error)) from None
         except UnknownValueError as error:
             match = re.match(r"\(\(\s*(\w+)", loop.over) if isinstance(loop.over, str) else None
             variable = match[1] if match else loop.variable
-            return variable, [Unknown(f"it runs over what is not known (line {loop.line}: {error})")]
+            return variable, [Unknown(f"the values of its loop are unknown (line {loop.line}: {error})")]
 
     def _counting(self, head: str, variables: Variables) -> tuple[str, list[Value]]:
         match = _COUNTING.fullmatch(head)
         if match is None:
-            raise UnknownValueError(f"{head} is more than this reader works out")
+            raise UnknownValueError(f"{head} is not supported")
         first, last = (self._number(text, variables) for text in (match[2], match[4]))
-        return match[1], [str(number) for number in range(first, last + (match[3] == "<="))]
+        return match[1], [*numbers(first, last if match[3] == "<=" else last - 1)]
 
     def _number(self, text: str, variables: Variables) -> int:
         if text.startswith("$"):
@@ -119,7 +142,7 @@ class _Runner:
             value = text if text.isdecimal() else parameter(text, variables)
         if not isinstance(value, str) or not value.isdecimal():
             raise UnknownValueError(f"{text} is not a whole number")
-        return int(value)
+        return integer(value)
 
     def _branches(self, statement: Branches, variables: Variables) -> None:
         changed: set[str] = set()
@@ -146,7 +169,7 @@ class _Runner:
             return
         words: list[str | Unclear] = [text for word in rest for text in self._words(word, variables)]
         if len(self.found) >= MAX_COMMANDS:
-            raise RecipeError(f"{self._name}:{statement.line}: more than {MAX_COMMANDS} commands; shorten its loops")
+            raise self._too_large(statement.line, f"more than {MAX_COMMANDS:,} commands")
         first = words[0] if words else ""
         if isinstance(first, str) and first in self._functions:
             self._call(self._functions[first], words[1:], variables)
@@ -178,29 +201,47 @@ class _Runner:
         assert match is not None
         quoted = [Literal(match[3], True), *word.parts[1:]]  # the value of an assignment is not split
         try:
-            value: Value = " ".join(expand(Word(tuple(quoted), word.line), variables))
+            value: Value = " ".join(self._expanded([Word(tuple(quoted), word.line)], variables))
         except UnknownValueError as error:
             value = Unknown(f"line {word.line} sets it, and there {error}")
         before = variables.get(match[1], "")
-        variables[match[1]] = before + value if match[2] == "+=" and _are_text(before, value) else value  # type: ignore[operator]
+        if match[2] == "+=" and isinstance(before, str) and isinstance(value, str):
+            value = before + value
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise self._too_large(word.line, f"{match[1]} grows to more than {MAX_TEXT:,} characters")
+        variables[match[1]] = value
 
     def _assign_array(self, name: str, op: str, words: list[Word], variables: Variables) -> None:
         try:
-            value: Value = tuple(text for word in words for text in expand(word, variables))
+            value: Value = tuple(self._expanded(words, variables))
         except UnknownValueError as error:
             value = Unknown(f"line {words[0].line} sets it, and there {error}")
         before = variables.get(name, ())
         if op == "+=" and isinstance(before, tuple) and isinstance(value, tuple):
             value = before + value
+        if isinstance(value, tuple) and len(value) > MAX_RANGE:
+            raise self._too_large(words[0].line, f"{name} grows to more than {MAX_RANGE:,} elements")
         variables[name] = value
 
-    @staticmethod
-    def _words(word: Word, variables: Variables) -> Iterator[str | Unclear]:
+    def _words(self, word: Word, variables: Variables) -> Iterator[str | Unclear]:
         try:
-            yield from expand(word, variables)
+            yield from self._expanded([word], variables)
         except UnknownValueError as error:
             yield Unclear(str(error))
 
+    def _expanded(self, words: list[Word], variables: Variables) -> list[str]:
+        """Expand words, within the limits."""
+        found: list[str] = []
+        for word in words:
+            try:
+                texts = expand(word, variables)
+            except TooLargeError as error:
+                raise self._too_large(word.line, str(error)) from None
+            self._characters += sum(map(len, texts)) + len(texts)
+            if self._characters > MAX_CHARACTERS:
+                raise self._too_large(word.line, f"the words so far grow to more than {MAX_CHARACTERS:,} characters")
+            found += texts
+        return found
 
-def _are_text(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
+    def _too_large(self, line: int, what: str) -> RecipeError:
+        return RecipeError(f"{self._name}:{line}: {what}; {PASTE}")

@@ -1,4 +1,4 @@
-"""The statements of a shell script: simple commands, loops, branches and functions, as far as a reader needs them.
+"""Parse a shell script into simple commands, loops, branches and functions.
 
 POSIX.1-2017, "Shell Command Language", section 2.9, and the arrays and counting loops of bash.
 """
@@ -37,7 +37,7 @@ class Loop:
 
 @dataclass
 class Branches:
-    """Bodies of which it is not known which run."""
+    """Bodies of which any may run."""
 
     bodies: list[list[Statement]]
     line: int
@@ -55,7 +55,7 @@ Statement = Simple | Loop | Branches | Function
 
 
 def parse(text: str, name: str) -> list[Statement]:
-    """The statements of a script.
+    """Return the statements of a script.
 
     Raises:
         RecipeError: it is not a shell script; `name` says which.
@@ -70,7 +70,7 @@ class _Parser:
     def all(self) -> list[Statement]:
         body = self._statements(())
         if self._at < len(self._tokens):
-            raise self._error(f"{self._shown()} has nothing that it ends")
+            raise self._error(f"{self._shown()} closes nothing")
         return body
 
     def _statements(self, ends: tuple[str, ...], line: int = 0) -> list[Statement]:
@@ -88,10 +88,10 @@ class _Parser:
             if token.plain in ends:
                 return body
             if token.plain in _ENDS:
-                raise self._error(f"{token.plain} has nothing that it ends")
+                raise self._error(f"{token.plain} closes nothing")
             body.append(self._statement(token))
         if ends:
-            raise RecipeError(f"{self._name}:{line}: what begins here has no {' or '.join(ends)}")
+            raise RecipeError(f"{self._name}:{line}: this statement has no {' or '.join(ends)}")
         return body
 
     def _statement(self, token: Word) -> Statement:
@@ -219,7 +219,7 @@ class _Parser:
         return token.text if isinstance(token, Operator) else None
 
     def _shown(self) -> str:
-        return self._operator() or self._plain() or "what stands here"
+        return self._operator() or self._plain() or "this"
 
     def _error(self, message: str) -> RecipeError:
         line = self._tokens[min(self._at, len(self._tokens) - 1)].line

@@ -1,12 +1,13 @@
-"""The values of a shell script's variables, and the words that come of them; what cannot be known says why.
+"""Expand the words of a shell script by the values of its variables; an unknown value carries the reason.
 
-Nothing is run and the environment is not looked at: a script reads the same on every machine. Parameter expansion as in
+Nothing is run and the environment is not read: a script means the same on every machine. Parameter expansion as in
 POSIX.1-2017, "Shell Command Language", section 2.6.2, and the arrays of bash.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dpdrun.opendpd.shell.words import Literal, Part, Substitution, Word, tokens
 
 @dataclass(frozen=True)
 class Unknown:
-    """A variable that has been set to something this reader cannot work out; `why` goes after `$name is unknown: `."""
+    """The value of a variable that is set to something that only a shell can work out; `why` completes a message."""
 
     why: str
 
@@ -29,7 +30,13 @@ class UnknownValueError(Exception):
     """A word whose value is not known; the message names the variable and says why."""
 
 
-MAX_RANGE = 10_000  # numbers in {1..9}; more is a slip
+class TooLargeError(UnknownValueError):
+    """A value beyond the limits below."""
+
+
+MAX_RANGE = 10_000  # numbers in {1..9}, turns of a loop; more is a slip
+MAX_TEXT = 1 << 16  # characters of what one word becomes: a doubled variable reaches any length
+MAX_TRIMMED = 1 << 10  # characters of a value in ${x%pattern}, whose time grows with their square
 
 _SEQ = re.compile(r"\s*seq\s+(-?\d+)(?:\s+(-?\d+))?\s*")
 _RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)\}")
@@ -42,15 +49,18 @@ _BODY = re.compile(
 
 
 def expand(word: Word, variables: Variables) -> list[str]:
-    """The words that one word becomes: none for an empty unquoted variable, several for an array.
+    """Return the words that one word becomes: none for an empty unquoted variable, several for an array.
 
     Raises:
-        UnknownValueError: a variable in it is not known.
+        UnknownValueError: a variable in it is not known; TooLargeError: it becomes more than MAX_TEXT characters.
     """
     fields: list[str] = []
     current: str | None = None
+    length = 0
     for part in word.parts:
         for piece in _pieces(part, variables):
+            length += len(piece or " ")
+            _limit(length)
             if piece is None:
                 fields += [] if current is None else [current]
                 current = None
@@ -61,15 +71,15 @@ def expand(word: Word, variables: Variables) -> list[str]:
 
 
 def _pieces(part: Part, variables: Variables) -> list[str | None]:
-    """What a part stands for; None is where one word ends and the next begins."""
+    """Return the text of a part in pieces; None is where one word ends and the next begins."""
     if isinstance(part, Literal):
         return [part.text]
     if isinstance(part, Substitution):
         match = _SEQ.fullmatch(part.body)
         if match is None:
             raise UnknownValueError(f"$({part.body.strip()}) is not run here; write its value in its place")
-        first, last = (int(match[1]), int(match[2])) if match[2] else (1, int(match[1]))
-        return _separated(_range(first, last + 1, 1))
+        first, last = (match[1], match[2]) if match[2] else ("1", match[1])
+        return _separated(numbers(integer(first), integer(last)))
     value = parameter(part.body, variables)
     if part.quoted:
         return [value] if isinstance(value, str) else _separated(list(value))
@@ -89,32 +99,37 @@ def _is_bare(word: Word) -> bool:
 
 
 def _braces(text: str) -> list[str]:
-    """`{0..4}` and `{a,b}` of bash."""
+    """Expand `{0..4}` and `{a,b}` of bash."""
     if match := _RANGE.fullmatch(text):
-        first, last = int(match[1]), int(match[2])
-        step = 1 if last >= first else -1
-        return _range(first, last + step, step)
+        first, last = integer(match[1]), integer(match[2])
+        return numbers(first, last, -1 if last < first else 1)
     if match := _LIST.fullmatch(text):
         return [match[1] + middle + match[3] for middle in match[2].split(",")]
     return [text]
 
 
-def _range(first: int, end: int, step: int) -> list[str]:
-    numbers = range(first, end, step)
-    if len(numbers) > MAX_RANGE:
-        raise UnknownValueError(f"{first} to {end - step} are more than {MAX_RANGE} values")
-    return [str(number) for number in numbers]
+def integer(text: str) -> int:
+    """Read a whole number; of more digits than any script needs, the first, which are far beyond every limit."""
+    return int(text[:18])
+
+
+def numbers(first: int, last: int, step: int = 1) -> list[str]:
+    """Return the numbers from `first` to `last`, as text. Raises TooLargeError for too many."""
+    found = range(first, last + step, step)
+    if len(found) > MAX_RANGE:
+        raise TooLargeError(f"{first} to {last} are more than {MAX_RANGE:,} values")
+    return [str(number) for number in found]
 
 
 def parameter(body: str, variables: Variables) -> str | tuple[str, ...]:
-    """The value of `${body}`.
+    """Return the value of `${body}`.
 
     Raises:
         UnknownValueError: it is not known.
     """
     match = _BODY.fullmatch(body)
     if match is None:
-        raise UnknownValueError(f"${{{body}}} is more than this reader works out; write its value in its place")
+        raise _unsupported(body)
     value = _lookup(match, variables)
     if match["length"]:
         return str(len(_known(match["name"], value)))
@@ -125,11 +140,17 @@ def parameter(body: str, variables: Variables) -> str | tuple[str, ...]:
         return _default(match, op, value, variables)
     known = _known(match["name"], value)
     if not isinstance(known, str):
-        raise UnknownValueError(f"${{{body}}} is more than this reader works out; write its value in its place")
+        raise _unsupported(body)
     if op[0] in "^,":
         changed = known.upper() if op[0] == "^" else known.lower()
         return changed if len(op) > 1 else changed[:1] + known[1:]
+    if len(known) > MAX_TRIMMED:
+        raise UnknownValueError(f"${match['name']} is too long for ${{{body}}}; write the value in its place")
     return _trimmed(known, op, _text(match["word"], variables))
+
+
+def _unsupported(body: str) -> UnknownValueError:
+    return UnknownValueError(f"${{{body}}} is not supported; write its value in its place")
 
 
 def _lookup(match: re.Match[str], variables: Variables) -> Value | None:
@@ -142,9 +163,9 @@ def _lookup(match: re.Match[str], variables: Variables) -> Value | None:
     number = _text(index, variables)
     if not number.isdecimal():
         number = _text(f"${{{number}}}", variables)
-    if not number.isdecimal() or int(number) >= len(value):
+    if not number.isdecimal() or integer(number) >= len(value):
         return Unknown(f"it has no element {number}")
-    return value[int(number)]
+    return value[integer(number)]
 
 
 def _known(name: str, value: Value | None) -> str | tuple[str, ...]:
@@ -170,8 +191,9 @@ def _default(match: re.Match[str], op: str, value: Value | None, variables: Vari
     return text
 
 
+@functools.lru_cache(maxsize=1024)  # loops trim the same value again and again
 def _trimmed(text: str, op: str, pattern: str) -> str:
-    """`${text%pattern}` and its kin: without what matches at the end (%) or the beginning (#), doubled = as much."""
+    """Cut what matches a pattern off the end (%) or the beginning (#); a doubled operator cuts as much as it can."""
     cuts = range(len(text) + 1)
     if op[0] == "%":
         fitting = [cut for cut in cuts if fnmatch.fnmatchcase(text[cut:], pattern)]
@@ -181,11 +203,22 @@ def _trimmed(text: str, op: str, pattern: str) -> str:
 
 
 def _text(text: str, variables: Variables) -> str:
-    """A text inside `${...}` with its own variables replaced."""
-    words = [token for token in tokens(text, "${...}") if isinstance(token, Word)]
-    return " ".join(" ".join(expand(word, variables)) for word in words)
+    """Replace the variables of a text inside `${...}`."""
+    found: list[str] = []
+    length = 0
+    for token in tokens(text, "${...}"):
+        if isinstance(token, Word):
+            found.append(" ".join(expand(token, variables)))
+            length += len(found[-1])
+            _limit(length)
+    return " ".join(found)
+
+
+def _limit(length: int) -> None:
+    if length > MAX_TEXT:
+        raise TooLargeError(f"a word grows to more than {MAX_TEXT:,} characters")
 
 
 def differing(before: Mapping[str, Value], after: Mapping[str, Value]) -> set[str]:
-    """Names whose value is not the same in both."""
+    """Return the names whose value is not the same in both."""
     return {name for name in after if before.get(name) != after[name]}

@@ -1,7 +1,7 @@
-"""The words of a shell script, with their quotes, variables and line numbers.
+"""Split a shell script into words and operators, with their quotes, variables and line numbers.
 
-`shlex` splits a line as a shell does but forgets which part stood in single quotes and which `$name` is to be
-replaced, so the words are read here: quotes, escapes, continued lines, comments, redirections and here-documents as in
+`shlex` splits a line as a shell does but loses which part was in single quotes and which `$name` is to be replaced, so
+the words are read here: quotes, escapes, continued lines, comments, redirections and here-documents as in
 POSIX.1-2017, "Shell Command Language", sections 2.2 to 2.7.
 """
 
@@ -19,7 +19,7 @@ _REDIRECTIONS = ("&>>", "<<-", "<<<", "&>", ">>", "<<", ">&", "<&", ">|", "<>", 
 
 @dataclass(frozen=True)
 class Literal:
-    """Text that stands for itself."""
+    """Literal text."""
 
     text: str
     quoted: bool
@@ -35,7 +35,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Substitution:
-    """`$(body)`, `$((body))` or a body in backticks: the shell would run it, this reader does not."""
+    """`$(body)`, `$((body))` or a body in backticks; never run."""
 
     body: str
     quoted: bool
@@ -53,7 +53,7 @@ class Word:
 
     @property
     def plain(self) -> str | None:
-        """Its text where nothing is to be replaced and nothing was quoted, else None: keywords are such words."""
+        """Return the text of a word without variables and quotes, else None: keywords are such words."""
         if any(not isinstance(part, Literal) or part.quoted for part in self.parts):
             return None
         return "".join(part.text for part in self.parts if isinstance(part, Literal))
@@ -61,7 +61,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Operator:
-    """What separates commands, or `((...))` with its body; `glued`: no blank before it."""
+    """A separator of commands, or `((...))` with its body; `glued`: a word ends right before it."""
 
     text: str
     line: int
@@ -72,7 +72,7 @@ Token = Word | Operator
 
 
 def tokens(text: str, name: str) -> list[Token]:
-    """All words and operators of a script; redirections and here-documents are left out.
+    """Return all words and operators of a script, without redirections and here-documents.
 
     Raises:
         RecipeError: a quote or a bracket without its end; `name` says which script.
@@ -96,29 +96,30 @@ class _Lexer:
             if not glued and self._text[self._at] == "#":
                 self._at = self._end_of_line()
                 continue
-            self._next(glued)
-            glued = True
+            glued = self._next(glued)
         return self._found
 
-    def _next(self, glued: bool) -> None:
+    def _next(self, glued: bool) -> bool:
+        """Read one token; `glued`: a word ends right before it. Returns whether it is a word itself."""
         text = self._text
         if text.startswith("((", self._at) and not glued:
             line, end = self._line, self._closing("((", "))")
             self._found.append(Operator(text[self._at : end + 2], line))
             self._advance(end + 2)
-            return
+            return False
         for mark in _REDIRECTIONS:
             if text.startswith(mark, self._at):
                 self._redirect(mark, glued)
-                return
+                return False
         for mark in _OPERATORS:
             if text.startswith(mark, self._at):
                 self._found.append(Operator(mark, self._line, glued))
                 self._advance(self._at + len(mark))
                 if mark == "\n":
                     self._skip_documents()
-                return
+                return False
         self._found.append(self._word())
+        return True
 
     def _redirect(self, mark: str, glued: bool) -> None:
         """Drop a redirection, its file and the number of the stream before it."""
@@ -187,8 +188,10 @@ class _Lexer:
             elif letter in "$`":
                 parts.append(self._dollar(quoted=True))
             else:
-                parts.append(Literal(letter, True))
-                self._advance(self._at + 1)
+                match = re.compile(r'\\?[^"\\$`]*').match(self._text, self._at)
+                assert match is not None
+                parts.append(Literal(match.group(), True))
+                self._advance(match.end())
         raise self._unclosed('"', line)
 
     def _dollar(self, *, quoted: bool) -> Part:
@@ -211,7 +214,7 @@ class _Lexer:
         return Parameter(match.group(), quoted)
 
     def _closing(self, opening: str, closing: str) -> int:
-        """Where a bracket that opens here ends; brackets and quotes inside are passed over."""
+        """Return where a bracket that opens here ends; skip brackets, quotes and comments inside."""
         deep, at = 1, self._at + len(opening)
         first, last = opening[-1], closing[0]
         while at < len(self._text):
@@ -222,6 +225,10 @@ class _Lexer:
                 at += 1
             elif letter == "'" and first != "{":
                 at = self._find("'", at + 1, "'")
+            elif letter == "#" and opening == "$(" and self._text[at - 1].isspace():
+                at = self._text.find("\n", at)
+                if at < 0:
+                    break
             elif letter == first:
                 deep += 1
             elif letter == last:

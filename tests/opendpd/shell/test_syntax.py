@@ -32,10 +32,10 @@ def test_statements() -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("for x in a b; do echo", "s.sh:1: what begins here has no done"),
+        ("for x in a b; do echo", "s.sh:1: this statement has no done"),
         ("for x in a b\necho", "s.sh:1: this for has no do"),
-        ("\nif a; then b", "s.sh:2: what begins here has no then or elif or else or fi"),
-        ("done", "s.sh:1: done has nothing that it ends"),
+        ("\nif a; then b", "s.sh:2: this statement has no then or elif or else or fi"),
+        ("done", "s.sh:1: done closes nothing"),
         ("case x in a) b;;", "s.sh:1: this case has no esac"),
         ("list=(a b", "s.sh:1: this array has no )"),
         ("f() echo", "s.sh:1: the function f has no {"),

@@ -64,7 +64,7 @@ def test_as_bash(text: str) -> None:
         ("$1", "$1 is unknown: it is an argument of the script"),
         ("$asked", "$asked is unknown: line 3 sets it on a condition"),
         ("$(nproc)", "$(nproc) is not run here"),
-        ("${lr//e/f}", "${lr//e/f} is more than this reader works out"),
+        ("${lr//e/f}", "${lr//e/f} is not supported; write its value in its place"),
         ("${list[7]}", "it has no element 7"),
         ("${none:?needed}", "$none is unknown"),
     ],

@@ -1,0 +1,31 @@
+"""List the recipe keys of earlier versions: what they are called now, or why they were removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dpdrun.recipe.describe import field_docs
+
+RENAMED = {
+    "data.loops": "data.cyclic",
+    "dpd.variants": "dpd.augment",
+    "optim.finish": "optim.refine",
+    "optim.finish_iterations": "optim.refine_iterations",
+    "train.rotate": "train.phase_augment",
+}
+REMOVED = {"train.shard": "every process holds the complete model"}
+
+
+def with_current_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe in a plan.json of an earlier version with the keys of this one."""
+    current = {doc.key for doc in field_docs()}
+    migrated = {name: dict(value) if isinstance(value, Mapping) else value for name, value in recipe.items()}
+    for old in (key for key in (*RENAMED, *REMOVED) if key not in current):
+        section, _, name = old.partition(".")
+        values = migrated.get(section)
+        if isinstance(values, dict) and name in values:
+            value = values.pop(name)
+            if old in RENAMED:
+                values[RENAMED[old].partition(".")[2]] = value
+    return migrated
