@@ -76,7 +76,7 @@ apply-speed: $(READY)  ## study: time and memory of applying a model to 10 milli
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
 
-probe: $(READY)  ## study: what --probe picks, against the sweep over the learning rate (about 5 minutes)
+probe: $(READY)  ## study: what `dpdrun probe` picks, against the sweep over the learning rate (about 5 minutes)
 	$(BIN)/python -m benchmarks.probe.run
 
 effort: $(READY)  ## study: how far off the estimated time and memory of a plan are (about 8 minutes)

@@ -7,17 +7,14 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.patch import render
-from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.advice import Advice, Opinion, RuleSet, advised_sizes, derivable, derive, opinion_on, unset
 from dpdrun.rules.engine import Evidence, Finding, Skipped, all_rules, plain
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
 from dpdrun.rules.regret import Regret, Worth, regret_of, worth_of
 
 SCHEMA_VERSION = 1
-WRITTEN_BY = "# Written by:"
 FEW_STEPS = 10  # in an epoch; from there on a length is said in steps
 NEAR = 0.03  # of a count: what may be called "about" it
 
@@ -278,46 +275,6 @@ def about(number: int) -> int:
     return rounded if abs(rounded - number) <= NEAR * number else number
 
 
-def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
-    """A recipe with a comment at each value that a rule set.
-
-    Args:
-        recommendation: its values go into `optim` and `train`.
-        sections: `{"data": {...}, "model": {...}}`, what the user gave.
-        command: how it came about; for the header.
-
-    Raises:
-        pydantic.ValidationError: the sections do not make a recipe.
-    """
-    tree: dict[str, dict[str, Any]] = {name: dict(content) for name, content in sections.items()}
-    for key, value in recommendation.values.items():
-        section, _, leaf = key.partition(".")
-        tree.setdefault(section, {})[leaf] = value.value
-    Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
-    reasons = reasons_of(recommendation)
-    lines = [*head_lines(recommendation, command), "task: pa", f"rules: {recommendation.rules}"]
-    for section in ("data", "model", "optim", "train"):
-        lines.append(f"{section}:")
-        for leaf, content in tree.get(section, {}).items():
-            said = reasons.get(f"{section}.{leaf}")
-            lines.append(f"  {leaf}: {render(content)}{f'  # {said}' if said else ''}")
-    return "\n".join(line for line in lines if not line.endswith("optim:") or "optim" in tree) + "\n"
-
-
-def head_lines(recommendation: Recommendation, command: str) -> list[str]:
-    """Comments at the head of a recipe that a recommendation wrote: how it came about, and which rules were silent."""
-    return [
-        f"{WRITTEN_BY} {command}",
-        "# Change what you like; a value of optim or train that is deleted, or auto, is left to the rules again.",
-        *(f"# {line}" for line in silent_lines(recommendation)),
-    ]
-
-
-def reasons_of(recommendation: Recommendation) -> dict[str, str]:
-    """Rule and reason of every value that a rule set, by its dotted key."""
-    return {key: f"{value.rule}: {value.why}" for key, value in recommendation.values.items() if value.rule}
-
-
 def silent_lines(recommendation: Recommendation) -> list[str]:
     """Rules that would have come first but do not cover this job, a line for each reason."""
     by_reason: dict[str, list[str]] = {}
@@ -329,9 +286,3 @@ def silent_lines(recommendation: Recommendation) -> list[str]:
         why = why.replace("the rule covers", "it covers" if len(rules) == 1 else "they cover")
         lines.append(f"silent here: {', '.join(sorted(rules))}: {why}")
     return lines
-
-
-def patch_of(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
-    """The values to write into a recipe: those that a rule set and that the recipe does not hold already."""
-    now = values_of(recipe)
-    return {k: v.value for k, v in recommendation.values.items() if v.rule is not None and now.get(k) != v.value}
