@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,21 +27,16 @@ class FailOn(enum.StrEnum):
     error = "error"
 
 
+option = partial(typer.Option, show_default=False)  # one that may be left out
+
 SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
+    list[str] | None, option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.")
 ]
-OutOption = Annotated[
-    Path | None, typer.Option("-o", "--out", help="Write the recipe to this file.", show_default=False)
-]
+OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of --out if it exists.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
-SampleRateOption = Annotated[
-    float | None, typer.Option(help="For data that do not state it, e.g. 983.04e6.", show_default=False)
-]
-BandwidthOption = Annotated[
-    float | None, typer.Option(help="Occupied bandwidth, for data that do not state it.", show_default=False)
-]
+SampleRateOption = Annotated[float | None, option(help="For data that do not state it, e.g. 983.04e6.")]
+BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, for data that do not state it.")]
 
 
 def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:

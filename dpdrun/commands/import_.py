@@ -18,6 +18,7 @@ from dpdrun.commands._options import (
     SampleRateOption,
     SetOption,
     exit_on,
+    option,
     print_json,
     refuse_existing,
     stated_rates,
@@ -55,31 +56,23 @@ def import_(
             show_default=False,
         ),
     ],
-    pick: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Which of several commands.", show_default=False)
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Train on these data instead.", show_default=False)
-    ] = None,
+    pick: Annotated[int | None, option(min=1, metavar="N", help="Which of several commands.")] = None,
+    data: Annotated[str | None, option(metavar="SOURCE", help="Train on these data instead.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Training frames per epoch, where the data are not here.", show_default=False),
+        option(min=1, help="Training frames per epoch, where the data are not here."),
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="In place of --n_epochs of the command.", show_default=False)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="In place of --batch_size of the command.", show_default=False)
-    ] = None,
+    epochs: Annotated[int | None, option(min=1, help="In place of --n_epochs of the command.")] = None,
+    batch_size: Annotated[int | None, option(min=1, help="In place of --batch_size of the command.")] = None,
     sets: SetOption = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.text,
     out: OutOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
-    """Translate an OpenDPD train_pa command into a recipe, with what differs, and lint it."""  # fmt: skip
+    """Translate an OpenDPD train_pa command into a recipe, with what differs, and lint it."""
     script, name = _read(command)
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
     refuse_existing(out, force)

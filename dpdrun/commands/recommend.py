@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._flags import facts_of, in_flags, overrides_of, recipe_of_flags, window
+from dpdrun.commands._flags import KEYS, facts_of, in_flags, overrides_of, recipe_of_flags, window
 from dpdrun.commands._options import (
     BandwidthOption,
     FailOn,
@@ -17,6 +17,7 @@ from dpdrun.commands._options import (
     OutOption,
     SampleRateOption,
     exit_on,
+    option,
     print_json,
     refuse_existing,
     stated_rates,
@@ -65,29 +66,23 @@ def register(app: typer.Typer) -> None:
 
 def recommend(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="Recipe whose every auto is filled in.")
+        Path | None, typer.Argument(metavar="RECIPE", help="Recipe to fill in: every auto gets a value.")
     ] = None,
-    model: Annotated[Kind | None, typer.Option(help="Kind of model.", show_default=False)] = None,
-    d_model: Annotated[int | None, typer.Option(min=1, help="Width of a transformer.", show_default=False)] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Number of layers.", show_default=False)] = None,
-    heads: Annotated[int | None, typer.Option(min=1, help="Attention heads.", show_default=False)] = None,
+    model: Annotated[Kind | None, option(help="Kind of model.")] = None,
+    d_model: Annotated[int | None, option(min=1, help="Width of a transformer.")] = None,
+    layers: Annotated[int | None, option(min=1, help="Number of layers.")] = None,
+    heads: Annotated[int | None, option(min=1, help="Attention heads.")] = None,
     window: Annotated[
         str | None,
-        typer.Option(metavar="N|full", parser=window, help="Attention span in samples, or full.", show_default=False),
+        option(metavar="N|full", parser=window, help="Attention span in samples, or full."),
     ] = None,
-    hidden: Annotated[int | None, typer.Option(min=1, help="Units per layer of a GRU.", show_default=False)] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Training frames per epoch, without --data.", show_default=False)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Frames per optimizer step.", show_default=False)
-    ] = None,
+    hidden: Annotated[int | None, option(min=1, help="Units per layer of a GRU.")] = None,
+    epochs: Annotated[float | None, option(help="Passes over the data.")] = None,
+    samples: Annotated[int | None, option(min=1, help="Training frames per epoch, without --data.")] = None,
+    batch_size: Annotated[int | None, option(min=1, help="Frames per optimizer step.")] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="SOURCE", help="Choose the sizes of the model from this capture as well.", show_default=False
-        ),
+        option(metavar="SOURCE", help="Capture to choose the sizes of the model from."),
     ] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
@@ -104,12 +99,7 @@ def recommend(
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
     """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data."""
-    flags: dict[str, Any] = {
-        "model": model, "d_model": d_model, "layers": layers, "heads": heads, "window": window, "hidden": hidden,
-        "epochs": epochs, "batch_size": batch_size, "data": data, "rules": rules,
-        "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz,
-    }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in locals().items() if name in KEYS and value is not None}
     if samples is not None and data is not None:
         raise RecipeError("--samples and --data both state how much there is to train on; leave out one of them")
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
@@ -186,7 +176,7 @@ def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force:
         _print_table(advice)
     if out is not None:
         write_recipe(out, text, force)
-    exit_on(advice.findings, fail_on)
+    exit_on(advice.recommendation.warnings, fail_on)
 
 
 def _print_table(advice: JobAdvice) -> None:

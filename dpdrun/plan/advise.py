@@ -17,7 +17,6 @@ from dpdrun.plan.recommendation import Recommendation, recommend
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import MAX_STEPS, GRUModel, ModelSection, TransformerModel
 from dpdrun.rules.advice import RuleSet, derive
-from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.plan.sizing import LAYERS, SHORTEST_WINDOW, heads_for
 
@@ -44,11 +43,6 @@ class JobAdvice:
     data: DataReading | None = None
     probe: ProbeReading | None = None
     after_fixes: tuple[LintFinding, ...] = ()
-
-    @property
-    def findings(self) -> list[Finding]:
-        """The warnings of the recommendation."""
-        return self.recommendation.warnings
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form (`dpdrun recommend --format json`)."""
