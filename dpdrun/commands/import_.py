@@ -90,6 +90,8 @@ def import_(
         raise RecipeError(f"{translation.where}: the command makes no recipe that trains:\n{error}") from None
     text = loaded.effective_text
     found = lint_recipe(loaded, RecipeFacts(samples, needed=False))
+    if out is not None:
+        write_recipe(out, text, force)
     if format_ is Format.json:
         from dpdrun.plan.lint import SCHEMA_VERSION
 
@@ -103,8 +105,6 @@ def import_(
 
         typer.echo(text if out is None else _remarks(translation))
         print_lint([found])
-    if out is not None:
-        write_recipe(out, text, force)
     exit_on(found.findings, fail_on)
 
 
@@ -122,13 +122,12 @@ def _read(given: str) -> tuple[str, str]:
         return sys.stdin.buffer.read(MAX_BYTES).decode("utf-8", errors="replace"), "standard input"
     if not given.strip():
         raise RecipeError(f"the command is empty; quote it: {EXAMPLE}")
-    path = Path(given)
-    if "\n" in given or (" " in given.strip() and not _exists(path)):
-        return given, GIVEN
     try:
-        with path.open("rb") as file:
+        with Path(given).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a command is often too long for the name of a file
+        if len(given.split()) > 1:
+            return given, GIVEN
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(
             f"{given}: neither a script that can be read ({reason}) nor a command; quote a whole command: {EXAMPLE}"
@@ -136,11 +135,3 @@ def _read(given: str) -> tuple[str, str]:
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{given}: larger than {MAX_BYTES // 1024} KiB; this is not a script")
     return data.decode("utf-8", errors="replace"), given
-
-
-def _exists(path: Path) -> bool:
-    """Return whether a file has this name; a command is often too long to be one."""
-    try:
-        return path.exists()
-    except OSError:
-        return False

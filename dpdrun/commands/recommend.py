@@ -167,15 +167,15 @@ def filled(this: Recommendation, loaded: Loaded, out: Path | None, verb: str) ->
 
 
 def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force: bool, fail_on: FailOn) -> None:
-    """Print advice on a job, write its recipe to `out`, and exit as `--fail-on` says."""
+    """Write the recipe to `out`, print the advice, and exit as `--fail-on` says."""
+    if out is not None:
+        write_recipe(out, text, force)
     if format_ is Format.json:
         print_json(advice.to_json())
     elif format_ is Format.yaml:
         typer.echo(text, nl=False)
     else:
         _print_table(advice)
-    if out is not None:
-        write_recipe(out, text, force)
     exit_on(advice.recommendation.warnings, fail_on)
 
 
