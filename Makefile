@@ -46,6 +46,9 @@ docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json and docs/r
 	$(BIN)/python -m dpdrun.recipe.reference
 	$(BIN)/python -m dpdrun.rules.pages
 
+golden-lists: $(READY)  ## rewrite tests/golden: commands and flags, recipe fields, JSON keys, Python names
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/commands/test_public_surface.py
+
 results: $(READY)  ## study: what the shipped recipes reach, three seeds (about an hour)
 	$(BIN)/python -m benchmarks.recipes.run
 
@@ -79,7 +82,7 @@ apply-speed: $(READY)  ## study: time and memory of applying a model to 10 milli
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
 
-probe: $(READY)  ## study: what --probe picks, against the sweep over the learning rate (about 5 minutes)
+probe: $(READY)  ## study: what `dpdrun probe` picks, against the sweep over the learning rate (about 5 minutes)
 	$(BIN)/python -m benchmarks.probe.run
 
 effort: $(READY)  ## study: how far off the estimated time and memory of a plan are (about 8 minutes)
@@ -119,4 +122,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines test-slow lint types check fix docs results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean

@@ -65,6 +65,9 @@ LIGHT = [
     ["recipe", "schema"],
     ["recommend", "--help"],
     ["recommend", "RECIPE"],
+    ["lint", "RECIPE"],
+    ["probe", "--help"],
+    ["import", "python main.py --step train_pa --PA_backbone gru --dataset_name DPA_200MHz"],
     ["diagnose", "--help"],
     ["explain", "--help"],
     ["explain", "optim.lr"],
@@ -95,6 +98,17 @@ def test_every_command_is_there_in_the_documented_order() -> None:
     assert set(found) == set(commands.ORDER)
     shown = run("--help").stdout
     assert all(name in shown for name in commands.ORDER)
+
+
+@pytest.mark.parametrize(("place", "now"), commands.MOVED.items(), ids=lambda each: " ".join(each))
+def test_an_option_that_moved_names_its_new_command(place: tuple[str, str], now: str) -> None:
+    command, option = place
+    for spelling in ([option, "60s"], [f"{option}=60s"]):
+        result = CliRunner().invoke(commands.app, [*command.split(), "recipe.yaml", *spelling])
+        assert result.exit_code == 2
+        assert result.stderr == f"error: `dpdrun {command} {option}` is a command of its own now: {now}\n"
+        new = CliRunner().invoke(commands.app, [now.split()[1], "--help"]).stdout
+        assert all(word in new for word in now.split() if word.startswith("--"))
 
 
 def test_the_version_is_that_of_the_project() -> None:

@@ -1,4 +1,4 @@
-"""What `dpdrun recommend --probe 60s` picks, against the sweep over the learning rate on the same jobs.
+"""What `dpdrun probe --time 60s` picks, against the sweep over the learning rate on the same jobs.
 
     make probe            (or: python -m benchmarks.probe.run; after make learning-rate)
 
@@ -40,7 +40,7 @@ def probe(recipe: Path, sets: tuple[str, ...]) -> dict[str, Any]:
         path = Path(folder) / "job.yaml"
         path.write_text(load_recipe(recipe, list(sets)).effective_text, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "dpdrun", "recommend", str(path), "--probe", TIME, "--format", "json"],
+            [sys.executable, "-m", "dpdrun", "probe", str(path), "--time", TIME, "--format", "json"],
             cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:

@@ -7,10 +7,11 @@ How a subcommand is added: a file `dpdrun/commands/<name>.py` with one function
         app.add_typer(data_app, name="data")     # a group such as `dpdrun data list`
 
 No list is to be edited: every module of this folder whose name has no leading underscore is registered, in the order of
-`ORDER` and then by name. All files are imported to answer `dpdrun --help`, so at module level they import the standard
-library, typer, `dpdrun.errors` and nothing heavier (tests/test_architecture.py); everything else, pydantic, rich and
-numpy too, is imported inside the command's function. Errors meant for the user (`DpdrunError`) are just raised: the
-group below prints them to stderr and exits with their code, in `main()` and in `typer.testing.CliRunner` alike.
+`ORDER` and then by name (`import_` is `dpdrun import`: Python reserves the word). All files are imported to answer
+`dpdrun --help`, so at module level they import the standard library, typer, `dpdrun.errors`, each other and nothing
+heavier (tests/test_architecture.py); everything else, pydantic, rich and numpy too, is imported inside the command's
+function. Errors meant for the user (`DpdrunError`) are just raised: the group below prints them to stderr and exits
+with their code, in `main()` and in `typer.testing.CliRunner` alike.
 """
 
 from __future__ import annotations
@@ -29,8 +30,18 @@ from typer.core import TyperGroup
 from dpdrun.errors import DpdrunError
 
 ORDER = (
-    "train", "evaluate", "compare", "apply", "export", "recommend", "diagnose", "explain", "data", "recipe", "health",
+    "train", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose", "explain",
+    "data", "recipe", "health",
 )  # fmt: skip
+MOVED = {  # (command, option of an earlier version) -> what to type now
+    ("recommend", "--from-command"): "dpdrun import COMMAND|SCRIPT",
+    ("recommend", "--pick"): "dpdrun import SCRIPT --pick N",
+    ("recommend", "--probe"): "dpdrun probe RECIPE --time 60s",
+    ("recommend", "--fix"): "dpdrun lint RECIPE --fix",
+    ("recommend", "--diff"): "dpdrun lint RECIPE --diff",
+    ("recommend", "--unsafe-fixes"): "dpdrun lint RECIPE --fix --unsafe-fixes",
+    ("recipe check", "--lint"): "dpdrun lint RECIPE...",
+}
 EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
 
 
@@ -51,6 +62,14 @@ class _Group(TyperGroup):
     """The top-level group, with the one handler for errors that are meant for the user."""
 
     _OF_PYDANTIC = "Value error, "  # what Typer passes on of a value that is not one of the choices
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; an option that moved to another one is answered with its new place."""
+        options = {arg.partition("=")[0] for arg in args}
+        for (command, option), now in MOVED.items():
+            if option in options and " ".join(args).startswith(f"{command} "):
+                raise DpdrunError(f"`dpdrun {command} {option}` is a command of its own now: {now}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -91,9 +110,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_callback)
-    found = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
-    for name in (*(n for n in ORDER if n in found), *sorted(found.difference(ORDER))):
-        importlib.import_module(f"{__name__}.{name}").register(app)
+    modules = {m.name.rstrip("_"): m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")}
+    for name in (*(n for n in ORDER if n in modules), *sorted(set(modules).difference(ORDER))):
+        importlib.import_module(f"{__name__}.{modules[name]}").register(app)
     return app
 
 

@@ -1,17 +1,22 @@
-"""What `dpdrun recommend` is told by flags alone: the words they take, and the facts that they make."""
+"""The flags of `dpdrun recommend` that describe a job: as facts, as overrides of a recipe, as a new recipe."""
 
 from __future__ import annotations
 
-import math
 import shlex
+from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
+    from dpdrun.plan.recommendation import Recommendation
     from dpdrun.rules.facts.plan import PlanFacts
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
+SIZES = {"transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",)}  # that a recipe must state
 
 # Flag -> recipe key; the flags also override a recipe that is given.
 KEYS = {
@@ -30,49 +35,52 @@ KEYS = {
 }
 
 
+def window(text: str) -> str:
+    """Check the value of `--window`. Raises BadParameter."""
+    if text == "full" or (text.isdecimal() and 0 < int(text) <= LONGEST_WINDOW):
+        return text
+    raise typer.BadParameter(f"{text or '(empty)'}: expected a number of samples from 1 to {LONGEST_WINDOW}, or full")
+
+
 def overrides_of(given: dict[str, Any]) -> list[str]:
-    """The flags as `key=value` for a recipe. Raises RecipeError on a window that none can have."""
-    if "window" in given:
-        window_of(given)
+    """Return the flags as `key=value` for a recipe."""
     return [f"{KEYS[name]}={value}" for name, value in given.items()]
 
 
 def in_flags(error: RecipeError, given: dict[str, Any]) -> RecipeError:
-    """The error of a recipe with the flags as the user typed them, where it names what they set."""
+    """Return the error of a recipe with the flags as the user typed them."""
     text = str(error)
     for name, value in given.items():
-        text = text.replace(f"--set {KEYS[name]}={value}:", f"--{name.replace('_', '-')} {value}:")
+        text = text.replace(f"--set {KEYS[name]}={value}:", f"{_flag(name)} {value}:")
     return RecipeError(text)
 
 
-def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> PlanFacts:
-    """The facts that flags make.
+def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
+    """Return the facts that flags state.
 
     Args:
-        given: the flags that were given.
+        given: the flags that were given; with `data` the capture says how much there is, and the rules advise on sizes.
         samples: training frames in one pass.
-        data: whether a look at data says how much there is, and the rules advise on sizes.
 
     Raises:
-        RecipeError: a flag is missing, belongs to another model, or has a value that nobody can train.
+        RecipeError: a flag is missing, or belongs to another kind of model.
     """
     from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
     from dpdrun.rules.facts.plan import PlanFacts
 
-    kind = given.get("model")
-    note = given.get("rules") == "note"
-    if not data or note:
-        ask_for(
-            {
-                "--model": kind,
-                "--d-model": given.get("d_model") if kind == "transformer" else True,
-                "--hidden": given.get("hidden") if kind == "gru" else True,
-                "--samples": True if data else samples,
-            },
-            "since the note says nothing of sizes" if data else "to recommend without a recipe",
-            given | {"samples": samples},
-        )
-    _refuse_foreign(kind, given)
+    kind, data = given.get("model"), "data" in given
+    needed = ["model"]
+    if not data or given.get("rules") == "note":
+        needed += {"transformer": ["d_model"], "gru": ["hidden"]}.get(str(kind), [])
+    purpose = "to recommend without a recipe"
+    if data:
+        purpose = "since `rules: note` advises on no sizes" if kind else "to recommend from data"
+    else:
+        needed.append("samples")
+    ask_for(needed, purpose, given if samples is None else given | {"samples": samples})
+    for name in ("hidden",) if kind == "transformer" else ("d_model", "heads", "window"):
+        if name in given:
+            raise RecipeError(f"{_flag(name)} does not belong to --model {kind}; remove it")
     epochs = given.get("epochs")
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
         raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
@@ -80,59 +88,66 @@ def facts_of(given: dict[str, Any], samples: int | None, *, data: bool) -> PlanF
     if kind == "transformer":
         fields = TransformerModel.model_fields
         sizes |= {name: fields[name].default for name in ("conv", "skip", "residual_init")}
-    window = window_of(given)
-    return PlanFacts(kind=str(kind), frames=samples, batch=given.get("batch_size"), window=window, **sizes)
+    span = given.get("window")
+    seen = None if span is None else inf if span == "full" else int(span)
+    return PlanFacts(kind=str(kind), frames=samples, batch=given.get("batch_size"), window=seen, **sizes)
 
 
-def window_of(given: dict[str, Any]) -> float | None:
-    """`--window` [samples]; inf for full attention, None where it was not given. Raises RecipeError."""
-    window = given.get("window")
-    if window is None:
-        return None
-    if window == "full":
-        return math.inf
-    if window.isdecimal() and 0 < int(window) <= LONGEST_WINDOW:
-        return int(window)
-    said = window or "(empty)"
-    raise RecipeError(f"--window {said}: expected a number of samples from 1 to {LONGEST_WINDOW}, or full")
+def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -> str:
+    """Return the recipe that flags describe. Raises RecipeError where it lacks something, or could not be trained."""
+    from pydantic import ValidationError
+
+    from dpdrun.plan.recipe_writer import recipe_text
+    from dpdrun.recipe.loader import load_text
+
+    kind = str(given["model"])
+    advised = {key.removeprefix("model."): value.value for key, value in this.values.items() if "model." in key}
+    sizes = advised | given
+    by_rules = "data" not in given and this.rules == "measured"  # then the data are all that is missing
+    needed = ("data",) if by_rules else (*SIZES[kind], "data")
+    ask_for([name for name in needed if name not in sizes], "for a recipe", given, to_file=True)
+    model = {"kind": kind} | {name: sizes[name] for name in (*SIZES[kind], "layers", "lookahead") if name in sizes}
+    if model.get("window") == "full":
+        model["positions"] = "sinusoidal"  # relative positions are defined within a window
+    elif "window" in model:
+        model["window"] = int(model["window"])
+    try:
+        rates = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
+        text = recipe_text(this, {"data": {"source": given["data"]} | rates, "model": model}, command)
+    except ValidationError as exc:
+        raise RecipeError(f"these flags do not make a recipe: {exc}") from exc
+    load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model
+    return text
 
 
-def refuse_longer(given: dict[str, Any], samples: int | None) -> None:
-    """Refuse a window that is longer than the training part. Raises RecipeError."""
-    window = window_of(given)
-    if window is not None and samples is not None and samples < window < math.inf:
-        raise RecipeError(
-            f"--window {window:g} is longer than the training part ({samples} samples); give a shorter one, or full"
-        )
-
-
-def ask_for(needed: dict[str, Any], purpose: str, given: dict[str, Any], *, to_file: bool = False) -> None:
-    """Refuse to go on where a value is None, naming its flag, with an example that works. Raises RecipeError.
+def ask_for(needed: Iterable[str], purpose: str, given: dict[str, Any], *, to_file: bool = False) -> None:
+    """Raise RecipeError where a flag is missing, with an example that works.
 
     Args:
-        needed: values by flag.
+        needed: names of flags.
         purpose: what they are needed for.
-        given: the flags that were typed, `samples` too.
+        given: the flags that were typed.
         to_file: the example writes a recipe.
     """
-    missing = [flag for flag, value in needed.items() if value is None]
-    if missing:
-        lines = [
-            f"{purpose}, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} needed",
-            f"  for example: {_example(given, missing)}{' -o my.yaml' if to_file else ''}",
+    missing = [name for name in needed if name not in given]
+    if not missing:
+        return
+    lines = [
+        f"{purpose}, {' and '.join(map(_flag, missing))} {'is' if len(missing) == 1 else 'are'} needed",
+        f"  for example: {_example(given, missing)}{' -o my.yaml' if to_file else ''}",
+    ]
+    if "data" in given or "data" in missing:
+        lines += ["  `dpdrun data list` lists the sources; a file or folder of yours works too"]
+    else:
+        lines += [
+            "  or give a recipe: dpdrun recommend recipes/quickstart.yaml",
+            "  or data: dpdrun recommend --data synthetic/mild --model transformer",
         ]
-        if "data" in given or "--data" in missing:
-            lines += ["  `dpdrun data list` has the sources; a file or folder of yours will do"]
-        else:
-            lines += [
-                "  or give a recipe: dpdrun recommend recipes/quickstart.yaml",
-                "  or data: dpdrun recommend --data synthetic/mild --model transformer",
-            ]
-        raise RecipeError("\n".join(lines))
+    raise RecipeError("\n".join(lines))
 
 
 def _example(given: dict[str, Any], missing: list[str]) -> str:
-    """What was typed, with what is missing; --samples gives way to --data, which say how much there is."""
+    """Return the command as it was typed, with what is missing; data take the place of --samples."""
     from dpdrun.rules.plan.sizing import LAYERS, SHORTEST_WINDOW, heads_for
 
     width = int(given.get("d_model", 32))
@@ -140,27 +155,14 @@ def _example(given: dict[str, Any], missing: list[str]) -> str:
         "model": "transformer", "d_model": width, "layers": LAYERS["transformer"], "heads": heads_for(width),
         "window": SHORTEST_WINDOW, "hidden": 16, "samples": 10000, "epochs": 50, "data": "synthetic/mild",
     }  # fmt: skip
-    words = {name: given.get(name) or (usual[name] if _flag(name) in missing else None) for name in (*usual, *given)}
-    kind, data = words["model"], words["data"]
-    if not data:
-        words["d_model"] = words["d_model"] or (width if kind == "transformer" else None)
-        words["epochs"] = words["epochs"] or usual["epochs"]
-    else:
+    words = {name: given.get(name, usual[name] if name in missing else None) for name in usual} | given
+    if words["data"]:
         words["samples"] = None
-    flags = [f"{_flag(name)} {_word(value)}" for name, value in words.items() if value]
-    return " ".join(["dpdrun recommend", *flags])
-
-
-def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
+    elif words["model"] == "transformer":
+        words["d_model"] = width
+    values = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in words.items() if value}
+    return " ".join(["dpdrun recommend", *(f"{_flag(name)} {shlex.quote(value)}" for name, value in values.items())])
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _refuse_foreign(kind: Any, given: dict[str, Any]) -> None:
-    foreign = ("hidden",) if kind == "transformer" else ("d_model", "heads", "window")
-    for name in foreign:
-        if name in given:
-            raise RecipeError(f"--{name.replace('_', '-')} does not belong to --model {kind}; remove it")

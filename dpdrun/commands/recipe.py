@@ -1,4 +1,4 @@
-"""`dpdrun recipe`: check recipes, begin a new one, write the JSON Schema for editors."""
+"""`dpdrun recipe`: check recipes, start a new one, write the JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -8,44 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.errors import EXIT_FINDINGS, RecipeError
+from dpdrun.commands._options import ForceOption, SetOption
+from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
 
-recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, begin a new one, write their JSON Schema.")
+recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, start a new one, write their JSON Schema.")
 
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("-o", "--out", help="File to write. [default: standard output]", show_default=False)
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+OutOption = Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="standard output")]
 
 
 class Kind(enum.StrEnum):
-    """The model kinds that a new recipe can begin with."""
+    """The model kinds of a new recipe."""
 
     transformer = "transformer"
     gru = "gru"
     gmp = "gmp"
-
-
-class Format(enum.StrEnum):
-    """How to print findings."""
-
-    text = "text"
-    json = "json"
-
-
-class FailOn(enum.StrEnum):
-    """The severity from which the exit code is 1."""
-
-    info = "info"
-    warning = "warning"
-    error = "error"
 
 
 def register(app: typer.Typer) -> None:
@@ -55,27 +34,10 @@ def register(app: typer.Typer) -> None:
 
 @recipe_app.command("check")
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recipes.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recipes.", show_default=False)],
     sets: SetOption = None,
-    lint: Annotated[bool, typer.Option("--lint", help="Ask the check rules too; exit 1 from --fail-on.")] = False,
-    format_: Annotated[
-        Format | None, typer.Option("--format", help="How to print findings. [default: text]", show_default=False)
-    ] = None,
-    fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit 1 from this severity. [default: error]", show_default=False)
-    ] = None,
 ) -> None:
-    """Report every problem of every FILE, with its line; exit 2 if there is one."""
-    if lint:
-        from dpdrun.commands._lint import check_lint
-
-        reached, problems = check_lint(files, sets or [], as_json=format_ is Format.json, fail_on=fail_on or "error")
-        _refuse(problems)
-        if reached:
-            raise typer.Exit(EXIT_FINDINGS)
-        return
-    if format_ is not None or fail_on is not None:
-        raise RecipeError("--format and --fail-on are about findings: use them with --lint")
+    """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` finds what trains badly."""
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe.loader import load_recipe
 
@@ -120,19 +82,17 @@ def _summary(loaded: Loaded) -> str:
 @recipe_app.command("new")
 def new(
     out: OutOption = None,
-    kind: Annotated[Kind, typer.Option(help="The model.")] = Kind.transformer,
-    source: Annotated[str | None, typer.Option(help="Where the data come from.", show_default=False)] = None,
+    kind: Annotated[Kind, typer.Option(help="Kind of model.")] = Kind.transformer,
+    source: Annotated[str | None, typer.Option(help="Capture to train on.", show_default=False)] = None,
     d_model: Annotated[int | None, typer.Option(help="Width of a transformer.", show_default=False)] = None,
     layers: Annotated[int | None, typer.Option(help="Number of layers.", show_default=False)] = None,
     heads: Annotated[int | None, typer.Option(help="Attention heads of a transformer.", show_default=False)] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Samples that a transformer sees, or full.", show_default=False)
-    ] = None,
+    window: Annotated[str | None, typer.Option(help="Attention span in samples, or full.", show_default=False)] = None,
     hidden: Annotated[int | None, typer.Option(help="Units per layer of a GRU.", show_default=False)] = None,
     sets: SetOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Write a recipe with every field and its meaning, to edit."""
+    """Write a recipe with every field and its meaning, ready to edit."""
     from dpdrun.recipe.conflicts import values_of
     from dpdrun.recipe.loader import load_text
     from dpdrun.recipe.reference import template
@@ -160,11 +120,11 @@ def schema(out: OutOption = None, force: ForceOption = False) -> None:
 
     _write(schema_text(), out, force, "json")
     if out is not None:
-        typer.echo(f"{out}: written; begin a recipe with: # yaml-language-server: $schema={out}")
+        typer.echo(f"{out}: written; start a recipe with the line: # yaml-language-server: $schema={out}")
 
 
 def _write(text: str, out: Path | None, force: bool, language: str) -> None:
-    """To a file, or to standard output: coloured for a person, as it is for a pipe."""
+    """Write to a file, or to standard output: coloured on a terminal, unchanged in a pipe."""
     from rich.console import Console
 
     if out is None:

@@ -21,7 +21,7 @@ from dpdrun.recipe.schema import DataSection
 
 PROGRAMS = frozenset({"main.py", "opendpd-cli"})
 STEP = "train_pa"
-GIVEN = "--from-command"  # the name of a command that stands in no script
+GIVEN = "command"  # the name of a command that stands in no script
 
 # Training samples of the captures in the wheel (its sha256 is pinned), cut as OpenDPD cuts them, without guards.
 TRAIN_SAMPLES = {
@@ -39,8 +39,8 @@ class Translation:
 
     Attributes:
         text: the recipe, YAML with comments.
-        remarks: what differs from OpenDPD or from appearances, a line each; they are in the text too.
-        where: `train.sh:12`, or `--from-command:1`.
+        remarks: what differs from OpenDPD or does not do what it seems to, a line each; they are in the text too.
+        where: `train.sh:12`, or `command:1`.
         dialect: the version of OpenDPD whose flags and defaults were used.
     """
 

@@ -1,9 +1,9 @@
-"""What a plan costs: parameters and multiply-accumulates in closed form, and an estimate of time and memory here.
+"""Cost of a plan: parameters and multiply-accumulates in closed form, and an estimate of time and memory here.
 
-Free of torch, so that `dpdrun recommend` can say it at once. The time of a step is modelled as a sum of what its work
+Free of torch, so that `dpdrun recommend` is quick. The time of a step is modelled as a sum of what its work
 takes: a constant, matrix arithmetic, attention, element-wise passes over memory, and one pass of the optimizer. The
-seconds for a unit of each were fitted to measured steps on one core of one machine (benchmarks/effort, which also
-says how far off the estimates are); a short benchmark in numpy carries them over to this machine.
+seconds for a unit of each were fitted to measured steps on one core of one machine (benchmarks/effort, with the errors
+of the estimates); a short benchmark in numpy scales them to this machine.
 
 Shapes: D = d_model, H heads, W = window, L layers, S = samples in an optimizer step.
 """
@@ -35,14 +35,14 @@ class Size:
 
 
 def size_of(model: ModelSection) -> Size:
-    """Count a model without building it; equal to what the built one says of itself."""
+    """Count a model without building it; equal to the counts of the built one."""
     if isinstance(model, TransformerModel):
         return _transformer(model)
     return _gru(model) if isinstance(model, GRUModel) else _gmp(model)
 
 
 def samples_seen(model: TransformerModel) -> int | None:
-    """Input samples that one output depends on, its own included; None where there is no limit."""
+    """Return the input samples that one output depends on, its own included; None where there is no limit."""
     if model.window == "full":
         return None
     return model.layers * (model.window - 1) + max(model.conv - 1, 0) + 1 + model.lookahead
@@ -82,7 +82,7 @@ def _gmp(model: GMPModel) -> Size:
 
 @dataclass(frozen=True)
 class MachineSpeed:
-    """This machine, one core: seconds for a unit of three kinds of work, each the best of a few tries.
+    """Speed of one core of this machine: seconds for a unit of three kinds of work, each the best of a few tries.
 
     Attributes:
         matrix: of one multiply-accumulate in a product of 64 x 64 float32 matrices.
@@ -96,7 +96,7 @@ class MachineSpeed:
 
 
 def measure_speed() -> MachineSpeed:
-    """The numpy benchmark, about 20 ms. Small products, so that BLAS takes one thread for them."""
+    """Run the numpy benchmark, about 20 ms. Small products, so that BLAS takes one thread for them."""
     import numpy as np
 
     a = np.full((64, 64), 0.5, np.float32)
@@ -123,7 +123,7 @@ def measure_speed() -> MachineSpeed:
 
 @dataclass(frozen=True)
 class Workload:
-    """What the model of costs counts: an amount by kind of work, for a step, a scoring, or memory."""
+    """Amounts of work by kind, for a step, a scoring, or memory."""
 
     step: dict[str, float]
     score: dict[str, float]
@@ -138,7 +138,7 @@ SCALES_WITH = {"once": "call", "each sample in turn": "call", "matrix": "matrix"
 def workload_of(
     model: TransformerModel | GRUModel, *, batch: int, frame: int, val_samples: int, chunk: int = CHUNK_SAMPLES
 ) -> Workload:
-    """Amounts of work for one optimizer step and for one scoring of the validation part.
+    """Count the work of one optimizer step and of one scoring of the validation split.
 
     "matrix" counts multiply-accumulates, "scores" the attention scores that are computed (twice the window for each
     sample, in blocks), "wide" features of all samples, "each sample in turn" the steps of a recurrence. A scoring holds
@@ -188,8 +188,8 @@ TIMED = {"d_model": (8, 256), "hidden": (8, 64), "layers": (1, 4), "samples": (2
 
 
 @dataclass(frozen=True)
-class Amplifier:
-    """The frozen PA model behind a predistorter.
+class DownstreamPA:
+    """The frozen PA model after a predistorter.
 
     Attributes:
         model: its section of the recipe.
@@ -202,17 +202,17 @@ class Amplifier:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan takes on this machine: on one core of its CPU, unless a probe measured it.
+    """Time and memory of a plan on this machine: on one core of its CPU, unless a probe measured it.
 
     Attributes:
         seconds: of all steps and scorings [s].
         step_s: of one optimizer step [s].
-        memory_mib: peak of the whole process, the scores at its end included; on a GPU what a probe saw torch allocate
-            [MiB].
+        memory_mib: peak of the whole process, the scores at its end included; on a GPU what torch allocated in a
+            probe [MiB].
         machine: in words.
-        basis: timed = within the sizes of the study; extrapolated = outside of them; probe = measured here, on all
-            that a run would use.
-        assumed: sizes that nobody gave, as flags such as `--heads 4 --window 32`.
+        basis: timed = within the sizes of the study; extrapolated = outside of them; probe = measured here, on the
+            device of a run.
+        assumed: sizes that were not given, as flags such as `--heads 4 --window 32`.
     """
 
     seconds: float
@@ -238,8 +238,8 @@ class Estimate:
         time_ = f"about {about_time(self.seconds)}" if self.seconds < MOST_S else "more than a hundred years"
         size = f"{self.memory_mib:,.0f} MiB" if self.memory_mib < 10_000 else f"{self.memory_mib / 1024:,.0f} GiB"
         trust = {
-            "timed": f"within a factor of {WITHIN:g} of an idle core, where it was tried",
-            "extrapolated": "a rough guess: outside of the sizes that were timed",
+            "timed": f"within a factor of {WITHIN:g} on an idle core",
+            "extrapolated": "a rough guess: outside the sizes that were timed",
             "probe": "measured here",
         }[self.basis]
         assumed = f"; assumed: {self.assumed}" if self.assumed else ""
@@ -255,20 +255,20 @@ def estimate(
     scorings: int,
     val_samples: int,
     speed: MachineSpeed | None = None,
-    amplifier: Amplifier | None = None,
+    pa: DownstreamPA | None = None,
 ) -> Estimate | None:
-    """Time and memory of training a plan on one core here; None for what was never timed (a gmp, full attention).
+    """Estimate time and memory of training a plan on one core; None for what was never timed (gmp, full attention).
 
     Args:
         model: the `model` section of a recipe.
         batch, frame: frames in an optimizer step, and samples in a frame.
-        steps, scorings: optimizer steps, and scorings of the validation part.
-        val_samples: length of that part.
+        steps, scorings: optimizer steps, and scorings of the validation split.
+        val_samples: length of that split.
         speed: of this machine; measured (about 20 ms) if not given.
-        amplifier: of a predistorter that has a PA model behind it.
+        pa: the PA model after a predistorter.
     """
-    timed, pa = _timed(model), None if amplifier is None else _timed(amplifier.model)
-    if timed is None or (amplifier is not None and pa is None):
+    timed, timed_pa = _timed(model), None if pa is None else _timed(pa.model)
+    if timed is None or (pa is not None and timed_pa is None):
         return None
     speed = measure_speed() if speed is None else speed
     work, costs = workload_of(timed, batch=batch, frame=frame, val_samples=val_samples), COSTS[timed.kind]
@@ -276,11 +276,11 @@ def estimate(
     score_s = _seconds(work.score, costs["score"], speed)
     step_held = _total(work.step_memory, costs["step_memory"])
     score_held = _total(work.score_memory, costs["score_memory"])
-    if amplifier is not None and pa is not None:
-        work, costs = workload_of(pa, batch=batch, frame=frame, val_samples=val_samples), COSTS[pa.kind]
+    if pa is not None and timed_pa is not None:
+        work, costs = workload_of(timed_pa, batch=batch, frame=frame, val_samples=val_samples), COSTS[timed_pa.kind]
         score_s += _seconds(work.score, costs["score"], speed)
         score_held = max(score_held, _total(work.score_memory, costs["score_memory"]))  # one after the other
-        if amplifier.in_steps:  # forward and backward; its weights' gradients and their optimizer are little of a step
+        if pa.in_steps:  # forward and backward; gradients of weights and the optimizer are a small part of a step
             step_s += _seconds(work.step, costs["step"], speed)
             step_held += _total(work.step_memory, costs["step_memory"]) - costs["step_memory"]["once"]
     held = max(step_held, score_held)
@@ -298,14 +298,14 @@ def estimate(
 
 
 def _timed(model: ModelSection) -> TransformerModel | GRUModel | None:
-    """The section, if the study timed models like it."""
+    """Return the section, if the study timed models like it."""
     if isinstance(model, GMPModel) or (isinstance(model, TransformerModel) and model.window == "full"):
         return None
     return model
 
 
 def peak_mib(training_mib: float) -> float:
-    """Peak memory of a whole run on a CPU, from what training and scoring take in it [MiB]."""
+    """Return the peak memory of a run on a CPU, from what training and scoring take [MiB]."""
     return max(END_MIB, RUN_MIB + training_mib)
 
 
@@ -322,7 +322,7 @@ MOST_S = 100 * YEAR_S
 
 
 def about_time(seconds: float) -> str:
-    """A time as one says it: `40 s`, `4 min`, `1.5 h`, `3 days`, `2 years`."""
+    """Round a time: `40 s`, `4 min`, `1.5 h`, `3 days`, `2 years`."""
     for unit, name in ((YEAR_S, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 1.5 * unit:
             return f"{float(f'{seconds / unit:.2g}'):g} {name}"
@@ -330,7 +330,7 @@ def about_time(seconds: float) -> str:
 
 
 def cpu_name() -> str:
-    """Of this machine's processor, as the system calls it."""
+    """Return the name of this machine's processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

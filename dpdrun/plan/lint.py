@@ -1,38 +1,40 @@
-"""What the check rules say about a recipe, each finding at its line, and the recipe with their fixes in it.
+"""Lint a recipe: the findings of the check rules, each at its line, and the recipe with their fixes applied.
 
-A finding is fixable where its patch makes a recipe that loads, and where the user wrote the value: what was left to the
-rules is theirs to change. Fixes are made one at a time and the rules asked again after each, so that two that meet
-at one key cannot undo each other: the more severe goes first, then the lower code.
+A finding is fixable where its patch makes a recipe that loads, and where the user wrote the value: the rules already
+choose those that were left to them. Fixes are applied one at a time and the rules evaluated again after each, so that
+two fixes of one key cannot undo each other: the more severe goes first, then the lower code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from dpdrun.errors import RecipeError
+from dpdrun.data.splits import known_train_samples
+from dpdrun.errors import DataError, RecipeError
 from dpdrun.recipe.comments import annotate_changed_values
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import apply_patch
+from dpdrun.recipe.schema import DataSection
 from dpdrun.rules.advice import derive, rules_for
 from dpdrun.rules.engine import SEVERITIES, Finding, Fix, Severity, Skipped, all_rules, evaluate
 from dpdrun.rules.facts.plan import PlanFacts
 
 SCHEMA_VERSION = 1
-MOST_FIXES = 100  # far more than there are rules; fixes that would follow each other for ever end here
+MOST_FIXES = 100  # far more than there are rules: ends a cycle of fixes
 
 
 @dataclass(frozen=True)
 class LintFinding(Finding):
-    """A finding of a check rule with its place in a recipe.
+    """A finding of a check rule, located in a recipe.
 
     Attributes:
         path: the recipe.
-        line, column: from 1, of the first key that the rule judges and that the file holds, or of its section.
+        line, column: from 1, of the first key in the file that the rule judges, or of its section.
         key: that key.
-        source: where the rule has its word from.
-        fix: none also where the patch does not fit this recipe, or changes only what the rules set.
+        source: of the rule.
+        fix: none also where the patch does not fit this recipe, or changes only values that the rules set.
     """
 
     path: str = ""
@@ -49,39 +51,38 @@ class LintFinding(Finding):
 
 @dataclass(frozen=True)
 class Lint:
-    """All that the check rules say about one recipe.
+    """The findings of the check rules about one recipe.
 
     Attributes:
         findings: in the order of the file.
-        skipped: check rules that could not look, with the reason.
+        skipped: check rules that did not apply, with the reason.
+        after_fixes: findings that the fixes of the others would lead to, and that would be fixed as well.
     """
 
     path: str
     findings: list[LintFinding]
     skipped: list[Skipped]
-
-    def reaches(self, severity: Severity) -> bool:
-        """Whether some finding is at least this severe; what `--fail-on` asks."""
-        return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
+    after_fixes: tuple[LintFinding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form (`dpdrun recipe check --lint --format json`)."""
+        """The stable machine-readable form (`dpdrun lint --format json`)."""
         return {
             "path": self.path,
             "findings": [finding.to_json() for finding in self.findings],
             "skipped": [skip.to_json() for skip in self.skipped],
+            "after_fixes": [finding.to_json() for finding in self.after_fixes],
         }
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A recipe after its fixes.
+    """A recipe with its fixes applied.
 
     Attributes:
         loaded: with the new text.
-        before: what the rules said of it as it was.
+        before: the findings in the old text.
         applied: the findings that were fixed, in this order.
-        left: what the rules say now.
+        left: the findings in the new text.
     """
 
     loaded: Loaded
@@ -91,17 +92,68 @@ class Fixed:
 
     @property
     def followed(self) -> list[LintFinding]:
-        """The findings that were fixed although no rule had announced them: they came of the other fixes."""
+        """The findings that the other fixes led to, and that were fixed as well."""
         announced = {finding.code for finding in self.before.findings if finding.fix != "none"}
         return [finding for finding in self.applied if finding.code not in announced]
 
 
+_DataFacts = tuple[int | None, int | None, float | None]  # samples of train and val split, noise floor [dB]
+
+
+class RecipeFacts:
+    """Facts of recipes and their data; a capture is read once for all recipes that split it in the same way.
+
+    Args:
+        frames: training frames in one pass; the capture is then not read.
+        needed: raise DataError where the data cannot be read; else continue without them, and download none.
+    """
+
+    def __init__(self, frames: int | None = None, *, needed: bool) -> None:
+        self._frames, self._needed = frames, needed
+        self._read: list[tuple[DataSection, _DataFacts]] = []
+
+    def __call__(self, loaded: Loaded) -> PlanFacts:
+        """Return the facts of one recipe. Raises DataError where its data are needed and cannot be read."""
+        if self._frames is not None:
+            return PlanFacts.of_recipe(loaded.recipe, frames=self._frames)
+        train, val, floor = self._data_facts(loaded)
+        return replace(PlanFacts.of_recipe(loaded.recipe, train), val_samples=val, noise_floor_db=floor)
+
+    def _data_facts(self, loaded: Loaded) -> _DataFacts:
+        section = loaded.recipe.data
+        for read, data in self._read:
+            if read == section:
+                return data
+        try:
+            data = _read(loaded, download=self._needed)
+        except DataError:
+            if self._needed:
+                raise
+            data = (None, None, None)
+        self._read.append((section, data))
+        return data
+
+
+def _read(loaded: Loaded, *, download: bool) -> _DataFacts:
+    """Read the capture, unless its length is known without."""
+    section = loaded.recipe.data
+    known = known_train_samples(section)
+    if known is not None:
+        return known, None, None
+    from dpdrun.data.sources import list_sources, load_capture  # loads numpy
+
+    if not download and any(source.name == section.source and not source.ready for source in list_sources()):
+        return None, None, None
+    capture = load_capture(section, recipe=loaded.path)
+    return len(capture.train), len(capture.val), capture.noise_floor_db
+
+
 def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
-    """Ask the check rules of a recipe's profile about it, with every `auto` as the rules set it.
+    """Evaluate the check rules of a recipe's profile, with every `auto` as the rules set it.
 
     Args:
         loaded: the recipe.
-        facts: of the recipe and its data; default: those of the recipe alone, without the length of its record.
+        facts: of the recipe and its data; default: those of the recipe alone, without the length of its capture.
     """
     profile = loaded.recipe.rules
     advice = derive(PlanFacts.of_recipe(loaded.recipe) if facts is None else facts, profile)
@@ -109,12 +161,18 @@ def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
     return Lint(str(loaded.path), locate(loaded, outcome.findings, advice.opinions), outcome.skipped)
 
 
+def lint_recipe(loaded: Loaded, facts_of: Callable[[Loaded], PlanFacts]) -> Lint:
+    """Lint a recipe, and what its fixes would lead to; `facts_of` gives the facts of it and of its fixed versions."""
+    done = fix(loaded, lambda recipe: lint(recipe, facts_of(recipe)), unsafe=True)
+    return replace(done.before, after_fixes=tuple(done.followed))
+
+
 def locate(loaded: Loaded, findings: Iterable[Finding], left_to_rules: Collection[str]) -> list[LintFinding]:
-    """Findings about a recipe with their places, in the order of the file.
+    """Locate findings in a recipe; return them in the order of the file.
 
     Args:
         loaded: the recipe.
-        findings: what check rules said about it.
+        findings: of check rules.
         left_to_rules: dotted keys that the rules set.
     """
     found = [_located(loaded, finding, left_to_rules) for finding in findings]
@@ -127,13 +185,13 @@ def _located(loaded: Loaded, finding: Finding, left_to_rules: Collection[str]) -
     key = next((name for name in keys if name in loaded.given), keys[0] if keys else "")
     line, column = loaded.line_of(key)
     fixable = not set(finding.patch) <= set(left_to_rules) and _patched(loaded, finding) is not None
-    said = {each.name: getattr(finding, each.name) for each in fields(Finding)}
-    said["fix"] = finding.fix if fixable else "none"
-    return LintFinding(**said, path=str(loaded.path), line=line, column=column, key=key, source=rule.source)
+    content = {each.name: getattr(finding, each.name) for each in fields(Finding)}
+    content["fix"] = finding.fix if fixable else "none"
+    return LintFinding(**content, path=str(loaded.path), line=line, column=column, key=key, source=rule.source)
 
 
 def _patched(loaded: Loaded, finding: Finding) -> Loaded | None:
-    """The recipe with the patch of a finding in its text; None where it does not make a recipe, or has no effect."""
+    """Apply the patch of a finding to the text; None where that makes no recipe, or an override hides the change."""
     overridden = {override.partition("=")[0].strip() for override in loaded.overrides}
     if overridden & set(finding.patch):
         return None
@@ -144,45 +202,50 @@ def _patched(loaded: Loaded, finding: Finding) -> Loaded | None:
         return None
 
 
-def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False) -> Fixed:
-    """Make the fixes of a recipe; afterwards none is left that could be made. The file is not touched.
+def fix(loaded: Loaded, relint: Callable[[Loaded], Lint], *, unsafe: bool = False) -> Fixed:
+    """Apply fixes until none is left. The file is not touched.
 
     Args:
         loaded: the recipe.
-        look: lints a recipe; asked again after each fix, for one can settle another, or change the length of the run.
-        unsafe: make those fixes too that change what is trained.
+        relint: lints a recipe; called after each fix, which can settle another, or change the length of the run.
+        unsafe: apply also fixes that change what is trained.
     """
     wanted: Sequence[Fix] = ("safe", "unsafe") if unsafe else ("safe",)
     applied: list[LintFinding] = []
     written = loaded.text
     seen = {written}
-    before = left = look(loaded)
+    before = left = relint(loaded)
     while len(applied) < MOST_FIXES:
         fixable = [finding for finding in left.findings if finding.fix in wanted]
         if not fixable:
             break
-        first = min(fixable, key=_turn)
+        first = min(fixable, key=_precedence)
         patched = _patched(loaded, first)
         if patched is None or patched.text in seen:
             break
-        loaded, left = patched, look(patched)
+        loaded, left = patched, relint(patched)
         seen.add(loaded.text)
         applied.append(first)
-    if applied:  # once, at the end: a value that was changed twice was what the user wrote, not what came between
+    if applied:  # once, at the end: the remark on a value changed twice is to state what the user wrote
         loaded = load_text(annotate_changed_values(written, loaded.text), loaded.path, loaded.overrides)
     return Fixed(loaded, before, applied, left)
 
 
-def follow_ups(loaded: Loaded, look: Callable[[Loaded], Lint]) -> list[LintFinding]:
-    """What else would be fixed once all fixes are made, safe and unsafe ones; arguments as of `fix`."""
-    return fix(loaded, look, unsafe=True).followed
+def follow_ups(loaded: Loaded, relint: Callable[[Loaded], Lint]) -> list[LintFinding]:
+    """Return the findings that the fixes, safe and unsafe, would lead to and fix as well; arguments as of `fix`."""
+    return fix(loaded, relint, unsafe=True).followed
 
 
-def _turn(finding: Finding) -> tuple[int, str]:
-    """The most severe first, then by code."""
+def _precedence(finding: Finding) -> tuple[int, str]:
+    """Order fixes: the most severe first, then by code."""
     return -SEVERITIES.index(finding.severity), finding.code
 
 
+def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
+    """Return whether some finding is at least this severe, as `--fail-on` asks."""
+    return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in findings)
+
+
 def count(findings: Iterable[Finding], what: Literal["error", "warning", "info", "safe", "unsafe"]) -> int:
-    """How many findings have this severity, or this kind of fix."""
+    """Count the findings of a severity, or with a kind of fix."""
     return sum(what in (finding.severity, finding.fix) for finding in findings)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan.cost import Amplifier, Estimate, MachineSpeed, estimate, samples_seen, size_of
+from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
@@ -297,7 +297,7 @@ def estimate_of(
         scorings=-(-plan.total_steps // plan.eval_every),
         val_samples=val_samples,
         speed=speed,
-        amplifier=None if pa is None else Amplifier(pa, in_steps=plan.recipe.dpd.learning == "direct"),
+        pa=None if pa is None else DownstreamPA(pa, in_steps=plan.recipe.dpd.learning == "direct"),
     )
 
 

@@ -1,13 +1,13 @@
-"""What a probe measured on the user's own data and machine, and how it enters a recommendation.
+"""Results of a probe on the user's own data and machine, and how they enter a recommendation.
 
-`training.probe` takes the steps; here is what is concluded from them, in plain numbers.
+`training.probe` takes the steps; this module evaluates them, in plain numbers.
 
 The learning rate. For each seed a fresh model is trained while the rate rises exponentially (Smith, "Cyclical learning
 rates", 2017: the lr range test). The losses are taken in dB, smoothed over neighbouring rates by a running median, and
 the median over seeds is the curve. Its valley reaches from the lowest to the highest rate that is within VALLEY_DB of
-the lowest point; the pick is its middle in log(lr). The lowest point itself is at the mercy of one lucky batch and
-moved by a factor of 5 between seeds; both edges are crossings of a steep slope. What it cannot tell: which rate
-of the valley ends lowest after thousands of steps. docs/results.md, Probe, compares picks with a sweep.
+the lowest point; the pick is its middle in log(lr). The lowest point itself depends on single batches and moved by a
+factor of 5 between seeds; both edges are crossings of a steep slope. The test cannot tell which rate of the valley ends
+lowest after thousands of steps. docs/results.md, Probe, compares picks with a sweep.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ class Valley:
 
 @dataclass(frozen=True)
 class ProbeReading:
-    """What a probe found.
+    """The results of a probe.
 
     Attributes:
-        device: where the steps were taken, in words.
-        seconds: that everything took, from the start of the command.
+        device: the device that took the steps, in words.
+        seconds: of the whole command, from its start.
         seeds, rates_tried: of the lr range test.
-        lr, lr_low, lr_high, lr_open: the pick, the valley's edges, and whether even the highest rate did no harm.
+        lr, lr_low, lr_high, lr_open: the pick, the valley's edges, and whether even the highest rate did not diverge.
         curve: (lr, loss [dB]) of the median over seeds.
-        norms: percentiles (10, 50, 90, 99) of the gradient norm after the warmup of a short run at the pick; none where
-            time did not allow them.
+        norms: percentiles (10, 50, 90, 99) of the gradient norm after the warmup of a short run at the pick; empty
+            where time ran out.
         norm_steps: steps of that run after its warmup.
         step_s, samples_per_s: median time of an optimizer step [s], and training samples a second.
         score_s: one scoring of the validation part [s].
         peak_mib: memory that training took beyond what the process held before [MiB]; on a GPU what torch allocated.
-        cut: what was left out to keep the time.
+        cut: what was left out to finish in time.
     """
 
     device: str
@@ -86,7 +86,7 @@ class ProbeReading:
 
 
 def median_curve(losses: Sequence[Sequence[float]]) -> list[float]:
-    """Losses of each seed (one a rate, cut off where it diverged) -> the median over seeds of the smoothed dB."""
+    """Return the median over seeds of the smoothed losses [dB]; a seed has one loss a rate, up to where it diverged."""
     count = max(map(len, losses))
     smooth = [_smoothed([_db(loss) for loss in seed] + [CEILING_DB] * (count - len(seed))) for seed in losses]
     return [median(values) for values in zip(*smooth, strict=True)]
@@ -104,7 +104,7 @@ def _smoothed(values: list[float]) -> list[float]:
 
 
 def valley_of(rates: Sequence[float], curve: Sequence[float]) -> Valley | None:
-    """Where a curve is lowest; None when it falls nowhere by VALLEY_DB below its start, so that nothing was learned."""
+    """Find where a curve is lowest; None where it never falls VALLEY_DB below its start: nothing was learned."""
     limit = min(curve) + VALLEY_DB
     if curve[0] <= limit:
         return None
@@ -119,7 +119,7 @@ def _two_digits(value: float) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """A percentile (0 to 100) by linear interpolation, as numpy's default. Raises ValueError on no values."""
+    """Return a percentile (0 to 100) by linear interpolation, as numpy's default. Raises ValueError on no values."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("no values")
@@ -130,11 +130,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading) -> Recommendation:
-    """A recommendation whose lr and clip are those of a probe, as evidence `measured here`.
+    """Return a recommendation with the lr and clip of a probe, as evidence `measured here`.
 
     Args:
-        this: asked with the probe's values as facts, so that everything that follows from them fits.
-        catalogue: asked without them: its values are named beside the probe's, and a value of the user is kept.
+        this: derived with the probe's values as facts, so that everything that follows from them fits.
+        catalogue: derived without them: the reasons name its values, and a value of the user is kept.
+        probe: the results.
     """
     found = {
         "optim.lr": (
@@ -151,18 +152,18 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
     if probe.clip_norm is None:
         del found["optim.clip_norm"]
     for key, (why, (low, high)) in found.items():
-        known = catalogue.values.get(key)
-        if known is None or known.rule is None:
+        by_rule = catalogue.values.get(key)
+        if by_rule is None or by_rule.rule is None:
             continue  # the user's own
-        said = f"{why}; {known.rule} says {render(known.value)}"
+        why = f"{why}; {by_rule.rule} says {render(by_rule.value)}"
         values[key] = replace(
-            values[key], low=low, high=high, rule=PROBE, evidence="measured here", why=said, advised=known.value
+            values[key], low=low, high=high, rule=PROBE, evidence="measured here", why=why, advised=by_rule.value
         )
     return replace(this, values=values)
 
 
 def probed_facts(catalogue: Recommendation, probe: ProbeReading) -> dict[str, float]:
-    """The facts that a probe sets: those of its values that the user has not given."""
+    """Return the facts that a probe sets: those of its values that the user has not given."""
     found = {"lr": ("optim.lr", probe.lr), "clip_norm": ("optim.clip_norm", probe.clip_norm)}
     return {
         name: value

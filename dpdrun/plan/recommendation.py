@@ -1,4 +1,4 @@
-"""What `dpdrun recommend` says: every value with the note's beside it, where it comes from, and what follows."""
+"""Recommend hyper-parameters: every value with its rule, its reason, and the value of the founding Transformer note."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.patch import render
-from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.advice import Advice, Opinion, RuleSet, advised_sizes, derivable, derive, opinion_on, unset
 from dpdrun.rules.engine import Evidence, Finding, Skipped, all_rules, plain
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts, as_recipe_value, steps_of_share
 from dpdrun.rules.regret import Regret, Worth, regret_of, worth_of
 
 SCHEMA_VERSION = 1
-WRITTEN_BY = "# Written by:"
-FEW_STEPS = 10  # in an epoch; from there on a length is said in steps
-NEAR = 0.03  # of a count: what may be called "about" it
+FEW_STEPS = 10  # in an epoch; from there on a length is stated in steps
+NEAR = 0.03  # of a count: what "about" covers
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,12 @@ class Value:
     Attributes:
         value: as a recipe writes it.
         low, high: the range it was chosen from, None when there is none.
-        note_value: what the note says (not what other rules say for it), None when it says nothing.
-        note_low, note_high: the range of which that is a point, None where the note gives none.
+        note_value: the value of the founding Transformer note, None where it has none.
+        note_low, note_high: the range around that value, None where the note gives none.
         rule: code of the rule that set it, None when the user did.
         advised: when the user set it: what the rules would have set.
-        regret, note_regret: what this value, and the note's, are expected to lose against the best [dB].
-        worth: what dropping the rule that set it lost [dB].
+        regret, note_regret: expected loss of this value, and of the note's, against the best [dB].
+        worth: the loss without the rule that set it [dB].
     """
 
     key: str
@@ -54,7 +51,7 @@ class Value:
 
     @property
     def differs_from_note(self) -> bool:
-        """Whether the note says something else: another value, or a range that this one is not in."""
+        """Return whether the note has another value, or a range that this one is not in."""
         if self.note_value is None or self.note_value == self.value:
             return False
         low, high = (_number(bound) for bound in (self.note_low, self.note_high))
@@ -90,8 +87,7 @@ class Recommendation:
     Attributes:
         warmup_range: the note's 5 to 10 % of all steps [optimizer steps].
         left_open: fields that no rule could set, each with the reason.
-        skipped: rules that would have come first for a field that is set, but were not asked or had no answer: this job
-            is outside of what they cover.
+        skipped: rules with precedence for a field that is set, but that do not cover this job.
     """
 
     rules: RuleSet
@@ -120,7 +116,7 @@ class Recommendation:
         }
 
     def _rounded(self) -> dict[str, Any]:
-        """The counts as one says them; so the note gives its example: about 2000 steps, 100 to 200 of warmup."""
+        """The counts in round numbers, as in the note's example: about 2000 steps, 100 to 200 of warmup."""
         return {
             "total_steps": None if self.total_steps is None else about(self.total_steps),
             "warmup_steps": None if self.warmup_steps is None else about(self.warmup_steps),
@@ -129,11 +125,11 @@ class Recommendation:
 
 
 def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
-    """Ask the rules for everything that the facts leave open.
+    """Derive every value that the facts leave open.
 
     Args:
-        facts: what is known of the job; what is None is derived where a rule answers.
-        rules: which rules to ask; the note's values are shown beside them in any case.
+        facts: what is known of the job; what is None is derived where a rule covers it.
+        rules: which rules to evaluate; the note's values come with them in any case.
     """
     advice = derive(facts, rules)
     in_steps = _in_steps(advice)
@@ -143,8 +139,8 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
     wanted = [] if complete.kind == "gmp" else derivable()
     if complete.max_steps is not None and wanted:
         wanted.remove("train.epochs")
-    looked_at = complete.memory is not None and rules == "measured"  # only then does a rule speak of sizes
-    sizes = advised_sizes(complete.kind) if looked_at else []
+    measured_memory = complete.memory is not None and rules == "measured"  # what the rules for sizes need
+    sizes = advised_sizes(complete.kind) if measured_memory else []
     values = {key: _value(key, advice, rules) for key in [*sizes, *wanted] if complete.get(NAME_OF[key]) is not None}
     values = {key: _measured(value, complete) for key, value in values.items()}
     if in_steps is not None:
@@ -165,9 +161,9 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
 
 
 def _in_steps(advice: Advice) -> Value | None:
-    """The length that a rule gave in epochs, in optimizer steps where an epoch is only a few of them.
+    """Convert the length that a rule gave in epochs to optimizer steps, where an epoch is only a few of them.
 
-    With large batches, which count frames that overlap (the note's do, ours do not), thousands of epochs are an hour.
+    With large batches of frames that do not overlap, thousands of epochs take an hour.
     """
     opinion, facts = advice.opinions.get("train.epochs"), advice.facts
     if opinion is None or not facts.total_steps or facts.total_steps >= opinion.value * FEW_STEPS:
@@ -183,12 +179,12 @@ def _order(key: str) -> int:
 
 
 def field_of(skip: Skipped) -> str:
-    """The dotted key that a skipped rule would have set."""
+    """Return the dotted key that a skipped rule would have set."""
     return all_rules()[skip.code].sets or ""
 
 
 def _would_have_answered(skip: Skipped, values: Mapping[str, Value], facts: PlanFacts) -> bool:
-    """Whether only the size of this job kept a rule silent, not its kind, a fact that is missing or another rule."""
+    """Return whether only the size of this job kept a rule from its field, not a missing fact or another rule."""
     rule = all_rules()[skip.code]
     elsewhere = facts.kind not in rule.box.get("kind", (facts.kind,))
     unasked = skip.reason.startswith("needs ") or skip.reason.endswith(" applies")
@@ -231,7 +227,7 @@ def _value(key: str, advice: Advice, rules: RuleSet) -> Value:
 
 
 def _measured(value: Value, facts: PlanFacts) -> Value:
-    """A value with its regret and the worth of its rule, where they were measured: in jobs like those of the sweeps."""
+    """Add the regret of a value and the worth of its rule, where jobs like this one were swept."""
     encoder = facts.kind == "transformer" and facts.window == inf  # the note's own, whose rules were dropped as well
     lr = opinion_on("optim.lr", facts, "measured")
     swept = lr is not None and lr.evidence == "measured"
@@ -241,23 +237,23 @@ def _measured(value: Value, facts: PlanFacts) -> Value:
             value = replace(value, worth=worth_of("note" if encoder else facts.kind, value.key, facts.total_steps))
     if value.key != "optim.lr" or lr is None or not swept:
         return value
-    said = value.note_value if value.differs_from_note else None
+    of_note = value.note_value if value.differs_from_note else None
     return replace(
         value,
         regret=regret_of(facts.kind, value.value, lr.value, facts.total_steps),
-        note_regret=None if said is None else regret_of(facts.kind, said, lr.value, facts.total_steps),
+        note_regret=None if of_note is None else regret_of(facts.kind, of_note, lr.value, facts.total_steps),
     )
 
 
 def _number(value: Any) -> float | None:
-    """A value as a number, a percentage as its share; None for a word."""
+    """Return a value as a number, a percentage as its share; None for a word."""
     if isinstance(value, str):
         return Percent(value) if value.endswith("%") else None
     return None if value is None else float(value)
 
 
 def _of_the_note(opinion: Opinion | None) -> Opinion | None:
-    """An opinion under `rules: note`, unless it comes from a rule that the note knows nothing of."""
+    """Return an opinion under `rules: note`, unless it comes from a rule that is not of the note."""
     return opinion if opinion is not None and all_rules()[opinion.rule].is_of_note else None
 
 
@@ -270,7 +266,7 @@ def _beside(given: Any, ours: Opinion | None) -> str:
 
 
 def about(number: int) -> int:
-    """A count as one says it, to half a digit: 1954 is about 2000, 98 about 100; 125 stays, no such number is near."""
+    """Round a count to half a digit: 1954 is about 2000, 98 about 100; 125 stays, no round number is near."""
     if number < 10:
         return number
     unit = 5 * 10 ** (len(str(number)) - 2)
@@ -278,48 +274,8 @@ def about(number: int) -> int:
     return rounded if abs(rounded - number) <= NEAR * number else number
 
 
-def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
-    """A recipe with a comment at each value that a rule set.
-
-    Args:
-        recommendation: its values go into `optim` and `train`.
-        sections: `{"data": {...}, "model": {...}}`, what the user gave.
-        command: how it came about; for the header.
-
-    Raises:
-        pydantic.ValidationError: the sections do not make a recipe.
-    """
-    tree: dict[str, dict[str, Any]] = {name: dict(content) for name, content in sections.items()}
-    for key, value in recommendation.values.items():
-        section, _, leaf = key.partition(".")
-        tree.setdefault(section, {})[leaf] = value.value
-    Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
-    reasons = reasons_of(recommendation)
-    lines = [*head_lines(recommendation, command), "task: pa", f"rules: {recommendation.rules}"]
-    for section in ("data", "model", "optim", "train"):
-        lines.append(f"{section}:")
-        for leaf, content in tree.get(section, {}).items():
-            said = reasons.get(f"{section}.{leaf}")
-            lines.append(f"  {leaf}: {render(content)}{f'  # {said}' if said else ''}")
-    return "\n".join(line for line in lines if not line.endswith("optim:") or "optim" in tree) + "\n"
-
-
-def head_lines(recommendation: Recommendation, command: str) -> list[str]:
-    """Comments at the head of a recipe that a recommendation wrote: how it came about, and which rules were silent."""
-    return [
-        f"{WRITTEN_BY} {command}",
-        "# Change what you like; a value of optim or train that is deleted, or auto, is left to the rules again.",
-        *(f"# {line}" for line in silent_lines(recommendation)),
-    ]
-
-
-def reasons_of(recommendation: Recommendation) -> dict[str, str]:
-    """Rule and reason of every value that a rule set, by its dotted key."""
-    return {key: f"{value.rule}: {value.why}" for key, value in recommendation.values.items() if value.rule}
-
-
 def silent_lines(recommendation: Recommendation) -> list[str]:
-    """Rules that would have come first but do not cover this job, a line for each reason."""
+    """List the rules with precedence that do not cover this job, a line for each reason."""
     by_reason: dict[str, list[str]] = {}
     for skip in recommendation.skipped:
         by_reason.setdefault(skip.reason, []).append(f"{skip.code} for {field_of(skip)}")
@@ -329,9 +285,3 @@ def silent_lines(recommendation: Recommendation) -> list[str]:
         why = why.replace("the rule covers", "it covers" if len(rules) == 1 else "they cover")
         lines.append(f"silent here: {', '.join(sorted(rules))}: {why}")
     return lines
-
-
-def patch_of(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
-    """The values to write into a recipe: those that a rule set and that the recipe does not hold already."""
-    now = values_of(recipe)
-    return {k: v.value for k, v in recommendation.values.items() if v.rule is not None and now.get(k) != v.value}

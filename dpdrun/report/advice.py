@@ -19,12 +19,13 @@ from dpdrun.rules.engine import Finding
 from dpdrun.rules.text import pluralize
 
 _EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
+NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
 _SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
 
 
-WIDE = 118  # columns; below, the reason goes on a line of its own
-ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
-NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
+WIDE = 118  # columns; below, each reason has a line of its own
+ENOUGH_FOR_A_TAIL = 10  # workloads, for a 95th percentile
+NARROW = 80  # columns; below, cells wrap
 
 
 class _Values:
@@ -36,7 +37,7 @@ class _Values:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= WIDE
         table = Table(show_edge=False, pad_edge=False, box=SIMPLE_HEAD, collapse_padding=True)
-        for name, style in (("field", ""), ("value", "bold"), ("the note's", "dim"), ("set by", "")):
+        for name, style in (("field", ""), ("value", "bold"), ("note", "dim"), ("set by", "")):
             table.add_column(name, no_wrap=name == "field" or options.max_width >= NARROW, overflow="fold", style=style)
         judged = any(value.regret for value in self._this.values.values())
         if wide and judged:
@@ -56,6 +57,8 @@ class _Values:
             reason = Text.assemble(f"{key}: ", ("; ".join([why, *_expected(value)]), "dim"))
             reasons.append(_hanging(reason))
         yield table
+        if any(value.differs_from_note for value in self._this.values.values()):
+            yield Text(NOTE, "dim")
         if not wide:
             yield Text("why:")
             yield from reasons
@@ -64,7 +67,7 @@ class _Values:
 def recommendation_view(
     this: Recommendation, estimate: Estimate | None = None, no_estimate: str | None = None
 ) -> RenderableType:
-    """The table, the totals with the estimated time and memory (or why there is none), and the warnings."""
+    """Lay out the table, the totals with the estimated time and memory (or why there is none), and the warnings."""
     parts: list[RenderableType] = [Text(f"rules: {this.rules}", "bold"), _Values(this)] if this.values else []
     parts += [Text(_totals(this))]
     parts += [] if estimate is None else [Text(f"training takes {estimate}")]
@@ -78,7 +81,7 @@ def recommendation_view(
 
 
 def _hanging(text: Text) -> Table:
-    """A line that goes on indented where it does not fit."""
+    """Lay out a text whose further lines are indented."""
     table = Table.grid()
     table.add_column(width=2)
     table.add_column()
@@ -106,18 +109,18 @@ def _ranged(value: Any, low: Any, high: Any) -> str:
 
 
 def _regret(value: Value) -> str:
-    """Of the value, and of the note's in its place: `0.1`, `7.9 (the note: 8.2)`."""
+    """Return the regret of the value, and of the note's in its place: `0.1 (9 jobs; note 8.2)`."""
     if value.regret is None:
         return ""
-    note = f"; the note's {value.note_regret.median_db:.1f}" if value.note_regret else ""
+    note = f"; note {value.note_regret.median_db:.1f}" if value.note_regret else ""
     return f"{value.regret.median_db:.1f} ({pluralize(value.regret.workloads, 'job')}{note})"
 
 
 def _expected(value: Value) -> list[str]:
-    """The regret in words."""
+    """Return the regret in words."""
     if value.regret is None:
         return []
-    note = f"; the note's value {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
+    note = f"; note {value.note_regret.median_db:.1f} dB" if value.note_regret else ""
     jobs = pluralize(value.regret.workloads, "job")
     jobs += f" of {value.regret.steps:,} steps" if value.regret.steps else ""
     tail = f"; 95 % below {value.regret.p95_db:.1f}" if value.regret.workloads >= ENOUGH_FOR_A_TAIL else ""
@@ -125,7 +128,7 @@ def _expected(value: Value) -> list[str]:
 
 
 def _worth(value: Value) -> list[str]:
-    """What the rule is worth, in words."""
+    """Return what the rule is worth, in words."""
     worth = value.worth
     if worth is None:
         return []
@@ -142,14 +145,14 @@ def _totals(this: Recommendation) -> str:
         return "a gmp is fitted by least squares: there is no optimizer to set"
     if this.total_steps is None:
         return "optimizer steps: not known without the amount of data and the number of epochs"
-    text = f"optimizer steps: {_said(this.total_steps)}"
+    text = f"optimizer steps: {_counts(this.total_steps)}"
     if this.warmup_steps and this.warmup_range:
-        text += f"; warmup {this.warmup_steps} (5 to 10 % is {_said(*this.warmup_range)})"
+        text += f"; warmup {this.warmup_steps} (5 to 10 % is {_counts(*this.warmup_range)})"
     return text
 
 
-def _said(*counts: int) -> str:
-    """A count or a range, with round numbers where they are others: `98 to 195, about 100 to 200`."""
+def _counts(*counts: int) -> str:
+    """Return a count or a range, with round numbers where those differ: `98 to 195, about 100 to 200`."""
     exact, rounded = (" to ".join(map(str, dict.fromkeys(each))) for each in (counts, map(about, counts)))
     return exact if exact == rounded else f"{exact}, about {rounded}"
 

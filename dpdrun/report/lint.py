@@ -54,14 +54,14 @@ def _change(finding: LintFinding) -> str:
 
 
 def lint_summary(findings: Sequence[LintFinding]) -> Text:
-    """`2 warnings, 1 note; dpdrun recommend r.yaml --fix fixes 1, with --unsafe-fixes 3, ...`."""
+    """`2 warnings, 1 note; dpdrun lint r.yaml --fix fixes 1, with --unsafe-fixes 3, ...`."""
     counts = [(count(findings, severity), word) for severity, word in _WORDS.items()]  # type: ignore[arg-type]
     said = [f"{number} {word}{'s' if number > 1 else ''}" for number, word in counts if number]
     text = Text(", ".join(said) if said else "no findings")
     safe, unsafe = count(findings, "safe"), count(findings, "unsafe")
     if safe or unsafe:
         paths = {finding.path for finding in findings}
-        text.append(f"; dpdrun recommend {paths.pop() if len(paths) == 1 else 'RECIPE'} --fix fixes {safe}")
+        text.append(f"; dpdrun lint {paths.pop() if len(paths) == 1 else 'RECIPE'} --fix fixes {safe}")
         text.append(f", with --unsafe-fixes {safe + unsafe}" if unsafe else "")
         text.append(", --diff shows what would change")
     return text

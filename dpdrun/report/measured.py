@@ -1,4 +1,4 @@
-"""What `dpdrun recommend` measured itself: the look at the data, the probe, the estimate of time and memory."""
+"""What `dpdrun recommend --data` and `dpdrun probe` measured, on the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpdrun.recipe.patch import render
 
 
 def reading_lines(reading: DataReading) -> list[RenderableType]:
-    """A look at a capture: what it holds, what least squares and noise leave to a network, and what is wrong."""
+    """Describe a capture: its splits, its memory, what least squares and noise leave to a network, and its faults."""
     memory = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
     first = (
         f"data: {reading.name}: {reading.train_samples:,} training and {reading.val_samples:,} validation samples; "
@@ -32,7 +32,7 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
 
 
 def probe_lines(probe: ProbeReading) -> list[RenderableType]:
-    """A probe on a few lines: what was done, the curve of the range test, the norms, and what time did not allow."""
+    """Describe a probe: speed, the curve of the range test, the gradient norms, and what was left out."""
     step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
     first = (
         f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
@@ -46,13 +46,13 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
         below = f"{norms} of {probe.norm_steps} are below"
         lines.append(Text(f"       gradient norms at lr {render(probe.lr)}: {below}", "dim"))
     if probe.cut:
-        lines.append(Text(f"       cut to keep the time: {'; '.join(probe.cut)}", "yellow"))
+        lines.append(Text(f"       left out to finish in time: {'; '.join(probe.cut)}", "yellow"))
     return [*lines]
 
 
 @contextmanager
 def progress_bar(console: Console, label: str = "probe") -> Iterator[Callable[[float, str], None]]:
-    """A bar that is told its share; it leaves no line behind, and is silent where nobody watches a terminal."""
+    """Show progress while the block runs: a bar on a terminal, nothing elsewhere."""
     columns = (TextColumn(label), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=1.0)

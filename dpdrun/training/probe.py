@@ -80,9 +80,9 @@ def share_out(budget_s: float, spent_s: float, step_s: float) -> Budget:
         least = Budget(FEWEST_SEEDS, FEWEST_RATES, FEWEST_NORMS)
         needed = math.ceil((least.total * step_s * OVERHEAD + spent_s + END_S) * SLACK)
         raise RunError(
-            f"--probe {budget_s:.0f}s is too short here: {spent_s:.0f} s are gone, a step of this plan takes "
+            f"--time {budget_s:.0f}s is too short here: {spent_s:.0f} s are gone, a step of this plan takes "
             f"{step_s:.2g} s, and the least is {least.total} of them ({least.seeds} seeds of {FEWEST_RATES} learning "
-            f"rates, {FEWEST_NORMS} gradient norms after a warmup of {NORM_WARMUP_STEPS}); give --probe {needed}s, or "
+            f"rates, {FEWEST_NORMS} gradient norms after a warmup of {NORM_WARMUP_STEPS}); give --time {needed}s, or "
             "lower train.batch_size or the sizes of the model"
         )
     rates = min(MOST_RATES, int((steps - NORM_WARMUP_STEPS) * 0.75 / least.seeds))
@@ -123,7 +123,7 @@ def probe(
         RunError: a gmp, which has no steps; a budget that is too short; a model that learns at no rate.
     """
     if not plan.total_steps:
-        raise RunError("--probe: a gmp is fitted by least squares: it has no steps to measure")
+        raise RunError("a gmp is fitted by least squares: it has no steps to measure")
     began = time.perf_counter()
     clock = _Clock(began + budget_s - spent_s)
     report(0.0, "timing steps")
@@ -162,9 +162,9 @@ def probe(
         losses.append(curve)
     if not losses:
         raise RunError(
-            f"--probe {budget_s:.0f}s: the time was up before one lr range test of {budget.rates} steps had ended: "
+            f"--time {budget_s:.0f}s: the time was up before one lr range test of {budget.rates} steps had ended: "
             f"steps became slower, from {step_s:.2g} to {median(clock.steps[-3:]):.2g} s (other work on this "
-            f"machine?); give more time, such as --probe {2 * budget_s:.0f}s"
+            f"machine?); give more time, such as --time {2 * budget_s:.0f}s"
         )
     if len(losses) < SEEDS:
         cut.append(f"{len(losses)} of {SEEDS} seeds")
@@ -173,14 +173,14 @@ def probe(
     valley = valley_of(tried, curve_db)
     if valley is None:
         raise RunError(
-            f"--probe: no learning rate from {LOWEST_LR:g} to {HIGHEST_LR:g} lowered the loss by 2 dB within "
+            f"no learning rate from {LOWEST_LR:g} to {HIGHEST_LR:g} lowered the loss by 2 dB within "
             f"{budget.rates} steps; check the data (`dpdrun data inspect`), then give the probe more time"
         )
 
     told = partial(tell, budget.seeds * budget.rates, "gradient norms")
     norms = _norms(Trial(plan, capture, seed=0), valley.pick, budget.norms, clock, told)
     if norms is None:
-        raise RunError(f"--probe: every gradient norm at lr {valley.pick:g} was infinite; write a smaller optim.lr")
+        raise RunError(f"every gradient norm at lr {valley.pick:g} was infinite; write a smaller optim.lr")
     if len(norms) < TOO_FEW_NORMS:
         cut.append("no gradient norms: clip_norm is that of the rules")
     elif len(norms) < min(FEWEST_NORMS, budget.norms):

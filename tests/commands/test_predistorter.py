@@ -137,7 +137,7 @@ def test_a_dry_run_counts_the_pa_model_and_checks_what_the_run_would(
 
 def test_a_predistorter_is_not_probed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    said = dpdrun("recommend", "network.yaml", "--probe", "30s", code=2).output
+    said = dpdrun("probe", "network.yaml", code=2).output
     assert "probe the recipe of its PA model" in " ".join(said.split())
 
 

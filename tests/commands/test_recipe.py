@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from dpdrun.commands import app
 from dpdrun.recipe.loader import load_recipe
@@ -120,115 +119,3 @@ def test_schema(tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     assert CliRunner().invoke(app, ["recipe", "schema", "-o", str(path)]).exit_code == 0
     assert json.loads(path.read_text())["title"] == "dpdrun recipe"
-
-
-FAULTY = """\
-task: pa
-data: {source: synthetic/mild}
-model: {kind: transformer, d_model: 16, layers: 2, heads: 2, window: 32, dropout: 0.1}
-optim:
-  warmup: 500  # as in the note
-train:
-  max_steps: 1000
-"""
-
-
-@pytest.fixture
-def faulty(tmp_path: Path) -> Path:
-    path = tmp_path / "faulty.yaml"
-    path.write_text(FAULTY)
-    return path
-
-
-def lint(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["recipe", "check", "--lint", *map(str, arguments)])
-
-
-def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
-    result = lint(faulty)
-    assert result.exit_code == 0, "warnings are no errors"
-    lines = result.stdout.splitlines()
-    assert lines[0].startswith(f"{faulty}:3:74: RG103 warning model.dropout 0.1 is noise of -10 dB")
-    assert f"{faulty}:5:3: WU101 warning the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
-    assert "  help: set optim.warmup to 5% (50 steps)" in lines
-    assert "  unsafe fix: optim.warmup: 5%" in lines
-    assert lines[-1].startswith(f"2 warnings; dpdrun recommend {faulty} --fix fixes 0, with --unsafe-fixes 2")
-    assert faulty.read_text() == FAULTY
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((), 0),
-        (("--fail-on", "warning"), 1),
-        (("--fail-on", "error"), 0),
-        (("--set", "optim.warmup=1000"), 1),
-        (("--set", "optim.warmup=1000", "--fail-on", "error"), 1),
-        (("--set", "optim.warmup=5%", "--set", "model.dropout=off", "--fail-on", "info"), 0),
-        (("--set", "optim.warmup=5%", "--set", "train.precision=bf16", "--set", "model.dropout=off"), 0),
-        (
-            ("--set", "optim.warmup=5%", "--set", "train.precision=bf16", "--set", "model.dropout=off",
-             "--fail-on", "info"), 1,
-        ),
-    ],
-)  # fmt: skip
-def test_lint_exits_by_the_worst_severity(faulty: Path, arguments: tuple[str, ...], code: int) -> None:
-    result = lint(faulty, *arguments)
-    assert result.exit_code == code, result.output
-
-
-def test_lint_of_what_is_no_recipe_exits_2_and_still_lints_the_rest(faulty: Path, tmp_path: Path) -> None:
-    result = lint(BAD, faulty, tmp_path / "missing.yaml", "--fail-on", "warning")
-    assert result.exit_code == 2
-    assert "WU101" in result.stdout
-    assert f"{BAD}:7:3: unknown key optim.warm_up" in result.stderr
-    assert "no such file" in result.stderr
-
-
-def test_lint_as_json(faulty: Path, gru: Path) -> None:
-    content = json.loads(lint(faulty, gru, "--format", "json").stdout)
-    assert content["schema_version"] == 1
-    assert [file["path"] for file in content["files"]] == [str(faulty), str(gru)]
-    found = {finding["code"]: finding for finding in content["files"][0]["findings"]}
-    assert found["WU101"]["line"] == 5
-    assert found["WU101"]["column"] == 3
-    assert found["WU101"]["patch"] == {"optim.warmup": "5%"}
-    assert content["files"][0]["after_fixes"] == []
-    assert content["files"][1]["findings"] == []
-
-
-def test_lint_without_the_data_judges_what_it_can(faulty: Path) -> None:
-    text = FAULTY.replace("synthetic/mild", "nowhere.csv")
-    faulty.write_text(text)
-    assert "WU101" in lint(faulty).stdout
-    faulty.write_text(text.replace("max_steps: 1000", "epochs: 10"))
-    skipped = json.loads(lint(faulty, "--format", "json").stdout)["files"][0]["skipped"]
-    assert {"code": "WU101", "reason": "needs the length of the run"} in skipped
-
-
-def test_lint_reads_the_data_that_are_there(faulty: Path, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=3000) + 1j * rng.normal(size=3000)
-    np.savez(tmp_path / "capture.npz", x=x, y=2.0 * x, sample_rate_hz=1e6)
-    text = FAULTY.replace("synthetic/mild", str(tmp_path / "capture.npz"))
-    faulty.write_text(text.replace("max_steps: 1000", "epochs: 100"))
-    assert "the warmup is 500 of" in lint(faulty).stdout
-
-
-def test_lint_fetches_nothing(faulty: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from dpdrun.data.formats import opendpd_wheel
-
-    def refuse() -> Path:
-        raise AssertionError("a linter has nothing to download")
-
-    monkeypatch.setattr(opendpd_wheel, "wheel_path", lambda: tmp_path / "none.whl")
-    monkeypatch.setattr(opendpd_wheel, "fetch_wheel", refuse)
-    faulty.write_text(FAULTY.replace("synthetic/mild", "opendpd/APA_200MHz"))
-    assert "WU101" in lint(faulty).stdout
-
-
-@pytest.mark.parametrize("flag", [("--format", "json"), ("--fail-on", "error")])
-def test_flags_of_the_linter_need_it(gru: Path, flag: tuple[str, str]) -> None:
-    result = CliRunner().invoke(app, ["recipe", "check", str(gru), *flag])
-    assert result.exit_code == 2
-    assert "use them with --lint" in result.stderr

@@ -52,7 +52,7 @@ def test_a_filled_recipe_has_reasons_and_a_head_that_does_not_claim_results(reci
     text = written(recipe, tmp_path / "other" / "new.yaml")
     lines = text.splitlines()
     assert lines[0].startswith("# Written by: dpdrun recommend ")
-    place = lines.index(f"# From the head of {recipe}; a result that it names is of that file, as it was:")
+    place = lines.index(f"# From the head of {recipe}; a result stated there is that of the original file:")
     assert lines[place + 1 : place + 3] == ["#   Reference recipe.", "#   Result: test NMSE -39.45 dB"]
     assert "yaml-language-server" not in text, "its path is relative to the file"
     assert "# optim.lr: LR010: " in text, "braces have no room for a reason"
@@ -103,7 +103,7 @@ def test_rules_that_were_silent_are_in_every_format(tmp_path: Path) -> None:
     [
         (
             ("--layers", "2", "--heads", "4", "--window", "full"),
-            "full attention was not timed; --probe 60s measures it",
+            "full attention was not timed; `dpdrun probe` measures it",
         ),
     ],
 )
@@ -159,21 +159,21 @@ def test_exit_code_is_that_of_the_linter(arguments: tuple[str, ...], code: int) 
 
 def test_exit_code_of_a_recipe_is_that_of_the_linter(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("lr: auto", "warmup: 1900"), encoding="utf-8")
-    lint = CliRunner().invoke(app, ["recipe", "check", "--lint", "--fail-on", "warning", str(recipe)])
+    lint = CliRunner().invoke(app, ["lint", "--fail-on", "warning", str(recipe)])
     assert lint.exit_code == run(str(recipe), "--fail-on", "warning").exit_code == 1
-    lint = CliRunner().invoke(app, ["recipe", "check", "--lint", str(recipe)])
+    lint = CliRunner().invoke(app, ["lint", str(recipe)])
     assert lint.exit_code == run(str(recipe)).exit_code
 
 
 def test_help_says_what_the_exit_code_is() -> None:
     text = " ".join(run("--help").output.split())
     assert "--fail-on" in text
-    assert "Exit 1 where a finding is at least as severe" in text
+    assert "Exit 1 if a finding is at least this severe" in text
     assert "[default: error]" in text
 
 
 def test_an_existing_file_is_refused_before_anything_is_measured(recipe: Path) -> None:
-    result = run(str(recipe), "--probe", "60s", "-o", str(recipe))
+    result = run(str(recipe), "-o", str(recipe))
     assert result.exit_code == 2
     assert "exists already" in result.output
-    assert "probe" not in result.stdout
+    assert result.stdout == ""

@@ -12,7 +12,16 @@ from benchmarks.effort.fit import WHOLE, fitted, load, run_mib
 from benchmarks.effort.table import factors, memory_factors, off
 from dpdrun import models
 from dpdrun.plan import cost
-from dpdrun.plan.cost import Amplifier, Estimate, MachineSpeed, about_time, estimate, measure_speed, peak_mib, size_of
+from dpdrun.plan.cost import (
+    DownstreamPA,
+    Estimate,
+    MachineSpeed,
+    about_time,
+    estimate,
+    measure_speed,
+    peak_mib,
+    size_of,
+)
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
 
 HERE = MachineSpeed(matrix=2e-11, memory=1e-10, call=3.5e-7)
@@ -55,11 +64,9 @@ def test_counts_are_those_of_the_built_model(sections: list[dict[str, object]]) 
         assert found.macs_per_sample == built.macs_per_sample, content
 
 
-def of(
-    model: ModelSection, *, speed: MachineSpeed = HERE, amplifier: Amplifier | None = None, **changes: int
-) -> Estimate:
+def of(model: ModelSection, *, speed: MachineSpeed = HERE, pa: DownstreamPA | None = None, **changes: int) -> Estimate:
     plan = {"batch": 8, "frame": 256, "steps": 1000, "scorings": 40, "val_samples": 20_000} | changes
-    found = estimate(model, speed=speed, amplifier=amplifier, **plan)
+    found = estimate(model, speed=speed, pa=pa, **plan)
     assert found is not None
     return found
 
@@ -126,7 +133,7 @@ def test_basis(changes: dict[str, object], basis: str) -> None:
 def test_a_pa_model_costs_what_it_costs_alone(model: ModelSection) -> None:
     pa = transformer(d_model=32, heads=4)
     alone, its = of(model), of(pa)
-    direct, indirect = (of(model, amplifier=Amplifier(pa, in_steps=yes)) for yes in (True, False))
+    direct, indirect = (of(model, pa=DownstreamPA(pa, in_steps=yes)) for yes in (True, False))
     assert direct.step_s == pytest.approx(alone.step_s + its.step_s)
     assert indirect.step_s == alone.step_s
     assert direct.seconds == pytest.approx(alone.seconds + its.seconds)
@@ -136,7 +143,7 @@ def test_a_pa_model_costs_what_it_costs_alone(model: ModelSection) -> None:
 def test_the_memory_of_a_pa_model_counts_where_steps_go_through_it() -> None:
     model, pa = transformer(), transformer(d_model=64, heads=8)
     alone, direct, indirect = (
-        of(model, batch=256, amplifier=None if yes is None else Amplifier(pa, in_steps=yes)).memory_mib
+        of(model, batch=256, pa=None if yes is None else DownstreamPA(pa, in_steps=yes)).memory_mib
         for yes in (None, True, False)
     )
     assert alone == indirect < direct < alone + of(pa, batch=256).memory_mib
@@ -147,7 +154,7 @@ def test_nothing_is_said_of_what_was_never_timed() -> None:
     assert estimate(GMPModel(kind="gmp"), **plan) is None
     full = TransformerModel(kind="transformer", d_model=8, layers=1, heads=1, window="full", positions="sinusoidal")
     assert estimate(full, **plan) is None
-    assert estimate(GRU, **plan, amplifier=Amplifier(GMPModel(kind="gmp"), in_steps=True)) is None
+    assert estimate(GRU, **plan, pa=DownstreamPA(GMPModel(kind="gmp"), in_steps=True)) is None
 
 
 def test_costs_and_accuracy_are_those_of_the_study() -> None:

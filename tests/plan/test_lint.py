@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
 from dpdrun.pipeline.document import is_pipeline
-from dpdrun.plan.lint import Lint, LintFinding, count, fix, follow_ups, lint, locate
+from dpdrun.plan.lint import Lint, LintFinding, count, fix, follow_ups, lint, locate, reaches
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
@@ -204,10 +204,10 @@ def test_skipped_rules_say_what_they_lack() -> None:
 
 def test_reaches() -> None:
     found = lint(load_text(FAULTY))
-    assert found.reaches("warning")
-    assert not found.reaches("error")
-    assert lint(load_text(FAULTY.replace("600", "2000"))).reaches("error")
-    assert not Lint("", [], []).reaches("info")
+    assert reaches(found.findings, "warning")
+    assert not reaches(found.findings, "error")
+    assert reaches(lint(load_text(FAULTY.replace("600", "2000"))).findings, "error")
+    assert not reaches([], "info")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

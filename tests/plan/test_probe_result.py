@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.plan.probe_result import ProbeReading, median_curve, merged, percentile, probed_facts, valley_of
-from dpdrun.plan.recommendation import recipe_text, recommend
+from dpdrun.plan.recipe_writer import recipe_text
+from dpdrun.plan.recommendation import recommend
 from dpdrun.rules.facts.plan import PlanFacts
 
 RATES = [1e-4 * 10 ** (4 * i / 119) for i in range(120)]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.plan.plan import make_plan
-from dpdrun.plan.recommendation import about, patch_of, recipe_text, recommend, silent_lines
+from dpdrun.plan.recipe_writer import patch_of, recipe_text
+from dpdrun.plan.recommendation import about, recommend, silent_lines
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.loader import load_text

@@ -64,9 +64,9 @@ def test_no_findings() -> None:
 def test_summary_counts_severities_and_fixes() -> None:
     findings = case_study().findings
     one = next(finding for finding in findings if finding.fix == "unsafe")
-    how = f"dpdrun recommend {RECIPE} --fix fixes 0, with --unsafe-fixes 1, --diff shows what would change"
+    how = f"dpdrun lint {RECIPE} --fix fixes 0, with --unsafe-fixes 1, --diff shows what would change"
     assert lint_summary([one]).plain == f"1 {one.severity}; {how}"
     elsewhere = replace(one, path="b.yaml")
-    assert "; dpdrun recommend RECIPE --fix fixes 0" in lint_summary([one, elsewhere]).plain
+    assert "; dpdrun lint RECIPE --fix fixes 0" in lint_summary([one, elsewhere]).plain
     none = [replace(finding, fix="none", severity="info") for finding in findings[:2]]
     assert lint_summary(none).plain == "2 notes"

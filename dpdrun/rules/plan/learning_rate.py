@@ -326,5 +326,5 @@ def low_rate_beside_the_sweeps(facts: PlanFacts) -> Verdict:
         f"no width of {width} was swept; at {near}, the nearest, half of the swept jobs lost {found.median_db:.1f} dB "
         f"{'and more ' * (lr < lowest)}with an lr of {lr:g}",
         evidence={"value": lr},
-        advice="measure your own with dpdrun recommend --probe 60s",
+        advice="measure your own with `dpdrun probe RECIPE`",
     )

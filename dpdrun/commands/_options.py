@@ -1,0 +1,92 @@
+"""Options that several commands share, and what they do with a recipe that they write."""
+
+from __future__ import annotations
+
+import enum
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
+
+if TYPE_CHECKING:
+    from dpdrun.rules.engine import Finding
+
+
+class FailOn(enum.StrEnum):
+    """The severity from which the exit code is 1."""
+
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+option = partial(typer.Option, show_default=False)  # one that may be left out
+
+SetOption = Annotated[
+    list[str] | None, option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.")
+]
+OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of --out if it exists.")]
+FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
+SampleRateOption = Annotated[float | None, option(help="For data that do not state it, e.g. 983.04e6.")]
+BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, for data that do not state it.")]
+
+
+def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
+    """Exit with 1 where a finding is at least as severe as `--fail-on`."""
+    from dpdrun.plan.lint import reaches
+
+    if reaches(findings, fail_on.value):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print machine-readable output."""
+    from dpdrun.run.files import encode_numbers
+
+    typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
+
+
+def typed(verb: str) -> str:
+    """Return the command as the user typed it, for the head of the recipe that it writes."""
+    return shlex.join(["dpdrun", verb, *sys.argv[2:]])
+
+
+def stated_rates(sample_rate_hz: float | None, bandwidth_hz: float | None) -> dict[str, float]:
+    """Return the rates that were given, by field of `data`. Raises RecipeError where one is not a positive number."""
+    rates = {"sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz}
+    for name, value in rates.items():
+        if value is not None and not 0 < value < float("inf"):  # nan too
+            raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")
+    return {name: value for name, value in rates.items() if value is not None}
+
+
+def refuse_existing(out: Path | None, force: bool) -> None:
+    """Raise RecipeError where the file of `--out` cannot be made, or exists and is not to be replaced."""
+    if out is None:
+        return
+    if out.is_dir():
+        raise RecipeError(f"{out}: this is a folder; name the recipe file in it")
+    if out.exists() and not force:
+        raise RecipeError(f"{out}: exists already; --force replaces it")
+    if not out.absolute().parent.is_dir():
+        raise RecipeError(f"{out}: there is no folder {out.parent}; make it first")
+
+
+def write_recipe(out: Path, text: str, force: bool) -> None:
+    """Write a recipe and print how to train it. Raises RecipeError as `refuse_existing`, DpdrunError on a full disk."""
+    refuse_existing(out, force)
+    from dpdrun.run.files import write_text
+
+    try:
+        write_text(out, text)
+    except OSError as error:
+        raise DpdrunError(f"{out}: cannot be written: {error.strerror}") from None
+    typer.echo(f"{out}: written; train it with: dpdrun train {shlex.quote(str(out))}", err=True)

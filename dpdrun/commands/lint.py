@@ -1,0 +1,117 @@
+"""`dpdrun lint`: find settings of recipes that are likely to train badly, and fix them."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpdrun.commands._options import FailOn, FailOnOption, SetOption, exit_on, print_json
+from dpdrun.errors import RecipeError
+
+if TYPE_CHECKING:
+    from dpdrun.plan.lint import Fixed, Lint
+    from dpdrun.recipe.loader import Loaded
+
+
+class Format(enum.StrEnum):
+    """How to print findings."""
+
+    text = "text"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("lint")(lint)
+
+
+def lint(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="Recipes.", show_default=False)],
+    sets: SetOption = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes into the recipes.")] = False,
+    unsafe_fixes: Annotated[
+        bool, typer.Option("--unsafe-fixes", help="With --fix or --diff: also fixes that change what is trained.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.text,
+    fail_on: FailOnOption = FailOn.error,
+) -> None:
+    """Find settings that are likely to train badly, each with its line, the reason and a fix."""
+    if unsafe_fixes and not (fix or diff):
+        raise RecipeError("--unsafe-fixes chooses which fixes: use it with --fix, which writes them, or --diff")
+    if (fix or diff) and sets:
+        raise RecipeError("--fix and --diff change the recipe as it is in the file: leave out --set")
+    from dpdrun.plan.lint import SCHEMA_VERSION, RecipeFacts, lint_recipe
+    from dpdrun.plan.lint import fix as apply_fixes
+    from dpdrun.plan.lint import lint as lint_once
+    from dpdrun.recipe.loader import load_recipe
+
+    facts = RecipeFacts(needed=False)
+    results: list[Lint] = []
+    problems: list[str] = []
+    for path in recipes:
+        try:
+            loaded = load_recipe(path, sets or [])
+        except RecipeError as error:
+            problems.append(str(error))
+            continue
+        if fix or diff:
+            done = apply_fixes(loaded, lambda recipe: lint_once(recipe, facts(recipe)), unsafe=unsafe_fixes)
+            if diff:
+                _print_diff(loaded, done)
+                continue
+            _write(done)
+            loaded = done.loaded
+        results.append(lint_recipe(loaded, facts))
+    if format_ is Format.json and not diff:
+        print_json({"schema_version": SCHEMA_VERSION, "files": [each.to_json() for each in results]})
+    else:
+        print_lint(results)
+    if problems:
+        raise RecipeError("\n".join(dict.fromkeys(problems)))
+    exit_on((finding for each in results for finding in each.findings), fail_on)
+
+
+def _print_diff(before: Loaded, done: Fixed) -> None:
+    """Print the difference that the fixes make; remarks go to stderr, so that the diff can be applied as it is."""
+    from dpdrun.recipe.patch import diff
+    from dpdrun.report.lint import later_view
+
+    typer.echo(diff(before.text, done.loaded.text, str(before.path)), nl=False)
+    if done.followed:
+        typer.echo(later_view(done.followed).plain, err=True)
+
+
+def _write(done: Fixed) -> None:
+    """Write the fixed recipe into the file and print which findings were fixed."""
+    from dpdrun.report.lint import later_view
+    from dpdrun.run.files import write_text
+
+    path = done.loaded.path
+    if not done.applied:
+        typer.echo(f"{path}: nothing to fix", err=True)
+        return
+    write_text(path.resolve(), done.loaded.text)  # the file that a link names, not the link
+    codes = ", ".join(finding.code for finding in done.applied)
+    typer.echo(f"{path}: written, {len(done.applied)} fixed ({codes})", err=True)
+    if done.followed:
+        typer.echo(later_view(done.followed).plain, err=True)
+
+
+def print_lint(results: list[Lint]) -> None:
+    """Print the findings of recipes, what their fixes would lead to, and a summary."""
+    from rich.console import Console
+
+    from dpdrun.report.lint import later_view, lint_summary, lint_view
+
+    console = Console(highlight=False)
+    for each in results:
+        console.print(lint_view(each), soft_wrap=True)
+        if each.after_fixes:
+            console.print(later_view(each.after_fixes), soft_wrap=True)
+    findings = [finding for each in results for finding in each.findings]
+    if findings:
+        console.print(lint_summary(findings), soft_wrap=True)

@@ -1,0 +1,106 @@
+"""Write a recommendation as a recipe, new or with every `auto` filled; each value has its reason next to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dpdrun.plan.recommendation import Recommendation, silent_lines
+from dpdrun.recipe.comments import annotate_changed_values, head_of, reasons_without_line
+from dpdrun.recipe.conflicts import values_of
+from dpdrun.recipe.loader import Loaded
+from dpdrun.recipe.patch import apply_patch, render
+from dpdrun.recipe.schema import Recipe
+
+WRITTEN_BY = "# Written by:"
+SCHEMA_LINE = "# yaml-language-server:"  # its path is relative to the file
+_QUOTED = "# From the head of"
+
+
+def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
+    """Return a new recipe, with a comment at each value that a rule set.
+
+    Args:
+        recommendation: its values go into `optim` and `train`.
+        sections: `{"data": {...}, "model": {...}}` from the user.
+        command: the command that writes it, for the header.
+
+    Raises:
+        pydantic.ValidationError: the sections do not make a recipe.
+    """
+    tree: dict[str, dict[str, Any]] = {name: dict(content) for name, content in sections.items()}
+    for key, value in recommendation.values.items():
+        section, _, leaf = key.partition(".")
+        tree.setdefault(section, {})[leaf] = value.value
+    Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
+    reasons = reasons_of(recommendation)
+    lines = [*_head(recommendation, command), "task: pa", f"rules: {recommendation.rules}"]
+    for section in (name for name in ("data", "model", "optim", "train") if name in tree or name != "optim"):
+        lines.append(f"{section}:")
+        for leaf, content in tree.get(section, {}).items():
+            reason = reasons.get(f"{section}.{leaf}")
+            lines.append(f"  {leaf}: {render(content)}{f'  # {reason}' if reason else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def filled_recipe(recommendation: Recommendation, loaded: Loaded, command: str, *, keep_schema_line: bool) -> str:
+    """Return a recipe with every `auto` filled, the reasons next to the values, and a head that says its origin.
+
+    Args:
+        recommendation: for this recipe.
+        loaded: the recipe; its overrides are written into the text too.
+        command: the command that writes it, for the header.
+        keep_schema_line: keep the line for editors, whose path is relative to the folder of the recipe.
+    """
+    patch = patch_of(recommendation, loaded.recipe)
+    edited = apply_patch(loaded.effective_text, patch)
+    if edited == loaded.text:
+        return edited
+    reasons = {key: reason for key, reason in reasons_of(recommendation).items() if key in patch}
+    text = annotate_changed_values(loaded.text, edited, reasons)
+    old = head_of(text)
+    body = text.splitlines(keepends=True)[len(old) :]
+    without_line = [f"# {key}: {reason}" for key, reason in reasons_without_line(text, reasons).items()]
+    schema, remarks = _split_head(old, loaded.path)
+    head = [*(schema if keep_schema_line else []), *_head(recommendation, command), *without_line, *remarks]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    return "".join(line + newline for line in head) + "".join(body)
+
+
+def patch_of(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
+    """Return the values to write into a recipe: those that a rule set and that the recipe does not hold already."""
+    now = values_of(recipe)
+    return {k: v.value for k, v in recommendation.values.items() if v.rule is not None and now.get(k) != v.value}
+
+
+def reasons_of(recommendation: Recommendation) -> dict[str, str]:
+    """Return the rule and reason of every value that a rule set, by its dotted key."""
+    return {key: f"{value.rule}: {value.why}" for key, value in recommendation.values.items() if value.rule}
+
+
+def _head(recommendation: Recommendation, command: str) -> list[str]:
+    """The comments at the head of the recipe: its command, how to edit it, and which rules did not apply."""
+    return [
+        f"{WRITTEN_BY} {printable(command)}",
+        "# Change what you like; a value of optim or train that is deleted, or auto, is left to the rules again.",
+        *(f"# {line}" for line in silent_lines(recommendation)),
+    ]
+
+
+def _split_head(head: list[str], path: Path) -> tuple[list[str], list[str]]:
+    """Split an old header into its schema line and the user's own comments, quoted as those of the old file."""
+    schema = [line for line in head if line.startswith(SCHEMA_LINE)]
+    remarks = [line for line in head if line.strip() not in ("", "#") and line not in schema]
+    if any(line.startswith(WRITTEN_BY) for line in remarks):  # written by us earlier: keep only what it quotes
+        quoted = [place for place, line in enumerate(remarks) if line.startswith(_QUOTED)]
+        return schema, remarks[quoted[0] :] if quoted else []
+    if not remarks:
+        return schema, []
+    title = f"{_QUOTED} {printable(str(path))}; a result stated there is that of the original file:"
+    return schema, [title, *(f"#   {line.removeprefix('#').strip()}" for line in remarks)]
+
+
+def printable(text: str) -> str:
+    """Return a text that fits on one line of a YAML comment."""
+    return "".join(character if character.isprintable() else "?" for character in text)
