@@ -88,7 +88,7 @@ def outcomes(here: Path, recipe: str = "recipe.yaml", *, through: str = "amp") -
     commands = {
         "train": ("train", recipe),
         "dry run": ("train", recipe, "--dry-run"),
-        "probe": ("recommend", recipe, "--probe", "30s"),
+        "probe": ("probe", recipe, "--time", "30s"),
         "pipeline": ("train", "chain.yaml", "--run-dir", "out"),
         "pipeline, dry run": ("train", "chain.yaml", "--run-dir", "out", "--dry-run"),
     }
@@ -156,7 +156,7 @@ REFUSED = {
     ),
     "frame longer than the record": (
         PA + NET + STEPS.replace("frame: 32", "frame: 90000") + "}\n",
-        "train.frame 90000 is longer than the training part",
+        "train.frame 90000 is longer than the training split",
     ),
     "unknown capture": (PA.replace("record", "synthetic/milk") + NET + STEPS + "}\n", "did you mean 'mild'"),
     "no GPU for fp16": (PA + NET + STEPS + ", precision: fp16}\n", "train.precision fp16 needs a GPU"),
