@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from dpdrun.commands import app
+from dpdrun.commands import _probe, app
 from dpdrun.commands._probe import seconds_of
 from dpdrun.effort import peak_mib
 from dpdrun.errors import RecipeError
@@ -116,6 +116,8 @@ def test_times_that_are_none(text: str) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe of a few steps, whose time begins with it and not with the tests, which take longer than it may."""
+    monkeypatch.setattr(_probe, "started", time.perf_counter)
     monkeypatch.setattr(probing, "FEWEST_RATES", 30)
     monkeypatch.setattr(probing, "MOST_RATES", 30)
     monkeypatch.setattr(probing, "MOST_NORMS", 40)
