@@ -44,8 +44,9 @@ def test_the_notes_example_of_about_2000_steps_is_flagged() -> None:
 
 def test_the_notes_example_is_flagged_without_a_number_of_samples_too() -> None:
     result = run(NOTE)
-    assert "for the founding note's 10000 frames the run has 2000 steps, and 1000 of warmup are 50% of it" in flat(
-        result
+    assert (
+        "for the 10000 frames of the founding Transformer note the run has 2000 steps, and 1000 of warmup are 50% of it"
+        in flat(result)
     )
     assert "so its lr never rises above 4e-7 (4/1000 of --lr)" in flat(result)
 
@@ -106,7 +107,7 @@ def test_other_flags_override() -> None:
     ("arguments", "message"),
     [
         (("nowhere.sh",), "nowhere.sh: neither a script that can be read (No such file or directory) nor a command"),
-        (("python main.py --step train_dpd",), "translates --step train_pa"),
+        (("python main.py --step train_dpd",), "only commands with --step train_pa can be translated"),
         ((NOTE.replace("1e-4", "$lr"),), "command:1: $lr is unknown"),
         ((NOTE + " --n_heads 3",), "command:9: this line begins with a flag"),
         ((NOTE.rstrip() + " --n_heads 3",), "command:1: the command makes no recipe that trains"),
@@ -114,7 +115,7 @@ def test_other_flags_override() -> None:
         ((NOTE, "--epochs", "2.5"), "Invalid value for '--epochs'"),
         ((NOTE, "--set", "model.layers=0"), "--set model.layers=0: "),
         ((" ",), "the command is empty; quote it"),
-        (("python main.py --lr 1e-3",), "--step run_dpd (OpenDPD's default): this version"),
+        (("python main.py --lr 1e-3",), "this has --step run_dpd (OpenDPD's default)"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], message: str) -> None:

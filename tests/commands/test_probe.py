@@ -38,6 +38,8 @@ def test_times_that_are_none(text: str) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe of a few steps, whose time begins with it and not with the tests, which take longer than it may."""
+    monkeypatch.setattr("dpdrun.commands.probe.started", time.perf_counter)
     monkeypatch.setattr(probing, "FEWEST_RATES", 30)
     monkeypatch.setattr(probing, "MOST_RATES", 30)
     monkeypatch.setattr(probing, "MOST_NORMS", 40)
