@@ -82,7 +82,7 @@ def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
         output = dpdrun("evaluate", folder / "least-run", code=2).output
         assert "no such run folder" in output
         assert "trained and scored through that PA model" in output
-        assert "move the run back to that path, or put a link there" in output
+        assert "move the run back, or next to this one" in output
     finally:
         hidden.rename(folder / "pa-run")
 
