@@ -180,7 +180,7 @@ def test_ctrl_c_writes_its_state_first(
 ) -> None:
     with monkeypatch.context() as patch:
         AtIteration(patch, 7, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt, match=r"after iteration 7 of 12 of optim\.finish; a checkpoint was"):
+        with pytest.raises(KeyboardInterrupt, match=r"after iteration 7 of 12 of optim\.refine; a checkpoint was"):
             job.train(loaded, here / "run")
     job.train(loaded, here / "run", resume=True)
     assert_same(RunFolder(here / "run"), straight)
@@ -357,7 +357,7 @@ def test_the_weights_of_the_loss_are_those_of_the_finish(here: Path, monkeypatch
     """What it says of its loss is the weighted error over the whole training part, taken here with NumPy."""
     scores = iter([-10.0, -11.0, -12.0, -13.0, -14.0])  # so the model that is kept is that of the last line
     with monkeypatch.context() as patch:
-        patch.setattr("dpdrun.training.assignment.evaluate_split", lambda *_: next(scores))
+        patch.setattr("dpdrun.training.task.evaluate_split", lambda *_: next(scores))
         report = job.train(load_recipe("job.yaml", SPECTRAL), here / "run")
     found = report["finish"]
     assert (found["iterations"], found["best_iteration"]) == (12, 12)
