@@ -67,11 +67,11 @@ def train_one(arena: Arena, name: str, seed: int, run_dir: Path) -> dict[str, An
 
 
 def adam_alone(arena: Arena, name: str, seed: int, steps: int, run_dir: Path) -> dict[str, Any]:
-    """The same model by AdamW alone: as many steps as take the time of the finish. Nothing of it is kept.
+    """The same model by AdamW alone: as many steps as take the time of the refinement. Nothing of it is kept.
 
     In the time domain, which suits AdamW better than weights over the spectrum (`make dpd-loss`).
     """
-    off = ["optim.finish=off", "optim.finish_iterations=100", "train.loss=time", f"train.max_steps={steps}"]
+    off = ["optim.refine=off", "optim.refine_iterations=100", "train.loss=time", f"train.max_steps={steps}"]
     loaded = load_recipe(RECIPES / f"{name}.yaml", [*off, f"train.seed={seed}"])
     report = train(loaded, run_dir, pa=arena.amplifier)
     model, _, _ = load_run(run_dir)

@@ -23,7 +23,7 @@ HIDDEN = (23,)
 
 def jobs() -> list[tuple[str, Path, tuple[str, ...]]]:
     """Every run: name, recipe, overrides."""
-    short = (f"train.max_steps={STEPS}", "train.rotate=off")
+    short = (f"train.max_steps={STEPS}", "train.phase_augment=off")
     gru = (*short, "data.source=opendpd/APA_200MHz")
     found = [
         (f"transformer/{d}/{lr}", TRANSFORMER, (f"model.d_model={d}", f"optim.lr={lr}", *short))

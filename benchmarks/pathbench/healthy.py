@@ -68,7 +68,7 @@ HEALTHY = [
     _sets("batch-double", "train.batch_size={double}", lr=1.4),
     _sets("accumulate-2", "train.accumulate=2"),
     _sets("longer-frame", "train.frame={frame}", "train.batch_size={half}"),
-    _sets("rotated", "train.rotate=on"),
+    _sets("rotated", "train.phase_augment=on"),
     _sets("warmup-2%", "optim.warmup=2%"),
     _sets("warmup-10%", "optim.warmup=10%"),
     _sets("clip-off", "optim.clip_norm=off"),

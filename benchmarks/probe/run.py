@@ -28,7 +28,7 @@ TIME = "60s"
 
 def jobs() -> dict[str, tuple[Path, tuple[str, ...]]]:
     """The jobs of the sweep, without a learning rate."""
-    short = (f"train.max_steps={STEPS}", "train.rotate=off", "optim.lr=auto")
+    short = (f"train.max_steps={STEPS}", "train.phase_augment=off", "optim.lr=auto")
     found = {f"transformer/{d}": (TRANSFORMER, (f"model.d_model={d}", *short)) for d in WIDTHS}
     gru = {f"gru/{h}": (GRU, (f"model.hidden={h}", "data.source=opendpd/APA_200MHz", *short)) for h in HIDDEN}
     return found | gru

@@ -185,7 +185,7 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     console.print(plan_table(plan, capture=capture.name))
     found = estimate_of(plan, val_samples=len(capture.val), pa=pa)
     if found is not None:
-        less = ", without its optim.finish" if plan.recipe.optim.finish == "lm" else ""
+        less = ", without its optim.refine" if plan.recipe.optim.refine == "lm" else ""
         less += " (in one process)" if where.team_size > 1 else ""
         less += ", in fp32" if loaded.recipe.train.precision != "fp32" else ""
         console.print(f"\ntraining takes {found}{less}", markup=False)

@@ -68,7 +68,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         noise_floor_db=reading.noise_floor_db,
         grid=reading.grid,
         warnings=reading.warnings,
-        loop_samples=reading.nperseg if section.loops == "auto" and _framed(parts, reading.nperseg) else None,
+        loop_samples=reading.nperseg if section.cyclic == "auto" and _framed(parts, reading.nperseg) else None,
     )
 
 

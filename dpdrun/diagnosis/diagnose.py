@@ -157,7 +157,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
     """The facts of a run from what its folder holds.
 
     Args:
-        metrics: steps, evaluations, scorings of `optim.finish`; a step that was written twice (by a resumed run) counts
+        metrics: steps, evaluations, scorings of `optim.refine`; a step that was written twice (by a resumed run) counts
             once, as it was last. After adaptations the peak learning rate is the lowered one.
         plan: of the run.
         report: report.json, or an empty dict while the run is going on. Baselines and floor of the validation part are

@@ -27,7 +27,7 @@ from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
 
 SCHEMA_VERSION = 1
-FINISH_PARAMETERS = 4_000  # of a model that optim.finish lm takes: minutes an iteration on a core
+FINISH_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
 _COUNTS = (
     "total_steps",
@@ -247,22 +247,22 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
 
 
 def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
-    """What makes `optim.finish: lm` impossible for a model of this size on records of `record_samples` samples."""
+    """What makes `optim.refine: lm` impossible for a model of this size on records of `record_samples` samples."""
     model, found = recipe.model, []
-    if recipe.optim.finish != "lm" or not isinstance(model, TransformerModel):
+    if recipe.optim.refine != "lm" or not isinstance(model, TransformerModel):
         return []
     count, seen = size_of(model).parameters, samples_seen(model) or 0
     if count > FINISH_PARAMETERS:
         found.append(
-            f"optim.finish lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
+            f"optim.refine lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
             f"square; this one has {count:,}"
         )
     if seen > record_samples:
         found.append(
-            f"optim.finish lm judges samples that have their whole past: an output of this model sees {seen:,} of "
+            f"optim.refine lm judges samples that have their whole past: an output of this model sees {seen:,} of "
             f"them, a record has {record_samples:,}; shorten model.window"
         )
-    return [("optim.finish", message) for message in found]
+    return [("optim.refine", message) for message in found]
 
 
 def share_problem(plan: Plan, processes: int) -> str | None:
@@ -333,7 +333,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as the source states it",
     "data.bandwidth_hz": "as the source states it",
-    "data.loops": "looked for in the data",
+    "data.cyclic": "looked for in the data",
     "data.split": "as the source states it, else 60/20/20 %",
     "data.split.guard": "decided when the data are cut",
     "dpd.peak_limit": "the largest magnitude of the training input",

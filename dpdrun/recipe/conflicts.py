@@ -239,9 +239,9 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
     if pa == OFF and learning in ("direct", "ilc"):
         why = f"dpd.learning {learning} needs the PA model to learn through: write pa: runs/<name>, a finished run"
         found.append(("pa" if "pa" in given else "task", f"{why}; or learning: indirect, which needs none"))
-    if values.get("dpd.variants") == "on" and learning in ("direct", "indirect"):
+    if values.get("dpd.augment") == "on" and learning in ("direct", "indirect"):
         why = "only iterative learning control finds the ideal input for a signal that was never measured"
-        found.append(("dpd.variants", f"dpd.variants on needs learning: ilc: {why}"))
+        found.append(("dpd.augment", f"dpd.augment on needs learning: ilc: {why}"))
     if kind == "gmp" and learning == "direct":
         message = "dpd.learning direct: a gmp is fitted by least squares, which cannot learn through a PA model"
         found.append(("dpd.learning", f"{message}; write learning: ilc or indirect"))
@@ -249,21 +249,21 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
 
 
 def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
-    """Refuse what `optim.finish: lm` cannot work on: it needs the derivative of each sample by each parameter."""
-    if values.get("optim.finish") != "lm":
+    """Refuse what `optim.refine: lm` cannot work on: it needs the derivative of each sample by each parameter."""
+    if values.get("optim.refine") != "lm":
         return []
-    kind, key, found = values.get("model.kind"), "optim.finish", []
+    kind, key, found = values.get("model.kind"), "optim.refine", []
     if kind == "gru":
-        found.append((key, "optim.finish lm needs a model with finite memory: kind transformer"))
+        found.append((key, "optim.refine lm needs a model with finite memory: kind transformer"))
     if kind == "transformer" and values.get("model.window") == "full":
-        found.append((key, "optim.finish lm needs a model.window in samples; window full sees the complete record"))
+        found.append((key, "optim.refine lm needs a model.window in samples; window full sees the complete record"))
     if values.get("model.positions") == "sinusoidal":
         found.append(
-            (key, "optim.finish lm needs outputs that do not depend on absolute time: positions relative or none")
+            (key, "optim.refine lm needs outputs that do not depend on absolute time: positions relative or none")
         )
     if values.get("task") == "dpd" and values.get("dpd.learning") == "direct":
         found.append(
-            (key, "optim.finish lm cannot differentiate through the PA model; write dpd.learning: ilc or indirect")
+            (key, "optim.refine lm cannot differentiate through the PA model; write dpd.learning: ilc or indirect")
         )
     return found
 
@@ -281,8 +281,8 @@ def _without_effect(values: Mapping[str, Any], given: Collection[str]) -> list[C
     for key in _changed(values, given):
         if kind == "gmp" and key.startswith(("optim.", "train.")) and key != "train.seed":
             found.append((key, f"{key} has no effect: kind gmp is fitted by least squares, without steps; remove it"))
-        elif key == "optim.finish_iterations" and values.get("optim.finish") is None:
-            found.append((key, f"{key} has no effect without optim.finish: lm"))
+        elif key == "optim.refine_iterations" and values.get("optim.refine") is None:
+            found.append((key, f"{key} has no effect without optim.refine: lm"))
         elif schedule is not None and schedule != "plateau" and key.startswith("optim.plateau."):
             found.append((key, f"{key} has no effect with schedule {schedule}; write schedule: plateau or remove it"))
         elif schedule in ("constant", "inverse_sqrt") and key == "optim.lr_end":

@@ -52,7 +52,7 @@ class DataSection(Section):
     bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="occupied bandwidth of the input [Hz]; auto = as stated by the source, or unknown"
     )
-    loops: Auto | Off = Field(
+    cyclic: Auto | Off = Field(
         AUTO,
         description="auto = where a record is a series of looped frames, the past of each frame is its own end; off = "
         "it is not",
@@ -166,12 +166,12 @@ class OptimSection(Section):
         Percent("0%"), description="lr at the last step, as a share of the peak (cosine, linear, plateau)"
     )
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
-    finish: Literal["lm"] | Off = Field(
+    refine: Literal["lm"] | Off = Field(
         OFF,
         description="lm = refine AdamW's best model by Levenberg-Marquardt on the complete training split; for "
         "Transformers with a window and at most 4,000 parameters",
     )
-    finish_iterations: Count = Field(100, description="iterations of the refinement")
+    refine_iterations: Count = Field(100, description="iterations of the refinement")
 
 
 class SpectralLoss(Section):
@@ -203,7 +203,7 @@ class TrainSection(Section):
     burn_in: Annotated[int, Field(ge=0)] | Auto = Field(
         AUTO, description="first samples of a frame, which give context but do not count in the loss [samples]"
     )
-    rotate: Switch = Field(
+    phase_augment: Switch = Field(
         "off",
         description="augmentation: rotate input and output of each frame by the same random phase (a PA commutes with "
         "that)",
@@ -250,7 +250,7 @@ class DpdSection(Section):
         description="direct = train through the frozen PA model; indirect = learn the inverse from the measured pair, "
         "without a PA model; ilc = find the ideal input of the PA model by iterative learning control, then learn it",
     )
-    variants: Switch = Field(
+    augment: Switch = Field(
         "off",
         description="ilc only: also learn the ideal input for the training input reversed in time, conjugated, and "
         "both; four times the data without another measurement",

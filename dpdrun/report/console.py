@@ -101,7 +101,7 @@ class TrainingView:
         self._last: dict[str, Any] = {}
         self._eval: dict[str, Any] = {}
         self._best_step = 0
-        self._iterations = 0  # of the finish; 0: it has not begun
+        self._iterations = 0  # of the refinement; 0: it has not begun
         self._live: Live | None = None
 
     def __enter__(self) -> TrainingView:
@@ -138,7 +138,7 @@ class TrainingView:
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """One scoring of `optim.finish`; prints a line where there is no live panel."""
+        """One scoring of `optim.refine`; prints a line where there is no live panel."""
         self._take(line)
         self._iterations = iterations
         if self._live is None:
@@ -260,7 +260,7 @@ class TrainingView:
 
 
 def _error_db(line: Mapping[str, Any]) -> float:
-    """Mean square error of a line of the finish over the training part, over unit power [dB]."""
+    """Mean square error of a line of the refinement over the training part, over unit power [dB]."""
     return 10 * math.log10(max(line["loss"], 1e-30))
 
 

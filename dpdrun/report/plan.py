@@ -90,5 +90,5 @@ def _length(plan: Plan) -> str:
     if not plan.total_steps:
         return "a least-squares fit, without steps"
     warmup = f" ({plan.warmup_steps} warmup)" if plan.warmup_steps else ""
-    finish = f", then {plan.recipe.optim.finish_iterations:,} lm iterations" if plan.recipe.optim.finish == "lm" else ""
+    finish = f", then {plan.recipe.optim.refine_iterations:,} lm iterations" if plan.recipe.optim.refine == "lm" else ""
     return f"{plan.total_steps:,} steps{warmup} of {plan.batch_size} x {plan.frame} samples{finish}"

@@ -1,7 +1,7 @@
 """Is a run alive? The first process of a run leaves a sign of life in its folder, and whoever watches it looks there.
 
-The sign is given by the work itself (a step, a scoring, an iteration of the finish) and never by a thread beside it: a
-run that hangs falls silent.
+The sign is given by the work itself (a step, a scoring, an iteration of the refinement) and never by a thread beside
+it: a run that hangs falls silent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Sign:
     """A sign of life, as heartbeat.json holds it.
 
     Attributes:
-        step: the last one done; of the finish, counted on from the last optimizer step.
+        step: the last one done; of the refinement, counted on from the last optimizer step.
         total_steps: of the plan; 0 for a least-squares fit.
         phase: what the run was at.
         time: when it was given [s since 1970, the clock of its machine].

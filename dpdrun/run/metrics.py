@@ -21,7 +21,7 @@ from dpdrun.run.folder import RunFolder
 @dataclass
 class Metrics:
     """What `metrics.jsonl` holds, in the order it was written: a dict a step, an evaluation, an epoch, an adaptation,
-    a scoring of `optim.finish`.
+    a scoring of `optim.refine`.
 
     An adaptation (`train.on_finding: adapt`) goes back to the step `to_step`: what was written of later steps until
     then no longer counts, and is not here.

@@ -139,7 +139,7 @@ def what_is_left(path: Path) -> str:
     run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
     anew = "start a new run with another --run-dir"
     if path == run.finish:
-        return f"; without it optim.finish begins again from the best model: remove it, then\n  {run.resume_command}"
+        return f"; without it optim.refine begins again from the best model: remove it, then\n  {run.resume_command}"
     if path == run.last:
         goods = [good for good in reversed(run.goods().values()) if is_whole(good)]
         if goods:

@@ -265,7 +265,7 @@ def _train(
         if not group.is_rank_zero:
             return {}
         finished = None
-        if plan.recipe.optim.finish == "lm":
+        if plan.recipe.optim.refine == "lm":
             own = replace(task, sharing=ALONE) if task else pa_task(model, capture, plan)
             finished = finish(
                 model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),

@@ -34,7 +34,7 @@ def sampler_of(capture: Capture, plan: Plan, device: torch.device) -> FrameSampl
         batch_size=plan.batch_size,
         seed=plan.recipe.train.seed,
         loop=capture.loop_samples,
-        rotate=plan.recipe.train.rotate == "on",
+        rotate=plan.recipe.train.phase_augment == "on",
     )
 
 

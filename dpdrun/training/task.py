@@ -187,7 +187,7 @@ def _ideal_input(
     def plant(u: Signal) -> Signal:
         return predict(pa, u, loop=capture.loop_samples)
 
-    train = variants(capture.train.x) if plan.recipe.dpd.variants == "on" else capture.train.x
+    train = variants(capture.train.x) if plan.recipe.dpd.augment == "on" else capture.train.x
     for name, x in (("train", train), ("val", capture.val.x)):
         try:
             learned = learn_input(plant, x, made.gain * x, made.peak_limit, reach=reach)

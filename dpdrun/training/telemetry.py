@@ -30,7 +30,7 @@ class Monitor(Protocol):
         """One scoring of the validation part: its metrics line."""
 
     def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """One scoring of `optim.finish`, of so many iterations in all: its metrics line."""
+        """One scoring of `optim.refine`, of so many iterations in all: its metrics line."""
 
     def finding(self, finding: Finding, step: int) -> None:
         """A rule has something to say at this step that it did not say before."""

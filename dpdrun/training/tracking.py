@@ -91,7 +91,7 @@ class Tracking:
         self._tell(of_evaluation, line, line["step"])
 
     def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """One scoring of `optim.finish`."""
+        """One scoring of `optim.refine`."""
         self._shown.finish(line, iterations)
         self._tell(of_finish, line, line["step"])
 
@@ -197,7 +197,7 @@ def of_evaluation(line: Line) -> dict[str, float]:
 
 
 def of_finish(line: Line) -> dict[str, float]:
-    """The scores of a line of `optim.finish`, and how its solver does."""
+    """The scores of a line of `optim.refine`, and how its solver does."""
     return {f"finish/{name}": float(line[name]) for name in OF_SOLVER} | of_evaluation(line)
 
 

@@ -87,10 +87,10 @@ def test_a_plan_of_another_version_differs_where_it_does(folder: Path, chain: Pi
     run()
     path = folder / "out" / "net" / "plan.json"
     plan = json.loads(path.read_text())
-    del plan["recipe"]["train"]["rotate"]
+    del plan["recipe"]["train"]["phase_augment"]
     path.write_text(json.dumps(plan | {"dpdrun": "0.0.1"}))
     net = survey(chain, folder / "out")[2]
-    assert (net.action, net.changed, net.maker) == ("changed", ("train.rotate",), "0.0.1")
+    assert (net.action, net.changed, net.maker) == ("changed", ("train.phase_augment",), "0.0.1")
 
 
 def test_a_predistorter_has_the_samples_of_its_pa_model(folder: Path) -> None:

@@ -19,11 +19,11 @@ GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 
 # Fields that take `auto` and are no rule's: the reason that a user is told in their description.
 NOT_BY_RULES = {
-    "data.sample_rate_hz": "as the source states",
-    "data.bandwidth_hz": "as the source states",
-    "data.loops": "where a record is a row of looped frames",
-    "data.split": "as the source states",
-    "data.split.guard": "no frame sees two parts",
+    "data.sample_rate_hz": "as stated by the source",
+    "data.bandwidth_hz": "as stated by the source",
+    "data.cyclic": "where a record is a series of looped frames",
+    "data.split": "as stated by the source",
+    "data.split.guard": "no frame sees two splits",
     "train.compile": "torch.compile",
     "train.loss.beyond": "auto = out_of_band",
     "dpd.peak_limit": "that of the training input",

@@ -233,7 +233,7 @@ data: {source: capture.npz}
 model:
   {kind: transformer, d_model: 4, layers: 1, heads: 2, window: 6, conv: 2, ff_mult: 0.5, activation: bilinear,
    norm: off, attention_bias: query}
-optim: {lr: 1e-2, finish: lm, finish_iterations: 12}
+optim: {lr: 1e-2, refine: lm, refine_iterations: 12}
 train: {max_steps: 8, batch_size: 4, frame: 32, burn_in: 8, eval_every: 4, checkpoint_every: 4, compile: off}
 """
 

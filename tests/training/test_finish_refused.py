@@ -1,4 +1,4 @@
-"""What `optim.finish: lm` is not for, said before anything is written."""
+"""What `optim.refine: lm` is not for, said before anything is written."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def test_what_it_cannot_take_is_refused_before_anything_is_written(overrides: li
 def test_a_model_that_is_too_large_is_shown_at_its_line(here: Path) -> None:
     recipe = here / "job.yaml"
     recipe.write_text(recipe.read_text().replace("d_model: 4", "d_model: 64"))
-    with pytest.raises(RecipeError, match=r"job\.yaml:6:\d+: optim\.finish lm is for models of at most 4,000"):
+    with pytest.raises(RecipeError, match=r"job\.yaml:6:\d+: optim\.refine lm is for models of at most 4,000"):
         job.prepare(load_recipe("job.yaml"))

@@ -182,7 +182,7 @@ def test_a_run_goes_on_in_another_number_of_pieces(
 
 
 def test_the_finish_gets_a_whole_model(recipe: Any, trained: Any) -> None:
-    text = recipe(", shard: fsdp", optim=", finish: lm, finish_iterations: 2")
+    text = recipe(", shard: fsdp", optim=", refine: lm, refine_iterations: 2")
     run = RunFolder(Path(trained(2, text)["folder"]) / "run")
     assert run.read_json(run.report)["finish"]["iterations"] == 2
 

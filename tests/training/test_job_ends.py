@@ -342,12 +342,12 @@ def rewritten(run: RunFolder, change: Callable[[dict[str, Any]], None], *, check
 
 def test_resume_names_the_field_that_an_earlier_schema_lacked(stopped: RunFolder, loaded: Loaded) -> None:
     def older(content: dict[str, Any]) -> None:
-        del content["recipe"]["train"]["rotate"]
+        del content["recipe"]["train"]["phase_augment"]
         content["dpdrun"] = "0.0.9"
 
     rewritten(stopped, older, checkpoint_too=True)
     with pytest.raises(
-        RunError, match=r"begun by dpdrun 0\.0\.9, whose plans differ .* in train\.rotate; resume it with"
+        RunError, match=r"begun by dpdrun 0\.0\.9, whose plans differ .* in train\.phase_augment; resume it with"
     ):
         job.train(loaded, stopped.path, resume=True)
 

@@ -177,7 +177,7 @@ def test_bf16_computes_coarsely_and_keeps_its_parameters_in_fp32(
 
 
 def test_rotation_changes_the_samples_and_not_the_frames(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
-    _, _, turned = run_fit(plan("train.rotate=on"), capture, tmp_path / "on")
+    _, _, turned = run_fit(plan("train.phase_augment=on"), capture, tmp_path / "on")
     _, _, plain = run_fit(plan(), capture, tmp_path / "off")
     assert trace(turned) != trace(plain)
     audits = [RunFolder(tmp_path / name).read_json(tmp_path / name / "audit.json") for name in ("on", "off")]

@@ -104,7 +104,7 @@ def test_a_pa_of_other_samples(bench: Any) -> None:
     message = refused(bench, bench.pa, "data.split.guard=3")
     assert "was trained on other samples" in message
     assert "they differ in data.split" in message
-    assert "data.loops" in refused(bench, bench.pa, "data.split.guard=3", "data.loops=off")
+    assert "data.cyclic" in refused(bench, bench.pa, "data.split.guard=3", "data.cyclic=off")
 
 
 def test_a_capture_that_changed_since(bench: Any, copy: RunFolder) -> None:

@@ -37,7 +37,7 @@ STEPS = 13
 ALL = (
     f"train.max_steps={STEPS}", "train.batch_size=18", "train.accumulate=3", "train.eval_every=2",
     "train.checkpoint_every=5", "model.dropout=0.1", "optim.schedule=plateau", "optim.plateau.patience=1",
-    "optim.plateau.threshold_db=30", "optim.warmup=off", "train.rotate=on",
+    "optim.plateau.threshold_db=30", "optim.warmup=off", "train.phase_augment=on",
 )  # fmt: skip
 
 

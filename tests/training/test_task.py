@@ -86,7 +86,7 @@ def test_variants_are_three_more_signals_of_the_same_level_and_bandwidth() -> No
 def test_ilc_with_variants_learns_the_ideal_input_of_each(bench: Any) -> None:
     from dpdrun.evaluation.prediction import predict
 
-    task, plan, capture, _ = assigned(bench, "dpd.learning=ilc", "dpd.variants=on")
+    task, plan, capture, _ = assigned(bench, "dpd.learning=ilc", "dpd.augment=on")
     pair = task.pair.train
     assert np.array_equal(pair.x, variants(capture.train.x))
     assert np.array_equal(task.pair.val.x, capture.val.x)

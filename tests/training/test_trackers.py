@@ -16,7 +16,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.training import trackers
 from dpdrun.training.trackers import MLflow, TensorBoard, Tracker, WandB, begun_in, make_ready, require_trackers
 
-SETTINGS = {"optim.lr": 0.01, "model.kind": "transformer", "train.rotate": True, "total_steps": 12}
+SETTINGS = {"optim.lr": 0.01, "model.kind": "transformer", "train.phase_augment": True, "total_steps": 12}
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ class RunFacts:
         clipped: whether the gradient of the step was scaled down.
         eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
         eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
-        finish_nmse_db: scorings of `optim.finish`, which comes after the last step: they count for the best score, and
+        finish_nmse_db: scorings of `optim.refine`, which comes after the last step: they count for the best score, and
             are no part of the course of training.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
@@ -161,7 +161,7 @@ class RunFacts:
 
     @property
     def best_nmse_db(self) -> float | None:
-        """Lowest finite validation NMSE so far [dB], that of `optim.finish` included."""
+        """Lowest finite validation NMSE so far [dB], that of `optim.refine` included."""
         finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
         return min(finite) if finite else None
 

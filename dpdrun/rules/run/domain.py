@@ -149,8 +149,8 @@ def at_the_noise_floor(run: RunFacts) -> Verdict:
         return None
     noise = min(1.0, 10 ** ((floor - best) / 10))
     scores = zip(run.eval_step, run.eval_nmse_db, strict=True)
-    step = next((step for step, db in scores if db <= floor + FLOOR_MARGIN_DB), None)  # None: by optim.finish
-    at = "" if run.kind == "gmp" else "; reached by optim.finish" if step is None else f"; reached at step {step}"
+    step = next((step for step, db in scores if db <= floor + FLOOR_MARGIN_DB), None)  # None: by optim.refine
+    at = "" if run.kind == "gmp" else "; reached by optim.refine" if step is None else f"; reached at step {step}"
     return Finding(
         f"best validation NMSE {best:.2f} dB, noise floor {floor:.2f} dB: {noise:.0%} of the error is noise{at}",
         severity="info",

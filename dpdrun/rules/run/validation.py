@@ -296,8 +296,8 @@ def learns_by_heart(run: RunFacts) -> Verdict:
         severity="warning" if passes >= MANY_PASSES and gap >= HEART_WARNING_DB else "info",
         step=run.scores_db[min(since, len(gaps) - 1)][0],
         evidence={"value": gap, "threshold": least, "opened_db": gap - before, "n": len(gaps)},
-        advice="more training data help most (data.split, a longer capture, train.rotate); then a smaller network or a "
-        f"higher optim.weight_decay (now {decay:g})"
+        advice="more training data help most (data.split, a longer capture, train.phase_augment); then a smaller "
+        f"network or a higher optim.weight_decay (now {decay:g})"
         if passes >= MANY_PASSES
         else "harmless so far; see that a sampler of your own draws all frames alike, and score whole records "
         "(train.eval_on record) with a network that any length is the same to",

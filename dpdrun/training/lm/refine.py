@@ -1,4 +1,4 @@
-"""`optim.finish: lm`: the best model of AdamW, taken on by Levenberg-Marquardt until its iterations are done.
+"""`optim.refine: lm`: the best model of AdamW, taken on by Levenberg-Marquardt until its iterations are done.
 
 It works on the pair that was learnt from, and the scores that chose the checkpoint of AdamW choose here too. Each
 scoring is a line of metrics.jsonl (kind `finish`, step counted on from the last optimizer step). The state of an
@@ -36,7 +36,7 @@ STUCK = 3  # iterations without a step, one after the other, that end it
 
 @dataclass
 class Finished:
-    """What the finish did.
+    """What the refinement did.
 
     Attributes:
         iterations: done.
@@ -95,7 +95,7 @@ def finish(
         state = _restore(run, solver, plan_hash)
     else:
         _save(run, solver, state, plan_hash)
-    began, total = time.perf_counter() - state.seconds, plan.recipe.optim.finish_iterations
+    began, total = time.perf_counter() - state.seconds, plan.recipe.optim.refine_iterations
     heartbeat = Heartbeat(run, plan.total_steps)
     with StopSignal() as stop, MetricsWriter(run.metrics) as metrics:
         for line in state.lines:
@@ -111,7 +111,7 @@ def finish(
             if scoring or leaving:
                 _save(run, solver, state, plan_hash)
             if leaving:
-                done = f"after iteration {state.iterations} of {total} of optim.finish"
+                done = f"after iteration {state.iterations} of {total} of optim.refine"
                 raise stop.stopped(stop.number, done, f"continue with:\n  {run.resume_command}")
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
@@ -155,7 +155,7 @@ def _score(
     state.lines.append(line)
     metrics.write(line)
     metrics.flush()
-    monitor.finish(line, plan.recipe.optim.finish_iterations)
+    monitor.finish(line, plan.recipe.optim.refine_iterations)
 
 
 def _save(run: RunFolder, solver: Marquardt, state: Finished, plan_hash: str) -> None:

@@ -1,4 +1,4 @@
-"""`optim.finish: lm` as a part of a job: what it brings, what it leaves, and how it goes on."""
+"""`optim.refine: lm` as a part of a job: what it brings, what it leaves, and how it goes on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def kill() -> None:
 
 
 def lines_of(run: RunFolder) -> list[dict[str, Any]]:
-    """The lines of the finish without their times."""
+    """The lines of the refinement without their times."""
     return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(run.path).finish]
 
 
@@ -110,7 +110,7 @@ def test_each_scoring_is_a_line(straight: RunFolder) -> None:
 def test_what_is_kept_is_the_best_by_validation_and_not_the_last(
     loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = iter([-10.0, -20.0, -30.0, -25.0, math.nan])  # two of AdamW, three of the finish
+    scores = iter([-10.0, -20.0, -30.0, -25.0, math.nan])  # two of AdamW, three of the refinement
 
     def scored(*_: Any) -> float:
         return next(scores)
@@ -127,7 +127,7 @@ def test_what_is_kept_is_the_best_by_validation_and_not_the_last(
     report = job.train(loaded, here / "run")
     run = RunFolder(here / "run")
     assert (report["finish"]["best_db"], report["finish"]["best_iteration"]) == (-30.0, 5)
-    assert len(kept) == 4, "two bests of AdamW, one of the finish, and the model of the run"
+    assert len(kept) == 4, "two bests of AdamW, one of the refinement, and the model of the run"
     tensors, header = checkpoint.read(run.best)
     assert header["step"] == "finish 5"
     final, _ = checkpoint.read(run.model)
@@ -164,7 +164,7 @@ def test_sigterm_and_resume_end_in_the_same_bits(
     with monkeypatch.context() as patch:
         AtIteration(patch, iteration, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(
-            StoppedError, match=f"after iteration {iteration} of 12 of optim.finish; continue"
+            StoppedError, match=f"after iteration {iteration} of 12 of optim.refine; continue"
         ) as caught:
             job.train(loaded, run.path)
     assert str(caught.value).endswith(run.resume_command)
@@ -179,7 +179,7 @@ def test_ctrl_c_writes_its_state_first(
 ) -> None:
     with monkeypatch.context() as patch:
         AtIteration(patch, 7, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt, match=r"after iteration 7 of 12 of optim\.finish; a checkpoint was"):
+        with pytest.raises(KeyboardInterrupt, match=r"after iteration 7 of 12 of optim\.refine; a checkpoint was"):
             job.train(loaded, here / "run")
     job.train(loaded, here / "run", resume=True)
     assert_same(RunFolder(here / "run"), straight)
@@ -335,7 +335,7 @@ DPD_MODEL = "model={kind: transformer, d_model: 4, layers: 1, heads: 2, window: 
 
 @pytest.mark.parametrize("learning", ["ilc", "indirect"])
 def test_a_predistorter_is_chosen_by_its_objective(bench: Any, tmp_path: Path, learning: str) -> None:
-    finish = ("optim.finish=lm", "optim.finish_iterations=10", f"dpd.learning={learning}", DPD_MODEL)
+    finish = ("optim.refine=lm", "optim.refine_iterations=10", f"dpd.learning={learning}", DPD_MODEL)
     report = job.train(bench.recipe(*finish), tmp_path / "run")
     metrics = read_metrics(tmp_path / "run")
     assert [line["iteration"] for line in metrics.finish] == [5, 10]
@@ -379,7 +379,7 @@ def test_a_weighted_finish_goes_on_with_the_same_bits(here: Path, monkeypatch: p
 
 
 def test_weights_beside_the_band_lower_the_leakage_of_a_predistorter(bench: Any, tmp_path: Path) -> None:
-    finish = ("optim.finish=lm", "optim.finish_iterations=15", "dpd.learning=ilc", DPD_MODEL)
+    finish = ("optim.refine=lm", "optim.refine_iterations=15", "dpd.learning=ilc", DPD_MODEL)
     scores = {}
     for name, loss in (("time", ()), ("beside", ("train.loss={in_band: 0.05, out_of_band: 1, beyond: 0.05}",))):
         scores[name] = job.train(bench.recipe(*finish, *loss), tmp_path / name)["splits"]["val"]
