@@ -57,6 +57,11 @@ SYNONYMS = {
     "dataset_name": "data.source",
 }
 
+# Keys that earlier versions had.
+REMOVED = {
+    "train.shard": "removed: models of this size have nothing to gain from sharding; --processes divides the batch",
+}
+
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG])?\s*(?:Hz|HZ|hz|sps|S/s|Sps)?\Z")
 _SCALE = {None: "", "k": "e3", "M": "e6", "G": "e9"}
@@ -150,6 +155,8 @@ def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: 
 
 def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -> str:
     message = f"unknown key {prefix}{name}"
+    if (reason := REMOVED.get(prefix + name)) is not None:
+        return f"{message}; {reason}"
     for doc in field_docs():
         if doc.name == name and doc.key == prefix + name:
             owners = [d.kind for d in field_docs() if d.key == doc.key]

@@ -212,11 +212,6 @@ class TrainSection(Section):
         "as fp32, with 10 bits of mantissa on a GPU that can; bf16 = 16 bits, autocast; fp16 = 16 bits with a loss "
         "scale, on a GPU alone. Weights, optimizer and scores are in single precision in any case",
     )
-    shard: Literal["fsdp"] | Off = Field(
-        OFF,
-        description="fsdp = parameters, gradients and optimizer state lie in pieces, one a process, with the same "
-        "result; one process holds them all anyway",
-    )
     loss: SpectralLoss | Literal["time"] = Field(
         "time", description="time = mean square error; or a section: weights inside and outside the band of the signal"
     )

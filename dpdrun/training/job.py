@@ -255,12 +255,12 @@ def _train(
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
         monitor = tracking.beside(shown)
-        for text in ignored_settings(plan, group.size):
+        for text in ignored_settings(plan):
             monitor.message(text)
         is_dpd = plan.predistortion is not None
         task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(group)) if is_dpd else None
         outcome = _solve(model, task.pair if task else capture) if solved else fit(
-            model, plan, capture, run, monitor, resume=resume, assignment=task, group=group
+            model, plan, capture, run, monitor, resume=resume, task=task, group=group
         )  # fmt: skip
         if not group.is_rank_zero:
             return {}

@@ -2,7 +2,8 @@
 
     time a few steps -> lr range test, a fresh model a seed -> a short run at the pick, for the norms -> one scoring
 
-Steps are those of the plan (model, batch, frames, loss, optimizer), taken by `Trial`; only the learning rate is ours.
+Steps are those of the plan (model, batch, frames, loss, optimizer), by the `TrainStep` of the loop; only the learning
+rate is ours.
 What is concluded from them is `rules.probed`. The time is kept: where steps become slower than the first ones, seeds
 are left out, then gradient norms, and the reading says which. A range test is a short look: 100 to 200 steps say where
 training is stable and fast at first, not where it ends after thousands.
@@ -15,18 +16,22 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 import torch
 
+from dpdrun import models
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.probe_result import ProbeReading, median_curve, percentile, valley_of
-from dpdrun.training.step import Trial, machine_device
+from dpdrun.training.engine import SingleDevice
+from dpdrun.training.optimizer import build_optimizer
+from dpdrun.training.precision import tensor_cores
+from dpdrun.training.step import TrainStep, sampler_of
 from dpdrun.training.task import evaluate_split
 
 SEEDS, FEWEST_SEEDS = 3, 2  # of a plan; where time runs out, one is enough
@@ -91,6 +96,66 @@ def share_out(budget_s: float, spent_s: float, step_s: float) -> Budget:
     return Budget(least.seeds, rates, max(FEWEST_NORMS, norms))
 
 
+@dataclass(frozen=True)
+class Stepped:
+    """One step: loss, gradient norm before clipping, and its time [s]."""
+
+    loss: float
+    grad_norm: float
+    seconds: float
+
+
+class ProbeRun:
+    """A fresh model and optimizer of a plan, to take a few steps with: those of the loop, at any learning rate.
+
+    Args:
+        plan: of a network.
+        capture: what it would be trained on.
+        seed: of the weights and of the frames, in place of the plan's. The global generator of torch is left as it was.
+
+    Raises:
+        RunError: the plan is of a predistorter, whose steps go through a PA model that is not here.
+    """
+
+    def __init__(self, plan: Plan, capture: Capture, *, seed: int) -> None:
+        if plan.recipe.task != "pa":
+            raise RunError("steps of task dpd are not measured alone: probe the recipe of its PA model instead")
+        self._precision, self._passes = plan.recipe.train.precision, plan.recipe.train.accumulate
+        engine = SingleDevice(self._precision)
+        self.device = engine.device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+        self.model.to(self.device).train()
+        self._sampler = sampler_of(capture, _with_seed(plan, seed), self.device)
+        self._step = TrainStep(plan, capture, self.model, self.model, build_optimizer(self.model, plan), engine)
+
+    def step(self, number: int, lr: float) -> Stepped:
+        """Take optimizer step `number` (counted from 1) at a learning rate.
+
+        A step that a loss scale skips (fp16) is tried again at the lower one: what diverges then is the training.
+        """
+        began = time.perf_counter()
+        with tensor_cores(self._precision == "tf32"):
+            loss, grad_norm = self._gradient(number)
+            while self._step.scaling.will_skip(loss, grad_norm):
+                self._step.apply(lr)
+                loss, grad_norm = self._gradient(number)
+            self._step.apply(lr)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return Stepped(loss, grad_norm, time.perf_counter() - began)
+
+    def _gradient(self, number: int) -> tuple[float, float]:
+        shares = self._sampler.shares(number, passes=self._passes, processes=1, process=0)
+        return self._step.forward_backward(shares).loss, self._step.clip()
+
+
+def _with_seed(plan: Plan, seed: int) -> Plan:
+    train = plan.recipe.train.model_copy(update={"seed": seed})
+    return replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
+
+
 class _Clock:
     """How long steps take, and what of the time is left."""
 
@@ -128,21 +193,22 @@ def probe(
     clock = _Clock(began + budget_s - spent_s)
     report(0.0, "timing steps")
     memory = _Memory()
-    trial, device = Trial(plan, capture, seed=0), machine_device()
+    run = ProbeRun(plan, capture, seed=0)
     while len(clock.steps) < TIMED_STEPS and (not clock.steps or clock.allows(TIMED_STEPS)):
-        clock.steps.append(trial.step(len(clock.steps) + 1, LOWEST_LR).seconds)
+        clock.steps.append(run.step(len(clock.steps) + 1, LOWEST_LR).seconds)
     step_s = median(clock.steps)
     cut: list[str] = []
     score_s = len(capture.val) / (plan.batch_size * plan.frame) * step_s * FORWARD
     if score_s <= SCORING_SHARE * clock.left_s:
         scoring = time.perf_counter()
-        evaluate_split(trial.model, capture, plan)
+        evaluate_split(run.model, capture, plan)
         score_s = time.perf_counter() - scoring
     else:
         cut.append("the time of a scoring is that of a forward pass")
     peak_mib = memory.growth_mib()
     budget = share_out(budget_s, spent_s + time.perf_counter() - began, step_s)
-    del trial
+    device = run.device
+    del run
 
     ratio = (HIGHEST_LR / LOWEST_LR) ** (1 / (budget.rates - 1))
     rates = [LOWEST_LR * ratio**i for i in range(budget.rates)]
@@ -156,7 +222,7 @@ def probe(
         if losses and not clock.allows(budget.rates + reserved):
             break
         told = partial(tell, seed * budget.rates, f"lr range test, seed {seed + 1} of {budget.seeds}")
-        curve = _range_test(Trial(plan, capture, seed=seed), rates, clock, reserved if losses else 0, told)
+        curve = _range_test(ProbeRun(plan, capture, seed=seed), rates, clock, reserved if losses else 0, told)
         if curve is None:
             break
         losses.append(curve)
@@ -178,7 +244,7 @@ def probe(
         )
 
     told = partial(tell, budget.seeds * budget.rates, "gradient norms")
-    norms = _norms(Trial(plan, capture, seed=0), valley.pick, budget.norms, clock, told)
+    norms = _norms(ProbeRun(plan, capture, seed=0), valley.pick, budget.norms, clock, told)
     if norms is None:
         raise RunError(f"--probe: every gradient norm at lr {valley.pick:g} was infinite; write a smaller optim.lr")
     if len(norms) < TOO_FEW_NORMS:
@@ -206,14 +272,14 @@ def probe(
     )
 
 
-def _range_test(trial: Trial, rates: list[float], clock: _Clock, reserved: int, told: Told) -> list[float] | None:
+def _range_test(run: ProbeRun, rates: list[float], clock: _Clock, reserved: int, told: Told) -> list[float] | None:
     """Losses while the rate rises, cut off where they diverge; None where the time is up but for `reserved` steps."""
     curve: list[float] = []
     for number, lr in enumerate(rates, start=1):
         if clock.left_s <= 0 or (reserved and not clock.allows(reserved)):
             return None
         told(number, lr)
-        step = trial.step(number, lr)
+        step = run.step(number, lr)
         curve.append(step.loss)
         clock.steps.append(step.seconds)
         if not step.loss <= GIVEN_UP * curve[0] + 1.0:  # nan too
@@ -221,7 +287,7 @@ def _range_test(trial: Trial, rates: list[float], clock: _Clock, reserved: int, 
     return curve
 
 
-def _norms(trial: Trial, lr: float, count: int, clock: _Clock, told: Told) -> list[float] | None:
+def _norms(run: ProbeRun, lr: float, count: int, clock: _Clock, told: Told) -> list[float] | None:
     """Finite gradient norms after a warmup, as many as the time allows; None where steps were taken but none is."""
     norms: list[float] = []
     number = 0
@@ -229,7 +295,7 @@ def _norms(trial: Trial, lr: float, count: int, clock: _Clock, told: Told) -> li
         number += 1
         rate = lr * min(1.0, number / NORM_WARMUP_STEPS)
         told(number, rate)
-        step = trial.step(number, rate)
+        step = run.step(number, rate)
         clock.steps.append(step.seconds)
         if number > NORM_WARMUP_STEPS and step.grad_norm < float("inf"):
             norms.append(step.grad_norm)
