@@ -80,9 +80,7 @@ class TrainingState:
         save(path, self.model, self.optimizer, self.progress, plan_hash=self.plan_hash)
 
 
-def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str
-) -> None:
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:
     """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
