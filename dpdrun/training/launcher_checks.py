@@ -66,5 +66,5 @@ def check_machine(loaded: Loaded) -> None:
 
 def ignored_settings(plan: Plan) -> list[str]:
     """Return messages about settings that change nothing on this machine. The results are not worse for it."""
-    message = precision.passed_over(plan.recipe.train.precision)
+    message = precision.without_effect(plan.recipe.train.precision)
     return [message] if message else []

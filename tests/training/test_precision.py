@@ -19,7 +19,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics
 from dpdrun.training import checkpoint, precision, step, task
-from dpdrun.training.precision import LossScale, impossible, passed_over, tensor_cores
+from dpdrun.training.precision import LossScale, impossible, tensor_cores, without_effect
 from dpdrun.training.probe import ProbeRun
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
@@ -72,12 +72,12 @@ def test_what_a_machine_cannot_do_depends_on_its_gpu(monkeypatch: pytest.MonkeyP
     machine(None)
     assert "needs a GPU" in (impossible("fp16") or "")
     assert [impossible(name) for name in ("fp32", "tf32", "bf16")] == [None] * 3
-    assert "no GPU here" in (passed_over("tf32") or "")
+    assert "no GPU here" in (without_effect("tf32") or "")
     machine((7, 5))
     assert impossible("fp16") is None
-    assert "this one has no TF32" in (passed_over("tf32") or "")
+    assert "this one has no TF32" in (without_effect("tf32") or "")
     machine((8, 0))
-    assert [passed_over(name) for name in ("fp32", "tf32", "bf16", "fp16")] == [None] * 4
+    assert [without_effect(name) for name in ("fp32", "tf32", "bf16", "fp16")] == [None] * 4
 
 
 def test_tensor_cores_are_as_before_behind_a_block() -> None:
@@ -154,7 +154,7 @@ def test_the_scale_tells_which_steps_were_skipped() -> None:
     assert LossScale(Scaler(set()), scaling.state).value == 2.0  # type: ignore[arg-type]
 
 
-def test_only_an_overflow_that_a_lower_scale_may_cure_is_passed_over() -> None:
+def test_only_an_overflow_that_a_lower_scale_may_cure_is_without_effect() -> None:
     scaling = LossScale(Scaler(set(), scale=2.0), None)  # type: ignore[arg-type]
     assert scaling.will_skip(0.1, math.inf)
     assert scaling.will_skip(0.1, math.nan)

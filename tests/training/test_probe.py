@@ -82,7 +82,7 @@ def test_time_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_short_a_time_says_what_would_do() -> None:
     with pytest.raises(
-        RunError, match=r"--probe 10s is too short here: 1 s are gone, a step of this plan takes 0\.5 s"
+        RunError, match=r"--probe 10s is too short here: 1 s are spent, a step of this plan takes 0\.5 s"
     ) as caught:
         share_out(10.0, 1.0, 0.5)
     needed = float(str(caught.value).partition("give --probe ")[2].partition("s")[0])
