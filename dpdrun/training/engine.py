@@ -117,12 +117,12 @@ def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
         return
     if is_initialized():
         raise RunError(
-            "this program has made an Accelerator of its own, and all of a program share one state: "
-            "train before it is made, in a program of its own, or in one process"
+            "this program has created an Accelerator, and all Accelerators of a program share one state: "
+            "train before it is created, in a program without one, or in one process"
         )
     try:
-        # Compilation and accumulation are said here, or Accelerate takes them from its environment variables. Buffers
-        # are scales and tables, which never change: there is nothing to broadcast before each forward pass.
+        # Explicit, or Accelerate takes compilation and accumulation from its environment variables. Our buffers are
+        # scales and tables, which never change: no need to broadcast them before each forward pass.
         yield Accelerated(
             Accelerator(
                 cpu=not uses_gpu(),

@@ -207,7 +207,7 @@ def test_a_long_record_in_pieces_is_the_record_in_one(
     whole = LevenbergMarquardt(model_of(**changes), x, target, SCALE)
     monkeypatch.setattr(levenberg_marquardt, "CHUNK", piece)
     cut = LevenbergMarquardt(model_of(**changes), x, target, SCALE)
-    assert len(cut._pieces()) > 1
+    assert len(cut._chunks()) > 1
     first, second = whole._loss_and_slope(), cut._loss_and_slope()
     assert second[0] == pytest.approx(first[0], rel=1e-12)
     torch.testing.assert_close(second[1], first[1])
@@ -303,7 +303,7 @@ def test_each_piece_of_a_weighted_record_has_its_own_spectrum(piece: int, monkey
     monkeypatch.setattr(levenberg_marquardt, "CHUNK", piece)
     model, (x, target) = model_of(), pair_of(1, 150)
     solver = LevenbergMarquardt(model, x, target, SCALE, WEIGHTING.at)
-    pieces = solver._pieces()
+    pieces = solver._chunks()
     assert len(pieces) > 1
     total = judged = 0.0
     for part, wanted in pieces:
