@@ -132,7 +132,7 @@ def test_a_dry_run_counts_the_pa_model_and_checks_what_the_run_would(
     said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=runs/pa", code=2).output
     assert "train that first:\n  dpdrun train pa.yaml --run-dir runs/pa" in said
     said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=big-run", code=2).output
-    assert "worse than a gmp on the validation part" in said
+    assert "worse than a gmp on the val split" in said
 
 
 def test_a_predistorter_is_not_probed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

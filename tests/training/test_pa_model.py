@@ -126,7 +126,7 @@ def test_a_pa_worse_than_a_gmp(bench: Any, copy: RunFolder) -> None:
     report["splits"]["val"]["nmse_db"] = report["baselines"]["gmp"]["val"]["nmse_db"] + 0.5
     copy.report.write_text(json.dumps(report))
     message = refused(bench, copy.path)
-    assert "worse than a gmp on the validation part" in message
+    assert "worse than a gmp on the val split" in message
     assert "dpd.weak_pa: accept" in message
     plan, _ = job.prepare(bench.recipe(f"pa={copy.path}", "dpd.weak_pa=accept"))
     assert plan.predistortion is not None
