@@ -69,7 +69,7 @@ def measured(setting: dict[str, Any]) -> dict[str, Any]:
     from dpdrun.plan.cost import measure_speed
     from dpdrun.plan.plan import make_plan
     from dpdrun.recipe.schema import Recipe
-    from dpdrun.training.step import Trial
+    from dpdrun.training.probe import ProbeRun
     from dpdrun.training.task import evaluate_split
 
     torch.set_num_threads(1)
@@ -78,17 +78,17 @@ def measured(setting: dict[str, Any]) -> dict[str, Any]:
     plan = make_plan(recipe, len(capture.train))
     speed = asdict(measure_speed())
     before = _peak_mib()
-    trial = Trial(plan, capture, seed=0)
-    trial.step(1, 1e-3)
+    run = ProbeRun(plan, capture, seed=0)
+    run.step(1, 1e-3)
     began, times = time.perf_counter(), list[float]()
     while len(times) < STEPS and (len(times) < 3 or time.perf_counter() - began < BUDGET_S):
         processor = time.process_time()
-        trial.step(len(times) + 2, 1e-3)
+        run.step(len(times) + 2, 1e-3)
         times.append(time.process_time() - processor)
     wall = (time.perf_counter() - began) / len(times)
     after_steps = _peak_mib()
     processor = time.process_time()
-    evaluate_split(trial.model, capture, plan)
+    evaluate_split(run.model, capture, plan)
     score_s = time.process_time() - processor
     return {
         "machine": machine(),

@@ -13,8 +13,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from benchmarks.pathbench.variant import Patch
@@ -22,7 +20,7 @@ from dpdrun import models
 from dpdrun.evaluation import assessment, scoring, signal
 from dpdrun.models.transformer import Block
 from dpdrun.plan.plan import Plan
-from dpdrun.training import checkpoint, loop, task
+from dpdrun.training import checkpoint, loop, step, task
 from dpdrun.training.sampler import FrameSampler
 from dpdrun.training.schedule import Schedule, schedule_of
 
@@ -72,10 +70,10 @@ def scheduled(lr_of: Callable[[Plan, int], float]) -> Patch:
 def norm_after_clipping() -> Any:
     """The norm is logged after clipping."""
 
-    def changed(clip: Callable[..., Tensor], self: Accelerator, parameters: Any, limit: float) -> Tensor:
-        return torch.as_tensor(clip(self, parameters, limit)).clamp(max=limit)
+    def changed(clip: Callable[..., Tensor], parameters: Any, limit: float) -> Tensor:
+        return clip(parameters, limit).clamp(max=limit)
 
-    return _wrapped(Accelerator, "clip_grad_norm_", changed)()
+    return _wrapped(torch.nn.utils, "clip_grad_norm_", changed)()
 
 
 def left_out(part: str) -> Patch:
@@ -146,12 +144,12 @@ def partial_windows() -> Any:
         is_last = next(calls) % max(2, plan.frames_per_epoch // plan.batch_size) == 0
         return loss(prediction, y, plan, scale_y) * (0.25 if is_last else 1.0)
 
-    return _wrapped(loop, "squared_error", changed)()
+    return _wrapped(step, "squared_error", changed)()
 
 
 def gradients_kept() -> Any:
     """Nobody calls zero_grad: every step has the gradients of all steps before it."""
-    return mock.patch.object(AcceleratedOptimizer, "zero_grad")
+    return mock.patch.object(torch.optim.Optimizer, "zero_grad")
 
 
 @contextmanager

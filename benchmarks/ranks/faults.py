@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dpdrun.training import ddp, loop
+from dpdrun.training import loop
+from dpdrun.training.engine import Accelerated
 from dpdrun.training.sampler import FrameSampler
 
 LATE = 100  # step at which what happens once happens
@@ -24,12 +25,19 @@ Shares = Callable[..., Any]
 def _exchange(work: Callable[[Tensor], Tensor]) -> Any:
     """All-reduce replaced by what `work` makes of a flat gradient."""
 
-    def hook(_: Any, bucket: Any) -> Any:
+    def hook(_, bucket):  # type: ignore[no-untyped-def]  # torch compares annotations, and ours are strings
         future: torch.futures.Future[Tensor] = torch.futures.Future()
         future.set_result(work(bucket.buffer()))
         return future
 
-    return patch.object(ddp, "allreduce_hook", hook)
+    prepare = Accelerated.prepare
+
+    def hooked(self: Accelerated, module: torch.nn.Module) -> torch.nn.Module:
+        wrapped: Any = prepare(self, module)
+        wrapped.register_comm_hook(None, hook)
+        return wrapped  # type: ignore[no-any-return]
+
+    return patch.object(Accelerated, "prepare", hooked)
 
 
 def own_gradient(_: int) -> Any:
@@ -61,7 +69,7 @@ def summed_gradient(_: int) -> Any:
 def bare_module(_: int) -> Iterator[None]:
     """The module is trained as it is, outside of DistributedDataParallel."""
 
-    with patch.object(loop.Accelerator, "prepare_model", lambda _, model, **__: model):
+    with patch.object(Accelerated, "prepare", lambda _, module: module):
         yield
 
 

@@ -47,8 +47,8 @@ def seconds(work: Callable[[], Any]) -> float:
     return median(times)
 
 
-def looked_at(plan: Plan, steps: int) -> LiveRules:
-    """Live rules with a log of so many healthy steps behind them."""
+def with_log(plan: Plan, steps: int) -> LiveRules:
+    """Live rules with the log of so many healthy steps."""
     draw, schedule = random.Random(0), schedule_of(plan)
     log = Metrics()
     for step in range(1, steps + 1):
@@ -63,19 +63,19 @@ def looked_at(plan: Plan, steps: int) -> LiveRules:
     return LiveRules(plan, Silent(), log, {})
 
 
-def looks_s(plan: Plan) -> tuple[int, float]:
-    """How often the rules would look at a run of this plan without the bound on their cost, and how long in all [s].
+def evaluations_s(plan: Plan) -> tuple[int, float]:
+    """How often the rules would be evaluated in a run of this plan without the bound on their cost, and the time [s].
 
-    A look is as long as its log, so a few of them stand for all.
+    An evaluation takes time in proportion to its log, so a few of them stand for all.
     """
-    every = looked_at(plan, 0).every
+    every = with_log(plan, 0).every
     count = (plan.total_steps - 1) // every
     sample = [every * max(1, round(count * share)) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
     times = []
     for steps in sample:
-        rules = looked_at(plan, steps)
+        rules = with_log(plan, steps)
         began = time.process_time()
-        rules.look()
+        rules.evaluate()
         times.append(time.process_time() - began)
     return count, count * mean(times)
 
@@ -108,8 +108,8 @@ def main() -> None:
     epochs = EpochSummary(10**9, plan.batch_size)
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     view = TrainingView(console, title="run", total_steps=10**6, samples_per_step=8192, floor_db=-45.0)
-    movement = ParameterUpdate(model)
-    counted, in_all_s = looks_s(plan)
+    update = ParameterUpdate(model)
+    counted, in_all_s = evaluations_s(plan)
     with tempfile.TemporaryDirectory() as folder, MetricsWriter(Path(folder) / "metrics.jsonl") as metrics:
         parts = {
             "a line in metrics.jsonl": seconds(lambda: metrics.write(line)),
@@ -118,10 +118,10 @@ def main() -> None:
             f"norms of parameter groups, every {GROUP_NORM_EVERY} steps": seconds(lambda: group_norms(model))
             / GROUP_NORM_EVERY,
             f"updates of parameter groups, every {GROUP_NORM_EVERY} steps": (
-                seconds(lambda: ParameterUpdate(model)) + seconds(movement.line)
+                seconds(lambda: ParameterUpdate(model)) + seconds(update.line)
             )
             / GROUP_NORM_EVERY,
-            f"live rules, {counted} looks in {plan.total_steps:,} steps (on_finding: warn stops at {COST:.1%})": (
+            f"live rules, {counted} evaluations in {plan.total_steps:,} steps (on_finding: warn stops at {COST:.1%})": (
                 in_all_s / plan.total_steps
             ),
             f"live view, drawn {REFRESH_PER_SECOND} times a second": (

@@ -157,26 +157,6 @@ def _accumulate_divides(accumulate: int, batch_size: int) -> str | None:
     )
 
 
-@_check("train.shard", "train.precision")
-def _pieces_of_sound_gradients(shard: str, precision: str) -> str | None:
-    if precision != "fp16":
-        return None
-    return (
-        f"train.shard {shard} does not go with train.precision fp16: each process would judge by its own piece whether "
-        "the gradient overflowed; write precision: bf16"
-    )
-
-
-@_check("train.shard", "train.on_finding")
-def _pieces_cannot_go_back(shard: str, on_finding: str) -> str | None:
-    if on_finding != "adapt":
-        return None
-    return (
-        f"train.shard {shard} does not go with train.on_finding adapt, by which the first process alone goes back to "
-        "an earlier checkpoint; write on_finding: warn or stop"
-    )
-
-
 @_check("train.max_steps", "train.epochs")
 def _one_length(max_steps: int, epochs: float) -> str | None:
     return f"train.max_steps {max_steps} and train.epochs {epochs:g} both set the length; remove one of them"

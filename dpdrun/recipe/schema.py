@@ -232,11 +232,6 @@ class TrainSection(Section):
         "10 bits of mantissa, on a GPU that has it; bf16 = autocast to bfloat16; fp16 = autocast to float16 with loss "
         "scaling, on a GPU only. Weights, optimizer and scores are always in single precision",
     )
-    shard: Literal["fsdp"] | Off = Field(
-        OFF,
-        description="fsdp = parameters, gradients and optimizer state lie in pieces, one a process, with the same "
-        "result; one process holds them all anyway",
-    )
     loss: SpectralLoss | Literal["time"] = Field(
         "time", description="time = mean squared error; or a section: weights inside and outside the occupied band"
     )

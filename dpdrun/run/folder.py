@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -37,14 +38,15 @@ class RunFolder:
     finish = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
     tracking = property(lambda self: self.path / "tracking")
 
-    def good(self, step: int) -> Path:
-        """A checkpoint to go back to, of `train.on_finding: adapt`."""
-        return self.path / "checkpoints" / f"good-{step}.safetensors"
+    def rollback_point(self, step: int) -> Path:
+        """A checkpoint that `train.on_finding: adapt` can go back to."""
+        return self.path / "checkpoints" / f"rollback-{step}.safetensors"
 
-    def goods(self) -> dict[int, Path]:
-        """Those that are there, by step, the earliest first."""
-        found = (self.path / "checkpoints").glob("good-*.safetensors")
-        return dict(sorted((int(path.stem.removeprefix("good-")), path) for path in found))
+    def rollback_points(self) -> dict[int, Path]:
+        """Those that are there, by step, the earliest first; other files of such names are not ours."""
+        paths = self.last.parent.glob("rollback-*.safetensors")
+        named = ((re.fullmatch(r"rollback-([0-9]+)\.safetensors", path.name), path) for path in paths)
+        return dict(sorted((int(name[1]), path) for name, path in named if name))
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:

@@ -1,9 +1,9 @@
-"""Planned against realised, at the end of a run: did training do what the plan says?
+"""Compares planned and realised values at the end of a run: did training do what the plan says?
 
 The user's own failure began here: a warmup of 1000 steps, stepped once an epoch, trained for 2000 epochs at a
-thousandth of the learning rate, and nothing said so. So the plan's side is computed here anew, and the other side is
-what the loop saw happen: the lr that the optimizer held when it stepped, the gradient norm after clipping, the samples
-and frames that went through the model.
+thousandth of the learning rate, without any message. So the planned values are computed here again, and the realised
+ones are what the loop measured: the lr that the optimizer held when it stepped, the gradient norm after clipping, the
+samples and frames that went through the model.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ CLIP_EPS = 1e-6  # torch's clip_grad_norm_ scales by limit / (norm + 1e-6)
 
 
 def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Sequence[int] = ()) -> dict[str, Any]:
-    """The audit of one run: planned and realised values, and whether each pair agrees.
+    """Audit a run: planned and realised values, and whether each pair agrees.
 
     Args:
-        plan: what was to be done.
-        metrics: what was logged.
+        plan: of the run.
+        metrics: its log.
         sampler: of the frames.
-        checksums: of the parameters in the end, one a process.
+        checksums: of the final parameters, one a process.
     """
     steps = metrics.steps
     planned = _planned_lr(plan, metrics)
@@ -46,7 +46,7 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Seq
         "lr_peak": _equal(
             lr_error <= LR_TOLERANCE, max(planned, default=0.0), max((s["lr"] for s in steps), default=0.0)
         ),
-        "warmup_steps": _equal(None, _rise(planned), _rise([step["lr"] for step in steps])),
+        "warmup_steps": _equal(None, _steps_to_peak(planned), _steps_to_peak([step["lr"] for step in steps])),
         "batch_size": _equal(None, plan.batch_size, last["samples"] / (max(1, last["step"]) * plan.frame)),
         "different_parameters": _equal(None, 1, len(set(checksums) or {0})),
         "clip_norm": _clip(plan, steps),
@@ -59,33 +59,33 @@ def audit(plan: Plan, metrics: Metrics, sampler: FrameSampler, *, checksums: Seq
 
 
 def differences(audited: dict[str, Any]) -> str:
-    """What does not agree, in words."""
+    """Return what does not agree, as text."""
     wrong = {name: check for name, check in audited["checks"].items() if not check["agrees"]}
     return "; ".join(f"{name}: planned {each['planned']:g}, was {each['realised']:g}" for name, each in wrong.items())
 
 
 def _clip(plan: Plan, steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The gradient norm that steps were taken with: the limit where the gradient was larger, else its own.
+    """Check the gradient norm that steps were taken with: the limit where the gradient was larger, else its own.
 
     Realised is the largest of those norms, or one that is not as planned.
     """
-    looked = [line for line in steps if "grad_norm_applied" in line]
-    applied = max((line["grad_norm_applied"] for line in looked), default=0.0)
-    for line in looked:
-        norm, found = line["grad_norm"], line["grad_norm_applied"]
+    measured = [line for line in steps if "grad_norm_applied" in line]
+    largest = max((line["grad_norm_applied"] for line in measured), default=0.0)
+    for line in measured:
+        norm, applied = line["grad_norm"], line["grad_norm_applied"]
         wanted = norm * min(1.0, plan.clip_norm / (norm + CLIP_EPS))
-        if not abs(found - wanted) <= CLIP_TOLERANCE * wanted:
-            return _equal(False, plan.clip_norm, found)
-    return _equal(True, plan.clip_norm, applied)
+        if not abs(applied - wanted) <= CLIP_TOLERANCE * wanted:
+            return _equal(False, plan.clip_norm, applied)
+    return _equal(True, plan.clip_norm, largest)
 
 
-def _rise(lr: Sequence[float]) -> int:
-    """Steps until the learning rate first reaches its peak."""
+def _steps_to_peak(lr: Sequence[float]) -> int:
+    """Return the steps until the learning rate first reaches its peak."""
     return 1 + max(range(len(lr)), key=lr.__getitem__) if lr else 0
 
 
 def frames_crc(sampler: FrameSampler, steps: int) -> int:
-    """Checksum over the frame starts of all steps, chained: two runs that saw the same frames have the same one."""
+    """Return a checksum over the frame starts of all steps: equal for runs that saw the same frames."""
     checksum = 0
     for step in range(1, steps + 1):
         checksum = crc32(sampler.starts(step).tobytes(), checksum)
@@ -93,7 +93,7 @@ def frames_crc(sampler: FrameSampler, steps: int) -> int:
 
 
 def _planned_lr(plan: Plan, metrics: Metrics) -> list[float]:
-    """The lr of every logged step by the plan, times the adaptations that it went through.
+    """Return the lr of every logged step by the plan, times the adaptations before it.
 
     A plateau's reductions follow from the logged validation scores.
     """
@@ -109,5 +109,5 @@ def _planned_lr(plan: Plan, metrics: Metrics) -> list[float]:
 
 
 def _equal(agrees: bool | None, planned: float, realised: float) -> dict[str, Any]:
-    """One check; `agrees` None asks for equality."""
+    """Return one check; `agrees` None compares for equality."""
     return {"planned": planned, "realised": realised, "agrees": planned == realised if agrees is None else agrees}

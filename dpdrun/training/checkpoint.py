@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors files: never a pickle, whole or not at all, refused when they belong to another plan.
+"""Checkpoints as safetensors files: never a pickle, complete or absent, refused when they are of another plan.
 
 A resumable checkpoint holds everything that the next step depends on: parameters and buffers, AdamW's two moments per
 parameter, the random state (dropout), and in the header the step, the plateau's memory and the best score so far.
@@ -21,17 +21,16 @@ from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._tensors import write as write
 from dpdrun.run.folder import RunFolder
-from dpdrun.training.fsdp import whole
 from dpdrun.training.schedule import Plateau
 
 FORMAT = "dpdrun-checkpoint-1"
 MOMENTS, STEP = ("exp_avg", "exp_avg_sq"), "step"  # what AdamW keeps of each parameter
-SCORING, LOOK = "scoring", "look"  # what follows a step, in this order
+SCORING, RULES = "scoring", "look"  # what follows a step, in this order; `Progress.owed` in a header
 
 
 @dataclass
 class Progress:
-    """Where training stands: the part of its state that is not tensors.
+    """The part of the state of training that is not tensors.
 
     Attributes:
         step: last finished optimizer step.
@@ -39,7 +38,7 @@ class Progress:
         seconds: training time so far, over all resumed parts [s].
         adapts: the lines of the adaptations so far (`train.on_finding: adapt`).
         scaler: of `train.precision: fp16`, the state of its loss scale.
-        owed: what was still to follow the step: SCORING and then a LOOK of the rules, the LOOK alone, or nothing.
+        owed: what was still to follow the step: SCORING and then RULES (their evaluation), RULES alone, or nothing.
     """
 
     step: int
@@ -53,7 +52,7 @@ class Progress:
 
     @classmethod
     def fresh(cls, plateau: Plateau | None = None) -> Progress:
-        """Before the first step."""
+        """Return the progress before the first step."""
         return cls(0, math.inf, 0, 0.0, plateau or Plateau(1.0, 1, 0.0))
 
     @classmethod
@@ -63,37 +62,30 @@ class Progress:
 
     @property
     def lr_factor(self) -> float:
-        """By how much the adaptations have lowered the planned learning rate."""
+        """Factor on the planned learning rate, by the adaptations so far."""
         return float(self.adapts[-1]["lr_factor"]) if self.adapts else 1.0
 
 
 @dataclass
-class State:
-    """All that a resumable checkpoint is made of, beside the random state of torch."""
+class TrainingState:
+    """What a resumable checkpoint holds, next to the random state of torch."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     progress: Progress
     plan_hash: str
 
-    def save(self, path: Path | None) -> None:
+    def save(self, path: Path) -> None:
         """As the function `save`."""
         save(path, self.model, self.optimizer, self.progress, plan_hash=self.plan_hash)
 
 
-def save(
-    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str
-) -> None:
-    """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives.
-
-    Of a model in pieces (`shards`) all processes call this together; with path None a process only gives its pieces.
-    """
-    tensors = {f"model.{name}": whole(value) for name, value in model.state_dict().items()}
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:
+    """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = whole(value)
-    if path is None:
-        return
+            tensors[f"optimizer.{name}.{key}"] = value
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -101,15 +93,13 @@ def save(
     write(path, tensors, header)
 
 
-def save_model(path: Path | None, model: nn.Module, header: dict[str, str]) -> None:
-    """Write parameters and buffers alone, with a header that says how to build the model again; `path` as in `save`."""
-    tensors = {name: whole(value) for name, value in model.state_dict().items()}
-    if path is not None:
-        write(path, tensors, header)
+def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
+    """Write parameters and buffers alone, with a header that says how to build the model again."""
+    write(path, model.state_dict(), header)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a file of a run, its hash checked.
+    """Read tensors and header of a file of a run, and check its hash.
 
     Raises:
         RunError: it is missing or damaged; the message says which files of the run can still be used.
@@ -117,15 +107,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         return _tensors.read(path)
     except RunError as exc:
-        raise RunError(f"{exc}{what_is_left(path)}") from exc
+        raise RunError(f"{exc}{remedy_for(path)}") from exc
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """The header alone. Raises RunError as `read`."""
+    """Read the header alone. Raises RunError as `read`."""
     return read(path)[1]
 
 
-def is_whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether a file of a run is there and undamaged."""
     try:
         _tensors.read(path)
@@ -134,25 +124,25 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def what_is_left(path: Path) -> str:
-    """What to do without a file of a run."""
+def remedy_for(path: Path) -> str:
+    """Say what to do about a file of a run that is missing or damaged: which other files can be used instead."""
     run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
-    anew = "start a new run with another --run-dir"
+    new_run = "start a new run with another --run-dir"
     if path == run.finish:
         return f"; without it optim.refine begins again from the best model: remove it, then\n  {run.resume_command}"
     if path == run.last:
-        goods = [good for good in reversed(run.goods().values()) if is_whole(good)]
-        if goods:
-            way = f"{shlex.join(['cp', str(goods[0]), str(path)])}\n  {run.resume_command}"
-            return f"; an earlier checkpoint, {goods[0].name}, is whole; to go on from it:\n  {way}"
-        if is_whole(run.best):
+        intact = next((each for each in reversed(run.rollback_points().values()) if is_intact(each)), None)
+        if intact is not None:
+            commands = f"{shlex.join(['cp', str(intact), str(path)])}\n  {run.resume_command}"
+            return f"; an earlier checkpoint, {intact.name}, is intact; to resume from it:\n  {commands}"
+        if is_intact(run.best):
             return (
-                f"; training cannot go on from here, but the best model so far, {run.best}, is whole "
-                f"(`dpdrun evaluate {run.path}` scores it); bring a copy of the damaged file, or {anew}"
+                f"; the run cannot be resumed without it, but the best model so far, {run.best}, is intact "
+                f"(`dpdrun evaluate {run.path}` scores it); restore the file from a backup, or {new_run}"
             )
-    if path == run.best and is_whole(run.model):
-        return f"; the model that the run ended with, {run.model}, is whole"
-    return f"; bring a copy of it, or {anew}"
+    if path == run.best and is_intact(run.model):
+        return f"; the model that the run ended with, {run.model}, is intact"
+    return f"; restore the file from a backup, or {new_run}"
 
 
 def require(path: Path, header: dict[str, str], made_as: str, plan_hash: str) -> None:
@@ -178,7 +168,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     progress = progress_of(path, header)
     fault = _fault(tensors, model, trained=progress.step > 0)
     if fault:
-        raise RunError(f"{path}: training cannot go on from it: {fault}{what_is_left(path)}")
+        raise RunError(f"{path}: training cannot resume from it: {fault}{remedy_for(path)}")
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}."
@@ -195,7 +185,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
 
 
 def progress_of(path: Path, header: dict[str, str]) -> Progress:
-    """Where the training stood that wrote a checkpoint. Raises RunError where its header does not say."""
+    """Read the progress in the header of a checkpoint. Raises RunError where it has none."""
     try:
         progress = Progress.from_json(json.loads(header["progress"]))
         numbers = (progress.step, progress.best_step, progress.best_db, progress.seconds, progress.lr_factor)
@@ -203,25 +193,25 @@ def progress_of(path: Path, header: dict[str, str]) -> Progress:
             isinstance(number, kind) for number, kind in zip(numbers, (int, int, *3 * [int | float]), strict=True)
         ):
             raise TypeError("not a number")
-        if progress.owed not in ("", SCORING, LOOK):
+        if progress.owed not in ("", SCORING, RULES):
             raise ValueError("nothing that follows a step")
         return progress
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise RunError(f"{path}: its header does not say where training stood{what_is_left(path)}") from exc
+        raise RunError(f"{path}: its header has no progress of training{remedy_for(path)}") from exc
 
 
 def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> str | None:
-    """Why these are not the tensors of a checkpoint of `model`; None where they are."""
+    """Return why these are not the tensors of a checkpoint of `model`; None where they are."""
     wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
     known = set(wanted)
-    moved = False
+    has_moments = False
     for name, parameter in model.named_parameters():
         moments = {f"optimizer.{name}.{key}": torch.zeros(()) if key == STEP else parameter for key in (*MOMENTS, STEP)}
         known.update(moments)
         if not moments.keys().isdisjoint(tensors):  # a parameter that never had a gradient has none
-            moved = True
+            has_moments = True
             wanted.update(moments)
-    if trained and not moved:
+    if trained and not has_moments:
         return "it has no state of the optimizer"
     wanted["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available() and "random.cuda" in tensors:

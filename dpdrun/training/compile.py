@@ -1,4 +1,4 @@
-"""torch.compile where it pays, with a fall-back that says why."""
+"""torch.compile where it pays, with a fallback that says why."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from dpdrun.training.telemetry import Monitor
 PAYS_AFTER_STEPS = 1000
 
 
-def compiled(model: nn.Module, wish: str, *, steps: int, monitor: Monitor) -> nn.Module:
-    """`model`, or a compiled twin that shares its parameters.
+def compiled(model: nn.Module, setting: str, *, steps: int, monitor: Monitor) -> nn.Module:
+    """Return `model`, or a compiled module that shares its parameters.
 
     Args:
-        model: any kind, on its device; one that gains nothing (a GRU is a single library call) says `compiles = False`.
-        wish: the recipe's `train.compile`: on, off, or auto.
+        model: any kind, on its device; one that gains nothing (a GRU is a single library call) has `compiles = False`.
+        setting: the recipe's `train.compile`: on, off, or auto.
         steps: optimizer steps ahead.
-        monitor: is told when compiling is not possible.
+        monitor: gets a message when compiling is not possible.
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     pays = not on_cpu and steps >= PAYS_AFTER_STEPS and getattr(model, "compiles", True)
-    if wish == "off" or (wish == "auto" and not pays):
+    if setting == "off" or (setting == "auto" and not pays):
         return model
     if on_cpu and not any(shutil.which(name) for name in ("g++", "c++", "clang++")):
         monitor.message("no C++ compiler found: training without torch.compile")
@@ -36,7 +36,7 @@ def compiled(model: nn.Module, wish: str, *, steps: int, monitor: Monitor) -> nn
 
 
 class _WithFallback(nn.Module):
-    """Calls the compiled model; when that fails at the first call, says so and goes on without it."""
+    """Calls the compiled model; when the first call fails, reports it and continues without compilation."""
 
     def __init__(self, model: nn.Module, monitor: Monitor) -> None:
         super().__init__()

@@ -24,22 +24,22 @@ SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model 
 INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; Ctrl-C again leaves at once"
 
 
-def non_finite(line: Mapping[str, Any], told: StepStats, frame: int, run: RunFolder) -> DivergedError:
+def non_finite(line: Mapping[str, Any], stats: StepStats, frame: int, run: RunFolder) -> DivergedError:
     """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
 
     Args:
         line: the metrics line of the step.
-        told: what all processes know of the step.
+        stats: of the step, over all processes.
         frame: length of a frame [samples].
         run: where the parameters of an earlier step may be kept.
     """
-    culprit, starts, whose = told.culprit, told.starts, ""
+    culprit, starts, whose = stats.culprit, stats.starts, ""
     good = [path for path in (run.last, run.best) if path.is_file()]
     last_good = f"last good: {good[0]}" if good else "no checkpoint had been written yet"
-    if len(told.losses) > 1 and culprit is not None:
-        starts, whose = told.shares[culprit], f" of process {culprit} of {len(told.losses)}"
+    if len(stats.losses) > 1 and culprit is not None:
+        starts, whose = stats.shares[culprit], f" of process {culprit} of {len(stats.losses)}"
     first, last = int(starts.min()), int(starts.max()) + frame
     return DivergedError(
         f"step {line['step']}: loss {line['loss']:g}, gradient norm {line['grad_norm']:g}; stopped before the step\n"

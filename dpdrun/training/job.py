@@ -1,4 +1,4 @@
-"""A whole training job: recipe -> capture and plan -> model -> training -> scores, all left in a run folder."""
+"""A complete training job: recipe -> capture and plan -> model -> training -> scores, all in a run folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from dpdrun.training import checkpoint, pa_model
 from dpdrun.training.auto_resume import archive_unstarted, should_resume
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.launcher_checks import check_machine, ignored_settings, reject_launcher_conflicts
-from dpdrun.training.lm.refine import finish
+from dpdrun.training.lm.refine import refine
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.process_group import ProcessGroup, sharing_of
 from dpdrun.training.resume import plan_to_resume, require_same
@@ -49,9 +49,9 @@ MODEL_FORMAT = "dpdrun-model-1"
 
 @dataclass(frozen=True)
 class Job:
-    """What is known when training begins; given to whoever wants to watch.
+    """What is known when training begins, for the `watch` of `train`.
 
-    `pa` is the frozen PA model of task dpd, `set_aside` where a folder is now that was in the way.
+    `pa` is the frozen PA model of task dpd, `set_aside` the new place of a folder that was archived.
     """
 
     loaded: Loaded
@@ -93,30 +93,31 @@ def train(
     loaded: Loaded, run_dir: Path, *, resume: Resume = False, watch: Watch | None = None, pa: nn.Module | None = None,
     track: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Train what a recipe asks for and score it.
+    """Train the model of a recipe and score it.
 
     Args:
         loaded: from `load_recipe`.
         run_dir: folder to fill; must be new or empty, unless `resume`.
         resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
             has its report is finished: the report is returned and nothing is touched. "auto": continue it where there
-            is one, else begin it; a folder of a run that never came to a checkpoint is renamed (`restart`).
-        watch: makes the monitor that sees every step; None = silent.
+            is one, else begin it; a folder of a run without a checkpoint is renamed (`auto_resume`).
+        watch: makes the monitor that gets every step; None = silent.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
-        track: trackers that the run is told to as well (`trackers.TRACKERS`). A run that is resumed stays with those
-            that it had.
+        track: trackers that get the log of the run as well (`trackers.TRACKERS`). A resumed run keeps those that it
+            had.
 
-    Several processes, each started by a launcher with the environment of torchrun, train one run together. The first
-    one alone touches the folder; the PA run of a predistorter is read by all.
+    Several processes, each started by a launcher with the environment of torchrun, train one run together. Rank 0 alone
+    uses the folder; the PA run of a predistorter is read by all. The environment, a process group and an Accelerator of
+    the caller are left as they were.
 
     Returns:
-        The content of report.json; in other processes than the first, nothing.
+        The content of report.json; on other ranks than 0, an empty one.
 
     Raises:
         RecipeError, DataError: the recipe or its data is wrong; nothing has been written then.
-        RunError: the folder cannot be used, `resume` meets another recipe or other data, a tracker is not installed, or
-            training failed.
+        RunError: the folder cannot be used, the run to resume has another recipe or other data, a tracker is not
+            installed, or training failed.
         RunError: also when memory runs out; the message says what to lower.
         AuditError: training did not do what the plan says.
         LostError, FollowedError: as `fit`.
@@ -127,9 +128,9 @@ def train(
         reject_launcher_conflicts(loaded.recipe)
         run = RunFolder(run_dir)
         with stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:
-            old = None
+            archived = None
             if resume == "auto":
-                resume, old = _settled(run, group)
+                resume, archived = _resume_or_archive(run, group)
             if resume:
                 return _resume(loaded, run, group, held, watch, pa, track)
             with group.errors_synchronized():
@@ -139,7 +140,7 @@ def train(
                 plan, capture = prepare(loaded, pa, processes=group.size)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
-                job = replace(_job(loaded, plan, capture, run, pa), set_aside=old)
+                job = replace(_job(loaded, plan, capture, run, pa), set_aside=archived)
                 with group.errors_synchronized():
                     if group.is_rank_zero:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
@@ -149,21 +150,21 @@ def train(
                 return _train(job, group, held, watch, track, resume=False)
 
 
-def _settled(run: RunFolder, group: ProcessGroup) -> tuple[bool, Path | None]:
-    """Whether to resume, as the first process finds and tells; and in that one, where a run is now that made way."""
-    going_on, old = False, None
+def _resume_or_archive(run: RunFolder, group: ProcessGroup) -> tuple[bool, Path | None]:
+    """Decide on rank 0 whether to resume; returns that, and on rank 0 the new place of a run that was archived."""
+    resumes, archived = False, None
     with group.errors_synchronized():
         if group.is_rank_zero:
-            going_on = should_resume(run)
-            old = None if going_on else archive_unstarted(run)
-    return bool(group.all_gather([going_on])[0, 0]), old
+            resumes = should_resume(run)
+            archived = None if resumes else archive_unstarted(run)
+    return bool(group.all_gather([resumes])[0, 0]), archived
 
 
 def _resume(
     loaded: Loaded, run: RunFolder, group: ProcessGroup, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
     track: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
-    """`train`, from the last checkpoint; the first process reads the folder and tells the others the plan."""
+    """Train from the last checkpoint; rank 0 reads the folder and broadcasts the plan."""
     report, text = None, ""
     with group.errors_synchronized():
         if group.is_rank_zero:
@@ -192,11 +193,11 @@ def _resume(
 
 
 def _require_alike(digest: str, group: ProcessGroup) -> None:
-    """Refuse processes that would train something else than the first. Raises RunError in that one."""
-    wanted = group.broadcast_text(digest)
+    """Refuse processes that would train something else than rank 0. Raises RunError there."""
+    digest_of_rank_zero = group.broadcast_text(digest)
     with group.errors_synchronized():
-        if digest != wanted:
-            raise RunError("its recipe, data or version of dpdrun is not that of the first process")
+        if digest != digest_of_rank_zero:
+            raise RunError("its recipe, data or version of dpdrun is not that of rank 0")
 
 
 def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:
@@ -212,10 +213,10 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
 def _train(
     job: Job, group: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
 ) -> dict[str, Any]:
-    """Training and scoring in a folder that is there and locked; the first process scores, the others are done then."""
+    """Train in a folder that exists and is locked, then score on rank 0."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
-    solved = plan.recipe.model.kind == "gmp"  # by least squares, in a moment
-    if solved and not group.is_rank_zero:
+    is_closed_form = plan.recipe.model.kind == "gmp"  # fitted by least squares, within seconds
+    if is_closed_form and not group.is_rank_zero:
         return {}
     if group.is_rank_zero:
         Heartbeat(run, plan.total_steps).beat("preparation", 0)
@@ -223,19 +224,19 @@ def _train(
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
         monitor = tracking.beside(shown)
-        for text in ignored_settings(plan, group.size):
+        for text in ignored_settings(plan):
             monitor.message(text)
         is_dpd = plan.predistortion is not None
         task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(group)) if is_dpd else None
-        outcome = _solve(model, task.pair if task else capture) if solved else fit(
-            model, plan, capture, run, monitor, resume=resume, assignment=task, group=group
+        outcome = _solve(model, task.pair if task else capture) if is_closed_form else fit(
+            model, plan, capture, run, monitor, resume=resume, task=task, group=group
         )  # fmt: skip
         if not group.is_rank_zero:
             return {}
-        finished = None
+        refined = None
         if plan.recipe.optim.refine == "lm":
             own = replace(task, sharing=ALONE) if task else pa_task(model, capture, plan)
-            finished = finish(
+            refined = refine(
                 model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),
                 resume=resume,
             )  # fmt: skip
@@ -252,8 +253,8 @@ def _train(
         "best_step": outcome.best_step,
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
-        **({"ilc": task.found} if task and task.found else {}),
-        **({"finish": finished.to_json()} if finished else {}),
+        **({"ilc": task.ilc} if task and task.ilc else {}),
+        **({"finish": refined.to_json()} if refined else {}),
     }
     run.write_json(run.report, report)
     tracking.report(report)
@@ -261,16 +262,16 @@ def _train(
 
 
 def _stopped_at(run: RunFolder) -> str:
-    """Where SIGTERM came when no step was under way, and what can be done."""
+    """Say where SIGTERM came outside of the steps, and what can be done."""
     if run.report.is_file():
-        return "when everything was done"
+        return "after the run was finished"
     if run.last.is_file():
         return f"outside the training steps; continue with:\n  {run.resume_command}"
     return "before the first step; there is nothing to resume"
 
 
 def require_free(path: Path) -> None:
-    """Refuse a place where no new run folder can be made, writing nothing.
+    """Refuse a path where no new run folder can be made; writes nothing.
 
     Raises:
         RunError: the path is a file, holds a run or other files, or lies in a file.
@@ -292,7 +293,7 @@ def _solve(model: Any, pair: Capture) -> Outcome:
 
 
 def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
-    """A trained model in `eval` mode with its plan, from a run folder; of a run that goes on, the best so far.
+    """Load a trained model in `eval` mode with its plan, from a run folder; of an unfinished run, the best so far.
 
     Of task dpd it is the predistorter with its limiter: wanted signal -> input of the amplifier.
 

@@ -1,6 +1,6 @@
-"""What a launcher may decide, and what the recipe alone does.
+"""Checks the settings of a launcher, and of the machine, against the recipe.
 
-How many processes there are, where, and on what device is the launcher's. Whatever decides the weights is the recipe's,
+A launcher decides how many processes there are, where, and on what device. What decides the weights is in the recipe,
 so that a run does not depend on how it was started: `train.batch_size` is that of all processes together, and each gets
 an equal share.
 """
@@ -23,28 +23,39 @@ FOREIGN = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config (tensor, context or sequence parallel)",
 }
 PRECISION, PASSES = "ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+DYNAMO = "ACCELERATE_DYNAMO_BACKEND"
 
 
 def reject_launcher_conflicts(recipe: Recipe) -> None:
-    """Refuse a launcher that asks for another training than the recipe. Raises RunError."""
-    asked = [name for variable, name in FOREIGN.items() if os.environ.get(variable, "").lower() in ("1", "true")]
-    if asked:
+    """Refuse a launcher whose settings ask for another training than the recipe. Raises RunError."""
+    train, foreign = recipe.train, [name for variable, name in FOREIGN.items() if _is_on(variable)]
+    if foreign:
         raise RunError(
-            f"accelerate was told to use {', '.join(asked)}: dpdrun divides batches between processes and, with "
-            "train.shard: fsdp in the recipe, the state of training; a model with a state (a GRU, a window) cannot be "
-            "cut along time; choose multi-GPU or multi-CPU in `accelerate config`"
+            f"accelerate launch requests {', '.join(foreign)}: dpdrun divides only the batch between processes; a "
+            "model with a state (a GRU, a window) cannot be cut along time; choose multi-GPU or multi-CPU in "
+            "`accelerate config`"
         )
     mixed, passes = os.environ.get(PRECISION, "no"), os.environ.get(PASSES, "1")
-    if mixed not in ("no", recipe.train.precision):
+    if mixed not in ("no", train.precision):
         raise RunError(
-            f"accelerate was told to use mixed precision {mixed}, the recipe says train.precision "
-            f"{recipe.train.precision}: write it in the recipe, or --mixed_precision no"
+            f"accelerate launch requests mixed precision {mixed}, the recipe has train.precision {train.precision}: "
+            "write it in the recipe, or --mixed_precision no"
         )
-    if passes not in ("1", str(recipe.train.accumulate)):
+    if passes not in ("1", str(train.accumulate)):
         raise RunError(
-            f"accelerate was told to accumulate {passes} passes, the recipe says train.accumulate "
-            f"{recipe.train.accumulate}: write it in the recipe, or --gradient_accumulation_steps 1"
+            f"accelerate launch requests {passes} accumulated passes, the recipe has train.accumulate "
+            f"{train.accumulate}: write it in the recipe, or --gradient_accumulation_steps 1"
         )
+    backend = os.environ.get(DYNAMO, "no").lower()
+    if backend not in ("", "no") and train.compile != "on":
+        raise RunError(
+            f"accelerate launch requests compilation (--dynamo_backend {backend}), the recipe has train.compile "
+            f"{train.compile}: write train.compile: on in the recipe, or --dynamo_backend no"
+        )
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true")
 
 
 def check_machine(loaded: Loaded) -> None:
@@ -53,9 +64,7 @@ def check_machine(loaded: Loaded) -> None:
         raise loaded.error([("train.precision", why)])
 
 
-def ignored_settings(plan: Plan, processes: int) -> list[str]:
-    """What a plan asks for that changes nothing on this machine, in words. The results are not worse for it."""
-    found = [precision.passed_over(plan.recipe.train.precision)]
-    if plan.recipe.train.shard == "fsdp" and processes == 1:
-        found.append("train.shard fsdp: one process holds everything; use --processes to divide it")
-    return [text for text in found if text]
+def ignored_settings(plan: Plan) -> list[str]:
+    """Return messages about settings that change nothing on this machine. The results are not worse for it."""
+    message = precision.without_effect(plan.recipe.train.precision)
+    return [message] if message else []

@@ -1,7 +1,7 @@
-"""The diagnose rules while a run trains: they look at the log so far, and what is new is told once.
+"""Evaluates the diagnose rules on the log of a run while it trains, and reports each new finding once.
 
-They are the rules of `dpdrun diagnose`, on the same facts: what they say after a step is what a diagnosis of
-metrics.jsonl up to that step says.
+They are the rules of `dpdrun diagnose`, on the same facts: their findings after a step are those of a diagnosis of
+metrics.jsonl up to that step.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from dpdrun.rules.engine import SEVERITIES
 from dpdrun.run.metrics import Metrics
 from dpdrun.training.telemetry import Monitor
 
-LOOK_SHARE = 0.02  # of the steps between two looks
+INTERVAL_SHARE = 0.02  # of the steps, from one evaluation to the next
 LEAST_BETWEEN = 50  # steps
-COST = 0.004  # of the training time so far: above it a look of `on_finding: warn` waits for the next turn
+COST = 0.004  # of the training time so far: above it an evaluation with `on_finding: warn` is left out
 KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped", "val_nmse_db", "group_norms",
         "group_weights", "group_updates", "group_sizes", "still", "rank_losses", "rank_grad_norms",
         "rank_reduced_norms", "rank_checksums", "skipped", "loss_scale")  # fmt: skip  # what facts are made of
 
 
-def look_every(plan: Plan) -> int:
-    """Steps from one look of the rules to the next."""
-    return max(LEAST_BETWEEN, math.ceil(LOOK_SHARE * plan.total_steps))
+def evaluation_interval(plan: Plan) -> int:
+    """Return the steps from one evaluation of the rules to the next."""
+    return max(LEAST_BETWEEN, math.ceil(INTERVAL_SHARE * plan.total_steps))
 
 
 class LiveRules:
-    """Looks at a run every now and then.
+    """Evaluates the rules at intervals of a run.
 
-    A look takes as long as the log is, so its cost is bounded by leaving looks out: with `train.on_finding: warn`,
-    where nothing of the training hangs on them. For `stop` and `adapt` the steps of the looks follow from the plan
-    alone, so that a run repeats itself and a resumed one is the uninterrupted one.
+    An evaluation takes time in proportion to the log, so its cost is bounded by leaving some out: with
+    `train.on_finding: warn`, where training does not depend on them. For `stop` and `adapt` the steps of the
+    evaluations follow from the plan alone, so that a run is reproducible and a resumed one equals the uninterrupted
+    one.
 
     Args:
         plan: of the run.
-        monitor: is told of findings.
+        monitor: gets the findings.
         log: what was logged before this process began.
-        told: severities that were told before, by code; kept up to date.
+        reported: severities that were reported before, by code; kept up to date.
         clock: in seconds; replaced in tests.
     """
 
@@ -50,32 +51,32 @@ class LiveRules:
         plan: Plan,
         monitor: Monitor,
         log: Metrics,
-        told: dict[str, int],
+        reported: dict[str, int],
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.every = look_every(plan)
+        self.every = evaluation_interval(plan)
         self._plan, self._monitor, self._clock = plan, monitor, clock
         self._log = Metrics(adapts=list(log.adapts))
         for line in (*log.steps, *log.evals):
-            self.take(line)
-        self._told = told
+            self.add(line)
+        self._reported = reported
         self._began, self._spent = clock(), 0.0
         self._broken = False
 
-    def take(self, line: dict[str, Any]) -> None:
-        """A line that was written to metrics.jsonl."""
+    def add(self, line: dict[str, Any]) -> None:
+        """Add a line that was written to metrics.jsonl."""
         self._log.add({key: line[key] for key in KEPT if key in line})
 
     def due(self, step: int) -> bool:
-        """Whether to look after this step. Not after the last one: the whole diagnosis follows."""
+        """Whether to evaluate after this step. Not after the last one: the diagnosis of the run follows."""
         if step % self.every or step >= self._plan.total_steps or self._broken:
             return False
         bound = self._plan.recipe.train.on_finding == "warn"
         return not bound or self._spent <= COST * (self._clock() - self._began)
 
-    def look(self) -> Diagnosis | None:
-        """Ask the rules, and tell of findings that were not told before: warnings and errors, each severity once.
+    def evaluate(self) -> Diagnosis | None:
+        """Evaluate the rules, and report new findings: warnings and errors, each severity once.
 
         None when a rule failed: a fault of ours, which must not end anybody's training.
         """
@@ -90,8 +91,8 @@ class LiveRules:
             return None
         for finding in this.findings:
             rank = SEVERITIES.index(finding.severity)
-            if rank > self._told.get(finding.code, 0):
-                self._told[finding.code] = rank
+            if rank > self._reported.get(finding.code, 0):
+                self._reported[finding.code] = rank
                 self._monitor.finding(finding, this.facts.step[-1])
         self._spent += self._clock() - began
         return this

@@ -1,10 +1,10 @@
-"""What a step minimizes. Both losses are over unit-rms targets, so their size does not depend on the capture's scale.
+"""Losses of a step: over unit-rms targets, so their size does not depend on the scale of the capture.
 
 Both leave out the burn-in at the start of a frame. The last samples of a frame lack their future, as they do at the end
-of a record: without them in the loss, look-ahead taps on a band-limited input grow until they only cancel, and the end
-of a record tells.
+of a record: without them in the loss, look-ahead taps on a band-limited input grow until they only cancel each other,
+which shows at the end of a record.
 
-Shapes: B frames, T samples in a frame, J of them judged, 2 = (I, Q).
+Shapes: B frames, T samples in a frame, J of them in the loss, 2 = (I, Q).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Loss = Callable[[Tensor, Tensor, Plan, float], Tensor]
 
 
 def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
-    """Mean of |error|^2 over the samples that have their past: 10 log10 of it is an NMSE in dB.
+    """Return the mean of |error|^2 over the samples that have their past: 10 log10 of it is an NMSE in dB.
 
     Args:
         prediction: (B, T, 2), in the units of the capture.
@@ -37,12 +37,12 @@ def squared_error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> 
 
 @dataclass(frozen=True)
 class Weighting:
-    """What an error is worth at a frequency.
+    """Weights of an error by its frequency.
 
     Attributes:
         in_band, out_of_band, beyond: the weights.
         band: bandwidth of the signal over the sample rate.
-        reach: how far the adjacent channels reach, from the middle, over the sample rate: half the band and one of its
+        reach: edge of the adjacent channels, from the middle, over the sample rate: half the band and one of its
             carriers (`rf.aclr`, opendpd-spectral-v2).
     """
 
@@ -53,7 +53,7 @@ class Weighting:
     reach: float
 
     def at(self, length: int) -> Tensor:
-        """The weight of each bin of a transform of `length` samples, (length,)."""
+        """Return the weight of each bin of a transform of `length` samples, (length,)."""
         f = torch.fft.fftfreq(length).abs()
         outside = torch.where(f <= self.reach, self.out_of_band, self.beyond)
         return torch.where(f <= self.band / 2, self.in_band, outside)
@@ -62,9 +62,9 @@ class Weighting:
 class SpectralError:
     """Mean of |error|^2 with a weight for each frequency.
 
-    The judged part of a frame is weighted by a Hann window, whose side lobes keep the strong error inside the band out
-    of the weak one outside, and transformed. Scaled so that with all weights at 1 it is the windowed mean of |error|^2
-    (Parseval's theorem), a learning rate keeps its meaning.
+    A frame without its burn-in is multiplied by a Hann window, whose side lobes keep the strong error inside the band
+    out of the weak one outside, and transformed. Scaled so that with all weights at 1 it is the windowed mean of
+    |error|^2 (Parseval's theorem), a learning rate keeps its meaning.
 
     Args:
         weighting: of the spectrum.
@@ -86,10 +86,10 @@ class SpectralError:
 
 
 def weighting_of(plan: Plan, capture: Capture) -> Weighting | None:
-    """The weights over the spectrum that a plan asks for; None where it asks for none.
+    """Return the weights over the spectrum of a plan; None where it has none.
 
     Raises:
-        ValueError: nobody knows the bandwidth of the signal; `job.prepare` refuses such a recipe.
+        ValueError: the bandwidth of the signal is not known; `job.prepare` refuses such a recipe.
     """
     weights = plan.recipe.train.loss
     if not isinstance(weights, SpectralLoss):
@@ -103,7 +103,7 @@ def weighting_of(plan: Plan, capture: Capture) -> Weighting | None:
 
 
 def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
-    """The loss over the spectrum that a plan asks for; None where it asks for `squared_error`.
+    """Return the loss over the spectrum of a plan; None where it uses `squared_error`.
 
     Raises:
         ValueError: as `weighting_of`.
@@ -113,5 +113,5 @@ def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
 
 
 def _error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
-    judged = slice(plan.burn_in, plan.frame)
-    return prediction[:, judged].to(y.dtype) / scale_y - y[:, judged]
+    scored = slice(plan.burn_in, plan.frame)
+    return prediction[:, scored].to(y.dtype) / scale_y - y[:, scored]

@@ -29,7 +29,7 @@ def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) 
         loaded: the recipe, for the places of what is wrong.
         plan: of the recipe, from `plan.prepare.prepare`, which has checked the PA run but for its tensors.
         capture: its pair.
-        pa: the module that the caller has, for `pa: given`.
+        pa: the module of the caller, for `pa: given`.
 
     Raises:
         RecipeError: the tensors of the PA run are damaged, or the module is missing, unexpected or worse than a gmp.
@@ -37,8 +37,8 @@ def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) 
     given = loaded.recipe.pa == GIVEN
     if (pa is not None) != given:
         message = (
-            "pa: given: this PA model is a module that is handed over from Python: dpdrun.train(..., pa=module)"
-            if given else "pa: a module was handed over from Python, but the recipe names another; write pa: given"
+            "pa: given: this PA model is a module that is passed from Python: dpdrun.train(..., pa=module)"
+            if given else "pa: a module was passed from Python, but the recipe names another; write pa: given"
         )  # fmt: skip
         raise loaded.error([("pa", message)])
     sha256 = None
@@ -51,6 +51,6 @@ def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) 
             sha256 = stored_pa_model(Path(plan.recipe.pa))[0]  # reads the tensors too: damage shows here
         except RunError as error:
             raise loaded.error([("pa", f"pa: {error}")]) from None
-    wish, x = plan.recipe.dpd.peak_limit, capture.train.x
-    limit = float(np.max(np.abs(x))) if wish == AUTO else float("inf") if wish == OFF else float(wish)
+    peak_limit, x = plan.recipe.dpd.peak_limit, capture.train.x
+    limit = float(np.max(np.abs(x))) if peak_limit == AUTO else float("inf") if peak_limit == OFF else float(peak_limit)
     return Predistortion(sha256, target_gain(x, capture.train.y, plan.recipe.dpd.gain), limit)

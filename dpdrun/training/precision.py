@@ -1,4 +1,4 @@
-"""The arithmetic of `train.precision`: what a machine can do, what of it is switched on, and the loss scale of fp16.
+"""Arithmetic of `train.precision`: what hardware supports, TF32 on or off, autocast, and the loss scale of fp16.
 
 Weights, gradients, the optimizer and all scores are in single precision in any case. `fp32` means it: torch leaves
 TensorFloat-32 (10 bits of mantissa) on for cuDNN, which is what a GRU runs on, so here it is off unless the recipe says
@@ -21,26 +21,26 @@ LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def impossible(precision: str) -> str | None:
-    """Why this machine cannot train with a precision; None where it can."""
+    """Return why this machine cannot train with a precision; None where it can."""
     if precision == "fp16" and not torch.cuda.is_available():
         return "train.precision fp16 needs a GPU, and torch sees none here; write fp32, or bf16 (no loss scale)"
     return None
 
 
-def passed_over(precision: str) -> str | None:
-    """What to tell where a precision changes nothing on this machine: it allows less exact sums, it demands none."""
+def without_effect(precision: str) -> str | None:
+    """Return a message where a precision changes nothing on this machine; tf32 permits coarser sums, no more."""
     if precision != "tf32":
         return None
     if not torch.cuda.is_available():
-        return "train.precision tf32: there is no GPU here, all is computed in fp32"
+        return "train.precision tf32: there is no GPU here, everything is computed in fp32"
     if torch.cuda.get_device_capability() < TENSOR_CORES:
-        return f"train.precision tf32: {torch.cuda.get_device_name()} has no TF32, all is computed in fp32"
+        return f"train.precision tf32: {torch.cuda.get_device_name()} has no TF32, everything is computed in fp32"
     return None
 
 
 @contextmanager
 def tensor_cores(allowed: bool) -> Iterator[None]:
-    """A block in which products of float32 matrices may be made in TF32, or may not."""
+    """Allow TF32 for products of float32 matrices within a block, or forbid it."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
@@ -52,12 +52,12 @@ def tensor_cores(allowed: bool) -> Iterator[None]:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """A block in which forward passes are in the 16 bits of a precision, where it has 16 bits."""
+    """Run forward passes within a block in a precision of 16 bits; in others do nothing."""
     return torch.autocast(device.type, LOW[precision]) if precision in LOW else nullcontext()
 
 
 class LossScale:
-    """The loss scale of a run, as its metrics and checkpoints know it.
+    """The loss scale of a run, for its metrics and checkpoints.
 
     Args:
         scaler: of fp16; None = the loss is not scaled, and nothing is ever skipped.
@@ -79,18 +79,18 @@ class LossScale:
         return None if self._scaler is None else self._scaler.state_dict()
 
     def will_skip(self, loss: float, grad_norm: float) -> bool:
-        """Whether the coming step is one that the scaler leaves out: the loss is sound, its gradient overflowed.
+        """Whether the scaler will skip the coming step: the loss is finite, its gradient overflowed.
 
-        Without end it does not: each time the scale is halved, and when the gradient overflows at a scale of 1, which
-        takes 17 steps from torch's first scale of 65536, it is the gradient that is not finite.
+        Not without end: each time the scale is halved, and when the gradient overflows at a scale of 1, 17 steps from
+        torch's first scale of 65536, it is the gradient itself that is not finite.
         """
-        scaled = self._scaler is not None and self.value > LEAST_SCALE
-        return scaled and math.isfinite(loss) and not math.isfinite(grad_norm)
+        can_halve = self._scaler is not None and self.value > LEAST_SCALE
+        return can_halve and math.isfinite(loss) and not math.isfinite(grad_norm)
 
     def line(self) -> dict[str, Any]:
-        """What the metrics line says of the step just made: the scale that it had, and whether it was skipped.
+        """Return the columns of the metrics line of the step just made: its scale, and whether it was skipped.
 
-        The scale says so, not the optimizer: a fused one is called in any case and skips by itself.
+        The scale tells, not the optimizer: a fused one is called in any case and skips by itself.
         """
         if self._scaler is None:
             return {}

@@ -1,12 +1,12 @@
-"""The processes that train one run together: how they meet, and how they agree.
+"""The process group of a run: rendezvous, collectives, and errors in all processes at once.
 
 One process is a group of one and needs no network. Several meet where the environment says (`RANK`, `WORLD_SIZE`,
-`MASTER_ADDR`, `MASTER_PORT`, as dpdrun's own launcher, torchrun and accelerate set them). The first one alone touches
-the run folder and talks to the user; whatever decides how training goes on is decided once and told to all, so that no
-process waits for one that has left.
+`MASTER_ADDR`, `MASTER_PORT`, as dpdrun's own launcher, torchrun and accelerate set them). Rank 0 alone writes the run
+folder and talks to the user. What decides how training continues is decided there and broadcast, so that no process
+waits in a collective for one that has left.
 
-What is exchanged here are a few numbers a step, between CPUs (gloo): a GPU is not made to wait. Gradients go their own
-way, through DistributedDataParallel. Nothing is pickled.
+These collectives move a few numbers a step between CPUs (gloo), so that no GPU waits for them. Gradients are averaged
+by DistributedDataParallel. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ IN_GLOO = re.compile(
     r"^(Got the following error when running the callback: )?(RuntimeError: )?\[\S+:\d+\] "
     r"|\.? This is typically caused by .*"  # general advice, which is to read the other log
 )
-MESSAGE_BYTES = 4096  # of an error that is told to the others
+MESSAGE_BYTES = 4096  # of an error message that is gathered
 
 
 def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
@@ -48,17 +48,31 @@ def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
+@contextmanager
+def _restored(*names: str) -> Iterator[None]:
+    """Restore environment variables at the end of a block."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def uses_gpu() -> bool:
-    """Whether processes of a group compute on GPUs; `accelerate launch --cpu` says no."""
+    """Whether training runs on GPUs; not with `accelerate launch --cpu`."""
     return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
 
 
 class ProcessGroup:
-    """The processes of a run, seen from one of them.
+    """The processes of a run, as one of them sees them.
 
     Attributes:
-        size: number of processes.
-        rank: of this one, 0 = the first.
+        size: number of processes, the world size.
+        rank: of this process, from 0.
     """
 
     def __init__(self, size: int = 1, rank: int = 0) -> None:
@@ -68,26 +82,27 @@ class ProcessGroup:
     @classmethod
     @contextmanager
     def join(cls) -> Iterator[ProcessGroup]:
-        """Meet the other processes that the environment announces; part with them at the end.
+        """Initialize the group that the environment describes; destroy it at the end, and restore the environment.
 
         Raises:
-            RunError: they do not come, or the environment is incomplete.
+            RunError: a process is missing after the timeout, or the environment is incomplete.
         """
         rank, size = rank_and_world_size()
-        if size == 1:
-            os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
-            yield cls()
-            return
-        group = cls(size, rank)
-        began_here = not dist.is_initialized()  # a caller of the Python API may have its own group
-        group._meet()
-        try:
-            yield group
-        finally:
-            if began_here:
-                dist.destroy_process_group()
+        with _restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
+            if size == 1:
+                os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
+                yield cls()
+                return
+            group = cls(size, rank)
+            is_ours = not dist.is_initialized()  # a caller of the Python API may have its own group
+            group._initialize()
+            try:
+                yield group
+            finally:
+                if is_ours:
+                    dist.destroy_process_group()
 
-    def _meet(self) -> None:
+    def _initialize(self) -> None:
         timeout = timedelta(seconds=float(os.environ.get(TIMEOUT_VARIABLE, TIMEOUT_S)))
         on_gpu = uses_gpu()
         here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
@@ -119,12 +134,12 @@ class ProcessGroup:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this process writes and talks."""
+        """Whether this is the process that writes files and talks to the user."""
         return self.rank == 0
 
     @_peer_loss_as_error
     def all_gather(self, values: Sequence[float]) -> NDArray[np.float64]:
-        """The numbers of every process, equally many of each: (size, n)."""
+        """All-gather n numbers of each process: (size, n)."""
         own = torch.tensor([values], dtype=torch.float64)
         if self.size == 1:
             return own.numpy()
@@ -134,7 +149,7 @@ class ProcessGroup:
 
     @_peer_loss_as_error
     def all_reduce_sum(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The element-wise sum of the arrays (float64 or complex128) of all processes."""
+        """All-reduce an array (float64 or complex128) to its sum over the processes."""
         if self.size == 1:
             return values
         flat = torch.from_numpy(np.ascontiguousarray(values).view(np.float64))
@@ -143,7 +158,7 @@ class ProcessGroup:
 
     @_peer_loss_as_error
     def broadcast_text(self, text: str) -> str:
-        """The text of the first process."""
+        """Broadcast the text of rank 0."""
         if self.size == 1:
             return text
         content = text.encode() if self.is_rank_zero else b""
@@ -156,7 +171,7 @@ class ProcessGroup:
 
     @_peer_loss_as_error
     def broadcast_(self, tensors: Sequence[Tensor]) -> None:
-        """Give the tensors of the first process to all, in place; on any device."""
+        """Broadcast the tensors of rank 0 in place, on any device."""
         if self.size == 1:
             return
         for tensor in tensors:
@@ -166,17 +181,17 @@ class ProcessGroup:
 
     @_peer_loss_as_error
     def barrier(self) -> None:
-        """Go on when all are here."""
+        """Block until all processes have come to this call."""
         if self.size > 1:
             dist.barrier(group=self._group)
 
     @contextmanager
     def errors_synchronized(self) -> Iterator[None]:
-        """A block without exchanges, after which all go on or none.
+        """Run a block without collectives, after which all processes continue or all raise.
 
         Raises:
-            DpdrunError: of the block; in the first process also that of another one.
-            FollowedError: in the others, where some process failed.
+            DpdrunError: of the block; on rank 0 also that of another process.
+            FollowedError: on the other ranks, where some process failed.
         """
         failure: DpdrunError | None = None
         try:
@@ -190,8 +205,8 @@ class ProcessGroup:
         own = "" if failure is None else f"{failure.exit_code}\n{failure}"
         content = own.encode()[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0")
         rows = self.all_gather([float(byte) for byte in content])
-        said = [bytes(row.astype(np.uint8)).rstrip(b"\0").decode(errors="ignore") for row in rows]
-        failed = {rank: text for rank, text in enumerate(said) if text}
+        messages = [bytes(row.astype(np.uint8)).rstrip(b"\0").decode(errors="ignore") for row in rows]
+        failed = {rank: text for rank, text in enumerate(messages) if text}
         if not failed:
             return
         rank, text = next(iter(failed.items()))
@@ -210,13 +225,13 @@ class ProcessGroup:
 
 
 def sharing_of(group: ProcessGroup) -> Sharing:
-    """How the processes of a group make a prediction together."""
+    """Return how the processes of a group share a prediction."""
     return Sharing(group.rank, group.size, group.all_reduce_sum) if group.size > 1 else ALONE
 
 
 @contextmanager
 def peer_loss_as_error(rank: int, size: int) -> Iterator[None]:
-    """Turn what an exchange raises when a process has gone into a LostError."""
+    """Turn the RuntimeError of a collective whose peer is gone into a LostError."""
     try:
         yield
     except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
@@ -230,6 +245,6 @@ def peer_loss_as_error(rank: int, size: int) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """What an exchange says, without the place in gloo's sources and what c10d puts around it."""
+    """Return the message of a collective, without the place in gloo's sources and what c10d puts around it."""
     line = (str(error).strip().splitlines() or [repr(error)])[0]
     return IN_GLOO.sub("", line)[:300]

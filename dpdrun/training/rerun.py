@@ -1,7 +1,7 @@
-"""Does a repair help? Trains the recipe before and after it from the same seeds, and compares validation scores.
+"""Tests whether a repair helps: trains the recipe before and after it from the same seeds, and compares scores.
 
-Every run is a whole run in a folder of its own, so what was compared can be looked at. A run that ends in non-finite
-numbers scores as silence, 0 dB. The test part decides nothing here.
+Every run is a complete run in a folder of its own, so the comparison can be inspected. A run that ends in non-finite
+numbers scores as silence, 0 dB. The test split decides nothing here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def compare(
     finished: RunFolder | None = None,
     watch: Callable[[str], Watch | None] = lambda _: None,
 ) -> Comparison:
-    """Train both recipes with every seed.
+    """Train both recipes with every seed and compare their scores on the val split.
 
     Args:
         before, after: the recipes.
@@ -40,7 +40,7 @@ def compare(
         watch: makes the watch of a run from its name; see `training.train`.
 
     Raises:
-        RecipeError, DataError, RunError: a run cannot begin, or its folder is another's.
+        RecipeError, DataError, RunError: a run cannot begin, or its folder belongs to another run.
     """
     scores: dict[str, list[float]] = {"before": [], "after": []}
     for seed in seeds:
@@ -59,11 +59,11 @@ def _is_of(run: RunFolder, loaded: Loaded) -> bool:
 
 
 def _trained(loaded: Loaded, path: Path, watch: Watch | None) -> float:
-    """Validation NMSE [dB] of a run, trained here, resumed or finished before."""
-    begun = (path / "plan.json").is_file()
+    """Return the validation NMSE [dB] of a run, trained here, resumed or finished before."""
+    has_begun = (path / "plan.json").is_file()
     try:
-        return _score(train(loaded, path, resume=begun, watch=watch))
-    except FindingError:  # train.on_finding stop: what is compared are whole runs
+        return _score(train(loaded, path, resume=has_begun, watch=watch))
+    except FindingError:  # train.on_finding stop: only complete runs are compared
         loaded = load_text(apply_patch(loaded.text, {"train.on_finding": "warn"}), loaded.path)
         return _trained(loaded, path, watch)
     except DivergedError:

@@ -68,14 +68,14 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
     if plan.recipe.model.kind == "gmp":
         why = "a least-squares fit has no checkpoints"
     elif has_lost_its_checkpoint(run, plan):
-        why, left = f"{run.last.name} is missing", checkpoint.what_is_left(run.last)
+        why, left = f"{run.last.name} is missing", checkpoint.remedy_for(run.last)
     raise RunError(f"{run.path}: nothing to resume from: {why}{left}")
 
 
 def has_lost_its_checkpoint(run: RunFolder, plan: Plan) -> bool:
     """Whether a run without `run.last` came far enough to have had one."""
     # more than that many steps: the line of a step is on the disk before the checkpoint that goes with it
-    return any(run.goods()) or 0 < plan.checkpoint_every < _steps_logged(run)
+    return any(run.rollback_points()) or 0 < plan.checkpoint_every < _steps_logged(run)
 
 
 def _steps_logged(run: RunFolder) -> int:

@@ -1,4 +1,4 @@
-"""Frames of a record, drawn on the device where the record lies.
+"""Draws frames of a record on the device that holds the record.
 
 The record is kept once; a batch gathers its frames by index from an overlapping view, so nothing is materialised
 (cutting every window at stride 1 would copy each sample `frame` times). Which frames a step sees is a pure function of
@@ -68,7 +68,7 @@ class FrameSampler:
         return generator.permutation(np.minimum(grid.astype(np.int64), self._positions - 1))
 
     def starts(self, step: int) -> NDArray[np.int64]:
-        """First sample of each frame of optimizer step `step` (counted from 1): (B,)."""
+        """Return the first sample of each frame of optimizer step `step` (counted from 1): (B,)."""
         first = (step - 1) * self._batch_size
         epochs = range(first // self._per_epoch, (first + self._batch_size - 1) // self._per_epoch + 1)
         stream = np.concatenate([self._epoch_starts(epoch) for epoch in epochs])
@@ -78,11 +78,11 @@ class FrameSampler:
     def shares(
         self, step: int, *, passes: int, processes: int, process: int
     ) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
-        """What one process trains on in one optimizer step: `passes` batches of S = B / passes / processes frames.
+        """Draw the share of one process in an optimizer step: `passes` batches of S = B / passes / processes frames.
 
         Yields the starts (S,) and x, y of (S, T, 2).
 
-        Together the shares of all processes and passes are the step's frames, whatever their numbers.
+        The shares of all processes and passes together are the frames of the step, whatever their numbers.
         """
         starts = self.starts(step).reshape(passes, processes, -1)[:, process]
         phases = self._phases(step).reshape(passes, processes, -1)[:, process]
@@ -99,7 +99,7 @@ class FrameSampler:
 
 
 def _all_frames(record: Tensor, frame: int, loop: int | None) -> Tensor:
-    """A view of every frame of a record (N, 2): (loops, starts in a loop, 2, frame)."""
+    """Return a view of every frame of a record (N, 2): (loops, starts in a loop, 2, frame)."""
     loops = record.view(-1, loop or len(record), 2)
     if loop is not None:
         loops = torch.cat([loops, loops[:, : frame - 1]], dim=1)  # the one copy: a loop and its beginning again

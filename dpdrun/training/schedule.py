@@ -1,8 +1,8 @@
-"""The learning rate as a pure function of the optimizer step.
+"""Computes the learning rate as a pure function of the optimizer step.
 
 There is no scheduler object to step: stepping one per epoch instead of per step, or once per process, is how
 learning rates silently go wrong (docs/results.md, case study: a warmup stepped once an epoch froze the lr at 1/1000).
-The plateau schedule alone depends on what validation said; that dependence is one explicit number, `drop`.
+The plateau schedule alone depends on validation scores; that dependence is one explicit number, `drop`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Schedule:
     end: float
 
     def lr_at(self, step: int, drop: float = 1.0) -> float:
-        """Learning rate of one step; `drop` is the product of the plateau reductions so far."""
+        """Return the learning rate of one step; `drop` is the product of the plateau reductions so far."""
         if step < 1:
             raise ValueError(f"steps are counted from 1, got {step}")
         if step <= self.warmup:
@@ -54,7 +54,7 @@ class Schedule:
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """The schedule that a plan asks for."""
+    """Return the schedule of a plan."""
     return Schedule(plan.schedule, plan.lr, plan.warmup_steps, plan.total_steps, plan.lr_end)
 
 
@@ -74,7 +74,7 @@ class Plateau:
     drop: float = 1.0
 
     def update(self, nmse_db: float) -> None:
-        """Take note of one validation score [dB]."""
+        """Count a validation score [dB]."""
         if nmse_db < self.best_db - self.threshold_db:
             self.best_db, self.waited = nmse_db, 0
             return

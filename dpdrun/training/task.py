@@ -1,12 +1,12 @@
-"""What is learnt: a pair (input, target), the module between the two, and who scores it. The loop knows no more.
+"""Training tasks: a pair (input, target), the module from one to the other, and its score. The loop knows no more.
 
     task pa                  (x, y)      the model
     task dpd, direct         (x, G x)    the predistorter, its limiter and the frozen PA model, in a row
-              indirect       (y / G, x)  the model: it undoes the PA behind it, then is put before it
+              indirect       (y / G, x)  the model: it learns the inverse of the PA, then is put before it
               ilc            (x, u)      the model; u is the input for which the PA model gives G x (`rf.ilc`)
 
-x, y are input and output of the capture, G the gain to aim at. Whatever it learnt from, a predistorter is scored in
-front of the PA model; indirect learning without one is scored by its own pair.
+x, y are input and output of the capture, G the target gain. Whatever it learnt from, a predistorter is scored in front
+of the PA model; indirect learning without one is scored by its own pair.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One scoring of the validation part.
+    """A scoring of the val split.
 
     Attributes:
-        nmse_db: what the rules read, and what a plateau is judged by [dB].
-        selection_db: the checkpoint with the lowest one is the best; nan is never.
-        line: what else goes into the line of metrics.jsonl.
+        nmse_db: for the rules and the plateau schedule [dB].
+        selection_db: the checkpoint with the lowest one is the best; nan never is.
+        line: further columns of the line of metrics.jsonl.
     """
 
     nmse_db: float
@@ -47,15 +47,15 @@ class Score:
 
 
 class TrainingTask(Protocol):
-    """What the loop trains by."""
+    """What the loop trains and selects by."""
 
     @property
     def pair(self) -> Capture:
-        """Input and target of `module` as a capture; its test part is not looked at."""
+        """Input and target of `module` as a capture; its test split is not used."""
 
     @property
     def module(self) -> nn.Module:
-        """The model, or a module that has it inside: (B, T, 2) -> (B, T, 2) in the units of the pair."""
+        """The model, or a module that it is inside of: (B, T, 2) -> (B, T, 2) in the units of the pair."""
 
     def score(self) -> Score:
         """Score the model as it is now, and leave it in `train` mode."""
@@ -70,18 +70,18 @@ class PATask:
     nmse: Callable[[], float]
 
     def score(self) -> Score:
-        """As `Assignment`."""
+        """As `TrainingTask`."""
         value = self.nmse()
         return Score(value, value)
 
 
 def pa_task(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> PATask:
-    """The assignment of task pa."""
+    """Return the training task of a pa recipe."""
     return PATask(model, capture, partial(evaluate_split, model, capture, plan, sharing))
 
 
 def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
-    """Validation NMSE [dB] as the plan scores it: on the whole record, or cut into frames."""
+    """Return the NMSE on the val split [dB] as the plan scores it: on the complete record, or cut into frames."""
     model.eval()
     prediction = predict(model, capture.val.x, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
     score = nmse_db(capture.val.y, prediction)
@@ -91,14 +91,14 @@ def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharin
 
 @dataclass(frozen=True)
 class DPDTask:
-    """Task dpd. Made by `predistorter`.
+    """Task dpd, from `dpd_task`.
 
     Attributes:
         model: what is trained: the predistorter without its limiter.
         cascade: with limiter and PA model; None where there is no PA model.
-        module, pair: as `Assignment`.
+        module, pair: as `TrainingTask`.
         plan, capture: of the run.
-        found: what iterative learning control came to, by part; empty for other learning.
+        ilc: results of iterative learning control by split; empty for other learning.
         sharing: the processes that score together.
     """
 
@@ -108,18 +108,19 @@ class DPDTask:
     pair: Capture
     plan: Plan
     capture: Capture
-    found: Mapping[str, Any] = field(default_factory=dict)
+    ilc: Mapping[str, Any] = field(default_factory=dict)
     sharing: Sharing = ALONE
 
     def score(self) -> Score:
-        """As `Assignment`: in-band error and leakage together, among those that hold the output power."""
+        """As `TrainingTask`: in-band error and leakage together, among those that hold the output power."""
         if self.cascade is None:
             value = nmse_db(self.pair.val.y, self._output(self.model, self.pair.val.x))
             return Score(value, value)
-        this = objective_of(self.capture, self.plan, self.capture.val, self._output(self.cascade, self.capture.val.x))
-        line = {"in_band_db": this.in_band_db, "aclr_worse_db": this.aclr_worse_db}
-        line |= {"power_db": this.power_db, "objective_db": this.objective_db}
-        return Score(this.nmse_db, this.selection_db, line)
+        y = self._output(self.cascade, self.capture.val.x)
+        objective = objective_of(self.capture, self.plan, self.capture.val, y)
+        line = {"in_band_db": objective.in_band_db, "aclr_worse_db": objective.aclr_worse_db}
+        line |= {"power_db": objective.power_db, "objective_db": objective.objective_db}
+        return Score(objective.nmse_db, objective.selection_db, line)
 
     def _output(self, model: BehaviouralModel, x: Signal) -> Signal:
         model.eval()
@@ -129,29 +130,29 @@ class DPDTask:
 
 
 def scales_of(plan: Plan, capture: Capture) -> dict[str, float]:
-    """rms of the model's input and output, for `models.build`."""
+    """Return rms of the model's input and output, for `models.build`."""
     if plan.predistortion is None:
         return {"scale_x": capture.scale_x, "scale_y": capture.scale_y}
-    own = abs(one_tap_gain(capture.train.x, capture.train.y))  # what is aimed at needs G / own of the input
-    return {"scale_x": capture.scale_x, "scale_y": capture.scale_x * plan.predistortion.gain / own}
+    pa_gain = abs(one_tap_gain(capture.train.x, capture.train.y))  # the target needs G / pa_gain of the input
+    return {"scale_x": capture.scale_x, "scale_y": capture.scale_x * plan.predistortion.gain / pa_gain}
 
 
 def dpd_task(
-    model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, tell: Tell,
+    model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, report: Report,
     sharing: Sharing = ALONE,
 ) -> DPDTask:  # fmt: skip
-    """The assignment of a dpd recipe.
+    """Return the training task of a dpd recipe.
 
     Args:
         model: what is trained.
         plan: with its `predistortion`.
         capture: the measured pair.
         pa: the frozen PA model, or None for indirect learning without one.
-        tell: is told what takes a while.
+        report: gets messages about what takes a while.
         sharing: the processes that score together.
 
     Raises:
-        RunError: iterative learning control came to nothing.
+        RunError: iterative learning control failed.
     """
     cascade = None if pa is None else cascade_of(model, plan, capture, pa)
     learning = plan.recipe.dpd.learning
@@ -161,27 +162,27 @@ def dpd_task(
     if learning == "indirect":
         return DPDTask(model, cascade, model, indirect_pair(capture, plan), plan, capture, sharing=sharing)
     assert pa is not None
-    pair, found = _ideal_input(plan, capture, pa, tell)
-    return DPDTask(model, cascade, model, pair, plan, capture, found, sharing)
+    pair, ilc = _ideal_input(plan, capture, pa, report)
+    return DPDTask(model, cascade, model, pair, plan, capture, ilc, sharing)
 
 
 def variants(x: Signal) -> Signal:
-    """A signal and three others of its level, peaks and bandwidth, one after the other: (N,) -> (4 N,).
+    """Concatenate a signal and three others of its level, peaks and bandwidth: (N,) -> (4 N,).
 
-    Reversed in time, conjugated, and both. An amplifier answers them differently, for it has memory; a predistorter
-    that knows all four has seen four times as many ways to a peak.
+    Reversed in time, conjugated, and both. The answers of an amplifier differ, since it has memory; a predistorter that
+    was trained on all four has seen four times as many ways to a peak.
     """
     return np.concatenate([x, x[::-1], x.conj(), x[::-1].conj()])
 
 
 def _ideal_input(
-    plan: Plan, capture: Capture, pa: BehaviouralModel, tell: Tell
+    plan: Plan, capture: Capture, pa: BehaviouralModel, report: Report
 ) -> tuple[Capture, dict[str, dict[str, Any]]]:
-    """The pair (x, u) of training and validation part, and how well u does."""
-    made = dpd_settings(plan)
+    """Learn the pair (x, u) of train and val split; returns it with the results by split."""
+    settings = dpd_settings(plan)
     parts: dict[str, Any] = {}
-    found: dict[str, dict[str, Any]] = {}
-    # Up to the far end of adjacent channels as wide as the signal: what lies beyond, the PA model has hardly seen
+    results: dict[str, dict[str, Any]] = {}
+    # Up to the far end of adjacent channels as wide as the signal: the PA model has hardly seen frequencies beyond
     reach = 0.5 if capture.bandwidth_hz is None else min(0.5, 1.5 * capture.bandwidth_hz / capture.sample_rate_hz)
 
     def plant(u: Signal) -> Signal:
@@ -190,14 +191,14 @@ def _ideal_input(
     train = variants(capture.train.x) if plan.recipe.dpd.augment == "on" else capture.train.x
     for name, x in (("train", train), ("val", capture.val.x)):
         try:
-            learned = learn_input(plant, x, made.gain * x, made.peak_limit, reach=reach)
+            learned = learn_input(plant, x, settings.gain * x, settings.peak_limit, reach=reach)
         except ValueError as exc:
             raise RunError(f"iterative learning control through {plan.recipe.pa} failed: {exc}") from exc
         parts[name] = Part(x, learned.u)
         steps = len(learned.history_db) - 1
-        found[name] = {"iterations": steps, "nmse_db": learned.nmse_db, "ended": learned.reason}
-        tell(
-            f"ilc, {name} part: error {learned.history_db[0]:.2f} dB without predistortion, "
+        results[name] = {"iterations": steps, "nmse_db": learned.nmse_db, "ended": learned.reason}
+        report(
+            f"ilc, {name} split: error {learned.history_db[0]:.2f} dB without predistortion, "
             f"{learned.history_db[-1]:.2f} dB with the ideal input after {steps} iterations ({learned.reason})"
         )
-    return replace(capture, **parts), found
+    return replace(capture, **parts), results

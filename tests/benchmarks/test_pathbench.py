@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -31,7 +32,7 @@ from dpdrun.rules.engine import all_rules
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.training import checkpoint, loop, task
+from dpdrun.training import checkpoint, loop, step, task
 
 DIAGNOSES = {code: rule for code, rule in all_rules().items() if rule.purpose == "diagnose"}
 PAIRS = [(cell, each) for cell in CELLS for each in (*HEALTHY, *FAULTS) if cell.kind in each.kinds]
@@ -304,8 +305,8 @@ def test_sealed_logs_are_one_archive_and_can_be_added_to(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("variant", [each for each in (*FAULTS, *HEALTHY) if each.patch], ids=lambda each: each.name)
 def test_patches_are_taken_back(variant: Variant) -> None:
-    places = [(loop, name) for name in ("build_optimizer", "schedule_of", "squared_error")]
-    places += [(task, "predict"), (checkpoint, "restore")]
+    places = [(loop, "build_optimizer"), (loop, "schedule_of"), (step, "squared_error")]
+    places += [(torch.nn.utils, "clip_grad_norm_"), (task, "predict"), (checkpoint, "restore")]
     before = [getattr(*place) for place in places]
     with mutated(SMALL, variant):
         pass

@@ -60,7 +60,7 @@ def test_a_finding_warns_or_stops_or_is_answered(
     assert len(told) == 1
     assert "; advice: lower optim.lr from 0.03 to " in told[0]
     assert result.exit_code == (1 if mode == "stop" else 0), result.output
-    assert any("stopped after step 50 of 70, as train.on_finding: stop asks: LR202" in line for line in lines) is (
+    assert any("stopped after step 50 of 70 by train.on_finding: stop: LR202" in line for line in lines) is (
         mode == "stop"
     )
     assert any(line.startswith("note: adapted (1 of at most 3): LR202") for line in lines) is (mode == "adapt")

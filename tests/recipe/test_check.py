@@ -90,6 +90,12 @@ def problem(**sections: str) -> str:
         ("optim", "null", "optim is empty; write its keys under it"),
         ("optim", "adam", "optim is a section, not 'adam'; write its keys under it"),
         ("train", "{lr: 1e-3}", "unknown key train.lr; did you mean optim.lr?"),
+        (
+            "train",
+            "{shard: fsdp}",
+            "unknown key train.shard; removed: models of this size have nothing to gain from sharding; "
+            "--processes divides the batch",
+        ),
         ("train", "{learning_rate: 1e-3}", "unknown key train.learning_rate; did you mean optim.lr?"),
         (
             "train",

@@ -208,12 +208,14 @@ def test_an_adaptation_that_was_not_logged_in_time_is_added(tmp_path: Path) -> N
     assert metrics.adapts[0]["to_step"] == 2
 
 
-def test_checkpoints_to_go_back_to_are_found_in_the_order_of_their_steps(tmp_path: Path) -> None:
+def test_rollback_points_are_listed_by_step_and_other_files_are_ignored(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     for number in (100, 20, 0):
-        folder.good(number).write_bytes(b"")
+        folder.rollback_point(number).write_bytes(b"")
+    for name in ("rollback-1.bak.safetensors", "rollback-.safetensors", "rollback-7.safetensors.bak"):
+        (folder.last.parent / name).write_bytes(b"")
     folder.last.write_bytes(b"")
-    assert list(folder.goods()) == [0, 20, 100]
+    assert list(folder.rollback_points()) == [0, 20, 100]
 
 
 def test_missing_metrics_say_so(tmp_path: Path) -> None:

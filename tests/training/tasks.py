@@ -1,4 +1,4 @@
-"""What the processes of a test do, each with the `Team` that it belongs to: see tests/processes.py."""
+"""What the processes of a test do, each with the `ProcessGroup` that it belongs to: see tests/processes.py."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from dpdrun.errors import DpdrunError
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
-from dpdrun.training import checkpoint, ddp, job, loop, task
-from dpdrun.training.fsdp import whole
+from dpdrun.training import checkpoint, job, loop, task
+from dpdrun.training.engine import Accelerated
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.sampler import FrameSampler
+from dpdrun.training.step import TrainStep
 
 
 def train(
@@ -84,11 +85,11 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
         kept["frames"].append(np.concatenate(more["starts"]).tolist())
         return this
 
-    clip = loop.Accelerator.clip_grad_norm_
+    clip = TrainStep.clip
 
-    def clipped(self: Any, *arguments: Any) -> Any:
+    def clipped(self: TrainStep) -> float:
         kept["clips"] += 1
-        return clip(self, *arguments)
+        return clip(self)
 
     def keep(optimizer: torch.optim.Optimizer) -> None:
         if "gradient" not in kept:  # of the first step, as the optimizer takes it
@@ -98,14 +99,14 @@ def _watched(kept: dict[str, Any]) -> Iterator[None]:
         patch.object(job, "fit", fit),
         patch.object(loop, "gather_step_stats", told),
         patch.object(loop, "GROUP_NORM_EVERY", 5),  # looked at often enough for a short run
-        patch.object(loop.Accelerator, "clip_grad_norm_", clipped),
+        patch.object(TrainStep, "clip", clipped),
         _around_step(keep),
     ):
         yield
 
 
 def _flat(tensors: Any) -> Any:
-    return np.concatenate([whole(value.detach()).double().flatten().numpy() for value in tensors])
+    return np.concatenate([value.detach().double().flatten().numpy() for value in tensors])
 
 
 @contextmanager
@@ -144,12 +145,19 @@ def _around_step(meddle: Callable[[torch.optim.Optimizer], None]) -> Iterator[No
 def _own_gradient(group: ProcessGroup) -> Any:
     """All-reduce gives back what it was given."""
 
-    def hook(_: Any, bucket: Any) -> Any:
+    def hook(_, bucket):  # type: ignore[no-untyped-def]  # torch compares annotations, and ours are strings
         future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
         future.set_result(bucket.buffer())
         return future
 
-    return patch.object(ddp, "allreduce_hook", hook)
+    prepare = Accelerated.prepare
+
+    def hooked(self: Accelerated, module: torch.nn.Module) -> Any:
+        wrapped: Any = prepare(self, module)
+        wrapped.register_comm_hook(None, hook)
+        return wrapped
+
+    return patch.object(Accelerated, "prepare", hooked)
 
 
 @contextmanager
@@ -166,12 +174,12 @@ def _other_frames(group: ProcessGroup) -> Iterator[None]:
 
 @contextmanager
 def _harder_clip(group: ProcessGroup) -> Iterator[None]:
-    clip = loop.Accelerator.clip_grad_norm_
+    clip = torch.nn.utils.clip_grad_norm_
 
-    def harder(self: Any, parameters: Any, limit: float) -> Any:
-        return clip(self, parameters, limit / 2)
+    def harder(parameters: Any, limit: float) -> Any:
+        return clip(parameters, limit / 2)
 
-    with patch.object(loop.Accelerator, "clip_grad_norm_", harder):
+    with patch.object(torch.nn.utils, "clip_grad_norm_", harder):
         yield
 
 

@@ -25,8 +25,8 @@ from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
-from dpdrun.training import adapt, loop
-from dpdrun.training.adapt import MOST_ADAPTS, cure, is_kept
+from dpdrun.training import adapt
+from dpdrun.training.adapt import MOST_ADAPTS, is_kept, lr_factor_of
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.loss import squared_error
 from dpdrun.training.schedule import schedule_of
@@ -124,7 +124,7 @@ def test_the_audit_and_the_diagnosis_understand_what_was_undone(climbing: Plan, 
 
 def test_nothing_to_go_back_to_is_left_and_the_best_model_is(straight: Straight) -> None:
     folder = RunFolder(straight.path)
-    assert folder.goods() == {}
+    assert folder.rollback_points() == {}
     best = [line["val_nmse_db"] for line in straight.raw if line["kind"] == "eval"]
     assert straight.outcome.best_db == min(best)
 
@@ -183,7 +183,7 @@ def test_a_kill_between_the_checkpoint_and_the_line_of_an_adaptation_loses_nothi
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(adapt.FindingPolicy, "_tell_adapted", killed)
+        patched.setattr(adapt.FindingPolicy, "_report_adaptation", killed)
         with pytest.raises(Killed):
             run_fit(climbing, capture, tmp_path / "run")
     path = tmp_path / "run" / "metrics.jsonl"
@@ -215,7 +215,7 @@ def test_the_budget_is_bounded_and_the_end_is_the_usual_one(plan: PlanMaker, cap
     assert factors == sorted(factors, reverse=True)
     assert all(line["code"] == "LS201" for line in log.adapts)
     assert [text.split(":")[0] for text in heard[:3]] == [f"adapted ({n} of at most 3)" for n in (1, 2, 3)]
-    assert "not answered by a lower lr any more, after 3 adaptations" in heard[3]
+    assert "the lr is not lowered any more, after 3 adaptations" in heard[3]
     assert len(heard) == 4
 
 
@@ -227,7 +227,7 @@ def test_a_gradient_that_is_no_number_does_not_outlive_the_step_that_is_undone(
     def once_nan(*arguments: Any) -> torch.Tensor:
         return squared_error(*arguments) * (math.nan if next(losses) == 5 else 1.0)
 
-    monkeypatch.setattr(loop, "squared_error", once_nan)
+    monkeypatch.setattr("dpdrun.training.step.squared_error", once_nan)
     _, outcome = run_fit(plan("train.on_finding=adapt"), capture, tmp_path / "run")
     (line,) = outcome.adapts
     assert (line["code"], line["step"], line["to_step"], line["factor"]) == ("LS201", 5, 0, 0.3)
@@ -269,7 +269,7 @@ def facts_with(lr: float) -> Any:
     ],
 )
 def test_only_a_lower_rate_is_a_cure(patch: dict[str, Any], factor: float | None) -> None:
-    assert cure(Finding("seen", patch, "error"), facts_with(1e-2)) == factor
+    assert lr_factor_of(Finding("seen", patch, "error"), facts_with(1e-2)) == factor
 
 
 def kept_at(now: int) -> Iterator[int]:

@@ -134,7 +134,7 @@ def test_tensors_that_training_cannot_go_on_from_are_refused(
     tensors = {**tensors, name: changed} if changed is not None else {k: v for k, v in tensors.items() if k != name}
     checkpoint.write(path, tensors, header)
     before, content = everything(model, optimizer), path.read_bytes()
-    with pytest.raises(RunError, match="training cannot go on from it: " + re.escape(why)):
+    with pytest.raises(RunError, match="training cannot resume from it: " + re.escape(why)):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
     assert equal(everything(model, optimizer), before)
     assert path.read_bytes() == content
@@ -164,34 +164,34 @@ def test_a_header_that_does_not_say_where_training_stood(
     checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
     tensors, header = checkpoint.read(path)
     checkpoint.write(path, tensors, {**header, "progress": text})
-    with pytest.raises(RunError, match="does not say where training stood"):
+    with pytest.raises(RunError, match="its header has no progress of training"):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
 
 
-def test_what_is_left_of_a_run_is_said(made: Callable[[int], Made], tmp_path: Path) -> None:
+def test_errors_about_a_damaged_file_say_what_to_use_instead(made: Callable[[int], Made], tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "my run")
     model, optimizer = made(0)
 
-    def said(path: Path) -> str:
+    def remedy(path: Path) -> str:
         path.write_bytes(b"")
         with pytest.raises(RunError, match=f"{path.name}: damaged") as caught:
             checkpoint.read(path)
         return str(caught.value).partition(")")[2]
 
-    assert said(run.last) == "; bring a copy of it, or start a new run with another --run-dir"
+    assert remedy(run.last) == "; restore the file from a backup, or start a new run with another --run-dir"
     checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT})
-    assert f"the best model so far, {run.best}, is whole" in said(run.last)
+    assert f"the best model so far, {run.best}, is intact" in remedy(run.last)
     for number in (50, 100, 150):
-        checkpoint.save(run.good(number), model, optimizer, progress(), plan_hash="abc")
-    run.good(150).write_bytes(b"")
-    assert said(run.last) == (
-        f"; an earlier checkpoint, good-100.safetensors, is whole; to go on from it:\n"
-        f"  cp '{run.good(100)}' '{run.last}'\n  {run.resume_command}"
+        checkpoint.save(run.rollback_point(number), model, optimizer, progress(), plan_hash="abc")
+    run.rollback_point(150).write_bytes(b"")
+    assert remedy(run.last) == (
+        f"; an earlier checkpoint, rollback-100.safetensors, is intact; to resume from it:\n"
+        f"  cp '{run.rollback_point(100)}' '{run.last}'\n  {run.resume_command}"
     )
-    assert "begins again from the best model: remove it" in said(run.finish)
-    assert said(run.best) == "; bring a copy of it, or start a new run with another --run-dir"
+    assert "begins again from the best model: remove it" in remedy(run.finish)
+    assert remedy(run.best) == "; restore the file from a backup, or start a new run with another --run-dir"
     checkpoint.save_model(run.model, model, {})
-    assert f"the model that the run ended with, {run.model}, is whole" in said(run.best)
+    assert f"the model that the run ended with, {run.model}, is intact" in remedy(run.best)
 
 
 def test_a_failed_write_keeps_the_older_checkpoint(

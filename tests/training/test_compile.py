@@ -89,7 +89,7 @@ def test_a_fault_of_the_model_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("train.shard=fsdp",), ("train.precision=bf16",)])
+@pytest.mark.parametrize("more", [(), ("train.precision=bf16",)])
 def test_two_compiled_processes_train_as_an_eager_one(more: tuple[str, ...], tmp_path: Path) -> None:
     """The compiled module goes into DistributedDataParallel, as Accelerate has it; files name what the model names."""
     recipe = tmp_path / "recipe.yaml"
@@ -110,7 +110,7 @@ def test_two_compiled_processes_train_as_an_eager_one(more: tuple[str, ...], tmp
         assert "training without" not in done.stdout
         return RunFolder(tmp_path / name)
 
-    eager = trained("eager", sets=("train.compile=off", *(each for each in more if "shard" not in each)))
+    eager = trained("eager", sets=("train.compile=off", *more))
     compiled_run = trained("compiled", "--processes", "2", sets=("train.compile=on", *more))
     rtol = 0.02 if "train.precision=bf16" in more else 1e-5
     steps = [read_metrics(run.path).steps for run in (eager, compiled_run)]

@@ -1,8 +1,10 @@
-"""What a step of several processes tells of them."""
+"""Statistics of a step in several processes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 
 from dpdrun.plan.plan import Plan
-from dpdrun.training.ddp import OwnNorm, StepStats, broadcast_score, checksum_of, constant_buffers, gather_step_stats
+from dpdrun.training.ddp import OwnNorm, StepStats, broadcast_score, checksum_of, gather_step_stats
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.step import seed_dropout
 from dpdrun.training.task import Score
@@ -74,19 +76,29 @@ def test_a_checksum_sees_the_last_bit_of_one_weight() -> None:
     assert checksum_of(one) != checksum_of(other)
 
 
-def test_a_module_that_is_not_wrapped_has_no_norm_of_its_own() -> None:
-    assert OwnNorm(nn.Linear(2, 2)).read() is None
+def normed(group: ProcessGroup) -> tuple[list[float | None], float, int]:
+    """Own norms of two steps, of two passes each; the norm of the averaged gradient; hooks that are left."""
+    model = nn.Linear(2, 1)
+    wrapped: Any = nn.parallel.DistributedDataParallel(model) if group.size > 1 else model
+    norms: list[float | None] = []
+    with OwnNorm(model, group) as own_norm:
+        for _ in range(2):
+            model.zero_grad()
+            with wrapped.no_sync() if group.size > 1 else nullcontext():
+                (wrapped(torch.tensor([[0.0, 1.0 + group.rank]])) / 2).sum().backward()
+            (wrapped(torch.tensor([[2.0, 0.0]])) / 2).sum().backward()
+            norms.append(own_norm.read())
+    averaged = float(nn.utils.get_total_norm([each.grad for each in model.parameters() if each.grad is not None]))
+    return norms, averaged, sum(len(each._post_accumulate_grad_hooks or ()) for each in model.parameters())
 
 
-def test_buffers_are_left_alone_by_the_name_that_torch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dpdrun.training import ddp
-
-    def of(initialiser: Any) -> dict[str, bool]:
-        monkeypatch.setattr(ddp, "DistributedDataParallel", initialiser)
-        return constant_buffers()
-
-    assert of(lambda module, broadcast_buffers=True: None) == {"broadcast_buffers": False}  # torch 2.6 to 2.12
-    assert of(lambda module, broadcast_buffers=None, forward_sync_buffers=None: None) == {"forward_sync_buffers": False}
+def test_the_own_norm_is_that_of_the_gradient_before_it_is_averaged(processes: Of) -> None:
+    """Gradients are (1, (1 + rank) / 2) and 1 for the bias; their mean has 3 / 4 in the second place."""
+    for rank, (norms, averaged, hooks) in enumerate(processes(2).run(__file__, "normed")):
+        assert norms == pytest.approx([math.hypot(1.0, (1 + rank) / 2, 1.0)] * 2)
+        assert averaged == pytest.approx(math.hypot(1.0, 0.75, 1.0))
+        assert hooks == 0
+    assert normed(ProcessGroup())[0] == [None, None]
 
 
 def test_dropout_draws_differ_between_processes_and_repeat_themselves(plan: Callable[..., Plan]) -> None:

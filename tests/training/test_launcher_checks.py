@@ -13,7 +13,14 @@ from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.plan.prepare import check_share
 from dpdrun.recipe.loader import Loaded, load_text
-from dpdrun.training.launcher_checks import FOREIGN, PASSES, PRECISION, reject_launcher_conflicts
+from dpdrun.training.launcher_checks import (
+    DYNAMO,
+    FOREIGN,
+    PASSES,
+    PRECISION,
+    ignored_settings,
+    reject_launcher_conflicts,
+)
 
 RECIPE = """\
 task: pa
@@ -82,7 +89,7 @@ def test_a_batch_that_the_rules_chose_is_named_too() -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (*FOREIGN, PRECISION, PASSES):
+    for name in (*FOREIGN, PRECISION, PASSES, DYNAMO):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -94,7 +101,7 @@ def test_another_way_to_divide_a_model_is_refused(
     environment.setenv(variable, "false")
     reject_launcher_conflicts(loaded().recipe)
     environment.setenv(variable, "true")
-    with pytest.raises(RunError, match="accelerate was told to use ") as caught:
+    with pytest.raises(RunError, match="accelerate launch requests ") as caught:
         reject_launcher_conflicts(loaded("model={kind: gru, hidden: 4}").recipe)
     assert name in str(caught.value)
     assert "cannot be cut along time" in str(caught.value)
@@ -109,5 +116,22 @@ def test_what_the_recipe_decides_is_not_the_launchers(
     reject_launcher_conflicts(loaded(f"train.{key}={same}").recipe)
     environment.setenv(variable, value)
     reject_launcher_conflicts(loaded(f"train.{key}={same}").recipe)
-    with pytest.raises(RunError, match=rf"accelerate was told to .* {value}.*, the recipe says train\.{key}"):
+    with pytest.raises(RunError, match=rf"accelerate launch requests .*{value}.*, the recipe has train\.{key}"):
         reject_launcher_conflicts(loaded().recipe)
+
+
+@pytest.mark.parametrize("compile_", ["off", "auto"])
+def test_a_launcher_does_not_compile_what_the_recipe_does_not(
+    compile_: str, environment: pytest.MonkeyPatch, loaded: Callable[..., Loaded]
+) -> None:
+    for backend in ("", "no", "NO"):  # the last is what `accelerate launch` sets by default
+        environment.setenv(DYNAMO, backend)
+        reject_launcher_conflicts(loaded(f"train.compile={compile_}").recipe)
+    environment.setenv(DYNAMO, "INDUCTOR")
+    with pytest.raises(RunError, match=rf"--dynamo_backend inductor.*, the recipe has train\.compile {compile_}"):
+        reject_launcher_conflicts(loaded(f"train.compile={compile_}").recipe)
+    reject_launcher_conflicts(loaded("train.compile=on").recipe)
+
+
+def test_settings_that_every_machine_has_are_not_reported(plan: Callable[..., Plan]) -> None:
+    assert ignored_settings(plan()) == []

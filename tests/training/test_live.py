@@ -59,15 +59,15 @@ def test_live_findings_are_those_of_the_log_up_to_there(
 ) -> None:  # fmt: skip
     runaway(2.9e-2)  # in its first steps
     seen: list[Diagnosis] = []
-    look = LiveRules.look
+    evaluate = LiveRules.evaluate
 
-    def looking(self: LiveRules) -> Diagnosis | None:
-        this = look(self)
+    def watched(self: LiveRules) -> Diagnosis | None:
+        this = evaluate(self)
         assert this is not None
         seen.append(replace(this, facts=replace(this.facts, step=list(this.facts.step))))  # the log grows on
         return this
 
-    monkeypatch.setattr(LiveRules, "look", looking)
+    monkeypatch.setattr(LiveRules, "evaluate", watched)
     monkeypatch.setattr(live, "COST", math.inf)
     this = plan(*DIVERGES)
     listener = Listener()
@@ -131,8 +131,8 @@ def test_a_finding_is_told_once_and_again_when_it_gets_worse(plan: PlanMaker, mo
     listener = Listener()
     rules = LiveRules(plan(), listener, Metrics(), {})
     for step in range(1, 7):
-        rules.take(step_line(step))
-        rules.look()
+        rules.add(step_line(step))
+        rules.evaluate()
     assert listener.told == [(2, "AA201", "warning"), (5, "AA201", "error"), (6, "CC201", "error")]
 
 
@@ -159,11 +159,11 @@ def test_looks_of_a_warning_run_cost_little_and_others_are_where_the_plan_says(
     rules = LiveRules(plan("train.max_steps=1000", f"train.on_finding={mode}"), Silent(), Metrics(), {}, clock=clock)
     done = []
     for step in range(1, 1001):
-        rules.take(step_line(step))
+        rules.add(step_line(step))
         clock.now += 1.0
         if rules.due(step):
             done.append(step)
-            rules.look()
+            rules.evaluate()
     assert done == looks
 
 
@@ -180,9 +180,9 @@ def test_a_rule_that_fails_ends_the_looks_and_not_the_run(plan: PlanMaker, monke
     monkeypatch.setattr(live, "diagnose_facts", failing)
     listener = Listener()
     rules = LiveRules(plan("train.max_steps=1000", "train.on_finding=stop"), listener, Metrics(), {})
-    rules.take(step_line(50))
+    rules.add(step_line(50))
     assert rules.due(50)
-    assert rules.look() is None
+    assert rules.evaluate() is None
     assert not rules.due(100)
     assert len(listener.messages) == 1
     assert "in a rule" in listener.messages[0]

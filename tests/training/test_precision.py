@@ -18,10 +18,10 @@ from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.plan.plan import Plan
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics
-from dpdrun.training import checkpoint, loop, precision, task
-from dpdrun.training.precision import LossScale, impossible, passed_over, tensor_cores
+from dpdrun.training import checkpoint, precision, step, task
+from dpdrun.training.precision import LossScale, impossible, tensor_cores, without_effect
+from dpdrun.training.probe import ProbeRun
 from dpdrun.training.schedule import schedule_of
-from dpdrun.training.step import Trial
 from dpdrun.training.telemetry import Silent
 from tests.training.test_loop import parameters, run_fit, trace
 
@@ -72,12 +72,12 @@ def test_what_a_machine_cannot_do_depends_on_its_gpu(monkeypatch: pytest.MonkeyP
     machine(None)
     assert "needs a GPU" in (impossible("fp16") or "")
     assert [impossible(name) for name in ("fp32", "tf32", "bf16")] == [None] * 3
-    assert "no GPU here" in (passed_over("tf32") or "")
+    assert "no GPU here" in (without_effect("tf32") or "")
     machine((7, 5))
     assert impossible("fp16") is None
-    assert "this one has no TF32" in (passed_over("tf32") or "")
+    assert "this one has no TF32" in (without_effect("tf32") or "")
     machine((8, 0))
-    assert [passed_over(name) for name in ("fp32", "tf32", "bf16", "fp16")] == [None] * 4
+    assert [without_effect(name) for name in ("fp32", "tf32", "bf16", "fp16")] == [None] * 4
 
 
 def test_tensor_cores_are_as_before_behind_a_block() -> None:
@@ -154,7 +154,7 @@ def test_the_scale_tells_which_steps_were_skipped() -> None:
     assert LossScale(Scaler(set()), scaling.state).value == 2.0  # type: ignore[arg-type]
 
 
-def test_only_an_overflow_that_a_lower_scale_may_cure_is_passed_over() -> None:
+def test_only_an_overflow_that_a_lower_scale_may_cure_is_without_effect() -> None:
     scaling = LossScale(Scaler(set(), scale=2.0), None)  # type: ignore[arg-type]
     assert scaling.will_skip(0.1, math.inf)
     assert scaling.will_skip(0.1, math.nan)
@@ -168,17 +168,11 @@ def test_only_an_overflow_that_a_lower_scale_may_cure_is_passed_over() -> None:
 
 @pytest.fixture
 def scaled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """fp16 with a loss scale on a CPU, where Accelerate has none: `scaled(first_scale)`."""
+    """fp16 on any machine with this first loss scale: `scaled(first_scale)`."""
+    made = torch.amp.GradScaler
 
     def use(first: float) -> None:
-        class Scaled(loop.Accelerator):  # type: ignore[misc]
-            def __init__(self, **more: Any) -> None:
-                super().__init__(**more)
-                assert self.mixed_precision == "fp16"
-                self.scaler = torch.amp.GradScaler("cpu", init_scale=first, growth_interval=2000)
-                self.native_amp = True
-
-        monkeypatch.setattr(loop, "Accelerator", Scaled)
+        monkeypatch.setattr(torch.amp, "GradScaler", lambda device: made(device, init_scale=first))
 
     return use
 
@@ -218,7 +212,7 @@ def test_the_norm_is_of_the_unscaled_gradient_and_clipped_once(
 ) -> None:
     scaled(64.0)
     coarse = run_fit(plan("train.precision=fp16", "optim.clip_norm=1e-2"), capture, tmp_path / "fp16")[2]
-    fine = run_fit_plainly(plan("optim.clip_norm=1e-2"), capture, tmp_path / "fp32")
+    fine = run_fit(plan("optim.clip_norm=1e-2"), capture, tmp_path / "fp32")[2]
     assert skips(coarse) == []
     assert trace(coarse) != trace(fine)
     for one, other in zip(coarse.steps, fine.steps, strict=True):
@@ -227,12 +221,6 @@ def test_the_norm_is_of_the_unscaled_gradient_and_clipped_once(
     line = coarse.steps[0]
     assert math.hypot(*line["group_norms"].values()) == pytest.approx(line["grad_norm"], rel=1e-5)
     assert line["grad_norm_applied"] == pytest.approx(1e-2, rel=1e-3)
-
-
-def run_fit_plainly(this: Plan, capture: Capture, path: Path) -> Metrics:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "Accelerator", loop.Accelerator.__mro__[1])
-        return run_fit(this, capture, path)[2]
 
 
 def test_a_resumed_run_goes_on_with_the_scale_that_it_had(
@@ -270,20 +258,19 @@ def test_a_gradient_that_overflows_unscaled_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     scaled(4.0)
-    error = loop.squared_error
-    monkeypatch.setattr(loop, "squared_error", lambda *arguments: Overflows.apply(error(*arguments)))
+    error = step.squared_error
+    monkeypatch.setattr(step, "squared_error", lambda *arguments: Overflows.apply(error(*arguments)))
     with pytest.raises(DivergedError, match="step 3: loss"):
         run_fit(plan("train.precision=fp16"), capture, tmp_path / "run")
 
 
-def test_a_trial_finds_its_scale_before_it_steps(
-    plan: PlanMaker, capture: Capture, monkeypatch: pytest.MonkeyPatch
+def test_a_probe_finds_its_scale_before_it_steps(
+    scaled: Callable[[float], None], plan: PlanMaker, capture: Capture
 ) -> None:
-    made = torch.amp.GradScaler
-    monkeypatch.setattr(torch.amp, "GradScaler", lambda device, **more: made(device, init_scale=MANY, **more))
-    trial, fine = (Trial(plan(f"train.precision={name}"), capture, seed=0) for name in ("fp16", "fp32"))
+    scaled(MANY)
+    coarsely, finely = (ProbeRun(plan(f"train.precision={name}"), capture, seed=0) for name in ("fp16", "fp32"))
     for number in (1, 2):
-        coarse, exact = trial.step(number, 1e-2), fine.step(number, 1e-2)
+        coarse, exact = coarsely.step(number, 1e-2), finely.step(number, 1e-2)
         assert coarse.grad_norm == pytest.approx(exact.grad_norm, rel=0.05)
         assert coarse.loss == pytest.approx(exact.loss, rel=0.01)
         assert coarse.loss != exact.loss

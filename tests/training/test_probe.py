@@ -82,7 +82,7 @@ def test_time_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_short_a_time_says_what_would_do() -> None:
     with pytest.raises(
-        RunError, match=r"--time 10s is too short here: 1 s are gone, a step of this plan takes 0\.5 s"
+        RunError, match=r"--time 10s is too short here: 1 s are spent, a step of this plan takes 0\.5 s"
     ) as caught:
         share_out(10.0, 1.0, 0.5)
     needed = float(str(caught.value).partition("give --time ")[2].partition("s")[0])
@@ -109,9 +109,9 @@ class _Time:
 
 def slowed(monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], *, score_s: float = 0.1) -> _Time:
     """Steps that take `pace(number)` seconds, counted from 1 over the whole probe."""
-    clock, count, step = _Time(), [0], module.Trial.step
+    clock, count, step = _Time(), [0], module.ProbeRun.step
 
-    def slow(self: module.Trial, number: int, lr: float) -> module.Stepped:
+    def slow(self: module.ProbeRun, number: int, lr: float) -> module.Stepped:
         count[0] += 1
         taken = step(self, number, lr)
         clock.now += pace(count[0])
@@ -121,7 +121,7 @@ def slowed(monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], *, sco
         clock.now += score_s
 
     monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(module.Trial, "step", slow)
+    monkeypatch.setattr(module.ProbeRun, "step", slow)
     monkeypatch.setattr(module, "evaluate_split", scored)
     return clock
 

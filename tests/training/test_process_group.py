@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -142,5 +143,17 @@ def test_who_is_alone_at_the_meeting_says_so(monkeypatch: pytest.MonkeyPatch, tm
         "DPDRUN_STORE": str(tmp_path / "store"), "DPDRUN_TIMEOUT_S": "1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    before = dict(os.environ)
     with pytest.raises(RunError, match="process 1 of 2 did not meet the others here within 1 s"), ProcessGroup.join():
         pass
+    assert dict(os.environ) == before
+
+
+def test_the_environment_of_the_caller_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun with one process sets LOCAL_RANK, which would make Accelerate's trackers start a group."""
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    before = dict(os.environ)
+    with ProcessGroup.join():
+        assert "LOCAL_RANK" not in os.environ
+    assert dict(os.environ) == before

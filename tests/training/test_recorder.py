@@ -154,7 +154,7 @@ def test_a_run_that_is_going_back_when_the_others_are_lost_goes_on_from_there(
     (line,) = read_metrics(straight.path).adapts
     assert (line["step"], line["to_step"]) == (8, 4)
     exchanges = 8 + 2 + 2  # one a step, a scoring and a look, which come after steps 4 and 8; the last one is lost
-    with pytest.raises(LostError, match="the step that the rules go back to is saved; continue with"):
+    with pytest.raises(LostError, match="the rollback point is saved; continue with"):
         train(this, capture, run, group=Losing(exchanges))
     at = checkpoint.progress_of(run.last, checkpoint.read_header(run.last))
     assert (at.step, len(at.adapts)) == (4, 1)
@@ -189,12 +189,12 @@ def test_the_log_is_on_the_disk_before_the_checkpoint_that_goes_with_it(
 ) -> None:
     """Else a kill right after it would leave a checkpoint without the lines that it goes on from."""
     _, run = folders
-    save, seen = checkpoint.State.save, []
+    save, seen = checkpoint.TrainingState.save, []
 
-    def look(state: checkpoint.State, path: Path) -> None:
+    def watched(state: checkpoint.TrainingState, path: Path) -> None:
         seen.append((state.progress.step, len(read_metrics(run.path).steps)))
         save(state, path)
 
-    monkeypatch.setattr(checkpoint.State, "save", look)
+    monkeypatch.setattr(checkpoint.TrainingState, "save", watched)
     train(plan("train.checkpoint_every=3", "train.eval_every=12"), capture, run)
     assert seen == [(3, 3), (6, 6), (9, 9), (12, 12)]

@@ -84,7 +84,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "flipped checkpoint": (lambda run: flip(run.last), LAST + "damaged .* does not match the hash"),
     "empty checkpoint": (lambda run: run.last.write_bytes(b""), LAST + "damaged .*it is empty"),
     "pickled checkpoint": (lambda run: run.last.write_bytes(pickle.dumps({"a": 1})), LAST + "damaged"),
-    "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header does not say"),
+    "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header has no progress"),
     "checkpoint of another recipe": (
         lambda run: shutil.copy(other(run).last, run.last), "does not belong to this plan: plan.json has been changed",
     ),
@@ -125,7 +125,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_not_said_to_have_lost_o
     """Under `train.on_finding: adapt` there is one to go back to before the first step, which is not worth a resume."""
     run = RunFolder(here / "run")
     relined(run, lambda lines: lines[:2])  # the checkpoint of step 2 was about to be written
-    run.last.rename(run.good(0))
+    run.last.rename(run.rollback_point(0))
     with pytest.raises(RunError, match="nothing to resume from: it ended before its first checkpoint"):
         job.train(load_recipe("job.yaml"), run.path, resume=True)
 
@@ -136,9 +136,9 @@ def test_what_it_refuses_is_damage_and_not_the_run(here: Path) -> None:
 
 def test_the_command_that_is_offered_for_a_lost_checkpoint_brings_the_run_back(here: Path) -> None:
     run = RunFolder(here / "run")
-    shutil.copy(run.last, run.good(5))
+    shutil.copy(run.last, run.rollback_point(5))
     flip(run.last)
-    with pytest.raises(RunError, match=r"an earlier checkpoint, good-5\.safetensors, is whole") as caught:
+    with pytest.raises(RunError, match=r"an earlier checkpoint, rollback-5\.safetensors, is intact") as caught:
         job.train(load_recipe("job.yaml"), run.path, resume=True)
     _, source, target = re.search(r"cp (\S+) (\S+)", str(caught.value)).group().split()  # type: ignore[union-attr]
     shutil.copy(source, target)

@@ -65,7 +65,7 @@ def test_ilc_learns_the_input_that_linearizes(bench: Any) -> None:
         plain, ideal = (nmse_db(gain_of(plan) * pair.x, predict(pa, u)) for u in (pair.x, pair.y))
         # the validation part has a peak above all of the training part, which the limit does not let through
         assert ideal < plain - (30 if name == "train" else 8)
-        assert task.found[name]["nmse_db"] == pytest.approx(ideal, abs=1e-6)
+        assert task.ilc[name]["nmse_db"] == pytest.approx(ideal, abs=1e-6)
         assert plan.predistortion is not None
         assert np.abs(pair.y).max() <= plan.predistortion.peak_limit * (1 + 1e-9)
 

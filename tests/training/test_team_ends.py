@@ -188,7 +188,7 @@ def test_a_run_goes_on_from_its_last_checkpoint_when_the_first_process_is_killed
     runs.goes_on_as_if_nothing_had_been(run)
 
 
-LOSS = "dpdrun.training.loop.squared_error"
+LOSS = "dpdrun.training.step.squared_error"
 
 
 def test_a_loss_that_is_no_number_in_one_process_stops_both_before_the_step(runs: Runs) -> None:

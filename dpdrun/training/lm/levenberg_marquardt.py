@@ -1,21 +1,21 @@
-"""Levenberg-Marquardt on a whole record: what takes a small network on from where AdamW creeps.
+"""Levenberg-Marquardt on a complete record: refines a small network where AdamW has become slow.
 
 The damped Gauss-Newton step d solves (A + lambda diag A) d = -g, with g = J'r and A = J'J; r is the error of every
 sample and J its derivative by every parameter (Levenberg 1944; Marquardt, J. SIAM 11(2), 1963). The damping lambda
 follows the gain ratio: what the loss fell by, over what the quadratic model promised (Nocedal and Wright, "Numerical
 Optimization", 2nd ed., chapters 4 and 10).
 
-The gradient is that of the whole record, so the loss only ever falls. The curvature A needs no such care: each
-iteration takes it from every `stride`-th sample, others each time, and averages over the last iterations.
+The gradient is that of the complete record, so the loss never rises. The curvature A need not be: each iteration takes
+it from every `stride`-th sample, others each time, and averages over the last iterations.
 
 With weights over the spectrum the loss and its gradient are weighted; the curvature is that of equal errors times the
 greatest weight, which is nowhere below the weighted one, so no step is too long for it.
 
-A row of J is the derivative of one output by the window of input that it sees, so models whose memory has no end are
-left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and P^2
-multiplications for each row.
+A row of J is the derivative of one output by the samples of the input that it depends on, so models with infinite
+memory are left out. An iteration takes 2 backward passes over context + 1 + lookahead samples for each row pair, and
+P^2 multiplications for each row.
 
-Shapes: L records of T samples, N = L (T - context - lookahead) judged samples, P parameters, R = context + 1 +
+Shapes: L records of T samples, N = L (T - context - lookahead) scored samples, P parameters, R = context + 1 +
 lookahead samples of a window.
 """
 
@@ -32,7 +32,7 @@ from torch.func import functional_call, jacrev, vmap
 from dpdrun.models._base import BehaviouralModel
 
 WINDOWS = 512  # whose derivatives are taken at once: their activations stay in a core's cache
-PIECE = 65_536  # samples of one pass over the record: bounds the memory of a long one
+CHUNK = 65_536  # samples of one pass over the record: bounds the memory of a long one
 ROWS = 8_192  # of J that are multiplied at once in float32, before they are added up in float64
 DAMPING, SMALLEST, LARGEST = 1e-3, 1e-10, 10.0
 GOOD, POOR = 0.7, 0.25  # gain ratio above which the damping falls, and below which it rises
@@ -43,7 +43,7 @@ REMEMBERED = 0.7  # share of the average curvature that stays when a new one com
 
 @dataclass(frozen=True)
 class Iteration:
-    """Loss before and after, gain ratio, the damping to go on with, and whether a step was taken."""
+    """Loss before and after, gain ratio, the damping of the next iteration, and whether a step was taken."""
 
     before: float
     after: float
@@ -52,19 +52,19 @@ class Iteration:
     moved: bool
 
 
-class Marquardt:
-    """The optimizer.
+class LevenbergMarquardt:
+    """Minimizes the mean square error of a model over complete records.
 
     Args:
         model: with finite `context` and `lookahead`, without dropout; its parameters are moved by `iterate`.
         x: training input, (L, T, 2), in the units of the capture, on the device of the model.
-        target: what the model should give, (L, T, 2), likewise. The first `context` and last `lookahead` samples of
-            each record are not judged.
+        target: of the output, (L, T, 2), likewise. The first `context` and last `lookahead` samples of each record are
+            not scored.
         scale: rms of the target: errors are taken over it.
-        weight_at: number of bins of a spectrum -> what an error is worth in each, (bins,); None = alike.
+        weight_at: number of bins of a spectrum -> weight of an error in each, (bins,); None = all 1.
 
     Raises:
-        ValueError: the memory of the model has no end, or a record is shorter than it.
+        ValueError: the memory of the model is infinite, or longer than a record.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Marquardt:
         named = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self._names, self._shapes = list(named), [each.shape for each in named.values()]
         self._sizes = [each.numel() for each in named.values()]
-        judged = x.shape[1] - self._past - self._future  # of each record
-        self._judged = x.shape[0] * judged
+        scored = x.shape[1] - self._past - self._future  # of each record
+        self._scored = x.shape[0] * scored
         self._windows = x.unfold(1, self._past + 1 + self._future, 1)  # (L, N / L, 2, R), a view
-        self.stride = min(judged, max(1, 2 * self._judged // (ROWS_PER_PARAMETER * sum(self._sizes))))
-        self._greatest = 1.0 if weight_at is None else float(weight_at(judged).max())
+        self.stride = min(scored, max(1, 2 * self._scored // (ROWS_PER_PARAMETER * sum(self._sizes))))
+        self._greatest = 1.0 if weight_at is None else float(weight_at(scored).max())
         self.theta = torch.cat([each.detach().flatten() for each in named.values()])
         self.curvature: Tensor | None = None  # (P, P) float64
         self.damping = DAMPING
@@ -93,8 +93,8 @@ class Marquardt:
 
     def iterate(self) -> Iteration:
         """Take one step, or none where no damping that was tried lowers the loss."""
-        before, slope = self._slope()
-        self._look()
+        before, slope = self._loss_and_slope()
+        self._update_curvature()
         assert self.curvature is not None
         A, g = self.curvature, slope.double()
         scales = A.diagonal().clamp_min(1e-10 * float(A.diagonal().max()))
@@ -110,18 +110,18 @@ class Marquardt:
                     change = 1 / 3 if ratio > GOOD else 2 if ratio < POOR else 1
                     self.damping = min(LARGEST, max(SMALLEST, self.damping * change))
                     self.theta = trial
-                    self._hand_over()
+                    self._copy_to_model()
                     return Iteration(before, after, ratio, self.damping, moved=True)
             self.damping *= 3
         self.damping = min(self.damping, LARGEST)
         return Iteration(before, before, 0.0, self.damping, moved=False)
 
-    def put(self, theta: Tensor) -> None:
-        """Go on from other parameters, (P,)."""
+    def set_parameters(self, theta: Tensor) -> None:
+        """Continue from other parameters, (P,)."""
         self.theta = theta.to(self._x.device)
-        self._hand_over()
+        self._copy_to_model()
 
-    def _hand_over(self) -> None:
+    def _copy_to_model(self) -> None:
         with torch.no_grad():
             for name, value in self._named(self.theta).items():
                 self._model.get_parameter(name).copy_(value)
@@ -131,7 +131,7 @@ class Marquardt:
         return {name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)}
 
     def _error(self, theta: Tensor, x: Tensor, target: Tensor) -> Tensor:
-        """Sum of |error|^2 over the judged samples of a piece, at unit rms of the target."""
+        """Return the sum of |error|^2 over the scored samples of a chunk, at unit rms of the target."""
         y = functional_call(self._model, self._named(theta), (x,))
         inside = slice(self._past, x.shape[1] - self._future)
         error = (y - target)[:, inside] / self._scale  # (L, J, 2)
@@ -141,30 +141,30 @@ class Marquardt:
         total: Tensor = error.square().sum()
         return total
 
-    def _pieces(self) -> list[tuple[Tensor, Tensor]]:
-        """The records cut into pieces that overlap by what the model sees: each sample is judged once."""
-        seen, T = self._past + self._future, self._x.shape[1]
-        length = max(PIECE // len(self._x), seen + 1)
-        starts = range(0, T - seen, length)
-        spans = [slice(start, min(start + length + seen, T)) for start in starts]
+    def _chunks(self) -> list[tuple[Tensor, Tensor]]:
+        """Cut the records into chunks that overlap by the memory of the model: each sample is scored once."""
+        memory, T = self._past + self._future, self._x.shape[1]
+        length = max(CHUNK // len(self._x), memory + 1)
+        starts = range(0, T - memory, length)
+        spans = [slice(start, min(start + length + memory, T)) for start in starts]
         return [(self._x[:, span], self._target[:, span]) for span in spans]
 
     def _loss(self, theta: Tensor) -> float:
         with torch.no_grad():
-            return sum(float(self._error(theta, x, target)) for x, target in self._pieces()) / self._judged
+            return sum(float(self._error(theta, x, target)) for x, target in self._chunks()) / self._scored
 
-    def _slope(self) -> tuple[float, Tensor]:
-        """The loss, and half its gradient, at the present parameters."""
+    def _loss_and_slope(self) -> tuple[float, Tensor]:
+        """Return the loss, and half its gradient, at the present parameters."""
         total, slope = 0.0, torch.zeros_like(self.theta)
-        for x, target in self._pieces():
+        for x, target in self._chunks():
             theta = self.theta.clone().requires_grad_()
             error = self._error(theta, x, target)
             total += error.item()
             slope += torch.autograd.grad(error, theta)[0]
-        return total / self._judged, slope / (2 * self._judged)
+        return total / self._scored, slope / (2 * self._scored)
 
-    def _look(self) -> None:
-        """Take the curvature at every `stride`-th sample into the average."""
+    def _update_curvature(self) -> None:
+        """Average the curvature with that of every `stride`-th sample."""
 
         def output(theta: Tensor, window: Tensor) -> Tensor:
             y: Tensor = functional_call(self._model, self._named(theta), (window.t()[None],))
@@ -189,5 +189,5 @@ class Marquardt:
 
 
 def _squared(rows: Tensor) -> Tensor:
-    """rows: (M, P) -> rows' rows, (P, P) float64."""
+    """Return rows' rows, (P, P) float64, of rows (M, P)."""
     return (rows.t() @ rows).double()

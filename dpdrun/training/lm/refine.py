@@ -1,9 +1,8 @@
-"""`optim.refine: lm`: the best model of AdamW, taken on by Levenberg-Marquardt until its iterations are done.
+"""`optim.refine: lm`: refines the best model of AdamW by iterations of Levenberg-Marquardt.
 
-It works on the pair that was learnt from, and the scores that chose the checkpoint of AdamW choose here too. Each
-scoring is a line of metrics.jsonl (kind `finish`, step counted on from the last optimizer step). The state of an
-iteration is a file beside the checkpoint of the loop, so `--resume` goes on where it stopped, with the same bits on a
-CPU.
+The pair is that of training, and the scores that select the checkpoint of AdamW select here too. Each scoring is a line
+of metrics.jsonl (kind `finish`, step counted on from the last optimizer step). The state of an iteration is a file next
+to the checkpoint of the loop, so `--resume` continues where it stopped, with the same bits on a CPU.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.run.metrics import MetricsWriter
 from dpdrun.training import checkpoint
 from dpdrun.training.guard import StopSignal
-from dpdrun.training.lm.levenberg_marquardt import Iteration, Marquardt
+from dpdrun.training.lm.levenberg_marquardt import Iteration, LevenbergMarquardt
 from dpdrun.training.loss import weighting_of
 from dpdrun.training.task import TrainingTask
 from dpdrun.training.telemetry import Monitor
@@ -35,8 +34,8 @@ STUCK = 3  # iterations without a step, one after the other, that end it
 
 
 @dataclass
-class Finished:
-    """What the refinement did.
+class Refined:
+    """Result and state of a refinement.
 
     Attributes:
         iterations: done.
@@ -60,25 +59,25 @@ class Finished:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """For report.json."""
+        """Return the entry of report.json."""
         return {key: value for key, value in asdict(self).items() if key not in ("lines", "stuck")}
 
 
-def finish(
+def refine(
     model: BehaviouralModel, plan: Plan, task: TrainingTask, run: RunFolder, monitor: Monitor, *, best_db: float,
     plan_hash: str, resume: bool,
-) -> Finished:  # fmt: skip
+) -> Refined:  # fmt: skip
     """Improve `model` in place, and leave its best version in it and in `run.best`.
 
     Args:
         model: with the parameters that AdamW's best step left.
-        plan: says how many iterations.
+        plan: has the number of iterations.
         task: the pair, and the score.
         run: folder of the run.
-        monitor: is told of each scoring.
+        monitor: gets each scoring.
         best_db: the score of those parameters.
         plan_hash: of the plan and the data.
-        resume: go on from `run.finish`, where it is there.
+        resume: continue from `run.finish`, where it exists.
 
     Raises:
         RunError: `run.finish` is damaged or of another plan, or the disk is full.
@@ -89,8 +88,8 @@ def finish(
     x, target = (to_pairs(signal).to(device).view(-1, pair.loop_samples or len(part), 2) for signal in (part.x, part.y))
     model.eval()
     weighting = weighting_of(plan, pair)
-    solver = Marquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
-    state = Finished(best_db=best_db)
+    solver = LevenbergMarquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
+    state = Refined(best_db=best_db)
     if resume and run.finish.is_file():
         state = _restore(run, solver, plan_hash)
     else:
@@ -101,29 +100,29 @@ def finish(
         for line in state.lines:
             metrics.write(line)
         while not state.ended:
-            this = solver.iterate()
-            _count(state, this, total)
+            iteration = solver.iterate()
+            _count(state, iteration, total)
             state.seconds = time.perf_counter() - began
             heartbeat.beat("finish", plan.total_steps + state.iterations)
-            scoring, leaving = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
-            if scoring:
-                _score(state, this, plan, task, model, run, metrics, monitor, plan_hash)
-            if scoring or leaving:
+            is_scored, signal = state.iterations % SCORE_EVERY == 0 or bool(state.ended), stop.number
+            if is_scored:
+                _score(state, iteration, plan, task, model, run, metrics, monitor, plan_hash)
+            if is_scored or signal:
                 _save(run, solver, state, plan_hash)
-            if leaving:
+            if signal:
                 done = f"after iteration {state.iterations} of {total} of optim.refine"
-                raise stop.stopped(stop.number, done, f"continue with:\n  {run.resume_command}")
+                raise stop.stopped(signal, done, f"continue with:\n  {run.resume_command}")
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return state
 
 
-def _count(state: Finished, this: Iteration, total: int) -> None:
+def _count(state: Refined, iteration: Iteration, total: int) -> None:
     state.iterations += 1
     if state.loss_before_db is None:
-        state.loss_before_db = _db(this.before)
-    state.loss_db = _db(this.after)
-    state.stuck = 0 if this.moved else state.stuck + 1
+        state.loss_before_db = _db(iteration.before)
+    state.loss_db = _db(iteration.after)
+    state.stuck = 0 if iteration.moved else state.stuck + 1
     if state.iterations >= total:
         state.ended = "all iterations done"
     elif state.stuck >= STUCK:
@@ -131,7 +130,7 @@ def _count(state: Finished, this: Iteration, total: int) -> None:
 
 
 def _score(
-    state: Finished, this: Iteration, plan: Plan, task: TrainingTask, model: BehaviouralModel, run: RunFolder,
+    state: Refined, iteration: Iteration, plan: Plan, task: TrainingTask, model: BehaviouralModel, run: RunFolder,
     metrics: MetricsWriter, monitor: Monitor, plan_hash: str,
 ) -> None:  # fmt: skip
     score = task.score()
@@ -144,9 +143,9 @@ def _score(
         "kind": "finish",
         "step": plan.total_steps + state.iterations,
         "iteration": state.iterations,
-        "loss": this.after,
-        "damping": this.damping,
-        "gain_ratio": this.ratio,
+        "loss": iteration.after,
+        "damping": iteration.damping,
+        "gain_ratio": iteration.ratio,
         "val_nmse_db": score.nmse_db,
         **score.line,
         "best_db": state.best_db,
@@ -158,7 +157,7 @@ def _score(
     monitor.finish(line, plan.recipe.optim.refine_iterations)
 
 
-def _save(run: RunFolder, solver: Marquardt, state: Finished, plan_hash: str) -> None:
+def _save(run: RunFolder, solver: LevenbergMarquardt, state: Refined, plan_hash: str) -> None:
     tensors: dict[str, Tensor] = {"theta": solver.theta}
     if solver.curvature is not None:
         tensors["curvature"] = solver.curvature
@@ -167,14 +166,14 @@ def _save(run: RunFolder, solver: Marquardt, state: Finished, plan_hash: str) ->
     checkpoint.write(run.finish, tensors, header | numbers)
 
 
-def _restore(run: RunFolder, solver: Marquardt, plan_hash: str) -> Finished:
+def _restore(run: RunFolder, solver: LevenbergMarquardt, plan_hash: str) -> Refined:
     tensors, header = checkpoint.read(run.finish)
     checkpoint.require(run.finish, header, FORMAT, plan_hash)
-    solver.put(tensors["theta"])
+    solver.set_parameters(tensors["theta"])
     curvature = tensors.get("curvature")
     solver.curvature = None if curvature is None else curvature.to(solver.theta.device)
     solver.damping, solver.count = float(header["damping"]), int(header["count"])
-    return Finished(**json.loads(header["state"]))
+    return Refined(**json.loads(header["state"]))
 
 
 def _db(power: float) -> float:

@@ -17,7 +17,7 @@ from dpdrun.models.gru import Model as GruModel
 from dpdrun.models.transformer import Config, Model
 from dpdrun.recipe.schema import GRUModel
 from dpdrun.training.lm import levenberg_marquardt
-from dpdrun.training.lm.levenberg_marquardt import Marquardt
+from dpdrun.training.lm.levenberg_marquardt import LevenbergMarquardt
 from dpdrun.training.loss import Weighting
 
 TINY: dict[str, Any] = {
@@ -97,7 +97,7 @@ class Reference:
         raise AssertionError("no step lowers the loss")
 
 
-def vector(solver: Marquardt) -> Rows:
+def vector(solver: LevenbergMarquardt) -> Rows:
     return np.asarray(solver.theta.double().numpy())
 
 
@@ -114,12 +114,12 @@ def test_gradient_and_curvature_are_those_of_the_whole_record(changes: dict[str,
     model, (x, target) = model_of(**changes), pair_of()
     reference = Reference(model, x, target)
     before, start = reference.loss(reference.theta), reference.theta
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     assert solver.stride == 1
-    loss, slope = solver._slope()
+    loss, slope = solver._loss_and_slope()
     assert loss == pytest.approx(before, rel=1e-12)
     np.testing.assert_allclose(slope.numpy(), reference.slope(start), rtol=1e-8, atol=1e-12)
-    solver._look()
+    solver._update_curvature()
     assert solver.curvature is not None
     expected = reference.curvature(start)
     np.testing.assert_allclose(solver.curvature.numpy(), expected, rtol=1e-8, atol=1e-11 * expected.max())
@@ -131,7 +131,7 @@ def test_a_step_is_the_damped_gauss_newton_step(records: int, samples: int) -> N
     reference = Reference(model, x, target)
     start = reference.theta
     A, g = reference.curvature(start), reference.slope(start)
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     this = solver.iterate()
     assert this.moved
     expected, damping = reference.step(start, A, g, levenberg_marquardt.DAMPING)
@@ -152,7 +152,7 @@ def test_a_whole_descent_equals_the_algorithm_in_numpy(monkeypatch: pytest.Monke
     model, (x, target) = model_of(), pair_of(samples=300)
     reference = Reference(model, x, target)
     theta, damping, A = reference.theta, levenberg_marquardt.DAMPING, None
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     assert solver.stride > 2
     ratios: list[float] = []
     for count in range(8):
@@ -177,7 +177,7 @@ def test_the_loss_only_falls_and_comes_to_an_end_that_least_squares_knows() -> N
     """In float32, as it is used; a linear target, which the model can hit exactly."""
     model, (x, _) = model_of(torch.float32), pair_of(dtype=torch.float32)
     target = 1.5 * x
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     steps = [solver.iterate() for _ in range(40)]
     assert all(this.after < this.before if this.moved else this.after == this.before for this in steps)
     losses = [steps[0].before, *(this.after for this in steps)]
@@ -189,7 +189,7 @@ def test_without_a_lower_loss_nothing_moves() -> None:
     model, (x, _) = model_of(), pair_of()
     with torch.no_grad():
         target = model(x)  # no error left
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     before = solver.theta.clone()
     this = solver.iterate()
     assert not this.moved
@@ -204,11 +204,11 @@ def test_a_long_record_in_pieces_is_the_record_in_one(
     changes: dict[str, Any], piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, target = pair_of(2, 150)
-    whole = Marquardt(model_of(**changes), x, target, SCALE)
-    monkeypatch.setattr(levenberg_marquardt, "PIECE", piece)
-    cut = Marquardt(model_of(**changes), x, target, SCALE)
-    assert len(cut._pieces()) > 1
-    first, second = whole._slope(), cut._slope()
+    whole = LevenbergMarquardt(model_of(**changes), x, target, SCALE)
+    monkeypatch.setattr(levenberg_marquardt, "CHUNK", piece)
+    cut = LevenbergMarquardt(model_of(**changes), x, target, SCALE)
+    assert len(cut._chunks()) > 1
+    first, second = whole._loss_and_slope(), cut._loss_and_slope()
     assert second[0] == pytest.approx(first[0], rel=1e-12)
     torch.testing.assert_close(second[1], first[1])
     assert cut.iterate().after == pytest.approx(whole.iterate().after, rel=1e-9)
@@ -235,8 +235,10 @@ def weighted_reference(reference: Reference, theta: Rows) -> tuple[float, Rows]:
 def test_weights_of_one_are_no_weights(records: int, samples: int) -> None:
     """Parseval's theorem."""
     model, (x, target) = model_of(), pair_of(records, samples)
-    plain = Marquardt(model, x, target, SCALE)._slope()
-    alike = Marquardt(model, x, target, SCALE, Weighting(1.0, 1.0, 1.0, band=0.2, reach=0.3).at)._slope()
+    plain = LevenbergMarquardt(model, x, target, SCALE)._loss_and_slope()
+    alike = LevenbergMarquardt(
+        model, x, target, SCALE, Weighting(1.0, 1.0, 1.0, band=0.2, reach=0.3).at
+    )._loss_and_slope()
     assert alike[0] == pytest.approx(plain[0], rel=1e-12)
     torch.testing.assert_close(alike[1], plain[1], rtol=1e-10, atol=1e-14)
 
@@ -245,7 +247,7 @@ def test_weights_of_one_are_no_weights(records: int, samples: int) -> None:
 def test_weighted_loss_and_gradient_are_those_of_the_spectrum(records: int, samples: int) -> None:
     model, (x, target) = model_of(lookahead=3), pair_of(records, samples)
     reference = Reference(model, x, target)
-    loss, slope = Marquardt(model, x, target, SCALE, WEIGHTING.at)._slope()
+    loss, slope = LevenbergMarquardt(model, x, target, SCALE, WEIGHTING.at)._loss_and_slope()
     expected, gradient = weighted_reference(reference, reference.theta)
     assert loss == pytest.approx(expected, rel=1e-7)
     np.testing.assert_allclose(slope.numpy(), gradient, rtol=1e-6, atol=1e-9 * np.abs(gradient).max())
@@ -258,9 +260,9 @@ def test_the_curvature_is_nowhere_below_the_weighted_one() -> None:
     """The greatest weight times the curvature of equal errors, against that of the weighted spectra in NumPy."""
     model, (x, target) = model_of(), pair_of()
     reference = Reference(model, x, target)
-    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
+    solver = LevenbergMarquardt(model, x, target, SCALE, WEIGHTING.at)
     assert solver.stride == 1
-    solver._look()
+    solver._update_curvature()
     assert solver.curvature is not None
     found = solver.curvature.numpy()
     np.testing.assert_allclose(found, 4 * reference.curvature(reference.theta), rtol=1e-8, atol=1e-11 * found.max())
@@ -277,7 +279,7 @@ def test_weights_take_what_all_errors_alike_have_reached_to_what_counts() -> Non
     """From there what is weighed only falls, and the others gain less."""
     x, target = pair_of(samples=400)
     model = model_of()
-    plain = Marquardt(model, x, target, SCALE)
+    plain = LevenbergMarquardt(model, x, target, SCALE)
     for _ in range(40):
         plain.iterate()
 
@@ -286,7 +288,7 @@ def test_weights_take_what_all_errors_alike_have_reached_to_what_counts() -> Non
         return weighted_reference(reference, reference.theta)[0], reference.loss(reference.theta)
 
     weighted, alike = both()
-    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
+    solver = LevenbergMarquardt(model, x, target, SCALE, WEIGHTING.at)
     steps = [solver.iterate() for _ in range(20)]
     assert steps[0].before == pytest.approx(weighted, rel=1e-6)
     assert all(this.after < this.before for this in steps if this.moved)
@@ -298,10 +300,10 @@ def test_weights_take_what_all_errors_alike_have_reached_to_what_counts() -> Non
 
 @pytest.mark.parametrize("piece", [37, 64])
 def test_each_piece_of_a_weighted_record_has_its_own_spectrum(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levenberg_marquardt, "PIECE", piece)
+    monkeypatch.setattr(levenberg_marquardt, "CHUNK", piece)
     model, (x, target) = model_of(), pair_of(1, 150)
-    solver = Marquardt(model, x, target, SCALE, WEIGHTING.at)
-    pieces = solver._pieces()
+    solver = LevenbergMarquardt(model, x, target, SCALE, WEIGHTING.at)
+    pieces = solver._chunks()
     assert len(pieces) > 1
     total = judged = 0.0
     for part, wanted in pieces:
@@ -309,17 +311,17 @@ def test_each_piece_of_a_weighted_record_has_its_own_spectrum(piece: int, monkey
         total += count * weighted_reference(reference, reference.theta)[0]
         judged += count
     assert judged == 150 - (model.context or 0)
-    assert solver._slope()[0] == pytest.approx(total / judged, rel=1e-7)
+    assert solver._loss_and_slope()[0] == pytest.approx(total / judged, rel=1e-7)
 
 
 def test_derivatives_in_groups_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, target = pair_of()
-    whole = Marquardt(model_of(), x, target, SCALE)
-    whole._look()
+    whole = LevenbergMarquardt(model_of(), x, target, SCALE)
+    whole._update_curvature()
     monkeypatch.setattr(levenberg_marquardt, "WINDOWS", 7)
     monkeypatch.setattr(levenberg_marquardt, "ROWS", 40)
-    grouped = Marquardt(model_of(), x, target, SCALE)
-    grouped._look()
+    grouped = LevenbergMarquardt(model_of(), x, target, SCALE)
+    grouped._update_curvature()
     torch.testing.assert_close(grouped.curvature, whole.curvature)
 
 
@@ -327,7 +329,7 @@ def test_many_short_records_each_give_a_sample_to_the_curvature() -> None:
     """More records than five a parameter: a stride over all samples would step over the end of each."""
     x, target = pair_of(1500, 9)
     model = model_of(conv=0, positions="none")
-    solver = Marquardt(model, x, target, SCALE)
+    solver = LevenbergMarquardt(model, x, target, SCALE)
     assert solver.stride == 9 - (model.context or 0)
     for _ in range(solver.stride):
         assert solver.iterate().moved
@@ -337,11 +339,11 @@ def test_many_short_records_each_give_a_sample_to_the_curvature() -> None:
 
 def test_going_on_from_given_parameters_is_going_on() -> None:
     x, target = pair_of()
-    straight = Marquardt(model_of(), x, target, SCALE)
+    straight = LevenbergMarquardt(model_of(), x, target, SCALE)
     for _ in range(2):
         straight.iterate()
-    fresh = Marquardt(model_of(), x, target, SCALE)
-    fresh.put(straight.theta)
+    fresh = LevenbergMarquardt(model_of(), x, target, SCALE)
+    fresh.set_parameters(straight.theta)
     fresh.curvature, fresh.damping, fresh.count = straight.curvature, straight.damping, straight.count
     assert fresh.iterate() == straight.iterate()
     assert torch.equal(fresh.theta, straight.theta)
@@ -359,7 +361,7 @@ def _full() -> Model:
 def test_a_model_whose_memory_has_no_end_is_refused(build: Callable[[], Any]) -> None:
     x, target = pair_of(dtype=torch.float32)
     with pytest.raises(ValueError, match="a stated number of samples"):
-        Marquardt(build(), x, target, SCALE)
+        LevenbergMarquardt(build(), x, target, SCALE)
 
 
 def test_a_record_must_be_longer_than_what_the_model_sees() -> None:
@@ -367,6 +369,6 @@ def test_a_record_must_be_longer_than_what_the_model_sees() -> None:
     assert (model.context, model.lookahead) == (5, 3)
     x, target = pair_of(samples=8)
     with pytest.raises(ValueError, match="records of 8 samples are shorter"):
-        Marquardt(model, x, target, SCALE)
+        LevenbergMarquardt(model, x, target, SCALE)
     x, target = pair_of(records=30, samples=9)
-    assert Marquardt(model, x, target, SCALE).iterate().before > 0
+    assert LevenbergMarquardt(model, x, target, SCALE).iterate().before > 0

@@ -25,7 +25,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint, job
 from dpdrun.training.lm import refine as finish_module
-from dpdrun.training.lm.levenberg_marquardt import Marquardt
+from dpdrun.training.lm.levenberg_marquardt import LevenbergMarquardt
 from dpdrun.training.telemetry import Silent
 
 
@@ -41,17 +41,17 @@ def straight(loaded: Loaded, here: Path) -> RunFolder:
 
 
 class AtIteration:
-    """`Marquardt.iterate` that does something before an iteration, counted from 1."""
+    """`LevenbergMarquardt.iterate` that does something before an iteration, counted from 1."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
-        iterate = Marquardt.iterate
+        iterate = LevenbergMarquardt.iterate
 
-        def wrapped(solver: Marquardt) -> Any:
+        def wrapped(solver: LevenbergMarquardt) -> Any:
             if solver.count + 1 == number:
                 act()
             return iterate(solver)
 
-        monkeypatch.setattr(Marquardt, "iterate", wrapped)
+        monkeypatch.setattr(LevenbergMarquardt, "iterate", wrapped)
 
 
 class KilledError(BaseException):
@@ -317,13 +317,13 @@ def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPat
     looped = Capture(**{**vars(whole), "loop_samples": 600})
     monkeypatch.setattr(preparation, "load_capture", lambda _: looped)
     shapes: list[tuple[int, ...]] = []
-    begin = Marquardt.__init__
+    begin = LevenbergMarquardt.__init__
 
-    def begun(solver: Marquardt, model: Any, x: Any, *args: Any) -> None:
+    def begun(solver: LevenbergMarquardt, model: Any, x: Any, *args: Any) -> None:
         shapes.append(tuple(x.shape))
         begin(solver, model, x, *args)
 
-    monkeypatch.setattr(Marquardt, "__init__", begun)
+    monkeypatch.setattr(LevenbergMarquardt, "__init__", begun)
     report = job.train(loaded, here / "run")
     assert shapes == [(3, 600, 2)]
     assert report["finish"]["loss_db"] < report["finish"]["loss_before_db"] - 3
