@@ -5,11 +5,37 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 Curve = Callable[[float], float]
+
+
+def example_facts(purpose: str, given: Mapping[str, Any]) -> PlanFacts | RunFacts:
+    """The facts of an example of a rule, from its declaration.
+
+    Of a plan they are facts. Of a run they are arguments of `example_run`, and `parts`, `ranks`, `signal`: arguments of
+    `example_parts` and `example_ranks`, and facts of a sound signal that change; with `signal` there is no log.
+    """
+    if purpose != "diagnose":
+        return PlanFacts(**given)
+    rest = {name: value for name, value in given.items() if name not in ("parts", "ranks", "signal")}
+    if "signal" in given:
+        return replace(example_signal(**given["signal"]), **rest)
+    parts = example_parts(**given["parts"]) if "parts" in given else {}
+    ranks = example_ranks(**given["ranks"]) if "ranks" in given else {}
+    return example_run(**(parts | ranks | rest))
+
+
+def example_signal(nmse_db: float = -38.0, **other: Any) -> RunFacts:
+    """Facts of a sound prediction, but for those given."""
+    judged = other.get("judged_nmse_db", nmse_db)
+    facts = {"judged_nmse_db": judged, "gain_nmse_db": judged, "gain_db": 0.0, "gain_deg": 0.0, **other}
+    return RunFacts(signal=SignalFacts(samples=19_662, nmse_db=nmse_db, **facts))
 
 
 def cosine_lr(step: int, *, peak: float, warmup: int, total: int) -> float:

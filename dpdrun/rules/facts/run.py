@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.facts.words import computed, fact, words_of
 
 T = TypeVar("T")
 
@@ -51,58 +52,64 @@ class RunFacts:
         signal: what the prediction of the validation part (or of a file) looks like beside its target.
     """
 
-    step: list[int] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    lr_planned: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    grad_norm: list[float] = field(default_factory=list)
-    clip_norm: list[float] = field(default_factory=list)
-    clipped: list[bool] = field(default_factory=list)
-    eval_step: list[int] = field(default_factory=list)
-    eval_nmse_db: list[float] = field(default_factory=list)
-    eval_loss_step: list[int] = field(default_factory=list)
-    eval_loss: list[float] = field(default_factory=list)
-    finish_nmse_db: list[float] = field(default_factory=list)
-    kind: str | None = None
-    total_steps: int | None = None
-    warmup_steps: int | None = None
-    peak_lr: float | None = None
-    weight_decay: float | None = None
-    schedule: str | None = None
-    batch: int | None = None
-    one_tap_db: float | None = None
-    gmp_db: float | None = None
-    floor_db: float | None = None
-    eps: float | None = None
-    beta2: float | None = None
-    parameters: int | None = None
-    epochs: float | None = None
-    max_steps: int | None = None
-    steps_per_epoch: float | None = None
-    loss_is_nmse: bool | None = None
-    group_step: list[int] = field(default_factory=list)
-    group_grad: dict[str, list[float]] = field(default_factory=dict)
-    group_weight: dict[str, list[float]] = field(default_factory=dict)
-    group_update: dict[str, list[float]] = field(default_factory=dict)
-    group_size: dict[str, int] = field(default_factory=dict)
-    still: dict[str, list[int]] = field(default_factory=dict)
-    adapted: list[tuple[int, int]] = field(default_factory=list)
-    lr_factor: float = 1.0
-    skipped: list[int] = field(default_factory=list)
-    loss_scale: float | None = None
-    swept_lr: float | None = None
-    rank_step: list[int] = field(default_factory=list)
-    rank_loss: list[list[float]] = field(default_factory=list)
-    rank_norm: list[list[float]] = field(default_factory=list)
-    rank_reduced: list[list[float]] = field(default_factory=list)
-    checksum_step: list[int] = field(default_factory=list)
-    rank_checksum: list[list[int]] = field(default_factory=list)
-    signal: SignalFacts | None = None
+    step: list[int] = fact("step", list)
+    lr: list[float] = fact("lr", list)
+    lr_planned: list[float] = fact("lr_planned", list)
+    loss: list[float] = fact("loss", list)
+    grad_norm: list[float] = fact("grad_norm", list)
+    clip_norm: list[float] = fact("clip_norm", list)
+    clipped: list[bool] = fact("clipped", list)
+    eval_step: list[int] = fact("eval_step", list)
+    eval_nmse_db: list[float] = fact("validation scores", list)
+    eval_loss_step: list[int] = fact("eval_loss_step", list)
+    eval_loss: list[float] = fact("eval_loss", list)
+    finish_nmse_db: list[float] = fact("finish_nmse_db", list)
+    kind: str | None = fact("kind")
+    total_steps: int | None = fact("the length of the run")
+    warmup_steps: int | None = fact("the warmup")
+    peak_lr: float | None = fact("peak_lr")
+    weight_decay: float | None = fact("weight_decay")
+    schedule: str | None = fact("schedule")
+    batch: int | None = fact("train.batch_size")
+    one_tap_db: float | None = fact("the one-tap baseline (report.json)")
+    gmp_db: float | None = fact("the gmp baseline (report.json)")
+    floor_db: float | None = fact("the noise floor (report.json)")
+    eps: float | None = fact("the eps of AdamW")
+    beta2: float | None = fact("the beta2 of AdamW")
+    parameters: int | None = fact("the number of parameters (metrics.jsonl, from this version on)")
+    epochs: float | None = fact("epochs")
+    max_steps: int | None = fact("max_steps")
+    steps_per_epoch: float | None = fact("the number of optimizer steps in an epoch")
+    loss_is_nmse: bool | None = fact("a loss that is known to be a normalised error")
+    group_step: list[int] = fact("group_step", list)
+    group_grad: dict[str, list[float]] = fact("gradients of the parts of the network (metrics.jsonl)", dict)
+    group_weight: dict[str, list[float]] = fact("group_weight", dict)
+    group_update: dict[str, list[float]] = fact("updates of the parts of the network (metrics.jsonl, from this version on)", dict)
+    group_size: dict[str, int] = fact("group_size", dict)
+    still: dict[str, list[int]] = fact("still", dict)
+    adapted: list[tuple[int, int]] = fact("adapted", list)
+    lr_factor: float = fact("lr_factor", lambda: 1.0)
+    skipped: list[int] = fact("skipped", list)
+    loss_scale: float | None = fact("loss_scale")
+    swept_lr: float | None = fact("swept_lr")
+    rank_step: list[int] = fact("a run of several processes", list)
+    rank_loss: list[list[float]] = fact("rank_loss", list)
+    rank_norm: list[list[float]] = fact("rank_norm", list)
+    rank_reduced: list[list[float]] = fact("rank_reduced", list)
+    checksum_step: list[int] = fact("a run of several processes", list)
+    rank_checksum: list[list[int]] = fact("rank_checksum", list)
+    signal: SignalFacts | None = fact("a prediction beside its target (report.json, or --prediction and --target)")
 
     def get(self, name: str) -> Any:
-        """The value of a fact, None when it is unknown; an empty list or dict is unknown."""
+        """The value of a fact of the run or of its signal, None when it is unknown; an empty list or dict is unknown."""
+        if name in SignalFacts.__dataclass_fields__:
+            return getattr(self.signal, name, None)
         value = getattr(self, name)
         return None if isinstance(value, list | dict) and not value else value
+
+    def words(self, name: str) -> str:
+        """What a fact is called where a user reads of it."""
+        return words_of(SignalFacts if name in SignalFacts.__dataclass_fields__ else type(self), name)
 
     def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
         """No recipe key changes what a run did."""
@@ -116,16 +123,19 @@ class RunFacts:
         return range(first, len(self.step))
 
     @property
+    @computed("the number of steps after the warmup")
     def settled_steps(self) -> int:
         """Number of logged steps after the warmup."""
         return len(self.settled)
 
     @property
+    @computed("a run of several processes")
     def rank_steps(self) -> int | None:
         """Number of steps that several processes took together."""
         return len(self.rank_step) or None
 
     @property
+    @computed("the number of logged steps")
     def logged_steps(self) -> int:
         """Number of logged steps."""
         return len(self.step)
@@ -160,12 +170,14 @@ class RunFacts:
         return {"train.epochs": float(f"{self.epochs * factor:.2g}")} if self.epochs else {}
 
     @property
+    @computed("a validation score")
     def best_nmse_db(self) -> float | None:
         """Lowest finite validation NMSE so far [dB], that of `optim.finish` included."""
         finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
         return min(finite) if finite else None
 
     @cached_property
+    @computed("validation scores")
     def scores_db(self) -> list[tuple[int, float]]:
         """(step, dB) of the finite validation scores: the NMSE, or else 10 log10 of the validation loss."""
         if self.eval_nmse_db:
@@ -181,6 +193,7 @@ class RunFacts:
         return "validation NMSE" if self.eval_nmse_db else "validation loss"
 
     @property
+    @computed("the progress of the run")
     def progress(self) -> float | None:
         """Share of the planned steps that the log covers, 0 to 1; a least-squares fit with a score is done."""
         if self.kind == "gmp":
