@@ -1,4 +1,4 @@
-"""Where a rule is valid: what stands in the annotations of its parameters, and in `where=` for facts it does not take."""
+"""Where a rule is valid: the annotations of its parameters, and `where=` for facts that it does not take."""
 
 from __future__ import annotations
 

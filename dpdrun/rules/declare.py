@@ -39,6 +39,11 @@ NETWORKS = ("transformer", "gru")
 Steps = Annotated[int, Within(1)]
 
 
+def known(*names: str) -> dict[str, Condition]:
+    """For `where=`: facts that have to be known, whatever they are."""
+    return dict.fromkeys(names, Presence.KNOWN)
+
+
 def used(*names: str) -> dict[str, Condition]:
     """For `where=`: facts that the function reads from `facts` where they are known."""
     return dict.fromkeys(names, Presence.USED)
@@ -153,10 +158,10 @@ class Family:
             return Choice(value, why)
 
         caller = sys._getframe(1)
-        reason = f"{why[0].upper()}{why[1:]}."
+        reason, known_limits = inspect.cleandoc(page) or f"{why[0].upper()}{why[1:]}.", inspect.cleandoc(limits)
         return self._entered(
             chosen, code, slug=slug, location=f"{caller.f_globals['__name__']}:{caller.f_lineno}",
-            doc=f"{summary}\n\n## Why\n{inspect.cleandoc(page) or reason}\n\n## Known limits\n{inspect.cleandoc(limits)}",
+            doc=f"{summary}\n\n## Why\n{reason}\n\n## Known limits\n{known_limits}",
             sets=sets, source=source, evidence=evidence, example=fires or {"kind": (kinds or self.kinds)[0]},
             counterexample=silent or {"kind": "gmp"}, profile=profile,
             kinds=kinds, where=where, requires=requires, premise=premise, results=results,

@@ -354,19 +354,61 @@ def _judged(entry: Rule, facts: Facts) -> Verdict:
 
 # TEMPORARY: declarations that are not converted yet.
 class OldRule(Rule):
-    def _o(self): return self.__dict__["example"]
-    def fires(self): return self.example["f"]()
-    def silent(self): return self.counterexample["f"]()
-    def verdict(self, facts): return self.function(facts)
+    def _o(self):
+        return self.__dict__["example"]
+
+    def fires(self):
+        return self.example["f"]()
+
+    def silent(self):
+        return self.counterexample["f"]()
+
+    def verdict(self, facts):
+        return self.function(facts)
+
     box = property(lambda self: self.example["box"])
     needs = property(lambda self: (*self.box, *(n for n in self.example["needs"] if n not in self.box)))
     uses = property(lambda self: self.example["uses"])
 
 
-def rule(code, profile="both", *, purpose="derive", source, evidence, fires, silent, fix="none", sets=None, box=None, needs=(), uses=(), requires=(), about=(), results=None):
+def rule(
+    code,
+    profile="both",
+    *,
+    purpose="derive",
+    source,
+    evidence,
+    fires,
+    silent,
+    fix="none",
+    sets=None,
+    box=None,
+    needs=(),
+    uses=(),
+    requires=(),
+    about=(),
+    results=None,
+):
     def entering(function):
-        enter(OldRule(code, function.__name__, inspect.getdoc(function) or "", function, source, evidence,
-            {"f": fires, "box": dict(box or {}), "needs": needs, "uses": uses}, {"f": silent}, f"{function.__module__}:{function.__code__.co_firstlineno}",
-            profile=profile, fix=fix, requires=requires, results=results, sets=sets, about=about))
+        enter(
+            OldRule(
+                code,
+                function.__name__,
+                inspect.getdoc(function) or "",
+                function,
+                source,
+                evidence,
+                {"f": fires, "box": dict(box or {}), "needs": needs, "uses": uses},
+                {"f": silent},
+                f"{function.__module__}:{function.__code__.co_firstlineno}",
+                profile=profile,
+                fix=fix,
+                requires=requires,
+                results=results,
+                sets=sets,
+                about=about,
+            )
+        )
         return function
+
     return entering

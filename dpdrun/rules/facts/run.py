@@ -84,7 +84,9 @@ class RunFacts:
     group_step: list[int] = fact("group_step", list)
     group_grad: dict[str, list[float]] = fact("gradients of the parts of the network (metrics.jsonl)", dict)
     group_weight: dict[str, list[float]] = fact("group_weight", dict)
-    group_update: dict[str, list[float]] = fact("updates of the parts of the network (metrics.jsonl, from this version on)", dict)
+    group_update: dict[str, list[float]] = fact(
+        "updates of the parts of the network (metrics.jsonl, from this version on)", dict
+    )
     group_size: dict[str, int] = fact("group_size", dict)
     still: dict[str, list[int]] = fact("still", dict)
     adapted: list[tuple[int, int]] = fact("adapted", list)
@@ -101,7 +103,7 @@ class RunFacts:
     signal: SignalFacts | None = fact("a prediction beside its target (report.json, or --prediction and --target)")
 
     def get(self, name: str) -> Any:
-        """The value of a fact of the run or of its signal, None when it is unknown; an empty list or dict is unknown."""
+        """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""
         if name in SignalFacts.__dataclass_fields__:
             return getattr(self.signal, name, None)
         value = getattr(self, name)

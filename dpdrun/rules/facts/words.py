@@ -12,8 +12,7 @@ T = TypeVar("T")
 
 def fact(words: str, default: Callable[[], Any] | None = None) -> Any:
     """Declare a fact, None or what `default` makes where it is unknown."""
-    metadata = {"words": words}
-    return field(default=None, metadata=metadata) if default is None else field(default_factory=default, metadata=metadata)
+    return field(default_factory=default or (lambda: None), metadata={"words": words})
 
 
 def needed(words: str) -> Any:
