@@ -25,7 +25,8 @@ import torch
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
-from dpdrun.plan.probe_result import ProbeReading, median_curve, percentile, valley_of
+from dpdrun.plan.probe_result import ProbeReading, median_curve, valley_of
+from dpdrun.rules.statistics import percentile
 from dpdrun.training.step import Trial, machine_device
 from dpdrun.training.task import evaluate_split
 
