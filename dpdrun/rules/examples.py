@@ -107,22 +107,27 @@ def example_parts(
     shares: tuple[float, ...] = (0.5, 0.3, 0.2),
     norm: float = 0.3,
     still: Mapping[str, Iterable[int]] | None = None,
+    head_rms: float | None = None,
 ) -> dict[str, Any]:
-    """What the parts of a network told of `example_run(**example_parts())`: a head, an embedding, blocks.
+    """What is logged of the parts of a network in `example_run(**example_parts())`: a head, an embedding, blocks.
 
     Args:
         every: steps between two looks.
         ratio: update over weight of each part.
         shares: of each part in the squared gradient norm.
         norm: of the whole gradient.
-        still: tensors that stood still, with the steps.
+        still: tensors that a step did not change, with the steps.
+        head_rms: rms of the weights of the head; all others then have one of 0.1.
     """
     looks = list(range(1, steps + 1, every))
     names = ["head", "embedding", *(f"blocks.{number}" for number in range(len(shares) - 2))]
+    weight = dict.fromkeys(names, 1.0)
+    if head_rms is not None:
+        weight = {name: (head_rms if name == "head" else 0.1) * math.sqrt(1000) for name in names}
     return {
         "group_step": looks,
         "group_grad": {name: [norm * math.sqrt(s)] * len(looks) for name, s in zip(names, shares, strict=True)},
-        "group_weight": {name: [1.0] * len(looks) for name in names},
+        "group_weight": {name: [weight[name]] * len(looks) for name in names},
         "group_update": {name: [ratio] * len(looks) for name in names},
         "group_size": dict.fromkeys(names, 1000),
         "parameters": 1000 * len(names),
