@@ -1,9 +1,9 @@
-"""Where rules take their word from; each is cited by several rules."""
+"""Sources that several rules cite."""
 
 from dpdrun.recipe.fields import Percent
 from dpdrun.rules.conditions import Within
 
-NOTE_TITLE = "the founding note"
+NOTE_TITLE = "the founding Transformer note"
 NOTE = f"{NOTE_TITLE}, 'Improvements for Transformer training' (docs/note.md)"
 NOTE_FURTHER = f"{NOTE_TITLE}, 'Further recommendations' (docs/note.md)"
 PLAYBOOK = "Godbole et al., Deep Learning Tuning Playbook (github.com/google-research/tuning_playbook)"

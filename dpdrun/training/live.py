@@ -62,6 +62,7 @@ class LiveRules:
         self._told = told
         self._began, self._spent = clock(), 0.0
         self._broken = False
+        self._failed: set[str] = set()  # rules with a bug
 
     def take(self, line: dict[str, Any]) -> None:
         """A line that was written to metrics.jsonl."""
@@ -77,17 +78,19 @@ class LiveRules:
     def look(self) -> Diagnosis | None:
         """Ask the rules, and tell of findings that were not told before: warnings and errors, each severity once.
 
-        None when a rule failed: a fault of ours, which must not end anybody's training.
+        A rule that fails is reported once, and the others go on; None when there are no facts to judge.
         """
         began = self._clock()
         try:
             this = diagnose_facts(facts_of_run(self._log, self._plan))
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:  # a fault of ours must not end a training; one in a rule, the engine has contained
             self._broken = True
-            self._monitor.message(
-                f"the rules stop looking at this run, one of them failed: {error!r}; please report it"
-            )
+            self._monitor.message(f"this run is not diagnosed while it trains: {error!r}; please report it")
             return None
+        for skip in this.skipped:
+            if skip.failed and skip.code not in self._failed:
+                self._failed.add(skip.code)
+                self._monitor.message(skip.reason)
         for finding in this.findings:
             rank = SEVERITIES.index(finding.severity)
             if rank > self._told.get(finding.code, 0):

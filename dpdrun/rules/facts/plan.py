@@ -41,6 +41,16 @@ SIZE_KEY_OF: Mapping[str, str] = {
     "window": "model.window",
     "lookahead": "model.lookahead",
 }
+# Settings that no rule sets, of which rules know all the same.
+OTHER_KEY_OF: Mapping[str, str] = {
+    **{name: f"model.{name}" for name in (
+        "kind", "conv", "ff_mult", "features", "embedding", "skip", "residual_init", "dropout",
+    )},
+    "patience": "optim.plateau.patience",
+    "guard": "data.split.guard",
+    "eval_on": "train.eval_on",
+    "precision": "train.precision",
+}  # fmt: skip
 NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
 
 _OF_THE_MODEL = (

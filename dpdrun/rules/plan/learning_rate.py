@@ -164,12 +164,13 @@ def lr_outside_the_notes_band(d_model: Steps, lr: LR) -> Verdict:
 
 
 @check(
-    "LR102", about=("optim.lr",), profile="measured", kinds=NETWORKS, where=used("total_steps", "batch", "layers"),
-    fix="unsafe", source=SWEEPS, evidence="measured", results="docs/results.md#regret",
+    "LR102", about=("optim.lr",), profile="measured", kinds=NETWORKS, fix="unsafe",
+    where={"lr": Within(0), "width": Within(1), **used("total_steps", "batch", "layers")},
+    source=SWEEPS, evidence="measured", results="docs/results.md#regret",
     fires=dict(kind="transformer", d_model=32, window=32, lr=3e-4),
     silent=dict(kind="transformer", d_model=32, window=32, lr=2e-2),
 )  # fmt: skip
-def lr_outside_its_band(facts: PlanFacts, kind: str, lr: LR, width: Steps) -> Verdict:
+def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
     """The learning rate is so far from that of our sweeps that half of the swept jobs lost more than 2 dB there.
 
     ## Why

@@ -46,7 +46,7 @@ def epochs_for_enough_steps(
 
 @check(
     "TL101", about=("train.max_steps", "train.epochs"), evidence="assumed",
-    source="the note's warmup of 5 to 10 % of all steps",
+    source="the founding Transformer note's warmup of 5 to 10 % of all steps",
     fires=dict(max_steps=12), silent=dict(max_steps=1200),
 )  # fmt: skip
 def run_too_short(total_steps: Steps) -> Verdict:

@@ -18,7 +18,8 @@ EvalOn = Annotated[str, OneOf("record", "frame")]
 
 @check(
     "EV101", about=("train.eval_on", "model.window", "train.frame"), kinds=("transformer",), fix="unsafe",
-    where={**FULL, "frame": Within(2), "eval_on": OneOf("record")}, evidence="measured", results="docs/results.md#case-study",
+    where={**FULL, "frame": Within(2), "eval_on": OneOf("record")}, evidence="measured",
+    results="docs/results.md#case-study",
     source="our case study: the same network scored on pieces of the length it was trained on",
     fires=dict(kind="transformer", window=math.inf, frame=200, eval_on="record", samples=58_980),
     silent=dict(kind="transformer", window=math.inf, frame=4096, eval_on="record", samples=4096),

@@ -88,7 +88,8 @@ transformer.constant(
     "SZ012", sets="model.d_model", profile="measured", evidence="assumed",
     where=used("polynomial_db", "noise_floor_db"),
     source="two training samples a weight, as recipes/apa_200mhz_small.yaml has 29; our choice",
-    fires=dict(kind="transformer", memory=20, samples=5_000), silent=dict(kind="transformer", memory=20, samples=58_980),
+    fires=dict(kind="transformer", memory=20, samples=5_000),
+    silent=dict(kind="transformer", memory=20, samples=58_980),
 )  # fmt: skip
 def width_of_a_small_task(samples: int, db_left: float = math.inf) -> Choice | None:
     """A Transformer of width 8 where the record is short, or where a polynomial is at the noise floor already.

@@ -69,7 +69,8 @@ constant(
 
 @derive(
     "WU010", sets="optim.warmup", profile="measured", kinds=NETWORKS, where=known("width"), premise=outside_sweep,
-    source=f"{WORTH}; the lower end of the note's 5 to 10 %", evidence="measured", results=WORTH_TABLE,
+    source=f"{WORTH}; the lower end of the founding Transformer note's 5 to 10 %", evidence="measured",
+    results=WORTH_TABLE,
     fires=dict(kind="transformer", d_model=16), silent=dict(kind="transformer", d_model=512),
 )  # fmt: skip
 def warmup_share_measured(facts: PlanFacts, total_steps: int | None = None) -> Choice:

@@ -35,7 +35,7 @@ def record_is_worse_than_its_pieces(
     frame: int | None = None,
     full_attention: bool = False,
 ) -> Verdict:
-    """The model is 2 dB better on pieces of the length it was trained on than on the record they are cut from.
+    """The model is clearly better on pieces of the length it was trained on than on the record they are cut from.
 
     ## Why
     A piece begins without its past, so a sound model does worse on pieces, if by little. One that does better on them

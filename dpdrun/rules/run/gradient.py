@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import Family, error, finding, info, known, moved, two_digits, warning
@@ -117,7 +118,7 @@ def _log(value: float) -> float:
     return math.log10(max(value, 1e-300))
 
 
-def _evidence(rise: Rise) -> dict[str, float]:
+def _evidence(rise: Rise) -> dict[str, Any]:
     return {
         "rise_decades": rise.decades,
         "threshold": RISE_DECADES,

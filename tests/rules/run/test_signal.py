@@ -9,9 +9,9 @@ import pytest
 
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.examples import example_signal, example_run
 from dpdrun.rules.facts.signal import SignalFacts
-from dpdrun.rules.run.signal import example_signal, off_scale_db
+from dpdrun.rules.run.alignment import off_scale_db
 
 
 def found(**facts: Any) -> dict[str, Finding]:
