@@ -211,6 +211,10 @@ class Rule:
         used = [name for name, each in self.where.items() if each is Presence.USED]
         return (*used, *(each.name for each in self.parameters if not each.needed))
 
+    @cached_property
+    def _whole(self) -> tuple[str, ...]:
+        return tuple(name for name in WHOLE if name in inspect.signature(self.function).parameters)
+
     def fires(self) -> Facts:
         """The facts of the example."""
         return self._facts(self.example)
@@ -228,7 +232,7 @@ class Rule:
         """What the rule says of facts that lie in its box and are known as far as it needs them."""
         if self.premise is not None and (reason := self.premise(facts)):
             return Skipped(reason)
-        given: dict[str, Any] = {name: facts for name in WHOLE if name in inspect.signature(self.function).parameters}
+        given: dict[str, Any] = dict.fromkeys(self._whole, facts)
         for each in self.parameters:
             value = facts.get(each.name)
             if value is not None:

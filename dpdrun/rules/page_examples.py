@@ -101,9 +101,7 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{name}: {_short(each)}" for name, each in value.items())
     if isinstance(value, list | tuple | range):
-        if value and isinstance(value[0], tuple):
-            return ", ".join(" to ".join(map(_short, each)) for each in value)
-        texts = [_short(each) for each in value]
+        texts = [" to ".join(map(_short, each)) if isinstance(each, tuple) else _short(each) for each in value]
         return ", ".join(texts if len(texts) <= 6 else [*texts[:3], "...", texts[-1]]) or "not logged"
     return f"{value:.3g}" if type(value) is float else str(value)
 

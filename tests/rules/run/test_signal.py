@@ -9,7 +9,7 @@ import pytest
 
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
-from dpdrun.rules.examples import example_signal, example_run
+from dpdrun.rules.examples import example_run, example_signal
 from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.run.alignment import off_scale_db
 
