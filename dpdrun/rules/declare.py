@@ -218,19 +218,19 @@ def finding(
     return Finding(message, patch or {}, severity, step, evidence, (advice or set_to(patch or {})) + also)
 
 
-def info(message: str, **said: Any) -> Finding:
+def info(message: str, **details: Any) -> Finding:
     """A finding that never changes a verdict; arguments as `finding`."""
-    return finding("info", message, **said)
+    return finding("info", message, **details)
 
 
-def warning(message: str, **said: Any) -> Finding:
+def warning(message: str, **details: Any) -> Finding:
     """A finding that costs decibels; arguments as `finding`."""
-    return finding("warning", message, **said)
+    return finding("warning", message, **details)
 
 
-def error(message: str, **said: Any) -> Finding:
+def error(message: str, **details: Any) -> Finding:
     """A finding with which training cannot work, or has not worked; arguments as `finding`."""
-    return finding("error", message, **said)
+    return finding("error", message, **details)
 
 
 def set_to(patch: Patch) -> str:

@@ -39,7 +39,7 @@ class CatalogueError(DpdrunError):
 
 
 class Facts(Protocol):
-    """What the engine asks of facts; the rules themselves read plain attributes."""
+    """What the engine needs of facts."""
 
     def get(self, name: str) -> Any:
         """The value of a fact, None when it is unknown."""
@@ -53,7 +53,7 @@ class Facts(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has to say. A rule fills message, patch and what it knows; the engine stamps code, slug and fix.
+    """What a rule reports. A rule fills message, patch and what it knows; the engine stamps code, slug and fix.
 
     Attributes:
         message: what was seen or chosen, with its numbers; one line.
@@ -101,7 +101,7 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A rule could not look: too few points, an unknown fact, a premise that failed."""
+    """A rule could not judge: too few points, an unknown fact, a premise that failed."""
 
     reason: str
     code: str = ""
@@ -131,14 +131,14 @@ class Rule:
         code: family and three digits, never reused.
         slug: name of the function: the decision or the problem, never the cure.
         doc: one line of summary, and the headings of WRITTEN.
-        profile: which `rules:` of a recipe asks it; both = either.
+        profile: which `rules:` of a recipe it belongs to; both = either.
         source, evidence, results: where it is from; `results` is the anchor in docs/results.md of "measured".
         fix: whether its patch changes what is trained.
         kinds: of model that it is valid for, all where empty.
         where: conditions on facts that the function does not take itself.
-        requires: codes of rules that must have been silent or skipped; if one of them spoke, this one is skipped.
-        premise: why the rule has nothing to say of these facts, or None.
-        example, counterexample: facts on which it speaks, and on which it is silent; the catalogue test runs both.
+        requires: codes of rules that must have been silent or skipped; where one of them fired, this one is skipped.
+        premise: why the rule is skipped for these facts, or None.
+        example, counterexample: facts on which it fires, and on which it is silent; the catalogue test runs both.
         sets: dotted recipe key that a derive rule sets, else None.
         about: dotted recipe keys that a check rule judges; a finding is shown at the first of them that is written.
         location: `module:line` of the declaration.
@@ -224,12 +224,12 @@ class Rule:
         return self._facts(self.counterexample)
 
     def _facts(self, given: Mapping[str, Any]) -> Facts:
-        from dpdrun.rules.examples import example_facts  # not for those who only ask the rules
+        from dpdrun.rules.examples import example_facts  # not needed to run rules
 
         return example_facts(self.purpose, given)
 
     def verdict(self, facts: Facts) -> Verdict:
-        """What the rule says of facts that lie in its box and are known as far as it needs them."""
+        """Return the verdict on facts that lie in its box and are known as far as it needs them."""
         if self.premise is not None and (reason := self.premise(facts)):
             return Skipped(reason)
         given: dict[str, Any] = dict.fromkeys(self._whole, facts)
@@ -239,10 +239,10 @@ class Rule:
                 given[each.name] = value
             elif each.otherwise is not None:
                 return None if each.otherwise.reason is None else Skipped(each.otherwise.reason)
-        said = self.function(**given)
-        if isinstance(said, Choice):
-            return Finding(said.why, {str(self.sets): said.value}, evidence=dict(said.evidence))
-        return said
+        verdict = self.function(**given)
+        if isinstance(verdict, Choice):
+            return Finding(verdict.why, {str(self.sets): verdict.value}, evidence=dict(verdict.evidence))
+        return verdict
 
 
 _RULES: dict[str, Rule] = {}
@@ -278,7 +278,7 @@ def find_rule(name: str) -> Rule:
 
 @dataclass
 class Outcome:
-    """What the engine saw: findings in running order, codes that looked and were silent, and what was skipped."""
+    """The result of an evaluation: findings in running order, codes that found nothing, and what was skipped."""
 
     findings: list[Finding] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
@@ -299,11 +299,11 @@ def evaluate(
         absorb: called after each finding; returns the facts that later rules see (derive rules: with the value set).
     """
     chosen = {entry.code: entry for entry in rules}
-    outcome, spoke = Outcome(), set[str]()
+    outcome, fired = Outcome(), set[str]()
     for code in _order(chosen, facts):
-        verdict = _ask(chosen[code], facts, spoke)
+        verdict = _ask(chosen[code], facts, fired)
         if isinstance(verdict, Finding):
-            spoke.add(code)
+            fired.add(code)
             outcome.findings.append(verdict)
             facts = absorb(facts, chosen[code], verdict) if absorb else facts
         elif isinstance(verdict, Skipped):
@@ -330,13 +330,13 @@ def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
     return list(TopologicalSorter(ordered).static_order())
 
 
-def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
-    blocking = [code for code in entry.requires if code in spoke]
+def _ask(entry: Rule, facts: Facts, fired: set[str]) -> Verdict:
+    blocking = [code for code in entry.requires if code in fired]
     if blocking:
         return Skipped(f"{blocking[0]} applies")
     try:
         return _judged(entry, facts)
-    except Exception as error:  # a rule with a bug must never end a training: it is a rule that could not look
+    except Exception as error:  # a rule with a bug must never end a training: it counts as skipped
         return Skipped(f"rule {entry.code} failed: {error!r}; please report it", failed=True)
 
 

@@ -112,23 +112,23 @@ def example_parts(
     """What is logged of the parts of a network in `example_run(**example_parts())`: a head, an embedding, blocks.
 
     Args:
-        every: steps between two looks.
+        every: steps between two measurements.
         ratio: update over weight of each part.
         shares: of each part in the squared gradient norm.
-        norm: of the whole gradient.
+        norm: of the complete gradient.
         still: tensors that a step did not change, with the steps.
         head_rms: rms of the weights of the head; all others then have one of 0.1.
     """
-    looks = list(range(1, steps + 1, every))
+    measured = list(range(1, steps + 1, every))
     names = ["head", "embedding", *(f"blocks.{number}" for number in range(len(shares) - 2))]
     weight = dict.fromkeys(names, 1.0)
     if head_rms is not None:
         weight = {name: (head_rms if name == "head" else 0.1) * math.sqrt(1000) for name in names}
     return {
-        "group_step": looks,
-        "group_grad": {name: [norm * math.sqrt(s)] * len(looks) for name, s in zip(names, shares, strict=True)},
-        "group_weight": {name: [weight[name]] * len(looks) for name in names},
-        "group_update": {name: [ratio] * len(looks) for name in names},
+        "group_step": measured,
+        "group_grad": {name: [norm * math.sqrt(s)] * len(measured) for name, s in zip(names, shares, strict=True)},
+        "group_weight": {name: [weight[name]] * len(measured) for name in names},
+        "group_update": {name: [ratio] * len(measured) for name in names},
         "group_size": dict.fromkeys(names, 1000),
         "parameters": 1000 * len(names),
         "still": {name: list(at) for name, at in (still or {}).items()},
@@ -145,7 +145,7 @@ def example_ranks(
     differ_from: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What the processes of `example_run(**example_ranks())` told of themselves.
+    """What is logged of the processes of `example_run(**example_ranks())`.
 
     Args:
         skew: factor of the losses of the last one.
@@ -162,9 +162,9 @@ def example_ranks(
         facts["rank_norm"].append([math.sqrt(each) for each in loss])
     means = ([0.9 * sum(own) / processes] * processes for own in facts["rank_norm"])
     facts["rank_reduced"] = [list(own) for own in facts["rank_norm"]] if reduced == "own" else list(means)
-    looks = list(range(1, steps + 1, 25))
-    last = [differ_from is not None and step >= differ_from for step in looks]
-    facts |= {"checksum_step": looks, "rank_checksum": [[7] * (processes - 1) + [7 + differs] for differs in last]}
+    measured = list(range(1, steps + 1, 25))
+    last = [differ_from is not None and step >= differ_from for step in measured]
+    facts |= {"checksum_step": measured, "rank_checksum": [[7] * (processes - 1) + [7 + differs] for differs in last]}
     return facts
 
 

@@ -1,4 +1,4 @@
-"""The example on the page of a rule: what the rule really says of the facts that it declares, as Markdown."""
+"""The example on the page of a rule: the verdict of the rule on the facts that it declares, as Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a curve over the progress of a run
 
 
 def example_of(rule: Rule) -> Finding:
-    """What a rule says of its own example."""
+    """Return the finding of a rule on its own example."""
     return evaluate([rule], rule.fires())[0].findings[0]
 
 
@@ -25,17 +25,17 @@ def example_text(rule: Rule) -> str:
     if rule.purpose == "derive":
         lines = [_recipe(rule.example, finding.patch, finding.message)]
     elif rule.purpose == "check":
-        lines = [_recipe(rule.example, {}), _said(finding)]
+        lines = [_recipe(rule.example, {}), _message(finding)]
         if finding.patch:
             lines += [f"With the fix ({FIX[finding.fix]}):", _recipe({}, finding.patch)]
     else:
-        lines = [_run(rule.example), _said(finding)]
+        lines = [_run(rule.example), _message(finding)]
         if finding.patch:
             lines += [f"The fix ({FIX[finding.fix]}):", _recipe({}, finding.patch)]
     return "\n\n".join([*lines, _silent(rule)])
 
 
-def _said(finding: Finding) -> str:
+def _message(finding: Finding) -> str:
     return f"> {finding.severity}: {finding.message}\n>\n> {finding.advice}"
 
 
@@ -56,7 +56,7 @@ def _value(name: str, value: Any) -> str:
 
 
 def _recipe(facts: Mapping[str, Any], patch: Mapping[str, Any], why: str = "") -> str:
-    """Facts and a patch as lines of a recipe; what no recipe says is a comment."""
+    """Facts and a patch as lines of a recipe; what no recipe states is a comment."""
     tree: dict[str, Any] = {}
     for name, value in facts.items():
         if name in KEYS:

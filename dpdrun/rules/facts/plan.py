@@ -32,7 +32,7 @@ KEY_OF: Mapping[str, str] = {
     "eval_every": "train.eval_every",
     "checkpoint_every": "train.checkpoint_every",
 }
-# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were looked at.
+# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were measured.
 SIZE_KEY_OF: Mapping[str, str] = {
     "d_model": "model.d_model",
     "hidden": "model.hidden",
@@ -66,24 +66,24 @@ class PlanFacts:
 
     Attributes:
         kind: transformer | gru | gmp.
-        d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the whole record.
+        d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the complete record.
         embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
         hidden: of a GRU.
         features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
-        samples, val_samples: I/Q samples of the training and of the validation part.
-        noise_floor_db: noise of the record relative to its output, where somebody knows it [dB].
+        samples, val_samples: I/Q samples of the training and of the validation split.
+        noise_floor_db: noise of the record relative to its output, where it is known [dB].
         memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
-            needed (`rf.ladder`), None when it was not looked at.
+            needed (`rf.memory_depth`), None when it was not measured.
         polynomial_db: validation NMSE of the best of these fits [dB].
         guard: samples dropped on each side of a cut, where the recipe gives a number.
         frames: training frames in one pass, when it is given directly (what the note calls samples).
-        frame, burn_in: length of a training window and its part without loss [samples].
+        frame, burn_in: length of a training frame and its part without loss [samples].
         batch: frames in one optimizer step, over all processes and accumulation.
         warmup: steps (int), a share of all steps (Percent), or 0 when off.
-        patience: scorings without progress before `schedule: plateau` lowers the lr.
-        eval_on: record | frame, in which pieces a record is scored.
+        patience: scores without progress before `schedule: plateau` lowers the lr.
+        eval_on: record | frame, whether a record is scored at once or in frames.
         precision: fp32 | bf16, of the forward pass.
-        rules: measured | note, which rules are asked; what a fix writes is what they would set.
+        rules: measured | note, which rules apply; a fix writes what they would set.
     """
 
     kind: str | None = fact("kind")
@@ -103,8 +103,8 @@ class PlanFacts:
     samples: int | None = fact("samples")
     val_samples: int | None = fact("val_samples")
     noise_floor_db: float | None = fact("noise_floor_db")
-    memory: int | None = fact("a look at the data (--data)")
-    ahead: int | None = fact("a look at the data (--data)")
+    memory: int | None = fact("a measurement of the data (--data)")
+    ahead: int | None = fact("a measurement of the data (--data)")
     polynomial_db: float | None = fact("polynomial_db")
     guard: int | None = fact("guard")
     frames: int | None = fact("frames")
@@ -215,7 +215,7 @@ class PlanFacts:
     @property
     @computed("the length of the run", "frame", "burn_in", "batch", "epochs", "max_steps")
     def total_steps(self) -> int | None:
-        """Optimizer steps of the whole run. Epochs follow each other without a gap, so no batch is partial."""
+        """Optimizer steps of the complete run. Epochs follow each other without a gap, so no batch is partial."""
         if self.max_steps is not None:
             return self.max_steps
         if self.epochs is None or self.frames_per_epoch is None or self.batch is None:

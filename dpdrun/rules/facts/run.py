@@ -24,32 +24,32 @@ class RunFacts:
         loss, grad_norm: of the step; the norm before clipping. May be nan or inf.
         clip_norm: largest norm that was applied, inf when clipping is off.
         clipped: whether the gradient of the step was scaled down.
-        eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
+        eval_step, eval_nmse_db: scores of the validation split; of a least-squares fit one, at step 0.
         eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
-        finish_nmse_db: scorings of `optim.finish`, which comes after the last step: they count for the best score, and
+        finish_nmse_db: scores of `optim.finish`, which comes after the last step: they count for the best score, and
             are no part of the course of training.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
-        one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
+        one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation split [dB].
         eps, beta2: of AdamW, as planned.
         parameters: number of trained parameters.
         epochs, max_steps: which of the two the recipe sets the length by; the other is None.
-        steps_per_epoch: optimizer steps in one pass over the training part, not a whole number as a rule.
+        steps_per_epoch: optimizer steps in one pass over the training split, usually no whole number.
         loss_is_nmse: whether 10 log10(loss) is a training NMSE in dB, comparable with the validation scores.
-        group_step: steps at which the parts of the model were looked at, every 25th from the first.
+        group_step: steps at which the parts of the model were measured, every 25th from the first.
         group_grad, group_weight, group_update: by part of the model and as long as `group_step`: norm of its gradient
             before clipping, of its weights, and of the change that the step made to them; nan where it has none.
         group_size: parameters in a part.
         still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
-        adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
-            planned rate was lowered; peak_lr is the lowered one.
-        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.law`); None outside of them.
+        adapted, lr_factor: (from, to) steps of each rollback of `train.on_finding: adapt`, and by how much the planned
+            rate was lowered; peak_lr is the lowered one.
+        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.lr_law`); None outside of them.
         rank_step: steps that several processes took together, as many as those that took the last of them.
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
             it found by itself, and the norm after averaging.
-        checksum_step, rank_checksum: steps at which the parameters were looked at, and their checksum by process.
+        checksum_step, rank_checksum: steps at which the parameters were measured, and their checksum by process.
         skipped: steps that the loss scaler of fp16 left out; they are in none of the lists.
         loss_scale: of that scaler at the last step; None where the loss is not scaled.
-        signal: what the prediction of the validation part (or of a file) looks like beside its target.
+        signal: the prediction of the validation split (or of a file) compared with its target.
     """
 
     step: list[int] = fact("step", list)
@@ -100,7 +100,9 @@ class RunFacts:
     rank_reduced: list[list[float]] = fact("rank_reduced", list)
     checksum_step: list[int] = fact("a run of several processes", list)
     rank_checksum: list[list[int]] = fact("rank_checksum", list)
-    signal: SignalFacts | None = fact("a prediction beside its target (report.json, or --prediction and --target)")
+    signal: SignalFacts | None = fact(
+        "a prediction compared with its target (report.json, or --prediction and --target)"
+    )
 
     def get(self, name: str) -> Any:
         """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""
@@ -153,7 +155,7 @@ class RunFacts:
         return [math.log10(max(norm, 1e-30)) if norm == norm else norm for norm in self.grad_norm]
 
     def once(self, name: str, work: Callable[[], T]) -> T:
-        """What `work` gives, computed once for these facts: for what several rules look at."""
+        """Return what `work` computes, once for these facts: for what several rules read."""
         kept = self.__dict__.setdefault("_once", {})
         if name not in kept:
             kept[name] = work()

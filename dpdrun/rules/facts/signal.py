@@ -1,4 +1,4 @@
-"""What a prediction looks like beside its target, in plain numbers: what the signal rules see and report.json keeps.
+"""A prediction compared with its target, in plain numbers: what the signal rules see and report.json keeps.
 
 Nothing but the standard library is imported here; `diagnosis.signal.checks` measures.
 """
@@ -18,7 +18,7 @@ LEVELS = 10  # groups of |x|, equally many samples each
 
 @dataclass(frozen=True)
 class SignalFacts:
-    """A prediction p of a target y, with the input x where it is known. None: not known, or not to be told from these.
+    """A prediction p of a target y, with the input x where it is known. None: not known, or not measurable from these.
 
     Powers and errors are pooled; every NMSE is over the power of y. "Gain" is that of the model's output.
 
@@ -27,15 +27,15 @@ class SignalFacts:
         nmse_db: of the prediction as it is [dB].
         position_db: NMSE of PIECES equal pieces of the record, in order [dB].
         start_samples, rise_db, rise_z: the beginning after which the error is most above that before: its length
-            [samples], how many dB the median error lies higher behind it (at equal level of y), and by how many
+            [samples], how many dB the median error lies higher after it (at equal level of y), and by how many
             standard errors. None where no beginning is better than the rest.
         period, period_edge, period_at, period_db, period_cost_db, period_z: length after which the error repeats
             [samples], length of the stretch of it where the error is high, where that begins in the period, how far it
             stands out [dB], what it costs in NMSE [dB], and by how many standard errors. None: does not repeat.
         frame: length of the frames that the model was trained on [samples].
-        piece: length of the pieces that it was scored on, None for the whole record.
+        piece: length of the pieces that it was scored on, None for the complete record.
         full_attention, features, embedding, lookahead: of the model: whether it attends to everything that it is
-            given, and model.features, model.embedding and model.lookahead of its recipe; None where nobody says.
+            given, and model.features, model.embedding and model.lookahead of its recipe; None where it is not stated.
         pieces_nmse_db: NMSE when the record is cut into pieces of `frame` samples [dB].
         judged_nmse_db: NMSE of the prediction that all that follows is about: the one in pieces where that is clearly
             better, else that of the record [dB].

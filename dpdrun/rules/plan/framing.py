@@ -112,7 +112,8 @@ def frame_shorter_than_memory(facts: PlanFacts, frame: Frame, context: Context) 
         return None
     patch = _room_for_context(facts, int(context))
     return warning(
-        f"a frame of {frame} samples is no longer than the {context:g} that an output looks back: none has its past",
+        f"a frame of {frame} samples is no longer than the {context:g} that an output looks back: no output has its "
+        "complete past",
         value=frame, threshold=context, patch=patch, advice=set_to(patch) or TOO_SHORT,
     )  # fmt: skip
 

@@ -159,7 +159,7 @@ def lr_outside_the_notes_band(d_model: Steps, lr: LR) -> Verdict:
     given = f"{band:g}" if low == high else f"{low:g} to {high:g}"
     return warning(
         f"optim.lr is {lr:g}; the note gives {given} for d_model {d_model}",
-        value=lr, low=low, high=high, patch={"optim.lr": band}, also=", or ask `rules: measured`",
+        value=lr, low=low, high=high, patch={"optim.lr": band}, also=", or use `rules: measured`",
     )  # fmt: skip
 
 

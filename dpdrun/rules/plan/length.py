@@ -61,7 +61,7 @@ def run_too_short(total_steps: Steps) -> Verdict:
     if total_steps >= SHORTEST_RUN:
         return None
     return warning(
-        f"the whole run has {pluralize(total_steps, 'optimizer step')}", value=total_steps, threshold=SHORTEST_RUN,
+        f"the run has {pluralize(total_steps, 'optimizer step')}", value=total_steps, threshold=SHORTEST_RUN,
         advice="raise train.epochs (or train.max_steps), or lower train.batch_size; fine for trying out a recipe",
     )  # fmt: skip
 

@@ -42,8 +42,8 @@ def scored_on_another_context(frame: Frame, val_samples: int | None = None, samp
         return None
     longer = "" if record is None else f", {record / frame:.0f} times longer"
     return warning(
-        f"full attention is trained on {frame} samples and scored on the whole record{longer} "
-        "(-1.90 dB so, -14.41 dB on pieces as trained, in our case study)",
+        f"full attention is trained on {frame} samples and scored on the complete record{longer} "
+        "(-1.90 dB so, -14.41 dB on frames as trained, in our case study)",
         value=frame, threshold=record, patch={"model.window": WINDOW, "model.positions": "relative"},
         advice=f"set model.window to a number of samples ({WINDOW}) with positions: relative; or train.eval_on to "
         "frame, which scores what was trained",
@@ -69,9 +69,9 @@ def score_of_pieces_only(frame: Frame, eval_on: EvalOn) -> Verdict:
     if eval_on != "frame":
         return None
     return info(
-        f"the score holds for pieces of {frame} samples; on longer records full attention is another function",
+        f"the score holds for frames of {frame} samples; on longer records full attention is another function",
         value=frame,
-        advice="use the model on pieces of that length only, or set model.window to a number of samples",
+        advice="use the model on frames of that length only, or set model.window to a number of samples",
     )  # fmt: skip
 
 
@@ -97,6 +97,6 @@ def pieces_without_their_past(frame: Frame, eval_on: EvalOn, burn_in: int = 0, w
     left_out = f"; training leaves the first {burn_in} of them out of its loss" if burn_in else ""
     return finding(
         "warning" if burn_in else "info",
-        f"scored on pieces of {frame} samples that each begin without their past{left_out}",
+        f"scored on frames of {frame} samples that each begin without their past{left_out}",
         value=frame, threshold=burn_in, patch={"train.eval_on": "record"}, also=": the past is carried through it",
     )  # fmt: skip

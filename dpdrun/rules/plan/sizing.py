@@ -189,7 +189,7 @@ def hidden_units_of_our_sweep(samples: int | None = None, db_left: float = math.
     if db_left <= LITTLE_LEFT_DB:
         return Choice(SMALL_HIDDEN, _little_left(db_left))
     if samples is None:
-        return Choice(32, "more units gained in our sweeps; how long the record is is not known")
+        return Choice(32, "more units gained in our sweeps; the length of the record is not known")
     most = max(WEIGHTS_OF_GRU)
     for units, weights in WEIGHTS_OF_GRU.items():
         if samples >= SAMPLES_PER_WEIGHT * weights:

@@ -29,7 +29,7 @@ def lr_was_lowered_on_the_way(run: RunFacts) -> Verdict:
     ways = ", ".join(f"from step {since} to step {back}" for since, back in run.adapted)
     lr = float(f"{run.top_lr:.2g}")
     return info(
-        f"went back {pluralize(len(run.adapted), 'time')} ({ways}); the lr ended at {run.lr_factor:.2g} times "
+        f"rolled back {pluralize(len(run.adapted), 'time')} ({ways}); the lr ended at {run.lr_factor:.2g} times "
         "the planned one",
         value=len(run.adapted), threshold=0, n=len(run.step), lr_factor=run.lr_factor, step=run.adapted[0][1],
         patch={"optim.lr": lr}, advice=f"begin with what worked: optim.lr {lr:g}",

@@ -63,7 +63,7 @@ def prediction_is_shifted(
         f"{lag_nmse_db:.2f} dB after a shift",
         value=cost, threshold=HALF_DB, lag_samples=lag_samples,
         advice=f"shift the prediction {abs(lag_samples):.2f} samples {back}, or find the filter or the cut that "
-        "only one of the two files has; of a run look at the alignment of its capture (`dpdrun data inspect`)",
+        "only one of the two files has; for a run check the alignment of its capture (`dpdrun data inspect`)",
     )  # fmt: skip
 
 

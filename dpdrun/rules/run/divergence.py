@@ -84,7 +84,7 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
         f"at lr {run.lr[began]:.2g}",
         value=rise, threshold=LEFT_DB, p=p, n=len(settled_blocks), step=run.step[began], patch={"optim.lr": lower},
         advice=f"keep the best checkpoint (checkpoints/best.safetensors), {moved('optim.lr', lr, lower)}; if "
-        "it left at a single step, look at that batch (SK201)",
+        "it left at a single step, inspect that batch (SK201)",
     )  # fmt: skip
 
 
@@ -134,9 +134,9 @@ def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
         return None
     level = median(run.loss_db[i] for i in last)
     patch = {} if run.schedule == "cosine" else {"optim.schedule": "cosine"}
-    stands = "stands" if seen.change > -STILL_DB else "is"
+    stays = "stays" if seen.change > -STILL_DB else "is"
     return warning(
-        f"the loss {stands} at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
+        f"the loss {stays} at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
         f"lr is still at {lowest / peak:.0%} of its peak or above",
         value=seen.change, threshold=-STILL_DB, p=seen.p_down, n=seen.n, step=run.step[last.start], patch=patch,
         advice="let the rate fall to zero by the end of the run: optim.schedule cosine",

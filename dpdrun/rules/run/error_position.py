@@ -17,7 +17,7 @@ PIECES_ERROR_DB = 6.0
 STEP_DB = 6.0  # four times the error power
 EDGE_COST_DB = 1.0  # a fifth of it
 SURE = 6.0  # standard errors; a few thousand places are tried, which chance passes by 1e-5
-NO_PIECES = Otherwise("needs the score in pieces of the training frame (a run that scores records)")
+NO_PIECES = Otherwise("needs the score on frames of the training length (a run that scores records)")
 
 prediction = Family(where=known("signal"))
 
@@ -49,14 +49,14 @@ def record_is_worse_than_its_pieces(
     better = nmse_db - pieces_nmse_db
     if better < PIECES_DB:
         return None
-    cause = "attends to the whole record" if full_attention else "meets lengths that it was not trained on"
+    cause = "attends to the complete record" if full_attention else "was not trained on such lengths"
     return finding(
         "error" if better >= PIECES_ERROR_DB else "warning",
-        f"NMSE {nmse_db:.2f} dB on the record of {samples:,} samples, {pieces_nmse_db:.2f} dB on pieces of {frame} as "
+        f"NMSE {nmse_db:.2f} dB on the record of {samples:,} samples, {pieces_nmse_db:.2f} dB on frames of {frame} as "
         f"trained: the model {cause}",
         value=nmse_db, threshold=pieces_nmse_db + PIECES_DB, patch={"train.eval_on": "frame"},
         advice="set model.window to a number of samples (32) with positions: relative, which makes every length the "
-        "same problem; or set train.eval_on to frame, and use the model on pieces of that length only",
+        "same problem; or set train.eval_on to frame, and use the model on frames of that length only",
     )  # fmt: skip
 
 
@@ -86,11 +86,11 @@ def error_rises_behind_the_start(
         return None
     return finding(
         grade(rise_db),
-        f"behind sample {start_samples} the error is {rise_db:.1f} dB higher than before it, at equal level of the "
+        f"after sample {start_samples} the error is {rise_db:.1f} dB higher than before it, at equal level of the "
         "target",
         value=rise_db, threshold=STEP_DB, z=rise_z, start=start_samples,
         advice="use a model that any length is the same to (model.window with positions: relative); until then cut the "
-        f"record into pieces of about {start_samples} samples; for two files check that no sample is missing",
+        f"record into chunks of about {start_samples} samples; for two files check that no sample is missing",
     )  # fmt: skip
 
 
@@ -133,11 +133,11 @@ def error_repeats(
         grade(period_cost_db),
         f"{period_edge} samples of every {period} (from sample {period_at}) have {period_db:.1f} dB more error than "
         f"the rest and cost {period_cost_db:.1f} dB of NMSE"
-        + ("; the record was scored in pieces of that length" if in_pieces else ""),
+        + ("; the record was scored in chunks of that length" if in_pieces else ""),
         value=period_cost_db, threshold=EDGE_COST_DB, period=period, z=period_z,
         patch={"train.eval_on": "record"} if carried else {},
         advice="predict the record in one pass, with the past carried through it (train.eval_on: record)"
         if carried
-        else f"give each piece of {period} samples its past: predict overlapping pieces and drop their first "
+        else f"give each chunk of {period} samples its past: predict overlapping chunks and drop their first "
         f"{period_edge} samples, or use a model that runs through the record (model.window)",
     )  # fmt: skip

@@ -34,8 +34,8 @@ AT_CLIP_SHARE = 0.05
 VANISH_DECADES = 1.0
 VANISH_P = 0.005
 LOSS_STANDS_DB = 1.0
-BEHIND = 1e-4  # of the rms gradient of the largest part
-LEAST_LOOKS = 3
+STARVED = 1e-4  # of the rms gradient of the largest part
+LEAST_MEASURED = 3
 LEAST_PARTS = 2
 
 # Ups and downs of the norm from step to step, over those of the loss, both in decades; our runs: 0.83 and more when
@@ -228,7 +228,7 @@ def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -
         f"{at / len(pairs):.0%} of the logged norms equal the clip of {pairs[-1][1]:g} and none is above: they were "
         "taken after clipping",
         value=at / len(pairs), threshold=AT_CLIP_SHARE, n=len(pairs),
-        advice="log what clip_grad_norm_ returns, the norm before clipping; until then no rule on norms says the truth",
+        advice="log what clip_grad_norm_ returns, the norm before clipping; until then no rule on norms is reliable",
     )  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def gradient_vanishes(run: RunFacts) -> Verdict:
     The first is judged where the loss is known to be a normalised error, above -10 dB: further down a loss that
     stands may be the noise floor.
     """
-    return _behind(run) or _dies_out(run)
+    return _starved(run) or _dies_out(run)
 
 
 def _dies_out(run: RunFacts) -> Verdict:
@@ -264,31 +264,32 @@ def _dies_out(run: RunFacts) -> Verdict:
         return None
     return warning(
         f"the gradient norm falls {10**-seen.change:.0f} times from step {run.step[late.start]} on while the loss "
-        f"stands at {median(loss):.1f} dB",
+        f"stays at {median(loss):.1f} dB",
         value=seen.change, threshold=-VANISH_DECADES, p=seen.p_down, n=seen.n, step=run.step[late.start],
         advice="the network is saturated, and a higher lr does not help: switch the linear path on (model.skip on), "
-        "look at the scale of the input, use fewer layers",
+        "check the scale of the input, use fewer layers",
     )  # fmt: skip
 
 
-def _behind(run: RunFacts) -> Verdict:
-    looks = [i for i, step in enumerate(run.group_step) if step > max(1, run.warmup_steps or 0)]
-    if len(looks) < LEAST_LOOKS or len(run.group_grad) < LEAST_PARTS:
+def _starved(run: RunFacts) -> Verdict:
+    measured = [i for i, step in enumerate(run.group_step) if step > max(1, run.warmup_steps or 0)]
+    if len(measured) < LEAST_MEASURED or len(run.group_grad) < LEAST_PARTS:
         return None
     rms = {
-        part: median(norms[i] / math.sqrt(run.group_size[part]) for i in looks)
+        part: median(norms[i] / math.sqrt(run.group_size[part]) for i in measured)
         for part, norms in run.group_grad.items()
-        if all(norms[i] > 0.0 for i in looks)  # a part without any gradient stands still: UP203
+        if all(norms[i] > 0.0 for i in measured)  # a part without any gradient is frozen: UP203
     }
     if len(rms) < LEAST_PARTS:
         return None
     top, low = max(rms, key=rms.__getitem__), min(rms, key=rms.__getitem__)
     share = rms[low] / rms[top]
-    if share >= BEHIND:
+    if share >= STARVED:
         return None
     return warning(
-        f"the gradient of {low} is {share:.1g} of that of {top} (rms of a parameter, median of {len(looks)} looks)",
-        value=share, threshold=BEHIND, n=len(looks), step=run.group_step[looks[0]],
+        f"the gradient of {low} is {share:.1g} of that of {top} (rms of a parameter, median of {len(measured)} "
+        "measurements)",
+        value=share, threshold=STARVED, n=len(measured), step=run.group_step[measured[0]],
         advice=f"give the signal a way around what lies between {low} and {top}: residual connections, a norm, "
         "fewer layers",
     )  # fmt: skip
@@ -327,7 +328,7 @@ def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
         f"from one step to the next the loss moves by {of_loss:.1f} dB and the gradient norm by {ratio:.2f} times that "
         f"(limit {SMOOTH:g})",
         value=ratio, threshold=SMOOTH, n=len(steps),
-        advice="call optimizer.zero_grad() after each optimizer step, and look at when a window of accumulation ends",
+        advice="call optimizer.zero_grad() after each optimizer step, and check when a window of accumulation ends",
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
     before = run.loss_db[max(0, first - BEFORE) : first]
     if len(before) >= LEAST_BEFORE and max(before[-LAST:]) <= median(before) + CALM_DB:
         return {}, (
-            f"the loss was calm until then, so look at the samples of step {run.step[first]} (`dpdrun data inspect`: "
+            f"the loss was calm until then, so inspect the samples of step {run.step[first]} (`dpdrun data inspect`: "
             "nan, zeros, outliers), and at a division or logarithm in the code; a lower lr does not help"
         )
     lr = run.top_lr
@@ -63,6 +63,6 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
         patch = {"optim.lr": two_digits(LR_FACTOR * lr)}
         lower = f"optim.lr from {lr:g} to {patch['optim.lr']:g}"
     return patch, (
-        f"look at the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
+        f"check the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
         "and use train.precision fp32"
     )

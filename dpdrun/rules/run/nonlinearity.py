@@ -50,7 +50,7 @@ def prediction_is_clipped(
         f"where the target is {clip_short_db:.2f} dB higher",
         value=clip_short_db, threshold=SHORT_DB, samples=clipped_samples,
         advice=f"write the prediction in a format with room for {clip_short_db + 1:.1f} dB more (float instead of "
-        "int16, or a smaller scale), and look for a clamp behind the model",
+        "int16, or a smaller scale), and look for a clamp after the model",
     )  # fmt: skip
 
 

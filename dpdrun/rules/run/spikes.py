@@ -28,12 +28,12 @@ FREQUENT_COUNT = 3
 FREQUENT_SHARE = 0.005
 NAMED = 5  # steps in a message
 
-# What a jump of the loss may be without harm. In 160 healthy runs of 150 to 600 steps, with rates up to twice the
+# How far the loss may jump in a sound run. In 160 healthy runs of 150 to 600 steps, with rates up to twice the
 # rule's, the largest is 11 dB with an echo of 6 dB; an optimizer that is reset in the middle of a run jumps by 17 to 20
 # dB with an echo of 9 to 12 dB, batches of another alignment by 19 to 35 dB with 13 to 29 dB, samples of 30 times the
 # level by 87 to 93 dB with 4 to 9 dB.
 BEFORE = 20  # steps whose median is the level before
-ECHO = 10  # steps behind the spike whose median is the level after
+ECHO = 10  # steps after the spike whose median is the level after
 JUMP_DB = 15.0
 ECHO_DB = 6.0
 ECHO_P = 1e-3
@@ -62,14 +62,14 @@ settled = Family(where={"settled_steps": Within(2 * WIDTH)}, requires=("LS201",)
 
 @dataclass(frozen=True)
 class Spike:
-    """One step that stands out.
+    """An isolated spike of the loss or the gradient norm.
 
     Attributes:
         at: its position in the lists of the run.
         name: `loss` or `norm`.
         times: how many times its level.
         jump_db: the loss of the spike over the median of the steps before [dB].
-        echo_db: the median of the steps behind it over that before [dB]; None while the log does not have them.
+        echo_db: the median of the steps after it over that before [dB]; None while the log does not have them.
         back: steps until the loss was back at the level before; None: it is not.
     """
 
@@ -140,7 +140,7 @@ def _clip(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
 
 
 def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
-    """The step of the epoch that all spikes fall on, to within a few; None where they do not, or nobody knows."""
+    """Return the step of the epoch that all spikes fall on, to within a few; None where they do not, or unknown."""
     period = run.steps_per_epoch
     if period is None or period < LEAST_PLACES:
         return None
@@ -182,12 +182,12 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     if place is not None:
         message += f"; all at step {place:.0f} of an epoch"
         advice = (
-            "look at the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
+            "inspect the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
         )
         advice += "stretch of the record is faulty; shuffle the frames"
     elif foreign:
         advice = (
-            "look at the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
+            "inspect the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
         )
         advice += "the others"
     else:
@@ -197,7 +197,7 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
         if clip is not None:
             patch["optim.clip_norm"] = clip
             advice += f" and set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
-        advice += "; if they come back once an epoch, look at the samples (`dpdrun data inspect`)"
+        advice += "; if they come back once an epoch, inspect the samples (`dpdrun data inspect`)"
     return warning(
         message, value=share, threshold=FREQUENT_SHARE, n=len(spikes), step=run.step[spikes[0].at], patch=patch,
         advice=advice,
@@ -238,9 +238,9 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
             message += f"; the loss of the next {ECHO} steps is {worst.echo_db:.1f} dB above that before, {back}"
         at = run.step[worst.at]
         advice = (
-            f"look at the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, see that the "
+            f"inspect the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, check that the "
         )
-        advice += "state of the optimizer came back with the weights; if neither, lower optim.lr"
+        advice += "state of the optimizer was restored with the weights; if neither, lower optim.lr"
     else:
         advice = f"{bound or 'leave it'}; keep the learning rate: it was a single batch"
     return finding(
@@ -254,7 +254,7 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
     "SK203", evidence="assumed", requires=("LS201",), where={
         "steps_per_epoch": Within(LEAST_PERIOD), "settled_steps": Within(2 * WIDTH), **known("loss", "step"),
     },
-    source="the epochs of a run are equal in distribution when frames are shuffled anew; Mann & Whitney 1947",
+    source="the epochs of a run are equal in distribution when frames are shuffled again; Mann & Whitney 1947",
     fires=dict(loss=lambda t: 0.01 if round(400 * t) % 20 else 0.04, steps_per_epoch=20.0),
     silent=dict(loss=0.01, steps_per_epoch=20.0),
 )  # fmt: skip
@@ -301,8 +301,8 @@ def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding
                     f"the {name} step of an epoch ({length:g} steps) has a loss {abs(size):.1f} dB "
                     f"{'above' if size > 0 else 'below'} the others (p {max(p, 1e-16):.1g}, {len(these)} epochs)",
                     value=size, threshold=PERIOD_DB, p=p, n=len(these),
-                    advice="look at the last batch of an epoch: drop it when it is smaller or divide its loss by its "
-                    "true size; and at what is reset there (optimizer, state of a recurrent network, scheduler)",
+                    advice="check the last batch of an epoch: drop it when it is smaller or divide its loss by its "
+                    "true size; and check what is reset there (optimizer, state of a recurrent network, scheduler)",
                 )  # fmt: skip
     return None
 
@@ -335,5 +335,5 @@ def _order(rest: Sequence[float], period: float) -> Finding | None:
     return warning(
         f"the loss of an epoch ({period:g} steps) repeats that of the epoch before (correlation {seen:.2f}, "
         f"{others:.2f} at other lags)",
-        value=seen, threshold=REPEAT, n=pairs, elsewhere=others, advice="shuffle the frames anew in every epoch",
+        value=seen, threshold=REPEAT, n=pairs, elsewhere=others, advice="shuffle the frames again in every epoch",
     )  # fmt: skip

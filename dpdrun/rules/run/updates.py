@@ -17,13 +17,13 @@ FAR = 0.7
 LARGE_AFTER = 50  # steps after the warmup: small weights grow into their size first
 LARGE_LR = 0.5  # of the highest rate; only there is a long step a matter of the rate
 LOWER, LOWER_FAR = 10.0, 30.0
-LEAST_LOOKS = 3
+LEAST_MEASURED = 3
 
 NEARLY_DONE = 0.9
 WAY = 0.2  # summed updates over size of the weights; our healthy short runs: 0.65 and more
 RAISE = 10.0
 
-STILL_LOOKS = 3
+STILL_MEASURED = 3
 DOMINATES = 0.98  # of the squared gradient norm; our healthy runs: up to 0.83
 LEAST_PARTS = 3
 
@@ -37,7 +37,7 @@ finite = Family(requires=("LS201",))
 
 
 def _ratios(run: RunFacts, at: int) -> list[float]:
-    """Update over weight of each part that moved, at one look."""
+    """Return update over weight of each part that moved, at one measurement."""
     parts = run.group_update
     pairs = [(parts[part][at], run.group_weight[part][at]) for part in parts]
     return [update / weight for update, weight in pairs if update > 0.0 and weight > 0.0]
@@ -48,7 +48,7 @@ def _whole(columns: dict[str, list[float]], at: int) -> float:
 
 
 def _lr_at(run: RunFacts) -> list[float]:
-    """Learning rate at each look."""
+    """Return the learning rate at each measurement."""
     rates = dict(zip(run.step, run.lr, strict=True))
     return [rates.get(step, math.nan) for step in run.group_step]
 
@@ -75,11 +75,11 @@ def updates_large_for_the_weights(run: RunFacts) -> Verdict:
     """
     rates, top = _lr_at(run), max(run.lr)
     after = (run.warmup_steps or 0) + LARGE_AFTER
-    looks = [i for i, step in enumerate(run.group_step) if step > after and rates[i] >= LARGE_LR * top]
-    seen = [ratio for i in looks for ratio in _ratios(run, i)]
-    if len(looks) < LEAST_LOOKS or not seen:
-        return Skipped(f"fewer than {LEAST_LOOKS} looks at the parts at a high lr")
-    growth = _whole(run.group_weight, looks[-1]) / max(_whole(run.group_weight, 0), 1e-30)
+    measured = [i for i, step in enumerate(run.group_step) if step > after and rates[i] >= LARGE_LR * top]
+    seen = [ratio for i in measured for ratio in _ratios(run, i)]
+    if len(measured) < LEAST_MEASURED or not seen:
+        return Skipped(f"fewer than {LEAST_MEASURED} measurements of the parts at a high lr")
+    growth = _whole(run.group_weight, measured[-1]) / max(_whole(run.group_weight, 0), 1e-30)
     ratio = median(seen) * growth
     if ratio < LARGE:
         return None
@@ -90,7 +90,7 @@ def updates_large_for_the_weights(run: RunFacts) -> Verdict:
     return warning(
         f"a step is {ratio:.0%} of the size that the weights began with (limit {LARGE:.0%}); they have grown "
         f"{growth:.1f} times",
-        value=ratio, threshold=LARGE, n=len(looks), growth=growth, step=run.group_step[looks[0]],
+        value=ratio, threshold=LARGE, n=len(measured), growth=growth, step=run.group_step[measured[0]],
         patch={"optim.lr": lower}, advice=moved("optim.lr", lr, lower),
     )  # fmt: skip
 
@@ -114,10 +114,10 @@ def weights_hardly_moved(run: RunFacts) -> Verdict:
     A network that starts from trained weights needs no long way; `dpdrun train` always starts from random ones. Judged
     near the end of a run only.
     """
-    looks = range(1, len(run.group_step))  # the first step is that of a branch that starts at zero
-    if len(looks) < LEAST_LOOKS:
-        return Skipped(f"fewer than {LEAST_LOOKS} looks at the parts")
-    shares = [_whole(run.group_update, i) / max(_whole(run.group_weight, i), 1e-30) for i in looks]
+    measured = range(1, len(run.group_step))  # the first step is that of a branch that starts at zero
+    if len(measured) < LEAST_MEASURED:
+        return Skipped(f"fewer than {LEAST_MEASURED} measurements of the parts")
+    shares = [_whole(run.group_update, i) / max(_whole(run.group_weight, i), 1e-30) for i in measured]
     way = sum(shares) / len(shares) * run.step[-1]
     if way >= WAY or way == 0.0:
         return None
@@ -125,7 +125,7 @@ def weights_hardly_moved(run: RunFacts) -> Verdict:
     raised = two_digits(RAISE * lr)
     return warning(
         f"all updates of the run together are {way:.1%} of the size of the weights (limit {WAY:.0%})", value=way,
-        threshold=WAY, n=len(looks), patch={"optim.lr": raised}, advice=moved("optim.lr", lr, raised),
+        threshold=WAY, n=len(measured), patch={"optim.lr": raised}, advice=moved("optim.lr", lr, raised),
     )  # fmt: skip
 
 
@@ -149,15 +149,16 @@ def parameters_stand_still(run: RunFacts) -> Verdict:
     Tensors, not single units in them. At the first step everything inside a branch that starts at zero has no
     gradient, by design. A layer that is frozen on purpose is reported as well.
     """
-    looks = [step for step, lr in zip(run.group_step[1:], _lr_at(run)[1:], strict=True) if lr > 0.0]
-    if len(looks) < STILL_LOOKS:
-        return Skipped(f"fewer than {STILL_LOOKS} looks at the parts")
-    dead = [name for name, steps in run.still.items() if set(looks) <= set(steps)]
+    measured = [step for step, lr in zip(run.group_step[1:], _lr_at(run)[1:], strict=True) if lr > 0.0]
+    if len(measured) < STILL_MEASURED:
+        return Skipped(f"fewer than {STILL_MEASURED} measurements of the parts")
+    dead = [name for name, steps in run.still.items() if set(measured) <= set(steps)]
     if not dead:
         return None
     named = ", ".join(dead[:4]) + (f" and {len(dead) - 4} more" if len(dead) > 4 else "")
     return error(
-        f"{named} stood still at all {len(looks)} looks", value=len(dead), threshold=0, n=len(looks), step=looks[0],
+        f"{named} did not change at any of {len(measured)} measurements",
+        value=len(dead), threshold=0, n=len(measured), step=measured[0],
         advice="give these parameters to the optimizer, with requires_grad, and check that the output depends on them",
     )  # fmt: skip
 
@@ -181,21 +182,21 @@ def one_part_has_the_whole_gradient(run: RunFacts) -> Verdict:
     Needs the norms of three parts, three times after the warmup.
     """
     after = run.warmup_steps or 0
-    looks = [i for i, step in enumerate(run.group_step) if step > max(1, after)]
-    if len(looks) < LEAST_LOOKS or len(run.group_grad) < LEAST_PARTS:
-        return Skipped(f"needs {LEAST_LOOKS} looks at {LEAST_PARTS} parts")
-    tops = [_largest(run.group_grad, i) for i in looks]
-    totals = [_whole(run.group_grad, i) for i in looks]
+    measured = [i for i, step in enumerate(run.group_step) if step > max(1, after)]
+    if len(measured) < LEAST_MEASURED or len(run.group_grad) < LEAST_PARTS:
+        return Skipped(f"needs {LEAST_MEASURED} measurements of {LEAST_PARTS} parts")
+    tops = [_largest(run.group_grad, i) for i in measured]
+    totals = [_whole(run.group_grad, i) for i in measured]
     shares = [
         (run.group_grad[top][i] / total) ** 2
-        for top, i, total in zip(tops, looks, totals, strict=True)
+        for top, i, total in zip(tops, measured, totals, strict=True)
         if total > 0.0 and top
     ]
     if not shares or len(set(tops)) > 1 or median(shares) < DOMINATES:
         return None
     return info(
         f"{tops[0]} has {median(shares):.1%} of the squared gradient norm", value=median(shares), threshold=DOMINATES,
-        n=len(looks), step=run.group_step[looks[0]],
+        n=len(measured), step=run.group_step[measured[0]],
         advice=f"judge the gradient norm of this run as that of {tops[0]}; keep optim.clip_norm above it",
     )  # fmt: skip
 
@@ -226,8 +227,8 @@ def decay_outweighs_the_step(run: RunFacts, weight_decay: float) -> Verdict:
         for i, step in enumerate(run.group_step)
         if step > after and (update := _whole(run.group_update, i)) > 0.0
     ]
-    if len(ratios) < LEAST_LOOKS:
-        return Skipped(f"fewer than {LEAST_LOOKS} looks at the parts after the warmup")
+    if len(ratios) < LEAST_MEASURED:
+        return Skipped(f"fewer than {LEAST_MEASURED} measurements of the parts after the warmup")
     ratio = median(ratios)
     if ratio < DECAY_RATIO:
         return None
@@ -265,7 +266,7 @@ def weights_begin_large(run: RunFacts) -> Verdict:
     return warning(
         f"the weights of {', '.join(large)} began with an rms of {rms[top]:.2g} (limit {BEGINS_LARGE:g})",
         value=rms[top], threshold=BEGINS_LARGE, n=sizes[top], step=run.group_step[0] if run.group_step else None,
-        advice=f"look at how {top} is initialised, and at what multiplies its weights",
+        advice=f"check how {top} is initialised, and what multiplies its weights",
     )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
         f"by {of_training:.1f} dB",
         value=noise / gain, threshold=NOISE_SHARE, n=len(late), noise_db=noise,
         step=run.scores_db[len(run.scores_db) // 2][0],
-        advice="score on more samples (data.split) and on whole records (train.eval_on record)",
+        advice="score on more samples (data.split) and on complete records (train.eval_on record)",
     )  # fmt: skip
 
 
@@ -235,6 +235,6 @@ def learns_by_heart(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -
         advice="more training data help most (data.split, a longer capture, train.rotate); then a smaller network or a "
         f"higher optim.weight_decay (now {decay:g})"
         if passes >= MANY_PASSES
-        else "harmless so far; see that a sampler of your own draws all frames alike, and score whole records "
+        else "harmless so far; check that a sampler of your own draws all frames alike, and score complete records "
         "(train.eval_on record) with a network that any length is the same to",
     )  # fmt: skip

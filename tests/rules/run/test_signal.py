@@ -37,12 +37,12 @@ def test_pieces_that_are_better_than_the_record(pieces: float, severity: str | N
     assert (finding and finding.severity) == severity
     if finding:
         assert finding.patch == {"train.eval_on": "frame"}
-        assert "pieces of 200" in finding.message
+        assert "frames of 200" in finding.message
 
 
 def test_full_attention_is_named_as_the_cause() -> None:
     facts: dict[str, Any] = {"nmse_db": -2.0, "pieces_nmse_db": -14.0, "frame": 200}
-    assert "attends to the whole record" in found(**facts, full_attention=True)["SG201"].message
+    assert "attends to the complete record" in found(**facts, full_attention=True)["SG201"].message
     assert "attends" not in found(**facts, full_attention=False)["SG201"].message
 
 
