@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from dpdrun.rules.facts.plan import KEY_OF, OTHER_KEY_OF, SIZE_KEY_OF, as_recipe
 
 FIX = {"safe": "safe: does not change what is trained", "unsafe": "unsafe: changes what is trained"}
 KEYS = {**OTHER_KEY_OF, **SIZE_KEY_OF, **KEY_OF}
+STEPS = 400  # of `example_run`
 SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a curve over the progress of a run
 
 
@@ -42,7 +44,8 @@ def _message(finding: Finding) -> str:
 def _silent(rule: Rule) -> str:
     """What is different where the rule is silent."""
     if rule.purpose == "diagnose":
-        return f"Silent for {_run(rule.counterexample)[0].lower()}{_run(rule.counterexample)[1:]}"
+        run = _run(rule.counterexample, rule.example)
+        return f"Silent for {run[0].lower()}{run[1:]}"
     changed = {name: value for name, value in rule.counterexample.items() if rule.example.get(name) != value}
     shown = [f"`{KEYS.get(name, name)}: {_value(name, value)}`" for name, value in changed.items()]
     gone = [f"`{KEYS.get(name, name)}`" for name in rule.example if name not in rule.counterexample]
@@ -84,15 +87,20 @@ def _lines(tree: Mapping[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _run(facts: Mapping[str, Any]) -> str:
-    """The facts that make an example: `A run with `norm` 3 and `clip_norm` 1.`."""
-    flat: dict[str, Any] = {}
-    for name, value in facts.items():
-        flat |= value if name in ("parts", "ranks", "signal") else {name: value}
-    shown = [f"`{name}` {_short(value)}" for name, value in flat.items()]
+def _run(facts: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> str:
+    """The facts that make an example, or those that differ from another: `A run with `norm` 3 and `clip_norm` 1.`."""
+    known = _flat(other or {})
+    shown = [f"`{name}` {_short(value)}" for name, value in _flat(facts).items() if known.get(name) != value]
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     subject = "prediction" if "signal" in facts else "run of two processes" if "ranks" in facts else "run"
     return f"A {subject} with {listed}." if listed else f"A sound {subject}."
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        flat |= value if name in ("parts", "ranks", "signal") else {name: value}
+    return flat
 
 
 def _short(value: Any) -> str:
@@ -107,5 +115,10 @@ def _short(value: Any) -> str:
 
 
 def _curve(curve: Callable[[float], float]) -> str:
+    """A curve over the progress of a run: how often each of two levels, else its value at some places."""
+    counts = Counter(f"{curve(step / STEPS):.3g}" for step in range(1, STEPS + 1)).most_common()
+    if len(counts) == 2:
+        (level, _), (other, times) = counts
+        return f"{level} ({other} in {times} of {STEPS} steps)"
     levels = [f"{curve(t):.3g}" for t in SHOWN]
     return f"{', '.join(levels)} (at 0, 25, 50, 75 and 100 % of the run)"

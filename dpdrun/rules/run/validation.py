@@ -202,7 +202,7 @@ def learns_by_heart(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -
 
     ## Why
     At 3 dB half of the error in use is not in the training loss any more, at 6 dB three quarters. The score need not
-    get worse for that: it stands still, or falls more slowly, while the network fits the noise and the accidents of a
+    get worse for that: it levels off, or falls more slowly, while the network fits the noise and the accidents of a
     training part that is too short for it. A few passes over thousands of frames are too few to overfit, unless the
     sampler gives some of them again and again. Reported where scores of the last quarter are 3 dB (1 dB before the
     tenth pass) above the mean loss of the ten steps before each, and as much more than in the first quarter
