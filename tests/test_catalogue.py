@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from dpdrun.rules.advice import advised_sizes, derivable, derive
 from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate
 from dpdrun.rules.facts.plan import KEY_OF, SIZE_KEY_OF, PlanFacts
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 ROOT = Path(__file__).parents[1]
 RULES = list(all_rules().values())
@@ -31,8 +33,8 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 
 @each_rule
 def test_code_says_the_purpose(rule: Rule) -> None:
-    assert re.fullmatch(r"[A-Z]{2}[0-9]{3}", rule.code)
-    assert {"derive": "0", "check": "1", "diagnose": "2"}[rule.purpose] == rule.code[2]
+    assert re.fullmatch(r"[A-Z]{2}[0-2][0-9]{2}", rule.code)
+    assert bool(rule.sets) == (rule.purpose == "derive")
 
 
 @each_rule
@@ -117,7 +119,28 @@ def test_facts_are_those_of_the_purpose(rule: Rule) -> None:
     kind = RunFacts if rule.purpose == "diagnose" else PlanFacts
     assert isinstance(rule.fires(), kind)
     assert isinstance(rule.silent(), kind)
-    assert all(hasattr(rule.fires(), name) for name in rule.needs)
+
+
+@each_rule
+def test_every_fact_that_it_takes_has_its_words(rule: Rule) -> None:
+    facts = rule.fires()
+    for name in (*rule.needs, *rule.uses):
+        assert facts.words(name)
+        facts.get(name)
+
+
+def test_every_fact_is_declared_with_words() -> None:
+    for kind in (PlanFacts, RunFacts, SignalFacts):
+        assert fields(kind)
+        assert [field.name for field in fields(kind) if not field.metadata.get("words")] == []
+    assert not {field.name for field in fields(RunFacts)} & {field.name for field in fields(SignalFacts)}
+
+
+@each_rule
+def test_page_names_the_note_before_it_says_the_note(rule: Rule) -> None:
+    text = " ".join(f"{rule.summary} {rule.source} {rule.doc}".split())
+    first = re.search(r"\b[Nn]ote\b(?!`)", text)
+    assert first is None or text[: first.end()].lower().endswith("the founding transformer note"), text[: first.end()]
 
 
 @each_rule

@@ -118,17 +118,6 @@ def _two_digits(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return a percentile (0 to 100) by linear interpolation, as numpy's default. Raises ValueError on no values."""
-    ordered = sorted(values)
-    if not ordered:
-        raise ValueError("no values")
-    at = share / 100 * (len(ordered) - 1)
-    below = math.floor(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
-
-
 def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading) -> Recommendation:
     """Return a recommendation with the lr and clip of a probe, as evidence `measured here`.
 

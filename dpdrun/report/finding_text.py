@@ -8,7 +8,7 @@ from typing import Any
 
 from dpdrun.recipe.patch import render
 from dpdrun.rules.engine import Finding, Skipped, all_rules
-from dpdrun.rules.pages import sections_of
+from dpdrun.rules.pages import written
 
 SMALLEST_P = 1e-4  # a smaller one says nothing more
 SENTENCE = re.compile(r"(?<=[a-z0-9)])\.\s+(?=[A-Z])")
@@ -32,7 +32,7 @@ def _short(key: str, value: Any) -> str:
 
 def why_of(code: str, *, sentences: int | None = None) -> str:
     """Why it matters, from the page of the rule: all of it, or its first sentences."""
-    text = " ".join(sections_of(all_rules()[code]).get("Why", "").split())
+    text = " ".join(written(all_rules()[code]).get("Why", "").split())
     if sentences is None:
         return text
     parts = SENTENCE.split(text)

@@ -14,7 +14,7 @@ RuleSet = Literal["note", "measured"]
 
 @dataclass(frozen=True)
 class Opinion:
-    """What one rule says about one field; `value` as it stands in a recipe (a number, a Percent, a word)."""
+    """What one rule sets one field to; `value` as it stands in a recipe (a number, a Percent, a word)."""
 
     value: Any
     rule: str
@@ -30,8 +30,8 @@ class Advice:
     Attributes:
         facts: the facts with every derived value in them.
         opinions: by dotted key, for the fields that a rule set.
-        skipped: derive rules that could not look, with the reason.
-        warnings: what the check rules say about the completed facts.
+        skipped: derive rules that were skipped, with the reason.
+        warnings: findings of the check rules on the completed facts.
     """
 
     facts: PlanFacts
@@ -41,24 +41,24 @@ class Advice:
 
 
 def rules_for(profile: RuleSet, purpose: str) -> list[Rule]:
-    """The rules of one purpose that a profile asks."""
+    """Return the rules of one purpose in a profile."""
     return [rule for rule in all_rules().values() if rule.purpose == purpose and rule.profile in (profile, "both")]
 
 
 def derivable() -> list[str]:
-    """Dotted keys that some rule sets, in the order of the recipe."""
+    """Return the dotted keys that some rule sets, in the order of the recipe."""
     set_by_rules = {rule.sets for rule in all_rules().values() if rule.sets}
     return [key for key in KEY_OF.values() if key in set_by_rules]
 
 
 def advised_sizes(kind: str | None) -> list[str]:
-    """Dotted keys of the sizes of the network that some rule advises on for a kind of model, in recipe order."""
+    """Return the dotted keys of the sizes that some rule advises on for a kind of model, in the order of the recipe."""
     known = {rule.sets for rule in all_rules().values() if kind in rule.box.get("kind", ())}
     return [key for key in SIZE_KEY_OF.values() if key in known]
 
 
 def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
-    """Ask the derive rules for every field that the facts leave open, then the check rules about the result."""
+    """Run the derive rules for every field that the facts leave open, then the check rules on the result."""
     facts = replace(facts, rules=profile)
     fields = [*advised_sizes(facts.kind), *derivable()]
     open_keys = {key for key in fields if facts.get(NAME_OF[key]) is None}
@@ -78,7 +78,7 @@ def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
 
 
 def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
-    """What a profile would set one field to, all others being as in the facts; None when its rules are silent."""
+    """Return what a profile would set one field to, all others as in the facts; None when its rules are silent."""
     name = NAME_OF[key]
     rules = [rule for rule in rules_for(profile, "derive") if rule.sets == key]
     outcome, _ = evaluate(rules, replace(facts, **{name: None}))
@@ -89,16 +89,16 @@ def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
 
 
 def recommended_value(key: str, facts: PlanFacts) -> Any:
-    """What the rules that are asked would set one field to, for a fix that writes the same; None when they are silent.
+    """Return what the rules would set one field to, for a fix that writes the same; None when they are silent.
 
-    Where the facts do not say which rules are asked, those are of `rules: measured`, as in a recipe.
+    Where the facts do not say which profile applies, it is that of `rules: measured`, as in a recipe.
     """
     opinion = opinion_on(key, facts, "note" if facts.rules == "note" else "measured")
     return None if opinion is None else opinion.value
 
 
 def unset(advice: Advice, wanted: Collection[str]) -> dict[str, str]:
-    """Fields that stayed open although they are wanted, each with why its rules were silent."""
+    """Return the wanted fields that stayed open, each with why its rules were silent."""
     reasons: dict[str, str] = {}
     rules = all_rules()
     for key in wanted:

@@ -1,12 +1,9 @@
 """What a rule is, the catalogue of all rules, and the one engine that runs them.
 
-A rule is a function from plain facts to a `Finding`, to `Skipped(reason)`, or to None (looked, nothing to say). Rules
-that derive a recipe value, rules that check a plan and rules that diagnose a run have the same shape: the patch of a
-finding is what `recommend` writes into a plan and what `diagnose` advises to write into the recipe.
-
-    @rule("LR001", "note", sets="optim.lr", source="...", evidence="cited", box={"d_model": (1, 511)}, ...)
-    def lr_by_width_band(facts: PlanFacts) -> Verdict:
-        '''One line that says what the rule is about.  (then the headings of HEADINGS)'''
+A rule is a function from facts to a `Finding`, to `Skipped(reason)`, or to None: checked, nothing to report. Its
+parameters are the facts that it takes, annotated with where it is valid; the engine calls it only where they are known.
+Rules that derive a recipe value, check a plan or diagnose a run have the same shape: the patch of a finding is what
+`recommend` writes into a plan and what `diagnose` advises to write into the recipe. `rules.declare` enters them.
 """
 
 from __future__ import annotations
@@ -15,10 +12,12 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_type_hints
 
 from dpdrun.errors import DpdrunError
+from dpdrun.rules.conditions import Box, Condition, OneOf, Parameter, Presence, Within, box_text, inside
 from dpdrun.rules.sources import NOTE_TITLE
 
 Purpose = Literal["derive", "check", "diagnose"]
@@ -28,7 +27,10 @@ Fix = Literal["safe", "unsafe", "none"]
 Severity = Literal["info", "warning", "error"]
 Patch = dict[str, Any]
 
-HEADINGS = ("What it does", "Why", "Known limits", "Example")
+PURPOSES: tuple[Purpose, ...] = ("derive", "check", "diagnose")
+WRITTEN = ("Why", "Known limits")  # headings of a docstring
+HEADINGS = (*WRITTEN, "Example")  # of a page: the example is generated from what the rule says of its own
+WHOLE = ("facts", "run")  # parameters that take all facts, of a plan or of a run
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 
 
@@ -37,10 +39,13 @@ class CatalogueError(DpdrunError):
 
 
 class Facts(Protocol):
-    """What the engine asks of facts; the rules themselves read plain attributes."""
+    """What the engine needs of facts."""
 
     def get(self, name: str) -> Any:
         """The value of a fact, None when it is unknown."""
+
+    def words(self, name: str) -> str:
+        """What a fact is called where a user reads of it."""
 
     def prerequisites(self, name: str) -> frozenset[str]:
         """The dotted recipe keys that a fact depends on; rules that set them run first."""
@@ -48,7 +53,7 @@ class Facts(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has to say. A rule fills message, patch and what it knows; the engine stamps code, slug and fix.
+    """What a rule reports. A rule fills message, patch and what it knows; the engine stamps code, slug and fix.
 
     Attributes:
         message: what was seen or chosen, with its numbers; one line.
@@ -96,10 +101,11 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A rule could not look: too few points, an unknown fact, a premise that failed."""
+    """A rule could not judge: too few points, an unknown fact, a premise that failed."""
 
     reason: str
     code: str = ""
+    failed: bool = False  # the rule itself has a bug
 
     def to_json(self) -> dict[str, str]:
         """The stable machine-readable form."""
@@ -107,52 +113,60 @@ class Skipped:
 
 
 Verdict = Finding | Skipped | None
-Function = TypeVar("Function", bound=Callable[[Any], Verdict])
-Box = Mapping[str, tuple[float, float] | tuple[str, ...]]
+
+
+class Choice(NamedTuple):
+    """The verdict of a rule that sets a recipe value: the value, the reason for it, and the numbers behind it."""
+
+    value: Any
+    why: str
+    evidence: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One entry of the catalogue; `page` and the rest of its text come from the function's docstring.
+    """One entry of the catalogue. `rules.declare` makes them; the parameters of `function` are the facts that it takes.
 
     Attributes:
         code: family and three digits, never reused.
-        profile: which `rules:` of a recipe asks it; both = either.
+        slug: name of the function: the decision or the problem, never the cure.
+        doc: one line of summary, and the headings of WRITTEN.
+        profile: which `rules:` of a recipe it belongs to; both = either.
+        source, evidence, results: where it is from; `results` is the anchor in docs/results.md of "measured".
+        fix: whether its patch changes what is trained.
+        kinds: of model that it is valid for, all where empty.
+        where: conditions on facts that the function does not take itself.
+        requires: codes of rules that must have been silent or skipped; where one of them fired, this one is skipped.
+        premise: why the rule is skipped for these facts, or None.
+        example, counterexample: facts on which it fires, and on which it is silent; the catalogue test runs both.
         sets: dotted recipe key that a derive rule sets, else None.
-        box: validity box, `{fact: (low, high)}` (both included) or `{fact: (allowed, words)}`; silent outside.
-        needs: facts that must be known (those of the box too); derive rules that set them run first.
-        uses: facts that are better known but need not be; derive rules that set them run first.
-        requires: codes of rules that must have been silent or skipped; if one of them spoke, this one is skipped.
         about: dotted recipe keys that a check rule judges; a finding is shown at the first of them that is written.
-        fires, silent: examples; the catalogue test runs both.
+        location: `module:line` of the declaration.
     """
 
     code: str
-    profile: Profile
-    purpose: Purpose
-    function: Callable[[Any], Verdict]
+    slug: str
+    doc: str
+    function: Callable[..., Choice | Verdict]
     source: str
     evidence: Evidence
-    fix: Fix
-    sets: str | None
-    box: Box
-    needs: tuple[str, ...]
-    uses: tuple[str, ...]
-    requires: tuple[str, ...]
-    results: str | None
-    fires: Callable[[], Facts]
-    silent: Callable[[], Facts]
+    example: Mapping[str, Any]
+    counterexample: Mapping[str, Any]
+    location: str
+    profile: Profile = "both"
+    fix: Fix = "none"
+    kinds: tuple[str, ...] = ()
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    premise: Callable[[Any], str | None] | None = None
+    results: str | None = None
+    sets: str | None = None
     about: tuple[str, ...] = ()
 
     @property
-    def slug(self) -> str:
-        """Name of the function: the decision or the problem, never the cure."""
-        return self.function.__name__.strip("_")
-
-    @property
-    def doc(self) -> str:
-        """The docstring, dedented."""
-        return inspect.getdoc(self.function) or ""
+    def purpose(self) -> Purpose:
+        """What the code says: 0xx derives a recipe value, 1xx checks a plan, 2xx diagnoses a run."""
+        return PURPOSES[int(self.code[2])]
 
     @property
     def summary(self) -> str:
@@ -164,63 +178,82 @@ class Rule:
         """Whether the founding note itself says this; what `rules: note` fills in from elsewhere is not the note's."""
         return self.source.startswith(NOTE_TITLE)
 
-    @property
-    def location(self) -> str:
-        """`module:line` of the function."""
-        return f"{self.function.__module__}:{self.function.__code__.co_firstlineno}"
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The facts that the function takes, in its order; `facts` or `run`, which hold all of them, left out."""
+        hints, taken = get_type_hints(self.function, include_extras=True), inspect.signature(self.function).parameters
+        return tuple(
+            Parameter.of(name, hints[name], optional=each.default is not each.empty)
+            for name, each in taken.items()
+            if name not in WHOLE
+        )
+
+    @cached_property
+    def box(self) -> Box:
+        """The validity box: `{fact: (low, high)}` (both included) or `{fact: (allowed, words)}`; silent outside."""
+        conditions: dict[str, Condition | None] = {"kind": OneOf(*self.kinds)} if self.kinds else {}
+        conditions |= {**self.where, **{each.name: each.box for each in self.parameters if each.box}}
+        return {
+            name: each.words if isinstance(each, OneOf) else (each.low, each.high)
+            for name, each in conditions.items()
+            if isinstance(each, OneOf | Within)
+        }
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Facts that must be known, those of the box first; derive rules that set them run before this one."""
+        known = (name for name, each in self.where.items() if each is Presence.KNOWN)
+        return tuple(dict.fromkeys((*self.box, *known, *(each.name for each in self.parameters if each.needed))))
+
+    @cached_property
+    def uses(self) -> tuple[str, ...]:
+        """Facts that are better known but need not be; derive rules that set them run before this one."""
+        used = [name for name, each in self.where.items() if each is Presence.USED]
+        return (*used, *(each.name for each in self.parameters if not each.needed))
+
+    @cached_property
+    def _whole(self) -> tuple[str, ...]:
+        return tuple(name for name in WHOLE if name in inspect.signature(self.function).parameters)
+
+    def fires(self) -> Facts:
+        """The facts of the example."""
+        return self._facts(self.example)
+
+    def silent(self) -> Facts:
+        """The facts of the example on which the rule is silent."""
+        return self._facts(self.counterexample)
+
+    def _facts(self, given: Mapping[str, Any]) -> Facts:
+        from dpdrun.rules.examples import example_facts  # not needed to run rules
+
+        return example_facts(self.purpose, given)
+
+    def verdict(self, facts: Facts) -> Verdict:
+        """Return the verdict on facts that lie in its box and are known as far as it needs them."""
+        if self.premise is not None and (reason := self.premise(facts)):
+            return Skipped(reason)
+        given: dict[str, Any] = dict.fromkeys(self._whole, facts)
+        for each in self.parameters:
+            value = facts.get(each.name)
+            if value is not None:
+                given[each.name] = value
+            elif each.otherwise is not None:
+                return None if each.otherwise.reason is None else Skipped(each.otherwise.reason)
+        verdict = self.function(**given)
+        if isinstance(verdict, Choice):
+            return Finding(verdict.why, {str(self.sets): verdict.value}, evidence=dict(verdict.evidence))
+        return verdict
 
 
 _RULES: dict[str, Rule] = {}
 
 
-def rule(
-    code: str,
-    profile: Profile = "both",
-    *,
-    purpose: Purpose = "derive",
-    source: str,
-    evidence: Evidence,
-    fires: Callable[[], Facts],
-    silent: Callable[[], Facts],
-    fix: Fix = "none",
-    sets: str | None = None,
-    box: Box | None = None,
-    needs: tuple[str, ...] = (),
-    uses: tuple[str, ...] = (),
-    requires: tuple[str, ...] = (),
-    about: tuple[str, ...] = (),
-    results: str | None = None,
-) -> Callable[[Function], Function]:
-    """Enter a function into the catalogue; see `Rule` for the arguments.
-
-    `results` is the anchor in docs/results.md that evidence="measured" points to.
-    """
-
-    def enter(function: Function) -> Function:
-        if code in _RULES:
-            raise ValueError(f"rule code {code} is taken by {_RULES[code].location}; codes are never reused")
-        known = dict(box or {})
-        _RULES[code] = Rule(
-            code=code,
-            profile=profile,
-            purpose=purpose,
-            function=function,
-            source=source,
-            evidence=evidence,
-            fix=fix,
-            sets=sets,
-            box=known,
-            needs=(*known, *(name for name in needs if name not in known)),
-            uses=uses,
-            requires=requires,
-            about=about,
-            results=results,
-            fires=fires,
-            silent=silent,
-        )
-        return function
-
-    return enter
+def enter(rule: Rule) -> Rule:
+    """Put a rule into the catalogue. Raises ValueError where its code is taken."""
+    if rule.code in _RULES:
+        raise ValueError(f"rule code {rule.code} is taken by {_RULES[rule.code].location}; codes are never reused")
+    _RULES[rule.code] = rule
+    return rule
 
 
 def all_rules() -> dict[str, Rule]:
@@ -245,7 +278,7 @@ def find_rule(name: str) -> Rule:
 
 @dataclass
 class Outcome:
-    """What the engine saw: findings in running order, codes that looked and were silent, and what was skipped."""
+    """The result of an evaluation: findings in running order, codes that found nothing, and what was skipped."""
 
     findings: list[Finding] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
@@ -266,11 +299,11 @@ def evaluate(
         absorb: called after each finding; returns the facts that later rules see (derive rules: with the value set).
     """
     chosen = {entry.code: entry for entry in rules}
-    outcome, spoke = Outcome(), set[str]()
+    outcome, fired = Outcome(), set[str]()
     for code in _order(chosen, facts):
-        verdict = _ask(chosen[code], facts, spoke)
+        verdict = _ask(chosen[code], facts, fired)
         if isinstance(verdict, Finding):
-            spoke.add(code)
+            fired.add(code)
             outcome.findings.append(verdict)
             facts = absorb(facts, chosen[code], verdict) if absorb else facts
         elif isinstance(verdict, Skipped):
@@ -297,70 +330,27 @@ def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
     return list(TopologicalSorter(ordered).static_order())
 
 
-# Computed facts by what a user can say about them.
-_WORDS = {
-    "memory": "a look at the data (--data)",
-    "ahead": "a look at the data (--data)",
-    "context": "the layers and the window of the model",
-    "matrix_weights": "the layers and the width of the model",
-    "burn_in": "train.burn_in",
-    "batch": "train.batch_size",
-    "frames_per_epoch": "the amount of training data",
-    "total_steps": "the length of the run",
-    "progress": "the progress of the run",
-    "warmup_steps": "the warmup",
-    "settled_steps": "the number of steps after the warmup",
-    "logged_steps": "the number of logged steps",
-    "rank_step": "a run of several processes",
-    "rank_steps": "a run of several processes",
-    "checksum_step": "a run of several processes",
-    "one_tap_db": "the one-tap baseline (report.json)",
-    "gmp_db": "the gmp baseline (report.json)",
-    "floor_db": "the noise floor (report.json)",
-    "best_nmse_db": "a validation score",
-    "eval_nmse_db": "validation scores",
-    "scores_db": "validation scores",
-    "steps_per_epoch": "the number of optimizer steps in an epoch",
-    "parameters": "the number of parameters (metrics.jsonl, from this version on)",
-    "group_update": "updates of the parts of the network (metrics.jsonl, from this version on)",
-    "group_grad": "gradients of the parts of the network (metrics.jsonl)",
-    "eps": "the eps of AdamW",
-    "beta2": "the beta2 of AdamW",
-    "loss_is_nmse": "a loss that is known to be a normalised error",
-    "signal": "a prediction beside its target (report.json, or --prediction and --target)",
-}
-
-
-def _ask(entry: Rule, facts: Facts, spoke: set[str]) -> Verdict:
-    blocking = [code for code in entry.requires if code in spoke]
+def _ask(entry: Rule, facts: Facts, fired: set[str]) -> Verdict:
+    blocking = [code for code in entry.requires if code in fired]
     if blocking:
         return Skipped(f"{blocking[0]} applies")
+    try:
+        return _judged(entry, facts)
+    except Exception as error:  # a rule with a bug must never end a training: it counts as skipped
+        return Skipped(f"rule {entry.code} failed: {error!r}; please report it", failed=True)
+
+
+def _judged(entry: Rule, facts: Facts) -> Verdict:
     for name, allowed in entry.box.items():
         value = facts.get(name)
-        if value is not None and not _inside(value, allowed):
-            said = _WORDS.get(name, name)
-            return Skipped(f"outside its validity box: {said} is {value}, the rule covers {box_text(allowed)}")
+        if value is not None and not inside(value, allowed):
+            words = facts.words(name)
+            return Skipped(f"outside its validity box: {words} is {value}, the rule covers {box_text(allowed)}")
     unknown = [name for name in entry.needs if facts.get(name) is None]
     if unknown:
-        return Skipped(f"needs {', '.join(_WORDS.get(name, name) for name in unknown)}")
-    verdict = entry.function(facts)
+        return Skipped(f"needs {', '.join(map(facts.words, unknown))}")
+    verdict = entry.verdict(facts)
     if isinstance(verdict, Finding):
         fix = entry.fix if verdict.patch else "none"  # a rule may find no patch for a case
         return replace(verdict, code=entry.code, slug=entry.slug, fix=fix)
     return verdict
-
-
-def _inside(value: Any, allowed: tuple[Any, ...]) -> bool:
-    if isinstance(allowed[0], str):
-        return value in allowed
-    return bool(allowed[0] <= value <= allowed[1])
-
-
-def box_text(allowed: tuple[Any, ...]) -> str:
-    """One side of a validity box in words: `64 to 511`, `512 and above`, `transformer`."""
-    if isinstance(allowed[0], str):
-        return " or ".join(allowed)
-    low, high = allowed
-    if low == high:
-        return f"{low:g}"
-    return f"{low:g} and above" if high == float("inf") else f"{low:g} to {high:g}"

@@ -5,11 +5,37 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.signal import SignalFacts
 
 Curve = Callable[[float], float]
+
+
+def example_facts(purpose: str, given: Mapping[str, Any]) -> PlanFacts | RunFacts:
+    """The facts of an example of a rule, from its declaration.
+
+    Of a plan they are facts. Of a run they are arguments of `example_run`, and `parts`, `ranks`, `signal`: arguments of
+    `example_parts` and `example_ranks`, and facts of a sound signal that change; with `signal` there is no log.
+    """
+    if purpose != "diagnose":
+        return PlanFacts(**given)
+    rest = {name: value for name, value in given.items() if name not in ("parts", "ranks", "signal")}
+    if "signal" in given:
+        return replace(example_signal(**given["signal"]), **rest)
+    parts = example_parts(**given["parts"]) if "parts" in given else {}
+    ranks = example_ranks(**given["ranks"]) if "ranks" in given else {}
+    return example_run(**(parts | ranks | rest))
+
+
+def example_signal(nmse_db: float = -38.0, **other: Any) -> RunFacts:
+    """Facts of a sound prediction, but for those given."""
+    judged = other.get("judged_nmse_db", nmse_db)
+    facts = {"judged_nmse_db": judged, "gain_nmse_db": judged, "gain_db": 0.0, "gain_deg": 0.0, **other}
+    return RunFacts(signal=SignalFacts(samples=19_662, nmse_db=nmse_db, **facts))
 
 
 def cosine_lr(step: int, *, peak: float, warmup: int, total: int) -> float:
@@ -81,23 +107,28 @@ def example_parts(
     shares: tuple[float, ...] = (0.5, 0.3, 0.2),
     norm: float = 0.3,
     still: Mapping[str, Iterable[int]] | None = None,
+    head_rms: float | None = None,
 ) -> dict[str, Any]:
-    """What the parts of a network told of `example_run(**example_parts())`: a head, an embedding, blocks.
+    """What is logged of the parts of a network in `example_run(**example_parts())`: a head, an embedding, blocks.
 
     Args:
-        every: steps between two looks.
+        every: steps between two measurements.
         ratio: update over weight of each part.
         shares: of each part in the squared gradient norm.
-        norm: of the whole gradient.
-        still: tensors that stood still, with the steps.
+        norm: of the complete gradient.
+        still: tensors that a step did not change, with the steps.
+        head_rms: rms of the weights of the head; all others then have one of 0.1.
     """
-    looks = list(range(1, steps + 1, every))
+    measured = list(range(1, steps + 1, every))
     names = ["head", "embedding", *(f"blocks.{number}" for number in range(len(shares) - 2))]
+    weight = dict.fromkeys(names, 1.0)
+    if head_rms is not None:
+        weight = {name: (head_rms if name == "head" else 0.1) * math.sqrt(1000) for name in names}
     return {
-        "group_step": looks,
-        "group_grad": {name: [norm * math.sqrt(s)] * len(looks) for name, s in zip(names, shares, strict=True)},
-        "group_weight": {name: [1.0] * len(looks) for name in names},
-        "group_update": {name: [ratio] * len(looks) for name in names},
+        "group_step": measured,
+        "group_grad": {name: [norm * math.sqrt(s)] * len(measured) for name, s in zip(names, shares, strict=True)},
+        "group_weight": {name: [weight[name]] * len(measured) for name in names},
+        "group_update": {name: [ratio] * len(measured) for name in names},
         "group_size": dict.fromkeys(names, 1000),
         "parameters": 1000 * len(names),
         "still": {name: list(at) for name, at in (still or {}).items()},
@@ -114,7 +145,7 @@ def example_ranks(
     differ_from: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What the processes of `example_run(**example_ranks())` told of themselves.
+    """What is logged of the processes of `example_run(**example_ranks())`.
 
     Args:
         skew: factor of the losses of the last one.
@@ -131,9 +162,9 @@ def example_ranks(
         facts["rank_norm"].append([math.sqrt(each) for each in loss])
     means = ([0.9 * sum(own) / processes] * processes for own in facts["rank_norm"])
     facts["rank_reduced"] = [list(own) for own in facts["rank_norm"]] if reduced == "own" else list(means)
-    looks = list(range(1, steps + 1, 25))
-    last = [differ_from is not None and step >= differ_from for step in looks]
-    facts |= {"checksum_step": looks, "rank_checksum": [[7] * (processes - 1) + [7 + differs] for differs in last]}
+    measured = list(range(1, steps + 1, 25))
+    last = [differ_from is not None and step >= differ_from for step in measured]
+    facts |= {"checksum_step": measured, "rank_checksum": [[7] * (processes - 1) + [7 + differs] for differs in last]}
     return facts
 
 

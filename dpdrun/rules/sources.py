@@ -1,8 +1,9 @@
-"""Where rules take their word from; each is cited by several rules."""
+"""Sources that several rules cite."""
 
 from dpdrun.recipe.fields import Percent
+from dpdrun.rules.conditions import Within
 
-NOTE_TITLE = "the founding note"
+NOTE_TITLE = "the founding Transformer note"
 NOTE = f"{NOTE_TITLE}, 'Improvements for Transformer training' (docs/note.md)"
 NOTE_FURTHER = f"{NOTE_TITLE}, 'Further recommendations' (docs/note.md)"
 PLAYBOOK = "Godbole et al., Deep Learning Tuning Playbook (github.com/google-research/tuning_playbook)"
@@ -10,6 +11,8 @@ OPENDPD = "OpenDPD 2.4.2, arguments.py (github.com/lab-emi/OpenDPD)"
 # What our rules rest on; they keep to it. Widths: of the sweeps over learning rates.
 MEASURED_WIDTHS = (8, 256)
 MEASURED_UNITS = (8, 64)  # of a GRU
+SWEPT_WIDTHS = {"d_model": Within(*MEASURED_WIDTHS)}
+SWEPT_UNITS = {"hidden": Within(*MEASURED_UNITS)}
 SWEEP_WARMUP = Percent("5%")
 SWEEPS = "our sweeps over the learning rate on two captures and a synthetic amplifier (make regret)"
 WORTH = "our runs with this rule and without it (make worth)"

@@ -22,6 +22,16 @@ MOST_POINTS = 400  # the tests compare all pairs
 MOST_CORRELATED = 0.99  # a lag-1 autocorrelation beyond this is a random walk, which has no trend to test
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest of the values that has at least `share` percent of them below it, or the largest of all.
+
+    A value that occurred, so that a clip there is one of the norms. Raises ValueError on no values.
+    """
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[min(len(values) - 1, int(share / 100 * len(values)))]
+
+
 @dataclass(frozen=True)
 class Trend:
     """A trend over the whole series.

@@ -63,6 +63,7 @@ class LiveRules:
         self._reported = reported
         self._began, self._spent = clock(), 0.0
         self._broken = False
+        self._failed: set[str] = set()  # rules with a bug
 
     def add(self, line: dict[str, Any]) -> None:
         """Add a line that was written to metrics.jsonl."""
@@ -78,17 +79,19 @@ class LiveRules:
     def evaluate(self) -> Diagnosis | None:
         """Evaluate the rules, and report new findings: warnings and errors, each severity once.
 
-        None when a rule failed: a fault of ours, which must not end anybody's training.
+        A rule that fails is reported once, and the others go on; None when there are no facts to judge.
         """
         began = self._clock()
         try:
             this = diagnose_facts(facts_of_run(self._log, self._plan))
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:  # a fault of ours must not end a training; one in a rule, the engine has contained
             self._broken = True
-            self._monitor.message(
-                f"the rules stop looking at this run, one of them failed: {error!r}; please report it"
-            )
+            self._monitor.message(f"this run is not diagnosed while it trains: {error!r}; please report it")
             return None
+        for skip in this.skipped:
+            if skip.failed and skip.code not in self._failed:
+                self._failed.add(skip.code)
+                self._monitor.message(skip.reason)
         for finding in this.findings:
             rank = SEVERITIES.index(finding.severity)
             if rank > self._reported.get(finding.code, 0):

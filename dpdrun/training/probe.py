@@ -26,7 +26,8 @@ from dpdrun import models
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
-from dpdrun.plan.probe_result import ProbeReading, median_curve, percentile, valley_of
+from dpdrun.plan.probe_result import ProbeReading, median_curve, valley_of
+from dpdrun.rules.statistics import percentile
 from dpdrun.training.engine import SingleDevice
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores

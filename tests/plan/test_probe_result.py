@@ -7,10 +7,8 @@ import math
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from dpdrun.plan.probe_result import ProbeReading, median_curve, merged, percentile, probed_facts, valley_of
+from dpdrun.plan.probe_result import ProbeReading, median_curve, merged, probed_facts, valley_of
 from dpdrun.plan.recipe_writer import recipe_text
 from dpdrun.plan.recommendation import recommend
 from dpdrun.rules.facts.plan import PlanFacts
@@ -88,13 +86,6 @@ def test_valley_may_be_open_above() -> None:
     valley = valley_of(RATES, median_curve([falling] * 3))
     assert valley is not None
     assert valley.open_above
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.sampled_from([0, 10, 50, 90, 99, 100]))
-def test_percentile_is_numpys(values: list[float], share: int) -> None:
-    import numpy as np
-
-    assert percentile(values, share) == pytest.approx(float(np.percentile(values, share)), rel=1e-9, abs=1e-6)
 
 
 def test_merge_shows_the_catalogues_value_beside() -> None:

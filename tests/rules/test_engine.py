@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from dpdrun.errors import EXIT_BAD_INPUT
 from dpdrun.recipe.fields import Percent
+from dpdrun.rules.conditions import Found, Otherwise, Within, box_text
+from dpdrun.rules.declare import set_to
 from dpdrun.rules.engine import (
     CatalogueError,
+    Choice,
     Finding,
     Rule,
     Skipped,
     Verdict,
     all_rules,
-    box_text,
+    enter,
     evaluate,
     find_rule,
-    rule,
 )
 from dpdrun.rules.facts.plan import PlanFacts
 
 
-def make(code: str, function: Callable[[PlanFacts], Verdict], **declared: Any) -> Rule:
-    defaults: dict[str, Any] = {
-        "profile": "both", "purpose": "derive", "source": "a test", "evidence": "assumed", "fix": "none", "sets": None,
-        "box": {}, "needs": (), "uses": (), "requires": (), "results": None, "fires": PlanFacts, "silent": PlanFacts,
-    }  # fmt: skip
-    declared["needs"] = (*declared.get("box", {}), *declared.get("needs", ()))
-    return Rule(code=code, function=function, **(defaults | declared))
+def make(code: str, function: Callable[..., Verdict | Choice], **declared: Any) -> Rule:
+    """A rule by itself; its digit is that of a check where it sets nothing."""
+    return Rule(code, function.__name__, "", function, "a test", "assumed", {}, {}, "here:1", **declared)
 
 
 def says(facts: PlanFacts) -> Verdict:
@@ -45,48 +43,54 @@ def test_finding_is_stamped() -> None:
     def patches(facts: PlanFacts) -> Verdict:
         return Finding("found", {"optim.lr": 1.0})
 
-    rules = [make("AA001", patches, fix="unsafe"), make("AA002", says, fix="unsafe")]
+    rules = [make("AA101", patches, fix="unsafe"), make("AA102", says, fix="unsafe")]
     outcome, _ = evaluate(rules, PlanFacts())
     assert [(f.code, f.slug, f.fix) for f in outcome.findings] == [
-        ("AA001", "patches", "unsafe"),
-        ("AA002", "says", "none"),  # nothing to fix in this case
+        ("AA101", "patches", "unsafe"),
+        ("AA102", "says", "none"),  # nothing to fix in this case
     ]
 
 
 def test_rule_is_skipped_when_a_requirement_spoke() -> None:
-    rules = [make("AA001", says, requires=("ZZ001",)), make("ZZ001", says)]
+    rules = [make("AA101", says, requires=("ZZ101",)), make("ZZ101", says)]
     outcome, _ = evaluate(rules, PlanFacts())
-    assert [f.code for f in outcome.findings] == ["ZZ001"]
-    assert outcome.skipped == [Skipped("ZZ001 applies", "AA001")]
+    assert [f.code for f in outcome.findings] == ["ZZ101"]
+    assert outcome.skipped == [Skipped("ZZ101 applies", "AA101")]
 
 
 @pytest.mark.parametrize("required", [silent, lambda facts: Skipped("too few points")])
 def test_rule_runs_when_its_requirement_did_not_speak(required: Callable[[PlanFacts], Verdict]) -> None:
-    rules = [make("AA001", says, requires=("ZZ001",)), make("ZZ001", required)]
+    rules = [make("AA101", says, requires=("ZZ101",)), make("ZZ101", required)]
     outcome, _ = evaluate(rules, PlanFacts())
-    assert [f.code for f in outcome.findings] == ["AA001"]
+    assert [f.code for f in outcome.findings] == ["AA101"]
 
 
 def test_requirement_outside_the_set_is_passed_over() -> None:
-    outcome, _ = evaluate([make("AA001", says, requires=("ZZ001",))], PlanFacts())
+    outcome, _ = evaluate([make("AA101", says, requires=("ZZ101",))], PlanFacts())
     assert outcome.findings
 
 
 def test_unknown_fact_skips_with_its_name() -> None:
-    outcome, _ = evaluate([make("AA001", says, needs=("lr", "batch"))], PlanFacts())
-    assert outcome.skipped == [Skipped("needs lr, train.batch_size", "AA001")]
+    def takes(lr: float, batch: int) -> Verdict:
+        return Finding("found")
+
+    outcome, _ = evaluate([make("AA101", takes)], PlanFacts())
+    assert outcome.skipped == [Skipped("needs lr, train.batch_size", "AA101")]
 
 
 @pytest.mark.parametrize(("d_model", "speaks"), [(7, False), (8, True), (64, True), (65, False)])
 def test_validity_box_includes_its_ends(d_model: int, speaks: bool) -> None:
-    outcome, _ = evaluate([make("AA001", says, box={"d_model": (8, 64)})], PlanFacts(d_model=d_model))
+    def takes(d_model: Annotated[int, Within(8, 64)]) -> Verdict:
+        return Finding("found")
+
+    outcome, _ = evaluate([make("AA101", takes)], PlanFacts(d_model=d_model))
     assert bool(outcome.findings) is speaks
     if not speaks:
         assert outcome.skipped[0].reason == f"outside its validity box: d_model is {d_model}, the rule covers 8 to 64"
 
 
 def test_word_box() -> None:
-    outcome, _ = evaluate([make("AA001", says, box={"kind": ("transformer", "gru")})], PlanFacts(kind="gmp"))
+    outcome, _ = evaluate([make("AA101", says, kinds=("transformer", "gru"))], PlanFacts(kind="gmp"))
     assert "kind is gmp, the rule covers transformer or gru" in outcome.skipped[0].reason
 
 
@@ -94,14 +98,14 @@ def test_rules_that_set_a_needed_fact_run_first() -> None:
     """AA001 needs the number of steps, which depends on the batch, which ZZ001 sets."""
     seen: list[int | None] = []
 
-    def steps(facts: PlanFacts) -> Verdict:
-        seen.append(facts.total_steps)
+    def steps(total_steps: int) -> Verdict:
+        seen.append(total_steps)
         return None
 
-    def batch(facts: PlanFacts) -> Verdict:
-        return Finding("", {"train.batch_size": 4})
+    def batch() -> Choice:
+        return Choice(4, "")
 
-    rules = [make("AA001", steps, needs=("total_steps",)), make("ZZ001", batch, sets="train.batch_size")]
+    rules = [make("AA001", steps), make("ZZ001", batch, sets="train.batch_size")]
     _, facts = evaluate(
         rules, PlanFacts(frames=8, epochs=3), lambda facts, rule, finding: facts.with_patch(finding.patch)
     )
@@ -120,10 +124,8 @@ def test_order_does_not_depend_on_how_rules_are_given() -> None:
 
 
 def test_a_code_is_not_given_twice() -> None:
-    taken = next(iter(all_rules()))
-    declare = rule(taken, source="", evidence="assumed", fires=PlanFacts, silent=PlanFacts)
     with pytest.raises(ValueError, match="never reused"):
-        declare(says)
+        enter(make(next(iter(all_rules())), says))
 
 
 @pytest.mark.parametrize("name", ["LR001", "lr001", "lr_by_width_band"])
@@ -144,7 +146,7 @@ def test_unknown_slug_names_the_near_code() -> None:
 
 def test_finding_survives_json() -> None:
     finding = Finding(
-        "m", {"optim.lr": 1e-3}, "warning", step=3, evidence={"n": 2}, advice="a", code="AA001", slug="s", fix="safe"
+        "m", {"optim.lr": 1e-3}, "warning", step=3, evidence={"n": 2}, advice="a", code="AA101", slug="s", fix="safe"
     )
     assert Finding.from_json(finding.to_json()) == finding
     assert Finding.from_json(finding.to_json() | {"of_a_later_version": 1}) == finding
@@ -158,3 +160,62 @@ def test_box_text() -> None:
     assert box_text((1, float("inf"))) == "1 and above"
     assert box_text((8, 64)) == "8 to 64"
     assert box_text(("a", "b")) == "a or b"
+
+
+@pytest.mark.parametrize(("lr", "outcome"), [(1e-3, "found"), (None, "silent")])
+def test_a_fact_that_was_not_found_leaves_the_rule_silent(lr: float | None, outcome: str) -> None:
+    def takes(lr: Found[float]) -> Verdict:
+        return Finding("found")
+
+    seen, _ = evaluate([make("AA101", takes)], PlanFacts(lr=lr))
+    assert (bool(seen.findings), bool(seen.silent), seen.skipped) == (outcome == "found", outcome == "silent", [])
+
+
+def test_a_parameter_says_why_it_is_unknown() -> None:
+    def takes(lr: Annotated[float, Otherwise("no lr in this log")]) -> Verdict:
+        return Finding("found")
+
+    outcome, _ = evaluate([make("AA101", takes)], PlanFacts())
+    assert outcome.skipped == [Skipped("no lr in this log", "AA101")]
+
+
+def test_a_parameter_with_a_default_is_used_and_not_needed() -> None:
+    def takes(lr: float = 0.5, batch: int | None = None) -> Verdict:
+        return Finding(f"{lr} {batch}")
+
+    rule = make("AA101", takes)
+    assert (rule.needs, rule.uses) == ((), ("lr", "batch"))
+    assert [evaluate([rule], facts)[0].findings[0].message for facts in (PlanFacts(), PlanFacts(lr=1.0, batch=2))] == [
+        "0.5 None",
+        "1.0 2",
+    ]
+
+
+def test_premise_goes_before_the_function() -> None:
+    outcome, _ = evaluate([make("AA101", says, premise=lambda facts: "not swept")], PlanFacts())
+    assert outcome.skipped == [Skipped("not swept", "AA101")]
+
+
+@pytest.mark.parametrize("fault", [AttributeError("no such fact"), AssertionError(), ZeroDivisionError()])
+def test_a_rule_with_a_bug_is_contained(fault: Exception) -> None:
+    def broken() -> Verdict:
+        raise fault
+
+    outcome, _ = evaluate([make("AA101", broken), make("AA102", says, requires=("AA101",))], PlanFacts())
+    assert [finding.code for finding in outcome.findings] == ["AA102"]
+    (skip,) = outcome.skipped
+    assert (skip.code, skip.failed) == ("AA101", True)
+    assert skip.reason == f"rule AA101 failed: {fault!r}; please report it"
+
+
+def test_an_interrupt_is_no_bug_of_a_rule() -> None:
+    def interrupted() -> Verdict:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([make("AA101", interrupted)], PlanFacts())
+
+
+def test_advice_is_generated_from_the_patch() -> None:
+    assert set_to({"optim.lr": 1e-3, "optim.warmup": Percent("5%")}) == "set optim.lr to 0.001 and optim.warmup to 5%"
+    assert set_to({}) == ""

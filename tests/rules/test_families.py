@@ -14,7 +14,12 @@ from dpdrun.rules.advice import derivable
 from dpdrun.rules.engine import all_rules
 
 ROOT = Path(__file__).parents[2]
-FILES = [path for path in sorted((ROOT / "dpdrun" / "rules").rglob("*.py")) if "\n@rule(" in path.read_text()]
+FILES = [
+    path
+    for path in sorted((ROOT / "dpdrun" / "rules").glob("*/*.py"))
+    if path.parent.name in ("plan", "run") and path.stem != "__init__"
+]
+DECLARATIONS = {"derive", "check", "diagnose", "constant"}
 GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 
 # Fields that take `auto` and are no rule's: the reason that a user is told in their description.
@@ -31,14 +36,14 @@ NOT_BY_RULES = {
 
 
 def codes_in(path: Path) -> set[str]:
-    """First arguments of the `@rule(...)` decorators of a file."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef):
-            for call in node.decorator_list:
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "rule":
-                    found.add(ast.literal_eval(call.args[0]))
-    return found
+    """First arguments of the declarations of a file: `@check("OP101", ...)`, `@family.check(...)`, `constant(...)`."""
+    codes = set()
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and call.args:
+            name = getattr(call.func, "attr", getattr(call.func, "id", None))
+            if name in DECLARATIONS:
+                codes.add(ast.literal_eval(call.args[0]))
+    return codes
 
 
 def test_every_file_of_rules_is_in_the_catalogue() -> None:

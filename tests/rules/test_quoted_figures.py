@@ -53,7 +53,7 @@ def spread(scores: list[float]) -> float:
 def text_of(rule: Rule) -> str:
     """What the rule says on its page, but for the made-up example, and in its finding."""
     sections = sections_of(rule)
-    said = rule.function(rule.fires()) if rule.purpose == "derive" else None  # of a run they are the run's own
+    said = rule.verdict(rule.fires()) if rule.purpose == "derive" else None  # of a run they are the run's own
     pages = [text for name, text in sections.items() if name != "Example"]
     return " ".join(" ".join([*pages, "" if said is None else getattr(said, "message", "")]).split())
 

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dpdrun.rules.statistics import decimate, fit_line, hamed_rao_factor, kendall_s, may_rise, theil_sen, trend
+from dpdrun.rules.statistics import (
+    decimate,
+    fit_line,
+    hamed_rao_factor,
+    kendall_s,
+    may_rise,
+    percentile,
+    theil_sen,
+    trend,
+)
 
 SERIES = st.lists(st.integers(-5, 5).map(float), min_size=4, max_size=40)
 
@@ -136,3 +145,21 @@ def test_fit_line_is_scipys() -> None:
 
 def test_fit_line_of_constant_x() -> None:
     assert fit_line([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([3.0, 1.0, 2.0], 0, 1.0), ([3.0, 1.0, 2.0], 50, 2.0), ([3.0, 1.0, 2.0], 100, 3.0), ([5.0], 90, 5.0)],
+)
+def test_percentile(values: list[float], share: float, expected: float) -> None:
+    assert percentile(values, share) == expected
+
+
+def test_share_of_values_lies_below_a_percentile() -> None:
+    values = [float(value) for value in range(100)]
+    assert [percentile(values, share) for share in (1, 10, 90, 99)] == [1.0, 10.0, 90.0, 99.0]
+
+
+def test_percentile_of_nothing() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 50)

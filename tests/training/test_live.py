@@ -15,7 +15,8 @@ from dpdrun import models
 from dpdrun.data.capture import Capture
 from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts, facts_of_run
 from dpdrun.plan.plan import Plan
-from dpdrun.rules.engine import Finding
+from dpdrun.rules import engine
+from dpdrun.rules.engine import Finding, Verdict, find_rule
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import live
@@ -173,9 +174,30 @@ def test_long_runs_are_looked_at_fifty_times(plan: PlanMaker) -> None:
     assert sum(rules.due(step) for step in range(1, 10002)) == 49
 
 
-def test_a_rule_that_fails_ends_the_looks_and_not_the_run(plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [AttributeError("in a rule"), AssertionError("in a rule")])
+def test_a_rule_that_fails_is_reported_once_and_ends_nothing(
+    plan: PlanMaker, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def failing(**facts: Any) -> Verdict:
+        raise fault
+
+    rule = find_rule("SC202")
+    monkeypatch.setitem(engine._RULES, "SC202", replace(rule, function=failing, where={}))
+    listener = Listener()
+    rules = LiveRules(plan("train.max_steps=1000", "train.on_finding=stop"), listener, Metrics(), {})
+    for step in range(1, 101):
+        rules.take(step_line(step) | {"loss": math.nan if step > 90 else 0.1})
+        if rules.due(step):
+            assert rules.look() is not None
+    assert listener.messages == [f"rule SC202 failed: {fault!r}; please report it"]
+    assert [code for _, code, _ in listener.told] == ["LS201"], "the other rules go on"
+
+
+def test_facts_that_cannot_be_made_end_the_diagnosis_and_not_the_run(
+    plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def failing(facts: Any) -> Diagnosis:
-        raise ZeroDivisionError("in a rule")
+        raise AttributeError("in the facts")
 
     monkeypatch.setattr(live, "diagnose_facts", failing)
     listener = Listener()
@@ -185,4 +207,4 @@ def test_a_rule_that_fails_ends_the_looks_and_not_the_run(plan: PlanMaker, monke
     assert rules.evaluate() is None
     assert not rules.due(100)
     assert len(listener.messages) == 1
-    assert "in a rule" in listener.messages[0]
+    assert "in the facts" in listener.messages[0]

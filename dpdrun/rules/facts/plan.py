@@ -13,6 +13,7 @@ from typing import Any
 
 from dpdrun.recipe.fields import OFF, Percent
 from dpdrun.recipe.schema import Recipe
+from dpdrun.rules.facts.words import computed, computed_from, fact, words_of
 
 KEY_OF: Mapping[str, str] = {
     "lr": "optim.lr",
@@ -31,7 +32,7 @@ KEY_OF: Mapping[str, str] = {
     "eval_every": "train.eval_every",
     "checkpoint_every": "train.checkpoint_every",
 }
-# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were looked at.
+# Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were measured.
 SIZE_KEY_OF: Mapping[str, str] = {
     "d_model": "model.d_model",
     "hidden": "model.hidden",
@@ -40,15 +41,18 @@ SIZE_KEY_OF: Mapping[str, str] = {
     "window": "model.window",
     "lookahead": "model.lookahead",
 }
+# Settings that no rule sets, of which rules know all the same.
+OTHER_KEY_OF: Mapping[str, str] = {
+    **{name: f"model.{name}" for name in (
+        "kind", "conv", "ff_mult", "features", "embedding", "skip", "residual_init", "dropout",
+    )},
+    "patience": "optim.plateau.patience",
+    "guard": "data.split.guard",
+    "eval_on": "train.eval_on",
+    "precision": "train.precision",
+}  # fmt: skip
 NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
 
-_COMPUTED: Mapping[str, tuple[str, ...]] = {
-    "width": ("d_model", "hidden"),
-    "context": ("layers", "window"),
-    "frames_per_epoch": ("frame", "burn_in"),
-    "total_steps": ("frame", "burn_in", "batch", "epochs", "max_steps"),
-    "warmup_steps": ("frame", "burn_in", "batch", "epochs", "max_steps", "warmup"),
-}
 _OF_THE_MODEL = (
     "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding", "skip",
     "residual_init",
@@ -62,67 +66,67 @@ class PlanFacts:
 
     Attributes:
         kind: transformer | gru | gmp.
-        d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the whole record.
+        d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the complete record.
         embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
         hidden: of a GRU.
         features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
-        samples, val_samples: I/Q samples of the training and of the validation part.
-        noise_floor_db: noise of the record relative to its output, where somebody knows it [dB].
+        samples, val_samples: I/Q samples of the training and of the validation split.
+        noise_floor_db: noise of the record relative to its output, where it is known [dB].
         memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
-            needed (`rf.ladder`), None when it was not looked at.
+            needed (`rf.memory_depth`), None when it was not measured.
         polynomial_db: validation NMSE of the best of these fits [dB].
         guard: samples dropped on each side of a cut, where the recipe gives a number.
         frames: training frames in one pass, when it is given directly (what the note calls samples).
-        frame, burn_in: length of a training window and its part without loss [samples].
+        frame, burn_in: length of a training frame and its part without loss [samples].
         batch: frames in one optimizer step, over all processes and accumulation.
         warmup: steps (int), a share of all steps (Percent), or 0 when off.
-        patience: scorings without progress before `schedule: plateau` lowers the lr.
-        eval_on: record | frame, in which pieces a record is scored.
+        patience: scores without progress before `schedule: plateau` lowers the lr.
+        eval_on: record | frame, whether a record is scored at once or in frames.
         precision: fp32 | bf16, of the forward pass.
-        rules: measured | note, which rules are asked; what a fix writes is what they would set.
+        rules: measured | note, which rules apply; a fix writes what they would set.
     """
 
-    kind: str | None = None
-    d_model: int | None = None
-    hidden: int | None = None
-    layers: int | None = None
-    heads: int | None = None
-    window: float | None = None
-    lookahead: int | None = None
-    conv: int | None = None
-    ff_mult: float | None = None
-    features: str | None = None
-    skip: str | None = None
-    residual_init: str | None = None
-    embedding: str | None = None
-    dropout: float | None = None
-    samples: int | None = None
-    val_samples: int | None = None
-    noise_floor_db: float | None = None
-    memory: int | None = None
-    ahead: int | None = None
-    polynomial_db: float | None = None
-    guard: int | None = None
-    frames: int | None = None
-    frame: int | None = None
-    burn_in: int | None = None
-    batch: int | None = None
-    epochs: float | None = None
-    max_steps: int | None = None
-    lr: float | None = None
-    beta1: float | None = None
-    beta2: float | None = None
-    eps: float | None = None
-    weight_decay: float | None = None
-    clip_norm: float | None = None
-    warmup: int | Percent | None = None
-    schedule: str | None = None
-    patience: int | None = None
-    eval_every: int | None = None
-    checkpoint_every: int | None = None
-    eval_on: str | None = None
-    precision: str | None = None
-    rules: str | None = None
+    kind: str | None = fact("kind")
+    d_model: int | None = fact("d_model")
+    hidden: int | None = fact("hidden")
+    layers: int | None = fact("layers")
+    heads: int | None = fact("heads")
+    window: float | None = fact("window")
+    lookahead: int | None = fact("lookahead")
+    conv: int | None = fact("conv")
+    ff_mult: float | None = fact("ff_mult")
+    features: str | None = fact("features")
+    skip: str | None = fact("skip")
+    residual_init: str | None = fact("residual_init")
+    embedding: str | None = fact("embedding")
+    dropout: float | None = fact("dropout")
+    samples: int | None = fact("samples")
+    val_samples: int | None = fact("val_samples")
+    noise_floor_db: float | None = fact("noise_floor_db")
+    memory: int | None = fact("a measurement of the data (--data)")
+    ahead: int | None = fact("a measurement of the data (--data)")
+    polynomial_db: float | None = fact("polynomial_db")
+    guard: int | None = fact("guard")
+    frames: int | None = fact("frames")
+    frame: int | None = fact("frame")
+    burn_in: int | None = fact("train.burn_in")
+    batch: int | None = fact("train.batch_size")
+    epochs: float | None = fact("epochs")
+    max_steps: int | None = fact("max_steps")
+    lr: float | None = fact("lr")
+    beta1: float | None = fact("beta1")
+    beta2: float | None = fact("the beta2 of AdamW")
+    eps: float | None = fact("the eps of AdamW")
+    weight_decay: float | None = fact("weight_decay")
+    clip_norm: float | None = fact("clip_norm")
+    warmup: int | Percent | None = fact("warmup")
+    schedule: str | None = fact("schedule")
+    patience: int | None = fact("patience")
+    eval_every: int | None = fact("eval_every")
+    checkpoint_every: int | None = fact("checkpoint_every")
+    eval_on: str | None = fact("eval_on")
+    precision: str | None = fact("precision")
+    rules: str | None = fact("rules")
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, train_samples: int | None = None, frames: int | None = None) -> PlanFacts:
@@ -143,21 +147,27 @@ class PlanFacts:
         """The value of a fact or of a computed one, None when it is unknown."""
         return getattr(self, name)
 
+    def words(self, name: str) -> str:
+        """What a fact is called where a user reads of it."""
+        return words_of(type(self), name)
+
     def prerequisites(self, name: str) -> frozenset[str]:
         """The dotted recipe keys that a fact depends on."""
         keys = {**SIZE_KEY_OF, **KEY_OF}
-        return frozenset(keys[part] for part in _COMPUTED.get(name, (name,)) if part in keys)
+        return frozenset(keys[part] for part in computed_from(type(self), name) or (name,) if part in keys)
 
     def with_patch(self, patch: Mapping[str, Any]) -> PlanFacts:
         """The same facts with recipe values set: `with_patch({"optim.lr": 1e-3})`."""
         return replace(self, **{NAME_OF[key]: as_fact(NAME_OF[key], value) for key, value in patch.items()})
 
     @property
+    @computed("width", "d_model", "hidden")
     def width(self) -> int | None:
         """Features per sample inside the network: d_model, or the units of a GRU."""
         return self.hidden if self.kind == "gru" else self.d_model
 
     @property
+    @computed("db_left")
     def db_left(self) -> float | None:
         """From the best least-squares fit to the noise floor [dB]: all that a network can gain."""
         if self.polynomial_db is None or self.noise_floor_db is None:
@@ -165,6 +175,7 @@ class PlanFacts:
         return self.polynomial_db - self.noise_floor_db
 
     @property
+    @computed("the layers and the window of the model", "layers", "window")
     def context(self) -> float | None:
         """Past samples that an output depends on: each block reaches window - 1 back, the convolution conv - 1.
 
@@ -177,6 +188,7 @@ class PlanFacts:
         return self.layers * (self.window - 1) + max(0, (self.conv or 0) - 1)
 
     @property
+    @computed("the layers and the width of the model")
     def matrix_weights(self) -> int | None:
         """Weights in the large matrices of a network, which are nearly all of its weights; None when unknown.
 
@@ -190,6 +202,7 @@ class PlanFacts:
         return round((4 + 2 * (self.ff_mult or 4.0)) * self.width**2 * self.layers)
 
     @property
+    @computed("the amount of training data", "frame", "burn_in")
     def frames_per_epoch(self) -> int | None:
         """Frames in one pass in which every training sample is scored once."""
         if self.frames is not None:
@@ -200,8 +213,9 @@ class PlanFacts:
         return math.ceil(self.samples / scored) if scored > 0 else None
 
     @property
+    @computed("the length of the run", "frame", "burn_in", "batch", "epochs", "max_steps")
     def total_steps(self) -> int | None:
-        """Optimizer steps of the whole run. Epochs follow each other without a gap, so no batch is partial."""
+        """Optimizer steps of the complete run. Epochs follow each other without a gap, so no batch is partial."""
         if self.max_steps is not None:
             return self.max_steps
         if self.epochs is None or self.frames_per_epoch is None or self.batch is None:
@@ -211,6 +225,7 @@ class PlanFacts:
         return max(1, math.ceil(Fraction(f"{self.epochs:.12g}") * self.frames_per_epoch / self.batch))
 
     @property
+    @computed("the warmup", "frame", "burn_in", "batch", "epochs", "max_steps", "warmup")
     def warmup_steps(self) -> int | None:
         """Warmup in optimizer steps; at least 1 unless it is off."""
         if self.warmup is None or not isinstance(self.warmup, Percent):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.facts.words import computed, fact, words_of
 
 T = TypeVar("T")
 
@@ -23,86 +24,96 @@ class RunFacts:
         loss, grad_norm: of the step; the norm before clipping. May be nan or inf.
         clip_norm: largest norm that was applied, inf when clipping is off.
         clipped: whether the gradient of the step was scaled down.
-        eval_step, eval_nmse_db: scorings of the validation part; of a least-squares fit one, at step 0.
+        eval_step, eval_nmse_db: scores of the validation split; of a least-squares fit one, at step 0.
         eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
-        finish_nmse_db: scorings of `optim.refine`, which comes after the last step: they count for the best score, and
+        finish_nmse_db: scores of `optim.refine`, which comes after the last step: they count for the best score, and
             are no part of the course of training.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
-        one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation part [dB].
+        one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation split [dB].
         eps, beta2: of AdamW, as planned.
         parameters: number of trained parameters.
         epochs, max_steps: which of the two the recipe sets the length by; the other is None.
-        steps_per_epoch: optimizer steps in one pass over the training part, not a whole number as a rule.
+        steps_per_epoch: optimizer steps in one pass over the training split, usually no whole number.
         loss_is_nmse: whether 10 log10(loss) is a training NMSE in dB, comparable with the validation scores.
-        group_step: steps at which the parts of the model were looked at, every 25th from the first.
+        group_step: steps at which the parts of the model were measured, every 25th from the first.
         group_grad, group_weight, group_update: by part of the model and as long as `group_step`: norm of its gradient
             before clipping, of its weights, and of the change that the step made to them; nan where it has none.
         group_size: parameters in a part.
         still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
-        adapted, lr_factor: (from, to) steps of each time that `train.on_finding: adapt` went back, and by how much the
-            planned rate was lowered; peak_lr is the lowered one.
-        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.law`); None outside of them.
+        adapted, lr_factor: (from, to) steps of each rollback of `train.on_finding: adapt`, and by how much the planned
+            rate was lowered; peak_lr is the lowered one.
+        swept_lr: peak learning rate that our sweeps found best for such a job (`rules.lr_law`); None outside of them.
         rank_step: steps that several processes took together, as many as those that took the last of them.
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
             it found by itself, and the norm after averaging.
-        checksum_step, rank_checksum: steps at which the parameters were looked at, and their checksum by process.
+        checksum_step, rank_checksum: steps at which the parameters were measured, and their checksum by process.
         skipped: steps that the loss scaler of fp16 left out; they are in none of the lists.
         loss_scale: of that scaler at the last step; None where the loss is not scaled.
-        signal: what the prediction of the validation part (or of a file) looks like beside its target.
+        signal: the prediction of the validation split (or of a file) compared with its target.
     """
 
-    step: list[int] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    lr_planned: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    grad_norm: list[float] = field(default_factory=list)
-    clip_norm: list[float] = field(default_factory=list)
-    clipped: list[bool] = field(default_factory=list)
-    eval_step: list[int] = field(default_factory=list)
-    eval_nmse_db: list[float] = field(default_factory=list)
-    eval_loss_step: list[int] = field(default_factory=list)
-    eval_loss: list[float] = field(default_factory=list)
-    finish_nmse_db: list[float] = field(default_factory=list)
-    kind: str | None = None
-    total_steps: int | None = None
-    warmup_steps: int | None = None
-    peak_lr: float | None = None
-    weight_decay: float | None = None
-    schedule: str | None = None
-    batch: int | None = None
-    one_tap_db: float | None = None
-    gmp_db: float | None = None
-    floor_db: float | None = None
-    eps: float | None = None
-    beta2: float | None = None
-    parameters: int | None = None
-    epochs: float | None = None
-    max_steps: int | None = None
-    steps_per_epoch: float | None = None
-    loss_is_nmse: bool | None = None
-    group_step: list[int] = field(default_factory=list)
-    group_grad: dict[str, list[float]] = field(default_factory=dict)
-    group_weight: dict[str, list[float]] = field(default_factory=dict)
-    group_update: dict[str, list[float]] = field(default_factory=dict)
-    group_size: dict[str, int] = field(default_factory=dict)
-    still: dict[str, list[int]] = field(default_factory=dict)
-    adapted: list[tuple[int, int]] = field(default_factory=list)
-    lr_factor: float = 1.0
-    skipped: list[int] = field(default_factory=list)
-    loss_scale: float | None = None
-    swept_lr: float | None = None
-    rank_step: list[int] = field(default_factory=list)
-    rank_loss: list[list[float]] = field(default_factory=list)
-    rank_norm: list[list[float]] = field(default_factory=list)
-    rank_reduced: list[list[float]] = field(default_factory=list)
-    checksum_step: list[int] = field(default_factory=list)
-    rank_checksum: list[list[int]] = field(default_factory=list)
-    signal: SignalFacts | None = None
+    step: list[int] = fact("step", list)
+    lr: list[float] = fact("lr", list)
+    lr_planned: list[float] = fact("lr_planned", list)
+    loss: list[float] = fact("loss", list)
+    grad_norm: list[float] = fact("grad_norm", list)
+    clip_norm: list[float] = fact("clip_norm", list)
+    clipped: list[bool] = fact("clipped", list)
+    eval_step: list[int] = fact("eval_step", list)
+    eval_nmse_db: list[float] = fact("validation scores", list)
+    eval_loss_step: list[int] = fact("eval_loss_step", list)
+    eval_loss: list[float] = fact("eval_loss", list)
+    finish_nmse_db: list[float] = fact("finish_nmse_db", list)
+    kind: str | None = fact("kind")
+    total_steps: int | None = fact("the length of the run")
+    warmup_steps: int | None = fact("the warmup")
+    peak_lr: float | None = fact("peak_lr")
+    weight_decay: float | None = fact("weight_decay")
+    schedule: str | None = fact("schedule")
+    batch: int | None = fact("train.batch_size")
+    one_tap_db: float | None = fact("the one-tap baseline (report.json)")
+    gmp_db: float | None = fact("the gmp baseline (report.json)")
+    floor_db: float | None = fact("the noise floor (report.json)")
+    eps: float | None = fact("the eps of AdamW")
+    beta2: float | None = fact("the beta2 of AdamW")
+    parameters: int | None = fact("the number of parameters (metrics.jsonl, from this version on)")
+    epochs: float | None = fact("epochs")
+    max_steps: int | None = fact("max_steps")
+    steps_per_epoch: float | None = fact("the number of optimizer steps in an epoch")
+    loss_is_nmse: bool | None = fact("a loss that is known to be a normalised error")
+    group_step: list[int] = fact("group_step", list)
+    group_grad: dict[str, list[float]] = fact("gradients of the parts of the network (metrics.jsonl)", dict)
+    group_weight: dict[str, list[float]] = fact("group_weight", dict)
+    group_update: dict[str, list[float]] = fact(
+        "updates of the parts of the network (metrics.jsonl, from this version on)", dict
+    )
+    group_size: dict[str, int] = fact("group_size", dict)
+    still: dict[str, list[int]] = fact("still", dict)
+    adapted: list[tuple[int, int]] = fact("adapted", list)
+    lr_factor: float = fact("lr_factor", lambda: 1.0)
+    skipped: list[int] = fact("skipped", list)
+    loss_scale: float | None = fact("loss_scale")
+    swept_lr: float | None = fact("swept_lr")
+    rank_step: list[int] = fact("a run of several processes", list)
+    rank_loss: list[list[float]] = fact("rank_loss", list)
+    rank_norm: list[list[float]] = fact("rank_norm", list)
+    rank_reduced: list[list[float]] = fact("rank_reduced", list)
+    checksum_step: list[int] = fact("a run of several processes", list)
+    rank_checksum: list[list[int]] = fact("rank_checksum", list)
+    signal: SignalFacts | None = fact(
+        "a prediction compared with its target (report.json, or --prediction and --target)"
+    )
 
     def get(self, name: str) -> Any:
-        """The value of a fact, None when it is unknown; an empty list or dict is unknown."""
+        """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""
+        if name in SignalFacts.__dataclass_fields__:
+            return getattr(self.signal, name, None)
         value = getattr(self, name)
         return None if isinstance(value, list | dict) and not value else value
+
+    def words(self, name: str) -> str:
+        """What a fact is called where a user reads of it."""
+        return words_of(SignalFacts if name in SignalFacts.__dataclass_fields__ else type(self), name)
 
     def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
         """No recipe key changes what a run did."""
@@ -116,16 +127,19 @@ class RunFacts:
         return range(first, len(self.step))
 
     @property
+    @computed("the number of steps after the warmup")
     def settled_steps(self) -> int:
         """Number of logged steps after the warmup."""
         return len(self.settled)
 
     @property
+    @computed("a run of several processes")
     def rank_steps(self) -> int | None:
         """Number of steps that several processes took together."""
         return len(self.rank_step) or None
 
     @property
+    @computed("the number of logged steps")
     def logged_steps(self) -> int:
         """Number of logged steps."""
         return len(self.step)
@@ -141,7 +155,7 @@ class RunFacts:
         return [math.log10(max(norm, 1e-30)) if norm == norm else norm for norm in self.grad_norm]
 
     def once(self, name: str, work: Callable[[], T]) -> T:
-        """What `work` gives, computed once for these facts: for what several rules look at."""
+        """Return what `work` computes, once for these facts: for what several rules read."""
         kept = self.__dict__.setdefault("_once", {})
         if name not in kept:
             kept[name] = work()
@@ -160,12 +174,14 @@ class RunFacts:
         return {"train.epochs": float(f"{self.epochs * factor:.2g}")} if self.epochs else {}
 
     @property
+    @computed("a validation score")
     def best_nmse_db(self) -> float | None:
         """Lowest finite validation NMSE so far [dB], that of `optim.refine` included."""
         finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
         return min(finite) if finite else None
 
     @cached_property
+    @computed("validation scores")
     def scores_db(self) -> list[tuple[int, float]]:
         """(step, dB) of the finite validation scores: the NMSE, or else 10 log10 of the validation loss."""
         if self.eval_nmse_db:
@@ -181,6 +197,7 @@ class RunFacts:
         return "validation NMSE" if self.eval_nmse_db else "validation loss"
 
     @property
+    @computed("the progress of the run")
     def progress(self) -> float | None:
         """Share of the planned steps that the log covers, 0 to 1; a least-squares fit with a score is done."""
         if self.kind == "gmp":

@@ -1,6 +1,6 @@
-"""What a prediction looks like beside its target, in plain numbers: what the signal rules see and report.json keeps.
+"""A prediction compared with its target, in plain numbers: what the signal rules see and report.json keeps.
 
-Only the standard library is imported here; `rf.signal_checks` measures.
+Nothing but the standard library is imported here; `diagnosis.signal.checks` measures.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from dpdrun.rules.facts.words import fact, needed
+
 PIECES = 10  # of the record in `position_db`
 LEVELS = 10  # groups of |x|, equally many samples each
 
 
 @dataclass(frozen=True)
 class SignalFacts:
-    """A prediction p of a target y, with the input x where it is known. None: not known, or not to be told from these.
+    """A prediction p of a target y, with the input x where it is known. None: not known, or not measurable from these.
 
     Powers and errors are pooled; every NMSE is over the power of y. "Gain" is that of the model's output.
 
@@ -25,15 +27,15 @@ class SignalFacts:
         nmse_db: of the prediction as it is [dB].
         position_db: NMSE of PIECES equal pieces of the record, in order [dB].
         start_samples, rise_db, rise_z: the beginning after which the error is most above that before: its length
-            [samples], how many dB the median error lies higher behind it (at equal level of y), and by how many
+            [samples], how many dB the median error lies higher after it (at equal level of y), and by how many
             standard errors. None where no beginning is better than the rest.
         period, period_edge, period_at, period_db, period_cost_db, period_z: length after which the error repeats
             [samples], length of the stretch of it where the error is high, where that begins in the period, how far it
             stands out [dB], what it costs in NMSE [dB], and by how many standard errors. None: does not repeat.
         frame: length of the frames that the model was trained on [samples].
-        piece: length of the pieces that it was scored on, None for the whole record.
+        piece: length of the pieces that it was scored on, None for the complete record.
         full_attention, features, embedding, lookahead: of the model: whether it attends to everything that it is
-            given, and model.features, model.embedding and model.lookahead of its recipe; None where nobody says.
+            given, and model.features, model.embedding and model.lookahead of its recipe; None where it is not stated.
         pieces_nmse_db: NMSE when the record is cut into pieces of `frame` samples [dB].
         judged_nmse_db: NMSE of the prediction that all that follows is about: the one in pieces where that is clearly
             better, else that of the record [dB].
@@ -60,52 +62,52 @@ class SignalFacts:
         wanted_gain_db: gain from x to y, where y is a scaled copy of x (a predistorter's goal) [dB].
     """
 
-    samples: int
-    nmse_db: float
-    position_db: tuple[float, ...] = ()
-    start_samples: int | None = None
-    rise_db: float | None = None
-    rise_z: float | None = None
-    period: int | None = None
-    period_edge: int | None = None
-    period_at: int | None = None
-    period_db: float | None = None
-    period_cost_db: float | None = None
-    period_z: float | None = None
-    frame: int | None = None
-    piece: int | None = None
-    full_attention: bool | None = None
-    features: str | None = None
-    embedding: str | None = None
-    lookahead: int | None = None
-    pieces_nmse_db: float | None = None
-    judged_nmse_db: float | None = None
-    mirrored: bool = False
-    mirror_nmse_db: float | None = None
-    mirror_deg: float | None = None
-    lag_samples: float | None = None
-    lag_nmse_db: float | None = None
-    unshifted_nmse_db: float | None = None
-    gain_db: float | None = None
-    gain_deg: float | None = None
-    gain_nmse_db: float | None = None
-    target_gain_db: tuple[float, ...] = ()
-    model_gain_db: tuple[float, ...] = ()
-    target_gain_deg: tuple[float, ...] = ()
-    model_gain_deg: tuple[float, ...] = ()
-    level_share: float | None = None
-    target_spread_db: float | None = None
-    model_spread_db: float | None = None
-    linear_nmse_db: float | None = None
-    polynomial_nmse_db: float | None = None
-    nonlinear_share: float | None = None
-    clipped_samples: int = 0
-    clip_level: float | None = None
-    clip_short_db: float | None = None
-    lead_samples: int | None = None
-    present_nmse_db: float | None = None
-    ahead_nmse_db: float | None = None
-    wanted_gain_db: float | None = None
+    samples: int = needed("the length of the record")
+    nmse_db: float = needed("the NMSE of the prediction")
+    position_db: tuple[float, ...] = fact("the NMSE by position", tuple)
+    start_samples: int | None = fact("the beginning that is better")
+    rise_db: float | None = fact("the rise of the error after it")
+    rise_z: float | None = fact("the certainty of that rise")
+    period: int | None = fact("a period of the error")
+    period_edge: int | None = fact("the length of its edge")
+    period_at: int | None = fact("the place of its edge")
+    period_db: float | None = fact("the size of its edge")
+    period_cost_db: float | None = fact("the cost of its edge")
+    period_z: float | None = fact("the certainty of the period")
+    frame: int | None = fact("the frame of the training")
+    piece: int | None = fact("the length that was scored")
+    full_attention: bool | None = fact("the attention of the model")
+    features: str | None = fact("model.features")
+    embedding: str | None = fact("model.embedding")
+    lookahead: int | None = fact("model.lookahead")
+    pieces_nmse_db: float | None = fact("the NMSE on frames")
+    judged_nmse_db: float | None = fact("the NMSE of the prediction")
+    mirrored: bool = fact("the side of the spectrum", bool)
+    mirror_nmse_db: float | None = fact("the NMSE of the conjugate")
+    mirror_deg: float | None = fact("the angle to the conjugate")
+    lag_samples: float | None = fact("the delay of the prediction")
+    lag_nmse_db: float | None = fact("the NMSE without the delay")
+    unshifted_nmse_db: float | None = fact("the NMSE with the delay")
+    gain_db: float | None = fact("the gain of the prediction over the target")
+    gain_deg: float | None = fact("the phase of the prediction over the target")
+    gain_nmse_db: float | None = fact("the NMSE after the best gain")
+    target_gain_db: tuple[float, ...] = fact("the gain of the target by level", tuple)
+    model_gain_db: tuple[float, ...] = fact("the gain of the prediction by level", tuple)
+    target_gain_deg: tuple[float, ...] = fact("the phase of the target by level", tuple)
+    model_gain_deg: tuple[float, ...] = fact("the phase of the prediction by level", tuple)
+    level_share: float | None = fact("the input (--input)")
+    target_spread_db: float | None = fact("the spread of the target")
+    model_spread_db: float | None = fact("the spread of the prediction")
+    linear_nmse_db: float | None = fact("the NMSE of a linear filter")
+    polynomial_nmse_db: float | None = fact("the NMSE of a memory polynomial")
+    nonlinear_share: float | None = fact("the nonlinear part of the prediction")
+    clipped_samples: int = fact("clipped samples", int)
+    clip_level: float | None = fact("the level of clipping")
+    clip_short_db: float | None = fact("the shortfall of clipped samples")
+    lead_samples: int | None = fact("the lead of the target")
+    present_nmse_db: float | None = fact("the NMSE of one gain")
+    ahead_nmse_db: float | None = fact("the NMSE of one gain on the shifted input")
+    wanted_gain_db: float | None = fact("the wanted gain")
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, as `signal` in report.json; see `from_json`."""

@@ -2,74 +2,47 @@
 
 from __future__ import annotations
 
-import math
+from typing import Annotated
 
-from dpdrun.rules.engine import Finding, Verdict, rule
-from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.conditions import OneOf, Within
+from dpdrun.rules.declare import Steps, check, error, warning
+from dpdrun.rules.engine import Verdict
 from dpdrun.rules.sources import WORTH, WORTH_TABLE
-
-INF = math.inf
 
 CONV = 4  # taps of our runs
 
 
-@rule(
-    "MD101",
-    purpose="check",
+@check(
+    "MD101", about=("model.heads",), fix="unsafe", evidence="cited",
     source="Vaswani et al. 2017, section 3.2.2: each head works on d_model / heads features",
-    evidence="cited",
-    fix="unsafe",
-    about=("model.heads",),
-    box={"d_model": (1, INF), "heads": (1, INF)},
-    fires=lambda: PlanFacts(kind="transformer", d_model=32, heads=5),
-    silent=lambda: PlanFacts(kind="transformer", d_model=32, heads=4),
-)
-def heads_do_not_divide_d_model(facts: PlanFacts) -> Verdict:
+    fires=dict(kind="transformer", d_model=32, heads=5), silent=dict(kind="transformer", d_model=32, heads=4),
+)  # fmt: skip
+def heads_do_not_divide_d_model(d_model: Steps, heads: Steps) -> Verdict:
     """The attention heads do not divide d_model.
 
-    ## What it does
-    Names the next smaller number of heads that does. An error: such a network cannot be built.
-
     ## Why
-    Each head gets the same whole number of features.
+    Each head gets the same whole number of features, so such a network cannot be built. The fix is the next smaller
+    number of heads that divides d_model.
 
     ## Known limits
     A recipe with such sizes is refused when it is read; this rule is for `dpdrun recommend` from flags.
-
-    ## Example
-    Fires for 5 heads on d_model 32. Silent for 4.
     """
-    width, heads = facts.d_model or 1, facts.heads or 1
-    if width % heads == 0:
+    if d_model % heads == 0:
         return None
-    fitting = max(n for n in range(1, heads) if width % n == 0)
-    return Finding(
-        f"{heads} heads do not divide d_model {width}",
-        {"model.heads": fitting},
-        "error",
-        evidence={"value": width / heads},
-        advice=f"set model.heads to {fitting}, or model.d_model to {width // heads * heads or heads}",
-    )
+    fitting = max(n for n in range(1, heads) if d_model % n == 0)
+    return error(
+        f"{heads} heads do not divide d_model {d_model}", value=d_model / heads, patch={"model.heads": fitting},
+        also=f", or model.d_model to {d_model // heads * heads or heads}",
+    )  # fmt: skip
 
 
-@rule(
-    "MD102",
-    purpose="check",
-    source="our case study: a plain linear embedding instead, APA_200MHz",
-    evidence="measured",
-    results="docs/results.md#case-study",
-    fix="unsafe",
-    about=("model.embedding",),
-    box={"kind": ("transformer",)},
-    needs=("embedding",),
-    fires=lambda: PlanFacts(kind="transformer", embedding="layernorm_mlp"),
-    silent=lambda: PlanFacts(kind="transformer", embedding="linear"),
-)
-def layernorm_on_raw_iq(facts: PlanFacts) -> Verdict:
+@check(
+    "MD102", about=("model.embedding",), kinds=("transformer",), fix="unsafe", evidence="measured",
+    source="our case study: a plain linear embedding instead, APA_200MHz", results="docs/results.md#case-study",
+    fires=dict(kind="transformer", embedding="layernorm_mlp"), silent=dict(kind="transformer", embedding="linear"),
+)  # fmt: skip
+def layernorm_on_raw_iq(embedding: str) -> Verdict:
     """A LayerNorm on the raw I and Q samples erases the envelope.
-
-    ## What it does
-    Warns of `embedding: layernorm_mlp`, and advises the plain linear one.
 
     ## Why
     A LayerNorm of the features of one sample divides by their size. The size of I and Q is the envelope, which is what
@@ -78,81 +51,47 @@ def layernorm_on_raw_iq(facts: PlanFacts) -> Verdict:
     ## Known limits
     One step of one study, with one seed. Norms inside the blocks are another matter: there the envelope has become one
     feature among many.
-
-    ## Example
-    Fires for layernorm_mlp. Silent for linear.
     """
-    if facts.embedding != "layernorm_mlp":
+    if embedding != "layernorm_mlp":
         return None
-    return Finding(
+    return warning(
         "a LayerNorm on raw I and Q divides by the envelope, which is what an amplifier distorts by "
         "(-14.41 dB with it, -19.32 dB without, in our case study)",
-        {"model.embedding": "linear"},
-        "warning",
-        evidence={"value": facts.embedding},
-        advice="set model.embedding to linear",
-    )
+        value=embedding, patch={"model.embedding": "linear"},
+    )  # fmt: skip
 
 
-@rule(
-    "MD103",
-    "measured",
-    purpose="check",
-    source=WORTH,
-    evidence="measured",
-    results=WORTH_TABLE,
-    fix="unsafe",
-    about=("model.features",),
-    box={"kind": ("transformer",), "features": ("iq", "envelope")},
-    fires=lambda: PlanFacts(kind="transformer", features="iq"),
-    silent=lambda: PlanFacts(kind="transformer", features="envelope"),
-)
-def envelope_left_to_the_network(facts: PlanFacts) -> Verdict:
+@check(
+    "MD103", about=("model.features",), profile="measured", kinds=("transformer",), fix="unsafe",
+    source=WORTH, evidence="measured", results=WORTH_TABLE,
+    fires=dict(kind="transformer", features="iq"), silent=dict(kind="transformer", features="envelope"),
+)  # fmt: skip
+def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope")]) -> Verdict:
     """A Transformer is given I and Q alone, and has to find the envelope itself.
-
-    ## What it does
-    Warns of `features: iq`, and advises the envelope and its cube as further features.
 
     ## Why
     What an amplifier does to a sample depends on the envelope. It is not a linear function of I and Q, so an embedding
-    cannot form it; the layers behind can, and spend themselves on it.
+    cannot form it; the layers after it can, and spend themselves on it. The fix adds the envelope and its cube.
 
     ## Known limits
     Compared at d_model 16 and 64, at the learning rate that is best with the envelope. Two more products a sample;
     where those count, keep iq.
-
-    ## Example
-    Fires for iq. Silent for envelope.
     """
-    if facts.features != "iq":
+    if features != "iq":
         return None
-    return Finding(
+    return warning(
         "the network is given I and Q alone; what an amplifier does depends on the envelope",
-        {"model.features": "envelope"},
-        "warning",
-        evidence={"value": facts.features},
-        advice="set model.features to envelope",
-    )
+        value=features, patch={"model.features": "envelope"},
+    )  # fmt: skip
 
 
-@rule(
-    "MD104",
-    "measured",
-    purpose="check",
-    source=WORTH,
-    evidence="measured",
-    results=WORTH_TABLE,
-    fix="unsafe",
-    about=("model.conv",),
-    box={"kind": ("transformer",), "conv": (0, INF)},
-    fires=lambda: PlanFacts(kind="transformer", conv=0),
-    silent=lambda: PlanFacts(kind="transformer", conv=4),
-)
-def nothing_mixes_neighbours(facts: PlanFacts) -> Verdict:
+@check(
+    "MD104", about=("model.conv",), profile="measured", kinds=("transformer",), fix="unsafe",
+    source=WORTH, evidence="measured", results=WORTH_TABLE,
+    fires=dict(kind="transformer", conv=0), silent=dict(kind="transformer", conv=4),
+)  # fmt: skip
+def nothing_mixes_neighbours(conv: Annotated[int, Within(0)]) -> Verdict:
     """No convolution ahead of the attention: only attention sees more than one sample.
-
-    ## What it does
-    Warns of `conv: 0`, and advises 4 taps.
 
     ## Why
     Most of an amplifier's memory lies within a few samples. A convolution weighs them by place from the first step;
@@ -160,58 +99,38 @@ def nothing_mixes_neighbours(facts: PlanFacts) -> Verdict:
 
     ## Known limits
     Compared at d_model 16 and 64 with 4 taps; other lengths were not.
-
-    ## Example
-    Fires for 0. Silent for 4.
     """
-    if facts.conv:
+    if conv:
         return None
-    return Finding(
+    return warning(
         "nothing but attention sees more than one sample: neighbours are not weighed by place",
-        {"model.conv": CONV},
-        "warning",
-        evidence={"value": 0, "threshold": 1},
-        advice=f"set model.conv to {CONV}",
-    )
+        value=0, threshold=1, patch={"model.conv": CONV},
+    )  # fmt: skip
 
 
-@rule(
-    "MD105",
-    "measured",
-    purpose="check",
-    source=WORTH,
-    evidence="measured",
-    results=WORTH_TABLE,
-    fix="unsafe",
-    about=("model.skip", "model.residual_init"),
-    box={"kind": ("transformer",), "skip": ("on", "off"), "residual_init": ("zero", "xavier")},
-    fires=lambda: PlanFacts(kind="transformer", skip="off", residual_init="xavier"),
-    silent=lambda: PlanFacts(kind="transformer", skip="on", residual_init="zero"),
-)
-def network_begins_as_noise(facts: PlanFacts) -> Verdict:
-    """The network begins as noise: without the linear path past it, or with residual branches that are not silent.
-
-    ## What it does
-    Warns of `skip: off` and of `residual_init: xavier`, and advises `on` and `zero`.
+@check(
+    "MD105", about=("model.skip", "model.residual_init"), profile="measured", kinds=("transformer",), fix="unsafe",
+    source=WORTH, evidence="measured", results=WORTH_TABLE,
+    fires=dict(kind="transformer", skip="off", residual_init="xavier"),
+    silent=dict(kind="transformer", skip="on", residual_init="zero"),
+)  # fmt: skip
+def network_begins_as_noise(
+    skip: Annotated[str, OneOf("on", "off")], residual_init: Annotated[str, OneOf("zero", "xavier")]
+) -> Verdict:
+    """The network begins as noise: without the linear path around it, or with residual branches that are not silent.
 
     ## Why
-    An amplifier is nearly linear: with the path past the network and silent branches a model begins as a linear one,
+    An amplifier is nearly linear: with the path around the network and silent branches a model begins as a linear one,
     and learns the small rest. So it bears the learning rates of LR010 from the first steps.
 
     ## Known limits
     Both were left out together, at d_model 16 and 64; in runs of 1600 steps it made no difference.
-
-    ## Example
-    Fires for off and xavier. Silent for on and zero.
     """
-    wanted = {"model.skip": ("on", facts.skip), "model.residual_init": ("zero", facts.residual_init)}
+    wanted = {"model.skip": ("on", skip), "model.residual_init": ("zero", residual_init)}
     patch = {key: value for key, (value, now) in wanted.items() if now != value}
     if not patch:
         return None
-    return Finding(
-        "the network does not begin as a linear model of the amplifier",
-        patch,
-        "warning",
-        evidence={"value": ", ".join(f"{key} {now}" for key, (value, now) in wanted.items() if now != value)},
-        advice="set " + " and ".join(f"{key} to {value}" for key, value in patch.items()),
-    )
+    return warning(
+        "the network does not begin as a linear model of the amplifier", patch=patch,
+        value=", ".join(f"{key} {now}" for key, (value, now) in wanted.items() if now != value),
+    )  # fmt: skip

@@ -3,77 +3,61 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from dpdrun.rules.engine import Finding, Verdict, rule
-from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.conditions import OneOf, Within
+from dpdrun.rules.declare import NETWORKS, check, finding, info, known, warning
+from dpdrun.rules.engine import Verdict
 
-INF = math.inf
 WINDOW = 32  # of the shipped recipes for amplifiers of 20 to 30 samples of memory [samples]
+FULL = {"window": Within(math.inf)}
+
+Frame = Annotated[int, Within(2)]
+EvalOn = Annotated[str, OneOf("record", "frame")]
 
 
-@rule(
-    "EV101",
-    purpose="check",
-    source="our case study: the same network scored on pieces of the length it was trained on",
-    evidence="measured",
+@check(
+    "EV101", about=("train.eval_on", "model.window", "train.frame"), kinds=("transformer",), fix="unsafe",
+    where={**FULL, "frame": Within(2), "eval_on": OneOf("record")}, evidence="measured",
     results="docs/results.md#case-study",
-    fix="unsafe",
-    about=("train.eval_on", "model.window", "train.frame"),
-    box={"kind": ("transformer",), "window": (INF, INF), "frame": (2, INF), "eval_on": ("record",)},
-    fires=lambda: PlanFacts(kind="transformer", window=INF, frame=200, eval_on="record", samples=58_980),
-    silent=lambda: PlanFacts(kind="transformer", window=INF, frame=4096, eval_on="record", samples=4096),
-)
-def scored_on_another_context(facts: PlanFacts) -> Verdict:
-    """Full attention is trained on frames and scored on whole records: in training it never met so many keys.
-
-    ## What it does
-    Warns when a Transformer with `window: full` is trained on frames that are shorter than the record and scored with
-    `eval_on: record`. The fix is a window of 32 samples with relative positions.
+    source="our case study: the same network scored on pieces of the length it was trained on",
+    fires=dict(kind="transformer", window=math.inf, frame=200, eval_on="record", samples=58_980),
+    silent=dict(kind="transformer", window=math.inf, frame=4096, eval_on="record", samples=4096),
+)  # fmt: skip
+def scored_on_another_context(frame: Frame, val_samples: int | None = None, samples: int | None = None) -> Verdict:
+    """Full attention is trained on frames and scored on complete records: in training it never met so many keys.
 
     ## Why
-    Attention over a whole record spreads over a hundred times more keys, at positions that were never trained. It was
-    the largest fault of our case study: -1.90 dB on the whole record, -14.41 dB on pieces as trained. A window makes a
-    record of any length the same problem.
+    Attention over a complete record spreads over a hundred times more keys, at positions that were never trained. It
+    was the largest fault of our case study: -1.90 dB on the complete record, -14.41 dB on pieces as trained. A window
+    makes a record of any length the same problem.
 
     ## Known limits
-    The window is that of our recipes; `dpdrun recommend --data` measures the memory of an amplifier. Scored on pieces
-    instead, the model is good for pieces only (EV102). Where the length of the validation part is not known,
-    that of the training part is taken.
-
-    ## Example
-    Fires for frames of 200 on a record of 58,980 samples. Silent where a frame is the whole record.
+    The window of the fix is that of our recipes; `dpdrun recommend --data` measures the memory of an amplifier. Scored
+    on frames instead, the model is good for frames only (EV102). Where the length of the validation split is not known,
+    that of the training split is taken.
     """
-    frame, record = facts.frame or 0, facts.val_samples or facts.samples
+    record = val_samples or samples
     if record is not None and frame >= record:
         return None
     longer = "" if record is None else f", {record / frame:.0f} times longer"
-    return Finding(
-        f"full attention is trained on {frame} samples and scored on the whole record{longer} "
-        "(-1.90 dB so, -14.41 dB on pieces as trained, in our case study)",
-        {"model.window": WINDOW, "model.positions": "relative"},
-        "warning",
-        evidence={"value": frame, "threshold": record},
+    return warning(
+        f"full attention is trained on {frame} samples and scored on the complete record{longer} "
+        "(-1.90 dB so, -14.41 dB on frames as trained, in our case study)",
+        value=frame, threshold=record, patch={"model.window": WINDOW, "model.positions": "relative"},
         advice=f"set model.window to a number of samples ({WINDOW}) with positions: relative; or train.eval_on to "
         "frame, which scores what was trained",
-    )
+    )  # fmt: skip
 
 
-@rule(
-    "EV102",
-    purpose="check",
-    source="our case study: the same network on pieces and on the whole record",
-    evidence="measured",
-    results="docs/results.md#case-study",
-    about=("train.eval_on", "model.window"),
-    box={"kind": ("transformer",), "window": (INF, INF), "frame": (2, INF), "eval_on": ("record", "frame")},
-    fires=lambda: PlanFacts(kind="transformer", window=INF, frame=200, eval_on="frame"),
-    silent=lambda: PlanFacts(kind="transformer", window=INF, frame=200, eval_on="record"),
-)
-def score_of_pieces_only(facts: PlanFacts) -> Verdict:
-    """The score of full attention on pieces holds for pieces of that length alone.
-
-    ## What it does
-    Says so where `eval_on: frame` scores a Transformer with `window: full`.
+@check(
+    "EV102", about=("train.eval_on", "model.window"), kinds=("transformer",), where=FULL, evidence="measured",
+    source="our case study: the same network on pieces and on the whole record", results="docs/results.md#case-study",
+    fires=dict(kind="transformer", window=math.inf, frame=200, eval_on="frame"),
+    silent=dict(kind="transformer", window=math.inf, frame=200, eval_on="record"),
+)  # fmt: skip
+def score_of_pieces_only(frame: Frame, eval_on: EvalOn) -> Verdict:
+    """The score of full attention on frames holds for frames of that length alone.
 
     ## Why
     Such a network is used on pieces of the length of a frame, or it is another function: in our case study -14.41 dB on
@@ -81,56 +65,38 @@ def score_of_pieces_only(facts: PlanFacts) -> Verdict:
 
     ## Known limits
     Info only: if you use it on pieces, all is well.
-
-    ## Example
-    Fires for eval_on frame. Silent for record, which is EV101's.
     """
-    if facts.eval_on != "frame":
+    if eval_on != "frame":
         return None
-    return Finding(
-        f"the score holds for pieces of {facts.frame} samples; on longer records full attention is another function",
-        evidence={"value": facts.frame},
-        advice="use the model on pieces of that length only, or set model.window to a number of samples",
-    )
+    return info(
+        f"the score holds for frames of {frame} samples; on longer records full attention is another function",
+        value=frame,
+        advice="use the model on frames of that length only, or set model.window to a number of samples",
+    )  # fmt: skip
 
 
-@rule(
-    "EV103",
-    purpose="check",
-    source="a piece begins without its past; a window or a state carries it through a record",
+@check(
+    "EV103", about=("train.eval_on",), kinds=NETWORKS, where=known("context"), fix="unsafe",
     evidence="assumed",
-    fix="unsafe",
-    about=("train.eval_on",),
-    box={"kind": ("transformer", "gru"), "frame": (2, INF), "eval_on": ("record", "frame")},
-    needs=("context",),
-    uses=("burn_in",),
-    fires=lambda: PlanFacts(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="frame"),
-    silent=lambda: PlanFacts(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="record"),
-)
-def pieces_without_their_past(facts: PlanFacts) -> Verdict:
-    """A model that could see its past is scored on pieces that each begin without one.
-
-    ## What it does
-    Looks at `eval_on: frame` with a windowed Transformer or a GRU, and advises `record`. A warning where training has a
-    burn-in: then just those outputs are scored that training leaves out; else info.
+    source="a piece begins without its past; a window or a state carries it through a record",
+    fires=dict(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="frame"),
+    silent=dict(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="record"),
+)  # fmt: skip
+def pieces_without_their_past(frame: Frame, eval_on: EvalOn, burn_in: int = 0, window: float = 0) -> Verdict:
+    """A model that could see its past is scored on frames that each begin without one.
 
     ## Why
-    In use the model runs through a record. A window, or the state of a GRU, makes that the same problem as a frame.
+    In use the model runs through a record. A window, or the state of a GRU, makes that the same problem as a frame. A
+    warning where training has a burn-in: then just those outputs are scored that training leaves out; else info.
 
     ## Known limits
-    For the same numbers as others: OpenDPD scores pieces; report.json has that score beside ours for its captures.
-
-    ## Example
-    Fires for eval_on frame. Silent for record.
+    For the same numbers as others: OpenDPD scores pieces; report.json has that score next to ours for its captures.
     """
-    if facts.eval_on != "frame" or facts.window == INF:
+    if eval_on != "frame" or window == math.inf:
         return None
-    frame, burn_in = facts.frame or 1, facts.burn_in or 0
     left_out = f"; training leaves the first {burn_in} of them out of its loss" if burn_in else ""
-    return Finding(
-        f"scored on pieces of {frame} samples that each begin without their past{left_out}",
-        {"train.eval_on": "record"},
+    return finding(
         "warning" if burn_in else "info",
-        evidence={"value": frame, "threshold": burn_in},
-        advice="set train.eval_on to record: the past is carried through it",
-    )
+        f"scored on frames of {frame} samples that each begin without their past{left_out}",
+        value=frame, threshold=burn_in, patch={"train.eval_on": "record"}, also=": the past is carried through it",
+    )  # fmt: skip

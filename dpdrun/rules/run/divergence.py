@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from statistics import median
 
-from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import Family, finding, known, moved, two_digits, warning
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import blocks, cusum_start, p_greater
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import decimate, trend
-
-INF = math.inf
 
 BLOCKS = 40  # a block is a fortieth of what was logged, or LEAST_BLOCK steps
 LEAST_BLOCK = 20
@@ -33,52 +31,42 @@ FALLS_DB = 6.0
 HIGH_LR = 0.5  # of the peak; 1 / sqrt(step) after a warmup of 10 % ends at a third, on purpose
 ROOM_DB = 3.0  # above the noise floor
 
+finite = Family(requires=("LS201",))
 
-@rule(
-    "LS202",
-    purpose="diagnose",
+
+@finite.diagnose(
+    "LS202", fix="unsafe", evidence="assumed",
     source="Page 1954 (CUSUM) for the onset; lasting loss spikes: Chowdhery et al. 2022 (PaLM), section 5.1",
-    evidence="assumed",
-    fix="unsafe",
-    box={"settled_steps": (3 * LEAST_BLOCK, INF)},
-    needs=("loss", "lr"),
-    requires=("LS201",),
-    fires=lambda: example_run(loss=lambda t: 0.01 if t < 0.6 else 0.01 * 10 ** (5 * (t - 0.6))),
-    silent=lambda: example_run(loss=lambda t: 0.01 if t < 0.5 or t > 0.6 else 0.1),
-)
+    where={"settled_steps": Within(3 * LEAST_BLOCK), **known("loss", "lr")},
+    fires=dict(loss=lambda t: 0.01 if t < 0.6 else 0.01 * 10 ** (5 * (t - 0.6))),
+    silent=dict(loss=lambda t: 0.01 if t < 0.5 or t > 0.6 else 0.1),
+)  # fmt: skip
 def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
-    """The training loss has left its minimum and stays away from it.
-
-    ## What it does
-    Cuts the steps after the warmup into blocks (a fortieth of them, at least 20 steps) and compares their medians in
-    dB. A warning when the last two complete blocks lie 5 dB or more above the lowest (Mann-Whitney, p below 0.001),
-    an error from 10 dB on. A CUSUM chart says where it left.
+    """The training loss has left its minimum, by 5 dB or more, and stays away from it.
 
     ## Why
     A run that has diverged does not come back at the same learning rate; what it learned is in the best checkpoint.
+    Medians of blocks of the steps after the warmup (a fortieth of them, at least 20) are compared: the last two lie 5
+    dB above the lowest (Mann-Whitney, p below 0.001), from 10 dB on an error. A CUSUM chart says where the loss left.
 
     ## Known limits
     After a restart of the schedule only blocks at half of the present rate or more are compared: the loss of a lower
-    rate is lower. An excursion of fewer than two blocks is not looked at, nor one that came back. Seen while it lasts,
-    a long one is no other thing than a divergence.
-
-    ## Example
-    Fires when the loss grows a hundredfold from 60 % of the run on. Silent for a tenfold rise that lasts a tenth of
-    the run.
+    rate is lower. An excursion of fewer than two blocks is not judged, nor one that came back. While it lasts, a long
+    one cannot be told from a divergence.
     """
     settled = run.settled
-    found = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
-    if len(found) < 3:
+    settled_blocks = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
+    if len(settled_blocks) < 3:
         return None
-    rate = max(run.lr[block.positions[0]] for block in found[-2:])
-    alike = [block for block in found[:-2] if run.lr[block.positions[0]] >= rate / RESTARTED]
+    rate = max(run.lr[block.positions[0]] for block in settled_blocks[-2:])
+    alike = [block for block in settled_blocks[:-2] if run.lr[block.positions[0]] >= rate / RESTARTED]
     if not alike:
         return None
     lowest = min(alike, key=lambda block: block.level)
-    rise = min(block.level for block in found[-2:]) - lowest.level
+    rise = min(block.level for block in settled_blocks[-2:]) - lowest.level
     if rise < LEFT_DB:
         return None
-    p = p_greater([run.loss_db[i] for i in found[-1].positions], [run.loss_db[i] for i in lowest.positions])
+    p = p_greater([run.loss_db[i] for i in settled_blocks[-1].positions], [run.loss_db[i] for i in lowest.positions])
     if p >= LEFT_P:
         return None
     after = range(lowest.positions.stop, len(run.step))
@@ -88,34 +76,31 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     )  # fmt: skip
     began = after[since if since is not None else 0]
     lr = run.top_lr
-    lower = float(f"{lr / 2:.2g}")
-    return Finding(
+    lower = two_digits(lr / 2)
+    return finding(
+        "error" if rise >= GONE_DB else "warning",
         f"the loss is {rise:.1f} dB above its minimum ({lowest.level:.1f} dB near step "
         f"{run.step[lowest.positions.start]}) and stays there; it left near step {run.step[began]}, "
         f"at lr {run.lr[began]:.2g}",
-        {"optim.lr": lower},
-        "error" if rise >= GONE_DB else "warning",
-        step=run.step[began],
-        evidence={"value": rise, "threshold": LEFT_DB, "p": p, "n": len(found)},
-        advice=f"keep the best checkpoint (checkpoints/best.safetensors), lower optim.lr from {lr:g} to {lower:g}; if "
-        "it left at a single step, look at that batch (SK201)",
-    )
+        value=rise, threshold=LEFT_DB, p=p, n=len(settled_blocks), step=run.step[began], patch={"optim.lr": lower},
+        advice=f"keep the best checkpoint (checkpoints/best.safetensors), {moved('optim.lr', lr, lower)}; if "
+        "it left at a single step, inspect that batch (SK201)",
+    )  # fmt: skip
 
 
-@rule(
-    "LS203",
-    purpose="diagnose",
+@finite.diagnose(
+    "LS203", fix="unsafe", evidence="cited",
     source=f"{PLAYBOOK}, on decay: a constant rate ends at its own noise, not at the minimum",
-    evidence="cited",
-    fix="unsafe",
-    box={"progress": (FINISHED, 1.0), "settled_steps": (100, INF)},
-    needs=("loss", "lr", "eval_nmse_db", "schedule"),
-    requires=("LS201", "LR202", "UP201", "SC201", "DM203"),
-    fires=lambda: example_run(
+    where={
+        "progress": Within(FINISHED, 1.0), "settled_steps": Within(100),
+        **known("loss", "lr", "eval_nmse_db", "schedule"),
+    },
+    requires=("LR202", "UP201", "SC201", "DM203"),
+    fires=dict(
         loss=lambda t: 10 ** (-2.5 * min(t / 0.4, 1.0)), realised=1e-2, schedule="constant", floor_db=-45.0,
         eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.1, -25.0],
     ),
-    silent=lambda: example_run(
+    silent=dict(
         loss=lambda t: 10 ** (-2.5 * min(t / 0.4, 1.0)), floor_db=-45.0,
         eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.5, -26.0],
     ),
@@ -123,22 +108,15 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
 def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
     """The run ended on a plateau while its learning rate was still high: a decay would have brought more.
 
-    ## What it does
-    For finished runs: the loss of the second half of the steps falls by less than 0.3 dB (Theil-Sen) or not in a
-    significant way (p 0.05), the rate stays above half of its peak to the end, and validation is 3 dB or more above the
-    noise floor, where that is known. With `schedule: constant` at half of the rate that our sweeps give for such a
-    job, or above, the loss may fall by 6 dB.
-
     ## Why
     At a constant rate the weights move about the minimum at a distance that the rate sets. Only a lower rate lets
-    them settle. A plateau in the middle of a run that decays later is no fault, and is not judged.
+    them settle. Reported for finished runs where the loss of the second half of the steps falls by less than 0.3 dB
+    (Theil-Sen, p 0.05), the rate stays above half of its peak to the end, and validation is 3 dB or more above a known
+    noise floor. At a constant rate of half of what our sweeps give for such a job, or above, the loss may fall by 6 dB.
 
     ## Known limits
-    What is left at the end of a decay to zero is the limit of the network, of its length of training or of the data;
-    see DM202, LR201.
-
-    ## Example
-    Fires for a loss that stands still from 40 % of the run on at a constant rate. Silent under a cosine.
+    A plateau in the middle of a run that decays later is not judged. What is left at the end of a decay to zero is the
+    limit of the network, of its length of training or of the data; see DM202, LR201.
     """
     best = run.best_nmse_db
     if best is None:
@@ -156,13 +134,10 @@ def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
         return None
     level = median(run.loss_db[i] for i in last)
     patch = {} if run.schedule == "cosine" else {"optim.schedule": "cosine"}
-    stands = "stands" if seen.change > -STILL_DB else "is"
-    return Finding(
-        f"the loss {stands} at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
+    stays = "stays" if seen.change > -STILL_DB else "is"
+    return warning(
+        f"the loss {stays} at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
         f"lr is still at {lowest / peak:.0%} of its peak or above",
-        patch,
-        "warning",
-        step=run.step[last.start],
-        evidence={"value": seen.change, "threshold": -STILL_DB, "p": seen.p_down, "n": seen.n},
+        value=seen.change, threshold=-STILL_DB, p=seen.p_down, n=seen.n, step=run.step[last.start], patch=patch,
         advice="let the rate fall to zero by the end of the run: optim.schedule cosine",
-    )
+    )  # fmt: skip

@@ -1,22 +1,24 @@
-"""GN: what the gradient norm does over a run. The norms are those before clipping."""
+"""GN: the gradient norm, before clipping: its trend, how it is logged, how it passes the network; OP: against eps."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
-from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import Family, error, finding, info, known, moved, two_digits, warning
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.sources import NOTE_FURTHER
+from dpdrun.rules.series import jitter
+from dpdrun.rules.sources import NOTE_FURTHER, PLAYBOOK
 from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
-
-INF = math.inf
 
 LEAST_STEPS = 50  # after the warmup
 LEAST_HALF = 200  # in their last half; at a high rate the norm of healthy runs wanders by a doubling within 100 steps
 RISE_DECADES = 0.3  # a doubling
-RISE_P = 0.005  # 0.01 over the two windows that are looked at (Bonferroni)
+RISE_P = 0.005  # 0.01 over the two windows that are tested (Bonferroni)
 FALL_DECADES = 0.05  # of the loss: 0.5 dB over the window
 FALL_P = 0.01
 
@@ -25,6 +27,28 @@ EXPLAINED_SLOPE = (-0.8, -0.3)
 EXPLAINED_R2 = 0.6
 LR_SHARE = 0.1  # of the peak; below it the norm no longer follows the lr within the steps that are left
 LR_FALL_DECADES = 0.3
+
+AT_CLIP = 1e-3  # relative distance to the clip that counts as equal: float32 and an eps in the division
+AT_CLIP_SHARE = 0.05
+
+VANISH_DECADES = 1.0
+VANISH_P = 0.005
+LOSS_STANDS_DB = 1.0
+STARVED = 1e-4  # of the rms gradient of the largest part
+LEAST_MEASURED = 3
+LEAST_PARTS = 2
+
+# Ups and downs of the norm from step to step, over those of the loss, both in decades; our runs: 0.83 and more when
+# gradients are cleared, 0.4 to 0.6 (a Transformer) when they are kept.
+SMOOTH = 0.65
+LEAST_NOISE_DB = 0.1  # a loss without noise shows nothing
+LEAST_IN_A_ROW = 100
+
+EPS_WARNING = 0.1  # by how much eps shortens a step: eps / (g + eps)
+EPS_ERROR = 0.75
+DEFAULT_EPS = 1e-8
+
+settled = Family(where={"settled_steps": Within(LEAST_STEPS)}, requires=("LS201",))
 
 
 @dataclass(frozen=True)
@@ -53,10 +77,10 @@ def rise_of_norm(run: RunFacts) -> Rise | None:
 
 
 def _rise_of_norm(run: RunFacts) -> Rise | None:
-    settled = run.settled
-    half = [settled.start + len(settled) // 2] if len(settled) >= 2 * LEAST_HALF else []
-    for start in (settled.start, *half):
-        window = range(start, settled.stop)
+    late = run.settled
+    half = [late.start + len(late) // 2] if len(late) >= 2 * LEAST_HALF else []
+    for start in (late.start, *half):
+        window = range(start, late.stop)
         log_norm = decimate([_log(run.grad_norm[i]) for i in window])
         if not may_rise(log_norm, RISE_P):
             continue
@@ -94,7 +118,7 @@ def _log(value: float) -> float:
     return math.log10(max(value, 1e-300))
 
 
-def _evidence(rise: Rise) -> dict[str, float]:
+def _evidence(rise: Rise) -> dict[str, Any]:
     return {
         "rise_decades": rise.decades,
         "threshold": RISE_DECADES,
@@ -106,87 +130,60 @@ def _evidence(rise: Rise) -> dict[str, float]:
     }
 
 
-@rule(
-    "GN201",
-    purpose="diagnose",
-    source=f"{NOTE_FURTHER}; test: Mann 1945, Sen 1968, Hamed & Rao 1998",
-    evidence="assumed",
-    fix="unsafe",
-    box={"settled_steps": (LEAST_STEPS, INF)},
-    needs=("grad_norm", "loss", "lr"),
-    requires=("LS201",),
-    fires=lambda: example_run(norm=lambda t: 0.3 * 10.0 ** (1.5 * t), loss=0.1),
-    silent=lambda: example_run(norm=0.3),
-)
+@settled.diagnose(
+    "GN201", fix="unsafe", source=f"{NOTE_FURTHER}; test: Mann 1945, Sen 1968, Hamed & Rao 1998", evidence="assumed",
+    where=known("grad_norm", "loss", "lr"),
+    fires=dict(norm=lambda t: 0.3 * 10.0 ** (1.5 * t), loss=0.1), silent=dict(norm=0.3),
+)  # fmt: skip
 def gradient_norm_climbs(run: RunFacts) -> Verdict:
     """The gradient norm keeps climbing after the warmup while the loss does not fall.
 
-    ## What it does
-    Tests log10 of the norms after the warmup (medians of at most 400 pieces) for a rise: Mann-Kendall with Hamed and
-    Rao's correction for autocorrelation, p below 0.005, and at least a doubling by the Theil-Sen slope. Looks at all
-    steps after the warmup, then at their last half if it has 200 or more. A warning when the loss stands still, an
-    error when it rises.
-
     ## Why
     Steps that are too long drive the weights into ever steeper places; the loss stops falling first and rises later.
-    The note says: lower the learning rate or clip harder. With AdamW a harder clip alone changes little, since the
-    update is the gradient divided by its own size; the learning rate is what shortens the step.
+    The founding Transformer note (docs/note.md) says: lower the learning rate or clip harder. With AdamW a harder clip
+    alone changes little, since the update is the gradient divided by its own size; the learning rate is what shortens
+    the step. A rise is at least a doubling (Theil-Sen) with p below 0.005 (Mann-Kendall, corrected for
+    autocorrelation), over all steps after the warmup, or over their last half if it has 200 or more. An error where the
+    loss rises too.
 
     ## Known limits
     A norm that rises while the loss falls is GN202. A norm that wanders slowly, over a tenth of the run, can look like
-    a trend. A rise within the warmup is not looked at. Says nothing before 50
-    steps after the warmup.
-
-    ## Example
-    Fires when the norm grows from 0.3 to 9 at a constant loss. Silent when it stays at 0.3.
+    a trend. A rise within the warmup is not judged. Says nothing before 50 steps after the warmup.
     """
     rise = rise_of_norm(run)
     if rise is None or rise.loss_falls:
         return None
     lr = run.peak_lr or max(run.lr)
-    lower = float(f"{lr / 2:.2g}")
+    lower = two_digits(lr / 2)
     loss = "rises too" if rise.loss_rises else "does not fall"
     p = "p < 0.0001" if rise.p < 1e-4 else f"p {rise.p:.1g}"
-    return Finding(
-        f"the gradient norm grows {10**rise.decades:.1f} times from step {rise.step} on and the loss {loss} ({p})",
-        {"optim.lr": lower},
+    return finding(
         "error" if rise.loss_rises else "warning",
-        step=rise.step,
-        evidence=_evidence(rise),
-        advice=f"lower optim.lr from {lr:g} to {lower:g}, or lengthen optim.warmup; with AdamW a lower clip_norm alone "
+        f"the gradient norm grows {10**rise.decades:.1f} times from step {rise.step} on and the loss {loss} ({p})",
+        **_evidence(rise), step=rise.step, patch={"optim.lr": lower},
+        advice=f"{moved('optim.lr', lr, lower)}, or lengthen optim.warmup; with AdamW a lower clip_norm alone "
         "does not shorten the steps",
-    )
+    )  # fmt: skip
 
 
-@rule(
-    "GN202",
-    purpose="diagnose",
-    source="Defazio 2025, 'Why gradients rapidly increase near the end of training', arXiv 2506.02285",
-    evidence="cited",
-    box={"settled_steps": (LEAST_STEPS, INF)},
-    needs=("grad_norm", "loss", "lr"),
-    requires=("LS201", "GN201"),
-    fires=lambda: example_run(norm=lambda t: 0.1 * (0.5 * (1.0 + math.cos(math.pi * min(t, 0.97)))) ** -0.5),
-    silent=lambda: example_run(norm=0.3),
-)
+@settled.diagnose(
+    "GN202", source="Defazio 2025, 'Why gradients rapidly increase near the end of training', arXiv 2506.02285",
+    evidence="cited", where=known("grad_norm", "loss", "lr"), requires=("GN201",),
+    fires=dict(norm=lambda t: 0.1 * (0.5 * (1.0 + math.cos(math.pi * min(t, 0.97)))) ** -0.5), silent=dict(norm=0.3),
+)  # fmt: skip
 def gradient_norm_climbs_while_loss_falls(run: RunFacts) -> Verdict:
     """The gradient norm climbs but the loss falls: no reason to lower the learning rate.
-
-    ## What it does
-    The same test as GN201 with a loss that falls by 0.5 dB or more (p below 0.01). Fits log norm on log lr: a slope of
-    -0.8 to -0.3 with R^2 of 0.6 or more says that the falling learning rate is the cause.
 
     ## Why
     Under weight decay the weights of a normalised layer settle where decay and steps balance, and there the norm goes
     as sqrt(2 x weight_decay / lr). It rises because the schedule lowers the rate; lowering it further would raise it
-    more. The note's advice (norm climbs: lower the rate) does harm here.
+    more. The advice of the founding Transformer note (docs/note.md: norm climbs, lower the rate) does harm here. The
+    test is that of GN201 with a loss that falls by 0.5 dB or more (p below 0.01); a slope of log norm on log lr of -0.8
+    to -0.3 with R^2 of 0.6 or more says that the falling learning rate is the cause.
 
     ## Known limits
     Does not know whether the network has normalised layers. Without a learning rate that falls, the reason is open;
     the finding says so and only advises to watch the loss.
-
-    ## Example
-    Fires when the norm goes as 1/sqrt(lr) along a cosine while the loss falls. Silent when the norm stays at 0.3.
     """
     rise = rise_of_norm(run)
     if rise is None:
@@ -199,4 +196,173 @@ def gradient_norm_climbs_while_loss_falls(run: RunFacts) -> Verdict:
         advice = "do not lower the lr: this rise is what weight decay and a falling schedule do, and is harmless"
     else:
         advice = "keep the lr while the loss falls; if the loss stops falling, GN201 will say what to change"
-    return Finding(message, severity="info", step=rise.step, evidence=_evidence(rise), advice=advice)
+    return info(
+        message, **_evidence(rise), step=rise.step, advice=advice,
+    )  # fmt: skip
+
+
+@settled.diagnose(
+    "GN203", source=f"{PLAYBOOK}: log the norm of the gradient before clipping", evidence="cited",
+    fires=dict(norm=lambda t: min(1.0, 2.0 - 2.0 * t), spread=0.0, clip_norm=1.0),
+    silent=dict(norm=lambda t: 2.0 - 2.0 * t, clip_norm=1.0),
+)  # fmt: skip
+def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -> Verdict:
+    """The logged gradient norm is that after clipping: it never passes the clip, and often equals it.
+
+    ## Why
+    A norm that is cut off at the clip hides what diagnosis is about: whether the gradient grows. The function that
+    clips returns the norm before (torch.nn.utils.clip_grad_norm_). Reported where no norm is above the clip and 5 % or
+    more are within 0.1 % of it.
+
+    ## Known limits
+    Where the clip never acts, both norms are the same, and nothing is seen or lost.
+    """
+    pairs = [(norm, clip) for norm, clip in zip(grad_norm, clip_norm, strict=True) if math.isfinite(clip)]
+    if not pairs:
+        return None
+    above = sum(norm > clip * (1.0 + AT_CLIP) for norm, clip in pairs)
+    at = sum(abs(norm - clip) <= AT_CLIP * clip for norm, clip in pairs)
+    if above or at < AT_CLIP_SHARE * len(pairs):
+        return None
+    return warning(
+        f"{at / len(pairs):.0%} of the logged norms equal the clip of {pairs[-1][1]:g} and none is above: they were "
+        "taken after clipping",
+        value=at / len(pairs), threshold=AT_CLIP_SHARE, n=len(pairs),
+        advice="log what clip_grad_norm_ returns, the norm before clipping; until then no rule on norms is reliable",
+    )  # fmt: skip
+
+
+@settled.diagnose(
+    "GN204", source="Hochreiter 1991; Glorot & Bengio 2010, 'Understanding the difficulty of training deep networks'",
+    evidence="cited", where=known("grad_norm", "loss"), requires=("GN203", "SC202", "DM203"),
+    fires=dict(norm=lambda t: 10 ** (-3 * t), loss=0.8, loss_is_nmse=True),
+    silent=dict(norm=lambda t: 10 ** (-3 * t), loss_is_nmse=True),
+)  # fmt: skip
+def gradient_vanishes(run: RunFacts) -> Verdict:
+    """The gradient dies out while there is still much to learn, or hardly any of it reaches some part of the network.
+
+    ## Why
+    A norm that falls with the loss is a network that converges. One that falls to a tenth or less (p below 0.005) while
+    the loss moves by less than 1 dB is saturation: gates and tanh units at their limits, or blocks without a way around
+    them. So is a part whose rms gradient is below 1/10,000 of the largest, in the median after the warmup. A higher
+    learning rate cures neither.
+
+    ## Known limits
+    The first is judged where the loss is known to be a normalised error, above -10 dB: further down a loss that
+    stands may be the noise floor.
+    """
+    return _starved(run) or _dies_out(run)
+
+
+def _dies_out(run: RunFacts) -> Verdict:
+    late = run.settled
+    loss, norm = ([column[i] for i in late] for column in (run.loss_db, run.log_norm))
+    if not run.loss_is_nmse or median(loss) < -10.0:
+        return None
+    seen, of_loss = trend(decimate(norm, 100)), trend(decimate(loss, 100))
+    if seen.change > -VANISH_DECADES or seen.p_down >= VANISH_P or abs(of_loss.change) >= LOSS_STANDS_DB:
+        return None
+    return warning(
+        f"the gradient norm falls {10**-seen.change:.0f} times from step {run.step[late.start]} on while the loss "
+        f"stays at {median(loss):.1f} dB",
+        value=seen.change, threshold=-VANISH_DECADES, p=seen.p_down, n=seen.n, step=run.step[late.start],
+        advice="the network is saturated, and a higher lr does not help: switch the linear path on (model.skip on), "
+        "check the scale of the input, use fewer layers",
+    )  # fmt: skip
+
+
+def _starved(run: RunFacts) -> Verdict:
+    measured = [i for i, step in enumerate(run.group_step) if step > max(1, run.warmup_steps or 0)]
+    if len(measured) < LEAST_MEASURED or len(run.group_grad) < LEAST_PARTS:
+        return None
+    rms = {
+        part: median(norms[i] / math.sqrt(run.group_size[part]) for i in measured)
+        for part, norms in run.group_grad.items()
+        if all(norms[i] > 0.0 for i in measured)  # a part without any gradient is frozen: UP203
+    }
+    if len(rms) < LEAST_PARTS:
+        return None
+    top, low = max(rms, key=rms.__getitem__), min(rms, key=rms.__getitem__)
+    share = rms[low] / rms[top]
+    if share >= STARVED:
+        return None
+    return warning(
+        f"the gradient of {low} is {share:.1g} of that of {top} (rms of a parameter, median of {len(measured)} "
+        "measurements)",
+        value=share, threshold=STARVED, n=len(measured), step=run.group_step[measured[0]],
+        advice=f"give the signal a way around what lies between {low} and {top}: residual connections, a norm, "
+        "fewer layers",
+    )  # fmt: skip
+
+
+@settled.diagnose(
+    "GN205", source="torch.optim.Optimizer.zero_grad: gradients add up until they are cleared; limit from our own runs",
+    evidence="assumed", where={"settled_steps": Within(LEAST_IN_A_ROW), **known("grad_norm", "loss", "step")},
+    requires=("LS202", "LR202", "GN203", "UP201", "UP203", "SC202"),
+    fires=dict(norm=3.0, spread=0.3, norm_spread=0.03), silent=dict(norm=3.0, spread=0.3),
+)  # fmt: skip
+def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
+    """The gradient norm hardly changes from step to step while the loss does: old gradients are in it.
+
+    ## Why
+    Each step has a batch of its own, so norm and loss are uncertain by about as much, on a log scale and from one step
+    to the next. A norm whose changes are 0.65 of those of the loss or less is a sum over many batches: `zero_grad` is
+    never called, or a window of accumulation never ends. The steps then follow where the gradient pointed long ago, and
+    the norm is too large to be clipped with sense.
+
+    ## Known limits
+    Needs 100 steps in a row in the log; a norm that was averaged over steps looks alike. Parameters that the optimizer
+    was not given are never cleared either, which UP203 names.
+    """
+    window = run.settled
+    steps = run.step[window.start :]
+    if steps[-1] - steps[0] != len(steps) - 1:
+        return Skipped("needs every step in the log")
+    of_loss = jitter([run.loss_db[i] for i in window])
+    if of_loss < LEAST_NOISE_DB:
+        return None
+    ratio = jitter([10.0 * run.log_norm[i] for i in window]) / of_loss
+    if ratio > SMOOTH:
+        return None
+    return error(
+        f"from one step to the next the loss moves by {of_loss:.1f} dB and the gradient norm by {ratio:.2f} times that "
+        f"(limit {SMOOTH:g})",
+        value=ratio, threshold=SMOOTH, n=len(steps),
+        advice="call optimizer.zero_grad() after each optimizer step, and check when a window of accumulation ends",
+    )  # fmt: skip
+
+
+@settled.diagnose(
+    "OP201", fix="unsafe", evidence="cited", requires=("GN203",),
+    source="Kingma & Ba 2015, Algorithm 1: the step is lr m / (sqrt(v) + eps); shortened by eps / (g + eps)",
+    fires=dict(norm=0.01, eps=1e-3, parameters=10_000), silent=dict(norm=0.01, eps=1e-8, parameters=10_000),
+)  # fmt: skip
+def gradient_near_eps(run: RunFacts, grad_norm: list[float], eps: float, parameters: int) -> Verdict:
+    """The gradient of a parameter is about as small as AdamW's eps, which then shortens every step.
+
+    ## Why
+    Adam's step is the gradient divided by its own size plus eps. With eps on top, it is the gradient times a
+    constant: small gradients make small steps, and training stops early. Losses of a power-amplifier model are tiny
+    at its end, 1e-4 at -40 dB, and so are their gradients. A clip far below the norms has the same effect. A warning
+    where eps shortens a step of the mean gradient, after clipping and late in the run, by 10 % or more, an error from
+    75 % on.
+
+    ## Known limits
+    Knows the mean size only; single parameters have smaller gradients.
+    """
+    after = run.settled
+    late = range(after.start + len(after) // 2, after.stop)
+    clips = run.clip_norm or [math.inf] * len(run.step)
+    size = median(min(grad_norm[i], clips[i]) for i in late) / math.sqrt(parameters)
+    shortened = eps / (size + eps) if eps > 0.0 else 0.0
+    if shortened < EPS_WARNING:
+        return None
+    if size == 0.0:
+        return Skipped("the gradient is zero")
+    lower = min(DEFAULT_EPS, float(f"{size / 1000.0:.0e}"))
+    return finding(
+        "error" if shortened >= EPS_ERROR else "warning",
+        f"a parameter's gradient is about {size:.1g}, eps is {eps:g}: steps are shortened by {shortened:.0%}",
+        value=shortened, threshold=EPS_WARNING, n=len(late), gradient=size, step=run.step[late.start],
+        patch={"optim.eps": lower}, advice=moved("optim.eps", eps, lower),
+    )  # fmt: skip

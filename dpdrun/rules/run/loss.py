@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.engine import Finding, Skipped, Verdict, rule
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.declare import diagnose, error, known, two_digits
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 
 LR_FACTOR = 0.3
@@ -16,32 +16,21 @@ LAST = 5
 CALM_DB = 3.0  # above their median: our runs that diverged had risen by 15 dB and more
 
 
-@rule(
-    "LS201",
-    purpose="diagnose",
+@diagnose(
+    "LS201", fix="unsafe", evidence="cited", where=known("step"),
     source="IEEE 754: every sum with a nan is nan; pytorch issue 46849 on clipping an infinite norm",
-    evidence="cited",
-    fix="unsafe",
-    needs=("step",),
-    fires=lambda: example_run(steps=100, loss=lambda t: math.inf if t > 0.8 else 0.1 * 10 ** (6 * t)),
-    silent=lambda: example_run(steps=100),
-)
+    fires=dict(steps=100, loss=lambda t: math.inf if t > 0.8 else 0.1 * 10 ** (6 * t)), silent=dict(steps=100),
+)  # fmt: skip
 def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     """The loss or the gradient norm is nan or infinite.
 
-    ## What it does
-    Finds the first step where loss or norm is not a finite number; one of the two has to be logged. An error, from a
-    single step on. Every other rule about loss and gradients is skipped then. Where the five losses before lie within 3
-    dB of the median of the fifty before, it came out of the blue: that is a sample, and no learning rate is advised.
-
     ## Why
     One such step makes every parameter nan. Clipping is no remedy: it multiplies by clip / inf = 0, and 0 x inf is nan.
+    All other rules about loss and gradients are skipped then. Where the five losses before lie within 3 dB of the
+    median of the fifty before, it came without warning: that is a sample, and no learning rate is advised.
 
     ## Known limits
     Sees what was logged. `dpdrun train` stops before such a step changes the parameters.
-
-    ## Example
-    Fires when the loss climbs and is inf from step 81 on. Silent when all are finite.
     """
     columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
     if not columns:
@@ -51,15 +40,12 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
         return None
     first = bad[0]
     patch, advice = _cure(run, first)
-    return Finding(
+    return error(
         f"{' and '.join(f'{name} {values[first]:g}' for name, values in columns.items())} at step {run.step[first]} "
         f"({len(bad)} of {len(run.step)} steps are not finite)",
-        patch,
-        "error",
-        step=run.step[first],
-        evidence={"value": len(bad), "threshold": 0, "n": len(run.step), **({"lr": run.lr[first]} if run.lr else {})},
-        advice=advice,
-    )
+        value=len(bad), threshold=0, n=len(run.step), **{"lr": run.lr[first]} if run.lr else {}, step=run.step[first],
+        patch=patch, advice=advice,
+    )  # fmt: skip
 
 
 def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
@@ -67,16 +53,16 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
     before = run.loss_db[max(0, first - BEFORE) : first]
     if len(before) >= LEAST_BEFORE and max(before[-LAST:]) <= median(before) + CALM_DB:
         return {}, (
-            f"the loss was calm until then, so look at the samples of step {run.step[first]} (`dpdrun data inspect`: "
+            f"the loss was calm until then, so inspect the samples of step {run.step[first]} (`dpdrun data inspect`: "
             "nan, zeros, outliers), and at a division or logarithm in the code; a lower lr does not help"
         )
     lr = run.top_lr
     if not 0.0 < lr < math.inf:
         lower, patch = "the learning rate", {}
     else:
-        patch = {"optim.lr": float(f"{LR_FACTOR * lr:.2g}")}
+        patch = {"optim.lr": two_digits(LR_FACTOR * lr)}
         lower = f"optim.lr from {lr:g} to {patch['optim.lr']:g}"
     return patch, (
-        f"look at the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
+        f"check the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
         "and use train.precision fp32"
     )

@@ -1,4 +1,4 @@
-"""RK: whether the processes of a run still train one model on one batch, by what each of them told of every step.
+"""RK: whether the processes of a run still train one model on one batch, by what each of them logged of every step.
 
 In a healthy run processes are exchangeable: each draws its frames from the same shuffled stream, so which of them has
 the larger loss in a step is a fair draw, whatever the losses look like. What all-reduce gives is no draw at all: the
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from dpdrun.rules.engine import Finding, Verdict, rule
-from dpdrun.rules.examples import example_ranks, example_run
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import diagnose, error, known, warning
+from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
 
-INF = math.inf
 RESULTS = "docs/results.md#processes-that-disagree"
 
 ROUNDING = 1e-3  # norms are sums in float32, of GPUs of more than one kind
@@ -25,7 +25,7 @@ ALONE = 1e-4  # the mean of several gradients is not as close to the length of o
 MOSTLY = 0.9  # of the steps
 LEAST_STEPS = 10
 LEAST_DRAWS = 100  # steps; of them, every second pair makes a draw about jitter
-UNFAIR_Z = 5.0  # p 6e-7: three columns, and looks worth about ten independent ones, leave an alarm in 50,000 runs
+UNFAIR_Z = 5.0  # p 6e-7: three columns, in about ten independent evaluations, leave a false positive in 50,000 runs
 MOST_DRAWS = 4000
 
 Rows = Sequence[Sequence[float]]
@@ -55,118 +55,78 @@ def _unshared(run: RunFacts) -> tuple[int, str] | None:
     return None
 
 
-@rule(
-    "RK201",
-    purpose="diagnose",
+@diagnose(
+    "RK201", evidence="measured", results=RESULTS, where=known("rank_step"),
     source="triangle inequality; averaging of gradients: Li et al. 2020, PyTorch Distributed, VLDB 13(12)",
-    evidence="measured",
-    results=RESULTS,
-    needs=("rank_step",),
-    fires=lambda: example_run(**example_ranks(reduced="own")),
-    silent=lambda: example_run(**example_ranks()),
-)
+    fires=dict(ranks=dict(reduced="own")), silent=dict(ranks={}),
+)  # fmt: skip
 def gradients_are_not_averaged(run: RunFacts) -> Verdict:
     """The gradient that the optimizer took is not the mean over the processes.
-
-    ## What it does
-    Compares the norm of the gradient that each process found with the norm after averaging. An error when that norm
-    differs between processes (by more than 0.1 %), when it is larger than the mean of those that went into it (the
-    mean of vectors never is), when it is zero before and not after (nothing was exchanged), or when it is that of one
-    process in nine of ten steps (within 0.01 %) while the others have other ones.
 
     ## Why
     Without all-reduce each process trains a model of its own on its share of the frames; only the first is kept, and
     it has seen a fraction of the data. Summed instead of averaged gradients hit the clip, or act as a higher rate.
+    Reported where the norm after averaging differs between processes (by more than 0.1 %), where it is larger than the
+    mean of the norms that went into it (the mean of vectors never is), where it is zero before and not after (nothing
+    was exchanged), or where it is that of one process in nine of ten steps (within 0.01 %) while the others differ.
 
     ## Known limits
-    Looks at norms, not at gradients: two wrong ones of one length pass. Norms of one process alone need ten steps.
-
-    ## Example
-    Fires when each process steps with its own gradient. Silent when all step with the mean.
+    Compares norms, not gradients: two wrong ones of one length pass. Norms of one process alone need ten steps.
     """
-    found = _unshared(run)
-    if found is None:
+    if (unshared := _unshared(run)) is None:
         return None
-    step, what = found
-    return Finding(
-        f"the gradient of step {step} is not the mean over {len(run.rank_norm[0])} processes: {what}",
-        severity="error",
-        step=step,
-        evidence={"value": step, "threshold": ROUNDING, "n": len(run.rank_step)},
+    step, what = unshared
+    return error(
+        f"the gradient of step {step} is not the mean over {len(run.rank_norm[0])} processes: {what}", value=step,
+        threshold=ROUNDING, n=len(run.rank_step), step=step,
         advice="do not use this model; train through DistributedDataParallel's forward, never the bare module, and run "
         "again with --processes 1 to compare",
-    )
+    )  # fmt: skip
 
 
-@rule(
-    "RK202",
-    purpose="diagnose",
+@diagnose(
+    "RK202", evidence="measured", results=RESULTS, where=known("checksum_step"), requires=("RK201",),
     source="the log itself: a CRC-32 over all parameters of each process, every 25 steps",
-    evidence="measured",
-    results=RESULTS,
-    needs=("checksum_step",),
-    requires=("RK201",),
-    fires=lambda: example_run(**example_ranks(differ_from=126)),
-    silent=lambda: example_run(**example_ranks()),
-)
+    fires=dict(ranks=dict(differ_from=126)), silent=dict(ranks={}),
+)  # fmt: skip
 def parameters_differ_between_processes(run: RunFacts) -> Verdict:
     """The processes no longer have the same parameters.
 
-    ## What it does
-    Compares the checksums of the parameters that every 25th step began with. One that differs is an error.
-
     ## Why
     All processes begin with the same weights and take the same steps, to the bit. Once they differ, gradients are
-    means over different models, and the model that is kept is none of those that were trained for.
+    means over different models, and the model that is kept is none of those that were trained for. The checksums of the
+    parameters that every 25th step began with are compared.
 
     ## Known limits
-    Says between which looks they parted, not why: another optimizer state after a resume, a learning rate of its own,
-    a faulty memory. Where gradients are not averaged, RK201 says so instead.
-
-    ## Example
-    Fires when the checksums of two processes differ from step 126 on. Silent when they are equal to the end.
+    Says between which checksums they parted, not why: another optimizer state after a resume, a learning rate of its
+    own, a faulty memory. Where gradients are not averaged, RK201 says so instead.
     """
     parted = next((at for at, sums in enumerate(run.rank_checksum) if len(set(sums)) > 1), None)
     if parted is None:
         return None
     step = run.checksum_step[parted]
     since = f"after step {run.checksum_step[parted - 1]}, before step {step}" if parted else f"before step {step}"
-    return Finding(
-        f"the processes have different parameters: they parted {since}",
-        severity="error",
-        step=step,
-        evidence={"value": len(set(run.rank_checksum[parted])), "threshold": 1, "n": len(run.checksum_step)},
+    return error(
+        f"the processes have different parameters: they parted {since}", value=len(set(run.rank_checksum[parted])),
+        threshold=1, n=len(run.checksum_step), step=step,
         advice="do not use this model; resume from a checkpoint before that step, which all processes read alike",
-    )
+    )  # fmt: skip
 
 
-@rule(
-    "RK203",
-    purpose="diagnose",
+@diagnose(
+    "RK203", evidence="measured", results=RESULTS, where=known("rank_step"), requires=("RK201", "RK202"),
     source="the same frames through the same weights give the same loss",
-    evidence="measured",
-    results=RESULTS,
-    needs=("rank_step",),
-    requires=("RK201", "RK202"),
-    fires=lambda: example_run(**example_ranks(copied=True)),
-    silent=lambda: example_run(**example_ranks()),
-)
+    fires=dict(ranks=dict(copied=True)), silent=dict(ranks={}),
+)  # fmt: skip
 def processes_train_on_the_same_frames(run: RunFacts) -> Verdict:
-    """Two processes see the same frames in every step.
-
-    ## What it does
-    Counts the steps in which two processes have the same loss and the same gradient norm (within one millionth). An
-    error when these are nine of ten, of ten or more.
+    """Two processes see the same frames in nine of ten steps or more: the same loss and gradient norm.
 
     ## Why
     The batch is smaller than the recipe says, by what is seen twice: noisier gradients at the same learning rate, and
-    frames that nobody sees.
+    frames that no process sees.
 
     ## Known limits
     With dropout, two processes get different losses from the same frames: then only `frames_crc` in audit.json tells.
-
-    ## Example
-    Fires when the second process repeats the first. Silent when each has its own frames.
     """
     size = len(run.rank_loss[0])
     same = {(a, b): 0 for a in range(size) for b in range(a + 1, size)}
@@ -178,14 +138,12 @@ def processes_train_on_the_same_frames(run: RunFacts) -> Verdict:
     steps = len(run.rank_step)
     if steps < LEAST_STEPS or count < MOSTLY * steps:
         return None
-    return Finding(
-        f"processes {a} and {b} saw the same frames in {count} of {steps} steps",
-        severity="error",
-        step=run.rank_step[0],
-        evidence={"value": count / steps, "threshold": MOSTLY, "n": steps},
+    return error(
+        f"processes {a} and {b} saw the same frames in {count} of {steps} steps", value=count / steps, threshold=MOSTLY,
+        n=steps, step=run.rank_step[0],
         advice="give each process its own share of the frames (`FrameSampler.shares` with its rank); audit.json says "
         "which frames were planned",
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -237,36 +195,25 @@ def leans(run: RunFacts) -> dict[str, Lean]:
     return {name: lean(rows) for name, rows in columns.items() if rows}
 
 
-@rule(
-    "RK204",
-    purpose="diagnose",
+@diagnose(
+    "RK204", evidence="measured", results=RESULTS, requires=("RK201", "RK202", "RK203"),
     source="Friedman 1937, 'The use of ranks to avoid the assumption of normality', JASA 32",
-    evidence="measured",
-    results=RESULTS,
-    box={"rank_steps": (LEAST_DRAWS, INF)},
-    requires=("RK201", "RK202", "RK203"),
-    fires=lambda: example_run(**example_ranks(skew=1.3)),
-    silent=lambda: example_run(**example_ranks()),
-)
+    where={"rank_steps": Within(LEAST_DRAWS)},
+    fires=dict(ranks=dict(skew=1.3)), silent=dict(ranks={}),
+)  # fmt: skip
 def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
     """One process has other data than the rest: its loss, norm or jitter is larger (or smaller) again and again.
 
-    ## What it does
-    Ranks the processes within each step by loss, by gradient norm and by how much the loss changed since the step
-    before. Fires when the mean rank of one is five deviations of a fair draw away (p below 6e-7), which no size of
-    noise and no trend of the run can bring about.
-
     ## Why
     Frames are dealt at random, so no process should be ahead for long. One that is reads another capture, is stuck on
-    a few frames (its loss hardly changes), or computes wrongly.
+    a few frames (its loss hardly changes), or computes wrongly. The processes are ranked within each step by loss, by
+    gradient norm and by how much the loss changed since the step before; a mean rank five deviations of a fair draw
+    away (p below 6e-7) is more than any noise or trend of the run can bring about.
 
     ## Known limits
-    Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small beside
+    Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small against
     the noise between frames takes longer to show: four times the steps for half of it. Runs of dpdrun compare the hash
     of their data before they begin; what is left are faults of code and of machines.
-
-    ## Example
-    Fires when the losses of one process are 30 % larger. Silent when all draw from the same distribution.
     """
     name, worst = max(leans(run).items(), key=lambda pair: abs(pair[1].z), default=("", Lean(0, 0.0, 0)))
     if abs(worst.z) < UNFAIR_Z:
@@ -274,15 +221,13 @@ def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
     others = [
         row[worst.process] / fmean(value for process, value in enumerate(row) if process != worst.process)
         for row in (run.rank_norm if name == "gradient norm" else run.rank_loss)
-        if all(0.0 < value < INF for value in row)
+        if all(0.0 < value < math.inf for value in row)
     ]
     size, side = len(run.rank_loss[0]), "larger" if worst.z > 0 else "smaller"
-    return Finding(
+    return warning(
         f"process {worst.process} of {size} differs from the other{'s' if size > 2 else ''}: "
         f"its {name} is {side} again and again ({abs(worst.z):.0f} deviations of a fair draw)",
-        severity="warning",
-        step=run.rank_step[0],
-        evidence={"value": worst.z, "threshold": UNFAIR_Z, "n": worst.draws, "ratio": median(others)},
+        value=worst.z, threshold=UNFAIR_Z, n=worst.draws, ratio=median(others), step=run.rank_step[0],
         advice="compare data and frames of the processes; if they are alike, test GPU and memory of that one, and "
         "train without it",
-    )
+    )  # fmt: skip

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from statistics import mean, median
 
-from dpdrun.rules.engine import Finding, Verdict, rule
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import diagnose, error
+from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
-
-INF = math.inf
 
 LR_TOLERANCE = 1e-3  # relative; a schedule computed in single precision is off by 1e-7
 EARLY_ZERO = 0.02  # of the planned peak: below it a schedule may be over
@@ -20,55 +18,36 @@ TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step
 PATTERN_TOLERANCE = 0.02
 
 
-@rule(
-    "SC201",
-    purpose="diagnose",
+@diagnose(
+    "SC201", evidence="cited", where={"logged_steps": Within(2)},
     source="minosoc/OpenDPD@637ed74: a warmup stepped once an epoch froze the lr at 1/1000 of its peak for whole runs",
-    evidence="cited",
-    box={"logged_steps": (2, INF)},
-    needs=("lr", "lr_planned"),
-    fires=lambda: example_run(realised=1e-5),
-    silent=lambda: example_run(),
-)
-def lr_differs_from_plan(run: RunFacts) -> Verdict:
-    """The learning rate that was used is not the one that was planned.
-
-    ## What it does
-    Compares the two at every step; an error when they differ by more than 0.1 %. Then names the pattern: stuck at zero,
-    zero before its time, moved once an epoch, stuck at a fraction of the peak, schedule stepped N times too fast, a
-    constant multiple of the plan.
+    fires=dict(realised=1e-5), silent={},
+)  # fmt: skip
+def lr_differs_from_plan(run: RunFacts, lr: list[float], lr_planned: list[float]) -> Verdict:
+    """The learning rate that was used differs from the planned one by more than 0.1 %.
 
     ## Why
     Such runs look like a learning rate that is too low or a network that cannot learn, and no other setting helps. The
-    runs behind the founding note went through 2000 epochs at a thousandth of their learning rate.
+    runs of the founding Transformer note (docs/note.md) went through 2000 epochs at a thousandth of their learning
+    rate. The message names the pattern: stuck at zero, zero before its time, moved once an epoch, stuck at a fraction
+    of the peak, schedule stepped N times too fast, a constant multiple of the plan.
 
     ## Known limits
     Needs both rates in the log. In `dpdrun train` the rate is a pure function of the step, so this stays silent there.
-
-    ## Example
-    Fires when the rate stays at 1/1000 of its peak. Silent when it follows the plan.
     """
-    pairs = list(zip(run.lr, run.lr_planned, strict=True))
-    errors = [abs(lr - plan) / max(abs(plan), abs(lr), 1e-300) if lr != plan else 0.0 for lr, plan in pairs]
-    off = [i for i, error in enumerate(errors) if not error <= LR_TOLERANCE]
+    pairs = list(zip(lr, lr_planned, strict=True))
+    errors = [abs(rate - plan) / max(abs(plan), abs(rate), 1e-300) if rate != plan else 0.0 for rate, plan in pairs]
+    off = [i for i, each in enumerate(errors) if not each <= LR_TOLERANCE]
     if not off:
         return None
     pattern, advice = _pattern(run)
     first = off[0]
-    return Finding(
-        f"{pattern}: at step {run.step[first]} the lr is {run.lr[first]:.3g}, planned {run.lr_planned[first]:.3g} "
+    return error(
+        f"{pattern}: at step {run.step[first]} the lr is {lr[first]:.3g}, planned {lr_planned[first]:.3g} "
         f"({len(off)} of {len(pairs)} steps differ)",
-        severity="error",
-        step=run.step[first],
-        evidence={
-            "value": max(errors),
-            "threshold": LR_TOLERANCE,
-            "n": len(pairs),
-            "steps": len(off),
-            "pattern": pattern,
-        },
-        advice=advice,
-    )
+        value=max(errors), threshold=LR_TOLERANCE, n=len(pairs), steps=len(off), pattern=pattern,
+        step=run.step[first], advice=advice,
+    )  # fmt: skip
 
 
 def _pattern(run: RunFacts) -> tuple[str, str]:
@@ -139,43 +118,29 @@ def _stepped(run: RunFacts, times: int) -> bool:
     return len(compared) >= 5 and all(abs(lr - plan) <= scale for lr, plan in compared)
 
 
-@rule(
-    "SC202",
-    purpose="diagnose",
+@diagnose(
+    "SC202", evidence="cited", where={"logged_steps": Within(20)}, requires=("SC201",),
     source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
-    evidence="cited",
-    box={"logged_steps": (20, INF)},
-    needs=("lr", "step"),
-    requires=("SC201",),
-    fires=lambda: example_run(realised=0.0, lr_planned=[]),
-    silent=lambda: example_run(lr_planned=[]),
-)
-def lr_stays_at_zero(run: RunFacts) -> Verdict:
-    """The learning rate is zero for a good part of the run.
-
-    ## What it does
-    Counts steps with a rate of exactly zero: a twentieth of the logged ones or more is an error. For logs that do not
-    say what was planned; with the plan it is SC201 that speaks.
+    fires=dict(realised=0.0, lr_planned=[]), silent=dict(lr_planned=[]),
+)  # fmt: skip
+def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
+    """The learning rate is exactly zero for a twentieth of the logged steps or more.
 
     ## Why
-    Nothing is learned in such a step. A scheduler that starts at zero and is stepped once an epoch, or that was told of
+    Nothing is learned in such a step. A scheduler that starts at zero and is stepped once an epoch, or that was given
     too few steps, looks like a network that does not learn.
 
     ## Known limits
-    A rate that is tiny but not zero is a matter of LR201 and UP202.
-
-    ## Example
-    Fires for a rate of zero throughout. Silent for a cosine.
+    For logs without the planned rate; with it SC201 reports. A rate that is tiny but not zero is a matter of LR201 and
+    UP202.
     """
-    zero = [i for i, lr in enumerate(run.lr) if lr == 0.0]
-    share = len(zero) / len(run.lr)
+    zero = [i for i, rate in enumerate(lr) if rate == 0.0]
+    share = len(zero) / len(lr)
     if share < ZERO_SHARE:
         return None
-    return Finding(
-        f"the lr is 0 in {share:.0%} of the logged steps, from step {run.step[zero[0]]} on",
-        severity="error",
-        step=run.step[zero[0]],
-        evidence={"value": share, "threshold": ZERO_SHARE, "n": len(run.lr)},
+    return error(
+        f"the lr is 0 in {share:.0%} of the logged steps, from step {step[zero[0]]} on",
+        value=share, threshold=ZERO_SHARE, n=len(lr), step=step[zero[0]],
         advice="compute the lr from the step number, over all optimizer steps of the run, with a warmup that begins "
         "above 0",
-    )
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""SK: single steps whose loss or gradient norm stands out, and what repeats from epoch to epoch."""
+"""SK: isolated spikes of the loss or the gradient norm, and what repeats from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict, rule
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import Family, diagnose, finding, known, moved, two_digits, warning
+from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import Event, correlations, outliers, p_greater, residuals
+from dpdrun.rules.statistics import percentile
 from dpdrun.rules.text import pluralize
-
-INF = math.inf
 
 WIDTH = 50  # steps before a step that it is compared with
 SPIKE_Z = 3.5  # spreads; gradients and losses of small batches have heavy tails, so size counts as well
@@ -28,12 +28,12 @@ FREQUENT_COUNT = 3
 FREQUENT_SHARE = 0.005
 NAMED = 5  # steps in a message
 
-# What a jump of the loss may be without harm. In 160 healthy runs of 150 to 600 steps, with rates up to twice the
+# How far the loss may jump in a sound run. In 160 healthy runs of 150 to 600 steps, with rates up to twice the
 # rule's, the largest is 11 dB with an echo of 6 dB; an optimizer that is reset in the middle of a run jumps by 17 to 20
 # dB with an echo of 9 to 12 dB, batches of another alignment by 19 to 35 dB with 13 to 29 dB, samples of 30 times the
 # level by 87 to 93 dB with 4 to 9 dB.
 BEFORE = 20  # steps whose median is the level before
-ECHO = 10  # steps behind the spike whose median is the level after
+ECHO = 10  # steps after the spike whose median is the level after
 JUMP_DB = 15.0
 ECHO_DB = 6.0
 ECHO_P = 1e-3
@@ -57,17 +57,19 @@ REPEAT = 0.25  # autocorrelation of signs at a lag of one epoch
 REPEAT_ABOVE = 0.2  # more than at other lags
 REPEAT_Z = 4.5
 
+settled = Family(where={"settled_steps": Within(2 * WIDTH)}, requires=("LS201",))
+
 
 @dataclass(frozen=True)
 class Spike:
-    """One step that stands out.
+    """An isolated spike of the loss or the gradient norm.
 
     Attributes:
         at: its position in the lists of the run.
         name: `loss` or `norm`.
         times: how many times its level.
         jump_db: the loss of the spike over the median of the steps before [dB].
-        echo_db: the median of the steps behind it over that before [dB]; None while the log does not have them.
+        echo_db: the median of the steps after it over that before [dB]; None while the log does not have them.
         back: steps until the loss was back at the level before; None: it is not.
     """
 
@@ -96,8 +98,8 @@ def _spikes_of(run: RunFacts) -> list[Spike]:
         ("loss", run.loss_db, SPIKE_LOSS_DB, FLOOR_LOSS_DB, 10.0),
         ("norm", run.log_norm, SPIKE_NORM_DECADES, FLOOR_NORM_DECADES, 1.0),
     ):
-        found = outliers(values[first:], width=WIDTH, z=SPIKE_Z, least=least, floor=floor, gap=REFRACTORY)
-        seen += [(first + event.top, first + event.first, name, _times(event, decades)) for event in found]
+        events = outliers(values[first:], width=WIDTH, z=SPIKE_Z, least=least, floor=floor, gap=REFRACTORY)
+        seen += [(first + event.top, first + event.first, name, _times(event, decades)) for event in events]
     apart: list[Spike] = []
     for at, begin, name, times in sorted(seen):
         restarted = bool(run.lr) and run.lr[at] > RATE_RISES * min(run.lr[max(first, begin - WIDTH) : begin + 1])
@@ -122,7 +124,7 @@ def _times(event: Event, decade: float) -> float:
     return float(10.0 ** (event.size / decade))
 
 
-def _said(run: RunFacts, spikes: Sequence[Spike]) -> str:
+def _named(run: RunFacts, spikes: Sequence[Spike]) -> str:
     def size(times: float) -> str:
         return f"{times:,.0f}" if times < 1e6 else f"{times:.0e}"
 
@@ -132,14 +134,13 @@ def _said(run: RunFacts, spikes: Sequence[Spike]) -> str:
 
 def _clip(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     """The 90th percentile of the norms, where clipping there would have damped the spikes more than now."""
-    norms = sorted(run.after_warmup(run.grad_norm))
-    p90 = float(f"{norms[int(0.9 * len(norms))]:.2g}")
-    now = run.clip_norm[-1] if run.clip_norm else INF
+    p90 = two_digits(percentile(run.after_warmup(run.grad_norm), 90))
+    now = run.clip_norm[-1] if run.clip_norm else math.inf
     return p90 if now > 2.0 * p90 and any(run.grad_norm[each.at] > 2.0 * p90 for each in spikes) else None
 
 
 def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
-    """The step of the epoch that all spikes fall on, to within a few; None where they do not, or nobody knows."""
+    """Return the step of the epoch that all spikes fall on, to within a few; None where they do not, or unknown."""
     period = run.steps_per_epoch
     if period is None or period < LEAST_PLACES:
         return None
@@ -149,116 +150,86 @@ def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     return (start + median(off)) % period if near else None
 
 
-@rule(
-    "SK202",
-    purpose="diagnose",
+@settled.diagnose(
+    "SK202", fix="unsafe", evidence="assumed", where=known("loss", "grad_norm", "lr"),
     source="Godbole et al., Tuning Playbook, on instability; spike score: Marin / OLMo 2 (arXiv 2501.00656)",
-    evidence="assumed",
-    fix="unsafe",
-    box={"settled_steps": (2 * WIDTH, INF)},
-    needs=("loss", "grad_norm", "lr"),
-    requires=("LS201",),
-    fires=lambda: example_run(norm=lambda t: 12.0 if round(400 * t) % 60 == 30 else 0.3),
-    silent=lambda: example_run(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3),
-)
+    fires=dict(norm=lambda t: 12.0 if round(400 * t) % 60 == 30 else 0.3),
+    silent=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3),
+)  # fmt: skip
 def spikes_are_frequent(run: RunFacts) -> Verdict:
     """Loss or gradient norm spikes again and again: three or more times, and in one step of 200 or more.
 
-    ## What it does
-    Compares each step after the warmup with the 50 before it: a spike is 10 dB of loss or 20 times the norm above their
-    median, and 3.5 spreads. Spikes within 10 steps count once. Where the learning rate was raised by half or more in
-    these 50 steps, as at a restart of the schedule, the loss rises by itself; that counts as none.
-
     ## Why
     AdamW divides by the size of past gradients, so one huge gradient makes a long step, and a steep place that is met
-    again and again says that the steps are too long for it. Batches with faulty samples look the same, but where frames
-    come in a fixed order they come back at the same step of each epoch, to within 2 %, and samples of another scale
-    have a thousand times the loss of the others: then the learning rate is left.
+    again and again says that the steps are too long for it. A spike is 10 dB of loss or 20 times the norm above the
+    median of the 50 steps before, and 3.5 spreads; within 10 steps it counts once. Batches with faulty samples look the
+    same, but where frames come in a fixed order they come back at the same step of each epoch, to within 2 %, and
+    samples of another scale have a thousand times the loss of the others: then the learning rate is left.
 
     ## Known limits
     Faulty samples in frames that are shuffled look like a rate that is too high. Small batches have heavy tails: 10 dB
-    of loss is rare but not unheard of with 4 frames a batch. The first 25 steps after the warmup are not looked at.
-
-    ## Example
-    Fires for six norms of 12 at a level of 0.3. Silent for one.
+    of loss is rare but not unheard of with 4 frames a batch. The first 25 steps after the warmup are not judged, nor 50
+    in which the rate was raised by half or more: after a restart of the schedule the loss rises by itself.
     """
     spikes = spikes_of(run)
     share = len(spikes) / max(1, run.settled_steps)
     if len(spikes) < FREQUENT_COUNT or share < FREQUENT_SHARE:
         return None
-    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps ({share:.1%}): {_said(run, spikes)}"
+    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps ({share:.1%}): {_named(run, spikes)}"
     clip, place = _clip(run, spikes), _place(run, spikes)
     foreign = median([each.jump_db for each in spikes]) >= FOREIGN_DB
     patch: Patch = {}
     if place is not None:
         message += f"; all at step {place:.0f} of an epoch"
         advice = (
-            "look at the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
+            "inspect the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
         )
         advice += "stretch of the record is faulty; shuffle the frames"
     elif foreign:
         advice = (
-            "look at the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
+            "inspect the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
         )
         advice += "the others"
     else:
-        lower = float(f"{run.top_lr / 2:.2g}")
+        lower = two_digits(run.top_lr / 2)
         patch["optim.lr"] = lower
-        advice = f"lower optim.lr from {run.top_lr:g} to {lower:g}"
+        advice = moved("optim.lr", run.top_lr, lower)
         if clip is not None:
             patch["optim.clip_norm"] = clip
             advice += f" and set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
-        advice += "; if they come back once an epoch, look at the samples (`dpdrun data inspect`)"
-    return Finding(
-        message,
-        patch,
-        "warning",
-        step=run.step[spikes[0].at],
-        evidence={"value": share, "threshold": FREQUENT_SHARE, "n": len(spikes)},
+        advice += "; if they come back once an epoch, inspect the samples (`dpdrun data inspect`)"
+    return warning(
+        message, value=share, threshold=FREQUENT_SHARE, n=len(spikes), step=run.step[spikes[0].at], patch=patch,
         advice=advice,
-    )
+    )  # fmt: skip
 
 
-@rule(
-    "SK201",
-    purpose="diagnose",
+@settled.diagnose(
+    "SK201", fix="unsafe", evidence="cited", where=known("loss", "grad_norm"), requires=("SK202",),
     source="Iglewicz & Hoaglin 1993, 'How to detect and handle outliers': distance from the median in robust spreads",
-    evidence="cited",
-    fix="unsafe",
-    box={"settled_steps": (2 * WIDTH, INF)},
-    needs=("loss", "grad_norm"),
-    requires=("LS201", "SK202"),
-    fires=lambda: example_run(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3, clip_norm=100.0),
-    silent=lambda: example_run(norm=0.3),
-)
+    fires=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3, clip_norm=100.0), silent=dict(norm=0.3),
+)  # fmt: skip
 def a_step_stands_out(run: RunFacts) -> Verdict:
-    """A single step has a loss or a gradient norm far above those before it.
-
-    ## What it does
-    As SK202, for one or two spikes. Names the steps. A warning where the loss jumped by 15 dB or more and the median of
-    the next 10 steps is 6 dB or more above that of the 20 before (Mann-Whitney, p below 0.001), or where it jumped by
-    30 dB; else info.
+    """An isolated spike: a single step, or two, with a loss or a gradient norm far above those before (SK202).
 
     ## Why
     Once is no reason to lower the learning rate: a clip near the usual norms bounds what such a batch can do. The
-    frames of a step follow from seed and step, so the batch can be looked at. An echo is the network learning again
-    what the step has undone: after samples that are faulty, or after a resume that brought the weights back but not
-    AdamW's averages, whose first steps then have the full length in every weight. A thousand times the loss of the
-    others is no batch of the same data. A clip did not help against either in our runs (AdamW's steps have their length
-    whatever the gradient), so none is advised there.
+    frames of a step follow from seed and step, so the batch can be looked at. An echo, where the median of the next 10
+    steps is 6 dB or more above that of the 20 before after a jump of 15 dB, is the network learning again what the step
+    has undone: after samples that are faulty, or after a resume that brought the weights back but not AdamW's averages,
+    whose first steps then have the full length in every weight. A jump of 30 dB, a thousand times the loss of the
+    others, is no batch of the same data. Both are warnings. A clip did not help against either in our runs (AdamW's
+    steps have their length whatever the gradient), so none is advised there.
 
     ## Known limits
-    Spikes within the warmup and the 25 steps behind it are not looked at.
-
-    ## Example
-    Fires for one norm of 12 at a level of 0.3. Silent without it.
+    Spikes within the warmup and the 25 steps after it are not judged.
     """
     spikes = spikes_of(run)
     if not spikes:
         return None
     clip = _clip(run, spikes)
     bound = f"set optim.clip_norm to {clip:g}, the 90th percentile of the norms" if clip is not None else ""
-    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps: {_said(run, spikes)}"
+    message = f"{pluralize(len(spikes), 'spike')} in {run.settled_steps} steps: {_named(run, spikes)}"
     worst = max(spikes, key=lambda each: (each.lasts, each.jump_db))
     harmful = worst.lasts or worst.jump_db >= FOREIGN_DB
     if harmful:
@@ -267,61 +238,43 @@ def a_step_stands_out(run: RunFacts) -> Verdict:
             message += f"; the loss of the next {ECHO} steps is {worst.echo_db:.1f} dB above that before, {back}"
         at = run.step[worst.at]
         advice = (
-            f"look at the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, see that the "
+            f"inspect the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, check that the "
         )
-        advice += "state of the optimizer came back with the weights; if neither, lower optim.lr"
+        advice += "state of the optimizer was restored with the weights; if neither, lower optim.lr"
     else:
         advice = f"{bound or 'leave it'}; keep the learning rate: it was a single batch"
-    return Finding(
-        message,
-        {} if harmful or clip is None else {"optim.clip_norm": clip},
-        "warning" if harmful else "info",
-        step=run.step[spikes[0].at],
-        evidence={
-            "value": spikes[0].times,
-            "threshold": SPIKE_Z,
-            "n": len(spikes),
-            "jump_db": worst.jump_db,
-            "echo_db": worst.echo_db,
-        },
-        advice=advice,
-    )
+    return finding(
+        "warning" if harmful else "info", message, value=spikes[0].times, threshold=SPIKE_Z, n=len(spikes),
+        jump_db=worst.jump_db, echo_db=worst.echo_db, step=run.step[spikes[0].at],
+        patch={} if harmful or clip is None else {"optim.clip_norm": clip}, advice=advice,
+    )  # fmt: skip
 
 
-@rule(
-    "SK203",
-    purpose="diagnose",
-    source="the epochs of a run are equal in distribution when frames are shuffled anew; Mann & Whitney 1947",
-    evidence="assumed",
-    box={"steps_per_epoch": (LEAST_PERIOD, INF), "settled_steps": (2 * WIDTH, INF)},
-    needs=("loss", "step"),
-    requires=("LS201",),
-    fires=lambda: example_run(loss=lambda t: 0.01 if round(400 * t) % 20 else 0.04, steps_per_epoch=20.0),
-    silent=lambda: example_run(loss=0.01, steps_per_epoch=20.0),
-)
-def loss_repeats_with_the_epoch(run: RunFacts) -> Verdict:
+@diagnose(
+    "SK203", evidence="assumed", requires=("LS201",), where={
+        "steps_per_epoch": Within(LEAST_PERIOD), "settled_steps": Within(2 * WIDTH), **known("loss", "step"),
+    },
+    source="the epochs of a run are equal in distribution when frames are shuffled again; Mann & Whitney 1947",
+    fires=dict(loss=lambda t: 0.01 if round(400 * t) % 20 else 0.04, steps_per_epoch=20.0),
+    silent=dict(loss=0.01, steps_per_epoch=20.0),
+)  # fmt: skip
+def loss_repeats_with_the_epoch(run: RunFacts, steps_per_epoch: float) -> Verdict:
     """The loss dips or spikes at the ends of epochs, or its ups and downs repeat from epoch to epoch.
-
-    ## What it does
-    Takes out the drift of the loss (in dB) and compares the last and the first steps of the epochs with all others: 1
-    dB or more, and Mann-Whitney (exact up to eight epochs) with p below 0.00025 over the lengths that are tried: the
-    epoch as it is and, where it is no whole number of steps, the next whole ones. Then asks whether the rest of one
-    epoch predicts the next: an autocorrelation of signs of 0.25 or more at a lag of one epoch, and well above that at
-    other lags. Needs three epochs of four steps or more, and five for that order.
 
     ## Why
     A dip or spike at the end is a last batch that is smaller and weighted wrongly, or an optimizer or a state that is
-    reset. A pattern that repeats is an order that is never shuffled: the network then sees the same batches in the
-    same order, and its last steps always favour the same part of the record.
+    reset: the last or first steps of the epochs differ by 1 dB or more from all others (Mann-Whitney, exact up to eight
+    epochs, p below 0.00025 over the lengths that are tried). A pattern that repeats is an order that is never shuffled:
+    the network then sees the same batches in the same order, and its last steps always favour the same part of the
+    record. Signs of the loss without its drift correlate by 0.25 or more at a lag of one epoch, and well above that of
+    other lags.
 
     ## Known limits
-    `dpdrun train` has neither partial batches nor a fixed order; this is for other trainers. Steps that were not logged
-    cannot be judged. In three epochs a dip must be among the deepest few percent of all steps each time.
-
-    ## Example
-    Fires when every 20th loss is four times the others, at 20 steps an epoch. Silent for noise.
+    `dpdrun train` has neither partial batches nor a fixed order; this is for other trainers. Needs three epochs of four
+    steps or more, and five for the order. Steps that were not logged cannot be judged. In three epochs a dip must be
+    among the deepest few percent of all steps each time.
     """
-    period, first = run.steps_per_epoch or 0.0, max(run.settled.start, len(run.step) - MOST_STEPS)
+    period, first = steps_per_epoch, max(run.settled.start, len(run.step) - MOST_STEPS)
     steps = run.step[first:]
     if (steps[-1] - steps[0]) / period < LEAST_EPOCHS:
         return Skipped(f"fewer than {LEAST_EPOCHS} epochs after the warmup")
@@ -344,14 +297,13 @@ def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding
             size = median(these) - median(those)
             p = min(_p_greater(these, those), _p_greater([-v for v in these], [-v for v in those]))
             if abs(size) >= PERIOD_DB and p < limit:
-                return Finding(
+                return warning(
                     f"the {name} step of an epoch ({length:g} steps) has a loss {abs(size):.1f} dB "
                     f"{'above' if size > 0 else 'below'} the others (p {max(p, 1e-16):.1g}, {len(these)} epochs)",
-                    severity="warning",
-                    evidence={"value": size, "threshold": PERIOD_DB, "p": p, "n": len(these)},
-                    advice="look at the last batch of an epoch: drop it when it is smaller or divide its loss by its "
-                    "true size; and at what is reset there (optimizer, state of a recurrent network, scheduler)",
-                )
+                    value=size, threshold=PERIOD_DB, p=p, n=len(these),
+                    advice="check the last batch of an epoch: drop it when it is smaller or divide its loss by its "
+                    "true size; and check what is reset there (optimizer, state of a recurrent network, scheduler)",
+                )  # fmt: skip
     return None
 
 
@@ -380,10 +332,8 @@ def _order(rest: Sequence[float], period: float) -> Finding | None:
     others = mean(correlations(rest, lag - away, lag + away))
     if seen < REPEAT or seen - others < REPEAT_ABOVE or seen * math.sqrt(pairs) < REPEAT_Z:
         return None
-    return Finding(
+    return warning(
         f"the loss of an epoch ({period:g} steps) repeats that of the epoch before (correlation {seen:.2f}, "
         f"{others:.2f} at other lags)",
-        severity="warning",
-        evidence={"value": seen, "threshold": REPEAT, "n": pairs, "elsewhere": others},
-        advice="shuffle the frames anew in every epoch",
-    )
+        value=seen, threshold=REPEAT, n=pairs, elsewhere=others, advice="shuffle the frames again in every epoch",
+    )  # fmt: skip

@@ -11,7 +11,7 @@ def test_adaptations_are_told_and_the_rate_that_worked_is_advised() -> None:
     this = diagnose_facts(run)
     finding = next(each for each in this.findings if each.code == "AD201")
     assert (finding.severity, finding.step, finding.patch) == ("info", 100, {"optim.lr": 5e-4})
-    assert "went back 2 times (from step 150 to step 100, from step 300 to step 50)" in finding.message
+    assert "rolled back 2 times (from step 150 to step 100, from step 300 to step 50)" in finding.message
     assert "0.05 times" in finding.message
 
 

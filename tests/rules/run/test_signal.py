@@ -9,9 +9,9 @@ import pytest
 
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
-from dpdrun.rules.examples import example_run
+from dpdrun.rules.examples import example_run, example_signal
 from dpdrun.rules.facts.signal import SignalFacts
-from dpdrun.rules.run.signal import example_signal, off_scale_db
+from dpdrun.rules.run.alignment import off_scale_db
 
 
 def found(**facts: Any) -> dict[str, Finding]:
@@ -37,12 +37,12 @@ def test_pieces_that_are_better_than_the_record(pieces: float, severity: str | N
     assert (finding and finding.severity) == severity
     if finding:
         assert finding.patch == {"train.eval_on": "frame"}
-        assert "pieces of 200" in finding.message
+        assert "frames of 200" in finding.message
 
 
 def test_full_attention_is_named_as_the_cause() -> None:
     facts: dict[str, Any] = {"nmse_db": -2.0, "pieces_nmse_db": -14.0, "frame": 200}
-    assert "attends to the whole record" in found(**facts, full_attention=True)["SG201"].message
+    assert "attends to the complete record" in found(**facts, full_attention=True)["SG201"].message
     assert "attends" not in found(**facts, full_attention=False)["SG201"].message
 
 

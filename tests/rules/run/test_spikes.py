@@ -108,7 +108,7 @@ def test_spikes_at_one_place_of_the_epoch_are_of_the_data() -> None:
 def test_batches_of_another_scale_are_no_matter_of_the_rate() -> None:
     found = findings(loss=spiky(60, 1e6, level=0.01))["SK202"]
     assert "optim.lr" not in found.patch
-    assert "look at the samples" in found.advice
+    assert "inspect the samples" in found.advice
 
 
 def test_spikes_of_the_loss_count_as_well() -> None:

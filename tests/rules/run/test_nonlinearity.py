@@ -8,7 +8,7 @@ import pytest
 
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
-from dpdrun.rules.run.signal import example_signal
+from dpdrun.rules.examples import example_signal
 
 CUT: dict[str, Any] = {"clipped_samples": 267, "clip_level": 1.5}
 LEVELS: dict[str, Any] = {"target_gain_db": (1.0, 0.0), "model_gain_db": (0.5, 0.5), "gain_nmse_db": -19.0}

@@ -1,0 +1,252 @@
+"""How a rule is declared: `@derive`, `@check`, `@diagnose`, `constant`, and what their functions return.
+
+    @check("OP101", about=("optim.beta2", "train.max_steps"), fix="unsafe", source=ADAM_SETTLES, evidence="cited",
+           fires=dict(kind="transformer", beta2=0.999, max_steps=500), silent=dict(beta2=0.95, max_steps=500))
+    def run_shorter_than_adams_memory(beta2: Annotated[float, Within(0, 1)], total_steps: Steps) -> Verdict:
+        '''One line that says what the rule is about.  (then the headings of WRITTEN)'''
+
+A parameter is a fact: it has to be known and to lie within its annotation, unless it has a default. `facts` (of a plan)
+and `run` hold all of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from dpdrun.rules.conditions import Condition, Presence, Within
+from dpdrun.rules.engine import (
+    Choice,
+    Evidence,
+    Finding,
+    Fix,
+    Patch,
+    Profile,
+    Rule,
+    Severity,
+    Verdict,
+    enter,
+    plain,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Choice | Verdict])
+Premise = Callable[[Any], str | None]
+
+NETWORKS = ("transformer", "gru")
+Steps = Annotated[int, Within(1)]
+
+
+def known(*names: str) -> dict[str, Condition]:
+    """For `where=`: facts that have to be known, whatever they are."""
+    return dict.fromkeys(names, Presence.KNOWN)
+
+
+def used(*names: str) -> dict[str, Condition]:
+    """For `where=`: facts that the function reads from `facts` where they are known."""
+    return dict.fromkeys(names, Presence.USED)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What rules share, stated once: `after_loss = Family(requires=("LS201",))`, then `@after_loss.diagnose(...)`.
+
+    See `Rule` for what the arguments mean; those of a rule come after those of its family.
+    """
+
+    kinds: tuple[str, ...] = ()
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+
+    def derive(
+        self,
+        code: str,
+        *,
+        sets: str,
+        source: str,
+        evidence: Evidence,
+        fires: Mapping[str, Any],
+        silent: Mapping[str, Any],
+        profile: Profile = "both",
+        kinds: tuple[str, ...] = (),
+        where: Mapping[str, Condition] | None = None,
+        requires: tuple[str, ...] = (),
+        premise: Premise | None = None,
+        results: str | None = None,
+    ) -> Callable[[Function], Function]:
+        """Enter a function that sets a recipe value; it returns a `Choice`."""
+        return self._entering(
+            code, sets=sets, source=source, evidence=evidence, example=fires, counterexample=silent, profile=profile,
+            kinds=kinds, where=where, requires=requires, premise=premise, results=results,
+        )  # fmt: skip
+
+    def check(
+        self,
+        code: str,
+        *,
+        about: tuple[str, ...],
+        source: str,
+        evidence: Evidence,
+        fires: Mapping[str, Any],
+        silent: Mapping[str, Any],
+        fix: Fix = "none",
+        profile: Profile = "both",
+        kinds: tuple[str, ...] = (),
+        where: Mapping[str, Condition] | None = None,
+        requires: tuple[str, ...] = (),
+        premise: Premise | None = None,
+        results: str | None = None,
+    ) -> Callable[[Function], Function]:
+        """Enter a function that judges a plan: a line of the linter."""
+        return self._entering(
+            code, about=about, source=source, evidence=evidence, example=fires, counterexample=silent, fix=fix,
+            profile=profile, kinds=kinds, where=where, requires=requires, premise=premise, results=results,
+        )  # fmt: skip
+
+    def diagnose(
+        self,
+        code: str,
+        *,
+        source: str,
+        evidence: Evidence,
+        fires: Mapping[str, Any],
+        silent: Mapping[str, Any],
+        fix: Fix = "none",
+        where: Mapping[str, Condition] | None = None,
+        requires: tuple[str, ...] = (),
+        results: str | None = None,
+    ) -> Callable[[Function], Function]:
+        """Enter a function that judges a run; the examples are arguments of `examples.example_run`."""
+        return self._entering(
+            code, source=source, evidence=evidence, example=fires, counterexample=silent, fix=fix, kinds=(),
+            where=where, requires=requires, results=results,
+        )  # fmt: skip
+
+    def constant(
+        self,
+        code: str,
+        slug: str,
+        sets: str,
+        value: Any,
+        *,
+        summary: str,
+        why: str,
+        limits: str,
+        source: str,
+        evidence: Evidence,
+        fires: Mapping[str, Any] | None = None,
+        silent: Mapping[str, Any] | None = None,
+        page: str = "",
+        profile: Profile = "both",
+        kinds: tuple[str, ...] = (),
+        where: Mapping[str, Condition] | None = None,
+        requires: tuple[str, ...] = (),
+        premise: Premise | None = None,
+        results: str | None = None,
+    ) -> Rule:
+        """Enter a rule that sets one value wherever it is valid.
+
+        Args:
+            why: the reason that a plan shows; on the page `page` follows it.
+            limits: under `Known limits`.
+            fires, silent: default to a model of `kinds`, and to a GMP.
+        """
+
+        def chosen() -> Choice:
+            return Choice(value, why)
+
+        caller = sys._getframe(1)
+        reason, known_limits = inspect.cleandoc(page) or f"{why[0].upper()}{why[1:]}.", inspect.cleandoc(limits)
+        return self._entered(
+            chosen, code, slug=slug, location=f"{caller.f_globals['__name__']}:{caller.f_lineno}",
+            doc=f"{summary}\n\n## Why\n{reason}\n\n## Known limits\n{known_limits}",
+            sets=sets, source=source, evidence=evidence, example=fires or {"kind": (kinds or self.kinds)[0]},
+            counterexample=silent or {"kind": "gmp"}, profile=profile,
+            kinds=kinds, where=where, requires=requires, premise=premise, results=results,
+        )  # fmt: skip
+
+    def _entering(self, code: str, **declared: Any) -> Callable[[Function], Function]:
+        def entering(function: Function) -> Function:
+            line = function.__code__.co_firstlineno
+            self._entered(
+                function, code, slug=function.__name__, doc=inspect.getdoc(function) or "",
+                location=f"{function.__module__}:{line}", **declared,
+            )  # fmt: skip
+            return function
+
+        return entering
+
+    def _entered(
+        self,
+        function: Callable[..., Choice | Verdict],
+        code: str,
+        *,
+        kinds: tuple[str, ...],
+        where: Mapping[str, Condition] | None,
+        requires: tuple[str, ...],
+        **declared: Any,
+    ) -> Rule:
+        shared = {"kinds": kinds or self.kinds, "where": {**self.where, **(where or {})}}
+        return enter(
+            Rule(code=code, function=function, requires=(*self.requires, *requires), **shared, **declared)  # type: ignore[arg-type]
+        )
+
+
+_ALONE = Family()
+derive, check, diagnose, constant = _ALONE.derive, _ALONE.check, _ALONE.diagnose, _ALONE.constant
+
+
+def finding(
+    severity: Severity,
+    message: str,
+    *,
+    patch: Patch | None = None,
+    step: int | None = None,
+    advice: str = "",
+    also: str = "",
+    **evidence: Any,
+) -> Finding:
+    """A verdict of a severity that the rule computes; see `info`, `warning`, `error` for a fixed one.
+
+    Args:
+        advice: what to do; left out, it is generated from the patch: `set optim.lr to 0.001`.
+        also: what follows the generated advice.
+        evidence: the numbers behind it: value, threshold, n, p, ...
+    """
+    return Finding(message, patch or {}, severity, step, evidence, (advice or set_to(patch or {})) + also)
+
+
+def info(message: str, **details: Any) -> Finding:
+    """A finding that never changes a verdict; arguments as `finding`."""
+    return finding("info", message, **details)
+
+
+def warning(message: str, **details: Any) -> Finding:
+    """A finding that costs decibels; arguments as `finding`."""
+    return finding("warning", message, **details)
+
+
+def error(message: str, **details: Any) -> Finding:
+    """A finding with which training cannot work, or has not worked; arguments as `finding`."""
+    return finding("error", message, **details)
+
+
+def set_to(patch: Patch) -> str:
+    """A patch as advice: `set train.frame to 256 and train.burn_in to 65`."""
+    return "set " + " and ".join(f"{key} to {_shown(value)}" for key, value in patch.items()) if patch else ""
+
+
+def moved(key: str, now: float, then: float) -> str:
+    """A number that goes down or up, as advice: `lower optim.lr from 0.01 to 0.005`."""
+    return f"{'lower' if then < now else 'raise'} {key} from {now:g} to {then:g}"
+
+
+def two_digits(value: float) -> float:
+    """A number as one writes it into a recipe."""
+    return float(f"{value:.2g}")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if type(value) is float else str(plain(value))
