@@ -241,8 +241,8 @@ def watching(this: Job, console: Console) -> AbstractContextManager[Monitor]:
 
     from rich.text import Text
 
-    from dpdrun.report.advice import finding_line
     from dpdrun.report.console import TrainingView
+    from dpdrun.report.findings import finding_line
     from dpdrun.report.plan import plan_line
     from dpdrun.training.telemetry import Silent
 
@@ -269,7 +269,7 @@ def watching(this: Job, console: Console) -> AbstractContextManager[Monitor]:
 def _show_diagnosis(diagnosis: Diagnosis, console: Console, run: RunFolder) -> None:
     from rich.text import Text
 
-    from dpdrun.report.advice import finding_line
+    from dpdrun.report.findings import finding_line
 
     serious = [finding for finding in diagnosis.findings if finding.severity != "info"]
     for finding in serious:

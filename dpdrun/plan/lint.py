@@ -1,15 +1,15 @@
-"""What the check rules say about a recipe, each finding at its line, and the recipe with their fixes in it.
+"""Lint a recipe: the findings of the check rules, each at its line; and apply their fixes.
 
 A finding is fixable where its patch makes a recipe that loads, and where the user wrote the value: what was left to the
-rules is theirs to change. Fixes are made one at a time and the rules asked again after each, so that two that meet
-at one key cannot undo each other: the more severe goes first, then the lower code.
+rules is theirs to change. Fixes are applied one at a time and the rules evaluated again after each, so that two that
+meet at one key cannot undo each other: the more severe goes first, then the lower code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dpdrun.errors import RecipeError
 from dpdrun.recipe.comments import annotate_changed_values
@@ -20,7 +20,8 @@ from dpdrun.rules.engine import SEVERITIES, Finding, Fix, Severity, Skipped, all
 from dpdrun.rules.facts.plan import PlanFacts
 
 SCHEMA_VERSION = 1
-MOST_FIXES = 100  # far more than there are rules; fixes that would follow each other for ever end here
+MOST_FIXES = 100  # far more than there are rules; fixes that would follow each other forever end here
+FindingT = TypeVar("FindingT", bound=Finding)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class LintFinding(Finding):
         path: the recipe.
         line, column: from 1, of the first key that the rule judges and that the file holds, or of its section.
         key: that key.
-        source: where the rule has its word from.
-        fix: none also where the patch does not fit this recipe, or changes only what the rules set.
+        source: of the rule.
+        fix: also none where the patch does not fit this recipe, or changes only what the rules set.
     """
 
     path: str = ""
@@ -42,18 +43,18 @@ class LintFinding(Finding):
     source: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form: that of a Finding, with the place."""
+        """Return the stable machine-readable form: that of a Finding, with the place."""
         place = {"path": self.path, "line": self.line, "column": self.column, "key": self.key, "source": self.source}
         return super().to_json() | place
 
 
 @dataclass(frozen=True)
 class Lint:
-    """All that the check rules say about one recipe.
+    """The findings of the check rules about one recipe.
 
     Attributes:
         findings: in the order of the file.
-        skipped: check rules that could not look, with the reason.
+        skipped: check rules that could not be evaluated, with the reason.
     """
 
     path: str
@@ -61,11 +62,11 @@ class Lint:
     skipped: list[Skipped]
 
     def reaches(self, severity: Severity) -> bool:
-        """Whether some finding is at least this severe; what `--fail-on` asks."""
+        """Return whether some finding is at least this severe, as `--fail-on` requires."""
         return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form (`dpdrun recipe check --lint --format json`)."""
+        """Return the stable machine-readable form (`dpdrun recipe check --lint --format json`)."""
         return {
             "path": self.path,
             "findings": [finding.to_json() for finding in self.findings],
@@ -79,9 +80,9 @@ class Fixed:
 
     Attributes:
         loaded: with the new text.
-        before: what the rules said of it as it was.
+        before: its findings as it was.
         applied: the findings that were fixed, in this order.
-        left: what the rules say now.
+        left: its findings now.
     """
 
     loaded: Loaded
@@ -91,13 +92,13 @@ class Fixed:
 
     @property
     def followed(self) -> list[LintFinding]:
-        """The findings that were fixed although no rule had announced them: they came of the other fixes."""
+        """Return the findings that were fixed and are not in `before`: other fixes caused them."""
         announced = {finding.code for finding in self.before.findings if finding.fix != "none"}
         return [finding for finding in self.applied if finding.code not in announced]
 
 
 def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
-    """Ask the check rules of a recipe's profile about it, with every `auto` as the rules set it.
+    """Evaluate the check rules of a recipe's profile on it, with every `auto` as the rules set it.
 
     Args:
         loaded: the recipe.
@@ -110,11 +111,11 @@ def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
 
 
 def locate(loaded: Loaded, findings: Iterable[Finding], left_to_rules: Collection[str]) -> list[LintFinding]:
-    """Findings about a recipe with their places, in the order of the file.
+    """Return findings about a recipe with their places, in the order of the file.
 
     Args:
         loaded: the recipe.
-        findings: what check rules said about it.
+        findings: of check rules.
         left_to_rules: dotted keys that the rules set.
     """
     found = [_located(loaded, finding, left_to_rules) for finding in findings]
@@ -127,13 +128,13 @@ def _located(loaded: Loaded, finding: Finding, left_to_rules: Collection[str]) -
     key = next((name for name in keys if name in loaded.given), keys[0] if keys else "")
     line, column = loaded.line_of(key)
     fixable = not set(finding.patch) <= set(left_to_rules) and _patched(loaded, finding) is not None
-    said = {each.name: getattr(finding, each.name) for each in fields(Finding)}
-    said["fix"] = finding.fix if fixable else "none"
-    return LintFinding(**said, path=str(loaded.path), line=line, column=column, key=key, source=rule.source)
+    values = {each.name: getattr(finding, each.name) for each in fields(Finding)}
+    values["fix"] = finding.fix if fixable else "none"
+    return LintFinding(**values, path=str(loaded.path), line=line, column=column, key=key, source=rule.source)
 
 
 def _patched(loaded: Loaded, finding: Finding) -> Loaded | None:
-    """The recipe with the patch of a finding in its text; None where it does not make a recipe, or has no effect."""
+    """Return the recipe with the patch of a finding in its text; None where that does not load, or is overridden."""
     overridden = {override.partition("=")[0].strip() for override in loaded.overrides}
     if overridden & set(finding.patch):
         return None
@@ -145,44 +146,65 @@ def _patched(loaded: Loaded, finding: Finding) -> Loaded | None:
 
 
 def fix(loaded: Loaded, look: Callable[[Loaded], Lint], *, unsafe: bool = False) -> Fixed:
-    """Make the fixes of a recipe; afterwards none is left that could be made. The file is not touched.
+    """Apply the fixes of a recipe until none is left that could be applied. The file is not touched.
 
     Args:
         loaded: the recipe.
-        look: lints a recipe; asked again after each fix, for one can settle another, or change the length of the run.
-        unsafe: make those fixes too that change what is trained.
+        look: lints a recipe; called again after each fix, which can settle another or change the length of the run.
+        unsafe: apply those fixes too that change what is trained.
     """
     wanted: Sequence[Fix] = ("safe", "unsafe") if unsafe else ("safe",)
-    applied: list[LintFinding] = []
-    written = loaded.text
-    seen = {written}
-    before = left = look(loaded)
+    seen: list[Lint] = []
+
+    def fixable(recipe: Loaded, _: Sequence[Finding]) -> list[LintFinding]:
+        seen.append(look(recipe))
+        return by_urgency(finding for finding in seen[-1].findings if finding.fix in wanted)
+
+    fixed, applied = apply_fixes(loaded, fixable)
+    return Fixed(fixed, seen[0], applied, seen[-1])
+
+
+def apply_fixes(
+    loaded: Loaded, fixable: Callable[[Loaded, Sequence[FindingT]], Iterable[FindingT]]
+) -> tuple[Loaded, list[FindingT]]:
+    """Apply patches of findings to the text of a recipe, one at a time; the only loop that does so.
+
+    Args:
+        loaded: the recipe.
+        fixable: findings whose patch may be applied, the most urgent first, for a recipe and the findings that were
+            applied so far. It is asked again after each patch; the first patch that makes a new recipe is taken.
+
+    Returns:
+        the recipe with the patches, its comments saying what the values were before, and the findings applied.
+    """
+    before, seen = loaded, {loaded.text}
+    applied: list[FindingT] = []
     while len(applied) < MOST_FIXES:
-        fixable = [finding for finding in left.findings if finding.fix in wanted]
-        if not fixable:
+        for finding in fixable(loaded, applied):
+            patched = _patched(loaded, finding)
+            if patched is not None and patched.text not in seen and patched.recipe != loaded.recipe:
+                break
+        else:
             break
-        first = min(fixable, key=_turn)
-        patched = _patched(loaded, first)
-        if patched is None or patched.text in seen:
-            break
-        loaded, left = patched, look(patched)
+        loaded = patched
         seen.add(loaded.text)
-        applied.append(first)
+        applied.append(finding)
     if applied:  # once, at the end: a value that was changed twice was what the user wrote, not what came between
-        loaded = load_text(annotate_changed_values(written, loaded.text), loaded.path, loaded.overrides)
-    return Fixed(loaded, before, applied, left)
+        text = annotate_changed_values(before.text, loaded.text)
+        loaded = load_text(text, before.path, before.overrides)
+    return loaded, applied
+
+
+def by_urgency(findings: Iterable[FindingT]) -> list[FindingT]:
+    """Return the most severe findings first, then by code."""
+    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))
 
 
 def follow_ups(loaded: Loaded, look: Callable[[Loaded], Lint]) -> list[LintFinding]:
-    """What else would be fixed once all fixes are made, safe and unsafe ones; arguments as of `fix`."""
+    """Return what else would be fixed once all fixes are applied, safe and unsafe ones; arguments as of `fix`."""
     return fix(loaded, look, unsafe=True).followed
 
 
-def _turn(finding: Finding) -> tuple[int, str]:
-    """The most severe first, then by code."""
-    return -SEVERITIES.index(finding.severity), finding.code
-
-
 def count(findings: Iterable[Finding], what: Literal["error", "warning", "info", "safe", "unsafe"]) -> int:
-    """How many findings have this severity, or this kind of fix."""
+    """Return how many findings have this severity, or this kind of fix."""
     return sum(what in (finding.severity, finding.fix) for finding in findings)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
-from dpdrun.report.console import duration
+from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
 
 Row = Mapping[str, Any]

@@ -23,7 +23,8 @@ from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
-from dpdrun.report.finding_line import event_line
+from dpdrun.report.findings import finding_line
+from dpdrun.report.numbers import decibels, duration
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.report.sparkline import Trend
 from dpdrun.rules.engine import Finding
@@ -37,22 +38,8 @@ FRAME = 4  # columns of a panel's border and padding
 RATE_STEPS = 50  # throughput is the mean over this many steps
 
 
-def duration(seconds: float) -> str:
-    """1:02:03 or 2:03 or 4.5 s."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def decibels(value: float | None, *, sign: bool = False) -> str:
-    """-39.12 dB, or a dash for an unknown value."""
-    return "-" if value is None else f"{value:{'+' if sign else ''}.2f} dB"
-
-
 class SteadyConsole(Console):
-    """A console whose reader may go away (`dpdrun train ... | head`): training does not end for that.
+    """A console that survives the end of its reader (`dpdrun train ... | head`): training continues.
 
     Args:
         where: the run folder, for the note on stderr.
@@ -63,13 +50,13 @@ class SteadyConsole(Console):
         self._where = where
 
     def on_broken_pipe(self) -> None:
-        """Say once on stderr that training goes on, and be quiet from then on."""
+        """Print once on stderr that training continues, and be quiet from then on."""
         self.quiet = True
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())  # what is left in buffers must not fail again at exit
         os.close(devnull)
         with suppress(OSError):
-            sys.stderr.write(f"nobody reads the output any more; training goes on in {self._where}\n")
+            sys.stderr.write(f"output pipe closed; training continues in {self._where}\n")
             sys.stderr.flush()
 
 
@@ -171,7 +158,7 @@ class TrainingView:
 
     def finding(self, finding: Finding, step: int) -> None:
         """A finding that is new at this step."""
-        self._console.print(event_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
+        self._console.print(finding_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         """Something the user should know."""

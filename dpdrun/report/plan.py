@@ -11,9 +11,7 @@ from rich.text import Text
 
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.patch import render
-from dpdrun.report.advice import finding_line
-
-_EVIDENCE = {"measured": "green", "cited": "cyan", "assumed": "yellow"}
+from dpdrun.report.findings import EVIDENCE_STYLE, finding_line
 
 
 class Packed:
@@ -49,7 +47,7 @@ def plan_table(plan: Plan, *, capture: str) -> RenderableType:
         table.add_column(no_wrap=style != "dim", style=style)
     for key, origin in plan.provenance.items():
         if origin.rule is not None:
-            code = Text(origin.rule, _EVIDENCE.get(origin.evidence or "", ""))
+            code = Text(origin.rule, EVIDENCE_STYLE[origin.evidence])
             table.add_row(f"  {key}", render(value_at(plan, key)), code, Text(origin.why))
     parts: list[RenderableType] = [Text(f"plan: {_length(plan)} on {capture}", "bold")]
     if table.row_count:

@@ -12,7 +12,8 @@ from rich.console import Console, RenderableType
 
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.console import TrainingView, decibels, duration, report_table
+from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.numbers import decibels, duration
 from dpdrun.rules.engine import Finding
 
 RECIPE = """
