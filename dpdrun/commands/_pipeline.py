@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dpdrun.pipeline.state import State
     from dpdrun.plan.cost import MachineSpeed
     from dpdrun.recipe.loader import Loaded
-    from dpdrun.report.pipeline import Row
+    from dpdrun.report.pipeline import StepRow
     from dpdrun.run.folder import RunFolder
 
 WHY = {
@@ -134,7 +134,7 @@ def _show(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
     from dpdrun.pipeline.scores import scores_of
     from dpdrun.pipeline.state import survey
     from dpdrun.plan.cost import measure_speed
-    from dpdrun.report.pipeline import Row, overview
+    from dpdrun.report.pipeline import StepRow, overview
 
     require_folder(folder)
     states = {state.step.name: state for state in survey(pipeline, folder)}
@@ -142,20 +142,20 @@ def _show(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
     rows = [_row(state, states, speed, redo=redo) for state in states.values()]
     done = all(row.action == "skip" for row in rows) and scores_of(pipeline, folder, list(states.values())) is not None
     why = "done, of these models" if done else f"parts {', '.join(pipeline.splits)}"
-    rows.append(Row(EVALUATION, "", "skip" if done else "run", why, None))
+    rows.append(StepRow(EVALUATION, "", "skip" if done else "run", why, None))
     console = Console(highlight=False)
     console.print(overview(rows, title=str(pipeline.path), where=str(folder)))
     if any(row.action == "changed" for row in rows):
         console.print("the chain would refuse to run: --redo makes the changed steps anew", style="yellow")
 
 
-def _row(state: State, states: dict[str, State], speed: MachineSpeed, *, redo: bool) -> Row:
+def _row(state: State, states: dict[str, State], speed: MachineSpeed, *, redo: bool) -> StepRow:
     from dpdrun.plan.plan import estimate_of
-    from dpdrun.report.pipeline import Row
+    from dpdrun.report.pipeline import StepRow
 
     through = state.step.through
     pa = states[through].plan.recipe.model if through else None
     found = estimate_of(state.plan, val_samples=len(state.capture.val), pa=pa, speed=speed)
     seconds = None if found is None else found.seconds * (1 - state.done)
     action = "redo" if redo and state.action == "changed" else state.action
-    return Row(state.step.name, state.step.loaded.path.name, action, _why(state), seconds)
+    return StepRow(state.step.name, state.step.loaded.path.name, action, _why(state), seconds)

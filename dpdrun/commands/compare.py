@@ -95,7 +95,7 @@ def compare(
         typer.echo(f"warning: {_apart(groups)}", err=True)
     content = {"groups": groups}
     if save is not None:
-        from dpdrun.report.comparison_page import save_comparison
+        from dpdrun.report.scores_page import save_comparison
 
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
         written = save_comparison(save, groups, [each.scene for each in found], folders)

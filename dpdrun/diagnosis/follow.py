@@ -18,7 +18,7 @@ Diagnose = Callable[[], tuple[Diagnosis, str]]
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-class View(Protocol):
+class FollowObserver(Protocol):
     """What is shown of a run while it is followed."""
 
     def changed(self, diagnosis: Diagnosis, title: str) -> None:
@@ -47,7 +47,7 @@ class Followed:
 def follow(
     path: Path,
     diagnose: Diagnose,
-    view: View,
+    view: FollowObserver,
     *,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -80,7 +80,7 @@ def follow(
 class _Follower:
     """A run, and what was seen of it so far."""
 
-    def __init__(self, path: Path, diagnose: Diagnose, view: View) -> None:
+    def __init__(self, path: Path, diagnose: Diagnose, view: FollowObserver) -> None:
         self._path, self._diagnose, self._view = path, diagnose, view
         self._stamp: Stamp | None = None
         self._trouble = ""

@@ -16,7 +16,7 @@ from dpdrun.dpd.objective import POWER_GATE_DB
 from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
 
-Row = Mapping[str, Any]
+RunScores = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Column:
 
     key: str
     title: str
-    value: Callable[[Row], Any]
-    cell: Callable[[Row], str]
+    value: Callable[[RunScores], Any]
+    cell: Callable[[RunScores], str]
     cost: bool = False
 
 
@@ -46,7 +46,7 @@ def _count(value: Any) -> str:
     return DASH if value is None else f"{value:,}"
 
 
-def _lookahead(row: Row) -> str:
+def _lookahead(row: RunScores) -> str:
     return "record" if row["lookahead"] is None else f"{row['lookahead']}"
 
 
@@ -71,7 +71,7 @@ def _time(seconds: float | None) -> str:
     return DASH if seconds is None else duration(seconds)
 
 
-def sorted_rows(rows: Sequence[Row], key: str | None) -> list[Row]:
+def sorted_rows(rows: Sequence[RunScores], key: str | None) -> list[RunScores]:
     """Rows by rising value of a column of SORTS, those without one last; as they are for None."""
     if key is None:
         return list(rows)

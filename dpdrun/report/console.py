@@ -23,10 +23,10 @@ from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
+from dpdrun.report.chart import DownsampledSeries
 from dpdrun.report.findings import finding_line
 from dpdrun.report.numbers import decibels, duration
 from dpdrun.report.plan import Packed, rule_settings
-from dpdrun.report.sparkline import Trend
 from dpdrun.rules.engine import Finding
 
 NOT_YET = "none yet"  # no checkpoint of a predistorter holds the output power
@@ -81,7 +81,7 @@ class TrainingView:
         self._total = total_steps
         self._samples_per_step = samples_per_step
         self._floor = floor_db
-        self._norms = Trend(log=True)
+        self._norms = DownsampledSeries(log=True)
         self._steps = 0
         self._clipped = 0
         self._times: deque[float] = deque(maxlen=RATE_STEPS)

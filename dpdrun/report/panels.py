@@ -55,7 +55,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Mark:
+class FindingMark:
     """Where a finding begins."""
 
     step: int
@@ -80,7 +80,7 @@ class Panel:
     left: list[Curve]
     right: list[Curve] = field(default_factory=list)
     lines: list[tuple[float, str]] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[FindingMark] = field(default_factory=list)
     unit: str = "step"
     span: tuple[int, int] = (0, 1)
 
@@ -91,7 +91,7 @@ def panels_of(this: Diagnosis) -> list[Panel]:
     ends = [steps[i] for steps in (facts.step, facts.eval_step) if steps for i in (0, -1)]
     if not ends or facts.kind == "gmp":
         return []
-    marks = [Mark(f.step, f.code, f.severity) for f in this.findings if f.step is not None]
+    marks = [FindingMark(f.step, f.code, f.severity) for f in this.findings if f.step is not None]
     span = (min(ends), max(max(ends), min(ends) + 1))
     lr = [Curve.of("learning rate", "lr", facts.step, facts.lr, log=True)] if facts.lr else []
     panels = []

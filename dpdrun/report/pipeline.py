@@ -22,7 +22,7 @@ _STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "anew": "yellow", "r
 
 
 @dataclass(frozen=True)
-class Row:
+class StepRow:
     """A step in the overview.
 
     Attributes:
@@ -40,7 +40,7 @@ class Row:
     seconds: float | None
 
 
-def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
+def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableType:
     """What would be done for each step, and how long all of it takes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

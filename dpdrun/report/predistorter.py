@@ -5,7 +5,7 @@ Its first line under the table names the PA model and how good that is: a score 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -13,7 +13,6 @@ from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
 
-Row = Callable[[str, list[str], str], None]
 FIGURES = (
     ("nmse_db", "NMSE"),
     ("in_band_db", "in-band error"),

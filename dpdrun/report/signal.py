@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.report.sparkline import sparkline
+from dpdrun.report.chart import sparkline
 from dpdrun.rules.facts.signal import SignalFacts
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from dpdrun.report.panels import Curve, Mark, Panel
+from dpdrun.report.panels import Curve, FindingMark, Panel
 
 WIDTH, HEIGHT = 860, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 64, 34, 40
@@ -139,7 +139,7 @@ def _curve(curve: Curve, axis: _Axis, x_of: object) -> str:
     return "\n".join(parts)
 
 
-def _marks(marks: Sequence[Mark], x_of: object, bottom: float) -> list[str]:
+def _marks(marks: Sequence[FindingMark], x_of: object, bottom: float) -> list[str]:
     """A vertical line where each finding begins; labels that would touch go lower."""
     assert callable(x_of)
     parts, ends = [], list[float]()

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dpdrun.report.pipeline import Row, overview, scores_panel
+from dpdrun.report.pipeline import StepRow, overview, scores_panel
 
 
 def shown(renderable: Any) -> str:
@@ -19,10 +19,10 @@ def shown(renderable: Any) -> str:
 
 
 ROWS = [
-    Row("pa", "amp.yaml", "skip", "finished", 100.0),
-    Row("net", "net.yaml", "resume", "goes on from step 4 of 8", 240.0),
-    Row("gmp", "least.yaml", "run", "not there yet", None),
-    Row("evaluation", "", "run", "parts val, test", None),
+    StepRow("pa", "amp.yaml", "skip", "finished", 100.0),
+    StepRow("net", "net.yaml", "resume", "goes on from step 4 of 8", 240.0),
+    StepRow("gmp", "least.yaml", "run", "not there yet", None),
+    StepRow("evaluation", "", "run", "parts val, test", None),
 ]
 
 

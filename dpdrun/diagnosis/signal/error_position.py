@@ -31,7 +31,7 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Rise:
+class ErrorRise:
     """A beginning with less error than the rest: its length [samples], the step of the medians [dB], its certainty."""
 
     start: int
@@ -72,7 +72,7 @@ def excess(y: Signal, prediction: Signal) -> Series:
     return np.asarray(error / np.maximum(usual, TINY), np.float64)
 
 
-def rise(values: Series) -> Rise | None:
+def rise(values: Series) -> ErrorRise | None:
     """The beginning after which the excess steps up most, by standard errors.
 
     Beginnings of 4 blocks up to half the record are tried, each half an octave longer than the last.
@@ -81,7 +81,7 @@ def rise(values: Series) -> Rise | None:
         values: excess, (N,).
     """
     blocks = np.log(np.maximum(_means(values, BLOCK), TINY))
-    best: Rise | None = None
+    best: ErrorRise | None = None
     length = float(LEAST_BLOCKS)
     while length <= len(blocks) / 2:
         count = round(length)
@@ -89,7 +89,7 @@ def rise(values: Series) -> Rise | None:
         step = float(np.median(after) - np.median(before))
         z = step / max(np.hypot(_error_of_median(before), _error_of_median(after)), 1e-9)
         if step > 0 and (best is None or z > best.z):
-            best = Rise(count * BLOCK, float(10 / np.log(10)) * step, float(z))
+            best = ErrorRise(count * BLOCK, float(10 / np.log(10)) * step, float(z))
         length *= 2**0.5
     return best
 

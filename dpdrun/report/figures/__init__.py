@@ -13,7 +13,7 @@ from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
-from dpdrun.report.figures.page import Drawn, Missing, Section, Table, report_page
+from dpdrun.report.figures.page import Drawn, FigureSection, Missing, Table, report_page
 from dpdrun.report.figures.psd import draw_psd
 from dpdrun.report.figures.style import NothingToDrawError, paper_style, picture
 from dpdrun.report.figures.training import draw_training
@@ -62,7 +62,7 @@ def save_report(
         sections = [_scene(scene, ending) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
         if training:
             drawn = _drawn("Training curves", "training", lambda: draw_training(training, _colours(scenes)))
-            sections.append(Section("Training", "", [drawn]))
+            sections.append(FigureSection("Training", "", [drawn]))
     page = report_page(title, facts, tables, sections)
     pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
     try:
@@ -79,16 +79,16 @@ def save_report(
     return [*written, folder / PAGE]
 
 
-def _scene(scene: Scene, ending: str) -> Section:
+def _scene(scene: Scene, ending: str) -> FigureSection:
     heading, text = f"{scene.capture}, {scene.split}", _described(scene)
     try:
         view = view_of(scene)
     except NothingToDrawError as error:
-        return Section(heading, text, [Missing("Figures", str(error))])
+        return FigureSection(heading, text, [Missing("Figures", str(error))])
     figures: list[Drawn | Missing] = []
     for stem, (title, draw) in FIGURES.items():
         figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view)))  # type: ignore[misc]
-    return Section(heading, text, figures, view.notes)
+    return FigureSection(heading, text, figures, view.notes)
 
 
 def _colours(scenes: Sequence[Scene]) -> dict[str, str]:

@@ -63,7 +63,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Section:
+class FigureSection:
     """Figures of one part of a capture, or of the training."""
 
     title: str
@@ -72,7 +72,11 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def report_page(title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[Section]) -> str:
+def report_page(
+    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
+) -> str:
+    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
+) -> str:
     """The page; valid HTML with all text escaped."""
     parts = [f"<h1>{escape(title)}</h1>"]
     if facts:
@@ -114,7 +118,7 @@ def _is_numeric(column: list[str]) -> bool:
     return bool(said) and all(NUMBER.fullmatch(text) for text in said)
 
 
-def _section(section: Section) -> str:
+def _section(section: FigureSection) -> str:
     figures = "\n".join(_drawn(each) if isinstance(each, Drawn) else _missing(each) for each in section.figures)
     text = f'<p class="dim">{escape(section.text)}</p>\n' if section.text else ""
     notes = "".join(f'<p class="notes">{escape(note)}</p>\n' for note in section.notes)
