@@ -75,8 +75,6 @@ class FigureSection:
 def report_page(
     title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
 ) -> str:
-    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
-) -> str:
     """The page; valid HTML with all text escaped."""
     parts = [f"<h1>{escape(title)}</h1>"]
     if facts:
