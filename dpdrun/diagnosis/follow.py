@@ -19,21 +19,21 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class FollowObserver(Protocol):
-    """What is shown of a run while it is followed."""
+    """Shows a run while it is followed."""
 
     def changed(self, diagnosis: Diagnosis, title: str) -> None:
-        """The log has grown, and this is its diagnosis."""
+        """Take the diagnosis of a log that has grown."""
 
     def draw(self, diagnosis: Diagnosis, title: str, quiet_s: float) -> None:
-        """Nothing new; the log last grew `quiet_s` ago [s]."""
+        """Redraw; the log last grew `quiet_s` ago [s]."""
 
     def waiting(self, reason: str) -> None:
-        """There is nothing to diagnose yet, or the log is being rewritten."""
+        """Take the reason why there is no new diagnosis: nothing is logged yet, or the log is being rewritten."""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """The end of following a run.
+    """The result of following a run.
 
     Attributes:
         last: the last diagnosis and its title, None where nothing was logged.
@@ -78,7 +78,7 @@ def follow(
 
 
 class _Follower:
-    """A run, and what was seen of it so far."""
+    """A run, and its diagnosis so far."""
 
     def __init__(self, path: Path, diagnose: Diagnose, view: FollowObserver) -> None:
         self._path, self._diagnose, self._view = path, diagnose, view

@@ -1,4 +1,4 @@
-"""What a training run shows on the terminal: a live panel, or plain lines where nobody watches; then its report."""
+"""A training run on the terminal: a live panel, or plain lines outside of a terminal; then its report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dpdrun.report.numbers import decibels, duration
 from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.rules.engine import Finding
 
-NOT_YET = "none yet"  # no checkpoint of a predistorter holds the output power
+NOT_YET = "none yet"  # no checkpoint of a predistorter keeps the output power
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
 MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
 WIDE = 72  # columns from which three numbers stand on a line, else two
@@ -63,14 +63,14 @@ class SteadyConsole(Console):
 class TrainingView:
     """Draws a run while it trains. A context manager; one object is one run.
 
-    Where the console is no terminal (a file, a batch job), each scoring of the validation part prints a line instead.
+    Outside of a terminal (a file, a batch job), each validation prints a line instead.
 
     Args:
         console: where to draw.
         title: name of the run.
         total_steps: optimizer steps of the whole run.
         samples_per_step: frames x frame length, for the throughput [samples].
-        floor_db: estimated noise floor as an NMSE [dB], or None when it is not known.
+        floor_db: estimated noise floor as an NMSE [dB], or None where it is unknown.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TrainingView:
         self._last: dict[str, Any] = {}
         self._eval: dict[str, Any] = {}
         self._best_step = 0
-        self._iterations = 0  # of the finish; 0: it has not begun
+        self._iterations = 0  # of `optim.finish`; 0 before it starts
         self._live: Live | None = None
 
     def __enter__(self) -> TrainingView:
@@ -102,7 +102,7 @@ class TrainingView:
             self._live.stop()
 
     def step(self, line: dict[str, Any]) -> None:
-        """One optimizer step."""
+        """Take one optimizer step."""
         self._last = line
         self._norms.add(line["grad_norm"])
         self._steps += 1
@@ -110,7 +110,7 @@ class TrainingView:
         self._times.append(time.perf_counter())
 
     def evaluation(self, line: dict[str, Any]) -> None:
-        """One scoring of the validation part; prints a line where there is no live panel."""
+        """Take one validation; print a line where there is no live panel."""
         self._take(line)
         if self._live is None:
             width = len(str(self._total))
@@ -125,7 +125,7 @@ class TrainingView:
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """One scoring of `optim.finish`; prints a line where there is no live panel."""
+        """Take one validation of `optim.finish`; print a line where there is no live panel."""
         self._take(line)
         self._iterations = iterations
         if self._live is None:
@@ -139,7 +139,7 @@ class TrainingView:
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     def replay(self, steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]]) -> None:
-        """Take in a run that was logged before: nothing is printed, and its own step times give the throughput.
+        """Take a run that was logged before: nothing is printed, and its own step times give the throughput.
 
         Args:
             steps, evaluations: lines of metrics.jsonl, as `run.metrics.read_metrics` gives them.
@@ -157,15 +157,15 @@ class TrainingView:
         self._eval = line
 
     def finding(self, finding: Finding, step: int) -> None:
-        """A finding that is new at this step."""
+        """Print a finding that is new at this step."""
         self._console.print(finding_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
-        """Something the user should know."""
+        """Print a note for the user."""
         self._console.print(Text.assemble(("note: ", "yellow"), text))
 
     def render(self) -> RenderableType:
-        """The panel as it stands now."""
+        """Return the panel in its present state."""
         width = min(self._console.width - SPARE, MAX_WIDTH)
         best = self._eval.get("best_db")
         left = self._left()
@@ -179,10 +179,11 @@ class TrainingView:
             what, done, total = "lm", self._eval["iteration"], self._iterations
         bar.add_row(ProgressBar(total=total, completed=done), f"{what} {done:,}/{total:,}  {self._timing()}")
 
+        score = "objective" if "objective_db" in self._eval else "NMSE"
         numbers: list[tuple[str, RenderableType]] = [
-            ("validation", decibels(self._eval.get("val_nmse_db"))),
-            ("best", Text(self._best(), "bold green" if fresh else "bold")),
-            ("left to floor", decibels(left)),
+            ("val NMSE", decibels(self._eval.get("val_nmse_db"))),
+            (f"best {score}", Text(self._best(), "bold green" if fresh else "bold")),
+            ("above floor", decibels(left)),
         ]
         if self._iterations:
             numbers += [
@@ -212,19 +213,19 @@ class TrainingView:
         return Panel(Group(bar, facts, trend), title=title, title_align="left", border_style="blue", width=width)
 
     def _rate(self) -> float:
-        """Steps per second over the last steps."""
+        """Return steps per second over the last steps."""
         if len(self._times) < 2:
             return 0.0
         return (len(self._times) - 1) / max(1e-9, self._times[-1] - self._times[0])
 
     def _scores(self, line: dict[str, Any]) -> list[str]:
-        """The scores of a plain line."""
+        """Return the scores of a plain line."""
         left = self._left()
         return [
             f"val {line['val_nmse_db']:7.2f} dB",
             *([] if "objective_db" not in line else [predistorter.objective(line)]),
             f"best {self._best():>10}",
-            *([] if left is None else [f"{left:5.2f} dB left"]),
+            *([] if left is None else [f"{left:5.2f} dB above floor"]),
         ]
 
     def _timing(self) -> str:
@@ -247,12 +248,12 @@ class TrainingView:
 
 
 def _error_db(line: Mapping[str, Any]) -> float:
-    """Mean square error of a line of the finish over the training part, over unit power [dB]."""
+    """Return the mean square error over the training split, over unit power [dB], of a line of `optim.finish`."""
     return 10 * math.log10(max(line["loss"], 1e-30))
 
 
 def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
-    """The end of a run: scores beside the baselines on the same samples, the floor, what it costs, and who set what.
+    """Return the end of a run: scores against the baselines on the same samples, noise floor, cost, and who set what.
 
     Args:
         report: content of report.json, or of `evaluate` alone, which has no times.
@@ -266,19 +267,19 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         what = f"{type(exc).__name__}: {exc}"
         raise RunError(
-            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` makes it anew"
+            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` writes it again"
         ) from exc
 
 
 def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     if report.get("simulated"):
-        told: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
-        return _panel(report, plan, predistorter.score_table(report), told)
+        facts: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
+        return _panel(report, plan, predistorter.score_table(report), facts)
     return _panel(report, plan, _pair_scores(report), [("floor", Text(_floor(report)))])
 
 
 def _pair_scores(report: Mapping[str, Any]) -> Table:
-    """NMSE of each split beside the baselines and the floor."""
+    """Return the NMSE of each split against the baselines and the noise floor."""
     splits: Mapping[str, Any] = report["splits"]
     scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
     scores.add_column("NMSE", no_wrap=True)
@@ -296,35 +297,35 @@ def _pair_scores(report: Mapping[str, Any]) -> Table:
         row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
     as_one = [score.get("nmse_as_one_record_db") for score in splits.values()]
     if any(value is not None for value in as_one):
-        row("this model, blind to the loops", [decibels(value) for value in as_one], "dim")
+        row("this model, loops ignored", [decibels(value) for value in as_one], "dim")
     legacy = [score["nmse_opendpd_legacy_db"] for score in splits.values()]
     if any(value is not None for value in legacy):
         row("this model, OpenDPD's definition", [decibels(value) for value in legacy], "dim")
     gains = [score["gain_over_gmp_db"] for score in splits.values()]
     row("gain over gmp", [decibels(gain, sign=True) for gain in gains], "green" if min(gains) > 0 else "yellow")
     if floor["nmse_db"] is not None:
-        row("left to the floor", [decibels(score["db_left"]) for score in splits.values()])
+        row("above the noise floor", [decibels(score["db_left"]) for score in splits.values()])
     return scores
 
 
 def _floor(report: Mapping[str, Any]) -> str:
-    """How the noise floor is known."""
+    """Return how the noise floor was found."""
     splits, floor = report["splits"], report["floor"]
     how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
     left = [score["db_left"] for score in splits.values() if score["db_left"] is not None]
     if left and min(left) < 0 and not floor["method"].startswith("known"):  # a known floor is one in the mean
         how += "; doubtful: this model scores below it"
-    return how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"
+    return how if floor["nmse_db"] is not None else f"unknown: {floor['caveat']}"
 
 
 def _panel(
-    report: Mapping[str, Any], plan: Plan, scores: Table, told: Sequence[tuple[str, RenderableType]]
+    report: Mapping[str, Any], plan: Plan, scores: Table, notes: Sequence[tuple[str, RenderableType]]
 ) -> RenderableType:
-    """The scores, what there is to say of them, what the model costs and who set what."""
+    """Return the scores with their notes, the cost of the model, and who set what."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
-    for name, text in told:
+    for name, text in notes:
         facts.add_row(name, text)
     facts.add_row("model", cost_line(report))
     if report.get("seconds") is not None:
@@ -337,15 +338,15 @@ def _panel(
 
 
 def cost_line(report: Mapping[str, Any]) -> str:
-    """What a model costs to run."""
-    lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
+    """Return what a model costs to run."""
+    lookahead = {None: "needs the complete record", 0: "no look-ahead"}.get(
         report["lookahead"], f"look-ahead {report['lookahead']} samples"
     )
     return f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
 
 
 def training_line(report: Mapping[str, Any]) -> str:
-    """What a model cost to train."""
+    """Return what a model cost to train."""
     if not report["steps"]:
         return f"least squares in {duration(report['seconds'])}"
     line = (

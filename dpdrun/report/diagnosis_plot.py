@@ -99,5 +99,5 @@ def _label(axis: Any, curves: list[Curve]) -> None:
 
 
 def _short(name: str) -> str:
-    """What curves of one axis have in common: training and validation are told apart by the legend."""
+    """Return what curves of one axis have in common; the legend tells training from validation."""
     return name if len(name.split()) < 2 else name.removeprefix("training ").removeprefix("validation ")

@@ -1,4 +1,4 @@
-"""The charts of a diagnosis as data, drawn by `svg_panels` and by `diagnosis_plot`: curves, clip line, marks."""
+"""The charts of a diagnosis as data, which `svg_panels` and `diagnosis_plot` draw: curves, clip line, marks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from dpdrun.diagnosis.diagnose import Diagnosis
 
-MOST_POINTS = 250  # of a curve as it is drawn
+MOST_POINTS = 250  # of a drawn curve
 LARGEST = 1e150  # what can be drawn; nan and inf are not below it
 REACH = 30.0  # factor that a level may lie away from the data and still be drawn
 REACH_DB = 10.0
@@ -22,9 +22,9 @@ class Curve:
     """A series as it is drawn: medians of equal shares of the values, with the lowest and highest of each.
 
     Attributes:
-        name, role: what it is, in words and for its colour.
-        x: middle step of each share; y, low, high: of its finite values (positive ones on a logarithmic axis).
-        bad: steps whose value is not finite.
+        name, role: its label, and what its colour depends on.
+        x: middle step of each share; y, low, high: median, least and greatest of its finite (log: positive) values.
+        bad: steps with a non-finite value.
         log: whether its axis is logarithmic.
     """
 
@@ -39,7 +39,7 @@ class Curve:
 
     @classmethod
     def of(cls, name: str, role: Role, steps: Sequence[int], values: Sequence[float], *, log: bool) -> Curve:
-        """Thin out a series to at most `MOST_POINTS`."""
+        """Return a series thinned out to at most `MOST_POINTS`."""
         count = min(MOST_POINTS, len(values))
         x, y, low, high = [], [], [], []
         for i in range(count):
@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class FindingMark:
-    """Where a finding begins."""
+    """The step where a finding begins."""
 
     step: int
     code: str
@@ -86,7 +86,7 @@ class Panel:
 
 
 def panels_of(this: Diagnosis) -> list[Panel]:
-    """Gradient norm with clip and learning rate, and loss with validation; those of them that were logged."""
+    """Return gradient norm with clip and learning rate, and loss with validation; whichever were logged."""
     facts, unit = this.facts, this.log.unit if this.log else "step"
     ends = [steps[i] for steps in (facts.step, facts.eval_step) if steps for i in (0, -1)]
     if not ends or facts.kind == "gmp":
@@ -108,7 +108,7 @@ def panels_of(this: Diagnosis) -> list[Panel]:
 
 
 def _losses(this: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float, str]]]:
-    """Loss and validation: in dB on one axis where the loss is an NMSE, else each as it was logged."""
+    """Return loss and validation: in dB on one axis where the loss is an NMSE, else each as it was logged."""
     facts, losses = this.facts, list[Curve]()
     if facts.eval_nmse_db and facts.loss and facts.loss_is_nmse:
         in_db = [_db(value) for value in facts.loss]
@@ -116,9 +116,9 @@ def _losses(this: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float
             Curve.of("training NMSE [dB]", "loss", facts.step, in_db, log=False),
             Curve.of("validation NMSE [dB]", "validation", facts.eval_step, facts.eval_nmse_db, log=False),
         ]
-        known = ((facts.gmp_db, "gmp"), (facts.floor_db, "noise floor"))
+        levels = ((facts.gmp_db, "gmp"), (facts.floor_db, "noise floor"))
         lowest = min((value for curve in losses for value in curve.low), default=0.0)
-        near = [(db, f"{name} {db:.1f} dB") for db, name in known if db is not None and abs(db - lowest) < REACH_DB]
+        near = [(db, f"{name} {db:.1f} dB") for db, name in levels if db is not None and abs(db - lowest) < REACH_DB]
         return losses, [], near
     if facts.loss:
         losses.append(Curve.of("training loss", "loss", facts.step, facts.loss, log=True))
@@ -132,12 +132,12 @@ def _losses(this: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float
 
 
 def _db(value: float) -> float:
-    """A power in dB; zero has none, and is drawn like a number that is not finite."""
+    """Return a power in dB; nan for zero, which is drawn like a non-finite value."""
     return 10.0 * math.log10(value) if value > 0.0 and math.isfinite(value) else math.nan
 
 
 def _clip(this: Diagnosis, norm: Curve) -> list[tuple[float, str]]:
-    """The clip, unless it lies more than a factor of 30 from every norm: it would press the curve flat."""
+    """Return the clip, unless it is more than a factor of 30 from every norm, which would flatten the curve."""
     if not this.facts.clip_norm or not norm.y:
         return []
     clip = this.facts.clip_norm[-1]

@@ -1,4 +1,4 @@
-"""A chain of runs on the terminal: what is to be done for each step, and what its predistorters are worth."""
+"""A chain of runs on the terminal: what each step will do, and the scores of its predistorters."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class StepRow:
         name: of the step.
         recipe: its file.
         action: as `pipeline.state.Action`, or "redo".
-        why: what there is to say of it.
-        seconds: estimated time that it will take [s]; None = not known.
+        why: the reason.
+        seconds: estimated time that it will take [s]; None = unknown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class StepRow:
 
 
 def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableType:
-    """What would be done for each step, and how long all of it takes."""
+    """Return what each step would do, and how long all of it takes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -52,18 +52,18 @@ def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableTy
         why = Text(row.why)
         why.append(f"  {row.recipe}", "dim")
         table.add_row(f"  {row.name}", Text(row.action, _STYLE.get(row.action, "")), time, why)
-    known = [row.seconds for row in rows if row.action != "skip" and row.seconds is not None]
-    parts = [f"training takes about {about_time(sum(known))} in all"] if known else []
-    unknown = [row.name for row in rows if row.action != "skip" and row.seconds is None]
-    parts += [f"no estimate for {listed(unknown, 'and')}"] if unknown else []
-    total = "; ".join(parts) or "there is nothing to do"
+    estimates = [row.seconds for row in rows if row.action != "skip" and row.seconds is not None]
+    parts = [f"training takes about {about_time(sum(estimates))} in total"] if estimates else []
+    without = [row.name for row in rows if row.action != "skip" and row.seconds is None]
+    parts += [f"no estimate for {listed(without, 'and')}"] if without else []
+    total = "; ".join(parts) or "nothing to do"
     return Group(Text(f"chain: {title} in {where}", "bold"), "", table, "", Text(total))
 
 
 def scores_panel(
     own: Mapping[str, Json], judged: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]
 ) -> RenderableType:
-    """Every predistorter through every PA model, beside what stands in its place.
+    """Return the scores of every predistorter through every PA model, against no predistortion and an indirect gmp.
 
     Args:
         own, judged, learnt: as `pipeline.scores.Scores`.
@@ -91,21 +91,21 @@ def scores_panel(
         nmse = next(iter(reports.values()))["pa"]["nmse_db"]
         scores = ", ".join(f"{split} {value:.2f} dB" for split, value in nmse.items())
         whose = [dpd for dpd, pa in learnt.items() if pa == name]
-        who = f"{' and '.join(whose)} learnt through it" if whose else "a judge: nothing learnt through it"
+        who = f"{' and '.join(whose)} trained through it" if whose else "cross-model validation only"
         facts.add_row(name, Text(f"PA model, NMSE {scores}; {who}"))
     title = Text(f"predistorters on {first['capture']['name']}, simulated through PA models", "bold")
     return Panel(Group(*parts, facts), title=title, title_align="left", border_style="blue", expand=False)
 
 
 def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
-    """The figures of one split: a row a predistorter and PA model."""
+    """Return the scores of one split: a row per predistorter and PA model."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
     table.add_column(Text(f"{split} [dB]"), no_wrap=True)
     table.add_column("through", no_wrap=True)
     for _, name in FIGURES:
         table.add_column(name, justify="right", no_wrap=True)
     for amplifier, reports in seen.items():
-        fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # a judge asks for fewer of them
+        fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # cross-model ones are fewer
         for key, name in RIVALS:
             if key in fullest["baselines"]:
                 table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split]), style="dim")
@@ -116,5 +116,4 @@ def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[s
 
 
 def _cells(figures: Json) -> list[str]:
-    found = [figures[key] for key, _ in FIGURES]
-    return ["-" if value is None else f"{value:.2f}" for value in found]
+    return ["-" if figures[key] is None else f"{figures[key]:.2f}" for key, _ in FIGURES]

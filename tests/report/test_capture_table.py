@@ -56,7 +56,7 @@ def test_unknowns_are_said_to_be_unknown(facts: Inspection) -> None:
     shown = text(inspection_view(bare))
     assert "not stated" in shown
     assert "not known: no quiet band" in shown
-    assert "2,560 samples, each measured in a loop" in shown
+    assert "2,560 samples, each measured cyclically" in shown
     assert "ACLR" not in shown
     assert "true" not in shown
 

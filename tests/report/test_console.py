@@ -112,8 +112,8 @@ def test_without_a_floor_nothing_is_said_to_be_left() -> None:
     view = view_of(console_of(80), floor_db=None)
     view.step(step_line(1))
     view.evaluation({"step": 1, "val_nmse_db": -30.0, "best_db": -30.0, "seconds": 1.0})
-    line = next(line for line in lines_of(view.render(), 80) if "left to floor" in line)
-    assert line.split("left to floor")[1].split()[0] == "-"
+    line = next(line for line in lines_of(view.render(), 80) if "above floor" in line)
+    assert line.split("above floor")[1].split()[0] == "-"
 
 
 def test_a_replay_looks_like_the_run_at_the_pace_of_the_run() -> None:
@@ -215,7 +215,7 @@ def test_the_report_says_all_of_it(report: Callable[..., dict[str, Any]], width:
     assert "-20.00 dB   -21.00 dB" in rows["one complex gain"]
     assert "+1.25 dB    -0.25 dB" in rows["gain over gmp"]
     assert "-42.00 dB" in rows["noise floor"]
-    assert "3.50 dB     5.00 dB" in rows["left to the floor"]
+    assert "3.50 dB     5.00 dB" in rows["above the noise floor"]
     text = "\n".join(lines)
     for part in (
         "12,345 parameters, 6,789 MAC/sample, no look-ahead", "400 steps in 1:23, 98,765 samples/s, best at step 380",
@@ -229,7 +229,7 @@ def test_an_unknown_floor_is_explained_and_leaves_no_row(report: Callable[..., d
     floor = {"nmse_db": None, "method": "", "caveat": "no quiet band"}
     text = "\n".join(lines_of(report_table(report(floor=floor), plan()), 80))
     assert "not known: no quiet band" in text
-    assert "left to the floor" not in text
+    assert "above the noise floor" not in text
     assert "noise floor" not in text
 
 
@@ -241,7 +241,7 @@ def test_a_report_without_times_and_one_of_least_squares(report: Callable[..., d
     assert "least squares in 2.5 s" in text
     assert "look-ahead 2 samples" in text
     assert "rules" not in text
-    assert "needs the whole record" in "\n".join(lines_of(report_table(report(lookahead=None), plan()), 80))
+    assert "needs the complete record" in "\n".join(lines_of(report_table(report(lookahead=None), plan()), 80))
 
 
 def test_the_legacy_definition_has_its_own_row(report: Callable[..., dict[str, Any]]) -> None:

@@ -69,6 +69,6 @@ def test_the_scores_name_who_learnt_through_what() -> None:
                  "no predistortion judge -1.00 -2.00 -"):  # fmt: skip
         assert line in lines
     assert "net gru, 1,234 parameters, 99 MAC/sample, look-ahead 3 samples" in lines
-    assert "pa PA model, NMSE val -40.00 dB, test -41.00 dB; net and least learnt through" in " ".join(lines)
+    assert "pa PA model, NMSE val -40.00 dB, test -41.00 dB; net and least trained through" in " ".join(lines)
     assert not any(line.startswith("indirect gmp judge") for line in lines)
-    assert "a judge: nothing learnt" in " ".join(lines)
+    assert "cross-model validation only" in " ".join(lines)

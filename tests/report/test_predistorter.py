@@ -82,7 +82,7 @@ def test_a_weak_pa_and_a_lost_power_are_told_loudly() -> None:
     assert "val -1.20 dB" in text
     assert "OUTSIDE +-0.5 dB" in text
     assert "no peak limit" in text
-    assert "judged by NMSE (no bandwidth)" in text
+    assert "selected by NMSE (no bandwidth)" in text
 
 
 def test_figures_that_are_not_known_are_dashes() -> None:

@@ -1,4 +1,4 @@
-"""Figures of a comparison, for a paper: PNG files and one HTML page that needs nothing else."""
+"""Figures of a comparison, for a paper: PNG files and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def save_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot make the folder of the report: {error.strerror or error}") from None
+        raise RunError(f"{folder}: cannot create the folder of the report: {error.strerror or error}") from None
     written = []
     for each in pictures:
         path = folder / f"{each.stem}.png"
@@ -92,7 +92,7 @@ def _scene(scene: Scene, ending: str) -> FigureSection:
 
 
 def _colours(scenes: Sequence[Scene]) -> dict[str, str]:
-    """Of the traces of all scenes by name: a run has the same one in every figure."""
+    """Return the colours of the traces of all scenes by name: a run has the same one in every figure."""
     found: dict[str, str] = {}
     for scene in scenes:
         with suppress(NothingToDrawError):
@@ -110,7 +110,7 @@ def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn 
 
 
 def _described(scene: Scene) -> str:
-    """What the figures of a scene show, in a sentence."""
+    """Return what the figures of a scene show, in a sentence."""
     bandwidth = "bandwidth not stated"
     if scene.bandwidth_hz:
         carriers = f" in {scene.carriers} carriers" if scene.carriers and scene.carriers > 1 else ""
@@ -120,7 +120,7 @@ def _described(scene: Scene) -> str:
 
 
 def _endings(scenes: Sequence[Scene]) -> list[str]:
-    """How the file names of each scene end: its split, with the capture or a number where that is not enough."""
+    """Return how the file names of each scene end: its split, plus the capture or a number where needed."""
     splits = [_slug(scene.split) for scene in scenes]
     full = [f"{_slug(scene.capture)}-{split}" for scene, split in zip(scenes, splits, strict=True)]
     taken: list[str] = []
