@@ -124,12 +124,12 @@ def test_nothing_reads_a_pickle() -> None:
 
 def test_command_files_import_little_at_module_level() -> None:
     files = [path for path in sources() if relative(path).startswith("commands/")]
-    assert len(files) > 3
+    assert len(files) > 3  # they may import each other: the test holds for all of them
     for path in files:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
         others = {name for name in imported(top) if name.split(".")[0] not in sys.stdlib_module_names}
-        assert others <= LIGHT, relative(path)
+        assert {name for name in others if not name.startswith("dpdrun.commands.")} <= LIGHT, relative(path)
 
 
 def test_files_are_short() -> None:

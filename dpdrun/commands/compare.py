@@ -8,16 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-
-class Split(StrEnum):
-    """Parts of a capture."""
-
-    train = "train"
-    val = "val"
-    test = "test"
+from dpdrun.commands._options import Split
 
 
-class Format(StrEnum):
+class ComparisonFormat(StrEnum):
     """How to print."""
 
     table = "table"
@@ -26,7 +20,7 @@ class Format(StrEnum):
     csv = "csv"
 
 
-class Sort(StrEnum):
+class SortKey(StrEnum):
     """What to sort by; lower first."""
 
     nmse = "nmse"
@@ -48,20 +42,22 @@ def register(app: typer.Typer) -> None:
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
     split: Annotated[
-        Split, typer.Option("--split", help="Part to score. Choose between runs by val, report by test.")
+        Split, typer.Option("--split", help="Split to score: choose between runs by val, report test.")
     ] = Split.test,
     sort: Annotated[
-        Sort | None, typer.Option("--sort", help="Lower first. [default: as given]", show_default=False)
+        SortKey | None, typer.Option("--sort", help="Sort by this column, lowest first.", show_default="as given")
     ] = None,
     through: Annotated[
         Path | None,
         typer.Option(
             metavar="PA_RUN",
-            help="Judge all predistorters through this PA model, which none of them learnt through.",
+            help="Score all predistorters through this PA model: one that none was trained through.",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every score.")] = Format.table,
+    format_: Annotated[
+        ComparisonFormat, typer.Option("--format", help="Output format; json has every score.")
+    ] = ComparisonFormat.table,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -100,11 +96,11 @@ def compare(
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
         written = save_comparison(save, groups, [each.scene for each in found], folders)
         typer.echo(f"{len(written)} files in {save}", err=True)
-    if format_ is Format.json:
+    if format_ is ComparisonFormat.json:
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
-    elif format_ is Format.markdown:
+    elif format_ is ComparisonFormat.markdown:
         typer.echo(comparison_markdown(groups), nl=False)
-    elif format_ is Format.csv:
+    elif format_ is ComparisonFormat.csv:
         typer.echo(comparison_csv(groups), nl=False)
     else:
         console = Console()

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-
-class Split(StrEnum):
-    """Parts of a capture."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Format(StrEnum):
-    """How to print."""
-
-    table = "table"
-    json = "json"
-
+from dpdrun.commands._options import Split, TableFormat
 
 COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json has beside the scores
 
@@ -35,18 +20,18 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     split: Annotated[
-        list[Split] | None, typer.Option("--split", help="Parts to score. [default: val, test]", show_default=False)
+        list[Split] | None, typer.Option("--split", help="Split to score; repeatable.", show_default="val, test")
     ] = None,
     through: Annotated[
         Path | None,
         typer.Option(
             metavar="PA_RUN",
-            help="Judge a predistorter through this PA model too, one that it did not learn through.",
+            help="Score a predistorter through this PA model too: one it was not trained through.",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print; json has every convention.")] = (
-        Format.table
+    format_: Annotated[TableFormat, typer.Option("--format", help="Output format; json has every convention.")] = (
+        TableFormat.table
     ),
     save: Annotated[
         Path | None,
@@ -55,11 +40,11 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Score the model of a RUN on its capture, beside the baselines on the same samples.
+    """Score the model of a RUN on its capture, against baselines on the same samples.
 
     NMSE, ACLR, EVM where the capture describes its OFDM symbols, in-band error, AM/AM and AM/PM, each with its
-    convention and its 95 % interval; what is left to the noise floor, by several methods with their caveats. The scores
-    of a predistorter are simulated, through its PA model: --through PA_RUN tells how far that can be believed.
+    convention and its 95 % interval; the distance to the noise floor, by several methods with their caveats. Scores of
+    a predistorter are simulated through its PA model; --through PA_RUN cross-checks them with another one.
     """
     import json
 
@@ -96,7 +81,7 @@ def evaluate(
 
         written = save_evaluation(save, run, report | costs, scenes)
         typer.echo(f"{len(written)} files in {save}", err=True)
-    if format_ is Format.json:
+    if format_ is TableFormat.json:
         typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))
         return
     console = Console()

@@ -215,7 +215,7 @@ def train_here(loaded: Loaded, run: RunFolder, console: Console, *, resume: Resu
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis.diagnose import diagnose
     from dpdrun.plan.plan import Plan
-    from dpdrun.report.console import report_table
+    from dpdrun.report.run_report import report_table
     from dpdrun.training import job
 
     if resume and run.report.is_file():

@@ -1,4 +1,4 @@
-"""A training run on the terminal: a live panel, or plain lines outside of a terminal; then its report."""
+"""A training run on the terminal: a live panel, or plain lines outside of a terminal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from itertools import accumulate
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,13 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
-from dpdrun.errors import RunError
-from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
 from dpdrun.report.chart import DownsampledSeries
 from dpdrun.report.findings import finding_line
 from dpdrun.report.numbers import decibels, duration
-from dpdrun.report.plan import Packed, rule_settings
 from dpdrun.rules.engine import Finding
 
 NOT_YET = "none yet"  # no checkpoint of a predistorter keeps the output power
@@ -36,6 +34,8 @@ WIDE = 72  # columns from which three numbers stand on a line, else two
 SPARE = 2  # columns at the right: room for the ^C that a terminal echoes, which must not wrap while Live redraws
 FRAME = 4  # columns of a panel's border and padding
 RATE_STEPS = 50  # throughput is the mean over this many steps
+
+Arguments = ParamSpec("Arguments")
 
 
 class SteadyConsole(Console):
@@ -60,10 +60,28 @@ class SteadyConsole(Console):
             sys.stderr.flush()
 
 
+def _harmless(
+    method: Callable[Concatenate[TrainingView, Arguments], None],
+) -> Callable[Concatenate[TrainingView, Arguments], None]:
+    """Let an error of the view end the view, not the training that calls it."""
+
+    @wraps(method)
+    def guarded(self: TrainingView, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        if self.failed:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # whatever it is: hours of training are worth more than their view
+            self.fail(error)
+
+    return guarded
+
+
 class TrainingView:
     """Draws a run while it trains. A context manager; one object is one run.
 
-    Outside of a terminal (a file, a batch job), each validation prints a line instead.
+    Outside of a terminal (a file, a batch job), each validation prints a line instead. An error in drawing is printed
+    once, and the training continues without a view.
 
     Args:
         console: where to draw.
@@ -90,17 +108,44 @@ class TrainingView:
         self._best_step = 0
         self._iterations = 0  # of `optim.finish`; 0 before it starts
         self._live: Live | None = None
+        self.failed = False
 
     def __enter__(self) -> TrainingView:
-        if self._console.is_interactive:
-            self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_SECOND)
-            self._live.start()
+        self._start()
         return self
 
+    @_harmless
+    def _start(self) -> None:
+        if self._console.is_interactive:
+            self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=REFRESH_PER_SECOND)
+            self._live.start()
+
     def __exit__(self, *exc: object) -> None:
+        self._stop()
+
+    @_harmless
+    def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
 
+    def fail(self, error: Exception) -> None:
+        """Switch the view off, and print why to stderr."""
+        self.failed = True
+        with suppress(Exception):
+            if self._live is not None:
+                self._live.stop()
+        with suppress(OSError):
+            what = f"{type(error).__name__}: {error}"
+            sys.stderr.write(f"the live view failed ({what}) and is off; training continues in {self._title}\n")
+
+    def _draw(self) -> RenderableType:
+        """Return `render`, or its error: rich calls this from a thread of its own."""
+        try:
+            return self.render()
+        except Exception as error:  # see `_harmless`
+            return Text(f"cannot draw this run: {type(error).__name__}: {error}", "red")
+
+    @_harmless
     def step(self, line: dict[str, Any]) -> None:
         """Take one optimizer step."""
         self._last = line
@@ -109,6 +154,7 @@ class TrainingView:
         self._clipped += line["clipped"]
         self._times.append(time.perf_counter())
 
+    @_harmless
     def evaluation(self, line: dict[str, Any]) -> None:
         """Take one validation; print a line where there is no live panel."""
         self._take(line)
@@ -124,6 +170,7 @@ class TrainingView:
             ]
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
+    @_harmless
     def finish(self, line: dict[str, Any], iterations: int) -> None:
         """Take one validation of `optim.finish`; print a line where there is no live panel."""
         self._take(line)
@@ -156,10 +203,12 @@ class TrainingView:
             self._best_step = line["step"]
         self._eval = line
 
+    @_harmless
     def finding(self, finding: Finding, step: int) -> None:
         """Print a finding that is new at this step."""
         self._console.print(finding_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
 
+    @_harmless
     def message(self, text: str) -> None:
         """Print a note for the user."""
         self._console.print(Text.assemble(("note: ", "yellow"), text))
@@ -250,110 +299,3 @@ class TrainingView:
 def _error_db(line: Mapping[str, Any]) -> float:
     """Return the mean square error over the training split, over unit power [dB], of a line of `optim.finish`."""
     return 10 * math.log10(max(line["loss"], 1e-30))
-
-
-def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
-    """Return the end of a run: scores against the baselines on the same samples, noise floor, cost, and who set what.
-
-    Args:
-        report: content of report.json, or of `evaluate` alone, which has no times.
-        plan: of the run, for the values that rules have set.
-
-    Raises:
-        RunError: something is missing in the report, or is not what it should be.
-    """
-    try:
-        return _report_table(report, plan)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        what = f"{type(exc).__name__}: {exc}"
-        raise RunError(
-            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` writes it again"
-        ) from exc
-
-
-def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
-    if report.get("simulated"):
-        facts: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
-        return _panel(report, plan, predistorter.score_table(report), facts)
-    return _panel(report, plan, _pair_scores(report), [("floor", Text(_floor(report)))])
-
-
-def _pair_scores(report: Mapping[str, Any]) -> Table:
-    """Return the NMSE of each split against the baselines and the noise floor."""
-    splits: Mapping[str, Any] = report["splits"]
-    scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
-    scores.add_column("NMSE", no_wrap=True)
-    for split in splits:
-        scores.add_column(split, justify="right", no_wrap=True)
-
-    def row(name: str, values: list[str], style: str = "") -> None:
-        scores.add_row(*(Text(text, style) for text in (name, *values)))
-
-    row("this model", [decibels(score["nmse_db"]) for score in splits.values()], "bold")
-    for key, name in (("gmp", "gmp, least squares"), ("one_tap", "one complex gain")):
-        row(name, [decibels(report["baselines"][key][split]["nmse_db"]) for split in splits])
-    floor = report["floor"]
-    if floor["nmse_db"] is not None:
-        row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
-    as_one = [score.get("nmse_as_one_record_db") for score in splits.values()]
-    if any(value is not None for value in as_one):
-        row("this model, loops ignored", [decibels(value) for value in as_one], "dim")
-    legacy = [score["nmse_opendpd_legacy_db"] for score in splits.values()]
-    if any(value is not None for value in legacy):
-        row("this model, OpenDPD's definition", [decibels(value) for value in legacy], "dim")
-    gains = [score["gain_over_gmp_db"] for score in splits.values()]
-    row("gain over gmp", [decibels(gain, sign=True) for gain in gains], "green" if min(gains) > 0 else "yellow")
-    if floor["nmse_db"] is not None:
-        row("above the noise floor", [decibels(score["db_left"]) for score in splits.values()])
-    return scores
-
-
-def _floor(report: Mapping[str, Any]) -> str:
-    """Return how the noise floor was found."""
-    splits, floor = report["splits"], report["floor"]
-    how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
-    left = [score["db_left"] for score in splits.values() if score["db_left"] is not None]
-    if left and min(left) < 0 and not floor["method"].startswith("known"):  # a known floor is one in the mean
-        how += "; doubtful: this model scores below it"
-    return how if floor["nmse_db"] is not None else f"unknown: {floor['caveat']}"
-
-
-def _panel(
-    report: Mapping[str, Any], plan: Plan, scores: Table, notes: Sequence[tuple[str, RenderableType]]
-) -> RenderableType:
-    """Return the scores with their notes, the cost of the model, and who set what."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in notes:
-        facts.add_row(name, text)
-    facts.add_row("model", cost_line(report))
-    if report.get("seconds") is not None:
-        facts.add_row("training", Text(training_line(report)))
-    if report["rules"]:
-        facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
-    what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
-    title = Text(f"{what} on {report['capture']['name']}", "bold")
-    return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
-
-
-def cost_line(report: Mapping[str, Any]) -> str:
-    """Return what a model costs to run."""
-    lookahead = {None: "needs the complete record", 0: "no look-ahead"}.get(
-        report["lookahead"], f"look-ahead {report['lookahead']} samples"
-    )
-    return f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
-
-
-def training_line(report: Mapping[str, Any]) -> str:
-    """Return what a model cost to train."""
-    if not report["steps"]:
-        return f"least squares in {duration(report['seconds'])}"
-    line = (
-        f"{report['steps']:,} steps in {duration(report['seconds'])}, {report['samples_per_s']:,.0f} samples/s, "
-        f"best at step {report['best_step']:,}"
-    )
-    if finish := report.get("finish"):
-        kept = f"best at {finish['best_iteration']:,}" if finish["best_iteration"] else "none better than that step"
-        line += f"; lm: {finish['iterations']:,} iterations in {duration(finish['seconds'])}, {kept}"
-    return line

@@ -115,7 +115,7 @@ def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
     ]
     if through is not None:
         cross = through["linearity"]
-        columns += [("cross-model", lambda f: f.cell(cross)), ("difference", lambda f: f.difference(this, cross))]
+        columns += [("cross-model", lambda f: f.cell(cross)), ("change", lambda f: f.difference(this, cross))]
     return [_table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=3)]
 
 

@@ -10,8 +10,8 @@ from dpdrun.errors import RunError
 from dpdrun.evaluation.plot_data import Scene
 from dpdrun.report import predistorter
 from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
-from dpdrun.report.console import cost_line, training_line
 from dpdrun.report.figures import save_report
+from dpdrun.report.run_report import cost_line, training_line
 from dpdrun.report.scores import facts_of_scores, score_tables
 from dpdrun.report.scores_panel import floor_cells
 from dpdrun.run.folder import RunFolder

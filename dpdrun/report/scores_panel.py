@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report import predistorter
-from dpdrun.report.console import cost_line, training_line
+from dpdrun.report.run_report import cost_line, training_line
 from dpdrun.report.scores import INTERVAL, ScoreTable, facts_of_scores, score_tables
 
 WIDEST = 110  # columns of the panel; longer lines are harder to read

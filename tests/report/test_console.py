@@ -12,8 +12,9 @@ from rich.console import Console, RenderableType
 
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.console import TrainingView
 from dpdrun.report.numbers import decibels, duration
+from dpdrun.report.run_report import report_table
 from dpdrun.rules.engine import Finding
 
 RECIPE = """
@@ -108,6 +109,25 @@ def test_a_finding_is_a_line_of_its_own(terminal: bool) -> None:
     assert "step 50: warning LR202 above: the loss [bold] rose; advice: lower optim.lr" in text_of(console)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_error_of_the_view_ends_the_view_alone(terminal: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    console = console_of(80, terminal=terminal)
+    with view_of(console) as view:
+        view.step({"step": 1})  # a line without its norm
+        view.evaluation({"step": 1})
+        view.message("unheard")
+    assert "unheard" not in text_of(console)
+    error = capfd.readouterr().err
+    assert error.count("the live view failed (KeyError: 'grad_norm') and is off; training continues in ") == 1
+
+
+def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:
+    view = view_of(console_of(80, terminal=True))
+    view._eval = {"best_db": None}  # and no step
+    view._iterations = 1
+    assert "cannot draw this run: KeyError" in str(view._draw())
+
+
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:
     view = view_of(console_of(80), floor_db=None)
     view.step(step_line(1))
@@ -146,7 +166,7 @@ def test_without_a_terminal_each_scoring_is_one_plain_line() -> None:
                 view.evaluation({"step": step, "val_nmse_db": -20.0, "best_db": -25.0, "seconds": 2.0})
     lines = text_of(console).splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step 100/400", "step 200/400"]
-    assert all("val  -20.00 dB  best  -25.00 dB  17.00 dB left" in line for line in lines)
+    assert all("val  -20.00 dB  best  -25.00 dB  17.00 dB above floor" in line for line in lines)
     assert all("clipped 100%" in line and "ETA" in line for line in lines)
     assert "\x1b" not in text_of(console)
 
@@ -228,7 +248,7 @@ def test_the_report_says_all_of_it(report: Callable[..., dict[str, Any]], width:
 def test_an_unknown_floor_is_explained_and_leaves_no_row(report: Callable[..., dict[str, Any]]) -> None:
     floor = {"nmse_db": None, "method": "", "caveat": "no quiet band"}
     text = "\n".join(lines_of(report_table(report(floor=floor), plan()), 80))
-    assert "not known: no quiet band" in text
+    assert "unknown: no quiet band" in text
     assert "above the noise floor" not in text
     assert "noise floor" not in text
 

@@ -33,11 +33,11 @@ def test_the_overview_has_a_line_a_step_and_adds_up_what_is_to_be_trained() -> N
     assert "pa skip finished amp.yaml" in lines, "a time would be of no use"
     assert "net resume 4 min goes on from step 4 of 8 net.yaml" in lines
     assert "gmp run - not there yet least.yaml" in lines
-    assert lines[-1] == "training takes about 4 min in all; no estimate for gmp and evaluation"
+    assert lines[-1] == "training takes about 4 min in total; no estimate for gmp and evaluation"
 
 
 def test_the_overview_of_what_is_done() -> None:
-    assert shown(overview(ROWS[:1], title="a", where="b")).endswith("there is nothing to do")
+    assert shown(overview(ROWS[:1], title="a", where="b")).endswith("nothing to do")
 
 
 def test_the_overview_without_an_estimate() -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.console import TrainingView
+from dpdrun.report.run_report import report_table
 
 PLAN = make_plan(
     load_text("task: dpd\npa: runs/pa\ndata: {source: x}\nmodel: {kind: gru, hidden: 4}\ntrain: {max_steps: 9}").recipe,

@@ -103,11 +103,11 @@ def test_no_minus_stands_before_zero() -> None:
     assert rows_of(table)["output power over target [dB]"] == ["0.00", "0.00", "0.00", "-0.02 .. 0.00"]
 
 
-def test_a_judge_has_a_column_and_the_difference() -> None:
+def test_cross_model_validation_has_a_column_and_the_difference() -> None:
     report = of_dpd(through=THROUGH)
     tables = score_tables(report)
     assert len(tables) == 2
-    assert tables[1].header == ["", "none", "gmp", "this run", "95 % interval", "cross-model", "difference"]
+    assert tables[1].header == ["", "none", "gmp", "this run", "95 % interval", "cross-model", "change"]
     assert rows_of(tables[1])["NMSE [dB]"] == ["-19.00", "-38.00", "-42.00", "-42.20 .. -41.70", "-38.50", "+3.50"]
     told = dict(facts_of_scores(report))["cross-model"]
     assert "runs/judge (NMSE val -39.00 dB, test -39.50 dB)" in told
@@ -123,7 +123,7 @@ def test_bands_window_and_convention_are_in_one_line() -> None:
         "opendpd-spectral-v2: -140..-100 and 100..140 over the strongest carrier, -20..20 MHz; Welch, Hann; "
         "--format json has general-v1 too"
     )
-    assert "no EVM" in told["spectral EVM"]
+    assert "not an EVM" in told["spectral EVM"]
 
 
 def test_without_a_bandwidth_the_reason_stands_in_place_of_the_aclr() -> None:

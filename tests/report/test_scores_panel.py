@@ -54,11 +54,11 @@ def test_a_pa_model(dpd_runs: Path, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_predistorter_with_a_judge(dpd_runs: Path, width: int) -> None:
+def test_a_predistorter_with_cross_model_validation(dpd_runs: Path, width: int) -> None:
     text = shown(report_of(dpd_runs / "network", dpd_runs / "other"), width)
     assert "transformer predistorter on" in text
     interval = " 95 % interval" if width == 120 else ""  # no room for it in 80 columns
-    assert f"none gmp this run{interval} cross-model difference" in text
+    assert f"none gmp this run{interval} cross-model change" in text
     assert "these scores are simulated through it" in text
     assert "noise floor" not in text
 
