@@ -85,20 +85,20 @@ class Panel:
     span: tuple[int, int] = (0, 1)
 
 
-def panels_of(this: Diagnosis) -> list[Panel]:
+def panels_of(diagnosis: Diagnosis) -> list[Panel]:
     """Return gradient norm with clip and learning rate, and loss with validation; whichever were logged."""
-    facts, unit = this.facts, this.log.unit if this.log else "step"
+    facts, unit = diagnosis.facts, diagnosis.log.unit if diagnosis.log else "step"
     ends = [steps[i] for steps in (facts.step, facts.eval_step) if steps for i in (0, -1)]
     if not ends or facts.kind == "gmp":
         return []
-    marks = [FindingMark(f.step, f.code, f.severity) for f in this.findings if f.step is not None]
+    marks = [FindingMark(f.step, f.code, f.severity) for f in diagnosis.findings if f.step is not None]
     span = (min(ends), max(max(ends), min(ends) + 1))
     lr = [Curve.of("learning rate", "lr", facts.step, facts.lr, log=True)] if facts.lr else []
     panels = []
     if facts.grad_norm:
         norm = Curve.of("gradient norm", "norm", facts.step, facts.grad_norm, log=True)
-        panels.append(Panel("gradient norm before clipping", [norm], lr, _clip(this, norm), marks, unit, span))
-    left, right, lines = _losses(this)
+        panels.append(Panel("gradient norm before clipping", [norm], lr, _clip(diagnosis, norm), marks, unit, span))
+    left, right, lines = _losses(diagnosis)
     if not facts.grad_norm and not right:
         right = lr
     if left:
@@ -107,9 +107,9 @@ def panels_of(this: Diagnosis) -> list[Panel]:
     return [panel for panel in panels if any(curve.y for curve in panel.left)]
 
 
-def _losses(this: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float, str]]]:
+def _losses(diagnosis: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float, str]]]:
     """Return loss and validation: in dB on one axis where the loss is an NMSE, else each as it was logged."""
-    facts, losses = this.facts, list[Curve]()
+    facts, losses = diagnosis.facts, list[Curve]()
     if facts.eval_nmse_db and facts.loss and facts.loss_is_nmse:
         in_db = [_db(value) for value in facts.loss]
         losses = [
@@ -122,7 +122,7 @@ def _losses(this: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float
         return losses, [], near
     if facts.loss:
         losses.append(Curve.of("training loss", "loss", facts.step, facts.loss, log=True))
-    val_loss = this.log.val_loss if this.log else None
+    val_loss = diagnosis.log.val_loss if diagnosis.log else None
     if val_loss is not None and len(val_loss) and all(not value < 0.0 for value in val_loss.values):
         losses.append(Curve.of("validation loss", "validation", val_loss.steps, val_loss.values, log=True))
     elif facts.eval_nmse_db:
@@ -136,10 +136,10 @@ def _db(value: float) -> float:
     return 10.0 * math.log10(value) if value > 0.0 and math.isfinite(value) else math.nan
 
 
-def _clip(this: Diagnosis, norm: Curve) -> list[tuple[float, str]]:
+def _clip(diagnosis: Diagnosis, norm: Curve) -> list[tuple[float, str]]:
     """Return the clip, unless it is more than a factor of 30 from every norm, which would flatten the curve."""
-    if not this.facts.clip_norm or not norm.y:
+    if not diagnosis.facts.clip_norm or not norm.y:
         return []
-    clip = this.facts.clip_norm[-1]
+    clip = diagnosis.facts.clip_norm[-1]
     near = math.isfinite(clip) and min(norm.low) / REACH <= clip <= max(norm.high) * REACH
     return [(clip, f"clip {clip:g}")] if near else []
