@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.common import ROOT
-from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.console import TrainingView
+from dpdrun.report.run_report import report_table
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training.job import load_run
 

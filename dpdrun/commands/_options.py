@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from dpdrun.rules.engine import Finding
 
 
+class Split(enum.StrEnum):
+    """The splits of a capture."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class TableFormat(enum.StrEnum):
+    """How to print a table: for people or for programs."""
+
+    table = "table"
+    json = "json"
+
+
 class FailOn(enum.StrEnum):
     """The severity from which the exit code is 1."""
 

@@ -23,7 +23,7 @@ def train_and_show(
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis.diagnose import diagnose
     from dpdrun.plan.plan import Plan
-    from dpdrun.report.console import report_table
+    from dpdrun.report.run_report import report_table
     from dpdrun.training import job
 
     if resume and run.report.is_file():
@@ -49,8 +49,8 @@ def live_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
 
     from rich.text import Text
 
-    from dpdrun.report.advice import finding_line
     from dpdrun.report.console import TrainingView
+    from dpdrun.report.findings import finding_line
     from dpdrun.report.plan import plan_line
     from dpdrun.training.telemetry import Silent
 
@@ -77,7 +77,7 @@ def live_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
 def _show_diagnosis(diagnosis: Diagnosis, console: Console, run: RunFolder) -> None:
     from rich.text import Text
 
-    from dpdrun.report.advice import finding_line
+    from dpdrun.report.findings import finding_line
 
     serious = [finding for finding in diagnosis.findings if finding.severity != "info"]
     for finding in serious:

@@ -8,16 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-
-class Split(StrEnum):
-    """Splits of a capture."""
-
-    train = "train"
-    val = "val"
-    test = "test"
+from dpdrun.commands._options import Split
 
 
-class Format(StrEnum):
+class ComparisonFormat(StrEnum):
     """How to print."""
 
     table = "table"
@@ -26,7 +20,7 @@ class Format(StrEnum):
     csv = "csv"
 
 
-class Sort(StrEnum):
+class SortKey(StrEnum):
     """What to sort by; lower first."""
 
     nmse = "nmse"
@@ -51,11 +45,11 @@ def compare(
         Split, typer.Option("--split", help="Split to score: select runs by val, report them by test.")
     ] = Split.test,
     sort: Annotated[
-        Sort | None,
+        SortKey | None,
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help=f"Sort by {', '.join(Sort)}; lowest first.",
+            help=f"Sort by {', '.join(SortKey)}; lowest first.",
             show_default="order of RUN...",
         ),
     ] = None,
@@ -73,7 +67,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="Output format; json has every score.")] = Format.table,
+    format_: Annotated[ComparisonFormat, typer.Option("--format", help="Output format; json has every score.")] = (
+        ComparisonFormat.table
+    ),
     save: Annotated[
         Path | None,
         typer.Option(
@@ -107,16 +103,16 @@ def compare(
         typer.echo(f"warning: {_apart(groups)}", err=True)
     content = {"groups": groups}
     if save is not None:
-        from dpdrun.report.comparison_page import save_comparison
+        from dpdrun.report.scores_page import save_comparison
 
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
         written = save_comparison(save, groups, [each.plot for each in found], folders)
         typer.echo(f"{len(written)} files in {save}", err=True)
-    if format_ is Format.json:
+    if format_ is ComparisonFormat.json:
         typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
-    elif format_ is Format.markdown:
+    elif format_ is ComparisonFormat.markdown:
         typer.echo(comparison_markdown(groups), nl=False)
-    elif format_ is Format.csv:
+    elif format_ is ComparisonFormat.csv:
         typer.echo(comparison_csv(groups), nl=False)
     else:
         console = Console()

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    """How to print."""
-
-    table = "table"
-    json = "json"
+from dpdrun.commands._options import TableFormat
 
 
 def register(app: typer.Typer) -> None:
@@ -25,14 +19,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="data")
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="A table for people or JSON for programs.")]
+FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output format.")]
 
 
-def list_captures(format_: FormatOption = Format.table) -> None:
-    """List the captures that need no file of yours: embedded synthetic ones, and measured ones to download."""
+def list_captures(format_: FormatOption = TableFormat.table) -> None:
+    """List captures that need no file: embedded synthetic ones, and measured ones to download."""
     from dpdrun.data.sources import list_sources
 
-    if format_ is Format.json:
+    if format_ is TableFormat.json:
         _print_json({"schema_version": 1, "sources": [vars(info) for info in list_sources()]})
         return
     from rich.console import Console
@@ -40,13 +34,13 @@ def list_captures(format_: FormatOption = Format.table) -> None:
     from dpdrun.report.capture_table import sources_table
 
     Console().print(sources_table(list_sources()))
-    typer.echo("\nOr a file or folder of yours: CSV, npz, npy, or a folder in OpenDPD's format (docs/data.md).")
+    typer.echo("\nOr your own file or folder: CSV, npz, npy, or a folder in OpenDPD's format (docs/data.md).")
 
 
 def pull(
     name: Annotated[str, typer.Argument(help="e.g. opendpd/APA_200MHz", show_default=False)],
 ) -> None:
-    """Fetch a measured capture into the cache folder (with your own pip; once for all captures of OpenDPD)."""
+    """Download a measured capture into the cache folder (with pip; once for all captures of OpenDPD)."""
     from dpdrun.data.sources import pull as fetch
 
     typer.echo(fetch(name))
@@ -55,7 +49,7 @@ def pull(
 def inspect(
     source: Annotated[str, typer.Argument(help="As data.source in a recipe.", show_default=False)],
     sample_rate_hz: Annotated[
-        float | None, typer.Option(help="Where the source states none, e.g. 983.04e6.", show_default=False)
+        float | None, typer.Option(help="Sample rate where the source states none, e.g. 983.04e6.", show_default=False)
     ] = None,
     bandwidth_hz: Annotated[
         float | None, typer.Option(help="Occupied bandwidth, where the source states none.", show_default=False)
@@ -63,9 +57,9 @@ def inspect(
     plot: Annotated[
         Path | None, typer.Option(help="Draw AM/AM, AM/PM and PSD into this .png, .svg or .pdf.", show_default=False)
     ] = None,
-    format_: FormatOption = Format.table,
+    format_: FormatOption = TableFormat.table,
 ) -> None:
-    """Measure a capture: levels, gain, delay, noise floor, and what looks wrong about it."""
+    """Measure a capture: levels, gain, delay, noise floor, and warnings."""
     from dpdrun.data.inspection import inspect_capture
     from dpdrun.data.sources import load_capture
     from dpdrun.errors import DataError
@@ -83,7 +77,7 @@ def inspect(
     )
     capture = load_capture(section)
     facts = inspect_capture(capture)
-    if format_ is Format.json:
+    if format_ is TableFormat.json:
         from dataclasses import asdict
 
         _print_json(asdict(facts))
@@ -97,7 +91,7 @@ def inspect(
         from dpdrun.report.capture_plot import draw_capture
 
         draw_capture(capture, facts, plot)
-        typer.echo(f"wrote {plot}", err=format_ is Format.json)
+        typer.echo(f"wrote {plot}", err=format_ is TableFormat.json)
 
 
 def _print_json(content: object) -> None:

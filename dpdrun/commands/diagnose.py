@@ -1,4 +1,4 @@
-"""`dpdrun diagnose`: what is wrong with a training run, and what to change."""
+"""`dpdrun diagnose`: what is wrong with a training run or a prediction, and what to change."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED
+from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dpdrun.diagnosis.diagnose import Diagnosis
 
 
-class Format(enum.StrEnum):
-    """How to print."""
+class DiagnosisFormat(enum.StrEnum):
+    """How to print a diagnosis."""
 
     rich = "rich"
     json = "json"
     markdown = "markdown"
     html = "html"
-    sarif = "sarif"
 
 
-class FailOn(enum.StrEnum):
-    """The severity from which the exit code is 1."""
+class RunSeverity(enum.StrEnum):
+    """The severities that can fail a run; info leaves it healthy."""
 
     warning = "warning"
     error = "error"
@@ -39,68 +40,133 @@ def register(app: typer.Typer) -> None:
 def diagnose(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="Run folder, finished or not, or somebody else's log.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Run folder, finished or not, or another program's log.", show_default=False
+        ),
     ] = None,
     maps: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
             metavar="KEY=COLUMN,...",
-            help="What the columns of a log mean: step, loss, grad_norm, lr, ...; a number stands for itself.",
+            help="Meaning of a log's columns: step, loss, grad_norm, lr, ...; a number is taken as the value itself.",
             show_default=False,
         ),
     ] = None,
     prediction: Annotated[
         Path | None,
-        typer.Option(help="Instead of a RUN: a prediction (CSV I,Q, npz, npy) ...", show_default=False),
+        typer.Option(help="Diagnose a prediction instead of a RUN: CSV with I,Q, npz, npy or raw.", show_default=False),
     ] = None,
-    target: Annotated[Path | None, typer.Option(help="... what it should be ...", show_default=False)] = None,
+    target: Annotated[
+        Path | None, typer.Option(help="The signal that --prediction should equal.", show_default=False)
+    ] = None,
     input_: Annotated[
-        Path | None, typer.Option("--input", help="... and the input of the model.", show_default=False)
+        Path | None, typer.Option("--input", help="The input that --prediction was made from.", show_default=False)
     ] = None,
     format_: Annotated[
-        Format | None,
-        typer.Option("--format", help="How to print. [default: by the suffix of -o, else rich]", show_default=False),
+        DiagnosisFormat | None,
+        typer.Option("--format", help="Output format.", show_default="by the suffix of -o, else rich"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.", show_default=False)
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File to write.", show_default="standard output"),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the charts: .png, .svg or .pdf.", show_default=False),
+        typer.Option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.", show_default=False),
     ] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Look again every few seconds until the run ends, or Ctrl-C.")
+        bool, typer.Option("--follow", help="Diagnose again every few seconds until the run ends or Ctrl-C.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Write the run's recipe with the advice in it.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write the run's recipe with the advice applied.")] = False,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Train it and the old one from the same seeds: keep it if it is better.")
+        bool,
+        typer.Option("--rerun", help="--fix, then train old and new recipe from the same seeds and keep the better."),
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds --rerun compares.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds that --rerun compares.")] = 2,
     fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit 1 from this severity. [default: never]", show_default=False)
+        RunSeverity | None, typer.Option(help="Exit with 1 from this severity on.", show_default="never")
     ] = None,
 ) -> None:
-    """What is wrong with a training run, how it was seen, and what to change."""
-    from dpdrun.commands._diagnosis_output import show
-    from dpdrun.commands._signal import diagnose_run_or_files
+    """Diagnose a training run or a prediction: what is wrong, the evidence, and what to change."""
 
-    def look() -> tuple[Diagnosis, str]:
-        return diagnose_run_or_files(run, maps or (), prediction, target, input_)
+    def diagnose_again() -> tuple[Diagnosis, str]:
+        return _diagnose(run, maps or (), prediction, target, input_)
 
     interrupted = False
     if follow:
-        from dpdrun.commands._follow import followed
-
-        found, title, interrupted = followed(run, look)
+        diagnosis, title, interrupted = _follow(run, diagnose_again)
     else:
-        found, title = look()
-    show(found, title, run or prediction, format_, output, plot)
+        diagnosis, title = diagnose_again()
+    _show(diagnosis, title, format_, output, verbose=verbose)
+    if plot is not None:
+        from dpdrun.report.diagnosis_plot import draw_diagnosis
+
+        draw_diagnosis(diagnosis, title, plot)
+        typer.echo(f"written: {plot}", err=True)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if fix or rerun:
         from dpdrun.commands._repair import repair
 
         repair(run, seeds if rerun else None)
-    if fail_on is not None and found.reaches(fail_on.value):
+    if fail_on is not None and diagnosis.reaches(fail_on.value):
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _diagnose(
+    run: Path | None, maps: Sequence[str], prediction: Path | None, target: Path | None, input_: Path | None
+) -> tuple[Diagnosis, str]:
+    """Return the diagnosis of a run or of files, and its title. Raises BadParameter unless the flags name one."""
+    from dpdrun.diagnosis.diagnose import diagnose_any, diagnose_files
+
+    if prediction is None and target is None and input_ is None:
+        if run is None:
+            raise typer.BadParameter("give a RUN, or --prediction and --target")
+        return diagnose_any(run, maps), str(run)
+    if run is not None or maps:
+        extra = "a RUN" if run is not None else "--map"
+        raise typer.BadParameter(f"{extra} cannot be combined with --prediction, --target or --input")
+    if prediction is None or target is None:
+        missing = "--prediction" if prediction is None else "--target"
+        raise typer.BadParameter(f"{missing} is missing: a prediction is compared with its target")
+    return diagnose_files(prediction, target, input_), f"{prediction} against {target}"
+
+
+def _follow(run: Path | None, diagnose_again: Callable[[], tuple[Diagnosis, str]]) -> tuple[Diagnosis, str, bool]:
+    """Follow a run on stderr; the last value is whether Ctrl-C ended it."""
+    from rich.console import Console
+
+    from dpdrun.diagnosis.follow import follow
+    from dpdrun.report.diagnosis import FollowView
+
+    if run is None:
+        raise typer.BadParameter("--follow needs a RUN")
+    with FollowView(Console(stderr=True)) as view:
+        followed = follow(run, diagnose_again, view)
+    if followed.last is None:
+        typer.echo("interrupted; nothing was logged yet", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    return *followed.last, followed.interrupted
+
+
+def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | None, *, verbose: bool) -> None:
+    from dpdrun.report.diagnosis_formats import format_of_file, render_diagnosis
+
+    format_ = format_ or (format_of_file(output) if output else "rich")
+    if output is not None:
+        from dpdrun.run.files import write_text
+
+        if output.is_dir():
+            raise RunError(f"{output}: this is a folder; give -o the name of a file")
+        write_text(output, render_diagnosis(diagnosis, title, format_, verbose=verbose))
+        typer.echo(f"written: {output}", err=True)
+    elif format_ == "rich":
+        from rich.console import Console
+
+        from dpdrun.report.diagnosis import diagnosis_view
+
+        Console().print(diagnosis_view(diagnosis, title, verbose=verbose), highlight=False)
+    else:
+        typer.echo(render_diagnosis(diagnosis, title, format_), nl=False)

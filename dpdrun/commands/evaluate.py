@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-
-class Split(StrEnum):
-    """Splits of a capture."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Format(StrEnum):
-    """How to print."""
-
-    table = "table"
-    json = "json"
-
+from dpdrun.commands._options import Split, TableFormat
 
 COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json adds to the scores
 
@@ -51,8 +36,8 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="Output format; json has every convention.")] = (
-        Format.table
+    format_: Annotated[TableFormat, typer.Option("--format", help="Output format; json has every convention.")] = (
+        TableFormat.table
     ),
     save: Annotated[
         Path | None,
@@ -103,7 +88,7 @@ def evaluate(
 
         written = save_evaluation(save, run, report | costs, plots)
         typer.echo(f"{len(written)} files in {save}", err=True)
-    if format_ is Format.json:
+    if format_ is TableFormat.json:
         typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))
         return
     console = Console()

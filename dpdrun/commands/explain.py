@@ -23,7 +23,7 @@ Content = Callable[[], dict[str, Any]]
 View = Callable[[], "RenderableType"]
 
 
-class Format(enum.StrEnum):
+class RuleFormat(enum.StrEnum):
     """How to print."""
 
     rich = "rich"
@@ -40,18 +40,18 @@ def explain(
         str | None,
         typer.Argument(
             metavar="[CODE|FIELD]",
-            help="A rule such as LR001, or a field such as optim.lr. [default: list all rules]",
-            show_default=False,
+            help="A rule such as LR001, or a field such as optim.lr.",
+            show_default="list all rules",
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="List all rules, as without CODE or FIELD.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.rich,
+    every: Annotated[bool, typer.Option("--all", help="List all rules, the default without CODE or FIELD.")] = False,
+    format_: Annotated[RuleFormat, typer.Option("--format", help="Output format.")] = RuleFormat.rich,
 ) -> None:
-    """Why a rule says what it says, or which rules set or check a field of the recipe."""
+    """Explain a rule, or show which rules set or check a field of the recipe."""
     if what is not None and every:
         raise DpdrunError(f"give {what} or --all, not both")
     content, view = _all() if what is None else _one(what)
-    if format_ is Format.json:
+    if format_ is RuleFormat.json:
         typer.echo(json.dumps(content(), indent=2, allow_nan=False))
     else:
         from rich.console import Console

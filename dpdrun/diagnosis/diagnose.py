@@ -1,4 +1,4 @@
-"""A run folder, or a log of somebody else -> facts -> findings: what is wrong, what is healthy, what was not judged."""
+"""Diagnose a run folder, another program's log, or a prediction: facts -> rules -> findings."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Verdict = Literal["unknown", "healthy", "warning", "error"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the diagnose rules said about one run.
+    """The verdict of the diagnose rules on one run.
 
     Attributes:
-        verdict: the worst severity among the findings; info findings leave a run healthy. Unknown where no rule could
-            look: a run without a logged step is not a healthy one.
+        verdict: the worst severity among the findings; info leaves a run healthy. Unknown where no rule could be
+            evaluated: a run without a logged step is not a healthy one.
         findings: worst first, then by the step where they began.
-        healthy: codes that looked and found nothing.
-        skipped: rules that could not look, with the reason.
-        facts: what the rules saw.
-        log: where the facts came from, when it was no run folder.
+        healthy: codes of the rules that found nothing.
+        skipped: rules that could not be evaluated, with the reason.
+        facts: the input of the rules.
+        log: the source of the facts where it is not a run folder.
     """
 
     verdict: Verdict
@@ -49,11 +49,11 @@ class Diagnosis:
 
     @property
     def is_of_files(self) -> bool:
-        """Whether there is no run behind this, only a prediction and its target."""
+        """Return whether this is about a prediction and its target, without a run."""
         return self.facts.signal is not None and self.facts.kind is None and self.log is None
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form (findings.json, `dpdrun diagnose --format json`)."""
+        """Return the stable machine-readable form (findings.json, `dpdrun diagnose --format json`)."""
         return {
             "schema_version": SCHEMA_VERSION,
             "verdict": self.verdict,
@@ -65,14 +65,14 @@ class Diagnosis:
         }
 
     def reaches(self, severity: Literal["warning", "error"]) -> bool:
-        """Whether some finding is at least this severe; what `--fail-on` asks.
+        """Return whether some finding is at least this severe, as `--fail-on` requires.
 
         Raises:
-            RunError: nothing could be judged. A gate must not let a run pass because it holds nothing; without
-                `--fail-on`, `dpdrun diagnose` shows the verdict `unknown` and exits with 0.
+            RunError: nothing could be checked. A gate must not let a run pass because it is empty; without `--fail-on`,
+                `dpdrun diagnose` shows the verdict `unknown` and exits with 0.
         """
         if self.verdict == "unknown":
-            raise RunError("--fail-on has no answer: nothing of this run could be judged yet")
+            raise RunError("--fail-on has no answer: nothing of this run could be checked yet")
         return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
 
 
@@ -89,21 +89,21 @@ def diagnose(path: Path) -> Diagnosis:
 
 
 def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
-    """Diagnose a run folder, or else a log of somebody else.
+    """Diagnose a run folder, or another program's log.
 
     Args:
         path: a run folder or its metrics.jsonl; or a log file, or a folder with one (`diagnosis.logs`).
-        maps: what the user said about the columns of a log (`logs.names.parse_map`).
+        maps: meanings of the columns of a log, from the user (`logs.names.parse_map`).
 
     Raises:
-        RunError, DataError: it is neither, or cannot be read; says what to do.
+        RunError, DataError: it is neither, or cannot be read.
     """
     folder = path.parent if path.name == "metrics.jsonl" else path
     is_run = (folder / "plan.json").is_file()
     if is_run and maps:
-        raise RunError(f"{path}: this is a run folder of dpdrun; its columns are known, so --map is not for it")
+        raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: leave out --map")
     if is_run or not (path.exists() or path.suffix):
-        return diagnose(folder)  # which names the runs that are near, where there is none
+        return diagnose(folder)  # whose error names the runs nearby
     from dpdrun.diagnosis.logs.facts import skip_reason
     from dpdrun.diagnosis.logs.formats import read_log
     from dpdrun.diagnosis.logs.names import parse_map
@@ -112,40 +112,40 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     this, rules = diagnose_facts(facts), all_rules()
     skipped = []
     for skip in this.skipped:
-        unknown = [name for name in rules[skip.code].needs if facts.get(name) is None]
-        reason = skip_reason(unknown, source) if skip.reason.startswith("needs ") else None
+        missing = [name for name in rules[skip.code].needs if facts.get(name) is None]
+        reason = skip_reason(missing, source) if skip.reason.startswith("needs ") else None
         skipped.append(replace(skip, reason=reason or skip.reason))
     findings = this.findings
-    if source.unit == "epoch":  # rules know steps only; what they said of them is true of the lines of this log
+    if source.unit == "epoch":  # rules speak of steps; here a step is a line of the log
         findings = [replace(each, message=STEP_WORD.sub(r"epoch\1", each.message)) for each in findings]
     return replace(this, findings=findings, skipped=skipped, log=source)
 
 
 def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:
-    """Diagnose a prediction by its target, and by the input of the model where a file has it; asks the SG rules.
+    """Diagnose a prediction against its target, and the model's input where a file has it, by the SG rules.
 
     Raises:
-        DataError: a file cannot be used; see `data.signal_pair`.
+        DataError: a file cannot be used; see `diagnosis.signal.files`.
     """
     from dpdrun.diagnosis.signal.checks import signal_facts
-    from dpdrun.diagnosis.signal.files import read_signal_pair  # numpy: not for those who diagnose a run
+    from dpdrun.diagnosis.signal.files import read_signal_pair  # loads numpy, which a run does not need
 
     pair = read_signal_pair(prediction, target, x)
     return diagnose_facts(RunFacts(signal=signal_facts(pair.target, pair.prediction, pair.x)), about="signal")
 
 
 def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
-    """Run the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
-    asked = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
-    outcome, _ = evaluate([rule for rule in asked if about is None or about in rule.needs], facts)
+    """Evaluate the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
+    rules = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
+    outcome, _ = evaluate([rule for rule in rules if about is None or about in rule.needs], facts)
     findings = sorted(
         outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
     )
     worst = max((SEVERITIES.index(finding.severity) for finding in findings), default=0)
     verdicts: tuple[Verdict, ...] = ("healthy", "warning", "error")
-    looked = bool(findings or outcome.silent)
+    evaluated = bool(findings or outcome.silent)
     return Diagnosis(
-        verdicts[worst] if looked else "unknown",
+        verdicts[worst] if evaluated else "unknown",
         findings,
         sorted(outcome.silent),
         sorted(outcome.skipped, key=lambda s: s.code),
@@ -154,31 +154,30 @@ def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
 
 
 def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = None) -> RunFacts:
-    """The facts of a run from what its folder holds.
+    """Return the facts of a run from the content of its folder.
 
     Args:
         metrics: steps, evaluations, scorings of `optim.refine`; a step that was written twice (by a resumed run) counts
             once, as it was last. After adaptations the peak learning rate is the lowered one.
         plan: of the run.
-        report: report.json, or an empty dict while the run is going on. Baselines and floor of the validation part are
-            read from it.
+        report: report.json, with baselines and noise floor of the validation split; empty while the run trains.
     """
     steps = sorted({line["step"]: line for line in metrics.steps}.values(), key=lambda line: line["step"])
     evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
-    taken = [line for line in steps if not line.get("skipped")]
+    applied = [line for line in steps if not line.get("skipped")]
     factor = metrics.lr_factor(plan.total_steps + 1)
     solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
     if solved is not None:
         evals = [{"step": 0, "val_nmse_db": solved}]
     try:
         return RunFacts(
-            step=[line["step"] for line in taken],
-            lr=[line["lr"] for line in taken],
-            lr_planned=[line["lr_planned"] for line in taken],
-            loss=[line["loss"] for line in taken],
-            grad_norm=[line["grad_norm"] for line in taken],
-            clip_norm=[line["clip_norm"] for line in taken],
-            clipped=[line["clipped"] for line in taken],
+            step=[line["step"] for line in applied],
+            lr=[line["lr"] for line in applied],
+            lr_planned=[line["lr_planned"] for line in applied],
+            loss=[line["loss"] for line in applied],
+            grad_norm=[line["grad_norm"] for line in applied],
+            clip_norm=[line["clip_norm"] for line in applied],
+            clipped=[line["clipped"] for line in applied],
             eval_step=[line["step"] for line in evals],
             eval_nmse_db=[line["val_nmse_db"] for line in evals],
             finish_nmse_db=[line["val_nmse_db"] for line in metrics.finish],
@@ -201,26 +200,26 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             signal=SignalFacts.from_json(report.get("signal") if report else None),
             **_optimization(plan),
             **_parts(steps),
-            **_ranks(taken),
+            **_ranks(applied),
         )
     except KeyError as exc:
         raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
 
 
 def planned_facts(plan: Plan) -> PlanFacts:
-    """What the rules of recipes see of a plan, every value concrete."""
+    """Return the facts of a plan for the rules about recipes, every value concrete."""
     facts = PlanFacts.of_recipe(plan.recipe, frames=plan.frames_per_epoch)
     return replace(facts, batch=plan.batch_size, max_steps=plan.total_steps)
 
 
 def _loss_is_nmse(plan: Plan) -> bool:
-    """Whether the loss of a step is that of the validation score: not where a predistorter learns another pair."""
+    """Return whether the loss is the NMSE that validation reports: not where a predistorter learns another pair."""
     recipe = plan.recipe
     return recipe.train.loss == "time" and (recipe.task == "pa" or recipe.dpd.learning == "direct")
 
 
 def _optimization(plan: Plan) -> dict[str, Any]:
-    """What the plan says of the optimizer and of the length of the run."""
+    """Return the facts about the optimizer and the length of the run."""
     length = plan.recipe.train
     return {
         "eps": plan.eps,
@@ -232,22 +231,22 @@ def _optimization(plan: Plan) -> dict[str, Any]:
 
 
 def _parts(steps: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the steps at which the parts of the model were looked at say of them."""
-    looked = [line for line in steps if "group_updates" in line]
-    if not looked:
+    """Return the facts about the layers of the model, from the steps at which they were logged."""
+    logged = [line for line in steps if "group_updates" in line]
+    if not logged:
         return {}
-    sizes = {part: int(count) for part, count in looked[0]["group_sizes"].items()}
+    sizes = {part: int(count) for part, count in logged[0]["group_sizes"].items()}
 
     def column(key: str) -> dict[str, list[float]]:
-        return {part: [float(line[key].get(part, "nan")) for line in looked] for part in sizes}
+        return {part: [float(line[key].get(part, "nan")) for line in logged] for part in sizes}
 
     still: dict[str, list[int]] = {}
-    for line in looked:
+    for line in logged:
         for name in line.get("still", ()):
             still.setdefault(name, []).append(line["step"])
     return {
         "parameters": sum(sizes.values()),
-        "group_step": [line["step"] for line in looked],
+        "group_step": [line["step"] for line in logged],
         "group_grad": column("group_norms"),
         "group_weight": column("group_weights"),
         "group_update": column("group_updates"),
@@ -257,26 +256,26 @@ def _parts(steps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _ranks(steps: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the processes of a team told of themselves; a resumed run may have had other teams before."""
-    told = [line for line in steps if "rank_losses" in line]
-    told = [line for line in told if len(line["rank_losses"]) == len(told[-1]["rank_losses"])]
-    looked = [line for line in told if "rank_checksums" in line]
+    """Return the facts about the ranks; a resumed run may have had another number of them before."""
+    gathered = [line for line in steps if "rank_losses" in line]
+    gathered = [line for line in gathered if len(line["rank_losses"]) == len(gathered[-1]["rank_losses"])]
+    checked = [line for line in gathered if "rank_checksums" in line]
 
     def rows(key: str) -> list[list[float]]:
-        return [[float(value) for value in line[key]] for line in told]
+        return [[float(value) for value in line[key]] for line in gathered]
 
     return {
-        "rank_step": [line["step"] for line in told],
+        "rank_step": [line["step"] for line in gathered],
         "rank_loss": rows("rank_losses"),
         "rank_norm": rows("rank_grad_norms"),
         "rank_reduced": rows("rank_reduced_norms"),
-        "checksum_step": [line["step"] for line in looked],
-        "rank_checksum": [line["rank_checksums"] for line in looked],
+        "checksum_step": [line["step"] for line in checked],
+        "rank_checksum": [line["rank_checksums"] for line in checked],
     }
 
 
 def _number(node: Any, *path: str) -> float | None:
-    """A number inside nested dicts, None where any part of the path is missing."""
+    """Return a number inside nested dicts, None where any part of the path is missing."""
     for name in path:
         node = node.get(name) if isinstance(node, dict) else None
     return float(node) if isinstance(node, int | float) else None

@@ -10,10 +10,10 @@ from dpdrun.pipeline.scores import stored_scores
 from dpdrun.pipeline.state import StepState, step_states
 from dpdrun.plan.cost import MachineSpeed, measure_speed
 from dpdrun.plan.plan import estimate_of
-from dpdrun.report.pipeline import Row
+from dpdrun.report.pipeline import StepRow
 
 
-def overview_rows(pipeline: Pipeline, folder: Path, *, redo: bool) -> list[Row]:
+def overview_rows(pipeline: Pipeline, folder: Path, *, redo: bool) -> list[StepRow]:
     """Return a row for each step and one for the evaluation.
 
     Args:
@@ -30,13 +30,13 @@ def overview_rows(pipeline: Pipeline, folder: Path, *, redo: bool) -> list[Row]:
     rows = [_row(state, by_name, speed, redo=redo) for state in states]
     done = all(row.action == "skip" for row in rows) and stored_scores(pipeline, folder, states) is not None
     why = "done for these models" if done else f"splits {', '.join(pipeline.splits)}"
-    return [*rows, Row(EVALUATION, "", "skip" if done else "run", why, None)]
+    return [*rows, StepRow(EVALUATION, "", "skip" if done else "run", why, None)]
 
 
-def _row(state: StepState, states: dict[str, StepState], speed: MachineSpeed, *, redo: bool) -> Row:
+def _row(state: StepState, states: dict[str, StepState], speed: MachineSpeed, *, redo: bool) -> StepRow:
     through = state.step.through
     pa = states[through].plan.recipe.model if through else None
     estimate = estimate_of(state.plan, val_samples=len(state.capture.val), pa=pa, speed=speed)
     seconds = None if estimate is None else estimate.seconds * (1 - state.done)
     action = "redo" if redo and state.action == "changed" else state.action
-    return Row(state.step.name, state.step.loaded.path.name, action, state.reason, seconds)
+    return StepRow(state.step.name, state.step.loaded.path.name, action, state.reason, seconds)

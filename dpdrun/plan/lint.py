@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dpdrun.data.splits import known_train_samples
 from dpdrun.errors import DataError, RecipeError
@@ -22,6 +22,7 @@ from dpdrun.rules.engine import SEVERITIES, Finding, Fix, Severity, Skipped, all
 from dpdrun.rules.facts.plan import PlanFacts
 
 SCHEMA_VERSION = 1
+FindingT = TypeVar("FindingT", bound=Finding)
 MOST_FIXES = 100  # far more than there are rules: ends a cycle of fixes
 
 
@@ -44,7 +45,7 @@ class LintFinding(Finding):
     source: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form: that of a Finding, with the place."""
+        """Return the stable machine-readable form: that of a Finding, with the place."""
         place = {"path": self.path, "line": self.line, "column": self.column, "key": self.key, "source": self.source}
         return super().to_json() | place
 
@@ -211,34 +212,55 @@ def fix(loaded: Loaded, relint: Callable[[Loaded], Lint], *, unsafe: bool = Fals
         unsafe: apply also fixes that change what is trained.
     """
     wanted: Sequence[Fix] = ("safe", "unsafe") if unsafe else ("safe",)
-    applied: list[LintFinding] = []
-    written = loaded.text
-    seen = {written}
-    before = left = relint(loaded)
+    seen: list[Lint] = []
+
+    def fixable(recipe: Loaded, _: Sequence[Finding]) -> list[LintFinding]:
+        seen.append(relint(recipe))
+        return by_urgency(finding for finding in seen[-1].findings if finding.fix in wanted)
+
+    fixed, applied = apply_fixes(loaded, fixable)
+    return Fixed(fixed, seen[0], applied, seen[-1])
+
+
+def apply_fixes(
+    loaded: Loaded, fixable: Callable[[Loaded, Sequence[FindingT]], Iterable[FindingT]]
+) -> tuple[Loaded, list[FindingT]]:
+    """Apply patches of findings to the text of a recipe, one at a time; the only loop that does so.
+
+    Args:
+        loaded: the recipe.
+        fixable: returns the findings whose patch may be applied, the most urgent first, for a recipe and the findings
+            applied so far. It is called after each patch; the first patch that makes a new recipe is taken.
+
+    Returns:
+        The recipe with the patches, with comments that state the earlier values, and the findings applied.
+    """
+    before, seen = loaded, {loaded.text}
+    applied: list[FindingT] = []
     while len(applied) < MOST_FIXES:
-        fixable = [finding for finding in left.findings if finding.fix in wanted]
-        if not fixable:
+        for finding in fixable(loaded, applied):
+            patched = _patched(loaded, finding)
+            if patched is not None and patched.text not in seen and patched.recipe != loaded.recipe:
+                break
+        else:
             break
-        first = min(fixable, key=_precedence)
-        patched = _patched(loaded, first)
-        if patched is None or patched.text in seen:
-            break
-        loaded, left = patched, relint(patched)
+        loaded = patched
         seen.add(loaded.text)
-        applied.append(first)
+        applied.append(finding)
     if applied:  # once, at the end: the remark on a value changed twice is to state what the user wrote
-        loaded = load_text(annotate_changed_values(written, loaded.text), loaded.path, loaded.overrides)
-    return Fixed(loaded, before, applied, left)
+        text = annotate_changed_values(before.text, loaded.text)
+        loaded = load_text(text, before.path, before.overrides)
+    return loaded, applied
+
+
+def by_urgency(findings: Iterable[FindingT]) -> list[FindingT]:
+    """Return the most severe findings first, then by code."""
+    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))
 
 
 def follow_ups(loaded: Loaded, relint: Callable[[Loaded], Lint]) -> list[LintFinding]:
     """Return the findings that the fixes, safe and unsafe, would lead to and fix as well; arguments as of `fix`."""
     return fix(loaded, relint, unsafe=True).followed
-
-
-def _precedence(finding: Finding) -> tuple[int, str]:
-    """Order fixes: the most severe first, then by code."""
-    return -SEVERITIES.index(finding.severity), finding.code
 
 
 def reaches(findings: Iterable[Finding], severity: Severity) -> bool:

@@ -14,18 +14,14 @@ from dpdrun.plan.cost import Estimate
 from dpdrun.plan.lint import LintFinding
 from dpdrun.plan.recommendation import Recommendation, Value, about, silent_lines
 from dpdrun.recipe.patch import render
-from dpdrun.report.lint import lint_finding, lint_summary
-from dpdrun.rules.engine import Finding
+from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view
+from dpdrun.report.lint import lint_summary
 from dpdrun.rules.text import pluralize
 
-_EVIDENCE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
-_SEVERITY = {"info": "cyan", "warning": "yellow", "error": "bold red"}
-
-
-WIDE = 118  # columns; below, each reason has a line of its own
-ENOUGH_FOR_A_TAIL = 10  # workloads, for a 95th percentile
-NARROW = 80  # columns; below, cells wrap
+WIDE = 118  # columns; below, the reason goes on a line of its own
+ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
+NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
 
 
 class _Values:
@@ -48,7 +44,7 @@ class _Values:
         for key, value in self._this.values.items():
             by = Text("you", "green")
             if value.rule:
-                by = Text.assemble(f"{value.rule} ", (value.evidence or "", _EVIDENCE[value.evidence]))
+                by = Text.assemble(f"{value.rule} ", (value.evidence or "", EVIDENCE_STYLE[value.evidence]))
             row: list[RenderableType] = [key, escape(_with_range(value)), escape(_note(value)), by]
             why = "; ".join([value.why, *_worth(value)])
             row += [Text(_regret(value))] if wide and judged else []
@@ -74,9 +70,9 @@ def recommendation_view(
     parts += [] if no_estimate is None else [Text(f"no estimate of time and memory: {no_estimate}", "dim")]
     parts += [Text(f"not set: {key}: {why}", "dim") for key, why in this.left_open.items()]
     parts += [Text(line, "dim") for line in silent_lines(this)]
-    parts += [finding_line(finding) for finding in this.warnings]
-    if found := [finding for finding in this.warnings if isinstance(finding, LintFinding)]:
-        parts.append(lint_summary(found))
+    parts += [finding_view(each) if isinstance(each, LintFinding) else finding_line(each) for each in this.warnings]
+    if in_recipe := [finding for finding in this.warnings if isinstance(finding, LintFinding)]:
+        parts.append(lint_summary(in_recipe))
     return Group(*parts)
 
 
@@ -155,13 +151,3 @@ def _counts(*counts: int) -> str:
     """Return a count or a range, with round numbers where those differ: `98 to 195, about 100 to 200`."""
     exact, rounded = (" to ".join(map(str, dict.fromkeys(each))) for each in (counts, map(about, counts)))
     return exact if exact == rounded else f"{exact}, about {rounded}"
-
-
-def finding_line(finding: Finding) -> Text:
-    """A finding with its advice, on a line or two."""
-    if isinstance(finding, LintFinding):
-        return lint_finding(finding)
-    text = Text.assemble((finding.severity, _SEVERITY[finding.severity]), f" {finding.code}: {finding.message}")
-    if finding.advice:
-        text.append(f"\n  {finding.advice}", "dim")
-    return text

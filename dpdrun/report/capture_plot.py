@@ -25,7 +25,7 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 160) -> None:
-    """Draw the training part into a file; its suffix (.png, .svg, .pdf) is the format.
+    """Draw the training split into a file; its suffix (.png, .svg, .pdf) is the format.
 
     Raises:
         DataError: matplotlib is not installed, or the file cannot be written.
@@ -52,7 +52,7 @@ def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 
 
 
 def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool) -> None:
-    """Gain magnitude [dB] or phase [deg], relative to the one-tap gain, over the input level: density and mean."""
+    """Draw gain magnitude [dB] or phase [deg], relative to the one-tap gain, over the input level: density and mean."""
     step = max(1, len(x) // MAX_POINTS)
     common = metrics.one_tap_gain(x, y)
     peak = float(np.max(np.abs(x)))
@@ -87,7 +87,7 @@ def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool)
 
 
 def _limits(values: NDArray[np.float64], level: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float]:
-    """Axis limits that show the mean and what happens at 10 % of the peak and more, without the fan of small inputs."""
+    """Return axis limits for the mean and for samples above 10 % of the peak, without the fan of small inputs."""
     large = values[level > LEVEL_SHOWN]
     low, high = np.quantile(large, (0.002, 0.998)) if len(large) else (-1.0, 1.0)
     low, high = min(low, *mean, high), max(high, *mean, low)
@@ -96,7 +96,7 @@ def _limits(values: NDArray[np.float64], level: NDArray[np.float64], mean: NDArr
 
 
 def _psd_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, facts: Inspection) -> None:
-    """Densities over the in-band level of each signal, with the adjacent channels and the noise floor."""
+    """Draw densities over the in-band level of each signal, with the adjacent channels and the noise floor."""
     rate = facts.sample_rate_hz
     band = facts.bandwidth_hz or facts.occupied_hz[1] - facts.occupied_hz[0]
     lowest = 0.0

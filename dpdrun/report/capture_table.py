@@ -1,4 +1,4 @@
-"""What `dpdrun data list` and `dpdrun data inspect` print."""
+"""Captures on the terminal, for `dpdrun data list` and `dpdrun data inspect`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from dpdrun.data.sources import SourceInfo
 
 
 def sources_table(sources: Sequence[SourceInfo]) -> Table:
-    """All named sources, one a line."""
+    """Return all named sources, one per line."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("source", "kind", "what it is", "licence", ""):
+    for heading in ("source", "kind", "description", "licence", ""):
         table.add_column(heading, overflow="fold", no_wrap=heading == "source")
     for info in sources:
-        state = "" if info.ready else Text("to download", "yellow")
+        state = "" if info.ready else Text("not downloaded", "yellow")
         table.add_row(info.name, info.kind, Text(info.description), info.licence, state)
     return table
 
 
 def inspection_view(facts: Inspection) -> Group:
-    """Facts of a capture: the parts side by side, then the signal path, then warnings."""
+    """Return the facts of a capture: its splits side by side, then the signal path, then warnings."""
     heading = Text.assemble((facts.name, "bold"), f"  {facts.note}  Licence: {facts.licence}.")
     return Group(heading, "", _parts(facts), "", _path(facts), "", _warnings(facts))
 
 
 def _parts(facts: Inspection) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("part")
+    table.add_column("split")
     for name in facts.parts:
         table.add_column(name, justify="right")
     rows: list[tuple[str, list[str]]] = [
@@ -64,7 +64,7 @@ def _path(facts: Inspection) -> Table:
     table.add_row("sample rate", f"{facts.sample_rate_hz / 1e6:.6g} MS/s")
     table.add_row("bandwidth", f"99 % of the input from {low:.2f} to {high:.2f} MHz; {stated}")
     if facts.loop_samples is not None:
-        table.add_row("frames", f"{facts.loop_samples:,} samples, each measured in a loop")
+        table.add_row("frames", f"{facts.loop_samples:,} samples, each measured cyclically")
     table.add_row(
         "delay of the output",
         f"{facts.delay_samples:+.3f} samples ({facts.delay_ns:+.4f} ns), correlation {facts.correlation:.4f}",
@@ -75,7 +75,7 @@ def _path(facts: Inspection) -> Table:
         if pair is not None:
             table.add_row(f"ACLR of the {name}", f"{pair[0]:.2f} / {pair[1]:.2f} dBc (left / right)")
     if facts.known_floor_db is not None:
-        table.add_row("noise floor, true", f"{facts.known_floor_db:.2f} dB (the generator added it)")
+        table.add_row("noise floor, true", f"{facts.known_floor_db:.2f} dB (added by the generator)")
     table.add_row("noise floor, estimated", _floor(facts))
     table.add_row("sha256", facts.sha256)
     return table
@@ -83,7 +83,7 @@ def _path(facts: Inspection) -> Table:
 
 def _floor(facts: Inspection) -> str:
     if facts.floor.nmse_db is None:
-        return f"not known: {facts.floor.caveat}"
+        return f"unknown: {facts.floor.caveat}"
     return f"{facts.floor.nmse_db:.2f} dB ({facts.floor.method}; {facts.floor.caveat})"
 
 

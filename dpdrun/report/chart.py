@@ -1,4 +1,4 @@
-"""A series as a chart of characters, on a logarithmic scale; for a terminal."""
+"""A series in characters, for a terminal: a chart on a logarithmic scale, or a sparkline of blocks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from dpdrun.report.glyphs import BLOCKS
+
 DOT, DASH, AXIS = "\u2022", "\u2500", "\u2502"  # `glyphs` has what stands for them in ASCII
 OVERLAY = "\u00b7"
-SMALLEST, LARGEST = 1e-300, 1e300  # what has a logarithm that can be labelled
-REACH_DECADES = 1.5  # how far from the data the reference line may be and still be drawn
+SMALLEST, LARGEST = 1e-300, 1e300  # values that can be labelled
+REACH_DECADES = 1.5  # between the data and a reference line that is still drawn
 OVERLAY_DECADES = 3.0  # of the overlay below its peak: a learning rate that decays to zero has no end
 LEAST_SPAN = 0.2  # decades: a flat series is drawn flat, not stretched
 LABEL = 11  # characters of the scale on the left
+BAD = "x"  # in a sparkline: a share with a value that is not finite
 
 
 def log_chart(
@@ -27,14 +30,14 @@ def log_chart(
     width: int = 64,
     height: int = 8,
 ) -> list[str]:
-    """Lines of a chart: medians of the values over their steps, a reference line, an overlay, and marks below.
+    """Return the lines of a chart: medians of the values over their steps, a reference line, an overlay, marks below.
 
     Args:
-        values: those that are not positive and finite leave a gap.
-        steps: of the values, rising.
+        values: any that is not positive and finite leaves a gap.
+        steps: of the values, increasing.
         line: reference, drawn where it is near the data.
-        overlay: a second series at the same steps, drawn behind the first on a scale of its own, at the right.
-        marks: by step, a text of a few characters that is put under it.
+        overlay: a second series at the same steps, drawn under the first, with its own scale on the right.
+        marks: by step, a text of a few characters to put below it.
         unit: what a step is called.
         width, height: of the plot in characters, without its scales.
     """
@@ -49,11 +52,11 @@ def log_chart(
     if line is not None and drawn:
         low, high = min(low, math.log10(line)), max(high, math.log10(line))
     left = _Scale.around(low, high, height)
-    behind = _columns(overlay, width) if overlay else []
-    right = _scale_of(behind, height)
+    overlaid = _columns(overlay, width) if overlay else []
+    right = _scale_of(overlaid, height)
     grid = [[" "] * len(columns) for _ in range(height)]
     if right is not None:
-        for x, value in enumerate(behind):
+        for x, value in enumerate(overlaid):
             if value is not None:
                 grid[right.row_of(value)][x] = OVERLAY
     if line is not None and drawn:
@@ -70,7 +73,7 @@ def log_chart(
     first, last = f"{unit} {steps[0]}", str(steps[-1])
     lines.append(" " * LABEL + first + last.rjust(max(len(last) + 1, len(columns) - len(first))))
     if line is not None and not drawn and math.isfinite(line):
-        lines.append(f"{'':{LABEL}}(the line at {line:g} lies outside)")
+        lines.append(f"{'':{LABEL}}(the line at {line:g} is off the scale)")
     return lines
 
 
@@ -95,7 +98,7 @@ class _Scale:
 
 
 def _scale_of(columns: Sequence[float | None], height: int) -> _Scale | None:
-    """The scale of the overlay, None where there is nothing to draw."""
+    """Return the scale of the overlay, None where there is nothing to draw."""
     finite = [math.log10(c) for c in columns if c is not None]
     if not finite:
         return None
@@ -103,18 +106,18 @@ def _scale_of(columns: Sequence[float | None], height: int) -> _Scale | None:
 
 
 def _columns(values: Sequence[float], width: int) -> list[float | None]:
-    """Medians of the positive finite values of each column; None where there are none."""
+    """Return the median of the positive finite values of each column; None where there are none."""
     count = min(width, len(values))
-    found: list[float | None] = []
+    medians: list[float | None] = []
     for x in range(count):
         share = values[x * len(values) // count : (x + 1) * len(values) // count]
         good = [value for value in share if SMALLEST < value < LARGEST]
-        found.append(median(good) if good else None)
-    return found
+        medians.append(median(good) if good else None)
+    return medians
 
 
 def _marked(marks: Mapping[int, str], steps: Sequence[int], width: int) -> list[str]:
-    """Rows with `^text` under each step; a mark that would touch another goes a row lower."""
+    """Return rows with `^text` below each step; a mark that would touch another goes a row lower."""
     rows: list[list[str]] = []
     for step, text in sorted(marks.items()):
         at = min(bisect_left(steps, step) * width // len(steps), width - 1)
@@ -126,3 +129,63 @@ def _marked(marks: Mapping[int, str], steps: Sequence[int], width: int) -> list[
             rows.append(row)
         row[start : start + len(shown)] = shown
     return ["".join(row).rstrip() for row in rows]
+
+
+def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:
+    """Return `values` as at most `width` blocks, each the mean of its share; a share with a non-finite value is `x`.
+
+    With `log` the means are taken and drawn on a logarithmic scale, where values must also be positive.
+    """
+    if log:
+        values = [_log10(value) for value in values]
+    count = min(width, len(values))
+    shares = (values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count))
+    means = [sum(share) / len(share) for share in shares]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    if not finite:
+        return BAD * count
+    low, span = min(finite), (max(finite) - min(finite)) or 1.0
+    return "".join(BLOCKS[int((m - low) / span * 7.999)] if math.isfinite(m) else BAD for m in means)
+
+
+class DownsampledSeries:
+    """A series of any length, kept as at most `capacity` means of equally many values.
+
+    When it is full, neighbours are merged, so adding a value costs the same at step 10 and at step 100,000.
+
+    Args:
+        capacity: even; a few times the width that is drawn, so that the shares of the blocks stay about equal.
+        log: keep logarithms, for a series of norms.
+    """
+
+    def __init__(self, capacity: int = 256, *, log: bool = False) -> None:
+        self._capacity = capacity
+        self._log = log
+        self._means: list[float] = []
+        self._stride = 1  # values in each mean
+        self._sum = 0.0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._means)
+
+    def add(self, value: float) -> None:
+        """Append one value."""
+        self._sum += _log10(value) if self._log else value
+        self._count += 1
+        if self._count < self._stride:
+            return
+        self._means.append(self._sum / self._count)
+        self._sum, self._count = 0.0, 0
+        if len(self._means) == self._capacity:
+            # one assignment: a drawing thread sees the old list or the new one
+            self._means = [(a + b) / 2 for a, b in zip(self._means[::2], self._means[1::2], strict=True)]
+            self._stride *= 2
+
+    def line(self, width: int) -> str:
+        """Return the series so far as at most `width` blocks."""
+        return sparkline(self._means, width)
+
+
+def _log10(value: float) -> float:
+    return math.log10(value) if value > 0 else math.nan

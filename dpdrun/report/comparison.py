@@ -1,4 +1,4 @@
-"""Runs side by side, as a table on the terminal, Markdown, CSV, and the tables of a page."""
+"""Runs side by side: a table for the terminal, Markdown, CSV, or a page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
-from dpdrun.report.console import duration
+from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
 
-Row = Mapping[str, Any]
+RunScores = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Column:
         title: over the column, in two lines.
         value: of a row, for sorting and CSV; None where it has none.
         cell: of a row, as it is shown.
-        cost: says what a run costs, not how good it is.
+        cost: whether it is a cost of the run, not a score.
     """
 
     key: str
     title: str
-    value: Callable[[Row], Any]
-    cell: Callable[[Row], str]
+    value: Callable[[RunScores], Any]
+    cell: Callable[[RunScores], str]
     cost: bool = False
 
 
@@ -46,7 +46,7 @@ def _count(value: Any) -> str:
     return DASH if value is None else f"{value:,}"
 
 
-def _lookahead(row: Row) -> str:
+def _lookahead(row: RunScores) -> str:
     return "record" if row["lookahead"] is None else f"{row['lookahead']}"
 
 
@@ -71,8 +71,8 @@ def _time(seconds: float | None) -> str:
     return DASH if seconds is None else duration(seconds)
 
 
-def sorted_rows(rows: Sequence[Row], key: str | None) -> list[Row]:
-    """Rows by rising value of a column of SORTS, those without one last; as they are for None."""
+def sorted_rows(rows: Sequence[RunScores], key: str | None) -> list[RunScores]:
+    """Return rows by increasing value of a column of SORTS, those without a value last; unchanged for None."""
     if key is None:
         return list(rows)
     value = next(column.value for column in (*SCORES, *COSTS) if column.key == key)
@@ -80,65 +80,65 @@ def sorted_rows(rows: Sequence[Row], key: str | None) -> list[Row]:
 
 
 def name_of(group: Mapping[str, Any]) -> str:
-    """Of what task, capture and part a group is."""
+    """Return task, capture and split of a group."""
     what = "PA models" if group["task"] == "pa" else "predistorters"
     return f"{what} on {group['capture']['name']}, {group['split']}"
 
 
 def title_of(group: Mapping[str, Any]) -> str:
-    """What the runs of a group have in common."""
+    """Return what the runs of a group have in common."""
     text = name_of(group)
     pa = group.get("pa")
     if pa is not None:
         worse = ", WORSE THAN A GMP" if pa.get("weak") else ""
         text += f", simulated through {pa['path']} (NMSE {pa['nmse_db']:.2f} dB{worse}), gain {group['gain']:.4g}"
     elif group["task"] == "dpd":
-        text += ", against the input that undoes the measured amplifier (they have no PA model)"
+        text += ", against the input that inverts the measured amplifier (no PA model)"
     return text
 
 
 def notes_of(group: Mapping[str, Any]) -> list[str]:
-    """What has to be known to read the table of a group."""
+    """Return notes on the table of a group."""
     first = group["runs"][0]["linearity"]
-    found = []
+    notes = []
     convention = first.get("aclr_convention")
     if convention is not None:
         aclr = first["aclr"][convention]
         sides = " and ".join(band_text(aclr[side]) for side in ("left_hz", "right_hz"))
-        found.append(f"ACLR: {convention}, {sides} MHz, {aclr['window']}")
+        notes.append(f"ACLR: {convention}, {sides} MHz, {aclr['window']}")
     for name, key in (("EVM", "evm_db"), ("ACLR", "general-v1"), ("scores", "all")):
         why = first["missing"].get(key)
         if why is not None and not (name == "ACLR" and convention):
-            found.append(f"no {name}: {why}")
-    found += _power_notes(group)
+            notes.append(f"no {name}: {why}")
+    notes += _power_notes(group)
     half = [0.5 * (low_high[1] - low_high[0]) for row in group["runs"]
             if (low_high := row["linearity"].get("intervals", {}).get("nmse_db"))]  # fmt: skip
     if half:
-        found.append(
+        notes.append(
             f"NMSE: 95 % intervals of +-{max(half):.2f} dB (block bootstrap); runs share samples, so smaller "
-            "differences can be real, but another seed may turn them: compare several"
+            "differences can be real, but another seed may reverse them: compare several seeds"
         )
-    return found
+    return notes
 
 
 def _power_notes(group: Mapping[str, Any]) -> list[str]:
-    """Predistorters that bought their scores with output power, or pay for them with it."""
+    """Return a note on predistorters whose output power is off the target, which their scores depend on."""
     powers = {row["run"]: row["linearity"].get("power_change_db") for row in group["runs"]}
     outside = {name: power for name, power in powers.items() if power is not None and abs(power) > POWER_GATE_DB}
     if group["task"] != "dpd" or not outside:
         return []
-    told = ", ".join(f"{name} {power:+.2f} dB" for name, power in outside.items())
-    return [f"output power outside of +-{POWER_GATE_DB} dB of the target, so these scores do not compare: {told}"]
+    powers_text = ", ".join(f"{name} {power:+.2f} dB" for name, power in outside.items())
+    return [f"output power more than {POWER_GATE_DB} dB off the target, so scores are not comparable: {powers_text}"]
 
 
 def columns_of(group: Mapping[str, Any]) -> list[Column]:
-    """Those that any row has a value for, the scores first."""
+    """Return the columns that any row has a value for, the scores first."""
     rows = group["runs"]
     return [MODEL, *(c for c in (*SCORES, *COSTS) if c.cost or any(c.value(row) is not None for row in rows))]
 
 
 def cells_of(group: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[bool, list[str]]]:
-    """Lines of a table: whether it is a baseline, and its cells, the name first. A baseline has scores alone."""
+    """Return the lines of a table: whether it is a baseline, and its cells, name first. A baseline has scores only."""
     lines = []
     for name, scores in group["baselines"].items():
         row = {"model": "", "linearity": scores}
@@ -149,7 +149,7 @@ def cells_of(group: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[
 
 
 def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
-    """Tables for the terminal, one a group; where one is too wide, scores and costs stand below each other.
+    """Return tables for the terminal, one per group; where one is too wide, its costs are a second table.
 
     Args:
         groups: of `evaluation.comparison.RunGroup.to_json`.
@@ -192,15 +192,15 @@ def _table(group: Mapping[str, Any], columns: Sequence[Column], *, baselines: bo
 
 
 def _best(group: Mapping[str, Any], column: Column) -> Any:
-    """The lowest score of a column; None where lower is not better: the leakage of a PA model is to be as measured."""
+    """Return the lowest score of a column; None where lower is not better: a PA model should leak as measured."""
     if column not in SCORES or (column.key == "aclr" and group["task"] == "pa"):
         return None
-    found = [column.value(row) for row in group["runs"]]
-    return min((value for value in found if value is not None), default=None)
+    values = [column.value(row) for row in group["runs"]]
+    return min((value for value in values if value is not None), default=None)
 
 
 def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table a group, to be pasted."""
+    """Return a Markdown table per group."""
     parts = []
     for group in groups:
         columns = columns_of(group)
@@ -213,7 +213,7 @@ def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
 
 
 def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:
-    """A line a run, all groups in one table, numbers unrounded."""
+    """Return one line per run, all groups in one table, numbers unrounded."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [MODEL, *SCORES, *COSTS]
@@ -231,5 +231,5 @@ def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:
 
 
 def one_line(title: str) -> str:
-    """A title without its line break: a word that was broken is joined."""
+    """Return a title without its line break; a hyphenated word is joined."""
     return title.replace("-\n", "").replace("/\n", "/").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""What a training run shows on the terminal: a live panel, or plain lines where nobody watches; then its report."""
+"""A training run on the terminal: a live panel, or plain lines outside of a terminal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from itertools import accumulate
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,15 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
-from dpdrun.errors import RunError
-from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
-from dpdrun.report.finding_line import event_line
-from dpdrun.report.plan import Packed, rule_settings
-from dpdrun.report.sparkline import Trend
+from dpdrun.report.chart import DownsampledSeries
+from dpdrun.report.findings import finding_line
+from dpdrun.report.numbers import decibels, duration
 from dpdrun.rules.engine import Finding
 
-NOT_YET = "none yet"  # no checkpoint of a predistorter holds the output power
+NOT_YET = "none yet"  # no checkpoint of a predistorter keeps the output power
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
 MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
 WIDE = 72  # columns from which three numbers stand on a line, else two
@@ -36,23 +35,11 @@ SPARE = 2  # columns at the right: room for the ^C that a terminal echoes, which
 FRAME = 4  # columns of a panel's border and padding
 RATE_STEPS = 50  # throughput is the mean over this many steps
 
-
-def duration(seconds: float) -> str:
-    """1:02:03 or 2:03 or 4.5 s."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def decibels(value: float | None, *, sign: bool = False) -> str:
-    """-39.12 dB, or a dash for an unknown value."""
-    return "-" if value is None else f"{value:{'+' if sign else ''}.2f} dB"
+Arguments = ParamSpec("Arguments")
 
 
 class SteadyConsole(Console):
-    """A console whose reader may go away (`dpdrun train ... | head`): training does not end for that.
+    """A console that survives the end of its reader (`dpdrun train ... | head`): training continues.
 
     Args:
         where: the run folder, for the note on stderr.
@@ -63,27 +50,45 @@ class SteadyConsole(Console):
         self._where = where
 
     def on_broken_pipe(self) -> None:
-        """Say once on stderr that training goes on, and be quiet from then on."""
+        """Print once on stderr that training continues, and be quiet from then on."""
         self.quiet = True
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())  # what is left in buffers must not fail again at exit
         os.close(devnull)
         with suppress(OSError):
-            sys.stderr.write(f"nobody reads the output any more; training goes on in {self._where}\n")
+            sys.stderr.write(f"output pipe closed; training continues in {self._where}\n")
             sys.stderr.flush()
+
+
+def _harmless(
+    method: Callable[Concatenate[TrainingView, Arguments], None],
+) -> Callable[Concatenate[TrainingView, Arguments], None]:
+    """Let an error of the view end the view, not the training that calls it."""
+
+    @wraps(method)
+    def guarded(self: TrainingView, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        if self.failed:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # whatever it is: hours of training are worth more than their view
+            self.fail(error)
+
+    return guarded
 
 
 class TrainingView:
     """Draws a run while it trains. A context manager; one object is one run.
 
-    Where the console is no terminal (a file, a batch job), each scoring of the validation part prints a line instead.
+    Outside of a terminal (a file, a batch job), each validation prints a line instead. An error in drawing is printed
+    once, and the training continues without a view.
 
     Args:
         console: where to draw.
         title: name of the run.
         total_steps: optimizer steps of the whole run.
         samples_per_step: frames x frame length, for the throughput [samples].
-        floor_db: estimated noise floor as an NMSE [dB], or None when it is not known.
+        floor_db: estimated noise floor as an NMSE [dB], or None where it is unknown.
     """
 
     def __init__(
@@ -94,36 +99,64 @@ class TrainingView:
         self._total = total_steps
         self._samples_per_step = samples_per_step
         self._floor = floor_db
-        self._norms = Trend(log=True)
+        self._norms = DownsampledSeries(log=True)
         self._steps = 0
         self._clipped = 0
         self._times: deque[float] = deque(maxlen=RATE_STEPS)
         self._last: dict[str, Any] = {}
         self._eval: dict[str, Any] = {}
         self._best_step = 0
-        self._iterations = 0  # of the refinement; 0: it has not begun
+        self._iterations = 0  # of `optim.refine`; 0 before it starts
         self._live: Live | None = None
+        self.failed = False
 
     def __enter__(self) -> TrainingView:
-        if self._console.is_interactive:
-            self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=REFRESH_PER_SECOND)
-            self._live.start()
+        self._start()
         return self
 
+    @_harmless
+    def _start(self) -> None:
+        if self._console.is_interactive:
+            self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=REFRESH_PER_SECOND)
+            self._live.start()
+
     def __exit__(self, *exc: object) -> None:
+        self._stop()
+
+    @_harmless
+    def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
 
+    def fail(self, error: Exception) -> None:
+        """Switch the view off, and print why to stderr."""
+        self.failed = True
+        with suppress(Exception):
+            if self._live is not None:
+                self._live.stop()
+        with suppress(OSError):
+            what = f"{type(error).__name__}: {error}"
+            sys.stderr.write(f"the live view failed ({what}) and is off; training continues in {self._title}\n")
+
+    def _draw(self) -> RenderableType:
+        """Return `render`, or its error: rich calls this from a thread of its own."""
+        try:
+            return self.render()
+        except Exception as error:  # see `_harmless`
+            return Text(f"cannot draw this run: {type(error).__name__}: {error}", "red")
+
+    @_harmless
     def step(self, line: dict[str, Any]) -> None:
-        """One optimizer step."""
+        """Take one optimizer step."""
         self._last = line
         self._norms.add(line["grad_norm"])
         self._steps += 1
         self._clipped += line["clipped"]
         self._times.append(time.perf_counter())
 
+    @_harmless
     def evaluation(self, line: dict[str, Any]) -> None:
-        """One scoring of the validation part; prints a line where there is no live panel."""
+        """Take one validation; print a line where there is no live panel."""
         self._take(line)
         if self._live is None:
             width = len(str(self._total))
@@ -137,8 +170,9 @@ class TrainingView:
             ]
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
+    @_harmless
     def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """One scoring of `optim.refine`; prints a line where there is no live panel."""
+        """Take one validation of `optim.refine`; print a line where there is no live panel."""
         self._take(line)
         self._iterations = iterations
         if self._live is None:
@@ -152,7 +186,7 @@ class TrainingView:
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     def replay(self, steps: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]]) -> None:
-        """Take in a run that was logged before: nothing is printed, and its own step times give the throughput.
+        """Take a run that was logged before: nothing is printed, and its own step times give the throughput.
 
         Args:
             steps, evaluations: lines of metrics.jsonl, as `run.metrics.read_metrics` gives them.
@@ -169,16 +203,18 @@ class TrainingView:
             self._best_step = line["step"]
         self._eval = line
 
+    @_harmless
     def finding(self, finding: Finding, step: int) -> None:
-        """A finding that is new at this step."""
-        self._console.print(event_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
+        """Print a finding that is new at this step."""
+        self._console.print(finding_line(finding, f"step {step}"), highlight=False, soft_wrap=True)
 
+    @_harmless
     def message(self, text: str) -> None:
-        """Something the user should know."""
+        """Print a note for the user."""
         self._console.print(Text.assemble(("note: ", "yellow"), text))
 
     def render(self) -> RenderableType:
-        """The panel as it stands now."""
+        """Return the panel in its present state."""
         width = min(self._console.width - SPARE, MAX_WIDTH)
         best = self._eval.get("best_db")
         left = self._left()
@@ -192,10 +228,11 @@ class TrainingView:
             what, done, total = "lm", self._eval["iteration"], self._iterations
         bar.add_row(ProgressBar(total=total, completed=done), f"{what} {done:,}/{total:,}  {self._timing()}")
 
+        score = "objective" if "objective_db" in self._eval else "NMSE"
         numbers: list[tuple[str, RenderableType]] = [
-            ("validation", decibels(self._eval.get("val_nmse_db"))),
-            ("best", Text(self._best(), "bold green" if fresh else "bold")),
-            ("left to floor", decibels(left)),
+            ("val NMSE", decibels(self._eval.get("val_nmse_db"))),
+            (f"best {score}", Text(self._best(), "bold green" if fresh else "bold")),
+            ("above floor", decibels(left)),
         ]
         if self._iterations:
             numbers += [
@@ -225,19 +262,19 @@ class TrainingView:
         return Panel(Group(bar, facts, trend), title=title, title_align="left", border_style="blue", width=width)
 
     def _rate(self) -> float:
-        """Steps per second over the last steps."""
+        """Return steps per second over the last steps."""
         if len(self._times) < 2:
             return 0.0
         return (len(self._times) - 1) / max(1e-9, self._times[-1] - self._times[0])
 
     def _scores(self, line: dict[str, Any]) -> list[str]:
-        """The scores of a plain line."""
+        """Return the scores of a plain line."""
         left = self._left()
         return [
             f"val {line['val_nmse_db']:7.2f} dB",
             *([] if "objective_db" not in line else [predistorter.objective(line)]),
             f"best {self._best():>10}",
-            *([] if left is None else [f"{left:5.2f} dB left"]),
+            *([] if left is None else [f"{left:5.2f} dB above floor"]),
         ]
 
     def _timing(self) -> str:
@@ -260,112 +297,5 @@ class TrainingView:
 
 
 def _error_db(line: Mapping[str, Any]) -> float:
-    """Mean square error of a line of the refinement over the training part, over unit power [dB]."""
+    """Return the mean square error over the training split, over unit power [dB], of a line of `optim.refine`."""
     return 10 * math.log10(max(line["loss"], 1e-30))
-
-
-def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
-    """The end of a run: scores beside the baselines on the same samples, the floor, what it costs, and who set what.
-
-    Args:
-        report: content of report.json, or of `evaluate` alone, which has no times.
-        plan: of the run, for the values that rules have set.
-
-    Raises:
-        RunError: something is missing in the report, or is not what it should be.
-    """
-    try:
-        return _report_table(report, plan)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        what = f"{type(exc).__name__}: {exc}"
-        raise RunError(
-            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` makes it anew"
-        ) from exc
-
-
-def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
-    if report.get("simulated"):
-        told: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
-        return _panel(report, plan, predistorter.score_table(report), told)
-    return _panel(report, plan, _pair_scores(report), [("floor", Text(_floor(report)))])
-
-
-def _pair_scores(report: Mapping[str, Any]) -> Table:
-    """NMSE of each split beside the baselines and the floor."""
-    splits: Mapping[str, Any] = report["splits"]
-    scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
-    scores.add_column("NMSE", no_wrap=True)
-    for split in splits:
-        scores.add_column(split, justify="right", no_wrap=True)
-
-    def row(name: str, values: list[str], style: str = "") -> None:
-        scores.add_row(*(Text(text, style) for text in (name, *values)))
-
-    row("this model", [decibels(score["nmse_db"]) for score in splits.values()], "bold")
-    for key, name in (("gmp", "gmp, least squares"), ("one_tap", "one complex gain")):
-        row(name, [decibels(report["baselines"][key][split]["nmse_db"]) for split in splits])
-    floor = report["floor"]
-    if floor["nmse_db"] is not None:
-        row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
-    as_one = [score.get("nmse_as_one_record_db") for score in splits.values()]
-    if any(value is not None for value in as_one):
-        row("this model, blind to the loops", [decibels(value) for value in as_one], "dim")
-    legacy = [score["nmse_opendpd_legacy_db"] for score in splits.values()]
-    if any(value is not None for value in legacy):
-        row("this model, OpenDPD's definition", [decibels(value) for value in legacy], "dim")
-    gains = [score["gain_over_gmp_db"] for score in splits.values()]
-    row("gain over gmp", [decibels(gain, sign=True) for gain in gains], "green" if min(gains) > 0 else "yellow")
-    if floor["nmse_db"] is not None:
-        row("left to the floor", [decibels(score["db_left"]) for score in splits.values()])
-    return scores
-
-
-def _floor(report: Mapping[str, Any]) -> str:
-    """How the noise floor is known."""
-    splits, floor = report["splits"], report["floor"]
-    how = floor["method"] + (f" ({floor['caveat']})" if floor["caveat"] else "")
-    left = [score["db_left"] for score in splits.values() if score["db_left"] is not None]
-    if left and min(left) < 0 and not floor["method"].startswith("known"):  # a known floor is one in the mean
-        how += "; doubtful: this model scores below it"
-    return how if floor["nmse_db"] is not None else f"not known: {floor['caveat']}"
-
-
-def _panel(
-    report: Mapping[str, Any], plan: Plan, scores: Table, told: Sequence[tuple[str, RenderableType]]
-) -> RenderableType:
-    """The scores, what there is to say of them, what the model costs and who set what."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in told:
-        facts.add_row(name, text)
-    facts.add_row("model", cost_line(report))
-    if report.get("seconds") is not None:
-        facts.add_row("training", Text(training_line(report)))
-    if report["rules"]:
-        facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
-    what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
-    title = Text(f"{what} on {report['capture']['name']}", "bold")
-    return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
-
-
-def cost_line(report: Mapping[str, Any]) -> str:
-    """What a model costs to run."""
-    lookahead = {None: "needs the whole record", 0: "no look-ahead"}.get(
-        report["lookahead"], f"look-ahead {report['lookahead']} samples"
-    )
-    return f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample, {lookahead}"
-
-
-def training_line(report: Mapping[str, Any]) -> str:
-    """What a model cost to train."""
-    if not report["steps"]:
-        return f"least squares in {duration(report['seconds'])}"
-    line = (
-        f"{report['steps']:,} steps in {duration(report['seconds'])}, {report['samples_per_s']:,.0f} samples/s, "
-        f"best at step {report['best_step']:,}"
-    )
-    if finish := report.get("finish"):
-        kept = f"best at {finish['best_iteration']:,}" if finish["best_iteration"] else "none better than that step"
-        line += f"; lm: {finish['iterations']:,} iterations in {duration(finish['seconds'])}, {kept}"
-    return line

@@ -1,181 +1,167 @@
-"""A diagnosis on the terminal: verdict, findings with advice, charts, what is healthy, what was skipped and why."""
+"""A diagnosis on the terminal: verdict, findings with advice, chart, what was checked and what was not; also live."""
 
 from __future__ import annotations
 
 import math
+from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.diagnosis.logs.log import LogSource
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
-from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
+from dpdrun.report.findings import STYLE, by_reason, finding_head, finding_line, finding_view, named, severity_counts
+from dpdrun.report.numbers import duration
 from dpdrun.report.signal import signal_lines
-from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.text import pluralize
 
-STYLE = {
-    "unknown": "bold yellow",
-    "healthy": "bold green",
-    "info": "cyan",
-    "warning": "bold yellow",
-    "error": "bold red",
-}
-WORDS = {"error": "error", "warning": "warning", "info": "note"}
 WIDEST, NARROWEST = 64, 16  # characters of the chart
 CODES = 19  # characters for three codes
-SCALES = 21  # characters beside it
+SCALES = 21  # characters next to the chart
 CHART_STYLE = {DOT: "cyan", DASH: "yellow", OVERLAY: "magenta"}
+QUIET_S = 30.0  # a log that has not grown for longer is pointed out
+FILE_WIDTH = 120  # columns of a diagnosis in a file
 
 
-def diagnosis_view(this: Diagnosis, title: str) -> RenderableType:
-    """Everything `dpdrun diagnose` says about one run."""
-    parts: list[RenderableType] = [verdict_line(this, title)]
-    if this.log:
-        parts += [Text(line, "dim") for line in source_lines(this.log)]
-    for finding in this.findings:
-        parts += ["", *_finding(finding, unit_of(this))]
-    for shown in _pictures(this):
-        parts += ["", shown]
+def diagnosis_view(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -> RenderableType:
+    """Return everything `dpdrun diagnose` prints about one run; `verbose` lists the rules that found nothing."""
+    parts: list[RenderableType] = [verdict_line(diagnosis, title)]
+    if diagnosis.log:
+        parts += [Text(line, "dim") for line in source_lines(diagnosis.log)]
+    for finding in diagnosis.findings:
+        parts += ["", finding_view(finding, unit_of(diagnosis))]
+    for picture in _pictures(diagnosis):
+        parts += ["", picture]
     parts.append("")
-    if this.healthy:
-        parts.append(Text.assemble(("looked at and healthy: ", "green"), ", ".join(named(c) for c in this.healthy)))
-    if this.skipped:
-        parts += [Text("not judged:", "dim"), _skipped(this)]
+    if diagnosis.healthy:
+        codes = f": {', '.join(map(named, diagnosis.healthy))}" if verbose else ""
+        parts.append(Text.assemble((checked_text(diagnosis), "green"), codes))
+    if diagnosis.skipped:
+        parts += [Text("not checked:", "dim"), _skipped(diagnosis)]
     return Group(*parts)
 
 
-def verdict_line(this: Diagnosis, title: str) -> Text:
-    """`runs/x: 1 warning, 2 notes; 600 of 600 steps, best validation NMSE -38.60 dB`; `healthy` is said in a word."""
-    counts = [(name, sum(f.severity == name for f in this.findings)) for name in WORDS]
-    said = [(f"{n} {WORDS[name]}{'s' if n > 1 else ''}", STYLE[name]) for name, n in counts if n]
-    if this.verdict == "unknown":
-        why = "the log has too little of what the rules need" if this.log else "nothing could be judged yet"
-        said = [("unknown", STYLE["unknown"]), (why, "")]
-    elif this.verdict == "healthy":
-        said = [("healthy", STYLE["healthy"]), *(said or [("nothing to report", "")])]
+def diagnosis_text(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -> str:
+    """Return `diagnosis_view` as plain text, for a file."""
+    return _plain([diagnosis_view(diagnosis, title, verbose=verbose)]) + "\n"
+
+
+def checked_text(diagnosis: Diagnosis) -> str:
+    """Return `checked, no finding: 35 rules`."""
+    return f"checked, no finding: {pluralize(len(diagnosis.healthy), 'rule')}"
+
+
+def verdict_line(diagnosis: Diagnosis, title: str) -> Text:
+    """Return `runs/x: 1 warning, 2 info; 600 of 600 steps, best validation NMSE -38.60 dB`."""
+    counts = severity_counts(diagnosis.findings)
     line = Text(f"{title}: ")
-    for number, (words, style) in enumerate(said):
-        between = ": " if number == 1 and this.verdict in ("unknown", "healthy") else ", "
-        line.append(between if number else "").append(words, style)
-    facts = this.facts
-    line.append("; a least-squares fit" if facts.kind == "gmp" else f"; {progress_of(this)}")
+    if diagnosis.verdict == "unknown":
+        why = "the log has too little of what the rules need" if diagnosis.log else "nothing could be checked yet"
+        line.append("unknown", STYLE["unknown"]).append(f": {why}")
+    elif diagnosis.verdict == "healthy":
+        line.append("healthy", STYLE["healthy"]).append(": ").append_text(counts or Text("nothing to report"))
+    else:
+        line.append_text(counts)
+    facts = diagnosis.facts
+    line.append("; a least-squares fit" if facts.kind == "gmp" else f"; {progress_of(diagnosis)}")
     if facts.best_nmse_db is not None:
         best = "validation" if facts.kind == "gmp" else "best validation"
         line.append(f", {best} NMSE {facts.best_nmse_db:.2f} dB")
     return line
 
 
-def unit_of(this: Diagnosis) -> str:
-    """What a step of this run is: `step`, or `epoch` in a log that has a line an epoch."""
-    return this.log.unit if this.log else "step"
+def unit_of(diagnosis: Diagnosis) -> str:
+    """Return what a step of this run is called: `step`, or `epoch` in a log with one line per epoch."""
+    return diagnosis.log.unit if diagnosis.log else "step"
 
 
-def progress_of(this: Diagnosis) -> str:
-    """`400 of 600 steps`; without a planned length, `400 steps`."""
-    facts = this.facts
-    if this.is_of_files and facts.signal:
+def progress_of(diagnosis: Diagnosis) -> str:
+    """Return `400 of 600 steps`; without a planned length, `400 steps`."""
+    facts = diagnosis.facts
+    if diagnosis.is_of_files and facts.signal:
         return f"NMSE {facts.signal.nmse_db:.2f} dB over {facts.signal.samples:,} samples"
     last = max(facts.step[-1] if facts.step else 0, facts.eval_step[-1] if facts.eval_step else 0)
     if facts.total_steps is None:
-        return pluralize(last, unit_of(this))
-    return f"{last} of {pluralize(facts.total_steps, unit_of(this))}"
+        return pluralize(last, unit_of(diagnosis))
+    return f"{last} of {pluralize(facts.total_steps, unit_of(diagnosis))}"
 
 
 def source_lines(log: LogSource) -> list[str]:
-    """How a log was read: its format, its columns, and what was assumed."""
+    """Return how a log was read: its format, its columns, and what was assumed."""
     columns = ", ".join(f"{key} = {name}" for key, name in log.found.items())
     return [f"read as {log.format}: {columns}", *(f"- {note}" for note in log.notes)]
 
 
-def marks_of(this: Diagnosis) -> dict[int, str]:
-    """Codes of the warnings and errors by the step where they begin."""
-    found: dict[int, list[str]] = {}
-    for finding in this.findings:
+def marks_of(diagnosis: Diagnosis) -> dict[int, str]:
+    """Return the codes of warnings and errors by the step where they begin."""
+    codes: dict[int, list[str]] = {}
+    for finding in diagnosis.findings:
         if finding.step is not None and finding.severity != "info":
-            found.setdefault(finding.step, []).append(finding.code)
-    return {step: ",".join(codes) for step, codes in found.items()}
+            codes.setdefault(finding.step, []).append(finding.code)
+    return {step: ",".join(each) for step, each in codes.items()}
 
 
-def _finding(finding: Finding, unit: str) -> list[RenderableType]:
-    head = Text.assemble((finding.severity, STYLE[finding.severity]), f" {finding.code} {finding.slug}")
-    if finding.step is not None:
-        head.append(f" (from {unit} {finding.step})", "dim")
-    lines: list[RenderableType] = [head, _indented(Text(finding.message))]
-    if finding.evidence:
-        lines.append(_indented(Text(f"seen: {numbers_of(finding)}", "dim")))
-    if why := why_of(finding.code, sentences=2):
-        lines.append(_indented(Text.assemble(("why: ", "bold"), why)))
-    if finding.advice:
-        lines.append(_indented(Text.assemble(("advice: ", "bold"), finding.advice)))
-    if finding.patch:
-        lines.append(_indented(Text(f"in the recipe: {patch_of(finding)}", "dim")))
-    return lines
-
-
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 2))
-
-
-def _skipped(this: Diagnosis) -> Table:
-    """A row a reason: what could not be judged, and why."""
+def _skipped(diagnosis: Diagnosis) -> Table:
+    """Return a row per reason: what could not be checked, and why."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", width=CODES)
     table.add_column(style="dim")
-    for reason, codes in by_reason(this.skipped).items():
+    for reason, codes in by_reason(diagnosis.skipped).items():
         table.add_row(Padding(Text(" ".join(codes)), (0, 0, 0, 2)), Text(reason))
     return table
 
 
-def _pictures(this: Diagnosis) -> list[RenderableType]:
-    """The chart of a run, and what a prediction looks like beside its target; either, or both."""
-    found: list[RenderableType] = [] if this.is_of_files else [Chart(this)]
-    if this.facts.signal:
-        found.append(Group(*signal_lines(this.facts.signal)))
-    return found
+def _pictures(diagnosis: Diagnosis) -> list[RenderableType]:
+    """Return the chart of a run, the comparison of a prediction with its target, or both."""
+    pictures: list[RenderableType] = [] if diagnosis.is_of_files else [NormChart(diagnosis)]
+    if diagnosis.facts.signal:
+        pictures.append(Group(*signal_lines(diagnosis.facts.signal)))
+    return pictures
 
 
-def as_text(this: Diagnosis) -> str:
-    """The pictures of a diagnosis as plain characters, for formats that are text."""
-    return _plain(_pictures(this))
+def pictures_text(diagnosis: Diagnosis) -> str:
+    """Return the pictures of a diagnosis as plain characters, for formats that are text."""
+    return _plain(_pictures(diagnosis))
 
 
 def signal_text(signal: SignalFacts) -> str:
-    """What a prediction looks like beside its target, as plain characters."""
+    """Return the comparison of a prediction with its target as plain characters."""
     return _plain(signal_lines(signal)[1:])
 
 
-def _plain(shown: list[RenderableType], width: int = 120) -> str:
-    console = Console(width=width, no_color=True, force_terminal=False, color_system=None)
+def _plain(parts: list[RenderableType]) -> str:
+    console = Console(width=FILE_WIDTH, no_color=True, force_terminal=False, color_system=None)
     with console.capture() as capture:
-        for each in shown:
-            console.print(each, highlight=False)
+        for part in parts:
+            console.print(part, highlight=False)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-class Chart:
+class NormChart:
     """`chart_lines`, as wide as there is room."""
 
-    def __init__(self, this: Diagnosis) -> None:
-        self._this = this
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self._diagnosis = diagnosis
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(WIDEST, options.max_width - SCALES)
-        yield from chart_lines(self._this, width) if width >= NARROWEST else []
+        yield from chart_lines(self._diagnosis, width) if width >= NARROWEST else []
 
 
-def chart_lines(this: Diagnosis, width: int = WIDEST) -> list[Text]:
-    """The gradient norm with clip and learning rate; the loss where no norm was logged.
+def chart_lines(diagnosis: Diagnosis, width: int = WIDEST) -> list[Text]:
+    """Return the gradient norm with clip and learning rate; the loss where no norm was logged.
 
     Args:
-        this: the diagnosis.
+        diagnosis: of a run or a log.
         width: of the plot in characters, without its scales.
     """
-    facts = this.facts
+    facts = diagnosis.facts
     if facts.kind == "gmp":
         return [Text("a least-squares fit has no steps and no gradient norms", "dim")]
     if not facts.step:
@@ -186,10 +172,10 @@ def chart_lines(this: Diagnosis, width: int = WIDEST) -> list[Text]:
         return [Text("neither gradient norm nor loss was logged", "dim")]
     title += ", logarithmic"
     if facts.grad_norm and math.isfinite(clip) and facts.clipped:
-        title += f"; clipped at {clip:g} in {sum(facts.clipped) / len(facts.clipped):.1%} of the {unit_of(this)}s"
+        title += f"; clipped at {clip:g} in {sum(facts.clipped) / len(facts.clipped):.1%} of the {unit_of(diagnosis)}s"
     line = clip if facts.grad_norm else None
     drawn = log_chart(
-        values, facts.step, line=line, overlay=facts.lr, marks=marks_of(this), unit=unit_of(this), width=width
+        values, facts.step, line=line, overlay=facts.lr, marks=marks_of(diagnosis), unit=unit_of(diagnosis), width=width
     )
     head = Text(title, "bold")
     if facts.lr and any(lr > 0.0 for lr in facts.lr):
@@ -204,3 +190,65 @@ def _coloured(line: str) -> Text:
         if left >= 0 and line[at] in CHART_STYLE:
             text.stylize(CHART_STYLE[line[at]], at, at + 1)
     return text
+
+
+class FollowView:
+    """Shows a run that is being followed: a panel redrawn in place on a terminal, and one line per event everywhere.
+
+    A context manager. Outside of a terminal only the lines are printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._severities: dict[str, str] | None = None  # of the findings so far, by code; None before the first look
+
+    def __enter__(self) -> FollowView:
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
+            ).__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, at)
+
+    def changed(self, diagnosis: Diagnosis, title: str) -> None:
+        """Print a line for each finding that appeared, changed its severity or went away since the last call."""
+        if self._severities is None and self._live is None:
+            self._line(verdict_line(diagnosis, title))
+        last = self._severities or {}
+        step = f"{unit_of(diagnosis)} {diagnosis.facts.step[-1] if diagnosis.facts.step else 0}"
+        for finding in diagnosis.findings:
+            if last.get(finding.code) != finding.severity:
+                self._line(finding_line(finding, step))
+        self._severities = {finding.code: finding.severity for finding in diagnosis.findings}
+        for code in last:
+            if code not in self._severities:
+                self._line(Text(f"{step}: {code} is no longer found", "dim"))
+
+    def draw(self, diagnosis: Diagnosis, title: str, quiet_s: float) -> None:
+        """Redraw the panel; `quiet_s` is since the log last grew [s]."""
+        if self._live is not None:
+            self._live.update(live_view(diagnosis, title, quiet_s), refresh=True)
+
+    def waiting(self, reason: str) -> None:
+        """Print why there is no diagnosis yet."""
+        self._line(Text(f"waiting: {reason}", "dim"))
+
+    def _line(self, text: Text) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def live_view(diagnosis: Diagnosis, title: str, quiet_s: float) -> RenderableType:
+    """Return verdict, chart and findings in a panel; `quiet_s` is since the log last grew [s]."""
+    parts: list[RenderableType] = [NormChart(diagnosis)]
+    if diagnosis.findings:
+        parts += ["", *(finding_head(finding, unit_of(diagnosis)) for finding in diagnosis.findings)]
+    counts = f"{checked_text(diagnosis)}; not checked: {len(diagnosis.skipped)}"
+    quiet = f"; nothing new for {duration(quiet_s)}" if quiet_s >= QUIET_S else ""
+    parts += ["", Text(f"{counts}{quiet}; Ctrl-C ends", "dim")]
+    return Panel(
+        Group(*parts), title=verdict_line(diagnosis, title), title_align="left", border_style="blue", padding=(0, 1)
+    )

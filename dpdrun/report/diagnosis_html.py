@@ -1,12 +1,12 @@
-"""A diagnosis as one HTML page that needs nothing else: charts as inline SVG, no script, no font, no address."""
+"""A diagnosis as one self-contained HTML page: charts as inline SVG; no script, no font, no address."""
 
 from __future__ import annotations
 
 from html import escape
 
 from dpdrun.diagnosis.diagnose import Diagnosis
-from dpdrun.report.diagnosis import signal_text, source_lines, unit_of, verdict_line
-from dpdrun.report.finding_text import by_reason, named, numbers_of, patch_of, why_of
+from dpdrun.report.diagnosis import checked_text, signal_text, source_lines, unit_of, verdict_line
+from dpdrun.report.findings import by_reason, finding_entries, named
 from dpdrun.report.html_page import html_page
 from dpdrun.report.panels import Panel, panels_of
 from dpdrun.report.svg_panels import CSS as PANEL_CSS
@@ -28,53 +28,50 @@ pre { overflow-x: auto; font: 12px/1.4 ui-monospace, monospace; }
 """
 
 
-def diagnosis_html(this: Diagnosis, title: str) -> str:
-    """The page; valid HTML with all text escaped."""
-    unit = unit_of(this)
-    line = verdict_line(this, title).plain.removeprefix(f"{title}: ")
+def diagnosis_html(diagnosis: Diagnosis, title: str) -> str:
+    """Return the page: valid HTML with all text escaped."""
+    unit = unit_of(diagnosis)
+    line = verdict_line(diagnosis, title).plain.removeprefix(f"{title}: ")
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict"><span class="word {this.verdict}">{this.verdict}</span> {escape(line)}</p>',
+        f'<p class="verdict"><span class="word {diagnosis.verdict}">{diagnosis.verdict}</span> {escape(line)}</p>',
     ]
-    if this.log:
-        parts.append(f'<div class="notes">{"<br>".join(escape(text) for text in source_lines(this.log))}</div>')
-    panels = panels_of(this)
+    if diagnosis.log:
+        parts.append(f'<div class="notes">{"<br>".join(escape(text) for text in source_lines(diagnosis.log))}</div>')
+    panels = panels_of(diagnosis)
     if panels:
         parts.append("<h2>Charts</h2>")
         parts += [_figure(panel) for panel in panels]
-    if this.facts.signal:
-        parts += ["<h2>Prediction beside its target</h2>", f"<pre>{escape(signal_text(this.facts.signal))}</pre>"]
-    if this.findings:
-        parts += ["<h2>Findings</h2>", *(_finding(finding, unit) for finding in this.findings)]
-    if this.healthy:
-        listed = ", ".join(f"<code>{escape(named(code))}</code>" for code in this.healthy)
-        parts += ["<h2>Looked at and healthy</h2>", f"<p>{listed}</p>"]
-    if this.skipped:
+    if diagnosis.facts.signal:
+        parts += ["<h2>Prediction against its target</h2>", f"<pre>{escape(signal_text(diagnosis.facts.signal))}</pre>"]
+    if diagnosis.findings:
+        parts += ["<h2>Findings</h2>", *(_finding(finding, unit) for finding in diagnosis.findings)]
+    if diagnosis.healthy:
+        listed = ", ".join(f"<code>{escape(named(code))}</code>" for code in diagnosis.healthy)
+        parts.append(f"<details><summary>{checked_text(diagnosis)}</summary><p>{listed}</p></details>")
+    if diagnosis.skipped:
         rows = [
             f"<tr><td><code>{escape(' '.join(codes))}</code></td><td>{escape(reason)}</td></tr>"
-            for reason, codes in by_reason(this.skipped).items()
+            for reason, codes in by_reason(diagnosis.skipped).items()
         ]
-        parts += ["<h2>Not judged</h2>", f'<table class="dim">{"".join(rows)}</table>']
+        parts += ["<h2>Not checked</h2>", f'<table class="dim">{"".join(rows)}</table>']
     parts.append(
         '<p class="dim">Made by <code>dpdrun diagnose</code>; <code>dpdrun explain CODE</code> shows a rule.</p>'
     )
-    return html_page(f"{title}: {this.verdict}", "\n".join(parts), CSS + PANEL_CSS)
+    return html_page(f"{title}: {diagnosis.verdict}", "\n".join(parts), CSS + PANEL_CSS)
 
 
 def _figure(panel: Panel) -> str:
-    caption = f"{panel.title}: medians, and the range that each stands for; vertical lines: where findings begin"
+    caption = (
+        f"{panel.title}: medians over the steps, shaded from lowest to highest; vertical lines: where findings begin"
+    )
     return f"<figure>{svg_panel(panel)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _finding(finding: Finding, unit: str) -> str:
     begins = f' <span class="dim">from {unit} {finding.step}</span>' if finding.step is not None else ""
-    entries = {
-        "seen": numbers_of(finding),
-        "why": why_of(finding.code),
-        "advice": finding.advice,
-        "recipe": patch_of(finding),
-    }
-    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in entries.items() if text)
+    entries = finding_entries(finding).items()
+    listed = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in entries)
     return (
         f'<article class="{finding.severity}"><h3><span class="word {finding.severity}">{finding.severity}</span> '
         f"<code>{escape(finding.code)}</code> {escape(finding.slug)}{begins}</h3>"

@@ -8,16 +8,16 @@ from typing import Any
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import DataError
 from dpdrun.report.figures.style import new_figure
+from dpdrun.report.findings import COLOUR
 from dpdrun.report.panels import Curve, Panel, panels_of
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = {"norm": "#0b4f8a", "loss": "#0b4f8a", "validation": "#047857", "lr": "#8a4baf"}
-SEVERITY = {"error": "#b91c1c", "warning": "#b45309", "info": "#7a7a7a"}
 LEVELS = (("--", "#c2410c"), (":", "#1c2128"))
 LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end
 
 
-def draw_diagnosis(this: Diagnosis, title: str, path: Path, *, dpi: int = 200) -> None:
+def draw_diagnosis(diagnosis: Diagnosis, title: str, path: Path, *, dpi: int = 200) -> None:
     """Draw the charts into a file; its suffix (.png, .svg, .pdf) is the format.
 
     Raises:
@@ -27,9 +27,9 @@ def draw_diagnosis(this: Diagnosis, title: str, path: Path, *, dpi: int = 200) -
         raise DataError(
             f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
         )
-    panels = panels_of(this)
+    panels = panels_of(diagnosis)
     if not panels:
-        raise DataError(f"{path}: nothing to draw: this run has logged no steps")
+        raise DataError(f"{path}: nothing to draw: this run has logged no step")
     figure = new_figure(7.2, 0.5 + 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
@@ -55,7 +55,7 @@ def _panel(axis: Any, panel: Panel) -> None:
         _label(other, right)
         other.tick_params(labelsize=7)
     for number, mark in enumerate(sorted(panel.marks, key=lambda m: m.step)):
-        axis.axvline(mark.step, color=SEVERITY[mark.severity], lw=0.9, ls=":" if mark.severity == "info" else "-")
+        axis.axvline(mark.step, color=COLOUR[mark.severity], lw=0.9, ls=":" if mark.severity == "info" else "-")
         late = mark.step > panel.span[0] + 0.9 * (panel.span[1] - panel.span[0])
         axis.annotate(
             mark.code,
@@ -65,7 +65,7 @@ def _panel(axis: Any, panel: Panel) -> None:
             textcoords="offset points",
             ha="right" if late else "left",
             fontsize=7,
-            color=SEVERITY[mark.severity],
+            color=COLOUR[mark.severity],
         )
     axis.set_xlim(*panel.span)
     axis.tick_params(labelsize=7)
@@ -87,7 +87,7 @@ def _curve(axis: Any, curve: Curve) -> Any:
     drawn = axis.plot(curve.x, curve.y, color=colour, lw=1.2, marker="o" if few else "", ms=2.5, label=curve.name)[0]
     if curve.bad:
         axis.plot(
-            curve.bad, [0.98] * len(curve.bad), "|", color=SEVERITY["error"], ms=7, transform=axis.get_xaxis_transform()
+            curve.bad, [0.98] * len(curve.bad), "|", color=COLOUR["error"], ms=7, transform=axis.get_xaxis_transform()
         )
     return drawn
 
@@ -99,5 +99,5 @@ def _label(axis: Any, curves: list[Curve]) -> None:
 
 
 def _short(name: str) -> str:
-    """What curves of one axis have in common: training and validation are told apart by the legend."""
+    """Return what curves of one axis have in common; the legend tells training from validation."""
     return name if len(name.split()) < 2 else name.removeprefix("training ").removeprefix("validation ")

@@ -1,4 +1,4 @@
-"""Output on terminals that are not UTF-8: ASCII in place of dots, blocks and frames, instead of a traceback."""
+"""Output on terminals that are not UTF-8: ASCII in place of dots, blocks and borders, instead of a traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAND_INS = {
 
 
 def _stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The error handler: one ASCII character for each that cannot be encoded."""
+    """Handle an encoding error: one ASCII character for each that cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     wrong = error.object[error.start : error.end]
@@ -36,6 +36,6 @@ def make_output_safe() -> None:
     """Let stdout and stderr write every text, whatever their encoding."""
     codecs.register_error(ERRORS, _stand_in)
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # missing where a test or a notebook has put its own
+        reconfigure = getattr(stream, "reconfigure", None)  # missing where a test or a notebook replaced the stream
         if reconfigure is not None:
             reconfigure(errors=ERRORS)

@@ -1,13 +1,17 @@
-"""An HTML page that needs nothing else: no script, no font, no address; light and dark, on screen and on paper."""
+"""A self-contained HTML page: no script, no font, no address; light and dark, on screen and on paper."""
 
 from __future__ import annotations
 
 from html import escape
 
-CSS = """\
+from dpdrun.report.findings import COLOUR
+
+CSS = (
+    f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in COLOUR.items())} }}\n"
+    + """\
 :root { color-scheme: light dark; --back: #fff; --card: #f6f7f9; --text: #1c2128; --dim: #59636e; --line: #c9d1d9;
   --grid: #e6e9ee; --main: #0b4f8a; --second: #047857; --third: #8a4baf; --accent: #b45309;
-  --error: #b91c1c; --warning: #b45309; --info: #59636e; --healthy: #047857; --unknown: #b45309; }
+  --healthy: #047857; --unknown: #b45309; }
 @media (prefers-color-scheme: dark) { :root { --back: #14181d; --card: #1d232a; --text: #e3e8ee; --dim: #98a3af;
   --line: #3b4550; --grid: #283038; --main: #6db3f2; --second: #4ec99b; --third: #c69ae6; --accent: #f0a35a;
   --error: #ff7b72; --warning: #f0a35a; --info: #98a3af; --healthy: #4ec99b; --unknown: #f0a35a; } }
@@ -20,15 +24,16 @@ table { border-collapse: collapse; font-size: .9em; } td { padding: .15rem .8rem
 figure { margin: 1rem 0; } figcaption { color: var(--dim); font-size: .85em; }
 @media print { body { max-width: none; margin: 0; } }
 """
+)
 
 
 def html_page(title: str, body: str, css: str = "") -> str:
-    """The page around a body.
+    """Return the page around a body.
 
     Args:
         title: as text; it is escaped.
         body: valid HTML, all text in it escaped.
-        css: rules beside `CSS`.
+        css: more rules than `CSS`.
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,4 +1,4 @@
-"""Show a pipeline: what is to be done for each step, and the scores of its predistorters."""
+"""A chain of runs on the terminal: what each step will do, and the scores of its predistorters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "restart": "yellow",
 
 
 @dataclass(frozen=True)
-class Row:
+class StepRow:
     """A step in the overview.
 
     Attributes:
@@ -40,8 +40,8 @@ class Row:
     seconds: float | None
 
 
-def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
-    """Render what is to be done for each step, and how long all of it takes."""
+def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableType:
+    """Return what each step would do, and how long all of it takes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -63,7 +63,7 @@ def overview(rows: Sequence[Row], *, title: str, where: str) -> RenderableType:
 def scores_panel(
     own: Mapping[str, Json], judged: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]
 ) -> RenderableType:
-    """Every predistorter through every PA model, beside what stands in its place.
+    """Return the scores of every predistorter through every PA model, against no predistortion and an indirect gmp.
 
     Args:
         own, judged, learnt: as `pipeline.scores.Scores`.
@@ -91,21 +91,21 @@ def scores_panel(
         nmse = next(iter(reports.values()))["pa"]["nmse_db"]
         scores = ", ".join(f"{split} {value:.2f} dB" for split, value in nmse.items())
         whose = [dpd for dpd, pa in learnt.items() if pa == name]
-        who = f"{' and '.join(whose)} learnt through it" if whose else "a judge: nothing learnt through it"
+        who = f"{' and '.join(whose)} trained through it" if whose else "cross-model validation only"
         facts.add_row(name, Text(f"PA model, NMSE {scores}; {who}"))
     title = Text(f"predistorters on {first['capture']['name']}, simulated through PA models", "bold")
     return Panel(Group(*parts, facts), title=title, title_align="left", border_style="blue", expand=False)
 
 
 def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
-    """The figures of one split: a row a predistorter and PA model."""
+    """Return the scores of one split: a row per predistorter and PA model."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
     table.add_column(Text(f"{split} [dB]"), no_wrap=True)
     table.add_column("through", no_wrap=True)
     for _, name in FIGURES:
         table.add_column(name, justify="right", no_wrap=True)
     for amplifier, reports in seen.items():
-        fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # a judge asks for fewer of them
+        fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # cross-model ones are fewer
         for key, name in RIVALS:
             if key in fullest["baselines"]:
                 table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split]), style="dim")
@@ -116,5 +116,4 @@ def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[s
 
 
 def _cells(figures: Json) -> list[str]:
-    found = [figures[key] for key, _ in FIGURES]
-    return ["-" if value is None else f"{value:.2f}" for value in found]
+    return ["-" if figures[key] is None else f"{figures[key]:.2f}" for key, _ in FIGURES]

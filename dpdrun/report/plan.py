@@ -1,4 +1,4 @@
-"""A plan on the terminal: what the rules set and why, what the recipe says, what is left at its default."""
+"""A plan on the terminal: values set by rules and why, values of the recipe, and defaults."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from rich.text import Text
 
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.patch import render
-from dpdrun.report.advice import finding_line
-
-_EVIDENCE = {"measured": "green", "cited": "cyan", "assumed": "yellow"}
+from dpdrun.report.findings import EVIDENCE_STYLE, finding_line
 
 
 class Packed:
-    """Short texts, separated by commas, as many on a line as fit; none is broken.
+    """Short texts, separated by commas, as many on a line as fit; none is split.
 
     Args:
         items: one line of text each.
@@ -43,13 +41,13 @@ class Packed:
 
 
 def plan_table(plan: Plan, *, capture: str) -> RenderableType:
-    """All values of a plan with their origin, and what the rules that check a plan have to say."""
+    """Return all values of a plan with their origin, and the findings of the check rules."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for style in ("", "bold", "", "dim"):
         table.add_column(no_wrap=style != "dim", style=style)
     for key, origin in plan.provenance.items():
         if origin.rule is not None:
-            code = Text(origin.rule, _EVIDENCE.get(origin.evidence or "", ""))
+            code = Text(origin.rule, EVIDENCE_STYLE[origin.evidence])
             table.add_row(f"  {key}", render(value_at(plan, key)), code, Text(origin.why))
     parts: list[RenderableType] = [Text(f"plan: {_length(plan)} on {capture}", "bold")]
     if table.row_count:
@@ -65,7 +63,7 @@ def plan_table(plan: Plan, *, capture: str) -> RenderableType:
 
 
 def plan_line(plan: Plan, *, capture: str, parameters: int) -> str:
-    """The job in one line."""
+    """Return the job in one line."""
     line = f"{plan.recipe.model.kind} of {parameters:,} parameters on {capture}: {_length(plan)}"
     if not plan.total_steps:
         return line
@@ -74,12 +72,12 @@ def plan_line(plan: Plan, *, capture: str, parameters: int) -> str:
 
 
 def rule_settings(plan: Plan, keys: Sequence[str]) -> list[str]:
-    """`LR010 optim.lr 0.03` for each key that a rule has set."""
+    """Return `LR010 optim.lr 0.03` for each key that a rule has set."""
     return [f"{plan.provenance[key].rule} {key} {render(value_at(plan, key))}" for key in keys]
 
 
 def value_at(plan: Plan, key: str) -> Any:
-    """A value of the plan's recipe by its dotted key."""
+    """Return a value of the plan's recipe by its dotted key."""
     node: Any = plan.recipe
     for name in key.split("."):
         node = getattr(node, name)

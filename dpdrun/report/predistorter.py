@@ -1,11 +1,11 @@
-"""The report of a predistorter on the terminal: what the amplifier puts out with it and without, and how that is known.
+"""The report of a predistorter on the terminal: the amplifier's output with and without it, and how it was simulated.
 
-Its first line under the table names the PA model and how good that is: a score through a model is worth no more.
+The first line under the table names the PA model and its NMSE: a score through a model is worth no more than that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -13,7 +13,6 @@ from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
 
-Row = Callable[[str, list[str], str], None]
 FIGURES = (
     ("nmse_db", "NMSE"),
     ("in_band_db", "in-band error"),
@@ -24,7 +23,7 @@ FIGURES = (
 
 
 def score_table(report: Mapping[str, Any]) -> Table:
-    """Figures of each split with this predistorter, a least-squares gmp in its place, and none at equal power."""
+    """Return the scores of each split with this predistorter, a least-squares gmp, and none at equal power."""
     splits: Mapping[str, Any] = report["splits"]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
     table.add_column("dB", no_wrap=True)
@@ -41,19 +40,19 @@ def score_table(report: Mapping[str, Any]) -> Table:
 
 
 def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
-    """What has to be known to read the scores, as (title, text)."""
+    """Return notes on the scores, as (title, text)."""
     return [
         ("PA model", _amplifier(report["pa"])),
         ("target", Text(f"gain {report['gain']['value']:.4g} ({report['gain']['method']}), {_limit(report)}")),
         ("power", _power(report["splits"])),
-        ("none", Text("no predistortion: the PA model's input scaled by one complex factor, to the target's power")),
+        ("none", Text("no predistortion: the PA model's input scaled by one complex factor to the target's power")),
         ("gmp", Text("of default size, by least squares (indirect learning), under the same limit")),
         ("learning", Text(_learning(report))),
     ]
 
 
 def objective(line: Mapping[str, Any]) -> str:
-    """What selects the checkpoint, and the output power, of an evaluation line of metrics.jsonl."""
+    """Return the objective that selects the checkpoint, and the output power, of a validation line of metrics.jsonl."""
     return f"objective {line['objective_db']:7.2f} dB  power {line['power_db']:+.2f} dB"
 
 
@@ -79,12 +78,12 @@ def _power(splits: Mapping[str, Any]) -> Text:
     ]
     text = Text(f"output over the target: {'; '.join(parts)}")
     if not all(score["holds_power"] for score in splits.values()):
-        text.append(f"; OUTSIDE +-{POWER_GATE_DB} dB: aim at a gain that this PA has (dpd.gain, dpd.peak_limit)", "red")
+        text.append(f"; OUTSIDE +-{POWER_GATE_DB} dB: choose a gain this PA reaches (dpd.gain, dpd.peak_limit)", "red")
     return text
 
 
 def _learning(report: Mapping[str, Any]) -> str:
-    how = f"{report['learning']}; judged by {report['selected_by']}"
+    how = f"{report['learning']}; selected by {report['selected_by']}"
     if report["without_spectrum"]:
         how += f" ({report['without_spectrum']})"
     for part, found in (report.get("ilc") or {}).items():

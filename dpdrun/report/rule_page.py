@@ -15,7 +15,7 @@ from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, sections_of
 
 
 def rule_view(rule: Rule) -> RenderableType:
-    """Everything about one rule."""
+    """Return everything about one rule."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
@@ -29,7 +29,7 @@ def rule_view(rule: Rule) -> RenderableType:
 
 
 def field_view(docs: list[FieldDoc], rules: list[Rule]) -> RenderableType:
-    """A recipe field, by its documentation, and the rules that set or check it."""
+    """Return a recipe field with its documentation, and the rules that set or check it."""
     parts: list[RenderableType] = [Text(docs[0].key, "bold")]
     for doc in docs:
         kind = f" (model kind {doc.kind})" if doc.kind and len(docs) > 1 else ""
@@ -52,7 +52,7 @@ def _listed(rules: list[Rule]) -> Table:
 
 
 def catalogue_view(rules: Iterable[Rule]) -> RenderableType:
-    """All rules, a line each, by what they are for."""
+    """Return all rules by purpose, one per line."""
     rules = list(rules)
     parts: list[RenderableType] = []
     for purpose, title in PURPOSE_TITLES.items():
@@ -63,5 +63,5 @@ def catalogue_view(rules: Iterable[Rule]) -> RenderableType:
                 table.add_row(Text(rule.code, "bold"), Text(rule.summary))
         parts += ["", Text(title, "bold cyan"), table]
     return Group(
-        *parts[1:], "", Text("dpdrun explain CODE shows one, dpdrun explain optim.lr what sets a field", "dim")
+        *parts[1:], "", Text("dpdrun explain CODE shows a rule, dpdrun explain optim.lr the rules of a field", "dim")
     )

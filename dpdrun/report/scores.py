@@ -1,4 +1,4 @@
-"""The scores of an evaluation as plain tables: what the terminal, a saved page and a file show alike.
+"""The scores of an evaluation as plain tables, which the terminal and a saved page both show.
 
 All of it comes from the report of `evaluation.assessment`; nothing is computed here but differences.
 """
@@ -14,7 +14,7 @@ Report = Mapping[str, Any]
 Scores = Mapping[str, Any]  # a `linearity` section
 
 DASH = "-"
-WHAT_ELSE = "on this record: another seed or day adds to it; a PAPR has none, it is one sample"
+INTERVAL_CAVEAT = "for this record only: another seed or day adds to it; none for a PAPR, which is one sample"
 INTERVAL = "95 % interval"
 
 
@@ -37,7 +37,7 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class Figure:
-    """A score: where it is, what it is called, its unit and how many decimals mean something."""
+    """A score: its key in a report, its name and unit, and the decimals that are significant."""
 
     key: str
     name: str
@@ -46,27 +46,27 @@ class Figure:
 
     @property
     def title(self) -> str:
-        """Name and unit."""
+        """Return name and unit."""
         return f"{self.name} [{self.unit}]"
 
     def cell(self, scores: Scores | None) -> str:
-        """The value in a `linearity` section; a dash where there is none."""
+        """Return the value in a `linearity` section; a dash where there is none."""
         value = (scores or {}).get(self.key)
         return DASH if value is None else _number(value, self.decimals)
 
     def interval(self, scores: Scores | None) -> str:
-        """Its 95 % interval; nothing where there is none."""
-        found = ((scores or {}).get("intervals") or {}).get(self.key)
-        return "" if found is None else " .. ".join(_number(limit, self.decimals) for limit in found)
+        """Return its 95 % interval; empty where there is none."""
+        interval = ((scores or {}).get("intervals") or {}).get(self.key)
+        return "" if interval is None else " .. ".join(_number(limit, self.decimals) for limit in interval)
 
     def difference(self, scores: Scores | None, other: Scores | None) -> str:
-        """By how much the other is higher; a dash where one is missing."""
+        """Return by how much the other is higher; a dash where one is missing."""
         one, two = ((each or {}).get(self.key) for each in (scores, other))
         return DASH if one is None or two is None else _number(two - one, self.decimals, sign="+")
 
 
 def _number(value: float, decimals: int, sign: str = "") -> str:
-    """Without a minus before zero."""
+    """Return the value without a minus before zero."""
     return f"{value:{sign}z.{decimals}f}"
 
 
@@ -84,7 +84,7 @@ CURVE = (Figure("compression_db", "gain compression", "dB"), Figure("phase_shift
 PAPR = Figure("papr_db", "PAPR of the output", "dB")
 POWER = Figure("power_change_db", "output power over target", "dB")
 
-OTHER_NMSE = (("nmse_opendpd_legacy_db", "NMSE, OpenDPD's legacy"), ("nmse_as_one_record_db", "NMSE, blind to loops"))
+OTHER_NMSE = (("nmse_opendpd_legacy_db", "NMSE, OpenDPD's legacy"), ("nmse_as_one_record_db", "NMSE, loops ignored"))
 
 OF_A_PREDISTORTER = (NMSE, IN_BAND, *ACLR, EVM, SPECTRAL_EVM, *SPREAD, PAPR, POWER)
 OF_A_MODEL = (NMSE, IN_BAND, EVM, SPECTRAL_EVM, Figure("power_change_db", "power over measured", "dB"))
@@ -92,7 +92,7 @@ OF_AN_AMPLIFIER = (*ACLR, IN_BAND, EVM, *SPREAD, *CURVE, PAPR)
 
 
 def score_tables(report: Report) -> list[ScoreTable]:
-    """Tables of a report: a table or two for each split.
+    """Return the tables of a report: one or two for each split.
 
     Args:
         report: of `evaluation.assessment`, with `through` where another PA model judged too.
@@ -114,9 +114,9 @@ def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
         (INTERVAL, lambda f: f.interval(this)),
     ]
     if through is not None:
-        judged = through["linearity"]
-        columns += [("judged", lambda f: f.cell(judged)), ("difference", lambda f: f.difference(this, judged))]
-    return [_table(f"{split}, amplifier behind the predistorter", OF_A_PREDISTORTER, columns, main=3)]
+        cross = through["linearity"]
+        columns += [("cross-model", lambda f: f.cell(cross)), ("change", lambda f: f.difference(this, cross))]
+    return [_table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=3)]
 
 
 def _of_model(report: Report, split: str) -> list[ScoreTable]:
@@ -150,44 +150,42 @@ def _of_model(report: Report, split: str) -> list[ScoreTable]:
 
 
 def _table(caption: str, figures: Sequence[Figure], columns: Sequence[tuple[str, Any]], *, main: int) -> ScoreTable:
-    """Figures that no column has are left out."""
+    """Return a table; figures that no column has are left out."""
     rows = [[figure.title, *(cell(figure) for _, cell in columns)] for figure in figures]
     rows = [row for row in rows if any(cell not in ("", DASH) for cell in row[1:])]
     return ScoreTable(caption, ["", *(name for name, _ in columns)], rows, main)
 
 
 def facts_of_scores(report: Report) -> list[tuple[str, str]]:
-    """What has to be known to read the tables, as (name, text): bands, windows, and why a score is missing."""
+    """Return notes on the tables as (name, text): bands, windows, and why a score is missing."""
     first = next(iter(report["splits"].values()))["linearity"]
-    found = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
-    found.append(("interval", f"{first['interval_method']}, {WHAT_ELSE}"))
+    notes = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
+    notes.append(("interval", f"{first['interval_method']}, {INTERVAL_CAVEAT}"))
     if report.get("simulated"):
-        found += [("measured", _on_the_amplifier(report)), ("judged", _judged(report))]
-    return [(name, text) for name, text in found if text]
+        notes += [("measured", _on_the_amplifier(report)), ("cross-model", _cross_model(report))]
+    return [(name, text) for name, text in notes if text]
 
 
 def _on_the_amplifier(report: Report) -> str:
-    """What a measurement may show: the error of the PA model, noise included, comes on top of what is left."""
-    told = []
+    """Return what a measurement may show: the error of the PA model, noise included, adds to the simulated one."""
+    expected = []
     for split, score in report["splits"].items():
         powers = [10 ** (level / 10) for level in (score["nmse_db"], report["pa"]["nmse_db"][split])]
-        told.append(f"{split} {10 * math.log10(sum(powers)):.1f} dB")
+        expected.append(f"{split} {10 * math.log10(sum(powers)):.1f} dB")
     return (
-        f"on the amplifier itself expect an NMSE of about {', '.join(told)}: what is left here, and the error "
-        "of the PA model on top, noise included, if that is as large behind a predistorter; no such figure for the ACLR"
+        f"on the amplifier itself expect an NMSE of about {', '.join(expected)}: the error here plus that of the PA "
+        "model, noise included, if it is as large after a predistorter; there is no such estimate for the ACLR"
     )
 
 
-def _judged(report: Report) -> str:
+def _cross_model(report: Report) -> str:
     judge = (report.get("through") or {}).get("pa")
     if judge is None:
         return ""
     scores = ", ".join(f"{split} {value:.2f} dB" for split, value in judge["nmse_db"].items())
-    text = f"through {judge['path']} (NMSE {scores}), not learnt through: no score is surer than the two agree"
+    text = f"through {judge['path']} (NMSE {scores}), not used in training: trust a score as far as both agree"
     if judge["same_kind"]:
-        text += (
-            f"; both are of kind {judge['model']}, so what they both get wrong does not show: better take another kind"
-        )
+        text += f"; both are of kind {judge['model']}, so errors that they share do not show: prefer another kind"
     return text
 
 
@@ -205,15 +203,15 @@ def _aclr(scores: Scores) -> str:
 
 
 def band_text(edges: Sequence[float]) -> str:
-    """Edges in MHz of a band in Hz."""
+    """Return the edges in MHz of a band in Hz."""
     return f"{edges[0] / 1e6:.6g}..{edges[1] / 1e6:.6g}"
 
 
 def _evm(report: Report) -> str:
-    """How it was taken, or why there is none; a word for each split where they differ."""
-    told = {split: _evm_of(score["linearity"]) for split, score in report["splits"].items()}
-    said = set(told.values())
-    return said.pop() if len(said) == 1 else "; ".join(f"{split}: {text}" for split, text in told.items())
+    """Return how the EVM was computed, or why there is none; one text per split where they differ."""
+    texts = {split: _evm_of(score["linearity"]) for split, score in report["splits"].items()}
+    different = set(texts.values())
+    return different.pop() if len(different) == 1 else "; ".join(f"{split}: {text}" for split, text in texts.items())
 
 
 def _evm_of(scores: Scores) -> str:
@@ -227,4 +225,4 @@ def _evm_of(scores: Scores) -> str:
 def _spectral_evm(scores: Scores) -> str:
     if scores.get("spectral_evm_db") is None:
         return ""
-    return "OpenDPD's ratio over FFT bins: no symbol is demodulated, so it is no EVM; compare it with itself only"
+    return "OpenDPD's ratio over FFT bins: no symbol is demodulated, so it is not an EVM; compare it only with itself"

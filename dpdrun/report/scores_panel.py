@@ -1,4 +1,4 @@
-"""An evaluation on the terminal: its score tables, the noise floors, and what has to be known to read them."""
+"""An evaluation on the terminal: its score tables, the noise floors, and notes on both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report import predistorter
-from dpdrun.report.console import cost_line, training_line
+from dpdrun.report.run_report import cost_line, training_line
 from dpdrun.report.scores import INTERVAL, ScoreTable, facts_of_scores, score_tables
 
 WIDEST = 110  # columns of the panel; longer lines are harder to read
@@ -19,7 +19,7 @@ FRAME = 4  # columns of its border
 
 
 def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType:
-    """Everything that `dpdrun evaluate` says of a run.
+    """Return everything that `dpdrun evaluate` prints about a run.
 
     Args:
         report: of `evaluation.assessment`, with `steps` and `seconds` where they are known, and `through`.
@@ -36,9 +36,9 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
-    told = predistorter.facts(report) if report.get("simulated") else []
-    told += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
-    for name, text in told:
+    notes = predistorter.facts(report) if report.get("simulated") else []
+    notes += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
+    for name, text in notes:
         facts.add_row(name, text)
     if report.get("seconds") is not None:
         facts.add_row("training", training_line(report))
@@ -49,7 +49,7 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
 
 
 def _scores(table: ScoreTable, width: int) -> RenderableType:
-    """The table; without its intervals where it is too wide with them."""
+    """Return the table, without its intervals where it would be too wide."""
     columns = list(range(len(table.header)))
     shown = _columns(table, columns)
     if Console(width=1000).measure(shown).maximum > width:
@@ -70,16 +70,16 @@ def _floors(floors: Sequence[Mapping[str, Any]], split: str) -> RenderableType:
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("noise floor", "NMSE [dB]", f"left, {split}"):
         shown.add_column(Text(name), justify="left" if name == "noise floor" else "right", no_wrap=True)
-    shown.add_column("what to doubt")
+    shown.add_column("caveat")
     for floor in floors:
         shown.add_row(floor["method"], *floor_cells(floor), Text(floor["caveat"], "dim"))
     return shown
 
 
 def floor_cells(floor: Mapping[str, Any]) -> tuple[str, str]:
-    """Level and what is left, of an entry of `floors`: a number, a bound, or that it cannot be told."""
+    """Return the level of an entry of `floors` and the distance to it: a number, a bound, or that it is unknown."""
     if floor["nmse_db"] is not None:
         return f"{floor['nmse_db']:.2f}", f"{floor['left_db']:.2f}"
     if floor["at_most_db"] is not None:
         return f"<= {floor['at_most_db']:.2f}", f">= {floor['left_at_least_db']:.2f}"
-    return "cannot be told", ""
+    return "unknown", ""

@@ -1,4 +1,4 @@
-"""Charts as SVG text without any library, for a page that stands alone. Colours are classes; the page defines them."""
+"""Charts as SVG text, without matplotlib, for a self-contained page. Colours are classes that the page defines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from dpdrun.report.panels import Curve, Mark, Panel
+from dpdrun.report.panels import Curve, FindingMark, Panel
 
 WIDTH, HEIGHT = 860, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 64, 34, 40
@@ -68,7 +68,7 @@ class _Axis:
 
 
 def _even(low: float, high: float, about: int) -> list[float]:
-    """Round numbers between two, about so many."""
+    """Return about so many round numbers between two values."""
     raw = (high - low) / about
     scale = 10.0 ** math.floor(math.log10(raw))
     step = next(m * scale for m in (1.0, 2.0, 5.0, 10.0) if m * scale >= raw)
@@ -76,7 +76,7 @@ def _even(low: float, high: float, about: int) -> list[float]:
 
 
 def svg_panel(panel: Panel) -> str:
-    """One chart as an `<svg>` element; see `CSS` for its classes and the colours that the page must define."""
+    """Return one chart as an `<svg>` element; see `CSS` for its classes and the colours that the page must define."""
     left = _axis_of(panel.left, [level for level, _ in panel.lines])
     right = _axis_of(panel.right, [])
     first, last = panel.span
@@ -139,8 +139,8 @@ def _curve(curve: Curve, axis: _Axis, x_of: object) -> str:
     return "\n".join(parts)
 
 
-def _marks(marks: Sequence[Mark], x_of: object, bottom: float) -> list[str]:
-    """A vertical line where each finding begins; labels that would touch go lower."""
+def _marks(marks: Sequence[FindingMark], x_of: object, bottom: float) -> list[str]:
+    """Return a vertical line where each finding begins; labels that would touch go lower."""
     assert callable(x_of)
     parts, ends = [], list[float]()
     for mark in sorted(marks, key=lambda m: m.step):

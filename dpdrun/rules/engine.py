@@ -74,6 +74,12 @@ class Finding:
     slug: str = ""
     fix: Fix = "none"
 
+    def as_line(self, where: str = "") -> str:
+        """Return the finding as plain text: `step 1200: warning GN201 gradient_norm_climbs: ...; advice: ...`."""
+        start = f"{where}: " if where else ""
+        advice = f"; advice: {self.advice}" if self.advice else ""
+        return f"{start}{self.severity} {self.code} {self.slug}: {self.message}{advice}"
+
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form."""
         return {

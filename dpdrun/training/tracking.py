@@ -19,7 +19,6 @@ from typing import Any
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.conflicts import values_of
-from dpdrun.report.finding_line import event_line
 from dpdrun.rules.engine import Finding
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.process_group import ProcessGroup
@@ -173,7 +172,7 @@ def _log(tracker: Tracker, make: Callable[[Line], dict[str, float]], line: Line,
 
 
 def _note(tracker: Tracker, finding: Finding, step: int) -> None:
-    tracker.note(f"findings/{finding.code}", event_line(finding, f"step {step}").plain, step)
+    tracker.note(f"findings/{finding.code}", finding.as_line(f"step {step}"), step)
 
 
 def settings_of(plan: Plan, **more: str | float) -> Settings:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
-from dpdrun.commands.compare import Sort
+from dpdrun.commands.compare import SortKey
 from dpdrun.report.comparison import SORTS
 
 
@@ -55,7 +55,7 @@ def test_rows_are_sorted(key: str, dpd_runs: Path) -> None:
 
 
 def test_every_column_of_numbers_can_be_sorted_by() -> None:
-    assert tuple(Sort) == SORTS
+    assert tuple(SortKey) == SORTS
 
 
 def test_a_run_that_is_named_twice_counts_once_and_equal_names_are_told_apart(dpd_runs: Path, tmp_path: Path) -> None:

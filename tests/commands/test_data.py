@@ -35,7 +35,7 @@ def test_list() -> None:
     assert result.exit_code == 0
     assert "synthetic/hard" in result.stdout
     assert "opendpd/APA_200MHz" in result.stdout
-    assert "to download" in result.stdout
+    assert "not downloaded" in result.stdout
     content = json.loads(run("list", "--format", "json").stdout)
     assert content["schema_version"] == 1
     assert {"name", "kind", "description", "licence", "ready"} == content["sources"][0].keys()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from dpdrun.diagnosis import follow
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.schema import Recipe
 from dpdrun.report.chart import DASH, DOT
@@ -50,20 +52,21 @@ def test_healthy_run(tmp_path: Path) -> None:
     result = run(folder(tmp_path / "run", HEALTHY))
     assert result.exit_code == 0
     first = result.output.splitlines()[0]
-    assert first.endswith("run: healthy: 1 note; 400 of 400 steps, best validation NMSE -38.00 dB")
-    assert "looked at and healthy: " in result.output
-    assert "CL201 clip_saturated" in result.output
-    judged, _, rest = result.output.partition("not judged:")
-    assert "DM202" not in judged
+    assert first.endswith("run: healthy: 1 info; 400 of 400 steps, best validation NMSE -38.00 dB")
+    assert "checked, no finding: " in result.output
+    assert "CL201" not in result.output
+    assert "CL201 clip_saturated" in run(str(tmp_path / "run"), "-v").output
+    checked, _, rest = result.output.partition("not checked:")
+    assert "DM202" not in checked
     assert "DM202" in rest
     assert "needs the gmp baseline" in rest
 
 
 def test_finding_has_code_number_advice_and_patch(tmp_path: Path) -> None:
     output = run(folder(tmp_path / "run", WARNING)).output
-    assert "warning GN201 gradient_norm_climbs (from step 21)" in output
+    assert "warning GN201 gradient_norm_climbs: the gradient norm grows" in output
     assert "advice: lower optim.lr from" in output
-    assert "in the recipe: optim.lr: " in output
+    assert "recipe: optim.lr: " in output
 
 
 def test_chart_shows_norms_clip_and_onset(tmp_path: Path) -> None:
@@ -131,3 +134,38 @@ def test_fix_needs_a_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["diagnose", str(log), "--fix"])
     assert result.exit_code == 2
     assert "--fix needs a run folder" in result.output
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log that has reached its 400 steps."""
+    path = tmp_path / "log.csv"
+    rows = [f"{s},{WARNING.loss[i]},{WARNING.grad_norm[i]},{WARNING.lr[i]}" for i, s in enumerate(WARNING.step)]
+    path.write_text("step,loss,grad_norm,lr\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("logged", "starts"), [(True, "## dpdrun diagnose"), (False, None)])
+def test_following_exits_130_on_ctrl_c_and_still_writes(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: bool, starts: str | None
+) -> None:
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    if not logged:
+        log.write_text("")
+    out = tmp_path / "out.md"
+    monkeypatch.setattr(follow, "follow", partial(follow.follow, sleep=sleep))
+    result = run(str(log), "--follow", "-o", str(out))
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert out.is_file() == logged
+    assert starts is None or out.read_text().startswith(starts)
+    assert ("nothing was logged yet" in result.stderr) == (not logged)
+
+
+def test_following_ends_with_the_log_and_goes_on_to_the_gate(log: Path) -> None:
+    result = run(str(log), "--follow", "--map", "total_steps=400", "--fail-on", "warning")
+    assert result.exit_code == 1
+    assert "GN201" in result.stdout
+    assert run("--follow").exit_code == 2

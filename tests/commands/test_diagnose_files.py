@@ -59,7 +59,7 @@ def test_late_prediction_as_json_and_as_a_gate(files: Path) -> None:
         ([], "give a RUN, or --prediction and --target"),
         (["--prediction", "p.npy"], "--target is missing"),
         (["--target", "p.npy", "--input", "x.npy"], "--prediction is missing"),
-        (["runs/x", "--prediction", "p.npy", "--target", "y.npy"], "do not go together"),
+        (["runs/x", "--prediction", "p.npy", "--target", "y.npy"], "cannot be combined"),
         (["--prediction", "p.npy", "--target", "y.npy"], "no such file"),
     ],
 )

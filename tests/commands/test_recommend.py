@@ -115,7 +115,8 @@ def test_warnings_are_printed_with_code_and_advice() -> None:
     result = run(*SIZES, "--heads", "5", "--samples", "100", "--batch-size", "64", "--rules", "note")
     output = result.output
     assert result.exit_code == 1, "an error was found"
-    assert "error MD101: 5 heads do not divide d_model 256" in output
+    assert "error MD101 " in output
+    assert ": 5 heads do not divide d_model 256" in output
     assert "warning BT101" in output
     assert "set model.heads to 4" in output
 
@@ -150,7 +151,9 @@ def test_the_example_of_what_is_missing_works(
 
 
 def test_a_batch_of_the_notes_size_is_said_not_to_overlap() -> None:
-    assert "BT102: a step takes 256 frames: ours do not overlap as the note's do" in run(*EXAMPLE).output
+    output = run(*EXAMPLE).output
+    assert "info BT102 " in output
+    assert ": a step takes 256 frames: ours do not overlap as the note's do" in output
     assert "BT102" not in run(*EXAMPLE, "--rules", "note").output
 
 
@@ -266,10 +269,11 @@ def test_findings_stand_under_the_table(faulty: Path) -> None:
     assert result.exit_code == 0, result.output
     table, _, findings = result.output.partition("optimizer steps: 2000")
     assert "optim.weight_decay" in table
-    assert f"{faulty}:4:74: RG103 warning model.dropout 0.1" in findings
-    assert f"{faulty}:7:3: RG101 info optim.weight_decay 1e-05 does nothing here" in findings
+    assert f"{faulty}:4:74: warning RG103 " in findings
+    assert f"{faulty}:7:3: info RG101 " in findings
+    assert ": optim.weight_decay 1e-05 does nothing here" in findings
     assert "  safe fix: optim.weight_decay: off" in findings
-    assert f"1 warning, 1 note; dpdrun lint {faulty} --fix fixes 1, with --unsafe-fixes 2" in findings
+    assert f"1 warning, 1 info; dpdrun recommend {faulty} --fix fixes 1, with --unsafe-fixes 2" in findings
     assert faulty.read_text(encoding="utf-8") == FAULTY
 
 
@@ -293,7 +297,8 @@ train: {max_steps: 2000, batch_size: 256}
 def test_findings_that_fixes_lead_to_are_announced(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(FOLLOWED, encoding="utf-8")
-    assert "after these fixes: WU104 info the warmup has 150 steps" in run(str(path), width="200").output
+    later = "after these fixes: info WU104 "
+    assert later in run(str(path), width="200").output
     content = json.loads(run(str(path), "--format", "json").stdout)
     assert [(each["code"], each["patch"]) for each in content["after_fixes"]] == [("WU104", {"optim.beta2": 0.986})]
 

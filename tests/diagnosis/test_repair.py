@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,6 @@ def decided(folder: Path, number: int, codes: list[str], *, kept: bool) -> None:
 def test_what_was_rejected_together_is_tried_one_by_one(
     faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     run = Path(shutil.copytree(faulty, tmp_path / "run"))
     said(monkeypatch, [])
     first = next_attempt(run)
@@ -111,8 +110,6 @@ def test_what_was_rejected_together_is_tried_one_by_one(
 
 
 def test_an_undecided_attempt_is_taken_up_again(faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     run = Path(shutil.copytree(faulty, tmp_path / "run"))
     said(monkeypatch, [])
     first = next_attempt(run)
@@ -121,6 +118,18 @@ def test_an_undecided_attempt_is_taken_up_again(faulty: Path, tmp_path: Path, mo
     assert next_attempt(run).folder == first.folder
     first.recipe.write_text("other")
     assert next_attempt(run).folder.name == "2"
+
+
+def test_other_folders_among_the_repairs_are_left_alone(
+    faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(faulty, tmp_path / "run"))
+    said(monkeypatch, [])
+    for name in ("1.bak", "notes", "7 old"):
+        (run / "repairs" / name).mkdir(parents=True)
+    assert next_attempt(run).folder == run / "repairs" / "1"
+    decided(run, 3, ["XX201"], kept=True)
+    assert next_attempt(run).folder == run / "repairs" / "4"
 
 
 def test_nothing_to_fix(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:

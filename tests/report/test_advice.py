@@ -77,7 +77,8 @@ def test_note_is_shown_where_it_differs_only() -> None:
 
 def test_findings_and_open_fields() -> None:
     text = "\n".join(shown(FACTS, 200, "note"))
-    assert "warning BT101: train.batch_size is 64" in text
+    assert "warning BT101 " in text
+    assert ": train.batch_size is 64; " in text
     assert "not set: train.burn_in: needs model.layers (--layers) and model.window (--window)" in text
     assert "optimizer steps: 7813, about 8000" in text
 

@@ -37,7 +37,7 @@ def test_numbers_come_with_their_units(facts: Inspection) -> None:
         f"{train.one_tap_nmse_db:.2f} dB",
         "983.04 MS/s",
         "200 MHz stated, 5 carriers",
-        "-42.00 dB (the generator added it)",
+        "-42.00 dB (added by the generator)",
         facts.sha256,
     ):
         assert piece in shown
@@ -55,8 +55,8 @@ def test_unknowns_are_said_to_be_unknown(facts: Inspection) -> None:
     )
     shown = text(inspection_view(bare))
     assert "not stated" in shown
-    assert "not known: no quiet band" in shown
-    assert "2,560 samples, each measured in a loop" in shown
+    assert "unknown: no quiet band" in shown
+    assert "2,560 samples, each measured cyclically" in shown
     assert "ACLR" not in shown
     assert "true" not in shown
 
@@ -74,5 +74,5 @@ def test_sources() -> None:
         SourceInfo("opendpd/b", "measured", "another", "Apache-2.0", False),
     ]
     lines = text(sources_table(infos)).splitlines()
-    assert [("to download" in line) for line in lines if "/" in line] == [False, True]
+    assert [("not downloaded" in line) for line in lines if "/" in line] == [False, True]
     assert "one [line]" in "".join(lines)  # square brackets are no markup

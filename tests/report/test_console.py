@@ -12,7 +12,9 @@ from rich.console import Console, RenderableType
 
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.console import TrainingView, decibels, duration, report_table
+from dpdrun.report.console import TrainingView
+from dpdrun.report.numbers import decibels, duration
+from dpdrun.report.run_report import report_table
 from dpdrun.rules.engine import Finding
 
 RECIPE = """
@@ -107,12 +109,31 @@ def test_a_finding_is_a_line_of_its_own(terminal: bool) -> None:
     assert "step 50: warning LR202 above: the loss [bold] rose; advice: lower optim.lr" in text_of(console)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_error_of_the_view_ends_the_view_alone(terminal: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    console = console_of(80, terminal=terminal)
+    with view_of(console) as view:
+        view.step({"step": 1})  # a line without its norm
+        view.evaluation({"step": 1})
+        view.message("unheard")
+    assert "unheard" not in text_of(console)
+    error = capfd.readouterr().err
+    assert error.count("the live view failed (KeyError: 'grad_norm') and is off; training continues in ") == 1
+
+
+def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:
+    view = view_of(console_of(80, terminal=True))
+    view._eval = {"best_db": None}  # and no step
+    view._iterations = 1
+    assert "cannot draw this run: KeyError" in str(view._draw())
+
+
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:
     view = view_of(console_of(80), floor_db=None)
     view.step(step_line(1))
     view.evaluation({"step": 1, "val_nmse_db": -30.0, "best_db": -30.0, "seconds": 1.0})
-    line = next(line for line in lines_of(view.render(), 80) if "left to floor" in line)
-    assert line.split("left to floor")[1].split()[0] == "-"
+    line = next(line for line in lines_of(view.render(), 80) if "above floor" in line)
+    assert line.split("above floor")[1].split()[0] == "-"
 
 
 def test_a_replay_looks_like_the_run_at_the_pace_of_the_run() -> None:
@@ -145,7 +166,7 @@ def test_without_a_terminal_each_scoring_is_one_plain_line() -> None:
                 view.evaluation({"step": step, "val_nmse_db": -20.0, "best_db": -25.0, "seconds": 2.0})
     lines = text_of(console).splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step 100/400", "step 200/400"]
-    assert all("val  -20.00 dB  best  -25.00 dB  17.00 dB left" in line for line in lines)
+    assert all("val  -20.00 dB  best  -25.00 dB  17.00 dB above floor" in line for line in lines)
     assert all("clipped 100%" in line and "ETA" in line for line in lines)
     assert "\x1b" not in text_of(console)
 
@@ -214,7 +235,7 @@ def test_the_report_says_all_of_it(report: Callable[..., dict[str, Any]], width:
     assert "-20.00 dB   -21.00 dB" in rows["one complex gain"]
     assert "+1.25 dB    -0.25 dB" in rows["gain over gmp"]
     assert "-42.00 dB" in rows["noise floor"]
-    assert "3.50 dB     5.00 dB" in rows["left to the floor"]
+    assert "3.50 dB     5.00 dB" in rows["above the noise floor"]
     text = "\n".join(lines)
     for part in (
         "12,345 parameters, 6,789 MAC/sample, no look-ahead", "400 steps in 1:23, 98,765 samples/s, best at step 380",
@@ -227,8 +248,8 @@ def test_the_report_says_all_of_it(report: Callable[..., dict[str, Any]], width:
 def test_an_unknown_floor_is_explained_and_leaves_no_row(report: Callable[..., dict[str, Any]]) -> None:
     floor = {"nmse_db": None, "method": "", "caveat": "no quiet band"}
     text = "\n".join(lines_of(report_table(report(floor=floor), plan()), 80))
-    assert "not known: no quiet band" in text
-    assert "left to the floor" not in text
+    assert "unknown: no quiet band" in text
+    assert "above the noise floor" not in text
     assert "noise floor" not in text
 
 
@@ -240,7 +261,7 @@ def test_a_report_without_times_and_one_of_least_squares(report: Callable[..., d
     assert "least squares in 2.5 s" in text
     assert "look-ahead 2 samples" in text
     assert "rules" not in text
-    assert "needs the whole record" in "\n".join(lines_of(report_table(report(lookahead=None), plan()), 80))
+    assert "needs the complete record" in "\n".join(lines_of(report_table(report(lookahead=None), plan()), 80))
 
 
 def test_the_legacy_definition_has_its_own_row(report: Callable[..., dict[str, Any]]) -> None:

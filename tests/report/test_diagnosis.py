@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,16 @@ from rich.console import Console
 from dpdrun.diagnosis.diagnose import Diagnosis, Verdict, diagnose_facts
 from dpdrun.diagnosis.logs.log import LogSource, Points
 from dpdrun.report.chart import AXIS, OVERLAY
-from dpdrun.report.diagnosis import diagnosis_view, verdict_line
+from dpdrun.report.diagnosis import FollowView, diagnosis_view, live_view, verdict_line
 from dpdrun.rules.engine import Finding, Severity
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts.run import RunFacts
 
 
-def shown(run: RunFacts) -> str:
+def shown(run: RunFacts, *, verbose: bool = False) -> str:
     console = Console(width=160, no_color=True)
     with console.capture() as capture:
-        console.print(diagnosis_view(diagnose_facts(run), "runs/x"), highlight=False)
+        console.print(diagnosis_view(diagnose_facts(run), "runs/x", verbose=verbose), highlight=False)
     return capture.get()
 
 
@@ -33,11 +34,11 @@ def said(verdict: Verdict, *severities: Severity, **facts: Any) -> str:
 
 def test_verdict_counts_by_severity() -> None:
     line = said("error", "error", "warning", "warning", "info")
-    assert line == "runs/x: 1 error, 2 warnings, 1 note; 400 of 400 steps"
+    assert line == "runs/x: 1 error, 2 warnings, 1 info; 400 of 400 steps"
 
 
-def test_note_leaves_a_run_healthy() -> None:
-    assert said("healthy", "info") == "runs/x: healthy: 1 note; 400 of 400 steps"
+def test_info_leaves_a_run_healthy() -> None:
+    assert said("healthy", "info") == "runs/x: healthy: 1 info; 400 of 400 steps"
 
 
 def test_a_run_of_unknown_length_says_how_far_it_is() -> None:
@@ -46,7 +47,7 @@ def test_a_run_of_unknown_length_says_how_far_it_is() -> None:
 
 def test_run_without_steps_is_unknown() -> None:
     line = verdict_line(diagnose_facts(RunFacts(total_steps=100)), "runs/x").plain
-    assert line == "runs/x: unknown: nothing could be judged yet; 0 of 100 steps"
+    assert line == "runs/x: unknown: nothing could be checked yet; 0 of 100 steps"
 
 
 def test_gmp_has_no_steps() -> None:
@@ -64,12 +65,24 @@ def test_nothing_to_report() -> None:
 def test_a_finding_says_what_why_and_what_to_do() -> None:
     text = shown(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1))
     finding = text[text.index("warning GN201") :].split("\n\n")[0]
-    assert finding.startswith("warning GN201 gradient_norm_climbs (from step 21)\n  the gradient norm grows")
-    assert "  seen: rise decades " in finding
+    assert finding.startswith("warning GN201 gradient_norm_climbs: the gradient norm grows")
+    assert finding.splitlines()[0].endswith(" (from step 21)")
+    assert "  evidence: rise decades " in finding
     assert ", threshold 0.3, p < 0.0001, n " in finding
     assert "  why: Steps that are too long drive the weights" in finding
     assert "  advice: lower optim.lr from 0.01 to 0.005" in finding
-    assert "  in the recipe: optim.lr: 5e-3" in finding
+    assert "  recipe: optim.lr: 5e-3" in finding
+
+
+def test_rules_without_a_finding_are_counted_and_listed_on_request() -> None:
+    run = example_run()
+    healthy = diagnose_facts(run).healthy
+    assert len(healthy) > 10
+    assert f"\nchecked, no finding: {len(healthy)} rules\n" in shown(run)
+    assert "LS201" not in shown(run)
+    listed = shown(run, verbose=True)
+    assert f"checked, no finding: {len(healthy)} rules: " in listed
+    assert all(code in listed for code in healthy)
 
 
 def test_skipped_rules_of_one_reason_share_a_row() -> None:
@@ -106,7 +119,7 @@ def test_a_log_says_how_it_was_read() -> None:
 
 def test_title_of_the_chart_tells_the_clip() -> None:
     assert "clipped at 1 in 0.0% of the steps" in shown(example_run(norm=0.1))
-    assert "clipped" not in shown(example_run(norm=0.1, clip_norm=math.inf)).split("looked at")[0]
+    assert "clipped" not in shown(example_run(norm=0.1, clip_norm=math.inf)).split("checked")[0]
 
 
 def test_chart_fits_the_terminal() -> None:
@@ -126,3 +139,52 @@ def test_markup_in_messages_is_not_interpreted() -> None:
 
 def test_info_findings_leave_no_mark_under_the_chart() -> None:
     assert "^GN" not in shown(example_run(norm=lambda t: 0.1 * 10**t))
+
+
+CLIMBING = diagnose_facts(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, steps=300, total=400))
+CALM = diagnose_facts(example_run(loss=0.1, steps=310, total=400))
+
+
+def live(quiet_s: float) -> str:
+    console = Console(width=120, no_color=True)
+    with console.capture() as capture:
+        console.print(live_view(CLIMBING, "runs/x", quiet_s))
+    return capture.get()
+
+
+def test_live_view_shows_verdict_chart_findings_and_silence() -> None:
+    text = live(1.0)
+    assert "runs/x: 1 warning" in text
+    assert "300 of 400 steps" in text
+    assert "^GN201" in text
+    assert "warning GN201 gradient_norm_climbs: the gradient norm grows" in text
+    assert "nothing new" not in text
+    assert "nothing new for 1:30" in live(90.0)
+
+
+def test_following_prints_what_appears_and_what_goes_once() -> None:
+    console = Console(width=100, no_color=True, force_terminal=False)
+    with console.capture() as capture, FollowView(console) as view:
+        view.waiting("nothing was logged")
+        for diagnosis in (CALM, CLIMBING, CLIMBING, CALM):
+            view.changed(diagnosis, "runs/x")
+            view.draw(diagnosis, "runs/x", 0.0)
+    first, verdict, *events = capture.get().splitlines()
+    assert first == "waiting: nothing was logged"
+    assert verdict.startswith("runs/x: healthy")
+    about = [line for line in events if " GN201 " in line]
+    assert len(about) == 2
+    assert about[0].startswith("step 300: warning GN201 gradient_norm_climbs: ")
+    assert "; advice: lower optim.lr" in about[0]
+    assert about[1] == "step 310: GN201 is no longer found"
+
+
+def test_on_a_terminal_the_panel_is_redrawn_and_taken_away() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40, legacy_windows=False)
+    with FollowView(console) as view:
+        view.changed(CLIMBING, "runs/x")
+        view.draw(CLIMBING, "runs/x", 0.0)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "checked, no finding" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is shown again

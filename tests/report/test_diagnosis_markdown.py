@@ -14,10 +14,10 @@ def test_everything_is_there() -> None:
     text = diagnosis_markdown(this, "runs/x")
     assert text.startswith("## dpdrun diagnose: runs/x\n\n**warning**: 1 warning")
     assert "| warning | `GN201` gradient\\_norm\\_climbs | 21 |" in text
-    assert "- in the recipe: `optim.lr: 5e-3`" in text
+    assert "- recipe: `optim.lr: 5e-3`" in text
     assert "- why: " in text
     assert text.count("```") == 2
-    assert text.count("<details>") == text.count("</details>") == 2
+    assert text.count("<details>") == text.count("</details>") == 3
     assert all(f"`{code} " in text for code in this.healthy)
     assert all(skip.code in text for skip in this.skipped)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dpdrun.report.pipeline import Row, overview, scores_panel
+from dpdrun.report.pipeline import StepRow, overview, scores_panel
 
 
 def shown(renderable: Any) -> str:
@@ -19,10 +19,10 @@ def shown(renderable: Any) -> str:
 
 
 ROWS = [
-    Row("pa", "amp.yaml", "skip", "finished", 100.0),
-    Row("net", "net.yaml", "resume", "continues from step 4 of 8", 240.0),
-    Row("gmp", "least.yaml", "run", "not there yet", None),
-    Row("evaluation", "", "run", "parts val, test", None),
+    StepRow("pa", "amp.yaml", "skip", "finished", 100.0),
+    StepRow("net", "net.yaml", "resume", "continues from step 4 of 8", 240.0),
+    StepRow("gmp", "least.yaml", "run", "not there yet", None),
+    StepRow("evaluation", "", "run", "parts val, test", None),
 ]
 
 
@@ -33,11 +33,11 @@ def test_the_overview_has_a_line_a_step_and_adds_up_what_is_to_be_trained() -> N
     assert "pa skip finished amp.yaml" in lines, "a time would be of no use"
     assert "net resume 4 min continues from step 4 of 8 net.yaml" in lines
     assert "gmp run - not there yet least.yaml" in lines
-    assert lines[-1] == "training takes about 4 min in all; no estimate for gmp and evaluation"
+    assert lines[-1] == "training takes about 4 min in total; no estimate for gmp and evaluation"
 
 
 def test_the_overview_of_what_is_done() -> None:
-    assert shown(overview(ROWS[:1], title="a", where="b")).endswith("there is nothing to do")
+    assert shown(overview(ROWS[:1], title="a", where="b")).endswith("nothing to do")
 
 
 def test_the_overview_without_an_estimate() -> None:
@@ -69,6 +69,6 @@ def test_the_scores_name_who_learnt_through_what() -> None:
                  "no predistortion judge -1.00 -2.00 -"):  # fmt: skip
         assert line in lines
     assert "net gru, 1,234 parameters, 99 MAC/sample, look-ahead 3 samples" in lines
-    assert "pa PA model, NMSE val -40.00 dB, test -41.00 dB; net and least learnt through" in " ".join(lines)
+    assert "pa PA model, NMSE val -40.00 dB, test -41.00 dB; net and least trained through" in " ".join(lines)
     assert not any(line.startswith("indirect gmp judge") for line in lines)
-    assert "a judge: nothing learnt" in " ".join(lines)
+    assert "cross-model validation only" in " ".join(lines)

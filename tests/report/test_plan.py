@@ -72,7 +72,7 @@ def test_warnings_of_the_plan_are_shown_with_advice() -> None:
     plan = plan_of(RECIPE.replace("clip_norm: off", "warmup: 50%"))
     assert plan.warnings
     text = " ".join("\n".join(lines_of(plan_table(plan, capture="c"), 120)).split())
-    assert all(f"{w.severity} {w.code}: {' '.join(w.message.split())}" in text for w in plan.warnings)
+    assert all(" ".join(w.as_line().split()) in text for w in plan.warnings)
 
 
 def test_the_job_in_one_line() -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.console import TrainingView, report_table
+from dpdrun.report.console import TrainingView
+from dpdrun.report.run_report import report_table
 
 PLAN = make_plan(
     load_text("task: dpd\npa: runs/pa\ndata: {source: x}\nmodel: {kind: gru, hidden: 4}\ntrain: {max_steps: 9}").recipe,
@@ -82,7 +83,7 @@ def test_a_weak_pa_and_a_lost_power_are_told_loudly() -> None:
     assert "val -1.20 dB" in text
     assert "OUTSIDE +-0.5 dB" in text
     assert "no peak limit" in text
-    assert "judged by NMSE (no bandwidth)" in text
+    assert "selected by NMSE (no bandwidth)" in text
 
 
 def test_figures_that_are_not_known_are_dashes() -> None:

@@ -76,7 +76,7 @@ def test_a_pa_model_stands_beside_its_baselines_and_the_measured_amplifier() -> 
     assert error.header == ["", "one gain", "gmp", "this run", "95 % interval"]
     assert rows_of(error)["NMSE [dB]"] == ["-19.00", "-38.00", "-40.00", "-40.20 .. -39.70"]
     assert rows_of(error)["NMSE, OpenDPD's legacy [dB]"] == ["", "", "-39.50", ""]
-    assert "NMSE, blind to loops [dB]" not in rows_of(error)
+    assert "NMSE, loops ignored [dB]" not in rows_of(error)
     assert amplifier.header == ["", "measured", "this run", "difference"]
     assert rows_of(amplifier)["ACLR worse side [dBc]"] == ["-26.00", "-26.50", "-0.50"]
     assert rows_of(amplifier)["AM/AM spread [dB]"] == ["0.050", "0.050", "+0.000"]
@@ -103,18 +103,18 @@ def test_no_minus_stands_before_zero() -> None:
     assert rows_of(table)["output power over target [dB]"] == ["0.00", "0.00", "0.00", "-0.02 .. 0.00"]
 
 
-def test_a_judge_has_a_column_and_the_difference() -> None:
+def test_cross_model_validation_has_a_column_and_the_difference() -> None:
     report = of_dpd(through=THROUGH)
     tables = score_tables(report)
     assert len(tables) == 2
-    assert tables[1].header == ["", "none", "gmp", "this run", "95 % interval", "judged", "difference"]
+    assert tables[1].header == ["", "none", "gmp", "this run", "95 % interval", "cross-model", "change"]
     assert rows_of(tables[1])["NMSE [dB]"] == ["-19.00", "-38.00", "-42.00", "-42.20 .. -41.70", "-38.50", "+3.50"]
-    told = dict(facts_of_scores(report))["judged"]
+    told = dict(facts_of_scores(report))["cross-model"]
     assert "runs/judge (NMSE val -39.00 dB, test -39.50 dB)" in told
     assert "another kind" not in told
     same = copy.deepcopy(THROUGH)
     same["pa"]["same_kind"] = True
-    assert "better take another kind" in dict(facts_of_scores(of_dpd(through=same)))["judged"]
+    assert "prefer another kind" in dict(facts_of_scores(of_dpd(through=same)))["cross-model"]
 
 
 def test_bands_window_and_convention_are_in_one_line() -> None:
@@ -123,7 +123,7 @@ def test_bands_window_and_convention_are_in_one_line() -> None:
         "opendpd-spectral-v2: -140..-100 and 100..140 over the strongest carrier, -20..20 MHz; Welch, Hann; "
         "--format json has general-v1 too"
     )
-    assert "no EVM" in told["spectral EVM"]
+    assert "not an EVM" in told["spectral EVM"]
 
 
 def test_without_a_bandwidth_the_reason_stands_in_place_of_the_aclr() -> None:

@@ -48,23 +48,23 @@ def test_a_pa_model(dpd_runs: Path, width: int) -> None:
         assert f"{score['nmse_db']:.2f}{between}" in text
         measured = report["amplifier"][split]["measured"]
         assert f"ACLR worse side [dBc] {measured['aclr_worse_dbc']:.2f}" in text
-    assert "noise floor NMSE [dB] left, test what to doubt" in text
-    assert "repeats cannot be told the input does" in text
+    assert "noise floor NMSE [dB] left, test caveat" in text
+    assert "repeats unknown the input does" in text
     assert "least squares in" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_predistorter_with_a_judge(dpd_runs: Path, width: int) -> None:
+def test_a_predistorter_with_cross_model_validation(dpd_runs: Path, width: int) -> None:
     text = shown(report_of(dpd_runs / "network", dpd_runs / "other"), width)
     assert "transformer predistorter on" in text
     interval = " 95 % interval" if width == 120 else ""  # no room for it in 80 columns
-    assert f"none gmp this run{interval} judged difference" in text
+    assert f"none gmp this run{interval} cross-model change" in text
     assert "these scores are simulated through it" in text
     assert "noise floor" not in text
 
 
 def test_a_floor_is_a_number_a_bound_or_unknown() -> None:
     nothing = dict.fromkeys(("nmse_db", "at_most_db", "left_db", "left_at_least_db"))
-    assert floor_cells(nothing) == ("cannot be told", "")
+    assert floor_cells(nothing) == ("unknown", "")
     assert floor_cells(nothing | {"nmse_db": -42.0, "left_db": 1.5}) == ("-42.00", "1.50")
     assert floor_cells(nothing | {"at_most_db": -42.0, "left_at_least_db": 1.5}) == ("<= -42.00", ">= 1.50")

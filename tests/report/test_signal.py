@@ -1,4 +1,4 @@
-"""A prediction beside its target on the terminal."""
+"""A prediction against its target on the terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dpdrun.rules.facts.signal import SignalFacts
 GAINS = tuple(1.0 - 0.1 * k for k in range(10))
 
 
-def shown(this: SignalFacts) -> list[str]:
-    console = Console(width=300, no_color=True)
+def shown(this: SignalFacts, width: int = 300) -> list[str]:
+    console = Console(width=width, no_color=True)
     with console.capture() as capture:
         console.print(Group(*signal_lines(this)), highlight=False)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -27,9 +27,9 @@ def test_scores_and_rows() -> None:
     )  # fmt: skip
     _, scores, position, target, model = shown(this)
     assert scores == (
-        "NMSE -8.00 dB over 2,000 samples; -30.50 dB in pieces of 200; -9.00 dB after one complex gain; -9.10 dB also "
-        "without a delay of 0.00 samples; fitted to the same record, a linear filter reaches -20.00 dB and a memory "
-        "polynomial -40.00 dB"
+        "NMSE -8.00 dB over 2,000 samples; -30.50 dB in frames of 200; -9.00 dB after one complex gain; "
+        "-9.10 dB after removing a delay of 0.00 samples too; "
+        "fitted to the same record, a linear filter reaches -20.00 dB and a memory polynomial -40.00 dB"
     )
     assert position.split()[-10:] == ["-30.0", *["-7.0"] * 9]
     assert target.split()[-10:] == [f"{gain:.2f}" for gain in GAINS]
@@ -45,3 +45,15 @@ def test_without_input_there_is_one_row() -> None:
     assert lines[1] == "NMSE -inf dB over 2,000 samples"
     assert "-inf" in lines[2]
     assert "nan" in lines[2]
+
+
+def test_a_narrow_terminal_has_each_label_above_its_numbers() -> None:
+    this = SignalFacts(
+        samples=2000, nmse_db=-8.0, position_db=(-30.0, *[-7.0] * 9), target_gain_db=GAINS, model_gain_db=GAINS
+    )
+    lines = shown(this, width=80)
+    assert len(lines) == 2 + 2 * 3
+    assert max(map(len, lines)) <= 80
+    assert lines[2].startswith("NMSE from start to end [dB] ")
+    assert lines[3].split() == ["-30.0", *["-7.0"] * 9]
+    assert lines[5].split() == [f"{gain:.2f}" for gain in GAINS]

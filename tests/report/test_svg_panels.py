@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.diagnosis.diagnose import diagnose_facts
-from dpdrun.report.panels import Curve, Mark, Panel, panels_of
+from dpdrun.report.panels import Curve, FindingMark, Panel, panels_of
 from dpdrun.report.svg_panels import HEIGHT, LEFT, WIDTH, svg_panel
 from dpdrun.rules.examples import example_run
 
@@ -39,7 +39,7 @@ def test_exponential_is_a_straight_line() -> None:
 
 
 def test_marks_clip_and_legend_are_there() -> None:
-    marks = [Mark(3, "GN201", "error"), Mark(3, "LS202", "warning"), Mark(4, "CL201", "info")]
+    marks = [FindingMark(3, "GN201", "error"), FindingMark(3, "LS202", "warning"), FindingMark(4, "CL201", "info")]
     svg = drawn(Panel("t", [line()], [line("lr")], [(0.01, "clip 0.01")], marks, span=(0, 4)))
     texts = {node.text: node for node in svg.iter(f"{SVG}text")}
     assert {"GN201", "LS202", "CL201", "clip 0.01", "a < b", "step", "0.01"} <= set(texts)
@@ -60,7 +60,7 @@ def test_steps_that_are_not_finite_are_ticked() -> None:
 )
 def test_any_series_stays_in_the_frame(values: list[float], log: bool, clip: float) -> None:
     curve = Curve.of("x", "norm", range(len(values)), values, log=log)
-    panel = Panel("t", [curve], [], [(clip, "clip")], [Mark(0, "X", "error")], span=(0, max(1, len(values) - 1)))
+    panel = Panel("t", [curve], [], [(clip, "clip")], [FindingMark(0, "X", "error")], span=(0, max(1, len(values) - 1)))
     text = svg_panel(panel)
     ElementTree.fromstring(text)
     for points in re.findall(r'points="([^"]*)"', text):

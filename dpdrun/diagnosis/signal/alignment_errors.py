@@ -1,4 +1,4 @@
-"""What simple repair would a prediction need? A conjugate, a shift, a gain, and whether its peaks were cut off.
+"""Find simple errors of a prediction: conjugation, delay, gain, clipped peaks.
 
 Shapes: N samples; p is the prediction, y the target.
 """
@@ -28,7 +28,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Shift:
-    """How late p is [samples], and the NMSE of the best gain with and without that delay, ends left out [dB]."""
+    """Delay of p after y [samples], and NMSE of the best gain with and without it, ends left out [dB]."""
 
     samples: float
     nmse_db: float
@@ -37,7 +37,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Cut:
-    """Samples at the largest value, that value over rms(p), and how far y is above it there, in the mean [dB]."""
+    """Samples at the largest value, that value over rms(p), and the mean excess of y over it there [dB]."""
 
     samples: int
     level: float
@@ -45,7 +45,7 @@ class Cut:
 
 
 def mirror(y: Signal, p: Signal) -> Mirror | None:
-    """Whether p follows conj(y), at any delay: I and Q swapped, or one of them negated."""
+    """Return whether p follows conj(y), at any delay: I and Q swapped, or one of them negated."""
     if not conjugated(y, p):
         return None
     late = delay(np.conj(y), p)
@@ -55,13 +55,13 @@ def mirror(y: Signal, p: Signal) -> Mirror | None:
 
 
 def shifted(p: Signal, samples: float) -> Signal:
-    """p earlier by so many samples, by a linear phase over the whole record: it wraps around."""
+    """Return p advanced by so many samples, by a linear phase over the complete record: it wraps around."""
     frequency = np.fft.fftfreq(len(p))
     return np.asarray(np.fft.ifft(np.fft.fft(p) * np.exp(2j * np.pi * frequency * samples)), np.complex128)
 
 
 def shift(y: Signal, p: Signal) -> Shift | None:
-    """The delay of p behind y, and what it costs; None where less than half of the record would be left to tell."""
+    """Return the delay of p after y, and its cost; None where it leaves less than half of the record."""
     late = delay(y, p)
     margin = abs(late.whole) + ENDS
     if 2 * margin > len(y) // 2:
@@ -72,12 +72,12 @@ def shift(y: Signal, p: Signal) -> Shift | None:
 
 
 def gain_over_target(y: Signal, p: Signal) -> complex:
-    """h of p = h y + rest, by least squares: an error that does not know y leaves it at 1."""
+    """Return h of p = h y + rest, by least squares: an error uncorrelated with y leaves it at 1."""
     return one_tap_gain(y, p)
 
 
 def cut(y: Signal, p: Signal) -> Cut | None:
-    """Whether I, Q or the magnitude of p stays at one largest value, where y goes on.
+    """Return whether I, Q or the magnitude of p saturates at one value that y exceeds.
 
     A waveform that is played again and again has its peak as often, but then I and Q are the same each time.
     """

@@ -18,7 +18,7 @@ SCALED_COPY_DB = -60.0  # no amplifier is that linear: a target like that was ma
 
 
 def can_be_judged(y: Signal, p: Signal) -> bool:
-    """Whether the pair is long enough, finite, and neither side is silent."""
+    """Return whether the pair is long enough, finite, and neither side is silent."""
     return len(y) >= MIN_SAMPLES and bool(np.all(np.isfinite(p)) and np.any(y) and np.any(p))
 
 
@@ -33,18 +33,18 @@ def signal_facts(
     model: Mapping[str, Any] | None = None,
     in_pieces: Signal | None = None,
 ) -> SignalFacts:
-    """All facts about a prediction. About a second for 20,000 samples.
+    """Return all facts about a prediction. About a second for 20,000 samples.
 
     Args:
         y: target, (N,).
         p: prediction of it, (N,); `can_be_judged` holds.
-        x: input of the model, (N,), where it is known.
+        x: input of the model, (N,), where there is one.
         frame: length of the frames that the model was trained on [samples].
-        piece: p was predicted in pieces of so many samples that do not see each other.
-        loop: the record is a row of loops of so many samples.
-        model: full_attention, features, embedding and lookahead of `SignalFacts`, where they are known.
-        in_pieces: prediction of the record in pieces of `frame`, (N,), beside that of the whole record. Where it is
-            better by PIECES_BETTER_DB, what else is wrong is looked for in it: there the model does what it can.
+        piece: p was predicted in independent frames of so many samples.
+        loop: the record is a row of cyclic frames of so many samples.
+        model: full_attention, features, embedding and lookahead of `SignalFacts`, where known.
+        in_pieces: prediction of the record in frames of `frame`, (N,), next to that of the complete record. Where it is
+            better by PIECES_BETTER_DB, the other checks use it: there the model does what it can.
 
     Raises:
         ValueError: the signals differ in shape.
@@ -67,11 +67,11 @@ def signal_facts(
     return SignalFacts(samples=len(y), nmse_db=whole_db, judged_nmse_db=nmse_db(y, p), **facts)
 
 
-def _position(y: Signal, p: Signal, known: tuple[int, ...]) -> dict[str, Any]:
+def _position(y: Signal, p: Signal, extra: tuple[int, ...]) -> dict[str, Any]:
     if not np.any(p != y):
         return {}
     values = error_position.excess(y, p)
-    step, again = error_position.rise(values), error_position.repeat(y, values, known)
+    step, again = error_position.rise(values), error_position.repeat(y, values, extra)
     facts: dict[str, Any] = {}
     if step is not None:
         facts = {"start_samples": step.start, "rise_db": step.db, "rise_z": step.z}

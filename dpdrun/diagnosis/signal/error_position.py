@@ -1,4 +1,4 @@
-"""Where in a record is the error? A rise behind its beginning, and stretches that repeat.
+"""Locate the error in a record: a step up after its beginning, and recurring stretches.
 
 Errors of amplifier models follow the level of the signal, so each |e|^2 is first divided by what is usual at its |y|:
 the excess. Its mean is about 1 everywhere in a record whose error depends on the signal alone. Medians of blocks and
@@ -31,7 +31,7 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Rise:
+class ErrorRise:
     """A beginning with less error than the rest: its length [samples], the step of the medians [dB], its certainty."""
 
     start: int
@@ -41,7 +41,7 @@ class Rise:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A stretch of high error that comes back: see `SignalFacts.period`; weight: what it explains of the excess."""
+    """A recurring stretch of high error: see `SignalFacts.period`; weight: what it explains of the excess."""
 
     period: int
     edge: int
@@ -53,7 +53,7 @@ class Repeat:
 
 
 def nmse_by_position(y: Signal, prediction: Signal, pieces: int) -> tuple[float, ...]:
-    """NMSE of `pieces` equal pieces of the record [dB]; nan for one without power. y, prediction: (N,)."""
+    """Return the NMSE of `pieces` equal parts of the record [dB]; nan for one without power. y, prediction: (N,)."""
     error, power = np.abs(prediction - y) ** 2, np.abs(y) ** 2
     sums = [(float(np.sum(e)), float(np.sum(p))) for e, p in _split(error, power, pieces)]
     return tuple(to_db(e / p) if p > 0 else float("nan") for e, p in sums)
@@ -64,7 +64,7 @@ def _split(error: Series, power: Series, pieces: int) -> list[tuple[Series, Seri
 
 
 def excess(y: Signal, prediction: Signal) -> Series:
-    """|prediction - y|^2 over its mean among samples of about the same |y|: (N,), mean about 1."""
+    """Return |prediction - y|^2 over its mean among samples of about the same |y|: (N,), mean about 1."""
     error = np.abs(prediction - y) ** 2
     usual = np.empty_like(error)
     for group in np.array_split(np.argsort(np.abs(y), kind="stable"), GROUPS):
@@ -72,8 +72,8 @@ def excess(y: Signal, prediction: Signal) -> Series:
     return np.asarray(error / np.maximum(usual, TINY), np.float64)
 
 
-def rise(values: Series) -> Rise | None:
-    """The beginning after which the excess steps up most, by standard errors.
+def rise(values: Series) -> ErrorRise | None:
+    """Return the beginning after which the excess steps up most, in standard errors.
 
     Beginnings of 4 blocks up to half the record are tried, each half an octave longer than the last.
 
@@ -81,7 +81,7 @@ def rise(values: Series) -> Rise | None:
         values: excess, (N,).
     """
     blocks = np.log(np.maximum(_means(values, BLOCK), TINY))
-    best: Rise | None = None
+    best: ErrorRise | None = None
     length = float(LEAST_BLOCKS)
     while length <= len(blocks) / 2:
         count = round(length)
@@ -89,7 +89,7 @@ def rise(values: Series) -> Rise | None:
         step = float(np.median(after) - np.median(before))
         z = step / max(np.hypot(_error_of_median(before), _error_of_median(after)), 1e-9)
         if step > 0 and (best is None or z > best.z):
-            best = Rise(count * BLOCK, float(10 / np.log(10)) * step, float(z))
+            best = ErrorRise(count * BLOCK, float(10 / np.log(10)) * step, float(z))
         length *= 2**0.5
     return best
 
@@ -100,12 +100,12 @@ def _means(values: Series, size: int) -> Series:
 
 
 def _error_of_median(values: Series) -> float:
-    """Standard error of a median of independent normal values: 1.2533 sigma / sqrt(n)."""
+    """Return the standard error of a median of independent normal values: 1.2533 sigma / sqrt(n)."""
     return 1.2533 * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
 
 
-def repeat(y: Signal, values: Series, known: tuple[int, ...] = ()) -> Repeat | None:
-    """The stretch of high error that comes back after a fixed length, and costs most.
+def repeat(y: Signal, values: Series, extra: tuple[int, ...] = ()) -> Repeat | None:
+    """Return the stretch of high error that recurs after a fixed length, and costs most.
 
     Candidates are the lags where the logarithm of the excess resembles itself most. A period of the signal itself is
     none: a waveform that is played twice has the same error twice.
@@ -113,10 +113,10 @@ def repeat(y: Signal, values: Series, known: tuple[int, ...] = ()) -> Repeat | N
     Args:
         y: target, (N,).
         values: excess, (N,).
-        known: periods to try beside those that are found [samples].
+        extra: periods to try besides those found [samples].
     """
     y, values = y[:MAX_SAMPLES], values[:MAX_SAMPLES]
-    centres = [lag for lag in (*known, *_candidates(values)) if SHORTEST_PERIOD <= lag <= len(values) // PERIODS]
+    centres = [lag for lag in (*extra, *_candidates(values)) if SHORTEST_PERIOD <= lag <= len(values) // PERIODS]
     periods = sorted({lag + offset for lag in centres for offset in range(-NEAR, NEAR + 1)})
     own = _own_periods(y)
     found = [each for each in (_fold(values, period) for period in periods) if each.z > 0]
@@ -125,7 +125,7 @@ def repeat(y: Signal, values: Series, known: tuple[int, ...] = ()) -> Repeat | N
 
 
 def _candidates(values: Series) -> list[int]:
-    """Lags of the largest autocorrelation; the shortest first among multiples of one period."""
+    """Return the lags of the largest autocorrelation; the shortest first among multiples of one period."""
     logs = np.log(np.maximum(values, TINY))
     correlation = _autocorrelation(logs - np.mean(logs))[: len(values) // PERIODS]
     if len(correlation) <= SHORTEST_PERIOD:
@@ -150,7 +150,7 @@ def _autocorrelation(values: NDArray[np.generic]) -> Series:
 
 
 def _own_periods(y: Signal) -> NDArray[np.intp]:
-    """Lags at which the signal resembles itself."""
+    """Return the lags at which the signal resembles itself."""
     correlation = _autocorrelation(y)[: len(y) // 2]
     alike = correlation / correlation[0] * (len(y) / (len(y) - np.arange(len(correlation))))
     alike[:SHORTEST_PERIOD] = 0.0
@@ -158,7 +158,7 @@ def _own_periods(y: Signal) -> NDArray[np.intp]:
 
 
 def _fold(values: Series, period: int) -> Repeat:
-    """The stretch of a period that explains most of how the excess varies: a step up, and down again.
+    """Return the stretch of a period that explains most of the variance of the excess: a step up, and down again.
 
     A step of height h and length w in each of K periods takes K w h^2 out of the sum of squares. What only costs most
     would be half a period, whatever its noise.

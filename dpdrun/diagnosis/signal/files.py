@@ -1,4 +1,4 @@
-"""A prediction and its target from files: what `dpdrun diagnose --prediction P --target Y` compares.
+"""Read a prediction and its target from files, for `dpdrun diagnose --prediction P --target Y`.
 
 The files are those that `dpdrun apply` reads and writes: CSV with columns I,Q, .npy, .npz, or raw float32 I,Q. A file
 that holds an input and an output (I,Q,I_out,Q_out; arrays x and y) counts as its output, and its input is used too.
@@ -39,7 +39,7 @@ class SignalPair:
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """The output that a file holds, and the input that stands beside it."""
+    """The output in a file, and the input next to it."""
 
     output: Samples
     x: Samples | None
@@ -56,15 +56,15 @@ def read_signal_pair(prediction: Path, target: Path, x: Path | None = None) -> S
     """
     p, y = _read(prediction), _read(target)
     given = None if x is None else _read(x, as_input=True).output
-    known = next((side for side in (given, y.x, p.x) if side is not None), None)
+    inputs = next((side for side in (given, y.x, p.x) if side is not None), None)
     named = [(prediction, len(p.output)), (target, len(y.output))]
     named += [] if x is None or given is None else [(x, len(given))]
     if len({count for _, count in named}) > 1:
         raise DataError(
             f"unequal lengths: {', '.join(f'{path} has {count:,} samples' for path, count in named)}; sample n of each "
-            "must belong to the same instant: cut the longer ones, or predict the whole record"
+            "must belong to the same instant: cut the longer ones, or predict the complete record"
         )
-    return SignalPair(p.output, y.output, known if known is not None and len(known) == len(y.output) else None)
+    return SignalPair(p.output, y.output, inputs if inputs is not None and len(inputs) == len(y.output) else None)
 
 
 def _read(path: Path, *, as_input: bool = False) -> _File:
@@ -87,10 +87,10 @@ def _of_csv(path: Path, *, as_input: bool) -> _File:
     data, name = path.read_bytes(), str(path)
     names = {cell.strip().strip('"') for cell in _header(data).split(",")}
     output = ("I", "Q") if as_input or not set(OUTPUT_COLUMNS[0]) <= names else OUTPUT_COLUMNS[0]
-    beside = None
+    x = None
     if output == OUTPUT_COLUMNS[0] and {"I", "Q"} <= names:
-        beside = to_samples(read_columns(data, name, ("I", "Q")), name)
-    return _File(to_samples(read_columns(data, name, output), name), beside)
+        x = to_samples(read_columns(data, name, ("I", "Q")), name)
+    return _File(to_samples(read_columns(data, name, output), name), x)
 
 
 def _header(data: bytes) -> str:
@@ -102,8 +102,8 @@ def _of_npz(arrays: dict[str, NDArray[Any]], name: str, *, as_input: bool) -> _F
     key = next((key for key in keys if key in arrays), None)
     if key is None:
         raise DataError(f"{name}: needs one of the arrays {', '.join(keys)}; has {', '.join(arrays) or 'none'}")
-    beside = None if as_input or key in INPUT_KEYS else next((k for k in INPUT_KEYS if k in arrays), None)
+    x_key = None if as_input or key in INPUT_KEYS else next((k for k in INPUT_KEYS if k in arrays), None)
     return _File(
         to_samples(arrays[key], f"{name}, array {key}"),
-        None if beside is None else to_samples(arrays[beside], f"{name}, array {beside}"),
+        None if x_key is None else to_samples(arrays[x_key], f"{name}, array {x_key}"),
     )

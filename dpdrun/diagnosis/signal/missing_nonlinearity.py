@@ -1,4 +1,4 @@
-"""Is the nonlinearity of the target in the prediction? By gain over input level, and against fits of the input.
+"""Check the prediction for the nonlinearity of the target: by gain over input level, and against fits of the input.
 
 Shapes: N samples; x is the input, y the target, p the prediction.
 """
@@ -75,7 +75,7 @@ def _in_deg(gains: list[complex]) -> tuple[float, ...]:
 
 
 def left_by_curves(x: Signal, y: Signal, p: Signal) -> tuple[float, float]:
-    """What the best curve of gain over |x| leaves of y and of p: the spread of their AM/AM and AM/PM plots [dB].
+    """Return what the best curve of gain over |x| leaves of y and of p: the spread of AM/AM and AM/PM [dB].
 
     The curve is linear between KNOTS values of |x| at equal distances, by least squares. (Ten steps of gain would leave
     -31 dB of a curve without any spread, of an amplifier that turns the phase by 20 degrees.)
@@ -135,13 +135,13 @@ def against_fits(x: Signal, y: Signal, p: Signal) -> Fits | None:
 
 
 def _error_of_sum(values: NDArray[np.float64]) -> float:
-    """Standard error of a sum of values that are alike for up to BLOCK samples."""
+    """Return the standard error of a sum of values that are correlated over up to BLOCK samples."""
     blocks = np.add.reduceat(values, np.arange(0, len(values), BLOCK))
     return float(np.linalg.norm(blocks))
 
 
 def _columns(x: Signal, inside: slice) -> NDArray[np.complex128]:
-    """(R, COEFFICIENTS) columns for the outputs of x[inside]: the taps of the filter, then the nonlinear terms."""
+    """Return (R, COEFFICIENTS) columns for the outputs of x[inside]: the taps of the filter, then nonlinear terms."""
     x = x / np.max(np.abs(x))
     envelope = np.abs(x)
     terms = [(x, tap) for tap in FIR_TAPS] + [(x * envelope**p, tap) for p in POWERS for tap in NONLINEAR_TAPS]

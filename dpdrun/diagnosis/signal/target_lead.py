@@ -1,6 +1,6 @@
-"""Does the target come before its input? A causal model would have to know the input of tomorrow.
+"""Find a target that precedes its input, which no causal model can follow.
 
-The prediction says nothing of it: such a model has learned to guess, and is not merely late. The input does.
+The prediction does not show it: such a model has learned to guess, and is not merely late. The input does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dpdrun.rf.metrics import Signal, one_tap_nmse_db
 
 @dataclass(frozen=True)
 class Lead:
-    """By how many samples y comes before x, and what one complex gain makes of it.
+    """Lead of y over x, and NMSE of one complex gain without and with it.
 
     Attributes:
         samples: lag with the largest cross-correlation [samples].
@@ -27,7 +27,7 @@ class Lead:
 
 
 def lead(x: Signal, y: Signal) -> Lead | None:
-    """By how much y comes before x; None where it does not, by a sample or more, within half of the record.
+    """Return the lead of y over x; None where it is below one sample or above half of the record.
 
     x, y: (N,).
     """

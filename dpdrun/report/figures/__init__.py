@@ -1,4 +1,4 @@
-"""Figures of a comparison, for a paper: PNG files and one HTML page that needs nothing else."""
+"""Figures of a comparison, for a paper: PNG files and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
-from dpdrun.report.figures.page import Drawn, Missing, Section, Table, report_page
+from dpdrun.report.figures.page import Drawn, FigureSection, Missing, Table, report_page
 from dpdrun.report.figures.psd import draw_psd
 from dpdrun.report.figures.style import NothingToDrawError, paper_style, picture
 from dpdrun.report.figures.training import draw_training
@@ -62,13 +62,13 @@ def save_report(
         sections = [_scene(scene, ending) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
         if training:
             drawn = _drawn("Training curves", "training", lambda: draw_training(training, _colours(scenes)))
-            sections.append(Section("Training", "", [drawn]))
+            sections.append(FigureSection("Training", "", [drawn]))
     page = report_page(title, facts, tables, sections)
     pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot make the folder of the report: {error.strerror or error}") from None
+        raise RunError(f"{folder}: cannot create the folder of the report: {error.strerror or error}") from None
     written = []
     for each in pictures:
         path = folder / f"{each.stem}.png"
@@ -79,20 +79,20 @@ def save_report(
     return [*written, folder / PAGE]
 
 
-def _scene(scene: PlotData, ending: str) -> Section:
+def _scene(scene: PlotData, ending: str) -> FigureSection:
     heading, text = f"{scene.capture}, {scene.split}", _described(scene)
     try:
         view = view_of(scene)
     except NothingToDrawError as error:
-        return Section(heading, text, [Missing("Figures", str(error))])
+        return FigureSection(heading, text, [Missing("Figures", str(error))])
     figures: list[Drawn | Missing] = []
     for stem, (title, draw) in FIGURES.items():
         figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view)))  # type: ignore[misc]
-    return Section(heading, text, figures, view.notes)
+    return FigureSection(heading, text, figures, view.notes)
 
 
 def _colours(scenes: Sequence[PlotData]) -> dict[str, str]:
-    """Of the traces of all scenes by name: a run has the same one in every figure."""
+    """Return the colours of the traces of all scenes by name: a run has the same one in every figure."""
     found: dict[str, str] = {}
     for scene in scenes:
         with suppress(NothingToDrawError):
@@ -110,7 +110,7 @@ def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn 
 
 
 def _described(scene: PlotData) -> str:
-    """What the figures of a scene show, in a sentence."""
+    """Return what the figures of a scene show, in a sentence."""
     bandwidth = "bandwidth not stated"
     if scene.bandwidth_hz:
         carriers = f" in {scene.carriers} carriers" if scene.carriers and scene.carriers > 1 else ""
@@ -120,7 +120,7 @@ def _described(scene: PlotData) -> str:
 
 
 def _endings(scenes: Sequence[PlotData]) -> list[str]:
-    """How the file names of each scene end: its split, with the capture or a number where that is not enough."""
+    """Return how the file names of each scene end: its split, plus the capture or a number where needed."""
     splits = [_slug(scene.split) for scene in scenes]
     full = [f"{_slug(scene.capture)}-{split}" for scene, split in zip(scenes, splits, strict=True)]
     taken: list[str] = []

@@ -1,4 +1,4 @@
-"""Constellation of the demodulated OFDM symbols: what was received, and what was meant."""
+"""Constellation of the demodulated OFDM symbols: received and reference points."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 0.999  # of the points; the axes end where the rest begins
 
 
 def draw_constellation(view: View) -> tuple[Any, str]:
-    """The figure, a panel a trace, and its caption.
+    """Return the figure, one panel per trace, and its caption.
 
     Raises:
         NothingToDrawError: no symbols were demodulated.
@@ -61,7 +61,7 @@ def draw_constellation(view: View) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class _Cloud:
-    """Points of one output, upright and at unit mean power of the reference: received, and meant."""
+    """Points of one output, upright and at unit mean power of the reference: received, and reference."""
 
     name: str
     colour: str
@@ -71,7 +71,7 @@ class _Cloud:
 
     @classmethod
     def of(cls, symbols: Symbols, name: str, colour: str) -> _Cloud | None:
-        """None where the points cannot be brought upright."""
+        """Return the cloud; None where the points cannot be turned upright."""
         turn = turn_of(symbols.wanted, symbols.count)
         if turn is None:
             return None
@@ -80,12 +80,12 @@ class _Cloud:
 
     @property
     def reach(self) -> float:
-        """How far the axes must go for nearly all points."""
+        """Return how far the axes must extend for nearly all points."""
         points = np.concatenate([self.received, self.meant])
         return float(np.quantile(np.maximum(np.abs(points.real), np.abs(points.imag)), SHOWN))
 
     def draw(self, axes: Any) -> None:
-        """Received points in colour over the meant ones in grey."""
+        """Draw received points in colour over the reference points in grey."""
         step = -(-len(self.meant) // POINTS)
         meant, received = self.meant[::step], self.received[::step]
         axes.plot(meant.real, meant.imag, ".", ms=3.2, mew=0, color=REFERENCE, alpha=0.5, rasterized=True, zorder=2)
@@ -102,7 +102,7 @@ def _caption(view: View, symbols: Symbols) -> str:
     shown = "" if many <= POINTS else f", one of {-(-many // POINTS)} of {many:,} points"
     return (
         f"Subcarriers of {symbols.count:,} OFDM symbols of the {view.output_name} (colour) and of {kind} (grey), at "
-        f"unit mean power of {kind}, after one complex gain common to all{shown}; the phases of FFT window and "
-        f"carriers, which both have, are taken out. EVM: error over {kind}, both by FFT "
+        f"unit mean power of {kind}, after one complex gain common to all{shown}; phases of FFT window and "
+        f"carriers, common to both, are removed. EVM: error over {kind}, both by FFT "
         "of the same samples, without an equaliser."
     )

@@ -24,7 +24,7 @@ HEIGHT = 1.9  # inches
 
 
 def draw_error(view: View) -> tuple[Any, str]:
-    """The figure and its caption. A third panel shows a stretch of high error that comes back, where there is one."""
+    """Return the figure and its caption. A third panel shows a recurring stretch of high error, where there is one."""
     samples = len(view.scene.x)
     start = min(START, samples // 4)
     small, large = min(START_BLOCK, max(FEWEST, start // 8)), max(FEWEST, samples // PIECES)
@@ -59,13 +59,13 @@ def _powers(x: Signal) -> Series:
 
 
 def _ratio_db(error: Series, power: Series) -> Series:
-    """10 log10 of the quotient; nan where there is no power, or no error [dB]."""
+    """Return 10 log10 of the quotient [dB]; nan where there is no power, or no error."""
     quotient = np.divide(error, power, out=np.full(len(error), np.nan), where=(power > 0) & (error > 0))
     return np.asarray(10 * np.log10(quotient), np.float64)
 
 
 def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str) -> Any:
-    """NMSE of blocks side by side; what is left at the end belongs to the last one."""
+    """Return the NMSE of consecutive blocks; the rest at the end belongs to the last one."""
     count = max(1, len(error) // block)
     starts = np.arange(count) * block
     nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
@@ -75,7 +75,7 @@ def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str) ->
 
 
 def _period(view: View) -> Repeat | None:
-    """A stretch of high error of the most important trace that comes back for certain, else None."""
+    """Return a stretch of high error of the most important trace that certainly recurs, else None."""
     last = view.last
     found = repeat(last.reference, excess(last.reference, last.y)) if np.any(last.y - last.reference) else None
     if found is None or found.db < STEP_DB or found.z < SURE:
@@ -84,7 +84,7 @@ def _period(view: View) -> Repeat | None:
 
 
 def _folded(axes: Any, view: View, found: Repeat) -> None:
-    """NMSE over the position in a period, of all traces."""
+    """Return the NMSE over the position in a period, of all traces."""
     period = found.period
     starts = np.unique(np.linspace(0, period, min(FOLDED, period), endpoint=False).astype(np.int64))
     for trace, colour in zip(view.traces, view.colours, strict=True):
@@ -96,18 +96,18 @@ def _folded(axes: Any, view: View, found: Repeat) -> None:
         nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
         axes.step(np.append(starts, period), np.append(nmse, nmse[-1]), where="post", color=colour, lw=0.9)
     axes.set(xlim=(0, period), xlabel="sample in the period", ylabel="NMSE [dB]")
-    axes.set_title(f"all periods of {period:,} samples, one over the other")
+    axes.set_title(f"all periods of {period:,} samples, superimposed")
 
 
 def _caption(view: View, small: int, large: int, found: Repeat | None) -> str:
     kind = "the wanted signal" if view.predistorter else "the measured output"
     text = (
         f"Error over {kind} in blocks of {small:,} samples at the beginning of the record (grey on the right) and of "
-        f"{large:,} samples over all of it; dotted: NMSE of the whole record. Short blocks scatter as the level does."
+        f"{large:,} samples over all of it; dotted: NMSE of the complete record. Short blocks vary with the level."
     )
     if found is not None:
         text += (
-            f" The error of {view.last.name} comes back: {found.edge:,} of every {found.period:,} samples have "
-            f"{found.db:.1f} dB more than the rest, as if pieces of that length began without a past."
+            f" The error of {view.last.name} recurs: {found.edge:,} of every {found.period:,} samples have "
+            f"{found.db:.1f} dB more than the rest, as if frames of that length began without a past."
         )
     return text

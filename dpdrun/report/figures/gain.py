@@ -46,12 +46,12 @@ class _Cloud:
     curve_level: Series
 
     def panel(self, *, phase: bool) -> tuple[Series, Series]:
-        """Values of the samples and of the curve in one of the two panels."""
+        """Return the values of the samples and of the curve in one of the two panels."""
         return (self.phase_deg, self.curve.phase_deg) if phase else (self.gain_db, self.curve.gain_db)
 
 
 def draw_gain(view: View) -> tuple[Any, str]:
-    """The figure and its caption.
+    """Return the figure and its caption.
 
     Of a predistorter the gain from wanted signal to output, which is to be 0 dB and 0 degrees; of an amplifier the gain
     from its input, over the one complex gain that fits the measured output best.
@@ -85,7 +85,7 @@ def _stride(view: View) -> int:
 
 
 def _clouds(view: View) -> tuple[list[_Cloud], list[_Cloud]]:
-    """The measured amplifier, where there is one, and the traces."""
+    """Return the clouds of the measured amplifier, where there is one, and of the traces."""
     stride = _stride(view)
     x = view.scene.x[::stride]
     if view.predistorter:
@@ -96,7 +96,7 @@ def _clouds(view: View) -> tuple[list[_Cloud], list[_Cloud]]:
     reference = view.last.reference[::stride]
     base = one_tap_gain(x, reference) * x
     if not np.any(base):
-        raise NothingToDrawError("the measured output has nothing of the input, so there is no gain to draw")
+        raise NothingToDrawError("the measured output is uncorrelated with the input, so there is no gain to draw")
     traces = zip(view.traces, view.labels, view.colours, strict=True)
     return [_cloud(view.reference_name, REFERENCE, base, reference)], [
         _cloud(name, colour, base, trace.y[::stride]) for trace, name, colour in traces
@@ -126,7 +126,7 @@ def _cloud(name: str, colour: str, base: Signal, y: Signal) -> _Cloud:
 
 
 def _limits(clouds: list[_Cloud], *, phase: bool) -> tuple[float, float]:
-    """Limits that show the curves and what happens at 10 % of the peak and more, without the fan of small inputs."""
+    """Return limits for the curves and for samples above 10 % of the peak, without the fan of small inputs."""
     low, high = 0.0, 0.0
     for cloud in clouds:
         values, curve = cloud.panel(phase=phase)
@@ -140,7 +140,7 @@ def _limits(clouds: list[_Cloud], *, phase: bool) -> tuple[float, float]:
 
 
 def _panel(axes: Any, clouds: list[_Cloud], *, phase: bool) -> None:
-    """Samples as points, the curves over them with a white edge."""
+    """Draw samples as points, and the curves over them with a white edge."""
     from matplotlib import patheffects
 
     edge = [patheffects.withStroke(linewidth=2.6, foreground="white")]
@@ -180,6 +180,6 @@ def _caption(view: View, clouds: list[_Cloud], *, stride: int) -> str:
     return (
         f"{what} Points: samples above {SMALLEST_LEVEL:.0%} of the peak, {POINTS:,} of each output at most. Lines: "
         f"least-squares gain in {STEPS} equal steps of the level with at least {MIN_SAMPLES} samples"
-        + (f", of one sample of {stride}" if stride > 1 else "")
+        + (f", from one sample in {stride}" if stride > 1 else "")
         + f". Standard deviation around the lines, weighted by power: {spread}."
     )

@@ -50,21 +50,21 @@ class Drawn:
 
     @property
     def wide(self) -> bool:
-        """Whether it is made for the width of a page."""
+        """Return whether it is as wide as a page."""
         return png_size(self.picture.png)[0] > WIDE
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A figure that there is not, and why."""
+    """A figure that could not be drawn, and why."""
 
     title: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Section:
-    """Figures of one part of a capture, or of the training."""
+class FigureSection:
+    """Figures of one split of a capture, or of the training."""
 
     title: str
     text: str
@@ -72,25 +72,27 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def report_page(title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[Section]) -> str:
-    """The page; valid HTML with all text escaped."""
+def report_page(
+    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
+) -> str:
+    """Return the page: valid HTML with all text escaped."""
     parts = [f"<h1>{escape(title)}</h1>"]
     if facts:
         entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
         parts.append(f'<dl class="facts">{entries}</dl>')
     parts += [_table(*table) for table in tables]
     parts += [_section(section) for section in sections]
-    parts.append('<p class="dim">Made by <code>dpdrun</code>. The figures are beside this page as PNG files.</p>')
+    parts.append('<p class="dim">Made by <code>dpdrun</code>. The figures are next to this page as PNG files.</p>')
     return html_page(title, "\n".join(parts), CSS)
 
 
 def png_size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the header of a PNG."""
+    """Return width and height in pixels, from the header of a PNG."""
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
 def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of numbers are set to the right."""
+    """Return a table with its columns of numbers aligned to the right."""
     width = max([len(header), *(len(row) for row in rows)])
     numeric = [_is_numeric([row[i] for row in rows if i < len(row)]) for i in range(width)]
 
@@ -110,11 +112,11 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _is_numeric(column: list[str]) -> bool:
-    said = [text.strip().replace("\N{MINUS SIGN}", "-") for text in column if text.strip() not in ("", "-")]
-    return bool(said) and all(NUMBER.fullmatch(text) for text in said)
+    texts = [text.strip().replace("\N{MINUS SIGN}", "-") for text in column if text.strip() not in ("", "-")]
+    return bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
 
 
-def _section(section: Section) -> str:
+def _section(section: FigureSection) -> str:
     figures = "\n".join(_drawn(each) if isinstance(each, Drawn) else _missing(each) for each in section.figures)
     text = f'<p class="dim">{escape(section.text)}</p>\n' if section.text else ""
     notes = "".join(f'<p class="notes">{escape(note)}</p>\n' for note in section.notes)
@@ -122,7 +124,7 @@ def _section(section: Section) -> str:
 
 
 def _drawn(this: Drawn) -> str:
-    """The SVG, which stays sharp on paper; only its clouds of points are pixels."""
+    """Return the figure as SVG, which stays sharp on paper; only its clouds of points are pixels."""
     width, height = png_size(this.picture.png)
     source = b64encode(this.picture.svg).decode("ascii")
     kind = ' class="wide"' if this.wide else ""

@@ -27,8 +27,8 @@ Line = tuple[Series, Series, str, str, dict[str, Any]]
 
 SEGMENTS = 24  # averaged at least in a curve: a spread of about 1 dB
 LONGEST, SHORTEST = 1024, 32  # samples of a segment of a curve
-MOST_SAMPLES = 1 << 21  # of a long record so many are looked at, in
-PIECES = 32  # spread evenly over it
+MOST_SAMPLES = 1 << 21  # analysed of a long record, in
+CHUNKS = 32  # spread evenly over it
 AXES_HEIGHT = 2.25  # inches
 NUMBER = 7.0  # points, of a number in a channel
 REACH = 1.5  # bandwidths to each side that are shown
@@ -36,7 +36,7 @@ LOWEST_DB = -120.0
 
 
 def draw_psd(view: View) -> tuple[Any, str]:
-    """The figure and its caption.
+    """Return the figure and its caption.
 
     Solid lines are signals, dashed ones errors. Densities are over the mean density of the trace's own reference in
     the band, so that a change of power shows and outputs with other target gains can be compared.
@@ -49,8 +49,8 @@ def draw_psd(view: View) -> tuple[Any, str]:
     leakages = _leakages(view)
 
     shown = [level[np.abs(frequency) <= limit] for frequency, level, *_ in lines]
-    looked_at = shown[1:] if view.predistorter else shown  # a wanted signal has no floor
-    bottom = max(LOWEST_DB, 10 * np.floor((min(float(np.quantile(level, 0.03)) for level in looked_at) - 4) / 10))
+    with_floor = shown[1:] if view.predistorter else shown  # a wanted signal has no floor
+    bottom = max(LOWEST_DB, 10 * np.floor((min(float(np.quantile(level, 0.03)) for level in with_floor) - 4) / 10))
     highest = max(float(np.max(level)) for level in shown)
     top = _top(bottom, highest, leakages)
 
@@ -69,23 +69,23 @@ def draw_psd(view: View) -> tuple[Any, str]:
 
 
 def segment_of(samples: int) -> int:
-    """Length of the segments of a curve: a power of two, that leaves enough of them to average [samples]."""
+    """Return the segment length of a curve: a power of two that leaves enough segments to average [samples]."""
     longest = 2 * samples // (SEGMENTS + 1)
     return int(min(LONGEST, max(SHORTEST, 1 << max(0, longest.bit_length() - 1))))
 
 
 def density(x: Signal, sample_rate_hz: float, nperseg: int) -> tuple[Series, Series]:
-    """`rf.spectrum.psd` of a record, of a long one of pieces spread evenly over it. x: (N,)."""
+    """Return `rf.spectrum.psd` of a record; of chunks spread evenly over a long one. x: (N,)."""
     if len(x) <= MOST_SAMPLES:
         return psd(x, sample_rate_hz, nperseg=nperseg)
-    length = MOST_SAMPLES // PIECES
-    starts = np.linspace(0, len(x) - length, PIECES).astype(np.int64)
+    length = MOST_SAMPLES // CHUNKS
+    starts = np.linspace(0, len(x) - length, CHUNKS).astype(np.int64)
     each = [psd(x[start : start + length], sample_rate_hz, nperseg=nperseg) for start in starts]
     return each[0][0], np.asarray(np.mean([found for _, found in each], axis=0), np.float64)
 
 
 def _band(view: View, nperseg: int) -> tuple[tuple[float, float], str]:
-    """The band that densities are compared with [Hz], and in words."""
+    """Return the band that densities are compared with [Hz], and its description."""
     scene = view.scene
     if scene.bandwidth_hz:
         half = scene.bandwidth_hz / 2
@@ -99,7 +99,7 @@ def _band(view: View, nperseg: int) -> tuple[tuple[float, float], str]:
 
 
 def _limit(view: View, band: tuple[float, float]) -> float:
-    """How far from 0 Hz the axis goes: to the edge of the capture, or REACH bandwidths where that is less [Hz]."""
+    """Return where the axis ends: at the edge of the capture, or at REACH bandwidths where that is less [Hz]."""
     edges = [abs(edge) for edge in band]
     found = view.last.scores.main_aclr
     edges += [] if found is None else [1.15 * abs(found.left_hz[0]), 1.15 * abs(found.right_hz[1])]
@@ -107,7 +107,7 @@ def _limit(view: View, band: tuple[float, float]) -> float:
 
 
 def _lines(view: View, nperseg: int, band: tuple[float, float]) -> list[Line]:
-    """Frequency [Hz], level [dB], colour, name and style of each line, those in front last."""
+    """Return frequency [Hz], level [dB], colour, name and style of each line, those in front last."""
     rate, last = view.scene.sample_rate_hz, view.last
 
     def line(x: Signal, reference: Signal, colour: str, name: str, **style: Any) -> Line:
@@ -133,7 +133,7 @@ def _lines(view: View, nperseg: int, band: tuple[float, float]) -> list[Line]:
 
 
 def _leakages(view: View) -> list[tuple[Aclr, str]]:
-    """ACLR under one convention, with the colours to write them in."""
+    """Return ACLRs under one convention, with their colours."""
     last = view.last.scores.main_aclr
     if last is None:
         return []
@@ -149,7 +149,7 @@ def _leakages(view: View) -> list[tuple[Aclr, str]]:
 
 
 def _of_reference(view: View, like: Aclr) -> Aclr | None:
-    """ACLR of the reference, taken as the given one was: by its convention, with its window."""
+    """Return the ACLR of the reference by the convention and window of another one."""
     scene = view.scene
     for nperseg in (SEGMENT, scene.nperseg):
         if not nperseg or not scene.bandwidth_hz:
@@ -171,7 +171,7 @@ def _of_reference(view: View, like: Aclr) -> Aclr | None:
 
 
 def _top(bottom: float, highest: float, leakages: list[tuple[Aclr, str]]) -> float:
-    """Of the axis: above the plateau, and with room for the numbers above the skirts beside it [dB]."""
+    """Return the top of the axis: above the plateau, with room for the numbers above its skirts [dB]."""
     top = highest + 4.0
     skirt = max((found.worse_dbc for found, _ in leakages if np.isfinite(found.worse_dbc)), default=-np.inf) + 6.0
     share = (len(leakages) * (NUMBER + 1.6) + 4) * POINT / AXES_HEIGHT  # of the height that the numbers take
@@ -206,11 +206,11 @@ def _caption(view: View, nperseg: int, band_text: str, leakages: list[tuple[Aclr
     scene = view.scene
     kind = "the wanted signal" if view.predistorter else "the measured output"
     parts = [
-        f"Power spectral density of the {view.output_name} beside {kind}, over the mean density of {kind} in "
+        f"Power spectral density of the {view.output_name} and of {kind}, over the mean density of {kind} in "
         f"{band_text}; dashed: error, output less {kind}.",
         f"Curves: Welch, Hann, segments of {nperseg:,} samples, 50 % overlap, bins of "
         f"{scene.sample_rate_hz / nperseg / 1e6:.3g} MHz"
-        + (f", of {PIECES} pieces of {MOST_SAMPLES // PIECES:,} samples." if len(scene.x) > MOST_SAMPLES else "."),
+        + (f", of {CHUNKS} chunks of {MOST_SAMPLES // CHUNKS:,} samples." if len(scene.x) > MOST_SAMPLES else "."),
     ]
     if leakages:
         found = leakages[-1][0]

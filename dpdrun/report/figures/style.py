@@ -1,4 +1,4 @@
-"""How all our figures look, and the only code that knows how one becomes a file. matplotlib comes with the first one.
+"""The style of all figures, and the only code that writes one to a file. matplotlib comes with the first one.
 
 The colours were searched for: any two of them, and REFERENCE, differ by 19 or more in CIE L*a*b* (CIE 1976), as normal,
 protan, deutan and tritan eyes see them (full loss, Machado 2009, doi 10.1109/TVCG.2009.113). All stand out from white
@@ -74,7 +74,7 @@ RC: Any = {
 
 
 class NothingToDrawError(Exception):
-    """There is no such figure of this scene; the message says why, to the reader of the report."""
+    """There is no such figure of this scene; the message tells the reader of the report why."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Picture:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A matplotlib Figure on an Agg canvas [inches]. pyplot, with its global state, stays out.
+    """Return a matplotlib Figure on an Agg canvas [inches], without pyplot and its global state.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -103,7 +103,7 @@ def new_figure(width: float, height: float) -> Any:
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Figures made in this context look as RC says.
+    """Apply RC to the figures drawn in this context.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -117,7 +117,7 @@ def paper_style() -> Iterator[None]:
 
 
 def picture(figure: Any) -> Picture:
-    """Both files of a figure. Under `paper_style`, as the figure itself was made."""
+    """Return both files of a figure; call it in the same `paper_style` as the figure was drawn in."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.savefig(svg, format="svg", dpi=DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -125,25 +125,25 @@ def picture(figure: Any) -> Picture:
 
 
 def colours(count: int) -> list[str]:
-    """Of so many compared outputs: the last, which is the most important, in MAIN, the first in SECOND."""
+    """Return the colours of so many compared outputs: the last, most important one in MAIN, the first in SECOND."""
     return [SECOND, *PALETTE[2:count], MAIN] if count > 1 else [MAIN]
 
 
 def labels(names: Sequence[str], length: int = NAME) -> list[str]:
-    """Names as a legend shows them: short, each another one, and taken as they are.
+    """Return names for a legend: short, unique, and shown literally.
 
     The middle of a long name goes, because the ends tell runs apart. Characters that the font lacks become "?", and
     what matplotlib would take for mathematics or for a hidden label is escaped.
     """
     short = [_shortened(_drawable(" ".join(name.split())) or "(no name)", length) for name in names]
     unique = [f"{name} #{i + 1}" if short.count(name) > 1 else name for i, name in enumerate(short)]
-    if len(set(unique)) < len(unique):  # somebody calls a run "x #1"
+    if len(set(unique)) < len(unique):  # a run is called "x #1"
         unique = [f"{name} ({i + 1})" for i, name in enumerate(unique)]
     return [name.replace("$", r"\$") if not name.startswith("_") else " " + name.replace("$", r"\$") for name in unique]
 
 
 def plain(label: str) -> str:
-    """A label of `labels` as text, for a caption."""
+    """Return a label of `labels` as text, for a caption."""
     return label.strip().replace(r"\$", "$")
 
 
@@ -162,7 +162,7 @@ def _drawable(name: str) -> str:
 
 
 def legend_below(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> float:
-    """A legend under the axes, where it hides nothing, in as many columns as fit; returns its height [inches].
+    """Draw a legend under the axes, in as many columns as fit, and return its height [inches].
 
     The caller makes the figure that much higher, so that the axes keep their size.
     """
@@ -173,7 +173,7 @@ def legend_below(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> f
 
 
 def _columns(names: Sequence[str], width: float) -> int:
-    """How many columns of names, filled one after the other, are not wider than this [inches]."""
+    """Return how many columns of names fit into a width [inches]."""
     for count in range(len(names), 1, -1):
         rows = -(-len(names) // count)
         columns = [names[i : i + rows] for i in range(0, len(names), rows)]

@@ -25,7 +25,7 @@ from dpdrun.run.metrics import Metrics
 HEIGHT = 1.05  # inches of a panel
 LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end
 DASHED: Any = {"ls": (0, (3, 1.2)), "lw": 0.8}
-OUTSIDE_DB = 500.0  # an objective above is that of a checkpoint which missed the output power: see rf.merit
+OUTSIDE_DB = 500.0  # an objective above is that of a checkpoint off the output power: see dpd.objective
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class _Run:
     clipped: float | None
 
 
-def draw_training(training: Mapping[str, Metrics], known: Mapping[str, str] | None = None) -> tuple[Any, str]:
-    """The figure of one run or several, and its caption.
+def draw_training(training: Mapping[str, Metrics], shared: Mapping[str, str] | None = None) -> tuple[Any, str]:
+    """Return the figure of one run or several, and its caption.
 
     Args:
         training: metrics of runs by name.
-        known: colours that runs have in other figures, by name; taken where all have one of their own.
+        shared: colours that runs have in other figures, by name; used where all of them differ.
 
     Raises:
         NothingToDrawError: no run has logged a step.
@@ -58,7 +58,7 @@ def draw_training(training: Mapping[str, Metrics], known: Mapping[str, str] | No
     if not with_steps:
         raise NothingToDrawError("no run has logged a step (a least-squares fit has none)")
     drawn = dict(list(with_steps.items())[-len(PALETTE) :])
-    names, shades = labels(list(drawn)), [(known or {}).get(name, "") for name in drawn]
+    names, shades = labels(list(drawn)), [(shared or {}).get(name, "") for name in drawn]
     if "" in shades or len(set(shades)) < len(shades):
         shades = colours(len(drawn))
     runs = [_run(name, shade, each) for name, shade, each in zip(names, shades, drawn.values(), strict=True)]
@@ -102,8 +102,8 @@ def _run(name: str, colour: str, metrics: Metrics) -> _Run:
         values = [float(line[key]) for line in found]
         return Curve.of(key, "loss", [line["step"] for line in found], values, log=log)
 
-    judged = [line for line in metrics.evals if math.isfinite(_judged_by(line))]
-    best = min(judged, key=_judged_by, default=None)
+    finite = [line for line in metrics.evals if math.isfinite(_selected_by(line))]
+    best = min(finite, key=_selected_by, default=None)
     clips = [line["clip_norm"] for line in metrics.steps if isinstance(line.get("clip_norm"), int | float)]
     flags = [line["clipped"] for line in metrics.steps if isinstance(line.get("clipped"), bool)]
     return _Run(
@@ -120,8 +120,8 @@ def _run(name: str, colour: str, metrics: Metrics) -> _Run:
     )
 
 
-def _judged_by(line: Json) -> float:
-    """What a checkpoint is selected by [dB]: of a predistorter its objective."""
+def _selected_by(line: Json) -> float:
+    """Return the score that selects a checkpoint [dB]: of a predistorter its objective."""
     value: Any = line.get("objective_db", line.get("val_nmse_db"))
     return math.nan if value is None else float(value)
 
@@ -147,7 +147,7 @@ def _best(axis: Any, runs: list[_Run]) -> None:
 
 
 def _clips(axis: Any, runs: list[_Run]) -> None:
-    """The clip, unless it lies so far from every norm that it would press the curves flat."""
+    """Draw the clip, unless it is so far from every norm that it would flatten the curves."""
     low, high = min(min(r.norm.low) for r in runs if r.norm.y), max(max(r.norm.high) for r in runs if r.norm.y)
     for clip in sorted({run.clip for run in runs if run.clip is not None and low / REACH <= run.clip <= high * REACH}):
         of = [run for run in runs if run.clip == clip]
@@ -184,10 +184,10 @@ def _caption(runs: list[_Run], count: int) -> str:
     if any(run.objective.y for run in runs):
         parts.append(
             "Validation: NMSE (solid) and the objective that selects a predistorter (dashed: half of in-band error and "
-            "worse-side ACLR, where the output power is held); circle: the model that was kept."
+            "worse-side ACLR, where the output power is kept); circle: the checkpoint that was kept."
         )
     else:
-        parts.append("Validation: NMSE; circle: the model that was kept.")
+        parts.append("Validation: NMSE; circle: the checkpoint that was kept.")
     share = [(run.name, run.clipped) for run in runs if run.clipped is not None and run.clip is not None]
     clipped = [f"{plain(name)} {clipped:.0%}" for name, clipped in share]
     if clipped:

@@ -1,4 +1,4 @@
-"""Upright constellations: the phase that the FFT window and the carrier gave to subcarriers is found and taken out.
+"""Turn constellations upright: find and remove the phase that FFT window and carrier gave to the subcarriers.
 
 A window that begins d samples early turns subcarrier k by exp(-2 pi j k d / fft), and a carrier that is shifted to 0 Hz
 leaves each of its symbols at an angle of its own. Reference and output turn alike, so no score knows of it; a
@@ -26,7 +26,7 @@ DECIDED = 0.25  # of the spacing: rms distance from the decided points; of point
 
 
 def turn_of(wanted: Points, count: int) -> Points | None:
-    """What to multiply with, (M,) of magnitude 1, so that the points stand upright; None where they are no square QAM.
+    """Return factors of magnitude 1, (M,), that turn the points upright; None where they are not square QAM.
 
     Args:
         wanted: subcarriers of the reference, symbol by symbol, (M,), equally many of each.
@@ -65,7 +65,7 @@ def turn_of(wanted: Points, count: int) -> Points | None:
 
 
 def _left_over(upright: Points, bins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Phase that is left in symbols which stand nearly upright [rad], (count, size); 0 where no QAM fits them.
+    """Return the phase left in symbols that are nearly upright [rad], (count, size); 0 where no QAM fits them.
 
     Args:
         upright: at unit mean power, (count, size).
@@ -76,7 +76,7 @@ def _left_over(upright: Points, bins: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _fitted(upright: Points, bins: NDArray[np.float64], side: int) -> tuple[float, NDArray[np.float64]]:
-    """rms distance from decided points of `side` x `side` QAM, over their spacing, and the phase that was fitted."""
+    """Return the rms distance from decided points of `side` x `side` QAM, over their spacing, and the fitted phase."""
     spacing = np.sqrt(6 / (side**2 - 1))  # at unit mean power
     phase, inner = np.zeros(upright.shape), np.argsort(np.abs(upright), axis=1)
     for reach in REACHES:

@@ -1,4 +1,4 @@
-"""A scene as the figures draw it: which of its traces, in which colours, under which names, and beside what."""
+"""A scene as the figures draw it: its traces, their colours and names, and their reference."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ class View:
 
     @property
     def traces(self) -> tuple[Trace, ...]:
-        """Those that are drawn."""
+        """Return the traces that are drawn."""
         return self.scene.traces
 
     @property
     def last(self) -> Trace:
-        """The most important one."""
+        """Return the most important trace."""
         return self.scene.traces[-1]
 
     @property
     def reference_name(self) -> str:
-        """Of the last trace's reference, for a legend."""
+        """Return the name of the last trace's reference, for a legend."""
         return "wanted" if self.predistorter else "measured"
 
     @property
     def output_name(self) -> str:
-        """What the traces are, for a caption."""
+        """Return what the traces are, for a caption."""
         if not self.predistorter:
             return "output of the model"
         return "output of the PA model" if self.scene.simulated else "output of the amplifier"
 
 
 def view_of(scene: PlotData) -> View:
-    """Choose what of a scene is drawn.
+    """Return what of a scene is drawn.
 
     Raises:
         NothingToDrawError: none of it can be.
@@ -88,7 +88,7 @@ def view_of(scene: PlotData) -> View:
 def _undrawable(trace: Trace, samples: int) -> str | None:
     for name, signal in (("output", trace.y), ("reference", trace.reference)):
         if signal.shape != (samples,):
-            return f"its {name} has another length than the input"
+            return f"its {name} and the input differ in length"
         if bad := int(np.count_nonzero(~np.isfinite(signal))):
             return f"{bad:,} samples of its {name} are not finite"
         if not np.any(signal):
@@ -97,7 +97,7 @@ def _undrawable(trace: Trace, samples: int) -> str | None:
 
 
 def _is_multiple(x: Signal, reference: Signal) -> bool:
-    """True where the reference is a complex factor times the input."""
+    """Return whether the reference is a complex factor times the input."""
     if not np.any(x):
         return False
     error = reference - one_tap_gain(x, reference) * x

@@ -69,7 +69,7 @@ def test_a_known_period_is_tried_where_none_is_found(monkeypatch: pytest.MonkeyP
     values = excess(Y, Y + E * np.where(AT % 400 < 2, 6.0, 1.0))
     monkeypatch.setattr(error_position, "_candidates", lambda values: [])
     assert repeat(Y, values) is None
-    found = repeat(Y, values, known=(400, 20, N))  # the others are shorter and longer than a period may be
+    found = repeat(Y, values, extra=(400, 20, N))  # the others are shorter and longer than a period may be
     assert found is not None
     assert (found.period, found.at) == (400, 0)
 

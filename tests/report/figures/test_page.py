@@ -4,7 +4,7 @@ import base64
 import struct
 from html.parser import HTMLParser
 
-from dpdrun.report.figures.page import Drawn, Missing, Section, png_size, report_page
+from dpdrun.report.figures.page import Drawn, FigureSection, Missing, png_size, report_page
 from dpdrun.report.figures.style import Picture
 
 VOID = {"meta", "img", "br"}
@@ -44,13 +44,13 @@ def picture(width: int) -> Picture:
 
 
 SECTIONS = [
-    Section(
+    FigureSection(
         "a, test",
         "described & such",
         [Drawn("PSD <1>", "psd-test", picture(770), "caption <b>"), Missing("Constellation", "no <symbols>")],
         ["bad is left out."],
     ),
-    Section("Training", "", [Drawn("curves", "training", picture(1575), "")]),
+    FigureSection("Training", "", [Drawn("curves", "training", picture(1575), "")]),
 ]
 
 

@@ -72,7 +72,7 @@ def test_nothing_is_written_without_matplotlib(dpd: PlotData, tmp_path: Path, mo
 
 def test_a_folder_that_cannot_be(dpd: PlotData, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot make the folder of the report"):
+    with pytest.raises(RunError, match="cannot create the folder of the report"):
         save(tmp_path / "file" / "folder", dpd)
 
 
