@@ -53,7 +53,7 @@ def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableTy
         why.append(f"  {row.recipe}", "dim")
         table.add_row(f"  {row.name}", Text(row.action, _STYLE.get(row.action, "")), time, why)
     known = [row.seconds for row in rows if row.action != "skip" and row.seconds is not None]
-    parts = [f"training takes about {about_time(sum(known))} in all"] if known else []
+    parts = [f"training takes about {about_time(sum(known))} in total"] if known else []
     unknown = [row.name for row in rows if row.action != "skip" and row.seconds is None]
     parts += [f"no estimate for {listed(unknown, 'and')}"] if unknown else []
     total = "; ".join(parts) or "there is nothing to do"

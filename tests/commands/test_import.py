@@ -37,7 +37,7 @@ def flat(result: Result) -> str:
 def test_the_notes_example_of_about_2000_steps_is_flagged() -> None:
     result = run(NOTE, "--samples", "10000")
     assert result.exit_code == 0
-    assert "optimizer steps: 2000; warmup 1000" in flat(result)
+    assert "max_steps: 2000" in flat(result)
     assert "warning WU101 " in flat(result)
     assert ": the warmup is 1000 of 2000 steps, 50% (limit 10%)" in flat(result)
     assert "warmup: 1000  # --warmup_steps" in result.output
