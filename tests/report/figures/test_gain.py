@@ -86,7 +86,7 @@ def test_of_a_long_record_every_nth_sample(dpd: PlotData, monkeypatch: pytest.Mo
     figure, caption = drawn(dpd)
     level, gain = curve(figure.axes[0], SECOND)
     np.testing.assert_allclose(gain, 20 * np.log10(1 - 0.2 * level**2), atol=0.05)
-    assert "one sample of 3" in caption
+    assert "one sample in 3" in caption
 
 
 def test_too_short_for_a_curve(dpd: PlotData, scene_of: Callable[..., PlotData]) -> None:

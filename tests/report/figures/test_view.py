@@ -31,7 +31,7 @@ def test_what_cannot_be_drawn_is_left_out_and_named(dpd: PlotData) -> None:
     assert view.notes == [
         "without is left out: 3 samples of its output are not finite.",
         "silent is left out: its output is all zero.",
-        "short is left out: its output has another length than the input.",
+        "short is left out: its output and the input differ in length.",
     ]
 
 
