@@ -1,4 +1,4 @@
-"""Deriving: which value every rule-set field gets, and what each profile would say about it."""
+"""Deriving: which value every field of a rule gets, and which each profile would give it."""
 
 from __future__ import annotations
 

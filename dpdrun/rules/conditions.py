@@ -70,14 +70,14 @@ class Parameter:
 
 
 def inside(value: Any, allowed: tuple[Any, ...]) -> bool:
-    """Whether a value lies in one side of a validity box."""
+    """Return whether a value lies in one side of a validity box."""
     if isinstance(allowed[0], str):
         return value in allowed
     return bool(allowed[0] <= value <= allowed[1])
 
 
 def box_text(allowed: tuple[Any, ...]) -> str:
-    """One side of a validity box in words: `64 to 511`, `512 and above`, `transformer`."""
+    """Return one side of a validity box in words: `64 to 511`, `512 and above`, `transformer`."""
     if isinstance(allowed[0], str):
         return " or ".join(allowed)
     low, high = allowed

@@ -208,7 +208,7 @@ def finding(
     also: str = "",
     **evidence: Any,
 ) -> Finding:
-    """A verdict of a severity that the rule computes; see `info`, `warning`, `error` for a fixed one.
+    """Return a verdict of a severity that the rule computes; see `info`, `warning`, `error` for a fixed one.
 
     Args:
         advice: what to do; left out, it is generated from the patch: `set optim.lr to 0.001`.
@@ -219,32 +219,32 @@ def finding(
 
 
 def info(message: str, **details: Any) -> Finding:
-    """A finding that never changes a verdict; arguments as `finding`."""
+    """Return a finding that never changes a verdict; arguments as `finding`."""
     return finding("info", message, **details)
 
 
 def warning(message: str, **details: Any) -> Finding:
-    """A finding that costs decibels; arguments as `finding`."""
+    """Return a finding that costs decibels; arguments as `finding`."""
     return finding("warning", message, **details)
 
 
 def error(message: str, **details: Any) -> Finding:
-    """A finding with which training cannot work, or has not worked; arguments as `finding`."""
+    """Return a finding with which training cannot work, or has not worked; arguments as `finding`."""
     return finding("error", message, **details)
 
 
 def set_to(patch: Patch) -> str:
-    """A patch as advice: `set train.frame to 256 and train.burn_in to 65`."""
+    """Return a patch as advice: `set train.frame to 256 and train.burn_in to 65`."""
     return "set " + " and ".join(f"{key} to {_shown(value)}" for key, value in patch.items()) if patch else ""
 
 
 def moved(key: str, now: float, then: float) -> str:
-    """A number that goes down or up, as advice: `lower optim.lr from 0.01 to 0.005`."""
+    """Return a number that goes down or up, as advice: `lower optim.lr from 0.01 to 0.005`."""
     return f"{'lower' if then < now else 'raise'} {key} from {now:g} to {then:g}"
 
 
 def two_digits(value: float) -> float:
-    """A number as one writes it into a recipe."""
+    """Return a number as one writes it into a recipe."""
     return float(f"{value:.2g}")
 
 

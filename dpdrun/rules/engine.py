@@ -42,13 +42,13 @@ class Facts(Protocol):
     """What the engine needs of facts."""
 
     def get(self, name: str) -> Any:
-        """The value of a fact, None when it is unknown."""
+        """Return the value of a fact, None when it is unknown."""
 
     def words(self, name: str) -> str:
-        """What a fact is called where a user reads of it."""
+        """Return what a fact is called where a user reads of it."""
 
     def prerequisites(self, name: str) -> frozenset[str]:
-        """The dotted recipe keys that a fact depends on; rules that set them run first."""
+        """Return the dotted recipe keys that a fact depends on; rules that set them run first."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Finding:
         return f"{start}{self.severity} {self.code} {self.slug}: {self.message}{advice}"
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form."""
+        """Return the stable machine-readable form."""
         return {
             "code": self.code,
             "slug": self.slug,
@@ -101,7 +101,7 @@ class Finding:
 
 
 def plain(value: Any) -> Any:
-    """A recipe value as it stands in YAML or JSON: a Percent becomes the text `7.5%`."""
+    """Return a recipe value as it stands in YAML or JSON: a Percent becomes the text `7.5%`."""
     return str(value) if isinstance(value, float) and type(value) is not float else value
 
 
@@ -114,7 +114,7 @@ class Skipped:
     failed: bool = False  # the rule itself has a bug
 
     def to_json(self) -> dict[str, str]:
-        """The stable machine-readable form."""
+        """Return the stable machine-readable form."""
         return {"code": self.code, "reason": self.reason}
 
 
@@ -222,11 +222,11 @@ class Rule:
         return tuple(name for name in WHOLE if name in inspect.signature(self.function).parameters)
 
     def fires(self) -> Facts:
-        """The facts of the example."""
+        """Return the facts of the example."""
         return self._facts(self.example)
 
     def silent(self) -> Facts:
-        """The facts of the example on which the rule is silent."""
+        """Return the facts of the example on which the rule is silent."""
         return self._facts(self.counterexample)
 
     def _facts(self, given: Mapping[str, Any]) -> Facts:
@@ -263,14 +263,14 @@ def enter(rule: Rule) -> Rule:
 
 
 def all_rules() -> dict[str, Rule]:
-    """Every rule by code, in the order of codes."""
+    """Return every rule by code, in the order of codes."""
     import dpdrun.rules  # noqa: F401 - importing the package enters its families
 
     return dict(sorted(_RULES.items()))
 
 
 def find_rule(name: str) -> Rule:
-    """The rule with this code or slug, in any case. Raises CatalogueError with near ones when there is none."""
+    """Return the rule with this code or slug, in any case. Raises CatalogueError with near ones when there is none."""
     rules = all_rules()
     for entry in rules.values():
         if name.lower() in (entry.code.lower(), entry.slug.lower()):
@@ -320,7 +320,7 @@ def evaluate(
 
 
 def _order(rules: Mapping[str, Rule], facts: Facts) -> list[str]:
-    """Codes so that every rule comes after those it requires and after those that set the facts it needs."""
+    """Return the codes so that every rule comes after those it requires and after those that set the facts it needs."""
     setters: dict[str, set[str]] = {}
     for entry in rules.values():
         if entry.sets:

@@ -16,7 +16,7 @@ Curve = Callable[[float], float]
 
 
 def example_facts(purpose: str, given: Mapping[str, Any]) -> PlanFacts | RunFacts:
-    """The facts of an example of a rule, from its declaration.
+    """Return the facts of an example of a rule, from its declaration.
 
     Of a plan they are facts. Of a run they are arguments of `example_run`, and `parts`, `ranks`, `signal`: arguments of
     `example_parts` and `example_ranks`, and facts of a sound signal that change; with `signal` there is no log.
@@ -32,14 +32,14 @@ def example_facts(purpose: str, given: Mapping[str, Any]) -> PlanFacts | RunFact
 
 
 def example_signal(nmse_db: float = -38.0, **other: Any) -> RunFacts:
-    """Facts of a sound prediction, but for those given."""
+    """Return facts of a sound prediction, but for those given."""
     judged = other.get("judged_nmse_db", nmse_db)
     facts = {"judged_nmse_db": judged, "gain_nmse_db": judged, "gain_db": 0.0, "gain_deg": 0.0, **other}
     return RunFacts(signal=SignalFacts(samples=19_662, nmse_db=nmse_db, **facts))
 
 
 def cosine_lr(step: int, *, peak: float, warmup: int, total: int) -> float:
-    """Linear warmup from peak / warmup, then a cosine to zero."""
+    """Return the rate of a linear warmup from peak / warmup, then a cosine to zero."""
     if step <= warmup:
         return peak * step / warmup
     return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
@@ -145,7 +145,7 @@ def example_ranks(
     differ_from: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What is logged of the processes of `example_run(**example_ranks())`.
+    """Return what is logged of the processes of `example_run(**example_ranks())`.
 
     Args:
         skew: factor of the losses of the last one.

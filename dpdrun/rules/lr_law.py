@@ -38,18 +38,18 @@ class LRLaw:
     swept: Mapping[str, tuple[float, float]]
 
     def band(self, width: int) -> int:
-        """The swept width that is nearest by ratio."""
+        """Return the swept width that is nearest by ratio."""
         return min(self.widths, key=lambda swept: abs(math.log(width / swept)))
 
     def lr(self, facts: PlanFacts) -> float:
-        """Peak learning rate of a job whose width is known."""
+        """Return the peak learning rate of a job whose width is known."""
         octaves = self.effects["width"] * math.log2(self.band(facts.width or 1) / self.reference["width"])
         for name in self.swept:
             octaves += self.effects.get(name, 0.0) * math.log2(self.held(name, facts) / self.reference[name])
         return float(2.0 ** (self.level + octaves))
 
     def held(self, name: str, facts: PlanFacts) -> float:
-        """Steps, batch or layers of a job, held inside what was swept.
+        """Return the steps, batch or layers of a job, held inside what was swept.
 
         Unknown, it is the end with the lower rate: too low a rate loses little, too high a one the run.
         """
@@ -60,7 +60,7 @@ class LRLaw:
         return float(min(max(value, least), most))
 
     def beyond(self, facts: PlanFacts) -> list[str]:
-        """What of a job is outside of the sweeps, in words."""
+        """Return what of a job is outside of the sweeps, in words."""
         known = {name: facts.get(fact) for name, fact in FACT_OF.items() if name in self.swept}
         return [
             f"batch {value:,}" if name == "batch" else pluralize(value, name.removesuffix("s"))
@@ -71,7 +71,7 @@ class LRLaw:
 
 @lru_cache(maxsize=2)
 def law_of(kind: str) -> LRLaw:
-    """The law of `transformer` or `gru`."""
+    """Return the law of `transformer` or `gru`."""
     law = measured()["law"][kind]
     return LRLaw(
         kind=kind,
@@ -84,7 +84,7 @@ def law_of(kind: str) -> LRLaw:
 
 
 def outside_sweep(facts: PlanFacts) -> str | None:
-    """Why the sweeps, and what was measured with their settings, say nothing of a network; None when they do."""
+    """Return why the sweeps, and what was measured with their settings, say nothing of a network; None when they do."""
     if facts.kind not in measured()["law"]:
         return f"not swept: {facts.kind}"
     if facts.window == math.inf:
@@ -100,10 +100,10 @@ def outside_sweep(facts: PlanFacts) -> str | None:
 
 
 def swept_lr(facts: PlanFacts) -> float | None:
-    """Peak learning rate that the sweeps give for a job; None where they say nothing of its network."""
+    """Return the peak learning rate that the sweeps give for a job; None where they say nothing of its network."""
     return None if outside_sweep(facts) else two_digits(law_of(facts.kind or "").lr(facts))
 
 
 def two_digits(lr: float) -> float:
-    """A learning rate as one writes it."""
+    """Return a learning rate as one writes it."""
     return float(f"{lr:.2g}")

@@ -42,7 +42,7 @@ def _message(finding: Finding) -> str:
 
 
 def _silent(rule: Rule) -> str:
-    """What is different where the rule is silent."""
+    """Return what is different where the rule is silent."""
     if rule.purpose == "diagnose":
         run = _run(rule.counterexample, rule.example)
         return f"Silent for {run[0].lower()}{run[1:]}"
@@ -59,7 +59,7 @@ def _value(name: str, value: Any) -> str:
 
 
 def _recipe(facts: Mapping[str, Any], patch: Mapping[str, Any], why: str = "") -> str:
-    """Facts and a patch as lines of a recipe; what no recipe states is a comment."""
+    """Return facts and a patch as lines of a recipe; what no recipe states is a comment."""
     tree: dict[str, Any] = {}
     for name, value in facts.items():
         if name in KEYS:
@@ -115,7 +115,7 @@ def _short(value: Any) -> str:
 
 
 def _curve(curve: Callable[[float], float]) -> str:
-    """A curve over the progress of a run: how often each of two levels, else its value at some places."""
+    """Return a curve over the progress of a run: how often each of two levels, else its value at some places."""
     counts = Counter(f"{curve(step / STEPS):.3g}" for step in range(1, STEPS + 1)).most_common()
     if len(counts) == 2:
         (level, _), (other, times) = counts

@@ -31,12 +31,12 @@ _PROFILE = {"both": "note and measured", "note": "note", "measured": "measured"}
 
 
 def sections_of(rule: Rule) -> dict[str, str]:
-    """The page by heading: the docstring, its summary under the empty string, and the generated example."""
+    """Return the page by heading: the docstring, its summary under the empty string, and the generated example."""
     return {**written(rule), "Example": example_text(rule)}
 
 
 def written(rule: Rule) -> dict[str, str]:
-    """The docstring by heading; the text before the first heading is under the empty string."""
+    """Return the docstring by heading; the text before the first heading is under the empty string."""
     lines: dict[str, list[str]] = {"": []}
     heading = ""
     for line in rule.doc.splitlines():
@@ -49,7 +49,7 @@ def written(rule: Rule) -> dict[str, str]:
 
 
 def declaration_of(rule: Rule) -> dict[str, str]:
-    """What the rule declares, in words."""
+    """Return what the rule declares, in words."""
     facts = {"purpose": _PURPOSE[rule.purpose]}
     if rule.sets:
         facts["sets"] = rule.sets
@@ -75,7 +75,7 @@ def declaration_of(rule: Rule) -> dict[str, str]:
 
 
 def worth_of_rule(rule: Rule) -> dict[str, list[Worth]]:
-    """What dropping the rule lost, by GROUPS and run length; of a rule of the note, in the note's own encoder."""
+    """Return the loss without the rule, by GROUPS and run length; of a rule of the note, in its own encoder."""
     if rule.purpose == "diagnose" or (rule.purpose == "check" and rule.results != WORTH_TABLE):
         return {}
     groups = {"note"} if rule.is_of_note else set(rule.box.get("kind", ()))
@@ -84,7 +84,7 @@ def worth_of_rule(rule: Rule) -> dict[str, list[Worth]]:
 
 
 def page(rule: Rule) -> str:
-    """A rule as Markdown."""
+    """Return a rule as Markdown."""
     lines = [f"# {rule.code}: {rule.slug}", "", rule.summary, ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in declaration_of(rule).items()]
@@ -97,7 +97,7 @@ def page(rule: Rule) -> str:
 
 
 def index() -> str:
-    """The list of all rules as Markdown."""
+    """Return the list of all rules as Markdown."""
     lines = [
         "# Rules",
         "",
@@ -114,12 +114,12 @@ def index() -> str:
 
 
 def pages() -> dict[str, str]:
-    """All files of docs/rules/ by name."""
+    """Return all files of docs/rules/ by name."""
     return {"README.md": index()} | {f"{code}.md": page(rule) for code, rule in all_rules().items()}
 
 
 def to_json(rule: Rule) -> dict[str, Any]:
-    """A rule for `dpdrun explain CODE --format json`; `example` is what it says of the facts that its page names."""
+    """Return a rule for `dpdrun explain CODE --format json`; `example` is its finding on the facts of its page."""
     text = sections_of(rule)
     example = example_of(rule).to_json()
     content = {
@@ -148,7 +148,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
 
 
 def field_json(docs: Sequence[FieldDoc], rules: Iterable[Rule]) -> dict[str, Any]:
-    """A recipe field for `dpdrun explain FIELD --format json`.
+    """Return a recipe field for `dpdrun explain FIELD --format json`.
 
     Args:
         docs: of one key, one a model kind that has it.
@@ -179,7 +179,7 @@ def _doc_json(doc: FieldDoc) -> dict[str, Any]:
 
 
 def catalogue_json() -> dict[str, Any]:
-    """Every rule, for `dpdrun explain --format json`."""
+    """Return every rule, for `dpdrun explain --format json`."""
     return {"schema_version": SCHEMA_VERSION, "rules": [to_json(rule) for rule in all_rules().values()]}
 
 

@@ -77,7 +77,7 @@ class Worth:
 
 
 def regret_of(kind: str | None, lr: float, ours: float, steps: int | None = None) -> Regret | None:
-    """Expected regret of a learning rate in a job where our measured rule sets `ours`.
+    """Return the expected regret of a learning rate in a job where our measured rule sets `ours`.
 
     All run lengths together where `steps` is None. None for a kind or a length that was not swept, and for a learning
     rate further away than at least half of the sweeps reach.
@@ -93,7 +93,7 @@ def regret_of(kind: str | None, lr: float, ours: float, steps: int | None = None
 
 
 def band_of(kind: str | None, steps: int | None = None) -> Band | None:
-    """How far from our learning rate one can go; None where `regret_of` is."""
+    """Return how far from our learning rate one can go; None where `regret_of` is."""
     table = _table(kind, steps)
     if table is None:
         return None
@@ -101,7 +101,7 @@ def band_of(kind: str | None, steps: int | None = None) -> Band | None:
 
 
 def swept_workloads(kind: str) -> int:
-    """Number of workloads behind `regret_of`."""
+    """Return the number of workloads behind `regret_of`."""
     return int(measured()["expected"].get(kind, {}).get("all", {}).get("workloads", 0))
 
 
@@ -113,7 +113,7 @@ def worth_of(group: str | None, key: str, steps: int | None) -> Worth | None:
 
 
 def groups_of(key: str) -> dict[str, list[Worth]]:
-    """Worth of the rule for a field in every group that was measured, by rising run length."""
+    """Return the worth of the rule for a field in every group that was measured, by rising run length."""
     return {
         group: [Worth(**each) for each in entries[key].values()]
         for group, entries in measured()["worth"].items()
@@ -123,7 +123,7 @@ def groups_of(key: str) -> dict[str, list[Worth]]:
 
 @lru_cache(maxsize=1)
 def measured() -> dict[str, Any]:
-    """The content of regret.json."""
+    """Return the content of regret.json."""
     content: dict[str, Any] = json.loads(files("dpdrun.rules").joinpath("regret.json").read_text(encoding="utf-8"))
     return content
 
@@ -140,7 +140,7 @@ def _length(kind: str | None, steps: int) -> int | None:
 
 
 def _nearest(lengths: Iterable[str], steps: int) -> int | None:
-    """The length that is nearest by ratio, None where it is more than REACH times away."""
+    """Return the length that is nearest by ratio, None where it is more than REACH times away."""
     near = min(map(int, lengths), key=lambda length: abs(math.log(max(steps, 1) / length)), default=None)
     return near if near is not None and near / REACH <= steps <= near * REACH else None
 

@@ -29,7 +29,7 @@ class Block:
 
 
 def blocks(values: Sequence[float], width: int, *, start: int = 0) -> list[Block]:
-    """Consecutive stretches of `width` points from position `start` on; a shorter rest is left out."""
+    """Return the consecutive stretches of `width` points from position `start` on; a shorter rest is left out."""
     found = []
     for first in range(start, len(values) - width + 1, width):
         ordered = sorted(values[first : first + width])
@@ -79,7 +79,7 @@ def outliers(values: Sequence[float], *, width: int, z: float, least: float, flo
 
 
 def residuals(values: Sequence[float], width: int) -> list[float]:
-    """Each point less the line through the medians of the stretches around it, level beyond their centres."""
+    """Return each point less the line through the medians of the stretches around it, level beyond their centres."""
     found = blocks(values, min(width, len(values)))
     centres = [(block.positions.start + block.positions.stop - 1) / 2.0 for block in found]
     rest, piece = [], 0
@@ -96,7 +96,7 @@ def residuals(values: Sequence[float], width: int) -> list[float]:
 
 
 def correlation(values: Sequence[float], lag: int) -> float:
-    """Autocorrelation at a lag; see `correlations`."""
+    """Return the autocorrelation at a lag; see `correlations`."""
     return correlations(values, lag)[0]
 
 
@@ -136,7 +136,7 @@ def cusum_start(values: Sequence[float], *, level: float, spread: float, slack: 
 
 
 def jitter(values: Sequence[float]) -> float:
-    """Size of the ups and downs from one point to the next, whatever the drift: from second differences.
+    """Return the size of the ups and downs from one point to the next, whatever the drift: from second differences.
 
     White noise of spread s has second differences of spread s sqrt(6).
     """

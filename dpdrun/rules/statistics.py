@@ -49,7 +49,7 @@ class Trend:
 
 
 def decimate(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
-    """Medians of at most `most` equal pieces of a series; takes out spikes and most of the autocorrelation."""
+    """Return the medians of at most `most` equal stretches of a series: without spikes and most autocorrelation."""
     if len(values) <= most:
         return list(values)
     edges = [round(i * len(values) / most) for i in range(most + 1)]
@@ -68,14 +68,14 @@ def trend(values: Sequence[float]) -> Trend:
 
 
 def theil_sen(values: Sequence[float]) -> float:
-    """Median of the slopes between all pairs of points, per step of the series."""
+    """Return the median of the slopes between all pairs of points, per step of the series."""
     return median(
         [(later - now) / gap for gap in range(1, len(values)) for now, later in zip(values, values[gap:], strict=False)]
     )
 
 
 def kendall_s(values: Sequence[float]) -> int:
-    """Mann-Kendall's S: pairs that rise minus pairs that fall."""
+    """Return Mann-Kendall's S: pairs that rise minus pairs that fall."""
     before: list[float] = []  # sorted
     s = 0
     for value in values:
@@ -85,7 +85,7 @@ def kendall_s(values: Sequence[float]) -> int:
 
 
 def may_rise(values: Sequence[float], p: float) -> bool:
-    """Whether `trend` can find a rise with a p-value of `p` (below 0.5) or less; never says no wrongly.
+    """Return whether `trend` can find a rise with a p-value of `p` (below 0.5) or less; never says no wrongly.
 
     The correction for autocorrelation only ever makes a trend less certain, so a rise that is not significant without
     it is not significant with it.
@@ -104,14 +104,14 @@ def _mann_kendall_z(values: Sequence[float], slope: float) -> float:
 
 
 def _variance_of_s(values: Sequence[float]) -> float:
-    """Of independent values, ties counted (Kendall 1975)."""
+    """Return the variance of S of independent values, ties counted (Kendall 1975)."""
     n = len(values)
     ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(values).values())
     return (n * (n - 1) * (2 * n + 5) - ties) / 18.0
 
 
 def hamed_rao_factor(detrended: Sequence[float]) -> float:
-    """By how much autocorrelation inflates the variance of S, from the ranks of the series without its trend.
+    """Return by how much autocorrelation inflates the variance of S, from the ranks of the series without its trend.
 
     Lags count whose autocorrelation is significant at 5 %, up to the first that is not: at long lags the estimate is
     noise, and on short series summing it (as in the paper) can undo the correction. A series that wanders slowly shows
@@ -139,7 +139,7 @@ def hamed_rao_factor(detrended: Sequence[float]) -> float:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Return the ranks, from 1; equal values share the mean of theirs."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     start = 0

@@ -144,20 +144,20 @@ class PlanFacts:
         return cls(**facts)
 
     def get(self, name: str) -> Any:
-        """The value of a fact or of a computed one, None when it is unknown."""
+        """Return the value of a fact or of a computed one, None when it is unknown."""
         return getattr(self, name)
 
     def words(self, name: str) -> str:
-        """What a fact is called where a user reads of it."""
+        """Return what a fact is called where a user reads of it."""
         return words_of(type(self), name)
 
     def prerequisites(self, name: str) -> frozenset[str]:
-        """The dotted recipe keys that a fact depends on."""
+        """Return the dotted recipe keys that a fact depends on."""
         keys = {**SIZE_KEY_OF, **KEY_OF}
         return frozenset(keys[part] for part in computed_from(type(self), name) or (name,) if part in keys)
 
     def with_patch(self, patch: Mapping[str, Any]) -> PlanFacts:
-        """The same facts with recipe values set: `with_patch({"optim.lr": 1e-3})`."""
+        """Return the same facts with recipe values set: `with_patch({"optim.lr": 1e-3})`."""
         return replace(self, **{NAME_OF[key]: as_fact(NAME_OF[key], value) for key, value in patch.items()})
 
     @property
@@ -239,7 +239,7 @@ def steps_of_share(share: float, total_steps: int) -> int:
 
 
 def as_fact(name: str, value: Any) -> Any:
-    """A recipe value as rules see it: `auto` is None, `off` is its number (or None where it has none)."""
+    """Return a recipe value as rules see it: `auto` is None, `off` is its number (or None where it has none)."""
     if value == OFF:
         return _OFF.get(name)
     return None if value == "auto" else value

@@ -112,7 +112,7 @@ class RunFacts:
         return None if isinstance(value, list | dict) and not value else value
 
     def words(self, name: str) -> str:
-        """What a fact is called where a user reads of it."""
+        """Return what a fact is called where a user reads of it."""
         return words_of(SignalFacts if name in SignalFacts.__dataclass_fields__ else type(self), name)
 
     def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
@@ -168,7 +168,7 @@ class RunFacts:
         return self.peak_lr or max(self.lr, default=0.0)
 
     def longer(self, factor: float) -> dict[str, Any]:
-        """The recipe patch that makes the run `factor` times as long, in the field that the recipe uses."""
+        """Return the recipe patch that makes the run `factor` times as long, in the field that the recipe uses."""
         if self.max_steps:
             return {"train.max_steps": math.ceil(float(f"{self.max_steps * factor:.2g}"))}
         return {"train.epochs": float(f"{self.epochs * factor:.2g}")} if self.epochs else {}
@@ -207,5 +207,5 @@ class RunFacts:
         return min(1.0, self.step[-1] / self.total_steps)
 
     def after_warmup(self, column: Sequence[T]) -> list[T]:
-        """One of the lists without its warmup part: `facts.after_warmup(facts.loss)`."""
+        """Return one of the lists without its warmup part: `facts.after_warmup(facts.loss)`."""
         return [column[i] for i in self.settled]

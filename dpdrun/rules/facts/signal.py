@@ -110,7 +110,7 @@ class SignalFacts:
     wanted_gain_db: float | None = fact("the wanted gain")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, as `signal` in report.json; see `from_json`."""
+        """Return plain values, as `signal` in report.json; see `from_json`."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod

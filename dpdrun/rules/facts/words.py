@@ -31,14 +31,14 @@ def computed(words: str, *of: str) -> Callable[[T], T]:
 
 
 def words_of(facts: type, name: str) -> str:
-    """What a fact is called, of a dataclass of facts. Raises AttributeError where it declares no words."""
+    """Return what a fact is called, of a dataclass of facts. Raises AttributeError where it declares no words."""
     declared = getattr(facts, "__dataclass_fields__", {}).get(name)
     words: str = declared.metadata["words"] if declared is not None else _function(facts, name).words
     return words
 
 
 def computed_from(facts: type, name: str) -> tuple[str, ...]:
-    """The facts that a computed one follows from; none for one that is given."""
+    """Return the facts that a computed one follows from; none for one that is given."""
     of: tuple[str, ...] = () if name in getattr(facts, "__dataclass_fields__", {}) else _function(facts, name).of
     return of
 

@@ -57,7 +57,7 @@ def burn_in_of_the_context(facts: PlanFacts) -> Choice | Skipped:
 
 
 def _longest_frame(samples: int | None) -> int | None:
-    """Length that leaves FRAMES_IN_RECORD frames in the training part, None when its length is unknown."""
+    """Return the length that leaves FRAMES_IN_RECORD frames in the training part, None when its length is unknown."""
     return None if samples is None else max(2, samples // FRAMES_IN_RECORD)
 
 
@@ -185,7 +185,7 @@ def _room_for_context(facts: PlanFacts, context: int) -> dict[str, float]:
 
 
 def _as_long(facts: PlanFacts, frame: int, burn_in: int) -> dict[str, float]:
-    """The epochs that keep the number of steps: longer frames are fewer."""
+    """Return the epochs that keep the number of steps: longer frames are fewer."""
     before, after = facts.total_steps, replace(facts, frame=frame, burn_in=burn_in).total_steps
     if facts.max_steps is not None or not (facts.epochs and before and after) or before == after:
         return {}

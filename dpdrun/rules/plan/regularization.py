@@ -85,7 +85,7 @@ def decay_of_run(facts: PlanFacts) -> float:
 
 
 def _mean_lr_share(schedule: str | None, warmup: int, total: int) -> float:
-    """Mean of the learning rate over a run as a share of its peak: the areas under rise and fall."""
+    """Return the mean of the learning rate over a run as a share of its peak: the areas under rise and fall."""
     rise = min(1.0, warmup / max(1, total))
     if schedule in ("cosine", "linear"):
         return 0.5

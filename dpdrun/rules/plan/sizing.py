@@ -216,6 +216,6 @@ gru.constant(
 
 
 def _little_left(left_db: float) -> str:
-    """Why a small network is enough: `a polynomial is 0.3 dB above the noise floor; ...`."""
+    """Return why a small network is enough: `a polynomial is 0.3 dB above the noise floor; ...`."""
     place = f"{left_db:.1f} dB above" if left_db >= 0.05 else "at"
     return f"a polynomial is {place} the noise floor; model.kind gmp may be enough"

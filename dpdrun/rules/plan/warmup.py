@@ -237,7 +237,7 @@ def warmup_shorter_than_adams_memory(
 
 
 def _in_steps(warmup: Percent | str, total: int) -> str:
-    """A warmup as a rule sets it, with its steps: `5% (98 steps)`, or `off`."""
+    """Return a warmup as a rule sets it, with its steps: `5% (98 steps)`, or `off`."""
     if not isinstance(warmup, Percent):
         return warmup
     return f"{warmup} ({pluralize(steps_of_share(warmup, total), 'step')})"

@@ -57,7 +57,7 @@ def worse_than_one_complex_gain(run: RunFacts, one_tap_db: float, best_nmse_db: 
 
 
 def _first_step(run: RunFacts) -> int | None:
-    """Where the scorings begin; None for a least-squares fit, which has no steps."""
+    """Return where the scores begin; None for a least-squares fit, which has no steps."""
     return run.eval_step[0] if run.eval_step and run.kind != "gmp" else None
 
 

@@ -72,7 +72,7 @@ class Rise:
 
 
 def rise_of_norm(run: RunFacts) -> Rise | None:
-    """The rise over all steps after the warmup, or else over the last half of them; None when there is none."""
+    """Return the rise over all steps after the warmup, or else over the last half of them; None when there is none."""
     return run.once("rise_of_norm", lambda: _rise_of_norm(run))
 
 
@@ -104,7 +104,7 @@ def _rise_of_norm(run: RunFacts) -> Rise | None:
 
 
 def _norm_against_lr(run: RunFacts, window: range) -> tuple[float, float]:
-    """Slope and R^2 of log norm on log lr where the lr is well above zero; (0, 0) when it hardly moves there."""
+    """Return slope and R^2 of log norm on log lr where the lr is well above zero; (0, 0) when it hardly moves there."""
     peak = max(run.lr)
     kept = [i for i in window if run.lr[i] >= LR_SHARE * peak > 0.0]
     log_lr = decimate([_log(run.lr[i]) for i in kept])

@@ -49,7 +49,7 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
 
 
 def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
-    """Patch and advice for numbers that are none from a position on."""
+    """Return patch and advice for numbers that are none from a position on."""
     before = run.loss_db[max(0, first - BEFORE) : first]
     if len(before) >= LEAST_BEFORE and max(before[-LAST:]) <= median(before) + CALM_DB:
         return {}, (

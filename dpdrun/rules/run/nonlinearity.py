@@ -107,7 +107,7 @@ def _moves(db: float, degrees: list[float]) -> str:
 
 
 def _see_the_envelope(features: str | None, embedding: str | None) -> Patch:
-    """What a recipe lacks for its network to see |x|; nothing where that is not known or not lacking."""
+    """Return what a recipe lacks for its network to see |x|; nothing where that is not known or not lacking."""
     patch: Patch = {"model.features": "envelope"} if features == "iq" else {}
     return patch | ({"model.embedding": "linear"} if embedding == "layernorm_mlp" else {})
 

@@ -46,7 +46,7 @@ finite = Family(requires=("LS201",))
 
 
 def _over_summed_lr(run: RunFacts, part: tuple[float, float]) -> list[float]:
-    """The loss in dB at even distances of the summed learning rate: how far the weights could have gone."""
+    """Return the loss in dB at even distances of the summed learning rate: how far the weights could have gone."""
     summed = list(accumulate(run.lr))
     low, high = part[0] * summed[-1], part[1] * summed[-1]
     first, last = bisect_left(summed, low), bisect_right(summed, high)
@@ -107,7 +107,7 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
 
 
 def _share_of_lr(t: float) -> float:
-    """The summed rate at progress t as a share of its end, for the rate of the examples."""
+    """Return the summed rate at progress t as a share of its end, for the rate of the examples."""
     rates = [cosine_lr(step, peak=1.0, warmup=20, total=400) for step in range(1, 401)]
     return sum(rates[: round(400 * t)]) / sum(rates)
 

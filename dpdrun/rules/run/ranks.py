@@ -32,7 +32,7 @@ Rows = Sequence[Sequence[float]]
 
 
 def _unshared(run: RunFacts) -> tuple[int, str] | None:
-    """The first step whose gradient was not the mean over the processes, and what it was."""
+    """Return the first step whose gradient was not the mean over the processes, and what it was."""
     alone = [0] * len(run.rank_norm[0])
     known = 0
     for step, own, reduced in zip(run.rank_step, run.rank_norm, run.rank_reduced, strict=True):
@@ -156,7 +156,7 @@ class Lean:
 
 
 def lean(rows: Rows) -> Lean:
-    """The process that is most often the largest (or the smallest), by its mean rank within the rows.
+    """Return the process that is most often the largest (or the smallest), by its mean rank within the rows.
 
     Ranks of exchangeable numbers are uniform on 1 to P, with variance (P^2 - 1) / 12, whatever the numbers
     (Friedman 1937); ties share theirs.

@@ -51,7 +51,7 @@ def lr_differs_from_plan(run: RunFacts, lr: list[float], lr_planned: list[float]
 
 
 def _pattern(run: RunFacts) -> tuple[str, str]:
-    """What kind of difference it is, and what to do about it."""
+    """Return what kind of difference it is, and what to do about it."""
     peak, n = max(run.lr_planned), len(run.lr)
     if sum(lr == 0.0 for lr in run.lr) >= MOSTLY * n:
         return "the lr is stuck at zero", (
@@ -88,13 +88,13 @@ def _pattern(run: RunFacts) -> tuple[str, str]:
 
 
 def _follows(run: RunFacts, until: int) -> bool:
-    """Whether the realised lr is the planned one at the positions before `until`."""
+    """Return whether the realised lr is the planned one at the positions before `until`."""
     pairs = zip(run.lr[:until], run.lr_planned[:until], strict=True)
     return all(abs(lr - plan) <= LR_TOLERANCE * max(plan, lr) for lr, plan in pairs)
 
 
 def _stair(run: RunFacts) -> tuple[str, str] | None:
-    """An lr that stands for many steps and then moves to the next value of the plan: stepped once an epoch."""
+    """Return the pattern of an lr that holds for many steps and then moves to the next value of the plan, or None."""
     moves = [i for i in range(1, len(run.lr)) if run.lr[i] != run.lr[i - 1]]
     gaps = [run.step[b] - run.step[a] for a, b in pairwise(moves)]
     planned = sum(a != b for a, b in pairwise(run.lr_planned))
@@ -109,7 +109,7 @@ def _stair(run: RunFacts) -> tuple[str, str] | None:
 
 
 def _stepped(run: RunFacts, times: int) -> bool:
-    """Whether the realised lr at step s is the planned one at `times` x s, as far as the plan was logged."""
+    """Return whether the realised lr at step s is the planned one at `times` x s, as far as the plan was logged."""
     planned = dict(zip(run.step, run.lr_planned, strict=True))
     scale = PATTERN_TOLERANCE * max(run.lr_planned)
     compared = [

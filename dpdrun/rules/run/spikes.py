@@ -87,7 +87,7 @@ class Spike:
 
 
 def spikes_of(run: RunFacts) -> list[Spike]:
-    """All spikes of a run, in order."""
+    """Return all spikes of a run, in order."""
     return run.once("spikes", lambda: _spikes_of(run))
 
 
@@ -133,7 +133,7 @@ def _named(run: RunFacts, spikes: Sequence[Spike]) -> str:
 
 
 def _clip(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
-    """The 90th percentile of the norms, where clipping there would have damped the spikes more than now."""
+    """Return the 90th percentile of the norms, where clipping there would have damped the spikes more than now."""
     p90 = two_digits(percentile(run.after_warmup(run.grad_norm), 90))
     now = run.clip_norm[-1] if run.clip_norm else math.inf
     return p90 if now > 2.0 * p90 and any(run.grad_norm[each.at] > 2.0 * p90 for each in spikes) else None
@@ -284,7 +284,7 @@ def loss_repeats_with_the_epoch(run: RunFacts, steps_per_epoch: float) -> Verdic
 
 
 def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding | None:
-    """Whether the last or the first steps of the epochs are unlike all others."""
+    """Return whether the last or the first steps of the epochs are unlike all others."""
     lengths = sorted({period, float(math.floor(period)), float(math.ceil(period))})
     limit = PERIOD_P / len(lengths)
     for length in lengths:
@@ -308,7 +308,7 @@ def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding
 
 
 def _p_greater(these: Sequence[float], those: Sequence[float]) -> float:
-    """As `p_greater`, of a few among many: the normal approximation never finds three of them significant.
+    """Return `p_greater` of a few among many: the normal approximation never finds three of them significant.
 
     The share of `those` above each of a few is uniform on 0 to 1 where all are alike, and the sum of n such shares has
     the distribution of Irwin and Hall.
@@ -325,7 +325,7 @@ def _p_greater(these: Sequence[float], those: Sequence[float]) -> float:
 
 
 def _order(rest: Sequence[float], period: float) -> Finding | None:
-    """Whether the ups and downs of one epoch are those of the next."""
+    """Return whether the ups and downs of one epoch are those of the next."""
     near = (math.floor(period), math.ceil(period))
     seen, lag = max(zip(correlations(rest, *near), near, strict=True), key=lambda pair: pair[0])
     pairs, away = len(rest) - lag, max(2, lag // 3)

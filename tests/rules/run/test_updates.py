@@ -62,7 +62,7 @@ def test_the_first_steps_are_not_judged() -> None:
 def test_a_low_rate_says_nothing_about_the_peak() -> None:
     """Only looks at half of the highest rate or more count; a run that has just begun has none."""
     skipped = {s.code: s.reason for s in diagnose_facts(example_run(steps=60, **example_parts(steps=60))).skipped}
-    assert "fewer than 3 looks" in skipped["UP201"]
+    assert "fewer than 3 measurements" in skipped["UP201"]
 
 
 def test_short_ways_are_judged_at_the_end() -> None:
