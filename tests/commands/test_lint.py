@@ -67,9 +67,11 @@ def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
     result = lint(faulty)
     assert result.exit_code == 0, "warnings are no errors"
     lines = result.stdout.splitlines()
-    assert lines[0].startswith(f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 is noise of -10 dB")
-    assert f"{faulty}:5:3: WU101 warning the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
-    assert "  help: set optim.warmup to 5% (50 steps)" in lines
+    assert lines[0].startswith(
+        f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 is noise of -10 dB"
+    )
+    assert f"{faulty}:5:3: warning WU101 warmup_over_a_tenth: the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
+    assert "  advice: set optim.warmup to 5% (50 steps)" in lines
     assert "  unsafe fix: optim.warmup: 5%" in lines
     assert lines[-1].startswith(f"2 warnings; dpdrun lint {faulty} --fix fixes 0, with --unsafe-fixes 2")
     assert faulty.read_text() == FAULTY
@@ -169,7 +171,7 @@ train: {max_steps: 2000, batch_size: 256}
 def test_fixes_that_follow_from_others_are_announced(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(FOLLOWED, encoding="utf-8")
-    later = "after these fixes: WU104 info the warmup has 150 steps"
+    later = "after these fixes: info WU104 warmup_shorter_than_adams_memory: the warmup has 150 steps"
     assert later in lint(path).stdout
     (content,) = json.loads(lint(path, "--format", "json").stdout)["files"]
     assert [(each["code"], each["patch"]) for each in content["after_fixes"]] == [("WU104", {"optim.beta2": 0.986})]

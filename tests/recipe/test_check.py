@@ -93,8 +93,8 @@ def problem(**sections: str) -> str:
         (
             "train",
             "{shard: fsdp}",
-            "unknown key train.shard; removed: models of this size have nothing to gain from sharding; "
-            "--processes divides the batch",
+            "unknown key train.shard: it was removed, models of this size have nothing to gain from sharding; "
+            "--processes divides the batch; delete this line",
         ),
         ("train", "{learning_rate: 1e-3}", "unknown key train.learning_rate; did you mean optim.lr?"),
         (

@@ -16,13 +16,12 @@ from dpdrun.training.process_group import ProcessGroup
 
 @pytest.fixture
 def second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of the second of two processes on this machine; GLOO_SOCKET_IFNAME is put back at the end."""
+    """The environment of the second of two processes on this machine."""
     variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")
-    monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
 
 
 def refuse(*args: object, **kwargs: object) -> None:
@@ -33,10 +32,10 @@ def refuse(*args: object, **kwargs: object) -> None:
 def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIMEOUT_VARIABLE, "7")
     monkeypatch.setattr(dist, "init_process_group", refuse)
-    told = r"process 1 of 2 did not meet the others at 127\.0\.0\.1:1 within 7 s: nobody is here by lo"
-    with pytest.raises(RunError, match=told), ProcessGroup.join():
+    message = r"process 1 of 2 did not meet the others at 127\.0\.0\.1:1 within 7 s: nobody is here by lo"
+    with pytest.raises(RunError, match=message), ProcessGroup.join():
         pass
-    assert "GLOO_SOCKET_IFNAME" not in os.environ  # the caller's environment is restored
+    assert "GLOO_SOCKET_IFNAME" not in os.environ, "as the caller had it"
 
 
 @pytest.mark.usefixtures("second")

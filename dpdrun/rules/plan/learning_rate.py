@@ -206,7 +206,7 @@ def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
     fires=dict(kind="transformer", d_model=300, lr=3e-4, max_steps=400),
     silent=dict(kind="transformer", d_model=32, lr=3e-4, max_steps=400),
 )  # fmt: skip
-def low_rate_beside_the_sweeps(facts: PlanFacts, kind: str, lr: LR, width: Steps) -> Verdict:
+def low_rate_outside_the_sweeps(facts: PlanFacts, kind: str, lr: LR, width: Steps) -> Verdict:
     """The network is a little wider or narrower than the swept ones, and the rate lost much at the nearest of them.
 
     ## Why

@@ -56,7 +56,7 @@ def scored_on_another_context(frame: Frame, val_samples: int | None = None, samp
     fires=dict(kind="transformer", window=math.inf, frame=200, eval_on="frame"),
     silent=dict(kind="transformer", window=math.inf, frame=200, eval_on="record"),
 )  # fmt: skip
-def score_of_pieces_only(frame: Frame, eval_on: EvalOn) -> Verdict:
+def score_of_frames_only(frame: Frame, eval_on: EvalOn) -> Verdict:
     """The score of full attention on frames holds for frames of that length alone.
 
     ## Why
@@ -82,7 +82,7 @@ def score_of_pieces_only(frame: Frame, eval_on: EvalOn) -> Verdict:
     fires=dict(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="frame"),
     silent=dict(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=65, eval_on="record"),
 )  # fmt: skip
-def pieces_without_their_past(frame: Frame, eval_on: EvalOn, burn_in: int = 0, window: float = 0) -> Verdict:
+def frames_without_their_past(frame: Frame, eval_on: EvalOn, burn_in: int = 0, window: float = 0) -> Verdict:
     """A model that could see its past is scored on frames that each begin without one.
 
     ## Why

@@ -75,7 +75,7 @@ def prediction_is_shifted(
     ),
     silent=dict(signal={}),
 )  # fmt: skip
-def target_precedes_its_input(
+def noncausal_target(
     lead_samples: Found[int],
     present_nmse_db: Found[float],
     ahead_nmse_db: Found[float],
@@ -195,7 +195,7 @@ def _off_scale_db(judged_nmse_db: float | None, gain_nmse_db: float | None) -> f
     fires=dict(signal=dict(wanted_gain_db=12.0, gain_db=-0.6, judged_nmse_db=-23.0, gain_nmse_db=-30.0)),
     silent=dict(signal=dict(wanted_gain_db=12.0, gain_db=0.02)),
 )  # fmt: skip
-def wanted_gain_is_missed(
+def target_gain_is_missed(
     wanted_gain_db: Annotated[float, NO_WANTED_GAIN],
     gain_db: Annotated[float, NO_WANTED_GAIN],
     gain_deg: float | None = None,

@@ -105,7 +105,7 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
         eval_step=[100, 200, 300, 400], eval_nmse_db=[-15.0, -25.0, -25.5, -26.0],
     ),
 )  # fmt: skip
-def loss_stands_still_at_a_high_lr(run: RunFacts) -> Verdict:
+def loss_plateaus_at_a_high_lr(run: RunFacts) -> Verdict:
     """The run ended on a plateau while its learning rate was still high: a decay would have brought more.
 
     ## Why

@@ -28,7 +28,7 @@ prediction = Family(where=known("signal"))
     fires=dict(signal=dict(nmse_db=-1.9, pieces_nmse_db=-14.4, frame=200)),
     silent=dict(signal=dict(nmse_db=-38.0, pieces_nmse_db=-36.5, frame=256)),
 )  # fmt: skip
-def record_is_worse_than_its_pieces(
+def length_generalization_gap(
     nmse_db: Found[float],
     samples: Found[int],
     pieces_nmse_db: Annotated[float, NO_PIECES],
@@ -66,9 +66,7 @@ def record_is_worse_than_its_pieces(
     fires=dict(signal=dict(start_samples=192, rise_db=25.0, rise_z=100.0)),
     silent=dict(signal=dict(start_samples=192, rise_db=0.5, rise_z=1.1)),
 )  # fmt: skip
-def error_rises_behind_the_start(
-    rise_db: Found[float], rise_z: Found[float], start_samples: int | None = None
-) -> Verdict:
+def error_grows_with_position(rise_db: Found[float], rise_z: Found[float], start_samples: int | None = None) -> Verdict:
     """The prediction is good at the beginning of the record and at least 6 dB worse after it.
 
     ## Why

@@ -209,7 +209,7 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     source="Iglewicz & Hoaglin 1993, 'How to detect and handle outliers': distance from the median in robust spreads",
     fires=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3, clip_norm=100.0), silent=dict(norm=0.3),
 )  # fmt: skip
-def a_step_stands_out(run: RunFacts) -> Verdict:
+def isolated_spike(run: RunFacts) -> Verdict:
     """An isolated spike: a single step, or two, with a loss or a gradient norm far above those before (SK202).
 
     ## Why

@@ -136,7 +136,7 @@ def weights_hardly_moved(run: RunFacts) -> Verdict:
     fires=dict(parts=dict(still={"blocks.1.mlp_in.weight": range(1, 400, 25)})),
     silent=dict(parts=dict(still={"blocks.1.mlp_in.weight": [1]})),
 )  # fmt: skip
-def parameters_stand_still(run: RunFacts) -> Verdict:
+def frozen_parameters(run: RunFacts) -> Verdict:
     """Some parameters never move, or never get a gradient.
 
     ## Why

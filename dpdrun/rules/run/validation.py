@@ -197,7 +197,7 @@ def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
     fires=dict(GOES_ON, eval_nmse_db=[max(-2.0 * k, -25.0) for k in range(1, 21)]),
     silent=dict(GOES_ON, eval_nmse_db=[-2.0 * k for k in range(1, 21)]),
 )  # fmt: skip
-def learns_by_heart(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -> Verdict:
+def generalization_gap(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -> Verdict:
     """Over many passes the training loss falls away from the validation score: what is still learned is overfitting.
 
     ## Why
