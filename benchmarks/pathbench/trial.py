@@ -122,7 +122,8 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for owner in (job, baselines):
             stack.enter_context(mock.patch.object(owner, "floor_of", return_value=floor))
-        stack.enter_context(mock.patch.object(prepare, "load_capture", return_value=capture))
+        for owner in (prepare, job):  # at the start of a run, and of its resume
+            stack.enter_context(mock.patch.object(owner, "load_capture", return_value=capture))
         stack.enter_context(
             mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
         )
