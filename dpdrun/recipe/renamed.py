@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dpdrun.recipe.describe import field_docs
-
 RENAMED = {
     "data.loops": "data.cyclic",
     "dpd.variants": "dpd.augment",
@@ -19,9 +17,8 @@ REMOVED = {"train.shard": "models of this size have nothing to gain from shardin
 
 def with_current_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe in a plan.json of an earlier version with the keys of this one."""
-    current = {doc.key for doc in field_docs()}
     migrated = {name: dict(value) if isinstance(value, Mapping) else value for name, value in recipe.items()}
-    for old in (key for key in (*RENAMED, *REMOVED) if key not in current):
+    for old in (*RENAMED, *REMOVED):
         section, _, name = old.partition(".")
         values = migrated.get(section)
         if isinstance(values, dict) and name in values:
