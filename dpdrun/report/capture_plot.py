@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.data.inspection import Inspection
-from dpdrun.errors import DataError
-from dpdrun.report.figures.style import MAIN, REFERENCE, SECOND, SHADE, SHADE_ALPHA, new_figure
+from dpdrun.report.figures.style import MAIN, REFERENCE, SECOND, SHADE, SHADE_ALPHA, new_figure, save_figure
 from dpdrun.rf import metrics, spectrum
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ MEAN_OF = 10  # samples: a mean of fewer is not drawn
 LEVEL_SHOWN = 0.1  # of the peak: axes are scaled to what is above
 SMALLEST_LEVEL = 0.03  # of the peak: below, gain is noise over nearly nothing
 INPUT, OUTPUT, LINE = REFERENCE, MAIN, SECOND
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 160) -> None:
@@ -30,10 +28,6 @@ def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 
     Raises:
         DataError: matplotlib is not installed, or the file cannot be written.
     """
-    if path.suffix.lower() not in PLOT_SUFFIXES:
-        raise DataError(
-            f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
-        )
     figure = new_figure(11.0, 3.6)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.0, 1.0, 1.25))
     x, y = capture.train.x, capture.train.y
@@ -45,10 +39,7 @@ def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 
         f"one-tap NMSE {facts.parts['train'].one_tap_nmse_db:.2f} dB",
         fontsize=10,
     )
-    try:
-        figure.savefig(path, dpi=dpi)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    save_figure(figure, path, dpi=dpi)
 
 
 def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool) -> None:

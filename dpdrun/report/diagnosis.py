@@ -130,6 +130,11 @@ def pictures_text(diagnosis: Diagnosis) -> str:
     return _plain(_pictures(diagnosis))
 
 
+def chart_text(diagnosis: Diagnosis) -> str:
+    """Return the chart of a run as plain characters."""
+    return _plain([NormChart(diagnosis)])
+
+
 def signal_text(signal: SignalFacts) -> str:
     """Return the comparison of a prediction with its target as plain characters."""
     return _plain(signal_lines(signal)[1:])
