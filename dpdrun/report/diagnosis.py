@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.diagnosis.diagnose import Diagnosis
-from dpdrun.diagnosis.logs.log import LogSource
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 from dpdrun.report.findings import STYLE, by_reason, finding_head, finding_line, finding_view, named, severity_counts
 from dpdrun.report.numbers import duration
@@ -92,7 +92,7 @@ def progress_of(diagnosis: Diagnosis) -> str:
     return f"{last} of {pluralize(facts.total_steps, unit_of(diagnosis))}"
 
 
-def source_lines(log: LogSource) -> list[str]:
+def source_lines(log: TrainingLog) -> list[str]:
     """Return how a log was read: its format, its columns, and what was assumed."""
     columns = ", ".join(f"{key} = {name}" for key, name in log.found.items())
     return [f"read as {log.format}: {columns}", *(f"- {note}" for note in log.notes)]

@@ -90,7 +90,7 @@ def _losses(diagnosis: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[
         return losses, [], near
     if facts.loss:
         losses.append(Curve.of("training loss", MAIN, facts.step, facts.loss, log=True))
-    val_loss = diagnosis.log.val_loss if diagnosis.log else None
+    val_loss = diagnosis.log.column("val_loss") if diagnosis.log else None
     if val_loss is not None and len(val_loss) and all(not value < 0.0 for value in val_loss.values):
         losses.append(Curve.of("validation loss", SCORE, val_loss.steps, val_loss.values, log=True))
     elif facts.eval_nmse_db:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from dpdrun.diagnosis.logs.cells import number, shortened
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Empty, Rows
 from dpdrun.errors import DataError
@@ -80,7 +80,7 @@ def read(
     format_: str = FORMAT,
     known: dict[str, str] | None = None,
     empty: Empty = "end",
-) -> RawLog:
+) -> TrainingLog:
     """Read it.
 
     Args:

@@ -6,17 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpdrun.diagnosis.logs import (
-    csv_log,
-    dpdrun_metrics,
-    jsonl_log,
-    lightning_log,
-    opendpd_log,
-    tensorboard_log,
-    trainer_state,
-)
-from dpdrun.diagnosis.logs.facts import log_of
-from dpdrun.diagnosis.logs.log import LogSource, RawLog
+from dpdrun.diagnosis.logs import csv_log, jsonl_log, opendpd_log, tensorboard_log, trainer_state
+from dpdrun.diagnosis.logs.facts import facts_of_log
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
@@ -25,10 +17,11 @@ KNOWN = (
     "a run folder of dpdrun, OpenDPD's history CSV, Hugging Face's trainer_state.json, Lightning's metrics.csv, "
     "TensorBoard event files, any CSV or JSONL"
 )
+LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 
 
-def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, LogSource]:
+def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, TrainingLog]:
     """The facts of a log, and where they came from.
 
     Args:
@@ -40,26 +33,27 @@ def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, LogSourc
     """
     asked = asked or Asked()
     path = find_log(path)
-    return log_of(path, _read(path, asked), asked)
+    log = _read(path, asked)
+    return facts_of_log(log, asked), log
 
 
-def _read(path: Path, asked: Asked) -> RawLog:
+def _read(path: Path, asked: Asked) -> TrainingLog:
     if path.is_dir() or ".tfevents." in path.name:
         return tensorboard_log.read(path, asked)
     if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors"):
         raise DataError(f"{path}: a checkpoint is no log; dpdrun reads {KNOWN}")
     start = _first_line(path)
     if start.startswith(("{", "[")):
-        if dpdrun_metrics.is_one(path, start):
-            return dpdrun_metrics.read(path, asked)
+        if jsonl_log.is_metrics(path, start):
+            return jsonl_log.read_metrics(path, asked)
         one_object = start.rstrip().endswith("}") and path.name != trainer_state.FILE
         is_list = start.startswith("[")
         return jsonl_log.read(path, asked) if one_object and not is_list else trainer_state.read(path, asked)
     names = csv_log.dialect_of(path).names
     if opendpd_log.is_one(names):
         return opendpd_log.read(path, asked)
-    if lightning_log.is_one(path, names):
-        return lightning_log.read(path, asked)
+    if path.name == LIGHTNING and {"epoch", "step"} <= set(names):
+        return csv_log.read(path, asked, format_="Lightning metrics.csv", known={"step": "step"}, empty="gap")
     return csv_log.read(path, asked)
 
 
@@ -93,9 +87,9 @@ def _in_folder(path: Path) -> Iterator[list[Path]]:
     """Candidates, the likeliest first: the newest checkpoint or version stands for the others."""
     yield [file for file in [path / trainer_state.FILE] if file.is_file()]
     yield _newest(path.glob(f"checkpoint-*/{trainer_state.FILE}"))
-    yield [file for file in [path / lightning_log.FILE] if file.is_file()]
-    yield _newest(path.glob(f"version_*/{lightning_log.FILE}"))
-    yield _newest(path.glob(f"lightning_logs/version_*/{lightning_log.FILE}"))
+    yield [file for file in [path / LIGHTNING] if file.is_file()]
+    yield _newest(path.glob(f"version_*/{LIGHTNING}"))
+    yield _newest(path.glob(f"lightning_logs/version_*/{LIGHTNING}"))
     yield [path] if any(path.glob(tensorboard_log.PATTERN)) else []
     yield sorted({file.parent for file in path.glob(f"*/{tensorboard_log.PATTERN}")})
     yield sorted(file for pattern in TABLES for file in path.glob(pattern))

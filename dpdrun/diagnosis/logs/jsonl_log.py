@@ -10,16 +10,18 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.cells import shortened
 from dpdrun.diagnosis.logs.csv_log import opened
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Rows
 from dpdrun.errors import DataError
 
 FORMAT = "JSONL"
+METRICS = "metrics.jsonl of dpdrun"  # without its run folder
+NAMES = ("step", "loss", "grad_norm", "lr", "lr_planned", "clip_norm", "clipped", "val_nmse_db")  # in it
 LINES_OF_NAMES = 2000  # lines in which a column must show itself
 
 
-def read(path: Path, asked: Asked) -> RawLog:
+def read(path: Path, asked: Asked) -> TrainingLog:
     """Read it. Objects within objects give names as `train.loss`; what is no number is passed over.
 
     Raises:
@@ -33,9 +35,26 @@ def read(path: Path, asked: Asked) -> RawLog:
     return of_records(path, FORMAT, list(names), records(path), asked)
 
 
+def is_metrics(path: Path, first_line: str) -> bool:
+    """Return whether a JSONL file was written by `dpdrun train`."""
+    try:
+        record = json.loads(first_line)
+    except ValueError:
+        return False
+    return path.suffix == ".jsonl" and {"kind", "step", "lr_planned"} <= set(record)
+
+
+def read_metrics(path: Path, asked: Asked) -> TrainingLog:
+    """Read the steps and evaluations of a metrics.jsonl, without the means of epochs. Raises DataError as `read`."""
+    found = ((line, record) for line, record in records(path) if record.get("kind") != "epoch")
+    log = of_records(path, METRICS, list(NAMES), found, asked)
+    log.values["loss_is_nmse"] = True
+    return log
+
+
 def of_records(
     path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked
-) -> RawLog:
+) -> TrainingLog:
     """A log from numbered records."""
     rows = Rows(path, format_, names, asked)
     for line, record in numbered:

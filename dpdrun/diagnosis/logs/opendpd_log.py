@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from dpdrun.diagnosis.logs import csv_log
-from dpdrun.diagnosis.logs.log import RawLog
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 
 FORMAT = "OpenDPD history (CSV)"
@@ -24,7 +24,7 @@ def is_one(names: list[str]) -> bool:
     return set(names) >= HEADER
 
 
-def read(path: Path, asked: Asked) -> RawLog:
+def read(path: Path, asked: Asked) -> TrainingLog:
     """Read it. Raises DataError as `csv_log.read`."""
     log = csv_log.read(path, asked, format_=FORMAT, known=NAMES, empty="nan")
     epochs, backbone = _constants(path)

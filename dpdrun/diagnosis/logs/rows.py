@@ -10,10 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from dpdrun.diagnosis.logs.cells import number
-from dpdrun.diagnosis.logs.log import COLUMNS, Points, RawLog
+from dpdrun.diagnosis.logs.cells import number, shortened
+from dpdrun.diagnosis.logs.log import COLUMNS, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns, plain_name
-from dpdrun.diagnosis.logs.parts import Part, Parts
 from dpdrun.errors import DataError
 from dpdrun.rules.text import pluralize
 
@@ -24,6 +23,49 @@ LARGEST = 2.0**53  # whole numbers above are not told apart
 ENOUGH = 5  # rows without a gap that show that a column is written in every row
 Empty = Literal["gap", "nan", "end"]
 MOSTLY = 0.5  # of the rows share a step with another: then it counts something else
+Part = Literal["training", "validation", "other"]
+PARTS = frozenset({"split", "phase", "mode", "stage", "subset"})
+WORDS: dict[str, Part] = {"val": "validation", "eval": "validation", "dev": "validation", "test": "other"}
+RUNS = frozenset({"run", "run id", "run name", "seed", "trial", "experiment", "fold", "replicate"})
+MOST_NAMED = 4
+
+
+class Parts:
+    """Tells the rows of a table apart by a column such as `split`, and sees to it that they are of one run.
+
+    Args:
+        path: of the log, for messages.
+        names: of its columns.
+        taken: those that mean something else.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], taken: Sequence[str]) -> None:
+        self._path = path
+        free = [name for name in names if name not in taken]
+        self.part = next((name for name in free if plain_name(name) in PARTS), None)
+        self.run = next((name for name in free if plain_name(name) in RUNS), None)
+        self._runs: dict[str, int] = {}
+
+    def of(self, line: int, cells: dict[str, object]) -> Part:
+        """What a row is of; one that says nothing, or something else, is of training."""
+        if self.run is not None and cells.get(self.run) not in (None, ""):
+            self._runs.setdefault(str(cells[self.run]), line)
+        if self.part is None:
+            return "training"
+        word = str(cells.get(self.part) or "").strip().lower()
+        return next((part for start, part in WORDS.items() if word.startswith(start)), "training")
+
+    def check(self) -> None:
+        """Raises DataError when the rows are of several runs."""
+        if len(self._runs) < 2:
+            return
+        named = ", ".join(shortened(run) for run in list(self._runs)[:MOST_NAMED])
+        more = ", ..." if len(self._runs) > MOST_NAMED else ""
+        second = list(self._runs.values())[1]
+        raise DataError(
+            f"{self._path}:{second}: column {self.run!r} tells {len(self._runs)} runs apart ({named}{more}); "
+            "put the rows of one run into a file of their own"
+        )
 
 
 @dataclass
@@ -64,7 +106,7 @@ class Rows:
         self._empty = empty
         where = path if header_line is None else f"{path}:{header_line}"
         chosen = choose_columns(names, asked, where, known=known)
-        self.log = RawLog(format_, path, found=chosen.columns, names=list(names))
+        self.log = TrainingLog(format_, path, found=chosen.columns, names=list(names))
         self.log.notes += chosen.notes
         self.log.absent |= chosen.absent
         self._given = chosen.given
@@ -125,7 +167,7 @@ class Rows:
                 + ("" if key in self._given else f"; if it is not the {COLUMNS.get(key, key)}, say --map {key}=COLUMN")
             ) from None
 
-    def done(self) -> RawLog:
+    def done(self) -> TrainingLog:
         """The log.
 
         Raises:

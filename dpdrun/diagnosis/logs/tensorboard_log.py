@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns
 from dpdrun.diagnosis.logs.rows import points
 from dpdrun.errors import DataError
@@ -23,7 +23,7 @@ PATTERN = "*.tfevents.*"
 SCALARS = "scalars"
 
 
-def read(path: Path, asked: Asked) -> RawLog:
+def read(path: Path, asked: Asked) -> TrainingLog:
     """Read an event file, or the event files of a folder.
 
     Raises:
@@ -38,7 +38,7 @@ def read(path: Path, asked: Asked) -> RawLog:
         raise NothingLoggedError(f"{path}: no scalars in {len(files)} event file(s): nothing has been logged yet")
     asked_steps = asked.columns.pop("step", None)
     chosen = choose_columns(sorted(series), asked, path)
-    log = RawLog(FORMAT, path, names=sorted(series), notes=list(chosen.notes), absent=dict(chosen.absent))
+    log = TrainingLog(FORMAT, path, names=sorted(series), notes=list(chosen.notes), absent=dict(chosen.absent))
     for key, tag in chosen.columns.items():
         if key != "step":  # every event carries its step; a tag such as `epoch` is another scalar
             log.columns[key], log.found[key] = points(series[tag]), tag
