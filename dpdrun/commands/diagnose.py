@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._options import argument, option
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 
 if TYPE_CHECKING:
@@ -16,16 +17,10 @@ if TYPE_CHECKING:
     from dpdrun.diagnosis.diagnose import Diagnosis
 
 
-class DiagnosisFormat(enum.StrEnum):
-    """How to print a diagnosis."""
-
-    rich = "rich"
-    json = "json"
-    markdown = "markdown"
-    html = "html"
+DiagnosisFormat = StrEnum("DiagnosisFormat", "rich json markdown html")  # how to print a diagnosis
 
 
-class RunSeverity(enum.StrEnum):
+class RunSeverity(StrEnum):
     """The severities that can fail a run; info leaves it healthy."""
 
     warning = "warning"
@@ -39,30 +34,21 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN", help="Run folder, finished or not, or another program's log.", show_default=False
-        ),
+        Path | None, argument(metavar="RUN", help="Run folder, finished or not, or another program's log.")
     ] = None,
     maps: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--map",
             metavar="KEY=COLUMN,...",
             help="Meaning of a log's columns: step, loss, grad_norm, lr, ...; a number is taken as the value itself.",
-            show_default=False,
         ),
     ] = None,
     prediction: Annotated[
-        Path | None,
-        typer.Option(help="Diagnose a prediction instead of a RUN: CSV with I,Q, npz, npy or raw.", show_default=False),
+        Path | None, option(help="Diagnose a prediction instead of a RUN: CSV with I,Q, npz, npy or raw.")
     ] = None,
-    target: Annotated[
-        Path | None, typer.Option(help="The signal that --prediction should equal.", show_default=False)
-    ] = None,
-    input_: Annotated[
-        Path | None, typer.Option("--input", help="The input that --prediction was made from.", show_default=False)
-    ] = None,
+    target: Annotated[Path | None, option(help="The signal that --prediction should equal.")] = None,
+    input_: Annotated[Path | None, option("--input", help="The input that --prediction was made from.")] = None,
     format_: Annotated[
         DiagnosisFormat | None,
         typer.Option("--format", help="Output format.", show_default="by the suffix of -o, else rich"),
@@ -71,10 +57,7 @@ def diagnose(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write.", show_default="standard output"),
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.", show_default=False),
-    ] = None,
+    plot: Annotated[Path | None, option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.")] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Diagnose again every few seconds until the run ends or Ctrl-C.")

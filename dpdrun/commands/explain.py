@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import enum
-import json
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.commands._options import print_json
 from dpdrun.errors import DpdrunError
 
 if TYPE_CHECKING:
@@ -23,11 +23,7 @@ Content = Callable[[], dict[str, Any]]
 View = Callable[[], "RenderableType"]
 
 
-class RuleFormat(enum.StrEnum):
-    """How to print."""
-
-    rich = "rich"
-    json = "json"
+RuleFormat = StrEnum("RuleFormat", "rich json")  # how to print
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +48,7 @@ def explain(
         raise DpdrunError(f"give {what} or --all, not both")
     content, view = _all() if what is None else _one(what)
     if format_ is RuleFormat.json:
-        typer.echo(json.dumps(content(), indent=2, allow_nan=False))
+        print_json(content())
     else:
         from rich.console import Console
 

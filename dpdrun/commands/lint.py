@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._options import FailOn, FailOnOption, SetOption, exit_on, print_json
+from dpdrun.commands._options import FailOn, FailOnOption, SetOption, argument, exit_on, print_json
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
 
 
-class Format(enum.StrEnum):
-    """How to print findings."""
-
-    text = "text"
-    json = "json"
+Format = StrEnum("Format", "text json")  # how to print findings
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="Recipes.", show_default=False)],
+    recipes: Annotated[list[Path], argument(metavar="RECIPE", help="Recipes.")],
     sets: SetOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes into the recipes.")] = False,
     unsafe_fixes: Annotated[
