@@ -74,7 +74,7 @@ def lint(
 def _print_diff(before: Loaded, done: Fixed) -> None:
     """Print the difference that the fixes make; remarks go to stderr, so that the diff can be applied as it is."""
     from dpdrun.recipe.patch import diff
-    from dpdrun.report.lint import later_view
+    from dpdrun.report.findings import later_view
 
     typer.echo(diff(before.text, done.loaded.text, str(before.path)), nl=False)
     if done.followed:
@@ -83,7 +83,7 @@ def _print_diff(before: Loaded, done: Fixed) -> None:
 
 def _write(done: Fixed) -> None:
     """Write the fixed recipe into the file and print which findings were fixed."""
-    from dpdrun.report.lint import later_view
+    from dpdrun.report.findings import later_view
     from dpdrun.run.files import write_text
 
     path = done.loaded.path
@@ -101,7 +101,7 @@ def print_lint(results: list[Lint]) -> None:
     """Print the findings of recipes, what their fixes would lead to, and a summary."""
     from rich.console import Console
 
-    from dpdrun.report.lint import later_view, lint_summary, lint_view
+    from dpdrun.report.findings import later_view, lint_summary, lint_view
 
     console = Console(highlight=False)
     for each in results:

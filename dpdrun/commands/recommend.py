@@ -174,6 +174,6 @@ def _print_table(advice: JobAdvice) -> None:
             console.print(line)
     console.print(recommendation_view(advice.recommendation, advice.estimate, advice.no_estimate))
     if advice.after_fixes:
-        from dpdrun.report.lint import later_view
+        from dpdrun.report.findings import later_view
 
         console.print(later_view(advice.after_fixes))

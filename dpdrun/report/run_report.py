@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -14,7 +15,7 @@ from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
 from dpdrun.report.numbers import decibels, duration
-from dpdrun.report.plan import Packed, rule_settings
+from dpdrun.report.plan import rule_settings
 
 
 def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
@@ -96,7 +97,7 @@ def _panel(
     if report.get("seconds") is not None:
         facts.add_row("training", Text(training_line(report)))
     if report["rules"]:
-        facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
+        facts.add_row("rules", Columns(rule_settings(plan, list(report["rules"])), padding=(0, 2)))
     what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
     title = Text(f"{what} on {report['capture']['name']}", "bold")
     return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)

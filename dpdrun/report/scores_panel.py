@@ -36,16 +36,19 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
-    notes = predistorter.facts(report) if report.get("simulated") else []
-    notes += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
-    for name, text in notes:
+    for name, text in evaluation_facts(report):
         facts.add_row(name, text)
-    if report.get("seconds") is not None:
-        facts.add_row("training", training_line(report))
     what = f"{report['model']} predistorter" if report["task"] == "dpd" else f"{report['model']} PA model"
     title = Text(f"{what} on {report['capture']['name']}", "bold")
     content = Group(*parts, facts)
     return Panel(content, title=title, title_align="left", border_style="blue", width=min(width, WIDEST))
+
+
+def evaluation_facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """Return the notes on an evaluation, as (title, text)."""
+    facts = predistorter.facts(report) if report.get("simulated") else []
+    facts += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
+    return facts + ([("training", Text(training_line(report)))] if report.get("seconds") is not None else [])
 
 
 def _scores(table: ScoreTable, width: int) -> RenderableType:
