@@ -14,7 +14,10 @@ from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rich.console import Console
+
     from dpdrun.diagnosis.diagnose import Diagnosis
+    from dpdrun.diagnosis.repair import Attempt
 
 
 DiagnosisFormat = StrEnum("DiagnosisFormat", "rich json markdown html")  # how to print a diagnosis
@@ -91,9 +94,7 @@ def diagnose(
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if fix or rerun:
-        from dpdrun.commands._repair import repair
-
-        repair(run, seeds if rerun else None)
+        _repair(run, seeds if rerun else None)
     if fail_on is not None and diagnosis.reaches(fail_on.value):
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -153,3 +154,48 @@ def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | 
         Console().print(diagnosis_view(diagnosis, title, verbose=verbose), highlight=False)
     else:
         typer.echo(render_diagnosis(diagnosis, title, format_), nl=False)
+
+
+def _repair(path: Path | None, seeds: int | None) -> None:
+    """Write the repaired recipe of a run; with `seeds`, train it and the old one from so many seeds and compare them.
+
+    Raises:
+        RunError: there is no run folder, or nothing to change.
+    """
+    from rich.console import Console
+
+    from dpdrun.diagnosis.repair import next_attempt
+    from dpdrun.report.repair import attempt_view
+
+    if path is None or not path.is_dir():
+        raise RunError(f"--fix needs a run folder with its recipe; {path or 'no RUN'} is not one")
+    attempt = next_attempt(path)
+    attempt.write()
+    console = Console(highlight=False)
+    console.print(attempt_view(attempt))
+    if seeds is None:
+        console.print(f"\ntrain it:    dpdrun train {attempt.recipe}", markup=False, soft_wrap=True)
+        console.print(f"compare it:  dpdrun diagnose {path} --fix --rerun", markup=False, soft_wrap=True)
+    else:
+        _compare(attempt, path, seeds, console)
+
+
+def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None:
+    from dpdrun.commands._training import live_view
+    from dpdrun.report.repair import comparison_view
+    from dpdrun.run.folder import RunFolder
+    from dpdrun.training.job import Watch
+    from dpdrun.training.rerun import compare
+
+    def watch(title: str) -> Watch:
+        console.print(title, style="bold")
+        return lambda job: live_view(job, console)
+
+    run, before, after = RunFolder.open(path), attempt.repair.before, attempt.repair.after
+    seeds = range(before.recipe.train.seed, before.recipe.train.seed + count)
+    comparison = compare(before, after, attempt.folder, seeds, finished=run, watch=watch)
+    run.write_json(attempt.outcome, attempt.outcome_json(comparison))
+    console.print(comparison_view(comparison, attempt.codes))
+    if comparison.kept:
+        best = attempt.folder / f"after-seed{comparison.seeds[0]}"
+        console.print(f"continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)

@@ -20,7 +20,7 @@ LEVELS = (("--", "#c2410c"), (":", "#1c2128"))  # of levels: dashes and colour
 
 
 @dataclass(frozen=True)
-class Panel:
+class Chart:
     """One chart: curves of the two vertical axes, and levels on the left one with their names."""
 
     title: str
@@ -35,10 +35,10 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str, path: Path, *, dpi: int = 2
     Raises:
         DataError: there is nothing to draw, matplotlib is not installed, or the file cannot be written.
     """
-    panels = panels_of(diagnosis)
-    if not panels:
+    charts = charts_of(diagnosis)
+    if not charts:
         raise DataError(f"{path}: nothing to draw: this run has logged no step")
-    save_figure(_figure(diagnosis, panels, title), path, dpi=dpi)
+    save_figure(_figure(diagnosis, charts, title), path, dpi=dpi)
 
 
 def diagnosis_svg(diagnosis: Diagnosis) -> tuple[bytes, str] | None:
@@ -47,32 +47,32 @@ def diagnosis_svg(diagnosis: Diagnosis) -> tuple[bytes, str] | None:
     Raises:
         DataError: matplotlib is not installed.
     """
-    panels = panels_of(diagnosis)
-    if not panels:
+    charts = charts_of(diagnosis)
+    if not charts:
         return None
     with paper_style():
-        svg = picture(_figure(diagnosis, panels)).svg
-    titles = "; ".join(panel.title for panel in panels)
+        svg = picture(_figure(diagnosis, charts)).svg
+    titles = "; ".join(chart.title for chart in charts)
     return svg, f"{titles}: medians over the steps, shaded from lowest to highest; vertical lines: where findings begin"
 
 
-def panels_of(diagnosis: Diagnosis) -> list[Panel]:
+def charts_of(diagnosis: Diagnosis) -> list[Chart]:
     """Return gradient norm with clip and learning rate, and loss with validation; whichever were logged."""
     facts = diagnosis.facts
     if facts.kind == "gmp":
         return []
     lr = [Curve.of("learning rate", LR, facts.step, facts.lr, log=True)] if facts.lr else []
     lr = [curve for curve in lr if curve.y]
-    panels = []
+    charts = []
     if facts.grad_norm:
         norm = Curve.of("gradient norm", MAIN, facts.step, facts.grad_norm, log=True)
-        panels.append(Panel("gradient norm before clipping", [norm], lr, _clip(diagnosis, norm)))
+        charts.append(Chart("gradient norm before clipping", [norm], lr, _clip(diagnosis, norm)))
     left, right, lines = _losses(diagnosis)
     if not facts.grad_norm and not right:
         right = lr
     if left:
-        panels.append(Panel(" and ".join(curve.name for curve in (*left, *right)), left, right, lines))
-    return [panel for panel in panels if any(curve.y for curve in panel.left)]
+        charts.append(Chart(" and ".join(curve.name for curve in (*left, *right)), left, right, lines))
+    return [chart for chart in charts if any(curve.y for curve in chart.left)]
 
 
 def _losses(diagnosis: Diagnosis) -> tuple[list[Curve], list[Curve], list[tuple[float, str]]]:
@@ -113,15 +113,15 @@ def _clip(diagnosis: Diagnosis, norm: Curve) -> list[tuple[float, str]]:
     return [(clip, f"clip {clip:g}")] if near else []
 
 
-def _figure(diagnosis: Diagnosis, panels: list[Panel], title: str = "") -> Any:
-    figure = new_figure(7.2, 0.5 + 2.5 * len(panels))
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+def _figure(diagnosis: Diagnosis, charts: list[Chart], title: str = "") -> Any:
+    figure = new_figure(7.2, 0.5 + 2.5 * len(charts))
+    axes = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
     facts, unit = diagnosis.facts, diagnosis.log.unit if diagnosis.log else "step"
     ends = [steps[i] for steps in (facts.step, facts.eval_step) if steps for i in (0, -1)]
     first, last = min(ends), max(*ends, min(ends) + 1)
     marks = sorted(((f.step, f) for f in diagnosis.findings if f.step is not None), key=lambda mark: mark[0])
-    for axis, panel in zip(axes, panels, strict=True):
-        _draw(axis, panel)
+    for axis, chart in zip(axes, charts, strict=True):
+        _draw(axis, chart)
         for row, (step, finding) in enumerate(marks):
             _mark(axis, finding, step, row % 4, late=step > first + 0.9 * (last - first))
         axis.set_xlim(first, last)
@@ -130,10 +130,10 @@ def _figure(diagnosis: Diagnosis, panels: list[Panel], title: str = "") -> Any:
     return figure
 
 
-def _draw(axis: Any, panel: Panel) -> None:
-    left, right = ([curve for curve in curves if curve.y] for curves in (panel.left, panel.right))
+def _draw(axis: Any, chart: Chart) -> None:
+    left, right = ([curve for curve in curves if curve.y] for curves in (chart.left, chart.right))
     handles = [curve.draw(axis, lw=1.2) for curve in left]
-    for (level, name), (dashes, colour) in zip(panel.lines, LEVELS, strict=False):
+    for (level, name), (dashes, colour) in zip(chart.lines, LEVELS, strict=False):
         handles.append(axis.axhline(level, color=colour, lw=1.0, ls=dashes, label=name))
     if right:
         other = axis.twinx()
