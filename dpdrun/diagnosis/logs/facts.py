@@ -27,7 +27,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         DataError: neither loss nor gradient norm nor a validation score was found.
     """
     if asked.values:
-        log.notes.append(f"as you said: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
+        log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
     log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
     if not (len(loss) or len(grad_norm) or len(val)):

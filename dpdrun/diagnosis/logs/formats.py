@@ -1,4 +1,4 @@
-"""Which reader a log is for: by its name and its first line. A new format is a file beside this one and a line here."""
+"""The reader of a log, by its name and its first line. A new format is a file next to this one and a line here."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 
 
 def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, TrainingLog]:
-    """The facts of a log, and where they came from.
+    """Return the facts of a log, and the log.
 
     Args:
         path: a file, or a folder that holds one log.
-        asked: what the user said with `--map`.
+        asked: the meanings of `--map`.
 
     Raises:
         DataError: no log, not one alone, or one that cannot be read; says what to do.
@@ -63,7 +63,7 @@ def _first_line(path: Path) -> str:
 
 
 def find_log(path: Path) -> Path:
-    """The log that a path means: itself, or the only one in that folder.
+    """Return the log that a path means: itself, or the only one in that folder.
 
     Raises:
         DataError: there is none, or there are several.
@@ -84,7 +84,7 @@ def find_log(path: Path) -> Path:
 
 
 def _in_folder(path: Path) -> Iterator[list[Path]]:
-    """Candidates, the likeliest first: the newest checkpoint or version stands for the others."""
+    """Yield candidates, the likeliest first: the newest checkpoint or version stands for the others."""
     yield [file for file in [path / trainer_state.FILE] if file.is_file()]
     yield _newest(path.glob(f"checkpoint-*/{trainer_state.FILE}"))
     yield [file for file in [path / LIGHTNING] if file.is_file()]
@@ -97,7 +97,7 @@ def _in_folder(path: Path) -> Iterator[list[Path]]:
 
 
 def _newest(files: Iterator[Path]) -> list[Path]:
-    """The file whose folder has the highest number."""
+    """Return the file whose folder has the highest number."""
 
     def numbered(file: Path) -> int:
         found = re.search(r"(\d+)$", file.parent.name)

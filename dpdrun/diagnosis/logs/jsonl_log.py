@@ -22,7 +22,7 @@ LINES_OF_NAMES = 2000  # lines in which a column must show itself
 
 
 def read(path: Path, asked: Asked) -> TrainingLog:
-    """Read it. Objects within objects give names as `train.loss`; what is no number is passed over.
+    """Read a JSONL log. Objects within objects give names as `train.loss`; what is not a number is left out.
 
     Raises:
         DataError: names file and line.
@@ -55,7 +55,7 @@ def read_metrics(path: Path, asked: Asked) -> TrainingLog:
 def of_records(
     path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked
 ) -> TrainingLog:
-    """A log from numbered records."""
+    """Return the log of numbered records."""
     rows = Rows(path, format_, names, asked)
     for line, record in numbered:
         rows.add(line, record)
@@ -63,7 +63,7 @@ def of_records(
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """The objects of a JSONL file with their lines. Raises DataError as `read`."""
+    """Yield the objects of a JSONL file with their lines. Raises DataError as `read`."""
     with opened(path) as file:
         torn: DataError | None = None
         for line, text in enumerate(file, start=1):
@@ -82,7 +82,7 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested objects as `outer.inner`; lists are left out."""
+    """Return nested objects as `outer.inner`; lists are left out."""
     found: dict[str, object] = {}
     for key, value in record.items():
         if isinstance(value, dict):

@@ -31,7 +31,7 @@ MOST_NAMED = 4
 
 
 class Parts:
-    """Tells the rows of a table apart by a column such as `split`, and sees to it that they are of one run.
+    """Assigns rows by a column such as `split`, and checks that they are of one run.
 
     Args:
         path: of the log, for messages.
@@ -47,7 +47,7 @@ class Parts:
         self._runs: dict[str, int] = {}
 
     def of(self, line: int, cells: dict[str, object]) -> Part:
-        """What a row is of; one that says nothing, or something else, is of training."""
+        """Return what a row belongs to: training, unless it states another part."""
         if self.run is not None and cells.get(self.run) not in (None, ""):
             self._runs.setdefault(str(cells[self.run]), line)
         if self.part is None:
@@ -56,7 +56,7 @@ class Parts:
         return next((part for start, part in WORDS.items() if word.startswith(start)), "training")
 
     def check(self) -> None:
-        """Raises DataError when the rows are of several runs."""
+        """Raise DataError where the rows are of several runs."""
         if len(self._runs) < 2:
             return
         named = ", ".join(shortened(run) for run in list(self._runs)[:MOST_NAMED])
@@ -80,7 +80,7 @@ class Rows:
     Args:
         path, format: of the log.
         names: of its columns.
-        asked: what the user said about them.
+        asked: their meanings, from the user.
         known: meaning -> name, of a format whose names are fixed.
         empty: what an empty cell among the training numbers is: a gap (logged more seldom); a nan, which pandas writes
             so; or a nan at the end of a column that had no gap before.
@@ -150,7 +150,7 @@ class Rows:
             self._epochs.append(float("nan") if epoch is None else epoch)
 
     def _scores(self) -> dict[str, str]:
-        """The columns to read in a row of validation, where `loss` is the validation loss."""
+        """Return the columns to read in a row of validation, where `loss` is the validation loss."""
         found = {key: name for key, name in self._needed.items() if key in SCORES and name}
         for score, training in (("val_loss", "loss"), ("val_nmse_db", "loss_db")):
             if training in self._needed:
@@ -168,7 +168,7 @@ class Rows:
             ) from None
 
     def done(self) -> TrainingLog:
-        """The log.
+        """Return the log.
 
         Raises:
             DataError: steps that are no whole numbers.
@@ -187,7 +187,7 @@ class Rows:
         return self.log
 
     def _counted(self) -> list[int]:
-        """The step of every row."""
+        """Return the step of every row."""
         name = self._step
         if name is None:
             self.log.notes.append("no column of steps: the rows are counted instead (--map step=COLUMN)")
@@ -212,7 +212,7 @@ class Rows:
         self.log.notes.append(f"{why}: the rows are counted instead (--map step=COLUMN)")
 
     def _through_epochs(self, steps: list[int]) -> list[int]:
-        """Steps counted on where they start again with every epoch."""
+        """Return the steps, counted through where they start again with every epoch."""
         backward = [i for i in range(1, len(steps)) if steps[i] < steps[i - 1]]
         rising = [i for i in backward if self._epochs[i] > self._epochs[i - 1]]
         if not backward or len(rising) < len(backward) or self.log.unit == "epoch":
@@ -266,7 +266,7 @@ def _points(steps: Sequence[int], column: _Column) -> Points:
 
 
 def points(pairs: Iterable[tuple[int, float]]) -> Points:
-    """Sorted by step; of values at one step the last counts."""
+    """Return pairs sorted by step; of values at one step the last counts."""
     pairs = list(pairs)
     if any(b[0] <= a[0] for a, b in pairwise(pairs)):
         pairs = sorted(dict(pairs).items())

@@ -50,12 +50,12 @@ def read(path: Path, asked: Asked) -> TrainingLog:
 
 
 def _written(path: Path) -> list[str | int]:
-    """Sorts files by when they were begun: seconds, then a count of writers, which a name has as plain numbers."""
+    """Return a key that sorts files by their start: seconds, then a count of writers, plain numbers in the name."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of each scalar, in the order they were written."""
+    """Yield tag, step and value of each scalar, in the order they were written."""
     try:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         from tensorboard.util import tensor_util

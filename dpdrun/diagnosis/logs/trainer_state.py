@@ -22,7 +22,7 @@ SUMMARY = "train_runtime"  # only in the record at the end of training, whose tr
 
 
 def read(path: Path, asked: Asked) -> TrainingLog:
-    """Read it, or any JSON file that holds a list of records.
+    """Read a trainer_state.json, or any JSON file that holds a list of records.
 
     Raises:
         DataError: it is neither; or as `jsonl_log.of_records`, with the number of the record for its line.

@@ -110,7 +110,7 @@ def test_values_of_the_user_are_facts_and_are_told() -> None:
     )
     run = facts_of_log(log, parse_map(["total_steps=20,floor_db=-40,weight_decay=0.01"]))
     assert (run.total_steps, run.floor_db, run.weight_decay, run.progress) == (20, -40.0, 0.01, 0.5)
-    assert "as you said: total_steps 20, floor_db -40.0, weight_decay 0.01" in log.notes
+    assert "from --map: total_steps 20, floor_db -40.0, weight_decay 0.01" in log.notes
 
 
 def test_nothing_to_judge() -> None:
