@@ -11,17 +11,18 @@ from pathlib import Path
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import DataError
 from dpdrun.report.diagnosis import (
-    chart_text,
+    NormChart,
     checked_text,
-    diagnosis_text,
-    pictures_text,
-    signal_text,
+    diagnosis_view,
+    pictures,
+    plain_text,
     source_lines,
     unit_of,
     verdict_line,
 )
 from dpdrun.report.findings import by_reason, finding_entries, named
 from dpdrun.report.html_page import html_page
+from dpdrun.report.signal import signal_lines
 from dpdrun.rules.engine import Finding
 from dpdrun.run.files import encode_numbers
 
@@ -55,7 +56,7 @@ def render_diagnosis(diagnosis: Diagnosis, title: str, format_: str, *, verbose:
         return diagnosis_markdown(diagnosis, title)
     if format_ == "html":
         return diagnosis_html(diagnosis, title)
-    return diagnosis_text(diagnosis, title, verbose=verbose)
+    return plain_text(diagnosis_view(diagnosis, title, verbose=verbose)) + "\n"
 
 
 def diagnosis_markdown(diagnosis: Diagnosis, title: str) -> str:
@@ -70,7 +71,7 @@ def diagnosis_markdown(diagnosis: Diagnosis, title: str) -> str:
         parts += [f"**{finding.code} {_escaped(finding.slug)}**", ""]
         parts += [f"- {label}: {_entry(label, text)}" for label, text in finding_entries(finding).items()]
         parts.append("")
-    parts += _folded("chart", ["```text", pictures_text(diagnosis), "```"])
+    parts += _folded("chart", ["```text", plain_text(*pictures(diagnosis)), "```"])
     if diagnosis.log:
         first, *notes = source_lines(diagnosis.log)
         parts += [_escaped(first), *(f"- {_escaped(note[2:])}" for note in notes), ""]
@@ -112,7 +113,10 @@ def diagnosis_html(diagnosis: Diagnosis, title: str) -> str:
     if not diagnosis.is_of_files:
         parts += ["<h2>Charts</h2>", _charts(diagnosis)]
     if diagnosis.facts.signal:
-        parts += ["<h2>Prediction against its target</h2>", f"<pre>{escape(signal_text(diagnosis.facts.signal))}</pre>"]
+        parts += [
+            "<h2>Prediction against its target</h2>",
+            f"<pre>{escape(plain_text(*signal_lines(diagnosis.facts.signal)[1:]))}</pre>",
+        ]
     if diagnosis.findings:
         parts += ["<h2>Findings</h2>", *(_article(finding, unit) for finding in diagnosis.findings)]
     if diagnosis.healthy:
@@ -139,7 +143,7 @@ def _charts(diagnosis: Diagnosis) -> str:
     except DataError:
         drawn = None
     if drawn is None:
-        return f"<pre>{escape(chart_text(diagnosis))}</pre>"
+        return f"<pre>{escape(plain_text(NormChart(diagnosis)))}</pre>"
     svg, caption = drawn
     source = f"data:image/svg+xml;base64,{b64encode(svg).decode('ascii')}"
     return f'<figure><img alt="charts of the run" src="{source}"><figcaption>{escape(caption)}</figcaption></figure>'
