@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import shlex
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpdrun.rules.engine import Finding
 
 
-class Split(enum.StrEnum):
+class Split(StrEnum):
     """The splits of a capture."""
 
     train = "train"
@@ -27,14 +27,7 @@ class Split(enum.StrEnum):
     test = "test"
 
 
-class TableFormat(enum.StrEnum):
-    """How to print a table: for people or for programs."""
-
-    table = "table"
-    json = "json"
-
-
-class FailOn(enum.StrEnum):
+class FailOn(StrEnum):
     """The severity from which the exit code is 1."""
 
     info = "info"
@@ -42,7 +35,11 @@ class FailOn(enum.StrEnum):
     error = "error"
 
 
+TableFormat = StrEnum("TableFormat", "table json")  # how to print a table: for people or for programs
+
+
 option = partial(typer.Option, show_default=False)  # one that may be left out
+argument = partial(typer.Argument, show_default=False)
 
 SetOption = Annotated[
     list[str] | None, option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.")
@@ -51,6 +48,9 @@ OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of --out if it exists.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
 SampleRateOption = Annotated[float | None, option(help="For data that do not state it, e.g. 983.04e6.")]
+DataOption = Annotated[
+    str | None, option("--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.")
+]
 BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, for data that do not state it.")]
 
 

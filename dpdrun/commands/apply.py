@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._options import DataOption, argument
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,29 +30,20 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder.")],
     source: Annotated[
         str,
-        typer.Argument(
+        argument(
             metavar="IN",
             help="A waveform (.csv with columns I,Q, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
             "or train, val, test: that split of the run's capture.",
-            show_default=False,
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT", help="File to write: .csv, .npy, .npz, or raw complex64 (.cf32 ...).", show_default=False
-        ),
+        Path, argument(metavar="OUT", help="File to write: .csv, .npy, .npz, or raw complex64 (.cf32 ...).")
     ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
-        ),
-    ] = None,
+    data: DataOption = None,
 ) -> None:
     """Send the waveform IN through the model of a RUN and write its output, in the units of the run's capture.
 

@@ -8,30 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dpdrun.commands._options import Split
+from dpdrun.commands._options import DataOption, Split, argument, option, print_json
 
-
-class ComparisonFormat(StrEnum):
-    """How to print."""
-
-    table = "table"
-    json = "json"
-    markdown = "markdown"
-    csv = "csv"
-
-
-class SortKey(StrEnum):
-    """What to sort by; lower first."""
-
-    nmse = "nmse"
-    in_band = "in_band"
-    aclr = "aclr"
-    evm = "evm"
-    parameters = "parameters"
-    macs = "macs"
-    lookahead = "lookahead"
-    time = "time"
-    steps = "steps"
+ComparisonFormat = StrEnum("ComparisonFormat", "table json markdown csv")  # how to print
+SortKey = StrEnum("SortKey", "nmse in_band aclr evm parameters macs lookahead time steps")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.")],
     split: Annotated[
         Split, typer.Option("--split", help="Split to score: select runs by val, report them by test.")
     ] = Split.test,
@@ -53,30 +33,18 @@ def compare(
             show_default="order of RUN...",
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", metavar="PATH", help="Where the capture of the runs is now, if it has moved.", show_default=False
-        ),
-    ] = None,
+    data: DataOption = None,
     through: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PA_RUN",
-            help="Score all predistorters through this independent PA model (cross-model validation).",
-            show_default=False,
+        option(
+            metavar="PA_RUN", help="Score all predistorters through this independent PA model (cross-model validation)."
         ),
     ] = None,
     format_: Annotated[ComparisonFormat, typer.Option("--format", help="Output format; json has every score.")] = (
         ComparisonFormat.table
     ),
     save: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write scores.json, report.html and overlaid PNG figures here.",
-            show_default=False,
-        ),
+        Path | None, option(metavar="DIR", help="Write scores.json, report.html and overlaid PNG figures here.")
     ] = None,
 ) -> None:
     """Compare the scores, sizes and training times of runs.
@@ -85,13 +53,10 @@ def compare(
     Runs whose scores are not comparable (another task or capture, predistorters through another PA model or for another
     target gain) get separate tables.
     """
-    import json
-
     from rich.console import Console
 
     from dpdrun.evaluation.comparison import compare_runs
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
-    from dpdrun.run.files import encode_numbers
 
     found = compare_runs(_loaded(runs), split.value, through, data)
     groups = [group.to_json() for group in found]
@@ -101,7 +66,6 @@ def compare(
             typer.echo(f"warning: {each.about['capture']['name']} has changed since {name} was trained", err=True)
     if len(groups) > 1:
         typer.echo(f"warning: {_apart(groups)}", err=True)
-    content = {"groups": groups}
     if save is not None:
         from dpdrun.report.scores_page import save_comparison
 
@@ -109,7 +73,7 @@ def compare(
         written = save_comparison(save, groups, [each.plot for each in found], folders)
         typer.echo(f"{len(written)} files in {save}", err=True)
     if format_ is ComparisonFormat.json:
-        typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
+        print_json({"groups": groups})
     elif format_ is ComparisonFormat.markdown:
         typer.echo(comparison_markdown(groups), nl=False)
     elif format_ is ComparisonFormat.csv:

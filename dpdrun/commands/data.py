@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from dpdrun.commands._options import TableFormat
+from dpdrun.commands._options import (
+    BandwidthOption,
+    SampleRateOption,
+    TableFormat,
+    argument,
+    option,
+    print_json,
+    stated_rates,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +35,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     from dpdrun.data.sources import list_sources
 
     if format_ is TableFormat.json:
-        _print_json({"schema_version": 1, "sources": [vars(info) for info in list_sources()]})
+        print_json({"schema_version": 1, "sources": [vars(info) for info in list_sources()]})
         return
     from rich.console import Console
 
@@ -37,9 +45,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     typer.echo("\nOr your own file or folder: CSV, npz, npy, or a folder in OpenDPD's format (docs/data.md).")
 
 
-def pull(
-    name: Annotated[str, typer.Argument(help="e.g. opendpd/APA_200MHz", show_default=False)],
-) -> None:
+def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None:
     """Download a measured capture into the cache folder (with pip; once for all captures of OpenDPD)."""
     from dpdrun.data.sources import pull as fetch
 
@@ -47,16 +53,10 @@ def pull(
 
 
 def inspect(
-    source: Annotated[str, typer.Argument(help="As data.source in a recipe.", show_default=False)],
-    sample_rate_hz: Annotated[
-        float | None, typer.Option(help="Sample rate where the source states none, e.g. 983.04e6.", show_default=False)
-    ] = None,
-    bandwidth_hz: Annotated[
-        float | None, typer.Option(help="Occupied bandwidth, where the source states none.", show_default=False)
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw AM/AM, AM/PM and PSD into this .png, .svg or .pdf.", show_default=False)
-    ] = None,
+    source: Annotated[str, argument(help="As data.source in a recipe.")],
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
+    plot: Annotated[Path | None, option(help="Draw AM/AM, AM/PM and PSD into this .png, .svg or .pdf.")] = None,
     format_: FormatOption = TableFormat.table,
 ) -> None:
     """Measure a capture: levels, gain, delay, noise floor, and warnings."""
@@ -65,22 +65,15 @@ def inspect(
     from dpdrun.errors import DataError
     from dpdrun.recipe.schema import DataSection
 
-    for option, value in (("--sample-rate-hz", sample_rate_hz), ("--bandwidth-hz", bandwidth_hz)):
-        if value is not None and not 0 < value < float("inf"):
-            raise DataError(f"{option} must be a positive number, not {value:g}")
+    rates = stated_rates(sample_rate_hz, bandwidth_hz)
     if not source:
         raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or a file or folder of yours")
-    section = DataSection(
-        source=source,
-        sample_rate_hz="auto" if sample_rate_hz is None else sample_rate_hz,
-        bandwidth_hz="auto" if bandwidth_hz is None else bandwidth_hz,
-    )
-    capture = load_capture(section)
+    capture = load_capture(DataSection.model_validate({"source": source} | rates))
     facts = inspect_capture(capture)
     if format_ is TableFormat.json:
         from dataclasses import asdict
 
-        _print_json(asdict(facts))
+        print_json(asdict(facts))
     else:
         from rich.console import Console
 
@@ -92,20 +85,3 @@ def inspect(
 
         draw_capture(capture, facts, plot)
         typer.echo(f"wrote {plot}", err=format_ is TableFormat.json)
-
-
-def _print_json(content: object) -> None:
-    """Print plain values; infinities (a noise-free fit) become the words that report.json uses for them."""
-    import json
-    import math
-
-    def plain(value: object) -> object:
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        return value
-
-    typer.echo(json.dumps(plain(content), indent=2, allow_nan=False))

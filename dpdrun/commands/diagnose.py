@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._options import argument, option
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rich.console import Console
+
     from dpdrun.diagnosis.diagnose import Diagnosis
+    from dpdrun.diagnosis.repair import Attempt
 
 
-class DiagnosisFormat(enum.StrEnum):
-    """How to print a diagnosis."""
-
-    rich = "rich"
-    json = "json"
-    markdown = "markdown"
-    html = "html"
+DiagnosisFormat = StrEnum("DiagnosisFormat", "rich json markdown html")  # how to print a diagnosis
 
 
-class RunSeverity(enum.StrEnum):
+class RunSeverity(StrEnum):
     """The severities that can fail a run; info leaves it healthy."""
 
     warning = "warning"
@@ -39,30 +37,21 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN", help="Run folder, finished or not, or another program's log.", show_default=False
-        ),
+        Path | None, argument(metavar="RUN", help="Run folder, finished or not, or another program's log.")
     ] = None,
     maps: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--map",
             metavar="KEY=COLUMN,...",
             help="Meaning of a log's columns: step, loss, grad_norm, lr, ...; a number is taken as the value itself.",
-            show_default=False,
         ),
     ] = None,
     prediction: Annotated[
-        Path | None,
-        typer.Option(help="Diagnose a prediction instead of a RUN: CSV with I,Q, npz, npy or raw.", show_default=False),
+        Path | None, option(help="Diagnose a prediction instead of a RUN: CSV with I,Q, npz, npy or raw.")
     ] = None,
-    target: Annotated[
-        Path | None, typer.Option(help="The signal that --prediction should equal.", show_default=False)
-    ] = None,
-    input_: Annotated[
-        Path | None, typer.Option("--input", help="The input that --prediction was made from.", show_default=False)
-    ] = None,
+    target: Annotated[Path | None, option(help="The signal that --prediction should equal.")] = None,
+    input_: Annotated[Path | None, option("--input", help="The input that --prediction was made from.")] = None,
     format_: Annotated[
         DiagnosisFormat | None,
         typer.Option("--format", help="Output format.", show_default="by the suffix of -o, else rich"),
@@ -71,10 +60,7 @@ def diagnose(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write.", show_default="standard output"),
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.", show_default=False),
-    ] = None,
+    plot: Annotated[Path | None, option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.")] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Diagnose again every few seconds until the run ends or Ctrl-C.")
@@ -108,9 +94,7 @@ def diagnose(
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if fix or rerun:
-        from dpdrun.commands._repair import repair
-
-        repair(run, seeds if rerun else None)
+        _repair(run, seeds if rerun else None)
     if fail_on is not None and diagnosis.reaches(fail_on.value):
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -170,3 +154,48 @@ def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | 
         Console().print(diagnosis_view(diagnosis, title, verbose=verbose), highlight=False)
     else:
         typer.echo(render_diagnosis(diagnosis, title, format_), nl=False)
+
+
+def _repair(path: Path | None, seeds: int | None) -> None:
+    """Write the repaired recipe of a run; with `seeds`, train it and the old one from so many seeds and compare them.
+
+    Raises:
+        RunError: there is no run folder, or nothing to change.
+    """
+    from rich.console import Console
+
+    from dpdrun.diagnosis.repair import next_attempt
+    from dpdrun.report.repair import attempt_view
+
+    if path is None or not path.is_dir():
+        raise RunError(f"--fix needs a run folder with its recipe; {path or 'no RUN'} is not one")
+    attempt = next_attempt(path)
+    attempt.write()
+    console = Console(highlight=False)
+    console.print(attempt_view(attempt))
+    if seeds is None:
+        console.print(f"\ntrain it:    dpdrun train {attempt.recipe}", markup=False, soft_wrap=True)
+        console.print(f"compare it:  dpdrun diagnose {path} --fix --rerun", markup=False, soft_wrap=True)
+    else:
+        _compare(attempt, path, seeds, console)
+
+
+def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None:
+    from dpdrun.commands._training import live_view
+    from dpdrun.report.repair import comparison_view
+    from dpdrun.run.folder import RunFolder
+    from dpdrun.training.job import Watch
+    from dpdrun.training.rerun import compare
+
+    def watch(title: str) -> Watch:
+        console.print(title, style="bold")
+        return lambda job: live_view(job, console)
+
+    run, before, after = RunFolder.open(path), attempt.repair.before, attempt.repair.after
+    seeds = range(before.recipe.train.seed, before.recipe.train.seed + count)
+    comparison = compare(before, after, attempt.folder, seeds, finished=run, watch=watch)
+    run.write_json(attempt.outcome, attempt.outcome_json(comparison))
+    console.print(comparison_view(comparison, attempt.codes))
+    if comparison.kept:
+        best = attempt.folder / f"after-seed{comparison.seeds[0]}"
+        console.print(f"continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)

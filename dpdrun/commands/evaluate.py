@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpdrun.commands._options import Split, TableFormat
+from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
 
 COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json adds to the scores
 
@@ -18,30 +18,23 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder.")],
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Split to score; repeatable.", show_default="val, test")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
-        ),
-    ] = None,
+    data: DataOption = None,
     through: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="PA_RUN",
             help="Score a predistorter through this independent PA model too (cross-model validation).",
-            show_default=False,
         ),
     ] = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format; json has every convention.")] = (
         TableFormat.table
     ),
     save: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write scores.json, report.html and PNG figures here.", show_default=False),
+        Path | None, option(metavar="DIR", help="Write scores.json, report.html and PNG figures here.")
     ] = None,
 ) -> None:
     """Score the model of a RUN on its capture, next to baselines on the same samples.
@@ -52,14 +45,11 @@ def evaluate(
     The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
     which shows how far they depend on the PA model.
     """
-    import json
-
     from rich.console import Console
 
     from dpdrun.evaluation.assessment import evaluate_with_plots
     from dpdrun.plan.recorded import capture_of
     from dpdrun.report.scores_panel import evaluation_panel
-    from dpdrun.run.files import encode_numbers
     from dpdrun.training.job import load_run
 
     model, plan, folder = load_run(run)
@@ -89,7 +79,7 @@ def evaluate(
         written = save_evaluation(save, run, report | costs, plots)
         typer.echo(f"{len(written)} files in {save}", err=True)
     if format_ is TableFormat.json:
-        typer.echo(json.dumps(encode_numbers(report), indent=2, allow_nan=False))
+        print_json(report)
         return
     console = Console()
     console.print(evaluation_panel(report | costs, width=console.width), highlight=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import enum
-import json
-from collections.abc import Callable
-from functools import partial
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.commands._options import print_json
 from dpdrun.errors import DpdrunError
 
 if TYPE_CHECKING:
@@ -18,16 +16,10 @@ if TYPE_CHECKING:
     from dpdrun.recipe.describe import FieldDoc
     from dpdrun.rules.engine import Rule
 
-
-Content = Callable[[], dict[str, Any]]
-View = Callable[[], "RenderableType"]
+    Found = Rule | tuple[list[FieldDoc], list[Rule]]
 
 
-class RuleFormat(enum.StrEnum):
-    """How to print."""
-
-    rich = "rich"
-    json = "json"
+RuleFormat = StrEnum("RuleFormat", "rich json")  # how to print
 
 
 def register(app: typer.Typer) -> None:
@@ -50,35 +42,34 @@ def explain(
     """Explain a rule, or show which rules set or check a field of the recipe."""
     if what is not None and every:
         raise DpdrunError(f"give {what} or --all, not both")
-    content, view = _all() if what is None else _one(what)
+    found = None if what is None else _find(what)
     if format_ is RuleFormat.json:
-        typer.echo(json.dumps(content(), indent=2, allow_nan=False))
+        print_json(_content(found))
     else:
         from rich.console import Console
 
-        Console().print(view(), highlight=False)
+        Console().print(_view(found), highlight=False)
 
 
-def _all() -> tuple[Content, View]:
-    from dpdrun.report.rule_page import catalogue_view
+def _content(found: Found | None) -> dict[str, Any]:
+    from dpdrun.rules.pages import catalogue_json, field_json, to_json
+
+    if found is None:
+        return catalogue_json()
+    return field_json(*found) if isinstance(found, tuple) else to_json(found)
+
+
+def _view(found: Found | None) -> RenderableType:
+    from dpdrun.report.rule_page import catalogue_view, field_view, rule_view
     from dpdrun.rules.engine import all_rules
-    from dpdrun.rules.pages import catalogue_json
 
-    return catalogue_json, lambda: catalogue_view(all_rules().values())
-
-
-def _one(what: str) -> tuple[Content, View]:
-    from dpdrun.report.rule_page import field_view, rule_view
-    from dpdrun.rules.pages import field_json, to_json
-
-    found = _find(what)
-    if isinstance(found, tuple):
-        return partial(field_json, *found), partial(field_view, *found)
-    return partial(to_json, found), partial(rule_view, found)
+    if found is None:
+        return catalogue_view(all_rules().values())
+    return field_view(*found) if isinstance(found, tuple) else rule_view(found)
 
 
-def _find(what: str) -> Rule | tuple[list[FieldDoc], list[Rule]]:
-    """A rule by code or slug, or a field with the rules that set or check it.
+def _find(what: str) -> Found:
+    """Return a rule by code or slug, or a field with the rules that set or check it.
 
     Raises:
         CatalogueError: it is neither.

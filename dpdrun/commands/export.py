@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._options import DataOption, argument, option
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,15 +16,14 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.", show_default=False)],
+    run: Annotated[Path, argument(metavar="RUN", help="A finished run folder.")],
     to: Annotated[
         str,
-        typer.Option(
+        option(
             "--to",
             metavar="onnx|torchscript|npz",
             help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, description and golden "
             "vector, for FPGA and DSP.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -30,12 +31,7 @@ def export(
         typer.Option("--out", "-o", help="File to write.", show_default="model.onnx, model.pt or model.npz in RUN"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
-        ),
-    ] = None,
+    data: DataOption = None,
 ) -> None:
     """Export one step of the model of a RUN, (x, state...) -> (y, new state...), to a file that runs without dpdrun.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from dpdrun.commands._options import (
     OutOption,
     SampleRateOption,
     SetOption,
+    argument,
     exit_on,
     option,
     print_json,
@@ -34,12 +35,7 @@ MAX_BYTES = 1 << 20  # a script is a page; a larger file was named by mistake
 EXAMPLE = "dpdrun import 'python main.py --step train_pa ...'"
 
 
-class Format(enum.StrEnum):
-    """How to print: the recipe and its findings, the recipe alone, or everything for programs."""
-
-    text = "text"
-    yaml = "yaml"
-    json = "json"
+Format = StrEnum("Format", "text yaml json")
 
 
 def register(app: typer.Typer) -> None:
@@ -50,10 +46,8 @@ def register(app: typer.Typer) -> None:
 def import_(
     command: Annotated[
         str,
-        typer.Argument(
-            metavar="COMMAND|SCRIPT|-",
-            help="An OpenDPD command in quotes, a script, or standard input; never run.",
-            show_default=False,
+        argument(
+            metavar="COMMAND|SCRIPT|-", help="An OpenDPD command in quotes, a script, or standard input; never run."
         ),
     ],
     pick: Annotated[int | None, option(min=1, metavar="N", help="Which of several commands.")] = None,
@@ -61,8 +55,7 @@ def import_(
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     samples: Annotated[
-        int | None,
-        option(min=1, help="Training frames per epoch, where the data are not here."),
+        int | None, option(min=1, help="Training frames per epoch, where the data are not here.")
     ] = None,
     epochs: Annotated[int | None, option(min=1, help="In place of --n_epochs of the command.")] = None,
     batch_size: Annotated[int | None, option(min=1, help="In place of --batch_size of the command.")] = None,

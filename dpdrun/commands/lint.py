@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._options import FailOn, FailOnOption, SetOption, exit_on, print_json
+from dpdrun.commands._options import FailOn, FailOnOption, SetOption, argument, exit_on, print_json
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
 
 
-class Format(enum.StrEnum):
-    """How to print findings."""
-
-    text = "text"
-    json = "json"
+Format = StrEnum("Format", "text json")  # how to print findings
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="Recipes.", show_default=False)],
+    recipes: Annotated[list[Path], argument(metavar="RECIPE", help="Recipes.")],
     sets: SetOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes into the recipes.")] = False,
     unsafe_fixes: Annotated[
@@ -78,7 +74,7 @@ def lint(
 def _print_diff(before: Loaded, done: Fixed) -> None:
     """Print the difference that the fixes make; remarks go to stderr, so that the diff can be applied as it is."""
     from dpdrun.recipe.patch import diff
-    from dpdrun.report.lint import later_view
+    from dpdrun.report.findings import later_view
 
     typer.echo(diff(before.text, done.loaded.text, str(before.path)), nl=False)
     if done.followed:
@@ -87,7 +83,7 @@ def _print_diff(before: Loaded, done: Fixed) -> None:
 
 def _write(done: Fixed) -> None:
     """Write the fixed recipe into the file and print which findings were fixed."""
-    from dpdrun.report.lint import later_view
+    from dpdrun.report.findings import later_view
     from dpdrun.run.files import write_text
 
     path = done.loaded.path
@@ -105,7 +101,7 @@ def print_lint(results: list[Lint]) -> None:
     """Print the findings of recipes, what their fixes would lead to, and a summary."""
     from rich.console import Console
 
-    from dpdrun.report.lint import later_view, lint_summary, lint_view
+    from dpdrun.report.findings import later_view, lint_summary, lint_view
 
     console = Console(highlight=False)
     for each in results:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dpdrun.commands._options import FailOn, FailOnOption, ForceOption, OutOption, SetOption, refuse_existing
+from dpdrun.commands._options import FailOn, FailOnOption, ForceOption, OutOption, SetOption, argument, refuse_existing
 from dpdrun.commands.recommend import Format, FormatOption, filled, show
 from dpdrun.errors import EXIT_INTERRUPTED
 
@@ -35,7 +35,7 @@ def seconds_of(text: str) -> float:
 
 
 def probe(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe to measure.", show_default=False)],
+    recipe: Annotated[Path, argument(metavar="RECIPE", help="Recipe to measure.")],
     time_: Annotated[
         float, typer.Option("--time", metavar="TIME", parser=seconds_of, help="For the whole command, e.g. 60s or 2m.")
     ] = "60s",  # type: ignore[assignment]  # the parser makes it a number

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._options import ForceOption, SetOption
+from dpdrun.commands._options import ForceOption, SetOption, argument, option, refuse_existing
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, start a new 
 OutOption = Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="standard output")]
 
 
-class Kind(enum.StrEnum):
-    """The model kinds of a new recipe."""
-
-    transformer = "transformer"
-    gru = "gru"
-    gmp = "gmp"
+Kind = StrEnum("Kind", "transformer gru gmp")  # the model kinds of a new recipe
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 @recipe_app.command("check")
-def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recipes.", show_default=False)],
-    sets: SetOption = None,
-) -> None:
+def check(files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.")], sets: SetOption = None) -> None:
     """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` finds what trains badly."""
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe.loader import load_recipe
@@ -53,10 +45,6 @@ def check(
             problems.append(str(error))
         else:
             typer.echo(f"{file}: ok: {_summary(loaded)}")
-    _refuse(problems)
-
-
-def _refuse(problems: list[str]) -> None:
     if problems:
         raise RecipeError("\n".join(dict.fromkeys(problems)))
 
@@ -83,12 +71,12 @@ def _summary(loaded: Loaded) -> str:
 def new(
     out: OutOption = None,
     kind: Annotated[Kind, typer.Option(help="Kind of model.")] = Kind.transformer,
-    source: Annotated[str | None, typer.Option(help="Capture to train on.", show_default=False)] = None,
-    d_model: Annotated[int | None, typer.Option(help="Width of a transformer.", show_default=False)] = None,
-    layers: Annotated[int | None, typer.Option(help="Number of layers.", show_default=False)] = None,
-    heads: Annotated[int | None, typer.Option(help="Attention heads of a transformer.", show_default=False)] = None,
-    window: Annotated[str | None, typer.Option(help="Attention span in samples, or full.", show_default=False)] = None,
-    hidden: Annotated[int | None, typer.Option(help="Units per layer of a GRU.", show_default=False)] = None,
+    source: Annotated[str | None, option(help="Capture to train on.")] = None,
+    d_model: Annotated[int | None, option(help="Width of a transformer.")] = None,
+    layers: Annotated[int | None, option(help="Number of layers.")] = None,
+    heads: Annotated[int | None, option(help="Attention heads of a transformer.")] = None,
+    window: Annotated[str | None, option(help="Attention span in samples, or full.")] = None,
+    hidden: Annotated[int | None, option(help="Units per layer of a GRU.")] = None,
     sets: SetOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -136,8 +124,7 @@ def _write(text: str, out: Path | None, force: bool, language: str) -> None:
         else:
             typer.echo(text, nl=False)
         return
-    if out.exists() and not force:
-        raise RecipeError(f"{out}: exists already; --force replaces it")
+    refuse_existing(out, force)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:

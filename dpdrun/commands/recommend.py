@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,26 +34,11 @@ if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
 
 
-class Kind(enum.StrEnum):
-    """The model kinds that are trained by an optimizer."""
-
-    transformer = "transformer"
-    gru = "gru"
+Kind = StrEnum("Kind", "transformer gru")  # the model kinds that are trained by an optimizer
+RuleSet = StrEnum("RuleSet", "measured note")  # which rules to evaluate
 
 
-class RuleSet(enum.StrEnum):
-    """Which rules to evaluate."""
-
-    measured = "measured"
-    note = "note"
-
-
-class Format(enum.StrEnum):
-    """How to print."""
-
-    table = "table"
-    yaml = "yaml"
-    json = "json"
+Format = StrEnum("Format", "table yaml json")  # how to print
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
@@ -73,17 +58,13 @@ def recommend(
     layers: Annotated[int | None, option(min=1, help="Number of layers.")] = None,
     heads: Annotated[int | None, option(min=1, help="Attention heads.")] = None,
     window: Annotated[
-        str | None,
-        option(metavar="N|full", parser=window, help="Attention span in samples, or full."),
+        str | None, option(metavar="N|full", parser=window, help="Attention span in samples, or full.")
     ] = None,
     hidden: Annotated[int | None, option(min=1, help="Units per layer of a GRU.")] = None,
     epochs: Annotated[float | None, option(help="Passes over the data.")] = None,
     samples: Annotated[int | None, option(min=1, help="Training frames per epoch, without --data.")] = None,
     batch_size: Annotated[int | None, option(min=1, help="Frames per optimizer step.")] = None,
-    data: Annotated[
-        str | None,
-        option(metavar="SOURCE", help="Capture to choose the sizes of the model from."),
-    ] = None,
+    data: Annotated[str | None, option(metavar="SOURCE", help="Capture to choose the sizes of the model from.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     rules: Annotated[
@@ -193,6 +174,6 @@ def _print_table(advice: JobAdvice) -> None:
             console.print(line)
     console.print(recommendation_view(advice.recommendation, advice.estimate, advice.no_estimate))
     if advice.after_fixes:
-        from dpdrun.report.lint import later_view
+        from dpdrun.report.findings import later_view
 
         console.print(later_view(advice.after_fixes))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._options import SetOption, argument, option
 from dpdrun.errors import EXIT_INTERRUPTED, EXIT_STOPPED, RunError
 from dpdrun.run.trackers import TrackerName
 
@@ -30,11 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.", show_default=False)
+        Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.")
     ],
     run_dir: Annotated[
         Path | None,
-        typer.Option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]", show_default=False),
+        option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished one is left as it is.")
@@ -44,19 +45,14 @@ def train(
     ] = False,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", metavar="PATH", help="With --resume: where the capture of the run is now.", show_default=False
-        ),
+        option(
+            "--data", metavar="PATH", help="With --resume: where the capture of the run is now."),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", show_default=False),
-    ] = None,
+    sets: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     track: Annotated[
         list[TrackerName] | None,
-        typer.Option("--track", help="Also log to this tracker; repeat for several. Files go into the run folder.",
-                     show_default=False),
+        option("--track", help="Also log to this tracker; repeat for several. Files go into the run folder."),
     ] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Pipelines only: rerun steps whose recipe, data or PA model changed.")
@@ -72,8 +68,8 @@ def train(
     ] = "",
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. "
-                     "[default: 600]", show_default=False),
+        option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. "
+                     "[default: 600]"),
     ] = None,
 ) -> None:  # fmt: skip
     """Train the model of a RECIPE and leave a run folder that every other command reads."""

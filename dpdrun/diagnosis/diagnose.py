@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dpdrun.diagnosis.logs.log import LogSource
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import OFF
@@ -45,7 +45,7 @@ class Diagnosis:
     healthy: list[str]
     skipped: list[Skipped]
     facts: RunFacts
-    log: LogSource | None = None
+    log: TrainingLog | None = None
 
     @property
     def is_of_files(self) -> bool:

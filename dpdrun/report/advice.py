@@ -14,8 +14,7 @@ from dpdrun.plan.cost import Estimate
 from dpdrun.plan.lint import LintFinding
 from dpdrun.plan.recommendation import Recommendation, Value, about, silent_lines
 from dpdrun.recipe.patch import render
-from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view
-from dpdrun.report.lint import lint_summary
+from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view, lint_summary
 from dpdrun.rules.text import pluralize
 
 NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
@@ -35,9 +34,6 @@ class _Values:
         table = Table(show_edge=False, pad_edge=False, box=SIMPLE_HEAD, collapse_padding=True)
         for name, style in (("field", ""), ("value", "bold"), ("note", "dim"), ("set by", "")):
             table.add_column(name, no_wrap=name == "field" or options.max_width >= NARROW, overflow="fold", style=style)
-        judged = any(value.regret for value in self._this.values.values())
-        if wide and judged:
-            table.add_column(escape("regret [dB]"), justify="right")
         if wide:
             table.add_column("why")
         reasons: list[RenderableType] = []
@@ -46,12 +42,9 @@ class _Values:
             if value.rule:
                 by = Text.assemble(f"{value.rule} ", (value.evidence or "", EVIDENCE_STYLE[value.evidence]))
             row: list[RenderableType] = [key, escape(_with_range(value)), escape(_note(value)), by]
-            why = "; ".join([value.why, *_worth(value)])
-            row += [Text(_regret(value))] if wide and judged else []
-            row += [Text(why)] if wide else []
-            table.add_row(*row)
-            reason = Text.assemble(f"{key}: ", ("; ".join([why, *_expected(value)]), "dim"))
-            reasons.append(_hanging(reason))
+            why = "; ".join([value.why, *_worth(value), *_expected(value)])
+            table.add_row(*row, *([Text(why)] if wide else []))
+            reasons.append(_hanging(Text.assemble(f"{key}: ", (why, "dim"))))
         yield table
         if any(value.differs_from_note for value in self._this.values.values()):
             yield Text(NOTE, "dim")
@@ -102,14 +95,6 @@ def _ranged(value: Any, low: Any, high: Any) -> str:
     if low is not None and high is not None:
         return f"{text} ({_show(low)} to {_show(high)})"
     return f"{text} (or more)" if low is not None else text
-
-
-def _regret(value: Value) -> str:
-    """Return the regret of the value, and of the note's in its place: `0.1 (9 jobs; note 8.2)`."""
-    if value.regret is None:
-        return ""
-    note = f"; note {value.note_regret.median_db:.1f}" if value.note_regret else ""
-    return f"{value.regret.median_db:.1f} ({pluralize(value.regret.workloads, 'job')}{note})"
 
 
 def _expected(value: Value) -> list[str]:

@@ -6,93 +6,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dpdrun.data.inspection import Inspection
 from dpdrun.errors import DataError
-from dpdrun.report.figures.style import MAIN, REFERENCE, SECOND, SHADE, SHADE_ALPHA, new_figure
+from dpdrun.report.figures.gain import cloud_of, draw_panel, limits
+from dpdrun.report.figures.style import (
+    MAIN,
+    REFERENCE,
+    SECOND,
+    SHADE,
+    SHADE_ALPHA,
+    NothingToDrawError,
+    new_figure,
+    save_figure,
+)
 from dpdrun.rf import metrics, spectrum
 
 if TYPE_CHECKING:
     from dpdrun.data.capture import Capture
 
-MAX_POINTS = 60_000
-MEAN_OF = 10  # samples: a mean of fewer is not drawn
-LEVEL_SHOWN = 0.1  # of the peak: axes are scaled to what is above
-SMALLEST_LEVEL = 0.03  # of the peak: below, gain is noise over nearly nothing
 INPUT, OUTPUT, LINE = REFERENCE, MAIN, SECOND
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 160) -> None:
     """Draw the training split into a file; its suffix (.png, .svg, .pdf) is the format.
 
     Raises:
-        DataError: matplotlib is not installed, or the file cannot be written.
+        DataError: matplotlib is not installed, the capture is too short, or the file cannot be written.
     """
-    if path.suffix.lower() not in PLOT_SUFFIXES:
-        raise DataError(
-            f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
-        )
+    x, y = capture.train.x, capture.train.y
+    try:
+        cloud = cloud_of("output", OUTPUT, metrics.one_tap_gain(x, y) * x, y)
+    except NothingToDrawError as error:
+        raise DataError(f"{path}: nothing to draw: {error}") from None
     figure = new_figure(11.0, 3.6)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.0, 1.0, 1.25))
-    x, y = capture.train.x, capture.train.y
-    _gain_panel(left, x, y, phase=False)
-    _gain_panel(middle, x, y, phase=True)
+    for axes, phase in ((left, False), (middle, True)):
+        draw_panel(axes, [cloud], phase=phase)
+        axes.set(xlim=(0, 1.02), ylim=limits([cloud], phase=phase), xlabel="input magnitude / peak")
+        axes.set_ylabel("phase rotation [deg]" if phase else "gain relative to one tap [dB]")
+        axes.set_title("AM/PM" if phase else "AM/AM", fontsize=10)
     _psd_panel(right, x, y, facts)
     figure.suptitle(
         f"{capture.name}: {len(x):,} training samples at {capture.sample_rate_hz / 1e6:.6g} MS/s, "
         f"one-tap NMSE {facts.parts['train'].one_tap_nmse_db:.2f} dB",
         fontsize=10,
     )
-    try:
-        figure.savefig(path, dpi=dpi)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _gain_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, *, phase: bool) -> None:
-    """Draw gain magnitude [dB] or phase [deg], relative to the one-tap gain, over the input level: density and mean."""
-    step = max(1, len(x) // MAX_POINTS)
-    common = metrics.one_tap_gain(x, y)
-    peak = float(np.max(np.abs(x)))
-    shown = np.abs(x[::step]) > SMALLEST_LEVEL * peak
-    level = np.abs(x[::step][shown]) / peak
-    gain = y[::step][shown] / (common * x[::step][shown])
-    mean_level, mean_gain = metrics.gain_by_envelope(x, y, min_samples=MEAN_OF)
-    mean_level = mean_level * metrics.rms(x) / peak
-    drawn = mean_level > SMALLEST_LEVEL
-    values, mean = (
-        (np.degrees(np.angle(gain)), np.degrees(np.angle(mean_gain / common)))
-        if phase
-        else (20 * np.log10(np.abs(gain)), 20 * np.log10(np.abs(mean_gain / common)))
-    )
-    low, high = _limits(values, level, mean[mean_level > LEVEL_SHOWN])
-    axes.hexbin(
-        level,
-        values,
-        gridsize=(70, 45),
-        extent=(0.0, 1.0, low, high),
-        bins="log",
-        mincnt=1,
-        cmap="Blues",
-        linewidths=0.1,
-    )
-    axes.plot(mean_level[drawn], mean[drawn], color=LINE, lw=1.6, label="mean at this level")
-    axes.axhline(0.0, color="black", lw=0.6, ls=":")
-    axes.set(xlim=(0, 1), ylim=(low, high), xlabel="input magnitude / peak")
-    axes.set_ylabel("phase rotation [deg]" if phase else "gain relative to one tap [dB]")
-    axes.set_title("AM/PM" if phase else "AM/AM", fontsize=10)
-    axes.legend(loc="lower left" if phase else "upper right", fontsize=7, frameon=False)
-
-
-def _limits(values: NDArray[np.float64], level: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float]:
-    """Return axis limits for the mean and for samples above 10 % of the peak, without the fan of small inputs."""
-    large = values[level > LEVEL_SHOWN]
-    low, high = np.quantile(large, (0.002, 0.998)) if len(large) else (-1.0, 1.0)
-    low, high = min(low, *mean, high), max(high, *mean, low)
-    margin = 0.15 * (high - low) + 1e-3
-    return float(low - margin), float(high + margin)
+    save_figure(figure, path, dpi=dpi)
 
 
 def _psd_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, facts: Inspection) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
+from dpdrun.report.layout import numbers_table
 from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
 
@@ -172,10 +173,7 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
 
 
 def _table(group: Mapping[str, Any], columns: Sequence[Column], *, baselines: bool = True) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("run", no_wrap=True, vertical="bottom")
-    for column in columns:
-        table.add_column(Text(column.title), justify="left" if column is MODEL else "right", no_wrap=True)
+    table = numbers_table("run", *(column.title for column in columns), left=2 if MODEL in columns else 1)
     best = [_best(group, column) for column in columns]
     runs = iter(group["runs"])
     for is_baseline, cells in cells_of(group, columns):

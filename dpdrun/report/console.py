@@ -22,7 +22,7 @@ from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
 from dpdrun.report import predistorter
-from dpdrun.report.chart import DownsampledSeries
+from dpdrun.report.chart import sparkline
 from dpdrun.report.findings import finding_line
 from dpdrun.report.numbers import decibels, duration
 from dpdrun.rules.engine import Finding
@@ -33,6 +33,7 @@ MAX_WIDTH = 100  # columns; a wider panel is harder to read, not easier
 WIDE = 72  # columns from which three numbers stand on a line, else two
 SPARE = 2  # columns at the right: room for the ^C that a terminal echoes, which must not wrap while Live redraws
 FRAME = 4  # columns of a panel's border and padding
+TREND_STEPS = 2000  # whose gradient norms are drawn
 RATE_STEPS = 50  # throughput is the mean over this many steps
 
 Arguments = ParamSpec("Arguments")
@@ -99,7 +100,7 @@ class TrainingView:
         self._total = total_steps
         self._samples_per_step = samples_per_step
         self._floor = floor_db
-        self._norms = DownsampledSeries(log=True)
+        self._norms: deque[float] = deque(maxlen=TREND_STEPS)
         self._steps = 0
         self._clipped = 0
         self._times: deque[float] = deque(maxlen=RATE_STEPS)
@@ -149,7 +150,7 @@ class TrainingView:
     def step(self, line: dict[str, Any]) -> None:
         """Take one optimizer step."""
         self._last = line
-        self._norms.add(line["grad_norm"])
+        self._norms.append(line["grad_norm"])
         self._steps += 1
         self._clipped += line["clipped"]
         self._times.append(time.perf_counter())
@@ -256,7 +257,7 @@ class TrainingView:
 
         norm = f"{self._last['grad_norm']:.3g}" if self._last else "-"
         label = "grad norm  "
-        line = self._norms.line(width - FRAME - len(label) - len("  -1.23e+45"))
+        line = sparkline(list(self._norms), width - FRAME - len(label) - len("  -1.23e+45"), log=True)
         trend = Text.assemble((label, "dim"), (line, "cyan"), f"  {norm}", no_wrap=True, overflow="crop")
         title = Text(self._title, "bold")
         return Panel(Group(bar, facts, trend), title=title, title_align="left", border_style="blue", width=width)

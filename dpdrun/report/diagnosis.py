@@ -13,12 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.diagnosis.diagnose import Diagnosis
-from dpdrun.diagnosis.logs.log import LogSource
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 from dpdrun.report.findings import STYLE, by_reason, finding_head, finding_line, finding_view, named, severity_counts
 from dpdrun.report.numbers import duration
 from dpdrun.report.signal import signal_lines
-from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.text import pluralize
 
 WIDEST, NARROWEST = 64, 16  # characters of the chart
@@ -36,7 +35,7 @@ def diagnosis_view(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -
         parts += [Text(line, "dim") for line in source_lines(diagnosis.log)]
     for finding in diagnosis.findings:
         parts += ["", finding_view(finding, unit_of(diagnosis))]
-    for picture in _pictures(diagnosis):
+    for picture in pictures(diagnosis):
         parts += ["", picture]
     parts.append("")
     if diagnosis.healthy:
@@ -45,11 +44,6 @@ def diagnosis_view(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -
     if diagnosis.skipped:
         parts += [Text("not checked:", "dim"), _skipped(diagnosis)]
     return Group(*parts)
-
-
-def diagnosis_text(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -> str:
-    """Return `diagnosis_view` as plain text, for a file."""
-    return _plain([diagnosis_view(diagnosis, title, verbose=verbose)]) + "\n"
 
 
 def checked_text(diagnosis: Diagnosis) -> str:
@@ -92,7 +86,7 @@ def progress_of(diagnosis: Diagnosis) -> str:
     return f"{last} of {pluralize(facts.total_steps, unit_of(diagnosis))}"
 
 
-def source_lines(log: LogSource) -> list[str]:
+def source_lines(log: TrainingLog) -> list[str]:
     """Return how a log was read: its format, its columns, and what was assumed."""
     columns = ", ".join(f"{key} = {name}" for key, name in log.found.items())
     return [f"read as {log.format}: {columns}", *(f"- {note}" for note in log.notes)]
@@ -117,25 +111,16 @@ def _skipped(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def _pictures(diagnosis: Diagnosis) -> list[RenderableType]:
+def pictures(diagnosis: Diagnosis) -> list[RenderableType]:
     """Return the chart of a run, the comparison of a prediction with its target, or both."""
-    pictures: list[RenderableType] = [] if diagnosis.is_of_files else [NormChart(diagnosis)]
+    shown: list[RenderableType] = [] if diagnosis.is_of_files else [NormChart(diagnosis)]
     if diagnosis.facts.signal:
-        pictures.append(Group(*signal_lines(diagnosis.facts.signal)))
-    return pictures
+        shown.append(Group(*signal_lines(diagnosis.facts.signal)))
+    return shown
 
 
-def pictures_text(diagnosis: Diagnosis) -> str:
-    """Return the pictures of a diagnosis as plain characters, for formats that are text."""
-    return _plain(_pictures(diagnosis))
-
-
-def signal_text(signal: SignalFacts) -> str:
-    """Return the comparison of a prediction with its target as plain characters."""
-    return _plain(signal_lines(signal)[1:])
-
-
-def _plain(parts: list[RenderableType]) -> str:
+def plain_text(*parts: RenderableType) -> str:
+    """Return what a terminal would show as plain characters, for formats that are text."""
     console = Console(width=FILE_WIDTH, no_color=True, force_terminal=False, color_system=None)
     with console.capture() as capture:
         for part in parts:

@@ -10,10 +10,9 @@ CSS = (
     f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in COLOUR.items())} }}\n"
     + """\
 :root { color-scheme: light dark; --back: #fff; --card: #f6f7f9; --text: #1c2128; --dim: #59636e; --line: #c9d1d9;
-  --grid: #e6e9ee; --main: #0b4f8a; --second: #047857; --third: #8a4baf; --accent: #b45309;
-  --healthy: #047857; --unknown: #b45309; }
+  --grid: #e6e9ee; --healthy: #047857; --unknown: #b45309; }
 @media (prefers-color-scheme: dark) { :root { --back: #14181d; --card: #1d232a; --text: #e3e8ee; --dim: #98a3af;
-  --line: #3b4550; --grid: #283038; --main: #6db3f2; --second: #4ec99b; --third: #c69ae6; --accent: #f0a35a;
+  --line: #3b4550; --grid: #283038;
   --error: #ff7b72; --warning: #f0a35a; --info: #98a3af; --healthy: #4ec99b; --unknown: #f0a35a; } }
 body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; max-width: 900px;
   margin: 2rem auto; padding: 0 1rem; }
@@ -21,7 +20,8 @@ h1 { font-size: 1.3rem; margin-bottom: .2rem; } h2 { font-size: 1.05rem; margin-
 .dim, .notes { color: var(--dim); font-size: .9em; }
 code { font-family: ui-monospace, monospace; font-size: .92em; }
 table { border-collapse: collapse; font-size: .9em; } td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
-figure { margin: 1rem 0; } figcaption { color: var(--dim); font-size: .85em; }
+figure { margin: 1rem 0; } figure img { display: block; width: 100%; height: auto; background: #fff; }
+figcaption { color: var(--dim); font-size: .85em; }
 @media print { body { max-width: none; margin: 0; } }
 """
 )

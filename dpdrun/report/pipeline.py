@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.plan.cost import about_time
 from dpdrun.recipe.problems import listed
+from dpdrun.report.layout import facts_grid, framed, numbers_table
 
 FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))
 Json = Mapping[str, Any]
@@ -81,29 +81,23 @@ def scores_panel(
     parts: list[RenderableType] = []
     for split in first["splits"]:
         parts += [_table(split, seen, learnt), ""]
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts: list[tuple[str, RenderableType]] = []
     for name, report in own.items():
         cost = f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MAC/sample"
-        facts.add_row(name, Text(f"{report['model']}, {cost}, look-ahead {report['lookahead']} samples"))
+        facts.append((name, f"{report['model']}, {cost}, look-ahead {report['lookahead']} samples"))
     for name, reports in seen.items():
         nmse = next(iter(reports.values()))["pa"]["nmse_db"]
         scores = ", ".join(f"{split} {value:.2f} dB" for split, value in nmse.items())
         whose = [dpd for dpd, pa in learnt.items() if pa == name]
         who = f"{' and '.join(whose)} trained through it" if whose else "cross-model validation only"
-        facts.add_row(name, Text(f"PA model, NMSE {scores}; {who}"))
-    title = Text(f"predistorters on {first['capture']['name']}, simulated through PA models", "bold")
-    return Panel(Group(*parts, facts), title=title, title_align="left", border_style="blue", expand=False)
+        facts.append((name, f"PA model, NMSE {scores}; {who}"))
+    title = f"predistorters on {first['capture']['name']}, simulated through PA models"
+    return framed(title, Group(*parts, facts_grid(facts)))
 
 
 def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
     """Return the scores of one split: a row per predistorter and PA model."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
-    table.add_column(Text(f"{split} [dB]"), no_wrap=True)
-    table.add_column("through", no_wrap=True)
-    for _, name in FIGURES:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = numbers_table(f"{split} [dB]", "through", *(name for _, name in FIGURES), left=2)
     for amplifier, reports in seen.items():
         fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # cross-model ones are fewer
         for key, name in RIVALS:

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.patch import render
 from dpdrun.report.findings import EVIDENCE_STYLE, finding_line
-
-
-class Packed:
-    """Short texts, separated by commas, as many on a line as fit; none is split.
-
-    Args:
-        items: one line of text each.
-        indent: columns left free at the left.
-    """
-
-    def __init__(self, items: Iterable[str], *, indent: int = 0, style: str = "") -> None:
-        self._items = list(items)
-        self._indent = indent
-        self._style = style
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        line = ""
-        for number, item in enumerate(self._items, start=1):
-            piece = item if number == len(self._items) else item + ","
-            if line and self._indent + len(line) + 1 + len(piece) > options.max_width:
-                yield Text(" " * self._indent + line, self._style)
-                line = piece
-            else:
-                line = f"{line} {piece}" if line else piece
-        if line:
-            yield Text(" " * self._indent + line, self._style)
 
 
 def plan_table(plan: Plan, *, capture: str) -> RenderableType:
@@ -55,8 +31,8 @@ def plan_table(plan: Plan, *, capture: str) -> RenderableType:
     for who, title in (("user", "written by you"), ("default", "left at the default")):
         keys = [key for key, origin in plan.provenance.items() if origin.origin == who]
         if keys:
-            items = (f"{key} {render(value_at(plan, key))}" for key in keys)
-            parts += ["", Text(title, "bold"), Packed(items, indent=2, style="dim")]
+            items = [Text(f"{key} {render(value_at(plan, key))}", "dim") for key in keys]
+            parts += ["", Text(title, "bold"), Padding(Columns(items, padding=(0, 2)), (0, 0, 0, 2))]
     if plan.warnings:
         parts += ["", *map(finding_line, plan.warnings)]
     return Group(*parts)

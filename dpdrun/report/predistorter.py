@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
+from dpdrun.report.layout import numbers_table
 
 FIGURES = (
     ("nmse_db", "NMSE"),
@@ -25,11 +26,7 @@ FIGURES = (
 def score_table(report: Mapping[str, Any]) -> Table:
     """Return the scores of each split with this predistorter, a least-squares gmp, and none at equal power."""
     splits: Mapping[str, Any] = report["splits"]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="dim")
-    table.add_column("dB", no_wrap=True)
-    for split in splits:
-        for who in ("none", "gmp", "this"):
-            table.add_column(f"{split} {who}", justify="right", no_wrap=True)
+    table = numbers_table("dB", *(f"{split} {who}" for split in splits for who in ("none", "gmp", "this")))
     for key, name in FIGURES:
         cells = [Text(name)]
         for split, score in splits.items():

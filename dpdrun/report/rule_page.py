@@ -10,17 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.recipe.describe import FieldDoc, text_of
+from dpdrun.report.layout import facts_grid
 from dpdrun.rules.engine import HEADINGS, Rule
 from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, sections_of
 
 
 def rule_view(rule: Rule) -> RenderableType:
     """Return everything about one rule."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in {**declaration_of(rule), "code": rule.location}.items():
-        facts.add_row(name, Text(text))
+    facts = facts_grid({**declaration_of(rule), "code": rule.location}.items())
     parts: list[RenderableType] = [Text(f"{rule.code} {rule.slug}", "bold"), Text(rule.summary), "", facts]
     sections = sections_of(rule)
     for heading in HEADINGS:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.report import predistorter
+from dpdrun.report.layout import facts_grid, framed, numbers_table
 from dpdrun.report.numbers import decibels, duration
-from dpdrun.report.plan import Packed, rule_settings
+from dpdrun.report.plan import rule_settings
 
 
 def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
@@ -46,10 +47,7 @@ def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
 def _pair_scores(report: Mapping[str, Any]) -> Table:
     """Return the NMSE of each split against the baselines and the noise floor."""
     splits: Mapping[str, Any] = report["splits"]
-    scores = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="dim")
-    scores.add_column("NMSE", no_wrap=True)
-    for split in splits:
-        scores.add_column(split, justify="right", no_wrap=True)
+    scores = numbers_table("NMSE", *splits, gap=3)
 
     def row(name: str, values: list[str], style: str = "") -> None:
         scores.add_row(*(Text(text, style) for text in (name, *values)))
@@ -87,19 +85,14 @@ def _panel(
     report: Mapping[str, Any], plan: Plan, scores: Table, notes: Sequence[tuple[str, RenderableType]]
 ) -> RenderableType:
     """Return the scores with their notes, the cost of the model, and who set what."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in notes:
-        facts.add_row(name, text)
-    facts.add_row("model", cost_line(report))
+    facts = [*notes, ("model", cost_line(report))]
     if report.get("seconds") is not None:
-        facts.add_row("training", Text(training_line(report)))
+        facts.append(("training", training_line(report)))
     if report["rules"]:
-        facts.add_row("rules", Packed(rule_settings(plan, list(report["rules"]))))
+        settings = [Text(setting) for setting in rule_settings(plan, list(report["rules"]))]
+        facts.append(("rules", Columns(settings, padding=(0, 2))))
     what = f"{report['model']} predistorter" if plan.recipe.task == "dpd" else report["model"]
-    title = Text(f"{what} on {report['capture']['name']}", "bold")
-    return Panel(Group(scores, "", facts), title=title, title_align="left", border_style="blue", expand=False)
+    return framed(f"{what} on {report['capture']['name']}", Group(scores, "", facts_grid(facts)))
 
 
 def cost_line(report: Mapping[str, Any]) -> str:

@@ -8,17 +8,15 @@ from typing import Any
 
 from dpdrun.errors import RunError
 from dpdrun.evaluation.plot_data import PlotData
-from dpdrun.report import predistorter
 from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
 from dpdrun.report.figures import save_report
-from dpdrun.report.run_report import cost_line, training_line
-from dpdrun.report.scores import facts_of_scores, score_tables
-from dpdrun.report.scores_panel import floor_cells
+from dpdrun.report.figures.page import Table
+from dpdrun.report.scores import score_tables
+from dpdrun.report.scores_panel import evaluation_facts, floor_cells
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 
 FILE = "scores.json"
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
 def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: Sequence[PlotData]) -> list[Path]:
@@ -40,10 +38,7 @@ def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: 
         rows = [[each["method"], *floor_cells(each), each["caveat"]] for each in report["floors"]]
         header = ["method", "NMSE [dB]", f"left, {split} [dB]", "caveat"]
         tables.append(("Noise floor of the amplifier", header, rows))
-    facts = [(name, text.plain) for name, text in predistorter.facts(report)] if report.get("simulated") else []
-    facts += [*facts_of_scores(report), ("model", cost_line(report))]
-    if report.get("seconds") is not None:
-        facts.append(("training", training_line(report)))
+    facts = [(name, text.plain) for name, text in evaluation_facts(report)]
     what = "predistorter" if report["task"] == "dpd" else "PA model"
     title = f"{run.name}: {report['model']} {what} on {report['capture']['name']}"
     written = save_report(folder, title=title, scenes=scenes, training=curves([run]), facts=facts, tables=tables)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report import predistorter
+from dpdrun.report.layout import facts_grid, framed, numbers_table
 from dpdrun.report.run_report import cost_line, training_line
 from dpdrun.report.scores import INTERVAL, ScoreTable, facts_of_scores, score_tables
 
@@ -33,19 +33,16 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
         parts += [_scores(table, min(width, WIDEST) - FRAME), ""]
     if report.get("floors"):
         parts += [_floors(report["floors"], list(report["splits"])[-1]), ""]
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    notes = predistorter.facts(report) if report.get("simulated") else []
-    notes += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
-    for name, text in notes:
-        facts.add_row(name, text)
-    if report.get("seconds") is not None:
-        facts.add_row("training", training_line(report))
     what = f"{report['model']} predistorter" if report["task"] == "dpd" else f"{report['model']} PA model"
-    title = Text(f"{what} on {report['capture']['name']}", "bold")
-    content = Group(*parts, facts)
-    return Panel(content, title=title, title_align="left", border_style="blue", width=min(width, WIDEST))
+    content = Group(*parts, facts_grid(evaluation_facts(report)))
+    return framed(f"{what} on {report['capture']['name']}", content, min(width, WIDEST))
+
+
+def evaluation_facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """Return the notes on an evaluation, as (title, text)."""
+    facts = predistorter.facts(report) if report.get("simulated") else []
+    facts += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
+    return facts + ([("training", Text(training_line(report)))] if report.get("seconds") is not None else [])
 
 
 def _scores(table: ScoreTable, width: int) -> RenderableType:
@@ -58,18 +55,14 @@ def _scores(table: ScoreTable, width: int) -> RenderableType:
 
 
 def _columns(table: ScoreTable, columns: Sequence[int]) -> Table:
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index in columns:
-        shown.add_column(Text(table.header[index]), justify="left" if index == 0 else "right", no_wrap=True)
+    shown = numbers_table(*(table.header[index] for index in columns))
     for row in table.rows:
         shown.add_row(*(Text(row[index], "bold" if index == table.main else "") for index in columns))
     return shown
 
 
 def _floors(floors: Sequence[Mapping[str, Any]], split: str) -> RenderableType:
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("noise floor", "NMSE [dB]", f"left, {split}"):
-        shown.add_column(Text(name), justify="left" if name == "noise floor" else "right", no_wrap=True)
+    shown = numbers_table("noise floor", "NMSE [dB]", f"left, {split}")
     shown.add_column("caveat")
     for floor in floors:
         shown.add_row(floor["method"], *floor_cells(floor), Text(floor["caveat"], "dim"))

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from dpdrun.report.chart import sparkline
 from dpdrun.rules.facts.signal import SignalFacts
 
-WIDE = 118  # columns; below, a label stands above its numbers
 
-
-def signal_lines(facts: SignalFacts) -> list[RenderableType]:
+def signal_lines(facts: SignalFacts) -> list[Text]:
     """Return the scores that a repair would change, and a row of ten numbers for each of error and gains."""
-    return [Text("prediction against its target", "bold"), _scores(facts), _Rows(facts)]
+    return [Text("prediction against its target", "bold"), _scores(facts), *_rows(facts)]
 
 
 def _scores(facts: SignalFacts) -> Text:
@@ -36,30 +31,16 @@ def _scores(facts: SignalFacts) -> Text:
     return Text("; ".join(parts))
 
 
-class _Rows:
-    """Sparkline and numbers of each series, next to its label, or below it on a narrow terminal."""
-
-    def __init__(self, facts: SignalFacts) -> None:
-        self._rows: list[tuple[str, Sequence[float], int]] = [("NMSE from start to end [dB]", facts.position_db, 1)]
-        if facts.target_gain_db:
-            self._rows.append(("gain of the target from small to large |x| [dB]", facts.target_gain_db, 2))
-            self._rows.append(("gain of the prediction [dB]", facts.model_gain_db, 2))
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = options.max_width >= WIDE
-        width = max(len(values) for _, values, _ in self._rows)
-        table = Table.grid(padding=(0, 1))
-        if wide:
-            table.add_column()
-        for _ in range(width + 1 if wide else width):
-            table.add_column(justify="right")
-        for label, values, digits in self._rows:
-            numbers = [f"{value:.{digits}f}" if math.isfinite(value) else str(value) for value in values]
-            line = sparkline([round(value, digits) for value in values], width)
-            if wide:
-                table.add_row(Text(label, "dim"), line, *numbers)
-            else:
-                yield Text.assemble((label, "dim"), f" {line}")
-                yield Text(" ".join(f"{number:>6}" for number in numbers))
-        if wide:
-            yield table
+def _rows(facts: SignalFacts) -> list[Text]:
+    """Return a label with a sparkline, and the numbers below it, for each series."""
+    series = [("NMSE from start to end [dB]", facts.position_db, 1)]
+    if facts.target_gain_db:
+        series.append(("gain of the target from small to large |x| [dB]", facts.target_gain_db, 2))
+        series.append(("gain of the prediction [dB]", facts.model_gain_db, 2))
+    lines = []
+    for label, values, digits in series:
+        numbers = [f"{value:.{digits}f}" if math.isfinite(value) else str(value) for value in values]
+        line = sparkline([round(value, digits) for value in values], len(values))
+        lines.append(Text.assemble((label, "dim"), f" {line}"))
+        lines.append(Text(" ".join(f"{number:>6}" for number in numbers)))
+    return lines

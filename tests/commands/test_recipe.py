@@ -94,7 +94,7 @@ def test_new_takes_flags_and_overrides_and_does_not_overwrite(tmp_path: Path) ->
     [
         (["--d-model", "31"], "model.heads 2 does not divide model.d_model 31"),
         (["--kind", "gru", "--d-model", "8"], "model.kind gru has no d_model"),
-        (["-o", "no/such/folder/r.yaml"], "cannot be written: No such file or directory"),
+        (["-o", "no/such/folder/r.yaml"], "there is no folder no/such/folder"),
     ],
 )
 def test_new_refuses_what_cannot_be(arguments: list[str], message: str) -> None:

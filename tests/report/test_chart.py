@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, DownsampledSeries, log_chart, sparkline
+from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart, sparkline
 
 
 def rows(lines: list[str]) -> list[str]:
@@ -114,33 +114,3 @@ def test_nothing_and_nothing_finite() -> None:
 @given(st.lists(st.floats(allow_nan=True, width=32), max_size=200), st.integers(1, 60), st.booleans())
 def test_never_wider_than_asked(values: list[float], width: int, log: bool) -> None:
     assert len(sparkline(values, width, log=log)) == min(width, len(values))
-
-
-def test_a_long_series_takes_bounded_memory_and_keeps_its_shape() -> None:
-    trend = DownsampledSeries(64, log=True)
-    values = [math.exp(math.sin(i / 8000)) for i in range(100_000)]
-    for value in values:
-        trend.add(value)
-        assert len(trend) < 64
-    assert len(trend) >= 32
-    drawn, exact = trend.line(16), sparkline(values, 16, log=True)
-    assert len(drawn) == 16
-    assert max(abs(ord(a) - ord(b)) for a, b in zip(drawn, exact, strict=True)) <= 1
-
-
-@given(st.lists(st.floats(0.01, 100.0), min_size=64, max_size=64))
-def test_merged_neighbours_are_their_means(values: list[float]) -> None:
-    trend = DownsampledSeries(16)
-    for value in values:
-        trend.add(value)
-    # 64 values through a capacity of 16: three merges, 8 means of 8 values
-    assert len(trend) == 8
-    means = [sum(values[i : i + 8]) / 8 for i in range(0, 64, 8)]
-    assert trend._means == pytest.approx(means)
-
-
-def test_a_non_finite_norm_shows_up_in_the_trend() -> None:
-    trend = DownsampledSeries(8, log=True)
-    for value in (1.0, math.inf, 10.0):
-        trend.add(value)
-    assert trend.line(3) == LOW + "x" + HIGH

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from dpdrun.diagnosis.diagnose import Diagnosis, Verdict, diagnose_facts
-from dpdrun.diagnosis.logs.log import LogSource, Points
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.report.chart import AXIS, OVERLAY
 from dpdrun.report.diagnosis import FollowView, diagnosis_view, live_view, verdict_line
 from dpdrun.rules.engine import Finding, Severity
@@ -105,7 +105,7 @@ def test_without_norms_the_loss_is_drawn() -> None:
 
 
 def test_a_log_says_how_it_was_read() -> None:
-    source = LogSource("CSV", Path("a.csv"), "epoch", {"loss": "mse"}, ["a note"], {}, Points())
+    source = TrainingLog("CSV", Path("a.csv"), found={"loss": "mse"}, unit="epoch", notes=["a note"])
     run = replace(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1), total_steps=None)
     console = Console(width=160, no_color=True)
     with console.capture() as capture:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dpdrun.plan.lint import Lint, lint
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.lint import later_view, lint_summary, lint_view
+from dpdrun.report.findings import later_view, lint_summary, lint_view
 from dpdrun.rules.facts.plan import PlanFacts
 
 RECIPE = "recipes/case_study/00_as_it_was.yaml"

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.loader import load_text
-from dpdrun.report.plan import Packed, plan_line, plan_table, rule_settings
+from dpdrun.report.plan import plan_line, plan_table, rule_settings
 
 RECIPE = """
 task: pa
@@ -92,13 +92,3 @@ def test_a_least_squares_fit_has_no_steps_to_tell() -> None:
     line = plan_line(plan, capture="c", parameters=800)
     assert line == "gmp of 800 parameters on c: a least-squares fit, without steps"
     assert "without steps" in lines_of(plan_table(plan, capture="c"), 80)[0]
-
-
-def test_items_are_packed_and_never_broken() -> None:
-    items = [f"key{i} value{i}" for i in range(9)]
-    lines = lines_of(Packed(items, indent=2), 30)
-    assert len(lines) > 2
-    assert all(line.startswith("  ") for line in lines)
-    assert ", ".join(items) == " ".join(line.strip() for line in lines)
-    assert all(f"{item}," in "\n".join(lines) for item in items[:-1])
-    assert lines_of(Packed(["one"]), 30) == ["one"]

@@ -25,7 +25,7 @@ def test_scores_and_rows() -> None:
         polynomial_nmse_db=-40.0, position_db=(-30.0, *[-7.0] * 9), target_gain_db=GAINS, model_gain_db=(1e-15,) * 10,
         frame=200, pieces_nmse_db=-30.5,
     )  # fmt: skip
-    _, scores, position, target, model = shown(this)
+    _, scores, _, position, _, target, drawn, _ = shown(this)
     assert scores == (
         "NMSE -8.00 dB over 2,000 samples; -30.50 dB in frames of 200; -9.00 dB after one complex gain; "
         "-9.10 dB after removing a delay of 0.00 samples too; "
@@ -33,21 +33,20 @@ def test_scores_and_rows() -> None:
     )
     assert position.split()[-10:] == ["-30.0", *["-7.0"] * 9]
     assert target.split()[-10:] == [f"{gain:.2f}" for gain in GAINS]
-    drawn = model.split()[-11]
-    assert len(drawn) == 10
-    assert len(set(drawn)) == 1, "what cannot be read as a number is not drawn as a change"
+    assert len(drawn.split()[-1]) == 10
+    assert len(set(drawn.split()[-1])) == 1, "what cannot be read as a number is not drawn as a change"
 
 
-def test_without_input_there_is_one_row() -> None:
+def test_without_input_there_is_one_series() -> None:
     this = SignalFacts(samples=2000, nmse_db=-math.inf, position_db=(-math.inf, math.nan, *[-30.0] * 8))
     lines = shown(this)
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[1] == "NMSE -inf dB over 2,000 samples"
-    assert "-inf" in lines[2]
-    assert "nan" in lines[2]
+    assert "-inf" in lines[3]
+    assert "nan" in lines[3]
 
 
-def test_a_narrow_terminal_has_each_label_above_its_numbers() -> None:
+def test_each_label_is_above_its_numbers() -> None:
     this = SignalFacts(
         samples=2000, nmse_db=-8.0, position_db=(-30.0, *[-7.0] * 9), target_gain_db=GAINS, model_gain_db=GAINS
     )

@@ -1,4 +1,4 @@
-"""Cells of a log as numbers: every spelling of nan, infinity and nothing that loggers write."""
+"""Cells of a log as numbers: every spelling of nan, infinity and missing values that loggers write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
 def number(cell: object, *, decimal_comma: bool = False) -> float | None:
-    """A cell as a number: None where nothing was logged, nan and inf where they were.
+    """Return a cell as a number: None where nothing was logged, nan and inf where they were.
 
     `3.5%` is 0.035. Words such as `true` are 1 and 0.
 
@@ -57,5 +57,5 @@ def _hint(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text that fits a message."""
+    """Return a text that fits a message."""
     return text if len(text) <= 40 else text[:37] + "..."

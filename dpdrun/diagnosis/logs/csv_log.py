@@ -1,4 +1,4 @@
-"""A CSV file of training numbers, whoever wrote it; read line by line, so its size does not matter."""
+"""A CSV file of training numbers of any program; read line by line, so its size does not matter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from dpdrun.diagnosis.logs.cells import number, shortened
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Empty, Rows
 from dpdrun.errors import DataError
@@ -30,7 +30,7 @@ class Dialect:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[str]]:
-    """A text file, with or without BOM. Bytes that are not UTF-8 are let pass: they are in names, not in numbers.
+    """Open a text file, with or without BOM. Bytes that are not UTF-8 pass: they are in names, not in numbers.
 
     Raises:
         DataError: it cannot be read, or is no text.
@@ -49,7 +49,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
 
 
 def dialect_of(path: Path) -> Dialect:
-    """Separator and header of a CSV file.
+    """Return separator and header of a CSV file.
 
     Raises:
         DataError: the file is empty, or begins with numbers.
@@ -80,12 +80,12 @@ def read(
     format_: str = FORMAT,
     known: dict[str, str] | None = None,
     empty: Empty = "end",
-) -> RawLog:
-    """Read it.
+) -> TrainingLog:
+    """Read a CSV log.
 
     Args:
         path: of the file.
-        asked: what the user said about its columns.
+        asked: meanings of its columns, from the user.
         format_: its name, for output.
         known, empty: as in `Rows`.
 
@@ -124,7 +124,7 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, dict[str, object]
                                      f"columns: {text!r}")  # fmt: skip
                     continue  # an error, unless it is the last line: that one is being written
                 if [cell.strip() for cell in cells] == dialect.names:
-                    continue  # the header again, of a run that went on in the same file
+                    continue  # the header again, of a run that continued in the same file
                 yield line, dict(zip(dialect.names, cells, strict=True))
         except csv.Error as error:
             raise DataError(f"{path}:{dialect.header_line + reader.line_num}: not CSV: {error}") from None

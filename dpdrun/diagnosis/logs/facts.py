@@ -1,15 +1,13 @@
-"""A log as its reader found it -> what the rules see, and why some of them cannot look."""
+"""The facts of a log that rules see, and why some of them cannot be evaluated."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 
-from dpdrun.diagnosis.logs.log import COLUMNS, LogSource, NothingLoggedError, Points, RawLog
+from dpdrun.diagnosis.logs.log import COLUMNS, NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, listing
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
@@ -18,8 +16,8 @@ WARM = 0.9  # of the largest lr: a log that begins below it shows a warmup
 SELDOM = 0.5  # of the steps: a column with fewer values sets the pace for all
 
 
-def facts_of_log(log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
-    """What the rules see of a log.
+def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
+    """Return what the rules see of a log; what is assumed is added to its notes.
 
     Loss and gradient norm are put on the steps of whichever is logged more seldom; the learning rate holds until the
     next one is logged. A step with a number that is not finite is always kept.
@@ -28,108 +26,91 @@ def facts_of_log(log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
         NothingLoggedError: the columns are there, but empty.
         DataError: neither loss nor gradient norm nor a validation score was found.
     """
-    notes, absent = list(log.notes), dict(log.absent)
-    columns = dict(log.columns)
-    for key, value in asked.constants.items():
-        log.found[key] = f"{value:g} (given)"
-    loss = _loss(columns, asked.constants, log.found, notes, absent)
-    grad_norm = _norms(columns.get("grad_norm", Points()), log.found, notes, absent)
-    val = columns.get("val_nmse_db", Points())
-    val_loss = columns.get("val_loss", Points())
+    if asked.values:
+        log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
+    log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
+    loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
     if not (len(loss) or len(grad_norm) or len(val)):
         if any(key in log.found for key in ("loss", "loss_db", "grad_norm", "val_nmse_db")):
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
-        raise DataError(_nothing(log, val_loss, absent))
-    paced = [column for column in (loss, grad_norm) if len(column)]
-    steps = _axis(paced) if paced else []
-    nmse = "nmse" in log.found.get("loss_db", "").lower()
-    held = {key: column for key, column in columns.items() if key in ("lr", "lr_planned", "clip_norm", "clipped")}
+        raise DataError(_nothing(log))
+    steps = _axis([column for column in (loss, grad_norm) if len(column)])
 
-    def on_axis(column: Points, key: str = "") -> list[float]:
+    def on_axis(key: str, column: Points | None = None) -> list[float]:
         if key in asked.constants:
             return [asked.constants[key]] * len(steps)
-        return _held(column, steps) if len(column) else []
+        return _held(log.column(key) if column is None else column, steps)
 
-    lr = on_axis(held.get("lr", Points()), "lr")
-    norms = on_axis(grad_norm)
-    clip = on_axis(held.get("clip_norm", Points()), "clip_norm")
-    clipped = [value > 0.0 for value in on_axis(held.get("clipped", Points()), "clipped")]
+    lr, norms, clip = on_axis("lr"), on_axis("", grad_norm), on_axis("clip_norm")
+    clipped = [value > 0.0 for value in on_axis("clipped")]
     if not clipped and norms and clip:
         clipped = [not norm <= limit for norm, limit in zip(norms, clip, strict=True)]
     values = {**log.values, **asked.values}
-    if nmse:
+    if "nmse" in log.found.get("loss_db", "").lower():
         values["loss_is_nmse"] = True
     if "warmup_steps" not in values and (warmup := _warmup(steps, lr)):
         values["warmup_steps"] = warmup
-        notes.append(f"the learning rate rises up to {log.unit} {warmup}: taken as the warmup (--map warmup_steps=N)")
-    if lr and (finite := [rate for rate in lr if math.isfinite(rate)]):
+        rises = f"the learning rate rises up to {log.unit} {warmup}"
+        log.notes.append(f"{rises}: taken as the warmup (--map warmup_steps=N)")
+    if finite := [rate for rate in lr if math.isfinite(rate)]:
         values.setdefault("peak_lr", max(finite))
-    if (gap := _gap(steps)) > 1:
-        notes.append(f"a value every {gap:g} {log.unit}s: what lies between them is not seen")
+    if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
+        log.notes.append(f"a value every {gap:g} {log.unit}s: what lies between them is not seen")
     if log.unit == "epoch":
-        notes.append("a line an epoch: every step below is an epoch, and spikes within an epoch are not seen")
-    facts = RunFacts(
+        log.notes.append("a line an epoch: every step below is an epoch, and spikes within an epoch are not seen")
+    return RunFacts(
         step=steps,
         lr=lr,
-        lr_planned=on_axis(held.get("lr_planned", Points()), "lr_planned"),
-        loss=on_axis(loss),
+        lr_planned=on_axis("lr_planned"),
+        loss=on_axis("", loss),
         grad_norm=norms,
         clip_norm=clip,
         clipped=clipped,
         eval_step=val.steps,
         eval_nmse_db=val.values,
-        eval_loss_step=val_loss.steps,
-        eval_loss=val_loss.values,
+        eval_loss_step=log.column("val_loss").steps,
+        eval_loss=log.column("val_loss").values,
         **values,
     )
-    return facts, LogSource(log.format, log.path, log.unit, log.found, notes, absent, val_loss)
 
 
-def _nothing(log: RawLog, val_loss: Points, absent: Mapping[str, str]) -> str:
-    what = "only a validation loss" if len(val_loss) else "no loss, no gradient norm and no validation NMSE"
-    said = [f"{key}: {why}" for key, why in absent.items() if key in ("loss", "loss_db", "grad_norm")]
+def _nothing(log: TrainingLog) -> str:
+    only_val = len(log.column("val_loss"))
+    what = "only a validation loss" if only_val else "no loss, no gradient norm and no validation NMSE"
+    reasons = [f"{key}: {why}" for key, why in log.absent.items() if key in ("loss", "loss_db", "grad_norm")]
     example = next((name for name in log.names if "loss" in name.lower()), "NAME")
-    lines = [f"{log.path}: {what} found in this log ({log.format})", *said, listing(log.names)]
+    lines = [f"{log.path}: {what} found in this log ({log.format})", *reasons, listing(log.names)]
     return "\n  ".join([*lines, f"say which column is what: --map loss={example},grad_norm=NAME,lr=NAME"])
 
 
-def _loss(
-    columns: Mapping[str, Points],
-    constants: Mapping[str, float],
-    found: dict[str, str],
-    notes: list[str],
-    absent: dict[str, str],
-) -> Points:
-    """The loss as a power; one in dB is turned into it, which keeps every ratio."""
-    if "loss_db" in columns and len(columns["loss_db"]):
-        column = columns["loss_db"]
-        notes.append(f"{found['loss_db']} is in dB: read as a loss of 10^(dB/10)")
+def _loss(log: TrainingLog, asked: Asked) -> Points:
+    """Return the loss as a power; one in dB is turned into it, which keeps every ratio."""
+    if len(column := log.column("loss_db")):
+        log.notes.append(f"{log.found['loss_db']} is in dB: read as a loss of 10^(dB/10)")
         return Points(column.steps, [_power(value) for value in column.values])
-    if "loss" in constants:
-        del found["loss"]
-        notes.append("loss: a constant says nothing; left out")
-    column = columns.get("loss", Points())
-    negative = next((i for i, value in enumerate(column.values) if value < 0.0), None)
-    if negative is None:
+    if "loss" in asked.constants:
+        del log.found["loss"]
+        log.notes.append("loss: a constant says nothing; left out")
+    column = log.column("loss")
+    if (at := _first_negative(column)) is None:
         return column
-    name = found.pop("loss")
-    absent["loss"] = (
-        f"{name} is negative (first {column.values[negative]:g} at step {column.steps[negative]}), so it is no power; "
-        f"if it is in dB say --map loss_db={name}"
-    )
-    notes.append(f"loss: not read, since {absent['loss']}")
+    name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"
+    log.leave_out("loss", f"{name} is negative ({where}), so it is no power; if it is in dB say --map loss_db={name}")
     return Points()
 
 
-def _norms(column: Points, found: dict[str, str], notes: list[str], absent: dict[str, str]) -> Points:
-    """Gradient norms; a column with a negative one is none."""
-    negative = next((i for i, value in enumerate(column.values) if value < 0.0), None)
-    if negative is None:
+def _norms(log: TrainingLog) -> Points:
+    """Return gradient norms; a column with a negative one is none."""
+    column = log.column("grad_norm")
+    if (at := _first_negative(column)) is None:
         return column
-    name = found.pop("grad_norm")
-    absent["grad_norm"] = f"{name} is negative at step {column.steps[negative]} ({column.values[negative]:g})"
-    notes.append(f"grad_norm: not read, since {absent['grad_norm']}, which no norm is")
+    where = f"at step {column.steps[at]} ({column.values[at]:g})"
+    log.leave_out("grad_norm", f"{log.found['grad_norm']} is negative {where}, which no norm is")
     return Points()
+
+
+def _first_negative(column: Points) -> int | None:
+    return next((i for i, value in enumerate(column.values) if value < 0.0), None)
 
 
 def _power(db: float) -> float:
@@ -140,7 +121,9 @@ def _power(db: float) -> float:
 
 
 def _axis(paced: list[Points]) -> list[int]:
-    """The steps that the rules see, of loss and norm."""
+    """Return the steps that the rules see, of loss and norm."""
+    if not paced:
+        return []
     rare, *often = sorted(paced, key=len)
     steps = set(rare.steps)
     if often:
@@ -153,14 +136,14 @@ def _axis(paced: list[Points]) -> list[int]:
 
 
 def _held(column: Points, steps: list[int]) -> list[float]:
-    """The last value at or before each step; before the first one, the first."""
-    if column.steps == steps:
+    """Return the last value at or before each step; before the first one, the first."""
+    if column.steps == steps or not len(column):
         return list(column.values)
     return [column.values[max(0, bisect_right(column.steps, step) - 1)] for step in steps]
 
 
 def _warmup(steps: list[int], lr: list[float]) -> int | None:
-    """The step up to which the learning rate rises from well below its peak; None when it does not.
+    """Return the step up to which the learning rate rises from well below its peak; None where it does not.
 
     Only a rise without a fall counts: a cyclic schedule is no warmup.
     """
@@ -174,21 +157,17 @@ def _warmup(steps: list[int], lr: list[float]) -> int | None:
     return steps[at] if rises and at < len(lr) - 1 else None
 
 
-def _gap(steps: list[int]) -> float:
-    return median(b - a for a, b in pairwise(steps)) if len(steps) > 1 else 1
-
-
-def skip_reason(needed: list[str], source: LogSource) -> str | None:
-    """Why a rule cannot look at a log, by the facts it needs and does not have; None where no log could say them."""
+def skip_reason(needed: list[str], log: TrainingLog) -> str | None:
+    """Return why a rule cannot be evaluated, by the facts that are missing; None where no log could have them."""
     if not needed or any(name not in COLUMNS and name not in _UNSAID for name in needed):
         return None
     if {"clip_norm", "grad_norm"} & set(needed):
         needed = [name for name in needed if name != "clipped"]  # follows from the two
     parts = []
-    plain = [name for name in needed if name in COLUMNS and name not in source.absent]
+    plain = [name for name in needed if name in COLUMNS and name not in log.absent]
     if plain:
         parts.append(f"needs {', '.join(plain)}: the log has no such column{'s' if len(plain) > 1 else ''}")
-    parts += [f"needs {name}: {source.absent[name]}" for name in needed if name in source.absent]
+    parts += [f"needs {name}: {log.absent[name]}" for name in needed if name in log.absent]
     unsaid = [_UNSAID[name] for name in needed if name not in COLUMNS]
     if unsaid:
         parts.append(f"needs {' and '.join(unsaid)}: the log does not say")
@@ -220,12 +199,3 @@ _UNSAID: dict[str, str] = {
     "scores_db": "a validation score (--map val_nmse_db=COLUMN or val_loss=COLUMN)",
     "eval_step": _SCORE,
 }
-
-
-def log_of(path: Path, log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
-    """`facts_of_log`, with what the user gave beyond columns told among the notes."""
-    if asked.values:
-        given = ", ".join(f"{key} {value}" for key, value in asked.values.items())
-        log.notes.append(f"as you said: {given}")
-    log.path = path
-    return facts_of_log(log, asked)

@@ -1,4 +1,4 @@
-"""Which reader a log is for: by its name and its first line. A new format is a file beside this one and a line here."""
+"""The reader of a log, by its name and its first line. A new format is a file next to this one and a line here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpdrun.diagnosis.logs import (
-    csv_log,
-    dpdrun_metrics,
-    jsonl_log,
-    lightning_log,
-    opendpd_log,
-    tensorboard_log,
-    trainer_state,
-)
-from dpdrun.diagnosis.logs.facts import log_of
-from dpdrun.diagnosis.logs.log import LogSource, RawLog
+from dpdrun.diagnosis.logs import csv_log, jsonl_log, opendpd_log, tensorboard_log, trainer_state
+from dpdrun.diagnosis.logs.facts import facts_of_log
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
@@ -25,41 +17,43 @@ KNOWN = (
     "a run folder of dpdrun, OpenDPD's history CSV, Hugging Face's trainer_state.json, Lightning's metrics.csv, "
     "TensorBoard event files, any CSV or JSONL"
 )
+LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 
 
-def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, LogSource]:
-    """The facts of a log, and where they came from.
+def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, TrainingLog]:
+    """Return the facts of a log, and the log.
 
     Args:
         path: a file, or a folder that holds one log.
-        asked: what the user said with `--map`.
+        asked: the meanings of `--map`.
 
     Raises:
         DataError: no log, not one alone, or one that cannot be read; says what to do.
     """
     asked = asked or Asked()
     path = find_log(path)
-    return log_of(path, _read(path, asked), asked)
+    log = _read(path, asked)
+    return facts_of_log(log, asked), log
 
 
-def _read(path: Path, asked: Asked) -> RawLog:
+def _read(path: Path, asked: Asked) -> TrainingLog:
     if path.is_dir() or ".tfevents." in path.name:
         return tensorboard_log.read(path, asked)
     if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors"):
         raise DataError(f"{path}: a checkpoint is no log; dpdrun reads {KNOWN}")
     start = _first_line(path)
     if start.startswith(("{", "[")):
-        if dpdrun_metrics.is_one(path, start):
-            return dpdrun_metrics.read(path, asked)
+        if jsonl_log.is_metrics(path, start):
+            return jsonl_log.read_metrics(path, asked)
         one_object = start.rstrip().endswith("}") and path.name != trainer_state.FILE
         is_list = start.startswith("[")
         return jsonl_log.read(path, asked) if one_object and not is_list else trainer_state.read(path, asked)
     names = csv_log.dialect_of(path).names
     if opendpd_log.is_one(names):
         return opendpd_log.read(path, asked)
-    if lightning_log.is_one(path, names):
-        return lightning_log.read(path, asked)
+    if path.name == LIGHTNING and {"epoch", "step"} <= set(names):
+        return csv_log.read(path, asked, format_="Lightning metrics.csv", known={"step": "step"}, empty="gap")
     return csv_log.read(path, asked)
 
 
@@ -69,7 +63,7 @@ def _first_line(path: Path) -> str:
 
 
 def find_log(path: Path) -> Path:
-    """The log that a path means: itself, or the only one in that folder.
+    """Return the log that a path means: itself, or the only one in that folder.
 
     Raises:
         DataError: there is none, or there are several.
@@ -90,12 +84,12 @@ def find_log(path: Path) -> Path:
 
 
 def _in_folder(path: Path) -> Iterator[list[Path]]:
-    """Candidates, the likeliest first: the newest checkpoint or version stands for the others."""
+    """Yield candidates, the likeliest first: the newest checkpoint or version stands for the others."""
     yield [file for file in [path / trainer_state.FILE] if file.is_file()]
     yield _newest(path.glob(f"checkpoint-*/{trainer_state.FILE}"))
-    yield [file for file in [path / lightning_log.FILE] if file.is_file()]
-    yield _newest(path.glob(f"version_*/{lightning_log.FILE}"))
-    yield _newest(path.glob(f"lightning_logs/version_*/{lightning_log.FILE}"))
+    yield [file for file in [path / LIGHTNING] if file.is_file()]
+    yield _newest(path.glob(f"version_*/{LIGHTNING}"))
+    yield _newest(path.glob(f"lightning_logs/version_*/{LIGHTNING}"))
     yield [path] if any(path.glob(tensorboard_log.PATTERN)) else []
     yield sorted({file.parent for file in path.glob(f"*/{tensorboard_log.PATTERN}")})
     yield sorted(file for pattern in TABLES for file in path.glob(pattern))
@@ -103,7 +97,7 @@ def _in_folder(path: Path) -> Iterator[list[Path]]:
 
 
 def _newest(files: Iterator[Path]) -> list[Path]:
-    """The file whose folder has the highest number."""
+    """Return the file whose folder has the highest number."""
 
     def numbered(file: Path) -> int:
         found = re.search(r"(\d+)$", file.parent.name)

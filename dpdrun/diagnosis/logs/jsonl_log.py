@@ -10,17 +10,19 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.cells import shortened
 from dpdrun.diagnosis.logs.csv_log import opened
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Rows
 from dpdrun.errors import DataError
 
 FORMAT = "JSONL"
+METRICS = "metrics.jsonl of dpdrun"  # without its run folder
+NAMES = ("step", "loss", "grad_norm", "lr", "lr_planned", "clip_norm", "clipped", "val_nmse_db")  # in it
 LINES_OF_NAMES = 2000  # lines in which a column must show itself
 
 
-def read(path: Path, asked: Asked) -> RawLog:
-    """Read it. Objects within objects give names as `train.loss`; what is no number is passed over.
+def read(path: Path, asked: Asked) -> TrainingLog:
+    """Read a JSONL log. Objects within objects give names as `train.loss`; what is not a number is left out.
 
     Raises:
         DataError: names file and line.
@@ -33,10 +35,27 @@ def read(path: Path, asked: Asked) -> RawLog:
     return of_records(path, FORMAT, list(names), records(path), asked)
 
 
+def is_metrics(path: Path, first_line: str) -> bool:
+    """Return whether a JSONL file was written by `dpdrun train`."""
+    try:
+        record = json.loads(first_line)
+    except ValueError:
+        return False
+    return path.suffix == ".jsonl" and {"kind", "step", "lr_planned"} <= set(record)
+
+
+def read_metrics(path: Path, asked: Asked) -> TrainingLog:
+    """Read the steps and evaluations of a metrics.jsonl, without the means of epochs. Raises DataError as `read`."""
+    found = ((line, record) for line, record in records(path) if record.get("kind") != "epoch")
+    log = of_records(path, METRICS, list(NAMES), found, asked)
+    log.values["loss_is_nmse"] = True
+    return log
+
+
 def of_records(
     path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked
-) -> RawLog:
-    """A log from numbered records."""
+) -> TrainingLog:
+    """Return the log of numbered records."""
     rows = Rows(path, format_, names, asked)
     for line, record in numbered:
         rows.add(line, record)
@@ -44,7 +63,7 @@ def of_records(
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """The objects of a JSONL file with their lines. Raises DataError as `read`."""
+    """Yield the objects of a JSONL file with their lines. Raises DataError as `read`."""
     with opened(path) as file:
         torn: DataError | None = None
         for line, text in enumerate(file, start=1):
@@ -63,7 +82,7 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested objects as `outer.inner`; lists are left out."""
+    """Return nested objects as `outer.inner`; lists are left out."""
     found: dict[str, object] = {}
     for key, value in record.items():
         if isinstance(value, dict):

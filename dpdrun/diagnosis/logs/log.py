@@ -1,6 +1,6 @@
-"""What a log of somebody else's training run says: columns by their meaning, single values, and what was assumed.
+"""A training log of another program: columns by their meaning, single values, and what was assumed.
 
-Every reader of a format ends here; `log_facts` makes of it what the rules see.
+Every reader of a format returns one; `facts_of_log` makes of it what the rules see.
 """
 
 from __future__ import annotations
@@ -64,19 +64,19 @@ class Points:
 
 
 @dataclass
-class RawLog:
-    """A log as its reader found it.
+class TrainingLog:
+    """A log of another program, and where the facts of its diagnosis came from.
 
     Attributes:
         format: in words, as "OpenDPD history (CSV)".
         path: the file.
         columns: by meaning, a name of `COLUMNS`.
-        found: what each of them is called in the log; a constant of the user's is told as it was given.
+        found: the name of each of them in the log; of a constant, its value.
         names: everything the log has, for messages.
         unit: what a step of this log is.
         values: facts that are single values, a name of `VALUES`.
-        notes: what was assumed or seen on the way; each a line.
-        absent: why a column that was looked for is not there, where there is more to say than that.
+        notes: what was assumed; each a line.
+        absent: why a column that was looked for is missing, where there is more to say than that.
     """
 
     format: str
@@ -89,26 +89,18 @@ class RawLog:
     notes: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
 
+    def column(self, key: str) -> Points:
+        """Return a column; an empty one where the log has none."""
+        return self.columns.get(key, Points())
 
-@dataclass(frozen=True)
-class LogSource:
-    """Where the facts of a diagnosis came from, when it was no run folder.
-
-    Attributes:
-        format, path, unit, found, notes, absent: as in `RawLog`.
-        val_loss: validation loss, for charts.
-    """
-
-    format: str
-    path: Path
-    unit: Unit
-    found: dict[str, str]
-    notes: list[str]
-    absent: dict[str, str]
-    val_loss: Points
+    def leave_out(self, key: str, why: str) -> None:
+        """Take a column for missing, and note why."""
+        del self.found[key]
+        self.absent[key] = why
+        self.notes.append(f"{key}: not read, since {why}")
 
     def to_json(self) -> dict[str, Any]:
-        """The stable machine-readable form."""
+        """Return the stable machine-readable form."""
         return {
             "format": self.format,
             "path": str(self.path),

@@ -1,4 +1,4 @@
-"""Which column of a log means what: common names, where they leave no doubt, and `--map`, which always wins."""
+"""Which column of a log means what: common names, where they leave no doubt, and `--map`, which has precedence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpdrun.diagnosis.logs.log import COLUMNS, VALUES
 from dpdrun.errors import DataError
 
 # Per meaning, names in the order of preference; two columns of one group leave a doubt. Names are compared as
-# `plain_name` writes them. Who writes them: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); Lightning
+# `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); Lightning
 # (train_loss_step, lr-AdamW, grad_2.0_norm_total); fairseq (gnorm, num_updates); W&B exports (Step, _step).
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
@@ -46,7 +46,7 @@ _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, gr
 
 
 def plain_name(name: str) -> str:
-    """A column's name for comparing: `Train/Grad-Norm` is `train grad norm`; the run's name of a W&B export is off."""
+    """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
     return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
@@ -54,7 +54,7 @@ def plain_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """What `--map` said.
+    """The meanings of `--map`.
 
     Attributes:
         columns: meaning -> name in the log.
@@ -74,7 +74,7 @@ def parse_map(texts: Iterable[str]) -> Asked:
     """Read `step=it,loss=train/mse,clip_norm=1.0`: a column's name, or a number that stands for itself.
 
     Raises:
-        DataError: with everything that can be said.
+        DataError: with all keys.
     """
     this = Asked()
     # a comma parts entries only where another `key=` follows, so that names may hold commas
@@ -188,6 +188,6 @@ def _named(name: str, names: Sequence[str], where: Path | str, key: str) -> str:
 
 
 def listing(names: Sequence[str], most: int = 24) -> str:
-    """The columns of a log, for a message."""
+    """Return the columns of a log, for a message."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the log has: {', '.join(names[:most])}{more}" if names else "the log has no columns"

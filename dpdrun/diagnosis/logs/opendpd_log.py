@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from dpdrun.diagnosis.logs import csv_log
-from dpdrun.diagnosis.logs.log import RawLog
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 
 FORMAT = "OpenDPD history (CSV)"
@@ -20,12 +20,12 @@ SMALLEST = 0.5e-8  # what 8 decimals round to 0
 
 
 def is_one(names: list[str]) -> bool:
-    """Whether a header is OpenDPD's."""
+    """Return whether a header is OpenDPD's."""
     return set(names) >= HEADER
 
 
-def read(path: Path, asked: Asked) -> RawLog:
-    """Read it. Raises DataError as `csv_log.read`."""
+def read(path: Path, asked: Asked) -> TrainingLog:
+    """Read a history. Raises DataError as `csv_log.read`."""
     log = csv_log.read(path, asked, format_=FORMAT, known=NAMES, empty="nan")
     epochs, backbone = _constants(path)
     first = min((column.steps[0] for column in log.columns.values() if len(column)), default=0)
@@ -38,14 +38,14 @@ def read(path: Path, asked: Asked) -> RawLog:
         loss.values = [SMALLEST if value == 0.0 else value for value in loss.values]
         log.notes.append("TRAIN_LOSS is written with 8 decimals: 0.00000000 is read as 5e-9")
     if path.parent.name == "best":
-        log.notes.append("this is the best epoch alone; the whole run is in the folder history beside this one")
+        log.notes.append("this is the best epoch alone; the complete run is in the folder history next to this one")
     if log.columns.get("val_nmse_db"):
         log.notes.append("VAL_NMSE is OpenDPD's, the mean over segments of their dB; not dpdrun's pooled NMSE")
     return log
 
 
 def _constants(path: Path) -> tuple[int | None, str]:
-    """N_EPOCH and BACKBONE, which every line repeats."""
+    """Return N_EPOCH and BACKBONE, which every line repeats."""
     dialect = csv_log.dialect_of(path)
     with csv_log.opened(path) as file:
         for _ in range(dialect.header_line):

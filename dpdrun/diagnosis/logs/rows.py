@@ -10,10 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from dpdrun.diagnosis.logs.cells import number
-from dpdrun.diagnosis.logs.log import COLUMNS, Points, RawLog
+from dpdrun.diagnosis.logs.cells import number, shortened
+from dpdrun.diagnosis.logs.log import COLUMNS, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns, plain_name
-from dpdrun.diagnosis.logs.parts import Part, Parts
 from dpdrun.errors import DataError
 from dpdrun.rules.text import pluralize
 
@@ -24,6 +23,49 @@ LARGEST = 2.0**53  # whole numbers above are not told apart
 ENOUGH = 5  # rows without a gap that show that a column is written in every row
 Empty = Literal["gap", "nan", "end"]
 MOSTLY = 0.5  # of the rows share a step with another: then it counts something else
+Part = Literal["training", "validation", "other"]
+PARTS = frozenset({"split", "phase", "mode", "stage", "subset"})
+WORDS: dict[str, Part] = {"val": "validation", "eval": "validation", "dev": "validation", "test": "other"}
+RUNS = frozenset({"run", "run id", "run name", "seed", "trial", "experiment", "fold", "replicate"})
+MOST_NAMED = 4
+
+
+class Parts:
+    """Assigns rows by a column such as `split`, and checks that they are of one run.
+
+    Args:
+        path: of the log, for messages.
+        names: of its columns.
+        taken: those that mean something else.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], taken: Sequence[str]) -> None:
+        self._path = path
+        free = [name for name in names if name not in taken]
+        self.part = next((name for name in free if plain_name(name) in PARTS), None)
+        self.run = next((name for name in free if plain_name(name) in RUNS), None)
+        self._runs: dict[str, int] = {}
+
+    def of(self, line: int, cells: dict[str, object]) -> Part:
+        """Return what a row belongs to: training, unless it states another part."""
+        if self.run is not None and cells.get(self.run) not in (None, ""):
+            self._runs.setdefault(str(cells[self.run]), line)
+        if self.part is None:
+            return "training"
+        word = str(cells.get(self.part) or "").strip().lower()
+        return next((part for start, part in WORDS.items() if word.startswith(start)), "training")
+
+    def check(self) -> None:
+        """Raise DataError where the rows are of several runs."""
+        if len(self._runs) < 2:
+            return
+        named = ", ".join(shortened(run) for run in list(self._runs)[:MOST_NAMED])
+        more = ", ..." if len(self._runs) > MOST_NAMED else ""
+        second = list(self._runs.values())[1]
+        raise DataError(
+            f"{self._path}:{second}: column {self.run!r} tells {len(self._runs)} runs apart ({named}{more}); "
+            "put the rows of one run into a file of their own"
+        )
 
 
 @dataclass
@@ -38,7 +80,7 @@ class Rows:
     Args:
         path, format: of the log.
         names: of its columns.
-        asked: what the user said about them.
+        asked: their meanings, from the user.
         known: meaning -> name, of a format whose names are fixed.
         empty: what an empty cell among the training numbers is: a gap (logged more seldom); a nan, which pandas writes
             so; or a nan at the end of a column that had no gap before.
@@ -64,7 +106,7 @@ class Rows:
         self._empty = empty
         where = path if header_line is None else f"{path}:{header_line}"
         chosen = choose_columns(names, asked, where, known=known)
-        self.log = RawLog(format_, path, found=chosen.columns, names=list(names))
+        self.log = TrainingLog(format_, path, found=chosen.columns, names=list(names))
         self.log.notes += chosen.notes
         self.log.absent |= chosen.absent
         self._given = chosen.given
@@ -108,7 +150,7 @@ class Rows:
             self._epochs.append(float("nan") if epoch is None else epoch)
 
     def _scores(self) -> dict[str, str]:
-        """The columns to read in a row of validation, where `loss` is the validation loss."""
+        """Return the columns to read in a row of validation, where `loss` is the validation loss."""
         found = {key: name for key, name in self._needed.items() if key in SCORES and name}
         for score, training in (("val_loss", "loss"), ("val_nmse_db", "loss_db")):
             if training in self._needed:
@@ -125,8 +167,8 @@ class Rows:
                 + ("" if key in self._given else f"; if it is not the {COLUMNS.get(key, key)}, say --map {key}=COLUMN")
             ) from None
 
-    def done(self) -> RawLog:
-        """The log.
+    def done(self) -> TrainingLog:
+        """Return the log.
 
         Raises:
             DataError: steps that are no whole numbers.
@@ -145,7 +187,7 @@ class Rows:
         return self.log
 
     def _counted(self) -> list[int]:
-        """The step of every row."""
+        """Return the step of every row."""
         name = self._step
         if name is None:
             self.log.notes.append("no column of steps: the rows are counted instead (--map step=COLUMN)")
@@ -170,7 +212,7 @@ class Rows:
         self.log.notes.append(f"{why}: the rows are counted instead (--map step=COLUMN)")
 
     def _through_epochs(self, steps: list[int]) -> list[int]:
-        """Steps counted on where they start again with every epoch."""
+        """Return the steps, counted through where they start again with every epoch."""
         backward = [i for i in range(1, len(steps)) if steps[i] < steps[i - 1]]
         rising = [i for i in backward if self._epochs[i] > self._epochs[i - 1]]
         if not backward or len(rising) < len(backward) or self.log.unit == "epoch":
@@ -224,7 +266,7 @@ def _points(steps: Sequence[int], column: _Column) -> Points:
 
 
 def points(pairs: Iterable[tuple[int, float]]) -> Points:
-    """Sorted by step; of values at one step the last counts."""
+    """Return pairs sorted by step; of values at one step the last counts."""
     pairs = list(pairs)
     if any(b[0] <= a[0] for a, b in pairwise(pairs)):
         pairs = sorted(dict(pairs).items())

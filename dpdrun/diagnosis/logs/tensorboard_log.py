@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns
 from dpdrun.diagnosis.logs.rows import points
 from dpdrun.errors import DataError
@@ -23,7 +23,7 @@ PATTERN = "*.tfevents.*"
 SCALARS = "scalars"
 
 
-def read(path: Path, asked: Asked) -> RawLog:
+def read(path: Path, asked: Asked) -> TrainingLog:
     """Read an event file, or the event files of a folder.
 
     Raises:
@@ -38,7 +38,7 @@ def read(path: Path, asked: Asked) -> RawLog:
         raise NothingLoggedError(f"{path}: no scalars in {len(files)} event file(s): nothing has been logged yet")
     asked_steps = asked.columns.pop("step", None)
     chosen = choose_columns(sorted(series), asked, path)
-    log = RawLog(FORMAT, path, names=sorted(series), notes=list(chosen.notes), absent=dict(chosen.absent))
+    log = TrainingLog(FORMAT, path, names=sorted(series), notes=list(chosen.notes), absent=dict(chosen.absent))
     for key, tag in chosen.columns.items():
         if key != "step":  # every event carries its step; a tag such as `epoch` is another scalar
             log.columns[key], log.found[key] = points(series[tag]), tag
@@ -50,12 +50,12 @@ def read(path: Path, asked: Asked) -> RawLog:
 
 
 def _written(path: Path) -> list[str | int]:
-    """Sorts files by when they were begun: seconds, then a count of writers, which a name has as plain numbers."""
+    """Return a key that sorts files by their start: seconds, then a count of writers, plain numbers in the name."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of each scalar, in the order they were written."""
+    """Yield tag, step and value of each scalar, in the order they were written."""
     try:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         from tensorboard.util import tensor_util

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from dpdrun.diagnosis.logs.csv_log import opened
 from dpdrun.diagnosis.logs.jsonl_log import flat, of_records
-from dpdrun.diagnosis.logs.log import NothingLoggedError, RawLog
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.errors import DataError
 
@@ -22,25 +21,20 @@ FILE = "trainer_state.json"
 SUMMARY = "train_runtime"  # only in the record at the end of training, whose train_loss is the mean of the run
 
 
-def load(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError naming file, line and column."""
+def read(path: Path, asked: Asked) -> TrainingLog:
+    """Read a trainer_state.json, or any JSON file that holds a list of records.
+
+    Raises:
+        DataError: it is neither; or as `jsonl_log.of_records`, with the number of the record for its line.
+    """
     with opened(path) as file:
         text = file.read()
     if not text.strip():
         raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from None
-
-
-def read(path: Path, asked: Asked) -> RawLog:
-    """Read it, or any JSON file that holds a list of records.
-
-    Raises:
-        DataError: it is neither; or as `jsonl_log.of_records`, with the number of the record for its line.
-    """
-    content = load(path)
     state = content if isinstance(content, dict) else {}
     history = state.get("log_history", content)
     if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dpdrun.diagnosis.signal import alignment_errors, error_position, missing_nonlinearity, target_lead
+from dpdrun.diagnosis.signal import alignment_errors, error_position, missing_nonlinearity
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, one_tap_nmse_db, to_db
 from dpdrun.rules.facts.signal import LEVELS, PIECES, SignalFacts
 
@@ -71,10 +71,7 @@ def _position(y: Signal, p: Signal, extra: tuple[int, ...]) -> dict[str, Any]:
     if not np.any(p != y):
         return {}
     values = error_position.excess(y, p)
-    step, again = error_position.rise(values), error_position.repeat(y, values, extra)
-    facts: dict[str, Any] = {}
-    if step is not None:
-        facts = {"start_samples": step.start, "rise_db": step.db, "rise_z": step.z}
+    facts, again = error_position.rise(values), error_position.repeat(y, values, extra)
     if again is not None:
         named = {name: value for name, value in asdict(again).items() if name != "weight"}
         facts |= {"period" if name == "period" else f"period_{name}": value for name, value in named.items()}
@@ -82,38 +79,21 @@ def _position(y: Signal, p: Signal, extra: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _repair(y: Signal, p: Signal) -> dict[str, Any]:
-    other, late, top = alignment_errors.mirror(y, p), alignment_errors.shift(y, p), alignment_errors.cut(y, p)
-    gain = alignment_errors.gain_over_target(y, p)
-    facts: dict[str, Any] = {
+    gain = one_tap_gain(y, p)  # h of p = h y + rest: an error uncorrelated with y leaves it at 1
+    return {
         "gain_db": to_db(abs(gain) ** 2),
         "gain_deg": float(np.degrees(np.angle(gain))),
         "gain_nmse_db": one_tap_nmse_db(p, y),
+        **alignment_errors.mirror(y, p),
+        **alignment_errors.shift(y, p),
+        **alignment_errors.cut(y, p),
     }
-    if other is not None:
-        facts |= {"mirrored": True, "mirror_nmse_db": other.nmse_db, "mirror_deg": other.deg}
-    if late is not None:
-        facts |= {"lag_samples": late.samples, "lag_nmse_db": late.nmse_db}
-        facts |= {"unshifted_nmse_db": late.unshifted_nmse_db}
-    if top is not None:
-        facts |= {"clipped_samples": top.samples, "clip_level": top.level, "clip_short_db": top.short_db}
-    return facts
 
 
 def _against_input(x: Signal, y: Signal, p: Signal) -> dict[str, Any]:
-    levels, fits = missing_nonlinearity.by_level(x, y, p, LEVELS), missing_nonlinearity.against_fits(x, y, p)
-    early = target_lead.lead(x, y)
-    facts: dict[str, Any] = {}
-    if levels is not None:
-        facts |= {"target_gain_db": levels.target_gain_db, "model_gain_db": levels.model_gain_db}
-        facts |= {"target_gain_deg": levels.target_gain_deg, "model_gain_deg": levels.model_gain_deg}
-        facts |= {"level_share": levels.share}
+    facts = missing_nonlinearity.by_level(x, y, p, LEVELS)
+    if facts:
         facts["target_spread_db"], facts["model_spread_db"] = missing_nonlinearity.left_by_curves(x, y, p)
-    if fits is not None:
-        facts |= {"linear_nmse_db": fits.linear_nmse_db, "polynomial_nmse_db": fits.polynomial_nmse_db}
-        facts |= {"nonlinear_share": fits.share}
-    if early is not None:
-        facts |= {"lead_samples": early.samples, "present_nmse_db": early.present_nmse_db}
-        facts |= {"ahead_nmse_db": early.ahead_nmse_db}
     if one_tap_nmse_db(x, y) < SCALED_COPY_DB:
-        facts |= {"wanted_gain_db": to_db(abs(one_tap_gain(x, y)) ** 2)}
-    return facts
+        facts["wanted_gain_db"] = to_db(abs(one_tap_gain(x, y)) ** 2)
+    return facts | missing_nonlinearity.against_fits(x, y, p) | alignment_errors.lead(x, y)

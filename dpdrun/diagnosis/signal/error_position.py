@@ -8,6 +8,7 @@ their standard errors then tell a step from the luck of a few peaks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,6 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class ErrorRise:
-    """A beginning with less error than the rest: its length [samples], the step of the medians [dB], its certainty."""
-
-    start: int
-    db: float
-    z: float
-
-
-@dataclass(frozen=True)
 class Repeat:
     """A recurring stretch of high error: see `SignalFacts.period`; weight: what it explains of the excess."""
 
@@ -55,12 +47,8 @@ class Repeat:
 def nmse_by_position(y: Signal, prediction: Signal, pieces: int) -> tuple[float, ...]:
     """Return the NMSE of `pieces` equal parts of the record [dB]; nan for one without power. y, prediction: (N,)."""
     error, power = np.abs(prediction - y) ** 2, np.abs(y) ** 2
-    sums = [(float(np.sum(e)), float(np.sum(p))) for e, p in _split(error, power, pieces)]
-    return tuple(to_db(e / p) if p > 0 else float("nan") for e, p in sums)
-
-
-def _split(error: Series, power: Series, pieces: int) -> list[tuple[Series, Series]]:
-    return list(zip(np.array_split(error, pieces), np.array_split(power, pieces), strict=True))
+    sums = ([float(np.sum(part)) for part in np.array_split(each, pieces)] for each in (error, power))
+    return tuple(to_db(e / p) if p > 0 else float("nan") for e, p in zip(*sums, strict=True))
 
 
 def excess(y: Signal, prediction: Signal) -> Series:
@@ -72,8 +60,8 @@ def excess(y: Signal, prediction: Signal) -> Series:
     return np.asarray(error / np.maximum(usual, TINY), np.float64)
 
 
-def rise(values: Series) -> ErrorRise | None:
-    """Return the beginning after which the excess steps up most, in standard errors.
+def rise(values: Series) -> dict[str, Any]:
+    """Return facts of the beginning after which the excess steps up most, in standard errors; empty where none is.
 
     Beginnings of 4 blocks up to half the record are tried, each half an octave longer than the last.
 
@@ -81,15 +69,15 @@ def rise(values: Series) -> ErrorRise | None:
         values: excess, (N,).
     """
     blocks = np.log(np.maximum(_means(values, BLOCK), TINY))
-    best: ErrorRise | None = None
+    best: dict[str, Any] = {}
     length = float(LEAST_BLOCKS)
     while length <= len(blocks) / 2:
         count = round(length)
         before, after = blocks[:count], blocks[count:]
         step = float(np.median(after) - np.median(before))
         z = step / max(np.hypot(_error_of_median(before), _error_of_median(after)), 1e-9)
-        if step > 0 and (best is None or z > best.z):
-            best = ErrorRise(count * BLOCK, float(10 / np.log(10)) * step, float(z))
+        if step > 0 and z > best.get("rise_z", 0.0):
+            best = {"start_samples": count * BLOCK, "rise_db": float(10 / np.log(10)) * step, "rise_z": float(z)}
         length *= 2**0.5
     return best
 

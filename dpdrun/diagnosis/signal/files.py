@@ -26,6 +26,7 @@ OUTPUT_COLUMNS = (("I_out", "Q_out"), ("I", "Q"))
 OUTPUT_KEYS = ("y", "output", "prediction", "target", "x", "input")  # the first that a .npz has
 INPUT_KEYS = ("x", "input")
 HEADER_BYTES = 4096
+_File = tuple[Samples, Samples | None]  # the output in a file, and the input next to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +35,6 @@ class SignalPair:
 
     prediction: Samples
     target: Samples
-    x: Samples | None
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    """The output in a file, and the input next to it."""
-
-    output: Samples
     x: Samples | None
 
 
@@ -54,17 +47,17 @@ def read_signal_pair(prediction: Path, target: Path, x: Path | None = None) -> S
     Raises:
         DataError: a file is missing, not readable, silent or too short, or the lengths differ; names file and place.
     """
-    p, y = _read(prediction), _read(target)
-    given = None if x is None else _read(x, as_input=True).output
-    inputs = next((side for side in (given, y.x, p.x) if side is not None), None)
-    named = [(prediction, len(p.output)), (target, len(y.output))]
+    (p, x_of_p), (y, x_of_y) = _read(prediction), _read(target)
+    given = None if x is None else _read(x, as_input=True)[0]
+    inputs = next((side for side in (given, x_of_y, x_of_p) if side is not None), None)
+    named = [(prediction, len(p)), (target, len(y))]
     named += [] if x is None or given is None else [(x, len(given))]
     if len({count for _, count in named}) > 1:
         raise DataError(
             f"unequal lengths: {', '.join(f'{path} has {count:,} samples' for path, count in named)}; sample n of each "
             "must belong to the same instant: cut the longer ones, or predict the complete record"
         )
-    return SignalPair(p.output, y.output, inputs if inputs is not None and len(inputs) == len(y.output) else None)
+    return SignalPair(p, y, inputs if inputs is not None and len(inputs) == len(y) else None)
 
 
 def _read(path: Path, *, as_input: bool = False) -> _File:
@@ -72,12 +65,12 @@ def _read(path: Path, *, as_input: bool = False) -> _File:
     if suffix in RAW:
         samples = read_waveform(path)
         check_samples(samples, str(path), ("I", "Q"))
-        return _File(samples, None)
+        return samples, None
     try:
         if suffix == ".csv":
             return _of_csv(path, as_input=as_input)
         if suffix == ".npy":
-            return _File(to_samples(load_array(path, str(path)), str(path)), None)
+            return to_samples(load_array(path, str(path)), str(path)), None
         return _of_npz(load_arrays(path, str(path)), str(path), as_input=as_input)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -90,7 +83,7 @@ def _of_csv(path: Path, *, as_input: bool) -> _File:
     x = None
     if output == OUTPUT_COLUMNS[0] and {"I", "Q"} <= names:
         x = to_samples(read_columns(data, name, ("I", "Q")), name)
-    return _File(to_samples(read_columns(data, name, output), name), x)
+    return to_samples(read_columns(data, name, output), name), x
 
 
 def _header(data: bytes) -> str:
@@ -103,7 +96,5 @@ def _of_npz(arrays: dict[str, NDArray[Any]], name: str, *, as_input: bool) -> _F
     if key is None:
         raise DataError(f"{name}: needs one of the arrays {', '.join(keys)}; has {', '.join(arrays) or 'none'}")
     x_key = None if as_input or key in INPUT_KEYS else next((k for k in INPUT_KEYS if k in arrays), None)
-    return _File(
-        to_samples(arrays[key], f"{name}, array {key}"),
-        None if x_key is None else to_samples(arrays[x_key], f"{name}, array {x_key}"),
-    )
+    x = None if x_key is None else to_samples(arrays[x_key], f"{name}, array {x_key}")
+    return to_samples(arrays[key], f"{name}, array {key}"), x

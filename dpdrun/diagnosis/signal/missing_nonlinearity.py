@@ -1,11 +1,11 @@
 """Check the prediction for the nonlinearity of the target: by gain over input level, and against fits of the input.
 
-Shapes: N samples; x is the input, y the target, p the prediction.
+Shapes: N samples; x is the input, y the target, p the prediction. Results are facts by their names in `SignalFacts`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,27 +25,16 @@ BLOCK = 64  # samples: errors of samples farther apart are taken as independent
 KNOTS = 24  # of a curve of gain over |x|
 
 
-@dataclass(frozen=True)
-class Levels:
-    """Gains by level of |x| [dB] and [deg], and the share of the error that their difference is."""
-
-    target_gain_db: tuple[float, ...]
-    model_gain_db: tuple[float, ...]
-    target_gain_deg: tuple[float, ...]
-    model_gain_deg: tuple[float, ...]
-    share: float
-
-
-def by_level(x: Signal, y: Signal, p: Signal, groups: int) -> Levels | None:
+def by_level(x: Signal, y: Signal, p: Signal, groups: int) -> dict[str, Any]:
     """Compare the gains of y and p over x in groups of equally many samples, from small to large |x|.
 
     The share is sum |x|^2 |G_p - G_y|^2 over sum |p - y|^2, less what noise gives by chance, after p was divided by its
     gain over y: that leaves an error which does not know y in place, where the best factor would shrink p with it.
-    Angles are without jumps of 360 degrees. None where the input has no power in a group, or p nothing of y.
+    Angles are without jumps of 360 degrees. Empty where the input has no power in a group, or p nothing of y.
     """
     gain = one_tap_gain(y, p)
     if gain == 0:
-        return None
+        return {}
     p = p / gain
     order = np.argsort(np.abs(x), kind="stable")
     mismatch = chance = 0.0
@@ -55,7 +44,7 @@ def by_level(x: Signal, y: Signal, p: Signal, groups: int) -> Levels | None:
         u, v, w = x[group], y[group], p[group]
         power = float(np.sum(np.abs(u) ** 2))
         if power == 0:
-            return None
+            return {}
         of_y, of_p = one_tap_gain(u, v), one_tap_gain(u, w)
         target.append(of_y)
         model.append(of_p)
@@ -63,15 +52,11 @@ def by_level(x: Signal, y: Signal, p: Signal, groups: int) -> Levels | None:
         chance += float(np.mean(np.abs(w - v) ** 2))
     error = float(np.sum(np.abs(p - y) ** 2))
     share = max(0.0, mismatch - chance) / error if error > 0 else 0.0
-    return Levels(_in_db(target), _in_db(model), _in_deg(target), _in_deg(model), share)
-
-
-def _in_db(gains: list[complex]) -> tuple[float, ...]:
-    return tuple(to_db(abs(gain) ** 2) for gain in gains)
-
-
-def _in_deg(gains: list[complex]) -> tuple[float, ...]:
-    return tuple(float(angle) for angle in np.degrees(np.unwrap(np.angle(gains))))
+    facts: dict[str, Any] = {"level_share": share}
+    for name, gains in (("target", target), ("model", model)):
+        facts[f"{name}_gain_db"] = tuple(to_db(abs(gain) ** 2) for gain in gains)
+        facts[f"{name}_gain_deg"] = tuple(float(angle) for angle in np.degrees(np.unwrap(np.angle(gains))))
+    return facts
 
 
 def left_by_curves(x: Signal, y: Signal, p: Signal) -> tuple[float, float]:
@@ -89,27 +74,18 @@ def left_by_curves(x: Signal, y: Signal, p: Signal) -> tuple[float, float]:
     return of_y, of_p
 
 
-@dataclass(frozen=True)
-class Fits:
-    """NMSE of a linear filter and of a memory polynomial on y [dB]; how much of their difference p has, or None."""
-
-    linear_nmse_db: float
-    polynomial_nmse_db: float
-    share: float | None
-
-
-def against_fits(x: Signal, y: Signal, p: Signal) -> Fits | None:
+def against_fits(x: Signal, y: Signal, p: Signal) -> dict[str, Any]:
     """Fit a FIR filter and a memory polynomial to y by least squares, and look for the polynomial's extra part in p.
 
     With N the nonlinear columns made orthogonal to the filter's, y_N and p_N the projections of y and p on them, the
     share is Re <y_N, p_N> / <y_N, y_N>: 1 for a perfect model whatever its noise, 0 for a linear one. Its standard
     error is that of the sum of Re(conj(y_N) e), where e is what the fits leave of p, from the sums of blocks: an error
     that is large where y_N is, or that lasts for some samples, says less than white noise of its power would.
-    None where the record is shorter than ROWS_PER_COEFFICIENT samples a coefficient.
+    Empty where the record is shorter than ROWS_PER_COEFFICIENT samples a coefficient.
     """
     x, y, p = x[:MAX_SAMPLES], y[:MAX_SAMPLES], p[:MAX_SAMPLES]
     if len(x) < ROWS_PER_COEFFICIENT * COEFFICIENTS:
-        return None
+        return {}
     inside = slice(FIR_TAPS[-1], len(x) + FIR_TAPS[0])
     y, p = y[inside], p[inside]
     A = _columns(x, inside)
@@ -131,7 +107,11 @@ def against_fits(x: Signal, y: Signal, p: Signal) -> Fits | None:
         left = p - A @ (np.linalg.solve(L.conj().T, white_p) / norms)
         if _error_of_sum((extra.conj() * left).real) < SURE * nonlinear:
             share = float(np.vdot(white_y[filtered:], white_p[filtered:]).real) / nonlinear
-    return Fits(to_db((left_y + nonlinear) / power_y), to_db(left_y / power_y), share)
+    return {
+        "linear_nmse_db": to_db((left_y + nonlinear) / power_y),
+        "polynomial_nmse_db": to_db(left_y / power_y),
+        "nonlinear_share": share,
+    }
 
 
 def _error_of_sum(values: NDArray[np.float64]) -> float:

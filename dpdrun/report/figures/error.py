@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.diagnosis.signal.error_position import Repeat, excess, repeat
 from dpdrun.report.figures.style import COLUMN, INK, legend_below, new_figure
 from dpdrun.report.figures.view import View
 from dpdrun.rf.metrics import Signal
@@ -18,21 +17,16 @@ START = 512  # samples of the beginning, or a quarter of a shorter record
 START_BLOCK = 16  # samples
 PIECES = 100  # of the whole record
 FEWEST = 8  # samples of a block
-FOLDED = 64  # blocks of a period at most
-STEP_DB, SURE = 3.0, 6.0  # a stretch that comes back counts from twice the error power, and six standard errors
 HEIGHT = 1.9  # inches
 
 
 def draw_error(view: View) -> tuple[Any, str]:
-    """Return the figure and its caption. A third panel shows a recurring stretch of high error, where there is one."""
+    """Return the figure and its caption."""
     samples = len(view.scene.x)
     start = min(START, samples // 4)
     small, large = min(START_BLOCK, max(FEWEST, start // 8)), max(FEWEST, samples // PIECES)
-    period = _period(view)
-    figure = new_figure(COLUMN, HEIGHT + (0.55 if period is None else HEIGHT + 0.85))
-    grid = figure.add_gridspec(1 if period is None else 2, 2, width_ratios=(1, 1.7))
-    begin = figure.add_subplot(grid[0, 0])
-    whole = figure.add_subplot(grid[0, 1], sharey=begin)
+    figure = new_figure(COLUMN, HEIGHT + 0.55)
+    begin, whole = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))
     lines = []
     for trace, colour in zip(view.traces, view.colours, strict=True):
         error, power = _powers(trace.y - trace.reference), _powers(trace.reference)
@@ -47,11 +41,8 @@ def draw_error(view: View) -> tuple[Any, str]:
     unit = 1000 if samples >= 10_000 else 1
     whole.set(xlim=(0, samples), xlabel="sample" if unit == 1 else "sample / 1000", title="whole record")
     whole.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
-    whole.tick_params(labelleft=False)
-    if period is not None:
-        _folded(figure.add_subplot(grid[1, :]), view, period)
     figure.set_figheight(figure.get_figheight() + legend_below(figure, lines, view.labels))
-    return figure, _caption(view, small, large, period)
+    return figure, _caption(view, small, large)
 
 
 def _powers(x: Signal) -> Series:
@@ -74,40 +65,9 @@ def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str) ->
     return line
 
 
-def _period(view: View) -> Repeat | None:
-    """Return a stretch of high error of the most important trace that certainly recurs, else None."""
-    last = view.last
-    found = repeat(last.reference, excess(last.reference, last.y)) if np.any(last.y - last.reference) else None
-    if found is None or found.db < STEP_DB or found.z < SURE:
-        return None
-    return found
-
-
-def _folded(axes: Any, view: View, found: Repeat) -> None:
-    """Return the NMSE over the position in a period, of all traces."""
-    period = found.period
-    starts = np.unique(np.linspace(0, period, min(FOLDED, period), endpoint=False).astype(np.int64))
-    for trace, colour in zip(view.traces, view.colours, strict=True):
-        whole = len(trace.y) // period * period
-        error, power = (
-            _powers(signal[:whole]).reshape(-1, period).sum(axis=0)
-            for signal in (trace.y - trace.reference, trace.reference)
-        )
-        nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
-        axes.step(np.append(starts, period), np.append(nmse, nmse[-1]), where="post", color=colour, lw=0.9)
-    axes.set(xlim=(0, period), xlabel="sample in the period", ylabel="NMSE [dB]")
-    axes.set_title(f"all periods of {period:,} samples, superimposed")
-
-
-def _caption(view: View, small: int, large: int, found: Repeat | None) -> str:
+def _caption(view: View, small: int, large: int) -> str:
     kind = "the wanted signal" if view.predistorter else "the measured output"
-    text = (
+    return (
         f"Error over {kind} in blocks of {small:,} samples at the beginning of the record (grey on the right) and of "
         f"{large:,} samples over all of it; dotted: NMSE of the complete record. Short blocks vary with the level."
     )
-    if found is not None:
-        text += (
-            f" The error of {view.last.name} recurs: {found.edge:,} of every {found.period:,} samples have "
-            f"{found.db:.1f} dB more than the rest, as if frames of that length began without a past."
-        )
-    return text

@@ -34,7 +34,7 @@ CROWDED = 5  # columns: their labels are short
 
 
 @dataclass(frozen=True)
-class _Cloud:
+class Cloud:
     """One output over what it is the gain of: level over the peak, gain [dB], phase [deg] of samples, and the curve."""
 
     name: str
@@ -66,9 +66,9 @@ def draw_gain(view: View) -> tuple[Any, str]:
     figure = new_figure(COLUMN if len(columns) == 1 else PAGE, 2 * HEIGHT + 0.4)
     panels = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
     for phase, row in enumerate(panels):
-        low, high = _limits(every, phase=bool(phase))
+        low, high = limits(every, phase=bool(phase))
         for axes, shown in zip(row, columns, strict=True):
-            _panel(axes, shown, phase=bool(phase))
+            draw_panel(axes, shown, phase=bool(phase))
             axes.set(xlim=(0, 1.02), ylim=(low, high))
         row[0].set_ylabel("AM/PM: phase [deg]" if phase else "AM/AM: gain [dB]")
     level = "wanted" if view.predistorter else "input"
@@ -84,13 +84,13 @@ def _stride(view: View) -> int:
     return -(-len(view.scene.x) // MOST_SAMPLES)
 
 
-def _clouds(view: View) -> tuple[list[_Cloud], list[_Cloud]]:
+def _clouds(view: View) -> tuple[list[Cloud], list[Cloud]]:
     """Return the clouds of the measured amplifier, where there is one, and of the traces."""
     stride = _stride(view)
     x = view.scene.x[::stride]
     if view.predistorter:
         return [], [
-            _cloud(name, colour, trace.reference[::stride], trace.y[::stride])
+            cloud_of(name, colour, trace.reference[::stride], trace.y[::stride])
             for trace, name, colour in zip(view.traces, view.labels, view.colours, strict=True)
         ]
     reference = view.last.reference[::stride]
@@ -98,12 +98,13 @@ def _clouds(view: View) -> tuple[list[_Cloud], list[_Cloud]]:
     if not np.any(base):
         raise NothingToDrawError("the measured output is uncorrelated with the input, so there is no gain to draw")
     traces = zip(view.traces, view.labels, view.colours, strict=True)
-    return [_cloud(view.reference_name, REFERENCE, base, reference)], [
-        _cloud(name, colour, base, trace.y[::stride]) for trace, name, colour in traces
+    return [cloud_of(view.reference_name, REFERENCE, base, reference)], [
+        cloud_of(name, colour, base, trace.y[::stride]) for trace, name, colour in traces
     ]
 
 
-def _cloud(name: str, colour: str, base: Signal, y: Signal) -> _Cloud:
+def cloud_of(name: str, colour: str, base: Signal, y: Signal) -> Cloud:
+    """Return gain and phase from base to y. Raises NothingToDrawError."""
     try:
         curve = gain_curve(base, y)
     except ValueError as error:
@@ -114,7 +115,7 @@ def _cloud(name: str, colour: str, base: Signal, y: Signal) -> _Cloud:
     gain = y[::step][shown] / base[::step][shown]
     usable = np.abs(gain) > 0
     in_db = 20 * np.log10(np.where(usable, np.abs(gain), 1.0))
-    return _Cloud(
+    return Cloud(
         name,
         colour,
         (np.abs(base[::step][shown]) / peak)[usable],
@@ -125,7 +126,7 @@ def _cloud(name: str, colour: str, base: Signal, y: Signal) -> _Cloud:
     )
 
 
-def _limits(clouds: list[_Cloud], *, phase: bool) -> tuple[float, float]:
+def limits(clouds: list[Cloud], *, phase: bool) -> tuple[float, float]:
     """Return limits for the curves and for samples above 10 % of the peak, without the fan of small inputs."""
     low, high = 0.0, 0.0
     for cloud in clouds:
@@ -139,7 +140,7 @@ def _limits(clouds: list[_Cloud], *, phase: bool) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _panel(axes: Any, clouds: list[_Cloud], *, phase: bool) -> None:
+def draw_panel(axes: Any, clouds: list[Cloud], *, phase: bool) -> None:
     """Draw samples as points, and the curves over them with a white edge."""
     from matplotlib import patheffects
 
@@ -161,13 +162,13 @@ def _panel(axes: Any, clouds: list[_Cloud], *, phase: bool) -> None:
         )
 
 
-def _handle(cloud: _Cloud) -> Any:
+def _handle(cloud: Cloud) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=cloud.colour, lw=1.4, marker=".", ms=4, mew=0)
 
 
-def _caption(view: View, clouds: list[_Cloud], *, stride: int) -> str:
+def _caption(view: View, clouds: list[Cloud], *, stride: int) -> str:
     what = (
         f"Gain and phase from the wanted signal to the {view.output_name}; 0 dB is the target gain."
         if view.predistorter

@@ -30,7 +30,6 @@ td.number, th.number { text-align: right; }
 figure { margin: 0; background: var(--card); padding: .7rem; border-radius: 6px; min-width: 0; }
 figure.wide { grid-column: 1 / -1; }
 figure h3 { margin: 0 0 .5rem; font-size: .95rem; }
-figure img { display: block; width: 100%; height: auto; background: #fff; border-radius: 3px; }
 figcaption { margin-top: .5rem; overflow-wrap: anywhere; }
 p.missing { background: var(--card); border-left: 4px solid var(--line); margin: 0; padding: .6rem .9rem;
   grid-column: 1 / -1; }

@@ -12,9 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import DataError
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")  # of a figure in a file of its own
 
 MAIN, SECOND = "#0b4f8a", "#c2410c"
 PALETTE = (MAIN, SECOND, "#0f8a4d", "#72194d", "#d2940f", "#42acd0")  # of compared outputs, the most important first
@@ -122,6 +125,18 @@ def picture(figure: Any) -> Picture:
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.savefig(svg, format="svg", dpi=DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Picture(png.getvalue(), DOCTYPE.sub(b"", svg.getvalue(), count=1))
+
+
+def save_figure(figure: Any, path: Path, *, dpi: int) -> None:
+    """Write a figure into a file; its suffix is the format. Raises DataError."""
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise DataError(
+            f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
+        )
+    try:
+        figure.savefig(path, dpi=dpi)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def colours(count: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dpdrun.report.figures.curves import REACH, Curve, limit_lr
 from dpdrun.report.figures.style import (
     COLUMN,
     INK,
@@ -18,12 +19,10 @@ from dpdrun.report.figures.style import (
     new_figure,
     plain,
 )
-from dpdrun.report.panels import REACH, Curve
 from dpdrun.run.files import Json
 from dpdrun.run.metrics import Metrics
 
 HEIGHT = 1.05  # inches of a panel
-LR_DECADES = 3.0  # below its peak; a rate that decays to zero has no end
 DASHED: Any = {"ls": (0, (3, 1.2)), "lw": 0.8}
 OUTSIDE_DB = 500.0  # an objective above is that of a checkpoint off the output power: see dpd.objective
 
@@ -76,14 +75,15 @@ def draw_training(training: Mapping[str, Metrics], shared: Mapping[str, str] | N
     for axis, (label, of) in zip(axes, panels, strict=True):
         axis.set_ylabel(label)
         for run in runs:
-            for number, curve in enumerate(of(run)):
-                _curve(axis, curve, run.colour, dashed=number > 0)
+            for curve, style in zip(of(run), ({"lw": 1.0}, DASHED), strict=False):
+                if curve.y:
+                    curve.draw(axis, **style)
         if label.startswith("validation"):
             _best(axis, runs)
         elif label.startswith("gradient"):
             _clips(axis, runs)
         elif label.startswith("learning"):
-            _end_of_lr(axis, runs)
+            limit_lr(axis, [run.lr for run in runs if run.lr.y])
     ends = [line["step"] for each in drawn.values() for line in (*each.steps, *each.evals)]
     axes[-1].set_xlim(0, max(*ends, 1))
     axes[-1].set_xlabel("optimizer step")
@@ -100,7 +100,7 @@ def _run(name: str, colour: str, metrics: Metrics) -> _Run:
     def curve(lines: list[Json], key: str, *, log: bool, most: float = math.inf) -> Curve:
         found = [line for line in lines if isinstance(line.get(key), int | float) and not line[key] > most]
         values = [float(line[key]) for line in found]
-        return Curve.of(key, "loss", [line["step"] for line in found], values, log=log)
+        return Curve.of(key, colour, [line["step"] for line in found], values, log=log)
 
     finite = [line for line in metrics.evals if math.isfinite(_selected_by(line))]
     best = min(finite, key=_selected_by, default=None)
@@ -124,20 +124,6 @@ def _selected_by(line: Json) -> float:
     """Return the score that selects a checkpoint [dB]: of a predistorter its objective."""
     value: Any = line.get("objective_db", line.get("val_nmse_db"))
     return math.nan if value is None else float(value)
-
-
-def _curve(axis: Any, curve: Curve, colour: str, *, dashed: bool) -> None:
-    if not curve.y:
-        return
-    if curve.log:
-        axis.set_yscale("log")
-    if curve.low != curve.high:
-        axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
-    few = len(curve.y) == 1
-    style = DASHED if dashed else {"lw": 1.0}
-    axis.plot(curve.x, curve.y, color=colour, marker="o" if few else "", ms=2.5, **style)
-    if curve.bad:
-        axis.plot(curve.bad, [0.96] * len(curve.bad), "|", color=colour, ms=5, transform=axis.get_xaxis_transform())
 
 
 def _best(axis: Any, runs: list[_Run]) -> None:
@@ -164,13 +150,6 @@ def _clips(axis: Any, runs: list[_Run]) -> None:
             color=colour,
             zorder=6,
         )
-
-
-def _end_of_lr(axis: Any, runs: list[_Run]) -> None:
-    drawn = [run.lr for run in runs if run.lr.y]
-    high = max(max(curve.high) for curve in drawn)
-    low = max(min(min(curve.low) for curve in drawn), high * 10**-LR_DECADES)
-    axis.set_ylim(low / 1.4, high * 1.4)
 
 
 def _handle(colour: str, **style: Any) -> Any:

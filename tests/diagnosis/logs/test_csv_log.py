@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dpdrun.diagnosis.logs.csv_log import dialect_of, read
-from dpdrun.diagnosis.logs.log import RawLog
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import parse_map
 from dpdrun.errors import DataError
 
 
-def log(tmp_path: Path, text: str | bytes, maps: str = "") -> RawLog:
+def log(tmp_path: Path, text: str | bytes, maps: str = "") -> TrainingLog:
     path = tmp_path / "log.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read(path, parse_map([maps] if maps else []))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dpdrun.diagnosis.logs.facts import facts_of_log, log_of, skip_reason
-from dpdrun.diagnosis.logs.log import LogSource, NothingLoggedError, Points, RawLog
+from dpdrun.diagnosis.logs.facts import facts_of_log, skip_reason
+from dpdrun.diagnosis.logs.log import NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, parse_map
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
@@ -18,9 +18,9 @@ def column(steps: range | list[int], values: list[float] | float) -> Points:
     return Points(list(steps), [float(values)] * len(steps) if isinstance(values, int | float) else values)
 
 
-def facts(maps: str = "", **columns: Points) -> tuple[RunFacts, LogSource]:
-    log = RawLog("CSV", Path("log.csv"), columns, {key: key for key in columns}, [*columns])
-    return facts_of_log(log, parse_map([maps] if maps else []))
+def facts(maps: str = "", **columns: Points) -> tuple[RunFacts, TrainingLog]:
+    log = TrainingLog("CSV", Path("log.csv"), columns, {key: key for key in columns}, [*columns])
+    return facts_of_log(log, parse_map([maps] if maps else [])), log
 
 
 def test_columns_of_one_pace() -> None:
@@ -78,8 +78,8 @@ def test_loss_in_db_becomes_a_power() -> None:
     assert any("is in dB" in note for note in source.notes)
     assert facts(loss_db=column([1], [1e5]))[0].loss == [math.inf]
     assert run.loss_is_nmse is None
-    log = RawLog("CSV", Path("x"), {"loss_db": column([1], -10.0)}, {"loss_db": "Train_NMSE"})
-    assert facts_of_log(log, Asked())[0].loss_is_nmse is True
+    log = TrainingLog("CSV", Path("x"), {"loss_db": column([1], -10.0)}, {"loss_db": "Train_NMSE"})
+    assert facts_of_log(log, Asked()).loss_is_nmse is True
 
 
 def test_a_negative_loss_is_no_power() -> None:
@@ -105,10 +105,12 @@ def test_clipped_follows_from_norm_and_clip() -> None:
 
 
 def test_values_of_the_user_are_facts_and_are_told() -> None:
-    log = RawLog("CSV", Path("log.csv"), {"loss": column([5, 10], 0.5)}, {"loss": "loss"}, values={"total_steps": 7})
-    run, source = log_of(Path("log.csv"), log, parse_map(["total_steps=20,floor_db=-40,weight_decay=0.01"]))
+    log = TrainingLog(
+        "CSV", Path("log.csv"), {"loss": column([5, 10], 0.5)}, {"loss": "loss"}, values={"total_steps": 7}
+    )
+    run = facts_of_log(log, parse_map(["total_steps=20,floor_db=-40,weight_decay=0.01"]))
     assert (run.total_steps, run.floor_db, run.weight_decay, run.progress) == (20, -40.0, 0.01, 0.5)
-    assert "as you said: total_steps 20, floor_db -40.0, weight_decay 0.01" in source.notes
+    assert "from --map: total_steps 20, floor_db -40.0, weight_decay 0.01" in log.notes
 
 
 def test_nothing_to_judge() -> None:
@@ -138,17 +140,18 @@ def test_skip_reasons_speak_of_the_log() -> None:
     )
     assert skip_reason([], source) is None
     assert skip_reason(["grad_norm", "signal"], source) is None
-    doubt = LogSource("CSV", Path("x"), "step", {}, [], {"lr": "'a' and 'b' could be it"}, Points())
+    doubt = TrainingLog("CSV", Path("x"), absent={"lr": "'a' and 'b' could be it"})
     assert skip_reason(["lr"], doubt) == "needs lr: 'a' and 'b' could be it"
 
 
 def test_epochs_are_told() -> None:
-    log = RawLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
-    assert any("a line an epoch" in note for note in facts_of_log(log, Asked())[1].notes)
+    log = TrainingLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
+    facts_of_log(log, Asked())
+    assert any("a line an epoch" in note for note in log.notes)
 
 
 def test_a_validation_loss_is_a_fact() -> None:
     run, source = facts(loss=column(range(1, 5), 0.5), val_loss=column([2, 4], [0.4, 0.3]))
     assert (run.eval_loss_step, run.eval_loss) == ([2, 4], [0.4, 0.3])
     assert (run.eval_step, run.eval_nmse_db) == ([], [])
-    assert source.val_loss.values == [0.4, 0.3]
+    assert source.column("val_loss").values == [0.4, 0.3]

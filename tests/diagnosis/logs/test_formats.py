@@ -86,3 +86,31 @@ def test_no_log(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"PK")
     with pytest.raises(DataError, match="a checkpoint is no log"):
         read_log(tmp_path / "model.pt")
+
+
+LIGHTNING = "epoch,grad_2.0_norm_total,lr-AdamW,lr-AdamW-momentum,step,train_loss_epoch,train_loss_step,val_loss"
+
+
+def lightning(path: Path) -> Path:
+    rows = []
+    for step in range(9, 100, 10):
+        rows.append(f",,{1e-3 * (100 - step) / 100},0.9,{step},,,")  # LearningRateMonitor has a row of its own
+        rows.append(f"{step // 50},{0.1 + step / 1000},,,{step},,{1.0 / (step + 1)},")
+        if step % 50 == 49:
+            rows.append(f"{step // 50},,,,{step},,,0.25")
+            rows.append(f"{step // 50},,,,{step},0.5,,")
+    path.write_text("\n".join([LIGHTNING, *rows]) + "\n")
+    return path
+
+
+def test_rows_of_one_step_are_joined(tmp_path: Path) -> None:
+    path = lightning(tmp_path / "metrics.csv")
+    facts, source = read_log(path)
+    assert source.format == "Lightning metrics.csv"
+    assert facts.step == list(range(9, 100, 10))
+    assert facts.loss[0] == 0.1
+    assert facts.grad_norm[-1] == 0.199
+    assert facts.lr[0] == 1e-3 * 91 / 100
+    assert source.column("val_loss").steps == [49, 99]
+    assert source.found["loss"] == "train_loss_step"
+    assert any("a value every 10 steps" in note for note in source.notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dpdrun.diagnosis.logs.log import COLUMNS, VALUES, LogSource, Points
+from dpdrun.diagnosis.logs.log import COLUMNS, VALUES, TrainingLog
 from dpdrun.rules.facts.run import RunFacts
 
 
@@ -15,7 +15,7 @@ def test_values_are_facts_of_a_run() -> None:
 
 
 def test_json_says_how_a_log_was_read() -> None:
-    source = LogSource("CSV", Path("a.csv"), "epoch", {"loss": "x"}, ["note"], {}, Points())
+    source = TrainingLog("CSV", Path("a.csv"), found={"loss": "x"}, unit="epoch", notes=["note"])
     assert json.loads(json.dumps(source.to_json())) == {
         "format": "CSV", "path": "a.csv", "unit": "epoch", "columns": {"loss": "x"}, "notes": ["note"],
     }  # fmt: skip

@@ -28,20 +28,21 @@ def history(path: Path, losses: list[str], *, epochs: int = 150) -> Path:
 
 def test_columns_units_and_length(tmp_path: Path) -> None:
     log = read(history(tmp_path / "h.csv", ["0.00100000"] * 150), Asked())
-    facts, source = facts_of_log(log, Asked())
+    source = log
+    facts = facts_of_log(source, Asked())
     assert is_one(HEADER.split(","))
     assert (source.unit, source.format) == ("epoch", "OpenDPD history (CSV)")
     assert (facts.step[0], facts.step[-1], facts.total_steps, facts.progress) == (0, 149, 149, 1.0)
     assert facts.lr == [5e-3] * 150
     assert facts.eval_nmse_db[1] == -15.1
     assert facts.grad_norm == []
-    assert len(source.val_loss) == 150
+    assert len(source.column("val_loss")) == 150
     assert any("mean over segments" in note for note in source.notes)
     assert any("backbone tres_gru" in note for note in source.notes)
 
 
 def test_a_run_that_goes_on(tmp_path: Path) -> None:
-    facts, _ = facts_of_log(read(history(tmp_path / "h.csv", ["0.00100000"] * 30), Asked()), Asked())
+    facts = facts_of_log(read(history(tmp_path / "h.csv", ["0.00100000"] * 30), Asked()), Asked())
     assert facts.progress is not None
     assert 0.19 < facts.progress < 0.2
 

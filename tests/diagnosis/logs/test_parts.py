@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from dpdrun.diagnosis.logs.csv_log import read
-from dpdrun.diagnosis.logs.log import RawLog
+from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.errors import DataError
 
 
-def log(tmp_path: Path, text: str) -> RawLog:
+def log(tmp_path: Path, text: str) -> TrainingLog:
     path = tmp_path / "log.csv"
     path.write_text(text)
     return read(path, Asked())

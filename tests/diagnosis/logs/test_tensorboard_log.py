@@ -34,7 +34,8 @@ def test_scalars_of_both_styles(tmp_path: Path) -> None:
                     lr=lambda s: 0.5, epoch=lambda s: s // 10)  # fmt: skip
     (file,) = folder.iterdir()
     for path in (folder, file):
-        facts, source = facts_of_log(read(path, Asked()), Asked())
+        source = read(path, Asked())
+        facts = facts_of_log(source, Asked())
         assert facts.step == list(range(1, 31))
         assert facts.grad_norm == [step / 4 for step in range(1, 31)]
         assert facts.loss[3] == 0.25

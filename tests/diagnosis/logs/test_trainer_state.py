@@ -32,19 +32,20 @@ HISTORY = [
 
 
 def test_history(tmp_path: Path) -> None:
-    facts, source = facts_of_log(read(state(tmp_path / "trainer_state.json", HISTORY), Asked()), Asked())
+    source = read(state(tmp_path / "trainer_state.json", HISTORY), Asked())
+    facts = facts_of_log(source, Asked())
     assert facts.step == [10, 20, 30]
     assert facts.loss == [2.0, 0.0, 1.5]
     assert math.isnan(facts.grad_norm[1])
     assert facts.lr == [5e-5, 4e-5, 3e-5]
     assert (facts.total_steps, facts.progress) == (100, 0.3)
-    assert source.val_loss.values == [1.9]
+    assert source.column("val_loss").values == [1.9]
     assert "loss is the mean since the line before; grad_norm and learning_rate are of one step" in source.notes
     assert any("a value every 10 steps" in note for note in source.notes)
 
 
 def test_a_run_of_unknown_length(tmp_path: Path) -> None:
-    facts, _ = facts_of_log(read(state(tmp_path / "trainer_state.json", HISTORY, max_steps=-1), Asked()), Asked())
+    facts = facts_of_log(read(state(tmp_path / "trainer_state.json", HISTORY, max_steps=-1), Asked()), Asked())
     assert facts.total_steps is None
 
 

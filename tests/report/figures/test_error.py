@@ -45,19 +45,6 @@ def test_a_bad_beginning_shows(x: Signal, scene_of: Callable[..., PlotData]) -> 
     assert np.all(begin[:2] > begin[2:].max() + 20)
 
 
-def test_a_stretch_that_comes_back_gets_its_panel(dpd: PlotData, scene_of: Callable[..., PlotData]) -> None:
-    reference = dpd.traces[-1].reference
-    error = dpd.traces[-1].y - reference
-    edges = np.arange(len(reference)) % 256 < 16
-    figure, caption = drawn(scene_of(reference, {"this run": reference + error * np.where(edges, 8, 1)}))
-    assert len(figure.axes) == 3
-    folded = stairs(figure.axes[2])
-    assert len(folded) == 64
-    assert np.all(folded[:4] > folded[4:].max() + 10)
-    assert "16 of every 256 samples" in caption
-    assert len(drawn(dpd)[0].axes) == 2
-
-
 @pytest.mark.parametrize("samples", [64, 65, 100, 1000])
 def test_short_records(x: Signal, scene_of: Callable[..., PlotData], samples: int) -> None:
     figure, _ = drawn(scene_of(x[:samples], {"this run": 1.1 * x[:samples]}, stated=False))

@@ -1,0 +1,36 @@
+"""Layouts that several reports on the terminal share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+
+def facts_grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Return names and what is said about each; a str is shown literally."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for name, text in rows:
+        grid.add_row(name, Text(text) if isinstance(text, str) else text)
+    return grid
+
+
+def numbers_table(*titles: str, left: int = 1, gap: int = 2) -> Table:
+    """Return an empty table without lines: `left` columns of names, the others numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    lines = max(title.count("\n") for title in titles)
+    for index, title in enumerate(titles):
+        head = Text("\n" * (lines - title.count("\n")) + title)  # at the bottom, next to its numbers
+        table.add_column(head, justify="left" if index < left else "right", no_wrap=True)
+    return table
+
+
+def framed(title: str, content: RenderableType, width: int | None = None) -> Panel:
+    """Return a panel as wide as its content, or `width`."""
+    head = Text(title, "bold")
+    return Panel(content, title=head, title_align="left", border_style="blue", width=width, expand=width is not None)
