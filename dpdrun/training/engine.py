@@ -11,17 +11,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from dpdrun.errors import RunError
 from dpdrun.training.precision import LOW, autocast
 from dpdrun.training.process_group import ProcessGroup, uses_gpu
+
+if TYPE_CHECKING:  # heavy, and one process needs none of it
+    from accelerate import Accelerator
 
 
 class Engine(Protocol):
@@ -115,6 +115,10 @@ def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
     if group.size == 1:
         yield SingleDevice(precision)
         return
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState, is_initialized
+    from accelerate.utils import GradientAccumulationPlugin
+
     if is_initialized():
         raise RunError(
             "this program has created an Accelerator, and all Accelerators of a program share one state: "

@@ -223,7 +223,7 @@ def _train(
     made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
-        monitor = tracking.beside(shown)
+        monitor = tracking.with_view(shown)
         for text in ignored_settings(plan):
             monitor.message(text)
         is_dpd = plan.predistortion is not None

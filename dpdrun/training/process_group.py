@@ -26,7 +26,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dpdrun.distributed.environment import interface_to
+from dpdrun.distributed.environment import environment_restored, interface_to
 from dpdrun.distributed.launcher import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, rank_and_world_size
 from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
 from dpdrun.evaluation.prediction import ALONE, Sharing
@@ -46,20 +46,6 @@ def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
             return method(self, *args, **kwargs)
 
     return call
-
-
-@contextmanager
-def _restored(*names: str) -> Iterator[None]:
-    """Restore environment variables at the end of a block."""
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def uses_gpu() -> bool:
@@ -88,7 +74,7 @@ class ProcessGroup:
             RunError: a process is missing after the timeout, or the environment is incomplete.
         """
         rank, size = rank_and_world_size()
-        with _restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
+        with environment_restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
             if size == 1:
                 os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
                 yield cls()

@@ -41,20 +41,10 @@ class Monitor(Protocol):
 class Silent:
     """A monitor that shows nothing; for use from Python."""
 
-    def step(self, line: dict[str, Any]) -> None:
-        """Ignore."""
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        pass
 
-    def evaluation(self, line: dict[str, Any]) -> None:
-        """Ignore."""
-
-    def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """Ignore."""
-
-    def finding(self, finding: Finding, step: int) -> None:
-        """Ignore."""
-
-    def message(self, text: str) -> None:
-        """Ignore."""
+    step = evaluation = finish = finding = message = _ignore
 
 
 def group_norms(model: nn.Module, scale: float = 1.0) -> dict[str, float]:
