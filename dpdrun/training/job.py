@@ -31,14 +31,20 @@ from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.training import checkpoint, pa_model
-from dpdrun.training.auto_resume import archive_unstarted, should_resume
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.launcher_checks import check_machine, ignored_settings, reject_launcher_conflicts
 from dpdrun.training.lm.refine import refine
 from dpdrun.training.loop import Outcome, fit
 from dpdrun.training.process_group import ProcessGroup, sharing_of
-from dpdrun.training.resume import plan_to_resume, require_same
-from dpdrun.training.resume_checks import recorded_report, require_checkpoint
+from dpdrun.training.resume import (
+    Headers,
+    archive_unstarted,
+    plan_to_resume,
+    recorded_report,
+    require_checkpoint,
+    require_same,
+    should_resume,
+)
 from dpdrun.training.task import dpd_task, pa_task, scales_of
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import require_trackers
@@ -100,7 +106,7 @@ def train(
         run_dir: folder to fill; must be new or empty, unless `resume`.
         resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
             has its report is finished: the report is returned and nothing is touched. "auto": continue it where there
-            is one, else begin it; a folder of a run without a checkpoint is renamed (`auto_resume`).
+            is one, else begin it; a folder of a run without a checkpoint is renamed.
         watch: makes the monitor that gets every step; None = silent.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
@@ -166,6 +172,7 @@ def _resume(
 ) -> dict[str, Any]:  # fmt: skip
     """Train from the last checkpoint; rank 0 reads the folder and broadcasts the plan."""
     report, text = None, ""
+    headers: Headers = {}
     with group.errors_synchronized():
         if group.is_rank_zero:
             require_trackers(track)
@@ -176,7 +183,7 @@ def _resume(
                 report = recorded_report(run)
             else:
                 held.enter_context(run.lock())
-                require_checkpoint(run, plan)
+                headers = require_checkpoint(run, plan)
     if group.all_gather([report is not None])[0, 0]:
         return report or {}
     plan = Plan.from_json(json.loads(group.broadcast_text(text)))
@@ -187,7 +194,7 @@ def _resume(
             capture = load_capture(plan.recipe.data)
             if group.is_rank_zero:
                 run.sweep()
-                require_same(run, plan, capture)
+                require_same(run, plan, capture, headers)
         _require_alike(plan.digest(capture.sha256), group)
         return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, resume=True)
 

@@ -14,7 +14,7 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job
-from dpdrun.training.auto_resume import archive, archive_unstarted, should_resume
+from dpdrun.training.resume import archive, archive_unstarted, should_resume
 from dpdrun.training.telemetry import Monitor
 
 
