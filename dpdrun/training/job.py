@@ -57,7 +57,7 @@ MODEL_FORMAT = "dpdrun-model-1"
 class Job:
     """What is known when training begins, for the `watch` of `train`.
 
-    `pa` is the frozen PA model of task dpd, `set_aside` the new place of a folder that was archived.
+    `pa` is the frozen PA model of task dpd, `archived` the new path of an earlier folder that was renamed.
     """
 
     loaded: Loaded
@@ -68,7 +68,7 @@ class Job:
     floor: Mapping[str, Any]
     model: BehaviouralModel
     pa: BehaviouralModel | None = None
-    set_aside: Path | None = None
+    archived: Path | None = None
 
 
 Resume = bool | Literal["auto"]
@@ -146,7 +146,7 @@ def train(
                 plan, capture = prepare(loaded, pa, processes=group.size)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
-                job = replace(_job(loaded, plan, capture, run, pa), set_aside=archived)
+                job = replace(_job(loaded, plan, capture, run, pa), archived=archived)
                 with group.errors_synchronized():
                     if group.is_rank_zero:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
@@ -233,19 +233,22 @@ def _train(
         monitor = tracking.with_view(shown)
         for text in ignored_settings(plan):
             monitor.message(text)
-        is_dpd = plan.predistortion is not None
-        task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(group)) if is_dpd else None
-        outcome = _solve(model, task.pair if task else capture) if is_closed_form else fit(
+        sharing = sharing_of(group)
+        task = (
+            dpd_task(model, plan, capture, job.pa, monitor.message, sharing)
+            if plan.predistortion is not None
+            else pa_task(model, capture, plan, sharing)
+        )
+        outcome = _solve(model, task.pair) if is_closed_form else fit(
             model, plan, capture, run, monitor, resume=resume, task=task, group=group
         )  # fmt: skip
         if not group.is_rank_zero:
             return {}
         refined = None
         if plan.recipe.optim.refine == "lm":
-            own = replace(task, sharing=ALONE) if task else pa_task(model, capture, plan)
             refined = refine(
-                model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),
-                resume=resume,
+                model, plan, replace(task, sharing=ALONE), run, monitor, best_db=outcome.best_db,
+                plan_hash=plan.digest(capture.sha256), resume=resume,
             )  # fmt: skip
 
     Heartbeat(run, plan.total_steps).beat("evaluation", outcome.steps)
@@ -260,7 +263,7 @@ def _train(
         "best_step": outcome.best_step,
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
-        **({"ilc": task.ilc} if task and task.ilc else {}),
+        **({"ilc": task.ilc} if task.ilc else {}),
         **({"finish": refined.to_json()} if refined else {}),
     }
     run.write_json(run.report, report)

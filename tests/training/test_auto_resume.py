@@ -51,7 +51,7 @@ def test_a_run_without_a_checkpoint_makes_way(
     told = []
 
     def watch(this: job.Job) -> AbstractContextManager[Monitor]:
-        told.append(this.set_aside)
+        told.append(this.archived)
         return nullcontext(signal_at(5))
 
     with pytest.raises(StoppedError):
