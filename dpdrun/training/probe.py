@@ -28,7 +28,7 @@ from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.probe_result import ProbeReading, median_curve, valley_of
 from dpdrun.rules.statistics import percentile
-from dpdrun.training.engine import SingleDevice
+from dpdrun.training.engine import Engine
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores
 from dpdrun.training.step import TrainStep, sampler_of
@@ -121,7 +121,7 @@ class ProbeRun:
         if plan.recipe.task != "pa":
             raise RunError("steps of task dpd are not measured alone: probe the recipe of its PA model instead")
         self._precision, self._passes = plan.recipe.train.precision, plan.recipe.train.accumulate
-        engine = SingleDevice(self._precision)
+        engine = Engine(self._precision)
         self.device = engine.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
