@@ -18,19 +18,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Required, TypedDict, TypeVar, Unpack
 
 from dpdrun.rules.conditions import Condition, Presence, Within
-from dpdrun.rules.engine import (
-    Choice,
-    Evidence,
-    Finding,
-    Fix,
-    Patch,
-    Profile,
-    Rule,
-    Severity,
-    Verdict,
-    enter,
-    plain,
-)
+from dpdrun.rules.engine import Choice, Evidence, Finding, Fix, Patch, Profile, Rule, Severity, Verdict, enter, plain
 
 Function = TypeVar("Function", bound=Callable[..., Choice | Verdict])
 Premise = Callable[[Any], str | None]

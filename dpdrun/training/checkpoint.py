@@ -129,7 +129,7 @@ def remedy_for(path: Path) -> str:
     """Say what to do about a file of a run that is missing or damaged: which other files can be used instead."""
     run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
     new_run = "start a new run with another --run-dir"
-    if path == run.finish:
+    if path == run.refinement:
         return f"; without it optim.refine begins again from the best model: remove it, then\n  {run.resume_command}"
     if path == run.last:
         intact = next((each for each in reversed(run.rollback_points().values()) if is_intact(each)), None)

@@ -32,9 +32,10 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.training import checkpoint, pa_model
 from dpdrun.training.guard import memory_explained, stopping
-from dpdrun.training.launcher_checks import check_machine, ignored_settings, reject_launcher_conflicts
+from dpdrun.training.launcher_checks import check_machine, reject_launcher_conflicts
 from dpdrun.training.lm.refine import refine
 from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.precision import without_effect
 from dpdrun.training.process_group import ProcessGroup, sharing_of
 from dpdrun.training.resume import (
     Headers,
@@ -231,8 +232,8 @@ def _train(
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
         monitor = tracking.with_view(shown)
-        for text in ignored_settings(plan):
-            monitor.message(text)
+        if message := without_effect(plan.recipe.train.precision):
+            monitor.message(message)
         sharing = sharing_of(group)
         task = (
             dpd_task(model, plan, capture, job.pa, monitor.message, sharing)

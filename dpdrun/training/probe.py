@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 
+import psutil
 import torch
 
 from dpdrun import models
@@ -309,21 +309,13 @@ class _Memory:
         self._cuda = torch.cuda.is_available()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self._before = 0.0 if self._cuda else _resident_mib()
+        self._before = 0.0 if self._cuda else psutil.Process().memory_info().rss / 2**20
 
     def growth_mib(self) -> float:
         if self._cuda:
             return torch.cuda.max_memory_allocated() / 2**20
         unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage(2): bytes there, KiB here
         return max(0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - self._before)
-
-
-def _resident_mib() -> float:
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _device_name(device: torch.device) -> str:

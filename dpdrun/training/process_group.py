@@ -15,7 +15,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -205,29 +205,23 @@ class ProcessGroup:
             f"process {rank} of {self.size}: {message}"
         )
 
-    def peer_loss_as_error(self) -> AbstractContextManager[None]:
-        """As the function `peer_loss_as_error`."""
-        return peer_loss_as_error(self.rank, self.size)
+    @contextmanager
+    def peer_loss_as_error(self) -> Iterator[None]:
+        """Turn the RuntimeError of a collective whose peer is gone into a LostError."""
+        try:
+            yield
+        except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+            raise
+        except RuntimeError as error:  # torch.distributed.DistBackendError is one
+            if self.size == 1:
+                raise
+            where = f"process {self.rank} of {self.size} on {socket.gethostname()}"
+            raise LostError(f"{where} lost contact with the others: {_first_line(error)}") from error
 
 
 def sharing_of(group: ProcessGroup) -> Sharing:
     """Return how the processes of a group share a prediction."""
     return Sharing(group.rank, group.size, group.all_reduce_sum) if group.size > 1 else ALONE
-
-
-@contextmanager
-def peer_loss_as_error(rank: int, size: int) -> Iterator[None]:
-    """Turn the RuntimeError of a collective whose peer is gone into a LostError."""
-    try:
-        yield
-    except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
-        raise
-    except RuntimeError as error:  # torch.distributed.DistBackendError is one
-        if size == 1:
-            raise
-        raise LostError(
-            f"process {rank} of {size} on {socket.gethostname()} lost contact with the others: {_first_line(error)}"
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

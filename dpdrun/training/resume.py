@@ -172,8 +172,8 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> Headers:
     progress = checkpoint.progress_of(run.last, headers[run.last])
     if progress.best_step or run.best.is_file():
         headers[run.best] = checkpoint.read_header(run.best)  # else the end of training would meet the damage
-    if run.finish.is_file():
-        checkpoint.read_header(run.finish)
+    if run.refinement.is_file():
+        checkpoint.read_header(run.refinement)
     _require_logged(run, progress)
     return headers
 

@@ -90,9 +90,9 @@ class Tracking:
         self._shown.evaluation(line)
         self._log(of_evaluation, line, line["step"])
 
-    def finish(self, line: dict[str, Any], iterations: int) -> None:
+    def refinement(self, line: dict[str, Any], iterations: int) -> None:
         """As `Monitor`."""
-        self._shown.finish(line, iterations)
+        self._shown.refinement(line, iterations)
         self._log(of_refinement, line, line["step"])
 
     def finding(self, finding: Finding, step: int) -> None:

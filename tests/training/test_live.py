@@ -186,9 +186,9 @@ def test_a_rule_that_fails_is_reported_once_and_ends_nothing(
     listener = Listener()
     rules = LiveRules(plan("train.max_steps=1000", "train.on_finding=stop"), listener, Metrics(), {})
     for step in range(1, 101):
-        rules.take(step_line(step) | {"loss": math.nan if step > 90 else 0.1})
+        rules.add(step_line(step) | {"loss": math.nan if step > 90 else 0.1})
         if rules.due(step):
-            assert rules.look() is not None
+            assert rules.evaluate() is not None
     assert listener.messages == [f"rule SC202 failed: {fault!r}; please report it"]
     assert [code for _, code, _ in listener.told] == ["LS201"], "the other rules go on"
 
