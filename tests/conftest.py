@@ -120,7 +120,7 @@ def patient_trackers(monkeypatch: pytest.MonkeyPatch) -> None:
     from dpdrun.training import tracking
 
     monkeypatch.setattr(tracking, "ENDING_S", 600.0)
-    monkeypatch.setattr(tracking, "LEAVING_S", 600.0)
+    monkeypatch.setattr(tracking, "STOPPING_S", 600.0)
 
 
 @pytest.fixture(scope="session")

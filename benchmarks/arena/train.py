@@ -87,7 +87,7 @@ def keep(run: RunFolder, folder: Path) -> None:
 
 def seconds_to(run: RunFolder, level: dict[str, float], adam: float) -> float | None:
     """Training time until a scoring of the validation part was at least as good as `level` in each figure [s]."""
-    for line in read_metrics(run.path).finish:
+    for line in read_metrics(run.path).refinements:
         if all(line[key] <= value for key, value in level.items()):
             return round(adam + float(line["seconds"]), 1)
     return None

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -95,3 +96,19 @@ def _own_address(host: str) -> str | None:
                 towards.connect(target)
                 return str(towards.getsockname()[0]).partition("%")[0]
     return None
+
+
+@contextmanager
+def environment_restored(*names: str, **defaults: str) -> Iterator[None]:
+    """Set the `defaults` that the environment lacks; restore them, and the variables `names`, at the end of a block."""
+    before = {name: os.environ.get(name) for name in (*names, *defaults)}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        for name, earlier in before.items():
+            if earlier is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = earlier

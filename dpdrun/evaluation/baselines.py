@@ -38,11 +38,6 @@ def one_tap_outputs(capture: Capture, splits: Sequence[Split]) -> Outputs:
     return {split: gain * part_of(capture, split).x for split in splits}
 
 
-def one_tap_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any]:
-    """Return the NMSE [dB] of `one_tap_outputs`."""
-    return _scored(capture, one_tap_outputs(capture, splits))
-
-
 def gmp_outputs(capture: Capture, splits: Sequence[Split]) -> tuple[Outputs, int]:
     """Return the outputs of a generalized memory polynomial of default size, and its number of parameters.
 
@@ -56,7 +51,8 @@ def gmp_outputs(capture: Capture, splits: Sequence[Split]) -> tuple[Outputs, int
 def gmp_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any]:
     """Return the NMSE [dB] of `gmp_outputs`, and the number of parameters."""
     outputs, parameters = gmp_outputs(capture, splits)
-    return _scored(capture, outputs) | {"parameters": parameters}
+    scores: dict[str, Any] = {s: {"nmse_db": nmse_db(part_of(capture, s).y, y)} for s, y in outputs.items()}
+    return scores | {"parameters": parameters}
 
 
 def fitted_gmp(capture: Capture) -> BehaviouralModel:
@@ -115,7 +111,3 @@ def gmp_predistorted(plan: Plan, capture: Capture, pa: BehaviouralModel, splits:
     """Return the PA model's output after a gmp of default size from indirect learning, under the plan's peak limit."""
     cascade = cascade_of(fitted_gmp(indirect_pair(capture, plan)), plan, capture, pa).eval()
     return {s: predict(cascade, part_of(capture, s).x, loop=capture.loop_samples) for s in splits}
-
-
-def _scored(capture: Capture, outputs: Outputs) -> dict[str, Any]:
-    return {split: {"nmse_db": nmse_db(part_of(capture, split).y, y)} for split, y in outputs.items()}

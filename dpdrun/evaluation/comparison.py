@@ -120,6 +120,8 @@ def _key(run: Run, capture: Capture, through: Path | None) -> tuple[Any, ...]:
 def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through: Path | None) -> RunGroup:
     run, context = members[0]
     plan, capture = run.plan, context.capture
+    folders = [run.folder for run, _ in members]
+    reports = [folder.read_json(folder.report) if folder.report.is_file() else {} for folder in folders]
     about: dict[str, Any] = {
         "task": plan.recipe.task,
         "split": split,
@@ -131,17 +133,16 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
             path = plan.recipe.pa if through is None else str(through)
             pa = {"path": path, "nmse_db": pa_model_nmse(context.pa, capture, [split])[split]}
             if through is None:
-                pa["weak"] = any(_has_weak_pa(run) for run, _ in members)
+                pa["weak"] = any((report.get("pa") or {}).get("weak") is True for report in reports)
         about |= {"pa": pa, "gain": plan.predistortion.gain, "simulated": context.simulated}
     baseline_scores, drawn = _score_baselines(context, split)
     rows: list[dict[str, Any]] = []
     traces: list[Trace] = []
     changed = []
-    for run, context in members:
+    for (run, context), before in zip(members, reports, strict=True):
         trace = context.trace(run.name, split, context.output(split))
         if trace is not None:
             traces.append(trace)
-        before = run.folder.read_json(run.folder.report) if run.folder.report.is_file() else {}
         trained_on = before.get("capture")
         if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
             changed.append(run.name)
@@ -160,13 +161,6 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
         )
     traces.sort(key=lambda trace: -trace.scores.nmse_db)
     return RunGroup(about, rows, baseline_scores, context.plot_data(split, [*drawn, *traces]), changed)
-
-
-def _has_weak_pa(run: Run) -> bool:
-    """Tell whether the report of a run calls its PA model worse than a gmp."""
-    before = run.folder.read_json(run.folder.report) if run.folder.report.is_file() else {}
-    pa = before.get("pa")
-    return isinstance(pa, dict) and pa.get("weak") is True
 
 
 def _score_baselines(context: ScoringContext, split: Split) -> tuple[dict[str, dict[str, Any]], list[Trace | None]]:

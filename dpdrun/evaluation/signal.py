@@ -27,12 +27,9 @@ def signal_facts_of(
         return None
     trained = kind != "gmp" and 0 < plan.frame < len(part)
     in_pieces = predict(model, part.x, frame=plan.frame) if trained and scored_frame is None else None
-    settings = {
-        "full_attention": kind == "transformer" and getattr(plan.recipe.model, "window", None) == "full",
-        "features": getattr(plan.recipe.model, "features", None),
-        "embedding": getattr(plan.recipe.model, "embedding", None),
-        "lookahead": getattr(plan.recipe.model, "lookahead", None),
-    }
+    section = plan.recipe.model
+    settings = {name: getattr(section, name, None) for name in ("features", "embedding", "lookahead")}
+    settings["full_attention"] = kind == "transformer" and getattr(section, "window", None) == "full"
     facts = signal_facts(
         part.y,
         prediction,

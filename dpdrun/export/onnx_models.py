@@ -87,10 +87,7 @@ def _polynomial(g: Graph, config: GMPModel, weights: Weights, x: str) -> str:
     gain = [g.op("MatMul", basis, g.constant(matrix[..., c], f"coefficients_{c}")) for c in range(2)]  # (T + K - 1, K)
     inner = rows(x, 0)
     i, q = g.slice(inner, 0, 1, axis=1), g.slice(inner, 1, 2, axis=1)
-    products = (
-        g.op("Sub", g.mul(gain[0], i), g.mul(gain[1], q)),
-        g.add(g.mul(gain[0], q), g.mul(gain[1], i)),
-    )
+    products = (g.op("Sub", g.mul(gain[0], i), g.mul(gain[1], q)), g.add(g.mul(gain[0], q), g.mul(gain[1], i)))
     sums = []
     for product in products:
         taps = [g.slice(g.slice(product, k, k + 1, axis=1), K - 1 - k, -k if k else END) for k in range(K)]

@@ -13,8 +13,8 @@ from dpdrun.pipeline.scores import Draw, Scores, score_pipeline
 from dpdrun.pipeline.state import StepState, first_keys, step_state, step_states
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder
-from dpdrun.training.auto_resume import archive
 from dpdrun.training.guard import stopping
+from dpdrun.training.resume import archive
 
 Train = Callable[[Loaded, RunFolder, bool], None]  # recipe, folder, whether to resume
 OnStep = Callable[[StepState, Path | None], None]

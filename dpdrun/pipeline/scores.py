@@ -106,10 +106,7 @@ def stored_scores(pipeline: Pipeline, folder: Path, states: Sequence[StepState])
 def _inputs(pipeline: Pipeline, states: Sequence[StepState]) -> dict[str, Any]:
     """Return what scores depend on: the models, and the plans, which say how a record is split."""
     inputs = {
-        state.step.name: {
-            "plan": state.plan.digest(state.capture.sha256),
-            "model_sha256": sha256_of(state.run.model),
-        }
+        state.step.name: {"plan": state.plan.digest(state.capture.sha256), "model_sha256": sha256_of(state.run.model)}
         for state in states
     }
     return {"dpdrun": __version__, "splits": list(pipeline.splits), "steps": inputs}

@@ -27,7 +27,7 @@ from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
 from dpdrun.run.files import encode_numbers
 
 SCHEMA_VERSION = 1
-FINISH_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
+REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
 # Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for the two paths.
 UNCOUNTED = frozenset({"checkpoint_every", "train.checkpoint_every", "data.source", "pa"})
@@ -263,9 +263,9 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
     if recipe.optim.refine != "lm" or not isinstance(model, TransformerModel):
         return []
     count, seen = size_of(model).parameters, samples_seen(model) or 0
-    if count > FINISH_PARAMETERS:
+    if count > REFINE_PARAMETERS:
         found.append(
-            f"optim.refine lm is for models of at most {FINISH_PARAMETERS:,} parameters: its time grows with their "
+            f"optim.refine lm is for models of at most {REFINE_PARAMETERS:,} parameters: its time grows with their "
             f"square; this one has {count:,}"
         )
     if seen > record_samples:

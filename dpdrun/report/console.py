@@ -172,7 +172,7 @@ class TrainingView:
             self._console.print(Text("  ".join(parts)), soft_wrap=True)
 
     @_harmless
-    def finish(self, line: dict[str, Any], iterations: int) -> None:
+    def refinement(self, line: dict[str, Any], iterations: int) -> None:
         """Take one validation of `optim.refine`; print a line where there is no live panel."""
         self._take(line)
         self._iterations = iterations

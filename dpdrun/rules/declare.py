@@ -15,22 +15,10 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Required, TypedDict, TypeVar, Unpack
 
 from dpdrun.rules.conditions import Condition, Presence, Within
-from dpdrun.rules.engine import (
-    Choice,
-    Evidence,
-    Finding,
-    Fix,
-    Patch,
-    Profile,
-    Rule,
-    Severity,
-    Verdict,
-    enter,
-    plain,
-)
+from dpdrun.rules.engine import Choice, Evidence, Finding, Fix, Patch, Profile, Rule, Severity, Verdict, enter, plain
 
 Function = TypeVar("Function", bound=Callable[..., Choice | Verdict])
 Premise = Callable[[Any], str | None]
@@ -49,6 +37,26 @@ def used(*names: str) -> dict[str, Condition]:
     return dict.fromkeys(names, Presence.USED)
 
 
+class Shared(TypedDict, total=False):
+    """What every declaration may give; see `Rule`."""
+
+    source: Required[str]
+    evidence: Required[Evidence]
+    profile: Profile
+    kinds: tuple[str, ...]
+    where: Mapping[str, Condition]
+    requires: tuple[str, ...]
+    premise: Premise
+    results: str
+
+
+class Examples(Shared):
+    """With the facts on which the rule fires, and on which it is silent."""
+
+    fires: Required[Mapping[str, Any]]
+    silent: Required[Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Family:
     """What rules share, stated once: `after_loss = Family(requires=("LS201",))`, then `@after_loss.diagnose(...)`.
@@ -60,92 +68,24 @@ class Family:
     where: Mapping[str, Condition] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
 
-    def derive(
-        self,
-        code: str,
-        *,
-        sets: str,
-        source: str,
-        evidence: Evidence,
-        fires: Mapping[str, Any],
-        silent: Mapping[str, Any],
-        profile: Profile = "both",
-        kinds: tuple[str, ...] = (),
-        where: Mapping[str, Condition] | None = None,
-        requires: tuple[str, ...] = (),
-        premise: Premise | None = None,
-        results: str | None = None,
-    ) -> Callable[[Function], Function]:
+    def derive(self, code: str, *, sets: str, **declared: Unpack[Examples]) -> Callable[[Function], Function]:
         """Enter a function that sets a recipe value; it returns a `Choice`."""
-        return self._entering(
-            code, sets=sets, source=source, evidence=evidence, example=fires, counterexample=silent, profile=profile,
-            kinds=kinds, where=where, requires=requires, premise=premise, results=results,
-        )  # fmt: skip
+        return self._entering(code, sets=sets, **declared)
 
     def check(
-        self,
-        code: str,
-        *,
-        about: tuple[str, ...],
-        source: str,
-        evidence: Evidence,
-        fires: Mapping[str, Any],
-        silent: Mapping[str, Any],
-        fix: Fix = "none",
-        profile: Profile = "both",
-        kinds: tuple[str, ...] = (),
-        where: Mapping[str, Condition] | None = None,
-        requires: tuple[str, ...] = (),
-        premise: Premise | None = None,
-        results: str | None = None,
+        self, code: str, *, about: tuple[str, ...], fix: Fix = "none", **declared: Unpack[Examples]
     ) -> Callable[[Function], Function]:
         """Enter a function that judges a plan: a line of the linter."""
-        return self._entering(
-            code, about=about, source=source, evidence=evidence, example=fires, counterexample=silent, fix=fix,
-            profile=profile, kinds=kinds, where=where, requires=requires, premise=premise, results=results,
-        )  # fmt: skip
+        return self._entering(code, about=about, fix=fix, **declared)
 
-    def diagnose(
-        self,
-        code: str,
-        *,
-        source: str,
-        evidence: Evidence,
-        fires: Mapping[str, Any],
-        silent: Mapping[str, Any],
-        fix: Fix = "none",
-        where: Mapping[str, Condition] | None = None,
-        requires: tuple[str, ...] = (),
-        results: str | None = None,
-    ) -> Callable[[Function], Function]:
+    def diagnose(self, code: str, *, fix: Fix = "none", **declared: Unpack[Examples]) -> Callable[[Function], Function]:
         """Enter a function that judges a run; the examples are arguments of `examples.example_run`."""
-        return self._entering(
-            code, source=source, evidence=evidence, example=fires, counterexample=silent, fix=fix, kinds=(),
-            where=where, requires=requires, results=results,
-        )  # fmt: skip
+        return self._entering(code, fix=fix, **declared)
 
     def constant(
-        self,
-        code: str,
-        slug: str,
-        sets: str,
-        value: Any,
-        *,
-        summary: str,
-        why: str,
-        limits: str,
-        source: str,
-        evidence: Evidence,
-        fires: Mapping[str, Any] | None = None,
-        silent: Mapping[str, Any] | None = None,
-        page: str = "",
-        profile: Profile = "both",
-        kinds: tuple[str, ...] = (),
-        where: Mapping[str, Condition] | None = None,
-        requires: tuple[str, ...] = (),
-        premise: Premise | None = None,
-        results: str | None = None,
-    ) -> Rule:
+        self, code: str, slug: str, sets: str, value: Any, *, summary: str, why: str, limits: str, page: str = "",
+        fires: Mapping[str, Any] | None = None, silent: Mapping[str, Any] | None = None, **declared: Unpack[Shared],
+    ) -> Rule:  # fmt: skip
         """Enter a rule that sets one value wherever it is valid.
 
         Args:
@@ -160,38 +100,31 @@ class Family:
         caller = sys._getframe(1)
         reason, known_limits = inspect.cleandoc(page) or f"{why[0].upper()}{why[1:]}.", inspect.cleandoc(limits)
         return self._entered(
-            chosen, code, slug=slug, location=f"{caller.f_globals['__name__']}:{caller.f_lineno}",
+            chosen, code, slug=slug, location=f"{caller.f_globals['__name__']}:{caller.f_lineno}", sets=sets,
             doc=f"{summary}\n\n## Why\n{reason}\n\n## Known limits\n{known_limits}",
-            sets=sets, source=source, evidence=evidence, example=fires or {"kind": (kinds or self.kinds)[0]},
-            counterexample=silent or {"kind": "gmp"}, profile=profile,
-            kinds=kinds, where=where, requires=requires, premise=premise, results=results,
+            fires=fires or {"kind": (declared.get("kinds") or self.kinds)[0]}, silent=silent or {"kind": "gmp"},
+            **declared,
         )  # fmt: skip
 
     def _entering(self, code: str, **declared: Any) -> Callable[[Function], Function]:
         def entering(function: Function) -> Function:
-            line = function.__code__.co_firstlineno
-            self._entered(
-                function, code, slug=function.__name__, doc=inspect.getdoc(function) or "",
-                location=f"{function.__module__}:{line}", **declared,
-            )  # fmt: skip
+            location = f"{function.__module__}:{function.__code__.co_firstlineno}"
+            doc = inspect.getdoc(function) or ""
+            self._entered(function, code, slug=function.__name__, doc=doc, location=location, **declared)
             return function
 
         return entering
 
     def _entered(
-        self,
-        function: Callable[..., Choice | Verdict],
-        code: str,
-        *,
-        kinds: tuple[str, ...],
-        where: Mapping[str, Condition] | None,
-        requires: tuple[str, ...],
-        **declared: Any,
-    ) -> Rule:
-        shared = {"kinds": kinds or self.kinds, "where": {**self.where, **(where or {})}}
-        return enter(
-            Rule(code=code, function=function, requires=(*self.requires, *requires), **shared, **declared)  # type: ignore[arg-type]
-        )
+        self, function: Callable[..., Choice | Verdict], code: str, *, fires: Mapping[str, Any],
+        silent: Mapping[str, Any], kinds: tuple[str, ...] = (), where: Mapping[str, Condition] | None = None,
+        requires: tuple[str, ...] = (), **declared: Any,
+    ) -> Rule:  # fmt: skip
+        rule = Rule(
+            code=code, function=function, example=fires, counterexample=silent, kinds=kinds or self.kinds,
+            where={**self.where, **(where or {})}, requires=(*self.requires, *requires), **declared,
+        )  # fmt: skip
+        return enter(rule)
 
 
 _ALONE = Family()

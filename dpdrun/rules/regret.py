@@ -100,11 +100,6 @@ def band_of(kind: str | None, steps: int | None = None) -> Band | None:
     return Band(tuple(table["tie"]), tuple(table["lost"]), (table["octaves"][0], table["octaves"][-1]))
 
 
-def swept_workloads(kind: str) -> int:
-    """Return the number of workloads behind `regret_of`."""
-    return int(measured()["expected"].get(kind, {}).get("all", {}).get("workloads", 0))
-
-
 def worth_of(group: str | None, key: str, steps: int | None) -> Worth | None:
     """What the rule for a field is worth in a run: group is a kind of model, or `note` for the note's own encoder."""
     found = measured()["worth"].get(group, {}).get(key, {})

@@ -34,7 +34,7 @@ def blocks(values: Sequence[float], width: int, *, start: int = 0) -> list[Block
     for first in range(start, len(values) - width + 1, width):
         ordered = sorted(values[first : first + width])
         quartiles = ordered[(3 * width) // 4] - ordered[width // 4]
-        found.append(Block(range(first, first + width), _middle(ordered), quartiles / IQR_OF_UNIT_NORMAL))
+        found.append(Block(range(first, first + width), median(ordered), quartiles / IQR_OF_UNIT_NORMAL))
     return found
 
 
@@ -143,8 +143,3 @@ def jitter(values: Sequence[float]) -> float:
     steps = [b - a for a, b in pairwise(values)]
     bends = [abs(b - a) for a, b in pairwise(steps)]
     return median(bends) / (NormalDist().inv_cdf(0.75) * math.sqrt(6.0)) if bends else 0.0
-
-
-def _middle(ordered: Sequence[float]) -> float:
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2.0

@@ -35,7 +35,7 @@ class RunFolder:
     model = property(lambda self: self.path / "model.safetensors")
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
-    finish = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
+    refinement = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
     tracking = property(lambda self: self.path / "tracking")
 
     def rollback_point(self, step: int) -> Path:

@@ -32,7 +32,7 @@ class Metrics:
     evals: list[Json] = field(default_factory=list)
     epochs: list[Json] = field(default_factory=list)
     adapts: list[Json] = field(default_factory=list)
-    finish: list[Json] = field(default_factory=list)
+    refinements: list[Json] = field(default_factory=list)
 
     def add(self, line: Json) -> None:
         """Add one line; kinds of a later version are ignored."""
@@ -44,7 +44,7 @@ class Metrics:
             case "epoch":
                 self.epochs.append(line)
             case "finish":
-                self.finish.append(line)
+                self.refinements.append(line)
             case "adapt":
                 for lines in (self.steps, self.evals, self.epochs):
                     while lines and lines[-1]["step"] > line["to_step"]:

@@ -1,11 +1,11 @@
-"""What findings do to their run (`train.on_finding`): warn, stop it, or roll it back with a lower learning rate.
+"""Acts on the findings of a run (`train.on_finding`): warn, stop, or roll back with a lower learning rate.
 
 `train.on_finding: adapt` keeps rollback points (`checkpoints/rollback-<step>.safetensors`), one at each evaluation of
 the rules: the last ones, and further back ever fewer, so that a rollback undoes at most about twice as many steps as
 it has to, and their number grows with the logarithm of the run (twelve at most for its fifty evaluations). At an error
-that a lower learning rate cures, training continues from the last of them before the step where the error began, with
-a rate that is lower from there on. That is written as a checkpoint and as a line in metrics.jsonl, and loaded by the
-code of `--resume`: so a run that adapts is reproducible, and a resumed one equals the uninterrupted one.
+that a lower learning rate remedies, training continues from the last of them before the step where the error began,
+with a rate that is lower from there on. That is written as a checkpoint and as a line in metrics.jsonl, and loaded by
+the code of `--resume`: so a run that adapts is reproducible, and a resumed one equals the uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpdrun.training.checkpoint import TrainingState
 from dpdrun.training.live import LiveRules
 from dpdrun.training.telemetry import Monitor
 
-MOST_ADAPTS = 3  # in a run; what three lower rates do not cure is no matter of the rate
+MOST_ADAPTS = 3  # in a run; what three lower rates do not remedy has another cause
 FACTOR = 0.5  # where the advice of a finding is no factor below 1
 
 
@@ -50,7 +50,7 @@ class FindingPolicy:
         self._live = LiveRules(plan, monitor, log, reported)
         self.add, self.due = self._live.add, self._live.due
         if self._mode == "adapt":
-            self._drop_rollback_points(after=state.progress.step)
+            self.drop_rollback_points(after=state.progress.step)
             if not state.progress.step:
                 self.save_rollback_point()
 
@@ -69,15 +69,10 @@ class FindingPolicy:
             return None
         if self._mode == "stop":
             return self._stopped(errors[0])
-        cures = [(finding, factor) for finding in errors if (factor := lr_factor_of(finding, diagnosis)) is not None]
-        if cures:
-            self._roll_back(*min(cures, key=lambda pair: (pair[0].step or 0, pair[0].code)), metrics)
+        remedies = [(finding, factor) for finding in errors if (factor := lr_factor_of(finding, diagnosis)) is not None]
+        if remedies:
+            self._roll_back(*min(remedies, key=lambda pair: (pair[0].step or 0, pair[0].code)), metrics)
         return None
-
-    def evaluate_non_finite(self, metrics: MetricsWriter) -> None:
-        """Evaluate the rules before a step that is not finite. Raises RolledBackError where that can be undone."""
-        if self._mode == "adapt":
-            self.evaluate(metrics)
 
     def save_rollback_point(self) -> None:
         """Save a checkpoint to roll back to, if this run may."""
@@ -89,11 +84,8 @@ class FindingPolicy:
             if not is_kept(step // self._live.every, now // self._live.every):
                 path.unlink()
 
-    def finish(self) -> None:
-        """Remove the rollback points of a run that is done."""
-        self._drop_rollback_points(after=-1)
-
-    def _drop_rollback_points(self, *, after: int) -> None:
+    def drop_rollback_points(self, *, after: int) -> None:
+        """Remove the rollback points after a step."""
         for step, path in self._run.rollback_points().items():
             if step > after:
                 path.unlink()
@@ -133,7 +125,7 @@ class FindingPolicy:
         back.adapts = [*progress.adapts, line]
         back.best_db, back.best_step = progress.best_db, progress.best_step  # the best model stays the best
         back.seconds = progress.seconds
-        self._drop_rollback_points(after=to_step)
+        self.drop_rollback_points(after=to_step)
         replace(self._state, progress=back).save(self._run.last)
         self._report_adaptation(line, metrics)
         raise RolledBackError
@@ -156,9 +148,9 @@ def lr_factor_of(finding: Finding, diagnosis: Diagnosis) -> float | None:
 
 
 def is_kept(turn: int, now: int) -> bool:
-    """Whether the rollback point of evaluation `turn` is kept at evaluation `now`: the longer the rounder in binary.
+    """Return whether the rollback point of evaluation `turn` is kept at evaluation `now`.
 
-    The first is never dropped.
+    The more zeros end its number in binary, the longer it is kept; the first is never dropped.
     """
     lowest_bit = turn & -turn
     return turn == 0 or now - turn < 4 * lowest_bit

@@ -21,6 +21,7 @@ from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._tensors import write as write
 from dpdrun.run.folder import RunFolder
+from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.schedule import Plateau
 
 FORMAT = "dpdrun-checkpoint-1"
@@ -128,7 +129,7 @@ def remedy_for(path: Path) -> str:
     """Say what to do about a file of a run that is missing or damaged: which other files can be used instead."""
     run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
     new_run = "start a new run with another --run-dir"
-    if path == run.finish:
+    if path == run.refinement:
         return f"; without it optim.refine begins again from the best model: remove it, then\n  {run.resume_command}"
     if path == run.last:
         intact = next((each for each in reversed(run.rollback_points().values()) if is_intact(each)), None)
@@ -173,7 +174,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}."
         state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        # AdamW keeps `step` on the CPU unless it is fused on a GPU; the moments live beside their parameter
+        # AdamW keeps `step` on the CPU unless it is fused on a GPU; the moments are next to their parameter
         optimizer.state[parameter] = {
             key: value.to(parameter.device) if value.ndim or parameter.is_cuda else value
             for key, value in state.items()
@@ -182,6 +183,37 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
     return progress
+
+
+def restore_all(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: ProcessGroup, *, plan_hash: str
+) -> Progress:
+    """Load a checkpoint as `restore` does in every process of a group; rank 0 reads it and broadcasts it.
+
+    Raises:
+        RunError: on rank 0; FollowedError on the others.
+    """
+    progress = Progress.fresh()
+    with group.errors_synchronized():
+        if group.is_rank_zero:
+            progress = restore(path, model, optimizer, plan_hash=plan_hash)
+    if group.size == 1:
+        return progress
+    parameters = dict(model.named_parameters())
+    states = {name: optimizer.state.get(each, {}) for name, each in parameters.items()}
+    moments = {name: {key: value.ndim for key, value in state.items()} for name, state in states.items()}
+    stored = json.loads(group.broadcast_text(json.dumps({"progress": asdict(progress), "moments": moments})))
+    if not group.is_rank_zero:
+        for name, keys in stored["moments"].items():
+            like = parameters[name]
+            # as AdamW makes them: moments like their parameter, the count of steps a float32 next to them
+            optimizer.state[like] = {
+                key: torch.zeros_like(like) if ndim else torch.zeros((), device=like.device if like.is_cuda else "cpu")
+                for key, ndim in keys.items()
+            }
+    tensors = [value for each in parameters.values() for _, value in sorted(optimizer.state[each].items())]
+    group.broadcast_([*model.state_dict().values(), *tensors])
+    return Progress.from_json(stored["progress"])
 
 
 def progress_of(path: Path, header: dict[str, str]) -> Progress:

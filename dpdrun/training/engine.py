@@ -11,45 +11,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from dpdrun.errors import RunError
 from dpdrun.training.precision import LOW, autocast
 from dpdrun.training.process_group import ProcessGroup, uses_gpu
 
-
-class Engine(Protocol):
-    """What the passes of a step need to know of device, precision and processes."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where model and frames are."""
-
-    @property
-    def scaler(self) -> torch.amp.GradScaler | None:
-        """The loss scale of `train.precision: fp16`."""
-
-    def prepare(self, module: nn.Module) -> nn.Module:
-        """Return the module to call in training: it averages the gradients of all processes."""
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """Run forward passes in the precision of the recipe."""
-
-    def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Accumulate gradients of a prepared module without averaging them yet."""
-
-    def backward(self, loss: Tensor) -> None:
-        """Run the backward pass of a loss, scaled where there is a loss scale."""
+if TYPE_CHECKING:  # heavy, and one process needs none of it
+    from accelerate import Accelerator
 
 
-class SingleDevice:
-    """The engine of one process: one GPU, or the CPU."""
+class Engine:
+    """What the passes of a step need to know of device, precision and processes: of one process, a GPU or the CPU.
+
+    Attributes:
+        device: where model and frames are.
+        scaler: the loss scale of `train.precision: fp16`.
+    """
 
     def __init__(self, precision: str) -> None:
         self.device = torch.device("cuda" if uses_gpu() else "cpu")
@@ -57,29 +38,28 @@ class SingleDevice:
         self._precision = precision
 
     def prepare(self, module: nn.Module) -> nn.Module:
-        """Return the module itself."""
+        """Return the module to call in training: it averages the gradients of all processes."""
         return module
 
     def autocast(self) -> AbstractContextManager[None]:
-        """As `Engine`."""
+        """Run forward passes in the precision of the recipe."""
         return autocast(self._precision, self.device)
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 - nothing is averaged here
-        """As `Engine`."""
+        """Accumulate gradients of a prepared module without averaging them yet."""
         return nullcontext()
 
     def backward(self, loss: Tensor) -> None:
-        """As `Engine`."""
+        """Run the backward pass of a loss, scaled where there is a loss scale."""
         scaled = loss if self.scaler is None else self.scaler.scale(loss)
         scaled.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
-class Accelerated:
+class Accelerated(Engine):
     """The engine of several processes: an Accelerator."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        self.device: torch.device = accelerator.device
-        self.scaler: torch.amp.GradScaler | None = accelerator.scaler
+        self.device, self.scaler = accelerator.device, accelerator.scaler
         self._accelerator = accelerator
 
     def prepare(self, module: nn.Module) -> nn.Module:
@@ -113,8 +93,12 @@ def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
         RunError: several processes, and the program has an Accelerator of its own.
     """
     if group.size == 1:
-        yield SingleDevice(precision)
+        yield Engine(precision)
         return
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState, is_initialized
+    from accelerate.utils import GradientAccumulationPlugin
+
     if is_initialized():
         raise RunError(
             "this program has created an Accelerator, and all Accelerators of a program share one state: "

@@ -31,14 +31,21 @@ from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.training import checkpoint, pa_model
-from dpdrun.training.auto_resume import archive_unstarted, should_resume
 from dpdrun.training.guard import memory_explained, stopping
-from dpdrun.training.launcher_checks import check_machine, ignored_settings, reject_launcher_conflicts
+from dpdrun.training.launcher_checks import check_machine, reject_launcher_conflicts
 from dpdrun.training.lm.refine import refine
 from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.precision import without_effect
 from dpdrun.training.process_group import ProcessGroup, sharing_of
-from dpdrun.training.resume import plan_to_resume, require_same
-from dpdrun.training.resume_checks import recorded_report, require_checkpoint
+from dpdrun.training.resume import (
+    Headers,
+    archive_unstarted,
+    plan_to_resume,
+    recorded_report,
+    require_checkpoint,
+    require_same,
+    should_resume,
+)
 from dpdrun.training.task import dpd_task, pa_task, scales_of
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import require_trackers
@@ -51,7 +58,7 @@ MODEL_FORMAT = "dpdrun-model-1"
 class Job:
     """What is known when training begins, for the `watch` of `train`.
 
-    `pa` is the frozen PA model of task dpd, `set_aside` the new place of a folder that was archived.
+    `pa` is the frozen PA model of task dpd, `archived` the new path of an earlier folder that was renamed.
     """
 
     loaded: Loaded
@@ -62,7 +69,7 @@ class Job:
     floor: Mapping[str, Any]
     model: BehaviouralModel
     pa: BehaviouralModel | None = None
-    set_aside: Path | None = None
+    archived: Path | None = None
 
 
 Resume = bool | Literal["auto"]
@@ -100,7 +107,7 @@ def train(
         run_dir: folder to fill; must be new or empty, unless `resume`.
         resume: continue the run in `run_dir` from its last checkpoint, with the plan that it began with. A run that
             has its report is finished: the report is returned and nothing is touched. "auto": continue it where there
-            is one, else begin it; a folder of a run without a checkpoint is renamed (`auto_resume`).
+            is one, else begin it; a folder of a run without a checkpoint is renamed.
         watch: makes the monitor that gets every step; None = silent.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
             It is frozen, and pinned by a hash of its tensors.
@@ -140,7 +147,7 @@ def train(
                 plan, capture = prepare(loaded, pa, processes=group.size)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
-                job = replace(_job(loaded, plan, capture, run, pa), set_aside=archived)
+                job = replace(_job(loaded, plan, capture, run, pa), archived=archived)
                 with group.errors_synchronized():
                     if group.is_rank_zero:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
@@ -166,6 +173,7 @@ def _resume(
 ) -> dict[str, Any]:  # fmt: skip
     """Train from the last checkpoint; rank 0 reads the folder and broadcasts the plan."""
     report, text = None, ""
+    headers: Headers = {}
     with group.errors_synchronized():
         if group.is_rank_zero:
             require_trackers(track)
@@ -176,7 +184,7 @@ def _resume(
                 report = recorded_report(run)
             else:
                 held.enter_context(run.lock())
-                require_checkpoint(run, plan)
+                headers = require_checkpoint(run, plan)
     if group.all_gather([report is not None])[0, 0]:
         return report or {}
     plan = Plan.from_json(json.loads(group.broadcast_text(text)))
@@ -187,7 +195,7 @@ def _resume(
             capture = load_capture(plan.recipe.data)
             if group.is_rank_zero:
                 run.sweep()
-                require_same(run, plan, capture)
+                require_same(run, plan, capture, headers)
         _require_alike(plan.digest(capture.sha256), group)
         return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, resume=True)
 
@@ -223,22 +231,25 @@ def _train(
     made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:
-        monitor = tracking.beside(shown)
-        for text in ignored_settings(plan):
-            monitor.message(text)
-        is_dpd = plan.predistortion is not None
-        task = dpd_task(model, plan, capture, job.pa, monitor.message, sharing_of(group)) if is_dpd else None
-        outcome = _solve(model, task.pair if task else capture) if is_closed_form else fit(
+        monitor = tracking.with_view(shown)
+        if message := without_effect(plan.recipe.train.precision):
+            monitor.message(message)
+        sharing = sharing_of(group)
+        task = (
+            dpd_task(model, plan, capture, job.pa, monitor.message, sharing)
+            if plan.predistortion is not None
+            else pa_task(model, capture, plan, sharing)
+        )
+        outcome = _solve(model, task.pair) if is_closed_form else fit(
             model, plan, capture, run, monitor, resume=resume, task=task, group=group
         )  # fmt: skip
         if not group.is_rank_zero:
             return {}
         refined = None
         if plan.recipe.optim.refine == "lm":
-            own = replace(task, sharing=ALONE) if task else pa_task(model, capture, plan)
             refined = refine(
-                model, plan, own, run, monitor, best_db=outcome.best_db, plan_hash=plan.digest(capture.sha256),
-                resume=resume,
+                model, plan, replace(task, sharing=ALONE), run, monitor, best_db=outcome.best_db,
+                plan_hash=plan.digest(capture.sha256), resume=resume,
             )  # fmt: skip
 
     Heartbeat(run, plan.total_steps).beat("evaluation", outcome.steps)
@@ -253,7 +264,7 @@ def _train(
         "best_step": outcome.best_step,
         "samples_per_s": outcome.steps * plan.batch_size * plan.frame / outcome.seconds if outcome.steps else None,
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
-        **({"ilc": task.ilc} if task and task.ilc else {}),
+        **({"ilc": task.ilc} if task.ilc else {}),
         **({"finish": refined.to_json()} if refined else {}),
     }
     run.write_json(run.report, report)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 
 from dpdrun.errors import RunError
-from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import Recipe
 from dpdrun.training import precision
@@ -62,9 +61,3 @@ def check_machine(loaded: Loaded) -> None:
     """Refuse a recipe that this machine cannot train. Raises RecipeError at the field."""
     if why := precision.impossible(loaded.recipe.train.precision):
         raise loaded.error([("train.precision", why)])
-
-
-def ignored_settings(plan: Plan) -> list[str]:
-    """Return messages about settings that change nothing on this machine. The results are not worse for it."""
-    message = precision.without_effect(plan.recipe.train.precision)
-    return [message] if message else []

@@ -47,14 +47,9 @@ class LiveRules:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        monitor: Monitor,
-        log: Metrics,
-        reported: dict[str, int],
-        *,
+        self, plan: Plan, monitor: Monitor, log: Metrics, reported: dict[str, int], *,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.every = evaluation_interval(plan)
         self._plan, self._monitor, self._clock = plan, monitor, clock
         self._log = Metrics(adapts=list(log.adapts))
@@ -70,32 +65,32 @@ class LiveRules:
         self._log.add({key: line[key] for key in KEPT if key in line})
 
     def due(self, step: int) -> bool:
-        """Whether to evaluate after this step. Not after the last one: the diagnosis of the run follows."""
+        """Return whether to evaluate after this step. Not after the last one: the diagnosis of the run follows."""
         if step % self.every or step >= self._plan.total_steps or self._broken:
             return False
-        bound = self._plan.recipe.train.on_finding == "warn"
-        return not bound or self._spent <= COST * (self._clock() - self._began)
+        is_bounded = self._plan.recipe.train.on_finding == "warn"
+        return not is_bounded or self._spent <= COST * (self._clock() - self._began)
 
     def evaluate(self) -> Diagnosis | None:
         """Evaluate the rules, and report new findings: warnings and errors, each severity once.
 
-        A rule that fails is reported once, and the others go on; None when there are no facts to judge.
+        A rule that fails is reported once, and the others continue; None when there are no facts to judge.
         """
         began = self._clock()
         try:
-            this = diagnose_facts(facts_of_run(self._log, self._plan))
+            diagnosis = diagnose_facts(facts_of_run(self._log, self._plan))
         except Exception as error:  # a fault of ours must not end a training; one in a rule, the engine has contained
             self._broken = True
             self._monitor.message(f"this run is not diagnosed while it trains: {error!r}; please report it")
             return None
-        for skip in this.skipped:
+        for skip in diagnosis.skipped:
             if skip.failed and skip.code not in self._failed:
                 self._failed.add(skip.code)
                 self._monitor.message(skip.reason)
-        for finding in this.findings:
+        for finding in diagnosis.findings:
             rank = SEVERITIES.index(finding.severity)
             if rank > self._reported.get(finding.code, 0):
                 self._reported[finding.code] = rank
-                self._monitor.finding(finding, this.facts.step[-1])
+                self._monitor.finding(finding, diagnosis.facts.step[-1])
         self._spent += self._clock() - began
-        return this
+        return diagnosis

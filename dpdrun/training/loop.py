@@ -42,7 +42,6 @@ from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores
 from dpdrun.training.process_group import ProcessGroup, sharing_of
 from dpdrun.training.recorder import RunRecorder
-from dpdrun.training.resume import restore
 from dpdrun.training.schedule import Plateau, schedule_of
 from dpdrun.training.step import Passes, TrainStep, sampler_of, seed_dropout
 from dpdrun.training.task import TrainingTask, pa_task
@@ -122,7 +121,7 @@ class _Training:
         progress = Progress.fresh(Plateau(plateau.factor, plateau.patience, plateau.threshold_db))
         self._log = Metrics()
         if resume:
-            progress = restore(run.last, model, optimizer, group, plan_hash=plan_hash)
+            progress = checkpoint.restore_all(run.last, model, optimizer, group, plan_hash=plan_hash)
             if group.is_rank_zero:
                 truncate_metrics(run, progress.step, progress.adapts)
                 self._log = read_metrics(run.path)

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 
+import psutil
 import torch
 
 from dpdrun import models
@@ -28,7 +28,7 @@ from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.probe_result import ProbeReading, median_curve, valley_of
 from dpdrun.rules.statistics import percentile
-from dpdrun.training.engine import SingleDevice
+from dpdrun.training.engine import Engine
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores
 from dpdrun.training.step import TrainStep, sampler_of
@@ -121,7 +121,7 @@ class ProbeRun:
         if plan.recipe.task != "pa":
             raise RunError("steps of task dpd are not measured alone: probe the recipe of its PA model instead")
         self._precision, self._passes = plan.recipe.train.precision, plan.recipe.train.accumulate
-        engine = SingleDevice(self._precision)
+        engine = Engine(self._precision)
         self.device = engine.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -309,21 +309,13 @@ class _Memory:
         self._cuda = torch.cuda.is_available()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self._before = 0.0 if self._cuda else _resident_mib()
+        self._before = 0.0 if self._cuda else psutil.Process().memory_info().rss / 2**20
 
     def growth_mib(self) -> float:
         if self._cuda:
             return torch.cuda.max_memory_allocated() / 2**20
         unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage(2): bytes there, KiB here
         return max(0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - self._before)
-
-
-def _resident_mib() -> float:
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _device_name(device: torch.device) -> str:

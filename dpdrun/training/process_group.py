@@ -15,7 +15,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dpdrun.distributed.environment import interface_to
+from dpdrun.distributed.environment import environment_restored, interface_to
 from dpdrun.distributed.launcher import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, rank_and_world_size
 from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
 from dpdrun.evaluation.prediction import ALONE, Sharing
@@ -46,20 +46,6 @@ def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
             return method(self, *args, **kwargs)
 
     return call
-
-
-@contextmanager
-def _restored(*names: str) -> Iterator[None]:
-    """Restore environment variables at the end of a block."""
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def uses_gpu() -> bool:
@@ -88,7 +74,7 @@ class ProcessGroup:
             RunError: a process is missing after the timeout, or the environment is incomplete.
         """
         rank, size = rank_and_world_size()
-        with _restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
+        with environment_restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
             if size == 1:
                 os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
                 yield cls()
@@ -219,29 +205,23 @@ class ProcessGroup:
             f"process {rank} of {self.size}: {message}"
         )
 
-    def peer_loss_as_error(self) -> AbstractContextManager[None]:
-        """As the function `peer_loss_as_error`."""
-        return peer_loss_as_error(self.rank, self.size)
+    @contextmanager
+    def peer_loss_as_error(self) -> Iterator[None]:
+        """Turn the RuntimeError of a collective whose peer is gone into a LostError."""
+        try:
+            yield
+        except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
+            raise
+        except RuntimeError as error:  # torch.distributed.DistBackendError is one
+            if self.size == 1:
+                raise
+            where = f"process {self.rank} of {self.size} on {socket.gethostname()}"
+            raise LostError(f"{where} lost contact with the others: {_first_line(error)}") from error
 
 
 def sharing_of(group: ProcessGroup) -> Sharing:
     """Return how the processes of a group share a prediction."""
     return Sharing(group.rank, group.size, group.all_reduce_sum) if group.size > 1 else ALONE
-
-
-@contextmanager
-def peer_loss_as_error(rank: int, size: int) -> Iterator[None]:
-    """Turn the RuntimeError of a collective whose peer is gone into a LostError."""
-    try:
-        yield
-    except torch.OutOfMemoryError:  # a RuntimeError too, and this process's own
-        raise
-    except RuntimeError as error:  # torch.distributed.DistBackendError is one
-        if size == 1:
-            raise
-        raise LostError(
-            f"process {rank} of {size} on {socket.gethostname()} lost contact with the others: {_first_line(error)}"
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -36,15 +36,9 @@ class RunRecorder:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        run: RunFolder,
-        monitor: Monitor,
-        state: TrainingState,
-        log: Metrics,
-        reported: dict[str, int],
-        group: ProcessGroup,
-    ) -> None:
+        self, plan: Plan, run: RunFolder, monitor: Monitor, state: TrainingState, log: Metrics,
+        reported: dict[str, int], group: ProcessGroup,
+    ) -> None:  # fmt: skip
         self._plan, self._run, self._monitor, self._state, self._group = plan, run, monitor, state, group
         self._epochs = EpochSummary(plan.frames_per_epoch, plan.batch_size)
         for line in log.steps:
@@ -54,7 +48,8 @@ class RunRecorder:
         self._heartbeat = Heartbeat(run, plan.total_steps)
         self._every = evaluation_interval(plan)
         self._rolled_back = False
-        self._decides = plan.recipe.train.on_finding != "warn"  # else an evaluation may be left out, without effect
+        self._mode = plan.recipe.train.on_finding
+        self._decides = self._mode != "warn"  # else an evaluation may be left out, without effect
 
     def __enter__(self) -> RunRecorder:
         return self
@@ -85,7 +80,8 @@ class RunRecorder:
             self._metrics.write(line)  # so that `dpdrun diagnose` sees it too
             self._policy.add(line)
             try:
-                self._policy.evaluate_non_finite(self._metrics)
+                if self._mode == "adapt":
+                    self._policy.evaluate(self._metrics)
             except RolledBackError:
                 verdict, self._rolled_back = ROLL_BACK, True
         if self._decides and self._broadcast(verdict) == ROLL_BACK:
@@ -173,7 +169,7 @@ class RunRecorder:
     def finish(self) -> None:
         """Remove what only an unfinished run needs."""
         if self._policy is not None:
-            self._policy.finish()
+            self._policy.drop_rollback_points(after=-1)
 
     def _broadcast(self, verdict: float) -> float:
         """Return the verdict of rank 0."""

@@ -2,22 +2,20 @@
 
     task pa                  (x, y)      the model
     task dpd, direct         (x, G x)    the predistorter, its limiter and the frozen PA model, in a row
-              indirect       (y / G, x)  the model: it learns the inverse of the PA, then is put before it
-              ilc            (x, u)      the model; u is the input for which the PA model gives G x (`rf.ilc`)
+              indirect       (y / G, x)  the model: it learns the inverse of the PA, then is put in front of it
+              ilc            (x, u)      the model; u is the input for which the PA model gives G x (`dpd.ilc`)
 
-x, y are input and output of the capture, G the target gain. Whatever it learnt from, a predistorter is scored in front
-of the PA model; indirect learning without one is scored by its own pair.
+x, y are input and output of the capture, G the target gain. Whatever it learnt from, a predistorter is scored in
+front of the PA model; indirect learning without one is scored by its own pair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from torch import nn
 
 from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.cascade import cascade_of, direct_pair, dpd_settings, indirect_pair, objective_of
@@ -46,87 +44,60 @@ class Score:
     line: Mapping[str, Any] = field(default_factory=dict)
 
 
-class TrainingTask(Protocol):
-    """What the loop trains and selects by."""
-
-    @property
-    def pair(self) -> Capture:
-        """Input and target of `module` as a capture; its test split is not used."""
-
-    @property
-    def module(self) -> nn.Module:
-        """The model, or a module that it is inside of: (B, T, 2) -> (B, T, 2) in the units of the pair."""
-
-    def score(self) -> Score:
-        """Score the model as it is now, and leave it in `train` mode."""
-
-
 @dataclass(frozen=True)
-class PATask:
-    """Task pa: the model learns the pair of the capture, and NMSE decides."""
-
-    module: BehaviouralModel
-    pair: Capture
-    nmse: Callable[[], float]
-
-    def score(self) -> Score:
-        """As `TrainingTask`."""
-        value = self.nmse()
-        return Score(value, value)
-
-
-def pa_task(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> PATask:
-    """Return the training task of a pa recipe."""
-    return PATask(model, capture, partial(evaluate_split, model, capture, plan, sharing))
-
-
-def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
-    """Return the NMSE on the val split [dB] as the plan scores it: on the complete record, or cut into frames."""
-    model.eval()
-    prediction = predict(model, capture.val.x, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
-    score = nmse_db(capture.val.y, prediction)
-    model.train()
-    return score
-
-
-@dataclass(frozen=True)
-class DPDTask:
-    """Task dpd, from `dpd_task`.
+class TrainingTask:
+    """What the loop trains and selects by, from `pa_task` or `dpd_task`.
 
     Attributes:
-        model: what is trained: the predistorter without its limiter.
-        cascade: with limiter and PA model; None where there is no PA model.
-        module, pair: as `TrainingTask`.
+        model: what is trained; a predistorter without its limiter.
+        module: the model, or a module that it is inside of: (B, T, 2) -> (B, T, 2) in the units of the pair.
+        pair: input and target of `module` as a capture; its test split is not used.
         plan, capture: of the run.
+        cascade: the predistorter with limiter and PA model, which is scored; None where there is no PA model.
         ilc: results of iterative learning control by split; empty for other learning.
         sharing: the processes that score together.
     """
 
     model: BehaviouralModel
-    cascade: BehaviouralModel | None
     module: BehaviouralModel
     pair: Capture
     plan: Plan
     capture: Capture
+    cascade: BehaviouralModel | None = None
     ilc: Mapping[str, Any] = field(default_factory=dict)
     sharing: Sharing = ALONE
 
     def score(self) -> Score:
-        """As `TrainingTask`: in-band error and leakage together, among those that hold the output power."""
+        """Score the model as it is now, and leave it in `train` mode.
+
+        By NMSE; a predistorter in front of a PA model by in-band error and leakage together, among those that hold the
+        output power.
+        """
         if self.cascade is None:
-            value = nmse_db(self.pair.val.y, self._output(self.model, self.pair.val.x))
+            value = evaluate_split(self.model, self.pair, self.plan, self.sharing)
             return Score(value, value)
-        y = self._output(self.cascade, self.capture.val.x)
+        y = _output(self.cascade, self.capture, self.plan, self.sharing)
         objective = objective_of(self.capture, self.plan, self.capture.val, y)
-        line = {"in_band_db": objective.in_band_db, "aclr_worse_db": objective.aclr_worse_db}
-        line |= {"power_db": objective.power_db, "objective_db": objective.objective_db}
+        names = ("in_band_db", "aclr_worse_db", "power_db", "objective_db")
+        line = {name: getattr(objective, name) for name in names}
         return Score(objective.nmse_db, objective.selection_db, line)
 
-    def _output(self, model: BehaviouralModel, x: Signal) -> Signal:
-        model.eval()
-        y = predict(model, x, frame=eval_frame(self.plan), loop=self.capture.loop_samples, sharing=self.sharing)
-        model.train()
-        return y
+
+def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
+    """Return the NMSE on the val split [dB] as the plan scores it: on the complete record, or cut into frames."""
+    return nmse_db(capture.val.y, _output(model, capture, plan, sharing))
+
+
+def _output(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing) -> Signal:
+    model.eval()
+    y = predict(model, capture.val.x, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
+    model.train()
+    return y
+
+
+def pa_task(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> TrainingTask:
+    """Return the training task of a pa recipe."""
+    return TrainingTask(model, model, capture, plan, capture, sharing=sharing)
 
 
 def scales_of(plan: Plan, capture: Capture) -> dict[str, float]:
@@ -140,7 +111,7 @@ def scales_of(plan: Plan, capture: Capture) -> dict[str, float]:
 def dpd_task(
     model: BehaviouralModel, plan: Plan, capture: Capture, pa: BehaviouralModel | None, report: Report,
     sharing: Sharing = ALONE,
-) -> DPDTask:  # fmt: skip
+) -> TrainingTask:  # fmt: skip
     """Return the training task of a dpd recipe.
 
     Args:
@@ -155,21 +126,22 @@ def dpd_task(
         RunError: iterative learning control failed.
     """
     cascade = None if pa is None else cascade_of(model, plan, capture, pa)
-    learning = plan.recipe.dpd.learning
+    learning, module, ilc = plan.recipe.dpd.learning, model, dict[str, Any]()
     if learning == "direct":
         assert cascade is not None  # `pa: off` is refused with the recipe
-        return DPDTask(model, cascade, cascade, direct_pair(capture, plan), plan, capture, sharing=sharing)
-    if learning == "indirect":
-        return DPDTask(model, cascade, model, indirect_pair(capture, plan), plan, capture, sharing=sharing)
-    assert pa is not None
-    pair, ilc = _ideal_input(plan, capture, pa, report)
-    return DPDTask(model, cascade, model, pair, plan, capture, ilc, sharing)
+        module, pair = cascade, direct_pair(capture, plan)
+    elif learning == "indirect":
+        pair = indirect_pair(capture, plan)
+    else:
+        assert pa is not None
+        pair, ilc = _ideal_input(plan, capture, pa, report)
+    return TrainingTask(model, module, pair, plan, capture, cascade, ilc, sharing)
 
 
-def variants(x: Signal) -> Signal:
+def augmented(x: Signal) -> Signal:
     """Concatenate a signal and three others of its level, peaks and bandwidth: (N,) -> (4 N,).
 
-    Reversed in time, conjugated, and both. The answers of an amplifier differ, since it has memory; a predistorter that
+    Reversed in time, conjugated, and both. The outputs of an amplifier differ, since it has memory; a predistorter that
     was trained on all four has seen four times as many ways to a peak.
     """
     return np.concatenate([x, x[::-1], x.conj(), x[::-1].conj()])
@@ -188,7 +160,7 @@ def _ideal_input(
     def plant(u: Signal) -> Signal:
         return predict(pa, u, loop=capture.loop_samples)
 
-    train = variants(capture.train.x) if plan.recipe.dpd.augment == "on" else capture.train.x
+    train = augmented(capture.train.x) if plan.recipe.dpd.augment == "on" else capture.train.x
     for name, x in (("train", train), ("val", capture.val.x)):
         try:
             learned = learn_input(plant, x, settings.gain * x, settings.peak_limit, reach=reach)

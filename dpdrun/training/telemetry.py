@@ -28,7 +28,7 @@ class Monitor(Protocol):
     def evaluation(self, line: dict[str, Any]) -> None:
         """Take the metrics line of a scoring of the val split."""
 
-    def finish(self, line: dict[str, Any], iterations: int) -> None:
+    def refinement(self, line: dict[str, Any], iterations: int) -> None:
         """Take the metrics line of a scoring of `optim.refine`, and its number of iterations."""
 
     def finding(self, finding: Finding, step: int) -> None:
@@ -41,20 +41,10 @@ class Monitor(Protocol):
 class Silent:
     """A monitor that shows nothing; for use from Python."""
 
-    def step(self, line: dict[str, Any]) -> None:
-        """Ignore."""
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        pass
 
-    def evaluation(self, line: dict[str, Any]) -> None:
-        """Ignore."""
-
-    def finish(self, line: dict[str, Any], iterations: int) -> None:
-        """Ignore."""
-
-    def finding(self, finding: Finding, step: int) -> None:
-        """Ignore."""
-
-    def message(self, text: str) -> None:
-        """Ignore."""
+    step = evaluation = refinement = finding = message = _ignore
 
 
 def group_norms(model: nn.Module, scale: float = 1.0) -> dict[str, float]:

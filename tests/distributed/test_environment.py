@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import psutil
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from dpdrun.commands import app
 from dpdrun.distributed import environment
-from dpdrun.distributed.environment import interface_to, resolve_hosts
+from dpdrun.distributed.environment import environment_restored, interface_to, resolve_hosts
 from dpdrun.distributed.launcher import Hosts, rank_and_world_size
 from dpdrun.errors import RunError
 
@@ -79,3 +80,14 @@ def test_the_loopback_does_not_lead_to_another_host(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(environment, "_own_address", ways.get)
     assert interface_to("127.0.1.1", alone=False) == "eth7"
     assert interface_to("127.0.1.1", alone=True) == "lo"
+
+
+def test_the_environment_is_restored_and_defaults_replace_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.delenv("MLFLOW_LOGGING_LEVEL", raising=False)
+    with environment_restored("LOCAL_RANK", MLFLOW_TRACKING_URI="here", MLFLOW_LOGGING_LEVEL="WARNING"):
+        values = os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_LOGGING_LEVEL"], os.environ.pop("LOCAL_RANK")
+    assert values == ("http://elsewhere", "WARNING", "0")
+    assert (os.environ["MLFLOW_TRACKING_URI"], os.environ["LOCAL_RANK"]) == ("http://elsewhere", "0")
+    assert "MLFLOW_LOGGING_LEVEL" not in os.environ

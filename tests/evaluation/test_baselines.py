@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpdrun.data.capture import Part
+from dpdrun.data.capture import Capture, Part
 from dpdrun.evaluation.assessment import evaluate
-from dpdrun.evaluation.baselines import floor_of, gmp_baseline, one_tap_baseline
+from dpdrun.evaluation.baselines import floor_of, gmp_baseline, one_tap_outputs
+from dpdrun.evaluation.prediction import Split, part_of
+from dpdrun.rf.metrics import nmse_db
 from tests.evaluation.cases import capture_of, plan_of, random_model
+
+
+def one_tap_baseline(capture: Capture, splits: tuple[Split, ...]) -> dict[str, dict[str, float]]:
+    outputs = one_tap_outputs(capture, splits)
+    return {split: {"nmse_db": nmse_db(part_of(capture, split).y, y)} for split, y in outputs.items()}
 
 
 def test_baselines_are_fitted_to_the_training_part_alone() -> None:

@@ -14,7 +14,7 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job
-from dpdrun.training.auto_resume import archive, archive_unstarted, should_resume
+from dpdrun.training.resume import archive, archive_unstarted, should_resume
 from dpdrun.training.telemetry import Monitor
 
 
@@ -51,7 +51,7 @@ def test_a_run_without_a_checkpoint_makes_way(
     told = []
 
     def watch(this: job.Job) -> AbstractContextManager[Monitor]:
-        told.append(this.set_aside)
+        told.append(this.archived)
         return nullcontext(signal_at(5))
 
     with pytest.raises(StoppedError):

@@ -188,7 +188,7 @@ def test_errors_about_a_damaged_file_say_what_to_use_instead(made: Callable[[int
         f"; an earlier checkpoint, rollback-100.safetensors, is intact; to resume from it:\n"
         f"  cp '{run.rollback_point(100)}' '{run.last}'\n  {run.resume_command}"
     )
-    assert "begins again from the best model: remove it" in remedy(run.finish)
+    assert "begins again from the best model: remove it" in remedy(run.refinement)
     assert remedy(run.best) == "; restore the file from a backup, or start a new run with another --run-dir"
     checkpoint.save_model(run.model, model, {})
     assert f"the model that the run ended with, {run.model}, is intact" in remedy(run.best)

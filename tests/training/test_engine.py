@@ -17,7 +17,7 @@ import dpdrun
 from dpdrun.errors import RunError
 from dpdrun.recipe.loader import Loaded
 from dpdrun.training import job
-from dpdrun.training.engine import SingleDevice, engine_of
+from dpdrun.training.engine import Engine, engine_of
 from dpdrun.training.process_group import ProcessGroup
 from tests.processes import Processes
 
@@ -120,7 +120,7 @@ def left(group: ProcessGroup) -> bool:
 def test_one_process_needs_no_accelerator(processes: Of) -> None:
     before = is_initialized()
     with engine_of(ProcessGroup(), "fp32") as engine:
-        assert isinstance(engine, SingleDevice)
+        assert type(engine) is Engine
         module = nn.Linear(1, 1)
         assert engine.prepare(module) is module
     assert is_initialized() is before

@@ -18,9 +18,9 @@ from dpdrun.training.launcher_checks import (
     FOREIGN,
     PASSES,
     PRECISION,
-    ignored_settings,
     reject_launcher_conflicts,
 )
+from dpdrun.training.precision import without_effect
 
 RECIPE = """\
 task: pa
@@ -134,4 +134,4 @@ def test_a_launcher_does_not_compile_what_the_recipe_does_not(
 
 
 def test_settings_that_every_machine_has_are_not_reported(plan: Callable[..., Plan]) -> None:
-    assert ignored_settings(plan()) == []
+    assert without_effect(plan().recipe.train.precision) is None

@@ -24,7 +24,7 @@ from dpdrun.training import checkpoint, live
 from dpdrun.training.checkpoint import SCORING, Progress
 from dpdrun.training.loop import fit
 from dpdrun.training.process_group import ProcessGroup
-from dpdrun.training.resume import plan_to_resume, require_same, restore
+from dpdrun.training.resume import plan_to_resume, require_same
 from dpdrun.training.schedule import Plateau
 from dpdrun.training.telemetry import Silent
 
@@ -171,16 +171,18 @@ def test_a_best_model_of_another_run_is_refused(begun: RunFolder, capture: Captu
     for made_under, taken in ((own, True), (None, True), ("of another", False)):
         about = {"format": checkpoint.FORMAT} | ({"plan_hash": made_under} if made_under else {})
         checkpoint.save_model(begun.best, model, about)
+        headers = {path: checkpoint.read_header(path) for path in (begun.last, begun.best)}
         if taken:
-            require_same(begun, this, capture)
+            require_same(begun, this, capture, headers)
             continue
         with pytest.raises(RunError, match=r"best\.safetensors: made by another recipe or other data"):
-            require_same(begun, this, capture)
+            require_same(begun, this, capture, headers)
 
 
 def test_alone_a_state_is_restored_as_a_checkpoint_is(tmp_path: Path) -> None:
     model, twin = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     at = Progress(0, 1.0, 0, 2.0, Plateau(0.5, 1, 0.0))
     checkpoint.save(tmp_path / "c", model, torch.optim.AdamW(model.parameters()), at, plan_hash="a")
-    assert restore(tmp_path / "c", twin, torch.optim.AdamW(twin.parameters()), ProcessGroup(), plan_hash="a") == at
+    fresh = torch.optim.AdamW(twin.parameters())
+    assert checkpoint.restore_all(tmp_path / "c", twin, fresh, ProcessGroup(), plan_hash="a") == at
     assert torch.equal(model.weight, twin.weight)

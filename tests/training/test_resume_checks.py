@@ -93,7 +93,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "best model of another recipe": (
         lambda run: shutil.copy(other(run).best, run.best), BEST + "made by another recipe or other data than last",
     ),
-    "no log": (lambda run: run.metrics.unlink(), LOG + ": missing, and training goes on from what it says"),
+    "no log": (lambda run: run.metrics.unlink(), LOG + ": missing, and training continues from what it says"),
     "cut log": (lambda run: cut(run.metrics), LOG + r": the line of step \d is missing or out of place"),
     "a line less": (lambda run: relined(run, lambda lines: lines[1:]), LOG + ": the line of step 1 is missing"),
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
@@ -105,7 +105,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "damaged recipe": (lambda run: run.recipe.write_text("task: ["), "not the recipe that the run began with any more"),
     "recipe of another run": (lambda run: shutil.copy(other(run).recipe, run.recipe), "with another recipe than this"),
     "damaged report": (lambda run: run.report.write_text("{"), r"report\.json:1:2: not valid JSON.*the run is scored"),
-    "damaged finish": (lambda run: run.finish.write_bytes(b"x"), r"finish\.safetensors: damaged.* remove it"),
+    "damaged finish": (lambda run: run.refinement.write_bytes(b"x"), r"finish\.safetensors: damaged.* remove it"),
     "checkpoints elsewhere": (lambda run: linked_away(run.last.parent), "checkpoints: a symlink out of this folder"),
 }  # fmt: skip
 

@@ -19,10 +19,10 @@ from dpdrun.models._cascade import Cascade, frozen
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import nmse_db, rms
 from dpdrun.training import job
-from dpdrun.training.task import DPDTask, PATask, dpd_task, scales_of, variants
+from dpdrun.training.task import TrainingTask, augmented, dpd_task, pa_task, scales_of
 
 
-def assigned(bench: Any, *overrides: str) -> tuple[DPDTask, Plan, Capture, list[str]]:
+def assigned(bench: Any, *overrides: str) -> tuple[TrainingTask, Plan, Capture, list[str]]:
     plan, capture = job.prepare(bench.recipe(*overrides))
     torch.manual_seed(0)
     model, told = models.build(plan.recipe.model, **scales_of(plan, capture)), list[str]()
@@ -73,7 +73,7 @@ def test_ilc_learns_the_input_that_linearizes(bench: Any) -> None:
 def test_variants_are_three_more_signals_of_the_same_level_and_bandwidth() -> None:
     rng = np.random.default_rng(0)
     x = np.convolve(rng.normal(size=300) + 1j * rng.normal(size=300), np.ones(8))
-    four = variants(x).reshape(4, -1)
+    four = augmented(x).reshape(4, -1)
     assert np.array_equal(four[0], x)
     for one in four:
         assert np.allclose(np.sort(np.abs(one)), np.sort(np.abs(x)))
@@ -88,7 +88,7 @@ def test_ilc_with_variants_learns_the_ideal_input_of_each(bench: Any) -> None:
 
     task, plan, capture, _ = assigned(bench, "dpd.learning=ilc", "dpd.augment=on")
     pair = task.pair.train
-    assert np.array_equal(pair.x, variants(capture.train.x))
+    assert np.array_equal(pair.x, augmented(capture.train.x))
     assert np.array_equal(task.pair.val.x, capture.val.x)
     pa = pa_model_of(plan)
     assert pa is not None
@@ -109,7 +109,7 @@ def test_ilc_through_a_broken_amplifier_is_said(bench: Any) -> None:
         dpd_task(model, plan, capture, frozen(Broken()), lambda _: None)
 
 
-def perfect(task: DPDTask, level: float) -> BehaviouralModel:
+def perfect(task: TrainingTask, level: float) -> BehaviouralModel:
     """Replaces the cascade: an amplifier that is linear, with `level` times the wanted gain."""
 
     class Linear(torch.nn.Module):
@@ -146,7 +146,12 @@ def test_a_model_starts_at_the_level_that_it_will_need(bench: Any) -> None:
     assert scales_of(replace(plan, predistortion=None), capture)["scale_y"] == pytest.approx(capture.scale_y)
 
 
-def test_a_pa_model_learns_its_own_pair(capture: Capture) -> None:
-    model = torch.nn.Linear(2, 2)
-    score = PATask(model, capture, lambda: -30.0).score()  # type: ignore[arg-type]
-    assert (score.nmse_db, score.selection_db, score.line) == (-30.0, -30.0, {})
+def test_a_pa_model_learns_its_own_pair(bench: Any) -> None:
+    plan, capture = job.prepare(bench.recipe())
+    plan = replace(plan, predistortion=None)
+    model = models.build(plan.recipe.model, **scales_of(plan, capture))
+    task = pa_task(model, capture, plan)
+    score = task.score()
+    assert (task.module, task.pair) == (model, capture)
+    assert (score.nmse_db, score.line) == (score.selection_db, {})
+    assert model.training

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate.state import PartialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from dpdrun.errors import RunError
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import trackers
-from dpdrun.training.trackers import MLflow, TensorBoard, Tracker, WandB, begun_in, make_ready, require_trackers
+from dpdrun.training.trackers import MLflow, TensorBoard, Tracker, WandB, require_trackers
 
 SETTINGS = {"optim.lr": 0.01, "model.kind": "transformer", "train.phase_augment": True, "total_steps": 12}
 
@@ -26,7 +27,7 @@ def _as_a_run_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
-    make_ready()
+    PartialState()
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_tensorboard_shows_later_values_of_steps_that_were_logged_again(run: Run
     assert "warning GN201" in events.Tensors("findings/GN201/text_summary")[0].tensor_proto.string_val[0].decode()
     assert all(path.startswith("tracking/tensorboard/events.out.tfevents.") for path in inside(run.path))
     assert inside(tmp_path / "home") == set()
-    assert tracker.look == f"tensorboard --logdir {run.path.parent}"
+    assert tracker.viewer == f"tensorboard --logdir {run.path.parent}"
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -79,25 +80,6 @@ def test_tensorboard_knows_the_settings_and_whether_the_run_came_to_its_end(fail
     assert set(kept) == set(SETTINGS)
     assert kept["optim.lr"].number_value == 0.01
     assert kept["model.kind"].string_value == "transformer"
-
-
-def test_what_the_environment_lacks_is_lent_for_the_time_of_a_run(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
-    tracker = TensorBoard(run, SETTINGS)
-    tracker._lend(MLFLOW_TRACKING_URI="here", MLFLOW_LOGGING_LEVEL="WARNING")
-    assert (os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_LOGGING_LEVEL"]) == ("http://elsewhere", "WARNING")
-    tracker._take_back()
-    assert os.environ["MLFLOW_TRACKING_URI"] == "http://elsewhere"
-    assert "MLFLOW_LOGGING_LEVEL" not in os.environ
-
-
-def test_the_trackers_of_a_run_are_known_by_their_folders(run: RunFolder) -> None:
-    assert begun_in(run) == []
-    for name in ("wandb", "tensorboard", "other"):
-        (run.tracking / name).mkdir(parents=True)
-    assert begun_in(run) == ["tensorboard", "wandb"]
 
 
 def test_a_tracker_that_is_not_installed_or_not_known_is_refused(
@@ -153,7 +135,7 @@ def test_wandb_keeps_an_offline_run_that_a_resumed_one_goes_on_with(run: RunFold
     kept = sorted((run.tracking / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(kept) == 2
     assert {path.stem for path in kept} == {f"run-{(run.tracking / 'wandb' / 'run_id').read_text()}"}
-    assert tracker.look == f"wandb sync {run.tracking}/wandb/offline-run-*"
+    assert tracker.viewer == f"wandb sync {run.tracking}/wandb/offline-run-*"
     for path, failed in zip(kept, (True, False), strict=True):
         records = list(wandb_records(path))
         rows = [

@@ -21,7 +21,7 @@ from dpdrun.training import job, tracking
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.telemetry import Silent
 from dpdrun.training.trackers import TensorBoard, Tracker
-from dpdrun.training.tracking import Tracking, of_evaluation, of_finish, of_report
+from dpdrun.training.tracking import Tracking, of_evaluation, of_refinement, of_report
 from tests.processes import Processes
 
 RECIPE = """\
@@ -60,7 +60,7 @@ def recording(told: Told, **acts: Callable[[], Any]) -> type[Tracker]:
 
     class Recording(Tracker):
         name = "tensorboard"
-        look = "listen"
+        viewer = "listen"
 
         def _do(self, call: str, *arguments: Any) -> None:
             told.append((call, *arguments))
@@ -186,7 +186,7 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_is_the_same(
 
     calls, monitor = told(**{when: fail}), Listening()
     job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=monitor.watch)
-    told_off = f"tensorboard is switched off, the run goes on without it: {type(error).__name__}: {error}"
+    told_off = f"tensorboard is switched off, the run continues without it: {type(error).__name__}: {error}"
     assert monitor.said == ["tracked by tensorboard; to look: listen", told_off]
     assert [call for call, *_ in calls if call == when][:1] == [when]
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (bare / "model.safetensors").read_bytes()
@@ -201,7 +201,7 @@ def test_a_tracker_that_hangs_is_left_behind(
     monkeypatch.setattr(tracking, "ENDING_S", 0.0)
     job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=monitor.watch)
     released.set()
-    assert monitor.said[1:] == ["tensorboard has not ended in time, and is left; its last values may be missing"]
+    assert monitor.said[1:] == ["tensorboard has not ended in time and is abandoned; its last values may be missing"]
     assert [call for call, *_ in calls][:1] == ["begin"]
 
 
@@ -217,14 +217,14 @@ def test_steps_that_a_slow_tracker_has_no_time_for_are_left_out(
     calls = told(begin=wait)
     monkeypatch.setattr(tracking, "BACKLOG", 3)
     with tracked(tmp_path) as this:
-        shown = this.beside(monitor)
+        shown = this.with_view(monitor)
         for step in range(1, 11):
             shown.step(STEP | {"step": step})
             began.wait()
         shown.evaluation({"kind": "eval", "step": 10, "val_nmse_db": -30.0, "seconds": 1.0})
         released.set()
     assert [step for call, *_, step in calls if call == "log"] == [1, 2, 3, 10]  # the last is the scoring
-    assert monitor.said[1:] == ["tensorboard could not keep up: 7 steps were left out"]
+    assert monitor.said[1:] == ["tensorboard could not keep up: 7 steps were dropped"]
 
 
 def test_going_back_is_told_and_so_is_a_finding(told: Callable[..., Told], tmp_path: Path) -> None:
@@ -255,10 +255,10 @@ def test_only_the_first_process_has_trackers(told: Callable[..., Told], tmp_path
     calls, monitor = told(), Silent()
     (tmp_path / "tracking" / "tensorboard").mkdir(parents=True)
     with tracked(tmp_path, ProcessGroup(2, rank=1)) as this:
-        assert this.beside(monitor) is monitor
+        assert this.with_view(monitor) is monitor
     assert calls == []
     with tracked(tmp_path, ProcessGroup(2, rank=0)) as this:
-        assert this.beside(monitor) is this
+        assert this.with_view(monitor) is this
 
 
 def in_a_team(group: ProcessGroup, *, recipe: str, run: str) -> list[str]:
@@ -305,7 +305,7 @@ def test_a_best_score_that_does_not_count_yet_is_left_out() -> None:
 def test_the_finish_tells_of_its_solver_and_its_scores() -> None:
     line = {"kind": "finish", "step": 15, "iteration": 3, "loss": 1e-3, "damping": 0.1, "gain_ratio": 0.9,
             "val_nmse_db": -30.0, "best_db": -31.0, "seconds": 2.0}  # fmt: skip
-    assert of_finish(line) == {
+    assert of_refinement(line) == {
         "finish/iteration": 3.0, "finish/loss": 1e-3, "finish/damping": 0.1, "finish/gain_ratio": 0.9,
         "val/nmse_db": -30.0, "val/best_db": -31.0,
     }  # fmt: skip

@@ -26,7 +26,7 @@ class RunFacts:
         clipped: whether the gradient of the step was scaled down.
         eval_step, eval_nmse_db: scores of the validation split; of a least-squares fit one, at step 0.
         eval_loss_step, eval_loss: the same as a loss, not in dB, of logs that have one.
-        finish_nmse_db: scores of `optim.refine`, which comes after the last step: they count for the best score, and
+        refined_nmse_db: scores of `optim.refine`, which comes after the last step: they count for the best score, and
             are no part of the course of training.
         total_steps, warmup_steps, peak_lr, weight_decay, schedule, batch, kind: as planned.
         one_tap_db, gmp_db, floor_db: NMSE of one complex gain, of a GMP and of the noise on the validation split [dB].
@@ -63,7 +63,7 @@ class RunFacts:
     eval_nmse_db: list[float] = fact("validation scores", list)
     eval_loss_step: list[int] = fact("eval_loss_step", list)
     eval_loss: list[float] = fact("eval_loss", list)
-    finish_nmse_db: list[float] = fact("finish_nmse_db", list)
+    refined_nmse_db: list[float] = fact("refined_nmse_db", list)
     kind: str | None = fact("kind")
     total_steps: int | None = fact("the length of the run")
     warmup_steps: int | None = fact("the warmup")
@@ -177,7 +177,7 @@ class RunFacts:
     @computed("a validation score")
     def best_nmse_db(self) -> float | None:
         """Lowest finite validation NMSE so far [dB], that of `optim.refine` included."""
-        finite = [value for value in (*self.eval_nmse_db, *self.finish_nmse_db) if math.isfinite(value)]
+        finite = [value for value in (*self.eval_nmse_db, *self.refined_nmse_db) if math.isfinite(value)]
         return min(finite) if finite else None
 
     @cached_property

@@ -1,16 +1,16 @@
 """A prediction compared with its target, in plain numbers: what the signal rules see and report.json keeps.
 
-Nothing but the standard library is imported here; `diagnosis.signal.checks` measures.
+`diagnosis.signal.checks` measures.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dpdrun.rules.facts.words import fact, needed
+from dpdrun.run.files import decode_numbers
 
 PIECES = 10  # of the record in `position_db`
 LEVELS = 10  # groups of |x|, equally many samples each
@@ -123,13 +123,6 @@ class SignalFacts:
         if not isinstance(content, Mapping) or not {"samples", "nmse_db"} <= content.keys():
             return None
         known = {field.name for field in fields(cls)} & content.keys()
-        return cls(**{name: _decoded(content[name]) for name in known})
-
-
-_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # as run.files.encode_numbers writes them
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_decoded(item) for item in value)
-    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+        values: dict[str, Any] = {name: decode_numbers(content[name]) for name in known}
+        values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values)

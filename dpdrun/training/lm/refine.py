@@ -77,10 +77,10 @@ def refine(
         monitor: gets each scoring.
         best_db: the score of those parameters.
         plan_hash: of the plan and the data.
-        resume: continue from `run.finish`, where it exists.
+        resume: continue from `run.refinement`, where it exists.
 
     Raises:
-        RunError: `run.finish` is damaged or of another plan, or the disk is full.
+        RunError: `run.refinement` is damaged or of another plan, or the disk is full.
         StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; the state was written.
     """
     pair, part = task.pair, task.pair.train
@@ -90,7 +90,7 @@ def refine(
     weighting = weighting_of(plan, pair)
     solver = LevenbergMarquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
     state = Refined(best_db=best_db)
-    if resume and run.finish.is_file():
+    if resume and run.refinement.is_file():
         state = _restore(run, solver, plan_hash)
     else:
         _save(run, solver, state, plan_hash)
@@ -154,7 +154,7 @@ def _score(
     state.lines.append(line)
     metrics.write(line)
     metrics.flush()
-    monitor.finish(line, plan.recipe.optim.refine_iterations)
+    monitor.refinement(line, plan.recipe.optim.refine_iterations)
 
 
 def _save(run: RunFolder, solver: LevenbergMarquardt, state: Refined, plan_hash: str) -> None:
@@ -163,12 +163,12 @@ def _save(run: RunFolder, solver: LevenbergMarquardt, state: Refined, plan_hash:
         tensors["curvature"] = solver.curvature
     header = {"format": FORMAT, "plan_hash": plan_hash, "state": json.dumps(asdict(state))}
     numbers = {"damping": repr(solver.damping), "count": str(solver.count)}
-    checkpoint.write(run.finish, tensors, header | numbers)
+    checkpoint.write(run.refinement, tensors, header | numbers)
 
 
 def _restore(run: RunFolder, solver: LevenbergMarquardt, plan_hash: str) -> Refined:
-    tensors, header = checkpoint.read(run.finish)
-    checkpoint.require(run.finish, header, FORMAT, plan_hash)
+    tensors, header = checkpoint.read(run.refinement)
+    checkpoint.require(run.refinement, header, FORMAT, plan_hash)
     solver.set_parameters(tensors["theta"])
     curvature = tensors.get("curvature")
     solver.curvature = None if curvature is None else curvature.to(solver.theta.device)

@@ -24,7 +24,7 @@ from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint, job
-from dpdrun.training.lm import refine as finish_module
+from dpdrun.training.lm import refine as refine_module
 from dpdrun.training.lm.levenberg_marquardt import LevenbergMarquardt
 from dpdrun.training.telemetry import Silent
 
@@ -64,7 +64,9 @@ def kill() -> None:
 
 def lines_of(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of the refinement without their times."""
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(run.path).finish]
+    return [
+        {key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(run.path).refinements
+    ]
 
 
 def report_of(run: RunFolder) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def test_where_nothing_is_better_the_model_of_adamw_stays(
 def test_it_ends_when_no_step_is_left(loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpdrun.training.lm.levenberg_marquardt.TRIALS", 0)
     report = job.train(loaded, here / "run")
-    assert report["finish"]["iterations"] == finish_module.STUCK == 3
+    assert report["finish"]["iterations"] == refine_module.STUCK == 3
     assert report["finish"]["ended"] == "no step lowers the loss any more"
     assert report["finish"]["loss_db"] == report["finish"]["loss_before_db"]
     assert [line["iteration"] for line in lines_of(RunFolder(here / "run"))] == [3]
@@ -203,7 +205,7 @@ def test_a_kill_after_the_best_model_and_before_the_state(
     after: int, loaded: Loaded, here: Path, straight: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """best.safetensors is ahead of finish.safetensors then, and so is metrics.jsonl. `after` states were written."""
-    run, written, save = RunFolder(here / "run"), [0], finish_module._save
+    run, written, save = RunFolder(here / "run"), [0], refine_module._save
 
     def dying(*args: Any) -> None:
         if written[0] == after:
@@ -212,7 +214,7 @@ def test_a_kill_after_the_best_model_and_before_the_state(
         save(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finish_module, "_save", dying)
+        patch.setattr(refine_module, "_save", dying)
         with pytest.raises(KilledError):
             job.train(loaded, run.path)
     assert checkpoint.read_header(run.best)["step"].startswith("finish")
@@ -225,10 +227,10 @@ def test_a_kill_before_the_first_state(
 ) -> None:
     run = RunFolder(here / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(finish_module, "_save", lambda *_: kill())
+        patch.setattr(refine_module, "_save", lambda *_: kill())
         with pytest.raises(KilledError):
             job.train(loaded, run.path)
-    assert not run.finish.exists()
+    assert not run.refinement.exists()
     job.train(loaded, run.path, resume=True)
     assert_same(run, straight)
 
@@ -276,7 +278,7 @@ def test_a_state_that_cannot_be_used_is_named(
     harm: Callable[[Path], None], why: str, straight: RunFolder, loaded: Loaded
 ) -> None:
     straight.report.unlink()
-    harm(straight.finish)
+    harm(straight.refinement)
     with pytest.raises(RunError, match=rf"finish\.safetensors: {why}"):
         job.train(loaded, straight.path, resume=True)
 
@@ -285,7 +287,7 @@ def test_the_watcher_sees_every_scoring(loaded: Loaded, here: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     class Watcher(Silent):
-        def finish(self, line: dict[str, Any], iterations: int) -> None:
+        def refinement(self, line: dict[str, Any], iterations: int) -> None:
             seen.append((line["iteration"], iterations))
 
     job.train(loaded, here / "run", watch=lambda _: nullcontext(Watcher()))
@@ -340,8 +342,8 @@ def test_a_predistorter_is_chosen_by_its_objective(bench: Any, tmp_path: Path, l
     finish = ("optim.refine=lm", "optim.refine_iterations=10", f"dpd.learning={learning}", DPD_MODEL)
     report = job.train(bench.recipe(*finish), tmp_path / "run")
     metrics = read_metrics(tmp_path / "run")
-    assert [line["iteration"] for line in metrics.finish] == [5, 10]
-    held = [line for line in (*metrics.evals, *metrics.finish) if abs(line["power_db"]) <= 0.5]
+    assert [line["iteration"] for line in metrics.refinements] == [5, 10]
+    held = [line for line in (*metrics.evals, *metrics.refinements) if abs(line["power_db"]) <= 0.5]
     assert held
     best = min(held, key=lambda line: line["objective_db"])
     assert best["kind"] == "finish"
