@@ -133,6 +133,36 @@ def test_errors_for_the_user_are_printed_with_their_exit_code(
     assert result.stderr == f"error: {error}\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate"],
+        ["diagnose"],
+        ["data", "inspect"],
+        ["recommend", "--model", "gru", "--data"],
+        ["recipe", "new", "-o"],
+    ],
+    ids=" ".join,
+)
+def test_a_path_too_long_is_one_message(arguments: list[str]) -> None:
+    name = "x" * 300
+    result = CliRunner().invoke(commands.app, [*arguments, name])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.endswith(": File name too long\n")
+
+
+@pytest.mark.parametrize("field", ["data.source", "pa"])
+def test_the_home_of_a_user_who_is_not_there_is_no_traceback(field: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text(
+        RECIPE.replace("task: pa", "task: dpd\npa: given" if field == "data.source" else "task: dpd\npa: x")
+    )
+    result = CliRunner().invoke(commands.app, ["train", str(recipe), "--dry-run", "--set", f"{field}=~no_such_user/x"])
+    assert result.exit_code == 2, result.exception
+    assert "~no_such_user/x: no such" in result.stderr
+
+
 def test_other_errors_are_bugs_and_keep_their_traceback() -> None:
     def fail() -> None:
         raise ZeroDivisionError

@@ -17,6 +17,7 @@ with their code, in `main()` and in `typer.testing.CliRunner` alike.
 from __future__ import annotations
 
 import atexit
+import errno
 import importlib
 import os
 import pkgutil
@@ -42,6 +43,7 @@ MOVED = {  # (command, option of an earlier version) -> what to type now
     ("recommend", "--unsafe-fixes"): "dpdrun lint RECIPE --fix --unsafe-fixes",
     ("recipe check", "--lint"): "dpdrun lint RECIPE...",
 }
+_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # what Path.exists() raises of a path that somebody typed
 EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
 
 
@@ -82,6 +84,11 @@ class _Group(TyperGroup):
             if str(error):  # empty: another process of the run tells it
                 show_error(error)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in _OF_THE_PATH:
+                raise
+            show_error(DpdrunError(f"{error.filename}: {error.strerror}"))
+            raise typer.Exit(DpdrunError.exit_code) from None
 
 
 def _version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ from dpdrun.data.checks import missing, suggestion
 from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel
 from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
+from dpdrun.run.files import expand_user
 from dpdrun.run.symlinks import escapes
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def locate(source: str, *, recipe: Path | None = None) -> str:
     """
     if source.startswith((SYNTHETIC, OPENDPD)):
         return source
-    path = Path(source).expanduser()
+    path = expand_user(source)
     if recipe is not None and not path.is_absolute() and not path.exists():
         neighbour = recipe.parent / path
         if neighbour.exists():
@@ -116,7 +117,7 @@ def read_source(source: str) -> SourceRecord:
         return synthetic.read(source.removeprefix(SYNTHETIC), source)
     if source.startswith(OPENDPD):
         return opendpd_wheel.read(source.removeprefix(OPENDPD), source)
-    path = Path(source).expanduser()
+    path = expand_user(source)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
     if not path.exists():

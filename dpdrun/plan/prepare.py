@@ -18,6 +18,7 @@ from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import GIVEN, ModelSection, Recipe, SpectralLoss
+from dpdrun.run.files import expand_user
 from dpdrun.run.folder import RunFolder
 
 
@@ -70,7 +71,7 @@ def locate_pa(loaded: Loaded) -> str:
     """Return `pa` of a recipe, a path made absolute: relative to the current folder, or else next to the recipe."""
     if not names_a_run(loaded.recipe):
         return loaded.recipe.pa
-    path = Path(loaded.recipe.pa).expanduser()
+    path = expand_user(loaded.recipe.pa)
     near_recipe = loaded.path.parent / path
     return str((near_recipe if not path.exists() and near_recipe.exists() else path).absolute())
 

@@ -27,6 +27,14 @@ _REMEDIES = {
 }
 
 
+def expand_user(path: str) -> Path:
+    """Return `path` with a `~` at its beginning expanded; unchanged where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def unwritable(path: Path, exc: OSError) -> UnwritableError:
     """Return the error for a file that cannot be written: why, and what to do."""
     return UnwritableError(f"{path}: cannot write: {exc.strerror or exc}", _REMEDIES.get(exc.errno or 0, ""))
