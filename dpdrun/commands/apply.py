@@ -127,7 +127,7 @@ def _shown(waveform: Waveform) -> Iterator[Callable[[], None]]:
     """Show a progress bar for a long record; call what is yielded after each chunk."""
     from rich.console import Console
 
-    from dpdrun.report.measured import progress_bar
+    from dpdrun.report.layout import progress_bar
 
     if waveform.samples is not None and waveform.samples < LONG_SAMPLES:
         yield lambda: None

@@ -52,7 +52,7 @@ def probe(
     from dpdrun.plan.advise import advise_on_recipe
     from dpdrun.plan.lint import RecipeFacts
     from dpdrun.recipe.loader import load_recipe
-    from dpdrun.report.measured import progress_bar
+    from dpdrun.report.layout import progress_bar
 
     loaded = load_recipe(recipe, sets or [])
     try:

@@ -156,24 +156,9 @@ def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force:
     elif format_ is Format.yaml:
         typer.echo(text, nl=False)
     else:
-        _print_table(advice)
+        from rich.console import Console
+
+        from dpdrun.report.advice import advice_view
+
+        Console(highlight=False).print(advice_view(advice))
     exit_on(advice.recommendation.warnings, fail_on)
-
-
-def _print_table(advice: JobAdvice) -> None:
-    from rich.console import Console
-
-    from dpdrun.report.advice import recommendation_view
-
-    console = Console(highlight=False)
-    if advice.data is not None or advice.probe is not None:
-        from dpdrun.report.measured import probe_lines, reading_lines  # load numpy, by way of the data
-
-        measured = [] if advice.data is None else reading_lines(advice.data)
-        for line in measured + ([] if advice.probe is None else probe_lines(advice.probe)):
-            console.print(line)
-    console.print(recommendation_view(advice.recommendation, advice.estimate, advice.no_estimate))
-    if advice.after_fixes:
-        from dpdrun.report.findings import later_view
-
-        console.print(later_view(advice.after_fixes))

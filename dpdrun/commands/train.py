@@ -30,12 +30,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[
-        Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.")
-    ],
+    recipe: Annotated[Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.")],
     run_dir: Annotated[
-        Path | None,
-        option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]"),
+        Path | None, option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished one is left as it is.")
@@ -44,9 +41,7 @@ def train(
         bool, typer.Option("--auto-resume", help="Continue the run in --run-dir where there is one, else begin it.")
     ] = False,
     data: Annotated[
-        str | None,
-        option(
-            "--data", metavar="PATH", help="With --resume: where the capture of the run is now."),
+        str | None, option("--data", metavar="PATH", help="With --resume: where the capture of the run is now.")
     ] = None,
     sets: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
@@ -68,10 +63,9 @@ def train(
     ] = "",
     timeout: Annotated[
         float | None,
-        option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. "
-                     "[default: 600]"),
+        option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. [default: 600]"),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train the model of a RECIPE and leave a run folder that every other command reads."""
     from dpdrun.distributed.environment import resolve_hosts
     from dpdrun.distributed.launcher import (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,8 +14,13 @@ from dpdrun.plan.cost import Estimate
 from dpdrun.plan.lint import LintFinding
 from dpdrun.plan.recommendation import Recommendation, Value, about, silent_lines
 from dpdrun.recipe.patch import render
-from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view, lint_summary
+from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view, later_view, lint_summary
 from dpdrun.rules.text import pluralize
+
+if TYPE_CHECKING:  # load numpy
+    from dpdrun.data.sizing import DataReading
+    from dpdrun.plan.advise import JobAdvice
+    from dpdrun.plan.probe_result import ProbeReading
 
 NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
 WIDE = 118  # columns; below, the reason goes on a line of its own
@@ -41,16 +46,60 @@ class _Values:
             by = Text("you", "green")
             if value.rule:
                 by = Text.assemble(f"{value.rule} ", (value.evidence or "", EVIDENCE_STYLE[value.evidence]))
-            row: list[RenderableType] = [key, escape(_with_range(value)), escape(_note(value)), by]
+            note = _ranged(value.note_value, value.note_low, value.note_high) if value.differs_from_note else ""
+            row: list[RenderableType] = [key, Text(_ranged(value.value, value.low, value.high)), Text(note), by]
             why = "; ".join([value.why, *_worth(value), *_expected(value)])
             table.add_row(*row, *([Text(why)] if wide else []))
-            reasons.append(_hanging(Text.assemble(f"{key}: ", (why, "dim"))))
+            reasons.append(Padding(Text.assemble(f"{key}: ", (why, "dim")), (0, 0, 0, 2)))
         yield table
         if any(value.differs_from_note for value in self._this.values.values()):
             yield Text(NOTE, "dim")
         if not wide:
             yield Text("why:")
             yield from reasons
+
+
+def advice_view(advice: JobAdvice) -> RenderableType:
+    """Return what was measured, the recommendation, and what is found once its fixes are applied."""
+    parts = [*(reading_lines(advice.data) if advice.data else []), *(probe_lines(advice.probe) if advice.probe else [])]
+    parts.append(recommendation_view(advice.recommendation, advice.estimate, advice.no_estimate))
+    return Group(*parts, *([later_view(advice.after_fixes)] if advice.after_fixes else []))
+
+
+def reading_lines(reading: DataReading) -> list[RenderableType]:
+    """Describe a capture: its splits, its memory, what least squares and noise leave to a network, and its faults."""
+    memory = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
+    first = (
+        f"data: {reading.name}: {reading.train_samples:,} training and {reading.val_samples:,} validation samples; "
+        f"memory {memory} {'sample' if reading.memory == 1 else 'samples'} (least-squares ladder)"
+    )
+    if reading.floor_db is None:
+        left = f"noise floor not known: {reading.floor_caveat}"
+    else:
+        left_db = round(max(0.0, reading.polynomial_db - reading.floor_db), 1)
+        left = f"noise floor {reading.floor_db:.1f} dB: {f'{left_db:.1f} dB' if left_db else 'nothing'} left"
+    second = f"      best polynomial {reading.polynomial_db:.1f} dB on validation; {left}"
+    warnings = [Text.assemble(("warning: ", "bold yellow"), warning) for warning in reading.warnings]
+    return [Text(first), Text(second, "dim"), *warnings]
+
+
+def probe_lines(probe: ProbeReading) -> list[RenderableType]:
+    """Describe a probe: speed, the curve of the range test, the gradient norms, and what was left out."""
+    step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
+    first = (
+        f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
+        f"{probe.peak_mib:,.0f} MiB for training; a scoring {probe.score_s:.2g} s"
+    )
+    every = max(1, len(probe.curve) // 10)
+    curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])
+    norms = ", ".join(f"{share} % {value:.2g}" for share, value in probe.norms.items())
+    lines = [Text(first), Text(f"       loss [dB] while the lr rose: {curve}", "dim")]
+    if probe.norms:
+        below = f"{norms} of {probe.norm_steps} are below"
+        lines.append(Text(f"       gradient norms at lr {render(probe.lr)}: {below}", "dim"))
+    if probe.cut:
+        lines.append(Text(f"       left out to finish in time: {'; '.join(probe.cut)}", "yellow"))
+    return [*lines]
 
 
 def recommendation_view(
@@ -67,25 +116,6 @@ def recommendation_view(
     if in_recipe := [finding for finding in this.warnings if isinstance(finding, LintFinding)]:
         parts.append(lint_summary(in_recipe))
     return Group(*parts)
-
-
-def _hanging(text: Text) -> Table:
-    """Lay out a text whose further lines are indented."""
-    table = Table.grid()
-    table.add_column(width=2)
-    table.add_column()
-    table.add_row("", text)
-    return table
-
-
-def _note(value: Value) -> str:
-    if not value.differs_from_note:
-        return ""
-    return _ranged(value.note_value, value.note_low, value.note_high)
-
-
-def _with_range(value: Value) -> str:
-    return _ranged(value.value, value.low, value.high)
 
 
 def _ranged(value: Any, low: Any, high: Any) -> str:

@@ -43,12 +43,8 @@ def _score(key: str, title: str, figure: Any) -> Column:
     return Column(key, title, lambda r: r["linearity"].get(figure.key), lambda r: figure.cell(r["linearity"]))
 
 
-def _count(value: Any) -> str:
-    return DASH if value is None else f"{value:,}"
-
-
-def _lookahead(row: RunScores) -> str:
-    return "record" if row["lookahead"] is None else f"{row['lookahead']}"
+def _cost(key: str, title: str, name: str, text: Callable[[Any], str] = "{:,}".format, missing: str = DASH) -> Column:
+    return Column(key, title, lambda r: r[name], lambda r: missing if r[name] is None else text(r[name]), cost=True)
 
 
 SCORES = (
@@ -58,18 +54,14 @@ SCORES = (
     _score("evm", "EVM\n[dB]", EVM),
 )
 COSTS = (
-    Column("parameters", "para-\nmeters", lambda r: r["parameters"], lambda r: _count(r["parameters"]), cost=True),
-    Column("macs", "MAC/\nsample", lambda r: r["macs_per_sample"], lambda r: _count(r["macs_per_sample"]), cost=True),
-    Column("lookahead", "look-\nahead", lambda r: r["lookahead"], _lookahead, cost=True),
-    Column("time", "training\ntime", lambda r: r["seconds"], lambda r: _time(r["seconds"]), cost=True),
-    Column("steps", "steps", lambda r: r["steps"], lambda r: _count(r["steps"]), cost=True),
+    _cost("parameters", "para-\nmeters", "parameters"),
+    _cost("macs", "MAC/\nsample", "macs_per_sample"),
+    _cost("lookahead", "look-\nahead", "lookahead", missing="record"),
+    _cost("time", "training\ntime", "seconds", duration),
+    _cost("steps", "steps", "steps"),
 )
 MODEL = Column("model", "model", lambda r: r["model"], lambda r: r["model"])
 SORTS = tuple(column.key for column in (*SCORES, *COSTS))
-
-
-def _time(seconds: float | None) -> str:
-    return DASH if seconds is None else duration(seconds)
 
 
 def sorted_rows(rows: Sequence[RunScores], key: str | None) -> list[RunScores]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -34,3 +35,14 @@ def framed(title: str, content: RenderableType, width: int | None = None) -> Pan
     """Return a panel as wide as its content, or `width`."""
     head = Text(title, "bold")
     return Panel(content, title=head, title_align="left", border_style="blue", width=width, expand=width is not None)
+
+
+@contextmanager
+def progress_bar(console: Console, label: str = "probe") -> Iterator[Callable[[float, str], None]]:
+    """Show progress while the block runs: a bar on a terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(label), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda share, doing: progress.update(task, completed=share, description=doing)

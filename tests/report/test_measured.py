@@ -9,7 +9,8 @@ from rich.console import Console
 
 from dpdrun.data.sizing import DataReading
 from dpdrun.plan.probe_result import ProbeReading
-from dpdrun.report.measured import probe_lines, progress_bar, reading_lines
+from dpdrun.report.advice import probe_lines, reading_lines
+from dpdrun.report.layout import progress_bar
 
 READING = DataReading(
     name="opendpd/X", train_samples=58_980, val_samples=19_660, loop_samples=None, memory=20, memory_at_least=False,
