@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dpdrun.errors import RunError
 from dpdrun.models import _tensors
+from dpdrun.models._tensors import is_intact
 from dpdrun.models._tensors import write as write
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.process_group import ProcessGroup
@@ -114,15 +115,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def read_header(path: Path) -> dict[str, str]:
     """Read the header alone. Raises RunError as `read`."""
     return read(path)[1]
-
-
-def is_intact(path: Path) -> bool:
-    """Whether a file of a run is there and undamaged."""
-    try:
-        _tensors.read(path)
-    except RunError:
-        return False
-    return True
 
 
 def remedy_for(path: Path) -> str:
