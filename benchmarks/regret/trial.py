@@ -160,6 +160,6 @@ def _replaced(name: str) -> Iterator[None]:
     with (
         mock.patch.object(loop, "build_optimizer", other),
         mock.patch.object(task, "evaluate_split", averaged),
-        mock.patch.object(loop.checkpoint, "save"),  # it knows the state of AdamW alone
+        mock.patch.object(loop.TrainingState, "save"),  # it knows the state of AdamW alone
     ):
         yield

@@ -112,8 +112,9 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
         drawn = [context.trace(ONE_GAIN, split, one_tap[split]), context.trace(GMP, split, least[split]),
                  context.trace(THIS, split, y)]  # fmt: skip
         for name, output, trace in zip(("one_tap", "gmp"), (one_tap, least), drawn, strict=False):
-            baseline_scores[name][split] = {"nmse_db": nmse_db(part.y, output[split])} | _linearity(trace, curves=False)
-        score = _scores(context, part, y) | _linearity(drawn[-1])
+            figures = {"nmse_db": nmse_db(part.y, output[split])}
+            baseline_scores[name][split] = figures | linearity_field(trace, curves=False)
+        score = _scores(context, part, y) | linearity_field(drawn[-1])
         score["gain_over_gmp_db"] = baseline_scores["gmp"][split]["nmse_db"] - score["nmse_db"]
         score["db_left"] = None if floor["nmse_db"] is None else score["nmse_db"] - floor["nmse_db"]
         scores[split] = score
@@ -154,7 +155,7 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
                  context.trace(THIS, split, y)]  # fmt: skip
         for name, output, trace in zip(("one_tap", "gmp"), (none, least), drawn, strict=False):
             figures = objective_of(capture, plan, part, output[split])
-            baseline_scores[name][split] = figures.to_json() | _linearity(trace, curves=False)
+            baseline_scores[name][split] = figures.to_json() | linearity_field(trace, curves=False)
         figures = objective_of(capture, plan, part, y)
         selected_by, without = figures.selected_by, figures.without
         scores[split] = {
@@ -165,7 +166,7 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
             **_drive_fields(context, split),
             "gain_over_gmp_db": baseline_scores["gmp"][split]["nmse_db"] - figures.nmse_db,
             "db_left": None,
-            **_linearity(drawn[-1]),
+            **linearity_field(drawn[-1]),
         }
         plots.append(context.plot_data(split, drawn))
     weak = pa_scores[splits[0]] > of_gmp[splits[0]]["nmse_db"]
@@ -217,7 +218,8 @@ def linearity_json(scores: Linearity | None, *, curves: bool = True) -> dict[str
     return {name: value for name, value in content.items() if curves or name not in CURVES}
 
 
-def _linearity(trace: Trace | None, *, curves: bool = True) -> dict[str, Any]:
+def linearity_field(trace: Trace | None, *, curves: bool = True) -> dict[str, Any]:
+    """Return the scores of an output as the field `linearity` of a report."""
     return {"linearity": linearity_json(None if trace is None else trace.scores, curves=curves)}
 
 

@@ -12,7 +12,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.dpd.cascade import pa_model_of
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
-from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, linearity_json, pa_model_nmse
+from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, linearity_field, linearity_json, pa_model_nmse
 from dpdrun.evaluation.cross_model import ReferencePA, load_reference_pa, require_independent
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
@@ -156,7 +156,7 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
                 "lookahead": run.model.lookahead,
                 "seconds": before.get("seconds"),
                 "steps": before.get("steps"),
-                "linearity": linearity_json(None if trace is None else trace.scores, curves=False),
+                **linearity_field(trace, curves=False),
             }
         )
     traces.sort(key=lambda trace: -trace.scores.nmse_db)

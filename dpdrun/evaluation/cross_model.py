@@ -15,7 +15,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import dpd_settings, objective_of, stored_pa_model
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
-from dpdrun.evaluation.assessment import NONE_DPD, Evaluation, linearity_json, pa_model_nmse
+from dpdrun.evaluation.assessment import NONE_DPD, Evaluation, linearity_field, pa_model_nmse
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext
@@ -118,8 +118,8 @@ def score_with_reference(
         y, part = context.output(split), part_of(context.pair, split)
         drawn = (context.trace(NONE_DPD, split, none[split]), context.trace(f"through {reference.path.name}", split, y))
         for by_split, output, trace in ((baseline_scores["one_tap"], none[split], drawn[0]), (scores, y, drawn[1])):
-            linearity = linearity_json(None if trace is None else trace.scores, curves=False)
-            by_split[split] = objective_of(capture, plan, part, output).to_json() | {"linearity": linearity}
+            figures = objective_of(capture, plan, part, output).to_json()
+            by_split[split] = figures | linearity_field(trace, curves=False)
         traces[split] = drawn
     learnt_through = pa_section(plan)
     report = {

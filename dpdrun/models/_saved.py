@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from dpdrun import models
@@ -39,8 +38,6 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
 def _recovery_hint(source: Path) -> str:
     """Return how to recover a damaged model, or nothing."""
     run = RunFolder(source.parent)
-    if source == run.model and run.best.is_file():
-        with suppress(RunError):
-            _tensors.read(run.best)
-            return f"; the same model is in {run.best}, which is intact: remove {source.name} to use it"
+    if source == run.model and _tensors.is_intact(run.best):
+        return f"; the same model is in {run.best}, which is intact: remove {source.name} to use it"
     return ""

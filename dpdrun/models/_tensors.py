@@ -74,6 +74,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"{path}: damaged or not a safetensors file ({reason})") from exc
 
 
+def is_intact(path: Path) -> bool:
+    """Return whether a file from `write` is there and undamaged."""
+    try:
+        read(path)
+    except RunError:
+        return False
+    return True
+
+
 def misfit(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> str | None:
     """Describe the first tensor that is missing, unexpected, or of another shape or type; None if all fit."""
     for name, tensor in expected.items():

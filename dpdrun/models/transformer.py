@@ -307,7 +307,7 @@ def sinusoids(start: int, length: int, width: int) -> Tensor:
 
 
 def _product(pair: Tensor) -> Tensor:
-    """The first half of the features times the second. (..., 2 W) -> (..., W)."""
+    """Multiply the first half of the features by the second. (..., 2 W) -> (..., W)."""
     first, second = pair.chunk(2, dim=-1)
     return first * second
 

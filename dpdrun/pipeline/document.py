@@ -66,7 +66,7 @@ class Pipeline:
 
 
 def is_pipeline(path: Path) -> bool:
-    """Whether a file says `task: pipeline`; False also where it cannot be read: `load_recipe` then says why."""
+    """Return whether a file says `task: pipeline`; False also where it cannot be read: `load_recipe` then says why."""
     try:
         root, _ = yaml12.parse(read_text(path), str(path))
     except (RecipeError, SyntaxProblemError):

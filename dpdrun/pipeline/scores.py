@@ -55,12 +55,12 @@ def score_pipeline(
     Raises:
         RunError: a model cannot be read, or the scores cannot be written.
     """
-    found = stored_scores(pipeline, folder, states)
-    if found is not None:
-        return found, False
+    stored = stored_scores(pipeline, folder, states)
+    if stored is not None:
+        return stored, False
     place = RunFolder(folder / EVALUATION)
     place.path.mkdir(exist_ok=True)
-    found = Scores(place.path / FILE, {}, {}, _learnt(pipeline))
+    scores = Scores(place.path / FILE, {}, {}, _learnt(pipeline))
     for state in states:
         if state.step.through is None:
             continue
@@ -73,18 +73,16 @@ def score_pipeline(
             for other in states
             if other.step.through is None and other.step.name != state.step.through
         }
-        found.own[name] = this.report
-        found.judged[name] = {judge: verdict.report for judge, verdict in verdicts.items()}
+        scores.own[name] = this.report
+        scores.judged[name] = {judge: verdict.report for judge, verdict in verdicts.items()}
         if draw is not None:
             first = next(iter(verdicts.values()), None)
             report, scenes = (this.report, this.plots) if first is None else add_cross_model_scores(this, first)
             draw(place.path / name, state.run.path, report, scenes)
-    made = {
-        "schema_version": SCHEMA_VERSION,
-        "made_of": _inputs(pipeline, states),
-    }  # last: that file says that all is done
-    place.write_json(found.path, made | {"learnt": found.learnt, "own": found.own, "judged": found.judged})
-    return found, True
+    content = {"schema_version": SCHEMA_VERSION, "made_of": _inputs(pipeline, states)}
+    content |= {"learnt": scores.learnt, "own": scores.own, "judged": scores.judged}
+    place.write_json(scores.path, content)  # last: this file states that all is done
+    return scores, True
 
 
 def stored_scores(pipeline: Pipeline, folder: Path, states: Sequence[StepState]) -> Scores | None:

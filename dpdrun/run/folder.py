@@ -39,11 +39,11 @@ class RunFolder:
     tracking = property(lambda self: self.path / "tracking")
 
     def rollback_point(self, step: int) -> Path:
-        """A checkpoint that `train.on_finding: adapt` can go back to."""
+        """Return the path of a checkpoint that `train.on_finding: adapt` can roll back to."""
         return self.path / "checkpoints" / f"rollback-{step}.safetensors"
 
     def rollback_points(self) -> dict[int, Path]:
-        """Those that are there, by step, the earliest first; other files of such names are not ours."""
+        """Return the rollback points that exist, by step, the earliest first."""
         paths = self.last.parent.glob("rollback-*.safetensors")
         named = ((re.fullmatch(r"rollback-([0-9]+)\.safetensors", path.name), path) for path in paths)
         return dict(sorted((int(name[1]), path) for name, path in named if name))

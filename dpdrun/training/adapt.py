@@ -48,20 +48,26 @@ class FindingPolicy:
         self._plan, self._run, self._monitor, self._state = plan, run, monitor, state
         self._mode = plan.recipe.train.on_finding
         self._live = LiveRules(plan, monitor, log, reported)
-        self.add, self.due = self._live.add, self._live.due
+        self.due = self._live.due
+        self.metrics = MetricsWriter(run.metrics)
         if self._mode == "adapt":
             self.drop_rollback_points(after=state.progress.step)
             if not state.progress.step:
                 self.save_rollback_point()
 
-    def evaluate(self, metrics: MetricsWriter) -> FindingError | None:
+    def record(self, line: dict[str, Any]) -> None:
+        """Write a line to metrics.jsonl, for the rules too."""
+        self.metrics.write(line)
+        self._live.add(line)
+
+    def evaluate(self) -> FindingError | None:
         """Evaluate the rules after a step.
 
         Returns:
             The error to raise as soon as a checkpoint is written, where a finding stops the run.
 
         Raises:
-            RolledBackError: train on from `run.last`.
+            RolledBackError: training continues from `run.last`.
         """
         diagnosis = self._live.evaluate()
         errors = [finding for finding in diagnosis.findings if finding.severity == "error"] if diagnosis else []
@@ -71,7 +77,7 @@ class FindingPolicy:
             return self._stopped(errors[0])
         remedies = [(finding, factor) for finding in errors if (factor := lr_factor_of(finding, diagnosis)) is not None]
         if remedies:
-            self._roll_back(*min(remedies, key=lambda pair: (pair[0].step or 0, pair[0].code)), metrics)
+            self._roll_back(*min(remedies, key=lambda pair: (pair[0].step or 0, pair[0].code)))
         return None
 
     def save_rollback_point(self) -> None:
@@ -99,7 +105,7 @@ class FindingPolicy:
             f"  to continue anyway:\n  {self._run.resume_command} --set train.on_finding=warn"
         )
 
-    def _roll_back(self, finding: Finding, factor: float, metrics: MetricsWriter) -> None:
+    def _roll_back(self, finding: Finding, factor: float) -> None:
         """Undo the steps from where a finding began, unless the run was rolled back too often."""
         progress, done = self._state.progress, len(self._state.progress.adapts)
         onset = finding.step if finding.step is not None else 1
@@ -127,11 +133,11 @@ class FindingPolicy:
         back.seconds = progress.seconds
         self.drop_rollback_points(after=to_step)
         replace(self._state, progress=back).save(self._run.last)
-        self._report_adaptation(line, metrics)
+        self._report_adaptation(line)
         raise RolledBackError
 
-    def _report_adaptation(self, line: dict[str, Any], metrics: MetricsWriter) -> None:
-        metrics.write(line)
+    def _report_adaptation(self, line: dict[str, Any]) -> None:
+        self.metrics.write(line)
         self._monitor.message(
             f"adapted ({len(self._state.progress.adapts) + 1} of at most {MOST_ADAPTS}): {line['code']}: "
             f"{line['message']}; rolled back from step {line['step']} to step {line['to_step']}, the lr is "

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dpdrun.errors import RunError
 from dpdrun.models import _tensors
+from dpdrun.models._tensors import is_intact
 from dpdrun.models._tensors import write as write
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.process_group import ProcessGroup
@@ -77,21 +78,16 @@ class TrainingState:
     plan_hash: str
 
     def save(self, path: Path) -> None:
-        """As the function `save`."""
-        save(path, self.model, self.optimizer, self.progress, plan_hash=self.plan_hash)
-
-
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, plan_hash: str) -> None:
-    """Write a resumable checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = value
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    header = {"format": FORMAT, "plan_hash": plan_hash, "progress": json.dumps(asdict(progress))}
-    write(path, tensors, header)
+        """Write a checkpoint. Raises RunError on a full disk; an older file at `path` then survives."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{key}"] = value
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        header = {"format": FORMAT, "plan_hash": self.plan_hash, "progress": json.dumps(asdict(self.progress))}
+        write(path, tensors, header)
 
 
 def save_model(path: Path, model: nn.Module, header: dict[str, str]) -> None:
@@ -114,15 +110,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def read_header(path: Path) -> dict[str, str]:
     """Read the header alone. Raises RunError as `read`."""
     return read(path)[1]
-
-
-def is_intact(path: Path) -> bool:
-    """Whether a file of a run is there and undamaged."""
-    try:
-        _tensors.read(path)
-    except RunError:
-        return False
-    return True
 
 
 def remedy_for(path: Path) -> str:

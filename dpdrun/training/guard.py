@@ -1,4 +1,4 @@
-"""What stops a run: numbers that are no longer numbers, and signals."""
+"""What stops a run: numbers that are not finite, memory that runs out, and signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; Ctrl-C aga
 
 
 def non_finite(line: Mapping[str, Any], stats: StepStats, frame: int, run: RunFolder) -> DivergedError:
-    """The error for a step whose loss or gradient is not finite: raise it before the step touches the parameters.
+    """Return the error for a step whose loss or gradient is not finite, to be raised before the parameters change.
 
     Clipping is no remedy: scaling by clip / inf gives NaN in every parameter (pytorch issue 46849).
 
@@ -88,9 +88,9 @@ class StopSignal:
     """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps, so that a checkpoint is written first.
 
     Python runs signal handlers between bytecodes, also inside an optimizer step; raising there could leave half an
-    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: someone is waiting. A signal that no
-    step has read when the block ends goes to whoever listened before. Outside the main thread, where Python allows no
-    handlers, it does nothing.
+    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: the user is waiting. A signal that no
+    step has read when the block ends goes to the handler that was installed before. Outside the main thread, where
+    Python allows no handlers, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -108,11 +108,11 @@ class StopSignal:
 
     @property
     def number(self) -> int:
-        """Of the signal that came, or 0."""
+        """The number of the signal that was received, or 0."""
         return int(self.received or 0)
 
     def stopped(self, number: int, done: str, hint: str) -> BaseException:
-        """What to raise when the checkpoint is written: StoppedError, or KeyboardInterrupt after Ctrl-C.
+        """Return what to raise when the checkpoint is written: StoppedError, or KeyboardInterrupt after Ctrl-C.
 
         Args:
             number: of the signal, which another process may have been sent.

@@ -9,7 +9,7 @@ from dpdrun.plan.plan import Plan
 
 
 def build_optimizer(model: nn.Module, plan: Plan) -> torch.optim.AdamW:
-    """AdamW in two groups: decayed weights, and norms, biases and positions, which are not decayed.
+    """Build AdamW with two groups: decayed weights, and norms, biases and positions, which are not decayed.
 
     Decay pulls a parameter to zero; for a norm's gain, a bias or a position table that is no neutral prior
     (Loshchilov & Hutter 2019 decay weights; the split is common practice since GPT-2).

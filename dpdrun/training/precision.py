@@ -79,7 +79,7 @@ class LossScale:
         return None if self._scaler is None else self._scaler.state_dict()
 
     def will_skip(self, loss: float, grad_norm: float) -> bool:
-        """Whether the scaler will skip the coming step: the loss is finite, its gradient overflowed.
+        """Return whether the scaler will skip the coming step: the loss is finite, its gradient overflowed.
 
         Not without end: each time the scale is halved, and when the gradient overflows at a scale of 1, 17 steps from
         torch's first scale of 65536, it is the gradient itself that is not finite.

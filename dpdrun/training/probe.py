@@ -168,7 +168,7 @@ class _Clock:
         return self._deadline - time.perf_counter()
 
     def allows(self, steps: int) -> bool:
-        """Whether so many more steps fit at the pace of the last ones."""
+        """Return whether so many more steps fit at the pace of the last ones."""
         return steps * median(self.steps[-RECENT:]) * OVERHEAD <= self.left_s
 
 

@@ -49,7 +49,7 @@ def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
 
 
 def uses_gpu() -> bool:
-    """Whether training runs on GPUs; not with `accelerate launch --cpu`."""
+    """Return whether training runs on GPUs; not with `accelerate launch --cpu`."""
     return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
 
 

@@ -15,7 +15,7 @@ from dpdrun.errors import FindingError, LostError
 from dpdrun.plan.plan import Plan
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
-from dpdrun.run.metrics import Metrics, MetricsWriter
+from dpdrun.run.metrics import Metrics
 from dpdrun.training import checkpoint
 from dpdrun.training.adapt import FindingPolicy, RolledBackError
 from dpdrun.training.checkpoint import TrainingState
@@ -44,7 +44,6 @@ class RunRecorder:
         for line in log.steps:
             self._epochs.add(line["step"], line["loss"], line["grad_norm"])
         self._policy = FindingPolicy(plan, run, monitor, state, log, reported) if group.is_rank_zero else None
-        self._metrics = MetricsWriter(run.metrics) if group.is_rank_zero else None
         self._heartbeat = Heartbeat(run, plan.total_steps)
         self._every = evaluation_interval(plan)
         self._rolled_back = False
@@ -55,19 +54,18 @@ class RunRecorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
+        if self._policy is not None:
+            self._policy.metrics.close()
 
     def step(self, line: dict[str, Any]) -> None:
         """Log an optimizer step."""
-        if self._metrics is None or self._policy is None:
+        if self._policy is None:
             return
-        self._metrics.write(line)
+        self._policy.record(line)
         self._heartbeat.beat("training", line["step"])
-        self._policy.add(line)
         self._monitor.step(line)
         if (summary := self._epochs.add(line["step"], line["loss"], line["grad_norm"])) is not None:
-            self._metrics.write(summary)
+            self._policy.metrics.write(summary)
 
     def non_finite_step(self, line: dict[str, Any]) -> None:
         """Log a step that cannot be taken, because a number in it is not finite.
@@ -76,14 +74,10 @@ class RunRecorder:
             RolledBackError: in all processes, where train.on_finding: adapt can undo it.
         """
         verdict = CONTINUE
-        if self._metrics is not None and self._policy is not None:
-            self._metrics.write(line)  # so that `dpdrun diagnose` sees it too
-            self._policy.add(line)
-            try:
-                if self._mode == "adapt":
-                    self._policy.evaluate(self._metrics)
-            except RolledBackError:
-                verdict, self._rolled_back = ROLL_BACK, True
+        if self._policy is not None:
+            self._policy.record(line)  # so that `dpdrun diagnose` sees it too
+            if self._mode == "adapt":
+                verdict, _ = self._evaluate(self._policy)
         if self._decides and self._broadcast(verdict) == ROLL_BACK:
             raise RolledBackError
 
@@ -93,7 +87,7 @@ class RunRecorder:
         improved = score.selection_db < progress.best_db
         if improved:
             progress.best_db, progress.best_step = score.selection_db, progress.step
-        if self._metrics is None or self._policy is None:
+        if self._policy is None:
             return
         if improved:
             header = {"format": checkpoint.FORMAT, "step": str(progress.step), "plan_hash": self._state.plan_hash}
@@ -107,9 +101,8 @@ class RunRecorder:
             "best_db": progress.best_db,
             "seconds": round(seconds, 3),
         }
-        self._metrics.write(line)
-        self._metrics.flush()
-        self._policy.add(line)
+        self._policy.record(line)
+        self._policy.metrics.flush()
         self._monitor.evaluation(line)
 
     def evaluate_rules(self) -> FindingError | None:
@@ -119,22 +112,26 @@ class RunRecorder:
             The error to raise as soon as a checkpoint is written.
 
         Raises:
-            RolledBackError: train on from `run.last`.
+            RolledBackError: training continues from `run.last`.
         """
         error, verdict = None, CONTINUE
-        if self._metrics is not None and self._policy is not None:
-            if self._policy.due(self._state.progress.step):
-                try:
-                    error = self._policy.evaluate(self._metrics)
-                    self._policy.save_rollback_point()
-                except RolledBackError:
-                    verdict, self._rolled_back = ROLL_BACK, True
-            verdict = STOP if error else verdict
+        if self._policy is not None and self._policy.due(self._state.progress.step):
+            verdict, error = self._evaluate(self._policy)
+            if verdict != ROLL_BACK:
+                self._policy.save_rollback_point()
         if self._decides and self._state.progress.step % self._every == 0:
             verdict = self._broadcast(verdict)
         if verdict == ROLL_BACK:
             raise RolledBackError
         return FindingError("") if verdict == STOP and error is None else error
+
+    def _evaluate(self, policy: FindingPolicy) -> tuple[float, FindingError | None]:
+        try:
+            error = policy.evaluate()
+        except RolledBackError:
+            self._rolled_back = True
+            return ROLL_BACK, None
+        return STOP if error else CONTINUE, error
 
     def save(self) -> None:
         """Write a checkpoint that can be resumed; all processes wait until it is complete."""
@@ -151,7 +148,7 @@ class RunRecorder:
         try:
             yield
         except LostError as error:
-            if self._metrics is None:
+            if self._policy is None:
                 raise
             step, where = self._state.progress.step, "there is nothing to resume"
             if step and not self._rolled_back:
@@ -162,8 +159,8 @@ class RunRecorder:
             raise LostError(f"{error}\n  {where}") from error
 
     def _save(self) -> None:
-        if self._metrics is not None:
-            self._metrics.sync()
+        if self._policy is not None:
+            self._policy.metrics.sync()
             self._state.save(self._run.last)
 
     def finish(self) -> None:

@@ -108,7 +108,7 @@ class TensorBoard(Tracker):
         self._tracker.start()
 
     def _log_settings(self) -> None:
-        """For the page HPARAMS. Accelerate's own way writes a subfolder, which is another run to TensorBoard."""
+        """Add the settings to the page HPARAMS; Accelerate's own way writes a subfolder, another run to TensorBoard."""
         self._add_hparams(slice(2))
 
     def _close(self, failed: bool) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from dpdrun.errors import RunError
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint
-from dpdrun.training.checkpoint import Progress
+from dpdrun.training.checkpoint import Progress, TrainingState
 from dpdrun.training.schedule import Plateau
 
 Made = tuple[nn.Module, torch.optim.Optimizer]
@@ -44,7 +44,7 @@ def test_everything_that_the_next_step_depends_on_comes_back(made: Callable[[int
     twin, twin_optimizer = made(1)
     model, optimizer = made(0)
     step(model, optimizer)
-    checkpoint.save(tmp_path / "c.safetensors", model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(tmp_path / "c.safetensors")
     step(model, optimizer)  # draws its batch from the random state at the time of saving
     assert checkpoint.restore(tmp_path / "c.safetensors", twin, twin_optimizer, plan_hash="abc") == progress()
     step(twin, twin_optimizer)
@@ -54,7 +54,7 @@ def test_everything_that_the_next_step_depends_on_comes_back(made: Callable[[int
 
 def test_a_checkpoint_of_another_plan_is_refused(made: Callable[[int], Made], tmp_path: Path) -> None:
     model, optimizer = made(0)
-    checkpoint.save(tmp_path / "c.safetensors", model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(tmp_path / "c.safetensors")
     with pytest.raises(RunError, match="made by another recipe or other data"):
         checkpoint.restore(tmp_path / "c.safetensors", model, optimizer, plan_hash="abd")
 
@@ -70,7 +70,7 @@ def test_a_flipped_bit_stops_a_resume_and_changes_nothing(made: Callable[[int], 
     model, optimizer = made(0)
     path = tmp_path / "c.safetensors"
     step(model, optimizer)
-    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(path)
     content = path.read_bytes()
     before, random = everything(model, optimizer), torch.get_rng_state()
     step(*made(1))
@@ -127,7 +127,7 @@ def test_tensors_that_training_cannot_go_on_from_are_refused(
     model, optimizer = made(0)
     step(model, optimizer)
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(path)
     tensors, header = checkpoint.read(path)
     name, change = WRONG[why]
     changed = change(tensors.get(name, NAN))
@@ -143,10 +143,10 @@ def test_tensors_that_training_cannot_go_on_from_are_refused(
 def test_a_checkpoint_of_a_step_has_a_state_of_the_optimizer(made: Callable[[int], Made], tmp_path: Path) -> None:
     model, optimizer = made(0)
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(path)
     with pytest.raises(RunError, match="it has no state of the optimizer"):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
-    checkpoint.save(path, model, optimizer, Progress(0, 0.0, 0, 0.0, progress().plateau), plan_hash="abc")
+    TrainingState(model, optimizer, Progress(0, 0.0, 0, 0.0, progress().plateau), "abc").save(path)
     assert checkpoint.restore(path, model, optimizer, plan_hash="abc").step == 0
 
 
@@ -161,7 +161,7 @@ def test_a_header_that_does_not_say_where_training_stood(
     model, optimizer = made(0)
     step(model, optimizer)
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(path)
     tensors, header = checkpoint.read(path)
     checkpoint.write(path, tensors, {**header, "progress": text})
     with pytest.raises(RunError, match="its header has no progress of training"):
@@ -182,7 +182,7 @@ def test_errors_about_a_damaged_file_say_what_to_use_instead(made: Callable[[int
     checkpoint.save_model(run.best, model, {"format": checkpoint.FORMAT})
     assert f"the best model so far, {run.best}, is intact" in remedy(run.last)
     for number in (50, 100, 150):
-        checkpoint.save(run.rollback_point(number), model, optimizer, progress(), plan_hash="abc")
+        TrainingState(model, optimizer, progress(), "abc").save(run.rollback_point(number))
     run.rollback_point(150).write_bytes(b"")
     assert remedy(run.last) == (
         f"; an earlier checkpoint, rollback-100.safetensors, is intact; to resume from it:\n"
@@ -199,7 +199,7 @@ def test_a_failed_write_keeps_the_older_checkpoint(
 ) -> None:
     model, optimizer = made(0)
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+    TrainingState(model, optimizer, progress(), "abc").save(path)
     before = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -207,7 +207,7 @@ def test_a_failed_write_keeps_the_older_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
-        checkpoint.save(path, model, optimizer, progress(), plan_hash="abc")
+        TrainingState(model, optimizer, progress(), "abc").save(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
 

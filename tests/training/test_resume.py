@@ -21,7 +21,7 @@ from dpdrun.run.files import write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint, live
-from dpdrun.training.checkpoint import SCORING, Progress
+from dpdrun.training.checkpoint import SCORING, Progress, TrainingState
 from dpdrun.training.loop import fit
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.resume import plan_to_resume, require_same
@@ -167,7 +167,7 @@ def test_a_best_model_of_another_run_is_refused(begun: RunFolder, capture: Captu
     this, model = plan(), torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     own = this.digest(capture.sha256)
-    checkpoint.save(begun.last, model, optimizer, Progress.fresh(Plateau(1.0, 1, 0.0)), plan_hash=own)
+    TrainingState(model, optimizer, Progress.fresh(Plateau(1.0, 1, 0.0)), own).save(begun.last)
     for made_under, taken in ((own, True), (None, True), ("of another", False)):
         about = {"format": checkpoint.FORMAT} | ({"plan_hash": made_under} if made_under else {})
         checkpoint.save_model(begun.best, model, about)
@@ -182,7 +182,7 @@ def test_a_best_model_of_another_run_is_refused(begun: RunFolder, capture: Captu
 def test_alone_a_state_is_restored_as_a_checkpoint_is(tmp_path: Path) -> None:
     model, twin = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     at = Progress(0, 1.0, 0, 2.0, Plateau(0.5, 1, 0.0))
-    checkpoint.save(tmp_path / "c", model, torch.optim.AdamW(model.parameters()), at, plan_hash="a")
+    TrainingState(model, torch.optim.AdamW(model.parameters()), at, "a").save(tmp_path / "c")
     fresh = torch.optim.AdamW(twin.parameters())
     assert checkpoint.restore_all(tmp_path / "c", twin, fresh, ProcessGroup(), plan_hash="a") == at
     assert torch.equal(model.weight, twin.weight)

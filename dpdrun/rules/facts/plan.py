@@ -15,42 +15,26 @@ from dpdrun.recipe.fields import OFF, Percent
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules.facts.words import computed, computed_from, fact, words_of
 
+
+def _keys(section: str, *leaves: str) -> dict[str, str]:
+    return {leaf: f"{section}.{leaf}" for leaf in leaves}
+
+
 KEY_OF: Mapping[str, str] = {
-    "lr": "optim.lr",
-    "beta1": "optim.beta1",
-    "beta2": "optim.beta2",
-    "eps": "optim.eps",
-    "weight_decay": "optim.weight_decay",
-    "clip_norm": "optim.clip_norm",
-    "warmup": "optim.warmup",
-    "schedule": "optim.schedule",
-    "epochs": "train.epochs",
-    "max_steps": "train.max_steps",
+    **_keys("optim", "lr", "beta1", "beta2", "eps", "weight_decay", "clip_norm", "warmup", "schedule"),
+    **_keys("train", "epochs", "max_steps"),
     "batch": "train.batch_size",
-    "frame": "train.frame",
-    "burn_in": "train.burn_in",
-    "eval_every": "train.eval_every",
-    "checkpoint_every": "train.checkpoint_every",
+    **_keys("train", "frame", "burn_in", "eval_every", "checkpoint_every"),
 }
 # Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were measured.
-SIZE_KEY_OF: Mapping[str, str] = {
-    "d_model": "model.d_model",
-    "hidden": "model.hidden",
-    "layers": "model.layers",
-    "heads": "model.heads",
-    "window": "model.window",
-    "lookahead": "model.lookahead",
-}
+SIZE_KEY_OF: Mapping[str, str] = _keys("model", "d_model", "hidden", "layers", "heads", "window", "lookahead")
 # Settings that no rule sets, of which rules know all the same.
 OTHER_KEY_OF: Mapping[str, str] = {
-    **{name: f"model.{name}" for name in (
-        "kind", "conv", "ff_mult", "features", "embedding", "skip", "residual_init", "dropout",
-    )},
-    "patience": "optim.plateau.patience",
-    "guard": "data.split.guard",
-    "eval_on": "train.eval_on",
-    "precision": "train.precision",
-}  # fmt: skip
+    **_keys("model", "kind", "conv", "ff_mult", "features", "embedding", "skip", "residual_init", "dropout"),
+    **_keys("optim.plateau", "patience"),
+    **_keys("data.split", "guard"),
+    **_keys("train", "eval_on", "precision"),
+}
 NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
 
 _OF_THE_MODEL = (
