@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 
 from dpdrun.diagnosis.diagnose import Diagnosis
+from dpdrun.errors import RunError
 from dpdrun.run.files import encode_numbers
 
 SUFFIXES = {".json": "json", ".md": "markdown", ".html": "html", ".htm": "html"}
 
 
 def format_of_file(path: Path) -> str:
-    """Return the format that the suffix stands for; `rich`, as on a terminal, for any other."""
+    """Return the format that the suffix stands for; `rich`, as on a terminal, for any other.
+
+    Raises RunError for the suffix of SARIF, which earlier versions wrote.
+    """
+    if path.suffix.lower() == ".sarif":
+        raise RunError(f"{path}: SARIF is not written any more; use .json, .md or .html")
     return SUFFIXES.get(path.suffix.lower(), "rich")
 
 
