@@ -152,6 +152,16 @@ def test_a_path_too_long_is_one_message(arguments: list[str]) -> None:
     assert result.stderr.endswith(": File name too long\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [["data", "list"], ["explain", "LR010"]], ids=" ".join)
+def test_a_standard_output_without_room_is_one_message(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dpdrun", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
+
+
 @pytest.mark.parametrize("field", ["data.source", "pa"])
 def test_the_home_of_a_user_who_is_not_there_is_no_traceback(field: str, tmp_path: Path) -> None:
     recipe = tmp_path / "a.yaml"

@@ -85,9 +85,12 @@ class _Group(TyperGroup):
                 show_error(error)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            if error.errno not in _OF_THE_PATH:
+            of_stdout = error.errno == errno.ENOSPC and error.filename is None
+            if error.errno not in _OF_THE_PATH and not of_stdout:
                 raise
-            show_error(DpdrunError(f"{error.filename}: {error.strerror}"))
+            if of_stdout:
+                _discard_stdout()
+            show_error(DpdrunError(f"{error.filename or 'standard output'}: {error.strerror}"))
             raise typer.Exit(DpdrunError.exit_code) from None
 
 
@@ -139,12 +142,19 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # here, so that a closed pipe is met inside the try
     except BrokenPipeError:
-        # Otherwise the interpreter complains about stdout at exit, see https://docs.python.org/3/library/signal.html
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
     except SystemExit as end:
         _leave_team(end)
         raise
+
+
+def _discard_stdout() -> None:
+    """Send what is still in the buffer nowhere: the interpreter would complain about stdout at exit.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave_team(end: SystemExit) -> None:

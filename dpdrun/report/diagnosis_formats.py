@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from dpdrun.diagnosis.diagnose import Diagnosis
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, RunError
 from dpdrun.report.diagnosis import (
     NormChart,
     checked_text,
@@ -44,7 +44,12 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")  # in Markdown
 
 
 def format_of_file(path: Path) -> str:
-    """Return the format that the suffix stands for; `rich`, as on a terminal, for any other."""
+    """Return the format that the suffix stands for; `rich`, as on a terminal, for any other.
+
+    Raises RunError for the suffix of SARIF, which earlier versions wrote.
+    """
+    if path.suffix.lower() == ".sarif":
+        raise RunError(f"{path}: SARIF is not written any more; use .json, .md or .html")
     return SUFFIXES.get(path.suffix.lower(), "rich")
 
 

@@ -49,6 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
+        _refuse_special(path)
         temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
         with temporary.open("xb") as handle:  # never through a symlink placed there
             mode = os.fstat(handle.fileno()).st_mode & 0o777
@@ -63,6 +64,13 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise UnwritableError for a device, a pipe or /dev/stdout: the rename would put a file in its place, for good."""
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    if special or path.absolute().parent == Path("/dev"):
+        raise UnwritableError(f"{path}: cannot write: not a regular file", "name a file")
 
 
 def _sync_folder(folder: Path) -> None:

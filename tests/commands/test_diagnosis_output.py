@@ -77,6 +77,13 @@ def test_suffix_of_the_file_is_the_format(log: str, tmp_path: Path, name: str, s
     assert "\x1b" not in text
 
 
+def test_a_file_of_sarif_is_refused(log: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["diagnose", log, "-o", str(tmp_path / "a.sarif")])
+    assert result.exit_code == 2
+    assert "SARIF is not written any more; use .json" in result.stderr
+    assert not list(tmp_path.glob("*.sarif"))
+
+
 def test_format_wins_over_suffix_and_goes_to_stdout(log: str, tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     run(log, "-o", str(path), "--format", "json")

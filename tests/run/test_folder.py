@@ -92,6 +92,16 @@ def test_a_write_that_the_system_refuses_is_a_run_error(tmp_path: Path) -> None:
         write_text(tmp_path / "missing" / "report.json", "text")
 
 
+def test_a_pipe_or_a_link_of_dev_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """`-o /dev/null` of root would leave a regular file there for good."""
+    pipe = tmp_path / "report.json"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/no_such_device")):
+        with pytest.raises(RunError, match="not a regular file; name a file"):
+            write_text(path, "text")
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [("{", r":1:2: not valid JSON"), ("[]", "expected a JSON object"), (b"\xff", "cannot read")]
 )
