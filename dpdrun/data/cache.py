@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from dpdrun.run.user_path import expand_user
+
 ENV = "DPDRUN_CACHE"
 
 
@@ -16,7 +18,7 @@ def cache_dir() -> Path:
     %LOCALAPPDATA% on Windows.
     """
     if os.environ.get(ENV):
-        return Path(os.environ[ENV]).expanduser()
+        return expand_user(os.environ[ENV])
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.capture import Part
 from dpdrun.errors import DataError
+from dpdrun.run.user_path import is_there
 
 MIN_SAMPLES = 1000
 SHOWN_NAMES = 12
@@ -92,7 +93,7 @@ def missing(path: Path, label: str | None = None) -> DataError:
     """Return the error for a path that does not exist, with a close name or what is there instead."""
     shown = label or str(path)
     parent = path.parent
-    while not parent.exists() and parent != parent.parent:
+    while not is_there(parent) and parent != parent.parent:
         parent = parent.parent
     if not parent.is_dir():
         return DataError(f"{shown}: no such file or folder")

@@ -18,6 +18,7 @@ from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wh
 from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
 from dpdrun.run.symlinks import escapes
+from dpdrun.run.user_path import expand_user, is_there
 
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
@@ -83,10 +84,10 @@ def locate(source: str, *, recipe: Path | None = None) -> str:
     """
     if source.startswith((SYNTHETIC, OPENDPD)):
         return source
-    path = Path(source).expanduser()
-    if recipe is not None and not path.is_absolute() and not path.exists():
+    path = expand_user(source)
+    if recipe is not None and not path.is_absolute() and not is_there(path):
         neighbour = recipe.parent / path
-        if neighbour.exists():
+        if is_there(neighbour):
             raise DataError(
                 f"{source}: no such file or folder in the current folder, {Path.cwd()}, where relative paths begin; "
                 f"there is one next to the recipe: write data.source: {neighbour}, or an absolute path"
@@ -116,10 +117,10 @@ def read_source(source: str) -> SourceRecord:
         return synthetic.read(source.removeprefix(SYNTHETIC), source)
     if source.startswith(OPENDPD):
         return opendpd_wheel.read(source.removeprefix(OPENDPD), source)
-    path = Path(source).expanduser()
+    path = expand_user(source)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
-    if not path.exists():
+    if not is_there(path):
         named = [info.name for info in list_sources()]
         hint = suggestion(source, named)
         raise DataError(f"{source}: no such source{hint}") if hint else missing(path, source)

@@ -18,6 +18,7 @@ from dpdrun.opendpd.arguments import Arguments, parse
 from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
 from dpdrun.opendpd.shell.script import Command, Unclear, commands
 from dpdrun.recipe.schema import DataSection
+from dpdrun.run.user_path import is_there
 
 PROGRAMS = frozenset({"main.py", "opendpd-cli"})
 STEP = "train_pa"
@@ -231,7 +232,7 @@ def _read(section: DataSection, where: str) -> int:
     try:
         return len(load_capture(section).train)
     except DataError as error:
-        here = "" if Path(section.source).exists() else " (from the folder of OpenDPD, its own data are found)"
+        here = "" if is_there(Path(section.source)) else " (from the folder of OpenDPD, its own data are found)"
         raise DataError(
             f"{where}: the number of optimizer steps needs the length of the data{here}: {error}\n"
             "  name other data with --data SOURCE, or give the frames of one pass with --samples N"
