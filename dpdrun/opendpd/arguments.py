@@ -29,12 +29,6 @@ _ADAPTED: dict[str, Any] = {  # common to both lines of the fork
     **{"batch_size": 256, "batch_size_eval": 256, "lr_schedule": 0, "lr": 5e-4, "lr_end": 1e-4, "decay_factor": 0.1},
     **{"PA_hidden_size": 23, "q_pretrain": ""},
 }
-_TYPES: dict[str, type] = {
-    "dataset_name": str,
-    "dataset_path": str,
-    "PA_user_definition": str,
-    "DPD_user_definition": str,
-}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "accelerator": ("cpu", "cuda", "mps"),
     "re_level": ("soft", "hard"),
@@ -190,6 +184,6 @@ def _parser(version: OpenDPDVersion) -> _Parser:
         if default == _SWITCH:
             parser.add_argument(f"--{flag}", action="store_true", default=argparse.SUPPRESS)
         else:
-            kind = _TYPES.get(flag) or type(default)
+            kind = str if default is None else type(default)
             parser.add_argument(f"--{flag}", type=kind, choices=_CHOICES.get(flag))
     return parser

@@ -51,7 +51,7 @@ class Translation:
     dialect: str
 
     @property
-    def told(self) -> str:
+    def shown(self) -> str:
         """`train.sh:12`, or that the command was given as it is."""
         return "the command" if self.where.startswith(f"{GIVEN}:") else self.where
 
@@ -88,19 +88,15 @@ def translate(
     arguments = parse([*words, *also], where)
     data = _data(arguments, where, source, frames, stated or {})
     sections, remarks = recipe_lines(arguments, data, where)
+    command = "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
     head = [
-        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.version.name}.",
+        f"Translated by dpdrun from {command}; defaults are those of {arguments.version.name}.",
         "OpenDPD: main.py " + " ".join(words),
         *(["overridden by: " + " ".join(also)] if also else []),
         *remarks,
     ]
     text = text_of(sections, [_ascii(line) for line in head], rules)
     return Translation(text, tuple(remarks), where, arguments.version.name)
-
-
-def _told(name: str, line: int) -> str:
-    """Name a command."""
-    return "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
 
 
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
@@ -122,10 +118,10 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
         step = _step(flags)
         if step == STEP or isinstance(step, Unclear):
             candidates.append((command.line, flags))
-        elif not _states_step(flags) and any(isinstance(word, Unclear) for word in flags):
+        elif step is None and any(isinstance(word, Unclear) for word in flags):
             unclear_step.append((command.line, flags))
         else:
-            others.append(_step_label(flags, str(step)))
+            others.append("run_dpd (OpenDPD's default)" if step is None else step)
     candidates = candidates or unclear_step
     if not candidates:
         raise RecipeError(_nothing(name, others))
@@ -155,23 +151,14 @@ def _is_flag(words: Sequence[str | Unclear]) -> bool:
     return bool(words) and isinstance(words[0], str) and words[0].startswith("--")
 
 
-def _step(flags: Sequence[str | Unclear]) -> str | Unclear:
-    step: str | Unclear = "run_dpd"  # OpenDPD's default
-    for place, word in enumerate(flags):
-        if not isinstance(word, str):
-            continue
-        flag, equals, value = word.partition("=")
+def _step(flags: Sequence[str | Unclear]) -> str | Unclear | None:
+    """Return the value of the last --step; None without one."""
+    step: str | Unclear | None = None
+    for word, after in zip(flags, [*flags[1:], ""], strict=True):
+        flag, equals, value = word.partition("=") if isinstance(word, str) else ("", "", "")
         if flag in ("--step", "--ste"):
-            step = value if equals else flags[place + 1] if place + 1 < len(flags) else ""
+            step = value if equals else after
     return step
-
-
-def _states_step(flags: Sequence[str | Unclear]) -> bool:
-    return any(isinstance(word, str) and word.partition("=")[0] in ("--step", "--ste") for word in flags)
-
-
-def _step_label(flags: Sequence[str | Unclear], step: str) -> str:
-    return step if _states_step(flags) else f"{step} (OpenDPD's default)"
 
 
 def _nothing(name: str, others: Sequence[str]) -> str:
