@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.data.leakage import repeated_share
 from dpdrun.rf import impairments, metrics, spectrum
 from dpdrun.rf.aclr import aclr
-from dpdrun.rf.alignment import delay
+from dpdrun.rf.alignment import delay, repeated_share
 from dpdrun.rf.floor import Floor, quiet_band_floor
 
 SCHEMA_VERSION = 1

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from dpdrun.data import synthetic
 from dpdrun.data.assemble import assemble
-from dpdrun.data.capture import Capture
+from dpdrun.data.capture import Capture, SourceRecord
 from dpdrun.data.checks import missing, suggestion
 from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
 from dpdrun.run.symlinks import escapes
 from dpdrun.run.user_path import expand_user, is_there

@@ -7,12 +7,12 @@ Transformers, at 624ad7b (the founding note's code; unchanged up to 637ed74) and
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dpdrun.errors import RecipeError
+from dpdrun.recipe.problems import closest
 
 _SWITCH = "switch"  # a flag without a value
 
@@ -165,17 +165,16 @@ def _problems(words: Sequence[str], version: OpenDPDVersion) -> list[str]:
         problems = [f"{' '.join(unknown)}: these words follow no flag of OpenDPD"]
     backbone = getattr(known, "PA_backbone", None)
     if backbone is not None and backbone not in version.backbones:
-        near = difflib.get_close_matches(backbone, sorted({name for d in VERSIONS for name in d.backbones}), n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(version.backbones))}"
+        near = closest(backbone, sorted({name for each in VERSIONS for name in each.backbones}))
+        hint = f"; did you mean {near}?" if near else f"; it has {', '.join(sorted(version.backbones))}"
         problems.append(f"--PA_backbone {backbone}: {version.name} has no such backbone{hint}")
     return problems
 
 
 def _near(flag: str) -> str:
     flags = sorted({f"--{name}" for version in VERSIONS for name in version.defaults})
-    lower = {name.lower(): name for name in flags}
-    near = difflib.get_close_matches("--" + flag.lstrip("-").lower().replace("-", "_"), lower, n=1)
-    return f"; did you mean {lower[near[0]]}?" if near else ""
+    near = closest("--" + flag.lstrip("-").replace("-", "_"), flags)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _parser(version: OpenDPDVersion) -> _Parser:

@@ -258,11 +258,6 @@ def by_urgency(findings: Iterable[FindingT]) -> list[FindingT]:
     return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))
 
 
-def follow_ups(loaded: Loaded, relint: Callable[[Loaded], Lint]) -> list[LintFinding]:
-    """Return the findings that the fixes, safe and unsafe, would lead to and fix as well; arguments as of `fix`."""
-    return fix(loaded, relint, unsafe=True).followed
-
-
 def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
     """Return whether some finding is at least this severe, as `--fail-on` asks."""
     return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in findings)

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from dpdrun.recipe import yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
-from dpdrun.recipe.problems import Mark, Problem, closest, listed, shortened
+from dpdrun.recipe.problems import Mark, Problem, closest, listed, nearest_mark, shortened
 from dpdrun.recipe.renamed import REMOVED, RENAMED
 from dpdrun.recipe.schema import Recipe, Section
 from dpdrun.recipe.yaml12 import Node
@@ -78,19 +78,10 @@ def check_tree(root: Node) -> Check:
     result = Check()
     _section(result, root, Recipe, "", None)
     for key, message in conflicts_among(result.values, frozenset(result.given)):
-        result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
+        result.problems.append(Problem(key, message, nearest_mark(result.given, key, root.mark)))
     if not result.problems:
         result.recipe = Recipe.model_validate(root.plain())
     return result
-
-
-def _nearest(given: dict[str, Mark], key: str, fallback: Mark) -> Mark:
-    """Return the mark of a key, or of the closest section around it that the user wrote."""
-    while key:
-        if key in given:
-            return given[key]
-        key = key.rpartition(".")[0]
-    return fallback
 
 
 def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:
@@ -103,7 +94,7 @@ def _section(result: Check, node: Node, section: type[Section], prefix: str, kin
         entry = node.value.get(name)
         if entry is None:
             if info.is_required():
-                mark = _nearest(result.given, prefix.rstrip("."), Mark(node.mark.name, min(1, node.mark.line)))
+                mark = nearest_mark(result.given, prefix.rstrip("."), Mark(node.mark.name, min(1, node.mark.line)))
                 result.problems.append(Problem(key, _missing(key, info), mark))
             elif not sections_of(info.annotation):
                 result.values[key] = info.get_default(call_default_factory=True)

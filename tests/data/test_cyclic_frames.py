@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from dpdrun.data.assemble import assemble
-from dpdrun.data.capture import Part
-from dpdrun.data.cyclic_frames import is_cyclic_frames
+from dpdrun.data.capture import Part, SourceRecord
+from dpdrun.data.continuity import is_cyclic_frames
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.recipe.schema import DataSection
 
 FRAME = 2000

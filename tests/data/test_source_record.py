@@ -5,8 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from dpdrun.data.capture import Part
-from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.capture import Part, SourceRecord
 
 
 def test_what_a_source_does_not_say_is_none() -> None:

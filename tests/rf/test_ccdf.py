@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.ccdf import ccdf_db
+from dpdrun.rf.metrics import ccdf_db
 
 
 def test_noise_exceeds_its_mean_exponentially() -> None:

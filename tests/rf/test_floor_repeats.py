@@ -9,7 +9,7 @@ import pytest
 
 from dpdrun.data.sources import load_capture
 from dpdrun.recipe.schema import DataSection
-from dpdrun.rf.floor_repeats import MIN_SAMPLES, PAST, repeats_floor
+from dpdrun.rf.floor_estimates import FEWEST_REPEATED, PAST, Estimate, by_repeats
 
 PERIOD = 6000
 
@@ -30,13 +30,18 @@ def played(floor_db: float, periods: float = 3.0, turn_rad: float = 0.0) -> tupl
     return x, y + noise * np.sqrt(np.mean(np.abs(y) ** 2) * 10 ** (floor_db / 10) / 2)
 
 
+def pairs(found: Estimate) -> int:
+    """How many pairs of outputs were compared."""
+    return int(found.caveat.partition(" pairs of samples")[0].replace(",", ""))
+
+
 @pytest.mark.parametrize("floor_db", [-25.0, -42.0, -60.0])
 @pytest.mark.parametrize("periods", [1.6, 2.0, 3.7])
 @pytest.mark.parametrize("turn_rad", [0.0, 0.05])
 def test_known_noise_is_found(floor_db: float, periods: float, turn_rad: float) -> None:
-    found = repeats_floor(*played(floor_db, periods, turn_rad))
+    found = by_repeats(*played(floor_db, periods, turn_rad))
     assert found.nmse_db == pytest.approx(floor_db, abs=0.2)
-    assert found.samples >= MIN_SAMPLES
+    assert pairs(found) >= FEWEST_REPEATED
     assert "drift" in found.caveat
 
 
@@ -47,29 +52,29 @@ def test_a_repeat_with_another_past_is_no_repeat() -> None:
     between = [rng.standard_normal(500) + 1j * rng.standard_normal(500) for _ in range(2)]
     x = np.concatenate([between[0], piece, between[1], piece])
     y = x + 0.5 * np.convolve(x, np.ones(PAST) / 16)[: len(x)]
-    found = repeats_floor(x, y + 1e-3 * (rng.standard_normal(len(x)) + 1j * rng.standard_normal(len(x))))
+    found = by_repeats(x, y + 1e-3 * (rng.standard_normal(len(x)) + 1j * rng.standard_normal(len(x))))
     assert found.nmse_db == pytest.approx(10 * np.log10(2e-6 / np.mean(np.abs(y) ** 2)), abs=0.2)
-    assert found.samples < 4000 - PAST + 1
+    assert pairs(found) < 4000 - PAST + 1
 
 
 def test_no_repeat_no_number() -> None:
     rng = np.random.default_rng(2)
     x = rng.standard_normal(9000) + 1j * rng.standard_normal(9000)
     for signal in (x, x[:100], x[:0], np.zeros(9000, complex)):
-        found = repeats_floor(signal, signal)
+        found = by_repeats(signal, signal)
         assert found.nmse_db is None
         assert "does not repeat" in found.caveat
     mild = load_capture(DataSection(source="synthetic/mild"))
-    assert repeats_floor(mild.train.x, mild.train.y).nmse_db is None
+    assert by_repeats(mild.train.x, mild.train.y).nmse_db is None
 
 
 def test_a_copied_period_is_no_second_measurement() -> None:
     x, y = period(), period() * 2
-    found = repeats_floor(np.tile(x, 3), np.tile(y, 3))
+    found = by_repeats(np.tile(x, 3), np.tile(y, 3))
     assert found.nmse_db is None
     assert "copied" in found.caveat
 
 
 def test_an_output_without_power() -> None:
     x = np.tile(period(), 3)
-    assert repeats_floor(x, 0 * x).nmse_db is None
+    assert by_repeats(x, 0 * x).nmse_db is None

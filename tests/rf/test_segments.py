@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.segments import padded_segments
+from dpdrun.rf.metrics import padded_segments
 
 
 def test_the_last_segment_is_filled_up() -> None:

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from dpdrun.data.capture import PART_NAMES, Part
+from dpdrun.data.capture import PART_NAMES, Part, SourceRecord
 from dpdrun.data.checks import check_samples, make_part, suggestion
 from dpdrun.data.formats.csv_pair import parse_pair
 from dpdrun.data.formats.csv_text import read_columns
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
 from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
 
