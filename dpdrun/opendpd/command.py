@@ -16,7 +16,8 @@ from dpdrun.data.splits import known_train_samples
 from dpdrun.errors import DataError, RecipeError
 from dpdrun.opendpd.arguments import Arguments, parse
 from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
-from dpdrun.opendpd.shell.script import Command, Unclear, commands
+from dpdrun.opendpd.shell.script import Command, commands
+from dpdrun.opendpd.shell.values import Unknown
 from dpdrun.recipe.schema import DataSection
 from dpdrun.run.user_path import is_there
 
@@ -101,8 +102,8 @@ def translate(
 
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
     """Return line and flags of the command to translate."""
-    candidates: list[tuple[int, tuple[str | Unclear, ...]]] = []
-    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # an unknown word may hold the --step
+    candidates: list[tuple[int, tuple[str | Unknown, ...]]] = []
+    unclear_step: list[tuple[int, tuple[str | Unknown, ...]]] = []  # an unknown word may hold the --step
     others: list[str] = []
     before: Command | None = None
     for command in found:
@@ -116,9 +117,9 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
         if flags is None:
             continue
         step = _step(flags)
-        if step == STEP or isinstance(step, Unclear):
+        if step == STEP or isinstance(step, Unknown):
             candidates.append((command.line, flags))
-        elif step is None and any(isinstance(word, Unclear) for word in flags):
+        elif step is None and any(isinstance(word, Unknown) for word in flags):
             unclear_step.append((command.line, flags))
         else:
             others.append("run_dpd (OpenDPD's default)" if step is None else step)
@@ -130,14 +131,14 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
     if pick is None and len({flags for _, flags in candidates}) > 1:
         raise RecipeError(_several(name, candidates))
     line, chosen = candidates[(pick or 1) - 1]
-    unclear = [word for word in chosen if isinstance(word, Unclear)]
+    unclear = [word for word in chosen if isinstance(word, Unknown)]
     if unclear:
         shown = "\n".join(dict.fromkeys(f"{name}:{line}: {word.why}" for word in unclear))
         raise RecipeError(f"{shown}\n  set it at the top of the script, or put its value into the command")
     return line, [word for word in chosen if isinstance(word, str)]
 
 
-def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
+def _flags_of(command: Command) -> tuple[str | Unknown, ...] | None:
     """Return the words after main.py, None where this is not OpenDPD; flags alone count as a command."""
     for place, word in enumerate(command.words):
         if isinstance(word, str) and PurePath(word).name in PROGRAMS:
@@ -147,13 +148,13 @@ def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
     return None
 
 
-def _is_flag(words: Sequence[str | Unclear]) -> bool:
+def _is_flag(words: Sequence[str | Unknown]) -> bool:
     return bool(words) and isinstance(words[0], str) and words[0].startswith("--")
 
 
-def _step(flags: Sequence[str | Unclear]) -> str | Unclear | None:
+def _step(flags: Sequence[str | Unknown]) -> str | Unknown | None:
     """Return the value of the last --step; None without one."""
-    step: str | Unclear | None = None
+    step: str | Unknown | None = None
     for word, after in zip(flags, [*flags[1:], ""], strict=True):
         flag, equals, value = word.partition("=") if isinstance(word, str) else ("", "", "")
         if flag in ("--step", "--ste"):
@@ -168,7 +169,7 @@ def _nothing(name: str, others: Sequence[str]) -> str:
     return f"{name}: no OpenDPD command (python main.py --step {STEP} ...) found"
 
 
-def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...]]]) -> str:
+def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unknown, ...]]]) -> str:
     common = set.intersection(*(set(_pairs(flags)) for _, flags in candidates))
     lines = [f"{name}: {len(candidates)} {STEP} commands; choose one with --pick N:"]
     for number, (line, flags) in enumerate(candidates, 1):
@@ -177,7 +178,7 @@ def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...
     return "\n".join(lines)
 
 
-def _pairs(flags: Sequence[str | Unclear]) -> list[str]:
+def _pairs(flags: Sequence[str | Unknown]) -> list[str]:
     """Return the flags with their values, to compare commands."""
     words = [word if isinstance(word, str) else "?" for word in flags]
     pairs: list[str] = []

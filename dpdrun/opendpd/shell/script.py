@@ -47,17 +47,10 @@ _ENDS = {"done", "fi", "esac", "}", "then", "else", "elif", "do"}
 
 
 @dataclass(frozen=True)
-class Unclear:
-    """A word of a command whose value is not known."""
-
-    why: str
-
-
-@dataclass(frozen=True)
 class Command:
     """A simple command: its words after all expansions, and the line where it begins."""
 
-    words: tuple[str | Unclear, ...]
+    words: tuple[str | Unknown, ...]
     line: int
 
 
@@ -226,7 +219,7 @@ class _Reader:
         return at
 
     def _simple(self, at: int, line: int, variables: Variables) -> int:
-        words: list[str | Unclear] = []
+        words: list[str | Unknown] = []
         begun = False  # past the assignments before the command
         while at < len(self._tokens) and not self._tokens[at].operator:
             token = self._tokens[at]
@@ -247,13 +240,11 @@ class _Reader:
             self.found.append(Command(tuple(words), line))
         return at
 
-    def _call(self, name: str, words: list[str | Unclear], variables: Variables) -> None:
+    def _call(self, name: str, words: list[str | Unknown], variables: Variables) -> None:
         if name in self._inside:
             raise RecipeError(f"{self._name}: the function {name} calls itself")
         self._called.add(name)
-        inside = dict(variables)
-        for place, word in enumerate(words, 1):
-            inside[str(place)] = word if isinstance(word, str) else Unknown(word.why)
+        inside = variables | {str(place): word for place, word in enumerate(words, 1)}
         if all(isinstance(word, str) for word in words):
             inside["@"] = tuple(word for word in words if isinstance(word, str))
         self._inside.append(name)
@@ -299,11 +290,11 @@ class _Reader:
             raise self._too_large(line, f"{name} grows to more than {MAX_TURNS:,} elements")
         variables[name] = value
 
-    def _words(self, token: Token, variables: Variables) -> Iterator[str | Unclear]:
+    def _words(self, token: Token, variables: Variables) -> Iterator[str | Unknown]:
         try:
             yield from self._expanded([token], variables)
         except UnknownValueError as error:
-            yield Unclear(str(error))
+            yield Unknown(str(error))
 
     def _expanded(self, words: list[Token], variables: Variables) -> list[str]:
         """Expand words, within the limits."""

@@ -24,7 +24,7 @@ _BODY = re.compile(
 
 @dataclass(frozen=True)
 class Unknown:
-    """The value of a variable that is set to something that only a shell can work out; `why` completes a message."""
+    """The value of a variable, or a word of a command, that only a shell can work out; `why` completes a message."""
 
     why: str
 

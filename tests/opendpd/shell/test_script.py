@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from dpdrun.errors import RecipeError
-from dpdrun.opendpd.shell.script import MAX_COMMANDS, MAX_STATEMENTS, Unclear, commands
+from dpdrun.opendpd.shell.script import MAX_COMMANDS, MAX_STATEMENTS, commands
+from dpdrun.opendpd.shell.values import Unknown
 
 SCRIPT = r"""
 say() { printf '<%s>' "$@"; printf '\n'; }
@@ -36,7 +37,7 @@ show a | cat; show b > /dev/null
 """
 
 
-def words(script: str) -> list[tuple[str | Unclear, ...]]:
+def words(script: str) -> list[tuple[str | Unknown, ...]]:
     return [command.words for command in commands(script, "s.sh")]
 
 
@@ -56,7 +57,7 @@ def test_lines() -> None:
 def test_all_branches_are_read_and_what_they_set_is_not_known_after_them() -> None:
     script = "x=1\nif a; then\n x=2\n show $x\nelse\n show $x\nfi\nshow $x"
     found = [command for command in words(script) if command[0] == "show"]
-    assert found == [("show", "2"), ("show", "1"), ("show", Unclear("$x is unknown: line 2 sets it on a condition"))]
+    assert found == [("show", "2"), ("show", "1"), ("show", Unknown("$x is unknown: line 2 sets it on a condition"))]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_all_branches_are_read_and_what_they_set_is_not_known_after_them() -> No
     ],
 )
 def test_every_statement_that_may_run_is_a_branch(branches: str) -> None:
-    assert words(f"x=1\n{branches}\nshow $x")[-1] == ("show", Unclear("$x is unknown: line 2 sets it on a condition"))
+    assert words(f"x=1\n{branches}\nshow $x")[-1] == ("show", Unknown("$x is unknown: line 2 sets it on a condition"))
 
 
 def test_a_loop_over_nothing_shows_nothing_and_sets_nothing() -> None:
@@ -120,7 +121,7 @@ def test_what_a_branch_sets_to_the_same_stays_known() -> None:
 )
 def test_what_is_not_known_says_why(script: str, why: str) -> None:
     (found,) = [command for command in words(script) if command[0] == "show"]
-    assert isinstance(found[1], Unclear)
+    assert isinstance(found[1], Unknown)
     assert why in found[1].why
 
 
