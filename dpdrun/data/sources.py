@@ -14,7 +14,7 @@ from dpdrun.data import synthetic
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Capture, SourceRecord
 from dpdrun.data.checks import missing, suggestion
-from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel
+from dpdrun.data.formats import csv_text, numpy_pair, opendpd_folder, opendpd_wheel
 from dpdrun.errors import DataError
 from dpdrun.run.symlinks import escapes
 from dpdrun.run.user_path import expand_user, is_there
@@ -133,7 +133,7 @@ def _read_file(path: Path, source: str) -> SourceRecord:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return SourceRecord(
-            name=source, records=(csv_pair.parse_pair(path.read_bytes(), source),), note="One CSV record."
+            name=source, records=(csv_text.parse_pair(path.read_bytes(), source),), note="One CSV record."
         )
     if suffix == ".npz":
         return numpy_pair.read_npz(path, source)

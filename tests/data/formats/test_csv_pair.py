@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from dpdrun.data.formats.csv_pair import parse_pair
+from dpdrun.data.formats.csv_text import parse_pair
 from dpdrun.errors import DataError
 
 
