@@ -103,7 +103,7 @@ def import_(
 
 def _remarks(this: Translation) -> str:
     """Return what differs from OpenDPD, a line each."""
-    first = f"{this.told}: translated; defaults are those of {this.dialect}"
+    first = f"{this.shown}: translated; defaults are those of {this.dialect}"
     return "\n".join([first, *(f"  {remark}" for remark in this.remarks)])
 
 

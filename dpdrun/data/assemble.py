@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dpdrun.data.capture import PART_NAMES, Capture, Part
-from dpdrun.data.continuity import splice_excess_db
-from dpdrun.data.cyclic_frames import is_cyclic_frames
-from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.capture import PART_NAMES, Capture, Part, SourceRecord
+from dpdrun.data.continuity import is_cyclic_frames, splice_excess_db
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.errors import DataError
+from dpdrun.rf.metrics import rms
 from dpdrun.rf.ofdm_grid import OfdmGrid
 
 PART_NAMES = ("train", "val", "test")
@@ -54,7 +55,7 @@ class Capture:
         train, val, test: contiguous parts; only `test` is scored at the end, only `train` sets scales.
         nperseg: segment length of OpenDPD's legacy metrics [samples], where the source states one.
         loop_samples: length of a frame, where each part is a row of frames that were measured in a loop each (see
-            `data.frames`): what comes before a frame's first sample is the frame's own end. None for one long record.
+            `data.continuity`): what comes before a frame's first sample is its own end. None for one long record.
         noise_floor_db: true noise power relative to the output power [dB] where it is known (synthetic), else None.
         warnings: what the loader noticed and did not refuse.
         grid: numerology of its OFDM symbols, where the source states it: what an EVM needs.
@@ -83,12 +84,12 @@ class Capture:
     @cached_property
     def scale_x(self) -> float:
         """Root mean square of the training input: what one unit means to a model."""
-        return _rms(self.train.x)
+        return rms(self.train.x)
 
     @cached_property
     def scale_y(self) -> float:
         """Root mean square of the training output."""
-        return _rms(self.train.y)
+        return rms(self.train.y)
 
     @cached_property
     def sha256(self) -> str:
@@ -101,5 +102,29 @@ class Capture:
         return digest.hexdigest()
 
 
-def _rms(values: NDArray[np.complex128]) -> float:
-    return float(np.sqrt(np.mean(np.abs(values) ** 2)))
+@dataclass(frozen=True, eq=False)
+class SourceRecord:
+    """The content of a source. None: the source does not state it.
+
+    Attributes:
+        name: of the source, as the user wrote it.
+        records: one contiguous record, or the (train, val, test) parts that the source gives.
+        cuts: first sample of val and of test in a single record, where the source fixes them [samples].
+        ratios: shares (train, val, test) of a single record.
+        sample_rate_hz, bandwidth_hz: [Hz].
+        grid: numerology of the OFDM symbols.
+    """
+
+    name: str
+    records: tuple[Part] | tuple[Part, Part, Part]
+    sample_rate_hz: float | None = None
+    bandwidth_hz: float | None = None
+    subchannels: int | None = None
+    nperseg: int | None = None
+    grid: OfdmGrid | None = None
+    cuts: tuple[int, int] | None = None
+    ratios: tuple[float, float, float] | None = None
+    noise_floor_db: float | None = None
+    licence: str = "yours"
+    note: str = ""
+    warnings: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from dpdrun.data.capture import Part
 from dpdrun.errors import DataError
+from dpdrun.recipe.problems import closest
+from dpdrun.run.user_path import is_there
 
 MIN_SAMPLES = 1000
 SHOWN_NAMES = 12
@@ -84,15 +85,15 @@ def make_part(x: NDArray[np.complex128], y: NDArray[np.complex128], where_x: str
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """Return `; did you mean X?` for the closest known name, or nothing."""
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(wrong, known)
+    return f"; did you mean {close!r}?" if close else ""
 
 
 def missing(path: Path, label: str | None = None) -> DataError:
     """Return the error for a path that does not exist, with a close name or what is there instead."""
     shown = label or str(path)
     parent = path.parent
-    while not parent.exists() and parent != parent.parent:
+    while not is_there(parent) and parent != parent.parent:
         parent = parent.parent
     if not parent.is_dir():
         return DataError(f"{shown}: no such file or folder")

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.data.leakage import repeated_share
 from dpdrun.rf import impairments, metrics, spectrum
 from dpdrun.rf.aclr import aclr
-from dpdrun.rf.alignment import delay
+from dpdrun.rf.alignment import delay, repeated_share
 from dpdrun.rf.floor import Floor, quiet_band_floor
 
 SCHEMA_VERSION = 1
@@ -125,12 +124,18 @@ def inspect_capture(capture: Capture) -> Inspection:
         occupied_hz=spectrum.occupied_band(x, rate),
         aclr_x_dbc=_aclr(x, capture),
         aclr_y_dbc=_aclr(y, capture),
-        floor=quiet_band_floor(x, y, rate, bandwidth_hz=capture.bandwidth_hz, loop_samples=capture.loop_samples),
+        floor=noise_floor(capture),
         known_floor_db=capture.noise_floor_db,
         warnings=(),
     )
     warnings = (*_signal_path(facts, capture), *_parts_differ(facts, capture), *_band(facts, x), *capture.warnings)
     return replace(facts, warnings=warnings)
+
+
+def noise_floor(capture: Capture) -> Floor:
+    """Estimate the noise floor of a capture from the quiet band of its training split."""
+    x, y, loop = capture.train.x, capture.train.y, capture.loop_samples
+    return quiet_band_floor(x, y, capture.sample_rate_hz, bandwidth_hz=capture.bandwidth_hz, loop_samples=loop)
 
 
 def _part_facts(part: Part, sample_rate_hz: float, train_gain: complex) -> PartFacts:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.metrics import rms
 from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
 
 
@@ -89,13 +90,13 @@ def ofdm_waveform(settings: OfdmSettings, rng: np.random.Generator) -> NDArray[n
     mask = _mask(settings)
     x = np.fft.ifft(np.fft.fft(x) * mask)
     for _ in range(CLIP_ROUNDS):
-        limit = CLIP_MARGIN * 10 ** (settings.papr_db / 20) * _rms(x)
+        limit = CLIP_MARGIN * 10 ** (settings.papr_db / 20) * rms(x)
         magnitude = np.abs(x)
         if magnitude.max() <= limit / CLIP_MARGIN:
             break
         clipped = x * np.minimum(1.0, limit / np.maximum(magnitude, 1e-300))
         x = np.fft.ifft(np.fft.fft(clipped) * mask)
-    return np.asarray(x / _rms(x), np.complex128)
+    return np.asarray(x / rms(x), np.complex128)
 
 
 def _centres(settings: OfdmSettings) -> NDArray[np.float64]:
@@ -117,7 +118,3 @@ def _mask(settings: OfdmSettings) -> NDArray[np.float64]:
     passed, stopped = settings.active / 2 + 1, settings.carrier_bins / 2
     edge = np.clip((offset - passed) / (stopped - passed), 0.0, 1.0)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * edge), np.float64)
-
-
-def _rms(x: NDArray[np.complex128]) -> float:
-    return float(np.sqrt(np.mean(np.abs(x) ** 2)))

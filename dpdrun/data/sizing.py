@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dpdrun.data.capture import Capture
-from dpdrun.data.inspection import do_not_line_up
+from dpdrun.data.inspection import do_not_line_up, noise_floor
 from dpdrun.rf.alignment import delay
-from dpdrun.rf.floor import noise_floor
 from dpdrun.rf.memory_depth import EXACT_DB, MemorySweep, fit_memory_sweep
 
 
@@ -89,4 +88,4 @@ def _floor(capture: Capture) -> tuple[float | None, str]:
     if capture.noise_floor_db is not None:
         return capture.noise_floor_db, "known: the generator added it"
     found = noise_floor(capture)
-    return found["nmse_db"], found["caveat"]
+    return found.nmse_db, found.caveat

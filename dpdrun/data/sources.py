@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from dpdrun.data import synthetic
 from dpdrun.data.assemble import assemble
-from dpdrun.data.capture import Capture
+from dpdrun.data.capture import Capture, SourceRecord
 from dpdrun.data.checks import missing, suggestion
-from dpdrun.data.formats import csv_pair, numpy_pair, opendpd_folder, opendpd_wheel
-from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.formats import csv_text, numpy_pair, opendpd_folder, opendpd_wheel
 from dpdrun.errors import DataError
-from dpdrun.run.files import expand_user
+from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.symlinks import escapes
 
 if TYPE_CHECKING:
@@ -85,9 +84,9 @@ def locate(source: str, *, recipe: Path | None = None) -> str:
     if source.startswith((SYNTHETIC, OPENDPD)):
         return source
     path = expand_user(source)
-    if recipe is not None and not path.is_absolute() and not path.exists():
+    if recipe is not None and not path.is_absolute() and not is_there(path):
         neighbour = recipe.parent / path
-        if neighbour.exists():
+        if is_there(neighbour):
             raise DataError(
                 f"{source}: no such file or folder in the current folder, {Path.cwd()}, where relative paths begin; "
                 f"there is one next to the recipe: write data.source: {neighbour}, or an absolute path"
@@ -120,7 +119,7 @@ def read_source(source: str) -> SourceRecord:
     path = expand_user(source)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
-    if not path.exists():
+    if not is_there(path):
         named = [info.name for info in list_sources()]
         hint = suggestion(source, named)
         raise DataError(f"{source}: no such source{hint}") if hint else missing(path, source)
@@ -134,7 +133,7 @@ def _read_file(path: Path, source: str) -> SourceRecord:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return SourceRecord(
-            name=source, records=(csv_pair.parse_pair(path.read_bytes(), source),), note="One CSV record."
+            name=source, records=(csv_text.parse_pair(path.read_bytes(), source),), note="One CSV record."
         )
     if suffix == ".npz":
         return numpy_pair.read_npz(path, source)

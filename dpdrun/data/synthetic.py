@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.capture import Part
+from dpdrun.data.capture import Part, SourceRecord
 from dpdrun.data.checks import suggestion
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.data.virtual_pa import VirtualPA
 from dpdrun.errors import DataError
 

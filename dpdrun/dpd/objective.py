@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from dpdrun.rf.aclr import aclr
-from dpdrun.rf.in_band import in_band_error_db
 from dpdrun.rf.metrics import Signal, nmse_db, rms, to_db
-from dpdrun.rf.spectrum import SEGMENT
+from dpdrun.rf.spectrum import SEGMENT, in_band_error_db
 
 POWER_GATE_DB = 0.5
 # Added to the objective outside of the power gate, so that one number orders all checkpoints.

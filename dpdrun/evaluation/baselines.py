@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.data.capture import Capture
+from dpdrun.data.inspection import noise_floor
 from dpdrun.dpd.cascade import cascade_of, dpd_settings, indirect_pair
 from dpdrun.dpd.limiter import limit_magnitude
 from dpdrun.dpd.target_gain import linear_drive
@@ -17,7 +19,6 @@ from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import GMPModel
-from dpdrun.rf.floor import noise_floor
 from dpdrun.rf.floor_estimates import Estimate, by_repeats, by_smallest_inputs
 from dpdrun.rf.metrics import nmse_db, one_tap_gain
 
@@ -66,7 +67,7 @@ def floor_of(capture: Capture) -> dict[str, Any]:
     """Return the noise floor of a capture as an NMSE [dB], the method, and its caveat."""
     if capture.noise_floor_db is not None:
         return {"nmse_db": capture.noise_floor_db, "method": "known: the generator added it", "caveat": ""}
-    return noise_floor(capture)
+    return asdict(noise_floor(capture))
 
 
 def floor_estimates(
@@ -84,10 +85,10 @@ def floor_estimates(
     stated = capture.noise_floor_db
     estimates = [] if stated is None else [Estimate("known", stated, None, "the generator of this capture added it")]
     quiet = noise_floor(capture)
-    bound = None if quiet["nmse_db"] is not None else quiet["bound_db"]
+    bound = None if quiet.nmse_db is not None else quiet.bound_db
     estimates += [
         by_repeats(capture.train.x, capture.train.y),
-        Estimate("quiet band", quiet["nmse_db"], bound, quiet["caveat"]),
+        Estimate("quiet band", quiet.nmse_db, bound, quiet.caveat),
         Estimate("smallest inputs", None, None, "cannot be estimated from samples that the model was trained on")
         if split == "train"
         else by_smallest_inputs(part.x, part.y, {"this model": prediction, **others}),

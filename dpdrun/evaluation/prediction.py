@@ -62,7 +62,7 @@ def predict(
         x: PA input, (N,) complex, in the units of the capture, N >= 1.
         frame: cut the record into independent frames of this many samples, each with a silent past (the last one may
             be shorter); None = one record.
-        loop: the record is a row of loops of this many samples (`data.cyclic_frames`): the past of each is its own
+        loop: the record is a row of loops of this many samples (`data.continuity`): the past of each is its own
             end, its future its own beginning. Ignored with `frame`.
         sharing: the processes that share this prediction. A model of unlimited memory predicts a complete record in
             each of them.

@@ -84,7 +84,7 @@ class Model(BehaviouralModel):
         Args:
             x, y: input and output of the training part, complex (T,), in the units of the capture
             x_val, y_val: of the validation part
-            loop: the records are rows of loops of this many samples (`data.frames`); None = one record each
+            loop: the records are rows of loops of this many samples (`data.continuity`); None = one record each
         """
         gram, moment = self._normal_equations(x, y, loop)
         gram_val, moment_val = self._normal_equations(x_val, y_val, loop)

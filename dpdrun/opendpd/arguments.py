@@ -7,12 +7,12 @@ Transformers, at 624ad7b (the founding note's code; unchanged up to 637ed74) and
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dpdrun.errors import RecipeError
+from dpdrun.recipe.problems import closest
 
 _SWITCH = "switch"  # a flag without a value
 
@@ -28,12 +28,6 @@ _PLOTS: dict[str, Any] = {"plot": _SWITCH, "plot_every": 10, "gif_duration": 10.
 _ADAPTED: dict[str, Any] = {  # common to both lines of the fork
     **{"batch_size": 256, "batch_size_eval": 256, "lr_schedule": 0, "lr": 5e-4, "lr_end": 1e-4, "decay_factor": 0.1},
     **{"PA_hidden_size": 23, "q_pretrain": ""},
-}
-_TYPES: dict[str, type] = {
-    "dataset_name": str,
-    "dataset_path": str,
-    "PA_user_definition": str,
-    "DPD_user_definition": str,
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "accelerator": ("cpu", "cuda", "mps"),
@@ -171,17 +165,16 @@ def _problems(words: Sequence[str], version: OpenDPDVersion) -> list[str]:
         problems = [f"{' '.join(unknown)}: these words follow no flag of OpenDPD"]
     backbone = getattr(known, "PA_backbone", None)
     if backbone is not None and backbone not in version.backbones:
-        near = difflib.get_close_matches(backbone, sorted({name for d in VERSIONS for name in d.backbones}), n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(version.backbones))}"
+        near = closest(backbone, sorted({name for each in VERSIONS for name in each.backbones}))
+        hint = f"; did you mean {near}?" if near else f"; it has {', '.join(sorted(version.backbones))}"
         problems.append(f"--PA_backbone {backbone}: {version.name} has no such backbone{hint}")
     return problems
 
 
 def _near(flag: str) -> str:
     flags = sorted({f"--{name}" for version in VERSIONS for name in version.defaults})
-    lower = {name.lower(): name for name in flags}
-    near = difflib.get_close_matches("--" + flag.lstrip("-").lower().replace("-", "_"), lower, n=1)
-    return f"; did you mean {lower[near[0]]}?" if near else ""
+    near = closest("--" + flag.lstrip("-").replace("-", "_"), flags)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _parser(version: OpenDPDVersion) -> _Parser:
@@ -190,6 +183,6 @@ def _parser(version: OpenDPDVersion) -> _Parser:
         if default == _SWITCH:
             parser.add_argument(f"--{flag}", action="store_true", default=argparse.SUPPRESS)
         else:
-            kind = _TYPES.get(flag) or type(default)
+            kind = str if default is None else type(default)
             parser.add_argument(f"--{flag}", type=kind, choices=_CHOICES.get(flag))
     return parser

@@ -19,9 +19,14 @@ class RecipeLines:
     lines: list[tuple[str, Any, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def add(self, key: str, value: Any, comment: str = "") -> None:
+    def add(self, key: str, value: Any, comment: str = "built in") -> None:
         """Add a line."""
         self.lines.append((key, value, comment))
+
+    def take(self, arguments: Arguments, **flags: str) -> None:
+        """Add lines with the values of flags, by key of the recipe."""
+        for key, flag in flags.items():
+            self.add(key, arguments[flag], origin(arguments, flag))
 
 
 # Recurrent backbones that a GRU stands for: (features, skip, how the original differs).
@@ -77,8 +82,7 @@ def _gru(arguments: Arguments) -> RecipeLines:
         section.remarks.append(f"{backbone} becomes a gru, the closest model of dpdrun: {backbone} {differs}")
         comment += f" {backbone}: the closest model, see above"
     section.add("kind", "gru", comment)
-    section.add("hidden", arguments["PA_hidden_size"], origin(arguments, "PA_hidden_size"))
-    section.add("layers", arguments["PA_num_layers"], origin(arguments, "PA_num_layers"))
+    section.take(arguments, hidden="PA_hidden_size", layers="PA_num_layers")
     section.add("features", features, f"input of {backbone}" + (", approximately" if differs else ""))
     section.add("skip", skip, f"{backbone} has {'a' if skip == 'on' else 'no'} parallel path")
     return section
@@ -102,23 +106,21 @@ def _encoder(arguments: Arguments) -> RecipeLines:
     """Translate the fork's transformer_encoder.py: full attention, and the LayerNorm that erases the envelope."""
     section, d_model = RecipeLines(), arguments["d_model"]
     section.add("kind", "transformer", origin(arguments, "PA_backbone"))
-    section.add("d_model", d_model, origin(arguments, "d_model"))
-    section.add("layers", arguments["PA_num_layers"], origin(arguments, "PA_num_layers"))
-    section.add("heads", arguments["n_heads"], origin(arguments, "n_heads"))
+    section.take(arguments, d_model="d_model", layers="PA_num_layers", heads="n_heads")
     section.add("ff_mult", arguments["d_ff"] / d_model, f"{origin(arguments, 'd_ff')}: {arguments['d_ff']} / {d_model}")
-    section.add("activation", "relu", "built in")
+    section.add("activation", "relu")
     section.add("window", "full", "built in: attention without a mask")
-    section.add("positions", "sinusoidal", "built in")
-    section.add("features", "iq", "built in")
+    section.add("positions", "sinusoidal")
+    section.add("features", "iq")
     section.add("embedding", "layernorm_mlp", "built in; erases the envelope (docs/results.md, case study)")
-    section.add("conv", 0, "built in")
-    section.add("skip", "off", "built in")
+    section.add("conv", 0)
+    section.add("skip", "off")
     dropouts = (arguments["dropout_ff"], arguments["dropout_attn"])
     comment = origin(arguments, "dropout_ff", "dropout_attn")
     if dropouts[0] != dropouts[1]:
         comment += f"; --dropout_attn {dropouts[1]:g} cannot differ here"
     section.add("dropout", dropouts[0] or "off", comment)
-    section.add("residual_init", "xavier", "built in")
+    section.add("residual_init", "xavier")
     if "PA_hidden_size" in arguments.given:
         section.remarks.append("--PA_hidden_size: not used by the transformer_encoder; its width is --d_model")
     return section
@@ -130,10 +132,9 @@ def _later_transformer(arguments: Arguments) -> RecipeLines:
     full = arguments["local_attn_window"] == 0
     section.add("kind", "transformer", origin(arguments, "PA_backbone"))
     section.add("d_model", d_model, f"{origin(arguments, 'PA_hidden_size')}, which is the width here")
-    section.add("layers", arguments["PA_num_layers"], origin(arguments, "PA_num_layers"))
-    section.add("heads", arguments["n_heads"], origin(arguments, "n_heads"))
+    section.take(arguments, layers="PA_num_layers", heads="n_heads")
     section.add("ff_mult", arguments["d_ff"] / d_model, f"{origin(arguments, 'd_ff')}: {arguments['d_ff']} / {d_model}")
-    section.add("activation", "gelu", "built in")
+    section.add("activation", "gelu")
     if full:
         section.add("window", "full", f"{origin(arguments, 'local_attn_window')}: attention without a mask")
     else:
@@ -145,11 +146,11 @@ def _later_transformer(arguments: Arguments) -> RecipeLines:
     sinusoidal = "sinusoidal" if arguments["use_pos_encoding"] else "none"
     section.add("positions", sinusoidal, origin(arguments, "use_pos_encoding"))
     section.add("features", "envelope", "built in, except the phase (sin, cos)")
-    section.add("embedding", "linear", "built in")
-    section.add("conv", arguments["conv_stem_kernel"], origin(arguments, "conv_stem_kernel"))
+    section.add("embedding", "linear")
+    section.take(arguments, conv="conv_stem_kernel")
     skip = "on" if arguments["output_residual_concat"] else "off"
     section.add("skip", skip, origin(arguments, "output_residual_concat"))
-    section.add("residual_init", "xavier", "built in")
+    section.add("residual_init", "xavier")
     lost = ("input_mlp_hidden", "output_mlp_hidden", "use_gmp_stem")
     section.remarks += [f"--{flag}: dpdrun's transformer has none" for flag in lost if arguments[flag]]
     if arguments["ffn_type"] != "mlp":

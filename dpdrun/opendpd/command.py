@@ -16,8 +16,10 @@ from dpdrun.data.splits import known_train_samples
 from dpdrun.errors import DataError, RecipeError
 from dpdrun.opendpd.arguments import Arguments, parse
 from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
-from dpdrun.opendpd.shell.script import Command, Unclear, commands
+from dpdrun.opendpd.shell.script import Command, commands
+from dpdrun.opendpd.shell.values import Unknown
 from dpdrun.recipe.schema import DataSection
+from dpdrun.run.user_path import is_there
 
 PROGRAMS = frozenset({"main.py", "opendpd-cli"})
 STEP = "train_pa"
@@ -50,7 +52,7 @@ class Translation:
     dialect: str
 
     @property
-    def told(self) -> str:
+    def shown(self) -> str:
         """`train.sh:12`, or that the command was given as it is."""
         return "the command" if self.where.startswith(f"{GIVEN}:") else self.where
 
@@ -87,8 +89,9 @@ def translate(
     arguments = parse([*words, *also], where)
     data = _data(arguments, where, source, frames, stated or {})
     sections, remarks = recipe_lines(arguments, data, where)
+    command = "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
     head = [
-        f"Translated by dpdrun from {_told(name, line)}; defaults are those of {arguments.version.name}.",
+        f"Translated by dpdrun from {command}; defaults are those of {arguments.version.name}.",
         "OpenDPD: main.py " + " ".join(words),
         *(["overridden by: " + " ".join(also)] if also else []),
         *remarks,
@@ -97,15 +100,10 @@ def translate(
     return Translation(text, tuple(remarks), where, arguments.version.name)
 
 
-def _told(name: str, line: int) -> str:
-    """Name a command."""
-    return "this OpenDPD command" if name == GIVEN else f"the OpenDPD command in {name}, line {line}"
-
-
 def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int, list[str]]:
     """Return line and flags of the command to translate."""
-    candidates: list[tuple[int, tuple[str | Unclear, ...]]] = []
-    unclear_step: list[tuple[int, tuple[str | Unclear, ...]]] = []  # an unknown word may hold the --step
+    candidates: list[tuple[int, tuple[str | Unknown, ...]]] = []
+    unclear_step: list[tuple[int, tuple[str | Unknown, ...]]] = []  # an unknown word may hold the --step
     others: list[str] = []
     before: Command | None = None
     for command in found:
@@ -119,12 +117,12 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
         if flags is None:
             continue
         step = _step(flags)
-        if step == STEP or isinstance(step, Unclear):
+        if step == STEP or isinstance(step, Unknown):
             candidates.append((command.line, flags))
-        elif not _states_step(flags) and any(isinstance(word, Unclear) for word in flags):
+        elif step is None and any(isinstance(word, Unknown) for word in flags):
             unclear_step.append((command.line, flags))
         else:
-            others.append(_step_label(flags, str(step)))
+            others.append("run_dpd (OpenDPD's default)" if step is None else step)
     candidates = candidates or unclear_step
     if not candidates:
         raise RecipeError(_nothing(name, others))
@@ -133,14 +131,14 @@ def _chosen(found: Sequence[Command], name: str, pick: int | None) -> tuple[int,
     if pick is None and len({flags for _, flags in candidates}) > 1:
         raise RecipeError(_several(name, candidates))
     line, chosen = candidates[(pick or 1) - 1]
-    unclear = [word for word in chosen if isinstance(word, Unclear)]
+    unclear = [word for word in chosen if isinstance(word, Unknown)]
     if unclear:
         shown = "\n".join(dict.fromkeys(f"{name}:{line}: {word.why}" for word in unclear))
         raise RecipeError(f"{shown}\n  set it at the top of the script, or put its value into the command")
     return line, [word for word in chosen if isinstance(word, str)]
 
 
-def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
+def _flags_of(command: Command) -> tuple[str | Unknown, ...] | None:
     """Return the words after main.py, None where this is not OpenDPD; flags alone count as a command."""
     for place, word in enumerate(command.words):
         if isinstance(word, str) and PurePath(word).name in PROGRAMS:
@@ -150,27 +148,18 @@ def _flags_of(command: Command) -> tuple[str | Unclear, ...] | None:
     return None
 
 
-def _is_flag(words: Sequence[str | Unclear]) -> bool:
+def _is_flag(words: Sequence[str | Unknown]) -> bool:
     return bool(words) and isinstance(words[0], str) and words[0].startswith("--")
 
 
-def _step(flags: Sequence[str | Unclear]) -> str | Unclear:
-    step: str | Unclear = "run_dpd"  # OpenDPD's default
-    for place, word in enumerate(flags):
-        if not isinstance(word, str):
-            continue
-        flag, equals, value = word.partition("=")
+def _step(flags: Sequence[str | Unknown]) -> str | Unknown | None:
+    """Return the value of the last --step; None without one."""
+    step: str | Unknown | None = None
+    for word, after in zip(flags, [*flags[1:], ""], strict=True):
+        flag, equals, value = word.partition("=") if isinstance(word, str) else ("", "", "")
         if flag in ("--step", "--ste"):
-            step = value if equals else flags[place + 1] if place + 1 < len(flags) else ""
+            step = value if equals else after
     return step
-
-
-def _states_step(flags: Sequence[str | Unclear]) -> bool:
-    return any(isinstance(word, str) and word.partition("=")[0] in ("--step", "--ste") for word in flags)
-
-
-def _step_label(flags: Sequence[str | Unclear], step: str) -> str:
-    return step if _states_step(flags) else f"{step} (OpenDPD's default)"
 
 
 def _nothing(name: str, others: Sequence[str]) -> str:
@@ -180,7 +169,7 @@ def _nothing(name: str, others: Sequence[str]) -> str:
     return f"{name}: no OpenDPD command (python main.py --step {STEP} ...) found"
 
 
-def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...]]]) -> str:
+def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unknown, ...]]]) -> str:
     common = set.intersection(*(set(_pairs(flags)) for _, flags in candidates))
     lines = [f"{name}: {len(candidates)} {STEP} commands; choose one with --pick N:"]
     for number, (line, flags) in enumerate(candidates, 1):
@@ -189,7 +178,7 @@ def _several(name: str, candidates: Sequence[tuple[int, tuple[str | Unclear, ...
     return "\n".join(lines)
 
 
-def _pairs(flags: Sequence[str | Unclear]) -> list[str]:
+def _pairs(flags: Sequence[str | Unknown]) -> list[str]:
     """Return the flags with their values, to compare commands."""
     words = [word if isinstance(word, str) else "?" for word in flags]
     pairs: list[str] = []
@@ -231,7 +220,7 @@ def _read(section: DataSection, where: str) -> int:
     try:
         return len(load_capture(section).train)
     except DataError as error:
-        here = "" if Path(section.source).exists() else " (from the folder of OpenDPD, its own data are found)"
+        here = "" if is_there(Path(section.source)) else " (from the folder of OpenDPD, its own data are found)"
         raise DataError(
             f"{where}: the number of optimizer steps needs the length of the data{here}: {error}\n"
             "  name other data with --data SOURCE, or give the frames of one pass with --samples N"

@@ -62,7 +62,7 @@ def recipe_lines(arguments: Arguments, data: Data, where: str) -> tuple[dict[str
     remarks = list(sections["model"].remarks)
     if sections["model"].lines[0][1] == "gmp":
         sections["train"] = RecipeLines()
-        sections["train"].add("seed", arguments["seed"], origin(arguments, "seed"))
+        sections["train"].take(arguments, seed="seed")
     else:
         length = length_of(arguments, data, where)
         sections["optim"] = _optim(arguments, length)
@@ -125,7 +125,7 @@ def _optim(arguments: Arguments, length: Length) -> RecipeLines:
             "rules set them"
         )
     else:
-        section.add("lr", arguments["lr"], origin(arguments, "lr"))
+        section.take(arguments, lr="lr")
         for key, value in (("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8)):
             section.add(key, value, "built in: PyTorch's default")
         _decay(section, arguments)
@@ -200,7 +200,7 @@ def _schedule(section: RecipeLines, arguments: Arguments, *, adaptive: bool) -> 
         Percent(share),
         f"{origin(arguments, 'lr_end')}: {render(arguments['lr_end'])} / {render(arguments['lr'])}",
     )
-    section.add("plateau.factor", arguments["decay_factor"], origin(arguments, "decay_factor"))
+    section.take(arguments, **{"plateau.factor": "decay_factor"})
     patience: Any = max(1, round(arguments["patience"]))
     section.add("plateau.patience", patience, f"{origin(arguments, 'patience')}, in evaluations: one an epoch")
     if not adaptive:
@@ -210,13 +210,12 @@ def _schedule(section: RecipeLines, arguments: Arguments, *, adaptive: bool) -> 
 def _train(arguments: Arguments, length: Length) -> RecipeLines:
     section, frame = RecipeLines(), arguments["frame_length"]
     section.add("max_steps", length.total, length.why)
-    section.add("batch_size", arguments["batch_size"], origin(arguments, "batch_size"))
-    section.add("frame", frame, origin(arguments, "frame_length"))
+    section.take(arguments, batch_size="batch_size", frame="frame_length")
     if arguments.get("last_token_loss"):
         section.add("burn_in", frame - 1, "--last_token_loss")
     else:
         section.add("burn_in", 0, "OpenDPD's loss is on all samples of a frame")
-    section.add("seed", arguments["seed"], origin(arguments, "seed"))
+    section.take(arguments, seed="seed")
     section.add("eval_every", length.steps_per_epoch, "once an epoch")
     if arguments.get("eval_match_train_len"):
         section.add("eval_on", "frame", "--eval_match_train_len")

@@ -26,7 +26,7 @@ from dpdrun.recipe.loader import Loaded, load_text, read_text
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, recipe_error
 from dpdrun.recipe.schema import GIVEN
 from dpdrun.recipe.yaml12 import Node, SyntaxProblemError
-from dpdrun.run.files import expand_user
+from dpdrun.run.files import expand_user, is_there
 
 Split = Literal["train", "val", "test"]
 TASK = "pipeline"
@@ -145,7 +145,7 @@ class _Reading:
             self._add(name, f"steps.{name}: write the file of its recipe, next to this file: {name}.yaml", file.mark)
             return None
         path = self.path.parent / expand_user(file.value)
-        if not path.exists():
+        if not is_there(path):
             near = closest(path.name, (each.name for each in path.parent.glob("*.yaml") if each.name != self.path.name))
             hint = f"; did you mean {Path(file.value).parent / near}?" if near else ""
             self._add(name, f"steps.{name}: no such recipe: {path}{hint}", file.mark)

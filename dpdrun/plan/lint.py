@@ -111,7 +111,7 @@ class RecipeFacts:
 
     def __init__(self, frames: int | None = None, *, needed: bool) -> None:
         self._frames, self._needed = frames, needed
-        self._read: list[tuple[DataSection, _DataFacts]] = []
+        self._read: dict[DataSection, _DataFacts] = {}
 
     def __call__(self, loaded: Loaded) -> PlanFacts:
         """Return the facts of one recipe. Raises DataError where its data are needed and cannot be read."""
@@ -122,17 +122,14 @@ class RecipeFacts:
 
     def _data_facts(self, loaded: Loaded) -> _DataFacts:
         section = loaded.recipe.data
-        for read, data in self._read:
-            if read == section:
-                return data
-        try:
-            data = _read(loaded, download=self._needed)
-        except DataError:
-            if self._needed:
-                raise
-            data = (None, None, None)
-        self._read.append((section, data))
-        return data
+        if section not in self._read:
+            try:
+                self._read[section] = _read(loaded, download=self._needed)
+            except DataError:
+                if self._needed:
+                    raise
+                self._read[section] = (None, None, None)
+        return self._read[section]
 
 
 def _read(loaded: Loaded, *, download: bool) -> _DataFacts:
@@ -256,11 +253,6 @@ def apply_fixes(
 def by_urgency(findings: Iterable[FindingT]) -> list[FindingT]:
     """Return the most severe findings first, then by code."""
     return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))
-
-
-def follow_ups(loaded: Loaded, relint: Callable[[Loaded], Lint]) -> list[LintFinding]:
-    """Return the findings that the fixes, safe and unsafe, would lead to and fix as well; arguments as of `fix`."""
-    return fix(loaded, relint, unsafe=True).followed
 
 
 def reaches(findings: Iterable[Finding], severity: Severity) -> bool:

@@ -132,8 +132,7 @@ class Plan:
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
-            plain = {each.name: _PLAIN[str(each.type)] for each in fields(cls) if each.type in _PLAIN}
-            values: dict[str, Any] = {name: read(content[name]) for name, read in plain.items()}
+            values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
             values["recipe"] = Recipe.model_validate(with_current_keys(content["recipe"]))
@@ -161,6 +160,11 @@ class Plan:
         often checkpoints are written, and whether a finding warns or stops.
         """
         return digest_of(self.to_json(), data_sha256)
+
+
+def _plain_fields() -> dict[str, Callable[[Any], Any]]:
+    """Return the type of each number and word of a plan, by its name."""
+    return {each.name: _PLAIN[str(each.type)] for each in fields(Plan) if each.type in _PLAIN}
 
 
 def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
@@ -226,34 +230,18 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
         _refuse(conflicts_of_open_fields(recipe, advice))
     _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
              if finding.severity == "error" for key in finding.patch])  # fmt: skip
-    facts = advice.facts
-
-    def count(name: str) -> int:
-        return int(facts.get(name)) if trained else 0
-
-    def number(name: str) -> float:
-        return float(facts.get(name)) if trained else 0.0
-
+    numbers: dict[str, Any] = {  # each is the fact of its name
+        name: kind(advice.facts.get("batch" if name == "batch_size" else name)) if trained else kind(0)
+        for name, kind in _plain_fields().items()
+        if name not in ("schedule", "lr_end")
+    }
     return Plan(
         recipe=complete,
         provenance=provenance_of(complete, advice, given),
-        total_steps=count("total_steps"),
-        warmup_steps=count("warmup_steps"),
-        frames_per_epoch=count("frames_per_epoch"),
-        frame=count("frame"),
-        burn_in=count("burn_in"),
-        batch_size=count("batch"),
-        lr=number("lr"),
-        beta1=number("beta1"),
-        beta2=number("beta2"),
-        eps=number("eps"),
-        weight_decay=number("weight_decay"),
-        clip_norm=number("clip_norm"),
-        schedule=facts.schedule or "constant",
+        schedule=advice.facts.schedule or "constant",
         lr_end=float(recipe.optim.lr_end),
-        eval_every=count("eval_every"),
-        checkpoint_every=count("checkpoint_every"),
         warnings=advice.warnings if trained else [],
+        **numbers,
     )
 
 

@@ -18,7 +18,7 @@ from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import GIVEN, ModelSection, Recipe, SpectralLoss
-from dpdrun.run.files import expand_user
+from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.folder import RunFolder
 
 
@@ -73,7 +73,7 @@ def locate_pa(loaded: Loaded) -> str:
         return loaded.recipe.pa
     path = expand_user(loaded.recipe.pa)
     near_recipe = loaded.path.parent / path
-    return str((near_recipe if not path.exists() and near_recipe.exists() else path).absolute())
+    return str((near_recipe if not is_there(path) and is_there(near_recipe) else path).absolute())
 
 
 def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
@@ -138,7 +138,7 @@ def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:
     try:
         run = RunFolder.open(path)
     except RunError as error:
-        if path.exists():
+        if is_there(path):
             raise
         raise RunError(f"{error}; train that first:\n  {_training_command(loaded, path)}") from None
     its = Plan.from_json(run.read_json(run.plan))
@@ -162,7 +162,7 @@ def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:
 def _training_command(loaded: Loaded, path: Path) -> str:
     """Return the command that trains the PA run of a recipe; its own recipe is looked for next to that one."""
     recipe = loaded.path.with_name(f"{path.name}.yaml")
-    shown = shlex.quote(str(recipe)) if recipe.is_file() and recipe != loaded.path else "RECIPE-OF-THE-PA"
+    shown = shlex.quote(str(recipe)) if is_there(recipe) and recipe != loaded.path else "RECIPE-OF-THE-PA"
     place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"dpdrun train {shown} --run-dir {shlex.quote(str(place))}"
 

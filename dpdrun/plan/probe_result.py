@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from dpdrun.plan.recommendation import Recommendation, Value
+from dpdrun.plan.recommendation import Recommendation
 from dpdrun.recipe.patch import render
 from dpdrun.rules.text import pluralize
 
@@ -129,7 +129,7 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
     found = {
         "optim.lr": (
             f"lr range test here, {pluralize(probe.seeds, 'seed')} of {probe.rates_tried} steps: best from "
-            f"{_lr(probe.lr_low)} to {_lr(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
+            f"{render(probe.lr_low)} to {render(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
             (probe.lr_low, probe.lr_high),
         ),
         "optim.clip_norm": (
@@ -153,17 +153,6 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
 
 def probed_facts(catalogue: Recommendation, probe: ProbeReading) -> dict[str, float]:
     """Return the facts that a probe sets: those of its values that the user has not given."""
-    found = {"lr": ("optim.lr", probe.lr), "clip_norm": ("optim.clip_norm", probe.clip_norm)}
-    return {
-        name: value
-        for name, (key, value) in found.items()
-        if value is not None and _from_rule(catalogue.values.get(key))
-    }
-
-
-def _from_rule(value: Value | None) -> bool:
-    return value is not None and value.rule is not None
-
-
-def _lr(value: float) -> str:
-    return render(value)
+    by_rules = {key for key, value in catalogue.values.items() if value.rule is not None}
+    found = {"lr": probe.lr, "clip_norm": probe.clip_norm}
+    return {name: value for name, value in found.items() if value is not None and f"optim.{name}" in by_rules}

@@ -62,16 +62,8 @@ class Value:
 
     def to_json(self) -> dict[str, Any]:
         """The stable machine-readable form; a regret or worth that was not measured is null."""
-        return {
-            "value": plain(self.value),
-            "low": plain(self.low),
-            "high": plain(self.high),
-            "note_value": plain(self.note_value),
-            "note_low": plain(self.note_low),
-            "note_high": plain(self.note_high),
-            "rule": self.rule,
-            "evidence": self.evidence,
-            "why": self.why,
+        names = ("value", "low", "high", "note_value", "note_low", "note_high", "rule", "evidence", "why")
+        return {name: plain(getattr(self, name)) for name in names} | {
             "regret_db": self.regret.median_db if self.regret else None,
             "regret_p95_db": self.regret.p95_db if self.regret else None,
             "note_regret_db": self.note_regret.median_db if self.note_regret else None,
@@ -144,8 +136,8 @@ def recommend(facts: PlanFacts, rules: RuleSet) -> Recommendation:
     values = {key: _value(key, advice, rules) for key in [*sizes, *wanted] if complete.get(NAME_OF[key]) is not None}
     values = {key: _measured(value, complete) for key, value in values.items()}
     if in_steps is not None:
-        values = {in_steps.key: in_steps} | values
-        values = {key: values[key] for key in sorted(values, key=_order)}
+        values[in_steps.key] = in_steps
+        values = {key: values[key] for key in NAME_OF if key in values}
     total = complete.total_steps
     return Recommendation(
         rules=rules,
@@ -173,11 +165,6 @@ def _in_steps(advice: Advice) -> Value | None:
     return Value("train.max_steps", steps, None, None, None, opinion.rule, opinion.evidence, why)
 
 
-def _order(key: str) -> int:
-    keys = list(NAME_OF)
-    return keys.index(key)
-
-
 def field_of(skip: Skipped) -> str:
     """Return the dotted key that a skipped rule would have set."""
     return all_rules()[skip.code].sets or ""
@@ -195,35 +182,14 @@ def _would_have_answered(skip: Skipped, values: Mapping[str, Value], facts: Plan
 def _value(key: str, advice: Advice, rules: RuleSet) -> Value:
     note = _of_the_note(opinion_on(key, advice.facts, "note"))
     range_ = {f"note_{end}": note.detail.get(end) if note else None for end in ("low", "high")}
-    opinion = advice.opinions.get(key)
-    if opinion is not None:
-        detail = opinion.detail
-        return Value(
-            key=key,
-            value=opinion.value,
-            low=detail.get("low"),
-            high=detail.get("high"),
-            note_value=note.value if note else None,
-            rule=opinion.rule,
-            evidence=opinion.evidence,
-            why=opinion.why,
-            **range_,
-        )
-    name = NAME_OF[key]
-    given = as_recipe_value(name, advice.facts.get(name))
+    note_value = note.value if note else None
+    if (by_rule := advice.opinions.get(key)) is not None:
+        low, high = by_rule.detail.get("low"), by_rule.detail.get("high")
+        return Value(key, by_rule.value, low, high, note_value, by_rule.rule, by_rule.evidence, by_rule.why, **range_)
+    given = as_recipe_value(NAME_OF[key], advice.facts.get(NAME_OF[key]))
     ours = opinion_on(key, advice.facts, rules)
-    return Value(
-        key=key,
-        value=given,
-        low=None,
-        high=None,
-        note_value=note.value if note else None,
-        rule=None,
-        evidence=None,
-        why=_beside(given, ours),
-        advised=ours.value if ours else None,
-        **range_,
-    )
+    advised = ours.value if ours else None
+    return Value(key, given, None, None, note_value, None, None, _beside(given, ours), advised, **range_)
 
 
 def _measured(value: Value, facts: PlanFacts) -> Value:

@@ -8,7 +8,6 @@ the hash agrees.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from dpdrun.plan.prepare import names_a_run
 from dpdrun.recipe.schema import DataSection
 from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.user_path import is_there
 
 SURROUNDING = 2  # folders above a run folder that belong to it: runs/, and the project around that
 SHOWN = 12  # digits of a hash
@@ -34,7 +34,7 @@ def plan_of(run: RunFolder) -> Plan:
     plan = Plan.from_json(run.read_json(run.plan))
     source = plan.recipe.data.source
     if Path(source).is_absolute():
-        source = next((str(path) for path in _places(source, run) if _is_there(path)), source)
+        source = next((str(path) for path in _places(source, run) if is_there(path)), source)
     return plan.at(data_source=source, pa=_pa_run(plan, run) if names_a_run(plan.recipe) else plan.recipe.pa)
 
 
@@ -52,7 +52,7 @@ def capture_section(run: RunFolder, plan: Plan, data: str | None = None) -> Data
     section = plan.recipe.data
     if data is not None:
         return section.model_copy(update={"source": locate(data)})
-    if Path(section.source).is_absolute() and not _is_there(Path(section.source)):
+    if Path(section.source).is_absolute() and not is_there(Path(section.source)):
         raise DataError(
             f"{section.source}: this capture, which {run.path} was trained on, is not there any more; say where it is "
             "now: --data PATH"
@@ -97,17 +97,10 @@ def capture_of(run: RunFolder, plan: Plan, data: str | None = None) -> Capture:
 def _pa_run(plan: Plan, run: RunFolder) -> str:
     """Return the path of the PA run with the tensors that a predistorter was made for, else of one that is there."""
     pinned = None if plan.predistortion is None else plan.predistortion.pa_sha256
-    there = [RunFolder(path) for path in _places(plan.recipe.pa, run) if _is_there(path / "plan.json")]
+    there = [RunFolder(path) for path in _places(plan.recipe.pa, run) if is_there(path / "plan.json")]
     same = (each for each in there if each.model.is_file() and sha256_of(each.model) == pinned)
     found = next(same, there[0] if there else RunFolder(Path(plan.recipe.pa)))
     return str(found.path)
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a path that a plan.json names can be reached; it may have been written anywhere, by anybody."""
-    with suppress(OSError, ValueError):
-        return path.exists()
-    return False
 
 
 def _places(recorded: str, run: RunFolder) -> Iterator[Path]:

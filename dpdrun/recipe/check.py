@@ -16,47 +16,31 @@ from pydantic.fields import FieldInfo
 from dpdrun.recipe import yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
-from dpdrun.recipe.problems import Mark, Problem, closest, listed, shortened
+from dpdrun.recipe.problems import Mark, Problem, closest, listed, nearest_mark, shortened
 from dpdrun.recipe.renamed import REMOVED, RENAMED
 from dpdrun.recipe.schema import Recipe, Section
 from dpdrun.recipe.yaml12 import Node
 
 # Names of other tools for the same thing (transformers, Lightning, torchtune, OpenDPD), too far apart to be spelling.
-SYNONYMS = {
-    "learning_rate": "optim.lr",
-    "max_lr": "optim.lr",
-    "min_lr": "optim.lr_end",
-    "wd": "optim.weight_decay",
-    "grad_clip": "optim.clip_norm",
-    "grad_clip_val": "optim.clip_norm",
-    "gradient_clip_val": "optim.clip_norm",
-    "max_grad_norm": "optim.clip_norm",
-    "warmup_ratio": "optim.warmup",
-    "warmup_steps": "optim.warmup",
-    "warmup_fraction": "optim.warmup",
-    "scheduler": "optim.schedule",
-    "lr_scheduler": "optim.schedule",
-    "lr_scheduler_type": "optim.schedule",
-    "num_train_epochs": "train.epochs",
-    "n_epochs": "train.epochs",
-    "steps": "train.max_steps",
-    "grad_accum": "train.accumulate",
-    "gradient_accumulation_steps": "train.accumulate",
-    "accumulate_grad_batches": "train.accumulate",
-    "frame_length": "train.frame",
-    "seq_len": "train.frame",
-    "nhead": "model.heads",
-    "n_heads": "model.heads",
-    "num_heads": "model.heads",
-    "n_layers": "model.layers",
-    "num_layers": "model.layers",
-    "hidden_size": "model.hidden",
-    "pos_encoding": "model.positions",
-    "fs": "data.sample_rate_hz",
-    "sample_rate": "data.sample_rate_hz",
-    "dataset": "data.source",
-    "dataset_name": "data.source",
+_ELSEWHERE = {
+    "optim.lr": "learning_rate max_lr",
+    "optim.lr_end": "min_lr",
+    "optim.weight_decay": "wd",
+    "optim.clip_norm": "grad_clip grad_clip_val gradient_clip_val max_grad_norm",
+    "optim.warmup": "warmup_ratio warmup_steps warmup_fraction",
+    "optim.schedule": "scheduler lr_scheduler lr_scheduler_type",
+    "train.epochs": "num_train_epochs n_epochs",
+    "train.max_steps": "steps",
+    "train.accumulate": "grad_accum gradient_accumulation_steps accumulate_grad_batches",
+    "train.frame": "frame_length seq_len",
+    "model.heads": "nhead n_heads num_heads",
+    "model.layers": "n_layers num_layers",
+    "model.hidden": "hidden_size",
+    "model.positions": "pos_encoding",
+    "data.sample_rate_hz": "fs sample_rate",
+    "data.source": "dataset dataset_name",
 }
+SYNONYMS = {name: key for key, names in _ELSEWHERE.items() for name in names.split()}
 
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG])?\s*(?:Hz|HZ|hz|sps|S/s|Sps)?\Z")
@@ -78,19 +62,10 @@ def check_tree(root: Node) -> Check:
     result = Check()
     _section(result, root, Recipe, "", None)
     for key, message in conflicts_among(result.values, frozenset(result.given)):
-        result.problems.append(Problem(key, message, _nearest(result.given, key, root.mark)))
+        result.problems.append(Problem(key, message, nearest_mark(result.given, key, root.mark)))
     if not result.problems:
         result.recipe = Recipe.model_validate(root.plain())
     return result
-
-
-def _nearest(given: dict[str, Mark], key: str, fallback: Mark) -> Mark:
-    """Return the mark of a key, or of the closest section around it that the user wrote."""
-    while key:
-        if key in given:
-            return given[key]
-        key = key.rpartition(".")[0]
-    return fallback
 
 
 def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:
@@ -103,7 +78,7 @@ def _section(result: Check, node: Node, section: type[Section], prefix: str, kin
         entry = node.value.get(name)
         if entry is None:
             if info.is_required():
-                mark = _nearest(result.given, prefix.rstrip("."), Mark(node.mark.name, min(1, node.mark.line)))
+                mark = nearest_mark(result.given, prefix.rstrip("."), Mark(node.mark.name, min(1, node.mark.line)))
                 result.problems.append(Problem(key, _missing(key, info), mark))
             elif not sections_of(info.annotation):
                 result.values[key] = info.get_default(call_default_factory=True)

@@ -8,7 +8,6 @@ after the rules have filled in every `auto`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dpdrun.recipe.describe import field_docs
@@ -20,18 +19,12 @@ Conflict = tuple[str, str]  # dotted key, message
 _SPLIT_TOLERANCE = 1e-9  # three percentages that were typed sum to 1 up to rounding
 
 
-@dataclass(frozen=True)
-class _Check:
-    keys: tuple[str, ...]
-    find: Callable[..., str | None]
-
-
-_CHECKS: list[_Check] = []
+_CHECKS: list[tuple[tuple[str, ...], Callable[..., str | None]]] = []  # the keys that a check looks at, and the check
 
 
 def _check(*keys: str) -> Callable[[Callable[..., str | None]], Callable[..., str | None]]:
     def add(find: Callable[..., str | None]) -> Callable[..., str | None]:
-        _CHECKS.append(_Check(keys, find))
+        _CHECKS.append((keys, find))
         return find
 
     return add
@@ -69,11 +62,9 @@ def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[C
     """Return the impossible combinations of flat values by dotted key, of which any may be missing."""
     concrete = {key: value for key, value in values.items() if value not in (AUTO, OFF)}
     found = []
-    for check in _CHECKS:
-        if all(key in concrete for key in check.keys):
-            message = check.find(*(concrete[key] for key in check.keys))
-            if message is not None:
-                found.append((check.keys[0], message))
+    for keys, find in _CHECKS:
+        if all(key in concrete for key in keys) and (message := find(*(concrete[key] for key in keys))) is not None:
+            found.append((keys[0], message))
     found += _of_the_lookahead(values) + _of_the_task(values, given) + _of_the_finish(values)
     return found + _without_effect(concrete, given)
 

@@ -12,7 +12,7 @@ from dpdrun.recipe import yaml12
 from dpdrun.recipe.check import check_tree
 from dpdrun.recipe.describe import sections_of
 from dpdrun.recipe.patch import apply_patch
-from dpdrun.recipe.problems import Mark, Problem, recipe_error
+from dpdrun.recipe.problems import Mark, Problem, nearest_mark, recipe_error
 from dpdrun.recipe.schema import Recipe
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
@@ -40,11 +40,7 @@ class Loaded:
 
     def mark_of(self, key: str) -> Mark:
         """Return where a key was given; for a default, the section around it."""
-        while key:
-            if key in self.marks:
-                return self.marks[key]
-            key = key.rpartition(".")[0]
-        return Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0])
+        return nearest_mark(self.marks, key, Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0]))
 
     def line_of(self, key: str) -> tuple[int, int]:
         """Return line and column, from 1, of a key in the file, or of its section for a default."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dpdrun.errors import RecipeError
@@ -25,6 +25,13 @@ class Mark:
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
+
+
+def nearest_mark(marks: Mapping[str, Mark], key: str, fallback: Mark) -> Mark:
+    """Return the mark of a dotted key, or of the closest section around it that the user wrote."""
+    while key and key not in marks:
+        key = key.rpartition(".")[0]
+    return marks[key] if key else fallback
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.rf.metrics import Signal, to_db
-from dpdrun.rf.segments import padded_segments
+from dpdrun.rf.metrics import Signal, padded_segments, to_db
 from dpdrun.rf.spectrum import SEGMENT, psd, whole_bin_power
 
 Band = tuple[float, float]

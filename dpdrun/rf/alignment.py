@@ -1,13 +1,18 @@
-"""Delay between input and output of an amplifier: whole samples by cross-correlation, fractions by the phase slope."""
+"""Delay between input and output by cross-correlation and phase slope; stretches of a record that occur elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.rf.metrics import Signal
+
+SNIPPETS = 12
+SNIPPET_SAMPLES = 256  # shorter than the cyclic prefix of the OFDM records here
+SAME = 0.999  # correlation coefficient; of independent signals of this length it stays below 0.5
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,36 @@ def delay(x: Signal, y: Signal) -> Delay:
 def fft_size(samples: int) -> int:
     """Return the next power of two: FFTs of other lengths can be several times slower."""
     return 1 << (samples - 1).bit_length()
+
+
+def likeness(x: Signal, snippets: Iterable[Signal], length: int) -> Iterator[NDArray[np.float64]]:
+    """Yield, for each snippet of `length` samples, its likeness to each stretch of a record.
+
+    Returns:
+        |correlation coefficient| at every position, (N - length + 1,), 0 to 1; 0 where there is hardly any power.
+    """
+    size = fft_size(len(x) + length)
+    spectrum = np.fft.fft(x, size)
+    summed = np.concatenate([[0.0], np.cumsum(np.abs(x) ** 2)])
+    local = summed[length:] - summed[:-length]  # energy of x[n : n + length]
+    usable = local > 1e-6 * np.max(local, initial=0.0)
+    for snippet in snippets:
+        product = np.abs(np.fft.ifft(spectrum * np.conj(np.fft.fft(snippet, size)))[: len(local)])
+        energy = float(np.sum(np.abs(snippet) ** 2))
+        yield np.divide(product, np.sqrt(local * energy), out=np.zeros_like(local), where=usable & (energy > 0))
+
+
+def repeated_share(train: Signal, other: Signal) -> float:
+    """Return the share of snippets of `other` that occur in `train` (up to a complex gain), 0 to 1.
+
+    Args:
+        train: (N,) complex.
+        other: (M,) complex; 12 snippets of 256 samples are taken from it, evenly spaced.
+    """
+    length = min(SNIPPET_SAMPLES, len(other), len(train))
+    starts = np.linspace(0, len(other) - length, SNIPPETS).astype(np.int64)
+    snippets = (other[start : start + length] for start in starts)
+    return sum(bool(np.any(alike > SAME)) for alike in likeness(train, snippets, length)) / SNIPPETS
 
 
 def _slope(cross: Signal, frequency: NDArray[np.float64]) -> float:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.metrics import Signal, check_pair, padded_segments, to_db
 from dpdrun.rf.ofdm_grid import OfdmGrid, Starts, carrier_at_zero
-from dpdrun.rf.segments import padded_segments
 
 UNCORRELATED = 1e-24  # |gain|^2 below which the output has nothing of the reference; as OpenDPD's Arena has it
 
@@ -77,8 +76,7 @@ def demodulate(reference: Signal, y: Signal, sample_rate_hz: float, grid: OfdmGr
         ValueError: shapes differ, a carrier has no symbol, a window reaches out of the record, or the reference has no
             power on its subcarriers.
     """
-    if reference.shape != y.shape or y.ndim != 1:
-        raise ValueError(f"need two (N,) signals of equal length, got {reference.shape} and {y.shape}")
+    check_pair(reference, y)
     if len(starts) != len(grid.carriers_hz):
         raise ValueError(f"starts of {len(starts)} carriers for a grid of {len(grid.carriers_hz)}")
     if not all(starts):
@@ -121,8 +119,7 @@ def spectral_evm_db(
     Raises:
         ValueError: shapes differ, a carrier holds no bin, or the reference has no power in one.
     """
-    if reference.shape != y.shape:
-        raise ValueError(f"need two (N,) signals of equal length, got {reference.shape} and {y.shape}")
+    check_pair(reference, y)
     frequency = np.fft.fftshift(np.fft.fftfreq(nperseg, 1 / sample_rate_hz))
     inside = np.flatnonzero((frequency >= -bandwidth_hz / 2) & (frequency <= bandwidth_hz / 2))
     width = (len(inside) - 1) // carriers

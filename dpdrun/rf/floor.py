@@ -14,9 +14,8 @@ noise of the transmitter, phase noise and clock jitter sit on the signal and do 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,38 +58,6 @@ class Floor:
     bound_db: float | None
     method: str
     caveat: str
-
-
-class _Pair(Protocol):
-    @property
-    def x(self) -> Signal: ...
-    @property
-    def y(self) -> Signal: ...
-
-
-class _Capture(Protocol):
-    @property
-    def train(self) -> _Pair: ...
-    @property
-    def sample_rate_hz(self) -> float: ...
-    @property
-    def bandwidth_hz(self) -> float | None: ...
-    @property
-    def loop_samples(self) -> int | None: ...
-
-
-def noise_floor(capture: _Capture) -> dict[str, Any]:
-    """Return the floor of a capture as plain values for reports: keys as in `Floor`. Uses the training split only."""
-    part = capture.train
-    return asdict(
-        quiet_band_floor(
-            part.x,
-            part.y,
-            capture.sample_rate_hz,
-            bandwidth_hz=capture.bandwidth_hz,
-            loop_samples=capture.loop_samples,
-        )
-    )
 
 
 def quiet_band_floor(

@@ -21,9 +21,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dpdrun.rf.floor_repeats import repeats_floor
-from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.alignment import likeness
+from dpdrun.rf.metrics import Signal, one_tap_gain, to_db
+
+MOST_REPEATED = 262_144  # of the record that are used
+SNIPPETS = 8  # pieces of the input that are looked for elsewhere
+SNIPPET_SAMPLES = 512
+SAME_DB = -60.0  # difference of two stretches of input that count as the same: a 12-bit generator's rounding is less
+COPIED_DB = -120.0  # rounding; no two measurements are that much alike
+PAST, FUTURE = 256, 32  # samples around one that have to be the same too: memory, and the filter of a resampler
+FEWEST_REPEATED = 2_000  # twice their number of squares is averaged: known to 0.1 dB
+OF_REPEATS = "counts as noise whatever differs between repeats, slow drift of the amplifier too"
 
 SMALLEST = 0.1  # share of the samples that count as small inputs
 FEWEST = 200  # of them: known to 0.6 dB
@@ -59,10 +69,34 @@ class Estimate:
 
 
 def by_repeats(x: Signal, y: Signal) -> Estimate:
-    """Estimate from repeated input; x, y: (N,) complex128."""
-    found = repeats_floor(x, y)
-    note = f"{found.samples:,} pairs of samples; {found.caveat}" if found.nmse_db is not None else found.caveat
-    return Estimate("repeats", found.nmse_db, None, note)
+    """Compare outputs where the input, its past and its near future are the same: their difference cannot be modelled.
+
+    A deterministic amplifier would put the same samples out; the difference holds the noise of both (Schoukens &
+    Pintelon, System Identification, 2nd ed., section 2.5). No model is fitted and nothing is assumed of the spectrum,
+    so this is the best of all estimates, where the record has repeats: a generator that plays its memory over and over,
+    recorded for longer than one period. One complex gain is taken out between two passes: a slow turn of phase is no
+    noise of the samples.
+
+    Args:
+        x, y: input and output, (N,) complex128.
+    """
+    x, y = x[:MOST_REPEATED], y[:MOST_REPEATED]
+    power, noise, pairs = float(np.mean(np.abs(y) ** 2)) if len(y) else 0.0, 0.0, 0
+    for lag in _lags(x):
+        first = np.flatnonzero(_same(x, lag))
+        if len(first) <= max(pairs, FEWEST_REPEATED):
+            continue
+        a, b = y[first], y[first + lag]
+        if not np.any(a):
+            continue
+        gain = one_tap_gain(a, b)
+        noise, pairs = float(np.mean(np.abs(b - gain * a) ** 2)) / (1 + abs(gain) ** 2), len(first)
+    if not pairs or not power:
+        return Estimate("repeats", None, None, "the input does not repeat itself")
+    if noise <= power * 10 ** (COPIED_DB / 10):
+        why = "the outputs repeat to the last digit: a period was copied, not measured twice"
+        return Estimate("repeats", None, None, why)
+    return Estimate("repeats", to_db(noise / power), None, f"{pairs:,} pairs of samples; {OF_REPEATS}")
 
 
 def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) -> Estimate:
@@ -96,3 +130,27 @@ def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) 
         why = f"the error does not fall with the input ({bounds[best]:.2f} dB at the smallest), so this says nothing"
         return Estimate(SMALLEST_INPUTS, None, None, why)
     return Estimate(SMALLEST_INPUTS, None, bounds[best], f"error of {best} {OF_SMALLEST}")
+
+
+def _lags(x: Signal) -> list[int]:
+    """Return the distances at which parts of the input occur again, the most frequent first [samples]."""
+    length = SNIPPET_SAMPLES
+    if len(x) < 2 * length:
+        return []
+    found: list[int] = []
+    starts = np.linspace(0, len(x) - length, SNIPPETS).astype(np.int64)
+    for start, alike in zip(starts, likeness(x, (x[at : at + length] for at in starts), length), strict=True):
+        # of a distance of d dB a correlation is 1 - 10^(d/10)/2
+        again = np.flatnonzero(alike > 1 - 10 ** (SAME_DB / 10))
+        found += [int(abs(at - start)) for at in again if abs(at - start) >= length]
+    lags, count = np.unique(found, return_counts=True)
+    return [int(lag) for lag in lags[np.argsort(-count, kind="stable")][:SNIPPETS]]
+
+
+def _same(x: Signal, lag: int) -> NDArray[np.bool_]:
+    """Return where x[n] and x[n + lag] are equal, with their surroundings, (N - lag,)."""
+    limit = 10 ** (SAME_DB / 10) * np.mean(np.abs(x) ** 2)
+    differs = np.concatenate([[0], np.cumsum(np.abs(x[lag:] - x[:-lag]) ** 2 > limit)])
+    index = np.arange(len(x) - lag)
+    begin, end = np.maximum(index - PAST, 0), np.minimum(index + FUTURE + 1, len(index))
+    return np.asarray((differs[end] == differs[begin]) & (index >= PAST) & (index < len(index) - FUTURE))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.rf.bootstrap import BLOCK, Interval, Sums, block_sums, interval
-from dpdrun.rf.metrics import Signal, rms, to_db
+from dpdrun.rf.metrics import Signal, check_pair, rms, to_db
 
 STEPS = 32
 MIN_SAMPLES = 10  # in a step of the curve: fewer are noise
@@ -62,8 +62,7 @@ def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = M
     Raises:
         ValueError: shapes differ, x has no power, y has none at some level, or no step has `min_samples`.
     """
-    if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(f"need two (N,) signals of equal length, got {x.shape} and {y.shape}")
+    check_pair(x, y)
     envelope = np.abs(x)
     peak = float(envelope.max(initial=0.0))
     if peak == 0:

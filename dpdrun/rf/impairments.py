@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dpdrun.rf.alignment import fft_size
+from dpdrun.rf.alignment import delay
 from dpdrun.rf.metrics import Signal, to_db
 
 RAIL_REPEATS = 8
@@ -49,13 +49,8 @@ def dc_db(x: Signal) -> float:
 
 def conjugated(x: Signal, y: Signal) -> bool:
     """Return whether y follows conj(x) better than x: I and Q swapped (or one negated) in one of the two."""
-    straight, mirrored = (float(_largest_correlation(side, y)) for side in (x, np.conj(x)))
+    straight, mirrored = (delay(side, y).correlation for side in (x, np.conj(x)))
     return mirrored > 1.5 * straight
-
-
-def _largest_correlation(x: Signal, y: Signal) -> float:
-    size = fft_size(2 * len(x))
-    return float(np.max(np.abs(np.fft.ifft(np.fft.fft(y, size) * np.conj(np.fft.fft(x, size))))))
 
 
 def railed_samples(x: Signal) -> int:

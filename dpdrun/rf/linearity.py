@@ -10,13 +10,11 @@ import numpy as np
 from dpdrun.rf import band_intervals, evm
 from dpdrun.rf.aclr import CONVENTIONS, Aclr, aclr
 from dpdrun.rf.bootstrap import BLOCK, Interval, nmse_interval, power_interval
-from dpdrun.rf.ccdf import ccdf_db
 from dpdrun.rf.gain_curve import gain_curve, spread_intervals
-from dpdrun.rf.in_band import in_band_error_db
 from dpdrun.rf.linearity_scores import Linearity
-from dpdrun.rf.metrics import Signal, nmse_db, nmse_opendpd_legacy_db, papr_db, rms, to_db
+from dpdrun.rf.metrics import Signal, ccdf_db, nmse_db, nmse_opendpd_legacy_db, papr_db, rms, to_db
 from dpdrun.rf.ofdm_grid import OfdmGrid, Starts, symbol_starts
-from dpdrun.rf.spectrum import SEGMENT
+from dpdrun.rf.spectrum import SEGMENT, in_band_error_db
 
 NO_BANDWIDTH = "the capture does not state its bandwidth"
 NO_CARRIERS = "the capture does not state its number of carriers"

@@ -96,7 +96,7 @@ def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop
     Args:
         x, y: input and output of the training split, (N,); the first MAX_SAMPLES are used.
         x_val, y_val: of the validation split.
-        loop: the records are rows of loops of this many samples (`data.cyclic_frames`); None: one record each.
+        loop: the records are rows of loops of this many samples (`data.continuity`); None: one record each.
     """
     used = min(len(x), MAX_SAMPLES)
     reaches = [reach for reach in (*MEMORY_DEPTHS, *FAR_REACHES) if _fits(reach, used, loop)] or [MEMORY_DEPTHS[0]]

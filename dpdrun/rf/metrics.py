@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 
 Signal = NDArray[np.complex128]
 
+# As instruments state it: a signal is above these levels for 10, 1, 0.1 and 0.01 % of the time.
+PROBABILITIES = (1e-1, 1e-2, 1e-3, 1e-4)
+MIN_ABOVE = 10  # samples above a level; fewer say nothing about it
+
 
 def to_db(power_ratio: float) -> float:
     """Return 10 log10 of a power ratio; -inf for 0, without a warning."""
     return float(10.0 * np.log10(power_ratio)) if power_ratio > 0 else -np.inf
+
+
+def check_pair(x: Signal, y: Signal) -> None:
+    """Raise ValueError unless both are (N,) of equal length."""
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"need two (N,) signals of equal length, got {x.shape} and {y.shape}")
 
 
 def rms(x: Signal) -> float:
@@ -37,8 +47,7 @@ def nmse_db(y: Signal, prediction: Signal) -> float:
     Raises:
         ValueError: shapes differ, or y has no power.
     """
-    if y.shape != prediction.shape or y.ndim != 1:
-        raise ValueError(f"need two (N,) signals of equal length, got {y.shape} and {prediction.shape}")
+    check_pair(y, prediction)
     power = float(np.sum(np.abs(y) ** 2))
     if power == 0:
         raise ValueError("the NMSE of a signal without power is undefined")
@@ -51,8 +60,7 @@ def nmse_opendpd_legacy_db(y: Signal, prediction: Signal, nperseg: int) -> float
     Segments of `nperseg` samples, the last one zero-padded (utils/metrics.py and IQSegmentDataset of opendpd 2.4.2).
     It differs from the pooled NMSE where segments do, and depends on `nperseg`; for comparison only.
     """
-    if y.shape != prediction.shape or y.ndim != 1:
-        raise ValueError(f"need two (N,) signals of equal length, got {y.shape} and {prediction.shape}")
+    check_pair(y, prediction)
     values = [nmse_db(y[i : i + nperseg], prediction[i : i + nperseg]) for i in range(0, len(y), nperseg)]
     return float(np.mean(values))
 
@@ -88,3 +96,46 @@ def gain_by_envelope(
     used = (power > 0) & (np.bincount(index, minlength=bins) >= min_samples)
     level = (np.arange(bins) + 0.5) / bins * envelope.max() / rms(x)
     return level[used], np.asarray(summed[used] / power[used], np.complex128)
+
+
+def ccdf_db(x: Signal, probabilities: tuple[float, ...] = PROBABILITIES) -> dict[float, float | None]:
+    """Return the level over the mean power that the samples exceed with each probability [dB].
+
+    Args:
+        x: (N,) complex128, as sampled (no oversampling).
+
+    Returns:
+        Level by probability; None where fewer than MIN_ABOVE of the N samples would be above it.
+
+    Raises:
+        ValueError: x has no power.
+    """
+    power = np.abs(x) ** 2
+    mean = float(np.mean(power)) if len(power) else 0.0
+    if mean == 0:
+        raise ValueError("the CCDF of a signal without power is undefined")
+    return {
+        p: to_db(float(np.quantile(power, 1 - p)) / mean) if p * len(power) >= MIN_ABOVE else None
+        for p in probabilities
+    }
+
+
+def padded_segments(x: Signal, nperseg: int) -> NDArray[np.complex128]:
+    """Split a record into consecutive segments, the last one padded with zeros (IQSegmentDataset of opendpd 2.4.2).
+
+    Args:
+        x: (N,) complex128, N >= 1.
+        nperseg: [samples].
+
+    Returns:
+        (ceil(N / nperseg), nperseg) complex128.
+
+    Raises:
+        ValueError: nothing to cut, or no length to cut it to.
+    """
+    if x.ndim != 1 or len(x) == 0 or nperseg < 1:
+        raise ValueError(f"need a (N,) signal and a segment length, got {x.shape} and {nperseg}")
+    count = -(-len(x) // nperseg)
+    padded = np.zeros(count * nperseg, np.complex128)
+    padded[: len(x)] = x
+    return padded.reshape(count, nperseg)

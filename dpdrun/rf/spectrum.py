@@ -1,11 +1,11 @@
-"""Power spectral density, band powers and occupied bandwidth of complex envelopes. `aclr` compares bands."""
+"""Power spectral density, band powers, in-band error and occupied bandwidth. `aclr` compares bands."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.metrics import Signal, check_pair, to_db
 
 SEGMENT = 2048  # samples per Welch segment by default: 0.5 MHz bins at 983.04 MS/s
 RISE_DB = 10.0
@@ -105,3 +105,33 @@ def image_frequency(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, np
         if len(high):
             return float(frequency[side][high[0]])
     return None
+
+
+def in_band_error_db(
+    reference: Signal, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int
+) -> float:
+    """Return the power of y - reference in [-B/2, B/2) over the power of the reference there [dB].
+
+    Welch densities with a Hann window, 50 % overlap and no detrending; a bin counts where its centre is inside. It is
+    the `IBE` of OpenDPD 2.4.2 (core/metrics/general_v1.py), except that no error at all is -inf, not -300 dB. It is not
+    an EVM: no symbol is demodulated and no gain is taken out.
+
+    Args:
+        reference: what y should be, (N,) complex128.
+        y: (N,) complex128.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: B, all carriers together [Hz].
+        nperseg: Welch segment [samples]; shortened to N.
+
+    Raises:
+        ValueError: shapes differ, the band does not fit into the sample rate, or the reference has no power in it.
+    """
+    check_pair(reference, y)
+    if bandwidth_hz > sample_rate_hz:
+        raise ValueError(f"a band of {bandwidth_hz / 1e6:g} MHz does not fit into {sample_rate_hz / 1e6:g} MS/s")
+    frequency, wanted = psd(reference, sample_rate_hz, nperseg=nperseg)
+    _, error = psd(y - reference, sample_rate_hz, nperseg=nperseg)
+    power = whole_bin_power(frequency, wanted, -bandwidth_hz / 2, bandwidth_hz / 2)
+    if power == 0:
+        raise ValueError("the reference has no power in its band, so an error over it is undefined")
+    return to_db(whole_bin_power(frequency, error, -bandwidth_hz / 2, bandwidth_hz / 2) / power)

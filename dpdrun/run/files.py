@@ -27,12 +27,19 @@ _REMEDIES = {
 }
 
 
-def expand_user(path: str) -> Path:
-    """Return `path` with a `~` at its beginning expanded; unchanged where there is no such user."""
+def expand_user(text: str) -> Path:
+    """Return the path, with `~` as the home folder; as a shell does, keep the name of an unknown user as it stands."""
     try:
-        return Path(path).expanduser()
+        return Path(text).expanduser()
     except RuntimeError:
-        return Path(path)
+        return Path(text)
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path exists; False also for what no file can be called (too long, a NUL byte)."""
+    with suppress(OSError, ValueError):
+        return path.exists()
+    return False
 
 
 def unwritable(path: Path, exc: OSError) -> UnwritableError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from dpdrun.errors import RunError, UnwritableError
 from dpdrun.run.files import PARTIAL, Json, encode_numbers, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
+from dpdrun.run.user_path import is_there
 
 SCHEMA_VERSION = 1
 
@@ -146,8 +147,8 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """Open an existing run folder. Raises RunError when the path is not one."""
         folder = cls(path)
-        if not path.exists():
-            near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if path.parent.is_dir() else []
+        if not is_there(path):
+            near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if is_there(path.parent) else []
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
         reject_escaping_dirs(path)

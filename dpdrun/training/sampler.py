@@ -33,8 +33,8 @@ class FrameSampler:
         frames_per_epoch: number of frames that make an epoch.
         batch_size: frames per optimizer step, over all processes and accumulation.
         seed: of shift, permutation and rotation.
-        loop: the record is a row of loops of this many samples (`data.frames`): a frame lies in one loop, and runs on
-            from its end to its beginning. None: one record.
+        loop: the record is a row of loops of this many samples (`data.continuity`): a frame lies in one loop, and
+            runs on from its end to its beginning. None: one record.
         rotate: turn input and output of each frame by one random phase. An amplifier without I/Q imbalance or DC offset
             commutes with that, f(x e^jp) = f(x) e^jp, so it yields new, equally true training pairs.
     """

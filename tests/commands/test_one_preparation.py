@@ -12,8 +12,7 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.data import sources
-from dpdrun.data.capture import Part
-from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.capture import Part, SourceRecord
 from dpdrun.errors import DpdrunError
 from dpdrun.pipeline.document import is_pipeline
 from dpdrun.recipe.loader import load_recipe

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from dpdrun.data.assemble import assemble
-from dpdrun.data.capture import Part
+from dpdrun.data.capture import Part, SourceRecord
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.data.splits import GUARD_SAMPLES
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import Percent

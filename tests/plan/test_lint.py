@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
 from dpdrun.pipeline.document import is_pipeline
-from dpdrun.plan.lint import Lint, LintFinding, count, fix, follow_ups, lint, locate, reaches
+from dpdrun.plan.lint import Lint, LintFinding, count, fix, lint, locate, reaches
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
@@ -165,9 +165,8 @@ def test_what_follows_from_other_fixes_is_told() -> None:
     assert "WU104" not in codes(look()(loaded))
     done = fix(loaded, look(), unsafe=True)
     assert [finding.code for finding in done.followed] == ["WU104"]
-    assert [finding.code for finding in follow_ups(loaded, look())] == ["WU104"]
     assert "WU104" in [finding.code for finding in done.applied]
-    assert follow_ups(load_text(FAULTY), look()) == []
+    assert fix(load_text(FAULTY), look(), unsafe=True).followed == []
 
 
 def test_after_the_fixes_the_rules_would_set_the_same() -> None:

@@ -11,6 +11,14 @@ from dpdrun.recipe.loader import load_text
 
 TRANSFORMER = "{kind: transformer, d_model: 32, layers: 2, heads: 4, window: 32}"
 
+LR = "optim.lr: expected a number greater than 0, or auto; got "
+WARMUP = "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; got "
+LR_END = "optim.lr_end: expected a percentage such as 7.5%; got "
+CLIP = "optim.clip_norm: expected a number greater than 0, auto or off; got "
+SCHEDULE = "optim.schedule: expected one of cosine, linear, plateau, inverse_sqrt, constant or auto; got "
+STEPS = "train.max_steps: expected a whole number from 1 to 1000000000, or off; got "
+RATE = "data.sample_rate_hz: expected a number greater than 0, or auto; got "
+
 
 def problem(**sections: str) -> str:
     """The message about a recipe that is right but for `sections`, without its place and source line."""
@@ -25,64 +33,28 @@ def problem(**sections: str) -> str:
 @pytest.mark.parametrize(
     ("section", "value", "message"),
     [
-        ("optim", "{lr: fast}", "optim.lr: expected a number greater than 0, or auto; got 'fast'"),
-        (
-            "optim",
-            "{lr: autoo}",
-            "optim.lr: expected a number greater than 0, or auto; got 'autoo'; did you mean 'auto'?",
-        ),
-        (
-            "optim",
-            "{lr: '1e-3'}",
-            "optim.lr: expected a number greater than 0, or auto; got '1e-3'; write it without quotes: 1e-3",
-        ),
-        ("optim", "{lr: 0}", "optim.lr: expected a number greater than 0, or auto; got 0"),
-        ("optim", "{lr: .inf}", "optim.lr: expected a number greater than 0, or auto; got .inf"),
-        ("optim", "{lr: .nan}", "optim.lr: expected a number greater than 0, or auto; got .nan"),
-        ("optim", "{lr: [1]}", "optim.lr: expected a number greater than 0, or auto; got a list"),
-        ("optim", "{lr: {a: 1}}", "optim.lr: expected a number greater than 0, or auto; got a section"),
+        ("optim", "{lr: fast}", LR + "'fast'"),
+        ("optim", "{lr: autoo}", LR + "'autoo'; did you mean 'auto'?"),
+        ("optim", "{lr: '1e-3'}", LR + "'1e-3'; write it without quotes: 1e-3"),
+        ("optim", "{lr: 0}", LR + "0"),
+        ("optim", "{lr: .inf}", LR + ".inf"),
+        ("optim", "{lr: .nan}", LR + ".nan"),
+        ("optim", "{lr: [1]}", LR + "a list"),
+        ("optim", "{lr: {a: 1}}", LR + "a section"),
         ("optim", "{schedule: {a: 1}}", "optim.schedule: expected one of cosine, linear, plateau, inverse_sqrt, "),
-        ("optim", "{lr: {constrained-float: 1}}", "optim.lr: expected a number greater than 0, or auto; got a section"),
+        ("optim", "{lr: {constrained-float: 1}}", LR + "a section"),
         ("optim", "{OptimSection: 1}", "unknown key optim.OptimSection; known here: lr, "),
-        ("optim", "{lr: 5%}", "optim.lr: expected a number greater than 0, or auto; got '5%'; write 0.05"),
-        (
-            "optim",
-            "{warmup: 0.075}",
-            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
-            "got 0.075; write 7.5%",
-        ),
-        (
-            "optim",
-            "{warmup: 7.5}",
-            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
-            "got 7.5; write 7.5%",
-        ),
-        (
-            "optim",
-            "{warmup: 0}",
-            "optim.warmup: expected a whole number of at least 1, a percentage such as 7.5%, auto or off; "
-            "got 0; write off",
-        ),
-        ("optim", "{lr_end: 10}", "optim.lr_end: expected a percentage such as 7.5%; got 10; write 10%"),
-        ("optim", "{lr_end: 0}", "optim.lr_end: expected a percentage such as 7.5%; got 0; write 0%"),
-        ("optim", "{lr_end: '10'}", "optim.lr_end: expected a percentage such as 7.5%; got '10'; write 10%"),
-        ("optim", "{lr_end: 110%}", "optim.lr_end: expected a percentage such as 7.5%; got '110%'"),
-        (
-            "optim",
-            "{clip_norm: null}",
-            "optim.clip_norm: expected a number greater than 0, auto or off; got nothing (null); write auto or off",
-        ),
-        (
-            "optim",
-            "{clip_norm: false}",
-            "optim.clip_norm: expected a number greater than 0, auto or off; got false; write off",
-        ),
-        (
-            "optim",
-            "{schedule: cosin}",
-            "optim.schedule: expected one of cosine, linear, plateau, inverse_sqrt, constant or auto; "
-            "got 'cosin'; did you mean 'cosine'?",
-        ),
+        ("optim", "{lr: 5%}", LR + "'5%'; write 0.05"),
+        ("optim", "{warmup: 0.075}", WARMUP + "0.075; write 7.5%"),
+        ("optim", "{warmup: 7.5}", WARMUP + "7.5; write 7.5%"),
+        ("optim", "{warmup: 0}", WARMUP + "0; write off"),
+        ("optim", "{lr_end: 10}", LR_END + "10; write 10%"),
+        ("optim", "{lr_end: 0}", LR_END + "0; write 0%"),
+        ("optim", "{lr_end: '10'}", LR_END + "'10'; write 10%"),
+        ("optim", "{lr_end: 110%}", LR_END + "'110%'"),
+        ("optim", "{clip_norm: null}", CLIP + "nothing (null); write auto or off"),
+        ("optim", "{clip_norm: false}", CLIP + "false; write off"),
+        ("optim", "{schedule: cosin}", SCHEDULE + "'cosin'; did you mean 'cosine'?"),
         ("optim", "{warm_up: 5%}", "unknown key optim.warm_up; did you mean 'warmup'?"),
         ("optim", "{learning_rate: 1}", "unknown key optim.learning_rate; did you mean 'lr'?"),
         ("optim", "{epochs: 1}", "unknown key optim.epochs; did you mean train.epochs?"),
@@ -97,30 +69,13 @@ def problem(**sections: str) -> str:
             "--processes divides the batch; delete this line",
         ),
         ("train", "{learning_rate: 1e-3}", "unknown key train.learning_rate; did you mean optim.lr?"),
-        (
-            "train",
-            "{max_steps: 1e3}",
-            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got 1e3; write 1000",
-        ),
-        (
-            "train",
-            "{max_steps: -1}",
-            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got -1; write off",
-        ),
-        (
-            "train",
-            "{max_steps: 10_000}",
-            "train.max_steps: expected a whole number from 1 to 1000000000, or off; got '10_000'; write 10000",
-        ),
+        ("train", "{max_steps: 1e3}", STEPS + "1e3; write 1000"),
+        ("train", "{max_steps: -1}", STEPS + "-1; write off"),
+        ("train", "{max_steps: 10_000}", STEPS + "'10_000'; write 10000"),
         ("train", "{compile: true}", "train.compile: expected one of auto, on or off; got true; write on"),
         ("train", "{seed: true}", "train.seed: expected a whole number of at least 0 and below 2^63; got true"),
         ("train", "{<<: {seed: 1}}", "unknown key train.<<; known here: epochs, "),
-        (
-            "data",
-            "{source: s, sample_rate_hz: 800 MHz}",
-            "data.sample_rate_hz: expected a number greater than 0, or auto; "
-            "got '800 MHz'; the unit is Hz; write 800e6",
-        ),
+        ("data", "{source: s, sample_rate_hz: 800 MHz}", RATE + "'800 MHz'; the unit is Hz; write 800e6"),
         (
             "data",
             "{source: s, bandwidth_hz: 200M}",

@@ -7,7 +7,7 @@ from scipy.signal import firwin, lfilter
 from dpdrun.rf.aclr import aclr
 from dpdrun.rf.band_intervals import aclr_intervals, evm_interval, in_band_interval
 from dpdrun.rf.evm import Symbols
-from dpdrun.rf.in_band import in_band_error_db
+from dpdrun.rf.spectrum import in_band_error_db
 
 RATE, BAND = 1e9, 200e6
 

@@ -7,10 +7,11 @@ import pytest
 from scipy.signal import firwin, lfilter
 
 from dpdrun.data.capture import Capture
+from dpdrun.data.inspection import noise_floor
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
 from dpdrun.data.sources import load_capture
 from dpdrun.recipe.schema import DataSection
-from dpdrun.rf.floor import noise_floor, quiet_band_floor
+from dpdrun.rf.floor import quiet_band_floor
 
 RATE = 983.04e6
 SMALL = OfdmSettings(fft=8192, prefix=576, symbols=3, carrier_bins=333, active=306)
@@ -74,9 +75,10 @@ def test_distortion_that_looks_white_is_not_taken_for_noise(step: float, level: 
 def test_a_bound_is_a_bound() -> None:
     hard = load_capture(DataSection(source="synthetic/hard"))
     found = noise_floor(hard)
-    assert found["nmse_db"] is None
+    assert found.nmse_db is None
+    assert found.bound_db is not None
     assert hard.noise_floor_db is not None
-    assert hard.noise_floor_db < found["bound_db"] < hard.noise_floor_db + 1.0
+    assert hard.noise_floor_db < found.bound_db < hard.noise_floor_db + 1.0
 
 
 def test_regrowth_that_slopes_gives_no_number() -> None:
@@ -115,8 +117,7 @@ def mild() -> Capture:
     return load_capture(DataSection(source="synthetic/mild"))
 
 
-def test_report_form_looks_at_the_training_part_alone(mild: Capture) -> None:
+def test_the_floor_of_a_capture_is_that_of_its_training_part(mild: Capture) -> None:
     found = noise_floor(mild)
-    assert found.keys() == {"nmse_db", "bound_db", "method", "caveat"}
-    assert found["nmse_db"] == pytest.approx(mild.noise_floor_db, abs=0.3)
+    assert found.nmse_db == pytest.approx(mild.noise_floor_db, abs=0.3)
     assert noise_floor(replace(mild, test=mild.val)) == found

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.in_band import in_band_error_db
+from dpdrun.rf.spectrum import in_band_error_db
 
 RATE = 1024e6  # with 1024 samples a segment, bins of 1 MHz
 N = 8192

@@ -11,9 +11,9 @@ import pytest
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
 from dpdrun.rf import linearity as module
 from dpdrun.rf.aclr import aclr
-from dpdrun.rf.in_band import in_band_error_db
 from dpdrun.rf.linearity import linearity
 from dpdrun.rf.metrics import nmse_db, rms
+from dpdrun.rf.spectrum import in_band_error_db
 
 SETTINGS = OfdmSettings(
     sample_rate_hz=61.44e6, fft=2048, prefix=144, symbols=9, carriers=3, carrier_bins=170, active=156, qam=64

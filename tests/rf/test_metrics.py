@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rf import metrics
+from dpdrun.rf.metrics import ccdf_db, padded_segments
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -106,3 +107,43 @@ def test_gain_by_envelope_follows_a_compressing_amplifier() -> None:
 def test_to_db_of_nothing() -> None:
     assert metrics.to_db(0.0) == -np.inf
     assert metrics.to_db(100.0) == pytest.approx(20.0)
+
+
+def test_noise_exceeds_its_mean_exponentially() -> None:
+    """|x|^2 of complex Gaussian noise is exponential: it exceeds -ln(p) times its mean with probability p."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(400_000) + 1j * rng.standard_normal(400_000)
+    found = ccdf_db(x)
+    assert list(found) == [0.1, 0.01, 0.001, 0.0001]
+    for p, level in found.items():
+        assert level == pytest.approx(10 * np.log10(-np.log(p)), abs=0.25)
+
+
+def test_a_constant_envelope_never_does() -> None:
+    assert ccdf_db(np.exp(1j * np.arange(1000)), (0.1,))[0.1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_level_that_too_few_samples_exceed_is_not_told() -> None:
+    assert ccdf_db(np.exp(1j * np.arange(9_999)))[0.001] is None
+    assert ccdf_db(np.exp(1j * np.arange(10_000)))[0.001] is not None
+
+
+@pytest.mark.parametrize("x", [np.zeros(100) + 0j, np.zeros(0) + 0j])
+def test_silence_has_none(x: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="without power"):
+        ccdf_db(x)
+
+
+def test_the_last_segment_is_filled_up() -> None:
+    found = padded_segments(np.arange(1, 8) + 0j, 3)
+    assert found.tolist() == [[1, 2, 3], [4, 5, 6], [7, 0, 0]]
+
+
+def test_whole_segments_need_no_filling() -> None:
+    assert padded_segments(np.ones(6) + 0j, 3).tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(("x", "nperseg"), [(np.zeros(0) + 0j, 4), (np.ones((2, 2)) + 0j, 4), (np.ones(4) + 0j, 0)])
+def test_nothing_to_cut(x: np.ndarray, nperseg: int) -> None:
+    with pytest.raises(ValueError, match="need a"):
+        padded_segments(x, nperseg)

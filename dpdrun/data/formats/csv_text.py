@@ -14,11 +14,26 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import check_finite
+from dpdrun.data.capture import Part
+from dpdrun.data.checks import check_finite, check_samples
 from dpdrun.errors import DataError
 
 BLOCK_BYTES = 4 << 20  # of text at a time: about 100,000 rows of two numbers
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_samples(data: bytes, where: str, *pairs: tuple[str, str]) -> list[NDArray[np.complex128]]:
+    """Read one record for each pair of columns (I, Q), (N,) each; arguments and errors as of `read_columns`."""
+    table = read_columns(data, where, tuple(name for pair in pairs for name in pair))
+    records = [np.asarray(table[:, at] + 1j * table[:, at + 1], np.complex128) for at in range(0, 2 * len(pairs), 2)]
+    for samples, columns in zip(records, pairs, strict=True):
+        check_samples(samples, where, columns)
+    return records
+
+
+def parse_pair(data: bytes, where: str) -> Part:
+    """Parse input and output of one record, columns I_in, Q_in, I_out, Q_out; arguments and errors as above."""
+    return Part(*read_samples(data, where, ("I_in", "Q_in"), ("I_out", "Q_out")))
 
 
 def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[np.float64]:

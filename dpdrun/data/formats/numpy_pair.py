@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.data.capture import SourceRecord
 from dpdrun.data.checks import check_finite, check_samples, make_part, missing
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
 
 KEY_PAIRS = (("x", "y"), ("input", "output"))

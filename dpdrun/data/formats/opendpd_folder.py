@@ -12,13 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from dpdrun.data.capture import PART_NAMES, Part
-from dpdrun.data.checks import check_samples, make_part, suggestion
-from dpdrun.data.formats.csv_pair import parse_pair
-from dpdrun.data.formats.csv_text import read_columns
-from dpdrun.data.source_record import SourceRecord
+from dpdrun.data.capture import PART_NAMES, Part, SourceRecord
+from dpdrun.data.checks import make_part, suggestion
+from dpdrun.data.formats.csv_text import parse_pair, read_samples
 from dpdrun.errors import DataError
 from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
 
@@ -84,11 +80,7 @@ def _part(read: ReadMember, part: str, name: str) -> Part:
     sides = []
     for side in ("input", "output"):
         file = f"{part}_{side}.csv"
-        where = f"{name}/{file}"
-        table = read_columns(_needed(read, file, name), where, ("I", "Q"))
-        samples = np.asarray(table[:, 0] + 1j * table[:, 1], np.complex128)
-        check_samples(samples, where, ("I", "Q"))
-        sides.append(samples)
+        sides += read_samples(_needed(read, file, name), f"{name}/{file}", ("I", "Q"))
     return make_part(sides[0], sides[1], f"{name}/{part}_input.csv", f"{name}/{part}_output.csv")
 
 

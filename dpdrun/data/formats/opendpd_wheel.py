@@ -19,9 +19,9 @@ from typing import Literal
 
 from dpdrun.data import pip_download
 from dpdrun.data.cache import ENV, cache_dir
+from dpdrun.data.capture import SourceRecord
 from dpdrun.data.checks import suggestion
 from dpdrun.data.formats import opendpd_folder
-from dpdrun.data.source_record import SourceRecord
 from dpdrun.errors import DataError
 
 REQUIREMENT = "opendpd==2.4.2"

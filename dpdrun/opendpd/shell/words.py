@@ -9,66 +9,54 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from dpdrun.errors import RecipeError
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?$!]")
-_OPERATORS = (";;&", "&&", "||", ";;", ";&", "|&", ";", "&", "|", "(", ")", "\n")
-_REDIRECTIONS = ("&>>", "<<-", "<<<", "&>", ">>", "<<", ">&", "<&", ">|", "<>", ">", "<")
+_BLANK = re.compile(r"(?:[ \t]|\\\n)+")
+_REDIRECTION = re.compile(r"\d*(&>>|&>|<<<|<<-|<<|>&|<&|>>|>\||<>|>|<)")
+_OPERATOR = re.compile(r";;&|&&|\|\||;;|;&|\|&|[;&|()\n]")
+_UNQUOTED = re.compile(r"[^ \t\n;|&()<>'\"\\$`]+")
+_QUOTED = re.compile(r'\\?[^"\\$`]*')
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!]")
+_ARRAY = re.compile(r"[A-Za-z_]\w*\+?=")
+
+ARRAY = "=("  # the operator between the name of an array and its elements
+
+
+class Kind(Enum):
+    """The kind of a part of a word: as it stands, `$name` or `${body}`, `$(body)` or a body in backticks."""
+
+    TEXT = 1
+    PARAMETER = 2
+    SUBSTITUTION = 3
 
 
 @dataclass(frozen=True)
-class Literal:
-    """Literal text."""
+class Part:
+    """A part of a word."""
 
-    text: str
-    quoted: bool
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """`$name` or `${body}`."""
-
+    kind: Kind
     body: str
     quoted: bool
 
 
 @dataclass(frozen=True)
-class Substitution:
-    """`$(body)`, `$((body))` or a body in backticks; never run."""
+class Token:
+    """A word before its variables are replaced, or an operator; `((...))` is one operator. Lines count from 1."""
 
-    body: str
-    quoted: bool
-
-
-Part = Literal | Parameter | Substitution
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word before its variables are replaced; `line` is counted from 1."""
-
-    parts: tuple[Part, ...]
     line: int
+    parts: tuple[Part, ...] = ()
+    operator: str = ""
 
     @property
     def plain(self) -> str | None:
-        """Return the text of a word without variables and quotes, else None: keywords are such words."""
-        if any(not isinstance(part, Literal) or part.quoted for part in self.parts):
+        """Return an operator, or a word without variables and quotes, else None: keywords are such words."""
+        if self.operator:
+            return self.operator
+        if any(part.kind != Kind.TEXT or part.quoted for part in self.parts):
             return None
-        return "".join(part.text for part in self.parts if isinstance(part, Literal))
-
-
-@dataclass(frozen=True)
-class Operator:
-    """A separator of commands, or `((...))` with its body; `glued`: a word ends right before it."""
-
-    text: str
-    line: int
-    glued: bool = False
-
-
-Token = Word | Operator
+        return "".join(part.body for part in self.parts)
 
 
 def tokens(text: str, name: str) -> list[Token]:
@@ -88,52 +76,41 @@ class _Lexer:
         self._documents: list[tuple[str, bool]] = []  # here-documents that begin after this line: end, tabs stripped
 
     def run(self) -> list[Token]:
-        glued = False
-        while self._at < len(self._text):
-            if self._skip_blank():
-                glued = False
-                continue
-            if not glued and self._text[self._at] == "#":
+        text = self._text
+        while self._at < len(text):
+            if match := _BLANK.match(text, self._at):
+                self._advance(match.end())
+            elif text[self._at] == "#":
                 self._at = self._end_of_line()
-                continue
-            glued = self._next(glued)
+            elif text.startswith("((", self._at):
+                self._operator(self._closing("((", "))") + 2)
+            elif match := _REDIRECTION.match(text, self._at):
+                self._redirect(match)
+            elif match := _OPERATOR.match(text, self._at):
+                self._operator(match.end())
+                if match.group() == "\n":
+                    self._skip_documents()
+            else:
+                self._found.append(word := self._word())
+                if text.startswith("(", self._at) and _ARRAY.fullmatch(word.plain or ""):
+                    self._found.append(Token(self._line, operator=ARRAY))
+                    self._at += 1
         return self._found
 
-    def _next(self, glued: bool) -> bool:
-        """Read one token; `glued`: a word ends right before it. Returns whether it is a word itself."""
-        text = self._text
-        if text.startswith("((", self._at) and not glued:
-            line, end = self._line, self._closing("((", "))")
-            self._found.append(Operator(text[self._at : end + 2], line))
-            self._advance(end + 2)
-            return False
-        for mark in _REDIRECTIONS:
-            if text.startswith(mark, self._at):
-                self._redirect(mark, glued)
-                return False
-        for mark in _OPERATORS:
-            if text.startswith(mark, self._at):
-                self._found.append(Operator(mark, self._line, glued))
-                self._advance(self._at + len(mark))
-                if mark == "\n":
-                    self._skip_documents()
-                return False
-        self._found.append(self._word())
-        return True
+    def _operator(self, end: int) -> None:
+        self._found.append(Token(self._line, operator=self._text[self._at : end]))
+        self._advance(end)
 
-    def _redirect(self, mark: str, glued: bool) -> None:
-        """Drop a redirection, its file and the number of the stream before it."""
-        before = self._found[-1] if self._found else None
-        if glued and isinstance(before, Word) and (before.plain or "").isdecimal():
-            self._found.pop()
-        self._advance(self._at + len(mark))
-        while self._skip_blank():
-            pass
+    def _redirect(self, mark: re.Match[str]) -> None:
+        """Drop a redirection and its file."""
+        self._advance(mark.end())
+        if blank := _BLANK.match(self._text, self._at):
+            self._advance(blank.end())
         if self._at < len(self._text) and self._text[self._at] not in "\n;|&()":
             word = self._word()
-            if mark in ("<<", "<<-"):
-                end = "".join(part.text for part in word.parts if isinstance(part, Literal))
-                self._documents.append((end, mark == "<<-"))
+            if mark[1] in ("<<", "<<-"):
+                end = "".join(part.body for part in word.parts if part.kind == Kind.TEXT)
+                self._documents.append((end, mark[1] == "<<-"))
 
     def _skip_documents(self) -> None:
         for end, stripped in self._documents:
@@ -145,73 +122,67 @@ class _Lexer:
                     break
         self._documents.clear()
 
-    def _word(self) -> Word:
+    def _word(self) -> Token:
         parts: list[Part] = []
-        line = self._line
-        while self._at < len(self._text):
-            letter = self._text[self._at]
+        line, text = self._line, self._text
+        while self._at < len(text):
+            letter = text[self._at]
             if letter in " \t\n;|&()<>":
                 break
             if letter == "'":
-                end = self._find("'", self._at + 1, "'")
-                parts.append(Literal(self._text[self._at + 1 : end], True))
+                end = self._find("'")
+                parts.append(Part(Kind.TEXT, text[self._at + 1 : end], True))
                 self._advance(end + 1)
             elif letter == '"':
                 self._advance(self._at + 1)
                 parts += self._double_quoted(line)
             elif letter == "\\":
-                if self._text.startswith("\\\n", self._at):
-                    self._advance(self._at + 2)
-                    continue
-                parts.append(Literal(self._text[self._at + 1 : self._at + 2], True))
-                self._advance(min(self._at + 2, len(self._text)))
+                if not text.startswith("\\\n", self._at):
+                    parts.append(Part(Kind.TEXT, text[self._at + 1 : self._at + 2], True))
+                self._advance(min(self._at + 2, len(text)))
             elif letter in "$`":
                 parts.append(self._dollar(quoted=False))
             else:
-                match = re.compile(r"[^ \t\n;|&()<>'\"\\$`]+").match(self._text, self._at)
-                assert match is not None
-                parts.append(Literal(match.group(), False))
-                self._advance(match.end())
-        return Word(tuple(parts), line)
+                parts.append(self._literal(_UNQUOTED, quoted=False))
+        return Token(line, tuple(parts))
 
     def _double_quoted(self, line: int) -> list[Part]:
-        parts: list[Part] = [Literal("", True)]
+        parts: list[Part] = []
         while self._at < len(self._text):
             letter = self._text[self._at]
             if letter == '"':
                 self._advance(self._at + 1)
-                return parts
+                return parts or [Part(Kind.TEXT, "", True)]
             if letter == "\\" and self._text[self._at + 1 : self._at + 2] in tuple('$`"\\\n'):
-                escaped = self._text[self._at + 1]
-                parts.append(Literal("" if escaped == "\n" else escaped, True))
+                parts.append(Part(Kind.TEXT, self._text[self._at + 1].strip("\n"), True))
                 self._advance(self._at + 2)
             elif letter in "$`":
                 parts.append(self._dollar(quoted=True))
             else:
-                match = re.compile(r'\\?[^"\\$`]*').match(self._text, self._at)
-                assert match is not None
-                parts.append(Literal(match.group(), True))
-                self._advance(match.end())
+                parts.append(self._literal(_QUOTED, quoted=True))
         raise self._unclosed('"', line)
+
+    def _literal(self, pattern: re.Pattern[str], *, quoted: bool) -> Part:
+        match = pattern.match(self._text, self._at)
+        assert match is not None
+        self._advance(match.end())
+        return Part(Kind.TEXT, match.group(), quoted)
 
     def _dollar(self, *, quoted: bool) -> Part:
         text, at = self._text, self._at
         if text[at] == "`":
-            end = self._find("`", at + 1, "`")
+            end = self._find("`")
             self._advance(end + 1)
-            return Substitution(text[at + 1 : end], quoted)
+            return Part(Kind.SUBSTITUTION, text[at + 1 : end], quoted)
         for opening, closing in (("$((", "))"), ("$(", ")"), ("${", "}")):
             if text.startswith(opening, at):
                 end = self._closing(opening, closing)
-                body = text[at + len(opening) : end]
                 self._advance(end + len(closing))
-                return Parameter(body, quoted) if opening == "${" else Substitution(body, quoted)
+                kind = Kind.PARAMETER if opening == "${" else Kind.SUBSTITUTION
+                return Part(kind, text[at + len(opening) : end], quoted)
         match = _NAME.match(text, at + 1)
-        if match is None:
-            self._advance(at + 1)
-            return Literal("$", quoted)
-        self._advance(match.end())
-        return Parameter(match.group(), quoted)
+        self._advance(match.end() if match else at + 1)
+        return Part(Kind.PARAMETER, match.group(), quoted) if match else Part(Kind.TEXT, "$", quoted)
 
     def _closing(self, opening: str, closing: str) -> int:
         """Return where a bracket that opens here ends; skip brackets, quotes and comments inside."""
@@ -224,7 +195,7 @@ class _Lexer:
             if letter == "\\":
                 at += 1
             elif letter == "'" and first != "{":
-                at = self._find("'", at + 1, "'")
+                at = self._find("'", at)
             elif letter == "#" and opening == "$(" and self._text[at - 1].isspace():
                 at = self._text.find("\n", at)
                 if at < 0:
@@ -236,21 +207,15 @@ class _Lexer:
             at += 1
         raise self._unclosed(opening, self._line)
 
-    def _find(self, mark: str, start: int, shown: str) -> int:
-        end = self._text.find(mark, start)
+    def _find(self, mark: str, opening: int | None = None) -> int:
+        """Return where the quote ends that opens at `opening`, or here."""
+        end = self._text.find(mark, (self._at if opening is None else opening) + 1)
         if end < 0:
-            raise self._unclosed(shown, self._line)
+            raise self._unclosed(mark, self._line)
         return end
 
     def _unclosed(self, mark: str, line: int) -> RecipeError:
         return RecipeError(f"{self._name}:{line}: the {mark} that opens here is never closed")
-
-    def _skip_blank(self) -> bool:
-        for blank in ("\\\n", " ", "\t"):
-            if self._text.startswith(blank, self._at):
-                self._advance(self._at + len(blank))
-                return True
-        return False
 
     def _end_of_line(self) -> int:
         end = self._text.find("\n", self._at)

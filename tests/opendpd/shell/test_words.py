@@ -9,19 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
-from dpdrun.opendpd.shell.words import Literal, Operator, Parameter, Substitution, Token, Word, tokens
+from dpdrun.opendpd.shell.words import Kind, Part, Token, tokens
 
 
 def texts(found: list[Token]) -> list[str]:
     """Words and operators as text, where nothing is to be replaced."""
-    shown = []
-    for token in found:
-        if isinstance(token, Operator):
-            shown.append(token.text)
-        else:
-            assert all(isinstance(part, Literal) for part in token.parts)
-            shown.append("".join(part.text for part in token.parts if isinstance(part, Literal)))
-    return shown
+    assert all(part.kind == Kind.TEXT for token in found for part in token.parts)
+    return [token.operator or "".join(part.body for part in token.parts) for token in found]
 
 
 @given(st.text(alphabet="ab-='\"\\ ", max_size=20))
@@ -45,6 +39,7 @@ def test_quotes_and_escapes_as_shlex_reads_them(text: str) -> None:
         ("a <<EOF\nnot this\nEOF\nb", ["a", "\n", "b"]),
         ("a <<-'EOF'\nnot $this\n\tEOF\nb", ["a", "\n", "b"]),
         ("(( i < 3 )) x", ["(( i < 3 ))", "x"]),
+        ("a=(b) f() c (", ["a=", "=(", "b", ")", "f", "(", ")", "c", "("]),
     ],
 )
 def test_what_is_a_word(text: str, expected: list[str]) -> None:
@@ -52,23 +47,22 @@ def test_what_is_a_word(text: str, expected: list[str]) -> None:
 
 
 def test_what_is_to_be_replaced() -> None:
-    (word,) = tokens("--lr=$lr\"${a:-x y}\"'$no'$(date)`who`$((1 + 2))", "a script")
-    assert isinstance(word, Word)
+    (word,) = tokens('--lr=$lr"${a:-x y}"\'$no\'$(date)`who`$((1 + 2))""', "a script")
     assert word.parts == (
-        Literal("--lr=", False),
-        Parameter("lr", False),
-        Literal("", True),
-        Parameter("a:-x y", True),
-        Literal("$no", True),
-        Substitution("date", False),
-        Substitution("who", False),
-        Substitution("1 + 2", False),
+        Part(Kind.TEXT, "--lr=", False),
+        Part(Kind.PARAMETER, "lr", False),
+        Part(Kind.PARAMETER, "a:-x y", True),
+        Part(Kind.TEXT, "$no", True),
+        Part(Kind.SUBSTITUTION, "date", False),
+        Part(Kind.SUBSTITUTION, "who", False),
+        Part(Kind.SUBSTITUTION, "1 + 2", False),
+        Part(Kind.TEXT, "", True),
     )
 
 
 def test_lines_are_counted() -> None:
     found = tokens("a 'b\nc' \\\n d\n\ne", "a script")
-    assert [token.line for token in found if isinstance(token, Word)] == [1, 1, 3, 5]
+    assert [token.line for token in found if not token.operator] == [1, 1, 3, 5]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.data.leakage import repeated_share
 from dpdrun.data.ofdm import OfdmSettings, ofdm_waveform
+from dpdrun.rf.alignment import repeated_share
 
 X = ofdm_waveform(OfdmSettings(fft=4096, prefix=288, symbols=4, carrier_bins=167, active=152), np.random.default_rng(2))
 
