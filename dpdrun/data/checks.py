@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dpdrun.data.capture import Part
 from dpdrun.errors import DataError
 from dpdrun.recipe.problems import closest
-from dpdrun.run.user_path import is_there
+from dpdrun.run.files import is_there
 
 MIN_SAMPLES = 1000
 SHOWN_NAMES = 12

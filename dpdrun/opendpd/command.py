@@ -19,7 +19,7 @@ from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
 from dpdrun.opendpd.shell.script import Command, commands
 from dpdrun.opendpd.shell.values import Unknown
 from dpdrun.recipe.schema import DataSection
-from dpdrun.run.user_path import is_there
+from dpdrun.run.files import is_there
 
 PROGRAMS = frozenset({"main.py", "opendpd-cli"})
 STEP = "train_pa"

@@ -17,9 +17,8 @@ from dpdrun.errors import DataError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import names_a_run
 from dpdrun.recipe.schema import DataSection
-from dpdrun.run.files import sha256_of
+from dpdrun.run.files import is_there, sha256_of
 from dpdrun.run.folder import RunFolder
-from dpdrun.run.user_path import is_there
 
 SURROUNDING = 2  # folders above a run folder that belong to it: runs/, and the project around that
 SHOWN = 12  # digits of a hash

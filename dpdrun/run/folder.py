@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
-from dpdrun.run.files import PARTIAL, Json, encode_numbers, write_text
+from dpdrun.run.files import PARTIAL, Json, encode_numbers, is_there, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
-from dpdrun.run.user_path import is_there
 
 SCHEMA_VERSION = 1
 

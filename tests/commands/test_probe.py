@@ -89,8 +89,8 @@ def test_time_before_the_probe_counts() -> None:
     before = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     began, first = map(float, done.stdout.split())
-    tick = 1 / os.sysconf("SC_CLK_TCK")
-    assert before - tick <= began <= first
+    apart = 10 / os.sysconf("SC_CLK_TCK")  # the kernel's count of ticks and its clock are not one
+    assert before - apart <= began <= first
 
 
 def test_interrupted_probe_writes_nothing(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
