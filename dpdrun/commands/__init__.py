@@ -145,7 +145,7 @@ def main() -> None:
         _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
     except SystemExit as end:
-        _leave_team(end)
+        _leave_group(end)
         raise
 
 
@@ -157,8 +157,8 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave_team(end: SystemExit) -> None:
-    """End a process of a team at once, its exit functions done; without a team, nothing.
+def _leave_group(end: SystemExit) -> None:
+    """End a process of a group at once, its exit functions done; without a group, nothing.
 
     A thread of gloo lets go of its tensors a moment after an exchange. Where the interpreter is being taken down by
     then, that ends the process with SIGABRT ("terminate called without an active exception") instead of its own code.

@@ -244,7 +244,10 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture, headers: Headers)
             f"({__version__}) in {', '.join(keys[:SHOWN_CHANGES])}; resume it with that version, {NEW_RUN}"
         )
     causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
+    other = f"an earlier state of dpdrun {maker}"
+    if maker != __version__:
+        other = f"another version of dpdrun ({maker or 'unknown'}; this is {__version__})"
     raise RunError(
         f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
-        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {NEW_RUN}"
+        f"{other}; {NEW_RUN}"
     )

@@ -86,7 +86,8 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "pickled checkpoint": (lambda run: run.last.write_bytes(pickle.dumps({"a": 1})), LAST + "damaged"),
     "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header has no progress"),
     "checkpoint of another recipe": (
-        lambda run: shutil.copy(other(run).last, run.last), "does not belong to this plan: plan.json has been changed",
+        lambda run: shutil.copy(other(run).last, run.last),
+        r"does not belong to this plan: plan.json has been changed .* by an earlier state of dpdrun [\d.]+; ",
     ),
     "no best model": (lambda run: run.best.unlink(), BEST + "missing"),
     "flipped best model": (lambda run: flip(run.best), BEST + "damaged"),
