@@ -115,7 +115,7 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
 def _require_own_best(run: RunFolder, own: str) -> None:
     if run.best.is_file() and checkpoint.read_header(run.best).get("plan_hash", own) != own:
         raise RunError(
-            f"{run.best}: made by another recipe or other data than {run.last.name} beside it; bring the file of this "
+            f"{run.best}: made by another recipe or other data than {run.last.name} next to it; bring the file of this "
             f"run back, {ANEW}"
         )
 

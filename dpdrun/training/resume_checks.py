@@ -64,7 +64,7 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
         _require_intact(run)
         return
     why = "it ended before its first checkpoint (train.checkpoint_every sets how often they are written)"
-    left = "; start anew with another --run-dir"
+    left = "; start a new run with another --run-dir"
     if plan.recipe.model.kind == "gmp":
         why = "a least-squares fit has no checkpoints"
     elif has_lost_its_checkpoint(run, plan):
@@ -101,7 +101,7 @@ def _require_logged(run: RunFolder, progress: Progress) -> None:
     """Refuse a log that does not hold every step up to the checkpoint."""
     hint = f"bring a copy of it back, {ANEW}"
     if progress.step and not run.metrics.is_file():
-        raise RunError(f"{run.metrics}: missing, and training goes on from what it says; {hint}")
+        raise RunError(f"{run.metrics}: missing, and training resumes from what it records; {hint}")
     log = Metrics()
     try:
         for line in logged_until(run, progress.step, progress.adapts):

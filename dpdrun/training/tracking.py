@@ -134,7 +134,7 @@ class Tracking:
         for worker in [each for each in self._workers if each.trouble is not None]:
             self._workers.remove(worker)
             what = f"{type(worker.trouble).__name__}: {worker.trouble}".splitlines()[0]
-            self._shown.message(f"{worker.name} is switched off, the run goes on without it: {what[:300]}")
+            self._shown.message(f"{worker.name} is switched off, the run continues without it: {what[:300]}")
 
 
 class _Worker(Thread):

@@ -94,7 +94,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "best model of another recipe": (
         lambda run: shutil.copy(other(run).best, run.best), BEST + "made by another recipe or other data than last",
     ),
-    "no log": (lambda run: run.metrics.unlink(), LOG + ": missing, and training goes on from what it says"),
+    "no log": (lambda run: run.metrics.unlink(), LOG + ": missing, and training resumes from what it records"),
     "cut log": (lambda run: cut(run.metrics), LOG + r": the line of step \d is missing or out of place"),
     "a line less": (lambda run: relined(run, lambda lines: lines[1:]), LOG + ": the line of step 1 is missing"),
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),

@@ -186,7 +186,7 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_is_the_same(
 
     calls, monitor = told(**{when: fail}), Listening()
     job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=monitor.watch)
-    told_off = f"tensorboard is switched off, the run goes on without it: {type(error).__name__}: {error}"
+    told_off = f"tensorboard is switched off, the run continues without it: {type(error).__name__}: {error}"
     assert monitor.said == ["tracked by tensorboard; to look: listen", told_off]
     assert [call for call, *_ in calls if call == when][:1] == [when]
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (bare / "model.safetensors").read_bytes()
