@@ -108,6 +108,9 @@ def print_lint(results: list[Lint]) -> None:
         console.print(lint_view(each), soft_wrap=True)
         if each.after_fixes:
             console.print(later_view(each.after_fixes), soft_wrap=True)
+        for skip in each.skipped:
+            if skip.failed:  # "no findings" is not what a rule with a bug says
+                typer.echo(f"note: {skip.reason}", err=True)
     findings = [finding for each in results for finding in each.findings]
     if findings:
         console.print(lint_summary(findings), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.errors import RunError
+from dpdrun.rules.engine import all_rules
 
 BAD = Path(__file__).parents[1] / "recipe" / "bad.yaml"
 FAULTY = """\
@@ -246,3 +248,16 @@ def test_fix_that_cannot_be_written_leaves_the_recipe(fixable: Path, monkeypatch
     assert result.exit_code == 2
     assert "No space left on device" in result.stderr
     assert fixable.read_text(encoding="utf-8") == FIXABLE
+
+
+def test_a_rule_with_a_bug_is_named(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its silence would read as its approval."""
+    rule = all_rules()["TL101"]
+
+    @functools.wraps(rule.function)
+    def fail(*_facts: object, **_more: object) -> None:
+        raise AttributeError("no such fact")
+
+    monkeypatch.setitem(rule.__dict__, "function", fail)
+    result = CliRunner().invoke(app, ["lint", str(faulty)])
+    assert "note: rule TL101 failed: AttributeError('no such fact'); please report it\n" in result.stderr
