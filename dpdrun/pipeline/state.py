@@ -18,6 +18,7 @@ from dpdrun.pipeline.document import Pipeline, Step
 from dpdrun.plan.plan import Plan, changed_keys, differing_keys, digest_of
 from dpdrun.plan.prepare import prepare
 from dpdrun.recipe.loader import load_text
+from dpdrun.recipe.renamed import with_current_keys
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint, job
 
@@ -107,6 +108,7 @@ def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool =
     if not run.plan.is_file():
         raise RunError(f"{run.path}: the folder of step {step.name} holds other files than those of a run; move them")
     written = run.read_json(run.plan)
+    written["recipe"] = with_current_keys(written.get("recipe") or {})
     maker, sha256 = str(written.pop("dpdrun", "unknown")), written.pop("data_sha256", None)
     now = plan.to_json()
     if not pa_ready:

@@ -93,6 +93,17 @@ def test_a_plan_of_another_version_differs_where_it_does(folder: Path, chain: Pi
     assert (net.action, net.changed, net.maker) == ("changed", ("train.phase_augment",), "0.0.1")
 
 
+def test_steps_of_an_earlier_version_are_known_by_their_old_keys(folder: Path, run: Run) -> None:
+    run()
+    for name in ("pa", "judge", "net"):
+        path = folder / "out" / name / "plan.json"
+        plan = json.loads(path.read_text())
+        plan["recipe"]["train"]["rotate"] = plan["recipe"]["train"].pop("phase_augment")
+        plan["recipe"]["train"]["shard"] = "off"
+        path.write_text(json.dumps(plan))
+    assert actions(folder) == {"pa": "skip", "judge": "skip", "net": "skip"}
+
+
 def test_a_predistorter_has_the_samples_of_its_pa_model(folder: Path) -> None:
     chain = load_pipeline(folder / "chain.yaml", ["net.data.split={train: 50%, val: 25%, test: 25%}"])
     with pytest.raises(
