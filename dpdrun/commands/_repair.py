@@ -55,4 +55,4 @@ def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None
     console.print(comparison_view(comparison, attempt.codes))
     if comparison.kept:
         best = attempt.folder / f"after-seed{comparison.seeds[0]}"
-        console.print(f"continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)
+        console.print(f"to continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)

@@ -49,11 +49,11 @@ def apply(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+            "--data", metavar="PATH", help="New location of the capture, if it has moved.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Send the waveform IN through the model of a RUN and write its output, in the units of the run's capture.
+    """Run the waveform IN through the model of a RUN and write the output, in the units of the run's capture.
 
     A PA model writes the predicted output of the amplifier, a predistorter the predistorted waveform.
 
@@ -71,7 +71,7 @@ def apply(
 
     check_writable(out, force=force)
     if data is not None and source not in PARTS:
-        raise DataError(f"--data says where the capture of a run is, and IN is {source}: leave it out")
+        raise DataError(f"--data gives the location of the capture, but IN is {source}: omit it")
     if source not in PARTS and not Path(source).exists():
         hint = suggestion(source, PARTS)
         if hint:

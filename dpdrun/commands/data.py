@@ -12,7 +12,7 @@ from dpdrun.commands._options import TableFormat
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="Captures: list them, fetch them, look at one.")
+    group = typer.Typer(no_args_is_help=True, help="List, download and inspect captures.")
     group.command("list")(list_captures)
     group.command("pull")(pull)
     group.command("inspect")(inspect)
@@ -23,7 +23,7 @@ FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output form
 
 
 def list_captures(format_: FormatOption = TableFormat.table) -> None:
-    """List captures that need no file: embedded synthetic ones, and measured ones to download."""
+    """List the embedded synthetic captures and the measured ones that can be downloaded."""
     from dpdrun.data.sources import list_sources
 
     if format_ is TableFormat.json:
@@ -40,22 +40,22 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
 def pull(
     name: Annotated[str, typer.Argument(help="e.g. opendpd/APA_200MHz", show_default=False)],
 ) -> None:
-    """Download a measured capture into the cache folder (with pip; once for all captures of OpenDPD)."""
+    """Download a measured capture into the cache folder. Uses pip; one download has all captures of OpenDPD."""
     from dpdrun.data.sources import pull as fetch
 
     typer.echo(fetch(name))
 
 
 def inspect(
-    source: Annotated[str, typer.Argument(help="As data.source in a recipe.", show_default=False)],
+    source: Annotated[str, typer.Argument(help="A capture, as in data.source of a recipe.", show_default=False)],
     sample_rate_hz: Annotated[
-        float | None, typer.Option(help="Sample rate where the source states none, e.g. 983.04e6.", show_default=False)
+        float | None, typer.Option(help="Sample rate, if the source states none, e.g. 983.04e6.", show_default=False)
     ] = None,
     bandwidth_hz: Annotated[
-        float | None, typer.Option(help="Occupied bandwidth, where the source states none.", show_default=False)
+        float | None, typer.Option(help="Occupied bandwidth, if the source states none.", show_default=False)
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw AM/AM, AM/PM and PSD into this .png, .svg or .pdf.", show_default=False)
+        Path | None, typer.Option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.", show_default=False)
     ] = None,
     format_: FormatOption = TableFormat.table,
 ) -> None:
@@ -69,7 +69,7 @@ def inspect(
         if value is not None and not 0 < value < float("inf"):
             raise DataError(f"{option} must be a positive number, not {value:g}")
     if not source:
-        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or a file or folder of yours")
+        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or your own file or folder")
     section = DataSection(
         source=source,
         sample_rate_hz="auto" if sample_rate_hz is None else sample_rate_hz,

@@ -49,7 +49,7 @@ def diagnose(
         typer.Option(
             "--map",
             metavar="KEY=COLUMN,...",
-            help="Meaning of a log's columns: step, loss, grad_norm, lr, ...; a number is taken as the value itself.",
+            help="Columns of the log for step, loss, grad_norm, lr, ...; a number sets a constant value.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def diagnose(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.", show_default=False),
+        typer.Option(metavar="FILE", help="Save the charts as .png, .svg or .pdf.", show_default=False),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
     follow: Annotated[
@@ -82,11 +82,11 @@ def diagnose(
     fix: Annotated[bool, typer.Option("--fix", help="Write the run's recipe with the advice applied.")] = False,
     rerun: Annotated[
         bool,
-        typer.Option("--rerun", help="--fix, then train old and new recipe from the same seeds and keep the better."),
+        typer.Option("--rerun", help="--fix, then train both recipes from the same seeds and keep the better one."),
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds that --rerun compares.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds for --rerun.")] = 2,
     fail_on: Annotated[
-        RunSeverity | None, typer.Option(help="Exit with 1 from this severity on.", show_default="never")
+        RunSeverity | None, typer.Option(help="Exit 1 if a finding is at least this severe.", show_default="never")
     ] = None,
 ) -> None:
     """Diagnose a training run or a prediction: what is wrong, the evidence, and what to change."""

@@ -25,7 +25,7 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+            "--data", metavar="PATH", help="New location of the capture, if it has moved.", show_default=False
         ),
     ] = None,
     through: Annotated[

@@ -33,11 +33,11 @@ def export(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.", show_default=False
+            "--data", metavar="PATH", help="New location of the capture, if it has moved.", show_default=False
         ),
     ] = None,
 ) -> None:
-    """Export one step of the model of a RUN, (x, state...) -> (y, new state...), to a file that runs without dpdrun.
+    """Export the model of a RUN as one streaming step, (x, state...) -> (y, new state...), that runs without dpdrun.
 
     The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """

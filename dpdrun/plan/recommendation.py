@@ -169,7 +169,7 @@ def _in_steps(advice: Advice) -> Value | None:
     if opinion is None or not facts.total_steps or facts.total_steps >= opinion.value * FEW_STEPS:
         return None
     steps = int(float(f"{facts.total_steps:.2g}"))
-    why = f"{opinion.value:g} epochs, in steps: an epoch is {facts.total_steps / opinion.value:.2g}; {opinion.why}"
+    why = f"{opinion.value:g} epochs of {facts.total_steps / opinion.value:.2g} steps; {opinion.why}"
     return Value("train.max_steps", steps, None, None, None, opinion.rule, opinion.evidence, why)
 
 
@@ -261,7 +261,7 @@ def _beside(given: Any, ours: Opinion | None) -> str:
     if ours is None:
         return "given"
     if given == ours.value and isinstance(given, Percent) == isinstance(ours.value, Percent):
-        return f"given; {ours.rule} says the same"
+        return f"given; {ours.rule} would set the same"
     return f"given; {ours.rule} would set {render(ours.value)}"
 
 

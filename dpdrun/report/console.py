@@ -136,7 +136,7 @@ class TrainingView:
                 self._live.stop()
         with suppress(OSError):
             what = f"{type(error).__name__}: {error}"
-            sys.stderr.write(f"the live view failed ({what}) and is off; training continues in {self._title}\n")
+            sys.stderr.write(f"the live view failed ({what}) and is disabled; training continues in {self._title}\n")
 
     def _draw(self) -> RenderableType:
         """Return `render`, or its error: rich calls this from a thread of its own."""

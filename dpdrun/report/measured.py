@@ -46,7 +46,7 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
         below = f"{norms} of {probe.norm_steps} are below"
         lines.append(Text(f"       gradient norms at lr {render(probe.lr)}: {below}", "dim"))
     if probe.cut:
-        lines.append(Text(f"       left out to finish in time: {'; '.join(probe.cut)}", "yellow"))
+        lines.append(Text(f"       skipped to finish in time: {'; '.join(probe.cut)}", "yellow"))
     return [*lines]
 
 

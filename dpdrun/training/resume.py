@@ -26,7 +26,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import Progress
 from dpdrun.training.process_group import ProcessGroup
-from dpdrun.training.resume_checks import ANEW, recorded_plan, recorded_recipe
+from dpdrun.training.resume_checks import OR_START, recorded_plan, recorded_recipe
 
 ON_FINDING = "train.on_finding"
 SHOWN_CHANGES = 5
@@ -51,8 +51,8 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
         changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
         more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
         raise RunError(
-            f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
-            f"  to continue as it began: dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
+            f"{run.path}: --resume with another recipe than that of this run: {', '.join(changes)}{more}\n"
+            f"  to continue unchanged:   dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
             "  to try the new recipe:   give another --run-dir, without --resume"
         )
     plan = recorded_plan(run)
@@ -91,29 +91,29 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture) -> None:
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
     if sha256 is not None and sha256 != capture.sha256:
         raise RunError(
-            f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
-            f"{sha256[:12]}); bring the file back, {ANEW}"
+            f"{run.path}: {capture.name} has changed since this run was started (sha256 {capture.sha256[:12]}, was "
+            f"{sha256[:12]}); restore the file, {OR_START}"
         )
     if digest_of(written, capture.sha256) == found:
         keys = changed_keys(written, plan.to_json())
         began = f"dpdrun {maker}" if maker else "an earlier dpdrun"
         raise RunError(
-            f"{run.path}: this run was begun by {began}, whose plans differ from those of this one ({__version__}) "
+            f"{run.path}: this run was started by {began}, whose plan differs from that of {__version__} "
             f"in {', '.join(keys[:SHOWN_CHANGES])}; "
-            f"resume it with the dpdrun that began it, {ANEW}"
+            f"resume it with that version of dpdrun, {OR_START}"
         )
     causes = "plan.json has been changed" if sha256 is not None else "its data or its plan.json have changed"
     raise RunError(
         f"{run.path}: the checkpoint does not belong to this plan: {causes} since it was written, or it was written by "
-        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {ANEW}"
+        f"another version of dpdrun ({maker or 'unknown'}; this is {__version__}); {OR_START}"
     )
 
 
 def _require_own_best(run: RunFolder, own: str) -> None:
     if run.best.is_file() and checkpoint.read_header(run.best).get("plan_hash", own) != own:
         raise RunError(
-            f"{run.best}: made by another recipe or other data than {run.last.name} beside it; bring the file of this "
-            f"run back, {ANEW}"
+            f"{run.best}: made by another recipe or other data than {run.last.name}; restore the file of this run, "
+            f"{OR_START}"
         )
 
 

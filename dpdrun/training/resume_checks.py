@@ -1,4 +1,4 @@
-"""Whether a broken-off run still has what going on with it needs: looked at as a whole, before anything is written.
+"""Check that an interrupted run has everything needed to resume it, before anything is written.
 
 A run folder outlives machines, copies and clean-ups; what has become of it shows here, and not after hours of training
 or as another run than the one that was begun.
@@ -19,11 +19,11 @@ from dpdrun.training import checkpoint
 from dpdrun.training.checkpoint import Progress
 
 READ_ON_RESUME = ("samples", "frames_crc", "loss", "grad_norm")  # of the line of a step
-ANEW = "or start a new run with another --run-dir"
+OR_START = "or start a new run with another --run-dir"
 
 
 def recorded_recipe(run: RunFolder) -> Loaded:
-    """The recipe that a run began with, from its folder.
+    """Return the recipe of a run from its folder.
 
     Raises:
         RunError: it is missing or damaged.
@@ -32,30 +32,32 @@ def recorded_recipe(run: RunFolder) -> Loaded:
         return load_recipe(run.recipe)
     except RecipeError as exc:
         if not run.recipe.is_file():
-            raise RunError(f"{run.recipe}: missing; put the recipe back that this run began with, {ANEW}") from exc
+            raise RunError(
+                f"{run.recipe}: missing; restore the recipe that this run was started with, {OR_START}"
+            ) from exc
         raise RunError(
-            f"{exc}\nthis is not the recipe that the run began with any more; put that back, {ANEW}"
+            f"{exc}\nthis is no longer the recipe that the run was started with; restore it, {OR_START}"
         ) from exc
 
 
 def recorded_plan(run: RunFolder) -> Plan:
-    """The plan that a run began with, from its folder. Raises RunError where it is missing or damaged."""
+    """Return the plan of a run from its folder. Raises RunError where it is missing or damaged."""
     try:
         return plan_of(run)
     except RunError as exc:
-        raise RunError(f"{exc}; bring a copy of {run.plan.name} back, {ANEW}") from exc
+        raise RunError(f"{exc}; restore {run.plan.name} from a copy, {OR_START}") from exc
 
 
 def recorded_report(run: RunFolder) -> dict[str, Any]:
-    """The report of a finished run, from its folder. Raises RunError where it is damaged."""
+    """Return the report of a finished run from its folder. Raises RunError where it is damaged."""
     try:
         return run.read_json(run.report)
     except RunError as exc:
-        raise RunError(f"{exc}; remove it, and the run is scored again by\n  {run.resume_command}") from exc
+        raise RunError(f"{exc}; remove it and score the run again with\n  {run.resume_command}") from exc
 
 
 def require_checkpoint(run: RunFolder, plan: Plan) -> None:
-    """Refuse to go on with a run that has no checkpoint, or whose files are damaged or do not belong together.
+    """Raise unless a run has a checkpoint and its files are intact and belong together.
 
     Raises:
         RunError: naming the file, what is wrong with it, and what can still be used.
@@ -64,7 +66,7 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
         _require_intact(run)
         return
     why = "it ended before its first checkpoint (train.checkpoint_every sets how often they are written)"
-    left = "; start anew with another --run-dir"
+    left = "; start a new run with another --run-dir"
     if plan.recipe.model.kind == "gmp":
         why = "a least-squares fit has no checkpoints"
     elif has_lost_its_checkpoint(run, plan):
@@ -73,7 +75,7 @@ def require_checkpoint(run: RunFolder, plan: Plan) -> None:
 
 
 def has_lost_its_checkpoint(run: RunFolder, plan: Plan) -> bool:
-    """Whether a run without `run.last` came far enough to have had one."""
+    """Return whether a run without `run.last` should have had one."""
     # more than that many steps: the line of a step is on the disk before the checkpoint that goes with it
     return any(run.rollback_points()) or 0 < plan.checkpoint_every < _steps_logged(run)
 
@@ -98,10 +100,10 @@ def _require_intact(run: RunFolder) -> None:
 
 
 def _require_logged(run: RunFolder, progress: Progress) -> None:
-    """Refuse a log that does not hold every step up to the checkpoint."""
-    hint = f"bring a copy of it back, {ANEW}"
+    """Raise unless the log has every step up to the checkpoint."""
+    hint = f"restore it from a copy, {OR_START}"
     if progress.step and not run.metrics.is_file():
-        raise RunError(f"{run.metrics}: missing, and training goes on from what it says; {hint}")
+        raise RunError(f"{run.metrics}: missing, but needed to continue; {hint}")
     log = Metrics()
     try:
         for line in logged_until(run, progress.step, progress.adapts):
@@ -115,10 +117,8 @@ def _require_logged(run: RunFolder, progress: Progress) -> None:
     missing = next((step for step in range(1, progress.step + 1) if steps[step - 1 : step] != [step]), None)
     if missing is not None:
         raise RunError(
-            f"{run.metrics}: the line of step {missing} is missing or out of place, and the checkpoint is of step "
+            f"{run.metrics}: the line of step {missing} is missing or out of order, but the checkpoint is of step "
             f"{progress.step}; {hint}"
         )
     if not readable:
-        raise RunError(
-            f"{run.metrics}: a line of a step holds no number for one of {', '.join(READ_ON_RESUME)}; {hint}"
-        )
+        raise RunError(f"{run.metrics}: a step has no number for one of {', '.join(READ_ON_RESUME)}; {hint}")

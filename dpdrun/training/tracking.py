@@ -65,9 +65,11 @@ class Tracking:
         self._look_after()
         for worker in self._workers:
             if worker.is_alive():
-                self._shown.message(f"{worker.name} has not ended in time, and is left; its last values may be missing")
+                self._shown.message(
+                    f"{worker.name} did not finish in time and was abandoned; its last values may be missing"
+                )
             if worker.left_out:
-                self._shown.message(f"{worker.name} could not keep up: {worker.left_out} steps were left out")
+                self._shown.message(f"{worker.name} could not keep up: {worker.left_out} steps were skipped")
 
     def beside(self, shown: Monitor) -> Monitor:
         """The monitor to train with, which passes everything on to `shown`."""
@@ -134,7 +136,7 @@ class Tracking:
         for worker in [each for each in self._workers if each.trouble is not None]:
             self._workers.remove(worker)
             what = f"{type(worker.trouble).__name__}: {worker.trouble}".splitlines()[0]
-            self._shown.message(f"{worker.name} is switched off, the run goes on without it: {what[:300]}")
+            self._shown.message(f"{worker.name} is disabled; the run continues without it: {what[:300]}")
 
 
 class _Worker(Thread):

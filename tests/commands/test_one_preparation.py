@@ -152,7 +152,7 @@ REFUSED = {
         + NET.replace("layers: 1", "layers: 17").replace("d_model: 4", "d_model: 2").replace("heads: 2", "heads: 1")
         .replace("window: 6", "window: 128")
         + "optim: {refine: lm}\n" + STEPS.replace("frame: 32", "frame: 256") + "}\n",
-        "of them, a record has 2,000; shorten model.window",
+        "samples, but a record has 2,000; shorten model.window",
     ),
     "frame longer than the record": (
         PA + NET + STEPS.replace("frame: 32", "frame: 90000") + "}\n",

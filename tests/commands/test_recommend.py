@@ -195,7 +195,7 @@ def test_recipe_is_filled_from_its_data(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "given; LR010 would set" in result.output
     text = out.read_text(encoding="utf-8")
-    assert "# From the head of" in text
+    assert "# From the header of" in text
     assert "#   my amplifier" in text
     assert text.startswith("# Written by: dpdrun recommend ")
     assert "  # FR002: " in text
@@ -309,7 +309,7 @@ def test_epochs_for_another_amount_of_data_are_not_written(tmp_path: Path) -> No
     path.write_text(f"task: pa\ndata: {{source: synthetic/mild}}\nmodel: {model}\n", encoding="utf-8")
     result = run(str(path), "--samples", "100", "-o", str(out))
     assert result.exit_code == 2
-    assert "a recipe cannot hold --samples 100" in result.output
+    assert "a recipe cannot store --samples 100" in result.output
     assert not out.exists()
     assert run(str(path), "--samples", "100").exit_code == 0
     assert run(str(path), "--samples", "100", "--epochs", "5", "-o", str(out)).exit_code == 0

@@ -67,7 +67,7 @@ def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
     source = str(recipe_file.parent / "capture.npz")
     values = json.loads(run(str(recipe_file), "--data", source, "--format", "json").output)["values"]
     assert values["model.window"] | {"value": 8, "rule": None, "advised": 32} == values["model.window"]
-    assert values["model.d_model"]["why"] == "given; SZ012 says the same"
+    assert values["model.d_model"]["why"] == "given; SZ012 would set the same"
 
 
 @pytest.mark.parametrize(

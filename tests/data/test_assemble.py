@@ -87,7 +87,7 @@ def test_given_parts_are_joined_only_if_the_signal_runs_on() -> None:
     assert np.array_equal(capture.train.x, x[: len(x) // 2 - int(len(x) * 0.01)])
 
     torn = (whole[0], whole[2], whole[1])
-    with pytest.raises(DataError, match=r"not pieces of one record \(train to val: a jump"):
+    with pytest.raises(DataError, match=r"not from one continuous record \(train to val: a jump"):
         assemble(reading(records=torn), section(split=split))
 
 

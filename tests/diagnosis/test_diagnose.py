@@ -142,7 +142,7 @@ def test_run_without_a_step_is_not_healthy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("severity", ["warning", "error"])
 def test_run_that_cannot_be_judged_passes_no_gate(severity: Literal["warning", "error"]) -> None:
-    with pytest.raises(RunError, match="nothing of this run could be checked") as error:
+    with pytest.raises(RunError, match="nothing in this run could be checked") as error:
         diagnose_facts(RunFacts()).reaches(severity)
     assert error.value.exit_code == EXIT_BAD_INPUT
 

@@ -55,8 +55,8 @@ def with_net(text: str) -> str:
          "got tset; did you mean 'test'?"),
         (STEPS + "evaluate: []\n", "chain.yaml:5:11: evaluate: nothing to score"),
         (STEPS + "steps: {}\n", "chain.yaml:5:1: duplicate key steps"),
-        ("task: pipeline\n", "chain.yaml:1:1: steps: name the recipes of the pipeline"),
-        ("task: pipeline\nsteps: []\n", "chain.yaml:2:1: steps: name the recipes of the pipeline"),
+        ("task: pipeline\n", "chain.yaml:1:1: steps: list the recipes of the pipeline"),
+        ("task: pipeline\nsteps: []\n", "chain.yaml:2:1: steps: list the recipes of the pipeline"),
         (with_net("nett.yaml"), "chain.yaml:4:8: steps.net: no such recipe: "),
         (with_net("nett.yaml"), "nett.yaml; did you mean net.yaml?"),
         (with_net("4"), "chain.yaml:4:8: steps.net: write the file of its recipe"),
@@ -66,22 +66,22 @@ def with_net(text: str) -> str:
         (with_net("{recipe: net.yaml, set: 3}"), "chain.yaml:4:32: steps.net.set: a list of key=value"),
         (with_net("{recipe: net.yaml, set: [optim.lrr=3]}"), "--set optim.lrr=3: unknown key"),
         (STEPS.replace("  net:", "  evaluation:"), "chain.yaml:4:3: steps.evaluation: 'evaluation' is the folder"),
-        (STEPS.replace("  net:", "  a/b:"), "chain.yaml:4:3: steps.a/b: 'a/b' is no name for a folder"),
-        (STEPS.replace("  net:", "  ../net:"), "'../net' is no name for a folder"),
-        (STEPS.replace("  net:", "  /net:"), "'/net' is no name for a folder"),
-        (STEPS.replace("  net:", "  '..':"), "'..' is no name for a folder"),
-        (STEPS.replace("  net:", '  "net\\n":'), "is no name for a folder"),
-        (STEPS.replace("  net:", "  ~:"), "is no name for a folder"),
+        (STEPS.replace("  net:", "  a/b:"), "chain.yaml:4:3: steps.a/b: 'a/b' is not a valid folder name"),
+        (STEPS.replace("  net:", "  ../net:"), "'../net' is not a valid folder name"),
+        (STEPS.replace("  net:", "  /net:"), "'/net' is not a valid folder name"),
+        (STEPS.replace("  net:", "  '..':"), "'..' is not a valid folder name"),
+        (STEPS.replace("  net:", '  "net\\n":'), "is not a valid folder name"),
+        (STEPS.replace("  net:", "  ~:"), "is not a valid folder name"),
         (STEPS.replace("  net: net.yaml\n", ""), "chain.yaml:2:1: steps: no recipe here has task dpd"),
         (STEPS.replace("  pa: amp.yaml\n", ""), "steps: no recipe here has task pa"),
         (STEPS.replace("  pa: amp.yaml\n", "") + "  pa: amp.yaml\n",
-         "pa: runs/amp is the run of no PA step before this one; there are: none"),
+         "pa: runs/amp is not the run of an earlier PA step; there are: none"),
         ("task: pipeline\nsteps: {pa: amp.yaml, net: {recipe: net.yaml, set: [pa=runs/other]}}\n",
-         "pa: runs/other is the run of no PA step before this one; there are: pa (amp.yaml)"),
+         "pa: runs/other is not the run of an earlier PA step; there are: pa (amp.yaml)"),
         (with_net("{recipe: net.yaml, set: [pa=off, dpd.learning=indirect]}"),
          "chain.yaml:4:8: "),
         (with_net("{recipe: net.yaml, set: [pa=off, dpd.learning=indirect]}"),
-         "pa: off: a pipeline learns and scores through a PA model of its own; write pa: runs/amp"),
+         "pa: off: a pipeline trains and scores through its own PA models; write pa: runs/amp"),
         ("task: pipeline\nsteps: [\n", "not valid YAML"),
     ],
 )  # fmt: skip
@@ -102,4 +102,4 @@ def test_all_problems_come_at_once(folder: Path) -> None:
 @pytest.mark.parametrize("override", ["optim.lr=1e-3", "nett.optim.lr=1e-3", "optim", "net"])
 def test_an_override_names_its_step(override: str, folder: Path) -> None:
     said = refused(folder / "chain.yaml", override)
-    assert f"--set {override}: in a pipeline a key begins with its step (pa, judge or net)" in said
+    assert f"--set {override}: in a pipeline a key starts with the name of a step (pa, judge or net)" in said

@@ -48,7 +48,7 @@ def test_given_value_that_the_rules_share() -> None:
     value = recommend(PlanFacts(kind="transformer", d_model=32, weight_decay=0.01), "measured").values[
         "optim.weight_decay"
     ]
-    assert value.why == "given; RG001 says the same"
+    assert value.why == "given; RG001 would set the same"
 
 
 def test_open_fields_say_what_is_needed() -> None:

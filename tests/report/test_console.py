@@ -118,7 +118,7 @@ def test_an_error_of_the_view_ends_the_view_alone(terminal: bool, capfd: pytest.
         view.message("unheard")
     assert "unheard" not in text_of(console)
     error = capfd.readouterr().err
-    assert error.count("the live view failed (KeyError: 'grad_norm') and is off; training continues in ") == 1
+    assert error.count("the live view failed (KeyError: 'grad_norm') and is disabled; training continues in ") == 1
 
 
 def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:

@@ -59,7 +59,7 @@ def test_probe() -> None:
 
 def test_probe_says_what_it_cut() -> None:
     text = shown(list(probe_lines(replace(PROBE, norms={}, cut=("2 of 3 seeds", "no gradient norms")))))
-    assert "left out to finish in time: 2 of 3 seeds; no gradient norms" in text
+    assert "skipped to finish in time: 2 of 3 seeds; no gradient norms" in text
     assert "gradient norms at lr" not in text
     assert "cut" not in shown(list(probe_lines(PROBE)))
 

@@ -186,7 +186,7 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_is_the_same(
 
     calls, monitor = told(**{when: fail}), Listening()
     job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=monitor.watch)
-    told_off = f"tensorboard is switched off, the run goes on without it: {type(error).__name__}: {error}"
+    told_off = f"tensorboard is disabled; the run continues without it: {type(error).__name__}: {error}"
     assert monitor.said == ["tracked by tensorboard; to look: listen", told_off]
     assert [call for call, *_ in calls if call == when][:1] == [when]
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (bare / "model.safetensors").read_bytes()
@@ -201,7 +201,7 @@ def test_a_tracker_that_hangs_is_left_behind(
     monkeypatch.setattr(tracking, "ENDING_S", 0.0)
     job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=monitor.watch)
     released.set()
-    assert monitor.said[1:] == ["tensorboard has not ended in time, and is left; its last values may be missing"]
+    assert monitor.said[1:] == ["tensorboard did not finish in time and was abandoned; its last values may be missing"]
     assert [call for call, *_ in calls][:1] == ["begin"]
 
 
@@ -224,7 +224,7 @@ def test_steps_that_a_slow_tracker_has_no_time_for_are_left_out(
         shown.evaluation({"kind": "eval", "step": 10, "val_nmse_db": -30.0, "seconds": 1.0})
         released.set()
     assert [step for call, *_, step in calls if call == "log"] == [1, 2, 3, 10]  # the last is the scoring
-    assert monitor.said[1:] == ["tensorboard could not keep up: 7 steps were left out"]
+    assert monitor.said[1:] == ["tensorboard could not keep up: 7 steps were skipped"]
 
 
 def test_going_back_is_told_and_so_is_a_finding(told: Callable[..., Told], tmp_path: Path) -> None:

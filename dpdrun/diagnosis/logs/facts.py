@@ -65,9 +65,9 @@ def facts_of_log(log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
     if lr and (finite := [rate for rate in lr if math.isfinite(rate)]):
         values.setdefault("peak_lr", max(finite))
     if (gap := _gap(steps)) > 1:
-        notes.append(f"a value every {gap:g} {log.unit}s: what lies between them is not seen")
+        notes.append(f"a value every {gap:g} {log.unit}s: anything between them is not visible")
     if log.unit == "epoch":
-        notes.append("a line an epoch: every step below is an epoch, and spikes within an epoch are not seen")
+        notes.append("one line per epoch: every step below is an epoch, and spikes within an epoch are not visible")
     facts = RunFacts(
         step=steps,
         lr=lr,
@@ -90,7 +90,7 @@ def _nothing(log: RawLog, val_loss: Points, absent: Mapping[str, str]) -> str:
     said = [f"{key}: {why}" for key, why in absent.items() if key in ("loss", "loss_db", "grad_norm")]
     example = next((name for name in log.names if "loss" in name.lower()), "NAME")
     lines = [f"{log.path}: {what} found in this log ({log.format})", *said, listing(log.names)]
-    return "\n  ".join([*lines, f"say which column is what: --map loss={example},grad_norm=NAME,lr=NAME"])
+    return "\n  ".join([*lines, f"assign the columns: --map loss={example},grad_norm=NAME,lr=NAME"])
 
 
 def _loss(
@@ -107,15 +107,15 @@ def _loss(
         return Points(column.steps, [_power(value) for value in column.values])
     if "loss" in constants:
         del found["loss"]
-        notes.append("loss: a constant says nothing; left out")
+        notes.append("loss: constant, so ignored")
     column = columns.get("loss", Points())
     negative = next((i for i, value in enumerate(column.values) if value < 0.0), None)
     if negative is None:
         return column
     name = found.pop("loss")
     absent["loss"] = (
-        f"{name} is negative (first {column.values[negative]:g} at step {column.steps[negative]}), so it is no power; "
-        f"if it is in dB say --map loss_db={name}"
+        f"{name} is negative (first {column.values[negative]:g} at step {column.steps[negative]}), so it is not a power; "
+        f"if it is in dB, set --map loss_db={name}"
     )
     notes.append(f"loss: not read, since {absent['loss']}")
     return Points()
@@ -128,7 +128,7 @@ def _norms(column: Points, found: dict[str, str], notes: list[str], absent: dict
         return column
     name = found.pop("grad_norm")
     absent["grad_norm"] = f"{name} is negative at step {column.steps[negative]} ({column.values[negative]:g})"
-    notes.append(f"grad_norm: not read, since {absent['grad_norm']}, which no norm is")
+    notes.append(f"grad_norm: ignored, because {absent['grad_norm']}, which is impossible for a norm")
     return Points()
 
 
@@ -191,7 +191,7 @@ def skip_reason(needed: list[str], source: LogSource) -> str | None:
     parts += [f"needs {name}: {source.absent[name]}" for name in needed if name in source.absent]
     unsaid = [_UNSAID[name] for name in needed if name not in COLUMNS]
     if unsaid:
-        parts.append(f"needs {' and '.join(unsaid)}: the log does not say")
+        parts.append(f"needs {' and '.join(unsaid)}: not in the log")
     return "; ".join(parts)
 
 
@@ -226,6 +226,6 @@ def log_of(path: Path, log: RawLog, asked: Asked) -> tuple[RunFacts, LogSource]:
     """`facts_of_log`, with what the user gave beyond columns told among the notes."""
     if asked.values:
         given = ", ".join(f"{key} {value}" for key, value in asked.values.items())
-        log.notes.append(f"as you said: {given}")
+        log.notes.append(f"as given by --map: {given}")
     log.path = path
     return facts_of_log(log, asked)

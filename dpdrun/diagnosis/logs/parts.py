@@ -51,5 +51,5 @@ class Parts:
         second = list(self._runs.values())[1]
         raise DataError(
             f"{self._path}:{second}: column {self.run!r} tells {len(self._runs)} runs apart ({named}{more}); "
-            "put the rows of one run into a file of their own"
+            "put the rows of one run into a separate file"
         )

@@ -49,7 +49,7 @@ def test_decimal_comma_only_where_it_is_one() -> None:
 
 
 def test_a_unit_is_named() -> None:
-    with pytest.raises(ValueError, match="leave out the unit"):
+    with pytest.raises(ValueError, match="omit the unit"):
         number("-38.5 dB")
 
 

@@ -85,7 +85,7 @@ def test_loss_in_db_becomes_a_power() -> None:
 def test_a_negative_loss_is_no_power() -> None:
     run, source = facts(loss=column([1, 2], [0.5, -0.5]), grad_norm=column([1, 2], 1.0))
     assert run.loss == []
-    assert "if it is in dB say --map loss_db=loss" in source.absent["loss"]
+    assert "if it is in dB, set --map loss_db=loss" in source.absent["loss"]
     assert "loss" not in source.found
 
 
@@ -108,7 +108,7 @@ def test_values_of_the_user_are_facts_and_are_told() -> None:
     log = RawLog("CSV", Path("log.csv"), {"loss": column([5, 10], 0.5)}, {"loss": "loss"}, values={"total_steps": 7})
     run, source = log_of(Path("log.csv"), log, parse_map(["total_steps=20,floor_db=-40,weight_decay=0.01"]))
     assert (run.total_steps, run.floor_db, run.weight_decay, run.progress) == (20, -40.0, 0.01, 0.5)
-    assert "as you said: total_steps 20, floor_db -40.0, weight_decay 0.01" in source.notes
+    assert "as given by --map: total_steps 20, floor_db -40.0, weight_decay 0.01" in source.notes
 
 
 def test_nothing_to_judge() -> None:
@@ -133,8 +133,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
         "needs grad_norm, clip_norm: the log has no such columns"
     )
     assert skip_reason(["floor_db", "best_nmse_db"], source) == (
-        "needs the noise floor (--map floor_db=DB) and a validation NMSE (--map val_nmse_db=COLUMN): "
-        "the log does not say"
+        "needs the noise floor (--map floor_db=DB) and a validation NMSE (--map val_nmse_db=COLUMN): not in the log"
     )
     assert skip_reason([], source) is None
     assert skip_reason(["grad_norm", "signal"], source) is None

@@ -61,4 +61,4 @@ def test_zeros_of_eight_decimals(tmp_path: Path) -> None:
 def test_the_best_epoch_alone_says_so(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
     log = read(history(tmp_path / "best" / "h.csv", ["0.00100000"]), Asked())
-    assert any("best epoch alone" in note for note in log.notes)
+    assert any("only the best epoch" in note for note in log.notes)
