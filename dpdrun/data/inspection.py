@@ -218,8 +218,8 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
     train = facts.parts["train"]
     if facts.loop_samples is not None:
         found.append(
-            f"the record is a sequence of frames of {facts.loop_samples:,} samples, each measured in a loop: the past of "
-            "a frame is its own end, not the frame before it"
+            f"the record is a sequence of frames of {facts.loop_samples:,} samples, each measured in a loop: the past "
+            "of a frame is its own end, not the frame before it"
         )
     for name in ("val", "test"):
         part = facts.parts[name]

@@ -156,8 +156,8 @@ def _read_folder(path: Path, source: str) -> SourceRecord:
     there = ", ".join(names[:12]) or "nothing"
     hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {there}"
     raise DataError(
-        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor the six CSV files (train_input.csv, ...), nor input.npy and "
-        f"output.npy{hint}"
+        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor the six CSV files "
+        f"(train_input.csv, ...), nor input.npy and output.npy{hint}"
     )
 
 

@@ -114,8 +114,8 @@ def _loss(
         return column
     name = found.pop("loss")
     absent["loss"] = (
-        f"{name} is negative (first {column.values[negative]:g} at step {column.steps[negative]}), so it is not a power; "
-        f"if it is in dB, set --map loss_db={name}"
+        f"{name} is negative (first {column.values[negative]:g} at step {column.steps[negative]}), so it is not a "
+        f"power; if it is in dB, set --map loss_db={name}"
     )
     notes.append(f"loss: not read, since {absent['loss']}")
     return Points()
