@@ -120,6 +120,7 @@ def _joined(reading: SourceRecord) -> Part:
             found = "too short to tell" if excess_db is None else f"a jump of {excess_db:.0f} dB above normal"
             raise DataError(
                 f"{reading.name} comes in three splits that are not from one continuous record "
-                f"({names[0]} to {names[1]}: {found}), so it cannot be split again; use data.split: auto, which keeps the given splits"
+                f"({names[0]} to {names[1]}: {found}), so it cannot be "
+                "split again; use data.split: auto, which keeps the given splits"
             )
     return Part(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))

@@ -281,7 +281,7 @@ def silent_lines(recommendation: Recommendation) -> list[str]:
         by_reason.setdefault(skip.reason, []).append(f"{skip.code} for {field_of(skip)}")
     lines = []
     for reason, rules in by_reason.items():
-        why = reason.removeprefix("outside its validity box: ")
+        why = reason.removeprefix("outside the valid range: ")
         why = why.replace("the rule covers", "it covers" if len(rules) == 1 else "they cover")
-        lines.append(f"silent here: {', '.join(sorted(rules))}: {why}")
+        lines.append(f"not applicable: {', '.join(sorted(rules))}: {why}")
     return lines

@@ -18,7 +18,7 @@ from dpdrun.report.findings import EVIDENCE_STYLE, finding_line, finding_view
 from dpdrun.report.lint import lint_summary
 from dpdrun.rules.text import pluralize
 
-NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
+NOTE = "note: value of the founding Transformer note (docs/note.md), if different"
 WIDE = 118  # columns; below, the reason goes on a line of its own
 ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
 NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
@@ -128,7 +128,7 @@ def _worth(value: Value) -> list[str]:
     worth = value.worth
     if worth is None:
         return []
-    seeds = "" if 2 * worth.beyond_seeds >= worth.workloads else ", less than seeds differ by"
+    seeds = "" if 2 * worth.beyond_seeds >= worth.workloads else ", within the spread over seeds"
     return [f"{worth.instead}: {worth.median_db:+.1f} dB in {worth.steps:,} steps{seeds}"]
 
 
@@ -138,9 +138,9 @@ def _show(bound: Any) -> str:
 
 def _totals(this: Recommendation) -> str:
     if not this.values:
-        return "a gmp is fitted by least squares: there is no optimizer to set"
+        return "a GMP is fitted by least squares: there are no optimizer settings"
     if this.total_steps is None:
-        return "optimizer steps: not known without the amount of data and the number of epochs"
+        return "optimizer steps: unknown without the amount of data and the number of epochs"
     text = f"optimizer steps: {_counts(this.total_steps)}"
     if this.warmup_steps and this.warmup_range:
         text += f"; warmup {this.warmup_steps} (5 to 10 % is {_counts(*this.warmup_range)})"

@@ -145,7 +145,7 @@ def test_given_epochs_stay_epochs() -> None:
 def test_head_of_a_recipe_says_which_rules_were_silent() -> None:
     this = recommend(replace(FACTS, d_model=512), "measured")
     text = recipe_text(this, {"data": {"source": "x"}, "model": MODEL | {"d_model": 512}}, "dpdrun recommend")
-    assert "# silent here: " in text
+    assert "# not applicable: " in text
     assert "LR010 for optim.lr" in text
 
 

@@ -115,7 +115,7 @@ def test_a_value_in_the_range_of_the_note_stands_alone() -> None:
 def test_rules_outside_their_box_have_a_line() -> None:
     text = "\n".join(shown(PlanFacts(kind="transformer", d_model=512), 200))
     assert "LR010 for optim.lr: d_model is 512, they cover 8 to 256" in text
-    assert "silent here" not in "\n".join(shown(PlanFacts(kind="transformer", d_model=32), 200))
+    assert "not applicable" not in "\n".join(shown(PlanFacts(kind="transformer", d_model=32), 200))
 
 
 def test_why_there_is_no_estimate() -> None:
@@ -127,7 +127,7 @@ def test_why_there_is_no_estimate() -> None:
 
 
 def test_gmp() -> None:
-    assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]
+    assert shown(PlanFacts(kind="gmp"), 80) == ["a GMP is fitted by least squares: there are no optimizer settings"]
 
 
 def test_regret_has_a_column_where_there_is_one() -> None:

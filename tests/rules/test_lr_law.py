@@ -65,7 +65,7 @@ def test_what_was_not_swept_says_why() -> None:
     wide = outside_sweep(PlanFacts(kind="transformer", d_model=512))
     assert wide == "our sweeps of Transformers cover widths of 8 to 256, this one has 512"
     units = outside_sweep(PlanFacts(kind="gru", hidden=512))
-    assert units == "our sweeps of GRUs cover 8 to 64 units, this one has 512"
+    assert units == "our sweeps of GRUs cover 8 to 64 units; this one has 512"
     assert "width" in (outside_sweep(PlanFacts(kind="gru")) or "")
     assert "gmp" in (outside_sweep(PlanFacts(kind="gmp")) or "")
 

@@ -121,7 +121,7 @@ def test_a_process_with_other_data(processes: int, skew: float, side: str) -> No
     assert f"process {odd} of {processes} differs from the other" in found["RK204"].message
     assert f"its loss is {side} again and again" in found["RK204"].message
     assert found["RK204"].evidence["ratio"] == pytest.approx(skew, rel=0.1)
-    assert skipped(example_run(**example_ranks(skew=3.0, steps=99)))["RK204"].startswith("outside its validity box")
+    assert skipped(example_run(**example_ranks(skew=3.0, steps=99)))["RK204"].startswith("outside the valid range")
 
 
 def test_a_process_that_is_stuck_shows_by_its_jitter() -> None:
