@@ -217,9 +217,9 @@ def test_fix_follows_a_link_and_keeps_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--unsafe-fixes",), "use it with --fix, which writes them, or --diff"),
-        (("--fix", "--set", "train.seed=1"), "leave out --set"),
-        (("--diff", "--set", "train.seed=1"), "leave out --set"),
+        (("--unsafe-fixes",), "--unsafe-fixes needs --fix or --diff"),
+        (("--fix", "--set", "train.seed=1"), "omit --set"),
+        (("--diff", "--set", "train.seed=1"), "omit --set"),
     ],
 )
 def test_fixes_that_cannot_be(fixable: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -123,7 +123,7 @@ def test_a_capture_that_is_elsewhere_is_named(name: str, moved: Path, tmp_path: 
     if name == "net":
         dpdrun("export", run, "--to", "npz", "--data", elsewhere)
     said = dpdrun("apply", run, elsewhere, "other.npy", "--data", elsewhere, code=2)
-    assert "leave it out" in said
+    assert "omit it" in said
 
 
 def test_other_samples_are_refused_with_both_hashes(moved: Path, tmp_path: Path, changed: Callable[..., Path]) -> None:
@@ -145,7 +145,7 @@ def test_other_samples_are_refused_with_both_hashes(moved: Path, tmp_path: Path,
 def test_a_predistorter_finds_its_pa_run_next_to_it_by_the_hash(moved: Path, tmp_path: Path) -> None:
     folder, data = tmp_path / "sent", moved / "data" / "capture.npz"
     shutil.copytree(moved / "runs" / "net", folder / "net")
-    assert "move the run back, or next to this one" in dpdrun("evaluate", folder / "net", "--data", data, code=2)
+    assert "move its run back, or next to this one" in dpdrun("evaluate", folder / "net", "--data", data, code=2)
     shutil.copytree(moved / "runs" / "amp", folder / "amp")
     dpdrun("evaluate", folder / "net", "--data", data)
     model = folder / "amp" / "model.safetensors"
@@ -171,7 +171,7 @@ def test_a_moved_run_is_resumed_to_the_same_bits(moved: Path, tmp_path: Path, ch
 def test_data_is_for_a_run_that_is_there(moved: Path) -> None:
     for words in ((), ("--auto-resume", "--run-dir", "new")):
         said = " ".join(dpdrun("train", moved / "amp.yaml", *words, "--data", "x.npz", code=2).split())
-        assert "for --resume; elsewhere the recipe says it: --set data.source=x.npz" in said
+        assert "for --resume; otherwise set it in the recipe: --set data.source=x.npz" in said
 
 
 def test_a_moved_chain_is_skipped(moved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

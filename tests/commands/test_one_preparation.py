@@ -180,7 +180,7 @@ def test_a_pa_model_that_is_not_there(here: Path) -> None:
     del found["pipeline"], found["pipeline, dry run"]  # they would train it
     code, message = agreed(found)
     assert code == 2
-    assert message == f"{here}/out/amp: no such run folder; train that first:"
+    assert message == f"{here}/out/amp: no such run folder; train the PA model first:"
 
 
 def test_a_weak_pa_model(here: Path, trained_pa: Callable[[Path, str], Path]) -> None:

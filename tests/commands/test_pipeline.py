@@ -52,7 +52,7 @@ def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     assert steps == ["step 1 of 2, pa (amp.yaml): not run yet", "step 2 of 2, net (net.yaml): not run yet"]
     assert "step 8/8" in out, "the way of the run is shown as that of any"
     assert out.splitlines()[-2:] == [
-        "scores: runs/chain/evaluation/scores.json", "page:   runs/chain/evaluation/net/report.html"
+        "scores: runs/chain/evaluation/scores.json", "report: runs/chain/evaluation/net/report.html"
     ]  # fmt: skip
     page = folder / "runs" / "chain" / "evaluation" / "net"
     assert (page / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -71,7 +71,7 @@ def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
     sets = ("--set", "net.train.seed=1")
     shown = dpdrun("train", "chain.yaml", *sets, "--dry-run").stdout
     assert "net changed" in " ".join(plain(shown))
-    assert "this pipeline would refuse to run: --redo" in shown
+    assert "this pipeline would be refused; --redo" in shown
     said = dpdrun("train", "chain.yaml", *sets, code=2).stderr
     assert "runs/chain/net: its inputs have changed: train.seed" in said
     command = next(line.strip() for line in said.splitlines() if line.strip().startswith("dpdrun train"))

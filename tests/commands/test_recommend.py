@@ -82,7 +82,7 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
     [
         (("--model", "gru", "--hidden", "8", "--samples", "9", "--d-model", "4"), "--d-model does not belong"),
         (("--model", "transformer", "--d-model", "8", "--samples", "9", "--hidden", "4"), "--hidden does not belong"),
-        ((*EXAMPLE, "--data", "synthetic/mild"), "--samples and --data both state how much"),
+        ((*EXAMPLE, "--data", "synthetic/mild"), "--samples and --data both set the amount"),
         ((*EXAMPLE, "--sample-rate-hz", "1e8"), "--sample-rate-hz describes data; add --data SOURCE"),
         ((*EXAMPLE, "--window", "wide"), "'--window': wide: expected a number of samples"),
         ((*EXAMPLE, "--window", "0"), "'--window': 0: expected a number of samples from 1 to 65536, or full"),
@@ -94,7 +94,7 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
             ("recipes/quickstart.yaml", "--window", "64000"),
             "a window of 64000 samples is longer than the training split",
         ),
-        (("recipes/quickstart.yaml", "-o", "no/such/place.yaml"), "there is no folder no/such; make it first"),
+        (("recipes/quickstart.yaml", "-o", "no/such/place.yaml"), "there is no folder no/such; create it first"),
         (("recipes/quickstart.yaml", "--heads", "3"), "--heads 3: model.heads 3 does not divide model.d_model 16"),
         (("recipes/quickstart.yaml", "--hidden", "3"), "--hidden 3: unknown key model.hidden; model.kind transformer"),
         (("recipes/quickstart.yaml", "-o", "recipes"), "recipes: this is a folder; name the recipe file in it"),

@@ -76,7 +76,7 @@ def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
         (("--data", "synthetic/mild"), "to recommend from data, --model is needed"),
         (
             ("--data", "synthetic/mild", "--model", "gru", "--rules", "note"),
-            "`rules: note` advises on no sizes, --hidden",
+            "`rules: note` has no rules for sizes, --hidden",
         ),
         (("--data", "nowhere.csv", "--model", "gru"), "nowhere.csv"),
         (("--data", "", "--model", "gru"), "--data: name a source"),

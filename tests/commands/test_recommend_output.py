@@ -175,5 +175,5 @@ def test_help_says_what_the_exit_code_is() -> None:
 def test_an_existing_file_is_refused_before_anything_is_measured(recipe: Path) -> None:
     result = run(str(recipe), "-o", str(recipe))
     assert result.exit_code == 2
-    assert "exists already" in result.output
+    assert "already exists" in result.output
     assert result.stdout == ""

@@ -127,7 +127,7 @@ def test_shares_must_add_up(shares: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize("guard", [3_900, 10**6])
 def test_guards_that_eat_a_part(guard: int) -> None:
     split = SplitSection(guard=guard)
-    with pytest.raises(DataError, match=r"the (train|val) part has .* too short"):
+    with pytest.raises(DataError, match=r"the (train|val) split has .* too short"):
         assemble(reading(), section(split=split))
 
 
@@ -140,5 +140,5 @@ def test_cuts_outside_the_record(cuts: tuple[int, int]) -> None:
 def test_silent_part() -> None:
     quiet = record()
     quiet.y[30_000:] = 0
-    with pytest.raises(DataError, match="output of the test part is all zero"):
+    with pytest.raises(DataError, match="output of the test split is all zero"):
         assemble(reading(records=(quiet,)), section())

@@ -65,7 +65,7 @@ def with_net(text: str) -> str:
         (with_net("{recip: net.yaml}"), "chain.yaml:4:3: missing steps.net.recipe"),
         (with_net("{recipe: net.yaml, set: 3}"), "chain.yaml:4:32: steps.net.set: a list of key=value"),
         (with_net("{recipe: net.yaml, set: [optim.lrr=3]}"), "--set optim.lrr=3: unknown key"),
-        (STEPS.replace("  net:", "  evaluation:"), "chain.yaml:4:3: steps.evaluation: 'evaluation' is the folder"),
+        (STEPS.replace("  net:", "  evaluation:"), "chain.yaml:4:3: steps.evaluation: 'evaluation' is reserved"),
         (STEPS.replace("  net:", "  a/b:"), "chain.yaml:4:3: steps.a/b: 'a/b' is not a valid folder name"),
         (STEPS.replace("  net:", "  ../net:"), "'../net' is not a valid folder name"),
         (STEPS.replace("  net:", "  /net:"), "'/net' is not a valid folder name"),

@@ -54,7 +54,7 @@ IMPOSSIBLE: list[tuple[Recipe, str, str]] = [
     (gmp(optim={"lr": 1e-3}), "optim.lr", "fitted by least squares"),
     (recipe(pa="runs/x"), "pa", "no effect with task pa"),
     (recipe(dpd={"gain": "same_power"}), "dpd.gain", "no effect with task pa"),
-    (recipe(task="dpd"), "task", "write pa: runs/<name>, a finished run; or learning: indirect"),
+    (recipe(task="dpd"), "task", "write pa: runs/<name>, a finished run; or use learning: indirect"),
     (recipe(task="dpd", pa="off", dpd={"learning": "ilc"}), "pa", "dpd.learning ilc needs a PA model"),
     (gmp(task="dpd", pa="runs/x"), "dpd.learning", "write learning: ilc or indirect"),
     (recipe(task="dpd", pa="runs/x", dpd={"augment": "on"}), "dpd.augment", "needs learning: ilc"),

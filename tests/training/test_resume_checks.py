@@ -99,7 +99,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
     "damaged line": (lambda run: relined(run, lambda lines: ["{", *lines]), LOG + ":1: damaged line"),
     "line without a loss": (lambda run: relined(run, without_loss), LOG + r": a line in it is damaged \(KeyError"),
-    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing, the run cannot be read without"),
+    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing; the run cannot be read without"),
     "cut plan": (lambda run: cut(run.plan), r"plan\.json:\d+:\d+: not valid JSON.*restore plan\.json from a copy"),
     "no recipe": (lambda run: run.recipe.unlink(), r"recipe\.yaml: missing; restore the recipe"),
     "damaged recipe": (lambda run: run.recipe.write_text("task: ["), "no longer the recipe that the run"),

@@ -143,7 +143,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
 
 def test_epochs_are_told() -> None:
     log = RawLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
-    assert any("a line an epoch" in note for note in facts_of_log(log, Asked())[1].notes)
+    assert any("one line per epoch" in note for note in facts_of_log(log, Asked())[1].notes)
 
 
 def test_a_validation_loss_is_a_fact() -> None:
