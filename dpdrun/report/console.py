@@ -143,7 +143,7 @@ class TrainingView:
         try:
             return self.render()
         except Exception as error:  # see `_harmless`
-            return Text(f"cannot draw this run: {type(error).__name__}: {error}", "red")
+            return Text(f"cannot show this run: {type(error).__name__}: {error}", "red")
 
     @_harmless
     def step(self, line: dict[str, Any]) -> None:

@@ -43,7 +43,10 @@ def diagnosis_html(diagnosis: Diagnosis, title: str) -> str:
         parts.append("<h2>Charts</h2>")
         parts += [_figure(panel) for panel in panels]
     if diagnosis.facts.signal:
-        parts += ["<h2>Prediction against its target</h2>", f"<pre>{escape(signal_text(diagnosis.facts.signal))}</pre>"]
+        parts += [
+            "<h2>Prediction compared with its target</h2>",
+            f"<pre>{escape(signal_text(diagnosis.facts.signal))}</pre>",
+        ]
     if diagnosis.findings:
         parts += ["<h2>Findings</h2>", *(_finding(finding, unit) for finding in diagnosis.findings)]
     if diagnosis.healthy:

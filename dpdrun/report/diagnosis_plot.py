@@ -29,7 +29,7 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str, path: Path, *, dpi: int = 2
         )
     panels = panels_of(diagnosis)
     if not panels:
-        raise DataError(f"{path}: nothing to draw: this run has logged no step")
+        raise DataError(f"{path}: nothing to plot: this run has logged no steps")
     figure = new_figure(7.2, 0.5 + 2.5 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):

@@ -26,12 +26,12 @@ def later_view(later: Sequence[LintFinding]) -> Text:
 
 
 def lint_summary(findings: Sequence[LintFinding]) -> Text:
-    """Return `2 warnings, 1 info; dpdrun lint r.yaml --fix fixes 1, with --unsafe-fixes 3, ...`."""
+    """Return `2 warnings, 1 info; dpdrun lint r.yaml --fix fixes 1, --fix --unsafe-fixes fixes 3, ...`."""
     text = severity_counts(findings) or Text("no findings")
     safe, unsafe = count(findings, "safe"), count(findings, "unsafe")
     if safe or unsafe:
         paths = {finding.path for finding in findings}
         text.append(f"; dpdrun lint {paths.pop() if len(paths) == 1 else 'RECIPE'} --fix fixes {safe}")
-        text.append(f", with --unsafe-fixes {safe + unsafe}" if unsafe else "")
-        text.append(", --diff shows what would change")
+        text.append(f", --fix --unsafe-fixes fixes {safe + unsafe}" if unsafe else "")
+        text.append(", --diff shows the changes")
     return text

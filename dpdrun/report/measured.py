@@ -22,7 +22,7 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
         f"memory {memory} {'sample' if reading.memory == 1 else 'samples'} (least-squares ladder)"
     )
     if reading.floor_db is None:
-        left = f"noise floor not known: {reading.floor_caveat}"
+        left = f"noise floor unknown: {reading.floor_caveat}"
     else:
         left_db = round(max(0.0, reading.polynomial_db - reading.floor_db), 1)
         left = f"noise floor {reading.floor_db:.1f} dB: {f'{left_db:.1f} dB' if left_db else 'nothing'} left"
@@ -33,10 +33,10 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
 
 def probe_lines(probe: ProbeReading) -> list[RenderableType]:
     """Describe a probe: speed, the curve of the range test, the gradient norms, and what was left out."""
-    step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
+    step = f"{probe.step_s * 1e3:.1f} ms per step" if probe.step_s < 1 else f"{probe.step_s:.2f} s per step"
     first = (
         f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
-        f"{probe.peak_mib:,.0f} MiB for training; a scoring {probe.score_s:.2g} s"
+        f"{probe.peak_mib:,.0f} MiB for training; an evaluation takes {probe.score_s:.2g} s"
     )
     every = max(1, len(probe.curve) // 10)
     curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])

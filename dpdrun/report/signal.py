@@ -17,7 +17,7 @@ WIDE = 118  # columns; below, a label stands above its numbers
 
 def signal_lines(facts: SignalFacts) -> list[RenderableType]:
     """Return the scores that a repair would change, and a row of ten numbers for each of error and gains."""
-    return [Text("prediction against its target", "bold"), _scores(facts), _Rows(facts)]
+    return [Text("prediction compared with its target", "bold"), _scores(facts), _Rows(facts)]
 
 
 def _scores(facts: SignalFacts) -> Text:
@@ -27,7 +27,7 @@ def _scores(facts: SignalFacts) -> Text:
     if facts.gain_nmse_db is not None:
         parts.append(f"{facts.gain_nmse_db:.2f} dB after one complex gain")
     if facts.lag_nmse_db is not None and facts.lag_samples is not None:
-        parts.append(f"{facts.lag_nmse_db:.2f} dB after removing a delay of {facts.lag_samples + 0.0:.2f} samples too")
+        parts.append(f"{facts.lag_nmse_db:.2f} dB after also removing a delay of {facts.lag_samples + 0.0:.2f} samples")
     if facts.linear_nmse_db is not None and facts.polynomial_nmse_db is not None:
         parts.append(
             f"fitted to the same record, a linear filter reaches {facts.linear_nmse_db:.2f} dB and a memory polynomial "

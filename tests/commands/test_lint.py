@@ -73,7 +73,7 @@ def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
     assert f"{faulty}:5:3: warning WU101 warmup_over_a_tenth: the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
     assert "  advice: set optim.warmup to 5% (50 steps)" in lines
     assert "  unsafe fix: optim.warmup: 5%" in lines
-    assert lines[-1].startswith(f"2 warnings; dpdrun lint {faulty} --fix fixes 0, with --unsafe-fixes 2")
+    assert lines[-1].startswith(f"2 warnings; dpdrun lint {faulty} --fix fixes 0, --fix --unsafe-fixes fixes 2")
     assert faulty.read_text() == FAULTY
 
 

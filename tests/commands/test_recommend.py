@@ -273,7 +273,7 @@ def test_findings_stand_under_the_table(faulty: Path) -> None:
     assert f"{faulty}:7:3: info RG101 " in findings
     assert ": optim.weight_decay 1e-05 does nothing here" in findings
     assert "  safe fix: optim.weight_decay: off" in findings
-    assert f"1 warning, 1 info; dpdrun lint {faulty} --fix fixes 1, with --unsafe-fixes 2" in findings
+    assert f"1 warning, 1 info; dpdrun lint {faulty} --fix fixes 1, --fix --unsafe-fixes fixes 2" in findings
     assert faulty.read_text(encoding="utf-8") == FAULTY
 
 

@@ -99,7 +99,7 @@ def test_round_numbers_are_said_only_where_they_are_others() -> None:
 
 def test_one_step_is_singular() -> None:
     text = "\n".join(shown(PlanFacts(kind="transformer", d_model=32, max_steps=1), 200))
-    assert "1 scoring in 1 step " in text
+    assert "1 evaluation in 1 step " in text
     assert "1 steps" not in text
     assert "1 scorings" not in text
 

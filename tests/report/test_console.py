@@ -125,7 +125,7 @@ def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:
     view = view_of(console_of(80, terminal=True))
     view._eval = {"best_db": None}  # and no step
     view._iterations = 1
-    assert "cannot draw this run: KeyError" in str(view._draw())
+    assert "cannot show this run: KeyError" in str(view._draw())
 
 
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:

@@ -40,7 +40,7 @@ def test_reading_says_what_is_not_known() -> None:
     this = replace(READING, floor_db=None, floor_caveat="no quiet band", memory=1, memory_at_least=True)
     text = shown(list(reading_lines(this)))
     assert "memory at least 1 sample (" in text
-    assert "noise floor not known: no quiet band" in text
+    assert "noise floor unknown: no quiet band" in text
 
 
 def test_reading_at_the_noise_and_its_warnings() -> None:

@@ -347,7 +347,7 @@ def test_resume_names_the_field_that_an_earlier_schema_lacked(stopped: RunFolder
 
     rewritten(stopped, older, checkpoint_too=True)
     with pytest.raises(
-        RunError, match=r"begun by dpdrun 0\.0\.9, whose plans differ .* in train\.phase_augment; resume it with"
+        RunError, match=r"started by dpdrun 0\.0\.9, whose plan differs .* in train\.phase_augment; resume it with"
     ):
         job.train(loaded, stopped.path, resume=True)
 

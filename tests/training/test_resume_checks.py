@@ -94,7 +94,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
         lambda run: shutil.copy(other(run).best, run.best), BEST + "made by another recipe or other data than last",
     ),
     "no log": (lambda run: run.metrics.unlink(), LOG + ": missing, but needed to continue"),
-    "cut log": (lambda run: cut(run.metrics), LOG + r": the line of step \d is missing or out of place"),
+    "cut log": (lambda run: cut(run.metrics), LOG + r": the line of step \d is missing or out of order"),
     "a line less": (lambda run: relined(run, lambda lines: lines[1:]), LOG + ": the line of step 1 is missing"),
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
     "damaged line": (lambda run: relined(run, lambda lines: ["{", *lines]), LOG + ":1: damaged line"),

@@ -74,7 +74,7 @@ def weight_decay_by_what_it_does(facts: PlanFacts, lr: float, total_steps: int) 
         return Choice("off", f"{run} shrinks weights by only {decay:.1g}: no effect")
     if decay > TOO_STRONG:
         weaker = float(f"{WEIGHT_DECAY * USUAL / decay:.1e}")
-        return Choice(weaker, f"{run} lets weights depend only on the last {1 / decay:.0%} of the run")
+        return Choice(weaker, f"{run} makes weights depend only on the last {1 / decay:.0%} of the run")
     return Choice(WEIGHT_DECAY, f"{run} shrinks idle weights by {-math.expm1(-decay):.0%}")
 
 
@@ -97,7 +97,7 @@ def _mean_lr_share(schedule: str | None, warmup: int, total: int) -> float:
 
 @check(
     "RG101", about=("optim.weight_decay",), profile="measured", kinds=NETWORKS, where=COURSE, fix="safe",
-    source="AdamW shrinks a weight by 1 - lr x weight decay a step; our case study without weight decay",
+    source="AdamW shrinks a weight by 1 - lr x weight decay per step; our case study without weight decay",
     evidence="measured", results="docs/results.md#case-study",
     fires=dict(kind="transformer", lr=3e-4, weight_decay=0.01, max_steps=2000, schedule="cosine", warmup=100),
     silent=dict(kind="transformer", lr=2e-2, weight_decay=0.01, max_steps=2000, schedule="cosine", warmup=100),

@@ -168,7 +168,7 @@ def lookahead_of_a_pre_echo(ahead: Annotated[int, Within(0)], window: float = 0)
     """
     if window == math.inf:
         return None
-    gain = "they improve least-squares fits" if ahead else "future samples do not improve least-squares fits"
+    gain = "future samples improve least-squares fits" if ahead else "future samples do not improve least-squares fits"
     return Choice(min(ahead, MOST_AHEAD), gain)
 
 
