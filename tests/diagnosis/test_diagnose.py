@@ -162,7 +162,7 @@ def test_gmp_is_judged_by_its_report(tmp_path: Path) -> None:
     good = solved(tmp_path / "good", -38.0)
     assert (good.verdict, codes(good)) == ("healthy", [])
     assert "DM201" in good.healthy
-    assert {skip.code: skip.reason for skip in good.skipped}["DM202"] == "this run is a gmp itself"
+    assert {skip.code: skip.reason for skip in good.skipped}["DM202"] == "the model of this run is a GMP"
     bad = solved(tmp_path / "bad", -12.0)
     assert (bad.verdict, codes(bad)) == ("error", ["DM201"])
     assert "model.delays" in bad.findings[0].advice

@@ -79,7 +79,7 @@ def test_an_echo_is_told_with_its_length_and_its_causes() -> None:
     assert "the loss of the next 10 steps is 10.3 dB above that before, it recovered after 29 steps" in finding.message
     for cause in ("samples of step 200", "resumed there", "lower optim.lr"):
         assert cause in finding.advice
-    assert "it has not come back" in findings(loss=echoing(20.0, 10.0, steps=300))["SK201"].message
+    assert "it has not recovered" in findings(loss=echoing(20.0, 10.0, steps=300))["SK201"].message
 
 
 def test_the_end_of_a_log_has_no_echo_yet() -> None:
