@@ -27,7 +27,7 @@ def show(
 ) -> None:
     """Report whether a run is alive, from the heartbeat.json that training writes.
 
-    Exit code 0 if it is alive or finished, else 1; for the health checks of containers and clusters: docs/deploy.md
+    Exits with 0 if the run is alive or finished, else with 1. For containers and clusters, see docs/deploy.md.
     """
     from dpdrun.run.heartbeat import health
 

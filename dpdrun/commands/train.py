@@ -34,7 +34,7 @@ def train(
     ],
     run_dir: Annotated[
         Path | None,
-        typer.Option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]", show_default=False),
+        typer.Option("--run-dir", help="Folder for the results.", show_default="runs/<recipe name>"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished run is left unchanged.")
@@ -72,8 +72,8 @@ def train(
     ] = "",
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", min=1, metavar="SECONDS", help="Longest wait for another process. "
-                     "[default: 600]", show_default=False),
+        typer.Option("--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.",
+                     show_default="600"),
     ] = None,
 ) -> None:  # fmt: skip
     """Train the model of a RECIPE and write a run folder for the other commands."""
