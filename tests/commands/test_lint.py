@@ -68,7 +68,7 @@ def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
     assert result.exit_code == 0, "warnings are no errors"
     lines = result.stdout.splitlines()
     assert lines[0].startswith(
-        f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 is noise of -10 dB"
+        f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 adds noise of -10 dB"
     )
     assert f"{faulty}:5:3: warning WU101 warmup_over_a_tenth: the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
     assert "  advice: set optim.warmup to 5% (50 steps)" in lines

@@ -153,7 +153,7 @@ def test_the_example_of_what_is_missing_works(
 def test_a_batch_of_the_notes_size_is_said_not_to_overlap() -> None:
     output = run(*EXAMPLE).output
     assert "info BT102 " in output
-    assert ": a step takes 256 frames: ours do not overlap as the note's do" in output
+    assert ": a step takes 256 non-overlapping frames; the note's 256 overlap" in output
     assert "BT102" not in run(*EXAMPLE, "--rules", "note").output
 
 
@@ -271,7 +271,7 @@ def test_findings_stand_under_the_table(faulty: Path) -> None:
     assert "optim.weight_decay" in table
     assert f"{faulty}:4:74: warning RG103 " in findings
     assert f"{faulty}:7:3: info RG101 " in findings
-    assert ": optim.weight_decay 1e-05 does nothing here" in findings
+    assert ": optim.weight_decay 1e-05 has no effect" in findings
     assert "  safe fix: optim.weight_decay: off" in findings
     assert f"1 warning, 1 info; dpdrun lint {faulty} --fix fixes 1, --fix --unsafe-fixes fixes 2" in findings
     assert faulty.read_text(encoding="utf-8") == FAULTY

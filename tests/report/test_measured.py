@@ -51,8 +51,8 @@ def test_reading_at_the_noise_and_its_warnings() -> None:
 
 def test_probe() -> None:
     text = shown(list(probe_lines(PROBE)))
-    assert "probe: 58 s on CPU, 1 thread: 12.3 ms a step, 166,504 samples/s, 140 MiB for training; " in text
-    assert "; a scoring 0.1 s" in text
+    assert "probe: 58 s on CPU, 1 thread: 12.3 ms per step, 166,504 samples/s, 140 MiB for training; " in text
+    assert "; an evaluation takes 0.1 s" in text
     assert "1e-04 -4.0, 1e-03 -3.0" in text
     assert "90 % 0.4, 99 % 1 of 150 are below" in text
 
