@@ -106,7 +106,7 @@ def test_an_option_that_moved_names_its_new_command(place: tuple[str, str], now:
     for spelling in ([option, "60s"], [f"{option}=60s"]):
         result = CliRunner().invoke(commands.app, [*command.split(), "recipe.yaml", *spelling])
         assert result.exit_code == 2
-        assert result.stderr == f"error: `dpdrun {command} {option}` is a command of its own now: {now}\n"
+        assert result.stderr == f"error: `dpdrun {command} {option}` is now a separate command: {now}\n"
         new = CliRunner().invoke(commands.app, [now.split()[1], "--help"]).stdout
         assert all(word in new for word in now.split() if word.startswith("--"))
 

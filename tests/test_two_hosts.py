@@ -78,7 +78,7 @@ def test_two_hosts_train_the_run_of_one(hosts: tuple[str, str], tmp_path: Path) 
     (code, out, err), (other, out_2, err_2) = [ended(process) for process in both(hosts, tmp_path)]
     assert (code, other) == (0, 0), err + err_2
     assert out.count("transformer of ") == 1
-    assert out_2 == f"host 1 of 2: {MEETING} shows the run\n"
+    assert out_2 == f"host 1 of 2: the output is on {MEETING}\n"
     run = tmp_path / "host-0" / "run"
     assert list((tmp_path / "host-1").iterdir()) == []  # the run folder is on the first host alone
     assert json.loads((run / "report.json").read_text())["processes"] == 2

@@ -92,8 +92,8 @@ def summary_table(found: Sequence[Case], healthy: Sequence[Judged]) -> str:
     def alarms(asked: Callable[[Judged], bool]) -> Callable[[list[Case], list[Judged]], str]:
         return lambda _, runs: share(sum(map(asked, runs)), len(runs))
 
-    row("named, of what is revealed", recall(lambda c: c.is_revealed))
-    row(f"named, of what costs {COSTS_DB} dB or more", recall(lambda c: c.is_harmful))
+    row("detected, of faults with a cost or trace", recall(lambda c: c.is_revealed))
+    row(f"detected, of faults that cost {COSTS_DB} dB or more", recall(lambda c: c.is_harmful))
     row("faulty runs without cost or trace", lambda mine, _: str(sum(not c.is_revealed for c in mine)))
     row("healthy runs with an error", alarms(lambda run: run.reaches("error")))
     row("healthy runs with a warning or an error", alarms(lambda run: run.reaches("warning")))

@@ -70,7 +70,7 @@ class _Group(TyperGroup):
         options = {arg.partition("=")[0] for arg in args}
         for (command, option), now in MOVED.items():
             if option in options and " ".join(args).startswith(f"{command} "):
-                raise DpdrunError(f"`dpdrun {command} {option}` is a command of its own now: {now}")
+                raise DpdrunError(f"`dpdrun {command} {option}` is now a separate command: {now}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -107,7 +107,7 @@ def _callback(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Train Transformers for RF power-amplifier modelling and predistortion, with measured advice."""
+    """Train Transformers for RF power-amplifier modelling and predistortion, with advice based on measurements."""
 
 
 def build_app() -> typer.Typer:

@@ -74,7 +74,7 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
         needed += {"transformer": ["d_model"], "gru": ["hidden"]}.get(str(kind), [])
     purpose = "to recommend without a recipe"
     if data:
-        purpose = "since `rules: note` advises on no sizes" if kind else "to recommend from data"
+        purpose = "because `rules: note` has no rules for sizes" if kind else "to recommend from data"
     else:
         needed.append("samples")
     ask_for(needed, purpose, given if samples is None else given | {"samples": samples})
@@ -115,7 +115,7 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -
         rates = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
         text = recipe_text(this, {"data": {"source": given["data"]} | rates, "model": model}, command)
     except ValidationError as exc:
-        raise RecipeError(f"these flags do not make a recipe: {exc}") from exc
+        raise RecipeError(f"these flags do not form a valid recipe: {exc}") from exc
     load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model
     return text
 
@@ -137,7 +137,7 @@ def ask_for(needed: Iterable[str], purpose: str, given: dict[str, Any], *, to_fi
         f"  for example: {_example(given, missing)}{' -o my.yaml' if to_file else ''}",
     ]
     if "data" in given or "data" in missing:
-        lines += ["  `dpdrun data list` lists the sources; a file or folder of yours works too"]
+        lines += ["  `dpdrun data list` lists the sources; your own file or folder works too"]
     else:
         lines += [
             "  or give a recipe: dpdrun recommend recipes/quickstart.yaml",

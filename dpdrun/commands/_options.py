@@ -45,13 +45,13 @@ SetOption = Annotated[
     list[str] | None, option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.")
 ]
 OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of --out if it exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
-SampleRateOption = Annotated[float | None, option(help="For data that do not state it, e.g. 983.04e6.")]
+SampleRateOption = Annotated[float | None, option(help="Sample rate, if the data do not state it, e.g. 983.04e6.")]
 DataOption = Annotated[
-    str | None, option("--data", metavar="PATH", help="Where the capture of RUN is now, if it has moved.")
+    str | None, option("--data", metavar="PATH", help="New location of the capture, if it has moved.")
 ]
-BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, for data that do not state it.")]
+BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, if the data do not state it.")]
 
 
 def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
@@ -90,9 +90,9 @@ def refuse_existing(out: Path | None, force: bool) -> None:
     if out.is_dir():
         raise RecipeError(f"{out}: this is a folder; name the recipe file in it")
     if out.exists() and not force:
-        raise RecipeError(f"{out}: exists already; --force replaces it")
+        raise RecipeError(f"{out}: already exists; --force overwrites it")
     if not out.absolute().parent.is_dir():
-        raise RecipeError(f"{out}: there is no folder {out.parent}; make it first")
+        raise RecipeError(f"{out}: there is no folder {out.parent}; create it first")
 
 
 def write_recipe(out: Path, text: str, force: bool) -> None:

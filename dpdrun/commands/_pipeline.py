@@ -43,7 +43,7 @@ def run_pipeline(
     try:
         _execute(pipeline, folder, command, redo=redo, track=track)
     except KeyboardInterrupt as interrupt:
-        typer.echo(str(interrupt) or f"interrupted; nothing was begun; to begin:\n  {command}", err=True)
+        typer.echo(str(interrupt) or f"interrupted before anything was started; to start:\n  {command}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -81,7 +81,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
     scores, fresh = execute(pipeline, folder, redo=redo, command=continuing, train=train, on_step=on_step, draw=draw)
     _show_scores(scores, console, fresh=fresh)
     if fresh and draw is None:
-        show("no pages were drawn: they need matplotlib: pip install 'dpdrun[plots]'")
+        show("no reports were written: they need matplotlib; pip install 'dpdrun[plots]'")
 
 
 def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
@@ -99,9 +99,9 @@ def _show_scores(scores: Scores, console: Console, *, fresh: bool) -> None:
     from dpdrun.report.pipeline import scores_panel
 
     console.print(scores_panel(scores.own, scores.judged, scores.learnt), highlight=False)
-    note = "" if fresh else " (kept: the models have not changed)"
+    note = "" if fresh else " (unchanged, as are the models)"
     lines = [f"scores: {scores.path}{note}"]
-    lines += [f"page:   {page}" for name in scores.own if (page := scores.path.parent / name / "report.html").is_file()]
+    lines += [f"report: {page}" for name in scores.own if (page := scores.path.parent / name / "report.html").is_file()]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -115,4 +115,4 @@ def _show_overview(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
     console = Console(highlight=False)
     console.print(overview(rows, title=str(pipeline.path), where=str(folder)))
     if any(row.action == "changed" for row in rows):
-        console.print("this pipeline would refuse to run: --redo reruns the changed steps", style="yellow")
+        console.print("this pipeline would be refused; --redo reruns the changed steps", style="yellow")

@@ -59,7 +59,7 @@ def live_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
     for finding in this.plan.warnings:
         console.print(finding_line(finding))
     if this.archived is not None:
-        note = f"note: {this.run.path} ended before its first checkpoint, and is now {this.archived}"
+        note = f"note: {this.run.path} ended before its first checkpoint and was renamed to {this.archived}"
         console.print(Text(note), soft_wrap=True)
     line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters)
     console.print(Text(f"{'resumed: ' if this.run.last.is_file() else ''}{line}"))

@@ -45,7 +45,7 @@ def apply(
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
     data: DataOption = None,
 ) -> None:
-    """Send the waveform IN through the model of a RUN and write its output, in the units of the run's capture.
+    """Run the waveform IN through the model of a RUN and write the output, in the units of the run's capture.
 
     A PA model writes the predicted output of the amplifier, a predistorter the predistorted waveform.
 
@@ -63,7 +63,7 @@ def apply(
 
     check_writable(out, force=force)
     if data is not None and source not in PARTS:
-        raise DataError(f"--data says where the capture of a run is, and IN is {source}: leave it out")
+        raise DataError(f"--data gives the location of the capture, but IN is {source}: omit it")
     if source not in PARTS and not Path(source).exists():
         hint = suggestion(source, PARTS)
         if hint:

@@ -20,7 +20,7 @@ from dpdrun.commands._options import (
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="Captures: list them, fetch them, look at one.")
+    group = typer.Typer(no_args_is_help=True, help="List, download and inspect captures.")
     group.command("list")(list_captures)
     group.command("pull")(pull)
     group.command("inspect")(inspect)
@@ -31,7 +31,7 @@ FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output form
 
 
 def list_captures(format_: FormatOption = TableFormat.table) -> None:
-    """List captures that need no file: embedded synthetic ones, and measured ones to download."""
+    """List the embedded synthetic captures and the measured ones that can be downloaded."""
     from dpdrun.data.sources import list_sources
 
     if format_ is TableFormat.json:
@@ -46,17 +46,17 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
 
 
 def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None:
-    """Download a measured capture into the cache folder (with pip; once for all captures of OpenDPD)."""
+    """Download a measured capture into the cache folder. Uses pip; one download has all captures of OpenDPD."""
     from dpdrun.data.sources import pull as fetch
 
     typer.echo(fetch(name))
 
 
 def inspect(
-    source: Annotated[str, argument(help="As data.source in a recipe.")],
+    source: Annotated[str, argument(help="A capture, as in data.source of a recipe.")],
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
-    plot: Annotated[Path | None, option(help="Draw AM/AM, AM/PM and PSD into this .png, .svg or .pdf.")] = None,
+    plot: Annotated[Path | None, option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.")] = None,
     format_: FormatOption = TableFormat.table,
 ) -> None:
     """Measure a capture: levels, gain, delay, noise floor, and warnings."""
@@ -67,7 +67,7 @@ def inspect(
 
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
     if not source:
-        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or a file or folder of yours")
+        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or your own file or folder")
     capture = load_capture(DataSection.model_validate({"source": source} | rates))
     facts = inspect_capture(capture)
     if format_ is TableFormat.json:

@@ -44,7 +44,7 @@ def diagnose(
         option(
             "--map",
             metavar="KEY=COLUMN,...",
-            help="Meaning of a log's columns: step, loss, grad_norm, lr, ...; a number is taken as the value itself.",
+            help="Columns of the log for step, loss, grad_norm, lr, ...; a number sets a constant value.",
         ),
     ] = None,
     prediction: Annotated[
@@ -60,7 +60,7 @@ def diagnose(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write.", show_default="standard output"),
     ] = None,
-    plot: Annotated[Path | None, option(metavar="FILE", help="Draw the charts into a .png, .svg or .pdf.")] = None,
+    plot: Annotated[Path | None, option(metavar="FILE", help="Save the charts as .png, .svg or .pdf.")] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Diagnose again every few seconds until the run ends or Ctrl-C.")
@@ -68,11 +68,11 @@ def diagnose(
     fix: Annotated[bool, typer.Option("--fix", help="Write the run's recipe with the advice applied.")] = False,
     rerun: Annotated[
         bool,
-        typer.Option("--rerun", help="--fix, then train old and new recipe from the same seeds and keep the better."),
+        typer.Option("--rerun", help="--fix, then train both recipes from the same seeds and keep the better one."),
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds that --rerun compares.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds for --rerun.")] = 2,
     fail_on: Annotated[
-        RunSeverity | None, typer.Option(help="Exit with 1 from this severity on.", show_default="never")
+        RunSeverity | None, typer.Option(help="Exit 1 if a finding is at least this severe.", show_default="never")
     ] = None,
 ) -> None:
     """Diagnose a training run or a prediction: what is wrong, the evidence, and what to change."""
@@ -198,4 +198,4 @@ def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None
     console.print(comparison_view(comparison, attempt.codes))
     if comparison.kept:
         best = attempt.folder / f"after-seed{comparison.seeds[0]}"
-        console.print(f"continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)
+        console.print(f"to continue from there:  dpdrun diagnose {best}", markup=False, soft_wrap=True)

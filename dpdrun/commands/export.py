@@ -33,7 +33,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     data: DataOption = None,
 ) -> None:
-    """Export one step of the model of a RUN, (x, state...) -> (y, new state...), to a file that runs without dpdrun.
+    """Export the model of a RUN as one streaming step, (x, state...) -> (y, new state...), that runs without dpdrun.
 
     The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """

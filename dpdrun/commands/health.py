@@ -19,15 +19,15 @@ def register(app: typer.Typer) -> None:
 
 def show(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of them: the newest counts.")
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of runs, of which the newest is checked.")
     ] = Path("runs"),
     max_age: Annotated[
-        float, typer.Option("--max-age", min=1, metavar="SECONDS", help="The oldest sign of life that will do.")
+        float, typer.Option("--max-age", min=1, metavar="SECONDS", help="Maximum age of the heartbeat.")
     ] = 300.0,
 ) -> None:
-    """Say whether a run is alive, by the heartbeat.json that its work leaves.
+    """Report whether a run is alive, from the heartbeat.json that training writes.
 
-    Exit code 0 if it is alive or finished, else 1; for the health checks of containers and clusters: docs/deploy.md
+    Exits with 0 if the run is alive or finished, else with 1. For containers and clusters, see docs/deploy.md.
     """
     from dpdrun.run.heartbeat import health
 

@@ -50,22 +50,22 @@ def import_(
             metavar="COMMAND|SCRIPT|-", help="An OpenDPD command in quotes, a script, or standard input; never run."
         ),
     ],
-    pick: Annotated[int | None, option(min=1, metavar="N", help="Which of several commands.")] = None,
+    pick: Annotated[int | None, option(min=1, metavar="N", help="Which command to use, if there are several.")] = None,
     data: Annotated[str | None, option(metavar="SOURCE", help="Train on these data instead.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     samples: Annotated[
-        int | None, option(min=1, help="Training frames per epoch, where the data are not here.")
+        int | None, option(min=1, help="Training frames per epoch, if the data are not available.")
     ] = None,
-    epochs: Annotated[int | None, option(min=1, help="In place of --n_epochs of the command.")] = None,
-    batch_size: Annotated[int | None, option(min=1, help="In place of --batch_size of the command.")] = None,
+    epochs: Annotated[int | None, option(min=1, help="Override --n_epochs of the command.")] = None,
+    batch_size: Annotated[int | None, option(min=1, help="Override --batch_size of the command.")] = None,
     sets: SetOption = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.text,
+    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
     out: OutOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
-    """Translate an OpenDPD train_pa command into a recipe, with what differs, and lint it."""
+    """Translate an OpenDPD train_pa command into a recipe, note the differences, and lint it."""
     script, name = _read(command)
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
     refuse_existing(out, force)
@@ -80,7 +80,7 @@ def import_(
         overrides = [*(f"data.{name}={rate}" for name, rate in rates.items()), *(sets or [])]
         loaded = load_text(translation.text, out or UNWRITTEN, overrides)
     except RecipeError as error:
-        raise RecipeError(f"{translation.where}: the command makes no recipe that trains:\n{error}") from None
+        raise RecipeError(f"{translation.where}: the command gives no trainable recipe:\n{error}") from None
     text = loaded.effective_text
     found = lint_recipe(loaded, RecipeFacts(samples, needed=False))
     if out is not None:
@@ -123,7 +123,7 @@ def _read(given: str) -> tuple[str, str]:
             return given, GIVEN
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(
-            f"{given}: neither a script that can be read ({reason}) nor a command; quote a whole command: {EXAMPLE}"
+            f"{given}: neither a readable script ({reason}) nor a command; quote the complete command: {EXAMPLE}"
         ) from None
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{given}: larger than {MAX_BYTES // 1024} KiB; this is not a script")

@@ -29,17 +29,17 @@ def lint(
     sets: SetOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes into the recipes.")] = False,
     unsafe_fixes: Annotated[
-        bool, typer.Option("--unsafe-fixes", help="With --fix or --diff: also fixes that change what is trained.")
+        bool, typer.Option("--unsafe-fixes", help="With --fix or --diff: include fixes that change what is trained.")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.text,
+    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
     """Find settings that are likely to train badly, each with its line, the reason and a fix."""
     if unsafe_fixes and not (fix or diff):
-        raise RecipeError("--unsafe-fixes chooses which fixes: use it with --fix, which writes them, or --diff")
+        raise RecipeError("--unsafe-fixes needs --fix or --diff")
     if (fix or diff) and sets:
-        raise RecipeError("--fix and --diff change the recipe as it is in the file: leave out --set")
+        raise RecipeError("--fix and --diff work on the recipe file: omit --set")
     from dpdrun.plan.lint import SCHEMA_VERSION, RecipeFacts, lint_recipe
     from dpdrun.plan.lint import fix as apply_fixes
     from dpdrun.plan.lint import lint as lint_once

@@ -37,7 +37,7 @@ def seconds_of(text: str) -> float:
 def probe(
     recipe: Annotated[Path, argument(metavar="RECIPE", help="Recipe to measure.")],
     time_: Annotated[
-        float, typer.Option("--time", metavar="TIME", parser=seconds_of, help="For the whole command, e.g. 60s or 2m.")
+        float, typer.Option("--time", metavar="TIME", parser=seconds_of, help="Time limit, e.g. 60s or 2m.")
     ] = "60s",  # type: ignore[assignment]  # the parser makes it a number
     sets: SetOption = None,
     format_: FormatOption = Format.table,
@@ -45,7 +45,7 @@ def probe(
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
-    """Measure lr, clip, speed and memory here, and recommend with them: a few hundred real steps."""
+    """Measure lr, clip, speed and memory on this machine in a few hundred steps, and use them in a recommendation."""
     refuse_existing(out, force)  # before anything is measured
     from rich.console import Console
 

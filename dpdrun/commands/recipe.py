@@ -14,7 +14,7 @@ from dpdrun.errors import RecipeError
 if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
 
-recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, start a new one, write their JSON Schema.")
+recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, create a new one, write the JSON Schema.")
 
 OutOption = Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="standard output")]
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @recipe_app.command("check")
 def check(files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.")], sets: SetOption = None) -> None:
-    """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` finds what trains badly."""
+    """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` checks the settings."""
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe.loader import load_recipe
 
@@ -64,7 +64,7 @@ def _summary(loaded: Loaded) -> str:
     if kind == "gmp":
         return f"{model} on {values['data.source']}"
     autos = sum(value == AUTO for key, value in values.items() if key.startswith(("optim.", "train.")))
-    return f"{model} on {values['data.source']}; {autos} values left to the rules"
+    return f"{model} on {values['data.source']}; {autos} values set by rules"
 
 
 @recipe_app.command("new")
@@ -103,7 +103,7 @@ def new(
 
 @recipe_app.command("schema")
 def schema(out: OutOption = None, force: ForceOption = False) -> None:
-    """Write the JSON Schema of recipes, for completion and checks in an editor."""
+    """Write the JSON Schema of recipes, for completion and validation in an editor."""
     from dpdrun.recipe.reference import schema_text
 
     _write(schema_text(), out, force, "json")

@@ -41,7 +41,7 @@ RuleSet = StrEnum("RuleSet", "measured note")  # which rules to evaluate
 Format = StrEnum("Format", "table yaml json")  # how to print
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,14 +64,14 @@ def recommend(
     epochs: Annotated[float | None, option(help="Passes over the data.")] = None,
     samples: Annotated[int | None, option(min=1, help="Training frames per epoch, without --data.")] = None,
     batch_size: Annotated[int | None, option(min=1, help="Frames per optimizer step.")] = None,
-    data: Annotated[str | None, option(metavar="SOURCE", help="Capture to choose the sizes of the model from.")] = None,
+    data: Annotated[str | None, option(metavar="SOURCE", help="Capture to derive the model sizes from.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     rules: Annotated[
         RuleSet | None,
         typer.Option(
             help="Rules measured by dpdrun, or those of the founding Transformer note (docs/note.md).",
-            show_default="that of the recipe, else measured",
+            show_default="from the recipe, else measured",
         ),
     ] = None,
     format_: FormatOption = Format.table,
@@ -82,7 +82,7 @@ def recommend(
     """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data."""
     given = {name: value for name, value in locals().items() if name in KEYS and value is not None}
     if samples is not None and data is not None:
-        raise RecipeError("--samples and --data both state how much there is to train on; leave out one of them")
+        raise RecipeError("--samples and --data both set the amount of data; omit one of them")
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
     if rates and recipe is None and data is None:
         raise RecipeError(f"--{next(iter(rates)).replace('_', '-')} describes data; add --data SOURCE, or leave it out")
@@ -118,7 +118,7 @@ def _section(source: str, rates: dict[str, float]) -> DataSection:
     try:
         return DataSection.model_validate({"source": source} | rates)
     except ValidationError:
-        raise RecipeError("--data: name a source, see `dpdrun data list`, or a file or folder of yours") from None
+        raise RecipeError("--data: name a source (see `dpdrun data list`) or your own file or folder") from None
 
 
 def _read(section: DataSection, recipe: Path | None = None) -> DataReading:
@@ -134,8 +134,8 @@ def _refuse_epochs_of(samples: int, this: Recommendation, loaded: Loaded) -> Non
 
     if {"train.epochs", "train.max_steps"} & set(patch_of(this, loaded.recipe)):
         raise RecipeError(
-            f"a recipe cannot hold --samples {samples}: on the data of {loaded.path} the epochs for so many would be "
-            "another run; leave out --samples, or write train.epochs"
+            f"a recipe cannot store --samples {samples}: with the data of {loaded.path} these epochs would be "
+            "another number of steps; omit --samples, or set train.epochs"
         )
 
 

@@ -30,21 +30,21 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline of them.")],
+    recipe: Annotated[Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline.")],
     run_dir: Annotated[
-        Path | None, option("--run-dir", help="Folder for the results. [default: runs/<recipe name>]")
+        Path | None, typer.Option("--run-dir", help="Folder for the results.", show_default="runs/<recipe name>")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished one is left as it is.")
+        bool, typer.Option("--resume", help="Continue the run in --run-dir; a finished run is left unchanged.")
     ] = False,
     auto_resume: Annotated[
-        bool, typer.Option("--auto-resume", help="Continue the run in --run-dir where there is one, else begin it.")
+        bool, typer.Option("--auto-resume", help="Resume the run in --run-dir, or start it if there is none.")
     ] = False,
     data: Annotated[
-        str | None, option("--data", metavar="PATH", help="With --resume: where the capture of the run is now.")
+        str | None, option("--data", metavar="PATH", help="With --resume: new location of the run's capture.")
     ] = None,
     sets: SetOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan without training.")] = False,
     track: Annotated[
         list[TrackerName] | None,
         option("--track", help="Also log to this tracker; repeat for several. Files go into the run folder."),
@@ -53,20 +53,24 @@ def train(
         bool, typer.Option("--redo", help="Pipelines only: rerun steps whose recipe, data or PA model changed.")
     ] = False,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, metavar="N", help="Processes on this host, one a GPU; same training.")
+        int, typer.Option("--processes", min=1, metavar="N", help="Processes on this host, one per GPU; same results.")
     ] = 1,
-    hosts: Annotated[int, typer.Option("--hosts", min=1, metavar="N", help="Hosts that train together.")] = 1,
+    hosts: Annotated[int, typer.Option("--hosts", min=1, metavar="N", help="Number of hosts.")] = 1,
     rank: Annotated[int, typer.Option("--rank", min=0, metavar="N", help="Rank of this host, from 0.")] = 0,
     rendezvous: Annotated[
         str,
-        typer.Option("--rendezvous", metavar="HOST:PORT", help="Where hosts meet: on that of rank 0.", show_default=""),
+        option("--rendezvous", metavar="HOST:PORT", help="Address and port of host 0."),
     ] = "",
     timeout: Annotated[
         float | None,
-        option("--timeout", min=1, metavar="SECONDS", help="How long processes wait for each other. [default: 600]"),
+        typer.Option(
+            "--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.", show_default="600"
+        ),
+            "--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.", show_default="600"
+        ),
     ] = None,
 ) -> None:
-    """Train the model of a RECIPE and leave a run folder that every other command reads."""
+    """Train the model of a RECIPE and write a run folder for the other commands."""
     from dpdrun.distributed.environment import resolve_hosts
     from dpdrun.distributed.launcher import (
         TIMEOUT_VARIABLE,
@@ -84,14 +88,14 @@ def train(
         os.environ[TIMEOUT_VARIABLE] = f"{timeout:g}"  # also of the processes to be started
     if data is not None and (not resume or is_pipeline(recipe)):
         raise RunError(
-            "--data says where the capture of a run in --run-dir is now, for --resume; elsewhere the recipe says it: "
+            "--data gives the new location of the capture for --resume; otherwise set it in the recipe: "
             f"--set data.source={data}"
         )
     if is_pipeline(recipe):
         from dpdrun.commands._pipeline import run_pipeline
 
         if where.size > 1 or is_distributed():
-            raise RunError("a pipeline trains in one process: train its recipes one by one to use --processes")
+            raise RunError("a pipeline runs in one process: train its recipes one by one to use --processes")
         run_pipeline(
             recipe, run_dir, sets or [], dry_run=dry_run, redo=redo, track=track or ()
         )  # --resume is what it does anyway
@@ -136,7 +140,7 @@ def _stoppable() -> Iterator[None]:
         from dpdrun.distributed.launcher import is_silenced
 
         if not is_silenced():
-            typer.echo("stopped by SIGTERM while nothing was being trained", err=True)
+            typer.echo("stopped by SIGTERM outside of training", err=True)
         raise SystemExit(EXIT_STOPPED)  # not an Exception: an import would take it for its own failure
 
     with handling({signal.SIGTERM: leave}):

@@ -46,12 +46,12 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     for name, part in zip(PART_NAMES, parts, strict=True):
         if len(part) < MIN_PART_SAMPLES:
             raise DataError(
-                f"{reading.name}: the {name} part has {len(part):,} samples, too short (need {MIN_PART_SAMPLES}); "
+                f"{reading.name}: the {name} split has {len(part):,} samples, too short (need {MIN_PART_SAMPLES}); "
                 f"split: {how}"
             )
         for letter, samples in (("input", part.x), ("output", part.y)):
             if not np.any(samples):
-                raise DataError(f"{reading.name}: the {letter} of the {name} part is all zero; split: {how}")
+                raise DataError(f"{reading.name}: the {letter} of the {name} split is all zero; split: {how}")
     return Capture(
         name=reading.name,
         sample_rate_hz=sample_rate_hz,
@@ -115,9 +115,10 @@ def _joined(reading: SourceRecord) -> Part:
     for (before, after), names in zip(pairwise(parts), pairwise(PART_NAMES), strict=True):
         excess_db = splice_excess_db(before.x, after.x)
         if excess_db is None or excess_db > SEAM_LIMIT_DB:
-            found = "too short to tell" if excess_db is None else f"a jump {excess_db:.0f} dB above the usual"
+            found = "too short to tell" if excess_db is None else f"a jump of {excess_db:.0f} dB above normal"
             raise DataError(
-                f"{reading.name} comes in three parts that are not pieces of one record ({names[0]} to {names[1]}: "
-                f"{found}), so it cannot be split again; use data.split: auto, which keeps the given splits"
+                f"{reading.name} comes in three splits that are not from one continuous record "
+                f"({names[0]} to {names[1]}: {found}), so it cannot be "
+                "split again; use data.split: auto, which keeps the given splits"
             )
     return Part(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))

@@ -34,7 +34,7 @@ class Part:
                 raise DataError(f"{name} must be (N,) complex128, not {array.shape} {array.dtype}")
         if len(self.x) != len(self.y):
             raise DataError(
-                f"input has {len(self.x):,} samples and output {len(self.y):,}; they must be sampled together"
+                f"input has {len(self.x):,} samples and output {len(self.y):,}; sample both at the same instants"
             )
 
     def __len__(self) -> int:

@@ -29,7 +29,7 @@ def check_samples(samples: NDArray[np.complex128], where: str, columns: tuple[st
     if len(samples) == 0:
         raise DataError(f"{where}: no samples")
     if len(samples) < MIN_SAMPLES:
-        raise DataError(f"{where}: {len(samples):,} samples are too short for a model (need {MIN_SAMPLES:,})")
+        raise DataError(f"{where}: {len(samples):,} samples are too few for a model (need {MIN_SAMPLES:,})")
     if not np.any(samples):
         raise DataError(f"{where}: all samples are zero (columns {columns[0]}, {columns[1]})")
     for column, values in zip(columns, (samples.real, samples.imag), strict=True):
@@ -46,7 +46,7 @@ def check_scale(samples: NDArray[np.complex128], where: str) -> None:
     largest = float(max(np.max(np.abs(samples.real)), np.max(np.abs(samples.imag))))
     if not SMALLEST_PEAK <= largest <= LARGEST_PEAK:
         raise DataError(
-            f"{where}: samples of up to {largest:g} cannot be held in single precision, in which models are trained; "
+            f"{where}: samples of up to {largest:g} cannot be held in single precision, which training uses; "
             f"divide the record by {largest:.0e}, so that its level is about 1"
         )
 

@@ -178,17 +178,19 @@ def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
         stuck = impairments.railed_samples(samples)
         if stuck:
             found.append(
-                f"{stuck:,} training samples of the {name} sit at the extreme of I or Q: a converter saturates"
+                f"{stuck:,} training samples of the {name} are at the extreme of I or Q: a converter saturates"
             )
     if facts.dc_x_db > DC_DB:
         found.append(f"the input has DC of {facts.dc_x_db:.1f} dB of its power")
     if facts.offset_y_db > OFFSET_DB:
         found.append(
-            f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input has not (leakage of "
-            "the local oscillator?); subtract it"
+            f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input does not have (LO "
+            "leakage?); subtract it"
         )
     if facts.image_dbc > IMAGE_DBC and not impairments.conjugated(x, y):
-        found.append(f"the output holds an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance")
+        found.append(
+            f"the output contains an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance"
+        )
     return found
 
 
@@ -206,12 +208,12 @@ def do_not_line_up(
         swapped = "I and Q are swapped, or one of them is negated, in one of the two"
         return [f"the output follows the conjugate of the input: {swapped}"]
     if correlation < CORRELATION:
-        return [f"input and output hardly resemble each other (correlation {correlation:.2f}); are they one record?"]
+        return [f"input and output are hardly correlated (correlation {correlation:.2f}); do they belong together?"]
     if abs(delay_samples) > DELAY_SAMPLES:
         direction = "late" if delay_samples > 0 else "early (non-causal)"
         return [
             f"the output comes {abs(delay_samples):.2f} samples ({abs(delay_samples) / sample_rate_hz * 1e9:.2f} ns) "
-            f"{direction}; shift one record so that both line up, or the model spends its memory on the cable"
+            f"{direction}; shift one record so that both line up, or the model wastes its memory on the delay"
         ]
     return []
 
@@ -221,27 +223,27 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
     train = facts.parts["train"]
     if facts.loop_samples is not None:
         found.append(
-            f"the record is a row of frames of {facts.loop_samples:,} samples that were each measured in a loop: at a "
-            "splice the memory of the amplifier is that of the frame's own end, not of the frame before"
+            f"the record is a sequence of frames of {facts.loop_samples:,} samples, each measured in a loop: the past "
+            "of a frame is its own end, not the frame before it"
         )
     for name in ("val", "test"):
         part = facts.parts[name]
         share = repeated_share(capture.train.x, capture.parts[name].x)
         if share > 0:
             found.append(
-                f"about {share:.0%} of the {name} input occurs in the training part too (a looping record?); "
-                f"a {name} score then rewards memory; use one period only"
+                f"about {share:.0%} of the {name} input also occurs in the training split (a looping record?); "
+                f"the {name} score then rewards memorization; use one period only"
             )
         step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
         lined_up = abs(facts.delay_samples) < DELAY_SAMPLES and facts.correlation > CORRELATION  # else it has no gain
         if lined_up and (abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG):
             found.append(
-                f"the gain of the {name} part differs from the training part by {step_db:+.2f} dB, {step_deg:+.1f} "
-                "deg: it drifts, or the drive changes"
+                f"the gain of the {name} split differs from the training split by {step_db:+.2f} dB, {step_deg:+.1f} "
+                "deg: the gain drifts, or the drive level changes"
             )
         drive_db = metrics.to_db((part.rms_x / train.rms_x) ** 2)
         if abs(drive_db) > DRIVE_STEP_DB:
-            found.append(f"the {name} input is {drive_db:+.2f} dB against the training input")
+            found.append(f"the {name} input level is {drive_db:+.2f} dB relative to the training input")
         excess_db = metrics.to_db((part.peak_x / train.peak_x) ** 2)
         if excess_db > PEAK_EXCESS_DB:
             found.append(
@@ -249,8 +251,8 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
             )
     if all(abs(part.gain_deg) < ALIGNED_DEG for part in facts.parts.values()):
         found.append(
-            "the phase between input and output is exactly zero in each part: somebody aligned the parts one by one, "
-            "so a drift from part to part is not visible"
+            "the phase between input and output is exactly zero in each split: the splits were aligned separately, "
+            "which hides any drift between them"
         )
     return found
 
@@ -270,14 +272,14 @@ def _band(facts: Inspection, x: metrics.Signal) -> list[str]:
     if outside_db > OUT_OF_BAND_DB:
         image_hz = spectrum.image_frequency(x, facts.sample_rate_hz, facts.bandwidth_hz)
         found.append(
-            f"the input itself holds {outside_db:.1f} dB of its power outside the stated band"
+            f"the input itself has {outside_db:.1f} dB of its power outside the stated band"
             + ("" if image_hz is None else f", and rises again at {image_hz / 1e6:.0f} MHz (images of resampling?)")
-            + ": the output's ACLR is not the amplifier's alone"
+            + ": the ACLR of the output is not caused by the amplifier alone"
         )
     if facts.sample_rate_hz < 3 * facts.bandwidth_hz:
         found.append(
             f"the sample rate is {facts.sample_rate_hz / facts.bandwidth_hz:.1f} times the bandwidth: third-order "
-            "regrowth (3 times) does not fit and folds back"
+            "regrowth (3 times the bandwidth) aliases"
         )
     return found
 

@@ -79,13 +79,13 @@ def _is_exact(ladder: MemorySweep) -> list[str]:
     if ladder.polynomial_db > EXACT_DB + 1.0:
         return []
     return [
-        f"least squares fits this output to {EXACT_DB:g} dB or better, which is as exact as numbers of 16 bits: it was "
+        f"least squares fits this output to {EXACT_DB:g} dB or better, the precision of 16-bit numbers: it was "
         "computed, not measured (a simulation without noise, or a filter); model.kind gmp is enough"
     ]
 
 
 def _floor(capture: Capture) -> tuple[float | None, str]:
     if capture.noise_floor_db is not None:
-        return capture.noise_floor_db, "known: the generator added it"
+        return capture.noise_floor_db, "known: added by the generator"
     found = noise_floor(capture)
     return found.nmse_db, found.caveat

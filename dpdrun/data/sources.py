@@ -106,7 +106,7 @@ def pull(name: str) -> Path:
     if short not in opendpd_wheel.DATASETS:
         named = [OPENDPD + known for known in opendpd_wheel.DATASETS]
         hint = suggestion(OPENDPD + short, named)  # with the prefix also where it was left out
-        raise DataError(f"{name}: nothing to pull by that name{hint}; there are: {', '.join(named)}")
+        raise DataError(f"{name}: no such capture to pull{hint}; there are: {', '.join(named)}")
     return opendpd_wheel.fetch_wheel()
 
 
@@ -139,7 +139,9 @@ def _read_file(path: Path, source: str) -> SourceRecord:
         return numpy_pair.read_npz(path, source)
     if suffix == ".npy":
         return numpy_pair.read_npy_pair(path, source)
-    raise DataError(f"{source}: {suffix or 'a file without a suffix'} is not read; give {FILE_KINDS} (docs/data.md)")
+    raise DataError(
+        f"{source}: {suffix or 'a file without a suffix'} is not supported; give {FILE_KINDS} (docs/data.md)"
+    )
 
 
 def _read_folder(path: Path, source: str) -> SourceRecord:
@@ -154,8 +156,8 @@ def _read_folder(path: Path, source: str) -> SourceRecord:
     there = ", ".join(names[:12]) or "nothing"
     hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {there}"
     raise DataError(
-        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor train_input.csv and its kin, nor input.npy and "
-        f"output.npy{hint}"
+        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor the six CSV files "
+        f"(train_input.csv, ...), nor input.npy and output.npy{hint}"
     )
 
 

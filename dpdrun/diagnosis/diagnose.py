@@ -72,7 +72,7 @@ class Diagnosis:
                 `dpdrun diagnose` shows the verdict `unknown` and exits with 0.
         """
         if self.verdict == "unknown":
-            raise RunError("--fail-on has no answer: nothing of this run could be checked yet")
+            raise RunError("--fail-on: nothing in this run could be checked yet")
         return any(SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in self.findings)
 
 
@@ -101,7 +101,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     folder = path.parent if path.name == "metrics.jsonl" else path
     is_run = (folder / "plan.json").is_file()
     if is_run and maps:
-        raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: leave out --map")
+        raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: omit --map")
     if is_run or not (path.exists() or path.suffix):
         return diagnose(folder)  # whose error names the runs nearby
     from dpdrun.diagnosis.logs.facts import skip_reason
@@ -203,7 +203,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             **_ranks(applied),
         )
     except KeyError as exc:
-        raise RunError(f"metrics.jsonl: a line of this run has no {exc}; it was not written by dpdrun train") from exc
+        raise RunError(f"metrics.jsonl: a line has no {exc}; it was not written by dpdrun train") from exc
 
 
 def planned_facts(plan: Plan) -> PlanFacts:

@@ -204,5 +204,5 @@ def require_change(repair: Repair, path: Path) -> None:
         return
     if repair.left:
         codes = ", ".join(finding.code for finding in repair.left)
-        raise RunError(f"{path}: no recipe change answers {codes}; see the advice of `dpdrun diagnose {path}`")
+        raise RunError(f"{path}: no recipe change fixes {codes}; see the advice of `dpdrun diagnose {path}`")
     raise RunError(f"{path}: nothing to fix: no warning and no error")

@@ -1,4 +1,4 @@
-"""What another launcher (torchrun, accelerate, mpirun) wants of this process, read from its environment.
+"""Settings of other launchers (torchrun, accelerate, mpirun), read from the environment.
 
 torchrun, `accelerate launch` on GPUs and dpdrun's own launcher set the variables that `launcher.rank_and_world_size`
 reads. Accelerate on CPUs does not: of a multi-CPU config it starts one process, or as many as mpirun starts of it,
@@ -43,7 +43,7 @@ def resolve_hosts(where: Hosts) -> Hosts:
     elif is_distributed() and LAUNCHER_VARIABLE not in os.environ:
         raise RunError(
             f"--processes {where.processes} --hosts {where.hosts} inside a launcher that has already started "
-            f"{rank_and_world_size()[1]} processes: drop these flags, or that launcher"
+            f"{rank_and_world_size()[1]} processes: remove these flags, or the launcher"
         )
     rank_and_world_size()
     return where

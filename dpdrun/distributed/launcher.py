@@ -1,10 +1,10 @@
-"""Several processes for one run: dpdrun's own launcher.
+"""dpdrun's launcher: starts the processes of a run.
 
 Each process is the same command again, with the environment that torchrun sets (`RANK`, `LOCAL_RANK`, `WORLD_SIZE`,
-`LOCAL_WORLD_SIZE`, `MASTER_ADDR`, `MASTER_PORT`); torchrun and `accelerate launch` work in its place. It is here
-because of how a run ends: a signal goes once to every process, which then have the time that a checkpoint takes, and
-the exit code of the run is the exit code of the command. Those launchers return 1 for whatever happened
-(docs/decisions/0006-a-launcher.md). It loads nothing heavy.
+`LOCAL_WORLD_SIZE`, `MASTER_ADDR`, `MASTER_PORT`); torchrun and `accelerate launch` can be used instead. The
+launcher exists because of how a run ends: each process receives a signal once and has time to write a checkpoint, and
+the exit code of the run is the exit code of the command. Those launchers always return 1 after a failure
+(docs/decisions/0006-a-launcher.md). It imports no heavy module.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dpdrun.distributed.signal_handlers import handling
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_STOPPED, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
-TIMEOUT_S = 600.0  # that one process waits for another: longer than whatever one does alone between two exchanges
-NOTICE_S = 3.0  # from the end of one process to SIGTERM for the others: one that waits for nobody has not noticed
-GRACE_S = 20.0  # to the end of the others, who save a checkpoint
+TIMEOUT_S = 600.0  # longest wait for another process: longer than any work that one does alone between two collectives
+NOTICE_S = 3.0  # from the failure of one process to SIGTERM for the others, which may not have noticed
+GRACE_S = 20.0  # until the others, which save a checkpoint, are killed
 POLL_S = 0.05
-STORE_VARIABLE = "DPDRUN_STORE"  # a file by which the processes of one machine meet: unlike a port nobody can take it
+STORE_VARIABLE = "DPDRUN_STORE"  # file for the rendezvous on one machine: unlike a port, it cannot be in use
 LAUNCHER_VARIABLE = "DPDRUN_LAUNCHER"  # process id of the launcher
 RANK_VARIABLE = "RANK"  # in the environment of every process that a launcher started
-PROGRAM = (sys.executable, "-P", "-m", "dpdrun")  # -P: what lies in the working folder is not meant
+PROGRAM = (sys.executable, "-P", "-m", "dpdrun")  # -P: ignore modules in the working folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Hosts:
     def check(self) -> None:
         """Raise RunError for an impossible combination."""
         if not 0 <= self.rank < self.hosts:
-            raise RunError(f"--rank {self.rank}: of --hosts {self.hosts}, the ranks are 0 to {self.hosts - 1}")
+            raise RunError(f"--rank {self.rank}: with --hosts {self.hosts} the ranks are 0 to {self.hosts - 1}")
         if self.hosts > 1 and not self.rendezvous:
             raise RunError(
                 f"--hosts {self.hosts} needs --rendezvous HOST:PORT: the address of the host with --rank 0, "
@@ -116,7 +116,7 @@ def is_distributed() -> bool:
 
 
 def is_silenced() -> bool:
-    """Return whether this is not rank 0, which alone prints. Raises RunError as `rank_and_world_size`."""
+    """Return whether this process is not rank 0, the only one that prints. Raises RunError as `rank_and_world_size`."""
     return rank_and_world_size()[0] != 0
 
 
@@ -144,7 +144,7 @@ def launch(where: Hosts, arguments: Sequence[str]) -> int:
         # threads of several processes on the same cores wait for each other
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // where.processes)))
         if where.rank:
-            print(f"host {where.rank} of {where.hosts}: {where.rendezvous} shows the run", flush=True)
+            print(f"host {where.rank} of {where.hosts}: the output is on {where.rendezvous}", flush=True)
         workers = _Workers(Path(folder), where.processes)
         with handling({signal.SIGTERM: workers.forward, signal.SIGINT: workers.forward}):
             for local in range(where.processes):
@@ -276,7 +276,9 @@ class _Workers:
             code = self._processes[index].returncode
             name = f"process {index} on this host"
             if index in self._killed:
-                sys.stderr.write(f"error: {name} still ran {GRACE_S:g} s after another failed, and was killed\n")
+                sys.stderr.write(
+                    f"error: {name} was still running {GRACE_S:g} s after another failed, and was killed\n"
+                )
             elif code < 0 and -code in self._signals:
                 sys.stderr.write(f"{name} was ended by {signal.Signals(-code).name} outside the training\n")
             elif code < 0:

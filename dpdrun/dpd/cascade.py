@@ -56,7 +56,7 @@ def pa_model_of(plan: Plan, pa: Any = None) -> BehaviouralModel | None:
             actual, amplifier = stored_pa_model(Path(where))
         except RunError as error:
             raise RunError(
-                f"pa: {error}\n  this predistorter is trained and scored through that PA model alone: move the run "
+                f"pa: {error}\n  this predistorter can only be trained and scored through that PA model: move its run "
                 "back, or next to this one"
             ) from None
     if actual != pinned:

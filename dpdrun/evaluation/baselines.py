@@ -66,7 +66,7 @@ def fitted_gmp(capture: Capture) -> BehaviouralModel:
 def floor_of(capture: Capture) -> dict[str, Any]:
     """Return the noise floor of a capture as an NMSE [dB], the method, and its caveat."""
     if capture.noise_floor_db is not None:
-        return {"nmse_db": capture.noise_floor_db, "method": "known: the generator added it", "caveat": ""}
+        return {"nmse_db": capture.noise_floor_db, "method": "known: added by the generator", "caveat": ""}
     return asdict(noise_floor(capture))
 
 
@@ -83,7 +83,7 @@ def floor_estimates(
     """
     part = part_of(capture, split)
     stated = capture.noise_floor_db
-    estimates = [] if stated is None else [Estimate("known", stated, None, "the generator of this capture added it")]
+    estimates = [] if stated is None else [Estimate("known", stated, None, "added by the generator of this capture")]
     quiet = noise_floor(capture)
     bound = None if quiet.nmse_db is not None else quiet.bound_db
     estimates += [

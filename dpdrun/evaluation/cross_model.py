@@ -87,8 +87,8 @@ def require_independent(reference: ReferencePA, run: Path, plan: Plan) -> None:
         raise RunError(f"{run}: --through validates predistorters, and this is the run of a PA model")
     if dpd_settings(plan).pa_sha256 == reference.sha256:
         raise RunError(
-            f"--through {reference.path}: {run} was trained through this PA model, so its own scores are already "
-            "through it; give an independent PA run: another seed (train.seed), better another kind of model"
+            f"--through {reference.path}: {run} was trained through this PA model, so its own scores already "
+            "use it; give an independent PA run: another seed (train.seed) or, better, another kind of model"
         )
 
 

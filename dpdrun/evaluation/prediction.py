@@ -181,7 +181,7 @@ def _predict_collected(model: BehaviouralModel, chunks: Iterable[Samples]) -> It
         held.append(x)
         if sum(map(len, held)) > FULL_ATTENTION_SAMPLES:
             raise RunError(
-                f"this model attends to its whole record (model.window: full), so it cannot stream one of more than "
+                f"this model attends to the complete record (model.window: full), so it cannot stream one of more than "
                 f"{FULL_ATTENTION_SAMPLES:,} samples; train it with model.window in samples (such as 32), with "
                 "train.eval_on: frame, or cut the record"
             )

@@ -114,7 +114,7 @@ class _Reading:
         steps: list[Step] = []
         if entry is None or not isinstance(entry.node.value, dict) or not entry.node.value:
             mark = entry.mark if entry else Mark(str(self.path), 1, 1, 1, root.mark.source)
-            self._add("steps", "steps: name the recipes of the pipeline, one a line: `pa: my_pa.yaml`", mark)
+            self._add("steps", "steps: list the recipes of the pipeline, one per line: `pa: my_pa.yaml`", mark)
             return Pipeline(self.path, (), SPLITS)
         complete = True
         for name, each in entry.node.value.items():
@@ -131,7 +131,7 @@ class _Reading:
     def _recipe(self, name: str, mark: Mark, node: Node, extra: list[str]) -> Loaded | None:
         """Return the recipe of a step; None where something is wrong with it."""
         if not _NAME.match(name) or name == EVALUATION:
-            why = "is the folder of the scores" if name == EVALUATION else "is no name for a folder"
+            why = "is reserved for the scores" if name == EVALUATION else "is not a valid folder name"
             self._add(name, f"steps.{name}: {name!r} {why}; use letters, digits, _ and -", mark)
         file, sets = node, list[str]()
         if isinstance(node.value, dict):
@@ -174,7 +174,7 @@ class _Reading:
         where = f"{loaded.path}: pa: {pa}"
         if pa in (OFF, GIVEN):
             names = amplifiers[0].loaded.path.stem if amplifiers else "<name>"
-            message = f"{where}: a pipeline learns and scores through a PA model of its own; write pa: runs/{names}"
+            message = f"{where}: a pipeline trains and scores through its own PA models; write pa: runs/{names}"
             self._add("pa", message, mark)
             return None
         wanted = Path(pa).name
@@ -183,7 +183,7 @@ class _Reading:
         found = by_name.get(wanted) or by_recipe.get(wanted)
         if found is not None:
             return found.name
-        self._add("pa", f"{where} is the run of no PA step before this one; there are: {known}", mark)
+        self._add("pa", f"{where} is not the run of an earlier PA step; there are: {known}", mark)
         return None
 
     def _splits(self, root: Node) -> tuple[Split, ...]:
@@ -213,7 +213,7 @@ class _Reading:
                 found.setdefault(name, []).append(rest)
                 continue
             example = f"{names[-1] if names else 'dpd'}.{override if '=' in override else 'train.max_steps=100'}"
-            message = f"in a pipeline a key begins with its step ({listed(names)}): --set {example}"
+            message = f"in a pipeline a key starts with the name of a step ({listed(names)}): --set {example}"
             self.problems.append(Problem("", message, Mark(f"--set {override}")))
         return found
 

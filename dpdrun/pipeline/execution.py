@@ -78,11 +78,11 @@ def require_folder(folder: Path) -> None:
     """Raise RunError where the folder of a pipeline holds a run, or is a file."""
     if (folder / "plan.json").is_file():
         raise RunError(
-            f"{folder}: there is a run in this folder; a pipeline needs one of its own: give another --run-dir"
+            f"{folder}: there is a run in this folder; a pipeline needs its own folder: give another --run-dir"
         )
     blocked = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
     if blocked is not None:
-        raise RunError(f"{folder}: cannot make the folder of the pipeline: {blocked} is a file")
+        raise RunError(f"{folder}: cannot create the folder of the pipeline: {blocked} is a file")
 
 
 def refusal(changed: Sequence[StepState], command: str) -> RunError:
@@ -97,7 +97,7 @@ def refusal(changed: Sequence[StepState], command: str) -> RunError:
 
 def _difference(state: StepState) -> str:
     if state.changed == ("predistortion.pa_sha256",):
-        return f"its PA model, step {state.step.through}, is not the same"
+        return f"its PA model, step {state.step.through}, has changed"
     found = first_keys([key for key in state.changed if key != "predistortion.pa_sha256"] or list(state.changed))
     return found + (f" (written by dpdrun {state.maker}, this is {__version__})" if state.maker != __version__ else "")
 

@@ -106,7 +106,9 @@ def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool =
     if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
         return StepState(step, run, plan, capture, "run")
     if not run.plan.is_file():
-        raise RunError(f"{run.path}: the folder of step {step.name} holds other files than those of a run; move them")
+        raise RunError(
+            f"{run.path}: the folder of step {step.name} contains files that do not belong to a run; move them"
+        )
     written = run.read_json(run.plan)
     written["recipe"] = with_current_keys(written.get("recipe") or {})
     maker, sha256 = str(written.pop("dpdrun", "unknown")), written.pop("data_sha256", None)

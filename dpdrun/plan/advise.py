@@ -174,7 +174,7 @@ def _missing(this: Recommendation, recipe: bool) -> str:
     """Say why there is no estimate."""
     facts = this.facts
     if facts.kind == "transformer" and facts.window == inf:
-        return "full attention was not timed; `dpdrun probe` measures it here"
+        return "full attention was never timed; `dpdrun probe` measures it on this machine"
     needed = {
         "the amount of data": facts.samples or facts.frames,
         "the number of epochs": this.total_steps or facts.epochs,
@@ -182,7 +182,7 @@ def _missing(this: Recommendation, recipe: bool) -> str:
     }
     if missing := [name for name, value in needed.items() if not value]:
         return f"needs {' and '.join(missing)}"
-    return "needs train.frame" if recipe else "these sizes make no model"
+    return "needs train.frame" if recipe else "these sizes do not form a valid model"
 
 
 def _with_usual_sizes(this: Recommendation) -> tuple[PlanFacts, str]:

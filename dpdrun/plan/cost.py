@@ -239,7 +239,7 @@ class Estimate:
         size = f"{self.memory_mib:,.0f} MiB" if self.memory_mib < 10_000 else f"{self.memory_mib / 1024:,.0f} GiB"
         trust = {
             "timed": f"within a factor of {WITHIN:g} on an idle core",
-            "extrapolated": "a rough guess: outside the sizes that were timed",
+            "extrapolated": "rough: outside the range of timed sizes",
             "probe": "measured here",
         }[self.basis]
         assumed = f"; assumed: {self.assumed}" if self.assumed else ""

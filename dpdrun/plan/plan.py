@@ -254,12 +254,12 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
     if count > REFINE_PARAMETERS:
         found.append(
             f"optim.refine lm is for models of at most {REFINE_PARAMETERS:,} parameters: its time grows with their "
-            f"square; this one has {count:,}"
+            f"square of their number; this one has {count:,}"
         )
     if seen > record_samples:
         found.append(
-            f"optim.refine lm is computed on samples with their complete past: an output of this model sees {seen:,} "
-            f"of them, a record has {record_samples:,}; shorten model.window"
+            f"optim.refine lm uses only samples with their complete past: an output of this model depends on {seen:,} "
+            f"samples, but a record has {record_samples:,}; shorten model.window"
         )
     return [("optim.refine", message) for message in found]
 
@@ -298,7 +298,7 @@ def fill(recipe: Recipe, advice: Advice) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as exc:  # a rule set a value that the schema refuses: a bug; say which
-        raise RecipeError(f"the rules completed this recipe to an invalid one: {exc}") from exc
+        raise RecipeError(f"the rules made this recipe invalid: {exc}") from exc
 
 
 def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
@@ -318,13 +318,13 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 
 
 _AUTO_WHY = {
-    "data.sample_rate_hz": "as the source states it",
-    "data.bandwidth_hz": "as the source states it",
+    "data.sample_rate_hz": "as stated by the source",
+    "data.bandwidth_hz": "as stated by the source",
     "data.cyclic": "detected in the data",
-    "data.split": "as the source states it, else 60/20/20 %",
-    "data.split.guard": "decided when the data are cut",
+    "data.split": "as stated by the source, else 60/20/20 %",
+    "data.split.guard": "determined when the data are split",
     "dpd.peak_limit": "the largest magnitude of the training input",
-    "train.compile": "decided on the machine that trains",
+    "train.compile": "determined on the training machine",
     "train.epochs": "train.max_steps sets the length",
 }
 

@@ -1,4 +1,4 @@
-"""Turn a recipe and its data into a plan, or refuse what does not fit: the one place that does.
+"""Turn a recipe and its data into a plan, or raise an error if they do not fit.
 
 `train`, its `--dry-run`, the probe and pipelines all begin here, and so refuse the same recipes with the same message.
 Free of torch: what needs it (a GPU for fp16, the tensors of a PA model) is added by `training.job.prepare`.
@@ -101,7 +101,7 @@ def refuse_weak_pa(loaded: Loaded, nmse_db: Any, gmp_nmse_db: Any) -> None:
     own, gmp = (f"{score:.2f} dB" if isinstance(score, int | float) else str(score) for score in scores)
     message = (
         f"pa: this PA model is worse than a gmp on the validation split ({own} against {gmp}): a predistorter would "
-        "learn its faults. Train a better one, or write dpd.weak_pa: accept"
+        "exploit its errors. Train a better one, or set dpd.weak_pa: accept"
     )
     raise loaded.error([("pa", message)])
 
@@ -140,7 +140,7 @@ def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:
     except RunError as error:
         if is_there(path):
             raise
-        raise RunError(f"{error}; train that first:\n  {_training_command(loaded, path)}") from None
+        raise RunError(f"{error}; train the PA model first:\n  {_training_command(loaded, path)}") from None
     its = Plan.from_json(run.read_json(run.plan))
     if its.recipe.task != "pa":
         raise RunError(f"{path} is a run of task {its.recipe.task}; name the run of the PA model")
@@ -152,7 +152,7 @@ def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:
         gmp = report["baselines"]["gmp"]["val"]["nmse_db"]
     except (KeyError, TypeError) as exc:
         raise RunError(
-            f"{run.report}: damaged ({exc!r}); delete it, and `dpdrun train --resume` writes it again"
+            f"{run.report}: damaged ({exc!r}); delete it and recreate it with `dpdrun train --resume`"
         ) from exc
     if trained_on != capture.sha256:
         raise _other_data(loaded, its, plan, path)
@@ -172,7 +172,7 @@ def _other_data(loaded: Loaded, its: Plan, plan: Plan, path: Path) -> RecipeErro
     keys = differing_keys(before, now)
     why = f"they differ in {', '.join(keys)}" if keys else "the data have changed since it was trained"
     message = (
-        f"pa: {path} was trained on other samples than this recipe has: {why}. A predistorter needs a PA model of the "
-        "same capture, sample rate and split"
+        f"pa: {path} was trained on other samples than those of this recipe: {why}. A predistorter needs a PA model of "
+        "the same capture, sample rate and split"
     )
     return loaded.error([("pa", message)])

@@ -128,12 +128,12 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
     """
     found = {
         "optim.lr": (
-            f"lr range test here, {pluralize(probe.seeds, 'seed')} of {probe.rates_tried} steps: best from "
+            f"lr range test on this machine, {pluralize(probe.seeds, 'seed')} of {probe.rates_tried} steps: best from "
             f"{render(probe.lr_low)} to {render(probe.lr_high)}{', or higher' if probe.lr_open else ''}",
             (probe.lr_low, probe.lr_high),
         ),
         "optim.clip_norm": (
-            f"{CLIP_PERCENTILE}th percentile of {probe.norm_steps} gradient norms here, early in training",
+            f"{CLIP_PERCENTILE}th percentile of {probe.norm_steps} gradient norms measured early in training",
             (None, None),
         ),
     }

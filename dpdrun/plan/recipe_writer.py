@@ -15,7 +15,7 @@ from dpdrun.recipe.schema import Recipe
 
 WRITTEN_BY = "# Written by:"
 SCHEMA_LINE = "# yaml-language-server:"  # its path is relative to the file
-_QUOTED = "# From the head of"
+_QUOTED = "# From the header of"
 
 
 def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
@@ -83,7 +83,7 @@ def _head(recommendation: Recommendation, command: str) -> list[str]:
     """The comments at the head of the recipe: its command, how to edit it, and which rules did not apply."""
     return [
         f"{WRITTEN_BY} {printable(command)}",
-        "# Change what you like; a value of optim or train that is deleted, or auto, is left to the rules again.",
+        "# You can change any value. If a value of optim or train is deleted or auto, a rule sets it.",
         *(f"# {line}" for line in silent_lines(recommendation)),
     ]
 
@@ -97,7 +97,7 @@ def _split_head(head: list[str], path: Path) -> tuple[list[str], list[str]]:
         return schema, remarks[quoted[0] :] if quoted else []
     if not remarks:
         return schema, []
-    title = f"{_QUOTED} {printable(str(path))}; a result stated there is that of the original file:"
+    title = f"{_QUOTED} {printable(str(path))}; any result stated there is for the original file:"
     return schema, [title, *(f"#   {line.removeprefix('#').strip()}" for line in remarks)]
 
 

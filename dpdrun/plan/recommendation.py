@@ -161,7 +161,7 @@ def _in_steps(advice: Advice) -> Value | None:
     if opinion is None or not facts.total_steps or facts.total_steps >= opinion.value * FEW_STEPS:
         return None
     steps = int(float(f"{facts.total_steps:.2g}"))
-    why = f"{opinion.value:g} epochs, in steps: an epoch is {facts.total_steps / opinion.value:.2g}; {opinion.why}"
+    why = f"{opinion.value:g} epochs of {facts.total_steps / opinion.value:.2g} steps; {opinion.why}"
     return Value("train.max_steps", steps, None, None, None, opinion.rule, opinion.evidence, why)
 
 
@@ -227,7 +227,7 @@ def _beside(given: Any, ours: Opinion | None) -> str:
     if ours is None:
         return "given"
     if given == ours.value and isinstance(given, Percent) == isinstance(ours.value, Percent):
-        return f"given; {ours.rule} says the same"
+        return f"given; {ours.rule} would set the same"
     return f"given; {ours.rule} would set {render(ours.value)}"
 
 
@@ -247,7 +247,7 @@ def silent_lines(recommendation: Recommendation) -> list[str]:
         by_reason.setdefault(skip.reason, []).append(f"{skip.code} for {field_of(skip)}")
     lines = []
     for reason, rules in by_reason.items():
-        why = reason.removeprefix("outside its validity box: ")
+        why = reason.removeprefix("outside the valid range: ")
         why = why.replace("the rule covers", "it covers" if len(rules) == 1 else "they cover")
-        lines.append(f"silent here: {', '.join(sorted(rules))}: {why}")
+        lines.append(f"not applicable: {', '.join(sorted(rules))}: {why}")
     return lines

@@ -53,8 +53,8 @@ def capture_section(run: RunFolder, plan: Plan, data: str | None = None) -> Data
         return section.model_copy(update={"source": locate(data)})
     if Path(section.source).is_absolute() and not is_there(Path(section.source)):
         raise DataError(
-            f"{section.source}: this capture, which {run.path} was trained on, is not there any more; say where it is "
-            "now: --data PATH"
+            f"{section.source}: this capture, on which {run.path} was trained, is no longer there; give its new "
+            "location: --data PATH"
         )
     return section
 
@@ -77,7 +77,7 @@ def require_own_samples(run: RunFolder, section: DataSection, capture: Capture, 
     if elsewhere and sha256 is not None and sha256 != capture.sha256:
         raise DataError(
             f"{section.source}: not the capture that {run.path} was trained on: the sha256 of its samples is "
-            f"{capture.sha256[:SHOWN]}, that of the run's {sha256[:SHOWN]}; give --data PATH"
+            f"{capture.sha256[:SHOWN]}, but the run has {sha256[:SHOWN]}; give --data PATH"
         )
 
 

@@ -149,7 +149,7 @@ def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -
 def _missing(key: str, info: FieldInfo) -> str:
     inner = sections_of(info.annotation)
     if inner and None not in inner:
-        return f"missing section {key}; it begins with kind: {listed(str(kind) for kind in inner)}"
+        return f"missing section {key}; it starts with kind: {listed(str(kind) for kind in inner)}"
     if inner:
         required = [name for name, f in next(iter(inner.values())).model_fields.items() if f.is_required()]
         return f"missing section {key}; it needs {listed(required, 'and')}"

@@ -166,7 +166,7 @@ def _shares_sum(train: Percent, val: Percent, test: Percent) -> str | None:
     if abs(total - 1.0) > _SPLIT_TOLERANCE:
         return f"data.split adds up to {Percent(total)} ({train} + {val} + {test}); it must be 100%"
     empty = [name for name, share in (("train", train), ("val", val), ("test", test)) if share <= 0.0]
-    return f"data.split.{empty[0]} is 0%; each part needs samples" if empty else None
+    return f"data.split.{empty[0]} is 0%; each split needs samples" if empty else None
 
 
 @_check("data.bandwidth_hz", "data.sample_rate_hz")
@@ -175,7 +175,7 @@ def _bandwidth_fits(bandwidth: float, rate: float) -> str | None:
         return None
     return (
         f"data.bandwidth_hz {bandwidth:g} is wider than data.sample_rate_hz {rate:g}, "
-        "which is all that complex samples can carry"
+        "the largest bandwidth of complex samples at this rate"
     )
 
 
@@ -193,7 +193,7 @@ def _of_the_lookahead(values: Mapping[str, Any]) -> list[Conflict]:
     key = "model.lookahead"
     if not values.get(key) or values.get("model.skip") != "off":
         return []
-    return [(key, f"{key} has no effect without model.skip: the linear path looks ahead; write skip: on")]
+    return [(key, f"{key} has no effect without model.skip: look-ahead is in the linear path; write skip: on")]
 
 
 def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
@@ -208,8 +208,8 @@ def _of_the_task(values: Mapping[str, Any], given: Collection[str]) -> list[Conf
     chosen = values.get("dpd.learning")
     learning = "direct" if chosen is None and "dpd.learning" not in given else chosen  # None: reported already
     if pa == OFF and learning in ("direct", "ilc"):
-        why = f"dpd.learning {learning} needs the PA model to learn through: write pa: runs/<name>, a finished run"
-        found.append(("pa" if "pa" in given else "task", f"{why}; or learning: indirect, which needs none"))
+        why = f"dpd.learning {learning} needs a PA model: write pa: runs/<name>, a finished run"
+        found.append(("pa" if "pa" in given else "task", f"{why}; or use learning: indirect, which needs none"))
     if values.get("dpd.augment") == "on" and learning in ("direct", "indirect"):
         why = "only iterative learning control finds the ideal input for a signal that was never measured"
         found.append(("dpd.augment", f"dpd.augment on needs learning: ilc: {why}"))

@@ -48,7 +48,7 @@ class Percent(float):
             else:
                 raise PydanticCustomError("percent", "expected a percentage such as 7.5%")
             if result > 1.0:
-                raise PydanticCustomError("percent", "a percentage here lies between 0% and 100%")
+                raise PydanticCustomError("percent", "expected a percentage from 0% to 100%")
             return result
 
         return core_schema.no_info_plain_validator_function(validate, serialization=core_schema.to_string_ser_schema())

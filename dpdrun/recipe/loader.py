@@ -85,7 +85,7 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     except SyntaxProblemError as error:
         raise recipe_error([error.problem]) from None
     if root is None:
-        raise RecipeError(f"{name}: the recipe is empty; `dpdrun recipe new -o {name}` writes one to start from")
+        raise RecipeError(f"{name}: the recipe is empty; create one with `dpdrun recipe new -o {name}`")
     if not isinstance(root.value, dict):
         message = "a recipe is a mapping of keys (task, data, model, optim, train)"
         raise recipe_error([*problems, Problem("", message, root.mark)])
@@ -110,7 +110,7 @@ def read_text(path: Path) -> str:
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name the recipe file in it") from None
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file; `dpdrun recipe new -o {path}` writes one to start from") from None
+        raise RecipeError(f"{path}: no such file; create one with `dpdrun recipe new -o {path}`") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(f"{path}: cannot be read: {reason}") from None

@@ -12,7 +12,7 @@ RENAMED = {
     "optim.finish_iterations": "optim.refine_iterations",
     "train.rotate": "train.phase_augment",
 }
-REMOVED = {"train.shard": "models of this size have nothing to gain from sharding; --processes divides the batch"}
+REMOVED = {"train.shard": "models of this size do not benefit from sharding; --processes divides the batch"}
 
 
 def with_current_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class DataSection(Section):
     )
     cyclic: Auto | Off = Field(
         AUTO,
-        description="auto = where a record is a series of looped frames, the past of each frame is its own end; off = "
-        "it is not",
+        description="auto = if a record is a sequence of looped frames, the end of each frame is used as its past; "
+        "off = never",
     )
     split: SplitSection | Auto = Field(AUTO, description="auto = as stated by the source, else 60/20/20 %")
 
@@ -72,18 +72,18 @@ class TransformerModel(Section):
         "gelu", description="nonlinearity of the MLP; bilinear = the product of two linear layers, each of that width"
     )
     norm: Literal["layer"] | Off = Field(
-        "layer", description="normalization before attention and MLP; off keeps amplitudes, for small models"
+        "layer", description="normalization before attention and MLP; off preserves amplitudes, for small models"
     )
     attention_bias: Literal["all", "query"] = Field(
         "all",
-        description="which of query, key and value have a bias; query = as expressive, with 2 d_model parameters less "
-        "a layer",
+        description="which of query, key and value have a bias; query = equally expressive, with 2 d_model "
+        "fewer parameters per layer",
     )
     window: Count | Literal["full"] = Field(
         description="samples that one output attends to [samples]; full = the complete record, in both directions"
     )
     lookahead: Annotated[int, Field(ge=0)] = Field(
-        0, description="future input samples used by the linear path; the output lags by as many [samples]"
+        0, description="future input samples used by the linear path; they delay the output [samples]"
     )
     positions: Literal["relative", "sinusoidal", "none"] = Field(
         "relative", description="how attention encodes position in time"
@@ -91,7 +91,7 @@ class TransformerModel(Section):
     features: Features = Field("envelope", description="iq = I and Q alone; envelope = I, Q, |x|, |x|^3 at unit rms")
     embedding: Literal["linear", "layernorm_mlp"] = Field(
         "linear",
-        description="layernorm_mlp erases the envelope; only there to reproduce the case study in docs/results.md",
+        description="layernorm_mlp erases the envelope; provided only to reproduce the case study in docs/results.md",
     )
     conv: Annotated[int, Field(ge=0)] = Field(
         4, description="taps of the depthwise convolution before attention; 0 = none"
@@ -175,11 +175,11 @@ class OptimSection(Section):
 
 
 class SpectralLoss(Section):
-    """A loss over the spectrum of the error, with a weight for each part of the band."""
+    """A loss on the spectrum of the error, with weights for the regions of the band."""
 
     in_band: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the error inside the occupied band")
     out_of_band: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="weight of the error outside of it; with both at 1 the loss equals that in the time domain"
+        10.0, description="weight of the error outside of it; with both weights 1 the loss equals the time-domain loss"
     )
     beyond: Annotated[float, Field(ge=0)] | Auto = Field(
         AUTO, description="weight of the error beyond the adjacent channels of the ACLR; auto = out_of_band"
@@ -201,7 +201,7 @@ class TrainSection(Section):
     )
     frame: Annotated[int, Field(ge=2)] | Auto = Field(AUTO, description="length of one training example [samples]")
     burn_in: Annotated[int, Field(ge=0)] | Auto = Field(
-        AUTO, description="first samples of a frame, which give context but do not count in the loss [samples]"
+        AUTO, description="samples at the start of a frame that give context but are excluded from the loss [samples]"
     )
     phase_augment: Switch = Field(
         "off",
@@ -214,23 +214,23 @@ class TrainSection(Section):
     eval_every: Count | Auto = Field(AUTO, description="optimizer steps between evaluations of the validation split")
     eval_on: Literal["record", "frame"] = Field(
         "record",
-        description="record = score the complete record in one pass; frame = in frames of `frame` samples",
+        description="record = score the complete record in one pass; frame = score frames of `frame` samples",
     )
     checkpoint_every: Count | Auto | Off = Field(
         AUTO, description="optimizer steps between the checkpoints that --resume continues from"
     )
     on_finding: Literal["warn", "stop", "adapt"] = Field(
         "warn",
-        description="what a finding does during training: warn = prints a line; stop = an error ends the run, with a "
-        "checkpoint; adapt = after an error that a lower lr cures, rolls back to a checkpoint before it and continues "
+        description="effect of a finding during training: warn = print a line; stop = an error ends the run, with a "
+        "checkpoint; adapt = after an error that a lower lr can fix, roll back to a checkpoint before it and continue "
         "with a lower lr, at most 3 times",
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         "fp32",
-        description="arithmetic of matrix products in a training step: fp32 = single precision; tf32 = the same with "
-        "10 bits of mantissa, on a GPU that has it; bf16 = autocast to bfloat16; fp16 = autocast to float16 with loss "
-        "scaling, on a GPU only. Weights, optimizer and scores are always in single precision",
+        description="arithmetic of matrix products in a training step: fp32 = single precision; tf32 = single "
+        "precision with a 10-bit mantissa, on GPUs that support it; bf16 = autocast to bfloat16; fp16 = autocast to "
+        "float16 with loss scaling, on a GPU only. Weights, optimizer and scores are always in single precision",
     )
     loss: SpectralLoss | Literal["time"] = Field(
         "time", description="time = mean squared error; or a section: weights inside and outside the occupied band"
@@ -238,7 +238,7 @@ class TrainSection(Section):
 
 
 class DpdSection(Section):
-    """How a predistorter learns, and the linear gain it aims at. Only with task: dpd."""
+    """How a predistorter learns, and its target gain. Only with task: dpd."""
 
     learning: Literal["direct", "indirect", "ilc"] = Field(
         "direct",
@@ -252,11 +252,12 @@ class DpdSection(Section):
     )
     gain: Literal["peak", "least_squares", "same_power"] = Field(
         "peak",
-        description="target gain, from the training split: peak = max|y| / max|x|; least_squares = that of the best "
+        description="target gain, from the training split: peak = max|y| / max|x|; least_squares = gain of the best "
         "linear fit; same_power = rms(y) / rms(x)",
     )
     peak_limit: Annotated[float, Field(gt=0)] | Auto | Off = Field(
-        AUTO, description="largest magnitude of the predistorter's output; auto = that of the training input"
+        AUTO,
+        description="largest magnitude of the predistorter's output; auto = largest magnitude of the training input",
     )
     weak_pa: Literal["refuse", "accept"] = Field(
         "refuse", description="what to do with a PA model whose validation NMSE is worse than that of a GMP"
@@ -271,7 +272,7 @@ class Recipe(Section):
     )
     rules: Literal["measured", "note"] = Field(
         "measured",
-        description="which rules set each auto: measured = from the studies in benchmarks/; note = those of the "
+        description="which rules set each auto: measured = rules from the studies in benchmarks/; note = rules of the "
         "founding Transformer note (docs/note.md)",
     )
     pa: Text | Off = Field(

@@ -173,7 +173,7 @@ def parse(text: str, name: str) -> tuple[Node | None, list[Problem]]:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents == 2:
-                    builder.refuse(event, "a second document starts here; a recipe is one document")
+                    builder.refuse(event, "a second document starts here; a recipe is a single document")
                     break
             elif isinstance(event, yaml.NodeEvent):
                 root = builder.node(event)

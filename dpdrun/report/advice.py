@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # load numpy
     from dpdrun.plan.advise import JobAdvice
     from dpdrun.plan.probe_result import ProbeReading
 
-NOTE = "note: the value of the founding Transformer note (docs/note.md), where it differs"
+NOTE = "note: value of the founding Transformer note (docs/note.md), if different"
 WIDE = 118  # columns; below, the reason goes on a line of its own
 ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
 NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
@@ -74,7 +74,7 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
         f"memory {memory} {'sample' if reading.memory == 1 else 'samples'} (least-squares ladder)"
     )
     if reading.floor_db is None:
-        left = f"noise floor not known: {reading.floor_caveat}"
+        left = f"noise floor unknown: {reading.floor_caveat}"
     else:
         left_db = round(max(0.0, reading.polynomial_db - reading.floor_db), 1)
         left = f"noise floor {reading.floor_db:.1f} dB: {f'{left_db:.1f} dB' if left_db else 'nothing'} left"
@@ -85,10 +85,10 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
 
 def probe_lines(probe: ProbeReading) -> list[RenderableType]:
     """Describe a probe: speed, the curve of the range test, the gradient norms, and what was left out."""
-    step = f"{probe.step_s * 1e3:.1f} ms a step" if probe.step_s < 1 else f"{probe.step_s:.2f} s a step"
+    step = f"{probe.step_s * 1e3:.1f} ms per step" if probe.step_s < 1 else f"{probe.step_s:.2f} s per step"
     first = (
         f"probe: {probe.seconds:.0f} s on {probe.device}: {step}, {probe.samples_per_s:,.0f} samples/s, "
-        f"{probe.peak_mib:,.0f} MiB for training; a scoring {probe.score_s:.2g} s"
+        f"{probe.peak_mib:,.0f} MiB for training; an evaluation takes {probe.score_s:.2g} s"
     )
     every = max(1, len(probe.curve) // 10)
     curve = ", ".join(f"{rate:.0e} {db:.1f}" for rate, db in probe.curve[::every])
@@ -98,7 +98,7 @@ def probe_lines(probe: ProbeReading) -> list[RenderableType]:
         below = f"{norms} of {probe.norm_steps} are below"
         lines.append(Text(f"       gradient norms at lr {render(probe.lr)}: {below}", "dim"))
     if probe.cut:
-        lines.append(Text(f"       left out to finish in time: {'; '.join(probe.cut)}", "yellow"))
+        lines.append(Text(f"       skipped to finish in time: {'; '.join(probe.cut)}", "yellow"))
     return [*lines]
 
 
@@ -143,7 +143,7 @@ def _worth(value: Value) -> list[str]:
     worth = value.worth
     if worth is None:
         return []
-    seeds = "" if 2 * worth.beyond_seeds >= worth.workloads else ", less than seeds differ by"
+    seeds = "" if 2 * worth.beyond_seeds >= worth.workloads else ", within the spread over seeds"
     return [f"{worth.instead}: {worth.median_db:+.1f} dB in {worth.steps:,} steps{seeds}"]
 
 
@@ -153,9 +153,9 @@ def _show(bound: Any) -> str:
 
 def _totals(this: Recommendation) -> str:
     if not this.values:
-        return "a gmp is fitted by least squares: there is no optimizer to set"
+        return "a GMP is fitted by least squares: there are no optimizer settings"
     if this.total_steps is None:
-        return "optimizer steps: not known without the amount of data and the number of epochs"
+        return "optimizer steps: unknown without the amount of data and the number of epochs"
     text = f"optimizer steps: {_counts(this.total_steps)}"
     if this.warmup_steps and this.warmup_range:
         text += f"; warmup {this.warmup_steps} (5 to 10 % is {_counts(*this.warmup_range)})"

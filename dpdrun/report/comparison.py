@@ -86,7 +86,7 @@ def title_of(group: Mapping[str, Any]) -> str:
         worse = ", WORSE THAN A GMP" if pa.get("weak") else ""
         text += f", simulated through {pa['path']} (NMSE {pa['nmse_db']:.2f} dB{worse}), gain {group['gain']:.4g}"
     elif group["task"] == "dpd":
-        text += ", against the input that inverts the measured amplifier (no PA model)"
+        text += ", relative to the input that inverts the measured amplifier (no PA model)"
     return text
 
 

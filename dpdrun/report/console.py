@@ -137,14 +137,14 @@ class TrainingView:
                 self._live.stop()
         with suppress(OSError):
             what = f"{type(error).__name__}: {error}"
-            sys.stderr.write(f"the live view failed ({what}) and is off; training continues in {self._title}\n")
+            sys.stderr.write(f"the live view failed ({what}) and is disabled; training continues in {self._title}\n")
 
     def _draw(self) -> RenderableType:
         """Return `render`, or its error: rich calls this from a thread of its own."""
         try:
             return self.render()
         except Exception as error:  # see `_harmless`
-            return Text(f"cannot draw this run: {type(error).__name__}: {error}", "red")
+            return Text(f"cannot show this run: {type(error).__name__}: {error}", "red")
 
     @_harmless
     def step(self, line: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def verdict_line(diagnosis: Diagnosis, title: str) -> Text:
     counts = severity_counts(diagnosis.findings)
     line = Text(f"{title}: ")
     if diagnosis.verdict == "unknown":
-        why = "the log has too little of what the rules need" if diagnosis.log else "nothing could be checked yet"
+        why = "the log lacks the columns that the rules need" if diagnosis.log else "nothing could be checked yet"
         line.append("unknown", STYLE["unknown"]).append(f": {why}")
     elif diagnosis.verdict == "healthy":
         line.append("healthy", STYLE["healthy"]).append(": ").append_text(counts or Text("nothing to report"))

@@ -119,7 +119,7 @@ def diagnosis_html(diagnosis: Diagnosis, title: str) -> str:
         parts += ["<h2>Charts</h2>", _charts(diagnosis)]
     if diagnosis.facts.signal:
         parts += [
-            "<h2>Prediction against its target</h2>",
+            "<h2>Prediction compared with its target</h2>",
             f"<pre>{escape(plain_text(*signal_lines(diagnosis.facts.signal)[1:]))}</pre>",
         ]
     if diagnosis.findings:

@@ -37,7 +37,7 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str, path: Path, *, dpi: int = 2
     """
     charts = charts_of(diagnosis)
     if not charts:
-        raise DataError(f"{path}: nothing to draw: this run has logged no step")
+        raise DataError(f"{path}: nothing to plot: this run has logged no steps")
     save_figure(_figure(diagnosis, charts, title), path, dpi=dpi)
 
 

@@ -140,6 +140,6 @@ def lint_summary(findings: Sequence[LintFinding]) -> Text:
     if safe or unsafe:
         paths = {finding.path for finding in findings}
         text.append(f"; dpdrun lint {paths.pop() if len(paths) == 1 else 'RECIPE'} --fix fixes {safe}")
-        text.append(f", with --unsafe-fixes {safe + unsafe}" if unsafe else "")
-        text.append(", --diff shows what would change")
+        text.append(f", --fix --unsafe-fixes fixes {safe + unsafe}" if unsafe else "")
+        text.append(", --diff shows the changes")
     return text

@@ -56,7 +56,7 @@ def overview(rows: Sequence[StepRow], *, title: str, where: str) -> RenderableTy
     parts = [f"training takes about {about_time(sum(known))} in total"] if known else []
     unknown = [row.name for row in rows if row.action != "skip" and row.seconds is None]
     parts += [f"no estimate for {listed(unknown, 'and')}"] if unknown else []
-    total = "; ".join(parts) or "there is nothing to do"
+    total = "; ".join(parts) or "nothing to do"
     return Group(Text(f"pipeline: {title} in {where}", "bold"), "", table, "", Text(total))
 
 

@@ -28,7 +28,7 @@ def plan_table(plan: Plan, *, capture: str) -> RenderableType:
     parts: list[RenderableType] = [Text(f"plan: {_length(plan)} on {capture}", "bold")]
     if table.row_count:
         parts += ["", Text("set by rules", "bold"), table]
-    for who, title in (("user", "written by you"), ("default", "left at the default")):
+    for who, title in (("user", "set in the recipe"), ("default", "defaults")):
         keys = [key for key, origin in plan.provenance.items() if origin.origin == who]
         if keys:
             items = [Text(f"{key} {render(value_at(plan, key))}", "dim") for key in keys]

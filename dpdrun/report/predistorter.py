@@ -43,7 +43,7 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
         ("target", Text(f"gain {report['gain']['value']:.4g} ({report['gain']['method']}), {_limit(report)}")),
         ("power", _power(report["splits"])),
         ("none", Text("no predistortion: the PA model's input scaled by one complex factor to the target's power")),
-        ("gmp", Text("of default size, by least squares (indirect learning), under the same limit")),
+        ("gmp", Text("of default size, by least squares (indirect learning), with the same limit")),
         ("learning", Text(_learning(report))),
     ]
 
@@ -73,9 +73,11 @@ def _power(splits: Mapping[str, Any]) -> Text:
         f"{split} {score['power_db']:+.2f} dB, PAPR of the input {score['papr_x_db']:.1f} -> {score['papr_db']:.1f} dB"
         for split, score in splits.items()
     ]
-    text = Text(f"output over the target: {'; '.join(parts)}")
+    text = Text(f"output relative to the target: {'; '.join(parts)}")
     if not all(score["holds_power"] for score in splits.values()):
-        text.append(f"; OUTSIDE +-{POWER_GATE_DB} dB: choose a gain this PA reaches (dpd.gain, dpd.peak_limit)", "red")
+        text.append(
+            f"; OUTSIDE +-{POWER_GATE_DB} dB: choose a gain that this PA can reach (dpd.gain, dpd.peak_limit)", "red"
+        )
     return text
 
 

@@ -20,7 +20,7 @@ def attempt_view(attempt: Attempt) -> RenderableType:
     repair = attempt.repair
     title = f"\nrepair {attempt.folder.name}: {pluralize(len(repair.applied), 'change')}"
     parts = [Text(title, "bold"), *map(finding_line, repair.applied)]
-    parts += [Text(f"no recipe change answers {each.code} {each.slug}", "dim") for each in repair.left]
+    parts += [Text(f"no recipe change fixes {each.code} {each.slug}", "dim") for each in repair.left]
     if attempt.rejected:
         parts.append(Text(f"rejected before: {', '.join(attempt.rejected)}", "dim"))
     return Group(*parts, Text(diff(repair.before.text, repair.after.text, attempt.recipe.name)))

@@ -60,5 +60,7 @@ def catalogue_view(rules: Iterable[Rule]) -> RenderableType:
                 table.add_row(Text(rule.code, "bold"), Text(rule.summary))
         parts += ["", Text(title, "bold cyan"), table]
     return Group(
-        *parts[1:], "", Text("dpdrun explain CODE shows a rule, dpdrun explain optim.lr the rules of a field", "dim")
+        *parts[1:],
+        "",
+        Text("dpdrun explain CODE shows a rule; dpdrun explain optim.lr shows the rules of a field", "dim"),
     )

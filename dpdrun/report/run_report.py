@@ -33,7 +33,7 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         what = f"{type(exc).__name__}: {exc}"
         raise RunError(
-            f"report.json is damaged ({what}); delete it, and `dpdrun train --resume` writes it again"
+            f"report.json is damaged ({what}); delete it and recreate it with `dpdrun train --resume`"
         ) from exc
 
 

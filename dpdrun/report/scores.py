@@ -14,7 +14,9 @@ Report = Mapping[str, Any]
 Scores = Mapping[str, Any]  # a `linearity` section
 
 DASH = "-"
-INTERVAL_CAVEAT = "for this record only: another seed or day adds to it; none for a PAPR, which is one sample"
+INTERVAL_CAVEAT = (
+    "for this record only; another seed or measurement adds to it. None for the PAPR, which depends on one sample"
+)
 INTERVAL = "95 % interval"
 
 
@@ -174,7 +176,7 @@ def _on_the_amplifier(report: Report) -> str:
         expected.append(f"{split} {10 * math.log10(sum(powers)):.1f} dB")
     return (
         f"on the amplifier itself expect an NMSE of about {', '.join(expected)}: the error here plus that of the PA "
-        "model, noise included, if it is as large after a predistorter; there is no such estimate for the ACLR"
+        "model, noise included, if it is as large after a predistorter; the ACLR cannot be estimated in this way"
     )
 
 
@@ -183,9 +185,9 @@ def _cross_model(report: Report) -> str:
     if judge is None:
         return ""
     scores = ", ".join(f"{split} {value:.2f} dB" for split, value in judge["nmse_db"].items())
-    text = f"through {judge['path']} (NMSE {scores}), not used in training: trust a score as far as both agree"
+    text = f"through {judge['path']} (NMSE {scores}), not used in training: trust a score only as far as the two agree"
     if judge["same_kind"]:
-        text += f"; both are of kind {judge['model']}, so errors that they share do not show: prefer another kind"
+        text += f"; both are of kind {judge['model']}, so shared errors are not visible: prefer another kind"
     return text
 
 
@@ -225,4 +227,4 @@ def _evm_of(scores: Scores) -> str:
 def _spectral_evm(scores: Scores) -> str:
     if scores.get("spectral_evm_db") is None:
         return ""
-    return "OpenDPD's ratio over FFT bins: no symbol is demodulated, so it is not an EVM; compare it only with itself"
+    return "OpenDPD's ratio over FFT bins: no symbols are demodulated, so it is not comparable with an EVM"

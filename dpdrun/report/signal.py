@@ -12,7 +12,7 @@ from dpdrun.rules.facts.signal import SignalFacts
 
 def signal_lines(facts: SignalFacts) -> list[Text]:
     """Return the scores that a repair would change, and a row of ten numbers for each of error and gains."""
-    return [Text("prediction against its target", "bold"), _scores(facts), *_rows(facts)]
+    return [Text("prediction compared with its target", "bold"), _scores(facts), *_rows(facts)]
 
 
 def _scores(facts: SignalFacts) -> Text:
@@ -22,7 +22,7 @@ def _scores(facts: SignalFacts) -> Text:
     if facts.gain_nmse_db is not None:
         parts.append(f"{facts.gain_nmse_db:.2f} dB after one complex gain")
     if facts.lag_nmse_db is not None and facts.lag_samples is not None:
-        parts.append(f"{facts.lag_nmse_db:.2f} dB after removing a delay of {facts.lag_samples + 0.0:.2f} samples too")
+        parts.append(f"{facts.lag_nmse_db:.2f} dB after also removing a delay of {facts.lag_samples + 0.0:.2f} samples")
     if facts.linear_nmse_db is not None and facts.polynomial_nmse_db is not None:
         parts.append(
             f"fitted to the same record, a linear filter reaches {facts.linear_nmse_db:.2f} dB and a memory polynomial "

@@ -351,7 +351,7 @@ def _judged(entry: Rule, facts: Facts) -> Verdict:
         value = facts.get(name)
         if value is not None and not inside(value, allowed):
             words = facts.words(name)
-            return Skipped(f"outside its validity box: {words} is {value}, the rule covers {box_text(allowed)}")
+            return Skipped(f"outside the valid range: {words} is {value}, the rule covers {box_text(allowed)}")
     unknown = [name for name in entry.needs if facts.get(name) is None]
     if unknown:
         return Skipped(f"needs {', '.join(map(facts.words, unknown))}")

@@ -88,15 +88,15 @@ def outside_sweep(facts: PlanFacts) -> str | None:
     if facts.kind not in measured()["law"]:
         return f"not swept: {facts.kind}"
     if facts.window == math.inf:
-        return "our sweeps are of windowed attention"
+        return "our sweeps cover windowed attention only"
     widths = law_of(facts.kind or "").widths
     if facts.width is None:
         return "needs the width of the model"
     if widths[0] <= facts.width <= widths[-1]:
         return None
     if facts.kind == "gru":
-        return f"our sweeps of GRUs cover {widths[0]} to {widths[-1]} units, this one has {facts.width}"
-    return f"our sweeps of Transformers cover widths of {widths[0]} to {widths[-1]}, this one has {facts.width}"
+        return f"our sweeps of GRUs cover {widths[0]} to {widths[-1]} units; this one has {facts.width}"
+    return f"our sweeps of Transformers cover widths of {widths[0]} to {widths[-1]}; this one has {facts.width}"
 
 
 def swept_lr(facts: PlanFacts) -> float | None:

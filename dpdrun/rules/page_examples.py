@@ -45,13 +45,14 @@ def _silent(rule: Rule) -> str:
     """Return what is different where the rule is silent."""
     if rule.purpose == "diagnose":
         run = _run(rule.counterexample, rule.example)
-        return f"Silent for {run[0].lower()}{run[1:]}"
+        return f"No finding for {run[0].lower()}{run[1:]}"
+    nothing = "Does not apply" if rule.purpose == "derive" else "No finding"
     changed = {name: value for name, value in rule.counterexample.items() if rule.example.get(name) != value}
     shown = [f"`{KEYS.get(name, name)}: {_value(name, value)}`" for name, value in changed.items()]
     gone = [f"`{KEYS.get(name, name)}`" for name in rule.example if name not in rule.counterexample]
     if shown:
-        return f"Silent with {' and '.join(shown)}."
-    return f"Silent while {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} not known."
+        return f"{nothing} with {' and '.join(shown)}."
+    return f"{nothing} if {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} unknown."
 
 
 def _value(name: str, value: Any) -> str:
@@ -93,7 +94,7 @@ def _run(facts: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> st
     shown = [f"`{name}` {_short(value)}" for name, value in _flat(facts).items() if known.get(name) != value]
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     subject = "prediction" if "signal" in facts else "run of two processes" if "ranks" in facts else "run"
-    return f"A {subject} with {listed}." if listed else f"A sound {subject}."
+    return f"A {subject} with {listed}." if listed else f"A healthy {subject}."
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:

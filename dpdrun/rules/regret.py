@@ -67,12 +67,12 @@ class Worth:
     workloads: int
 
     def __str__(self) -> str:
-        """`no warmup: +0.46 dB in 400 steps (4 jobs, +0.36 to +2.08; more than seeds differ by in 3)`."""
+        """`no warmup: +0.46 dB in 400 steps (4 jobs, +0.36 to +2.08; outside the spread over seeds in 3)`."""
         if self.workloads == 1:
-            jobs = "one job" + ("" if self.beyond_seeds else ", less than its seeds differ by")
+            jobs = "one job" + ("" if self.beyond_seeds else ", within the spread over seeds")
         else:
             jobs = f"{self.workloads} jobs, {self.low_db:+.2f} to {self.high_db:+.2f}; "
-            jobs += f"more than seeds differ by in {self.beyond_seeds or 'none'}"
+            jobs += f"outside the spread over seeds in {self.beyond_seeds or 'none'}"
         return f"{self.instead}: {self.median_db:+.2f} dB in {self.steps:,} steps ({jobs})"
 
 

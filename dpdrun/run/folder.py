@@ -153,7 +153,7 @@ class RunFolder:
         reject_escaping_dirs(path)
         if not folder.plan.is_file():
             if folder.has_steps():
-                raise RunError(f"{folder.plan}: missing, the run cannot be read without it; restore it from a backup")
+                raise RunError(f"{folder.plan}: missing; the run cannot be read without it; restore it from a backup")
             raise RunError(f"{path}: not a run folder (it has no plan.json); `dpdrun train` makes one")
         return folder
 

@@ -111,8 +111,8 @@ class FindingPolicy:
         onset = finding.step if finding.step is not None else 1
         before = [step for step in self._run.rollback_points() if step < onset]
         if done == MOST_ADAPTS or not before:
-            why = f"after {done} adaptations" if before else "without a rollback point before it"
-            self._monitor.message(f"{finding.code}: the lr is not lowered any more, {why}")
+            why = f"after {done} adaptations" if before else "there is no rollback point before the error"
+            self._monitor.message(f"{finding.code}: the lr is not lowered again, {why}")
             return
         to_step, now = max(before), max(progress.step, onset)
         back = checkpoint.restore(

@@ -117,7 +117,7 @@ def remedy_for(path: Path) -> str:
     run = RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
     new_run = "start a new run with another --run-dir"
     if path == run.refinement:
-        return f"; without it optim.refine begins again from the best model: remove it, then\n  {run.resume_command}"
+        return f"; remove it to restart optim.refine from the best model, then\n  {run.resume_command}"
     if path == run.last:
         intact = next((each for each in reversed(run.rollback_points().values()) if is_intact(each)), None)
         if intact is not None:
@@ -136,7 +136,7 @@ def remedy_for(path: Path) -> str:
 def require(path: Path, header: dict[str, str], made_as: str, plan_hash: str) -> None:
     """Refuse a file of another format or plan. Raises RunError."""
     if header.get("format") != made_as:
-        raise RunError(f"{path}: not a checkpoint that can be resumed")
+        raise RunError(f"{path}: not a resumable checkpoint")
     if header.get("plan_hash") != plan_hash:
         raise RunError(
             f"{path}: made by another recipe or other data; resume with the recipe.yaml of its run folder, "
@@ -216,7 +216,7 @@ def progress_of(path: Path, header: dict[str, str]) -> Progress:
             raise ValueError("nothing that follows a step")
         return progress
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise RunError(f"{path}: its header has no progress of training{remedy_for(path)}") from exc
+        raise RunError(f"{path}: its header does not record the progress of training{remedy_for(path)}") from exc
 
 
 def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> str | None:
@@ -231,7 +231,7 @@ def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> st
             has_moments = True
             wanted.update(moments)
     if trained and not has_moments:
-        return "it has no state of the optimizer"
+        return "it has no optimizer state"
     wanted["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available() and "random.cuda" in tensors:
         wanted["random.cuda"] = torch.cuda.get_rng_state()
@@ -240,7 +240,7 @@ def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> st
         return misfit
     strange = sorted(name for name in tensors.keys() - known if not name.startswith("random."))
     if strange:
-        return f"it has a tensor {strange[0]} too many"
+        return f"it has an unexpected tensor {strange[0]}"
     for name, value in tensors.items():
         if value.is_floating_point() and bool(value.isnan().any()):
             return f"tensor {name} holds NaN"

@@ -102,7 +102,7 @@ def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
     if is_initialized():
         raise RunError(
             "this program has created an Accelerator, and all Accelerators of a program share one state: "
-            "train before it is created, in a program without one, or in one process"
+            "train before creating it, in a program without one, or in one process"
         )
     try:
         # Explicit, or Accelerate takes compilation and accumulation from its environment variables. Our buffers are

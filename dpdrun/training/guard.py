@@ -21,7 +21,7 @@ OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower c
     "storage size calculation overflowed",
 )  # fmt: skip
 SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model that decide its memory
-INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; Ctrl-C again leaves at once"
+INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; press Ctrl-C again to exit immediately"
 
 
 def non_finite(line: Mapping[str, Any], stats: StepStats, frame: int, run: RunFolder) -> DivergedError:
@@ -37,7 +37,7 @@ def non_finite(line: Mapping[str, Any], stats: StepStats, frame: int, run: RunFo
     """
     culprit, starts, whose = stats.culprit, stats.starts, ""
     good = [path for path in (run.last, run.best) if path.is_file()]
-    last_good = f"last good: {good[0]}" if good else "no checkpoint had been written yet"
+    last_good = f"last good: {good[0]}" if good else "no checkpoint was written yet"
     if len(stats.losses) > 1 and culprit is not None:
         starts, whose = stats.shares[culprit], f" of process {culprit} of {len(stats.losses)}"
     first, last = int(starts.min()), int(starts.max()) + frame

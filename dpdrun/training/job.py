@@ -205,7 +205,7 @@ def _require_alike(digest: str, group: ProcessGroup) -> None:
     digest_of_rank_zero = group.broadcast_text(digest)
     with group.errors_synchronized():
         if digest != digest_of_rank_zero:
-            raise RunError("its recipe, data or version of dpdrun is not that of rank 0")
+            raise RunError("its recipe, data or version of dpdrun differs from rank 0")
 
 
 def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:

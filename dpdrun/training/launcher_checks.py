@@ -31,7 +31,7 @@ def reject_launcher_conflicts(recipe: Recipe) -> None:
     if foreign:
         raise RunError(
             f"accelerate launch requests {', '.join(foreign)}: dpdrun divides only the batch between processes; a "
-            "model with a state (a GRU, a window) cannot be cut along time; choose multi-GPU or multi-CPU in "
+            "stateful model (GRU, window) cannot be split along time; choose multi-GPU or multi-CPU in "
             "`accelerate config`"
         )
     mixed, passes = os.environ.get(PRECISION, "no"), os.environ.get(PASSES, "1")

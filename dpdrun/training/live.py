@@ -81,7 +81,7 @@ class LiveRules:
             diagnosis = diagnose_facts(facts_of_run(self._log, self._plan))
         except Exception as error:  # a fault of ours must not end a training; one in a rule, the engine has contained
             self._broken = True
-            self._monitor.message(f"this run is not diagnosed while it trains: {error!r}; please report it")
+            self._monitor.message(f"the diagnosis during training failed: {error!r}; please report it")
             return None
         for skip in diagnosis.skipped:
             if skip.failed and skip.code not in self._failed:

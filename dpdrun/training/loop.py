@@ -1,9 +1,9 @@
-"""The training loop, top to bottom: the only one.
+"""The training loop, from top to bottom.
 
     capture -> frames on the device -> forward -> loss after the burn-in -> backward -> norm -> guard -> clip -> step
             -> a metrics line -> at intervals: validation score, best model, evaluation of the rules, checkpoint
 
-What is trained is a pair (input, target) through a module, which for a predistorter goes on through a PA model: see
+What is trained is a pair (input, target) through a module, which for a predistorter includes a PA model: see
 `task`. The loss is over unit-rms targets, so its size does not depend on the scale of the capture. The same code runs
 in every process of a group; what only rank 0 does is in `recorder`.
 """
@@ -50,7 +50,7 @@ from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, ParameterUpdate
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training ended with: steps done, best validation score [dB] and its step, training time [s], adaptations."""
+    """The result of training: steps done, best validation score [dB] and its step, training time [s], adaptations."""
 
     steps: int
     best_db: float
@@ -63,7 +63,7 @@ def fit(
     model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
     task: TrainingTask | None = None, group: ProcessGroup | None = None,
 ) -> Outcome:  # fmt: skip
-    """Train `model` in place and leave its best version in it and in `run.best`.
+    """Train `model` in place; its best version is in it and in `run.best` afterwards.
 
     Args:
         model: a kind from dpdrun/models, fresh; its own scales map the capture to unit rms.
@@ -77,11 +77,11 @@ def fit(
 
     Raises:
         RunError: a non-finite loss or norm, a checkpoint of another plan, a full disk.
-        AuditError: training did not do what the plan says.
+        AuditError: training deviated from the plan.
         FindingError: an error was found and train.on_finding is stop; a checkpoint was written.
-        StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C came; a checkpoint was written.
+        StoppedError, KeyboardInterrupt: on SIGTERM or Ctrl-C; a checkpoint was written.
         LostError: another process was lost; on rank 0 the last finished step was saved.
-        FollowedError: on the other ranks, in place of what rank 0 raises.
+        FollowedError: on the other ranks, if rank 0 raises one of these.
     """
     group, reported = group or ProcessGroup(), dict[str, int]()
     task = task or pa_task(model, capture, plan, sharing_of(group))
@@ -103,7 +103,7 @@ def fit(
 
 
 class _Training:
-    """One training, from its first or next step to the last one, or to a step that is rolled back.
+    """A training run, from its first or next step to the last one, or to a rollback.
 
     Args: as `fit`, and `plan_hash` of its checkpoints, `engine` of the group, `stop` for signals.
     """
@@ -139,7 +139,7 @@ class _Training:
         self._began = time.perf_counter() - progress.seconds
 
     def run(self, reported: dict[str, int]) -> Outcome:
-        """Train; `reported` are the severities of findings so far, by code."""
+        """Train; `reported` holds the severities of the findings so far, by code."""
         plan, progress, group = self._plan, self._progress, self._group
         recorder = RunRecorder(plan, self._run, self._monitor, self._state, self._log, reported, group)
         with recorder, recorder.saving_when_lost(), self._own_norm:
@@ -216,7 +216,7 @@ class _Training:
     def _score_and_evaluate(self, recorder: RunRecorder) -> FindingError | None:
         """Score the val split and evaluate the rules where due; returns the error to raise after a checkpoint.
 
-        What is left when a process is lost here is owed, and a resumed run begins with it.
+        If a process is lost here, the remaining work is owed, and a resumed run does it first.
         """
         plan, progress = self._plan, self._progress
         if progress.owed == SCORING:
@@ -246,10 +246,10 @@ class _Training:
         audited = audit(self._plan, self._log, self._sampler, checksums=checksums)
         self._run.write_json(self._run.audit, audited)
         if not audited["agrees"]:
-            raise AuditError(f"{self._run.audit}: training did not do what the plan says: {differences(audited)}")
+            raise AuditError(f"{self._run.audit}: training deviated from the plan: {differences(audited)}")
 
     def _load_best(self) -> None:
-        """Load the best model into the trained one, on rank 0. Raises DivergedError where there is none."""
+        """Load the best weights into the model, on rank 0. Raises DivergedError if there are none."""
         if not self._progress.best_step:
             steps, command = self._plan.total_steps, f"dpdrun diagnose {self._run.path}"
             raise DivergedError(f"no validation score was finite in {steps} steps: `{command}`")

@@ -23,7 +23,7 @@ LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def impossible(precision: str) -> str | None:
     """Return why this machine cannot train with a precision; None where it can."""
     if precision == "fp16" and not torch.cuda.is_available():
-        return "train.precision fp16 needs a GPU, and torch sees none here; write fp32, or bf16 (no loss scale)"
+        return "train.precision fp16 needs a GPU, but torch finds none; write fp32, or bf16 (no loss scale)"
     return None
 
 
@@ -32,9 +32,9 @@ def without_effect(precision: str) -> str | None:
     if precision != "tf32":
         return None
     if not torch.cuda.is_available():
-        return "train.precision tf32: there is no GPU here, everything is computed in fp32"
+        return "train.precision tf32: no GPU, so everything is computed in fp32"
     if torch.cuda.get_device_capability() < TENSOR_CORES:
-        return f"train.precision tf32: {torch.cuda.get_device_name()} has no TF32, everything is computed in fp32"
+        return f"train.precision tf32: {torch.cuda.get_device_name()} has no TF32, so everything is computed in fp32"
     return None
 
 

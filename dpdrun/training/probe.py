@@ -85,10 +85,10 @@ def share_out(budget_s: float, spent_s: float, step_s: float) -> Budget:
         least = Budget(FEWEST_SEEDS, FEWEST_RATES, FEWEST_NORMS)
         needed = math.ceil((least.total * step_s * OVERHEAD + spent_s + END_S) * SLACK)
         raise RunError(
-            f"--time {budget_s:.0f}s is too short here: {spent_s:.0f} s are spent, a step of this plan takes "
-            f"{step_s:.2g} s, and the fewest are {least.total} of them ({least.seeds} seeds of {FEWEST_RATES} learning "
+            f"--time {budget_s:.0f}s is too short: startup took {spent_s:.0f} s, a step of this plan takes "
+            f"{step_s:.2g} s, and the minimum is {least.total} steps ({least.seeds} seeds of {FEWEST_RATES} learning "
             f"rates, {FEWEST_NORMS} gradient norms after a warmup of {NORM_WARMUP_STEPS}); give --time {needed}s, or "
-            "lower train.batch_size or the sizes of the model"
+            "lower train.batch_size or the model sizes"
         )
     rates = min(MOST_RATES, int((steps - NORM_WARMUP_STEPS) * 0.75 / least.seeds))
     rates = max(FEWEST_RATES, rates)
@@ -119,7 +119,7 @@ class ProbeRun:
 
     def __init__(self, plan: Plan, capture: Capture, *, seed: int) -> None:
         if plan.recipe.task != "pa":
-            raise RunError("steps of task dpd are not measured alone: probe the recipe of its PA model instead")
+            raise RunError("task dpd cannot be probed: probe the recipe of its PA model instead")
         self._precision, self._passes = plan.recipe.train.precision, plan.recipe.train.accumulate
         engine = Engine(self._precision)
         self.device = engine.device
@@ -204,7 +204,7 @@ def probe(
         evaluate_split(run.model, capture, plan)
         score_s = time.perf_counter() - scoring
     else:
-        cut.append("the time of a scoring is that of a forward pass")
+        cut.append("the time of an evaluation (estimated from a forward pass)")
     peak_mib = memory.growth_mib()
     budget = share_out(budget_s, spent_s + time.perf_counter() - began, step_s)
     device = run.device
@@ -228,7 +228,7 @@ def probe(
         losses.append(curve)
     if not losses:
         raise RunError(
-            f"--time {budget_s:.0f}s: the time ended before one lr range test of {budget.rates} steps had ended: "
+            f"--time {budget_s:.0f}s: time ran out before one lr range test of {budget.rates} steps was complete: "
             f"steps became slower, from {step_s:.2g} to {median(clock.steps[-3:]):.2g} s (other work on this "
             f"machine?); give more time, such as --time {2 * budget_s:.0f}s"
         )
@@ -240,7 +240,7 @@ def probe(
     if valley is None:
         raise RunError(
             f"no learning rate from {LOWEST_LR:g} to {HIGHEST_LR:g} lowered the loss by 2 dB within "
-            f"{budget.rates} steps; check the data (`dpdrun data inspect`), then give the probe more time"
+            f"{budget.rates} steps; check the data (`dpdrun data inspect`), then increase --time"
         )
 
     on_step = partial(report_step, budget.seeds * budget.rates, "gradient norms")
@@ -248,7 +248,7 @@ def probe(
     if norms is None:
         raise RunError(f"every gradient norm at lr {valley.pick:g} was infinite; write a smaller optim.lr")
     if len(norms) < TOO_FEW_NORMS:
-        cut.append("no gradient norms: clip_norm is that of the rules")
+        cut.append("gradient norms (clip_norm is that of the rules)")
     elif len(norms) < min(FEWEST_NORMS, budget.norms):
         cut.append(f"{len(norms)} of {FEWEST_NORMS} gradient norms")
     step_s = median(clock.steps)

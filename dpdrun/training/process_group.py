@@ -94,7 +94,7 @@ class ProcessGroup:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
         if on_gpu and here > (gpus := torch.cuda.device_count()):
             raise RunError(
-                f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: there can be one a GPU. "
+                f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: at most one per GPU is possible. "
                 "On its CPUs: set CUDA_VISIBLE_DEVICES to nothing"
             )
         if "GLOO_SOCKET_IFNAME" not in os.environ:

@@ -223,4 +223,4 @@ def require_trackers(names: Sequence[str]) -> None:
             raise RunError(f"{name}: no such tracker; there are {', '.join(TRACKERS)}")
         spec = find_spec(name)
         if spec is None or spec.origin is None:  # a folder ./wandb or ./mlflow, such as they leave, has no origin
-            raise RunError(f"tracking by {name} needs its package: pip install 'dpdrun[{name}]'")
+            raise RunError(f"tracking with {name} needs its package: pip install 'dpdrun[{name}]'")

@@ -143,11 +143,11 @@ def test_the_summary_counts_by_part() -> None:
     ]
     rows = [line.split(" | ") for line in summary_table(found, [twin]).splitlines()]
     said = {row[0].strip("| "): row[1:] for row in rows if len(row) > 2}
-    assert said["named, of what is revealed"][0].startswith("50.0 %")
-    assert said["named, of what is revealed"][0].endswith("of 2")
-    assert said["named, of what costs 0.5 dB or more"][0].startswith("0.0 %")
+    assert said["detected, of faults with a cost or trace"][0].startswith("50.0 %")
+    assert said["detected, of faults with a cost or trace"][0].endswith("of 2")
+    assert said["detected, of faults that cost 0.5 dB or more"][0].startswith("0.0 %")
     assert said["faulty runs without cost or trace"][0] == "1"
-    assert said["named, of what is revealed"][1].startswith("none yet")
+    assert said["detected, of faults with a cost or trace"][1].startswith("none yet")
 
 
 def test_the_section_has_a_place_for_every_table() -> None:

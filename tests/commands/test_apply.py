@@ -88,7 +88,7 @@ def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path:
     ("source", "out", "why"),
     [
         ("none.csv", "out.csv", "none.csv: no such file"),
-        ("w.wav", "out.csv", ".wav is not read"),
+        ("w.wav", "out.csv", ".wav is not supported"),
         ("nan.csv", "out.csv", "nan.csv, row 3, column I: nan"),
         ("test", "out.mat", "cannot write .mat"),
         ("test", "none/out.csv", "no such file or folder"),

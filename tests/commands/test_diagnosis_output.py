@@ -102,7 +102,7 @@ def test_plot(log: str, tmp_path: Path) -> None:
 def test_map_is_not_for_a_run_folder(finished: Path) -> None:
     result = run(str(finished), "--map", "loss=x")
     assert result.exit_code == 2
-    assert "leave out --map" in result.stderr
+    assert "omit --map" in result.stderr
     assert (
         run(str(finished / "metrics.jsonl"), "--format", "json").output == run(str(finished), "--format", "json").output
     )

@@ -107,11 +107,11 @@ def test_other_flags_override() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere.sh",), "nowhere.sh: neither a script that can be read (No such file or directory) nor a command"),
+        (("nowhere.sh",), "nowhere.sh: neither a readable script (No such file or directory) nor a command"),
         (("python main.py --step train_dpd",), "only commands with --step train_pa can be translated"),
         ((NOTE.replace("1e-4", "$lr"),), "command:1: $lr is unknown"),
         ((NOTE + " --n_heads 3",), "command:9: this line begins with a flag"),
-        ((NOTE.rstrip() + " --n_heads 3",), "command:1: the command makes no recipe that trains"),
+        ((NOTE.rstrip() + " --n_heads 3",), "command:1: the command gives no trainable recipe"),
         ((NOTE, "--sample-rate-hz", "-1"), "--sample-rate-hz must be a positive number"),
         ((NOTE, "--epochs", "2.5"), "Invalid value for '--epochs'"),
         ((NOTE, "--set", "model.layers=0"), "--set model.layers=0: "),

@@ -70,12 +70,12 @@ def test_lint_gives_place_code_severity_help_and_fix(faulty: Path) -> None:
     assert result.exit_code == 0, "warnings are no errors"
     lines = result.stdout.splitlines()
     assert lines[0].startswith(
-        f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 is noise of -10 dB"
+        f"{faulty}:3:74: warning RG103 dropout_above_the_error: model.dropout 0.1 adds noise of -10 dB"
     )
     assert f"{faulty}:5:3: warning WU101 warmup_over_a_tenth: the warmup is 500 of 1000 steps, 50% (limit 10%)" in lines
     assert "  advice: set optim.warmup to 5% (50 steps)" in lines
     assert "  unsafe fix: optim.warmup: 5%" in lines
-    assert lines[-1].startswith(f"2 warnings; dpdrun lint {faulty} --fix fixes 0, with --unsafe-fixes 2")
+    assert lines[-1].startswith(f"2 warnings; dpdrun lint {faulty} --fix fixes 0, --fix --unsafe-fixes fixes 2")
     assert faulty.read_text() == FAULTY
 
 
@@ -219,9 +219,9 @@ def test_fix_follows_a_link_and_keeps_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--unsafe-fixes",), "use it with --fix, which writes them, or --diff"),
-        (("--fix", "--set", "train.seed=1"), "leave out --set"),
-        (("--diff", "--set", "train.seed=1"), "leave out --set"),
+        (("--unsafe-fixes",), "--unsafe-fixes needs --fix or --diff"),
+        (("--fix", "--set", "train.seed=1"), "omit --set"),
+        (("--diff", "--set", "train.seed=1"), "omit --set"),
     ],
 )
 def test_fixes_that_cannot_be(fixable: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -118,12 +118,12 @@ def test_a_capture_that_is_elsewhere_is_named(name: str, moved: Path, tmp_path: 
     run, elsewhere = moved / "runs" / name, tmp_path / "elsewhere.npz"
     (moved / "data" / "capture.npz").rename(elsewhere)
     for words in (("evaluate", run), ("apply", run, "val", "out.npy"), ("compare", run)):
-        assert "is not there any more; say where it is now: --data PATH" in " ".join(dpdrun(*words, code=2).split())
+        assert "is no longer there; give its new location: --data PATH" in " ".join(dpdrun(*words, code=2).split())
         dpdrun(*words, "--data", elsewhere)
     if name == "net":
         dpdrun("export", run, "--to", "npz", "--data", elsewhere)
     said = dpdrun("apply", run, elsewhere, "other.npy", "--data", elsewhere, code=2)
-    assert "leave it out" in said
+    assert "omit it" in said
 
 
 def test_other_samples_are_refused_with_both_hashes(moved: Path, tmp_path: Path, changed: Callable[..., Path]) -> None:
@@ -137,17 +137,15 @@ def test_other_samples_are_refused_with_both_hashes(moved: Path, tmp_path: Path,
     ):
         said = " ".join(dpdrun(*words, "--data", other, code=2).split())
         assert f"other.npz: not the capture that {run} was trained on" in said
-        assert f"that of the run's {was[:12]}" in said
+        assert f"but the run has {was[:12]}" in said
     changed(moved / "data" / "capture.npz")
-    assert f"that of the run's {was[:12]}; give --data PATH" in dpdrun("evaluate", run, code=2), (
-        "found, and not believed"
-    )
+    assert f"but the run has {was[:12]}; give --data PATH" in dpdrun("evaluate", run, code=2), "found, and not believed"
 
 
 def test_a_predistorter_finds_its_pa_run_next_to_it_by_the_hash(moved: Path, tmp_path: Path) -> None:
     folder, data = tmp_path / "sent", moved / "data" / "capture.npz"
     shutil.copytree(moved / "runs" / "net", folder / "net")
-    assert "move the run back, or next to this one" in dpdrun("evaluate", folder / "net", "--data", data, code=2)
+    assert "move its run back, or next to this one" in dpdrun("evaluate", folder / "net", "--data", data, code=2)
     shutil.copytree(moved / "runs" / "amp", folder / "amp")
     dpdrun("evaluate", folder / "net", "--data", data)
     model = folder / "amp" / "model.safetensors"
@@ -162,7 +160,7 @@ def test_a_moved_run_is_resumed_to_the_same_bits(moved: Path, tmp_path: Path, ch
     (moved / "data" / "capture.npz").rename(elsewhere)
     assert "--data PATH" in dpdrun(*resume, code=2)
     refused = " ".join(dpdrun(*resume, "--data", other, code=2).split())
-    assert "holds other data than when this run began (sha256 " in refused
+    assert "has changed since this run was started (sha256 " in refused
     dpdrun(*resume, "--data", elsewhere)
     straight = (moved / "runs" / "net" / "model.safetensors").read_bytes()
     assert (run / "model.safetensors").read_bytes() == straight
@@ -173,7 +171,7 @@ def test_a_moved_run_is_resumed_to_the_same_bits(moved: Path, tmp_path: Path, ch
 def test_data_is_for_a_run_that_is_there(moved: Path) -> None:
     for words in ((), ("--auto-resume", "--run-dir", "new")):
         said = " ".join(dpdrun("train", moved / "amp.yaml", *words, "--data", "x.npz", code=2).split())
-        assert "for --resume; elsewhere the recipe says it: --set data.source=x.npz" in said
+        assert "for --resume; otherwise set it in the recipe: --set data.source=x.npz" in said
 
 
 def test_a_moved_chain_is_skipped(moved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,4 +184,4 @@ def test_a_moved_chain_is_skipped(moved: Path, tmp_path: Path, monkeypatch: pyte
     assert lines == [["amp", "skip"], ["net", "skip"], ["evaluation", "skip"]]
     (tmp_path / "out" / "net" / "report.json").unlink()
     assert "net resume" in " ".join(dpdrun(*chain, "--dry-run").split())
-    assert "the models have not changed" in dpdrun(*chain)
+    assert "(unchanged, as are the models)" in dpdrun(*chain)

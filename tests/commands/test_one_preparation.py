@@ -151,7 +151,7 @@ REFUSED = {
         + NET.replace("layers: 1", "layers: 17").replace("d_model: 4", "d_model: 2").replace("heads: 2", "heads: 1")
         .replace("window: 6", "window: 128")
         + "optim: {refine: lm}\n" + STEPS.replace("frame: 32", "frame: 256") + "}\n",
-        "of them, a record has 2,000; shorten model.window",
+        "samples, but a record has 2,000; shorten model.window",
     ),
     "frame longer than the record": (
         PA + NET + STEPS.replace("frame: 32", "frame: 90000") + "}\n",
@@ -179,7 +179,7 @@ def test_a_pa_model_that_is_not_there(here: Path) -> None:
     del found["pipeline"], found["pipeline, dry run"]  # they would train it
     code, message = agreed(found)
     assert code == 2
-    assert message == f"{here}/out/amp: no such run folder; train that first:"
+    assert message == f"{here}/out/amp: no such run folder; train the PA model first:"
 
 
 def test_a_weak_pa_model(here: Path, trained_pa: Callable[[Path, str], Path]) -> None:

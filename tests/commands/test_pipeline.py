@@ -52,7 +52,7 @@ def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     assert steps == ["step 1 of 2, pa (amp.yaml): not run yet", "step 2 of 2, net (net.yaml): not run yet"]
     assert "step 8/8" in out, "the way of the run is shown as that of any"
     assert out.splitlines()[-2:] == [
-        "scores: runs/chain/evaluation/scores.json", "page:   runs/chain/evaluation/net/report.html"
+        "scores: runs/chain/evaluation/scores.json", "report: runs/chain/evaluation/net/report.html"
     ]  # fmt: skip
     page = folder / "runs" / "chain" / "evaluation" / "net"
     assert (page / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -63,7 +63,7 @@ def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     assert [line.split()[:2] for line in lines[2:5]] == [["pa", "skip"], ["net", "skip"], ["evaluation", "skip"]]
     again = dpdrun("train", "chain.yaml", "--resume").stdout
     assert "step 8/8" not in again
-    assert again.splitlines()[-2].endswith("scores.json (kept: the models have not changed)")
+    assert again.splitlines()[-2].endswith("scores.json (unchanged, as are the models)")
 
 
 def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
     sets = ("--set", "net.train.seed=1")
     shown = dpdrun("train", "chain.yaml", *sets, "--dry-run").stdout
     assert "net changed" in " ".join(plain(shown))
-    assert "this pipeline would refuse to run: --redo" in shown
+    assert "this pipeline would be refused; --redo" in shown
     said = dpdrun("train", "chain.yaml", *sets, code=2).stderr
     assert "runs/chain/net: its inputs have changed: train.seed" in said
     command = next(line.strip() for line in said.splitlines() if line.strip().startswith("dpdrun train"))
@@ -112,7 +112,7 @@ def test_a_signal_ends_with_the_command_that_goes_on(
 def test_bad_input_exits_2_and_writes_nothing(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     for arguments, why in (
-        (["chain.yaml", "--set", "optim.lr=1"], "in a pipeline a key begins with its step (pa or net)"),
+        (["chain.yaml", "--set", "optim.lr=1"], "in a pipeline a key starts with the name of a step (pa or net)"),
         (["chain.yaml", "--set", "net.optim.lrr=1"], "unknown key optim.lrr"),
         (["chain.yaml", "--set", "net.train.frame=5000"], "train.frame 5000 is longer than the training split"),
         (["chain.yaml", "--run-dir", "net.yaml"], "net.yaml is a file"),

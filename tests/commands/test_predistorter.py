@@ -82,7 +82,7 @@ def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
         output = dpdrun("evaluate", folder / "least-run", code=2).output
         assert "no such run folder" in output
         assert "trained and scored through that PA model" in output
-        assert "move the run back, or next to this one" in output
+        assert "move its run back, or next to this one" in output
     finally:
         hidden.rename(folder / "pa-run")
 
@@ -130,7 +130,7 @@ def test_a_dry_run_counts_the_pa_model_and_checks_what_the_run_would(
     assert "training takes about" in alone
     assert "training takes about" in dpdrun("train", "network.yaml", "--dry-run", *through).stdout
     said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=runs/pa", code=2).output
-    assert "train that first:\n  dpdrun train pa.yaml --run-dir runs/pa" in said
+    assert "train the PA model first:\n  dpdrun train pa.yaml --run-dir runs/pa" in said
     said = dpdrun("train", "network.yaml", "--dry-run", "--set", "pa=big-run", code=2).output
     assert "worse than a gmp on the validation split" in said
 

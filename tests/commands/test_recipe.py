@@ -27,7 +27,7 @@ def test_check_says_ok_in_one_line(gru: Path) -> None:
     result = CliRunner().invoke(app, ["recipe", "check", str(gru)])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{gru}: ok: gru (hidden 8) on synthetic/mild; ")
-    assert result.stdout.endswith(" values left to the rules\n")
+    assert result.stdout.endswith(" values set by rules\n")
     assert result.stdout.count("\n") == 1
 
 
@@ -83,7 +83,7 @@ def test_new_takes_flags_and_overrides_and_does_not_overwrite(tmp_path: Path) ->
     path.write_text("mine")
     result = CliRunner().invoke(app, ["recipe", "new", "-o", str(path)])
     assert result.exit_code == 2
-    assert "exists already; --force replaces it" in result.stderr
+    assert "already exists; --force overwrites it" in result.stderr
     assert path.read_text() == "mine"
     assert CliRunner().invoke(app, ["recipe", "new", "-o", str(path), "--force"]).exit_code == 0
     assert path.read_text() != "mine"

@@ -82,7 +82,7 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
     [
         (("--model", "gru", "--hidden", "8", "--samples", "9", "--d-model", "4"), "--d-model does not belong"),
         (("--model", "transformer", "--d-model", "8", "--samples", "9", "--hidden", "4"), "--hidden does not belong"),
-        ((*EXAMPLE, "--data", "synthetic/mild"), "--samples and --data both state how much"),
+        ((*EXAMPLE, "--data", "synthetic/mild"), "--samples and --data both set the amount"),
         ((*EXAMPLE, "--sample-rate-hz", "1e8"), "--sample-rate-hz describes data; add --data SOURCE"),
         ((*EXAMPLE, "--window", "wide"), "'--window': wide: expected a number of samples"),
         ((*EXAMPLE, "--window", "0"), "'--window': 0: expected a number of samples from 1 to 65536, or full"),
@@ -94,7 +94,7 @@ def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missin
             ("recipes/quickstart.yaml", "--window", "64000"),
             "a window of 64000 samples is longer than the training split",
         ),
-        (("recipes/quickstart.yaml", "-o", "no/such/place.yaml"), "there is no folder no/such; make it first"),
+        (("recipes/quickstart.yaml", "-o", "no/such/place.yaml"), "there is no folder no/such; create it first"),
         (("recipes/quickstart.yaml", "--heads", "3"), "--heads 3: model.heads 3 does not divide model.d_model 16"),
         (("recipes/quickstart.yaml", "--hidden", "3"), "--hidden 3: unknown key model.hidden; model.kind transformer"),
         (("recipes/quickstart.yaml", "-o", "recipes"), "recipes: this is a folder; name the recipe file in it"),
@@ -153,7 +153,7 @@ def test_the_example_of_what_is_missing_works(
 def test_a_batch_of_the_notes_size_is_said_not_to_overlap() -> None:
     output = run(*EXAMPLE).output
     assert "info BT102 " in output
-    assert ": a step takes 256 frames: ours do not overlap as the note's do" in output
+    assert ": a step takes 256 non-overlapping frames; the note's 256 overlap" in output
     assert "BT102" not in run(*EXAMPLE, "--rules", "note").output
 
 
@@ -195,7 +195,7 @@ def test_recipe_is_filled_from_its_data(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "given; LR010 would set" in result.output
     text = out.read_text(encoding="utf-8")
-    assert "# From the head of" in text
+    assert "# From the header of" in text
     assert "#   my amplifier" in text
     assert text.startswith("# Written by: dpdrun recommend ")
     assert "  # FR002: " in text
@@ -271,9 +271,9 @@ def test_findings_stand_under_the_table(faulty: Path) -> None:
     assert "optim.weight_decay" in table
     assert f"{faulty}:4:74: warning RG103 " in findings
     assert f"{faulty}:7:3: info RG101 " in findings
-    assert ": optim.weight_decay 1e-05 does nothing here" in findings
+    assert ": optim.weight_decay 1e-05 has no effect" in findings
     assert "  safe fix: optim.weight_decay: off" in findings
-    assert f"1 warning, 1 info; dpdrun lint {faulty} --fix fixes 1, with --unsafe-fixes 2" in findings
+    assert f"1 warning, 1 info; dpdrun lint {faulty} --fix fixes 1, --fix --unsafe-fixes fixes 2" in findings
     assert faulty.read_text(encoding="utf-8") == FAULTY
 
 
@@ -309,7 +309,7 @@ def test_epochs_for_another_amount_of_data_are_not_written(tmp_path: Path) -> No
     path.write_text(f"task: pa\ndata: {{source: synthetic/mild}}\nmodel: {model}\n", encoding="utf-8")
     result = run(str(path), "--samples", "100", "-o", str(out))
     assert result.exit_code == 2
-    assert "a recipe cannot hold --samples 100" in result.output
+    assert "a recipe cannot store --samples 100" in result.output
     assert not out.exists()
     assert run(str(path), "--samples", "100").exit_code == 0
     assert run(str(path), "--samples", "100", "--epochs", "5", "-o", str(out)).exit_code == 0

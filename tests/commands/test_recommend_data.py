@@ -67,7 +67,7 @@ def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
     source = str(recipe_file.parent / "capture.npz")
     values = json.loads(run(str(recipe_file), "--data", source, "--format", "json").output)["values"]
     assert values["model.window"] | {"value": 8, "rule": None, "advised": 32} == values["model.window"]
-    assert values["model.d_model"]["why"] == "given; SZ012 says the same"
+    assert values["model.d_model"]["why"] == "given; SZ012 would set the same"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
         (("--data", "synthetic/mild"), "to recommend from data, --model is needed"),
         (
             ("--data", "synthetic/mild", "--model", "gru", "--rules", "note"),
-            "`rules: note` advises on no sizes, --hidden",
+            "`rules: note` has no rules for sizes, --hidden",
         ),
         (("--data", "nowhere.csv", "--model", "gru"), "nowhere.csv"),
         (("--data", "", "--model", "gru"), "--data: name a source"),

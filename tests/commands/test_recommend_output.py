@@ -52,7 +52,7 @@ def test_a_filled_recipe_has_reasons_and_a_head_that_does_not_claim_results(reci
     text = written(recipe, tmp_path / "other" / "new.yaml")
     lines = text.splitlines()
     assert lines[0].startswith("# Written by: dpdrun recommend ")
-    place = lines.index(f"# From the head of {recipe}; a result stated there is that of the original file:")
+    place = lines.index(f"# From the header of {recipe}; any result stated there is for the original file:")
     assert lines[place + 1 : place + 3] == ["#   Reference recipe.", "#   Result: test NMSE -39.45 dB"]
     assert "yaml-language-server" not in text, "its path is relative to the file"
     assert "# optim.lr: LR010: " in text, "braces have no room for a reason"
@@ -71,8 +71,8 @@ def test_overrides_are_told_and_heads_do_not_pile_up(recipe: Path, tmp_path: Pat
     assert "  batch_size: 32  # was 16: fits in memory" in written(recipe, first, "--batch-size", "32")
     text = written(first, second, "--layers", "1")
     assert text.count("# Written by:") == 1
-    assert text.count("# From the head of") == 1
-    assert f"# From the head of {recipe}; " in text
+    assert text.count("# From the header of") == 1
+    assert f"# From the header of {recipe}; " in text
     assert values_of(load_recipe(second).recipe)["train.batch_size"] == 32
 
 
@@ -103,7 +103,7 @@ def test_rules_that_were_silent_are_in_every_format(tmp_path: Path) -> None:
     [
         (
             ("--layers", "2", "--heads", "4", "--window", "full"),
-            "full attention was not timed; `dpdrun probe` measures it",
+            "full attention was never timed; `dpdrun probe` measures it",
         ),
     ],
 )
@@ -175,5 +175,5 @@ def test_help_says_what_the_exit_code_is() -> None:
 def test_an_existing_file_is_refused_before_anything_is_measured(recipe: Path) -> None:
     result = run(str(recipe), "-o", str(recipe))
     assert result.exit_code == 2
-    assert "exists already" in result.output
+    assert "already exists" in result.output
     assert result.stdout == ""

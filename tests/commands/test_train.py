@@ -94,7 +94,7 @@ def test_a_tracker_that_is_not_there_is_refused_before_anything_is_written(
     monkeypatch.setattr(trackers, "find_spec", lambda _: None)
     result = train(recipe_file, "--run-dir", tmp_path / "run", "--track", "mlflow")
     assert result.exit_code == 2
-    assert result.stderr == "error: tracking by mlflow needs its package: pip install 'dpdrun[mlflow]'\n"
+    assert result.stderr == "error: tracking with mlflow needs its package: pip install 'dpdrun[mlflow]'\n"
     assert not (tmp_path / "run").exists()
     assert train(recipe_file, "--track", "paper").exit_code == 2
 
@@ -248,7 +248,7 @@ def test_auto_resume_begins_makes_way_and_goes_on(
     run, old = tmp_path / "run", tmp_path / "run.old-1"
     for step, said in (
         (2, "transformer of "),
-        (6, f"note: {run} ended before its first checkpoint, and is now {old}"),
+        (6, f"note: {run} ended before its first checkpoint and was renamed to {old}"),
         (8, "resumed: transformer of "),
     ):
         interrupt(step)
@@ -273,7 +273,7 @@ def test_sigterm_outside_training_has_the_exit_code_that_says_again(
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("dpdrun.commands._training.train_and_show", load)
     result = train(recipe_file, "--run-dir", tmp_path / "run")
-    assert (result.exit_code, result.stderr) == (75, "stopped by SIGTERM while nothing was being trained\n")
+    assert (result.exit_code, result.stderr) == (75, "stopped by SIGTERM outside of training\n")
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -86,7 +86,7 @@ def test_given_parts_are_joined_only_if_the_signal_runs_on() -> None:
     assert np.array_equal(capture.train.x, x[: len(x) // 2 - int(len(x) * 0.01)])
 
     torn = (whole[0], whole[2], whole[1])
-    with pytest.raises(DataError, match=r"not pieces of one record \(train to val: a jump"):
+    with pytest.raises(DataError, match=r"not from one continuous record \(train to val: a jump"):
         assemble(reading(records=torn), section(split=split))
 
 
@@ -126,7 +126,7 @@ def test_shares_must_add_up(shares: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize("guard", [3_900, 10**6])
 def test_guards_that_eat_a_part(guard: int) -> None:
     split = SplitSection(guard=guard)
-    with pytest.raises(DataError, match=r"the (train|val) part has .* too short"):
+    with pytest.raises(DataError, match=r"the (train|val) split has .* too short"):
         assemble(reading(), section(split=split))
 
 
@@ -139,5 +139,5 @@ def test_cuts_outside_the_record(cuts: tuple[int, int]) -> None:
 def test_silent_part() -> None:
     quiet = record()
     quiet.y[30_000:] = 0
-    with pytest.raises(DataError, match="output of the test part is all zero"):
+    with pytest.raises(DataError, match="output of the test split is all zero"):
         assemble(reading(records=(quiet,)), section())

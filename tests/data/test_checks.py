@@ -17,7 +17,7 @@ def test_a_signal_passes() -> None:
 
 
 def test_the_shortest_record() -> None:
-    with pytest.raises(DataError, match="999 samples are too short"):
+    with pytest.raises(DataError, match="999 samples are too few"):
         check_samples(GOOD[:-1], "a", ("I", "Q"))
     with pytest.raises(DataError, match="no samples"):
         check_samples(GOOD[:0], "a", ("I", "Q"))

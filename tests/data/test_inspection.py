@@ -45,11 +45,11 @@ CASES = {
     "early": (lambda x, y: (x[:-3], y[3:]), r"early \(non-causal\)"),
     "swapped": (lambda x, y: (x.imag + 1j * x.real, y), "I and Q are swapped"),
     "conjugated": (lambda x, y: (x, np.conj(y)), "I and Q are swapped"),
-    "unrelated": (lambda x, y: (x, np.random.default_rng(0).permutation(y)), "hardly resemble"),
+    "unrelated": (lambda x, y: (x, np.random.default_rng(0).permutation(y)), "hardly correlated"),
     "offset": (lambda x, y: (x, y + 0.003), "output has a DC offset of -[0-9.]+ dB"),
     "dc": (lambda x, y: (x + 0.05, y + 0.05), "input has DC"),
     "image": (lambda x, y: (x, y + 0.02 * np.conj(x)), r"image \(conjugate\) .* at -3[0-9.]+ dBc"),
-    "railed": (lambda x, y: (x, np.clip(y.real, -0.4, 0.4) + 1j * y.imag), "of the output sit at the extreme"),
+    "railed": (lambda x, y: (x, np.clip(y.real, -0.4, 0.4) + 1j * y.imag), "of the output are at the extreme"),
 }
 
 
@@ -67,27 +67,27 @@ def test_delay_in_samples_and_ns(mild: Capture) -> None:
 
 def test_parts_that_differ_are_reported(mild: Capture) -> None:
     drift = changed(mild, lambda x, y: (x, 1.05 * np.exp(0.1j) * y), ("test",))
-    message = r"gain of the test part differs .* by \+0\.\d\d dB, \+[56]\.\d deg"
+    message = r"gain of the test split differs .* by \+0\.\d\d dB, \+[56]\.\d deg"
     assert any(re.search(message, warning) for warning in drift.warnings)
     drive = changed(mild, lambda x, y: (1.3 * x, 1.3 * y), ("test",))
-    assert any(re.search(r"test input is \+[12]\.\d\d dB", w) for w in drive.warnings)
+    assert any(re.search(r"test input level is \+[12]\.\d\d dB", w) for w in drive.warnings)
     assert any("extrapolate" in w for w in drive.warnings)
 
 
 def test_a_looping_record_is_reported(mild: Capture) -> None:
     facts = inspect_capture(replace(mild, test=Part(mild.train.x[:6000], mild.train.y[:6000])))
-    assert any("100% of the test input occurs in the training part" in w for w in facts.warnings)
+    assert any("100% of the test input also occurs in the training split" in w for w in facts.warnings)
 
 
 def test_separately_aligned_parts_are_reported(mild: Capture) -> None:
     facts = changed(mild, lambda x, y: (x, y * np.exp(-1j * np.angle(np.vdot(x, y)))))
-    assert any("aligned the parts one by one" in w for w in facts.warnings)
+    assert any("splits were aligned separately" in w for w in facts.warnings)
 
 
 def test_wrong_rate_and_dirty_input(mild: Capture) -> None:
     facts = inspect_capture(replace(mild, sample_rate_hz=500e6))
     assert any("is the sample rate right?" in w for w in facts.warnings)
-    assert any("folds back" in w for w in facts.warnings)
+    assert any("aliases" in w for w in facts.warnings)
     image = changed(mild, lambda x, y: (x + 0.01 * x * np.exp(2j * np.pi * 0.35 * np.arange(len(x))), y))
     assert any("rises again at 2" in w for w in image.warnings)
 

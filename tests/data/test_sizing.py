@@ -42,7 +42,7 @@ def test_records_that_line_up_need_no_warning(reading: DataReading) -> None:
     [
         (lambda y: np.roll(y, 40), "the output comes 39.98 samples"),
         (lambda y: np.conj(y), "follows the conjugate of the input"),
-        (lambda y: np.roll(y, len(y) // 2)[::-1], "hardly resemble each other"),
+        (lambda y: np.roll(y, len(y) // 2)[::-1], "hardly correlated"),
     ],
 )
 def test_records_that_do_not_line_up(spoil: Callable[[Signal], Signal], said: str) -> None:

@@ -142,7 +142,7 @@ def test_run_without_a_step_is_not_healthy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("severity", ["warning", "error"])
 def test_run_that_cannot_be_judged_passes_no_gate(severity: Literal["warning", "error"]) -> None:
-    with pytest.raises(RunError, match="nothing of this run could be checked") as error:
+    with pytest.raises(RunError, match="nothing in this run could be checked") as error:
         diagnose_facts(RunFacts()).reaches(severity)
     assert error.value.exit_code == EXIT_BAD_INPUT
 
@@ -162,7 +162,7 @@ def test_gmp_is_judged_by_its_report(tmp_path: Path) -> None:
     good = solved(tmp_path / "good", -38.0)
     assert (good.verdict, codes(good)) == ("healthy", [])
     assert "DM201" in good.healthy
-    assert {skip.code: skip.reason for skip in good.skipped}["DM202"] == "this run is a gmp itself"
+    assert {skip.code: skip.reason for skip in good.skipped}["DM202"] == "the model of this run is a GMP"
     bad = solved(tmp_path / "bad", -12.0)
     assert (bad.verdict, codes(bad)) == ("error", ["DM201"])
     assert "model.delays" in bad.findings[0].advice

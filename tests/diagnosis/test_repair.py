@@ -138,7 +138,7 @@ def test_nothing_to_fix(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match="nothing to fix"):
         next_attempt(faulty)
     said(monkeypatch, [Finding("no cure", {}, "error", code="XX206")])
-    with pytest.raises(RunError, match="no recipe change answers XX206"):
+    with pytest.raises(RunError, match="no recipe change fixes XX206"):
         next_attempt(faulty)
 
 

@@ -68,8 +68,8 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("where", "why"),
     [
-        (Hosts(1, 2, 2, "a:1"), "--rank 2: of --hosts 2, the ranks are 0 to 1"),
-        (Hosts(1, 1, 1), "--rank 1: of --hosts 1"),
+        (Hosts(1, 2, 2, "a:1"), "--rank 2: with --hosts 2 the ranks are 0 to 1"),
+        (Hosts(1, 1, 1), "--rank 1: with --hosts 1"),
         (Hosts(1, 2), "--hosts 2 needs --rendezvous HOST:PORT"),
         *((Hosts(1, 2, 0, bad), f"--rendezvous {bad}: expected HOST:PORT") for bad in ("a", "a:", ":1", "a:0", "a:x")),
         (Hosts(1, 2, 0, "10.0.0.1:65536"), "expected HOST:PORT"),
@@ -122,7 +122,7 @@ def test_each_process_is_told_its_place(
     assert launch(Hosts(2, 2, 1, "10.0.0.1:29500"), [str(tmp_path), *TOLD]) == 0
     told = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert told == {"2": "2 0 4 2 10.0.0.1 29500 3", "3": "3 1 4 2 10.0.0.1 29500 3"}
-    assert capfd.readouterr().out == "host 1 of 2: 10.0.0.1:29500 shows the run\n"  # and nothing of its processes
+    assert capfd.readouterr().out == "host 1 of 2: the output is on 10.0.0.1:29500\n"  # and nothing of its processes
 
 
 def test_only_the_first_process_talks(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_the_first_that_fails_says_is_shown(tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert err.splitlines() == [
         "no such file",
-        "error: process 0 on this host still ran 0.1 s after another failed, and was killed",
+        "error: process 0 on this host was still running 0.1 s after another failed, and was killed",
     ]
 
 
@@ -250,7 +250,7 @@ def recipe() -> Path:
     ("arguments", "why"),
     [
         (["--hosts", "2"], "--hosts 2 needs --rendezvous HOST:PORT"),
-        (["--hosts", "2", "--rank", "2", "--rendezvous", "a:1"], "of --hosts 2, the ranks are 0 to 1"),
+        (["--hosts", "2", "--rank", "2", "--rendezvous", "a:1"], "with --hosts 2 the ranks are 0 to 1"),
         (["--hosts", "2", "--rendezvous", "10.0.0.1"], "expected HOST:PORT"),
         (["--rank", "-1"], "greater than or equal to 0"),
         (["--processes", "0"], "greater than or equal to 1"),

@@ -77,7 +77,7 @@ def test_a_pa_that_comes_out_the_same_leaves_its_predistorter_alone(folder: Path
 def test_a_pa_that_comes_out_another_one_stops_the_chain_there(folder: Path, run: Run) -> None:
     run()
     (folder / "out" / "pa").rename(folder / "elsewhere")
-    with pytest.raises(RunError, match="its PA model, step pa, is not the same"):
+    with pytest.raises(RunError, match="its PA model, step pa, has changed"):
         run_with_other_noise(run)
 
 

@@ -79,7 +79,7 @@ def test_broken_runs(folder: Path, chain: Pipeline, run: Run) -> None:
     (folder / "out" / "pa" / "report.json").unlink()
     assert actions(folder) == {"pa": "restart", "judge": "skip", "net": "restart"}
     (net / "plan.json").unlink()
-    with pytest.raises(RunError, match="folder of step net holds other files"):
+    with pytest.raises(RunError, match="folder of step net contains files"):
         step_states(chain, folder / "out")
 
 

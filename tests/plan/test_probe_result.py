@@ -104,7 +104,7 @@ def test_merge_shows_the_catalogues_value_beside() -> None:
     assert "over lr 0.013 x" in this.values["optim.weight_decay"].why, "what follows from the lr follows"
     model = {"kind": "transformer", "d_model": 16, "layers": 2, "heads": 2, "window": 32}
     text = recipe_text(this, {"data": {"source": "synthetic/mild"}, "model": model}, "dpdrun recommend")
-    assert "lr: 0.013  # probe: lr range test here" in text
+    assert "lr: 0.013  # probe: lr range test on this machine" in text
 
 
 def test_merge_keeps_what_the_user_gave() -> None:

@@ -48,7 +48,7 @@ def test_given_value_that_the_rules_share() -> None:
     value = recommend(PlanFacts(kind="transformer", d_model=32, weight_decay=0.01), "measured").values[
         "optim.weight_decay"
     ]
-    assert value.why == "given; RG001 says the same"
+    assert value.why == "given; RG001 would set the same"
 
 
 def test_open_fields_say_what_is_needed() -> None:
@@ -145,7 +145,7 @@ def test_given_epochs_stay_epochs() -> None:
 def test_head_of_a_recipe_says_which_rules_were_silent() -> None:
     this = recommend(replace(FACTS, d_model=512), "measured")
     text = recipe_text(this, {"data": {"source": "x"}, "model": MODEL | {"d_model": 512}}, "dpdrun recommend")
-    assert "# silent here: " in text
+    assert "# not applicable: " in text
     assert "LR010 for optim.lr" in text
 
 

@@ -65,7 +65,7 @@ def problem(**sections: str) -> str:
         (
             "train",
             "{shard: fsdp}",
-            "unknown key train.shard: it was removed, models of this size have nothing to gain from sharding; "
+            "unknown key train.shard: it was removed, models of this size do not benefit from sharding; "
             "--processes divides the batch; delete this line",
         ),
         ("train", "{learning_rate: 1e-3}", "unknown key train.learning_rate; did you mean optim.lr?"),
@@ -96,7 +96,7 @@ def problem(**sections: str) -> str:
         ("lr", "1e-3", "unknown key lr; did you mean optim.lr?"),
         ("models", "{}", "unknown key models; did you mean 'model'?"),
         ("qqq", "1", "unknown key qqq; known here: task, rules, pa, data, model, dpd, optim and train"),
-        ("model", "", "missing section model; it begins with kind: transformer, gru or gmp"),
+        ("model", "", "missing section model; it starts with kind: transformer, gru or gmp"),
         ("model", "{d_model: 8}", "missing model.kind; one of transformer, gru or gmp"),
         (
             "model",

@@ -99,7 +99,7 @@ def test_round_numbers_are_said_only_where_they_are_others() -> None:
 
 def test_one_step_is_singular() -> None:
     text = "\n".join(shown(PlanFacts(kind="transformer", d_model=32, max_steps=1), 200))
-    assert "1 scoring in 1 step " in text
+    assert "1 evaluation in 1 step " in text
     assert "1 steps" not in text
     assert "1 scorings" not in text
 
@@ -115,7 +115,7 @@ def test_a_value_in_the_range_of_the_note_stands_alone() -> None:
 def test_rules_outside_their_box_have_a_line() -> None:
     text = "\n".join(shown(PlanFacts(kind="transformer", d_model=512), 200))
     assert "LR010 for optim.lr: d_model is 512, they cover 8 to 256" in text
-    assert "silent here" not in "\n".join(shown(PlanFacts(kind="transformer", d_model=32), 200))
+    assert "not applicable" not in "\n".join(shown(PlanFacts(kind="transformer", d_model=32), 200))
 
 
 def test_why_there_is_no_estimate() -> None:
@@ -127,7 +127,7 @@ def test_why_there_is_no_estimate() -> None:
 
 
 def test_gmp() -> None:
-    assert shown(PlanFacts(kind="gmp"), 80) == ["a gmp is fitted by least squares: there is no optimizer to set"]
+    assert shown(PlanFacts(kind="gmp"), 80) == ["a GMP is fitted by least squares: there are no optimizer settings"]
 
 
 def test_regret_is_among_the_reasons() -> None:

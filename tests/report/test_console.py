@@ -118,14 +118,14 @@ def test_an_error_of_the_view_ends_the_view_alone(terminal: bool, capfd: pytest.
         view.message("unheard")
     assert "unheard" not in text_of(console)
     error = capfd.readouterr().err
-    assert error.count("the live view failed (KeyError: 'grad_norm') and is off; training continues in ") == 1
+    assert error.count("the live view failed (KeyError: 'grad_norm') and is disabled; training continues in ") == 1
 
 
 def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:
     view = view_of(console_of(80, terminal=True))
     view._eval = {"best_db": None}  # and no step
     view._iterations = 1
-    assert "cannot draw this run: KeyError" in str(view._draw())
+    assert "cannot show this run: KeyError" in str(view._draw())
 
 
 def test_without_a_floor_nothing_is_said_to_be_left() -> None:

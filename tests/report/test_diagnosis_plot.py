@@ -49,7 +49,7 @@ def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     this = diagnose_facts(CLIMBS)
     with pytest.raises(DataError, match=r"cannot draw \.jpg; use \.png"):
         draw_diagnosis(this, "x", tmp_path / "x.jpg")
-    with pytest.raises(DataError, match="nothing to draw"):
+    with pytest.raises(DataError, match="nothing to plot"):
         draw_diagnosis(diagnose_facts(RunFacts()), "x", tmp_path / "x.png")
     with pytest.raises(DataError, match="cannot be written"):
         draw_diagnosis(this, "x", tmp_path / "no" / "x.png")

@@ -59,7 +59,7 @@ def test_no_findings() -> None:
 def test_summary_counts_severities_and_fixes() -> None:
     findings = case_study().findings
     one = next(finding for finding in findings if finding.fix == "unsafe")
-    how = f"dpdrun lint {RECIPE} --fix fixes 0, with --unsafe-fixes 1, --diff shows what would change"
+    how = f"dpdrun lint {RECIPE} --fix fixes 0, --fix --unsafe-fixes fixes 1, --diff shows the changes"
     assert lint_summary([one]).plain == f"1 {one.severity}; {how}"
     elsewhere = replace(one, path="b.yaml")
     assert "; dpdrun lint RECIPE --fix fixes 0" in lint_summary([one, elsewhere]).plain

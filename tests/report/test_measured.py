@@ -41,7 +41,7 @@ def test_reading_says_what_is_not_known() -> None:
     this = replace(READING, floor_db=None, floor_caveat="no quiet band", memory=1, memory_at_least=True)
     text = shown(list(reading_lines(this)))
     assert "memory at least 1 sample (" in text
-    assert "noise floor not known: no quiet band" in text
+    assert "noise floor unknown: no quiet band" in text
 
 
 def test_reading_at_the_noise_and_its_warnings() -> None:
@@ -52,15 +52,15 @@ def test_reading_at_the_noise_and_its_warnings() -> None:
 
 def test_probe() -> None:
     text = shown(list(probe_lines(PROBE)))
-    assert "probe: 58 s on CPU, 1 thread: 12.3 ms a step, 166,504 samples/s, 140 MiB for training; " in text
-    assert "; a scoring 0.1 s" in text
+    assert "probe: 58 s on CPU, 1 thread: 12.3 ms per step, 166,504 samples/s, 140 MiB for training; " in text
+    assert "; an evaluation takes 0.1 s" in text
     assert "1e-04 -4.0, 1e-03 -3.0" in text
     assert "90 % 0.4, 99 % 1 of 150 are below" in text
 
 
 def test_probe_says_what_it_cut() -> None:
     text = shown(list(probe_lines(replace(PROBE, norms={}, cut=("2 of 3 seeds", "no gradient norms")))))
-    assert "left out to finish in time: 2 of 3 seeds; no gradient norms" in text
+    assert "skipped to finish in time: 2 of 3 seeds; no gradient norms" in text
     assert "gradient norms at lr" not in text
     assert "cut" not in shown(list(probe_lines(PROBE)))
 

@@ -41,7 +41,7 @@ def test_every_value_is_shown_once_under_its_origin(width: int) -> None:
     plan = plan_of()
     lines = lines_of(plan_table(plan, capture="synthetic/mild"), width)
     assert lines[0] == f"plan: 400 steps ({plan.warmup_steps} warmup) of 4 x 32 samples on synthetic/mild"
-    titles = {"rule": "set by rules", "user": "written by you", "default": "left at the default"}
+    titles = {"rule": "set by rules", "user": "set in the recipe", "default": "defaults"}
     starts = [lines.index(title) for title in titles.values()]
     assert starts == sorted(starts)
     sections = {

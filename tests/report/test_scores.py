@@ -123,7 +123,7 @@ def test_bands_window_and_convention_are_in_one_line() -> None:
         "opendpd-spectral-v2: -140..-100 and 100..140 over the strongest carrier, -20..20 MHz; Welch, Hann; "
         "--format json has general-v1 too"
     )
-    assert "not an EVM" in told["spectral EVM"]
+    assert "not comparable with an EVM" in told["spectral EVM"]
 
 
 def test_without_a_bandwidth_the_reason_stands_in_place_of_the_aclr() -> None:

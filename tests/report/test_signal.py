@@ -28,7 +28,7 @@ def test_scores_and_rows() -> None:
     _, scores, _, position, _, target, drawn, _ = shown(this)
     assert scores == (
         "NMSE -8.00 dB over 2,000 samples; -30.50 dB in frames of 200; -9.00 dB after one complex gain; "
-        "-9.10 dB after removing a delay of 0.00 samples too; "
+        "-9.10 dB after also removing a delay of 0.00 samples; "
         "fitted to the same record, a linear filter reaches -20.00 dB and a memory polynomial -40.00 dB"
     )
     assert position.split()[-10:] == ["-30.0", *["-7.0"] * 9]

@@ -86,7 +86,7 @@ def test_validity_box_includes_its_ends(d_model: int, speaks: bool) -> None:
     outcome, _ = evaluate([make("AA101", takes)], PlanFacts(d_model=d_model))
     assert bool(outcome.findings) is speaks
     if not speaks:
-        assert outcome.skipped[0].reason == f"outside its validity box: d_model is {d_model}, the rule covers 8 to 64"
+        assert outcome.skipped[0].reason == f"outside the valid range: d_model is {d_model}, the rule covers 8 to 64"
 
 
 def test_word_box() -> None:

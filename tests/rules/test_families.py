@@ -26,12 +26,12 @@ GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 NOT_BY_RULES = {
     "data.sample_rate_hz": "as stated by the source",
     "data.bandwidth_hz": "as stated by the source",
-    "data.cyclic": "where a record is a series of looped frames",
+    "data.cyclic": "if a record is a sequence of looped frames",
     "data.split": "as stated by the source",
     "data.split.guard": "no frame sees two splits",
     "train.compile": "torch.compile",
     "train.loss.beyond": "auto = out_of_band",
-    "dpd.peak_limit": "that of the training input",
+    "dpd.peak_limit": "largest magnitude of the training input",
 }
 
 

@@ -63,9 +63,9 @@ def test_what_was_not_swept_says_why() -> None:
     assert outside_sweep(PlanFacts(kind="transformer", d_model=32, window=32)) is None
     assert "windowed" in (outside_sweep(PlanFacts(kind="transformer", d_model=32, window=math.inf)) or "")
     wide = outside_sweep(PlanFacts(kind="transformer", d_model=512))
-    assert wide == "our sweeps of Transformers cover widths of 8 to 256, this one has 512"
+    assert wide == "our sweeps of Transformers cover widths of 8 to 256; this one has 512"
     units = outside_sweep(PlanFacts(kind="gru", hidden=512))
-    assert units == "our sweeps of GRUs cover 8 to 64 units, this one has 512"
+    assert units == "our sweeps of GRUs cover 8 to 64 units; this one has 512"
     assert "width" in (outside_sweep(PlanFacts(kind="gru")) or "")
     assert "gmp" in (outside_sweep(PlanFacts(kind="gmp")) or "")
 

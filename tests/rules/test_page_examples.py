@@ -32,7 +32,7 @@ def test_example_has_the_message_and_lines_that_the_schema_knows(rule: Rule) -> 
     assert set().union(*keys) <= FIELDS | {"model.kind"}
     if finding.patch:
         assert set(finding.patch) <= keys[-1], "the patch is what comes last"
-    assert "\nSilent " in text
+    assert "\nNo finding " in text or "\nDoes not apply " in text
 
 
 def test_example_of_a_check_is_a_recipe_before_and_after() -> None:
@@ -43,7 +43,7 @@ def test_example_of_a_check_is_a_recipe_before_and_after() -> None:
     }  # fmt: skip
     assert yaml.safe_load(after) == {"optim": {"beta2": example_of(find_rule("OP101")).patch["optim.beta2"]}}
     assert "unsafe: changes what is trained" in text
-    assert text.endswith("Silent with `optim.beta2: 0.95`.")
+    assert text.endswith("No finding with `optim.beta2: 0.95`.")
 
 
 def test_example_of_a_derive_rule_gives_its_reason() -> None:
@@ -53,5 +53,5 @@ def test_example_of_a_derive_rule_gives_its_reason() -> None:
 def test_example_of_a_diagnosis_names_the_facts_that_matter() -> None:
     text = example_text(find_rule("CL201"))
     assert text.startswith("A run with `norm` 3 and `clip_norm` 1.")
-    assert text.endswith("Silent for a run with `norm` 0.5.")
+    assert text.endswith("No finding for a run with `norm` 0.5.")
     assert "`norm` 0.3 (12 in 1 of 400 steps)" in example_text(find_rule("SK201"))

@@ -91,8 +91,8 @@ def test_worth(table: None) -> None:
     assert worth_of(None, "optim.lr", 400) is None
     assert worth_of("gru", "optim.warmup", None) is None
     short, long = groups_of("optim.warmup")["gru"]
-    assert str(short) == "no warmup: +0.20 dB in 400 steps (3 jobs, -0.10 to +0.40; more than seeds differ by in 2)"
-    assert str(long) == "no warmup: +0.20 dB in 1,600 steps (one job, less than its seeds differ by)"
+    assert str(short) == "no warmup: +0.20 dB in 400 steps (3 jobs, -0.10 to +0.40; outside the spread over seeds in 2)"
+    assert str(long) == "no warmup: +0.20 dB in 1,600 steps (one job, within the spread over seeds)"
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru"])

@@ -215,7 +215,7 @@ def test_the_budget_is_bounded_and_the_end_is_the_usual_one(plan: PlanMaker, cap
     assert factors == sorted(factors, reverse=True)
     assert all(line["code"] == "LS201" for line in log.adapts)
     assert [text.split(":")[0] for text in heard[:3]] == [f"adapted ({n} of at most 3)" for n in (1, 2, 3)]
-    assert "the lr is not lowered any more, after 3 adaptations" in heard[3]
+    assert "the lr is not lowered again, after 3 adaptations" in heard[3]
     assert len(heard) == 4
 
 

@@ -62,7 +62,7 @@ def test_a_checkpoint_of_another_plan_is_refused(made: Callable[[int], Made], tm
 def test_a_model_file_is_no_checkpoint(made: Callable[[int], Made], tmp_path: Path) -> None:
     model, optimizer = made(0)
     checkpoint.save_model(tmp_path / "m.safetensors", model, {"format": "dpdrun-model-1"})
-    with pytest.raises(RunError, match="not a checkpoint that can be resumed"):
+    with pytest.raises(RunError, match="not a resumable checkpoint"):
         checkpoint.restore(tmp_path / "m.safetensors", model, optimizer, plan_hash="abc")
 
 
@@ -116,7 +116,7 @@ WRONG: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor | None]]] = {
     "tensor random.cpu is (3,), expected (5056,)": ("random.cpu", lambda _: torch.zeros(3, dtype=torch.uint8)),
     "tensor model.0.bias holds NaN": ("model.0.bias", lambda each: each + NAN),
     "tensor optimizer.0.bias.exp_avg holds NaN": ("optimizer.0.bias.exp_avg", lambda each: each + NAN),
-    "it has a tensor model.9.bias too many": ("model.9.bias", lambda _: torch.zeros(1)),
+    "it has an unexpected tensor model.9.bias": ("model.9.bias", lambda _: torch.zeros(1)),
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_a_step_has_a_state_of_the_optimizer(made: Callable[[int
     model, optimizer = made(0)
     path = tmp_path / "c.safetensors"
     TrainingState(model, optimizer, progress(), "abc").save(path)
-    with pytest.raises(RunError, match="it has no state of the optimizer"):
+    with pytest.raises(RunError, match="it has no optimizer state"):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
     TrainingState(model, optimizer, Progress(0, 0.0, 0, 0.0, progress().plateau), "abc").save(path)
     assert checkpoint.restore(path, model, optimizer, plan_hash="abc").step == 0
@@ -164,7 +164,7 @@ def test_a_header_that_does_not_say_where_training_stood(
     TrainingState(model, optimizer, progress(), "abc").save(path)
     tensors, header = checkpoint.read(path)
     checkpoint.write(path, tensors, {**header, "progress": text})
-    with pytest.raises(RunError, match="its header has no progress of training"):
+    with pytest.raises(RunError, match="its header does not record the progress of training"):
         checkpoint.restore(path, model, optimizer, plan_hash="abc")
 
 
@@ -188,7 +188,7 @@ def test_errors_about_a_damaged_file_say_what_to_use_instead(made: Callable[[int
         f"; an earlier checkpoint, rollback-100.safetensors, is intact; to resume from it:\n"
         f"  cp '{run.rollback_point(100)}' '{run.last}'\n  {run.resume_command}"
     )
-    assert "begins again from the best model: remove it" in remedy(run.refinement)
+    assert "remove it to restart optim.refine from the best model" in remedy(run.refinement)
     assert remedy(run.best) == "; restore the file from a backup, or start a new run with another --run-dir"
     checkpoint.save_model(run.model, model, {})
     assert f"the model that the run ended with, {run.model}, is intact" in remedy(run.best)

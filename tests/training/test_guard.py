@@ -26,7 +26,7 @@ def told(losses: list[float], shares: list[list[int]]) -> StepStats:
 
 def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path)
-    assert "no checkpoint had been written yet" in str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, run))
+    assert "no checkpoint was written yet" in str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, run))
     run.best.touch()
     text = str(non_finite(LINE, told([math.nan], [[40, 7, 300]]), 64, run))
     for part in (
@@ -74,7 +74,7 @@ def test_the_first_ctrl_c_is_a_flag_and_the_second_leaves_at_once(capfd: pytest.
     with pytest.raises(KeyboardInterrupt), StopSignal() as stop:  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.received == signal.SIGINT
-        assert "Ctrl-C again leaves at once" in capfd.readouterr().err
+        assert "press Ctrl-C again to exit immediately" in capfd.readouterr().err
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("the second was not heard")
     assert signal.getsignal(signal.SIGINT) is before

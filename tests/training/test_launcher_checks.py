@@ -104,7 +104,7 @@ def test_another_way_to_divide_a_model_is_refused(
     with pytest.raises(RunError, match="accelerate launch requests ") as caught:
         reject_launcher_conflicts(loaded("model={kind: gru, hidden: 4}").recipe)
     assert name in str(caught.value)
-    assert "cannot be cut along time" in str(caught.value)
+    assert "cannot be split along time" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_pa_that_is_not_there_comes_with_the_command_that_trains_it(
     for recipe in ("RECIPE-OF-THE-PA", f"{tmp_path}/amp.yaml"):
         with pytest.raises(RecipeError) as error:
             job.prepare(load_text(text, tmp_path / "dpd.yaml"))
-        assert f"; train that first:\n  dpdrun train {recipe} --run-dir runs/amp\n" in str(error.value)
+        assert f"; train the PA model first:\n  dpdrun train {recipe} --run-dir runs/amp\n" in str(error.value)
         (tmp_path / "amp.yaml").write_text("")  # then it is there, beside the recipe
 
 

@@ -82,7 +82,7 @@ def test_time_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_short_a_time_says_what_would_do() -> None:
     with pytest.raises(
-        RunError, match=r"--time 10s is too short here: 1 s are spent, a step of this plan takes 0\.5 s"
+        RunError, match=r"--time 10s is too short: startup took 1 s, a step of this plan takes 0\.5 s"
     ) as caught:
         share_out(10.0, 1.0, 0.5)
     needed = float(str(caught.value).partition("give --time ")[2].partition("s")[0])
@@ -161,7 +161,7 @@ def test_no_time_for_norms_leaves_the_clip_to_the_rules(
     found = probe(plan(), capture, 20.0)
     assert found.clip_norm is None
     assert found.norms == {}
-    assert "no gradient norms: clip_norm is that of the rules" in found.cut
+    assert "gradient norms (clip_norm is that of the rules)" in found.cut
 
 
 def test_a_first_test_that_does_not_end_is_an_error_in_time(
@@ -180,7 +180,7 @@ def test_a_long_scoring_is_estimated(
     slowed(monkeypatch, lambda _: 0.1, score_s=1e9)
     found = probe(plan(), capture, 40.0)
     assert found.score_s == pytest.approx(len(capture.val) / (4 * 32) * 0.1 / 3)
-    assert found.cut == ("the time of a scoring is that of a forward pass",)
+    assert found.cut == ("the time of an evaluation (estimated from a forward pass)",)
 
 
 def test_a_slow_step_is_not_timed_five_times(

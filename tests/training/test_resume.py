@@ -150,7 +150,7 @@ def begun(loaded: Callable[..., Loaded], tmp_path: Path) -> RunFolder:
 def test_another_recipe_is_refused_with_what_differs(
     override: str, said: str, begun: RunFolder, loaded: Callable[..., Loaded]
 ) -> None:
-    with pytest.raises(RunError, match="with another recipe than this run began with") as caught:
+    with pytest.raises(RunError, match="with another recipe than that of this run") as caught:
         plan_to_resume(loaded(override), begun)
     assert said in str(caught.value)
     assert f"dpdrun train {begun.recipe} --run-dir {begun.path} --resume" in str(caught.value)

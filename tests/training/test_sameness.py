@@ -189,7 +189,7 @@ def test_a_run_that_strays_from_its_plan_fails(meddle: str, named: str, code: st
     first, _ = trained(2, meddle=(meddle,))
     name, status, message = first["error"]
     assert (name, status) == ("AuditError", 1)
-    assert re.search(rf"audit.json: training did not do what the plan says: {named}", message), message
+    assert re.search(rf"audit.json: training deviated from the plan: {named}", message), message
     assert not first["audit"]["agrees"]
     assert {each for each in first["codes"] if each.startswith(("RK", "SC2"))} == ({code} if code else set())
 

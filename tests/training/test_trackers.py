@@ -89,7 +89,7 @@ def test_a_tracker_that_is_not_installed_or_not_known_is_refused(
     with pytest.raises(RunError, match="visdom: no such tracker; there are tensorboard, wandb, mlflow"):
         require_trackers(["tensorboard", "visdom"])
     monkeypatch.setattr(trackers, "find_spec", lambda _: None)
-    with pytest.raises(RunError, match=r"tracking by wandb needs its package: pip install 'dpdrun\[wandb\]'"):
+    with pytest.raises(RunError, match=r"tracking with wandb needs its package: pip install 'dpdrun\[wandb\]'"):
         require_trackers(["wandb"])
 
 

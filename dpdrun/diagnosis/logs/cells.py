@@ -50,9 +50,9 @@ def number(cell: object, *, decimal_comma: bool = False) -> float | None:
 
 def _hint(text: str) -> str:
     if text.replace(",", "").replace(".", "").lstrip("+-").isdigit() and "," in text:
-        return "; write it with a decimal point and no separators of thousands"
+        return "; write it with a decimal point and no thousands separators"
     if text.endswith(("db", "dbm", "dbc")):
-        return "; leave out the unit"
+        return "; omit the unit"
     return ""
 
 

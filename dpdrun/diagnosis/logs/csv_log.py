@@ -41,7 +41,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
         if start.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise DataError(f"{path}: this is UTF-16 text; save it as UTF-8 (in Excel: 'CSV UTF-8')")
         if b"\0" in start:
-            raise DataError(f"{path}: this is a binary file, not a log in text")
+            raise DataError(f"{path}: this is a binary file, not a text log")
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             yield file
     except OSError as error:
@@ -61,7 +61,7 @@ def dialect_of(path: Path) -> Dialect:
             separator = max(SEPARATORS, key=text.count)
             names = [name.strip() for name in next(csv.reader([text], delimiter=separator))]
             if all(_is_number(name) for name in names):
-                raise DataError(f"{path}:{line}: numbers instead of names of columns; write them in a line above")
+                raise DataError(f"{path}:{line}: numbers instead of column names; add a header line")
             return Dialect(separator, names, line)
     raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
 

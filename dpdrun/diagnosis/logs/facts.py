@@ -55,9 +55,9 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     if finite := [rate for rate in lr if math.isfinite(rate)]:
         values.setdefault("peak_lr", max(finite))
     if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
-        log.notes.append(f"a value every {gap:g} {log.unit}s: what lies between them is not seen")
+        log.notes.append(f"a value every {gap:g} {log.unit}s: anything between them is not visible")
     if log.unit == "epoch":
-        log.notes.append("a line an epoch: every step below is an epoch, and spikes within an epoch are not seen")
+        log.notes.append("one line per epoch: every step below is an epoch, and spikes within an epoch are not visible")
     return RunFacts(
         step=steps,
         lr=lr,
@@ -80,7 +80,7 @@ def _nothing(log: TrainingLog) -> str:
     reasons = [f"{key}: {why}" for key, why in log.absent.items() if key in ("loss", "loss_db", "grad_norm")]
     example = next((name for name in log.names if "loss" in name.lower()), "NAME")
     lines = [f"{log.path}: {what} found in this log ({log.format})", *reasons, listing(log.names)]
-    return "\n  ".join([*lines, f"say which column is what: --map loss={example},grad_norm=NAME,lr=NAME"])
+    return "\n  ".join([*lines, f"assign the columns: --map loss={example},grad_norm=NAME,lr=NAME"])
 
 
 def _loss(log: TrainingLog, asked: Asked) -> Points:
@@ -90,7 +90,7 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         return Points(column.steps, [_power(value) for value in column.values])
     if "loss" in asked.constants:
         del log.found["loss"]
-        log.notes.append("loss: a constant says nothing; left out")
+        log.notes.append("loss: constant, so ignored")
     column = log.column("loss")
     if (at := _first_negative(column)) is None:
         return column
@@ -170,7 +170,7 @@ def skip_reason(needed: list[str], log: TrainingLog) -> str | None:
     parts += [f"needs {name}: {log.absent[name]}" for name in needed if name in log.absent]
     unsaid = [_UNSAID[name] for name in needed if name not in COLUMNS]
     if unsaid:
-        parts.append(f"needs {' and '.join(unsaid)}: the log does not say")
+        parts.append(f"needs {' and '.join(unsaid)}: not in the log")
     return "; ".join(parts)
 
 

@@ -41,7 +41,7 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
     if path.is_dir() or ".tfevents." in path.name:
         return tensorboard_log.read(path, asked)
     if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors"):
-        raise DataError(f"{path}: a checkpoint is no log; dpdrun reads {KNOWN}")
+        raise DataError(f"{path}: a checkpoint is not a log; dpdrun reads {KNOWN}")
     start = _first_line(path)
     if start.startswith(("{", "[")):
         if jsonl_log.is_metrics(path, start):

@@ -77,7 +77,7 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 torn = DataError(f"{path}:{line}: not valid JSON ({error}): {shortened(text.strip())!r}")
                 continue  # an error, unless it is the last line: that one is being written
             if not isinstance(record, dict):
-                raise DataError(f"{path}:{line}: expected an object a line, got {shortened(text.strip())!r}")
+                raise DataError(f"{path}:{line}: expected one JSON object per line, got {shortened(text.strip())!r}")
             yield line, flat(record)
 
 

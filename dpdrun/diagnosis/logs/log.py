@@ -26,7 +26,7 @@ COLUMNS: dict[str, str] = {
     "grad_norm": "gradient norm, before clipping",
     "lr": "learning rate",
     "lr_planned": "planned learning rate",
-    "clip_norm": "largest norm that was let through",
+    "clip_norm": "clipping threshold of the norm",
     "clipped": "whether the step was clipped, 0 or 1",
     "val_nmse_db": "validation NMSE [dB]",
     "val_loss": "validation loss, not in dB",

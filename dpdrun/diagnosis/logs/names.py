@@ -163,7 +163,7 @@ def choose_columns(
             found = [name for name, plain in free.items() if group.fullmatch(plain)]
             if len(found) > 1:
                 listed = " and ".join(repr(name) for name in found[:4])
-                absent[key] = f"{listed} could be it: say --map {key}={found[0]}"
+                absent[key] = f"candidates are {listed}: set --map {key}={found[0]}"
                 notes.append(f"{key}: not read, since {absent[key]}")
                 break
             if found:

@@ -64,7 +64,7 @@ class Parts:
         second = list(self._runs.values())[1]
         raise DataError(
             f"{self._path}:{second}: column {self.run!r} tells {len(self._runs)} runs apart ({named}{more}); "
-            "put the rows of one run into a file of their own"
+            "put the rows of one run into a separate file"
         )
 
 
@@ -164,7 +164,7 @@ class Rows:
             key = next((k for k, v in self.log.found.items() if v == name), EPOCH)
             raise DataError(
                 f"{self.log.path}:{line}: column {name!r} (read as {key}): {error}"
-                + ("" if key in self._given else f"; if it is not the {COLUMNS.get(key, key)}, say --map {key}=COLUMN")
+                + ("" if key in self._given else f"; if it is not the {COLUMNS.get(key, key)}, set --map {key}=COLUMN")
             ) from None
 
     def done(self) -> TrainingLog:
@@ -190,7 +190,7 @@ class Rows:
         """Return the step of every row."""
         name = self._step
         if name is None:
-            self.log.notes.append("no column of steps: the rows are counted instead (--map step=COLUMN)")
+            self.log.notes.append("no step column: rows are counted instead (--map step=COLUMN)")
             return list(range(1, len(self._steps) + 1))
         is_epoch = plain_name(name) == EPOCH or plain_name(name) == "epochs"
         for line, step in zip(self._lines, self._steps, strict=True):
@@ -201,7 +201,7 @@ class Rows:
                 raise DataError(f"{self.log.path}:{line}: column {name!r} (the step): {step:g} is not a whole number")
         steps = [int(step) for step in self._steps]
         if is_epoch and len(set(steps)) <= MOSTLY * len(steps) and "step" not in self._given:
-            self._count_rows(f"{name} repeats itself, so it is not a counter of rows")
+            self._count_rows(f"{name} has repeated values, so it does not count rows")
             return list(range(1, len(steps) + 1))
         if is_epoch:
             self.log.unit = "epoch"
@@ -209,7 +209,7 @@ class Rows:
 
     def _count_rows(self, why: str) -> None:
         del self.log.found["step"]
-        self.log.notes.append(f"{why}: the rows are counted instead (--map step=COLUMN)")
+        self.log.notes.append(f"{why}: rows are counted instead (--map step=COLUMN)")
 
     def _through_epochs(self, steps: list[int]) -> list[int]:
         """Return the steps, counted through where they start again with every epoch."""
@@ -225,7 +225,7 @@ class Rows:
             if i in restarts:
                 offset = through[-1] + 1 - first if first <= 1 else through[-1]
             through.append(offset + step)
-        self.log.notes.append(f"{self._step} starts again with every {self._epoch}: counted on through them")
+        self.log.notes.append(f"{self._step} restarts with every {self._epoch}: counted continuously")
         return through
 
     def _fill(self, key: str, column: _Column) -> None:

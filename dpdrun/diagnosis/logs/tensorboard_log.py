@@ -43,9 +43,9 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         if key != "step":  # every event carries its step; a tag such as `epoch` is another scalar
             log.columns[key], log.found[key] = points(series[tag]), tag
     if asked_steps:
-        log.notes.append(f"step={asked_steps}: left out, every event carries its step")
+        log.notes.append(f"step={asked_steps}: ignored, because every event has its step")
     if len(files) > 1:
-        log.notes.append(f"{len(files)} event files are read as one run that was resumed")
+        log.notes.append(f"{len(files)} event files are read as one resumed run")
     return log
 
 

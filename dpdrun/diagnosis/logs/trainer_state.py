@@ -50,5 +50,7 @@ def read(path: Path, asked: Asked) -> TrainingLog:
             log.values["total_steps"] = total
         every = state.get("logging_steps")
         if isinstance(every, int | float) and every > 1:
-            log.notes.append("loss is the mean since the line before; grad_norm and learning_rate are of one step")
+            log.notes.append(
+                "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
+            )
     return log

@@ -17,7 +17,7 @@ FRAME_PER_UNSCORED = 3  # a frame is at least 3 times its part without loss, so 
 FRAMES_IN_RECORD = 8  # of a short record, so that an epoch has some frames to shuffle
 GRU_BURN_IN = 64  # a GRU forgets; its state starts at zero [samples]
 WITHOUT_CONTEXT = 0.25  # share of the scored outputs of a frame that may lack part of their past
-TOO_SHORT = "use a smaller model.window or fewer layers: the record is too short for this past"
+TOO_SHORT = "use a smaller model.window or fewer layers: the record is too short for this receptive field"
 
 Frame = Annotated[int, Within(2)]
 BurnIn = Annotated[int, Within(0)]
@@ -30,26 +30,27 @@ Context = Annotated[float, Within(0)]
     fires=dict(kind="transformer", window=32, layers=2, conv=4), silent=dict(kind="transformer"),
 )  # fmt: skip
 def burn_in_of_the_context(facts: PlanFacts) -> Choice | Skipped:
-    """Samples at the start of a frame that give context but no loss: as many as an output looks back.
+    """Burn-in: the receptive field, so that every output in the loss has its full context.
 
     ## Why
-    An output with less context than it will have in use is trained on another task than the one that is scored. Full
-    attention gets 0, since nothing short of the complete record would do; a GRU 64 samples for its state to settle.
-    Never more than half a frame that the recipe gives, nor half of what a short record allows.
+    An output that has less context in training than in use is trained for a different task than the one that is scored.
+    Full attention gets 0, since only the complete record would be enough; a GRU gets 64 samples for its state to
+    settle. The burn-in is at most half of the frame in the recipe, or half of the longest frame that a short record
+    allows.
 
     ## Known limits
-    A GRU's memory is not known beforehand; 64 samples is the setting of our runs.
+    The memory of a GRU is not known in advance; 64 samples is the setting of our runs.
     """
     if facts.context is None:
         sizes = {"layers": facts.layers, "window": facts.window}
         missing = [f"model.{name} (--{name})" for name, known in sizes.items() if known is None]
         return Skipped(f"needs {' and '.join(missing)}")
     if facts.kind == "gru":
-        wanted, why = GRU_BURN_IN, "what the state of a GRU needs to settle"
+        wanted, why = GRU_BURN_IN, "the settling time of a GRU's state"
     elif facts.context == math.inf:
-        return Choice(0, "full attention: no burn-in short of the record would do")
+        return Choice(0, "full attention: only the complete record would be enough")
     else:
-        wanted, why = int(facts.context), "the receptive field, so every scored output has its context"
+        wanted, why = int(facts.context), "the receptive field, so every output in the loss has its context"
     frame = facts.frame or _longest_frame(facts.samples)
     if frame is not None and wanted > (half := frame // 2):
         return Choice(half, f"half a frame; {wanted} samples would be {why}")
@@ -67,25 +68,25 @@ def _longest_frame(samples: int | None) -> int | None:
     fires=dict(kind="transformer", burn_in=65), silent=dict(kind="transformer"),
 )  # fmt: skip
 def frame_over_burn_in(burn_in: BurnIn, samples: int | None = None) -> Choice:
-    """Length of a training frame: 256 samples, or three times its part without loss when that is more.
+    """Length of a training frame: 256 samples, or three times the burn-in if that is more.
 
     ## Why
-    Samples of the burn-in are computed and not scored; at three times its length at most a third of the work is spent
-    on context. Shorter frames give a step more independent stretches of signal for the same work. A power of two, at
-    most an eighth of the training part. All samples after the burn-in are in the loss, a frame's last ones too,
-    although a model with `model.lookahead` meets zeros there in place of the future: without them nothing holds the
-    look-ahead taps at the end of a record.
+    Samples of the burn-in are computed but not in the loss; with frames of three times the burn-in, at most a third of
+    the compute is spent on context. Shorter frames give a step more independent stretches of signal for the same
+    compute. The length is a power of two, at most an eighth of the training split. All samples after the burn-in are in
+    the loss, including the last ones, although a model with `model.lookahead` sees zeros there instead of the future:
+    otherwise nothing would constrain the look-ahead taps at the end of a record.
 
     ## Known limits
-    Compared in Transformers with frames of 512 and half the batch, the same work a step: no difference
-    (docs/results.md#what-each-rule-is-worth). Shorter frames, and those of GRUs, were not compared. An output never
-    looks back further than its receptive field, so longer frames bring no new information.
+    For Transformers, frames of 512 with half the batch, the same compute per step, made no difference
+    (docs/results.md#what-each-rule-is-worth). Shorter frames and frames of GRUs were not compared. An output depends
+    only on its receptive field, so longer frames add no information.
     """
     frame = max(FRAME, _power_of_two(FRAME_PER_UNSCORED * burn_in))
     longest = _longest_frame(samples)
     if longest is not None and longest < frame:
         return Choice(max(longest, burn_in + 1), f"an eighth of {samples} training samples")
-    return Choice(frame, f"three times the {burn_in} samples without loss" if frame > FRAME else "as in our sweeps")
+    return Choice(frame, f"three times the burn-in of {burn_in}" if frame > FRAME else "as in our sweeps")
 
 
 def _power_of_two(least: int) -> int:
@@ -99,40 +100,41 @@ def _power_of_two(least: int) -> int:
     silent=dict(kind="transformer", window=32, layers=2, conv=4, frame=200),
 )  # fmt: skip
 def frame_shorter_than_memory(facts: PlanFacts, frame: Frame, context: Context) -> Verdict:
-    """No output of a training frame ever has all of the past that it will have in use.
+    """No output of a training frame has the full context that it will have in use.
 
     ## Why
-    Weights for a past that was always zero in training meet a real one when a record is scored. The fix is a frame of
-    three times the receptive field (FR002) with as much burn-in, or half of that where the record is short.
+    Weights for a past that was always zero in training see a real past when a record is scored. The fix is a frame of
+    three times the receptive field (FR002) with a burn-in of the receptive field, or half a frame if the record is
+    short.
 
     ## Known limits
-    What lies at the far end of a receptive field usually counts little. Full attention is EV101's, a GRU FR103's.
+    The far end of a receptive field usually matters little. EV101 checks full attention, FR103 checks GRUs.
     """
     if context == math.inf or frame > context:
         return None
     patch = _room_for_context(facts, int(context))
     return warning(
-        f"a frame of {frame} samples is no longer than the {context:g} that an output looks back: no output has its "
-        "complete past",
+        f"a frame of {frame} samples is no longer than the receptive field of {context:g}: no output has its full "
+        "context",
         value=frame, threshold=context, patch=patch, advice=set_to(patch) or TOO_SHORT,
     )  # fmt: skip
 
 
 @check(
     "FR102", about=("train.burn_in", "train.frame"), kinds=("transformer",), requires=("FR101",), fix="unsafe",
-    source="the receptive field against the part of a frame without loss (FR001)", evidence="assumed",
+    source="the receptive field compared with the burn-in (FR001)", evidence="assumed",
     fires=dict(kind="transformer", window=32, layers=2, conv=4, frame=128, burn_in=0),
     silent=dict(kind="transformer", window=32, layers=2, conv=4, frame=256, burn_in=64),
 )  # fmt: skip
 def loss_without_context(facts: PlanFacts, frame: Frame, context: Context, burn_in: BurnIn) -> Verdict:
-    """More than a quarter of the outputs in the loss lack part of the past that they will have in use.
+    """More than a quarter of the outputs in the loss lack part of the context that they will have in use.
 
     ## Why
-    An output with less context than it will have in use is trained on another task than the one that is scored. The
-    fix is a burn-in of the receptive field, with a longer frame where that would be more than half of it.
+    An output that has less context in training than in use is trained for a different task than the one that is scored.
+    The fix is a burn-in of the receptive field, with a longer frame if the burn-in would be more than half of it.
 
     ## Known limits
-    A quarter is a choice: the shipped recipe for DPA_160MHz has a fifth. How much it costs was not measured.
+    The limit of a quarter is a choice: the shipped recipe for DPA_160MHz has a fifth. The cost was not measured.
     """
     if context == math.inf or burn_in >= frame or not _lacks_context(frame, context, burn_in):
         return None
@@ -140,7 +142,7 @@ def loss_without_context(facts: PlanFacts, frame: Frame, context: Context, burn_
     patch = {"train.burn_in": int(context)} if fits else _room_for_context(facts, int(context))
     share = (context - burn_in) / (frame - burn_in)
     return warning(
-        f"{share:.0%} of the outputs in the loss lack part of the {context:g} samples that they look back "
+        f"{share:.0%} of the outputs in the loss lack part of their context of {context:g} samples "
         f"(frame {frame}, burn-in {burn_in})",
         value=share, threshold=WITHOUT_CONTEXT, patch=patch, advice=set_to(patch) or TOO_SHORT,
     )  # fmt: skip
@@ -152,11 +154,11 @@ def loss_without_context(facts: PlanFacts, frame: Frame, context: Context, burn_
     fires=dict(kind="gru", frame=200, burn_in=0), silent=dict(kind="gru", frame=200, burn_in=64),
 )  # fmt: skip
 def loss_before_the_state_settles(frame: Frame, burn_in: BurnIn) -> Verdict:
-    """The loss of a GRU counts from the first sample of a frame, where its state is still zero.
+    """The loss of a GRU includes the first samples of a frame, where its state is still zero.
 
     ## Why
-    Scored on a record, the state is zero once, at its beginning; in training it is at the start of every frame. The
-    fix is a burn-in of 64 samples, at most half a frame.
+    When a record is scored, the state is zero only once, at its start; in training it is zero at the start of every
+    frame. The fix is a burn-in of 64 samples, at most half a frame.
 
     ## Known limits
     Info only: a GRU forgets, and OpenDPD trains its GRUs on frames of 200 samples without any burn-in.
@@ -165,7 +167,7 @@ def loss_before_the_state_settles(frame: Frame, burn_in: BurnIn) -> Verdict:
         return None
     settled = min(GRU_BURN_IN, frame // 2)
     return info(
-        f"the loss counts from the first of {frame} samples, where the state of the GRU is still zero",
+        f"the loss includes the start of each frame of {frame} samples, where the state of the GRU is still zero",
         value=0, threshold=settled, patch={"train.burn_in": settled},
     )  # fmt: skip
 

@@ -37,14 +37,13 @@ def lr_by_width_band(d_model: Steps) -> Choice:
 
     ## Why
     Wider networks tolerate smaller steps: the change of an output grows with the number of weights that move together.
-    d_model below 512: 3e-4. From 512 to 1023: 1e-4. From 1024: the range 5e-5 to 1e-4, of which the log-midpoint
-    7.1e-5 is taken; the note does not say which point of its range is meant, so the range is always shown.
+    d_model below 512: 3e-4. From 512 to 1023: 1e-4. From 1024: the range 5e-5 to 1e-4, of which the log-midpoint,
+    7.1e-5, is used; the note does not say which point of the range it means, so the range is always shown.
 
     ## Known limits
     The bands are flat below 512 and jump by a factor of 3 at 512. The note also gives 1e-4 to 3e-4 for any Transformer
-    (docs/note.md). Our own sweeps, of windowed attention from d_model 8 to 256, found far higher rates to be better by
-    many dB (LR010, docs/results.md#regret), which is why `rules: measured` asks that rule first and this one only where
-    nothing was measured.
+    (docs/note.md). In our own sweeps, of windowed attention from d_model 8 to 256, far higher rates were better by many
+    dB (LR010, docs/results.md#regret), so `rules: measured` applies this rule only where nothing was measured.
     """
     if d_model < NOTE_SMALL_BELOW:
         return Choice(NOTE_SMALL_LR, f"the note: d_model {d_model} is below {NOTE_SMALL_BELOW}")
@@ -86,18 +85,20 @@ def lr_by_measured_width(facts: PlanFacts) -> Choice:
     """Learning rate of a Transformer with windowed attention, by bands of d_model, fitted to our sweeps.
 
     ## Why
-    PA models are hundreds of times smaller than the networks for which 3e-4 became the usual value, and they begin as
-    their linear skip, with silent residual branches, which bears a high rate from the first steps. Judged on jobs that
-    it was not fitted to, the rule lost less than every other advisor that we tried. Bands are at the swept widths, the
-    nearest by ratio; the wider, the lower. Run length, batch and layers move the rate by less than the width does. The
-    range, in jobs of about this length, reaches down to where half of them lose 0.3 dB more, and up to where one in
-    twenty does: above the best, training ends in a cliff. docs/results.md#regret has the law and its rates.
+    PA models are hundreds of times smaller than the networks for which 3e-4 became the usual value. They also start as
+    a linear model, because their residual branches are initialised to zero, and therefore tolerate a high rate from the
+    first steps. On jobs that it was not fitted to, this rule lost less than every other advisor we tried. There is one
+    band per swept width, and the nearest by ratio applies; wider networks get lower rates. Run length, batch size and
+    number of layers affect the rate less than the width does. The range extends down to where half of the jobs of about
+    this length lose 0.3 dB more, and up to where one in twenty does: above the best rate, training soon fails.
+    docs/results.md#regret has the law and its rates.
 
     ## Known limits
-    Amplifiers of two captures and a synthetic one, run lengths, batches and depths as the study has them; a job beyond
-    is taken at the nearest end, and the reason says so. Judged on a data set that it knew nothing of it loses more
-    (docs/results.md#regret). Holds for `beta2: 0.95`, a warmup of 5 % and a cosine (OP010, WU010, SC010), the linear
-    skip, zero-initialised residuals, and signals at unit rms. Not for full attention.
+    Fitted to the amplifiers of two captures and a synthetic one, and to the run lengths, batch sizes and depths of the
+    study; jobs outside these ranges get the rate of the nearest end, and the reason says so. On a data set that was
+    excluded from the fit it loses more (docs/results.md#regret). Valid for `beta2: 0.95`, a warmup of 5 % and a cosine
+    schedule (OP010, WU010, SC010), the linear skip, zero-initialised residuals, and signals at unit rms. Not for full
+    attention.
     """
     return _by_law(law_of("transformer"), facts)
 
@@ -111,13 +112,13 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Choice:
     """Learning rate of a GRU, by bands of hidden units, fitted to our sweeps.
 
     ## Why
-    Our GRUs bear rates a hundred times higher than OpenDPD's 5e-4 and need them: at low rates they do not arrive in
-    runs of this length. Below the best the loss is flat over some octaves for 8 and 16 units; at 64 it is not, and
-    twice to four times the best rate ends a run.
+    Our GRUs tolerate rates a hundred times higher than OpenDPD's 5e-4, and need them: at low rates they do not converge
+    in runs of this length. Below the best rate the loss is flat over a few octaves for 8 and 16 units, but not for 64,
+    where two to four times the best rate makes a run diverge.
 
     ## Known limits
-    Those of LR010, and fewer lengths; the reason says when runs of a length were not swept. Over 90,000 steps OpenDPDv2
-    publishes 5e-3.
+    Those of LR010, and fewer run lengths; the reason says if runs of this length were not swept. For 90,000 steps
+    OpenDPDv2 publishes 5e-3.
     """
     return _by_law(law_of("gru"), facts)
 
@@ -145,11 +146,11 @@ def lr_outside_the_notes_band(d_model: Steps, lr: LR) -> Verdict:
     """The learning rate is not the one that the founding Transformer note gives for this d_model.
 
     ## Why
-    The note names a learning rate that is too high among the causes of its failure. From d_model 1024 any rate in its
-    range will do (LR001).
+    The note lists a learning rate that is too high among the causes of its failed training. From d_model 1024 on, any
+    rate in its range passes (LR001).
 
     ## Known limits
-    Only with `rules: note`. Our own sweeps found rates far above its bands to be better (LR010, LR102).
+    Only with `rules: note`. In our own sweeps rates far above the note's bands were better (LR010, LR102).
     """
     band: float
     band, _, limits = lr_by_width_band(d_model)
@@ -171,16 +172,16 @@ def lr_outside_the_notes_band(d_model: Steps, lr: LR) -> Verdict:
     silent=dict(kind="transformer", d_model=32, window=32, lr=2e-2),
 )  # fmt: skip
 def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
-    """The learning rate is so far from that of our sweeps that half of the swept jobs lost more than 2 dB there.
+    """The learning rate is so far from the best of our sweeps that half of the swept jobs lost more than 2 dB.
 
     ## Why
-    No other setting of training is worth as much as the learning rate. Below the band the loss grows slowly with the
-    distance; above it training ends in a cliff. Compared with LR010 or LR011 for the same job, and with the swept jobs
-    whose length is nearest.
+    No other training setting affects the NMSE as much as the learning rate. Below the band the loss in dB grows slowly
+    with the distance; above it training soon fails. The rate is compared with that of LR010 or LR011 for the same job,
+    and with the swept jobs of the nearest length.
 
     ## Known limits
-    Those of LR010 and LR011; silent where they are, and in runs more than 4 times shorter or longer than the swept
-    ones.
+    Those of LR010 and LR011. Does not apply where they do not, or to runs more than 4 times shorter or longer than the
+    swept ones.
     """
     outcome, _ = evaluate([find_rule("LR010" if kind == "transformer" else "LR011")], facts)
     if outcome.skipped:
@@ -193,7 +194,7 @@ def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
         return None
     there = regret_of(kind, lr, ours, facts.total_steps)
     jobs = f"of {there.workloads} swept jobs half" if there and there.workloads > 1 else "a swept job"
-    loss = f"{jobs} lost {there.median_db:.1f} dB there" if there else "no sweep tried it, none got so far"
+    loss = f"{jobs} lost {there.median_db:.1f} dB there" if there else "outside the rates that were swept"
     return warning(
         f"optim.lr {lr:g} is {'below' if lr < low else 'above'} its band of {low:g} to {high:g}: {loss}",
         value=lr, low=low, high=high, patch={"optim.lr": ours},
@@ -207,15 +208,17 @@ def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
     silent=dict(kind="transformer", d_model=32, lr=3e-4, max_steps=400),
 )  # fmt: skip
 def low_rate_outside_the_sweeps(facts: PlanFacts, kind: str, lr: LR, width: Steps) -> Verdict:
-    """The network is a little wider or narrower than the swept ones, and the rate lost much at the nearest of them.
+    """The network is just outside the swept widths, and the learning rate did badly at the nearest of them.
 
     ## Why
-    Outside of the sweeps the rate of the founding Transformer note (docs/note.md) stands (LR001), which is far below
-    what its neighbours need. To say nothing would hide it; to set another would be a guess. Reported up to twice the
-    widest and half the narrowest swept width, where half of the swept jobs lost more than 2 dB with such a rate.
+    Outside of the sweeps the rate of the founding Transformer note (docs/note.md) applies (LR001), which is far below
+    the best rates at the nearest swept widths. Setting another rate would be a guess, so this finding only points it
+    out. It is reported up to twice the widest and down to half the narrowest swept width, if half of the swept jobs
+    lost more than 2 dB with such a rate.
 
     ## Known limits
-    Info only, without a fix: that the neighbours' loss carries over was not measured. Not for full attention.
+    Info only, without a fix: it was not measured whether the loss at the nearest width carries over. Not for full
+    attention.
     """
     if facts.window == math.inf or outside_sweep(facts) is None:
         return None
@@ -228,7 +231,7 @@ def low_rate_outside_the_sweeps(facts: PlanFacts, kind: str, lr: LR, width: Step
     if not near / 2 <= width <= near * 2 or there is None or there.median_db <= measured()["expected"]["lost_db"]:
         return None
     return info(
-        f"no width of {width} was swept; at {near}, the nearest, half of the swept jobs lost {there.median_db:.1f} dB "
+        f"width {width} was not swept; at {near}, the nearest, half of the swept jobs lost {there.median_db:.1f} dB "
         f"{'and more ' * (lr < lowest)}with an lr of {lr:g}",
-        value=lr, advice="measure your own with `dpdrun probe RECIPE`",
+        value=lr, advice="measure the best rate with `dpdrun probe RECIPE`",
     )  # fmt: skip

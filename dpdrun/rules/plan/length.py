@@ -26,15 +26,15 @@ LEAST_BETWEEN_CHECKPOINTS = 100
 def epochs_for_enough_steps(
     kind: str, frames_per_epoch: Steps, batch: Steps, max_steps: int | None = None
 ) -> Choice | None:
-    """As many passes over the data as give a run of about 6000 optimizer steps.
+    """The number of epochs that gives a run of about 6000 optimizer steps.
 
     ## Why
-    What a network learns is set by its steps, not by how often it has seen the record: an epoch of a 0.1 ms capture is
-    40 steps. The shipped recipes take 1500 to 12,000 steps at lr 2e-2 and below (docs/results.md, Recipes, has their
-    scores); 6000 lies between.
+    What a network learns depends on the number of steps, not on how often it has seen the record: an epoch of a 0.1 ms
+    capture is 40 steps. The shipped recipes take 1500 to 12,000 steps at lr 2e-2 and below (docs/results.md, Recipes,
+    has their scores); 6000 is in between.
 
     ## Known limits
-    A budget for batches of the size of BT010, not an optimum. On APA_200MHz, at the best rate of each, d_model 16
+    A reasonable budget for the batch size of BT010, not an optimum. On APA_200MHz, at the best rate of each, d_model 16
     gained half a dB from 400 to 1600 steps and a quarter from 1600 to 6400 (docs/results.md#regret).
     """
     if max_steps is not None:
@@ -53,10 +53,10 @@ def run_too_short(total_steps: Steps) -> Verdict:
     """The run has fewer than 20 optimizer steps.
 
     ## Why
-    A warmup of 5 % is then less than a step, and no network here has learned anything after 20 steps.
+    A warmup of 5 % is then less than a step, and no network of dpdrun has learned anything after 20 steps.
 
     ## Known limits
-    Fine for trying out a recipe.
+    A short run is fine for trying out a recipe.
     """
     if total_steps >= SHORTEST_RUN:
         return None
@@ -67,37 +67,38 @@ def run_too_short(total_steps: Steps) -> Verdict:
 
 
 @derive(
-    "EV001", sets="train.eval_every", kinds=NETWORKS, source="40 points make a readable curve", evidence="assumed",
+    "EV001", sets="train.eval_every", kinds=NETWORKS, source="40 points give a readable curve", evidence="assumed",
     fires=dict(kind="transformer", max_steps=1500), silent=dict(kind="transformer"),
 )  # fmt: skip
 def evaluations_in_a_run(total_steps: Steps) -> Choice:
-    """Score the validation part about 40 times in a run, never more often than every 20 steps.
+    """Evaluate the validation split about 40 times per run, at most every 20 steps.
 
     ## Why
-    Enough points to see a plateau and to catch the best checkpoint; scoring costs about as much as a few steps.
+    This gives enough points to see a plateau and to find the best checkpoint; an evaluation costs about as much as a
+    few steps.
 
     ## Known limits
     With `schedule: plateau`, patience counts evaluations, so it is a share of the run as well.
     """
     every = min(total_steps, max(LEAST_BETWEEN_EVALUATIONS, math.ceil(total_steps / EVALUATIONS)))
-    scorings = pluralize(max(1, total_steps // every), "scoring")
+    scorings = pluralize(max(1, total_steps // every), "evaluation")
     return Choice(every, f"{scorings} in {pluralize(total_steps, 'step')}")
 
 
 @derive(
     "EV002", sets="train.checkpoint_every", kinds=NETWORKS, evidence="assumed",
-    source="ten restart points make at most a tenth of a run lost",
+    source="with ten checkpoints, at most a tenth of a run is lost",
     fires=dict(kind="transformer", max_steps=1500), silent=dict(kind="transformer"),
 )  # fmt: skip
 def checkpoints_in_a_run(total_steps: Steps) -> Choice:
-    """Save ten times in a run what `--resume` continues, never more often than every 100 steps.
+    """Write ten checkpoints per run for `--resume`, at most every 100 steps.
 
     ## Why
-    A crash costs at most a tenth of the run. A run that is asked to stop (SIGTERM) saves in any case. Off where the run
-    is shorter than 100 steps.
+    A crash costs at most a tenth of the run. A run that is stopped by SIGTERM writes a checkpoint in any case. Off if
+    the run is shorter than 100 steps.
 
     ## Known limits
-    Counts steps, not minutes; for steps of several seconds write a smaller number.
+    Counts steps, not minutes; if a step takes several seconds, set a smaller number.
     """
     every = max(LEAST_BETWEEN_CHECKPOINTS, math.ceil(total_steps / CHECKPOINTS))
     if every >= total_steps:

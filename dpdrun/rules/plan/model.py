@@ -21,11 +21,11 @@ def heads_do_not_divide_d_model(d_model: Steps, heads: Steps) -> Verdict:
     """The attention heads do not divide d_model.
 
     ## Why
-    Each head gets the same whole number of features, so such a network cannot be built. The fix is the next smaller
+    All heads get the same whole number of features, so such a network cannot be built. The fix is the next smaller
     number of heads that divides d_model.
 
     ## Known limits
-    A recipe with such sizes is refused when it is read; this rule is for `dpdrun recommend` from flags.
+    A recipe with such sizes is already refused when it is loaded; this rule is for `dpdrun recommend` with flags.
     """
     if d_model % heads == 0:
         return None
@@ -38,24 +38,25 @@ def heads_do_not_divide_d_model(d_model: Steps, heads: Steps) -> Verdict:
 
 @check(
     "MD102", about=("model.embedding",), kinds=("transformer",), fix="unsafe", evidence="measured",
-    source="our case study: a plain linear embedding instead, APA_200MHz", results="docs/results.md#case-study",
+    source="our case study: a linear embedding instead, APA_200MHz", results="docs/results.md#case-study",
     fires=dict(kind="transformer", embedding="layernorm_mlp"), silent=dict(kind="transformer", embedding="linear"),
 )  # fmt: skip
 def layernorm_on_raw_iq(embedding: str) -> Verdict:
     """A LayerNorm on the raw I and Q samples erases the envelope.
 
     ## Why
-    A LayerNorm of the features of one sample divides by their size. The size of I and Q is the envelope, which is what
-    an amplifier distorts by. In our case study the step from it to a linear embedding went from -14.41 dB to -19.32 dB.
+    A LayerNorm over the features of one sample divides by their magnitude. The magnitude of I and Q is the envelope, on
+    which the distortion of an amplifier depends. In our case study, replacing it by a linear embedding improved the
+    NMSE from -14.41 dB to -19.32 dB.
 
     ## Known limits
-    One step of one study, with one seed. Norms inside the blocks are another matter: there the envelope has become one
-    feature among many.
+    One step of one study, with one seed. Norms inside the blocks do no such harm: there the envelope is one feature
+    among many.
     """
     if embedding != "layernorm_mlp":
         return None
     return warning(
-        "a LayerNorm on raw I and Q divides by the envelope, which is what an amplifier distorts by "
+        "a LayerNorm on raw I and Q divides by the envelope, on which the distortion depends "
         "(-14.41 dB with it, -19.32 dB without, in our case study)",
         value=embedding, patch={"model.embedding": "linear"},
     )  # fmt: skip
@@ -67,20 +68,21 @@ def layernorm_on_raw_iq(embedding: str) -> Verdict:
     fires=dict(kind="transformer", features="iq"), silent=dict(kind="transformer", features="envelope"),
 )  # fmt: skip
 def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope")]) -> Verdict:
-    """A Transformer is given I and Q alone, and has to find the envelope itself.
+    """The only features of a Transformer are I and Q, so it has to compute the envelope itself.
 
     ## Why
-    What an amplifier does to a sample depends on the envelope. It is not a linear function of I and Q, so an embedding
-    cannot form it; the layers after it can, and spend themselves on it. The fix adds the envelope and its cube.
+    The distortion of a sample depends on the envelope. The envelope is not a linear function of I and Q, so an
+    embedding cannot compute it; the layers after the embedding can, but this takes up their capacity. The fix adds the
+    envelope and its cube.
 
     ## Known limits
-    Compared at d_model 16 and 64, at the learning rate that is best with the envelope. Two more products a sample;
-    where those count, keep iq.
+    Compared at d_model 16 and 64, at the learning rate that is best with the envelope. The envelope takes two more
+    products per sample; if those matter, keep iq.
     """
     if features != "iq":
         return None
     return warning(
-        "the network is given I and Q alone; what an amplifier does depends on the envelope",
+        "the only features are I and Q, but the distortion depends on the envelope",
         value=features, patch={"model.features": "envelope"},
     )  # fmt: skip
 
@@ -91,19 +93,19 @@ def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope"
     fires=dict(kind="transformer", conv=0), silent=dict(kind="transformer", conv=4),
 )  # fmt: skip
 def nothing_mixes_neighbours(conv: Annotated[int, Within(0)]) -> Verdict:
-    """No convolution ahead of the attention: only attention sees more than one sample.
+    """There is no convolution before the attention, so only the attention combines samples.
 
     ## Why
-    Most of an amplifier's memory lies within a few samples. A convolution weighs them by place from the first step;
-    attention has to learn where they are.
+    Most of an amplifier's memory is within a few samples. A convolution weights them by position from the first step;
+    attention has to learn the positions.
 
     ## Known limits
-    Compared at d_model 16 and 64 with 4 taps; other lengths were not.
+    Compared at d_model 16 and 64 with 4 taps; other lengths were not compared.
     """
     if conv:
         return None
     return warning(
-        "nothing but attention sees more than one sample: neighbours are not weighed by place",
+        "only attention combines samples: there is no convolution to weight neighbouring samples by position",
         value=0, threshold=1, patch={"model.conv": CONV},
     )  # fmt: skip
 
@@ -117,20 +119,21 @@ def nothing_mixes_neighbours(conv: Annotated[int, Within(0)]) -> Verdict:
 def network_begins_as_noise(
     skip: Annotated[str, OneOf("on", "off")], residual_init: Annotated[str, OneOf("zero", "xavier")]
 ) -> Verdict:
-    """The network begins as noise: without the linear path around it, or with residual branches that are not silent.
+    """The network starts with random outputs: no linear path around it, or residual branches not initialised to zero.
 
     ## Why
-    An amplifier is nearly linear: with the path around the network and silent branches a model begins as a linear one,
-    and learns the small rest. So it bears the learning rates of LR010 from the first steps.
+    An amplifier is nearly linear. With a linear path around the network and residual branches that start at zero, the
+    model starts as a linear one and learns the small remainder. It therefore tolerates the learning rates of LR010 from
+    the first steps.
 
     ## Known limits
-    Both were left out together, at d_model 16 and 64; in runs of 1600 steps it made no difference.
+    Both were changed together, at d_model 16 and 64; in runs of 1600 steps it made no difference.
     """
     wanted = {"model.skip": ("on", skip), "model.residual_init": ("zero", residual_init)}
     patch = {key: value for key, (value, now) in wanted.items() if now != value}
     if not patch:
         return None
     return warning(
-        "the network does not begin as a linear model of the amplifier", patch=patch,
+        "the network does not start as a linear model of the amplifier", patch=patch,
         value=", ".join(f"{key} {now}" for key, (value, now) in wanted.items() if now != value),
     )  # fmt: skip

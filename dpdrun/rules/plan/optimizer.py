@@ -24,7 +24,7 @@ LEAST_BETA2 = 0.9  # settles after 20 steps
 SETTLE_SHARE = 0.075  # of a run, in which AdamW should settle: the middle of the warmup's 5 to 10 %
 LONGEST_WARMUP = 0.10  # of all steps: the note, and the playbook
 EPS_SHORTENS = 0.1  # of the gradient's rms: eps of that size shortens a step by 9 %
-NO_MORE = "PyTorch's default; the note asks for AdamW and no more"
+NO_MORE = "PyTorch's default; the note specifies only AdamW"
 
 
 def settling_steps(beta2: float) -> int:
@@ -61,19 +61,19 @@ def bridged(warmup: int | None, total_steps: int) -> tuple[int, str]:
 
 constant(
     "OP001", "beta1_of_adamw", "optim.beta1", BETA1, kinds=NETWORKS, source=TORCH, evidence="cited", why=NO_MORE,
-    summary="AdamW's memory of the gradient: 0.9, an average over about 10 steps.",
+    summary="Beta1 of AdamW: 0.9, which averages the gradient over about 10 steps.",
     page="""
-    The founding Transformer note (docs/note.md) asks for AdamW and says nothing about its numbers, so PyTorch's default
-    holds.
+    The founding Transformer note (docs/note.md) recommends AdamW and does not give its parameters, so PyTorch's default
+    is used.
     """,
-    limits="The tuning playbook tunes it only when there are more than 10 trials to spend.",
+    limits="The tuning playbook recommends tuning it only with a budget of more than 10 trials.",
 )  # fmt: skip
 
 constant(
     "OP002", "beta2_of_adamw", "optim.beta2", NOTE_BETA2, kinds=NETWORKS, source=TORCH, evidence="cited", why=NO_MORE,
     requires=("OP010", "OP011"),
-    summary="AdamW's memory of the squared gradient: 0.999, PyTorch's default, an average over about 1000 steps.",
-    page="The founding Transformer note (docs/note.md) asks for AdamW and says nothing about its numbers.",
+    summary="Beta2 of AdamW: 0.999, PyTorch's default, which averages the squared gradient over about 1000 steps.",
+    page="The founding Transformer note (docs/note.md) recommends AdamW and does not give its parameters.",
     limits="""
     The average settles after 2/(1 - beta2) = 2000 steps (Ma & Yarats 2021), as long as the note's example run.
     """,
@@ -81,11 +81,12 @@ constant(
 
 constant(
     "OP003", "eps_of_adamw", "optim.eps", EPS, kinds=NETWORKS, source=TORCH, evidence="cited",
-    summary="AdamW's floor of the denominator: 1e-8, PyTorch's default.",
+    summary="Eps of AdamW: 1e-8, PyTorch's default.",
     why="PyTorch's default; signals are scaled to unit rms",
-    page="Signals and targets are scaled to unit rms, so gradients stay above it at the NMSE that PA models reach.",
+    page="Signals and targets are scaled to unit rms, so gradients stay above eps at the NMSE that PA models reach.",
     limits="""
-    A gradient whose rms per weight is 10 eps is shortened by 9 %, at eps by half; below about -60 dB lower it.
+    If the rms of the gradient per weight is 10 eps, a step is 9 % shorter; if it is eps, half as long. For an NMSE
+    below about -60 dB, set a lower eps.
     """,
 )  # fmt: skip
 
@@ -96,17 +97,18 @@ constant(
     fires=dict(kind="transformer", d_model=16), silent=dict(kind="gmp"),
 )  # fmt: skip
 def beta2_for_short_runs(total_steps: int | None = None) -> Choice:
-    """AdamW's memory of the squared gradient: 0.95, for runs of a few thousand steps.
+    """Beta2 of AdamW: 0.95, for runs of a few thousand steps.
 
     ## Why
-    An average over 1000 steps would still hold the large gradients of the start when the warmup is over. 0.95 averages
-    over about 20 steps and settles after 2/(1 - beta2) = 40. Compared with PyTorch's 0.999 it gained in every job, most
-    in the shortest; so it did in runs of 400 steps, whose warmup of 20 steps (WU010) is shorter than its memory. Where
-    all of the run is shorter than 40 steps, the value that settles within 7.5 % of it, down to 0.9.
+    An average over 1000 steps would still contain the large gradients of the start when the warmup is over. A beta2 of
+    0.95 averages over about 20 steps and settles after 2/(1 - beta2) = 40 steps. It was better than PyTorch's 0.999 in
+    every job, most in the shortest, including runs of 400 steps, whose warmup of 20 steps (WU010) is shorter than the
+    settling time. For runs shorter than 40 steps, beta2 is the value that settles within 7.5 % of the run, at least
+    0.9.
 
     ## Known limits
-    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers
-    of width 16 and 64 and GRUs of 16 units, in 400 and 1600 steps. Longer runs care less.
+    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers of
+    width 16 and 64 and GRUs of 16 units, in 400 and 1600 steps. In longer runs it matters less.
     """
     settles = settling_steps(MEASURED_BETA2)
     if total_steps is not None and total_steps < settles:
@@ -115,7 +117,7 @@ def beta2_for_short_runs(total_steps: int | None = None) -> Choice:
     why = f"settles in {settles} steps"
     if total_steps is not None:
         warmup = steps_of_share(SWEEP_WARMUP, total_steps)
-        longer = f", longer than a warmup of 5 % ({warmup}); neither gives way, they were measured so"
+        longer = f", longer than a warmup of 5 % ({warmup}); this combination was measured"
         why += ", within a warmup of 5 %" if warmup >= settles else longer
     return Choice(MEASURED_BETA2, why)
 
@@ -126,21 +128,21 @@ def beta2_for_short_runs(total_steps: int | None = None) -> Choice:
     silent=dict(kind="transformer", d_model=512),
 )  # fmt: skip
 def beta2_that_settles_in_the_warmup(total_steps: int, warmup_steps: int | None = None) -> Choice:
-    """AdamW's memory of the squared gradient, where ours was not measured: as long as the warmup bridges.
+    """Beta2 of AdamW for networks outside our sweeps: the largest value that settles within the warmup.
 
     ## Why
-    Two rules pull here: a warmup of at most 10 % (WU101), and one of at least 2/(1 - beta2) steps (Ma & Yarats 2021).
-    The warmup is that of the founding Transformer note (docs/note.md); beta2, of which it says nothing, gives way: from
-    0.9 up to PyTorch's 0.999. Where warmup is off or less than 5 % of the run, those 5 % count; where it is more than
-    10 %, 7.5 %.
+    Two rules conflict here: a warmup of at most 10 % of the run (WU101), and one of at least 2/(1 - beta2) steps (Ma &
+    Yarats 2021). The warmup is that of the founding Transformer note (docs/note.md), which does not specify beta2, so
+    beta2 is adjusted, from 0.9 up to PyTorch's 0.999. If the warmup is off or less than 5 % of the run, 5 % is used; if
+    it is more than 10 %, 7.5 %.
 
     ## Known limits
-    Arithmetic, not measured. For the networks of our sweeps OP010 answers.
+    Calculated, not measured. OP010 sets beta2 for the networks of our sweeps.
     """
     room, words = bridged(warmup_steps, total_steps)
     beta2 = min(NOTE_BETA2, within(room))
     settles = settling_steps(beta2)
-    shorter = f"settles in {settles} steps, the least; {words} is shorter"
+    shorter = f"settles in {settles} steps, the minimum; {words} is shorter"
     return Choice(beta2, f"settles within {words}" if settles <= room else shorter)
 
 
@@ -156,12 +158,13 @@ def run_shorter_than_adams_memory(
     """The run ends before AdamW's average of the squared gradient has settled, after 2/(1 - beta2) steps.
 
     ## Why
-    With beta2 0.999 the average reaches back 1000 steps: to the end of a run of 500 it holds the large gradients of the
-    beginning, and divides every later step by them. The fix is the beta2 that the rules would set (OP010, OP011).
+    With a beta2 of 0.999 the average extends over 1000 steps: throughout a run of 500 steps it contains the large
+    gradients of the start, which shorten every later step. The fix is the beta2 that the rules would set (OP010,
+    OP011).
 
     ## Known limits
-    In runs of 400 steps beta2 0.999 lost decibels against 0.95 (OP010). Silent with `rules: note`: the example run of
-    the founding Transformer note (docs/note.md), 1954 steps, goes with PyTorch's 0.999 (OP002).
+    In runs of 400 steps a beta2 of 0.999 was several dB worse than 0.95 (OP010). Does not apply with `rules: note`: the
+    example run of the founding Transformer note (docs/note.md), with 1954 steps, uses PyTorch's 0.999 (OP002).
     """
     settles = settling_steps(beta2)
     if total_steps >= settles:
@@ -181,24 +184,24 @@ def run_shorter_than_adams_memory(
     silent=dict(kind="transformer", d_model=16, layers=2, eps=1e-8),
 )  # fmt: skip
 def eps_near_the_gradient(eps: Annotated[float, Within(0)], matrix_weights: Steps) -> Verdict:
-    """AdamW's eps is not small against the gradients that are expected late in training.
+    """AdamW's eps is not small compared with the gradients expected late in training.
 
     ## Why
-    As the error falls, so do the gradients; where they reach eps, AdamW's steps shrink with them, as plain gradient
-    descent's do, and the last decibels take ever longer. Expected is a gradient norm of 0.01 at the end (signals at
-    unit rms), spread over the weights; eps is compared with a tenth of that. A warning where eps is as large as the
-    gradient itself.
+    As the error falls, so do the gradients. When they approach eps, AdamW's steps shrink with them, as in plain
+    gradient descent, and the last decibels take longer and longer. The expected gradient norm at the end is 0.01
+    (signals at unit rms), spread over the weights; eps is compared with a tenth of that. This is a warning if eps is as
+    large as the gradient itself.
 
     ## Known limits
-    Gradients differ between layers; the weights are counted from the sizes of the large matrices alone. A large eps
-    can be wanted, as a brake on weights with tiny gradients.
+    Gradients differ between layers, and only the weights of the large matrices are counted. A large eps may be
+    intended, to limit updates of weights with tiny gradients.
     """
     rms = LATE_NORM / math.sqrt(matrix_weights)
     if eps <= EPS_SHORTENS * rms:
         return None
     return finding(
         "warning" if eps >= rms else "info",
-        f"optim.eps {eps:g} against an expected gradient of {rms:.1g} a weight (rms, late in training): steps become "
+        f"optim.eps {eps:g}, expected gradient {rms:.1g} per weight (rms, late in training): steps become "
         f"{1 - rms / (rms + eps):.0%} shorter",
         value=eps, threshold=EPS_SHORTENS * rms, patch={"optim.eps": min(EPS, float(f"{EPS_SHORTENS * rms / 10:.0e}"))},
     )  # fmt: skip

@@ -18,17 +18,17 @@ MARGIN_DB = 15.0  # a dozen such roundings lie 11 dB above one; below a tenth of
     silent=dict(kind="transformer", precision="bf16", noise_floor_db=-35.0),
 )  # fmt: skip
 def rounding_near_the_target(precision: str, noise_floor_db: float | None = None) -> Verdict:
-    """The arithmetic of `train.precision` rounds by an amount that is near the error that is to be reached.
+    """The rounding error of `train.precision` is close to the error that the model should reach.
 
     ## Why
-    The output of a network is rounded too: to bfloat16 a single rounding adds about -56 dB (at worst -48 dB for a
-    sample) and the many of a network add more, to float16 and TF32 about -74 dB. Models of measured amplifiers reach
-    -35 to -45 dB, and a predistorter that is to reach -50 dB cannot be computed so. A warning within 15 dB of the noise
-    floor; where the floor is not known, info about bfloat16 alone.
+    The output of a network is rounded too. A single rounding to bfloat16 adds noise of about -56 dB (at worst -48 dB
+    for a sample), and the many roundings in a network add more; to float16 and TF32 it adds about -74 dB. Models of
+    measured amplifiers reach -35 to -45 dB, and a predistorter with a goal of -50 dB cannot be computed this way. This
+    is a warning within 15 dB of the noise floor; if the floor is unknown, it is info, and for bfloat16 only.
 
     ## Known limits
-    How the roundings of a network add up depends on it; the margin is a guess. The loss and the linear algebra of the
-    optimizer are in single precision in any case.
+    How roundings accumulate depends on the network; the margin is an estimate. The loss and the optimizer always use
+    single precision.
     """
     rounding, floor = ROUNDING_DB.get(precision), noise_floor_db
     if rounding is None or (floor is None and precision != "bf16"):
@@ -38,7 +38,7 @@ def rounding_near_the_target(precision: str, noise_floor_db: float | None = None
     known = f"the record allows {floor:.1f} dB" if floor is not None else "amplifier models reach -35 to -45 dB"
     return finding(
         "info" if floor is None else "warning",
-        f"rounding to {precision} is noise of {rounding:g} dB each time; {known}",
+        f"each rounding to {precision} adds noise of {rounding:g} dB; {known}",
         value=rounding, threshold=floor, patch={"train.precision": "fp32"},
-        also=" where the last decibels count; compare one run of each",
+        also=" if the last decibels matter; compare one run of each",
     )  # fmt: skip

@@ -34,13 +34,13 @@ def weight_decay_of_the_note(lr: float | None = None) -> Choice:
     """Weight decay 0.01, for every network and every optimizer.
 
     ## Why
-    The founding Transformer note (docs/note.md): less overfitting. Decoupled (AdamW), on weight matrices only: never on
-    norms, biases and positions. A weight decays to 1/e over 1/(lr x weight decay) steps.
+    The founding Transformer note (docs/note.md): to reduce overfitting. The decay is decoupled (AdamW) and applies to
+    weight matrices only, never to norms, biases and positions. A weight decays to 1/e in 1/(lr x weight decay) steps.
 
     ## Known limits
-    At the learning rates and run lengths of the note it does nothing: 1/(3e-4 x 0.01) is 333,000 steps, 167 times its
-    2000-step example. In our case study, 500 steps at lr 2e-2, no weight decay at all made -0.01 dB in the mean of
-    three seeds, which differ by 0.49 dB among themselves.
+    At the learning rates and run lengths of the note it has no effect: 1/(3e-4 x 0.01) is 333,000 steps, 167 times its
+    2000-step example. In our case study (500 steps at lr 2e-2), removing weight decay changed the NMSE by -0.01 dB in
+    the mean of three seeds, which differ by 0.49 dB.
     """
     why = "the note: 0.01 for every optimizer"
     if lr is not None:
@@ -55,26 +55,26 @@ def weight_decay_of_the_note(lr: float | None = None) -> Choice:
     silent=dict(kind="transformer", d_model=16),
 )  # fmt: skip
 def weight_decay_by_what_it_does(facts: PlanFacts, lr: float, total_steps: int) -> Choice:
-    """Weight decay by what lr x steps make of it: 0.01 where it acts, off where it cannot.
+    """Weight decay by its effect over the run, lr x steps: 0.01 if it has any, else off.
 
     ## Why
-    The 0.01 of the founding Transformer note (docs/note.md) is a decay of nothing in particular: what acts is its
-    product with learning rate and steps. Below 1 %, by which every weight would shrink in the complete run, it is
-    switched off; above 30, where only the last thirtieth of the run would be remembered, it is lowered to what
-    remembers a fifth. Left out of runs that shrink weights by up to 26 % it was worth less than seeds differ by, so
-    there is no reason to move it further.
+    The effect of the 0.01 in the founding Transformer note (docs/note.md) depends on its product with the learning rate
+    and the number of steps. If the product is below 1 %, so that every weight would shrink by less than that in the
+    complete run, weight decay is switched off. If it is above 30, so that weights would depend only on the last
+    thirtieth of the run, it is lowered so that they depend on the last fifth. Removing it from runs in which weights
+    shrink by up to 26 % changed the NMSE by less than the spread over seeds, so it is not adjusted further.
 
     ## Known limits
-    Left out in Transformers of width 16 and 64 and GRUs of 16 units, 400 and 1600 steps, on captures of 58,000 samples
-    and more; beyond, it is arithmetic. Overfitting on a short record may want more.
+    Removed in Transformers of width 16 and 64 and GRUs of 16 units, in 400 and 1600 steps, on captures of 58,000
+    samples and more; beyond that it is calculated. Overfitting on a short record may require more.
     """
     decay = decay_of_run(replace(facts, weight_decay=WEIGHT_DECAY))
     run = f"over lr {lr:g} x {pluralize(total_steps, 'step')} the note's 0.01"
     if decay < INERT:
-        return Choice("off", f"{run} shrinks weights by {decay:.1g}: it does nothing")
+        return Choice("off", f"{run} shrinks weights by only {decay:.1g}: no effect")
     if decay > TOO_STRONG:
         weaker = float(f"{WEIGHT_DECAY * USUAL / decay:.1e}")
-        return Choice(weaker, f"{run} forgets all but the last {1 / decay:.0%} of the run")
+        return Choice(weaker, f"{run} makes weights depend only on the last {1 / decay:.0%} of the run")
     return Choice(WEIGHT_DECAY, f"{run} shrinks idle weights by {-math.expm1(-decay):.0%}")
 
 
@@ -97,27 +97,28 @@ def _mean_lr_share(schedule: str | None, warmup: int, total: int) -> float:
 
 @check(
     "RG101", about=("optim.weight_decay",), profile="measured", kinds=NETWORKS, where=COURSE, fix="safe",
-    source="AdamW shrinks a weight by 1 - lr x weight decay a step; our case study without weight decay",
+    source="AdamW shrinks a weight by 1 - lr x weight decay per step; our case study without weight decay",
     evidence="measured", results="docs/results.md#case-study",
     fires=dict(kind="transformer", lr=3e-4, weight_decay=0.01, max_steps=2000, schedule="cosine", warmup=100),
     silent=dict(kind="transformer", lr=2e-2, weight_decay=0.01, max_steps=2000, schedule="cosine", warmup=100),
 )  # fmt: skip
 def weight_decay_inert(facts: PlanFacts, lr: LR, total_steps: Steps, weight_decay: float) -> Verdict:
-    """At this learning rate and run length the weight decay does nothing: weights shrink by less than 1 %.
+    """At this learning rate and run length the weight decay has no effect: weights shrink by less than 1 %.
 
     ## Why
-    A decay of 0.01 sounds like one; at lr 3e-4 it takes 333,000 steps to act. In our case study weights shrank by 5 %
-    in all, and no weight decay at all made -0.01 dB, where seeds differ by 0.49 dB. The fix is to say so: `off`.
+    At lr 3e-4 a weight decay of 0.01 takes 333,000 steps to have an effect. In our case study weights shrank by 5 % in
+    total, and removing weight decay changed the NMSE by -0.01 dB, where seeds differ by 0.49 dB. The fix makes this
+    explicit: `off`.
 
     ## Known limits
-    Info only. The fix is safe because it changes weights by less than 1 %; the weights of a run are not the same bits.
-    Silent with `rules: note`, whose own 0.01 would be reported.
+    Info only. The fix is safe because it changes weights by less than 1 %; the weights of a run are not bit-identical.
+    Does not apply with `rules: note`, whose own 0.01 would be reported.
     """
     decay = decay_of_run(facts)
     if not weight_decay or decay >= INERT:
         return None
     return info(
-        f"optim.weight_decay {weight_decay:g} does nothing here: at lr {lr:g} weights shrink by {decay:.1g} of their "
+        f"optim.weight_decay {weight_decay:g} has no effect: at lr {lr:g} weights shrink by {decay:.1g} of their "
         f"size in {pluralize(total_steps, 'step')}",
         value=decay, threshold=INERT, patch={"optim.weight_decay": "off"}, also=", or leave it: the result is the same",
     )  # fmt: skip
@@ -130,21 +131,22 @@ def weight_decay_inert(facts: PlanFacts, lr: LR, total_steps: Steps, weight_deca
     silent=dict(kind="transformer", lr=2e-2, weight_decay=0.01, max_steps=8000, schedule="cosine", warmup=400),
 )  # fmt: skip
 def weight_decay_forgets_the_run(facts: PlanFacts, lr: LR, total_steps: Steps, weight_decay: float) -> Verdict:
-    """The weight decay is so strong that weights remember less than the last thirtieth of the run.
+    """The weight decay is so strong that weights depend only on the last thirtieth of the run, or less.
 
     ## Why
-    Under AdamW a weight is an average of its last 1/(lr x weight decay) updates. What came before is forgotten, and
-    the pull towards zero is as large as what the gradient can give. The fix remembers a fifth of the run.
+    With AdamW a weight is an average of its last 1/(lr x weight decay) updates. Earlier updates are forgotten, and the
+    pull towards zero is as large as the effect of the gradient. With the fix, weights depend on the last fifth of the
+    run.
 
     ## Known limits
-    Where it begins to hurt was not measured for amplifier models; the threshold is far from usual values.
+    The point from which it does harm was not measured for amplifier models; the threshold is far from usual values.
     """
     decay = decay_of_run(facts)
     if decay <= TOO_STRONG:
         return None
     return warning(
-        f"optim.weight_decay {weight_decay:g} at lr {lr:g} forgets all but the last {1.0 / (lr * weight_decay):.0f} of "
-        f"{pluralize(total_steps, 'step')}",
+        f"optim.weight_decay {weight_decay:g} at lr {lr:g}: weights depend only on the last "
+        f"{1.0 / (lr * weight_decay):.0f} of {pluralize(total_steps, 'step')}",
         value=decay, threshold=TOO_STRONG, patch={"optim.weight_decay": float(f"{weight_decay * USUAL / decay:.1e}")},
         also=" or less",
     )  # fmt: skip
@@ -156,24 +158,24 @@ def weight_decay_forgets_the_run(facts: PlanFacts, lr: LR, total_steps: Steps, w
     fires=dict(kind="transformer", dropout=0.1), silent=dict(kind="transformer", dropout=0.0),
 )  # fmt: skip
 def dropout_above_the_error(dropout: float, noise_floor_db: float = -math.inf) -> Verdict:
-    """Dropout in a regression that is to get below -30 dB.
+    """Dropout in a regression with a goal below -30 dB.
 
     ## Why
-    Dropout of p multiplies activations by noise of relative power p/(1 - p), for 0.1 about -10 dB. Amplifier models are
-    to reach -35 dB and less: a network that must bear such noise cannot represent so small an error. In our case study
-    the step from 0.1 to none went from -21.06 dB to -21.71 dB, still far from where it would be the limit. Silent where
-    the noise floor of the record is known to lie above -30 dB.
+    Dropout of p multiplies activations by noise of relative power p/(1 - p), about -10 dB for 0.1. Amplifier models
+    should reach -35 dB or less, and a network with such noise cannot represent so small an error. In our case study,
+    removing a dropout of 0.1 improved the NMSE from -21.06 dB to -21.71 dB, still far from where dropout would be the
+    limit. Does not apply if the noise floor of the record is known to be above -30 dB.
 
     ## Known limits
-    One step of one study, at an error that other causes had set. Overfitting on a short record may want dropout; a
+    One step of one study, at an error with other causes. Dropout may help against overfitting on a short record, but a
     smaller network is the better remedy.
     """
     if not dropout or noise_floor_db > TARGET_DB:
         return None
     noise_db = 10.0 * math.log10(dropout / (1.0 - dropout))
     return warning(
-        f"model.dropout {dropout:g} is noise of {noise_db:.0f} dB on every activation; amplifier models are to reach "
-        "-35 dB and less",
+        f"model.dropout {dropout:g} adds noise of {noise_db:.0f} dB to every activation; amplifier models should reach "
+        "-35 dB or less",
         value=noise_db, threshold=TARGET_DB, patch={"model.dropout": "off"},
-        also="; against overfitting make the network smaller",
+        also="; against overfitting, make the network smaller",
     )  # fmt: skip

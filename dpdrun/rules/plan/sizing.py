@@ -22,7 +22,7 @@ SAMPLES_PER_WEIGHT = 2  # two real numbers are measured a sample, so four equati
 LITTLE_LEFT_DB = 0.5
 LAYERS = {"transformer": 2, "gru": 1}
 REGRET = "docs/results.md#regret"
-COMPARED = "our sweeps over the learning rate, at the best rate of each size (make regret)"
+COMPARED = "our learning-rate sweeps, at the best rate of each size (make regret)"
 FEATURES_PER_HEAD = 8
 HEADS = 2  # at least
 # Units of a GRU that were swept, largest first, with the weights of one layer (`features: envelope`).
@@ -46,17 +46,17 @@ def heads_for(width: int) -> int:
     fires=dict(kind="transformer", memory=40), silent=dict(kind="transformer"),
 )  # fmt: skip
 def window_over_memory(memory: int) -> Choice:
-    """Attention reaches at least as far back as the amplifier remembers.
+    """The attention window covers at least the memory depth of the amplifier.
 
     ## Why
-    What lies before the window cannot be modelled; what lies in it beyond the memory costs time and gives the network
-    something to fit by chance. The memory is that of the shortest fit that scores within 0.15 dB of the best; the
-    window is the next power of two, at least 32, at most 128.
+    Effects of samples before the window cannot be modelled; samples in the window beyond the memory cost time and
+    encourage overfitting. The memory depth is that of the shortest fit within 0.15 dB of the best; the window is the
+    next power of two, at least 32 and at most 128.
 
     ## Known limits
-    The memory is what a polynomial can use; a network may find more. Windows of other lengths were not compared; 32
-    and 128 are those of the shipped recipes. A memory of more than 128 samples is partly reached by the second layer,
-    which sees as far again.
+    The memory depth is the one that a polynomial can use; a network may use more. Other window lengths were not
+    compared; 32 and 128 are those of the shipped recipes. A memory depth of more than 128 samples is partly covered by
+    the second layer, which doubles the receptive field.
     """
     window = min(LONGEST_WINDOW, max(SHORTEST_WINDOW, 1 << (memory - 1).bit_length()))
     why = f"least-squares fits need {pluralize(memory, 'sample')} of memory"
@@ -67,18 +67,19 @@ def window_over_memory(memory: int) -> Choice:
 
 transformer.constant(
     "SZ011", "width_of_our_sweep", "model.d_model", D_MODEL, profile="measured", requires=("SZ012",),
-    where=used("samples", "polynomial_db", "noise_floor_db"), source="our sweeps over the learning rate at four widths "
+    where=used("samples", "polynomial_db", "noise_floor_db"), source="our learning-rate sweeps at four widths "
     "on APA_200MHz", evidence="measured", results="docs/results.md#learning-rate",
-    summary="A Transformer of width 16, where wider ones gained little.",
+    summary="A Transformer of width 16; wider ones gained little.",
     why="wider ones gained little in our sweeps",
     page="""
-    At its best learning rate and 1000 steps, width 8 ended at -38.79 dB, 16 at -39.05 dB, 32 at -39.18 dB and 64 at
-    -39.23 dB, while the weights grow fourfold with every doubling (about 7,000 at 16, with two layers). In the 400
-    steps of the regret study, with three seeds, 8 ended at -37.63 dB and 16, 32 and 64 between -38.52 dB and -38.60 dB.
+    At the best learning rate of each and 1000 steps, width 8 reached -38.79 dB, 16 -39.05 dB, 32 -39.18 dB and 64
+    -39.23 dB, while the number of weights quadruples with every doubling (about 7,000 at 16, with two layers). In the
+    400 steps of the regret study, with three seeds, 8 reached -37.63 dB and 16, 32 and 64 between -38.52 dB and -38.60
+    dB.
     """,
     limits="""
-    One amplifier, at most 1000 steps. A larger one may pay where the least-squares fit is far above the noise floor
-    and steps cost little (`--d-model 32`); it then is the first thing to try.
+    One amplifier, at most 1000 steps. If the least-squares fit is far above the noise floor and steps are cheap, try a
+    larger width first (`--d-model 32`).
     """,
     fires=dict(kind="transformer", memory=20, samples=58_980), silent=dict(kind="transformer", samples=58_980),
 )  # fmt: skip
@@ -92,14 +93,16 @@ transformer.constant(
     silent=dict(kind="transformer", memory=20, samples=58_980),
 )  # fmt: skip
 def width_of_a_small_task(samples: int, db_left: float = math.inf) -> Choice | None:
-    """A Transformer of width 8 where the record is short, or where a polynomial is at the noise floor already.
+    """A Transformer of width 8 if the record is short or if a polynomial already reaches the noise floor.
 
     ## Why
-    A network with more freedom than the record has information fits its noise; one that can gain less than half a
-    decibel need not be large. Short are fewer than two training samples for each of the 6,906 weights of width 16.
+    A network with more degrees of freedom than the record has information fits its noise, and one that can gain less
+    than half a decibel need not be large. A record is short if it has fewer than two training samples for each of the
+    6,906 weights of width 16.
 
     ## Known limits
-    Neither limit was measured. With so little to gain, `model.kind: gmp` is fitted in seconds and may be all one needs.
+    Neither limit was measured. With so little to gain, `model.kind: gmp`, which is fitted in seconds, may be
+    sufficient.
     """
     if db_left <= LITTLE_LEFT_DB:
         return Choice(SMALL_D_MODEL, _little_left(db_left))
@@ -113,14 +116,14 @@ transformer.constant(
     "SZ013", "layers_of_our_recipes", "model.layers", LAYERS["transformer"], profile="measured", source=COMPARED,
     evidence="measured", results=REGRET,
     summary="Two layers for a Transformer, as in all shipped recipes.",
-    why="a second layer gained in our sweeps, four no more than seeds differ by",
+    why="a second layer gained in our sweeps; four were within the spread over seeds",
     page="""
-    One block of attention gathers the past, a second one can act on what the first has found. At width 16 one layer
-    ended at -37.74 dB, two at -38.57 dB and four, in twice the time, at -38.73 dB.
+    The first attention block collects the past, and a second one can process its result. At width 16 one layer reached
+    -37.74 dB, two -38.57 dB and four, in twice the time, -38.73 dB.
     """,
     limits="""
-    Compared on APA_200MHz in 400 steps, the median of three seeds each at its best learning rate; in these runs seeds
-    differ by more than the gain from two layers to four.
+    Compared on APA_200MHz in 400 steps, by the median of three seeds at the best learning rate of each; in these runs
+    the spread over seeds is larger than the gain from two layers to four.
     """,
     fires=dict(kind="transformer", memory=20), silent=dict(kind="transformer"),
 )  # fmt: skip
@@ -132,16 +135,16 @@ transformer.constant(
     fires=dict(kind="transformer", memory=20, d_model=32), silent=dict(kind="transformer", memory=20),
 )  # fmt: skip
 def heads_of_eight_features(d_model: Annotated[int, Within(1)]) -> Choice:
-    """A head for every eight features, at least two, that divides d_model; one where d_model is odd.
+    """One attention head per eight features, at least two, dividing d_model; one head if d_model is odd.
 
     ## Why
     The shipped recipes have heads of 4 and 8 features.
 
     ## Known limits
-    Numbers of heads were not compared.
+    Other numbers of heads were not compared.
     """
     heads = heads_for(d_model)
-    return Choice(heads, f"{d_model // heads} features a head, as in our recipes")
+    return Choice(heads, f"{d_model // heads} features per head, as in our recipes")
 
 
 @transformer.derive(
@@ -151,20 +154,21 @@ def heads_of_eight_features(d_model: Annotated[int, Within(1)]) -> Choice:
     silent=dict(kind="transformer", memory=20, ahead=6, window=math.inf),
 )  # fmt: skip
 def lookahead_of_a_pre_echo(ahead: Annotated[int, Within(0)], window: float = 0) -> Choice | None:
-    """Future samples for the linear path where least-squares fits gain 0.05 dB by them, else none.
+    """Look-ahead of the linear path: as many future samples as improve least-squares fits by 0.05 dB, else none.
 
     ## Why
-    A record that was resampled or aligned by a band-limited filter contains its response, part of which lies before
-    its peak; a causal model cannot follow that part. Each future sample delays the output by one.
+    A record that was resampled or aligned with a band-limited filter contains the impulse response of the filter, part
+    of which precedes its peak; a causal model cannot follow that part. Each future sample delays the output by one
+    sample.
 
     ## Known limits
-    The fits judge samples that have all of their past and future in the record. The end of a record has no future.
-    The shipped recipes for measured captures look 7 to 16 samples ahead, a choice made before these fits. Not for full
-    attention, which sees the future already.
+    The fits use only samples whose complete past and future is in the record; the end of a record has no future. The
+    shipped recipes for measured captures use a look-ahead of 7 to 16 samples, chosen before these fits existed. Not for
+    full attention, which already sees the future.
     """
     if window == math.inf:
         return None
-    gain = "least-squares fits gain by them" if ahead else "least-squares fits gain nothing from future samples"
+    gain = "future samples improve least-squares fits" if ahead else "future samples do not improve least-squares fits"
     return Choice(min(ahead, MOST_AHEAD), gain)
 
 
@@ -174,26 +178,28 @@ def lookahead_of_a_pre_echo(ahead: Annotated[int, Within(0)], window: float = 0)
     fires=dict(kind="gru", memory=20, samples=58_980), silent=dict(kind="gru"),
 )  # fmt: skip
 def hidden_units_of_our_sweep(samples: int | None = None, db_left: float = math.inf) -> Choice:
-    """A GRU of 64 units, the largest that was swept, or as many as the record is long enough for.
+    """A GRU of 64 units, the largest that was swept, or fewer if the record is short.
 
     ## Why
-    At the best learning rate of each, 8 units ended at -31.10 dB, 16 at -32.13 dB, 32 at -34.32 dB and 64 at -36.59 dB.
-    A step goes through its frame sample by sample, which is most of its time: 64 units take about half as long again as
-    16 (benchmarks/effort). The most of 64, 32 and 16 for whose weights there are two training samples each (SZ012); 8
-    where there are not, or where a polynomial is at the noise floor; 32 where the length of the record is not known.
+    At the best learning rate of each, 8 units reached -31.10 dB, 16 -32.13 dB, 32 -34.32 dB and 64 -36.59 dB. Most of
+    the time of a step is spent on processing the frame sample by sample: 64 units take about 1.5 times as long as 16
+    (benchmarks/effort). The rule sets the largest of 64, 32 and 16 with at least two training samples per weight
+    (SZ012); 8 if there are fewer, or if a polynomial reaches the noise floor; 32 if the length of the record is
+    unknown.
 
     ## Known limits
     One amplifier (APA_200MHz), 400 steps, three seeds. More than 64 units were not swept; the last doubling still
-    gained, so more may. What they cost where they are used grows with their square: set `--hidden` if that counts.
+    gained, so more may help. The inference cost grows with the square of the number of units: set `--hidden` if that
+    matters.
     """
     if db_left <= LITTLE_LEFT_DB:
         return Choice(SMALL_HIDDEN, _little_left(db_left))
     if samples is None:
-        return Choice(32, "more units gained in our sweeps; the length of the record is not known")
+        return Choice(32, "more units gained in our sweeps; the length of the record is unknown")
     most = max(WEIGHTS_OF_GRU)
     for units, weights in WEIGHTS_OF_GRU.items():
         if samples >= SAMPLES_PER_WEIGHT * weights:
-            why = "each doubling of the units gained in our sweeps, up to these"
+            why = "each doubling of the units up to this number gained in our sweeps"
             if units < most:
                 why = f"{samples:,} training samples are few for the weights of {2 * units} units; more gained"
             return Choice(units, why)
@@ -205,12 +211,12 @@ gru.constant(
     "SZ017", "one_layer_for_a_gru", "model.layers", LAYERS["gru"], profile="measured", evidence="assumed",
     source="the setting of our sweeps and of the shipped recipes; deeper GRUs were not compared",
     summary="One layer for a GRU.",
-    why="as in our sweeps; more units cost less time than more layers",
+    why="as in our sweeps; more units take less time than more layers",
     page="""
-    A second layer doubles the time of a step, for each goes through the frame sample by sample; more units in one layer
-    hardly cost time, and gained (SZ016).
+    A second layer doubles the time of a step, because each layer processes the frame sample by sample; more units in
+    one layer hardly take more time, and gained (SZ016).
     """,
-    limits="Depths of GRUs were not compared.",
+    limits="Other depths of GRUs were not compared.",
     fires=dict(kind="gru", memory=20), silent=dict(kind="transformer", memory=20),
 )  # fmt: skip
 

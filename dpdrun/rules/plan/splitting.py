@@ -1,4 +1,4 @@
-"""SP: whether the parts of a record are apart."""
+"""SP: whether the splits of a record are separated."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ GUARD = 256  # of `guard: auto` for a record that is not short (data/splits.py)
 
 @check(
     "SP101", about=("data.split.guard",), fix="unsafe", evidence="assumed",
-    source="an output near a cut remembers input of the other side; OpenDPD Studio drops 256 samples there",
+    source="an output near a cut depends on input from the other side; OpenDPD Studio drops 256 samples there",
     fires=dict(kind="transformer", window=32, layers=2, conv=4, guard=0),
     silent=dict(kind="transformer", window=32, layers=2, conv=4, guard=256),
 )  # fmt: skip
 def windows_overlap_across_the_split(guard: Annotated[int, Within(0)], context: float) -> Verdict:
-    """Fewer samples are dropped at the cuts of the record than an output looks back.
+    """The guard at the cuts of the record is shorter than the receptive field.
 
     ## Why
-    Frames are drawn within a split, so none sees two of them. But an amplifier's output after a cut still depends on
-    input before it, and the input itself is correlated over a symbol: the end of one split leaks into the next.
+    Frames are drawn within a split, so no frame contains samples of two. But an amplifier's output after a cut still
+    depends on the input before it, and the input itself is correlated over a symbol: the end of one split leaks into
+    the next.
 
     ## Known limits
-    It concerns a few hundred samples of a split. `guard: auto` is not judged: it is 256, less for a short record. Full
-    attention and a GRU are judged by a reach of 64 samples.
+    This affects a few hundred samples of a split. `guard: auto` is not checked: it is 256, or less for a short record.
+    For full attention and GRUs a receptive field of 64 samples is assumed.
     """
     reach = GRU_REACH if math.isinf(context) else math.ceil(context)
     if guard >= reach:
         return None
     return warning(
-        f"data.split.guard {guard} is less than the {reach} samples that an output looks back: windows reach across "
-        "the cuts",
-        value=guard, threshold=reach, patch={"data.split.guard": max(GUARD, reach)}, also=", or leave it out",
+        f"data.split.guard {guard} is less than the receptive field of {reach} samples: the splits are not independent",
+        value=guard, threshold=reach, patch={"data.split.guard": max(GUARD, reach)}, also=", or omit it",
     )  # fmt: skip

@@ -42,27 +42,27 @@ def warmup_share_of_the_note(facts: PlanFacts) -> Choice:
     """Warmup of a Transformer by the founding Transformer note: 5 to 10 % of all optimizer steps.
 
     ## Why
-    Adam's estimate of the gradient's variance is poor in the first steps, so a full step size is too long there. 7.5 %
+    Adam's estimate of the gradient's variance is poor in the first steps, so full steps would be too long there. 7.5 %
     is the middle of the note's range. 50 epochs of 10,000 frames in batches of 256 are 1954 steps (the note says about
     2000), so the warmup is 98 to 195 steps (the note: 100 to 200).
 
     ## Known limits
-    The note contradicts itself (docs/note.md): elsewhere it asks for 500 to 2000 steps, and its example command for
-    1000, half of such a run. This rule follows its 5 to 10 %; WU101 flags the rest.
+    The note contradicts itself (docs/note.md): elsewhere it recommends 500 to 2000 steps, and its example command uses
+    1000, half of such a run. This rule follows its 5 to 10 %; WU101 reports longer warmups.
     """
     return _share(facts.total_steps, "the note: 5 to 10 % of all steps; the middle", NOTE_POINT)
 
 
 constant(
     "WU002", "no_warmup_for_a_gru", "optim.warmup", "off", kinds=("gru",), requires=("WU010",), evidence="cited",
-    source=f"{OPENDPD} has no warmup; the founding Transformer note asks for one for Transformers only",
+    source=f"{OPENDPD} has no warmup; the founding Transformer note recommends one for Transformers only",
     summary="No warmup for a GRU: the code that the founding Transformer note was written for has none.",
-    why="the note asks for a warmup for Transformers only",
+    why="the note recommends a warmup for Transformers only",
     page="""
-    The note names a missing warmup as a cause for the Transformer only; its GRU trained well without one. It says
-    nothing about a warmup of a GRU, so this value is OpenDPD's, not the note's.
+    The note lists a missing warmup as a cause for the Transformer only; its GRU trained well without one. It says
+    nothing about a warmup for GRUs, so this value is OpenDPD's, not the note's.
     """,
-    limits="A warmup does a GRU no harm that we know of.",
+    limits="We know of no case in which a warmup harms a GRU.",
     silent=dict(kind="transformer"),
 )  # fmt: skip
 
@@ -74,25 +74,26 @@ constant(
     fires=dict(kind="transformer", d_model=16), silent=dict(kind="transformer", d_model=512),
 )  # fmt: skip
 def warmup_share_measured(facts: PlanFacts, total_steps: int | None = None) -> Choice:
-    """Warmup of 5 % of all optimizer steps: some tenths of a dB in a short run, nothing in a long one.
+    """Warmup of 5 % of all optimizer steps: gains tenths of a dB in a short run, nothing in a long one.
 
     ## Why
-    Compared with none at all, at the best learning rate of each job. In our case study (d_model 16, 500 steps at lr
-    2e-2, warmup 7.5 %) none made +0.26 dB in the mean of three seeds, less than the 0.46 dB that seeds differ by. 5 %
-    is the lower end of the range of the founding Transformer note (docs/note.md). Where AdamW's average of the squared
-    gradient takes longer to settle, 2/(1 - beta2) steps (Ma & Yarats 2021), the share decides, and the reason says so.
+    Compared with no warmup, at the best learning rate of each job. In our case study (d_model 16, 500 steps at lr 2e-2,
+    warmup 7.5 %), removing the warmup changed the NMSE by +0.26 dB in the mean of three seeds, less than the 0.46 dB by
+    which seeds differ. 5 % is the lower end of the range in the founding Transformer note (docs/note.md). If AdamW's
+    average of the squared gradient takes longer than that to settle, 2/(1 - beta2) steps (Ma & Yarats 2021), the warmup
+    is still 5 %, and the reason says so.
 
     ## Known limits
-    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers
-    of width 16 and 64 and GRUs of 16 units; 5 % was not compared with other shares. These networks start as their
-    linear skip, with silent residuals, which is kinder to a missing warmup than most.
+    For windowed Transformers of width 8 to 256 and GRUs of 8 to 64 units, which were swept; compared in Transformers of
+    width 16 and 64 and GRUs of 16 units; 5 % was not compared with other shares. These networks start as a linear
+    model, with residual branches at zero, so a missing warmup harms them less than most networks.
     """
     why = "the lower end of the note's 5 to 10 %"
     if total_steps is not None:
         beta2 = measured_beta2(total_steps) if facts.beta2 is None else facts.beta2  # OP010 fires where this rule does
         settles, steps = settling_steps(beta2), steps_of_share(SWEEP_WARMUP, total_steps)
         if steps < settles:
-            why += f"; {pluralize(steps, 'step')}, though beta2 {beta2:g} settles in {settles}: the share decides"
+            why += f"; {pluralize(steps, 'step')}, though beta2 {beta2:g} settles in {settles}"
     return _share(total_steps, why, SWEEP_WARMUP)
 
 
@@ -106,12 +107,13 @@ def warmup_over_a_tenth(facts: PlanFacts, warmup_steps: Steps, total_steps: Anno
     """The warmup takes more than 10 % of the run.
 
     ## Why
-    Steps at a low learning rate are training that is not done; both the founding Transformer note (docs/note.md) and
-    the tuning playbook stop at 10 %. The note's example command (1000 steps of about 2000) breaks the note's own rule.
-    The fix is what the rules would set: 5 % (WU010), the middle of the note's range, 7.5 % (WU001), or none (WU002).
+    Little is learned in steps at a low learning rate; both the founding Transformer note (docs/note.md) and the tuning
+    playbook limit the warmup to 10 %. The note's example command (1000 of about 2000 steps) violates the note's own
+    rule. The fix is the value that the rules would set: 5 % (WU010), the middle of the note's range, 7.5 % (WU001), or
+    none (WU002).
 
     ## Known limits
-    Runs under 20 steps are TL101's.
+    TL101 reports runs under 20 steps.
     """
     if warmup_steps <= max(1.0, MOST * total_steps):
         return None
@@ -123,7 +125,7 @@ def warmup_over_a_tenth(facts: PlanFacts, warmup_steps: Steps, total_steps: Anno
         f"{MOST:.0%})",
         value=warmup_steps / total_steps, threshold=MOST, patch={"optim.warmup": shorter},
         advice=f"set optim.warmup to {_in_steps(shorter, total_steps)}",
-        also="; as it is, the run ends before the peak learning rate is passed" if never else "",
+        also="; at present the run ends before the peak learning rate is reached" if never else "",
     )  # fmt: skip
 
 
@@ -135,11 +137,11 @@ def warmup_under_one_step(total_steps: Steps, warmup: int | Percent) -> Verdict:
     """The warmup, as a share of the run, is less than one optimizer step.
 
     ## Why
-    A share that rounds to nothing is easily taken for a warmup that is there. The plan uses one step, which is the same
-    as no warmup; the fix is to say so: `off`.
+    A percentage that rounds to zero steps looks like a warmup but is not one. The plan uses one step, which is the same
+    as no warmup; the fix makes this explicit: `off`.
 
     ## Known limits
-    Says nothing about a warmup given in steps, or switched off.
+    Does not apply to a warmup that is given in steps or switched off.
     """
     if not isinstance(warmup, Percent) or not warmup:
         return None
@@ -168,14 +170,14 @@ def warmup_counted_in_epochs(
     """The warmup looks like a number of epochs; it is counted in optimizer steps.
 
     ## Why
-    Many recipes count warmup in epochs. Read as steps, 5 of 50 epochs become 5 of 1925 steps, which is no warmup. The
-    opposite slip, a scheduler stepped once an epoch, froze the learning rate of the note's code at 1/1000. Reported is
-    a count of less than 1 % of the steps that is 2 to 20 % of the epochs. The fix is the percentage that the rules
-    would set (WU010, WU001); where they set none, the share that was meant, at most 10 %.
+    Many training programs count the warmup in epochs. Read as steps, 5 of 50 epochs become 5 of 1925 steps, which is no
+    warmup. The opposite mistake, a scheduler stepped once per epoch, froze the learning rate of the note's code at
+    1/1000. A warmup is reported if it is less than 1 % of the steps and 2 to 20 % of the epochs. The fix is the
+    percentage that the rules would set (WU010, WU001) or, if they set none, the intended share, at most 10 %.
 
     ## Known limits
-    A guess at what was meant: a short warmup in steps can be what you want (none at all made little difference to our
-    recipe, WU010). Silent when the run is given in steps, and for a share.
+    The intention is inferred: a short warmup in steps may be what you want (removing it made little difference to our
+    recipe, WU010). Does not apply if the length of the run is given in steps, or to a percentage.
     """
     if isinstance(warmup, Percent) or not warmup:
         return None
@@ -188,7 +190,7 @@ def warmup_counted_in_epochs(
         f"a warmup of {pluralize(warmup, 'step')} is {warmup / total_steps:.2g} of the run "
         f"({pluralize(total_steps, 'step')}); {warmup} of {epochs:g} epochs would be {share:.0%}",
         value=warmup / total_steps, threshold=NOTHING, share_of_epochs=share, patch={"optim.warmup": meant},
-        advice=f"a whole number is optimizer steps; if epochs were meant, set optim.warmup to "
+        advice=f"whole numbers count optimizer steps; if epochs were intended, set optim.warmup to "
         f"{_in_steps(meant, total_steps)}",
     )  # fmt: skip
 
@@ -207,18 +209,18 @@ def warmup_shorter_than_adams_memory(
     """The warmup ends before half of the 2/(1 - beta2) steps in which Adam's estimate of the variance settles.
 
     ## Why
-    Until then a step can be several times too long (Ma & Yarats 2021); bridging that time is what a warmup is for. Two
-    rules pull here: at least that long, and at most 10 % of the run (WU101). Where both can be met, the warmup gets
-    longer; where they cannot, beta2 gives way, to what the rules would set (OP010, OP011).
+    Until then a step can be several times too long (Ma & Yarats 2021), which a warmup is meant to prevent. The warmup
+    should be at least that long, and at most 10 % of the run (WU101). If both are possible, the fix is a longer warmup;
+    if not, it is the beta2 that the rules would set (OP010, OP011).
 
     ## Known limits
-    Info only: a warmup is worth little (WU010). Silent where warmup is off, in runs under 200 steps, where the rules
-    would set no lower beta2 (OP010 was measured so), and with `rules: note`, whose own values would be reported.
+    Info only: a warmup gains little (WU010). Does not apply if the warmup is off, in runs under 200 steps, if the rules
+    would set no lower beta2 (OP010 was measured this way), or with `rules: note`, whose own values would be reported.
     """
     settles = settling_steps(beta2)
     if warmup_steps >= FAR_BELOW * settles:
         return None
-    short = f"the warmup has {pluralize(warmup_steps, 'step')}; AdamW with beta2 {beta2:g} settles after {settles}"
+    short = f"the warmup has {pluralize(warmup_steps, 'step')}, but AdamW with beta2 {beta2:g} settles after {settles}"
     if settles <= MOST * total_steps:
         by_share = isinstance(facts.warmup, Percent)
         longer = Percent(min(MOST, math.ceil(1000 * settles / total_steps) / 1000)) if by_share else settles
@@ -232,7 +234,7 @@ def warmup_shorter_than_adams_memory(
     return info(
         f"{short}, more than 10 % of the run ({pluralize(total_steps, 'step')})",
         value=warmup_steps, threshold=FAR_BELOW * settles, patch={"optim.beta2": shorter},
-        also=f", which settles after {settling_steps(shorter)} steps: a longer warmup would take more than its 10 %",
+        also=f", which settles after {settling_steps(shorter)} steps: a longer warmup would exceed 10 % of the run",
     )  # fmt: skip
 
 

@@ -14,15 +14,15 @@ from dpdrun.rules.text import pluralize
     fires=dict(adapted=[(120, 100)], lr_factor=0.5, peak_lr=5e-3), silent=dict(adapted=[]),
 )  # fmt: skip
 def lr_was_lowered_on_the_way(run: RunFacts) -> Verdict:
-    """The run rolled back before an error and lowered its learning rate; its recipe still has the higher one.
+    """The run was rolled back after an error and continued at a lower learning rate than that of its recipe.
 
     ## Why
-    What was undone cost time and would be undone again. A recipe that begins with the rate that worked gets there at
-    once, and programs that do not adapt can repeat its run.
+    The steps that were undone cost time and would have to be undone again. A recipe that starts with the rate that
+    worked avoids this, and the run can be repeated without adaptation.
 
     ## Known limits
-    The rate that the run ended with held from some step on, not from its first; a complete run at that rate has a lower
-    peak than this one had. Info only: nothing is wrong with the run.
+    The final rate was used only from some step on; a complete run at that rate has a lower peak than this run. Info
+    only: nothing is wrong with the run.
     """
     if not run.adapted:
         return None
@@ -32,5 +32,5 @@ def lr_was_lowered_on_the_way(run: RunFacts) -> Verdict:
         f"rolled back {pluralize(len(run.adapted), 'time')} ({ways}); the lr ended at {run.lr_factor:.2g} times "
         "the planned one",
         value=len(run.adapted), threshold=0, n=len(run.step), lr_factor=run.lr_factor, step=run.adapted[0][1],
-        patch={"optim.lr": lr}, advice=f"begin with what worked: optim.lr {lr:g}",
+        patch={"optim.lr": lr}, advice=f"start with the rate that worked: optim.lr {lr:g}",
     )  # fmt: skip

@@ -34,7 +34,7 @@ def grade(gain_db: float) -> Severity:
 
 @prediction.diagnose(
     "SG204", evidence="assumed", requires=("SG205", "SG212"),
-    source="cross-correlation and phase slope of the prediction against the target",
+    source="cross-correlation and phase slope of the prediction and the target",
     fires=dict(signal=dict(lag_samples=1.0, lag_nmse_db=-30.0, unshifted_nmse_db=-8.8)),
     silent=dict(signal=dict(lag_samples=0.004, lag_nmse_db=-38.1, unshifted_nmse_db=-38.0)),
 )  # fmt: skip
@@ -43,15 +43,15 @@ def prediction_is_shifted(
     lag_nmse_db: Annotated[float, TOO_SHORT],
     unshifted_nmse_db: Annotated[float, TOO_SHORT],
 ) -> Verdict:
-    """The prediction comes some samples, or a fraction of one, too late or too early, which costs 3 dB or more.
+    """The prediction is early or late by some samples, or a fraction of one, which costs 3 dB or more.
 
     ## Why
-    A delay is no distortion. The usual reasons: a model that looks ahead and whose stream was not shifted back, files
-    that were cut at different places, a filter in only one of the two paths. From 3 dB on, more than half of the error
-    is the delay.
+    A delay is not distortion. The usual causes are a model with look-ahead whose output was not shifted back, files
+    that were cut at different positions, or a filter in only one of the two paths. From 3 dB on, more than half of the
+    error is caused by the delay.
 
     ## Known limits
-    One delay for the complete record; a drifting clock shows as SG202.
+    One delay for the complete record; SG202 reports a drifting clock.
     """
     cost = unshifted_nmse_db - lag_nmse_db
     if cost < HALF_DB or abs(lag_samples) < LEAST_LAG:
@@ -59,7 +59,7 @@ def prediction_is_shifted(
     late, back = ("late", "earlier") if lag_samples > 0 else ("early", "later")
     return finding(
         "error" if abs(lag_samples) >= WHOLE_LAG else "warning",
-        f"the prediction comes {abs(lag_samples):.2f} samples {late}: NMSE {unshifted_nmse_db:.2f} dB, "
+        f"the prediction is {abs(lag_samples):.2f} samples {late}: NMSE {unshifted_nmse_db:.2f} dB, "
         f"{lag_nmse_db:.2f} dB after a shift",
         value=cost, threshold=HALF_DB, lag_samples=lag_samples,
         advice=f"shift the prediction {abs(lag_samples):.2f} samples {back}, or find the filter or the cut that "
@@ -84,29 +84,29 @@ def noncausal_target(
     kind: str | None = None,
     full_attention: bool = False,
 ) -> Verdict:
-    """The target comes some samples before the input: only a noncausal model could predict it.
+    """The target leads the input by some samples: only a noncausal model could predict it.
 
     ## Why
-    No amplifier responds before its input: the record was cut, or aligned, wrongly. The waveform is band-limited, so
-    what comes can be guessed for a few samples, and a network spends all it has on guessing. Six samples ahead a small
-    Transformer ended at -6 dB instead of -38 dB. Shifting its prediction repairs nothing. Reported from one sample on,
-    beyond model.lookahead, where one complex gain does 3 dB better with that lag than without: an error where the
-    prediction is no better than that gain, else info, since the model found a way around it.
+    No amplifier responds before its input: the record was cut or aligned incorrectly. The waveform is band-limited, so
+    it can be extrapolated by a few samples, and a network uses all its capacity for that. With a lead of six samples a
+    small Transformer reached -6 dB instead of -38 dB. Shifting its prediction does not help. Reported from one sample
+    on, beyond model.lookahead, if one complex gain does 3 dB better with that lag than without. This is an error if the
+    prediction is no better than that gain; else info, because the model compensates for it.
 
     ## Known limits
-    Needs the input. A fraction of a sample is not judged; `dpdrun data inspect` measures it.
+    Needs the input. Fractions of a sample are ignored; `dpdrun data inspect` measures them.
     """
     if lead_samples <= lookahead or present_nmse_db - ahead_nmse_db < HALF_DB:
         return None
     samples = pluralize(lead_samples, "sample")
     return finding(
         "error" if judged_nmse_db >= ahead_nmse_db else "info",
-        f"the target comes {samples} before the input: NMSE {judged_nmse_db:.2f} dB, where one complex gain "
+        f"the target leads the input by {samples}: NMSE {judged_nmse_db:.2f} dB, where one complex gain "
         f"reaches {present_nmse_db:.2f} dB, and {ahead_nmse_db:.2f} dB with the input {samples} later",
         value=judged_nmse_db, threshold=ahead_nmse_db, lead_samples=lead_samples,
         patch={"model.lookahead": lead_samples} if kind == "transformer" and not full_attention else {},
-        advice=f"take {samples} off the beginning of the input and off the end of the target, in every part of the "
-        f"data; only where the target is early on purpose let the model look ahead (model.lookahead {lead_samples})",
+        advice=f"remove {samples} from the start of the input and from the end of the target, in every split; only if "
+        f"the target leads intentionally, give the model look-ahead (model.lookahead {lead_samples})",
     )  # fmt: skip
 
 
@@ -121,12 +121,12 @@ def prediction_is_mirrored(
     """The prediction follows the conjugate of the target: I and Q are swapped, or one of them is negated.
 
     ## Why
-    Both are slips of a file format; the spectrum looks right but for its sides being exchanged. Reported where the
-    prediction correlates with conj(target) 1.5 times as well as with the target and the best gain on it scores 3 dB
-    better. The angle tells which: 0 degrees Q negated, 180 I negated, 90 or -90 swapped.
+    Both are file-format mistakes; the spectrum looks correct except that its sides are exchanged. Reported if the
+    prediction correlates with conj(target) 1.5 times as well as with the target, and the best gain on it scores 3 dB
+    better. The angle distinguishes the cases: 0 degrees means Q negated, 180 I negated, 90 or -90 swapped.
 
     ## Known limits
-    Silent for signals that are their own conjugate, such as a real one.
+    Does not apply to signals that are their own conjugate, such as real ones.
     """
     if not mirrored or gain_nmse_db - mirror_nmse_db < HALF_DB:
         return None
@@ -151,26 +151,26 @@ def prediction_is_off_scale(
     judged_nmse_db: Annotated[float, NO_GAIN],
     wanted_gain_db: float | None = None,
 ) -> Verdict:
-    """One complex factor takes 3 dB or more from the error: the scale or the phase of the prediction is wrong.
+    """A complex factor reduces the error by 3 dB or more: the scale or the phase of the prediction is wrong.
 
     ## Why
-    A factor is the first thing that any model learns, so it was lost on the way: a normalisation that was not undone, a
-    gain that was set to 1, the phase of another capture. Shrinking a prediction also hides noise: with A the error
-    power after the factor, an error that does not know the target gains 1/(1 - A) that way (3 dB at 0 dB, 0.04 dB at
-    -20 dB). That much is not counted.
+    Any model learns a factor first, so it was lost later: a normalisation was not undone, a gain was set to 1, or the
+    phase is that of another capture. Shrinking a prediction also reduces uncorrelated noise: with A the error power
+    after the factor, an error that is uncorrelated with the target is reduced by 1/(1 - A) (3 dB at 0 dB, 0.04 dB at
+    -20 dB). This amount is subtracted.
 
     ## Known limits
-    Where the target is a scaled copy of the input, SG211 judges the gain.
+    If the target is a scaled copy of the input, SG211 checks the gain.
     """
     if wanted_gain_db is not None:
-        return Skipped("the target is a scaled copy of the input; SG211 judges the gain")
+        return Skipped("the target is a scaled copy of the input; SG211 checks the gain")
     gained = _off_scale_db(judged_nmse_db, gain_nmse_db)
     if gained < HALF_DB:
         return None
     return finding(
         grade(gained),
         f"NMSE {judged_nmse_db:.2f} dB, {gain_nmse_db:.2f} dB after one complex factor: the prediction is "
-        f"{abs(gain_db):.2f} dB {'above' if gain_db > 0 else 'below'} the target and turned by {gain_deg:.1f} degrees",
+        f"{abs(gain_db):.2f} dB {'above' if gain_db > 0 else 'below'} the target and rotated by {gain_deg:.1f} degrees",
         value=gained, threshold=HALF_DB, gain_db=gain_db, gain_deg=gain_deg,
         advice=f"undo the scaling of the prediction ({-gain_db:+.2f} dB, {-gain_deg:+.1f} degrees); look for a "
         "normalisation by rms or peak that was done on one side only",
@@ -202,24 +202,24 @@ def target_gain_is_missed(
     judged_nmse_db: float | None = None,
     gain_nmse_db: float | None = None,
 ) -> Verdict:
-    """A predistorted amplifier does not have the wanted gain: its output is a scaled copy of the input, of other scale.
+    """A predistorted amplifier does not have the target gain.
 
     ## Why
-    Predistortion that asks for less gain looks linear and delivers less power; one that asks for more drives the peaks
-    into saturation. An NMSE after one best gain hides both. Where the target is the input times one number (to -60 dB,
-    which no amplifier does), the pair is taken for a predistorter's; reported is a gain that is 0.25 dB off, or a
-    factor that takes 3 dB from the error.
+    A predistorter with a lower gain looks linear but delivers less power; one with a higher gain drives the peaks into
+    saturation. An NMSE after the best gain hides both. If the target is the input times a number (to -60 dB, which no
+    amplifier achieves), the pair is assumed to be that of a predistorter; reported if the gain is off by 0.25 dB, or if
+    a factor reduces the error by 3 dB.
 
     ## Known limits
-    Needs the input, and the output before any scaling: a measurement that was normalised has no gain.
+    Needs the input, and the output before any scaling: the gain of a normalised measurement is lost.
     """
     gained = _off_scale_db(judged_nmse_db, gain_nmse_db)
     if abs(gain_db) < GAIN_DB and gained < HALF_DB:
         return None
     return warning(
         f"the output has {wanted_gain_db + gain_db:.2f} dB of gain instead of {wanted_gain_db:.2f} dB; "
-        f"{max(0.0, gained):.1f} dB of the NMSE are that factor",
+        f"{max(0.0, gained):.1f} dB of the NMSE are due to this factor",
         value=gain_db, threshold=GAIN_DB, gain_deg=gain_deg,
-        advice=f"ask for the gain that the amplifier has at its peaks, or change the drive by {-gain_db:+.2f} dB; "
-        "compare predistorters at equal output power only",
+        advice=f"set the target gain to the gain of the amplifier at its peaks, or change the drive by "
+        f"{-gain_db:+.2f} dB; compare predistorters at equal output power only",
     )  # fmt: skip

@@ -28,12 +28,12 @@ def clip_saturated(run: RunFacts, clipped: list[bool], clip_norm: list[float]) -
     """More than half of the steps after the warmup are clipped.
 
     ## Why
-    Clipping is meant for single bad batches. With plain SGD a clip that always acts is a hidden learning rate; AdamW
-    divides it out again, so here it is mostly harmless, and info rather than a warning: what remains is that batches
-    with large errors count less than they should. The fix is the 90th percentile of the norms.
+    Clipping is meant for single bad batches. With plain SGD a clip that always takes effect changes the learning rate;
+    AdamW cancels it, so it is mostly harmless, and this is info rather than a warning. The remaining effect is that
+    batches with large errors count less than they should. The fix is the 90th percentile of the norms.
 
     ## Known limits
-    The playbook's answer, a lower learning rate, is for optimizers whose step grows with the gradient.
+    The playbook's advice, a lower learning rate, is for optimizers whose step grows with the gradient.
     """
     late = run.after_warmup(clipped)
     share = sum(late) / len(late)
@@ -49,18 +49,18 @@ def clip_saturated(run: RunFacts, clipped: list[bool], clip_norm: list[float]) -
 
 
 @diagnose(
-    "CL202", fix="unsafe", source="a clip above every norm leaves every gradient as it is", evidence="assumed",
+    "CL202", fix="unsafe", source="a clip above every norm leaves all gradients unchanged", evidence="assumed",
     where={"settled_steps": Within(ENOUGH_FOR_INERT)}, requires=("LS201",),
     fires=dict(norm=0.05, clip_norm=200.0), silent=dict(norm=1.0, clip_norm=1.2),
 )  # fmt: skip
 def clip_inert(run: RunFacts, grad_norm: list[float], clipped: list[bool], clip_norm: list[float]) -> Verdict:
-    """The clip never acts: fewer than one step in a thousand reaches it.
+    """The clip has no effect: fewer than one step in a thousand reaches it.
 
     ## Why
-    200 on norms of 0.05 is no clipping at all, whatever the recipe says. That may be just right; it should be known.
+    A clip of 200 on norms of 0.05 is no clipping at all. That may be intended, but should be a deliberate choice.
 
     ## Known limits
-    Info only: an unused insurance is no fault. Silent where clipping is switched off.
+    Info only: an unused safeguard is not a fault. Does not apply if clipping is off.
     """
     clip, reached = clip_norm[-1], sum(clipped)
     share = reached / len(clipped)

@@ -1,4 +1,4 @@
-"""LS2xx: where the loss of a run goes: away from its minimum, or nowhere."""
+"""LS2xx: divergence and plateaus of the loss."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ finite = Family(requires=("LS201",))
     silent=dict(loss=lambda t: 0.01 if t < 0.5 or t > 0.6 else 0.1),
 )  # fmt: skip
 def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
-    """The training loss has left its minimum, by 5 dB or more, and stays away from it.
+    """The training loss is 5 dB or more above its minimum and does not return to it.
 
     ## Why
-    A run that has diverged does not come back at the same learning rate; what it learned is in the best checkpoint.
-    Medians of blocks of the steps after the warmup (a fortieth of them, at least 20) are compared: the last two lie 5
-    dB above the lowest (Mann-Whitney, p below 0.001), from 10 dB on an error. A CUSUM chart says where the loss left.
+    A run that has diverged does not recover at the same learning rate; what it learned is in the best checkpoint. The
+    test compares medians over blocks of the steps after the warmup (a fortieth of them, at least 20 steps): the last
+    two are 5 dB above the lowest (Mann-Whitney, p below 0.001); from 10 dB on this is an error. A CUSUM chart locates
+    the start of the rise.
 
     ## Known limits
-    After a restart of the schedule only blocks at half of the present rate or more are compared: the loss of a lower
-    rate is lower. An excursion of fewer than two blocks is not judged, nor one that came back. While it lasts, a long
-    one cannot be told from a divergence.
+    After a restart of the schedule only blocks at half of the current rate or more are compared, because the loss at a
+    lower rate is lower. Excursions shorter than two blocks, or from which the loss returned, are not reported. While it
+    lasts, a long excursion cannot be distinguished from a divergence.
     """
     settled = run.settled
     settled_blocks = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
@@ -80,11 +81,11 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     return finding(
         "error" if rise >= GONE_DB else "warning",
         f"the loss is {rise:.1f} dB above its minimum ({lowest.level:.1f} dB near step "
-        f"{run.step[lowest.positions.start]}) and stays there; it left near step {run.step[began]}, "
+        f"{run.step[lowest.positions.start]}) and does not return; the rise began near step {run.step[began]}, "
         f"at lr {run.lr[began]:.2g}",
         value=rise, threshold=LEFT_DB, p=p, n=len(settled_blocks), step=run.step[began], patch={"optim.lr": lower},
         advice=f"keep the best checkpoint (checkpoints/best.safetensors), {moved('optim.lr', lr, lower)}; if "
-        "it left at a single step, inspect that batch (SK201)",
+        "it rose in a single step, inspect that batch (SK201)",
     )  # fmt: skip
 
 
@@ -106,17 +107,17 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     ),
 )  # fmt: skip
 def loss_plateaus_at_a_high_lr(run: RunFacts) -> Verdict:
-    """The run ended on a plateau while its learning rate was still high: a decay would have brought more.
+    """The run ended on a plateau while its learning rate was still high; a decay would have lowered the loss further.
 
     ## Why
-    At a constant rate the weights move about the minimum at a distance that the rate sets. Only a lower rate lets
-    them settle. Reported for finished runs where the loss of the second half of the steps falls by less than 0.3 dB
+    At a constant rate the weights move around the minimum at a distance that depends on the rate. They only settle at a
+    lower rate. Reported for finished runs in which the loss falls by less than 0.3 dB over the second half of the steps
     (Theil-Sen, p 0.05), the rate stays above half of its peak to the end, and validation is 3 dB or more above a known
-    noise floor. At a constant rate of half of what our sweeps give for such a job, or above, the loss may fall by 6 dB.
+    noise floor. For a constant rate of at least half of the rate from our sweeps, the loss may fall by up to 6 dB.
 
     ## Known limits
-    A plateau in the middle of a run that decays later is not judged. What is left at the end of a decay to zero is the
-    limit of the network, of its length of training or of the data; see DM202, LR201.
+    A plateau in the middle of a run with a later decay is not reported. The error that remains after a decay to zero is
+    limited by the network, the length of the training or the data; see DM202, LR201.
     """
     best = run.best_nmse_db
     if best is None:
@@ -139,5 +140,5 @@ def loss_plateaus_at_a_high_lr(run: RunFacts) -> Verdict:
         f"the loss {stays} at {level:.1f} dB over the last {len(last)} steps (change {seen.change:+.1f} dB) while the "
         f"lr is still at {lowest / peak:.0%} of its peak or above",
         value=seen.change, threshold=-STILL_DB, p=seen.p_down, n=seen.n, step=run.step[last.start], patch=patch,
-        advice="let the rate fall to zero by the end of the run: optim.schedule cosine",
+        advice="decay the rate to zero by the end of the run: optim.schedule cosine",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""DM: what the validation NMSE means for a power amplifier: against trivial models and against the noise."""
+"""DM: the validation NMSE compared with trivial models and with the noise floor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADVICE_FOR_A_GMP = (
 
 
 @diagnose(
-    "DM201", source="the least-squares complex gain of the training part, y = g x", evidence="measured",
+    "DM201", source="the least-squares complex gain of the training split, y = g x", evidence="measured",
     results="docs/results.md#case-study", where={"progress": Within(0.0, 1.0)},
     fires=dict(one_tap_db=-19.6, eval_step=[200, 400], eval_nmse_db=[1.5, -7.1]),
     silent=dict(one_tap_db=-19.6, eval_step=[200, 400], eval_nmse_db=[-30.0, -38.0]),
@@ -33,20 +33,19 @@ def worse_than_one_complex_gain(run: RunFacts, one_tap_db: float, best_nmse_db: 
     """The network is worse than multiplying the input by one complex number.
 
     ## Why
-    One number cannot model a nonlinearity, so a network that loses to it has learned nothing about the amplifier: 0 dB
-    is what predicting zero gives, +3 dB an output of the right power that has nothing to do with the target. The
-    Transformer of the founding Transformer note (docs/note.md), rebuilt for our case study, ends at 5.85 dB as it ran
-    and at -1.90 dB with its warmup repaired: it attended to 98 times more samples in validation than in training
-    (scored on the length it was trained on it is at -14.41 dB), and its embedding had erased the envelope (-19.32 dB
-    with a plain one).
+    One number cannot model a nonlinearity, so a network that is worse has learned nothing about the amplifier:
+    predicting zero scores 0 dB, and an output of the right power that is unrelated to the target scores +3 dB. The
+    Transformer of the founding Transformer note (docs/note.md), rebuilt for our case study, reached 5.85 dB as it was
+    run and -1.90 dB with its warmup corrected: it attended to 98 times more samples in validation than in training
+    (-14.41 dB when scored on the training length), and its embedding erased the envelope (-19.32 dB with a linear one).
 
     ## Known limits
-    Judged once a tenth of the run is over. Which of the causes it is has to be tried out; the advice lists them in the
-    order of how often they were met.
+    Checked once a tenth of the run is complete. Finding the cause takes experiments; the advice lists the causes in the
+    order of their frequency.
     """
     progress = run.progress or 0.0
     if progress < FAIR_CHANCE:
-        return Skipped(f"the run is {progress:.0%} done; judged from {FAIR_CHANCE:.0%} on")
+        return Skipped(f"the run is {progress:.0%} done; checked from {FAIR_CHANCE:.0%} on")
     if best_nmse_db < one_tap_db:
         return None
     return error(
@@ -74,17 +73,16 @@ def worse_than_gmp(run: RunFacts, gmp_db: float, best_nmse_db: float, progress: 
     """The finished network is worse than a generalized memory polynomial fitted in seconds.
 
     ## Why
-    A network costs more to train and to run; it has to earn that. Compared with the GMP of default size on the same
-    data; 0.1 dB is noise.
+    A network costs more to train and to run, so it should be better. It is compared with the GMP of default size on the
+    same data; differences up to 0.1 dB are noise.
 
     ## Known limits
-    Only for finished runs, and not for a run that is a GMP itself. A GMP of other orders and delays may be better or
-    worse.
+    Only for finished runs, and not for runs of a GMP. A GMP of other orders and delays may be better or worse.
     """
     if run.kind == "gmp":
-        return Skipped("this run is a gmp itself")
+        return Skipped("the model of this run is a GMP")
     if progress < FINISHED:
-        return Skipped(f"the run is {progress:.0%} done; judged when it is finished")
+        return Skipped(f"the run is {progress:.0%} done; checked when it is finished")
     if best_nmse_db <= gmp_db + GMP_MARGIN_DB:
         return None
     return warning(
@@ -100,13 +98,13 @@ def worse_than_gmp(run: RunFacts, gmp_db: float, best_nmse_db: float, progress: 
     silent=dict(floor_db=-45.0, eval_step=[200, 400], eval_nmse_db=[-30.0, -38.0]),
 )  # fmt: skip
 def at_the_noise_floor(run: RunFacts, floor_db: float, best_nmse_db: float) -> Verdict:
-    """The validation NMSE is within 1.5 dB of the noise floor: most of what is left is noise.
+    """The validation NMSE is within 1.5 dB of the noise floor: most of the remaining error is noise.
 
     ## Why
-    What is left is noise of the measurement, which no model predicts. More steps can only fit it.
+    The remaining error is measurement noise, which no model can predict. More steps can only overfit it.
 
     ## Known limits
-    As good as the floor; report.json says how it is known and what to doubt about it.
+    Only as reliable as the noise floor; report.json states how it was determined, and its caveats.
     """
     limit = floor_db + FLOOR_MARGIN_DB
     if best_nmse_db > limit:
@@ -119,5 +117,5 @@ def at_the_noise_floor(run: RunFacts, floor_db: float, best_nmse_db: float) -> V
         f"best validation NMSE {best_nmse_db:.2f} dB, noise floor {floor_db:.2f} dB: {noise:.0%} of the error is "
         f"noise{at}",
         value=best_nmse_db, threshold=limit, step=None if run.kind == "gmp" else step,
-        advice="stop here: spend effort on a smaller model or a better capture, not on more training",
+        advice="stop training: a smaller model or a better capture is a better use of effort",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""GN: the gradient norm, before clipping: its trend, how it is logged, how it passes the network; OP: against eps."""
+"""GN: the gradient norm before clipping: trend, logging, flow through the network; OP: compared with eps."""
 
 from __future__ import annotations
 
@@ -136,19 +136,19 @@ def _evidence(rise: Rise) -> dict[str, Any]:
     fires=dict(norm=lambda t: 0.3 * 10.0 ** (1.5 * t), loss=0.1), silent=dict(norm=0.3),
 )  # fmt: skip
 def gradient_norm_climbs(run: RunFacts) -> Verdict:
-    """The gradient norm keeps climbing after the warmup while the loss does not fall.
+    """The gradient norm keeps rising after the warmup while the loss does not fall.
 
     ## Why
-    Steps that are too long drive the weights into ever steeper places; the loss stops falling first and rises later.
-    The founding Transformer note (docs/note.md) says: lower the learning rate or clip harder. With AdamW a harder clip
-    alone changes little, since the update is the gradient divided by its own size; the learning rate is what shortens
-    the step. A rise is at least a doubling (Theil-Sen) with p below 0.005 (Mann-Kendall, corrected for
-    autocorrelation), over all steps after the warmup, or over their last half if it has 200 or more. An error where the
-    loss rises too.
+    Steps that are too long drive the weights into steeper and steeper regions; the loss stops falling first and rises
+    later. The founding Transformer note (docs/note.md) recommends lowering the learning rate or the clip. With AdamW a
+    lower clip alone changes little, because the update is the gradient divided by its own size; a lower learning rate
+    shortens the steps. A rise is at least a doubling (Theil-Sen) with p below 0.005 (Mann-Kendall, corrected for
+    autocorrelation), over all steps after the warmup, or over their last half if it has 200 or more. This is an error
+    if the loss rises too.
 
     ## Known limits
-    A norm that rises while the loss falls is GN202. A norm that wanders slowly, over a tenth of the run, can look like
-    a trend. A rise within the warmup is not judged. Says nothing before 50 steps after the warmup.
+    GN202 reports a norm that rises while the loss falls. A norm that drifts slowly, over a tenth of the run, can look
+    like a trend. A rise within the warmup is ignored. Needs 50 steps after the warmup.
     """
     rise = rise_of_norm(run)
     if rise is None or rise.loss_falls:
@@ -172,30 +172,30 @@ def gradient_norm_climbs(run: RunFacts) -> Verdict:
     fires=dict(norm=lambda t: 0.1 * (0.5 * (1.0 + math.cos(math.pi * min(t, 0.97)))) ** -0.5), silent=dict(norm=0.3),
 )  # fmt: skip
 def gradient_norm_climbs_while_loss_falls(run: RunFacts) -> Verdict:
-    """The gradient norm climbs but the loss falls: no reason to lower the learning rate.
+    """The gradient norm rises but the loss falls: not a reason to lower the learning rate.
 
     ## Why
-    Under weight decay the weights of a normalised layer settle where decay and steps balance, and there the norm goes
-    as sqrt(2 x weight_decay / lr). It rises because the schedule lowers the rate; lowering it further would raise it
-    more. The advice of the founding Transformer note (docs/note.md: norm climbs, lower the rate) does harm here. The
-    test is that of GN201 with a loss that falls by 0.5 dB or more (p below 0.01); a slope of log norm on log lr of -0.8
-    to -0.3 with R^2 of 0.6 or more says that the falling learning rate is the cause.
+    With weight decay the weights of a normalised layer settle where decay and steps balance, and there the norm is
+    proportional to sqrt(2 x weight_decay / lr). It rises because the schedule lowers the rate; a lower rate would raise
+    it further. The advice of the founding Transformer note (docs/note.md: lower the rate if the norm rises) is harmful
+    here. The test is that of GN201 with a loss that falls by 0.5 dB or more (p below 0.01); a slope of log norm against
+    log lr of -0.8 to -0.3 with R^2 of 0.6 or more indicates that the falling learning rate is the cause.
 
     ## Known limits
-    Does not know whether the network has normalised layers. Without a learning rate that falls, the reason is open;
-    the finding says so and only advises to watch the loss.
+    The rule does not know whether the network has normalised layers. If the learning rate does not fall, the cause is
+    unknown; the finding then only recommends watching the loss.
     """
     rise = rise_of_norm(run)
     if rise is None:
         return None
     if not rise.loss_falls:
-        return Skipped("GN201 is about this rise")
+        return Skipped("GN201 reports this rise")
     message = f"the gradient norm grows {10**rise.decades:.1f} times from step {rise.step} on while the loss falls"
     if rise.explained and (run.weight_decay or 0.0) > 0.0:
         message += f"; it follows the falling lr (norm ~ lr^{rise.slope:.2f}, R^2 {rise.r2:.2f})"
-        advice = "do not lower the lr: this rise is what weight decay and a falling schedule do, and is harmless"
+        advice = "do not lower the lr: weight decay and a falling schedule cause this rise, which is harmless"
     else:
-        advice = "keep the lr while the loss falls; if the loss stops falling, GN201 will say what to change"
+        advice = "keep the lr while the loss falls; if the loss stops falling, see GN201"
     return info(
         message, **_evidence(rise), step=rise.step, advice=advice,
     )  # fmt: skip
@@ -207,15 +207,15 @@ def gradient_norm_climbs_while_loss_falls(run: RunFacts) -> Verdict:
     silent=dict(norm=lambda t: 2.0 - 2.0 * t, clip_norm=1.0),
 )  # fmt: skip
 def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -> Verdict:
-    """The logged gradient norm is that after clipping: it never passes the clip, and often equals it.
+    """The logged gradient norm was measured after clipping: it never exceeds the clip, and often equals it.
 
     ## Why
-    A norm that is cut off at the clip hides what diagnosis is about: whether the gradient grows. The function that
-    clips returns the norm before (torch.nn.utils.clip_grad_norm_). Reported where no norm is above the clip and 5 % or
-    more are within 0.1 % of it.
+    A norm that is limited by the clip hides whether the gradient grows. The clipping function returns the norm before
+    clipping (torch.nn.utils.clip_grad_norm_). Reported if no norm is above the clip and 5 % or more are within 0.1 % of
+    it.
 
     ## Known limits
-    Where the clip never acts, both norms are the same, and nothing is seen or lost.
+    If the clip never takes effect, both norms are the same, and nothing is reported.
     """
     pairs = [(norm, clip) for norm, clip in zip(grad_norm, clip_norm, strict=True) if math.isfinite(clip)]
     if not pairs:
@@ -226,9 +226,9 @@ def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -
         return None
     return warning(
         f"{at / len(pairs):.0%} of the logged norms equal the clip of {pairs[-1][1]:g} and none is above: they were "
-        "taken after clipping",
+        "measured after clipping",
         value=at / len(pairs), threshold=AT_CLIP_SHARE, n=len(pairs),
-        advice="log what clip_grad_norm_ returns, the norm before clipping; until then no rule on norms is reliable",
+        advice="log the return value of clip_grad_norm_, the norm before clipping; else no rule on norms is reliable",
     )  # fmt: skip
 
 
@@ -239,17 +239,17 @@ def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -
     silent=dict(norm=lambda t: 10 ** (-3 * t), loss_is_nmse=True),
 )  # fmt: skip
 def gradient_vanishes(run: RunFacts) -> Verdict:
-    """The gradient dies out while there is still much to learn, or hardly any of it reaches some part of the network.
+    """The gradient vanishes while the loss is still high, or is extremely small in some part of the network.
 
     ## Why
-    A norm that falls with the loss is a network that converges. One that falls to a tenth or less (p below 0.005) while
-    the loss moves by less than 1 dB is saturation: gates and tanh units at their limits, or blocks without a way around
-    them. So is a part whose rms gradient is below 1/10,000 of the largest, in the median after the warmup. A higher
-    learning rate cures neither.
+    If the norm falls with the loss, the network converges. If it falls to a tenth or less (p below 0.005) while the
+    loss changes by less than 1 dB, the network is saturated: gates and tanh units are at their limits, or blocks have
+    no residual path. The same holds if the rms gradient of a part is below 1/10,000 of the largest, in the median after
+    the warmup. A higher learning rate helps against neither.
 
     ## Known limits
-    The first is judged where the loss is known to be a normalised error, above -10 dB: further down a loss that
-    stands may be the noise floor.
+    The first is checked only if the loss is known to be a normalised error, and above -10 dB: below that, a constant
+    loss may be the noise floor.
     """
     return _starved(run) or _dies_out(run)
 
@@ -290,7 +290,7 @@ def _starved(run: RunFacts) -> Verdict:
         f"the gradient of {low} is {share:.1g} of that of {top} (rms of a parameter, median of {len(measured)} "
         "measurements)",
         value=share, threshold=STARVED, n=len(measured), step=run.group_step[measured[0]],
-        advice=f"give the signal a way around what lies between {low} and {top}: residual connections, a norm, "
+        advice=f"let the signal bypass the layers between {low} and {top}: residual connections, a norm, "
         "fewer layers",
     )  # fmt: skip
 
@@ -302,17 +302,17 @@ def _starved(run: RunFacts) -> Verdict:
     fires=dict(norm=3.0, spread=0.3, norm_spread=0.03), silent=dict(norm=3.0, spread=0.3),
 )  # fmt: skip
 def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
-    """The gradient norm hardly changes from step to step while the loss does: old gradients are in it.
+    """The gradient norm hardly changes from step to step although the loss does: it contains old gradients.
 
     ## Why
-    Each step has a batch of its own, so norm and loss are uncertain by about as much, on a log scale and from one step
-    to the next. A norm whose changes are 0.65 of those of the loss or less is a sum over many batches: `zero_grad` is
-    never called, or a window of accumulation never ends. The steps then follow where the gradient pointed long ago, and
-    the norm is too large to be clipped with sense.
+    Each step has its own batch, so norm and loss vary by about the same amount from step to step, on a log scale. If
+    the changes of the norm are 0.65 of those of the loss or less, the norm is a sum over many batches: `zero_grad` is
+    never called, or an accumulation never ends. The steps then follow outdated gradients, and the norm is too large for
+    meaningful clipping.
 
     ## Known limits
-    Needs 100 steps in a row in the log; a norm that was averaged over steps looks alike. Parameters that the optimizer
-    was not given are never cleared either, which UP203 names.
+    Needs 100 consecutive steps in the log; a norm that was averaged over steps looks the same. The gradients of
+    parameters that were not passed to the optimizer are not cleared either; UP203 reports them.
     """
     window = run.settled
     steps = run.step[window.start :]
@@ -325,10 +325,10 @@ def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
     if ratio > SMOOTH:
         return None
     return error(
-        f"from one step to the next the loss moves by {of_loss:.1f} dB and the gradient norm by {ratio:.2f} times that "
+        f"from step to step the loss changes by {of_loss:.1f} dB and the gradient norm by {ratio:.2f} times that "
         f"(limit {SMOOTH:g})",
         value=ratio, threshold=SMOOTH, n=len(steps),
-        advice="call optimizer.zero_grad() after each optimizer step, and check when a window of accumulation ends",
+        advice="call optimizer.zero_grad() after each optimizer step, and check where gradient accumulation ends",
     )  # fmt: skip
 
 
@@ -338,17 +338,17 @@ def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
     fires=dict(norm=0.01, eps=1e-3, parameters=10_000), silent=dict(norm=0.01, eps=1e-8, parameters=10_000),
 )  # fmt: skip
 def gradient_near_eps(run: RunFacts, grad_norm: list[float], eps: float, parameters: int) -> Verdict:
-    """The gradient of a parameter is about as small as AdamW's eps, which then shortens every step.
+    """The gradient of a parameter is about as small as AdamW's eps, which shortens every step.
 
     ## Why
-    Adam's step is the gradient divided by its own size plus eps. With eps on top, it is the gradient times a
-    constant: small gradients make small steps, and training stops early. Losses of a power-amplifier model are tiny
-    at its end, 1e-4 at -40 dB, and so are their gradients. A clip far below the norms has the same effect. A warning
-    where eps shortens a step of the mean gradient, after clipping and late in the run, by 10 % or more, an error from
+    Adam's step is the gradient divided by its own size plus eps. If eps dominates, the step is the gradient times a
+    constant: small gradients give small steps, and training slows down. The final loss of a power-amplifier model is
+    tiny, 1e-4 at -40 dB, and so are its gradients. A clip far below the norms has the same effect. This is a warning if
+    eps shortens a step with the mean gradient, after clipping and late in the run, by 10 % or more, and an error from
     75 % on.
 
     ## Known limits
-    Knows the mean size only; single parameters have smaller gradients.
+    Uses the mean size only; single parameters have smaller gradients.
     """
     after = run.settled
     late = range(after.start + len(after) // 2, after.stop)

@@ -25,12 +25,13 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     """The loss or the gradient norm is nan or infinite.
 
     ## Why
-    One such step makes every parameter nan. Clipping is no remedy: it multiplies by clip / inf = 0, and 0 x inf is nan.
-    All other rules about loss and gradients are skipped then. Where the five losses before lie within 3 dB of the
-    median of the fifty before, it came without warning: that is a sample, and no learning rate is advised.
+    One such step makes every parameter nan. Clipping does not help: it multiplies by clip / inf = 0, and 0 x inf is
+    nan. All other rules about loss and gradients are then skipped. If the five losses before the step are within 3 dB
+    of the median of the fifty before, the step came without warning: the cause is a sample, and no learning rate is
+    recommended.
 
     ## Known limits
-    Sees what was logged. `dpdrun train` stops before such a step changes the parameters.
+    Uses only what was logged. `dpdrun train` stops before such a step changes the parameters.
     """
     columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
     if not columns:
@@ -54,7 +55,7 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
     if len(before) >= LEAST_BEFORE and max(before[-LAST:]) <= median(before) + CALM_DB:
         return {}, (
             f"the loss was calm until then, so inspect the samples of step {run.step[first]} (`dpdrun data inspect`: "
-            "nan, zeros, outliers), and at a division or logarithm in the code; a lower lr does not help"
+            "nan, zeros, outliers), and divisions or logarithms in the code; a lower lr does not help"
         )
     lr = run.top_lr
     if not 0.0 < lr < math.inf:

@@ -1,4 +1,4 @@
-"""SG: whether a prediction has the amplifier's nonlinearity: its peaks, its gain by level, what no filter can do."""
+"""SG: whether a prediction has the amplifier's nonlinearity: peaks, gain by level, memory."""
 
 from __future__ import annotations
 
@@ -26,37 +26,39 @@ whole_peaks = Family(where=known("signal"), requires=(*straight.requires[:2], "S
 
 @straight.diagnose(
     "SG207", evidence="assumed",
-    source="samples of the prediction at its largest value of I, Q or magnitude, against the target there",
+    source="samples of the prediction at its largest value of I, Q or magnitude, compared with the target",
     fires=dict(signal=dict(clipped_samples=267, clip_level=1.53, clip_short_db=0.85)),
     silent=dict(signal=dict(clipped_samples=9, clip_level=3.1, clip_short_db=-0.02)),
 )  # fmt: skip
 def prediction_is_clipped(
     clipped_samples: Found[int], clip_level: Found[float], clip_short_db: Found[float]
 ) -> Verdict:
-    """The prediction stays at one largest value where the target goes on: its peaks are clipped.
+    """The peaks of the prediction are clipped: they all have the same value, while those of the target are higher.
 
     ## Why
-    A continuous signal meets its extreme once. A clamp, an integer format that is too small, an output activation that
-    saturates meet it again and again. Peaks are what an amplifier distorts most. Reported from 8 samples on, within one
-    millionth of the largest value of I, of Q or of the magnitude, where the target lies 0.1 dB above it in their mean.
+    A continuous signal reaches its extreme value once. With a clamp, an integer format that is too small, or a
+    saturating output activation, it is reached many times. Peaks are distorted most by an amplifier. Reported if 8 or
+    more samples are within one millionth of the largest value of I, of Q or of the magnitude, and the target is 0.1 dB
+    above it on average.
 
     ## Known limits
-    A soft limit has no exact top; that is SG208's. A prediction that was clipped in I and Q and then turned is missed.
+    A soft limit has no exact maximum; SG208 detects it. A prediction that was clipped in I and Q and then rotated is
+    not detected.
     """
     if not clipped_samples or clip_short_db < SHORT_DB:
         return None
     return warning(
-        f"{clipped_samples:,} samples of the prediction sit at its largest value ({clip_level:.2f} times its rms), "
+        f"{clipped_samples:,} samples of the prediction are at its largest value ({clip_level:.2f} times its rms), "
         f"where the target is {clip_short_db:.2f} dB higher",
         value=clip_short_db, threshold=SHORT_DB, samples=clipped_samples,
-        advice=f"write the prediction in a format with room for {clip_short_db + 1:.1f} dB more (float instead of "
+        advice=f"write the prediction in a format with {clip_short_db + 1:.1f} dB more headroom (float instead of "
         "int16, or a smaller scale), and look for a clamp after the model",
     )  # fmt: skip
 
 
 @whole_peaks.diagnose(
     "SG208", fix="unsafe", evidence="assumed",
-    source="least-squares gain of target and prediction over the input, in ten groups of |x|",
+    source="least-squares gain of target and prediction relative to the input, in ten bins of |x|",
     fires=dict(signal=dict(
         gain_nmse_db=-19.0, target_gain_db=_FALLING, model_gain_db=_FLAT, level_share=0.8, features="iq"
     )),
@@ -72,17 +74,18 @@ def gain_by_level_is_missed(
     features: str | None = None,
     embedding: str | None = None,
 ) -> Verdict:
-    """The gain of the prediction does not follow the input level as the gain of the target does: the envelope is lost.
+    """The gain of the prediction does not depend on the input level as that of the target does: the envelope is lost.
 
     ## Why
-    Gain against level (AM/AM and AM/PM) is the first thing to know of an amplifier, and a network has it as soon as it
-    sees |x|. One that does not was fed without it: I and Q alone in a small network, or a normalisation that divides it
-    out (LayerNorm on I and Q: the gain then falls as 1 / |x|). Reported where the difference of the gains, in ten
-    groups of |x|, alone is half of the error, and the prediction resembles the target at all (-3 dB).
+    Gain against level (AM/AM and AM/PM) is the basic characteristic of an amplifier, and a network learns it quickly if
+    it sees |x|. If it does not, the envelope is missing from its input: the features are only I and Q in a small
+    network, or a normalisation removes the envelope (LayerNorm on I and Q: the gain then falls as 1 / |x|). Reported if
+    the difference of the gains, in ten bins of |x|, accounts for half of the error, and the prediction resembles the
+    target at least roughly (-3 dB).
 
     ## Known limits
-    Needs the input. A linear model of an amplifier that compresses fires too: the gain is constant then. Early in a
-    training everything may be missing.
+    Needs the input. Also reported for a linear model of a compressing amplifier, because its gain is constant. Early in
+    training the dependence may not have been learned yet.
     """
     if gain_nmse_db > RESEMBLES_DB:
         return Skipped(f"the prediction hardly resembles the target (NMSE {gain_nmse_db:.1f} dB at best)")
@@ -92,13 +95,13 @@ def gain_by_level_is_missed(
     turned = [max(angles) - min(angles) for angles in (target_gain_deg, model_gain_deg) if angles]
     return finding(
         "error" if level_share >= MOST else "warning",
-        f"over ten levels of |x| the gain moves by {_moves(wanted, turned[:1])} in the target and by "
+        f"over ten levels of |x| the gain varies by {_moves(wanted, turned[:1])} in the target and by "
         f"{_moves(got, turned[1:])} in the prediction ({model_gain_db[0]:+.2f} dB at the smallest, "
         f"{model_gain_db[-1]:+.2f} dB at the largest); the difference is {level_share:.0%} of the error",
         value=level_share, threshold=HALF, target_range_db=wanted, model_range_db=got,
         patch=_see_the_envelope(features, embedding),
-        advice="let the envelope reach the network: features: envelope, embedding: linear (no LayerNorm on I and Q), "
-        "skip: on; where it does, train longer",
+        advice="give the network the envelope: features: envelope, embedding: linear (no LayerNorm on I and Q), "
+        "skip: on; if it already has it, train longer",
     )  # fmt: skip
 
 
@@ -128,16 +131,17 @@ def no_better_than_a_linear_filter(
     features: str | None = None,
     embedding: str | None = None,
 ) -> Verdict:
-    """The prediction is no better than a linear filter of the input: the nonlinearity is not in it.
+    """The prediction is no better than a linear filter of the input: it lacks the nonlinearity.
 
     ## Why
-    A filter takes a millisecond. Reported where the NMSE is not 1 dB better than that of the filter, a memory
-    polynomial is, and less than half of what the polynomial adds to the filter is in the prediction. That share does
-    not mind noise: an error that does not know the input leaves it at 1, so a noisy prediction of a mild amplifier is
-    not called linear. A share that is uncertain by more than 0.1 is none.
+    A filter is fitted in a millisecond. Reported if the NMSE is not 1 dB better than that of the filter, a memory
+    polynomial is better by that much, and the prediction contains less than half of what the polynomial adds to the
+    filter. This share is insensitive to noise: it stays 1 for an error that is uncorrelated with the input, so a noisy
+    prediction of a weakly nonlinear amplifier is not taken for linear. The share is ignored if it is uncertain by more
+    than 0.1.
 
     ## Known limits
-    Needs the input. The polynomial knows 10 taps of the nonlinearity; what lies beyond them does not count.
+    Needs the input. The polynomial has 10 nonlinear taps; longer memory is ignored.
     """
     if nonlinear_share is None or polynomial_nmse_db > linear_nmse_db - ROOM_DB:
         return Skipped(
@@ -147,8 +151,8 @@ def no_better_than_a_linear_filter(
         return None
     return error(
         f"NMSE {judged_nmse_db:.2f} dB; a FIR filter of the input reaches {linear_nmse_db:.2f} dB and a memory "
-        f"polynomial {polynomial_nmse_db:.2f} dB; {max(0.0, nonlinear_share):.0%} of what the polynomial adds is in "
-        "the prediction",
+        f"polynomial {polynomial_nmse_db:.2f} dB; the prediction contains {max(0.0, nonlinear_share):.0%} of what the "
+        "polynomial adds",
         value=judged_nmse_db, threshold=linear_nmse_db - LINEAR_DB, nonlinear_share=nonlinear_share,
         patch=_see_the_envelope(features, embedding),
         advice="the network has not learned yet: a higher optim.lr or more steps (`dpdrun recommend`), features: "
@@ -158,7 +162,7 @@ def no_better_than_a_linear_filter(
 
 @whole_peaks.diagnose(
     "SG210", evidence="assumed", requires=("SG208", "SG209"),
-    source="what the best curve of gain over |x| leaves of target and prediction (AM/AM and AM/PM spread)",
+    source="residual of target and prediction after the best curve of gain over |x| (AM/AM and AM/PM spread)",
     fires=dict(signal=dict(
         judged_nmse_db=-29.5, polynomial_nmse_db=-41.4, target_spread_db=-30.0, model_spread_db=-50.0
     )),
@@ -170,26 +174,26 @@ def memory_is_missing(
     polynomial_nmse_db: Annotated[float, NO_LONG_INPUT],
     judged_nmse_db: Annotated[float, NO_LONG_INPUT],
 ) -> Verdict:
-    """The target depends on the past, the prediction on the current sample alone.
+    """The target depends on past samples, the prediction only on the current one.
 
     ## Why
-    The spread of an AM/AM and AM/PM plot, what the best curve of complex gain over |x| leaves, is memory and noise in
-    the target; the polynomial tells them apart. A prediction without spread is a curve drawn through the cloud: its
-    window is one sample, or its past does not reach it. Reported where it has half the spread of the target or less (6
-    dB), is no better than such a curve (1 dB), and a memory polynomial is 3 dB better.
+    The spread of an AM/AM and AM/PM plot, which is the residual after the best curve of complex gain over |x|, is
+    caused by memory and noise of the target; the memory polynomial distinguishes the two. A prediction without spread
+    is memoryless: its window is one sample, or past samples do not affect it. Reported if it has half the spread of the
+    target or less (6 dB), is no better than such a curve (1 dB), and a memory polynomial is 3 dB better.
 
     ## Known limits
-    Needs the input. A prediction that is not trained yet may be a curve for that reason alone.
+    Needs the input. Early in training a prediction may be memoryless because it has not learned more yet.
     """
     if polynomial_nmse_db > target_spread_db - MEMORY_DB:
         return Skipped(f"the target has little memory to miss (the best curve of gain: {target_spread_db:.2f} dB)")
     if model_spread_db > target_spread_db - 2 * HALF_DB or judged_nmse_db < target_spread_db - LINEAR_DB:
         return None
     return warning(
-        f"the best curve of gain over |x| leaves {target_spread_db:.2f} dB of the target and {model_spread_db:.2f} dB "
-        f"of the prediction, which is no better than that (NMSE {judged_nmse_db:.2f} dB); with memory a polynomial "
-        f"reaches {polynomial_nmse_db:.2f} dB",
+        f"the residual after the best curve of gain over |x| is {target_spread_db:.2f} dB for the target and "
+        f"{model_spread_db:.2f} dB for the prediction, which is no better than such a curve (NMSE "
+        f"{judged_nmse_db:.2f} dB); a memory polynomial reaches {polynomial_nmse_db:.2f} dB",
         value=model_spread_db, threshold=target_spread_db - 2 * HALF_DB,
-        advice="let the past reach the network by model.window and model.conv; `dpdrun recommend --data` measures how "
-        "much of it",
+        advice="give the network enough past samples with model.window and model.conv; `dpdrun recommend --data` "
+        "measures how many",
     )  # fmt: skip

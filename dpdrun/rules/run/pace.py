@@ -1,4 +1,4 @@
-"""LR2xx: whether the learning rate of a run was too low or too high, by what its loss did and by our sweeps."""
+"""LR2xx: whether the learning rate of a run was too low or too high, from its loss and from our sweeps."""
 
 from __future__ import annotations
 
@@ -58,30 +58,30 @@ def _over_summed_lr(run: RunFacts, part: tuple[float, float]) -> list[float]:
 
 @finite.diagnose(
     "LR201", fix="unsafe", evidence="assumed",
-    source="AdamW moves each weight by about lr a step, so the summed lr is the way that the weights can have gone",
+    source="AdamW moves each weight by about lr per step, so the summed lr bounds the distance of the weights",
     where={"progress": Within(NEARLY_DONE, 1.0), "logged_steps": Within(100), **known("loss", "lr")},
     requires=("LS202", "LR202", "UP201", "SC201", "SC202", "DM203"),
     fires=dict(loss=lambda t: 10 ** (-0.5 * _share_of_lr(t)), peak=1e-4),
     silent=dict(loss=lambda t: 0.001 + 10 ** (-6.0 * _share_of_lr(t))),
 )  # fmt: skip
 def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
-    """The loss fell at an even pace for as long as the learning rate was above zero: the rate is too low.
+    """The loss fell at a constant rate for as long as the learning rate was above zero: the learning rate is too low.
 
     ## Why
-    Training slows down as it gets near what it can reach. One that has not slowed down has been going too slowly: three
-    times the rate would have come as far in a third of the steps. The loss in dB is taken over the summed learning rate
-    instead of the steps, so that warmup and decay do not matter: between 40 and 80 % of the sum it falls at 75 % or
-    more of its pace from the start (0.3 dB or more, p below 0.005), from 75 to 95 % at half that pace or more.
+    Progress slows down as training approaches its limit. If it has not slowed down, the rate was too low: three times
+    the rate would have reached the same loss in a third of the steps. The loss in dB is taken as a function of the
+    summed learning rate instead of the steps, so that warmup and decay do not matter. Between 40 and 80 % of the sum it
+    falls at 75 % or more of its initial slope (0.3 dB or more, p below 0.005), from 75 to 95 % at half of that or more.
 
     ## Known limits
-    Says `too low` where it could say `too short`: both are cured by a longer way, and a higher rate costs nothing. A
-    loss with a long plateau before it falls looks alike, and needs the same. Judged near the end of a run only; silent
-    at a third of the rate that our sweeps give for such a job, or above.
+    A run that is too short looks the same; a higher rate helps in both cases and costs nothing. A loss with a long
+    plateau before it falls also looks the same and needs the same fix. Checked near the end of a run only; does not
+    apply at a third of the rate from our sweeps or above.
     """
     if sum(run.lr) <= 0.0:
         return None
     if run.swept_lr is not None and run.top_lr >= run.swept_lr / RAISE:
-        return None  # known to be good: such a run is short, or late to begin
+        return None  # known to be good: such a run is short, or starts late
     middle, end = _over_summed_lr(run, MIDDLE), _over_summed_lr(run, END)
     if min(len(middle), len(end)) < LEAST_POINTS:
         return None
@@ -100,7 +100,7 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
     instead = f", or train longer ({', '.join(f'{key} {value:g}' for key, value in longer.items())})" if longer else ""
     return warning(
         f"the loss did not slow down: between 40 and 80 % of the summed lr it fell by {fall:.1f} dB, {share:.0%} of "
-        f"the pace from the start; it ended at {median(run.loss_db[-ABOVE_BLOCK:]):.1f} dB",
+        f"the initial slope; it ended at {median(run.loss_db[-ABOVE_BLOCK:]):.1f} dB",
         value=share, threshold=STEADY, p=seen.p_down, n=seen.n, fall_db=fall, patch={"optim.lr": raised},
         advice=f"{moved('optim.lr', lr, raised)}{instead}",
     )  # fmt: skip
@@ -119,16 +119,16 @@ def _share_of_lr(t: float) -> float:
     silent=dict(loss=lambda t: 1.0 if t < 0.03 else 1.5 * 10 ** (-5 * t)),
 )  # fmt: skip
 def loss_above_its_start(run: RunFacts) -> Verdict:
-    """Training made the network 6 dB worse than it was untrained, or more: the learning rate is too high.
+    """The loss rose 6 dB or more above that of the untrained network: the learning rate is too high.
 
     ## Why
-    An untrained network is wrong by about the power of its target. A loss far beyond it comes from weights that long
-    steps have blown up; what such a run reaches later it reaches from a worse place than where it began. Medians of ten
-    steps are compared with that of the first three; an error while it lasts.
+    The error of an untrained network is about the power of its target. A loss far above that means that long steps have
+    made the weights too large; even if the run recovers, it does so from a worse state than the initial one. Medians of
+    ten steps are compared with that of the first three; this is an error while the loss is still that high.
 
     ## Known limits
-    A rate that is too high by less shows in the size of the updates (UP201) or in a loss that falls only as the rate
-    does (LS203). The advice is a lower rate; it also names a warmup that is shorter than Adam's memory.
+    A rate that is only slightly too high shows in the size of the updates (UP201) or in a loss that falls only with the
+    rate (LS203). The advice is a lower rate; it also mentions a warmup that is shorter than Adam's settling time.
     """
     start = median(run.loss_db[:START_STEPS])
     ten_steps = blocks(run.loss_db, ABOVE_BLOCK, start=START_STEPS)
@@ -148,7 +148,7 @@ def loss_above_its_start(run: RunFacts) -> Verdict:
         value=rise, threshold=ABOVE_START_DB, n=len(above) * ABOVE_BLOCK, lr=max(run.lr), step=began,
         patch={"optim.lr": lower},
         advice=moved("optim.lr", lr, lower)
-        + (f"; the warmup of {run.warmup_steps} steps is shorter than Adam's memory ({memory})" if short else ""),
+        + (f"; the warmup of {run.warmup_steps} steps is too short for Adam ({memory})" if short else ""),
     )  # fmt: skip
 
 
@@ -159,16 +159,16 @@ def loss_above_its_start(run: RunFacts) -> Verdict:
     fires=dict(loss=lambda t: 0.02 if round(400 * t) % 2 else 0.01), silent=dict(loss=0.01),
 )  # fmt: skip
 def loss_alternates(run: RunFacts) -> Verdict:
-    """The loss goes up and down from each step to the next: the steps jump across a valley.
+    """The loss alternates from step to step: the steps jump across a valley.
 
     ## Why
-    A step that is too long for the curvature lands on the other wall, and the next one comes back. The noise of batches
-    has no such memory: after the warmup and without drift, signs of neighbouring steps correlate by -0.3 or less, at 6
-    standard errors.
+    A step that is too long for the curvature lands on the opposite side of the valley, and the next one returns. Batch
+    noise has no such correlation. Reported if, after the warmup and without the trend, the signs of neighbouring steps
+    correlate by -0.3 or less, at 6 standard errors.
 
     ## Known limits
-    Needs every step in the log. Two batches that take turns look alike (SK203). Adam's momentum hides most of it, so
-    silence says little.
+    Needs every step in the log. Two alternating batches look the same (SK203). Adam's momentum hides most of the
+    effect, so the absence of this finding means little.
     """
     first = max(run.settled.start, len(run.step) - MOST_STEPS)
     steps = run.step[first:]
@@ -181,7 +181,7 @@ def loss_alternates(run: RunFacts) -> Verdict:
     lr = run.top_lr
     lower = two_digits(lr / 2)
     return warning(
-        f"neighbouring steps fall on opposite sides of the trend of the loss (correlation {seen:.2f} over "
+        f"neighbouring steps are on opposite sides of the loss trend (correlation {seen:.2f} over "
         f"{len(rest)} steps)",
         value=seen, threshold=ALTERNATES, n=len(rest), patch={"optim.lr": lower}, advice=moved("optim.lr", lr, lower),
     )  # fmt: skip
@@ -194,16 +194,16 @@ def loss_alternates(run: RunFacts) -> Verdict:
     fires=dict(peak=1e-3, swept_lr=3e-2), silent=dict(peak=1e-2, swept_lr=3e-2),
 )  # fmt: skip
 def rate_far_from_the_swept_one(run: RunFacts, swept_lr: float, kind: str, total_steps: int) -> Verdict:
-    """The learning rate was so far from the best of our sweeps that half of the swept jobs lost 3 dB or more there.
+    """The learning rate was so far from the best of our sweeps that half of the swept jobs lost 3 dB or more.
 
     ## Why
-    A loss that has levelled off looks alike at the best rate and at a thirtieth of it. Only knowing what such a network
-    can reach tells them apart, and that is what the sweeps are for (LR010, LR011). Above all rates that were tried,
-    the highest of them counts.
+    A loss that has levelled off looks the same at the best rate and at a thirtieth of it. They can only be
+    distinguished by knowing what such a network can reach, which the sweeps measured (LR010, LR011). Rates above all
+    swept ones are treated as the highest of them.
 
     ## Known limits
-    Silent for networks and run lengths that were not swept, for logs that do not say what was trained, and where
-    another rule has named the cause. In long runs a low rate loses less (docs/results.md#regret).
+    Does not apply to networks and run lengths that were not swept, to logs that do not state what was trained, or if
+    another rule has found the cause. In long runs a low rate loses less (docs/results.md#regret).
     """
     lr, band = run.top_lr, band_of(kind, total_steps)
     if band is None or not lr > 0.0:
@@ -213,7 +213,7 @@ def rate_far_from_the_swept_one(run: RunFacts, swept_lr: float, kind: str, total
     if there is None or there.median_db < LOST_DB:
         return None
     jobs = f"half of {there.workloads} swept jobs" if there.workloads > 1 else "the swept job"
-    where = "there" if lowest <= lr <= highest else "at the nearest rate that was tried"
+    where = "there" if lowest <= lr <= highest else "at the nearest swept rate"
     times, side = max(lr / swept_lr, swept_lr / lr), "above" if lr > swept_lr else "below"
     return warning(
         f"optim.lr {lr:g} is {times:.0f} times {side} the best of our sweeps ({swept_lr:g}); {jobs} lost "

@@ -44,14 +44,14 @@ def _unshared(run: RunFacts) -> tuple[int, str] | None:
         if mean == 0.0:
             return step, "no gradient was exchanged"
         if high > mean * (1.0 + ROUNDING):
-            return step, f"its norm, {high:.4g}, is larger than the mean of those that went into it, {mean:.4g}"
+            return step, f"its norm, {high:.4g}, is larger than the mean of the single norms, {mean:.4g}"
         known += 1
         if max(own) > min(own) * (1.0 + 10 * ROUNDING):
             for process, norm in enumerate(own):
                 alone[process] += abs(high - norm) <= ALONE * norm
     process = max(range(len(alone)), key=alone.__getitem__)
     if known >= LEAST_STEPS and alone[process] >= MOSTLY * known:
-        return run.rank_step[0], f"it is that of process {process} alone, in {alone[process]} of {known} steps"
+        return run.rank_step[0], f"it equals that of process {process}, in {alone[process]} of {known} steps"
     return None
 
 
@@ -61,17 +61,18 @@ def _unshared(run: RunFacts) -> tuple[int, str] | None:
     fires=dict(ranks=dict(reduced="own")), silent=dict(ranks={}),
 )  # fmt: skip
 def gradients_are_not_averaged(run: RunFacts) -> Verdict:
-    """The gradient that the optimizer took is not the mean over the processes.
+    """The gradient of the optimizer step is not the mean over the processes.
 
     ## Why
-    Without all-reduce each process trains a model of its own on its share of the frames; only the first is kept, and
-    it has seen a fraction of the data. Summed instead of averaged gradients hit the clip, or act as a higher rate.
-    Reported where the norm after averaging differs between processes (by more than 0.1 %), where it is larger than the
-    mean of the norms that went into it (the mean of vectors never is), where it is zero before and not after (nothing
-    was exchanged), or where it is that of one process in nine of ten steps (within 0.01 %) while the others differ.
+    Without all-reduce each process trains a separate model on its share of the frames; only that of rank 0 is kept, and
+    it has seen a fraction of the data. Gradients that are summed instead of averaged are clipped more, or act like a
+    higher rate. Reported if the norm after averaging differs between processes (by more than 0.1 %), is larger than the
+    mean of the single norms (impossible for a mean of vectors), is nonzero although all single norms are zero (nothing
+    was exchanged), or equals that of one process in nine of ten steps (within 0.01 %) while the others differ.
 
     ## Known limits
-    Compares norms, not gradients: two wrong ones of one length pass. Norms of one process alone need ten steps.
+    Compares norms, not gradients: two wrong gradients of equal norm are not detected. The last of these tests needs ten
+    steps.
     """
     if (unshared := _unshared(run)) is None:
         return None
@@ -93,13 +94,14 @@ def parameters_differ_between_processes(run: RunFacts) -> Verdict:
     """The processes no longer have the same parameters.
 
     ## Why
-    All processes begin with the same weights and take the same steps, to the bit. Once they differ, gradients are
-    means over different models, and the model that is kept is none of those that were trained for. The checksums of the
-    parameters that every 25th step began with are compared.
+    All processes start with the same weights and take bit-identical steps. Once their weights differ, gradients are
+    means over different models, and the model that is kept fits none of them. The rule compares checksums of the
+    parameters before every 25th step.
 
     ## Known limits
-    Says between which checksums they parted, not why: another optimizer state after a resume, a learning rate of its
-    own, a faulty memory. Where gradients are not averaged, RK201 says so instead.
+    Reports between which checksums the processes diverged, not why: possible causes are a different optimizer state
+    after a resume, a different learning rate, or faulty memory. If gradients are not averaged, RK201 is reported
+    instead.
     """
     parted = next((at for at, sums in enumerate(run.rank_checksum) if len(set(sums)) > 1), None)
     if parted is None:
@@ -107,9 +109,9 @@ def parameters_differ_between_processes(run: RunFacts) -> Verdict:
     step = run.checksum_step[parted]
     since = f"after step {run.checksum_step[parted - 1]}, before step {step}" if parted else f"before step {step}"
     return error(
-        f"the processes have different parameters: they parted {since}", value=len(set(run.rank_checksum[parted])),
+        f"the processes have different parameters: they diverged {since}", value=len(set(run.rank_checksum[parted])),
         threshold=1, n=len(run.checksum_step), step=step,
-        advice="do not use this model; resume from a checkpoint before that step, which all processes read alike",
+        advice="do not use this model; resume all processes from a checkpoint before that step",
     )  # fmt: skip
 
 
@@ -122,11 +124,12 @@ def processes_train_on_the_same_frames(run: RunFacts) -> Verdict:
     """Two processes see the same frames in nine of ten steps or more: the same loss and gradient norm.
 
     ## Why
-    The batch is smaller than the recipe says, by what is seen twice: noisier gradients at the same learning rate, and
-    frames that no process sees.
+    The batch is effectively smaller than in the recipe, because frames are used twice: gradients are noisier at the
+    same learning rate, and some frames are never used.
 
     ## Known limits
-    With dropout, two processes get different losses from the same frames: then only `frames_crc` in audit.json tells.
+    With dropout, the losses of two processes differ even on the same frames: then only `frames_crc` in audit.json shows
+    this.
     """
     size = len(run.rank_loss[0])
     same = {(a, b): 0 for a in range(size) for b in range(a + 1, size)}
@@ -141,8 +144,8 @@ def processes_train_on_the_same_frames(run: RunFacts) -> Verdict:
     return error(
         f"processes {a} and {b} saw the same frames in {count} of {steps} steps", value=count / steps, threshold=MOSTLY,
         n=steps, step=run.rank_step[0],
-        advice="give each process its own share of the frames (`FrameSampler.shares` with its rank); audit.json says "
-        "which frames were planned",
+        advice="give each process its own share of the frames (`FrameSampler.shares` with its rank); audit.json has "
+        "the planned frames",
     )  # fmt: skip
 
 
@@ -202,18 +205,19 @@ def leans(run: RunFacts) -> dict[str, Lean]:
     fires=dict(ranks=dict(skew=1.3)), silent=dict(ranks={}),
 )  # fmt: skip
 def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
-    """One process has other data than the rest: its loss, norm or jitter is larger (or smaller) again and again.
+    """One process differs from the others: its loss, norm or jitter is consistently larger (or smaller).
 
     ## Why
-    Frames are dealt at random, so no process should be ahead for long. One that is reads another capture, is stuck on
-    a few frames (its loss hardly changes), or computes wrongly. The processes are ranked within each step by loss, by
-    gradient norm and by how much the loss changed since the step before; a mean rank five deviations of a fair draw
-    away (p below 6e-7) is more than any noise or trend of the run can bring about.
+    Frames are distributed at random, so no process should have consistently higher or lower values. If one does, it
+    reads another capture, is stuck on a few frames (its loss hardly changes), or computes incorrectly. The processes
+    are ranked within each step by loss, by gradient norm and by the change of the loss since the previous step. A mean
+    rank that is five standard deviations from that of a random order (p below 6e-7) cannot be explained by noise or a
+    trend of the run.
 
     ## Known limits
-    Needs 100 steps. Of two processes it cannot say which of them is as it should be. A difference that is small against
-    the noise between frames takes longer to show: four times the steps for half of it. Runs of dpdrun compare the hash
-    of their data before they begin; what is left are faults of code and of machines.
+    Needs 100 steps. With two processes it cannot determine which is correct. A difference that is small compared with
+    the noise between frames takes longer to detect: half the difference needs four times the steps. Runs of dpdrun
+    compare the hash of their data before they start, so only faults of code and hardware remain.
     """
     name, worst = max(leans(run).items(), key=lambda pair: abs(pair[1].z), default=("", Lean(0, 0.0, 0)))
     if abs(worst.z) < UNFAIR_Z:
@@ -226,8 +230,8 @@ def one_process_differs_from_the_others(run: RunFacts) -> Verdict:
     size, side = len(run.rank_loss[0]), "larger" if worst.z > 0 else "smaller"
     return warning(
         f"process {worst.process} of {size} differs from the other{'s' if size > 2 else ''}: "
-        f"its {name} is {side} again and again ({abs(worst.z):.0f} deviations of a fair draw)",
+        f"its {name} is consistently {side} ({abs(worst.z):.0f} standard deviations)",
         value=worst.z, threshold=UNFAIR_Z, n=worst.draws, ratio=median(others), step=run.rank_step[0],
-        advice="compare data and frames of the processes; if they are alike, test GPU and memory of that one, and "
+        advice="compare data and frames of the processes; if they agree, test the GPU and memory of that process, and "
         "train without it",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""SC: the learning rate that a run had, against the planned one."""
+"""SC: the learning rate of a run, compared with the planned one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PATTERN_TOLERANCE = 0.02
 
 @diagnose(
     "SC201", evidence="cited", where={"logged_steps": Within(2)},
-    source="minosoc/OpenDPD@637ed74: a warmup stepped once an epoch froze the lr at 1/1000 of its peak for whole runs",
+    source="minosoc/OpenDPD@637ed74: a warmup stepped once per epoch froze the lr at 1/1000 of its peak",
     fires=dict(realised=1e-5), silent={},
 )  # fmt: skip
 def lr_differs_from_plan(run: RunFacts, lr: list[float], lr_planned: list[float]) -> Verdict:
     """The learning rate that was used differs from the planned one by more than 0.1 %.
 
     ## Why
-    Such runs look like a learning rate that is too low or a network that cannot learn, and no other setting helps. The
-    runs of the founding Transformer note (docs/note.md) went through 2000 epochs at a thousandth of their learning
-    rate. The message names the pattern: stuck at zero, zero before its time, moved once an epoch, stuck at a fraction
-    of the peak, schedule stepped N times too fast, a constant multiple of the plan.
+    Such runs look as if the learning rate were too low or the network could not learn, and no other setting helps. The
+    runs of the founding Transformer note (docs/note.md) trained for 2000 epochs at a thousandth of their learning rate.
+    The message describes the pattern: stuck at zero, zero too early, changed once per epoch, stuck at a fraction of the
+    peak, schedule stepped N times too fast, a constant multiple of the plan.
 
     ## Known limits
-    Needs both rates in the log. In `dpdrun train` the rate is a pure function of the step, so this stays silent there.
+    Needs both rates in the log. In `dpdrun train` the rate is a pure function of the step, so this cannot happen there.
     """
     pairs = list(zip(lr, lr_planned, strict=True))
     errors = [abs(rate - plan) / max(abs(plan), abs(rate), 1e-300) if rate != plan else 0.0 for rate, plan in pairs]
@@ -60,8 +60,8 @@ def _pattern(run: RunFacts) -> tuple[str, str]:
     last = max((i for i, lr in enumerate(run.lr) if lr != 0.0), default=-1)
     if last + 1 < n and run.lr_planned[last + 1] > EARLY_ZERO * peak and _follows(run, last + 1):
         return (
-            f"the lr is zero from step {run.step[last + 1]} on, planned are {run.total_steps or run.step[-1]} steps",
-            ("the schedule ends too early: give it the number of optimizer steps of the whole run"),
+            f"the lr is zero from step {run.step[last + 1]} on, of {run.total_steps or run.step[-1]} planned steps",
+            ("the schedule ends too early: pass it the total number of optimizer steps"),
         )
     if (stair := _stair(run)) is not None:
         return stair
@@ -69,13 +69,13 @@ def _pattern(run: RunFacts) -> tuple[str, str]:
     stuck = sum(abs(lr - common) <= LR_TOLERANCE * common for lr in run.lr)
     if stuck >= MOSTLY * n and max(run.lr_planned) > (1 + LR_TOLERANCE) * min(run.lr_planned):
         return f"the lr is stuck at {common:.3g}, {common / peak:.2g} of the planned peak", (
-            "the scheduler is stepped once an epoch instead of once an optimizer step, or not at all; "
+            "the scheduler is stepped once per epoch instead of once per optimizer step, or never; "
             "compute the lr from the step number"
         )
     for times in TOO_FAST:
         if _stepped(run, times):
             return f"the schedule runs {times} times too fast", (
-                f"it is stepped {times} times per optimizer step (once a micro-batch or once a process); "
+                f"it is stepped {times} times per optimizer step (once per micro-batch or per process); "
                 "step it once, or compute the lr from the step number"
             )
     ratios = [lr / plan for lr, plan in zip(run.lr, run.lr_planned, strict=True) if plan > 0.0]
@@ -101,10 +101,10 @@ def _stair(run: RunFacts) -> tuple[str, str] | None:
     if len(moves) < 2 or min(gaps) < 2 or max(gaps) - min(gaps) > 0.2 * max(gaps) + 1 or planned < 2 * len(moves):
         return None
     epoch, every = run.steps_per_epoch, round(mean(gaps))
-    once = "once an epoch" if epoch is not None and abs(every - epoch) <= 1.0 else f"once in {every} steps"
+    once = "once per epoch" if epoch is not None and abs(every - epoch) <= 1.0 else f"once in {every} steps"
     highest, peak = max(run.lr), max(run.lr_planned)
-    return f"the lr moves {once} and reached {highest:.3g}, {highest / peak:.2g} of the planned peak", (
-        f"the scheduler is stepped {once} instead of once an optimizer step; compute the lr from the step number"
+    return f"the lr changes {once} and reached {highest:.3g}, {highest / peak:.2g} of the planned peak", (
+        f"the scheduler is stepped {once} instead of once per optimizer step; compute the lr from the step number"
     )
 
 
@@ -127,12 +127,11 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
     """The learning rate is exactly zero for a twentieth of the logged steps or more.
 
     ## Why
-    Nothing is learned in such a step. A scheduler that starts at zero and is stepped once an epoch, or that was given
-    too few steps, looks like a network that does not learn.
+    Nothing is learned in such a step. If a scheduler starts at zero and is stepped once per epoch, or was given too few
+    steps, the network seems unable to learn.
 
     ## Known limits
-    For logs without the planned rate; with it SC201 reports. A rate that is tiny but not zero is a matter of LR201 and
-    UP202.
+    For logs without the planned rate; with it SC201 reports. LR201 and UP202 report rates that are tiny but not zero.
     """
     zero = [i for i, rate in enumerate(lr) if rate == 0.0]
     share = len(zero) / len(lr)
@@ -141,6 +140,6 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
     return error(
         f"the lr is 0 in {share:.0%} of the logged steps, from step {step[zero[0]]} on",
         value=share, threshold=ZERO_SHARE, n=len(lr), step=step[zero[0]],
-        advice="compute the lr from the step number, over all optimizer steps of the run, with a warmup that begins "
+        advice="compute the lr from the step number, over all optimizer steps of the run, with a warmup that starts "
         "above 0",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""SK: isolated spikes of the loss or the gradient norm, and what repeats from epoch to epoch."""
+"""SK: spikes of the loss or the gradient norm, and patterns that repeat with the epoch."""
 
 from __future__ import annotations
 
@@ -157,19 +157,20 @@ def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     silent=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3),
 )  # fmt: skip
 def spikes_are_frequent(run: RunFacts) -> Verdict:
-    """Loss or gradient norm spikes again and again: three or more times, and in one step of 200 or more.
+    """The loss or gradient norm spikes repeatedly: at least three times, and in at least one of 200 steps.
 
     ## Why
-    AdamW divides by the size of past gradients, so one huge gradient makes a long step, and a steep place that is met
-    again and again says that the steps are too long for it. A spike is 10 dB of loss or 20 times the norm above the
-    median of the 50 steps before, and 3.5 spreads; within 10 steps it counts once. Batches with faulty samples look the
-    same, but where frames come in a fixed order they come back at the same step of each epoch, to within 2 %, and
-    samples of another scale have a thousand times the loss of the others: then the learning rate is left.
+    AdamW divides by the size of past gradients, so a huge gradient causes a long step, and repeated spikes indicate
+    that the steps are too long for the curvature. A spike is a loss 10 dB, or a norm 20 times, above the median of the
+    50 steps before, and 3.5 robust standard deviations; spikes within 10 steps count once. Batches with faulty samples
+    look the same, but if frames are in a fixed order, they recur at the same step of each epoch, to within 2 %, and
+    samples of a different scale have a thousand times the loss of the others: in these cases the learning rate is not
+    changed.
 
     ## Known limits
-    Faulty samples in frames that are shuffled look like a rate that is too high. Small batches have heavy tails: 10 dB
-    of loss is rare but not unheard of with 4 frames a batch. The first 25 steps after the warmup are not judged, nor 50
-    in which the rate was raised by half or more: after a restart of the schedule the loss rises by itself.
+    Faulty samples in shuffled frames look like a rate that is too high. Small batches have heavy tails: 10 dB of loss
+    is rare but possible with 4 frames per batch. The first 25 steps after the warmup are ignored, as are any 50 in
+    which the rate was raised by half or more: the loss rises after a restart of the schedule.
     """
     spikes = spikes_of(run)
     share = len(spikes) / max(1, run.settled_steps)
@@ -181,10 +182,8 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     patch: Patch = {}
     if place is not None:
         message += f"; all at step {place:.0f} of an epoch"
-        advice = (
-            "inspect the samples of these steps (`dpdrun data inspect`): the frames come in a fixed order, and one "
-        )
-        advice += "stretch of the record is faulty; shuffle the frames"
+        advice = "inspect the samples of these steps (`dpdrun data inspect`): the frames are in a fixed order, and one "
+        advice += "section of the record is faulty; shuffle the frames"
     elif foreign:
         advice = (
             "inspect the samples (`dpdrun data inspect`): no batch of the same data has a thousand times the loss of "
@@ -197,7 +196,7 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
         if clip is not None:
             patch["optim.clip_norm"] = clip
             advice += f" and set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
-        advice += "; if they come back once an epoch, inspect the samples (`dpdrun data inspect`)"
+        advice += "; if they recur once per epoch, inspect the samples (`dpdrun data inspect`)"
     return warning(
         message, value=share, threshold=FREQUENT_SHARE, n=len(spikes), step=run.step[spikes[0].at], patch=patch,
         advice=advice,
@@ -210,19 +209,20 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     fires=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3, clip_norm=100.0), silent=dict(norm=0.3),
 )  # fmt: skip
 def isolated_spike(run: RunFacts) -> Verdict:
-    """An isolated spike: a single step, or two, with a loss or a gradient norm far above those before (SK202).
+    """An isolated spike: one or two steps have a loss or a gradient norm far above those before.
 
     ## Why
-    Once is no reason to lower the learning rate: a clip near the usual norms bounds what such a batch can do. The
-    frames of a step follow from seed and step, so the batch can be looked at. An echo, where the median of the next 10
-    steps is 6 dB or more above that of the 20 before after a jump of 15 dB, is the network learning again what the step
-    has undone: after samples that are faulty, or after a resume that brought the weights back but not AdamW's averages,
-    whose first steps then have the full length in every weight. A jump of 30 dB, a thousand times the loss of the
-    others, is no batch of the same data. Both are warnings. A clip did not help against either in our runs (AdamW's
-    steps have their length whatever the gradient), so none is advised there.
+    A single spike is not a reason to lower the learning rate: a clip near the usual norms limits the effect of such a
+    batch. The frames of a step follow from seed and step, so the batch can be inspected. Two cases are warnings. If,
+    after a jump of 15 dB, the median loss of the next 10 steps is 6 dB or more above that of the 20 before, the network
+    has to relearn what the step destroyed: because of faulty samples, or after a resume that restored the weights but
+    not AdamW's averages, so that the first steps have full length in every weight. A jump of 30 dB, a thousand times
+    the loss of the others, cannot come from a batch of the same data. In our runs a clip helped against neither (the
+    length of AdamW's steps does not depend on the gradient), so none is recommended. For the definition of a spike see
+    SK202.
 
     ## Known limits
-    Spikes within the warmup and the 25 steps after it are not judged.
+    Spikes within the warmup and the 25 steps after it are ignored.
     """
     spikes = spikes_of(run)
     if not spikes:
@@ -234,13 +234,13 @@ def isolated_spike(run: RunFacts) -> Verdict:
     harmful = worst.lasts or worst.jump_db >= FOREIGN_DB
     if harmful:
         if worst.echo_db is not None:
-            back = f"it was back after {worst.back} steps" if worst.back is not None else "it has not come back"
+            back = f"it recovered after {worst.back} steps" if worst.back is not None else "it has not recovered"
             message += f"; the loss of the next {ECHO} steps is {worst.echo_db:.1f} dB above that before, {back}"
         at = run.step[worst.at]
         advice = (
             f"inspect the samples of step {at} (`dpdrun data inspect`); if the run was resumed there, check that the "
         )
-        advice += "state of the optimizer was restored with the weights; if neither, lower optim.lr"
+        advice += "optimizer state was restored with the weights; if neither is the cause, lower optim.lr"
     else:
         advice = f"{bound or 'leave it'}; keep the learning rate: it was a single batch"
     return finding(
@@ -254,25 +254,25 @@ def isolated_spike(run: RunFacts) -> Verdict:
     "SK203", evidence="assumed", requires=("LS201",), where={
         "steps_per_epoch": Within(LEAST_PERIOD), "settled_steps": Within(2 * WIDTH), **known("loss", "step"),
     },
-    source="the epochs of a run are equal in distribution when frames are shuffled again; Mann & Whitney 1947",
+    source="with reshuffled frames all epochs have the same distribution; Mann & Whitney 1947",
     fires=dict(loss=lambda t: 0.01 if round(400 * t) % 20 else 0.04, steps_per_epoch=20.0),
     silent=dict(loss=0.01, steps_per_epoch=20.0),
 )  # fmt: skip
 def loss_repeats_with_the_epoch(run: RunFacts, steps_per_epoch: float) -> Verdict:
-    """The loss dips or spikes at the ends of epochs, or its ups and downs repeat from epoch to epoch.
+    """The loss dips or spikes at the ends of epochs, or its pattern repeats from epoch to epoch.
 
     ## Why
-    A dip or spike at the end is a last batch that is smaller and weighted wrongly, or an optimizer or a state that is
-    reset: the last or first steps of the epochs differ by 1 dB or more from all others (Mann-Whitney, exact up to eight
-    epochs, p below 0.00025 over the lengths that are tried). A pattern that repeats is an order that is never shuffled:
-    the network then sees the same batches in the same order, and its last steps always favour the same part of the
-    record. Signs of the loss without its drift correlate by 0.25 or more at a lag of one epoch, and well above that of
-    other lags.
+    A dip or spike at the end of epochs is caused by a last batch that is smaller and incorrectly weighted, or by an
+    optimizer or state that is reset: the last or first steps of the epochs differ by 1 dB or more from all others
+    (Mann-Whitney, exact up to eight epochs, p below 0.00025 over the tested lengths). A repeating pattern means that
+    frames are never reshuffled: the network sees the same batches in the same order, and the last steps always favour
+    the same part of the record. The signs of the detrended loss then correlate by 0.25 or more at a lag of one epoch,
+    and well above other lags.
 
     ## Known limits
-    `dpdrun train` has neither partial batches nor a fixed order; this is for other trainers. Needs three epochs of four
-    steps or more, and five for the order. Steps that were not logged cannot be judged. In three epochs a dip must be
-    among the deepest few percent of all steps each time.
+    `dpdrun train` has neither partial batches nor a fixed order; this rule is for other training programs. Needs three
+    epochs of at least four steps, and five for the order. Steps that were not logged are ignored. With three epochs, a
+    dip must be among the deepest few percent of all steps each time.
     """
     period, first = steps_per_epoch, max(run.settled.start, len(run.step) - MOST_STEPS)
     steps = run.step[first:]
@@ -301,8 +301,8 @@ def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding
                     f"the {name} step of an epoch ({length:g} steps) has a loss {abs(size):.1f} dB "
                     f"{'above' if size > 0 else 'below'} the others (p {max(p, 1e-16):.1g}, {len(these)} epochs)",
                     value=size, threshold=PERIOD_DB, p=p, n=len(these),
-                    advice="check the last batch of an epoch: drop it when it is smaller or divide its loss by its "
-                    "true size; and check what is reset there (optimizer, state of a recurrent network, scheduler)",
+                    advice="check the last batch of an epoch: drop it if it is smaller, or divide its loss by its "
+                    "true size; also check what is reset there (optimizer, recurrent state, scheduler)",
                 )  # fmt: skip
     return None
 
@@ -333,7 +333,7 @@ def _order(rest: Sequence[float], period: float) -> Finding | None:
     if seen < REPEAT or seen - others < REPEAT_ABOVE or seen * math.sqrt(pairs) < REPEAT_Z:
         return None
     return warning(
-        f"the loss of an epoch ({period:g} steps) repeats that of the epoch before (correlation {seen:.2f}, "
+        f"the loss of an epoch ({period:g} steps) repeats that of the previous epoch (correlation {seen:.2f}, "
         f"{others:.2f} at other lags)",
-        value=seen, threshold=REPEAT, n=pairs, elsewhere=others, advice="shuffle the frames again in every epoch",
+        value=seen, threshold=REPEAT, n=pairs, elsewhere=others, advice="reshuffle the frames in every epoch",
     )  # fmt: skip

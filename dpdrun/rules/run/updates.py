@@ -1,4 +1,4 @@
-"""UP: how far a step moves the weights, as a share of their own size, and which parts of the network move at all."""
+"""UP: the size of updates relative to the weights, and parts of the network that are not trained."""
 
 from __future__ import annotations
 
@@ -60,18 +60,20 @@ def _lr_at(run: RunFacts) -> list[float]:
     fires=dict(parts=dict(ratio=0.3)), silent=dict(parts=dict(ratio=0.02)),
 )  # fmt: skip
 def updates_large_for_the_weights(run: RunFacts) -> Verdict:
-    """Long after the start a single step still is a fifth of the size that the weights began with.
+    """Long after the start, a single step is still a fifth of the size of the initial weights.
 
     ## Why
-    AdamW moves each weight by about lr, whatever the gradient. At too high a rate the weights grow until the steps are
-    small against them, so that the ratio alone looks sound (0.9 % at a hundred times the best rate of a GRU, whose
-    weights had grown 73 times); a cosine cannot undo that growth. Against the size that they were drawn with it shows.
-    Update over weight is measured every 25 steps, from 50 steps after the warmup on and where the rate is above half of
-    its peak; its median over the parts of the network, times the growth of all weights since the first step, counts.
-    The fix is the rate of our sweeps, else a tenth of the present one (a thirtieth from 70 % on).
+    AdamW moves each weight by about lr, whatever the gradient. If the rate is too high, the weights grow until the
+    steps are small compared with them, so that the update-to-weight ratio alone looks normal (0.9 % at a hundred times
+    the best rate of a GRU, whose weights had grown 73 times); a cosine cannot undo that growth. The size relative to
+    the initial weights shows the problem. The ratio is measured every 25 steps, from 50 steps after the warmup on,
+    while the rate is above half of its peak; the rule uses its median over the parts of the network, times the growth
+    of all weights since the first step. The fix is the rate from our sweeps, else a tenth of the current one (a
+    thirtieth from 70 % on).
 
     ## Known limits
-    Needs the norms of the parts (`dpdrun train` logs them). Twice the best rate is not told from it: 0.03 to 0.17.
+    Needs the norms per part of the network (`dpdrun train` logs them). Twice the best rate cannot be distinguished from
+    the best one: 0.03 to 0.17.
     """
     rates, top = _lr_at(run), max(run.lr)
     after = (run.warmup_steps or 0) + LARGE_AFTER
@@ -88,7 +90,7 @@ def updates_large_for_the_weights(run: RunFacts) -> Verdict:
     if run.swept_lr is not None and run.swept_lr < lr:
         lower = run.swept_lr
     return warning(
-        f"a step is {ratio:.0%} of the size that the weights began with (limit {LARGE:.0%}); they have grown "
+        f"a step is {ratio:.0%} of the size of the initial weights (limit {LARGE:.0%}); the weights have grown "
         f"{growth:.1f} times",
         value=ratio, threshold=LARGE, n=len(measured), growth=growth, step=run.group_step[measured[0]],
         patch={"optim.lr": lower}, advice=moved("optim.lr", lr, lower),
@@ -103,16 +105,16 @@ def updates_large_for_the_weights(run: RunFacts) -> Verdict:
     fires=dict(parts=dict(ratio=1e-4)), silent=dict(parts=dict(ratio=5e-3)),
 )  # fmt: skip
 def weights_hardly_moved(run: RunFacts) -> Verdict:
-    """Over the complete run the weights cannot have changed by more than a fifth of their size.
+    """Over the complete run the weights changed by at most a fifth of their size.
 
     ## Why
-    A network that starts from random weights has to leave them. With a way this short it is still the network that it
-    was at the start, whatever its architecture can do. The way is update over weight, of the complete network, measured
-    every 25 steps and summed.
+    A network that starts from random weights has to move away from them. If the weights hardly change, it is still
+    essentially the initial network, whatever its architecture. The change is estimated by the update-to-weight ratio of
+    the complete network, measured every 25 steps and summed.
 
     ## Known limits
-    A network that starts from trained weights needs no long way; `dpdrun train` always starts from random ones. Judged
-    near the end of a run only.
+    A network that starts from trained weights need not change much; `dpdrun train` always starts from random ones.
+    Checked near the end of a run only.
     """
     measured = range(1, len(run.group_step))  # the first step is that of a branch that starts at zero
     if len(measured) < LEAST_MEASURED:
@@ -124,30 +126,30 @@ def weights_hardly_moved(run: RunFacts) -> Verdict:
     lr = run.top_lr
     raised = two_digits(RAISE * lr)
     return warning(
-        f"all updates of the run together are {way:.1%} of the size of the weights (limit {WAY:.0%})", value=way,
+        f"all updates of the run sum to {way:.1%} of the size of the weights (limit {WAY:.0%})", value=way,
         threshold=WAY, n=len(measured), patch={"optim.lr": raised}, advice=moved("optim.lr", lr, raised),
     )  # fmt: skip
 
 
 @finite.diagnose(
     "UP203", evidence="assumed",
-    source="a tensor without a gradient is no part of the training; Lu et al. 2020, 'Dying ReLU'",
+    source="a tensor without a gradient is not trained; Lu et al. 2020, 'Dying ReLU'",
     where=known("group_update", "group_step", "lr"), requires=("SC202",),
     fires=dict(parts=dict(still={"blocks.1.mlp_in.weight": range(1, 400, 25)})),
     silent=dict(parts=dict(still={"blocks.1.mlp_in.weight": [1]})),
 )  # fmt: skip
 def frozen_parameters(run: RunFacts) -> Verdict:
-    """Some parameters never move, or never get a gradient.
+    """Some parameters never change, or never get a gradient.
 
     ## Why
-    They are not trained: not given to the optimizer, switched off (requires_grad), cut off from the output, or after
-    units that are dead. The network is smaller than it seems. Every 25 steps the log names the tensors that the step
-    left as they were or whose gradient is exactly zero; reported are those in all of these but the first, of three or
-    more.
+    They are not trained: they were not passed to the optimizer, are disabled (requires_grad), do not affect the output,
+    or follow dead units. The network is effectively smaller. Every 25 steps the log lists the tensors that the step did
+    not change or whose gradient is exactly zero. A tensor is reported if it is in all of these lists except the first;
+    at least three are needed.
 
     ## Known limits
-    Tensors, not single units in them. At the first step everything inside a branch that starts at zero has no
-    gradient, by design. A layer that is frozen on purpose is reported as well.
+    Detects tensors, not single units in them. At the first step everything in a branch that starts at zero has no
+    gradient, by design. Layers that are frozen intentionally are also reported.
     """
     measured = [step for step, lr in zip(run.group_step[1:], _lr_at(run)[1:], strict=True) if lr > 0.0]
     if len(measured) < STILL_MEASURED:
@@ -159,27 +161,27 @@ def frozen_parameters(run: RunFacts) -> Verdict:
     return error(
         f"{named} did not change at any of {len(measured)} measurements",
         value=len(dead), threshold=0, n=len(measured), step=measured[0],
-        advice="give these parameters to the optimizer, with requires_grad, and check that the output depends on them",
+        advice="pass these parameters to the optimizer, with requires_grad, and check that the output depends on them",
     )  # fmt: skip
 
 
 @finite.diagnose(
     "UP204", evidence="assumed",
-    source="the share of each part in the squared norm of the gradient; limit from our own runs",
+    source="the share of each part of the network in the squared gradient norm; limit from our own runs",
     where=known("group_grad", "group_step"), requires=("LR202", "UP201", "UP203"),
     fires=dict(parts=dict(ratio=5e-3, shares=(0.995, 0.003, 0.002))),
     silent=dict(parts=dict(ratio=5e-3, shares=(0.8, 0.1, 0.1))),
 )  # fmt: skip
 def one_part_has_the_whole_gradient(run: RunFacts) -> Verdict:
-    """Nearly all of the gradient norm, 98 % of its square, is that of one part of the network.
+    """Nearly all of the gradient norm, 98 % of its square, comes from one part of the network.
 
     ## Why
-    The norm that is clipped, and that every chart shows, is then the norm of that part alone: when it is clipped, all
-    others are scaled down with it.
+    The norm that is clipped, and that every chart shows, is then the norm of that part: if it is clipped, all other
+    parts are scaled down with it.
 
     ## Known limits
-    Info only: AdamW divides each gradient by its own size, so the others learn all the same as long as nothing clips.
-    Needs the norms of three parts, three times after the warmup.
+    Info only: AdamW divides each gradient by its own size, so the other parts are trained normally as long as nothing
+    is clipped. Needs the norms of at least three parts, at least three times after the warmup.
     """
     after = run.warmup_steps or 0
     measured = [i for i, step in enumerate(run.group_step) if step > max(1, after)]
@@ -197,28 +199,29 @@ def one_part_has_the_whole_gradient(run: RunFacts) -> Verdict:
     return info(
         f"{tops[0]} has {median(shares):.1%} of the squared gradient norm", value=median(shares), threshold=DOMINATES,
         n=len(measured), step=run.group_step[measured[0]],
-        advice=f"judge the gradient norm of this run as that of {tops[0]}; keep optim.clip_norm above it",
+        advice=f"read the gradient norm of this run as that of {tops[0]}; keep optim.clip_norm above it",
     )  # fmt: skip
 
 
 @finite.diagnose(
     "UP205", fix="unsafe", evidence="assumed",
-    source="Loshchilov & Hutter 2019: a step takes lr x weight_decay of each weight off; limit from our own runs",
+    source="Loshchilov & Hutter 2019: a step shrinks each weight by lr x weight_decay; limit from our own runs",
     where=known("group_update", "group_weight", "group_step", "lr"), requires=("SC201", "SC202", "LR202"),
     fires=dict(parts=dict(ratio=5e-3), weight_decay=3.0), silent=dict(parts=dict(ratio=5e-3), weight_decay=0.1),
 )  # fmt: skip
 def decay_outweighs_the_step(run: RunFacts, weight_decay: float) -> Verdict:
-    """Weight decay takes more off the weights than a complete step moves them: training works against its own decay.
+    """Weight decay shrinks the weights by more than a step moves them, so training works against its own decay.
 
     ## Why
-    Where lr x weight_decay x the norm of the weights is larger than the update as it was made (1.5 times and more, in
-    the median after the warmup), most of the gradient's part of a step only puts back what decay has taken: the weights
-    are held at a size that the loss does not want. In balance (a network that decay does not hurt) the ratio is near
-    sqrt(lr x weight_decay / 2), far below 1, and it does not depend on the learning rate.
+    If lr x weight_decay x the norm of the weights is larger than the actual update (1.5 times or more, in the median
+    after the warmup), most of the gradient's contribution to a step only restores what the decay removed: the weights
+    are held at a size that is not optimal for the loss. In equilibrium (a network that is not harmed by decay) the
+    ratio is close to sqrt(lr x weight_decay / 2), far below 1, and it does not depend on the learning rate.
 
     ## Known limits
-    Norms, biases and positions are not decayed but count among the weights, which raises the ratio a little. A decay
-    that costs a little (a ratio of 0.5 to 1) is not reported. Needs the norms of the parts (`dpdrun train` logs them).
+    Norms, biases and positions are not decayed but are included in the weights, which slightly raises the ratio. A
+    decay with a small cost (a ratio of 0.5 to 1) is not reported. Needs the norms per part of the network (`dpdrun
+    train` logs them).
     """
     rates = _lr_at(run)
     after = max(1, run.warmup_steps or 0)
@@ -234,7 +237,7 @@ def decay_outweighs_the_step(run: RunFacts, weight_decay: float) -> Verdict:
         return None
     lower = float(f"{weight_decay * DECAY_AIM / ratio:.1g}")
     return warning(
-        f"weight decay takes {ratio:.1f} times as much off the weights as a step moves them (limit {DECAY_RATIO:g})",
+        f"weight decay shrinks the weights by {ratio:.1f} times as much as a step moves them (limit {DECAY_RATIO:g})",
         value=ratio, threshold=DECAY_RATIO, n=len(ratios), patch={"optim.weight_decay": lower},
         advice=moved("optim.weight_decay", weight_decay, lower),
     )  # fmt: skip
@@ -246,16 +249,16 @@ def decay_outweighs_the_step(run: RunFacts, weight_decay: float) -> Verdict:
     fires=dict(parts=dict(head_rms=1.5)), silent=dict(parts=dict(head_rms=0.3)),
 )  # fmt: skip
 def weights_begin_large(run: RunFacts) -> Verdict:
-    """The weights of one part of the network began with an rms above 0.75: far larger than any usual initialisation.
+    """The initial weights of one part of the network have an rms above 0.75, far larger than any usual initialisation.
 
     ## Why
-    Weights are drawn with an rms of about sqrt(1 / fan-in), below 1, so that a layer neither amplifies nor damps. Too
-    large, queries and keys make a softmax that picks one sample before anything is learned, and units saturate; AdamW,
-    which moves each weight by about lr, then needs very long to change them.
+    Weights are initialised with an rms of about sqrt(1 / fan-in), below 1, so that a layer neither amplifies nor
+    attenuates. If they are too large, the softmax of queries and keys selects a single sample before anything is
+    learned, and units saturate; AdamW, which moves each weight by about lr, then takes very long to change them.
 
     ## Known limits
     In our runs, with queries thirty times too large, it cost nothing on one amplifier and up to 6 dB on another.
-    Weights that were trained before may be large for good reasons. Parts of fewer than 50 parameters are not judged.
+    Pretrained weights may be large for good reasons. Parts with fewer than 50 parameters are ignored.
     """
     sizes = {part: run.group_size[part] for part in run.group_weight if run.group_size.get(part, 0) >= LEAST_SIZE}
     rms = {part: run.group_weight[part][0] / math.sqrt(size) for part, size in sizes.items()}
@@ -264,9 +267,9 @@ def weights_begin_large(run: RunFacts) -> Verdict:
         return None
     top = max(large, key=rms.__getitem__)
     return warning(
-        f"the weights of {', '.join(large)} began with an rms of {rms[top]:.2g} (limit {BEGINS_LARGE:g})",
+        f"the initial weights of {', '.join(large)} have an rms of {rms[top]:.2g} (limit {BEGINS_LARGE:g})",
         value=rms[top], threshold=BEGINS_LARGE, n=sizes[top], step=run.group_step[0] if run.group_step else None,
-        advice=f"check how {top} is initialised, and what multiplies its weights",
+        advice=f"check how {top} is initialised, and whether its weights are scaled",
     )  # fmt: skip
 
 

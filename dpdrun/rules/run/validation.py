@@ -72,13 +72,14 @@ def overfits(run: RunFacts) -> Verdict:
     """Validation gets worse while the training loss still falls: overfitting.
 
     ## Why
-    What validation does not confirm is noise of the training part. `dpdrun train` keeps the model of the best score,
-    so the steps after it are lost but do no harm. From the best score on, which lies in the first 80 % of the run, the
-    last three are 1 dB or more above it (median), the later half is above the earlier (Mann-Whitney, p below 0.025),
-    and the training loss of the same steps falls by 0.5 dB or more with p below 0.01.
+    Progress that validation does not confirm is fitted noise of the training split. `dpdrun train` keeps the model with
+    the best score, so the later steps are wasted but harmless. Reported if the best score is in the first 80 % of the
+    run, the last three scores are 1 dB or more above it (median), the later half of the scores after it is above the
+    earlier (Mann-Whitney, p below 0.025), and the training loss of the same steps falls by 0.5 dB or more with p below
+    0.01.
 
     ## Known limits
-    Needs eight scores after the best. A loss that rises as well is LS202.
+    Needs eight scores after the best. LS202 reports a training loss that rises too.
     """
     scores = run.scores_db
     if len(scores) < LEAST_EVALS:
@@ -112,22 +113,22 @@ def overfits(run: RunFacts) -> Verdict:
 
 @finite.diagnose(
     "EV202", evidence="assumed",
-    source="a score that moves more from one scoring to the next than training explains is one of too few samples",
+    source="a score that varies more between evaluations than training explains is from too few samples",
     where=known("scores_db", "loss", "step"), requires=("LS202", "LR202", "SG201"),
     fires=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(20)]),
     silent=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.8 * k for k in range(20)]),
 )  # fmt: skip
 def validation_is_noisy(run: RunFacts) -> Verdict:
-    """The validation score is uncertain by much of what the run has gained, and the training loss is not.
+    """The validation score is noisy compared with the gain of the run, but the training loss is not.
 
     ## Why
-    The best model is picked by these scores; one that was picked by luck is not the best. The usual reason is a
-    validation part that is too short, or an unlucky piece of a record. The noise of a score is the size of the second
-    differences of the second half of them: 1 dB or more, 25 % of the complete gain or more, and three times that of the
-    training loss over the same steps.
+    The best model is selected by these scores; with noisy scores the selection is partly chance. The usual cause is a
+    validation split that is too short, or an unrepresentative section of the record. The noise of the scores is the
+    size of the second differences in their second half. Reported if it is 1 dB or more, 25 % of the total gain or more,
+    and three times that of the training loss over the same steps.
 
     ## Known limits
-    Where the training loss jumps as well, the weights do: that is a learning rate. Needs 16 scores.
+    If the training loss is noisy too, the weights are, and the learning rate is the cause. Needs 16 scores.
     """
     pairs = _training_db(run)
     if len(pairs) < LEAST_FOR_NOISE:
@@ -138,8 +139,8 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     if noise < NOISE_DB or noise < NOISE_SHARE * gain or noise < NOISE_OVER_TRAINING * of_training:
         return None
     return warning(
-        f"a validation score is uncertain by {noise:.1f} dB, of {gain:.1f} dB that the run gained; the training loss "
-        f"by {of_training:.1f} dB",
+        f"the noise of the validation score is {noise:.1f} dB, of the training loss {of_training:.1f} dB; the run "
+        f"gained {gain:.1f} dB",
         value=noise / gain, threshold=NOISE_SHARE, n=len(late), noise_db=noise,
         step=run.scores_db[len(run.scores_db) // 2][0],
         advice="score on more samples (data.split) and on complete records (train.eval_on record)",
@@ -154,23 +155,23 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     silent=dict(loss_is_nmse=True, eval_step=EVERY_50, eval_nmse_db=[-30.0 * step / 400 for step in EVERY_50]),
 )  # fmt: skip
 def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
-    """Almost from the start, validation is worse than training by several decibels: it measures something else.
+    """Almost from the start, validation is several dB worse than training: it measures something different.
 
     ## Why
-    A few passes are too few to overfit; a difference that early comes from how validation is done. Attention over a
-    complete record where training saw short frames, other positions, a state that starts elsewhere, another scale or
-    another metric: each of them makes a network that has learned look as if it had not. The Transformer of the founding
-    Transformer note (docs/note.md) was scored on 98 times the length it was trained on. Each score is compared with the
-    mean loss of the ten steps before it: a warning from 3 dB on since an early scoring (the third or the first quarter
-    of them, within five passes over the training part), an error from 10 dB on (median). Needs three such scores.
+    A few epochs are too few to overfit, so an early difference is caused by the validation itself: attention over a
+    complete record although training used short frames, different positions, a different initial state, scale or
+    metric. Each of these makes a trained network look untrained. The Transformer of the founding Transformer note
+    (docs/note.md) was scored on 98 times the training length. Each score is compared with the mean loss of the ten
+    steps before it. This is a warning from 3 dB on, starting at an early evaluation (the third, or within the first
+    quarter, and within five epochs), and an error from 10 dB on (median). Needs three such scores.
 
     ## Known limits
-    A validation part that is harder than the training part looks alike. Under dropout training is the worse of the two,
-    which hides a part of the difference. Needs a loss that is a normalised error. On a finished run SG201 says more,
-    and goes before.
+    A validation split that is harder than the training split looks the same. With dropout the training loss is higher,
+    which hides part of the difference. Needs a loss that is a normalised error. For finished runs SG201 is more
+    specific and takes precedence.
     """
     if not loss_is_nmse:
-        return Skipped("the loss is no normalised error")
+        return Skipped("the loss is not a normalised error")
     gaps = [score - loss for score, loss in _training_db(run, JUST_BEFORE)]
     since = next((k + 1 for k in reversed(range(len(gaps))) if gaps[k] < GAP_DB), 0)
     if len(gaps) - since < GAP_EVALS:
@@ -186,35 +187,35 @@ def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
         + (f", after {passes:.1f} passes over the data" if passes is not None else ""),
         value=gap, threshold=GAP_DB, n=len(gaps) - since, step=first,
         advice="score as the network is trained: a window (model.window) instead of full, positions relative, "
-        "train.eval_on record, train.burn_in at least the context; then compare the parts (`dpdrun data inspect`)",
+        "train.eval_on record, train.burn_in at least the context; then compare the splits (`dpdrun data inspect`)",
     )  # fmt: skip
 
 
 @finite.diagnose(
-    "EV204", source="train and validation begin alike and part with the passes; Mann & Whitney 1947",
+    "EV204", source="train and validation scores agree at first and diverge with the epochs; Mann & Whitney 1947",
     evidence="assumed", where=known("eval_nmse_db", "eval_step", "loss", "step"),
     requires=("LS202", "EV201", "EV203", "SG201"),
     fires=dict(GOES_ON, eval_nmse_db=[max(-2.0 * k, -25.0) for k in range(1, 21)]),
     silent=dict(GOES_ON, eval_nmse_db=[-2.0 * k for k in range(1, 21)]),
 )  # fmt: skip
 def generalization_gap(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -> Verdict:
-    """Over many passes the training loss falls away from the validation score: what is still learned is overfitting.
+    """Over many epochs the training loss falls below the validation score: further progress is overfitting.
 
     ## Why
-    At 3 dB half of the error in use is not in the training loss any more, at 6 dB three quarters. The score need not
-    get worse for that: it levels off, or falls more slowly, while the network fits the noise and the accidents of a
-    training part that is too short for it. A few passes over thousands of frames are too few to overfit, unless the
-    sampler gives some of them again and again. Reported where scores of the last quarter are 3 dB (1 dB before the
-    tenth pass) above the mean loss of the ten steps before each, and as much more than in the first quarter
-    (Mann-Whitney, p below 0.01). A warning from 6 dB and ten passes on, else info.
+    With a gap of 3 dB, half of the error in use is no longer in the training loss; with 6 dB, three quarters. The score
+    need not get worse: it levels off, or falls more slowly, while the network fits the noise and the peculiarities of a
+    training split that is too short. A few epochs of thousands of frames are too few to overfit, unless the sampler
+    repeats some of the frames. Reported if the scores of the last quarter are 3 dB (1 dB before the tenth epoch) above
+    the mean loss of the ten steps before each, and the gap is that much larger than in the first quarter (Mann-Whitney,
+    p below 0.01). This is a warning from 6 dB and ten epochs on, else info.
 
     ## Known limits
-    Info where training on may still pay. A score that rises again is EV201's, a difference that is there from the
-    beginning EV203's, one between frames and complete records SG201's. Needs a loss that is a normalised error and the
-    steps of an epoch.
+    Info if further training may still help. EV201 reports a score that rises again, EV203 a difference from the start,
+    SG201 a difference between frames and complete records. Needs a loss that is a normalised error, and the number of
+    steps per epoch.
     """
     if not loss_is_nmse:
-        return Skipped("the loss is no normalised error")
+        return Skipped("the loss is not a normalised error")
     gaps = [score - loss for score, loss in _training_db(run, JUST_BEFORE)]
     if len(gaps) < LEAST_EVALS:
         return Skipped(f"needs {LEAST_EVALS} validation scores, there are {len(gaps)}")

@@ -1,4 +1,4 @@
-"""WU2xx: the warmup as a run went through it."""
+"""WU2xx: the warmup of a run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def warmup_fills_the_run(run: RunFacts, lr: list[float], step: list[int]) -> Ver
     """The learning rate reaches its peak late in the run, after 20 % of the planned steps or more.
 
     ## Why
-    A warmup is there for the first estimates of Adam's second moment, some 2 / (1 - beta2) steps. Steps after that
-    at a low rate are lost. The usual reason is a warmup that is counted in epochs and stepped once an epoch.
+    A warmup bridges the time until Adam's estimate of the second moment settles, about 2 / (1 - beta2) steps. Later
+    steps at a low rate are wasted. The usual cause is a warmup that is counted in epochs and stepped once per epoch.
 
     ## Known limits
-    A one-cycle schedule (Smith 2018) rises for 30 % of the run on purpose, hence no warning before 35 %.
+    A one-cycle schedule (Smith 2018) intentionally rises for 30 % of the run, so this is a warning only from 35 % on.
     """
     total = run.total_steps or len(step)
     peak = max(lr)
@@ -47,7 +47,7 @@ def warmup_fills_the_run(run: RunFacts, lr: list[float], step: list[int]) -> Ver
     if share <= LONG or lr[0] * RISES >= peak:
         return None
     advised = max(1, round(ADVISED * total))
-    still = "still rises" if lr[-1] == peak > lr[-2] else "peaks"
+    still = "is still rising" if lr[-1] == peak > lr[-2] else "peaks"
     return finding(
         "warning" if share > TOO_LONG else "info",
         f"the lr {still} at step {step[at]}, {share:.0%} of the run (limit {LONG:.0%})", value=share, threshold=LONG,
@@ -63,17 +63,17 @@ def warmup_fills_the_run(run: RunFacts, lr: list[float], step: list[int]) -> Ver
     silent=dict(warmup=10, beta2=0.95),
 )  # fmt: skip
 def loss_peaks_after_the_warmup(run: RunFacts, warmup_steps: int, beta2: float) -> Verdict:
-    """The loss jumps up at the full learning rate, after a warmup shorter than Adam's memory or none at all.
+    """The loss jumps at the full learning rate, after a warmup that is missing or shorter than Adam's settling time.
 
     ## Why
-    The first second moments are those of a few batches; dividing by them makes steps of random size, and the network
-    first unlearns what it had. Reported where medians of a few steps, within twice the warmup or twice Adam's memory of
-    2 / (1 - beta2) steps, lie 6 dB above an earlier one. Without any warmup, one of the first ten losses 4 dB above
-    that of the untrained network is enough, and a warning.
+    The first estimates of the second moment come from a few batches; dividing by them gives steps of random size, so
+    the network gets worse at first. Reported if the median loss of a few steps, within twice the warmup or twice Adam's
+    settling time of 2 / (1 - beta2) steps, is 6 dB above an earlier one. Without a warmup, it is enough that one of the
+    first ten losses is 4 dB above that of the untrained network, and this is a warning.
 
     ## Known limits
-    Info where there was a warmup: most runs recover from it. One that ends above where it began is LR202; a longer
-    warmup with the same peak is LR202's advice too.
+    Info if there was a warmup, because most runs recover. LR202 reports runs that end with a higher loss than at the
+    start; its advice includes a longer warmup with the same peak.
     """
     memory = round(AFTER / (1.0 - beta2)) if beta2 < 1.0 else 0
     if warmup_steps >= memory:
@@ -98,8 +98,8 @@ def loss_peaks_after_the_warmup(run: RunFacts, warmup_steps: int, beta2: float) 
     if rise < PEAK_DB:
         return None
     return info(
-        f"the loss jumps up by {rise:.1f} dB near step {run.step[began]}, after a warmup of {warmup_steps} steps "
-        f"(Adam's memory: {memory})",
+        f"the loss jumps by {rise:.1f} dB near step {run.step[began]}, after a warmup of {warmup_steps} steps "
+        f"(Adam settles after {memory})",
         value=rise, threshold=PEAK_DB, n=len(early), step=run.step[began], patch={"optim.warmup": memory},
         advice=f"lengthen optim.warmup from {warmup_steps} to {memory} steps, 2 / (1 - beta2)",
     )  # fmt: skip

@@ -55,7 +55,7 @@ def test_single_precision_and_integers_are_read(tmp_path: Path) -> None:
         ({"x": np.array(["a"] * 2000), "y": Y}, "array x: holds <U1, not numbers"),
         ({"x": X, "y": np.where(np.arange(2000) == 7, np.nan, Y)}, r"array y, sample 7, column I: nan"),
         ({"x": X, "y": np.where(np.arange(2000) == 7, complex(1, np.inf), Y)}, r"array y, sample 7, column Q: inf"),
-        ({"x": X[:10], "y": Y[:10]}, "too short"),
+        ({"x": X[:10], "y": Y[:10]}, "too few"),
         ({"x": 0 * X, "y": Y}, "all samples are zero"),
         ({"x": X.real + 0j, "y": Y}, "column Q is all zero"),
         ({"x": X, "y": Y, "sample_rate_hz": -1.0}, "sample_rate_hz: expected one positive number"),

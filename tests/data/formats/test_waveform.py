@@ -122,7 +122,7 @@ def test_paths_that_are_no_waveform(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="this is a folder"):
         read_waveform(tmp_path)
     (tmp_path / "w.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match=r"\.wav is not read; give one of \.csv, \.npy, \.npz"):
+    with pytest.raises(DataError, match=r"\.wav is not supported; give one of \.csv, \.npy, \.npz"):
         read_waveform(tmp_path / "w.wav")
 
 

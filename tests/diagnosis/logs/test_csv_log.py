@@ -92,7 +92,7 @@ def test_a_step_that_starts_again_every_epoch_is_counted_on(tmp_path: Path) -> N
     rows = [f"{epoch},{step},0.5" for epoch in range(3) for step in range(4)]
     found = log(tmp_path, "epoch,step,loss\n" + "\n".join(rows) + "\n")
     assert found.columns["loss"].steps == list(range(12))
-    assert "starts again with every epoch" in found.notes[0]
+    assert "restarts with every epoch" in found.notes[0]
     rows = [f"{epoch},{step},0.5" for epoch in range(1, 4) for step in (10, 20, 30)]
     found = log(tmp_path, "epoch,step,loss\n" + "\n".join(rows) + "\n")
     assert found.columns["loss"].steps == list(range(10, 100, 10))
@@ -107,21 +107,21 @@ def test_epochs_are_steps_where_there_is_nothing_finer(tmp_path: Path) -> None:
 def test_epochs_that_count_no_rows(tmp_path: Path, epochs: tuple[str, ...]) -> None:
     found = log(tmp_path, "epoch,loss\n" + "".join(f"{epoch},0.5\n" for epoch in epochs))
     assert (found.unit, found.columns["loss"].steps) == ("step", [1, 2, 3])
-    assert "the rows are counted instead" in found.notes[0]
+    assert "rows are counted instead" in found.notes[0]
     assert "step" not in found.found
 
 
 def test_no_steps_at_all(tmp_path: Path) -> None:
     found = log(tmp_path, "loss\n0.5\n0.4\n")
     assert found.columns["loss"].steps == [1, 2]
-    assert "no column of steps" in found.notes[0]
+    assert "no step column" in found.notes[0]
 
 
 @pytest.mark.parametrize(
     ("text", "maps", "message"),
     [
         ("", "", "the file is empty"),
-        ("1,2\n3,4\n", "", r"log.csv:1: numbers instead of names"),
+        ("1,2\n3,4\n", "", r"log.csv:1: numbers instead of column names"),
         ("step,loss\n1,0.5\n2,fast\n", "", r"log.csv:3: column 'loss' \(read as loss\): 'fast' is not a number; if it"),
         ("step,x\n1,fast\n", "loss=x", r"log.csv:2: column 'x' \(read as loss\): 'fast' is not a number$"),
         ("step,loss\n1,0.5,3\n2,0.5\n", "", r"log.csv:2: 3 cells, but line 1 names 2 columns"),

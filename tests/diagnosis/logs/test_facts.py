@@ -85,7 +85,7 @@ def test_loss_in_db_becomes_a_power() -> None:
 def test_a_negative_loss_is_no_power() -> None:
     run, source = facts(loss=column([1, 2], [0.5, -0.5]), grad_norm=column([1, 2], 1.0))
     assert run.loss == []
-    assert "if it is in dB say --map loss_db=loss" in source.absent["loss"]
+    assert "if it is in dB, set --map loss_db=loss" in source.absent["loss"]
     assert "loss" not in source.found
 
 
@@ -147,7 +147,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
 def test_epochs_are_told() -> None:
     log = TrainingLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
     facts_of_log(log, Asked())
-    assert any("a line an epoch" in note for note in log.notes)
+    assert any("one line per epoch" in note for note in log.notes)
 
 
 def test_a_validation_loss_is_a_fact() -> None:

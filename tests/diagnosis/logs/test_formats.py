@@ -84,7 +84,7 @@ def test_no_log(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such file or folder; .* holds: x.csv"):
         find_log(tmp_path / "y.csv")
     (tmp_path / "model.pt").write_bytes(b"PK")
-    with pytest.raises(DataError, match="a checkpoint is no log"):
+    with pytest.raises(DataError, match="a checkpoint is not a log"):
         read_log(tmp_path / "model.pt")
 
 

@@ -38,7 +38,7 @@ def test_lines_with_different_keys(tmp_path: Path) -> None:
     [
         ("", "the file is empty"),
         ('{"step": 1}\n{oops}\n{"step": 2}\n', r"log.jsonl:2: not valid JSON"),
-        ('{"step": 1}\n[1]\n', r"log.jsonl:2: expected an object a line"),
+        ('{"step": 1}\n[1]\n', r"log.jsonl:2: expected one JSON object per line"),
         ('{"step": 1, "loss": "low"}\n', r"log.jsonl:1: column 'loss'"),
     ],
 )

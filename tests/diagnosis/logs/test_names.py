@@ -45,7 +45,9 @@ def test_common_names(names: list[str], expected: dict[str, str]) -> None:
 def test_a_doubt_is_left_and_told() -> None:
     found = choose_columns(["step", "grad_norm", "total_grad_norm"], parse_map([]), "log.csv:1")
     assert "grad_norm" not in found.columns
-    assert found.absent["grad_norm"] == "'grad_norm' and 'total_grad_norm' could be it: say --map grad_norm=grad_norm"
+    assert (
+        found.absent["grad_norm"] == "candidates are 'grad_norm' and 'total_grad_norm': set --map grad_norm=grad_norm"
+    )
     assert found.notes
     assert chosen("step", "grad_norm", "total_grad_norm", maps="grad_norm=total_grad_norm")["grad_norm"] == (
         "total_grad_norm"

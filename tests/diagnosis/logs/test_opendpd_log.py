@@ -37,7 +37,7 @@ def test_columns_units_and_length(tmp_path: Path) -> None:
     assert facts.eval_nmse_db[1] == -15.1
     assert facts.grad_norm == []
     assert len(source.column("val_loss")) == 150
-    assert any("mean over segments" in note for note in source.notes)
+    assert any("mean of the dB values" in note for note in source.notes)
     assert any("backbone tres_gru" in note for note in source.notes)
 
 
@@ -62,4 +62,4 @@ def test_zeros_of_eight_decimals(tmp_path: Path) -> None:
 def test_the_best_epoch_alone_says_so(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
     log = read(history(tmp_path / "best" / "h.csv", ["0.00100000"]), Asked())
-    assert any("best epoch alone" in note for note in log.notes)
+    assert any("only the best epoch" in note for note in log.notes)

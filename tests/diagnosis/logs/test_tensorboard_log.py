@@ -58,7 +58,7 @@ def test_a_resumed_run_has_two_files(tmp_path: Path) -> None:
     log = read(tmp_path, Asked())
     assert log.columns["loss"].steps == list(range(1, 31))
     assert log.columns["loss"].values[9:11] == [1.0, 2.0]
-    assert "2 event files are read as one run that was resumed" in log.notes
+    assert "2 event files are read as one resumed run" in log.notes
 
 
 def test_files_of_the_same_second_are_read_as_they_were_begun(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_map_names_tags(tmp_path: Path) -> None:
     folder = events(tmp_path, range(3), a=lambda s: s, b=lambda s: -s)
     log = read(folder, parse_map(["loss=a,step=b"]))
     assert log.columns["loss"].values == [0.0, 1.0, 2.0]
-    assert any("every event carries its step" in note for note in log.notes)
+    assert any("every event has its step" in note for note in log.notes)
 
 
 def test_no_scalars(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def test_history(tmp_path: Path) -> None:
     assert facts.lr == [5e-5, 4e-5, 3e-5]
     assert (facts.total_steps, facts.progress) == (100, 0.3)
     assert source.column("val_loss").values == [1.9]
-    assert "loss is the mean since the line before; grad_norm and learning_rate are of one step" in source.notes
+    note = "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
+    assert note in source.notes
+        "loss is the mean since the previous line; grad_norm and learning_rate are from a single step" in source.notes
+    )
     assert any("a value every 10 steps" in note for note in source.notes)
 
 

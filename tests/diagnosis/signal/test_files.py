@@ -73,10 +73,10 @@ def test_unequal_lengths_name_both_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.txt", b"I,Q\n1,2\n", "not read; give one of"),
+        ("p.txt", b"I,Q\n1,2\n", "not supported; give one of"),
         ("p.csv", b"I;Q\n1;2\n", "separated by semicolons"),
         ("p.csv", b"I,Q\n" + b"1,2\n" * 1100 + b"1,nan\n", "row 1102, column Q"),
-        ("p.csv", b"I,Q\n1,2\n", "too short"),
+        ("p.csv", b"I,Q\n1,2\n", "too few"),
         ("p.npy", b"nothing", "cannot be read"),
         ("p.npz", b"nothing", "cannot be read"),
     ],

@@ -126,7 +126,10 @@ def test_the_loss_that_it_names_is_the_measured_one_and_more_than_the_limit() ->
 
 
 def test_a_rate_that_no_sweep_tried_is_outside() -> None:
-    assert "no sweep tried it" in checked(kind="gru", hidden=16, lr=5.0, max_steps=400, batch=32)["LR102"].message
+    assert (
+        "outside the rates that were swept"
+        in checked(kind="gru", hidden=16, lr=5.0, max_steps=400, batch=32)["LR102"].message
+    )
 
 
 def test_runs_of_other_lengths_are_not_judged() -> None:

@@ -63,10 +63,10 @@ def test_inert_weight_decay_is_switched_off_safely() -> None:
 @pytest.mark.parametrize(
     ("lr", "steps", "decay", "said"),
     [
-        (3e-4, 2000, "off", "does nothing"),  # 0.3 %
+        (3e-4, 2000, "off", "no effect"),  # 0.3 %
         (1e-3, 2000, 0.01, "shrinks idle weights by 1%"),
         (2e-2, 8000, 0.01, "shrinks idle weights by 55%"),
-        (1e-1, 80_000, 1.3e-3, "forgets"),  # exp(-39)
+        (1e-1, 80_000, 1.3e-3, "makes weights depend only"),  # exp(-39)
     ],
 )
 def test_rules_settle_weight_decay_by_what_it_does(lr: float, steps: int, decay: object, said: str) -> None:

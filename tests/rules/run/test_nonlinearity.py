@@ -34,7 +34,7 @@ def test_share_of_the_gain_by_level(share: float, severity: str | None) -> None:
     finding = found(**LEVELS, level_share=share).get("SG208")
     assert (finding and finding.severity) == severity
     if finding:
-        assert "moves by 1.00 dB in the target and by 0.00 dB in the prediction" in finding.message
+        assert "varies by 1.00 dB in the target and by 0.00 dB in the prediction" in finding.message
 
 
 def test_message_tells_the_phase_where_it_is_known() -> None:

@@ -85,7 +85,7 @@ def test_blown_up_by_a_high_lr() -> None:
     assert (finding.severity, finding.patch) == ("warning", {"optim.lr": 0.03})
     assert "memory" not in finding.advice
     with_memory = findings(**run, beta2=0.99)["LR202"]
-    assert "the warmup of 20 steps is shorter than Adam's memory (200)" in with_memory.advice
+    assert "the warmup of 20 steps is too short for Adam (200)" in with_memory.advice
     assert findings(**run, total=4000, steps=100)["LR202"].severity == "error"  # while it lasts
 
 

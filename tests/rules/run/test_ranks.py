@@ -50,9 +50,9 @@ NORMS = [[1.0 + 0.01 * step, 1.5] for step in range(40)]
     ("reduced", "words"),
     [
         (lambda own: own, "its norm was 1 in one process and 1.5 in another"),
-        (lambda own: [sum(own)] * 2, "its norm, 2.5, is larger than the mean of those that went into it, 1.25"),
+        (lambda own: [sum(own)] * 2, "its norm, 2.5, is larger than the mean of the single norms, 1.25"),
         (lambda own: [own[1]] * 2, "is larger than the mean"),
-        (lambda own: [own[0]] * 2, "it is that of process 0 alone, in 40 of 40 steps"),
+        (lambda own: [own[0]] * 2, "it equals that of process 0, in 40 of 40 steps"),
         (lambda own: [0.9] * 2, None),
         (lambda own: [0.0] * 2, None),
         (lambda own: [0.9, 0.9 * (1 + 1e-6)], None),  # sums of two kinds of GPU
@@ -119,9 +119,9 @@ def test_a_process_with_other_data(processes: int, skew: float, side: str) -> No
     if processes == 2 and skew < 1:
         odd, side, skew = 0, "larger", 1 / skew  # of two, the one that is larger is named
     assert f"process {odd} of {processes} differs from the other" in found["RK204"].message
-    assert f"its loss is {side} again and again" in found["RK204"].message
+    assert f"its loss is consistently {side}" in found["RK204"].message
     assert found["RK204"].evidence["ratio"] == pytest.approx(skew, rel=0.1)
-    assert skipped(example_run(**example_ranks(skew=3.0, steps=99)))["RK204"].startswith("outside its validity box")
+    assert skipped(example_run(**example_ranks(skew=3.0, steps=99)))["RK204"].startswith("outside the valid range")
 
 
 def test_a_process_that_is_stuck_shows_by_its_jitter() -> None:
@@ -132,7 +132,7 @@ def test_a_process_that_is_stuck_shows_by_its_jitter() -> None:
     facts["rank_reduced"] = [[0.9 * sum(own) / 2] * 2 for own in facts["rank_norm"]]
     found = said(**facts)["RK204"]
     assert "process 0 of 2" in found.message
-    assert "its change of the loss from step to step is larger" in found.message
+    assert "its change of the loss from step to step is consistently larger" in found.message
 
 
 def test_neither_noise_nor_trend_nor_heavy_tails_look_like_a_difference() -> None:

@@ -29,8 +29,8 @@ def found(run: RunFacts) -> Finding | None:
         (lambda step: planned(min(400, 2 * step)), "2 times too fast"),
         (lambda step: planned(min(400, 7 * step)), "7 times too fast"),
         (lambda step: 4.0 * planned(step), "4 times the plan"),
-        (lambda step: planned(1 + step // 37), "moves once in 37 steps and reached 0.0055, 0.55 of the planned peak"),
-        (lambda step: planned(step) if step < 240 else 0.0, "zero from step 240 on, planned are 400 steps"),
+        (lambda step: planned(1 + step // 37), "changes once in 37 steps and reached 0.0055, 0.55 of the planned peak"),
+        (lambda step: planned(step) if step < 240 else 0.0, "zero from step 240 on, of 400 planned steps"),
         (lambda step: planned(step) * (1.0 if step < 200 else 0.5), "departs from the plan"),
     ],
     ids=[
@@ -56,7 +56,7 @@ def test_patterns(realised: Callable[[int], float] | float, pattern: str) -> Non
 def test_an_epoch_is_called_an_epoch() -> None:
     finding = found(example_run(realised=lambda step: planned(1 + step // 37), steps_per_epoch=36.6))
     assert finding is not None
-    assert "the lr moves once an epoch" in finding.message
+    assert "the lr changes once per epoch" in finding.message
 
 
 def test_steps_of_the_plan_are_no_stair() -> None:

@@ -141,8 +141,8 @@ def test_target_that_comes_before_its_input(facts: dict[str, Any], severity: str
     finding = found(**{**EARLY, **facts}).get("SG212")
     assert (finding and finding.severity) == severity
     if finding:
-        assert "the target comes 6 samples before the input" in finding.message
-        assert "take 6 samples off the beginning of the input" in finding.advice
+        assert "the target leads the input by 6 samples" in finding.message
+        assert "remove 6 samples from the start of the input" in finding.advice
 
 
 def test_early_target_goes_before_what_follows_from_it() -> None:

@@ -76,10 +76,10 @@ def test_a_spike_is_graded_by_its_size_and_by_what_it_cost(jump_db: float, echo_
 
 def test_an_echo_is_told_with_its_length_and_its_causes() -> None:
     finding = findings(loss=echoing(20.0, 10.0, steps=30), clip_norm=100.0)["SK201"]
-    assert "the loss of the next 10 steps is 10.3 dB above that before, it was back after 29 steps" in finding.message
+    assert "the loss of the next 10 steps is 10.3 dB above that before, it recovered after 29 steps" in finding.message
     for cause in ("samples of step 200", "resumed there", "lower optim.lr"):
         assert cause in finding.advice
-    assert "it has not come back" in findings(loss=echoing(20.0, 10.0, steps=300))["SK201"].message
+    assert "it has not recovered" in findings(loss=echoing(20.0, 10.0, steps=300))["SK201"].message
 
 
 def test_the_end_of_a_log_has_no_echo_yet() -> None:
@@ -190,7 +190,7 @@ def test_an_order_that_is_never_shuffled() -> None:
     def loss(t: float) -> float:
         return 0.01 * 10 ** (order[round(400 * t) % 25] - 0.5 * t)
 
-    assert "repeats that of the epoch before" in findings(loss=loss, steps_per_epoch=25.0)["SK203"].message
+    assert "repeats that of the previous epoch" in findings(loss=loss, steps_per_epoch=25.0)["SK203"].message
     assert "SK203" not in findings(loss=loss, steps_per_epoch=18.0)
 
 

@@ -25,7 +25,7 @@ def test_late_peaks(warmup: int, severity: str | None) -> None:
 
 def test_a_warmup_that_still_runs_is_seen_before_it_ends() -> None:
     message = findings(steps=160, total=400, warmup=240)["WU201"].message
-    assert "still rises at step 1" in message
+    assert "still rising at step 1" in message
     assert findings(steps=60, total=400, warmup=240) == {}
 
 

@@ -271,7 +271,7 @@ def _of_another_kind(path: Path) -> None:
     [
         (_torn, "damaged or not a safetensors file"),
         (_of_another_plan, "made by another recipe or other data"),
-        (_of_another_kind, "not a checkpoint that can be resumed"),
+        (_of_another_kind, "not a resumable checkpoint"),
     ],
 )
 def test_a_state_that_cannot_be_used_is_named(
@@ -330,7 +330,7 @@ def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPat
     assert shapes == [(3, 600, 2)]
     assert report["finish"]["loss_db"] < report["finish"]["loss_before_db"] - 3
     monkeypatch.setattr(preparation, "load_capture", lambda _: Capture(**{**vars(whole), "loop_samples": 40}))
-    with pytest.raises(RecipeError, match=r"sees 77 of them, a record has 40; shorten model.window"):
+    with pytest.raises(RecipeError, match=r"depends on 77 samples, but a record has 40; shorten model.window"):
         job.prepare(load_recipe("job.yaml", ["model.layers=15", "data.split={guard: 0}"]))
 
 
