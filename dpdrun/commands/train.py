@@ -66,8 +66,6 @@ def train(
         typer.Option(
             "--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.", show_default="600"
         ),
-            "--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.", show_default="600"
-        ),
     ] = None,
 ) -> None:
     """Train the model of a RECIPE and write a run folder for the other commands."""
