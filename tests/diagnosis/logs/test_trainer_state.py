@@ -42,8 +42,6 @@ def test_history(tmp_path: Path) -> None:
     assert source.column("val_loss").values == [1.9]
     note = "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
     assert note in source.notes
-        "loss is the mean since the previous line; grad_norm and learning_rate are from a single step" in source.notes
-    )
     assert any("a value every 10 steps" in note for note in source.notes)
 
 
