@@ -16,7 +16,7 @@ from dpdrun.recipe.describe import field_docs
 from dpdrun.recipe.schema import Recipe
 from dpdrun.rules import pages
 from dpdrun.rules.advice import advised_sizes, derivable, derive
-from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate
+from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate_rules
 from dpdrun.rules.facts.plan import KEY_OF, SIZE_KEY_OF, PlanFacts
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
@@ -49,7 +49,7 @@ def test_slugs_are_unique() -> None:
 
 @each_rule
 def test_page_has_every_heading_in_order(rule: Rule) -> None:
-    text = pages.sections_of(rule)
+    text = pages.page_sections(rule)
     assert tuple(text) == ("", *HEADINGS)
     assert all(text.values()), "an empty section"
     assert text[""] == rule.summary, "the text before the first heading is one line"
@@ -95,14 +95,14 @@ def _sections_of_results() -> dict[str, str]:
 
 @each_rule
 def test_example_fires(rule: Rule) -> None:
-    outcome, _ = evaluate([rule], rule.fires())
+    outcome, _ = evaluate_rules([rule], rule.fires())
     assert [finding.code for finding in outcome.findings] == [rule.code]
     assert outcome.findings[0].message
 
 
 @each_rule
 def test_example_stays_silent(rule: Rule) -> None:
-    outcome, _ = evaluate([rule], rule.silent())
+    outcome, _ = evaluate_rules([rule], rule.silent())
     assert not outcome.findings
 
 
@@ -110,7 +110,7 @@ def test_example_stays_silent(rule: Rule) -> None:
 def test_silent_diagnosis_has_looked(rule: Rule) -> None:
     """A rule about a run or a plan is silent because it looked, not because a fact was missing."""
     if rule.purpose != "derive":
-        outcome, _ = evaluate([rule], rule.silent())
+        outcome, _ = evaluate_rules([rule], rule.silent())
         assert outcome.silent == [rule.code], outcome.skipped
 
 
@@ -254,5 +254,5 @@ def test_docs_are_current() -> None:
 
 
 def _fired(rule: Rule) -> Finding:
-    outcome, _ = evaluate([rule], rule.fires())
+    outcome, _ = evaluate_rules([rule], rule.fires())
     return outcome.findings[0]

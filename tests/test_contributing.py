@@ -14,18 +14,18 @@ PROGRAM = """
 import sys
 from dpdrun.rules import pages
 from dpdrun.rules.plan import schedule
-from dpdrun.rules.engine import HEADINGS, all_rules, evaluate
+from dpdrun.rules.engine import HEADINGS, all_rules, evaluate_rules
 before = set(all_rules())
 exec(compile(sys.stdin.read(), schedule.__file__, "exec"), vars(schedule))
 (code,) = set(all_rules()) - before
 rule = all_rules()[code]
-assert tuple(pages.sections_of(rule)) == ("", *HEADINGS)
-fired, silent = evaluate([rule], rule.fires())[0], evaluate([rule], rule.silent())[0]
+assert tuple(pages.page_sections(rule)) == ("", *HEADINGS)
+fired, silent = evaluate_rules([rule], rule.fires())[0], evaluate_rules([rule], rule.silent())[0]
 (finding,) = fired.findings
 assert finding.advice and rule.about and finding.fix == "unsafe"
 assert silent.silent == [code]
 again = rule.fires().with_patch(finding.patch)
-assert evaluate([rule], again)[0].silent == [code], "the patch settles the finding"
+assert evaluate_rules([rule], again)[0].silent == [code], "the patch settles the finding"
 print(code)
 """
 

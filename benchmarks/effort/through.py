@@ -47,7 +47,7 @@ def measured(pa: str, sets: list[str]) -> dict[str, Any]:
     torch.set_num_threads(1)
     short = (f"pa={pa}", "dpd.weak_pa=accept", f"train.max_steps={STEPS}", "optim.warmup=2")
     loaded = load_recipe(RECIPES / "apa_200mhz_b_dpd.yaml", [*short, *sets])
-    plan, capture = job.prepare(loaded)
+    plan, capture = job.prepare_training(loaded)
     speed, section = measure_speed(), pa_section(plan)
     found = [estimate_of(plan, val_samples=len(capture.val), pa=each, speed=speed) for each in (section, None)]
     assert found[0] is not None

@@ -41,5 +41,5 @@ def live_view(this: Any, console: Any) -> AbstractContextManager[Clock]:  # noqa
 
 if __name__ == "__main__":
     launcher.PROGRAM = (sys.executable, "-P", "-m", "benchmarks.scale.timed")
-    _training.live_view = live_view
+    _training.training_view = live_view
     main()

@@ -33,7 +33,9 @@ def train_and_show(
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
-        report = job.train(loaded, run.path, resume=resume, watch=lambda this: live_view(this, console), track=track)
+        report = job.train(
+            loaded, run.path, resume=resume, watch=lambda this: training_view(this, console), track=track
+        )
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
     if run.metrics.is_file():
@@ -43,7 +45,7 @@ def train_and_show(
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def live_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
+def training_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
     """The live view of a training, after its warnings and a line about its plan."""
     from contextlib import nullcontext
 

@@ -181,19 +181,19 @@ def _repair(path: Path | None, seeds: int | None) -> None:
 
 
 def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None:
-    from dpdrun.commands._training import live_view
+    from dpdrun.commands._training import training_view
     from dpdrun.report.repair import comparison_view
     from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import Watch
-    from dpdrun.training.rerun import compare
+    from dpdrun.training.rerun import compare_recipes
 
     def watch(title: str) -> Watch:
         console.print(title, style="bold")
-        return lambda job: live_view(job, console)
+        return lambda job: training_view(job, console)
 
     run, before, after = RunFolder.open(path), attempt.repair.before, attempt.repair.after
     seeds = range(before.recipe.train.seed, before.recipe.train.seed + count)
-    comparison = compare(before, after, attempt.folder, seeds, finished=run, watch=watch)
+    comparison = compare_recipes(before, after, attempt.folder, seeds, finished=run, watch=watch)
     run.write_json(attempt.outcome, attempt.outcome_json(comparison))
     console.print(comparison_view(comparison, attempt.codes))
     if comparison.kept:

@@ -57,10 +57,10 @@ def probe(
     loaded = load_recipe(recipe, sets or [])
     try:
         from dpdrun.training.guard import memory_explained
-        from dpdrun.training.job import prepare
+        from dpdrun.training.job import prepare_training
         from dpdrun.training.probe import probe as measure
 
-        plan, capture = prepare(loaded)
+        plan, capture = prepare_training(loaded)
         with memory_explained(plan), progress_bar(Console(stderr=True)) as report:
             reading = measure(plan, capture, time_, report, spent_s=time.perf_counter() - started())
     except KeyboardInterrupt:

@@ -130,9 +130,9 @@ def _read(section: DataSection, recipe: Path | None = None) -> DataReading:
 
 def _refuse_epochs_of(samples: int, this: Recommendation, loaded: Loaded) -> None:
     """Raise RecipeError where the length of the run follows from --samples, which no recipe holds."""
-    from dpdrun.plan.recipe_writer import patch_of
+    from dpdrun.plan.recipe_writer import recipe_patch
 
-    if {"train.epochs", "train.max_steps"} & set(patch_of(this, loaded.recipe)):
+    if {"train.epochs", "train.max_steps"} & set(recipe_patch(this, loaded.recipe)):
         raise RecipeError(
             f"a recipe cannot store --samples {samples}: with the data of {loaded.path} these epochs would be "
             "another number of steps; omit --samples, or set train.epochs"

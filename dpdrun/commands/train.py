@@ -166,7 +166,7 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
     if needs_torch(loaded.recipe):
         from dpdrun.training import job
 
-        plan, capture = job.prepare(loaded, processes=where.team_size)
+        plan, capture = job.prepare_training(loaded, processes=where.team_size)
     else:
         plan, capture = prepare(loaded, processes=where.team_size)
     console = Console(highlight=False)

@@ -72,10 +72,10 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
     Raises:
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
-    return assemble(read_source(locate(section.source, recipe=recipe)), section)
+    return assemble(read_source(locate_source(section.source, recipe=recipe)), section)
 
 
-def locate(source: str, *, recipe: Path | None = None) -> str:
+def locate_source(source: str, *, recipe: Path | None = None) -> str:
     """Return `source` in a form that is valid from every folder: an absolute path, or the name of a built-in source.
 
     Raises:

@@ -12,7 +12,7 @@ from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import OFF
-from dpdrun.rules.engine import SEVERITIES, Finding, Skipped, all_rules, evaluate
+from dpdrun.rules.engine import SEVERITIES, Finding, Skipped, all_rules, evaluate_rules
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
@@ -137,7 +137,7 @@ def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Dia
 def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
     """Evaluate the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
     rules = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
-    outcome, _ = evaluate([rule for rule in rules if about is None or about in rule.needs], facts)
+    outcome, _ = evaluate_rules([rule for rule in rules if about is None or about in rule.needs], facts)
     findings = sorted(
         outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # torch, which settings and objectives do without
 def dpd_settings(plan: Plan) -> Predistortion:
     """Return the settings that data and PA model decided for a predistorter. Raises ValueError if there are none."""
     if plan.predistortion is None:
-        raise ValueError("the plan has no predistortion: it is of task pa, or was not made by training.job.prepare")
+        raise ValueError("the plan has no predistortion: it is of task pa, or not from training.job.prepare_training")
     return plan.predistortion
 
 

@@ -19,7 +19,7 @@ from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import GMPModel
-from dpdrun.rf.floor_estimates import Estimate, by_repeats, by_smallest_inputs
+from dpdrun.rf.floor_estimates import FloorEstimate, by_repeats, by_smallest_inputs
 from dpdrun.rf.metrics import nmse_db, one_tap_gain
 
 Outputs = dict[Split, NDArray[np.complex128]]
@@ -83,13 +83,15 @@ def floor_estimates(
     """
     part = part_of(capture, split)
     stated = capture.noise_floor_db
-    estimates = [] if stated is None else [Estimate("known", stated, None, "added by the generator of this capture")]
+    estimates = (
+        [] if stated is None else [FloorEstimate("known", stated, None, "added by the generator of this capture")]
+    )
     quiet = noise_floor(capture)
     bound = None if quiet.nmse_db is not None else quiet.bound_db
     estimates += [
         by_repeats(capture.train.x, capture.train.y),
-        Estimate("quiet band", quiet.nmse_db, bound, quiet.caveat),
-        Estimate("smallest inputs", None, None, "cannot be estimated from samples that the model was trained on")
+        FloorEstimate("quiet band", quiet.nmse_db, bound, quiet.caveat),
+        FloorEstimate("smallest inputs", None, None, "cannot be estimated from samples that the model was trained on")
         if split == "train"
         else by_smallest_inputs(part.x, part.y, {"this model": prediction, **others}),
     ]

@@ -15,7 +15,7 @@ from dpdrun.data.formats.opendpd_wheel import DATASETS
 from dpdrun.data.splits import known_train_samples
 from dpdrun.errors import DataError, RecipeError
 from dpdrun.opendpd.arguments import Arguments, parse
-from dpdrun.opendpd.recipe import Data, recipe_lines, text_of
+from dpdrun.opendpd.recipe import Data, flag_text, recipe_lines
 from dpdrun.opendpd.shell.script import Command, commands
 from dpdrun.opendpd.shell.values import Unknown
 from dpdrun.recipe.schema import DataSection
@@ -96,7 +96,7 @@ def translate(
         *(["overridden by: " + " ".join(also)] if also else []),
         *remarks,
     ]
-    text = text_of(sections, [_ascii(line) for line in head], rules)
+    text = flag_text(sections, [_ascii(line) for line in head], rules)
     return Translation(text, tuple(remarks), where, arguments.version.name)
 
 

@@ -72,7 +72,7 @@ def recipe_lines(arguments: Arguments, data: Data, where: str) -> tuple[dict[str
     return sections, remarks
 
 
-def text_of(sections: dict[str, RecipeLines], head: list[str], rules: str) -> str:
+def flag_text(sections: dict[str, RecipeLines], head: list[str], rules: str) -> str:
     """Write the recipe as YAML; `head` are lines of the comment at its top."""
     lines = [*(f"# {line}" for line in head), "task: pa", f"rules: {rules}"]
     for name, section in sections.items():

@@ -102,7 +102,7 @@ def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool =
     """
     step = _with_pa_folder(pipeline, step, folder)
     run = RunFolder(folder / step.name)
-    plan, capture = job.prepare(step.loaded) if pa_ready else prepare(step.loaded, pa_trained=False)
+    plan, capture = job.prepare_training(step.loaded) if pa_ready else prepare(step.loaded, pa_trained=False)
     if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
         return StepState(step, run, plan, capture, "run")
     if not run.plan.is_file():

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dpdrun.errors import RecipeError
 from dpdrun.plan.cost import Estimate, estimate, peak_mib
-from dpdrun.plan.lint import LintFinding, fix, lint, locate
+from dpdrun.plan.lint import LintFinding, fix, lint, locate_findings
 from dpdrun.plan.probe_result import ProbeReading, merged, probed_facts
 from dpdrun.plan.recommendation import Recommendation, recommend
 from dpdrun.recipe.loader import Loaded
@@ -98,7 +98,7 @@ def advise_on_recipe(
         by_rules, measured = this, cast("dict[str, Any]", probed_facts(this, probe))
         this = merged(_recommend(replace(facts, **measured), rules), by_rules, probe)
     set_by_rules = {key for key, value in this.values.items() if value.rule is not None}
-    this = replace(this, warnings=[*locate(loaded, this.warnings, set_by_rules)])
+    this = replace(this, warnings=[*locate_findings(loaded, this.warnings, set_by_rules)])
     later = fix(loaded, lambda recipe: lint(recipe, facts_with_data(recipe)), unsafe=True).followed
     return JobAdvice(this, *_estimate(this, loaded.recipe.model, probe), data, probe, tuple(later))
 

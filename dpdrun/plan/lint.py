@@ -18,7 +18,7 @@ from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.recipe.schema import DataSection
 from dpdrun.rules.advice import derive, rules_for
-from dpdrun.rules.engine import SEVERITIES, Finding, Fix, Severity, Skipped, all_rules, evaluate
+from dpdrun.rules.engine import SEVERITIES, Finding, Fix, Severity, Skipped, all_rules, evaluate_rules
 from dpdrun.rules.facts.plan import PlanFacts
 
 SCHEMA_VERSION = 1
@@ -155,8 +155,8 @@ def lint(loaded: Loaded, facts: PlanFacts | None = None) -> Lint:
     """
     profile = loaded.recipe.rules
     advice = derive(PlanFacts.of_recipe(loaded.recipe) if facts is None else facts, profile)
-    outcome, _ = evaluate(rules_for(profile, "check"), advice.facts)
-    return Lint(str(loaded.path), locate(loaded, outcome.findings, advice.opinions), outcome.skipped)
+    outcome, _ = evaluate_rules(rules_for(profile, "check"), advice.facts)
+    return Lint(str(loaded.path), locate_findings(loaded, outcome.findings, advice.opinions), outcome.skipped)
 
 
 def lint_recipe(loaded: Loaded, facts_of: Callable[[Loaded], PlanFacts]) -> Lint:
@@ -165,7 +165,7 @@ def lint_recipe(loaded: Loaded, facts_of: Callable[[Loaded], PlanFacts]) -> Lint
     return replace(done.before, after_fixes=tuple(done.followed))
 
 
-def locate(loaded: Loaded, findings: Iterable[Finding], left_to_rules: Collection[str]) -> list[LintFinding]:
+def locate_findings(loaded: Loaded, findings: Iterable[Finding], left_to_rules: Collection[str]) -> list[LintFinding]:
     """Locate findings in a recipe; return them in the order of the file.
 
     Args:

@@ -90,7 +90,7 @@ class Plan:
         clip_norm: inf = off.
         lr_end: share of the peak lr at the last step.
         warnings: findings of the rules that check a plan.
-        predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare`).
+        predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare_training`).
     """
 
     recipe: Recipe

@@ -1,7 +1,7 @@
 """Turn a recipe and its data into a plan, or raise an error if they do not fit.
 
 `train`, its `--dry-run`, the probe and pipelines all begin here, and so refuse the same recipes with the same message.
-Free of torch: what needs it (a GPU for fp16, the tensors of a PA model) is added by `training.job.prepare`.
+Free of torch: what needs it (a GPU for fp16, the tensors of a PA model) is added by `training.job.prepare_training`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import load_capture, locate
+from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import Plan, PlanError, check_finish, differing_keys, make_plan
 from dpdrun.recipe.conflicts import Conflict
@@ -39,7 +39,9 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
         DataError: the capture cannot be read.
     """
     data = loaded.recipe.data
-    data = data.model_copy(update={"source": locate(data.source, recipe=loaded.path)})  # valid from any folder, later
+    data = data.model_copy(
+        update={"source": locate_source(data.source, recipe=loaded.path)}
+    )  # valid from any folder, later
     capture = load_capture(data)
     recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded)})
     try:
@@ -58,7 +60,7 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
 
 
 def needs_torch(recipe: Recipe) -> bool:
-    """Whether `training.job.prepare` has more to check than `prepare`: a GPU, or the tensors of a PA model."""
+    """Whether `training.job.prepare_training` has more to check than `prepare`: a GPU, or the tensors of a PA model."""
     return recipe.task == "dpd" or recipe.train.precision == "fp16"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from dpdrun.plan.recommendation import Recommendation
 from dpdrun.recipe.patch import render
-from dpdrun.rules.text import pluralize
+from dpdrun.rules.text import pluralize, two_digits
 
 VALLEY_DB = 2.0
 SMOOTHED = 12  # the running median spans a twelfth of the curve to each side, at least 2 rates
@@ -111,11 +111,7 @@ def valley_of(rates: Sequence[float], curve: Sequence[float]) -> Valley | None:
     inside = [at for at, db in enumerate(curve) if db <= limit]
     low, high = rates[inside[0]], rates[inside[-1]]
     pick = math.sqrt(low * high)
-    return Valley(_two_digits(low), _two_digits(high), _two_digits(pick), inside[-1] + 1 == len(curve))
-
-
-def _two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
+    return Valley(two_digits(low), two_digits(high), two_digits(pick), inside[-1] + 1 == len(curve))
 
 
 def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading) -> Recommendation:

@@ -53,7 +53,7 @@ def filled_recipe(recommendation: Recommendation, loaded: Loaded, command: str, 
         command: the command that writes it, for the header.
         keep_schema_line: keep the line for editors, whose path is relative to the folder of the recipe.
     """
-    patch = patch_of(recommendation, loaded.recipe)
+    patch = recipe_patch(recommendation, loaded.recipe)
     edited = apply_patch(loaded.effective_text, patch)
     if edited == loaded.text:
         return edited
@@ -68,7 +68,7 @@ def filled_recipe(recommendation: Recommendation, loaded: Loaded, command: str, 
     return "".join(line + newline for line in head) + "".join(body)
 
 
-def patch_of(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
+def recipe_patch(recommendation: Recommendation, recipe: Recipe) -> dict[str, Any]:
     """Return the values to write into a recipe: those that a rule set and that the recipe does not hold already."""
     now = values_of(recipe)
     return {k: v.value for k, v in recommendation.values.items() if v.rule is not None and now.get(k) != v.value}
@@ -82,7 +82,7 @@ def reasons_of(recommendation: Recommendation) -> dict[str, str]:
 def _head(recommendation: Recommendation, command: str) -> list[str]:
     """The comments at the head of the recipe: its command, how to edit it, and which rules did not apply."""
     return [
-        f"{WRITTEN_BY} {printable(command)}",
+        f"{WRITTEN_BY} {printable_value(command)}",
         "# You can change any value. If a value of optim or train is deleted or auto, a rule sets it.",
         *(f"# {line}" for line in silent_lines(recommendation)),
     ]
@@ -97,10 +97,10 @@ def _split_head(head: list[str], path: Path) -> tuple[list[str], list[str]]:
         return schema, remarks[quoted[0] :] if quoted else []
     if not remarks:
         return schema, []
-    title = f"{_QUOTED} {printable(str(path))}; any result stated there is for the original file:"
+    title = f"{_QUOTED} {printable_value(str(path))}; any result stated there is for the original file:"
     return schema, [title, *(f"#   {line.removeprefix('#').strip()}" for line in remarks)]
 
 
-def printable(text: str) -> str:
+def printable_value(text: str) -> str:
     """Return a text that fits on one line of a YAML comment."""
     return "".join(character if character.isprintable() else "?" for character in text)

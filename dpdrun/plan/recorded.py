@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import load_capture, locate
+from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import names_a_run
@@ -50,7 +50,7 @@ def capture_section(run: RunFolder, plan: Plan, data: str | None = None) -> Data
     """
     section = plan.recipe.data
     if data is not None:
-        return section.model_copy(update={"source": locate(data)})
+        return section.model_copy(update={"source": locate_source(data)})
     if Path(section.source).is_absolute() and not is_there(Path(section.source)):
         raise DataError(
             f"{section.source}: this capture, on which {run.path} was trained, is no longer there; give its new "

@@ -63,7 +63,7 @@ def verdict_line(diagnosis: Diagnosis, title: str) -> Text:
     else:
         line.append_text(counts)
     facts = diagnosis.facts
-    line.append("; a least-squares fit" if facts.kind == "gmp" else f"; {progress_of(diagnosis)}")
+    line.append("; a least-squares fit" if facts.kind == "gmp" else f"; {progress_text(diagnosis)}")
     if facts.best_nmse_db is not None:
         best = "validation" if facts.kind == "gmp" else "best validation"
         line.append(f", {best} NMSE {facts.best_nmse_db:.2f} dB")
@@ -75,7 +75,7 @@ def unit_of(diagnosis: Diagnosis) -> str:
     return diagnosis.log.unit if diagnosis.log else "step"
 
 
-def progress_of(diagnosis: Diagnosis) -> str:
+def progress_text(diagnosis: Diagnosis) -> str:
     """Return `400 of 600 steps`; without a planned length, `400 steps`."""
     facts = diagnosis.facts
     if diagnosis.is_of_files and facts.signal:

@@ -13,7 +13,7 @@ from rich.text import Text
 from dpdrun.plan.lint import Lint, LintFinding, count
 from dpdrun.recipe.patch import render
 from dpdrun.rules.engine import SEVERITIES, Finding, Skipped, all_rules
-from dpdrun.rules.pages import sections_of
+from dpdrun.rules.pages import page_sections
 
 STYLE = {  # of severities and verdicts on a terminal
     "unknown": "bold yellow", "healthy": "bold green", "info": "cyan", "warning": "bold yellow", "error": "bold red",
@@ -42,14 +42,14 @@ def finding_head(finding: Finding, unit: str = "step") -> Text:
 def finding_entries(finding: Finding, *, sentences: int | None = None) -> dict[str, str]:
     """Return the rest by label: numbers, reason (so many `sentences`, None = all), advice, change of the recipe."""
     if isinstance(finding, LintFinding):
-        fix = patch_of(finding) if finding.fix != "none" else ""
+        fix = patch_text(finding) if finding.fix != "none" else ""
         entries = {"advice": finding.advice, "source": finding.source, f"{finding.fix} fix": fix}
     else:
         entries = {
             "evidence": numbers_of(finding),
             "why": why_of(finding.code, sentences=sentences),
             "advice": finding.advice,
-            "recipe": patch_of(finding),
+            "recipe": patch_text(finding),
         }
     return {label: text for label, text in entries.items() if text}
 
@@ -98,14 +98,14 @@ def _short(key: str, value: object) -> str:
 def why_of(code: str, *, sentences: int | None = None) -> str:
     """Return why it matters, from the page of the rule: all of it, or its first sentences."""
     rule = all_rules().get(code)
-    text = " ".join(sections_of(rule).get("Why", "").split()) if rule else ""
+    text = " ".join(page_sections(rule).get("Why", "").split()) if rule else ""
     if sentences is None or not text:
         return text
     short = ". ".join(SENTENCE_END.split(text)[:sentences])
     return short if short.endswith(".") else f"{short}."
 
 
-def patch_of(finding: Finding) -> str:
+def patch_text(finding: Finding) -> str:
     """Return the change of the recipe: `optim.lr: 3e-3`; empty where there is none."""
     return ", ".join(f"{key}: {render(value)}" for key, value in finding.patch.items())
 
@@ -128,7 +128,7 @@ def lint_view(lint: Lint) -> Text:
 def later_view(later: Sequence[LintFinding]) -> Text:
     """Return a line for each finding that appears only once the others are fixed, with the fix that it would get."""
     return Text("\n").join(
-        finding_line(finding, "after these fixes").append(f"; {finding.fix} fix: {patch_of(finding)}", "dim")
+        finding_line(finding, "after these fixes").append(f"; {finding.fix} fix: {patch_text(finding)}", "dim")
         for finding in later
     )
 

@@ -12,14 +12,14 @@ from rich.text import Text
 from dpdrun.recipe.describe import FieldDoc, text_of
 from dpdrun.report.layout import facts_grid
 from dpdrun.rules.engine import HEADINGS, Rule
-from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, sections_of
+from dpdrun.rules.pages import PURPOSE_TITLES, declaration_of, page_sections
 
 
 def rule_view(rule: Rule) -> RenderableType:
     """Return everything about one rule."""
     facts = facts_grid({**declaration_of(rule), "code": rule.location}.items())
     parts: list[RenderableType] = [Text(f"{rule.code} {rule.slug}", "bold"), Text(rule.summary), "", facts]
-    sections = sections_of(rule)
+    sections = page_sections(rule)
     for heading in HEADINGS:
         parts += ["", Text(heading, "bold cyan"), Markdown(sections[heading])]
     return Group(*parts)

@@ -47,7 +47,7 @@ OF_SMALLEST = (
 
 
 @dataclass(frozen=True)
-class Estimate:
+class FloorEstimate:
     """A noise floor as the NMSE of a perfect model.
 
     Attributes:
@@ -68,7 +68,7 @@ class Estimate:
         return asdict(self) | {"left_db": left[0], "left_at_least_db": left[1]}
 
 
-def by_repeats(x: Signal, y: Signal) -> Estimate:
+def by_repeats(x: Signal, y: Signal) -> FloorEstimate:
     """Compare outputs where the input, its past and its near future are the same: their difference cannot be modelled.
 
     A deterministic amplifier would put the same samples out; the difference holds the noise of both (Schoukens &
@@ -92,14 +92,14 @@ def by_repeats(x: Signal, y: Signal) -> Estimate:
         gain = one_tap_gain(a, b)
         noise, pairs = float(np.mean(np.abs(b - gain * a) ** 2)) / (1 + abs(gain) ** 2), len(first)
     if not pairs or not power:
-        return Estimate("repeats", None, None, "the input does not repeat itself")
+        return FloorEstimate("repeats", None, None, "the input does not repeat itself")
     if noise <= power * 10 ** (COPIED_DB / 10):
         why = "the outputs repeat to the last digit: a period was copied, not measured twice"
-        return Estimate("repeats", None, None, why)
-    return Estimate("repeats", to_db(noise / power), None, f"{pairs:,} pairs of samples; {OF_REPEATS}")
+        return FloorEstimate("repeats", None, None, why)
+    return FloorEstimate("repeats", to_db(noise / power), None, f"{pairs:,} pairs of samples; {OF_REPEATS}")
 
 
-def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) -> Estimate:
+def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) -> FloorEstimate:
     """Bound the floor by the error of models at the smallest inputs, on samples that they were not trained on.
 
     The error holds all noise and what the model lacks, and additive noise is the same at every input: so the mean
@@ -114,7 +114,7 @@ def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) 
     small = max(0, int(SMALLEST * (len(x) - 2 * EDGE)))
     if small < FEWEST:
         needed = round(FEWEST / SMALLEST) + 2 * EDGE
-        return Estimate(SMALLEST_INPUTS, None, None, f"{len(x):,} samples are too few (need {needed:,})")
+        return FloorEstimate(SMALLEST_INPUTS, None, None, f"{len(x):,} samples are too few (need {needed:,})")
     smallest = np.argpartition(np.abs(x[inner]), small)[:small]
     power, bounds, scores = float(np.mean(np.abs(y) ** 2)), dict[str, float](), dict[str, float]()
     for name, prediction in predictions.items():
@@ -124,12 +124,12 @@ def by_smallest_inputs(x: Signal, y: Signal, predictions: Mapping[str, Signal]) 
             bounds[name] = to_db(float(np.mean(few) + SIGMAS * np.std(few) / np.sqrt(small)) / power)
             scores[name] = to_db(float(np.mean(error)) / power)
     if not bounds:
-        return Estimate(SMALLEST_INPUTS, None, None, "no output is finite")
+        return FloorEstimate(SMALLEST_INPUTS, None, None, "no output is finite")
     best = min(bounds, key=lambda name: bounds[name])
     if bounds[best] >= min(scores.values()):
         why = f"the error does not fall with the input ({bounds[best]:.2f} dB at the smallest), so this says nothing"
-        return Estimate(SMALLEST_INPUTS, None, None, why)
-    return Estimate(SMALLEST_INPUTS, None, bounds[best], f"error of {best} {OF_SMALLEST}")
+        return FloorEstimate(SMALLEST_INPUTS, None, None, why)
+    return FloorEstimate(SMALLEST_INPUTS, None, bounds[best], f"error of {best} {OF_SMALLEST}")
 
 
 def _lags(x: Signal) -> list[int]:

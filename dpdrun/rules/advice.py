@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dpdrun.rules.engine import Evidence, Finding, Rule, Skipped, all_rules, evaluate
+from dpdrun.rules.engine import Evidence, Finding, Rule, Skipped, all_rules, evaluate_rules
 from dpdrun.rules.facts.plan import KEY_OF, NAME_OF, SIZE_KEY_OF, PlanFacts
 
 RuleSet = Literal["note", "measured"]
@@ -72,8 +72,8 @@ def derive(facts: PlanFacts, profile: RuleSet) -> Advice:
             opinions[key] = _opinion(rule, finding, value)
         return seen.with_patch(finding.patch)
 
-    outcome, complete = evaluate(rules, facts, absorb)
-    checks, _ = evaluate(rules_for(profile, "check"), complete)
+    outcome, complete = evaluate_rules(rules, facts, absorb)
+    checks, _ = evaluate_rules(rules_for(profile, "check"), complete)
     return Advice(complete, opinions, outcome.skipped, checks.findings)
 
 
@@ -81,7 +81,7 @@ def opinion_on(key: str, facts: PlanFacts, profile: RuleSet) -> Opinion | None:
     """Return what a profile would set one field to, all others as in the facts; None when its rules are silent."""
     name = NAME_OF[key]
     rules = [rule for rule in rules_for(profile, "derive") if rule.sets == key]
-    outcome, _ = evaluate(rules, replace(facts, **{name: None}))
+    outcome, _ = evaluate_rules(rules, replace(facts, **{name: None}))
     if not outcome.findings:
         return None
     finding = outcome.findings[0]

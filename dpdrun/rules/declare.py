@@ -176,10 +176,5 @@ def moved(key: str, now: float, then: float) -> str:
     return f"{'lower' if then < now else 'raise'} {key} from {now:g} to {then:g}"
 
 
-def two_digits(value: float) -> float:
-    """Return a number as one writes it into a recipe."""
-    return float(f"{value:.2g}")
-
-
 def _shown(value: Any) -> str:
     return f"{value:g}" if type(value) is float else str(plain(value))

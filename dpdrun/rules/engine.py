@@ -294,7 +294,7 @@ class Outcome:
 FactsT = TypeVar("FactsT", bound=Facts)
 
 
-def evaluate(
+def evaluate_rules(
     rules: Iterable[Rule], facts: FactsT, absorb: Callable[[FactsT, Rule, Finding], FactsT] | None = None
 ) -> tuple[Outcome, FactsT]:
     """Run rules in the order that their needs and requirements ask for.

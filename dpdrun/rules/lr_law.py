@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.regret import measured
-from dpdrun.rules.text import pluralize
+from dpdrun.rules.text import pluralize, two_digits
 
 # Effect of the law -> the fact that it reads; the width is taken in bands.
 FACT_OF = {"steps": "total_steps", "batch": "batch", "layers": "layers"}
@@ -102,8 +102,3 @@ def outside_sweep(facts: PlanFacts) -> str | None:
 def swept_lr(facts: PlanFacts) -> float | None:
     """Return the peak learning rate that the sweeps give for a job; None where they say nothing of its network."""
     return None if outside_sweep(facts) else two_digits(law_of(facts.kind or "").lr(facts))
-
-
-def two_digits(lr: float) -> float:
-    """Return a learning rate as one writes it."""
-    return float(f"{lr:.2g}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dpdrun.recipe.describe import text_of
-from dpdrun.rules.engine import Finding, Rule, evaluate, plain
+from dpdrun.rules.engine import Finding, Rule, evaluate_rules, plain
 from dpdrun.rules.facts.plan import KEY_OF, OTHER_KEY_OF, SIZE_KEY_OF, as_recipe_value
 
 FIX = {"safe": "safe: does not change what is trained", "unsafe": "unsafe: changes what is trained"}
@@ -18,7 +18,7 @@ SHOWN = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a curve over the progress of a run
 
 def example_of(rule: Rule) -> Finding:
     """Return the finding of a rule on its own example."""
-    return evaluate([rule], rule.fires())[0].findings[0]
+    return evaluate_rules([rule], rule.fires())[0].findings[0]
 
 
 def example_text(rule: Rule) -> str:

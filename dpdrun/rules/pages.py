@@ -30,7 +30,7 @@ _PURPOSE = {"derive": "sets a recipe value", "check": "checks a plan", "diagnose
 _PROFILE = {"both": "note and measured", "note": "note", "measured": "measured"}
 
 
-def sections_of(rule: Rule) -> dict[str, str]:
+def page_sections(rule: Rule) -> dict[str, str]:
     """Return the page by heading: the docstring, its summary under the empty string, and the generated example."""
     return {**written(rule), "Example": example_text(rule)}
 
@@ -88,7 +88,7 @@ def page(rule: Rule) -> str:
     lines = [f"# {rule.code}: {rule.slug}", "", rule.summary, ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in declaration_of(rule).items()]
-    text = sections_of(rule)
+    text = page_sections(rule)
     for heading in HEADINGS:
         lines += ["", f"## {heading}", text[heading]]
     module = rule.location.partition(":")[0].replace(".", "/")
@@ -120,7 +120,7 @@ def pages() -> dict[str, str]:
 
 def to_json(rule: Rule) -> dict[str, Any]:
     """Return a rule for `dpdrun explain CODE --format json`; `example` is its finding on the facts of its page."""
-    text = sections_of(rule)
+    text = page_sections(rule)
     example = example_of(rule).to_json()
     content = {
         "schema_version": SCHEMA_VERSION,

@@ -20,7 +20,7 @@ IQR_OF_UNIT_NORMAL = 2.0 * NormalDist().inv_cdf(0.75)
 
 
 @dataclass(frozen=True)
-class Block:
+class SeriesBlock:
     """A stretch of a series: its positions, median, and spread (the sigma of a normal with its quartiles)."""
 
     positions: range
@@ -28,13 +28,13 @@ class Block:
     spread: float
 
 
-def blocks(values: Sequence[float], width: int, *, start: int = 0) -> list[Block]:
+def blocks(values: Sequence[float], width: int, *, start: int = 0) -> list[SeriesBlock]:
     """Return the consecutive stretches of `width` points from position `start` on; a shorter rest is left out."""
     found = []
     for first in range(start, len(values) - width + 1, width):
         ordered = sorted(values[first : first + width])
         quartiles = ordered[(3 * width) // 4] - ordered[width // 4]
-        found.append(Block(range(first, first + width), median(ordered), quartiles / IQR_OF_UNIT_NORMAL))
+        found.append(SeriesBlock(range(first, first + width), median(ordered), quartiles / IQR_OF_UNIT_NORMAL))
     return found
 
 

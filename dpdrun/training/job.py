@@ -34,7 +34,7 @@ from dpdrun.training import checkpoint, pa_model
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.launcher_checks import check_machine, reject_launcher_conflicts
 from dpdrun.training.lm.refine import refine
-from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.loop import TrainingOutcome, fit
 from dpdrun.training.precision import without_effect
 from dpdrun.training.process_group import ProcessGroup, sharing_of
 from dpdrun.training.resume import (
@@ -76,7 +76,7 @@ Resume = bool | Literal["auto"]
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
-def prepare(loaded: Loaded, pa: nn.Module | None = None, *, processes: int = 1) -> tuple[Plan, Capture]:
+def prepare_training(loaded: Loaded, pa: nn.Module | None = None, *, processes: int = 1) -> tuple[Plan, Capture]:
     """Return the complete plan of a recipe and its capture: `plan.prepare.prepare`, and what only torch can tell.
 
     Args:
@@ -144,7 +144,7 @@ def train(
                 if group.is_rank_zero:
                     require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-                plan, capture = prepare(loaded, pa, processes=group.size)
+                plan, capture = prepare_training(loaded, pa, processes=group.size)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
                 job = replace(_job(loaded, plan, capture, run, pa), archived=archived)
@@ -296,11 +296,11 @@ def require_free(path: Path) -> None:
         raise RunError(f"{path}: cannot create the run folder: {blocked} is a file")
 
 
-def _solve(model: Any, pair: Capture) -> Outcome:
+def _solve(model: Any, pair: Capture) -> TrainingOutcome:
     """Fit a model that has a closed-form solution."""
     began = time.perf_counter()
     model.fit(pair.train.x, pair.train.y, pair.val.x, pair.val.y, loop=pair.loop_samples)
-    return Outcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began, adapts=[])
+    return TrainingOutcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began, adapts=[])
 
 
 def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:

@@ -49,7 +49,7 @@ from dpdrun.training.telemetry import GROUP_NORM_EVERY, Monitor, ParameterUpdate
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """The result of training: steps done, best validation score [dB] and its step, training time [s], adaptations."""
 
     steps: int
@@ -62,7 +62,7 @@ class Outcome:
 def fit(
     model: BehaviouralModel, plan: Plan, capture: Capture, run: RunFolder, monitor: Monitor, *, resume: bool,
     task: TrainingTask | None = None, group: ProcessGroup | None = None,
-) -> Outcome:  # fmt: skip
+) -> TrainingOutcome:  # fmt: skip
     """Train `model` in place; its best version is in it and in `run.best` afterwards.
 
     Args:
@@ -138,7 +138,7 @@ class _Training:
         task.module.train()
         self._began = time.perf_counter() - progress.seconds
 
-    def run(self, reported: dict[str, int]) -> Outcome:
+    def run(self, reported: dict[str, int]) -> TrainingOutcome:
         """Train; `reported` holds the severities of the findings so far, by code."""
         plan, progress, group = self._plan, self._progress, self._group
         recorder = RunRecorder(plan, self._run, self._monitor, self._state, self._log, reported, group)
@@ -162,7 +162,7 @@ class _Training:
         self._audit(ends[:, 0].astype(int).tolist())
         recorder.finish()
         self._load_best()
-        return Outcome(progress.step, progress.best_db, progress.best_step, progress.seconds, self._log.adapts)
+        return TrainingOutcome(progress.step, progress.best_db, progress.best_step, progress.seconds, self._log.adapts)
 
     def _train_one_step(self, step: int, recorder: RunRecorder) -> StepStats:
         """Take an optimizer step and log it; returns its statistics over all processes.

@@ -89,7 +89,7 @@ def weighting_of(plan: Plan, capture: Capture) -> Weighting | None:
     """Return the weights over the spectrum of a plan; None where it has none.
 
     Raises:
-        ValueError: the bandwidth of the signal is not known; `job.prepare` refuses such a recipe.
+        ValueError: the bandwidth of the signal is not known; `job.prepare_training` refuses such a recipe.
     """
     weights = plan.recipe.train.loss
     if not isinstance(weights, SpectralLoss):

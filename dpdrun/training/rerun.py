@@ -21,7 +21,7 @@ from dpdrun.training.job import Watch, train
 SILENCE_DB = 0.0
 
 
-def compare(
+def compare_recipes(
     before: Loaded,
     after: Loaded,
     folder: Path,

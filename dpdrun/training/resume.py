@@ -14,7 +14,7 @@ from typing import Any
 
 from dpdrun import __version__
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import locate
+from dpdrun.data.sources import locate_source
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import UNCOUNTED, Plan, changed_keys, digest_of
 from dpdrun.plan.prepare import locate_pa, names_a_run
@@ -131,7 +131,7 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
     at = {"data_source": plan.recipe.data.source, "pa": plan.recipe.pa}
     has_moved = before["data.source"] != now["data.source"]
     if has_moved:
-        at["data_source"] = locate(loaded.recipe.data.source, recipe=loaded.path)
+        at["data_source"] = locate_source(loaded.recipe.data.source, recipe=loaded.path)
     if before["pa"] != now["pa"]:
         at["pa"] = locate_pa(loaded)
     plan = plan.at(**at)

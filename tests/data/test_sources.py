@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpdrun.data.sources import list_sources, load_capture, locate, pull
+from dpdrun.data.sources import list_sources, load_capture, locate_source, pull
 from dpdrun.errors import DataError
 from dpdrun.recipe.schema import DataSection
 
@@ -143,10 +143,10 @@ def test_pull_knows_what_it_can_fetch(here: Path) -> None:
 
 
 def test_a_source_is_located_for_every_folder(here: Path) -> None:
-    assert locate("synthetic/hard") == "synthetic/hard"
-    assert locate("a.csv") == str(here / "a.csv")
-    assert locate("./synthetic/x/") == str(here / "synthetic" / "x") + "/"
-    assert locate("/elsewhere/a.csv") == "/elsewhere/a.csv"
+    assert locate_source("synthetic/hard") == "synthetic/hard"
+    assert locate_source("a.csv") == str(here / "a.csv")
+    assert locate_source("./synthetic/x/") == str(here / "synthetic" / "x") + "/"
+    assert locate_source("/elsewhere/a.csv") == "/elsewhere/a.csv"
 
 
 def test_a_path_is_shown_short_where_it_is_and_the_current_folder_is_named(here: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
 from dpdrun.opendpd.arguments import parse
-from dpdrun.opendpd.recipe import Data, length_of, recipe_lines, text_of
+from dpdrun.opendpd.recipe import Data, flag_text, length_of, recipe_lines
 from dpdrun.recipe.fields import Percent
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.schema import Recipe
@@ -22,7 +22,7 @@ GRU = ("--PA_backbone", "gru", "--dataset_name", "APA_200MHz")
 
 def recipe(*words: str, data: Data = DATA) -> tuple[Recipe, list[str]]:
     sections, remarks = recipe_lines(parse(words, "here"), data, "here")
-    return load_text(text_of(sections, ["head"], "measured")).recipe, remarks
+    return load_text(flag_text(sections, ["head"], "measured")).recipe, remarks
 
 
 @given(

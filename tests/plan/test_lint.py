@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
 from dpdrun.pipeline.document import is_pipeline
-from dpdrun.plan.lint import Lint, LintFinding, count, fix, lint, locate, reaches
+from dpdrun.plan.lint import Lint, LintFinding, count, fix, lint, locate_findings, reaches
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
@@ -83,7 +83,7 @@ def test_finding_has_the_source_of_its_rule() -> None:
 def test_what_the_rules_set_themselves_is_not_fixed() -> None:
     said = Finding("m", {"optim.weight_decay": "off"}, code="RG101", fix="safe")
     for by_rules, expected in (({"optim.weight_decay"}, "none"), (set(), "safe")):
-        (finding,) = locate(load_text(FAULTY), [said], by_rules)
+        (finding,) = locate_findings(load_text(FAULTY), [said], by_rules)
         assert finding.fix == expected
 
 
@@ -98,7 +98,7 @@ def test_override_is_not_fixed_in_the_file() -> None:
 def test_patch_that_makes_no_recipe_is_no_fix() -> None:
     text = FAULTY.replace("window: 32", "window: full, positions: none")
     patch = {"model.positions": "relative"}
-    (finding,) = locate(load_text(text), [Finding("m", patch, "warning", code="MD102", fix="unsafe")], set())
+    (finding,) = locate_findings(load_text(text), [Finding("m", patch, "warning", code="MD102", fix="unsafe")], set())
     assert finding.fix == "none", "relative positions need a window"
     assert finding.patch == patch
 
@@ -143,7 +143,7 @@ def test_second_fix_of_a_key_is_decided_anew() -> None:
             for code, severity, limit, new in (("CL101", "warning", 100.0, 90.0), ("BT101", "info", 50.0, 40.0))
             if clip > limit
         ]
-        return Lint("", locate(loaded, findings, set()), [])  # type: ignore[arg-type]
+        return Lint("", locate_findings(loaded, findings, set()), [])  # type: ignore[arg-type]
 
     done = fix(load_text(FAULTY), both, unsafe=True)
     assert [(f.code, f.patch["optim.clip_norm"]) for f in done.applied] == [("CL101", 90.0), ("BT101", 40.0)]
@@ -187,7 +187,7 @@ def test_rules_that_undo_each_other_come_to_an_end() -> None:
     def undecided(loaded: Loaded) -> Lint:
         other = 1.0 if values_of(loaded.recipe)["optim.clip_norm"] != 1.0 else 200.0
         finding = Finding("m", {"optim.clip_norm": other}, "warning", code="CL101", fix="unsafe")
-        return Lint("", locate(loaded, [finding], set()), [])
+        return Lint("", locate_findings(loaded, [finding], set()), [])
 
     done = fix(load_text(FAULTY), undecided, unsafe=True)
     assert len(done.applied) == 1
@@ -345,7 +345,7 @@ def _plans(loaded: Loaded, samples: int) -> bool:
 
 
 def test_finding_of_a_rule_without_a_field_stands_at_the_top() -> None:
-    (finding,) = locate(load_text(FAULTY), [Finding("m", code="LR001")], set())
+    (finding,) = locate_findings(load_text(FAULTY), [Finding("m", code="LR001")], set())
     assert isinstance(finding, LintFinding)
     assert (finding.line, finding.column, finding.fix) == (1, 1, "none")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.plan.plan import make_plan
-from dpdrun.plan.recipe_writer import patch_of, recipe_text
+from dpdrun.plan.recipe_writer import recipe_patch, recipe_text
 from dpdrun.plan.recommendation import about, recommend, silent_lines
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import Percent
@@ -166,7 +166,7 @@ def test_patch_fills_autos_only() -> None:
     text = "task: pa\ndata: {source: x}\nmodel: {kind: gru, hidden: 8}\noptim:\n  lr: 1e-3  # mine\n"
     recipe = load_text(text).recipe
     this = recommend(PlanFacts.of_recipe(recipe, frames=300), recipe.rules)
-    patch = patch_of(this, recipe)
+    patch = recipe_patch(this, recipe)
     assert "optim.lr" not in patch
     edited = apply_patch(text, patch)
     assert "lr: 1e-3  # mine" in edited

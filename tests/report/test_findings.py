@@ -21,7 +21,7 @@ from dpdrun.report.findings import (
     finding_view,
     named,
     numbers_of,
-    patch_of,
+    patch_text,
     severity_counts,
     why_of,
 )  # fmt: skip
@@ -117,8 +117,8 @@ def test_why_is_of_the_page() -> None:
 
 
 def test_patch_and_name() -> None:
-    assert patch_of(Finding("x", {"optim.lr": 3e-3, "optim.clip_norm": 1.0})) == "optim.lr: 3e-3, optim.clip_norm: 1"
-    assert patch_of(Finding("x")) == ""
+    assert patch_text(Finding("x", {"optim.lr": 3e-3, "optim.clip_norm": 1.0})) == "optim.lr: 3e-3, optim.clip_norm: 1"
+    assert patch_text(Finding("x")) == ""
     assert named("GN201") == "GN201 gradient_norm_climbs"
 
 

@@ -16,7 +16,7 @@ from dpdrun.rf.floor_estimates import (
     FEWEST_REPEATED,
     PAST,
     SMALLEST,
-    Estimate,
+    FloorEstimate,
     by_repeats,
     by_smallest_inputs,
 )
@@ -87,14 +87,14 @@ def test_repeats_are_told_with_their_number() -> None:
     found = by_repeats(x, y)
     assert found.nmse_db == pytest.approx(-40.0, abs=0.2)
     assert "pairs of samples" in found.caveat
-    assert by_repeats(x[:6000], y[:6000]) == Estimate("repeats", None, None, "the input does not repeat itself")
+    assert by_repeats(x[:6000], y[:6000]) == FloorEstimate("repeats", None, None, "the input does not repeat itself")
 
 
 def test_what_is_left() -> None:
-    assert Estimate("m", -42.0, None, "c").to_json(-40.0) == {
+    assert FloorEstimate("m", -42.0, None, "c").to_json(-40.0) == {
         "method": "m", "nmse_db": -42.0, "at_most_db": None, "caveat": "c", "left_db": 2.0, "left_at_least_db": None,
     }  # fmt: skip
-    bound = Estimate("m", None, -41.0, "c").to_json(-40.0)
+    bound = FloorEstimate("m", None, -41.0, "c").to_json(-40.0)
     assert (bound["left_db"], bound["left_at_least_db"]) == (None, 1.0)
 
 
@@ -117,7 +117,7 @@ def played(floor_db: float, periods: float = 3.0, turn_rad: float = 0.0) -> tupl
     return x, y + noise * np.sqrt(np.mean(np.abs(y) ** 2) * 10 ** (floor_db / 10) / 2)
 
 
-def pairs(found: Estimate) -> int:
+def pairs(found: FloorEstimate) -> int:
     """How many pairs of outputs were compared."""
     return int(found.caveat.partition(" pairs of samples")[0].replace(",", ""))
 

@@ -20,7 +20,7 @@ from dpdrun.rules.engine import (
     Verdict,
     all_rules,
     enter,
-    evaluate,
+    evaluate_rules,
     find_rule,
 )
 from dpdrun.rules.facts.plan import PlanFacts
@@ -44,7 +44,7 @@ def test_finding_is_stamped() -> None:
         return Finding("found", {"optim.lr": 1.0})
 
     rules = [make("AA101", patches, fix="unsafe"), make("AA102", says, fix="unsafe")]
-    outcome, _ = evaluate(rules, PlanFacts())
+    outcome, _ = evaluate_rules(rules, PlanFacts())
     assert [(f.code, f.slug, f.fix) for f in outcome.findings] == [
         ("AA101", "patches", "unsafe"),
         ("AA102", "says", "none"),  # nothing to fix in this case
@@ -53,7 +53,7 @@ def test_finding_is_stamped() -> None:
 
 def test_rule_is_skipped_when_a_requirement_spoke() -> None:
     rules = [make("AA101", says, requires=("ZZ101",)), make("ZZ101", says)]
-    outcome, _ = evaluate(rules, PlanFacts())
+    outcome, _ = evaluate_rules(rules, PlanFacts())
     assert [f.code for f in outcome.findings] == ["ZZ101"]
     assert outcome.skipped == [Skipped("ZZ101 applies", "AA101")]
 
@@ -61,12 +61,12 @@ def test_rule_is_skipped_when_a_requirement_spoke() -> None:
 @pytest.mark.parametrize("required", [silent, lambda facts: Skipped("too few points")])
 def test_rule_runs_when_its_requirement_did_not_speak(required: Callable[[PlanFacts], Verdict]) -> None:
     rules = [make("AA101", says, requires=("ZZ101",)), make("ZZ101", required)]
-    outcome, _ = evaluate(rules, PlanFacts())
+    outcome, _ = evaluate_rules(rules, PlanFacts())
     assert [f.code for f in outcome.findings] == ["AA101"]
 
 
 def test_requirement_outside_the_set_is_passed_over() -> None:
-    outcome, _ = evaluate([make("AA101", says, requires=("ZZ101",))], PlanFacts())
+    outcome, _ = evaluate_rules([make("AA101", says, requires=("ZZ101",))], PlanFacts())
     assert outcome.findings
 
 
@@ -74,7 +74,7 @@ def test_unknown_fact_skips_with_its_name() -> None:
     def takes(lr: float, batch: int) -> Verdict:
         return Finding("found")
 
-    outcome, _ = evaluate([make("AA101", takes)], PlanFacts())
+    outcome, _ = evaluate_rules([make("AA101", takes)], PlanFacts())
     assert outcome.skipped == [Skipped("needs lr, train.batch_size", "AA101")]
 
 
@@ -83,14 +83,14 @@ def test_validity_box_includes_its_ends(d_model: int, speaks: bool) -> None:
     def takes(d_model: Annotated[int, Within(8, 64)]) -> Verdict:
         return Finding("found")
 
-    outcome, _ = evaluate([make("AA101", takes)], PlanFacts(d_model=d_model))
+    outcome, _ = evaluate_rules([make("AA101", takes)], PlanFacts(d_model=d_model))
     assert bool(outcome.findings) is speaks
     if not speaks:
         assert outcome.skipped[0].reason == f"outside the valid range: d_model is {d_model}, the rule covers 8 to 64"
 
 
 def test_word_box() -> None:
-    outcome, _ = evaluate([make("AA101", says, kinds=("transformer", "gru"))], PlanFacts(kind="gmp"))
+    outcome, _ = evaluate_rules([make("AA101", says, kinds=("transformer", "gru"))], PlanFacts(kind="gmp"))
     assert "kind is gmp, the rule covers transformer or gru" in outcome.skipped[0].reason
 
 
@@ -106,7 +106,7 @@ def test_rules_that_set_a_needed_fact_run_first() -> None:
         return Choice(4, "")
 
     rules = [make("AA001", steps), make("ZZ001", batch, sets="train.batch_size")]
-    _, facts = evaluate(
+    _, facts = evaluate_rules(
         rules, PlanFacts(frames=8, epochs=3), lambda facts, rule, finding: facts.with_patch(finding.patch)
     )
     assert seen == [6]
@@ -117,8 +117,8 @@ def test_order_does_not_depend_on_how_rules_are_given() -> None:
     rules = list(all_rules().values())
     facts = PlanFacts(kind="gru", hidden=8, samples=1000)
     derive_rules = [entry for entry in rules if entry.purpose == "derive" and entry.profile != "note"]
-    forward, _ = evaluate(derive_rules, facts)
-    backward, _ = evaluate(derive_rules[::-1], facts)
+    forward, _ = evaluate_rules(derive_rules, facts)
+    backward, _ = evaluate_rules(derive_rules[::-1], facts)
     assert forward.findings
     assert forward == backward
 
@@ -167,7 +167,7 @@ def test_a_fact_that_was_not_found_leaves_the_rule_silent(lr: float | None, outc
     def takes(lr: Found[float]) -> Verdict:
         return Finding("found")
 
-    seen, _ = evaluate([make("AA101", takes)], PlanFacts(lr=lr))
+    seen, _ = evaluate_rules([make("AA101", takes)], PlanFacts(lr=lr))
     assert (bool(seen.findings), bool(seen.silent), seen.skipped) == (outcome == "found", outcome == "silent", [])
 
 
@@ -175,7 +175,7 @@ def test_a_parameter_says_why_it_is_unknown() -> None:
     def takes(lr: Annotated[float, Otherwise("no lr in this log")]) -> Verdict:
         return Finding("found")
 
-    outcome, _ = evaluate([make("AA101", takes)], PlanFacts())
+    outcome, _ = evaluate_rules([make("AA101", takes)], PlanFacts())
     assert outcome.skipped == [Skipped("no lr in this log", "AA101")]
 
 
@@ -185,14 +185,16 @@ def test_a_parameter_with_a_default_is_used_and_not_needed() -> None:
 
     rule = make("AA101", takes)
     assert (rule.needs, rule.uses) == ((), ("lr", "batch"))
-    assert [evaluate([rule], facts)[0].findings[0].message for facts in (PlanFacts(), PlanFacts(lr=1.0, batch=2))] == [
+    assert [
+        evaluate_rules([rule], facts)[0].findings[0].message for facts in (PlanFacts(), PlanFacts(lr=1.0, batch=2))
+    ] == [
         "0.5 None",
         "1.0 2",
     ]
 
 
 def test_premise_goes_before_the_function() -> None:
-    outcome, _ = evaluate([make("AA101", says, premise=lambda facts: "not swept")], PlanFacts())
+    outcome, _ = evaluate_rules([make("AA101", says, premise=lambda facts: "not swept")], PlanFacts())
     assert outcome.skipped == [Skipped("not swept", "AA101")]
 
 
@@ -201,7 +203,7 @@ def test_a_rule_with_a_bug_is_contained(fault: Exception) -> None:
     def broken() -> Verdict:
         raise fault
 
-    outcome, _ = evaluate([make("AA101", broken), make("AA102", says, requires=("AA101",))], PlanFacts())
+    outcome, _ = evaluate_rules([make("AA101", broken), make("AA102", says, requires=("AA101",))], PlanFacts())
     assert [finding.code for finding in outcome.findings] == ["AA102"]
     (skip,) = outcome.skipped
     assert (skip.code, skip.failed) == ("AA101", True)
@@ -213,7 +215,7 @@ def test_an_interrupt_is_no_bug_of_a_rule() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate([make("AA101", interrupted)], PlanFacts())
+        evaluate_rules([make("AA101", interrupted)], PlanFacts())
 
 
 def test_advice_is_generated_from_the_patch() -> None:

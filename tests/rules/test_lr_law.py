@@ -9,8 +9,9 @@ import pytest
 from dpdrun.rules.advice import derive
 from dpdrun.rules.engine import find_rule
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep, swept_lr, two_digits
-from dpdrun.rules.pages import sections_of
+from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep, swept_lr
+from dpdrun.rules.pages import page_sections
+from dpdrun.rules.text import two_digits
 
 LAW = LRLaw(
     kind="transformer",
@@ -75,7 +76,7 @@ def test_rules_outside_of_the_sweeps_name_the_bounds_of_the_kind() -> None:
     reasons = {skip.code: skip.reason for skip in advice.skipped}
     assert {reasons[code] for code in ("OP010", "SC010", "WU010")} == {outside_sweep(advice.facts)}
     for code in ("OP010", "SC010", "WU010"):
-        covered = " ".join(sections_of(find_rule(code))["Known limits"].split())
+        covered = " ".join(page_sections(find_rule(code))["Known limits"].split())
         for kind, words in (("transformer", "width {} to {}"), ("gru", "{} to {} units")):
             widths = law_of(kind).widths
             assert words.format(widths[0], widths[-1]) in covered, "its page says what it covers"

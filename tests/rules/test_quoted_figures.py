@@ -15,7 +15,7 @@ import pytest
 from benchmarks.regret.curves import curves
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.rules.engine import Rule, all_rules, find_rule
-from dpdrun.rules.pages import sections_of
+from dpdrun.rules.pages import page_sections
 from dpdrun.rules.regret import measured
 from dpdrun.rules.run.pace import LOST_DB
 
@@ -52,7 +52,7 @@ def spread(scores: list[float]) -> float:
 
 def text_of(rule: Rule) -> str:
     """What the rule says on its page, but for the made-up example, and in its finding."""
-    sections = sections_of(rule)
+    sections = page_sections(rule)
     said = rule.verdict(rule.fires()) if rule.purpose == "derive" else None  # of a run they are the run's own
     pages = [text for name, text in sections.items() if name != "Example"]
     return " ".join(" ".join([*pages, "" if said is None else getattr(said, "message", "")]).split())

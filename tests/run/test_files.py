@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpdrun.data.sources import load_capture, locate
+from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError, RecipeError, RunError
 from dpdrun.plan.prepare import prepare
 from dpdrun.recipe.loader import load_text
@@ -30,7 +30,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_no_path_is_too_odd_to_be_refused_in_words(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not is_there(expand_user(text))
-    assert locate(text, recipe=tmp_path / "recipe.yaml") == str(tmp_path / text)
+    assert locate_source(text, recipe=tmp_path / "recipe.yaml") == str(tmp_path / text)
     with pytest.raises(DataError, match="no such file or folder"):
         load_capture(DataSection(source=text))
     with pytest.raises(RunError, match="no such run folder"):

@@ -27,7 +27,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import adapt
 from dpdrun.training.adapt import MOST_ADAPTS, is_kept, lr_factor_of
-from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.loop import TrainingOutcome, fit
 from dpdrun.training.loss import squared_error
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
@@ -45,7 +45,7 @@ CLIMBS = (
 
 def run_fit(
     plan: Plan, capture: Capture, path: Path, *, resume: bool = False, monitor: Silent | None = None
-) -> tuple[torch.Tensor, Outcome]:
+) -> tuple[torch.Tensor, TrainingOutcome]:
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
     folder = RunFolder(path) if resume else RunFolder.create(path)
@@ -63,7 +63,7 @@ class Straight:
     """A run that adapted, and was never interrupted."""
 
     weights: torch.Tensor
-    outcome: Outcome
+    outcome: TrainingOutcome
     path: Path
     log: Metrics
     raw: list[dict[str, Any]]

@@ -29,4 +29,4 @@ def test_a_model_that_is_too_large_is_shown_at_its_line(here: Path) -> None:
     recipe = here / "job.yaml"
     recipe.write_text(recipe.read_text().replace("d_model: 4", "d_model: 64"))
     with pytest.raises(RecipeError, match=r"job\.yaml:6:\d+: optim\.refine lm is for models of at most 4,000"):
-        job.prepare(load_recipe("job.yaml"))
+        job.prepare_training(load_recipe("job.yaml"))

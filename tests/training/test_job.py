@@ -136,7 +136,7 @@ def test_nothing_is_written_for_a_job_that_cannot_be_done(
 def test_what_does_not_fit_the_data_is_shown_at_its_line(at: Folder) -> None:
     long = RECIPE.replace("frame: 32", "frame: 5000")
     with pytest.raises(RecipeError, match=r"job\.yaml:8:\d+: train\.frame 5000 is longer than the training split"):
-        job.prepare(at.recipe(text=long))
+        job.prepare_training(at.recipe(text=long))
 
 
 @pytest.mark.parametrize("resume", [False, True])

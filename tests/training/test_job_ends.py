@@ -321,10 +321,10 @@ def test_a_source_beside_the_recipe_is_pointed_at(here: Path, monkeypatch: pytes
     (here / "sub").mkdir()
     monkeypatch.chdir(here / "sub")
     with pytest.raises(DataError) as caught:
-        job.prepare(load_recipe("../job.yaml"))
+        job.prepare_training(load_recipe("../job.yaml"))
     assert f"current folder, {here / 'sub'}" in str(caught.value)
     assert "write data.source: ../capture.npz" in str(caught.value)
-    plan, _ = job.prepare(load_recipe("../job.yaml", ["data.source=../capture.npz"]))
+    plan, _ = job.prepare_training(load_recipe("../job.yaml", ["data.source=../capture.npz"]))
     assert Path(plan.recipe.data.source).samefile(here / "capture.npz")
 
 

@@ -17,7 +17,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import checkpoint, loop, task
-from dpdrun.training.loop import Outcome, fit
+from dpdrun.training.loop import TrainingOutcome, fit
 from dpdrun.training.schedule import schedule_of
 from dpdrun.training.telemetry import Silent
 
@@ -27,7 +27,7 @@ MonitorAt = Callable[..., Silent]
 
 def run_fit(
     plan: Plan, capture: Capture, path: Path, *, resume: bool = False, monitor: Any = None
-) -> tuple[torch.nn.Module, Outcome, Metrics]:
+) -> tuple[torch.nn.Module, TrainingOutcome, Metrics]:
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
     folder = RunFolder(path) if resume else RunFolder.create(path)

@@ -36,26 +36,26 @@ def refused(bench: Any, pa: object, *overrides: str) -> str:
     """The message with which the recipe is refused; the PA is named in the file."""
     text = bench.recipe().text.replace(str(bench.pa), str(pa))
     with pytest.raises(RecipeError) as error:
-        job.prepare(load_text(text, bench.path / "dpd.yaml", overrides))
+        job.prepare_training(load_text(text, bench.path / "dpd.yaml", overrides))
     return str(error.value)
 
 
 def test_what_is_settled(bench: Any) -> None:
-    plan, capture = job.prepare(bench.recipe("dpd.gain=same_power", "dpd.peak_limit=0.7"))
+    plan, capture = job.prepare_training(bench.recipe("dpd.gain=same_power", "dpd.peak_limit=0.7"))
     made = plan.predistortion
     assert made is not None
     assert made.pa_sha256 == sha256_of(RunFolder(bench.pa).model)
     assert made.gain == pytest.approx(capture.scale_y / capture.scale_x)
     assert made.peak_limit == 0.7
-    free, _ = job.prepare(bench.recipe("dpd.peak_limit=off"))
+    free, _ = job.prepare_training(bench.recipe("dpd.peak_limit=off"))
     assert free.predistortion is not None
     assert free.predistortion.peak_limit == float("inf")
     assert free.digest("x") != plan.digest("x")
 
 
 def test_the_same_pa_at_another_place_is_the_same_plan(bench: Any, copy: RunFolder) -> None:
-    first, _ = job.prepare(bench.recipe())
-    second, _ = job.prepare(bench.recipe(f"pa={copy.path}"))
+    first, _ = job.prepare_training(bench.recipe())
+    second, _ = job.prepare_training(bench.recipe(f"pa={copy.path}"))
     assert first.recipe.pa != second.recipe.pa
     assert first.digest("x") == second.digest("x")
 
@@ -74,13 +74,13 @@ def test_a_pa_that_is_not_there_comes_with_the_command_that_trains_it(
     text = bench.recipe().text.replace(str(bench.pa), "runs/amp")
     for recipe in ("RECIPE-OF-THE-PA", f"{tmp_path}/amp.yaml"):
         with pytest.raises(RecipeError) as error:
-            job.prepare(load_text(text, tmp_path / "dpd.yaml"))
+            job.prepare_training(load_text(text, tmp_path / "dpd.yaml"))
         assert f"; train the PA model first:\n  dpdrun train {recipe} --run-dir runs/amp\n" in str(error.value)
         (tmp_path / "amp.yaml").write_text("")  # then it is there, beside the recipe
 
 
 def test_the_section_of_a_pa_model(bench: Any) -> None:
-    plan, _ = job.prepare(bench.recipe())
+    plan, _ = job.prepare_training(bench.recipe())
     assert pa_section(plan) == Plan.from_json(RunFolder(bench.pa).read_json(RunFolder(bench.pa).plan)).recipe.model
     without = plan.recipe.model_copy(update={"pa": "off"})
     assert pa_section(replace(plan, recipe=without)) is None
@@ -126,7 +126,7 @@ def test_a_pa_worse_than_a_gmp(bench: Any, copy: RunFolder) -> None:
     message = refused(bench, copy.path)
     assert "worse than a gmp on the validation split" in message
     assert "dpd.weak_pa: accept" in message
-    plan, _ = job.prepare(bench.recipe(f"pa={copy.path}", "dpd.weak_pa=accept"))
+    plan, _ = job.prepare_training(bench.recipe(f"pa={copy.path}", "dpd.weak_pa=accept"))
     assert plan.predistortion is not None
 
 
@@ -152,17 +152,17 @@ class Scaled(nn.Module):
 
 def test_a_module_is_for_pa_given(bench: Any) -> None:
     with pytest.raises(RecipeError, match=r"pa: given: .* dpdrun.train\(..., pa=module\)"):
-        job.prepare(bench.recipe("pa=given"))
+        job.prepare_training(bench.recipe("pa=given"))
     with pytest.raises(RecipeError, match="write pa: given"):
-        job.prepare(bench.recipe(), Scaled(3.0))
+        job.prepare_training(bench.recipe(), Scaled(3.0))
 
 
 def test_a_module_is_held_against_a_gmp_too(bench: Any) -> None:
     with pytest.raises(RecipeError, match="worse than a gmp"):
-        job.prepare(bench.recipe("pa=given"), Scaled(3.0))
+        job.prepare_training(bench.recipe("pa=given"), Scaled(3.0))
     module = Scaled(3.0)
-    plan, _ = job.prepare(bench.recipe("pa=given", "dpd.weak_pa=accept"), module)
-    other, _ = job.prepare(bench.recipe("pa=given", "dpd.weak_pa=accept"), Scaled(3.1))
+    plan, _ = job.prepare_training(bench.recipe("pa=given", "dpd.weak_pa=accept"), module)
+    other, _ = job.prepare_training(bench.recipe("pa=given", "dpd.weak_pa=accept"), Scaled(3.1))
     assert plan.digest("x") != other.digest("x")
     assert not module.gain.requires_grad
     assert np.isfinite(plan.predistortion.gain if plan.predistortion else np.nan)

@@ -14,7 +14,7 @@ from dpdrun.recipe.patch import apply_patch
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import job, rerun
-from dpdrun.training.rerun import SILENCE_DB, compare
+from dpdrun.training.rerun import SILENCE_DB, compare_recipes
 
 RECIPE = """\
 task: pa
@@ -41,7 +41,7 @@ def with_lr(loaded: Loaded, lr: float) -> Loaded:
 
 
 def test_a_better_learning_rate_is_kept_and_every_run_can_be_looked_at(before: Loaded, tmp_path: Path) -> None:
-    outcome = compare(before, with_lr(before, 3e-2), tmp_path, range(2))
+    outcome = compare_recipes(before, with_lr(before, 3e-2), tmp_path, range(2))
     assert outcome.kept
     assert min(outcome.gains_db) > 3
     for name in ("before-seed0", "before-seed1", "after-seed0", "after-seed1"):
@@ -53,27 +53,27 @@ def test_a_better_learning_rate_is_kept_and_every_run_can_be_looked_at(before: L
 
 
 def test_a_recipe_against_itself_gains_nothing(before: Loaded, tmp_path: Path) -> None:
-    outcome = compare(before, before, tmp_path, [3])
+    outcome = compare_recipes(before, before, tmp_path, [3])
     assert outcome.gain_db == 0.0
     assert not outcome.kept
 
 
 def test_finished_runs_are_not_repeated(before: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job.train(before, tmp_path / "run")
-    first = compare(before, with_lr(before, 3e-2), tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
+    first = compare_recipes(before, with_lr(before, 3e-2), tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
     assert not (tmp_path / "before-seed0").exists()
 
     def steps_taken(*_: object, **__: object) -> None:
         raise AssertionError("it was trained again")
 
     monkeypatch.setattr(job, "fit", steps_taken)
-    again = compare(before, with_lr(before, 3e-2), tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
+    again = compare_recipes(before, with_lr(before, 3e-2), tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
     assert again == first
 
 
 def test_a_run_of_another_recipe_does_not_count(before: Loaded, tmp_path: Path) -> None:
     job.train(with_lr(before, 1e-3), tmp_path / "run")
-    compare(before, before, tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
+    compare_recipes(before, before, tmp_path, [0], finished=RunFolder.open(tmp_path / "run"))
     assert (tmp_path / "before-seed0").exists()
 
 

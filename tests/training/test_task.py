@@ -23,7 +23,7 @@ from dpdrun.training.task import TrainingTask, augmented, dpd_task, pa_task, sca
 
 
 def assigned(bench: Any, *overrides: str) -> tuple[TrainingTask, Plan, Capture, list[str]]:
-    plan, capture = job.prepare(bench.recipe(*overrides))
+    plan, capture = job.prepare_training(bench.recipe(*overrides))
     torch.manual_seed(0)
     model, told = models.build(plan.recipe.model, **scales_of(plan, capture)), list[str]()
     return dpd_task(model, plan, capture, pa_model_of(plan), told.append), plan, capture, told
@@ -103,7 +103,7 @@ def test_ilc_through_a_broken_amplifier_is_said(bench: Any) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * torch.nan
 
-    plan, capture = job.prepare(bench.recipe("dpd.learning=ilc"))
+    plan, capture = job.prepare_training(bench.recipe("dpd.learning=ilc"))
     model = models.build(plan.recipe.model, **scales_of(plan, capture))
     with pytest.raises(RunError, match=r"iterative learning control through .* failed: .* not finite"):
         dpd_task(model, plan, capture, frozen(Broken()), lambda _: None)
@@ -139,7 +139,7 @@ def test_without_a_bandwidth_nmse_decides(bench: Any) -> None:
 
 
 def test_a_model_starts_at_the_level_that_it_will_need(bench: Any) -> None:
-    plan, capture = job.prepare(bench.recipe())
+    plan, capture = job.prepare_training(bench.recipe())
     scales = scales_of(plan, capture)
     assert scales["scale_x"] == pytest.approx(rms(capture.train.x))
     assert 0.5 < scales["scale_y"] / scales["scale_x"] < 1.0, "the peak gain is below the mean one"
@@ -147,7 +147,7 @@ def test_a_model_starts_at_the_level_that_it_will_need(bench: Any) -> None:
 
 
 def test_a_pa_model_learns_its_own_pair(bench: Any) -> None:
-    plan, capture = job.prepare(bench.recipe())
+    plan, capture = job.prepare_training(bench.recipe())
     plan = replace(plan, predistortion=None)
     model = models.build(plan.recipe.model, **scales_of(plan, capture))
     task = pa_task(model, capture, plan)

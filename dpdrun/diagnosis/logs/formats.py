@@ -45,7 +45,7 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
     start = _first_line(path)
     if start.startswith(("{", "[")):
         if jsonl_log.is_metrics(path, start):
-            return jsonl_log.read_metrics(path, asked)
+            return jsonl_log.read_dpdrun_metrics(path, asked)
         one_object = start.rstrip().endswith("}") and path.name != trainer_state.FILE
         is_list = start.startswith("[")
         return jsonl_log.read(path, asked) if one_object and not is_list else trainer_state.read(path, asked)

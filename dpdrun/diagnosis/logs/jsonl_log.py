@@ -44,7 +44,7 @@ def is_metrics(path: Path, first_line: str) -> bool:
     return path.suffix == ".jsonl" and {"kind", "step", "lr_planned"} <= set(record)
 
 
-def read_metrics(path: Path, asked: Asked) -> TrainingLog:
+def read_dpdrun_metrics(path: Path, asked: Asked) -> TrainingLog:
     """Read the steps and evaluations of a metrics.jsonl, without the means of epochs. Raises DataError as `read`."""
     found = ((line, record) for line, record in records(path) if record.get("kind") != "epoch")
     log = of_records(path, METRICS, list(NAMES), found, asked)

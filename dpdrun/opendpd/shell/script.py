@@ -22,7 +22,7 @@ from dpdrun.opendpd.shell.values import (
     expand,
     parameter,
 )
-from dpdrun.opendpd.shell.words import ARRAY, Kind, Part, Token, tokens
+from dpdrun.opendpd.shell.words import ARRAY, Kind, Token, WordPart, tokens
 
 MAX_SCRIPT = 1 << 18  # characters; a script is a page
 MAX_TURNS = 10_000  # of a counting loop, and elements of an array
@@ -257,7 +257,7 @@ class _Reader:
         match = _ASSIGNMENT.match(head.body) if head.kind == Kind.TEXT and not head.quoted else None
         if match is None:
             return token.plain in _DECLARE
-        value = Token(token.line, (Part(Kind.TEXT, match[3], True), *token.parts[1:]))  # it is not split
+        value = Token(token.line, (WordPart(Kind.TEXT, match[3], True), *token.parts[1:]))  # it is not split
         self._assign(match[1], match[2], [value], token.line, variables)
         return True
 

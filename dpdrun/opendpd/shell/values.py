@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dpdrun.opendpd.shell.words import Kind, Part, tokens
+from dpdrun.opendpd.shell.words import Kind, WordPart, tokens
 
 MAX_TEXT = 1 << 16  # characters of what one word becomes: a doubled variable reaches any length
 
@@ -41,7 +41,7 @@ class TooLargeError(UnknownValueError):
     """A value beyond the limits."""
 
 
-def expand(parts: Sequence[Part], variables: Mapping[str, Value]) -> list[str]:
+def expand(parts: Sequence[WordPart], variables: Mapping[str, Value]) -> list[str]:
     """Return the words that one word becomes: none for an empty unquoted variable, several for an array.
 
     Raises:
@@ -63,7 +63,7 @@ def expand(parts: Sequence[Part], variables: Mapping[str, Value]) -> list[str]:
     return words if current is None else [*words, current]
 
 
-def _pieces(part: Part, variables: Mapping[str, Value]) -> list[str | None]:
+def _pieces(part: WordPart, variables: Mapping[str, Value]) -> list[str | None]:
     """Return the text of a part in pieces; None is where one word ends and the next begins."""
     if part.kind == Kind.SUBSTITUTION:
         raise UnknownValueError(f"$({part.body.strip()}) is not run here; write its value in its place")

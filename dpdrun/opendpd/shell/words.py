@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Part:
+class WordPart:
     """A part of a word."""
 
     kind: Kind
@@ -46,7 +46,7 @@ class Token:
     """A word before its variables are replaced, or an operator; `((...))` is one operator. Lines count from 1."""
 
     line: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[WordPart, ...] = ()
     operator: str = ""
 
     @property
@@ -123,7 +123,7 @@ class _Lexer:
         self._documents.clear()
 
     def _word(self) -> Token:
-        parts: list[Part] = []
+        parts: list[WordPart] = []
         line, text = self._line, self._text
         while self._at < len(text):
             letter = text[self._at]
@@ -131,14 +131,14 @@ class _Lexer:
                 break
             if letter == "'":
                 end = self._find("'")
-                parts.append(Part(Kind.TEXT, text[self._at + 1 : end], True))
+                parts.append(WordPart(Kind.TEXT, text[self._at + 1 : end], True))
                 self._advance(end + 1)
             elif letter == '"':
                 self._advance(self._at + 1)
                 parts += self._double_quoted(line)
             elif letter == "\\":
                 if not text.startswith("\\\n", self._at):
-                    parts.append(Part(Kind.TEXT, text[self._at + 1 : self._at + 2], True))
+                    parts.append(WordPart(Kind.TEXT, text[self._at + 1 : self._at + 2], True))
                 self._advance(min(self._at + 2, len(text)))
             elif letter in "$`":
                 parts.append(self._dollar(quoted=False))
@@ -146,15 +146,15 @@ class _Lexer:
                 parts.append(self._literal(_UNQUOTED, quoted=False))
         return Token(line, tuple(parts))
 
-    def _double_quoted(self, line: int) -> list[Part]:
-        parts: list[Part] = []
+    def _double_quoted(self, line: int) -> list[WordPart]:
+        parts: list[WordPart] = []
         while self._at < len(self._text):
             letter = self._text[self._at]
             if letter == '"':
                 self._advance(self._at + 1)
-                return parts or [Part(Kind.TEXT, "", True)]
+                return parts or [WordPart(Kind.TEXT, "", True)]
             if letter == "\\" and self._text[self._at + 1 : self._at + 2] in tuple('$`"\\\n'):
-                parts.append(Part(Kind.TEXT, self._text[self._at + 1].strip("\n"), True))
+                parts.append(WordPart(Kind.TEXT, self._text[self._at + 1].strip("\n"), True))
                 self._advance(self._at + 2)
             elif letter in "$`":
                 parts.append(self._dollar(quoted=True))
@@ -162,27 +162,27 @@ class _Lexer:
                 parts.append(self._literal(_QUOTED, quoted=True))
         raise self._unclosed('"', line)
 
-    def _literal(self, pattern: re.Pattern[str], *, quoted: bool) -> Part:
+    def _literal(self, pattern: re.Pattern[str], *, quoted: bool) -> WordPart:
         match = pattern.match(self._text, self._at)
         assert match is not None
         self._advance(match.end())
-        return Part(Kind.TEXT, match.group(), quoted)
+        return WordPart(Kind.TEXT, match.group(), quoted)
 
-    def _dollar(self, *, quoted: bool) -> Part:
+    def _dollar(self, *, quoted: bool) -> WordPart:
         text, at = self._text, self._at
         if text[at] == "`":
             end = self._find("`")
             self._advance(end + 1)
-            return Part(Kind.SUBSTITUTION, text[at + 1 : end], quoted)
+            return WordPart(Kind.SUBSTITUTION, text[at + 1 : end], quoted)
         for opening, closing in (("$((", "))"), ("$(", ")"), ("${", "}")):
             if text.startswith(opening, at):
                 end = self._closing(opening, closing)
                 self._advance(end + len(closing))
                 kind = Kind.PARAMETER if opening == "${" else Kind.SUBSTITUTION
-                return Part(kind, text[at + len(opening) : end], quoted)
+                return WordPart(kind, text[at + len(opening) : end], quoted)
         match = _NAME.match(text, at + 1)
         self._advance(match.end() if match else at + 1)
-        return Part(Kind.PARAMETER, match.group(), quoted) if match else Part(Kind.TEXT, "$", quoted)
+        return WordPart(Kind.PARAMETER, match.group(), quoted) if match else WordPart(Kind.TEXT, "$", quoted)
 
     def _closing(self, opening: str, closing: str) -> int:
         """Return where a bracket that opens here ends; skip brackets, quotes and comments inside."""

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import NETWORKS, Steps, check, derive, info, used, warning
-from dpdrun.rules.engine import Choice, Skipped, Verdict, evaluate, find_rule
+from dpdrun.rules.engine import Choice, Skipped, Verdict, evaluate_rules, find_rule
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep, two_digits
+from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep
 from dpdrun.rules.regret import band_of, measured, regret_of
 from dpdrun.rules.sources import NOTE_FURTHER, OPENDPD, SWEEPS, SWEPT_UNITS, SWEPT_WIDTHS
+from dpdrun.rules.text import two_digits
 
 # The note's bands: d_model below 512, below 1024, from 1024. The last is a range; its log-midpoint is one choice in it.
 NOTE_SMALL_BELOW, NOTE_SMALL_LR = 512, 3e-4
@@ -183,7 +184,7 @@ def lr_outside_its_band(facts: PlanFacts, kind: str, lr: float) -> Verdict:
     Those of LR010 and LR011. Does not apply where they do not, or to runs more than 4 times shorter or longer than the
     swept ones.
     """
-    outcome, _ = evaluate([find_rule("LR010" if kind == "transformer" else "LR011")], facts)
+    outcome, _ = evaluate_rules([find_rule("LR010" if kind == "transformer" else "LR011")], facts)
     if outcome.skipped:
         return outcome.skipped[0]
     ours, band = outcome.findings[0].patch["optim.lr"], band_of(kind, facts.total_steps)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import diagnose, info, known, two_digits
+from dpdrun.rules.declare import diagnose, info, known
 from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import percentile
+from dpdrun.rules.text import two_digits
 
 LEAST_STEPS = 50  # after the warmup
 SATURATED_SHARE = 0.5

@@ -5,12 +5,13 @@ from __future__ import annotations
 from statistics import median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, finding, known, moved, two_digits, warning
+from dpdrun.rules.declare import Family, finding, known, moved, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import blocks, cusum_start, p_greater
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import decimate, trend
+from dpdrun.rules.text import two_digits
 
 BLOCKS = 40  # a block is a fortieth of what was logged, or LEAST_BLOCK steps
 LEAST_BLOCK = 20

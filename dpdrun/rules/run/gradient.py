@@ -8,12 +8,13 @@ from statistics import median
 from typing import Any
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, error, finding, info, known, moved, two_digits, warning
+from dpdrun.rules.declare import Family, error, finding, info, known, moved, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import jitter
 from dpdrun.rules.sources import NOTE_FURTHER, PLAYBOOK
 from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
+from dpdrun.rules.text import two_digits
 
 LEAST_STEPS = 50  # after the warmup
 LEAST_HALF = 200  # in their last half; at a high rate the norm of healthy runs wanders by a doubling within 100 steps

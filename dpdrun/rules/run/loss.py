@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.declare import diagnose, error, known, two_digits
+from dpdrun.rules.declare import diagnose, error, known
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.text import two_digits
 
 LR_FACTOR = 0.3
 BEFORE = 50  # steps whose losses say whether it came with a warning

@@ -8,7 +8,7 @@ from itertools import accumulate
 from statistics import median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, finding, known, moved, two_digits, warning
+from dpdrun.rules.declare import Family, finding, known, moved, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.examples import cosine_lr
 from dpdrun.rules.facts.run import RunFacts
@@ -16,6 +16,7 @@ from dpdrun.rules.regret import band_of, regret_of
 from dpdrun.rules.series import blocks, correlation, residuals
 from dpdrun.rules.sources import ADAM_SETTLES, SWEEPS
 from dpdrun.rules.statistics import trend
+from dpdrun.rules.text import two_digits
 
 NEARLY_DONE = 0.95
 MIDDLE = (0.4, 0.8)  # shares of the summed learning rate; after them a decay brings what it brings in every run

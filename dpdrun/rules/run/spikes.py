@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, diagnose, finding, known, moved, two_digits, warning
+from dpdrun.rules.declare import Family, diagnose, finding, known, moved, warning
 from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import Event, correlations, outliers, p_greater, residuals
 from dpdrun.rules.statistics import percentile
-from dpdrun.rules.text import pluralize
+from dpdrun.rules.text import pluralize, two_digits
 
 WIDTH = 50  # steps before a step that it is compared with
 SPIKE_Z = 3.5  # spreads; gradients and losses of small batches have heavy tails, so size counts as well

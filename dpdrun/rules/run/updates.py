@@ -6,9 +6,10 @@ import math
 from statistics import median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, diagnose, error, info, known, moved, two_digits, warning
+from dpdrun.rules.declare import Family, diagnose, error, info, known, moved, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.text import two_digits
 
 # Of the size that the weights had at the start, in one step; our runs: to 0.05 at good rates, to 0.17 at twice these
 # and in schedules that stay high, 0.24 to 1 at ten times, above 0.7 at thirty times.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dpdrun.diagnosis.logs.jsonl_log import flat, is_metrics, read, read_metrics
+from dpdrun.diagnosis.logs.jsonl_log import flat, is_metrics, read, read_dpdrun_metrics
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.errors import DataError
@@ -62,7 +62,7 @@ def test_means_of_epochs_are_left_out(tmp_path: Path) -> None:
              {"kind": "eval", "step": 2, "val_nmse_db": -20.0}]  # fmt: skip
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert is_metrics(path, path.read_text().splitlines()[0])
-    found = read_metrics(path, Asked())
+    found = read_dpdrun_metrics(path, Asked())
     assert found.columns["loss"].values == [0.5, 0.5]
     assert found.columns["clip_norm"].values == [float("inf")] * 2
     assert found.columns["val_nmse_db"].values == [-20.0]

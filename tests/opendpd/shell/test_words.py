@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dpdrun.errors import RecipeError
-from dpdrun.opendpd.shell.words import Kind, Part, Token, tokens
+from dpdrun.opendpd.shell.words import Kind, Token, WordPart, tokens
 
 
 def texts(found: list[Token]) -> list[str]:
@@ -49,14 +49,14 @@ def test_what_is_a_word(text: str, expected: list[str]) -> None:
 def test_what_is_to_be_replaced() -> None:
     (word,) = tokens('--lr=$lr"${a:-x y}"\'$no\'$(date)`who`$((1 + 2))""', "a script")
     assert word.parts == (
-        Part(Kind.TEXT, "--lr=", False),
-        Part(Kind.PARAMETER, "lr", False),
-        Part(Kind.PARAMETER, "a:-x y", True),
-        Part(Kind.TEXT, "$no", True),
-        Part(Kind.SUBSTITUTION, "date", False),
-        Part(Kind.SUBSTITUTION, "who", False),
-        Part(Kind.SUBSTITUTION, "1 + 2", False),
-        Part(Kind.TEXT, "", True),
+        WordPart(Kind.TEXT, "--lr=", False),
+        WordPart(Kind.PARAMETER, "lr", False),
+        WordPart(Kind.PARAMETER, "a:-x y", True),
+        WordPart(Kind.TEXT, "$no", True),
+        WordPart(Kind.SUBSTITUTION, "date", False),
+        WordPart(Kind.SUBSTITUTION, "who", False),
+        WordPart(Kind.SUBSTITUTION, "1 + 2", False),
+        WordPart(Kind.TEXT, "", True),
     )
 
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.rules.advice import derive
-from dpdrun.rules.engine import evaluate, find_rule
+from dpdrun.rules.engine import evaluate_rules, find_rule
 from dpdrun.rules.facts.plan import PlanFacts
 
 
 @given(st.integers(1, 512), st.integers(1, 64))
 def test_heads_are_flagged_exactly_when_they_do_not_divide(d_model: int, heads: int) -> None:
     facts = PlanFacts(kind="transformer", d_model=d_model, heads=heads)
-    outcome, _ = evaluate([find_rule("MD101")], facts)
+    outcome, _ = evaluate_rules([find_rule("MD101")], facts)
     assert bool(outcome.findings) is (d_model % heads != 0)
     for finding in outcome.findings:
         assert d_model % finding.patch["model.heads"] == 0

@@ -314,7 +314,7 @@ def test_the_diagnosis_judges_the_model_that_was_kept(straight: RunFolder) -> No
 def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three loops side by side, and none shorter than what the model sees."""
     loaded = load_recipe("job.yaml", ["data.split={train: 60%, val: 20%, test: 20%, guard: 0}"])
-    _, whole = job.prepare(loaded)
+    _, whole = job.prepare_training(loaded)
     assert len(whole.train) == 1800
     looped = Capture(**{**vars(whole), "loop_samples": 600})
     monkeypatch.setattr(preparation, "load_capture", lambda _: looped)
@@ -331,7 +331,7 @@ def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPat
     assert report["finish"]["loss_db"] < report["finish"]["loss_before_db"] - 3
     monkeypatch.setattr(preparation, "load_capture", lambda _: Capture(**{**vars(whole), "loop_samples": 40}))
     with pytest.raises(RecipeError, match=r"depends on 77 samples, but a record has 40; shorten model.window"):
-        job.prepare(load_recipe("job.yaml", ["model.layers=15", "data.split={guard: 0}"]))
+        job.prepare_training(load_recipe("job.yaml", ["model.layers=15", "data.split={guard: 0}"]))
 
 
 DPD_MODEL = "model={kind: transformer, d_model: 4, layers: 1, heads: 2, window: 6, conv: 2, ff_mult: 0.5, lookahead: 1}"
