@@ -149,7 +149,8 @@ def test_a_path_too_long_is_one_message(arguments: list[str]) -> None:
     result = CliRunner().invoke(commands.app, [*arguments, name])
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
-    assert result.stderr.endswith(": File name too long\n")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert ": File name too long" in result.stderr or ": no such " in result.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")

@@ -53,6 +53,6 @@ class _WithFallback(nn.Module):
                 return self._run(x)  # type: ignore[no-any-return]
             except Exception as exc:  # a fault of the model itself shows again in the plain call below
                 reason = str(exc).strip().splitlines()[0]
-                self._monitor.message(f"torch.compile failed ({reason}): continuing without it")
+                self._monitor.message(f"torch.compile failed ({reason}): training without it")
                 self._run = self.model
         return self._run(x)  # type: ignore[no-any-return]

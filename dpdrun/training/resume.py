@@ -77,19 +77,19 @@ def archive(run: RunFolder) -> Path:
 
 
 def _recorded_recipe(run: RunFolder) -> Loaded:
-    """Return the recipe that a run began with. Raises RunError where it is missing or damaged."""
+    """Return the recipe that a run was started with. Raises RunError where it is missing or damaged."""
     try:
         return load_recipe(run.recipe)
     except RecipeError as exc:
         if not run.recipe.is_file():
-            raise RunError(f"{run.recipe}: missing; put the recipe back that this run began with, {NEW_RUN}") from exc
+            raise RunError(f"{run.recipe}: missing; restore the recipe of this run, {NEW_RUN}") from exc
         raise RunError(
-            f"{exc}\nthis is not the recipe that the run began with any more; put that back, {NEW_RUN}"
+            f"{exc}\nthis is no longer the recipe that the run was started with; restore it, {NEW_RUN}"
         ) from exc
 
 
 def recorded_plan(run: RunFolder) -> Plan:
-    """Return the plan that a run began with. Raises RunError where it is missing or damaged."""
+    """Return the plan that a run was started with. Raises RunError where it is missing or damaged."""
     try:
         return plan_of(run)
     except RunError as exc:
@@ -105,7 +105,7 @@ def recorded_report(run: RunFolder) -> dict[str, Any]:
 
 
 def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
-    """Return the plan that a run began with, its capture and its PA run where they are now.
+    """Return the plan that a run was started with, its capture and its PA run where they are now.
 
     Raises:
         RunError: `loaded` is not the recipe of that run; only paths may differ, and what decides no weight.
@@ -123,8 +123,8 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
         changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]
         more = f" and {len(keys) - SHOWN_CHANGES} more" if len(keys) > SHOWN_CHANGES else ""
         raise RunError(
-            f"{run.path}: --resume with another recipe than this run began with: {', '.join(changes)}{more}\n"
-            f"  to continue as it began: dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
+            f"{run.path}: --resume with another recipe than that of this run: {', '.join(changes)}{more}\n"
+            f"  to continue with its own recipe: dpdrun train {run.recipe} --run-dir {run.path} --resume\n"
             "  to try the new recipe:   give another --run-dir, without --resume"
         )
     plan = recorded_plan(run)
@@ -233,7 +233,7 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture, headers: Headers)
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
     if sha256 is not None and sha256 != capture.sha256:
         raise RunError(
-            f"{run.path}: {capture.name} holds other data than when this run began (sha256 {capture.sha256[:12]}, was "
+            f"{run.path}: {capture.name} has changed since this run was started (sha256 {capture.sha256[:12]}, was "
             f"{sha256[:12]}); bring the file back, {NEW_RUN}"
         )
     if digest_of(written, capture.sha256) == stored:

@@ -74,7 +74,7 @@ def test_a_capture_that_has_changed_is_told(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (lambda run: (run / "plan.json").unlink(), "plan.json: missing, the run cannot be read without it"),
+        (lambda run: (run / "plan.json").unlink(), "plan.json: missing; the run cannot be read without it"),
         (lambda run: (run / "plan.json").write_text("{"), "not valid JSON"),
         (lambda run: (run / "model.safetensors").write_bytes(b"x" * 99), "damaged or not a safetensors file"),
     ],

@@ -43,5 +43,5 @@ def test_a_pa_run_that_cannot_be_is_refused_at_its_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = f"task: dpd\npa: {pa}\ndata:\n  source: synthetic/mild\nmodel:\n  kind: gru\n  hidden: 2\n"
-    with pytest.raises(RecipeError, match=r"r\.yaml:2:1: pa: .*: no such run folder; train that first"):
+    with pytest.raises(RecipeError, match=r"r\.yaml:2:1: pa: .*: no such run folder; train the PA model first"):
         prepare(load_text(text, tmp_path / "r.yaml"))

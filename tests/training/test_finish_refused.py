@@ -16,7 +16,7 @@ from dpdrun.training import job
     [
         (["model.d_model=32"], r"at most 4,000 parameters: .*; this one has 6,"),
         (["model.layers=400", "model.d_model=2", "model.heads=1"], "4,000 parameters"),
-        (["model.layers=60", "model.window=32", "model.d_model=2", "model.heads=1"], "sees 1,862 of them"),
+        (["model.layers=60", "model.window=32", "model.d_model=2", "model.heads=1"], "depends on 1,862 samples"),
     ],
 )
 def test_what_it_cannot_take_is_refused_before_anything_is_written(overrides: list[str], why: str, here: Path) -> None:

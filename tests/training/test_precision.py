@@ -72,7 +72,7 @@ def test_what_a_machine_cannot_do_depends_on_its_gpu(monkeypatch: pytest.MonkeyP
     machine(None)
     assert "needs a GPU" in (impossible("fp16") or "")
     assert [impossible(name) for name in ("fp32", "tf32", "bf16")] == [None] * 3
-    assert "no GPU here" in (without_effect("tf32") or "")
+    assert "no GPU" in (without_effect("tf32") or "")
     machine((7, 5))
     assert impossible("fp16") is None
     assert "this one has no TF32" in (without_effect("tf32") or "")

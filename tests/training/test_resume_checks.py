@@ -84,7 +84,7 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "flipped checkpoint": (lambda run: flip(run.last), LAST + "damaged .* does not match the hash"),
     "empty checkpoint": (lambda run: run.last.write_bytes(b""), LAST + "damaged .*it is empty"),
     "pickled checkpoint": (lambda run: run.last.write_bytes(pickle.dumps({"a": 1})), LAST + "damaged"),
-    "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header has no progress"),
+    "a model for a checkpoint": (lambda run: shutil.copy(run.best, run.last), LAST + "its header does not record"),
     "checkpoint of another recipe": (
         lambda run: shutil.copy(other(run).last, run.last),
         r"does not belong to this plan: plan.json has been changed .* by an earlier state of dpdrun [\d.]+; ",
@@ -100,11 +100,11 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
     "damaged line": (lambda run: relined(run, lambda lines: ["{", *lines]), LOG + ":1: damaged line"),
     "line without a loss": (lambda run: relined(run, without_loss), LOG + r": a line in it is damaged \(KeyError"),
-    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing, the run cannot be read without"),
+    "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing; the run cannot be read without"),
     "cut plan": (lambda run: cut(run.plan), r"plan\.json:\d+:\d+: not valid JSON.*bring a copy of plan\.json back"),
-    "no recipe": (lambda run: run.recipe.unlink(), r"recipe\.yaml: missing; put the recipe back"),
-    "damaged recipe": (lambda run: run.recipe.write_text("task: ["), "not the recipe that the run began with any more"),
-    "recipe of another run": (lambda run: shutil.copy(other(run).recipe, run.recipe), "with another recipe than this"),
+    "no recipe": (lambda run: run.recipe.unlink(), r"recipe\.yaml: missing; restore the recipe"),
+    "damaged recipe": (lambda run: run.recipe.write_text("task: ["), "no longer the recipe that the run"),
+    "recipe of another run": (lambda run: shutil.copy(other(run).recipe, run.recipe), "with another recipe than that"),
     "damaged report": (lambda run: run.report.write_text("{"), r"report\.json:1:2: not valid JSON.*the run is scored"),
     "damaged finish": (lambda run: run.refinement.write_bytes(b"x"), r"finish\.safetensors: damaged.* remove it"),
     "checkpoints elsewhere": (lambda run: linked_away(run.last.parent), "checkpoints: a symlink out of this folder"),
@@ -169,5 +169,5 @@ def test_a_header_of_another_format_is_not_read_as_a_checkpoint(here: Path) -> N
     run = RunFolder(here / "run")
     tensors, header = checkpoint.read(run.last)
     checkpoint.write(run.last, tensors, header | {"format": "dpdrun-checkpoint-9"})
-    with pytest.raises(RunError, match="not a checkpoint that can be resumed"):
+    with pytest.raises(RunError, match="not a resumable checkpoint"):
         job.train(load_recipe("job.yaml"), run.path, resume=True)

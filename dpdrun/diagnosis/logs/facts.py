@@ -95,7 +95,7 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
     if (at := _first_negative(column)) is None:
         return column
     name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"
-    log.leave_out("loss", f"{name} is negative ({where}), so it is no power; if it is in dB say --map loss_db={name}")
+    log.leave_out("loss", f"{name} is negative ({where}), so not a power; if it is in dB, set --map loss_db={name}")
     return Points()
 
 

@@ -38,7 +38,7 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         loss.values = [SMALLEST if value == 0.0 else value for value in loss.values]
         log.notes.append("TRAIN_LOSS is written with 8 decimals: 0.00000000 is read as 5e-9")
     if path.parent.name == "best":
-        log.notes.append("this is the best epoch alone; the complete run is in the folder history next to this one")
+        log.notes.append("this is only the best epoch; the complete run is in the folder history next to this one")
     if log.columns.get("val_nmse_db"):
         log.notes.append("VAL_NMSE is OpenDPD's mean of the dB values of segments, not dpdrun's pooled NMSE")
     return log

@@ -168,5 +168,5 @@ def test_sides_that_are_no_signal(columns: list[int], factor: float, message: st
 
 
 def test_too_short() -> None:
-    with pytest.raises(DataError, match="999 samples are too short"):
+    with pytest.raises(DataError, match="999 samples are too few"):
         parse_pair(csv(table(999)), "a.csv")

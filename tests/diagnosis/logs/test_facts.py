@@ -135,8 +135,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
         "needs grad_norm, clip_norm: the log has no such columns"
     )
     assert skip_reason(["floor_db", "best_nmse_db"], source) == (
-        "needs the noise floor (--map floor_db=DB) and a validation NMSE (--map val_nmse_db=COLUMN): "
-        "the log does not say"
+        "needs the noise floor (--map floor_db=DB) and a validation NMSE (--map val_nmse_db=COLUMN): not in the log"
     )
     assert skip_reason([], source) is None
     assert skip_reason(["grad_norm", "signal"], source) is None
