@@ -239,7 +239,7 @@ def test_resume_on_other_data_is_refused(at: Folder, stop_at: WatchAt) -> None:
         arrays = dict(archive)
     np.savez(at.path / "capture.npz", **{**arrays, "y": 1.1 * arrays["y"]})
     before = contents(at.run)
-    with pytest.raises(RunError, match="other data"):
+    with pytest.raises(RunError, match="has changed since this run was started"):
         job.train(at.recipe(), at.run, resume=True)
     assert contents(at.run) == before
 

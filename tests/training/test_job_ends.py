@@ -365,7 +365,7 @@ def test_resume_names_data_that_were_changed(stopped: RunFolder, loaded: Loaded,
     with np.load(here / "capture.npz") as archive:
         arrays = dict(archive)
     np.savez(here / "capture.npz", **{**arrays, "y": 1.1 * arrays["y"]})
-    with pytest.raises(RunError, match=r"capture\.npz holds other data than when this run began \(sha256 \w{12}, was"):
+    with pytest.raises(RunError, match=r"capture\.npz has changed since this run was started \(sha256 \w{12}, was"):
         job.train(loaded, stopped.path, resume=True)
 
 
