@@ -74,8 +74,11 @@ def _find(what: str) -> Found:
     Raises:
         CatalogueError: it is neither.
     """
-    from dpdrun.recipe.describe import field_docs
     from dpdrun.rules.engine import CatalogueError, all_rules, find_rule
+
+    if what.upper() in all_rules():
+        return find_rule(what)  # without the schema of recipes, which takes longer than the rest
+    from dpdrun.recipe.describe import field_docs
 
     docs = [doc for doc in field_docs() if what in (doc.key, doc.name)]
     if docs:
