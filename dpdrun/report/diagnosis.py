@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -19,6 +19,9 @@ from dpdrun.report.findings import STYLE, by_reason, finding_head, finding_line,
 from dpdrun.report.numbers import duration
 from dpdrun.report.signal import signal_lines
 from dpdrun.rules.text import pluralize
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 WIDEST, NARROWEST = 64, 16  # characters of the chart
 CODES = 19  # characters for three codes
@@ -190,6 +193,8 @@ class FollowView:
 
     def __enter__(self) -> FollowView:
         if self._console.is_terminal:
+            from rich.live import Live  # with its thread and screen; a single diagnosis needs neither
+
             self._live = Live(
                 console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
             ).__enter__()
