@@ -19,6 +19,16 @@ train: {{max_steps: 8, batch_size: 4, frame: 32, eval_every: 4, checkpoint_every
 """
 
 
+# The warmup's fix makes it shorter than Adam's memory: a second finding.
+TWO_ROUNDS = """\
+task: pa
+data: {source: synthetic/mild}
+model: {kind: transformer, d_model: 512, layers: 1, heads: 8, window: 32}
+optim: {lr: 1e-4, beta2: 0.999, warmup: 1000}
+train: {max_steps: 2000, batch_size: 256}
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _small_baselines() -> Iterator[None]:
     with small_baselines():
@@ -57,3 +67,11 @@ def finished(recipe_file: Path) -> Path:
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of that run folder, to be written into."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> Path:
+    """A recipe whose fixes lead to another finding."""
+    path = tmp_path / "a.yaml"
+    path.write_text(TWO_ROUNDS, encoding="utf-8")
+    return path

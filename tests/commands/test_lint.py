@@ -161,29 +161,18 @@ def test_diff_shows_and_writes_nothing(fixable: Path) -> None:
     assert fixable.read_text(encoding="utf-8") == FIXABLE
 
 
-FOLLOWED = """\
-task: pa
-data: {source: synthetic/mild}
-model: {kind: transformer, d_model: 512, layers: 1, heads: 8, window: 32}
-optim: {lr: 1e-4, beta2: 0.999, warmup: 1000}
-train: {max_steps: 2000, batch_size: 256}
-"""
-
-
-def test_fixes_that_follow_from_others_are_announced(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(FOLLOWED, encoding="utf-8")
+def test_fixes_that_follow_from_others_are_announced(followed: Path) -> None:
     later = "after these fixes: info WU104 warmup_shorter_than_adams_memory: the warmup has 150 steps"
-    assert later in lint(path).stdout
-    (content,) = json.loads(lint(path, "--format", "json").stdout)["files"]
+    assert later in lint(followed).stdout
+    (content,) = json.loads(lint(followed, "--format", "json").stdout)["files"]
     assert [(each["code"], each["patch"]) for each in content["after_fixes"]] == [("WU104", {"optim.beta2": 0.986})]
-    diff = lint(path, "--diff", "--unsafe-fixes")
+    diff = lint(followed, "--diff", "--unsafe-fixes")
     assert later in diff.stderr
     assert "after these" not in diff.stdout, "the diff can be applied as it is"
     assert "beta2: 0.986" in diff.stdout
-    assert later not in lint(path, "--diff").stderr
-    assert later in lint(path, "--fix", "--unsafe-fixes").stderr
-    (content,) = json.loads(lint(path, "--format", "json").stdout)["files"]
+    assert later not in lint(followed, "--diff").stderr
+    assert later in lint(followed, "--fix", "--unsafe-fixes").stderr
+    (content,) = json.loads(lint(followed, "--format", "json").stdout)["files"]
     assert [finding["fix"] for finding in content["findings"]] == ["none"]
     assert content["after_fixes"] == []
 

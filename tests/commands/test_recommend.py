@@ -285,21 +285,10 @@ def test_findings_in_json_have_their_place(faulty: Path) -> None:
     ]
 
 
-FOLLOWED = """\
-task: pa
-data: {source: synthetic/mild}
-model: {kind: transformer, d_model: 512, layers: 1, heads: 8, window: 32}
-optim: {lr: 1e-4, beta2: 0.999, warmup: 1000}
-train: {max_steps: 2000, batch_size: 256}
-"""
-
-
-def test_findings_that_fixes_lead_to_are_announced(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(FOLLOWED, encoding="utf-8")
+def test_findings_that_fixes_lead_to_are_announced(followed: Path) -> None:
     later = "after these fixes: info WU104 "
-    assert later in run(str(path), width="200").output
-    content = json.loads(run(str(path), "--format", "json").stdout)
+    assert later in run(str(followed), width="200").output
+    content = json.loads(run(str(followed), "--format", "json").stdout)
     assert [(each["code"], each["patch"]) for each in content["after_fixes"]] == [("WU104", {"optim.beta2": 0.986})]
 
 
