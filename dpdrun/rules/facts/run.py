@@ -50,6 +50,17 @@ class RunFacts:
         skipped: steps that the loss scaler of fp16 left out; they are in none of the lists.
         loss_scale: of that scaler at the last step; None where the loss is not scaled.
         signal: the prediction of the validation split (or of a file) compared with its target.
+        loss_unit: of the loss and the validation losses: "power" (mean square, judged in dB), "nats" or "bits" of a
+            cross-entropy, "objective" where its level says nothing about progress (reinforcement learning, GAN);
+            None: not known.
+        eval_losses: by name of an evaluation set, (steps, losses) in the unit of the loss; nan stays. A log with one
+            set has it under "".
+        eval_metrics: by name as logged, (steps, values) of other scores of the validation, such as accuracy or wer.
+        target_power: power of the target in the unit of the loss: loss / target_power is a normalised error.
+        finished: whether the log itself says that training is over.
+        assumed_clip: clipping threshold that the program uses by default; the log does not say which one was used.
+        line_steps: steps of the lines with training numbers in the order of the file, where that is not a rising one.
+        line_loss: the loss of each of them.
     """
 
     step: list[int] = fact("step", list)
@@ -103,6 +114,14 @@ class RunFacts:
     signal: SignalFacts | None = fact(
         "a prediction compared with its target (report.json, or --prediction and --target)"
     )
+    loss_unit: str | None = fact("the unit of the loss")
+    eval_losses: dict[str, tuple[list[int], list[float]]] = fact("validation losses", dict)
+    eval_metrics: dict[str, tuple[list[int], list[float]]] = fact("metrics of the validation", dict)
+    target_power: float | None = fact("the power of the target")
+    finished: bool | None = fact("whether training is over")
+    assumed_clip: float | None = fact("the clipping threshold")
+    line_steps: list[int] = fact("steps that go back", list)
+    line_loss: list[float] = fact("line_loss", list)
 
     def get(self, name: str) -> Any:
         """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""
@@ -202,6 +221,8 @@ class RunFacts:
         """Share of the planned steps that the log covers, 0 to 1; a least-squares fit with a score is done."""
         if self.kind == "gmp":
             return 1.0 if self.eval_nmse_db else None
+        if self.finished:
+            return 1.0
         if not self.total_steps or not self.step:
             return None
         return min(1.0, self.step[-1] / self.total_steps)

@@ -50,3 +50,8 @@ def test_longer_runs_in_the_field_that_the_recipe_uses() -> None:
     assert RunFacts(max_steps=300, epochs=None).longer(3.0) == {"train.max_steps": 900}
     assert RunFacts(epochs=2.5).longer(2.0) == {"train.epochs": 5.0}
     assert RunFacts().longer(2.0) == {}
+
+
+def test_a_log_that_says_that_it_is_over_is_over() -> None:
+    assert RunFacts(step=[910], total_steps=1000, finished=True).progress == 1.0
+    assert RunFacts(step=[910], total_steps=1000).progress == 0.91
