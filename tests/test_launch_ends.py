@@ -30,7 +30,7 @@ while True:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["listens", "listens killed", "killed"])
-def test_a_process_that_has_not_noticed_is_told(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_a_process_that_has_not_noticed_is_signalled(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     popen = subprocess.Popen
 
     def process(command: Any, **more: Any) -> Any:

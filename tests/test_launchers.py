@@ -59,7 +59,7 @@ def plan_line(out: str) -> str:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_gives_the_same_run_and_tells_its_plan_once(way: str, place: Path, tmp_path: Path) -> None:
+def test_every_way_gives_the_same_run_and_shows_its_plan_once(way: str, place: Path, tmp_path: Path) -> None:
     processes, command, flags = WAYS[way]
     run = tmp_path / "run"
     code, out, err = ended(started(*command, "train", "small.yaml", "--run-dir", run, *flags, cwd=place))

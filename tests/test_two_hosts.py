@@ -86,7 +86,7 @@ def test_two_hosts_train_the_run_of_one(hosts: tuple[str, str], tmp_path: Path) 
     same_steps(run, tmp_path / "alone")
 
 
-def test_a_host_that_is_cut_off_leaves_a_run_that_goes_on(hosts: tuple[str, str], tmp_path: Path) -> None:
+def test_a_host_that_is_cut_off_leaves_a_run_that_can_resume(hosts: tuple[str, str], tmp_path: Path) -> None:
     small_recipe(tmp_path, steps=1500, every=10)
     run = tmp_path / "host-0" / "run"
     metrics = run / "metrics.jsonl"

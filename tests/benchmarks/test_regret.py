@@ -36,7 +36,7 @@ def test_oracle_is_the_vertex(vertex: float, curvature: float) -> None:
     assert best == pytest.approx(-40.0)
 
 
-def test_oracle_is_not_moved_by_a_cliff_beside_it() -> None:
+def test_oracle_is_not_moved_by_an_adjacent_cliff() -> None:
     exponent, best = curve_of(-5.0, cliff=-4.0).oracle
     assert exponent == pytest.approx(-5.0)
     assert best == pytest.approx(-40.0)

@@ -64,7 +64,7 @@ def test_one_sample_is_enough(finished: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
 
 
-def test_a_louder_waveform_than_the_training_input_is_told(finished: Path, tmp_path: Path) -> None:
+def test_a_waveform_louder_than_the_training_input_is_reported(finished: Path, tmp_path: Path) -> None:
     assert apply(finished, "train", tmp_path / "train.npz").stderr == ""
     with np.load(tmp_path / "train.npz") as archive:
         np.save(tmp_path / "loud.npy", 2 * archive["x"])

@@ -39,7 +39,7 @@ def test_predistorters_of_one_amplifier_share_a_table(dpd_runs: Path) -> None:
         assert (row["parameters"], row["steps"]) == (report["parameters"], report["steps"])
 
 
-def test_what_does_not_compare_is_told_and_kept_apart(dpd_runs: Path) -> None:
+def test_what_does_not_compare_is_reported_and_kept_separate(dpd_runs: Path) -> None:
     result = compare(dpd_runs / "pa", dpd_runs / "least", dpd_runs / "elsewhere")
     assert result.exit_code == 0, result.output
     assert "not all comparable: 3 separate tables" in result.stderr
@@ -58,7 +58,7 @@ def test_every_column_of_numbers_can_be_sorted_by() -> None:
     assert tuple(SortKey) == SORTS
 
 
-def test_a_run_that_is_named_twice_counts_once_and_equal_names_are_told_apart(dpd_runs: Path, tmp_path: Path) -> None:
+def test_a_run_given_twice_counts_once_and_equal_names_are_disambiguated(dpd_runs: Path, tmp_path: Path) -> None:
     shutil.copytree(dpd_runs / "pa", tmp_path / "pa")
     (rows,) = rows_of(compare(dpd_runs / "pa", dpd_runs / "pa", tmp_path / "pa", "--format", "json"))
     assert [row["run"] for row in rows] == [str(dpd_runs / "pa"), str(tmp_path / "pa")]

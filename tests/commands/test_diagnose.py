@@ -92,7 +92,7 @@ def test_json(tmp_path: Path) -> None:
         (ERROR, "error", 1),
     ],
 )
-def test_exit_code_is_asked_for(tmp_path: Path, facts: RunFacts, fail_on: str, code: int) -> None:
+def test_exit_code_is_opt_in(tmp_path: Path, facts: RunFacts, fail_on: str, code: int) -> None:
     path = folder(tmp_path / "run", facts)
     assert run(path, "--fail-on", fail_on).exit_code == code
     assert run(path, "--fail-on", fail_on, "--format", "json").exit_code == code
@@ -164,7 +164,7 @@ def test_following_exits_130_on_ctrl_c_and_still_writes(
     assert ("nothing was logged yet" in result.stderr) == (not logged)
 
 
-def test_following_ends_with_the_log_and_goes_on_to_the_gate(log: Path) -> None:
+def test_following_ends_with_the_log_and_then_applies_the_gate(log: Path) -> None:
     result = run(str(log), "--follow", "--map", "total_steps=400", "--fail-on", "warning")
     assert result.exit_code == 1
     assert "GN201" in result.stdout

@@ -50,7 +50,7 @@ def test_parts_are_chosen_by_name_and_scored_once(finished: Path) -> None:
     assert report["splits"]["val"] == report_of(finished)["splits"]["val"]
 
 
-def test_a_run_that_goes_on_is_scored_by_its_best_model_without_times(run: Path) -> None:
+def test_a_running_run_is_scored_by_its_best_model_without_times(run: Path) -> None:
     (run / "report.json").unlink()
     (run / "model.safetensors").unlink()
     result = evaluate(run)
@@ -59,7 +59,7 @@ def test_a_run_that_goes_on_is_scored_by_its_best_model_without_times(run: Path)
     assert "training" not in result.stdout
 
 
-def test_a_capture_that_has_changed_is_told(run: Path, tmp_path: Path) -> None:
+def test_a_changed_capture_is_reported(run: Path, tmp_path: Path) -> None:
     plan = json.loads((run / "plan.json").read_text())
     with np.load(plan["recipe"]["data"]["source"]) as archive:
         np.savez(tmp_path / "other.npz", x=archive["x"], y=1.1 * archive["y"])

@@ -159,7 +159,7 @@ def test_a_recipe_without_a_file_has_no_name_that_could_be_one() -> None:
     assert "dpdrun lint RECIPE --fix fixes" in flat(run(NOTE))
 
 
-def test_a_step_that_may_be_in_an_unknown_variable_is_asked_for() -> None:
+def test_a_step_that_may_be_in_an_unknown_variable_is_requested() -> None:
     script = 'A="--step train_pa"\nif x; then A="$A --lr 1"; fi\npython main.py $A\npython main.py --step train_dpd\n'
     result = run(script)
     assert result.exit_code == 2

@@ -66,7 +66,7 @@ def test_a_chain_from_its_dry_run_to_its_scores(folder: Path) -> None:
     assert again.splitlines()[-2].endswith("scores.json (unchanged, as are the models)")
 
 
-def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
+def test_what_has_changed_is_reported_and_redone_on_request(folder: Path) -> None:
     dpdrun("train", "chain.yaml")
     sets = ("--set", "net.train.seed=1")
     shown = dpdrun("train", "chain.yaml", *sets, "--dry-run").stdout
@@ -83,7 +83,7 @@ def test_what_has_changed_is_said_and_redone_on_request(folder: Path) -> None:
 
 @pytest.mark.usefixtures("patient_trackers")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
-def test_a_signal_ends_with_the_command_that_goes_on(
+def test_a_signal_ends_with_the_command_that_resumes(
     number: int, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dpdrun.report.console import TrainingView

@@ -147,7 +147,7 @@ def test_a_finished_run_is_left_as_it_is(folder: Path, monkeypatch: pytest.Monke
     assert "this run is finished" in said
 
 
-def test_a_wrong_pa_is_told_at_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_pa_is_reported_at_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     (folder / "wrong.yaml").write_text((folder / "network.yaml").read_text().replace("pa: pa-run", "pa: network-run"))
     said = dpdrun("train", "wrong.yaml", "--run-dir", "never", code=2).output

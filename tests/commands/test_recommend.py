@@ -71,7 +71,7 @@ def test_range_of_a_large_model() -> None:
         ((*EXAMPLE, "--format", "yaml", "--rules", "note"), "--heads and --window and --data are needed"),
     ],
 )
-def test_missing_inputs_are_asked_for_by_name(arguments: tuple[str, ...], missing: str) -> None:
+def test_missing_inputs_are_requested_by_name(arguments: tuple[str, ...], missing: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert missing in result.output
@@ -150,7 +150,7 @@ def test_the_example_of_what_is_missing_works(
         assert load_recipe(tmp_path / "my.yaml").recipe.model.kind == "transformer"
 
 
-def test_a_batch_of_the_notes_size_is_said_not_to_overlap() -> None:
+def test_a_batch_of_the_notes_size_is_stated_not_to_overlap() -> None:
     output = run(*EXAMPLE).output
     assert "info BT102 " in output
     assert ": a step takes 256 non-overlapping frames; the note's 256 overlap" in output

@@ -89,7 +89,7 @@ def test_what_is_missing_or_wrong_is_named(arguments: tuple[str, ...], message: 
     assert message in " ".join(result.output.split())
 
 
-def test_a_rate_that_nobody_states_is_asked_for(csv: Path) -> None:
+def test_a_missing_sample_rate_is_requested(csv: Path) -> None:
     result = run("--data", str(csv), "--model", "gru")
     assert result.exit_code == 2
     assert "sample rate" in result.output

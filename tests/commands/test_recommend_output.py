@@ -66,7 +66,7 @@ def test_a_line_for_editors_stays_in_its_folder(recipe: Path, tmp_path: Path) ->
     assert written(recipe, tmp_path / "new.yaml").startswith("# yaml-language-server: $schema=schema.json\n# Written")
 
 
-def test_overrides_are_told_and_heads_do_not_pile_up(recipe: Path, tmp_path: Path) -> None:
+def test_overrides_are_shown_and_headers_do_not_pile_up(recipe: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     assert "  batch_size: 32  # was 16: fits in memory" in written(recipe, first, "--batch-size", "32")
     text = written(first, second, "--layers", "1")
@@ -129,7 +129,7 @@ def test_an_estimate_needs_no_excuse() -> None:
         (("--heads", "2", "--layers", "3"), "--window 32"),
     ],
 )
-def test_an_estimate_assumes_the_sizes_that_nobody_gave(arguments: tuple[str, ...], assumed: str) -> None:
+def test_an_estimate_assumes_the_sizes_that_are_not_given(arguments: tuple[str, ...], assumed: str) -> None:
     output = " ".join(run(*FLAGS, *arguments).output.split())
     assert f"; assumed: {assumed})" in output
     assert "no estimate" not in output

@@ -217,7 +217,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return at
 
 
-def test_ctrl_c_says_how_to_go_on_and_going_on_works(
+def test_ctrl_c_shows_how_to_resume_and_resuming_works(
     recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt(6)
@@ -242,7 +242,7 @@ def test_ctrl_c_before_a_checkpoint_says_so(
     assert "interrupted before the first checkpoint" in result.stderr
 
 
-def test_auto_resume_begins_makes_way_and_goes_on(
+def test_auto_resume_starts_sets_aside_and_resumes(
     recipe_file: Path, tmp_path: Path, interrupt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, old = tmp_path / "run", tmp_path / "run.old-1"
@@ -314,7 +314,7 @@ def test_a_real_ctrl_c_saves_first_and_a_second_leaves_at_once(
     assert (result.stderr.splitlines()[-1].strip().startswith("dpdrun train ")) is saved
 
 
-def test_training_goes_on_when_nobody_reads_its_output_any_more(recipe_file: Path, tmp_path: Path) -> None:
+def test_training_continues_when_its_output_is_closed(recipe_file: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:

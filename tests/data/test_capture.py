@@ -55,7 +55,7 @@ def test_hash_depends_on_samples_cuts_and_rate() -> None:
     assert len(hashes) == 5
 
 
-def test_hash_does_not_depend_on_what_is_said_about_it() -> None:
+def test_hash_does_not_depend_on_metadata() -> None:
     assert capture(name="other", note="other").sha256 == capture().sha256
 
 

@@ -12,7 +12,7 @@ from dpdrun.recipe.schema import DataSection
 SETTINGS = OfdmSettings(fft=4096, prefix=288, symbols=3, carrier_bins=167, active=152)
 
 
-def test_running_on_and_jumping_are_told_apart() -> None:
+def test_continuity_and_jumps_are_separated() -> None:
     x = ofdm_waveform(SETTINGS, np.random.default_rng(1))
     cuts = range(4000, 8000, 500)
     running = [splice_excess_db(x[:cut], x[cut:]) for cut in cuts]
@@ -46,7 +46,7 @@ def periodic_frames(count: int, *, seed: int = 0) -> np.ndarray:
     return np.fft.ifft(spectrum, axis=1).ravel()
 
 
-def test_looped_frames_are_told_from_one_long_record() -> None:
+def test_looped_frames_are_separated_from_one_long_record() -> None:
     settings = OfdmSettings(fft=4096, prefix=288, symbols=3, carrier_bins=167, active=152)
     assert is_cyclic_frames(periodic_frames(6), FRAME)
     assert not is_cyclic_frames(ofdm_waveform(settings, np.random.default_rng(0)), FRAME)

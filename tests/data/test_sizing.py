@@ -52,7 +52,7 @@ def test_records_that_do_not_line_up(spoil: Callable[[Signal], Signal], said: st
     assert said in warning
 
 
-def test_an_output_that_was_computed_is_said_to_be() -> None:
+def test_a_computed_output_is_marked() -> None:
     capture = load_capture(DataSection(source="synthetic/mild"))
     x = capture.train.x[:8000]
     part = Part(x, x + 0.2 * np.roll(x, 1))

@@ -12,7 +12,7 @@ from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.ofdm_grid import symbol_starts
 
 # sha256 of the 16-bit integers behind input and output. A change here changes every result on synthetic data: say so in
-# the change log, and measure docs/results.md anew.
+# the change log, and measure docs/results.md again.
 GOLDEN = {
     "mild": "168817b0d3cdfc57bd18918e78bf6e209e5b80f3bbf97812e62e5d27ec0d6bf2",
     "hard": "f2a6658cf16499c533cae28a12b7af6c0eb13652335b973f5eeec3ed9f7e659f",
@@ -70,7 +70,7 @@ def test_one_tap_says_how_hard_it_is(
     assert low < left < high
 
 
-def test_the_capture_tells_what_it_is() -> None:
+def test_the_capture_describes_itself() -> None:
     capture = load_capture(DataSection(source="synthetic/hard"))
     assert capture.name == "synthetic/hard"
     assert (capture.sample_rate_hz, capture.bandwidth_hz, capture.subchannels) == (983.04e6, 200e6, 5)

@@ -84,7 +84,7 @@ def test_dependencies_are_a_layer_of_their_own(dockerfile: Any) -> None:
     assert "-c pinned.txt" in steps[installs[0]].rest
 
 
-def test_it_runs_as_nobody_in_particular(dockerfile: Any) -> None:
+def test_it_runs_as_an_unprivileged_user(dockerfile: Any) -> None:
     steps = dockerfile.stages[-1].steps
     user = dockerfile.stages[-1].one("USER")
     assert user.rest.isdigit(), "Kubernetes' runAsNonRoot takes no names"
@@ -108,7 +108,7 @@ def test_the_main_process_is_dpdrun_and_gets_sigterm(dockerfile: Any) -> None:
     assert "train" in result.stdout
 
 
-def test_the_health_check_tells_a_live_run_from_a_silent_one(dockerfile: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_health_check_separates_a_live_run_from_a_silent_one(dockerfile: Any, tmp_path: Path, monkeypatch: Any) -> None:
     check = dockerfile.stages[-1].one("HEALTHCHECK")
     word, _, words = check.rest.partition(" ")
     assert word == "CMD"

@@ -130,7 +130,7 @@ def test_the_image_says_what_it_is(image: Image) -> None:
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_stop_saves_and_the_same_command_goes_on(processes: str, image: Image, tmp_path: Path) -> None:
+def test_stop_saves_and_the_same_command_resumes(processes: str, image: Image, tmp_path: Path) -> None:
     command = [
         "train", "recipes/quickstart.yaml", "--run-dir", "runs/one", "--auto-resume", "--processes", processes,
         "--set", f"train.max_steps={STEPS}",

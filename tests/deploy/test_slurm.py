@@ -102,7 +102,7 @@ def test_only_a_stopped_run_is_requeued(code: int, again: bool, slurm: Callable[
     assert ("scontrol requeue 123456" in (tmp_path / "log").read_text().splitlines()) is again
 
 
-def test_arguments_are_asked_for(slurm: Callable[..., Any], tmp_path: Path) -> None:
+def test_missing_arguments_are_named(slurm: Callable[..., Any], tmp_path: Path) -> None:
     run = slurm("r.yaml")
     output, _ = run.communicate(timeout=LIMIT_S)
     assert run.returncode != 0

@@ -141,7 +141,7 @@ def test_run_without_a_step_is_not_healthy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("severity", ["warning", "error"])
-def test_run_that_cannot_be_judged_passes_no_gate(severity: Literal["warning", "error"]) -> None:
+def test_a_run_that_cannot_be_diagnosed_passes_no_gate(severity: Literal["warning", "error"]) -> None:
     with pytest.raises(RunError, match="nothing in this run could be checked") as error:
         diagnose_facts(RunFacts()).reaches(severity)
     assert error.value.exit_code == EXIT_BAD_INPUT
@@ -158,7 +158,7 @@ def solved(path: Path, val_nmse_db: float | None, floor_db: float | None = None)
     return diagnose(path)
 
 
-def test_gmp_is_judged_by_its_report(tmp_path: Path) -> None:
+def test_gmp_is_diagnosed_from_its_report(tmp_path: Path) -> None:
     good = solved(tmp_path / "good", -38.0)
     assert (good.verdict, codes(good)) == ("healthy", [])
     assert "DM201" in good.healthy
@@ -200,7 +200,7 @@ def test_parts_of_the_network_are_read_from_the_steps_that_have_them(tmp_path: P
     assert (facts.eps, facts.max_steps, facts.epochs, facts.loss_is_nmse) == (1e-8, 60, None, True)
 
 
-def test_what_processes_told_is_read_of_the_last_team(tmp_path: Path) -> None:
+def test_facts_of_processes_are_read_from_the_last_group(tmp_path: Path) -> None:
     """A run of three processes that went on with two, then alone for a step."""
     path = write_run(tmp_path / "run", example_run(steps=60))
     with MetricsWriter(RunFolder(path).metrics) as writer:

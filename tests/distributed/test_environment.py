@@ -31,7 +31,7 @@ def test_accelerate_with_one_process_needs_no_launcher(monkeypatch: pytest.Monke
     assert resolve_hosts(ONE) == ONE
 
 
-def test_flags_come_before_what_accelerate_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_take_precedence_over_accelerates(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in FROM_ACCELERATE.items():
         monkeypatch.setenv(name, value)
     assert resolve_hosts(Hosts(3)) == Hosts(3)

@@ -79,6 +79,6 @@ def test_it_ends_where_nothing_can_be_gained() -> None:
 
 
 @pytest.mark.parametrize("broken", [lambda u: u[:-1], lambda u: np.full_like(u, np.nan)])
-def test_a_broken_amplifier_is_said(broken: object) -> None:
+def test_a_nonfinite_pa_model_is_reported(broken: object) -> None:
     with pytest.raises(ValueError, match="not finite, or not as long"):
         learn_input(broken, X, X, INF)  # type: ignore[arg-type]

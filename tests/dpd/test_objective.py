@@ -35,7 +35,7 @@ def test_an_error_in_proportion_is_in_band() -> None:
     assert found.aclr_worse_db == pytest.approx(max(clean.left_dbc, clean.right_dbc))
 
 
-def test_a_tone_beside_the_band_leaks_on_its_side_alone() -> None:
+def test_a_tone_next_to_the_band_leaks_on_its_side_alone() -> None:
     tone = 0.01 * rms(TARGET) * np.exp(2j * np.pi * 0.2 * TIME)  # 40 dB down, in the right neighbour
     found = of(TARGET + tone)
     assert found.aclr_right_db == pytest.approx(-40.0, abs=0.2)

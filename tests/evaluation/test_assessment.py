@@ -83,7 +83,7 @@ def test_a_score_below_the_floor_is_shown_as_it_is() -> None:
     assert report["db_left"] == report["splits"]["test"]["nmse_db"] - 60.0 < 0
 
 
-def test_every_score_of_linearity_stands_in_the_report() -> None:
+def test_the_report_has_every_linearity_score() -> None:
     plan, capture = plan_of(), capture_of()
     capture = replace(capture, bandwidth_hz=2e5)
     model = random_model(plan)
@@ -121,7 +121,7 @@ def test_a_model_without_an_output_has_a_report(broken: float) -> None:
     assert [trace.name for trace in found.plots[0].traces] == ["one complex gain", "gmp, least squares"]
 
 
-def test_a_predistorter_is_scored_behind_the_same_conventions(dpd_runs: Path) -> None:
+def test_a_predistorter_is_scored_by_the_same_conventions(dpd_runs: Path) -> None:
     """What selected it, and what an evaluation says of it, are the same numbers."""
     model, plan, _ = load_run(dpd_runs / "least")
     found = evaluate_with_plots(model, plan, load_capture(plan.recipe.data))

@@ -76,7 +76,7 @@ def test_a_capture_that_has_changed_is_noticed(dpd_runs: Path, tmp_path: Path) -
     assert [group.changed for group in groups] == [["pa"]]
 
 
-def test_a_pa_model_that_is_gone_is_told_with_its_run(dpd_runs: Path, tmp_path: Path) -> None:
+def test_a_missing_pa_model_is_reported_with_its_run(dpd_runs: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(dpd_runs / "least", tmp_path / "least"))
     (path / "plan.json").write_text(
         (path / "plan.json").read_text().replace(str(dpd_runs / "pa"), str(tmp_path / "gone"))

@@ -236,7 +236,7 @@ def test_a_model_that_is_scored_on_frames_gets_frames(length: int) -> None:
     np.testing.assert_allclose(y, whole, rtol=0, atol=2e-6)
 
 
-def test_attention_over_the_whole_record_takes_a_short_one_and_says_what_to_do_about_a_long_one() -> None:
+def test_full_attention_takes_a_short_record_and_advises_on_a_long_one() -> None:
     model, x = model_of(FULL), record(100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prediction, "FULL_ATTENTION_SAMPLES", 100)

@@ -58,7 +58,7 @@ def test_least_squares_fit_has_no_frames() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_nothing_is_said_of_a_short_part_or_of_nan() -> None:
+def test_a_short_part_or_nan_gives_no_facts() -> None:
     plan = plan_of()
     assert evaluate(random_model(plan), plan, CAPTURE, ("test",))["signal"] is None
     broken = random_model(plan)

@@ -15,7 +15,7 @@ from dpdrun.export import npz, numpy_reference
 from dpdrun.export.verify import relative_error
 
 
-def test_a_whole_record_and_chunks_of_any_length_equal_the_model_in_float64(case: Any, tmp_path: Path) -> None:
+def test_a_record_and_chunks_of_any_length_equal_the_model_in_float64(case: Any, tmp_path: Path) -> None:
     npz.write(tmp_path / "m.npz", case.graph, case.description, case.x)
     description, weights = numpy_reference.load(tmp_path / "m.npz")
     x = case.x.astype(np.complex64)  # as samples enter a model

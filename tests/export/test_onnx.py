@@ -23,7 +23,7 @@ def test_the_file_does_what_the_model_does(case: Any, tmp_path: Path) -> None:
     assert relative_error(found, case.expected[1]) < TOLERANCE
 
 
-def test_the_description_is_in_the_metadata_and_tells_how_to_run_it(case: Any, tmp_path: Path) -> None:
+def test_the_description_is_in_the_metadata_with_how_to_run_it(case: Any, tmp_path: Path) -> None:
     """By onnxruntime alone, from what the file says."""
     onnx.write(tmp_path / "m.onnx", case.graph, case.description)
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])

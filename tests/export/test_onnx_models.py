@@ -19,6 +19,6 @@ def test_every_kind_has_a_graph() -> None:
     assert sorted(KINDS) == models.kinds()
 
 
-def test_no_setting_was_added_behind_the_back_of_the_export() -> None:
+def test_every_model_setting_is_known_to_the_export() -> None:
     for section, names in KNOWN.items():
         assert set(section.model_fields) == set(names.split()), section

@@ -38,7 +38,7 @@ def test_the_state_holds_what_is_read_and_nothing_else(case: Any) -> None:
         assert names == ({"hidden"} if config.kind == "gru" else {"past"} if config.delays > 1 else set())
 
 
-def test_attention_over_the_whole_record_has_no_state_to_carry() -> None:
+def test_full_attention_has_no_state_to_carry() -> None:
     section = TransformerModel(kind="transformer", d_model=8, layers=1, heads=2, window="full", positions="none")
     with pytest.raises(RunError, match=r"window: full.*cannot be exported.*train it with model.window in samples"):
         StepGraph(models.build(section, scale_x=1.0, scale_y=1.0), "transformer")

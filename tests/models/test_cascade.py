@@ -35,7 +35,7 @@ def record(length: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("first", "second"), [(TRANSFORMER, GMP), (GRU, TRANSFORMER), (GMP, GMP)])
-def test_a_stream_is_the_whole_record(first: ModelSection, second: ModelSection) -> None:
+def test_a_stream_equals_the_complete_record(first: ModelSection, second: ModelSection) -> None:
     both, x = cascade(first, second).eval(), record(40)
     with torch.no_grad():
         whole = both(x)

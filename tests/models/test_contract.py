@@ -132,14 +132,14 @@ def test_mixed_precision_is_near_full_precision(name: str) -> None:
 
 @settings(max_examples=12)
 @given(name=st.sampled_from(STREAMING), length=st.integers(1, 40), chunk=st.integers(1, 45))
-def test_a_stream_in_chunks_equals_the_whole_record(name: str, length: int, chunk: int) -> None:
+def test_a_stream_in_chunks_equals_the_complete_record(name: str, length: int, chunk: int) -> None:
     model, x = model_of(name), record(length)
     torch.testing.assert_close(stream(model, x, chunk), model(x), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=20)
 @given(name=st.sampled_from(TIME_INVARIANT), start=st.integers(0, 15), length=st.integers(1, 40))
-def test_a_piece_of_a_record_gives_the_same_output_where_its_context_is_whole(
+def test_part_of_a_record_gives_the_same_output_where_its_context_is_complete(
     name: str, start: int, length: int
 ) -> None:
     model, x = model_of(name), record(60)

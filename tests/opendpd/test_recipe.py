@@ -87,7 +87,7 @@ def test_a_warmup_that_the_fork_never_ran() -> None:
     assert "never rises above 0 (0/500 of --lr)" in said["500"]
 
 
-def test_what_is_lost_is_said() -> None:
+def test_what_is_lost_is_reported() -> None:
     _, remarks = recipe(*GRU, "--loss_type", "l1", "--quant", "--opt_type", "rmsprop")
     assert any("--loss_type l1" in remark for remark in remarks)
     assert any("--quant" in remark for remark in remarks)

@@ -103,14 +103,14 @@ def test_memory_of_a_scoring_is_that_of_a_chunk() -> None:
     assert short < chunk == long
 
 
-def test_memory_is_the_peak_of_a_whole_run() -> None:
+def test_memory_is_the_peak_of_a_complete_run() -> None:
     """A run whose training takes little has its peak at its end."""
     assert of(GRU).memory_mib == cost.END_MIB
     assert peak_mib(0.0) == cost.END_MIB
     assert peak_mib(10_000.0) == cost.RUN_MIB + 10_000.0
 
 
-def test_memory_follows_from_whole_runs() -> None:
+def test_memory_follows_from_complete_runs() -> None:
     results, whole = load(), load(WHOLE)
     assert len(whole) >= 12
     assert run_mib(whole, fitted(results)) == (cost.RUN_MIB, cost.END_MIB)
@@ -149,7 +149,7 @@ def test_the_memory_of_a_pa_model_counts_where_steps_go_through_it() -> None:
     assert alone == indirect < direct < alone + of(pa, batch=256).memory_mib
 
 
-def test_nothing_is_said_of_what_was_never_timed() -> None:
+def test_no_estimate_for_what_was_never_timed() -> None:
     plan = {"batch": 8, "frame": 256, "steps": 10, "scorings": 1, "val_samples": 100}
     assert estimate(GMPModel(kind="gmp"), **plan) is None
     full = TransformerModel(kind="transformer", d_model=8, layers=1, heads=1, window="full", positions="sinusoidal")

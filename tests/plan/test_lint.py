@@ -52,7 +52,7 @@ def look(samples: int | None = APA_SAMPLES) -> Callable[[Loaded], Lint]:
     return lambda loaded: lint(loaded, PlanFacts.of_recipe(loaded.recipe, samples))
 
 
-def test_each_finding_stands_at_its_key() -> None:
+def test_each_finding_is_placed_at_its_key() -> None:
     found = lint(load_text(FAULTY, "r.yaml"))
     places = {(f.code, f.key): (f.path, f.line, f.column) for f in found.findings}
     assert places["RG103", "model.dropout"] == ("r.yaml", 4, 74)
@@ -62,7 +62,7 @@ def test_each_finding_stands_at_its_key() -> None:
     assert lines == sorted(lines)
 
 
-def test_finding_about_a_default_stands_at_its_section() -> None:
+def test_a_finding_about_a_default_is_placed_at_its_section() -> None:
     text = FAULTY.replace("window: 32", "window: full, positions: none").replace("2000", "2000\n  frame: 200")
     finding = next(f for f in lint(load_text(text)).findings if f.code == "EV101")
     assert (finding.line, finding.key) == (4, "model.window"), "eval_on is not in the file"
@@ -131,7 +131,7 @@ def test_more_severe_goes_first_then_the_lower_code() -> None:
     assert done.applied[0].severity == "error"
 
 
-def test_second_fix_of_a_key_is_decided_anew() -> None:
+def test_a_second_fix_of_a_key_is_decided_again() -> None:
     """Two rules would lower the same clip; after the first one the other is asked again."""
     asked: list[float] = []
 
@@ -159,7 +159,7 @@ train: {max_steps: 2000, batch_size: 256}
 """
 
 
-def test_what_follows_from_other_fixes_is_told() -> None:
+def test_consequences_of_other_fixes_are_reported() -> None:
     """With a warmup of 1000 AdamW's memory is no matter; once that is 150 steps, it is."""
     loaded = load_text(OPENDPD_LIKE)
     assert "WU104" not in codes(look()(loaded))
@@ -344,7 +344,7 @@ def _plans(loaded: Loaded, samples: int) -> bool:
     return True
 
 
-def test_finding_of_a_rule_without_a_field_stands_at_the_top() -> None:
+def test_a_finding_of_a_rule_without_a_field_is_placed_at_the_top() -> None:
     (finding,) = locate_findings(load_text(FAULTY), [Finding("m", code="LR001")], set())
     assert isinstance(finding, LintFinding)
     assert (finding.line, finding.column, finding.fix) == (1, 1, "none")

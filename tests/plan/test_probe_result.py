@@ -88,7 +88,7 @@ def test_valley_may_be_open_above() -> None:
     assert valley.open_above
 
 
-def test_merge_shows_the_catalogues_value_beside() -> None:
+def test_merge_shows_the_catalogues_value_too() -> None:
     catalogue, probe = recommend(FACTS, "measured"), probe_of()
     facts = probed_facts(catalogue, probe)
     assert facts == {"lr": 0.013, "clip_norm": 0.42}

@@ -23,7 +23,7 @@ FACTS = PlanFacts(kind="transformer", d_model=32, layers=2, window=32, conv=4, f
 MODEL = {"kind": "transformer", "d_model": 32, "layers": 2, "heads": 4, "window": 32}
 
 
-def test_note_stands_beside_the_measured_value() -> None:
+def test_note_is_shown_with_the_measured_value() -> None:
     values = recommend(FACTS, "measured").values
     assert values["optim.lr"].value > values["optim.lr"].note_value == 3e-4
     assert values["train.batch_size"].note_value == 256
@@ -126,7 +126,7 @@ def test_ranges_of_shares_and_of_least_values(key: str, facts: dict[str, Any], d
     assert recommend(replace(FACTS, **facts), "measured").values[key].differs_from_note == differs
 
 
-def test_a_length_of_very_many_epochs_is_said_in_steps() -> None:
+def test_a_length_of_very_many_epochs_is_given_in_steps() -> None:
     this = recommend(PlanFacts(kind="gru", hidden=16, samples=62_873, burn_in=64), "note")
     assert "train.epochs" not in this.values
     value = this.values["train.max_steps"]

@@ -37,7 +37,7 @@ def test_a_remark_says_of_which_value_it_was(text: str, values: dict[str, Any], 
     assert after(text, values) == expected
 
 
-def test_reasons_stand_beside_their_values() -> None:
+def test_reasons_are_next_to_their_values() -> None:
     text = "a:\n  b: auto  # ours\n  c: 1\nd: {e: 1}\n"
     reasons = {"a.b": "R1: why", "a.new": "R2: so", "d.e": "R3: no place", "x": "R4: no such key"}
     new = after(text, {"a.b": 2, "a.new": 3, "d.e": 4}, reasons)

@@ -7,13 +7,13 @@ import pytest
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, recipe_error
 
 
-def test_the_caret_stands_under_the_place() -> None:
+def test_the_caret_points_at_the_place() -> None:
     problem = Problem("optim.warm_up", "unknown key", Mark("r.yaml", 6, 3, 7, "  warm_up: 5%"))
     assert str(problem) == "r.yaml:6:3: unknown key\n    6 |   warm_up: 5%\n      |   ^~~~~~~"
 
 
 @pytest.mark.parametrize("before", ["\t\t", "x" * 300, "\x1b[31m"])
-def test_the_caret_stands_under_the_place_after_tabs_long_lines_and_control_characters(before: str) -> None:
+def test_the_caret_points_at_the_place_after_tabs_long_lines_and_control_characters(before: str) -> None:
     line = before + "KEY" + "y" * 300
     shown = str(Problem("", "m", Mark("r.yaml", 1, len(before) + 1, 3, line))).splitlines()
     assert shown[1][shown[2].index("^") :].startswith("KEY")

@@ -36,7 +36,7 @@ def test_narrow_terminal_has_the_reasons_below() -> None:
     assert "log-midpoint of its range" in " ".join(below.split())
 
 
-def test_reasons_that_go_on_are_indented() -> None:
+def test_reasons_that_wrap_are_indented() -> None:
     lines = shown(FACTS, 80)
     below = lines[lines.index("why:") + 1 : next(n for n, line in enumerate(lines) if line.startswith("optimizer"))]
     assert len(below) > len(recommend(FACTS, "measured").values)  # one goes on
@@ -89,7 +89,7 @@ def totals(**facts: int) -> str:
     )
 
 
-def test_round_numbers_are_said_only_where_they_are_others() -> None:
+def test_rounded_numbers_are_shown_only_where_they_differ() -> None:
     assert totals(max_steps=1) == "optimizer steps: 1; warmup 1 (5 to 10 % is 1)"
     assert totals(max_steps=2000) == "optimizer steps: 2000; warmup 100 (5 to 10 % is 100 to 200)"
     assert totals(max_steps=1954) == (
@@ -104,7 +104,7 @@ def test_one_step_is_singular() -> None:
     assert "1 scorings" not in text
 
 
-def test_a_value_in_the_range_of_the_note_stands_alone() -> None:
+def test_a_value_in_the_range_of_the_note_is_shown_alone() -> None:
     lines = shown(PlanFacts(kind="transformer", d_model=1024, lr=6e-5), 160)
     line = next(line for line in lines if line.startswith("optim.lr"))
     assert line.split()[:3] == ["optim.lr", "6e-5", "you"]

@@ -43,7 +43,7 @@ def test_numbers_come_with_their_units(facts: Inspection) -> None:
         assert piece in shown
 
 
-def test_unknowns_are_said_to_be_unknown(facts: Inspection) -> None:
+def test_unknown_values_are_shown_as_unknown(facts: Inspection) -> None:
     bare = replace(
         facts,
         bandwidth_hz=None,

@@ -29,7 +29,7 @@ def test_line_near_the_data_is_drawn_at_its_height() -> None:
     assert lines[0].strip().startswith("1 ")
 
 
-def test_line_far_away_is_only_told() -> None:
+def test_a_line_outside_the_chart_is_named_in_the_legend() -> None:
     lines = log_chart([0.05] * 20, list(range(1, 21)), line=200.0)
     assert not any(DASH in row for row in rows(lines))
     assert "200 is off the scale" in lines[-1]
@@ -56,7 +56,7 @@ def test_marks_at_one_place_do_not_touch() -> None:
     assert "^LS202" in rows_[1]
 
 
-def test_overlay_has_its_own_scale_and_stays_behind() -> None:
+def test_overlay_has_its_own_scale_and_is_drawn_first() -> None:
     lines = log_chart([1.0] * 8, list(range(8)), overlay=[10.0**-i for i in range(8)], height=8)
     plot = [line.split(AXIS)[1] for line in lines if AXIS in line]
     assert [row.find(OVERLAY) for row in plot if OVERLAY in row][:3] == [0, 1, 2]
@@ -112,5 +112,5 @@ def test_nothing_and_nothing_finite() -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, width=32), max_size=200), st.integers(1, 60), st.booleans())
-def test_never_wider_than_asked(values: list[float], width: int, log: bool) -> None:
+def test_never_wider_than_requested(values: list[float], width: int, log: bool) -> None:
     assert len(sparkline(values, width, log=log)) == min(width, len(values))

@@ -80,7 +80,7 @@ def test_titles_lose_their_line_break() -> None:
 
 
 @pytest.mark.parametrize(("power", "told"), [(-0.73, True), (0.73, True), (0.49, False)])
-def test_scores_at_another_output_power_are_said_not_to_compare(power: float, told: bool) -> None:
+def test_scores_at_another_output_power_are_marked_as_not_comparable(power: float, told: bool) -> None:
     loud = row("loud", -40.0, linearity=scores(-40.0) | {"power_change_db": power})
     text = " ".join(comparison_markdown([group(row("a", -41.0), loud)]).split())
     assert (f"scores are not comparable: loud {power:+.2f} dB" in text) is told

@@ -86,7 +86,7 @@ def test_the_panel_shows_every_number_in_one_box_of_any_terminal(width: int) -> 
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_panel_is_whole_before_the_first_step_and_with_extreme_numbers(width: int) -> None:
+def test_the_panel_is_complete_before_the_first_step_and_with_extreme_numbers(width: int) -> None:
     view = view_of(console_of(width), total=10**7)
     assert "starting" in "\n".join(lines_of(view.render(), width))
     view.step(step_line(10**7 - 1, grad_norm=1.234e-45, lr=1e-12))
@@ -128,7 +128,7 @@ def test_what_cannot_be_drawn_is_a_message_in_the_panel() -> None:
     assert "cannot show this run: KeyError" in str(view._draw())
 
 
-def test_without_a_floor_nothing_is_said_to_be_left() -> None:
+def test_without_a_floor_no_margin_is_shown() -> None:
     view = view_of(console_of(80), floor_db=None)
     view.step(step_line(1))
     view.evaluation({"step": 1, "val_nmse_db": -30.0, "best_db": -30.0, "seconds": 1.0})

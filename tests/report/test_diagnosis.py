@@ -91,7 +91,7 @@ def test_skipped_rules_of_one_reason_share_a_row() -> None:
     assert "needs" in row
 
 
-def test_lr_lies_behind_the_norm() -> None:
+def test_lr_is_drawn_under_the_norm() -> None:
     text = shown(example_run())
     assert f"lr {OVERLAY} on the right" in text
     assert sum(OVERLAY in line for line in text.splitlines()) > 3
@@ -117,7 +117,7 @@ def test_a_log_says_how_it_was_read() -> None:
     assert "epoch 1 " in text
 
 
-def test_title_of_the_chart_tells_the_clip() -> None:
+def test_title_of_the_chart_shows_the_clip() -> None:
     assert "clipped at 1 in 0.0% of the steps" in shown(example_run(norm=0.1))
     assert "clipped" not in shown(example_run(norm=0.1, clip_norm=math.inf)).split("checked")[0]
 
@@ -162,7 +162,7 @@ def test_live_view_shows_verdict_chart_findings_and_silence() -> None:
     assert "nothing new for 1:30" in live(90.0)
 
 
-def test_following_prints_what_appears_and_what_goes_once() -> None:
+def test_following_prints_each_new_and_resolved_finding_once() -> None:
     console = Console(width=100, no_color=True, force_terminal=False)
     with console.capture() as capture, FollowView(console) as view:
         view.waiting("nothing was logged")

@@ -84,7 +84,7 @@ def test_a_view_has_the_words_of_the_text_and_continues_indented() -> None:
     assert all(re.match(r"  \S", line) for line in entries)
 
 
-def test_a_finding_of_the_whole_run_has_no_step() -> None:
+def test_a_finding_about_the_complete_run_has_no_step() -> None:
     assert "from" not in finding_head(replace(CLIMBS, step=None)).plain
 
 

@@ -55,7 +55,7 @@ def changed(**values: Any) -> dict[str, Any]:
     return copy.deepcopy(REPORT) | values
 
 
-def test_the_figures_stand_beside_those_without() -> None:
+def test_figures_with_and_without_are_shown_together() -> None:
     text = shown(REPORT)
     assert "val none val gmp val this test none test gmp test this" in text
     assert "NMSE -22.00 -42.00 -52.00 -23.00 -43.00 -53.00" in text
@@ -63,7 +63,7 @@ def test_the_figures_stand_beside_those_without() -> None:
     assert "ACLR worse side -20.00 -40.00 -50.00" in text
 
 
-def test_what_a_score_hangs_on_is_said() -> None:
+def test_the_conditions_of_a_score_are_shown() -> None:
     text = shown(REPORT)
     assert "gru predistorter on x" in text
     assert "runs/pa: NMSE val -40.29 dB, test -40.31 dB; these scores are simulated through it" in text
@@ -74,7 +74,7 @@ def test_what_a_score_hangs_on_is_said() -> None:
     assert "WORSE" not in text
 
 
-def test_a_weak_pa_and_a_lost_power_are_told_loudly() -> None:
+def test_a_weak_pa_and_lost_power_give_warnings() -> None:
     report = changed(peak_limit="inf", without_spectrum="no bandwidth")
     report["pa"]["weak"] = True
     report["splits"]["val"] |= {"power_db": -1.2, "holds_power": False}
@@ -93,7 +93,7 @@ def test_figures_that_are_not_known_are_dashes() -> None:
     assert "in-band error - - - -24.00" in shown(report)
 
 
-def test_least_squares_tells_what_its_target_reached() -> None:
+def test_least_squares_shows_what_its_target_reached() -> None:
     report = changed(ilc={"train": {"iterations": 12, "nmse_db": -60.5, "ended": "target reached"}})
     assert "ilc train: -60.50 dB after 12 iterations" in shown(report)
 
@@ -101,7 +101,7 @@ def test_least_squares_tells_what_its_target_reached() -> None:
 @pytest.mark.parametrize(
     ("best", "text"), [(-45.5, "best  -45.50 dB"), (POWER_GATE_PENALTY_DB - 45.5, "best   none yet")]
 )
-def test_a_scoring_tells_objective_and_power(best: float, text: str) -> None:
+def test_a_scoring_shows_objective_and_power(best: float, text: str) -> None:
     console = Console(file=io.StringIO(), width=200, color_system=None, _environ={})
     view = TrainingView(console, title="x", total_steps=9, samples_per_step=8, floor_db=None)
     view.evaluation(

@@ -71,7 +71,7 @@ def rows_of(table: Any) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in table.rows}
 
 
-def test_a_pa_model_stands_beside_its_baselines_and_the_measured_amplifier() -> None:
+def test_a_pa_model_is_shown_with_its_baselines_and_the_measured_amplifier() -> None:
     error, amplifier = score_tables(of_pa())
     assert error.header == ["", "one gain", "gmp", "this run", "95 % interval"]
     assert rows_of(error)["NMSE [dB]"] == ["-19.00", "-38.00", "-40.00", "-40.20 .. -39.70"]
@@ -83,7 +83,7 @@ def test_a_pa_model_stands_beside_its_baselines_and_the_measured_amplifier() -> 
     assert error.header[error.main] == amplifier.header[amplifier.main] == "this run"
 
 
-def test_a_score_that_nobody_has_takes_no_row_and_its_reason_is_told() -> None:
+def test_a_score_that_no_model_has_takes_no_row_and_its_reason_is_shown() -> None:
     report = of_dpd()
     (table, _) = score_tables(report)
     assert "EVM [dB]" not in rows_of(table)
@@ -96,7 +96,7 @@ def test_a_score_that_nobody_has_takes_no_row_and_its_reason_is_told() -> None:
     assert "test: none" in told
 
 
-def test_no_minus_stands_before_zero() -> None:
+def test_zero_has_no_minus_sign() -> None:
     report = of_dpd()
     report["splits"]["val"]["linearity"]["intervals"]["power_change_db"] = [-0.02, -0.001]
     (table, _) = score_tables(report)
@@ -126,7 +126,7 @@ def test_bands_window_and_convention_are_in_one_line() -> None:
     assert "not comparable with an EVM" in told["spectral EVM"]
 
 
-def test_without_a_bandwidth_the_reason_stands_in_place_of_the_aclr() -> None:
+def test_without_a_bandwidth_the_reason_replaces_the_aclr() -> None:
     report = of_pa()
     report["splits"]["test"]["linearity"] |= {"aclr_convention": None, "aclr": {}, "spectral_evm_db": None,
                                                "missing": {"general-v1": "no bandwidth stated"}}  # fmt: skip

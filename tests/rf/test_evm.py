@@ -52,7 +52,7 @@ def test_a_known_error_on_every_subcarrier(at: int, gain: complex) -> None:
     assert len(found.wanted) == 4 * ACTIVE
 
 
-def test_an_error_beside_the_subcarriers_does_not_count() -> None:
+def test_an_error_outside_the_subcarriers_does_not_count() -> None:
     wanted = qpsk(2, ACTIVE)
     reference = time_signal(wanted, np.array(BINS))
     beside = time_signal(qpsk(2, ACTIVE), 200 + np.array(BINS))
@@ -70,7 +70,7 @@ def test_one_gain_for_all_carriers() -> None:
     assert found.count == 4
 
 
-def test_carriers_with_clocks_of_their_own_are_told_apart() -> None:
+def test_carriers_with_separate_clocks_are_separated() -> None:
     """Symbols of the one begin in the middle of those of the other; the filter takes the other away."""
     step, late = RATE / FFT, 500
     grid = OfdmGrid(FFT, PREFIX, (-200 * step, 200 * step), BINS, half_band_hz=100 * step)

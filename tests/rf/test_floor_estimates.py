@@ -80,7 +80,7 @@ def test_an_error_that_does_not_fall_says_nothing() -> None:
     assert "too few" in by_smallest_inputs(x[: few - 20], x[: few - 20], {"a": x[: few - 20]}).caveat
 
 
-def test_repeats_are_told_with_their_number() -> None:
+def test_repeats_are_reported_with_their_number() -> None:
     rng = np.random.default_rng(0)
     x = np.tile(rng.standard_normal(6000) + 1j * rng.standard_normal(6000), 3)
     y = x + 0.01 * (rng.standard_normal(len(x)) + 1j * rng.standard_normal(len(x)))

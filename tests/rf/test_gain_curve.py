@@ -50,7 +50,7 @@ def test_a_linear_amplifier_has_a_flat_curve() -> None:
 
 
 @pytest.mark.parametrize(("in_gain", "in_phase"), [(0.02, 0.0), (0.0, 0.03), (0.01, 0.02)])
-def test_spread_is_told_in_db_and_degrees(in_gain: float, in_phase: float) -> None:
+def test_spread_is_in_db_and_degrees(in_gain: float, in_phase: float) -> None:
     """Samples lie on both sides of the curve by a known amount, as with memory."""
     one, other = RNG.choice([-1.0, 1.0], (2, len(X)))
     found = gain_curve(X, 3j * X * (1 + in_gain * one) * np.exp(1j * in_phase * other))
@@ -88,7 +88,7 @@ def test_zeros_in_the_input_are_harmless() -> None:
         (X[:20], X[:20], "too few"),
     ],
 )
-def test_what_cannot_be_said(x: np.ndarray, y: np.ndarray, said: str) -> None:
+def test_what_cannot_be_estimated(x: np.ndarray, y: np.ndarray, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         gain_curve(x, y)
 

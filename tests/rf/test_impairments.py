@@ -14,7 +14,7 @@ def noise(samples: int, seed: int) -> np.ndarray:
 X = noise(20_000, 0)
 
 
-def test_gain_image_and_offset_are_told_apart() -> None:
+def test_gain_image_and_offset_are_separated() -> None:
     y = (1 + 1j) * X + 0.01 * np.sqrt(2) * np.conj(X) + 0.02j
     path = impairments.linear_path(X, y)
     assert path.gain == pytest.approx(1 + 1j)

@@ -46,6 +46,6 @@ def test_no_error_at_all() -> None:
         (0 * tone(0), tone(0), 200e6, "no power in its band"),
     ],
 )
-def test_what_cannot_be_said(reference: np.ndarray, y: np.ndarray, band: float, said: str) -> None:
+def test_what_cannot_be_estimated(reference: np.ndarray, y: np.ndarray, band: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         in_band_error_db(reference, y, RATE, band, nperseg=1024)

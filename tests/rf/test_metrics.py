@@ -123,7 +123,7 @@ def test_a_constant_envelope_never_does() -> None:
     assert ccdf_db(np.exp(1j * np.arange(1000)), (0.1,))[0.1] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_level_that_too_few_samples_exceed_is_not_told() -> None:
+def test_a_level_that_too_few_samples_exceed_is_omitted() -> None:
     assert ccdf_db(np.exp(1j * np.arange(9_999)))[0.001] is None
     assert ccdf_db(np.exp(1j * np.arange(10_000)))[0.001] is not None
 
@@ -139,7 +139,7 @@ def test_the_last_segment_is_filled_up() -> None:
     assert found.tolist() == [[1, 2, 3], [4, 5, 6], [7, 0, 0]]
 
 
-def test_whole_segments_need_no_filling() -> None:
+def test_full_segments_need_no_padding() -> None:
     assert padded_segments(np.ones(6) + 0j, 3).tolist() == [[1, 1, 1], [1, 1, 1]]
 
 

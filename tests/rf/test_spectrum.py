@@ -45,7 +45,7 @@ def test_band_power_shares_bins_at_the_edges() -> None:
     assert spectrum.band_power(frequency, density, 0.6, 0.7) == pytest.approx(0.1)
 
 
-def test_whole_bin_power_counts_bins_by_their_centre() -> None:
+def test_full_bin_power_counts_bins_by_their_centre() -> None:
     frequency, density = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0, 8.0])
     assert spectrum.whole_bin_power(frequency, density, 0.0, 2.0) == 3.0  # half open: the bin at 2 is outside
     assert spectrum.whole_bin_power(frequency, density, 0.9, 2.1) == 6.0

@@ -67,7 +67,7 @@ def test_shift_is_that_of_the_table(code: str, cause: str) -> None:
 
 
 @pytest.mark.parametrize(("code", "cause"), CAUSES.items())
-def test_scatter_stands_beside_the_shift(code: str, cause: str) -> None:
+def test_scatter_is_quoted_with_the_shift(code: str, cause: str) -> None:
     """A shift means nothing without the range of the seeds: the wider of the two that are compared."""
     scatter = max(spread(over_seeds(cause)), spread(over_seeds(OURS)))
     assert f" {scatter:.2f} dB" in text_of(find_rule(code))

@@ -20,7 +20,7 @@ def noise(n: int, seed: int = 0, sigma: float = 1.0) -> list[float]:
     return [draw.gauss(0.0, sigma) for _ in range(n)]
 
 
-def test_blocks_are_whole_and_robust() -> None:
+def test_blocks_are_full_and_robust() -> None:
     values = [*noise(50, sigma=0.1), *noise(50, seed=1, sigma=0.1), 7.0]
     values[10] = 1e6
     found = blocks(values, 50)

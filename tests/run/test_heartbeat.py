@@ -60,7 +60,7 @@ def test_signs_are_seldom(run: RunFolder, clock: Clock) -> None:
     assert sorted(set(seen)) == [1, 11, 21]
 
 
-def test_a_sign_appears_whole_and_leaves_nothing_beside_it(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_appears_complete_and_leaves_no_other_file(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     Heartbeat(run, 250).beat("training", 7)
     before = written(run)
 

@@ -239,7 +239,7 @@ def test_a_gradient_that_is_no_number_does_not_outlive_the_step_that_is_undone(
 TOO_FAST = ("train.max_steps=120", "optim.lr=3e-2", "optim.warmup=off", "optim.clip_norm=off", "train.eval_every=40")
 
 
-def test_stop_ends_the_run_with_a_checkpoint_that_goes_on_as_if_nothing_had_been(
+def test_stop_ends_the_run_with_a_checkpoint_that_resumes_exactly(
     plan: PlanMaker, capture: Capture, tmp_path: Path, runaway: Runaway
 ) -> None:
     runaway(2.9e-2)  # in its first steps: the cosine is below that afterwards

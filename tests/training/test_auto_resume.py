@@ -26,7 +26,7 @@ def stopped(loaded: Callable[..., Loaded], tmp_path: Path, stop_at: Callable[...
     return RunFolder(tmp_path / "run")
 
 
-def test_auto_begins_goes_on_and_leaves_alone(
+def test_auto_starts_resumes_and_leaves_a_finished_run(
     loaded: Callable[..., Loaded], tmp_path: Path, stop_at: Callable[..., job.Watch]
 ) -> None:
     run = RunFolder(tmp_path / "run")

@@ -121,7 +121,7 @@ WRONG: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor | None]]] = {
 
 
 @pytest.mark.parametrize("why", WRONG)
-def test_tensors_that_training_cannot_go_on_from_are_refused(
+def test_tensors_that_training_cannot_resume_from_are_refused(
     why: str, made: Callable[[int], Made], tmp_path: Path
 ) -> None:
     model, optimizer = made(0)

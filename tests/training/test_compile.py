@@ -59,7 +59,7 @@ def test_on_an_accelerator_auto_compiles_long_runs_of_models_that_gain() -> None
     assert compiled(model, "auto", steps=10**6, monitor=Silent()) is model
 
 
-def test_without_a_compiler_training_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_training_continues_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile_module.shutil, "which", lambda name: None)
     messages, model = Messages(), Refuses()
     assert compiled(model, "on", steps=10**6, monitor=messages) is model

@@ -147,7 +147,7 @@ def test_outside_the_loop_sigterm_raises_where_it_comes() -> None:
     ],
     ids=["cpu", "cuda", "numpy"],
 )
-def test_no_memory_is_told_with_what_to_lower(error: Exception, plan: Callable[..., Plan]) -> None:
+def test_out_of_memory_names_what_to_lower(error: Exception, plan: Callable[..., Plan]) -> None:
     with pytest.raises(RunError) as caught, memory_explained(plan()):
         raise error
     for part in ("out of memory", "batch of 4 frames of 32", "model.d_model 8", "lower train.batch_size", "accumulate"):

@@ -181,7 +181,7 @@ def weights(path: Path) -> torch.Tensor:
     return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
 
 
-def test_a_stopped_job_goes_on_to_the_same_end(at: Folder, stop_at: WatchAt) -> None:
+def test_a_stopped_job_resumes_to_the_same_end(at: Folder, stop_at: WatchAt) -> None:
     loaded = at.recipe()
     straight = job.train(loaded, at.path / "straight")
     with pytest.raises(StoppedError):
@@ -194,7 +194,7 @@ def test_a_stopped_job_goes_on_to_the_same_end(at: Folder, stop_at: WatchAt) -> 
     assert resumed["splits"] == straight["splits"]
 
 
-def test_a_job_that_ended_between_its_last_step_and_its_report_goes_on(at: Folder) -> None:
+def test_a_job_that_ended_between_its_last_step_and_its_report_resumes(at: Folder) -> None:
     loaded = at.recipe()
     report = job.train(loaded, at.run)
     for name in ("report.json", "model.safetensors", "audit.json"):
@@ -259,7 +259,7 @@ def test_a_gmp_is_fitted_without_steps(at: Folder) -> None:
         job.train(at.recipe(text=GMP), at.run, resume=True)
 
 
-def test_a_run_without_a_model_and_one_that_goes_on(at: Folder) -> None:
+def test_a_run_without_a_model_and_one_that_resumes(at: Folder) -> None:
     job.train(at.recipe(), at.run)
     (at.run / "model.safetensors").unlink()
     model, _, _ = job.load_run(at.run)  # the best so far
@@ -317,7 +317,7 @@ def test_a_job_that_adapted_says_so_in_its_report(at: Folder) -> None:
 
 
 @pytest.mark.usefixtures("diverging")
-def test_a_job_that_a_finding_stopped_goes_on_when_it_is_told_to(at: Folder) -> None:
+def test_a_job_stopped_by_a_finding_resumes_on_request(at: Folder) -> None:
     with pytest.raises(FindingError, match="stopped after step 50 of 70"):
         job.train(at.recipe(*WILD, "train.on_finding=stop"), at.run)
     with pytest.raises(RunError, match=r"train\.on_finding stop -> adapt"):

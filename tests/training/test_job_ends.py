@@ -181,7 +181,7 @@ class FullAt(Silent):
             self._room.leave(4096)
 
 
-def test_a_disk_that_fills_keeps_the_older_checkpoint_and_the_run_goes_on_with_room(
+def test_a_full_disk_keeps_the_older_checkpoint_and_the_run_resumes_with_room(
     room: Room, loaded: Loaded, here: Path
 ) -> None:
     straight, run = job.train(loaded, here / "straight"), RunFolder(room.place / "run")
@@ -317,7 +317,7 @@ def test_a_run_can_be_used_from_any_folder(
     assert job.evaluate(model, plan, capture)["splits"] == report["splits"]
 
 
-def test_a_source_beside_the_recipe_is_pointed_at(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_next_to_the_recipe_is_suggested(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "sub").mkdir()
     monkeypatch.chdir(here / "sub")
     with pytest.raises(DataError) as caught:

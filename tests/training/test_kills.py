@@ -210,7 +210,7 @@ def require_end(pid: int) -> None:
 
 
 @pytest.mark.parametrize("when", ["begun", "with a checkpoint", "trained"])
-def test_sigterm_to_the_launcher_stops_a_run_that_goes_on(when: str, folder: Path) -> None:
+def test_sigterm_to_the_launcher_stops_a_run_that_can_resume(when: str, folder: Path) -> None:
     run, straight = RunFolder(folder / f"stopped {when}"), RunFolder(folder / "group")
     if not straight.report.is_file():
         with started(folder, straight) as whole:

@@ -117,7 +117,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, script: list[list[tuple[str, str]]
     monkeypatch.setattr(live, "diagnose_facts", diagnosing)
 
 
-def test_a_finding_is_told_once_and_again_when_it_gets_worse(plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finding_is_shown_once_and_again_when_it_gets_worse(plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(
         monkeypatch,
         [

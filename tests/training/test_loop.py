@@ -113,7 +113,7 @@ def test_lr_follows_the_plan_and_the_norm_is_taken_before_clipping(
     assert audit["agrees"] is True
 
 
-def test_accumulation_gives_the_gradient_of_the_whole_batch(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+def test_accumulation_gives_the_gradient_of_the_full_batch(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
     _, _, one = run_fit(plan("train.max_steps=3"), capture, tmp_path / "one")
     _, _, four = run_fit(plan("train.max_steps=3", "train.accumulate=4"), capture, tmp_path / "four")
     for a, b in zip(trace(one), trace(four), strict=True):
@@ -131,7 +131,7 @@ def test_an_epoch_line_has_mean_and_maximum_norm(plan: PlanMaker, capture: Captu
     assert first["grad_norm"] == pytest.approx(sum(norms) / len(norms))
 
 
-def test_group_norms_add_up_to_the_whole(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
+def test_group_norms_add_up_to_the_total(plan: PlanMaker, capture: Capture, tmp_path: Path) -> None:
     _, _, metrics = run_fit(plan(), capture, tmp_path / "run")
     line = metrics.steps[0]
     assert len(line["group_norms"]) > 2

@@ -74,7 +74,7 @@ def test_the_neighbours_are_those_of_the_aclr(plan: PlanMaker, capture: Capture,
     assert (found.in_band, found.out_of_band, found.beyond) == (1.0, 3.0, 0.5)
 
 
-def test_beyond_the_neighbours_is_outside_where_nothing_else_is_said(plan: PlanMaker, capture: Capture) -> None:
+def test_beyond_the_neighbours_defaults_to_out_of_band(plan: PlanMaker, capture: Capture) -> None:
     found = weighting_of(plan("train.loss.out_of_band=3"), replace(capture, bandwidth_hz=0.25 * RATE))
     assert found is not None
     assert found.beyond == found.out_of_band == 3.0

@@ -29,7 +29,7 @@ def refuse(*args: object, **kwargs: object) -> None:
 
 
 @pytest.mark.usefixtures("second")
-def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_process_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIMEOUT_VARIABLE, "7")
     monkeypatch.setattr(dist, "init_process_group", refuse)
     message = r"process 1 of 2 did not meet the others at 127\.0\.0\.1:1 within 7 s: nobody is here by lo"
@@ -67,5 +67,5 @@ def test_there_is_one_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "[/gloo/pair.cc:5] Timed out waiting 15000ms. This is typically caused by a remote worker hanging. GLHF!",
     ],
 )
-def test_what_an_exchange_says_is_told_without_its_place(text: str) -> None:
+def test_the_message_of_a_failed_collective_omits_its_source_line(text: str) -> None:
     assert teams._first_line(RuntimeError(text)) == "Timed out waiting 15000ms"

@@ -130,7 +130,7 @@ def test_a_pa_worse_than_a_gmp(bench: Any, copy: RunFolder) -> None:
     assert plan.predistortion is not None
 
 
-def test_a_relative_path_begins_here_or_beside_the_recipe(
+def test_a_relative_path_starts_at_the_working_folder_or_the_recipe(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relative = os.path.relpath(bench.pa, bench.path)

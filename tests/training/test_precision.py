@@ -80,7 +80,7 @@ def test_what_a_machine_cannot_do_depends_on_its_gpu(monkeypatch: pytest.MonkeyP
     assert [without_effect(name) for name in ("fp32", "tf32", "bf16", "fp16")] == [None] * 4
 
 
-def test_tensor_cores_are_as_before_behind_a_block() -> None:
+def test_tf32_settings_are_restored_after_a_block() -> None:
     before = flags()
     with tensor_cores(True):
         assert flags() == ("high", True)
@@ -140,7 +140,7 @@ class Scaler:
         self.scale = state["scale"]
 
 
-def test_the_scale_tells_which_steps_were_skipped() -> None:
+def test_a_drop_of_the_loss_scale_marks_a_skipped_step() -> None:
     scaler = Scaler({1, 2})
     scaling = LossScale(scaler, None)  # type: ignore[arg-type]
     lines = []
@@ -223,7 +223,7 @@ def test_the_norm_is_of_the_unscaled_gradient_and_clipped_once(
     assert line["grad_norm_applied"] == pytest.approx(1e-2, rel=1e-3)
 
 
-def test_a_resumed_run_goes_on_with_the_scale_that_it_had(
+def test_a_resumed_run_restores_its_loss_scale(
     scaled: Callable[[float], None], plan: PlanMaker, capture: Capture, tmp_path: Path, signal_at: Any
 ) -> None:
     scaled(MANY)

@@ -52,7 +52,7 @@ def test_an_interrupt_comes_through(capture: Capture, plan: Callable[..., Plan])
         probe(plan(), capture, 600.0, interrupt)
 
 
-def test_what_cannot_learn_is_said(
+def test_a_model_that_cannot_learn_is_reported(
     capture: Capture, plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOWEST_LR", 1e-12)

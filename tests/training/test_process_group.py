@@ -74,12 +74,12 @@ def fail(group: ProcessGroup, failures: dict[int, str]) -> tuple[str, int, str] 
     return None
 
 
-def test_all_go_on_where_nobody_failed(processes: Of) -> None:
+def test_all_continue_where_none_failed(processes: Of) -> None:
     assert [processes(size).run(__file__, "fail", failures={}) for size in SIZES] == [[None], [None, None]]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_none_goes_on_where_one_failed(rank: int, processes: Of) -> None:
+def test_none_continues_where_one_failed(rank: int, processes: Of) -> None:
     first, other = processes(2).run(__file__, "fail", failures={rank: "data"})
     assert other == (FollowedError.__name__, 2, "")
     message = "capture.csv:3: not a number"

@@ -89,7 +89,7 @@ def test_without_a_step_there_is_nothing_to_save(
     assert not run.has_steps()
 
 
-def test_a_scoring_that_the_others_left_is_made_by_the_run_that_goes_on(
+def test_a_scoring_interrupted_by_lost_processes_is_made_by_the_resumed_run(
     folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, run = folders
@@ -145,7 +145,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("rules")
-def test_a_run_that_is_going_back_when_the_others_are_lost_goes_on_from_there(
+def test_a_run_that_rolls_back_when_processes_are_lost_resumes_from_there(
     folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture
 ) -> None:
     straight, run = folders
@@ -163,7 +163,7 @@ def test_a_run_that_is_going_back_when_the_others_are_lost_goes_on_from_there(
 
 
 @pytest.mark.usefixtures("rules")
-def test_what_the_rules_said_when_the_others_were_lost_is_said_again(
+def test_findings_lost_with_other_processes_are_reported_again(
     folders: tuple[RunFolder, RunFolder], plan: PlanMaker, capture: Capture
 ) -> None:
     _, run = folders

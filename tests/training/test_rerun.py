@@ -82,7 +82,7 @@ def test_a_run_that_diverges_scores_as_silence(before: Loaded, tmp_path: Path, m
     assert rerun._trained(wild, tmp_path / "wild", None) == SILENCE_DB
 
 
-def test_a_recipe_that_stops_at_a_finding_is_compared_over_its_whole_length(
+def test_a_recipe_that_stops_at_a_finding_is_compared_over_its_full_length(
     before: Loaded, tmp_path: Path, runaway: Callable[[float], None]
 ) -> None:
     runaway(2e-2)  # in its first steps

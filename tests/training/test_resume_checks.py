@@ -122,7 +122,7 @@ def test_a_damaged_run_is_refused_and_left_as_it_is(case: str, here: Path) -> No
     assert contents(here) == before
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_is_not_said_to_have_lost_one(here: Path) -> None:
+def test_a_run_that_ended_before_its_first_checkpoint_has_lost_none(here: Path) -> None:
     """Under `train.on_finding: adapt` there is one to go back to before the first step, which is not worth a resume."""
     run = RunFolder(here / "run")
     relined(run, lambda lines: lines[:2])  # the checkpoint of step 2 was about to be written

@@ -98,7 +98,7 @@ def test_ilc_with_variants_learns_the_ideal_input_of_each(bench: Any) -> None:
         assert nmse_db(wanted[start : start + n], y[start : start + n]) < -40
 
 
-def test_ilc_through_a_broken_amplifier_is_said(bench: Any) -> None:
+def test_ilc_through_a_nonfinite_pa_model_is_reported(bench: Any) -> None:
     class Broken(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * torch.nan

@@ -110,7 +110,7 @@ DURING = {
         ("the last checkpoint", 1),
     ]],
 )  # fmt: skip
-def test_sigterm_to_one_process_stops_both_with_a_whole_checkpoint(when: str, rank: int, runs: Runs) -> None:
+def test_sigterm_to_one_process_stops_both_with_a_complete_checkpoint(when: str, rank: int, runs: Runs) -> None:
     place, call, step = DURING[when]
     run = runs.fresh()
     codes, said = runs.train(run, faults={rank: [(place, call, TERM)]})
@@ -180,7 +180,7 @@ def test_the_first_process_saves_its_last_step_when_the_other_is_killed(when: st
     runs.goes_on_as_if_nothing_had_been(run)
 
 
-def test_a_run_goes_on_from_its_last_checkpoint_when_the_first_process_is_killed(runs: Runs) -> None:
+def test_a_run_resumes_from_its_last_checkpoint_when_the_first_process_is_killed(runs: Runs) -> None:
     run = runs.fresh()
     codes, _ = runs.train(run, faults={0: [(STEP, 7, KILL)]})
     assert codes == [-KILL, 75]
@@ -218,7 +218,7 @@ def test_a_loss_that_is_no_number_in_one_process_is_undone_in_both(runs: Runs) -
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_run_goes_on_with_another_number_of_processes(before: int, after: int, runs: Runs) -> None:
+def test_a_run_resumes_with_another_number_of_processes(before: int, after: int, runs: Runs) -> None:
     """Dropout draws in every process for itself, so there is none here."""
     run, whole = runs.fresh(), runs.fresh()
     assert set(runs.train(whole, recipe="gru.yaml", processes=before)[0]) == {0}

@@ -64,7 +64,7 @@ def test_movement_of_a_step() -> None:
     assert set(line["still"]) == {"blocks.1.weight", "blocks.1.bias", "unused.weight", "unused.bias"}
 
 
-def test_what_weight_decay_alone_moves_stands_still() -> None:
+def test_parameters_moved_by_weight_decay_alone_count_as_frozen() -> None:
     net = nn.Linear(2, 1)
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)

@@ -125,7 +125,7 @@ def wandb_records(folder: Path) -> Iterator[Any]:
 
 
 @pytest.mark.filterwarnings("default")
-def test_wandb_keeps_an_offline_run_that_a_resumed_one_goes_on_with(run: RunFolder, tmp_path: Path) -> None:
+def test_wandb_continues_the_offline_run_of_a_resumed_run(run: RunFolder, tmp_path: Path) -> None:
     wandb = pytest.importorskip("wandb")
     for failed in (True, False):
         tracker = WandB(run, SETTINGS)
@@ -166,7 +166,7 @@ def test_wandb_keeps_an_offline_run_that_a_resumed_one_goes_on_with(run: RunFold
 
 
 @pytest.mark.filterwarnings("default")
-def test_mlflow_keeps_one_run_in_the_folder_that_a_resumed_one_goes_on_with(
+def test_mlflow_continues_the_run_of_a_resumed_run(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow = pytest.importorskip("mlflow")

@@ -138,7 +138,7 @@ def bare(recipe: Path) -> Path:
     return path
 
 
-def test_tensorboard_is_told_what_the_log_says(loaded: Loaded, tmp_path: Path, bare: Path) -> None:
+def test_tensorboard_gets_the_values_of_the_log(loaded: Loaded, tmp_path: Path, bare: Path) -> None:
     report = job.train(loaded, tmp_path / "run", track=["tensorboard"])
     found, log = scalars(tmp_path / "run"), read_metrics(tmp_path / "run")
     for name in ("loss", "lr", "grad_norm", "clipped", "step_s", "data_s"):
@@ -166,7 +166,7 @@ def test_a_resumed_run_stays_tracked_and_no_step_is_there_twice(loaded: Loaded, 
     assert [step for step, _ in scalars(run)["val/nmse_db"]] == [4, 8, 12]
 
 
-def test_scores_made_anew_leave_what_was_tracked(loaded: Loaded, tmp_path: Path) -> None:
+def test_repeated_scores_leave_what_was_tracked(loaded: Loaded, tmp_path: Path) -> None:
     run = tmp_path / "run"
     job.train(loaded, run, track=["tensorboard"])
     (run / "report.json").unlink()
@@ -193,7 +193,7 @@ def test_a_tracker_that_fails_is_switched_off_and_the_run_is_the_same(
     assert trace(read_metrics(tmp_path / "run")) == trace(read_metrics(bare))
 
 
-def test_a_tracker_that_hangs_is_left_behind(
+def test_a_tracker_that_hangs_is_abandoned(
     told: Callable[..., Told], loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released, monitor = Event(), Listening()
@@ -227,7 +227,7 @@ def test_steps_that_a_slow_tracker_has_no_time_for_are_left_out(
     assert monitor.said[1:] == ["tensorboard could not keep up: 7 steps were dropped"]
 
 
-def test_going_back_is_told_and_so_is_a_finding(told: Callable[..., Told], tmp_path: Path) -> None:
+def test_a_rollback_and_a_finding_are_tracked(told: Callable[..., Told], tmp_path: Path) -> None:
     calls = told()
     finding = Finding("it climbs", {}, "warning", code="GN201", slug="climbs", advice="clip")
     with tracked(tmp_path) as this:
@@ -242,7 +242,7 @@ def test_going_back_is_told_and_so_is_a_finding(told: Callable[..., Told], tmp_p
     assert calls[1][1] == {f"train/{name}": pytest.approx(float(STEP[name])) for name in tracking.OF_STEP}
 
 
-def test_a_run_that_breaks_off_is_told_to_have_failed(
+def test_an_interrupted_run_is_tracked_as_failed(
     told: Callable[..., Told], loaded: Loaded, tmp_path: Path
 ) -> None:
     calls = told()
@@ -290,7 +290,7 @@ def test_a_least_squares_fit_is_tracked_by_its_scores(told: Callable[..., Told],
     assert calls[1][1]["test/nmse_db"] == report["splits"]["test"]["nmse_db"]
 
 
-def test_a_folder_of_a_tracker_is_enough_to_go_on_with_it(tmp_path: Path) -> None:
+def test_the_folder_of_a_tracker_is_enough_to_resume_it(tmp_path: Path) -> None:
     (tmp_path / "tracking" / "tensorboard").mkdir(parents=True)
     with Tracking([], RunFolder(tmp_path), {}, ProcessGroup()) as this:
         assert [type(worker.tracker) for worker in this._workers] == [TensorBoard]
@@ -302,7 +302,7 @@ def test_a_best_score_that_does_not_count_yet_is_left_out() -> None:
     assert of_evaluation(line | {"best_db": -21.0})["val/best_db"] == -21.0
 
 
-def test_the_finish_tells_of_its_solver_and_its_scores() -> None:
+def test_the_lm_finish_tracks_its_solver_and_scores() -> None:
     line = {"kind": "finish", "step": 15, "iteration": 3, "loss": 1e-3, "damping": 0.1, "gain_ratio": 0.9,
             "val_nmse_db": -30.0, "best_db": -31.0, "seconds": 2.0}  # fmt: skip
     assert of_refinement(line) == {
@@ -311,7 +311,7 @@ def test_the_finish_tells_of_its_solver_and_its_scores() -> None:
     }  # fmt: skip
 
 
-def test_the_report_tells_scores_with_a_unit() -> None:
+def test_the_report_tracks_scores_with_a_unit() -> None:
     linearity = {"nmse_db": -30.0, "evm_percent": 1.5, "aclr_left_dbc": -40.0, "evm_db": None, "samples": 9, "aclr": {}}
     report = {"splits": {"test": {"nmse_db": -30.0, "samples": 9, "linearity": linearity}}}
     assert of_report(report) == {"test/nmse_db": -30.0, "test/evm_percent": 1.5, "test/aclr_left_dbc": -40.0}

@@ -17,7 +17,7 @@ def read(text: str | bytes) -> np.ndarray:
     return read_columns(text.encode() if isinstance(text, str) else text, "a.csv", ("I", "Q"))
 
 
-def test_values_in_the_asked_order() -> None:
+def test_values_in_the_requested_order() -> None:
     expected = [[1.5, -1e-3], [2.5, -2e-3], [3.5, -3e-3], [4.5, -4e-3], [5.5, -5e-3]]
     assert read(GOOD).tolist() == expected
     assert read_columns(GOOD.encode(), "a.csv", ("Q", "I"))[:, ::-1].tolist() == expected

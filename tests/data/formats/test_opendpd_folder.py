@@ -196,7 +196,7 @@ def test_without_a_prefix_symbols_cannot_be_found() -> None:
         ({"cp_other": 40000}, "prefix no longer than it"),
     ],
 )
-def test_an_impossible_numerology_is_told_and_left_out(change: dict[str, Any], said: str) -> None:
+def test_an_impossible_numerology_is_reported_and_left_out(change: dict[str, Any], said: str) -> None:
     reading = read_folder(folder(SPEC | OFDM | change).get, "d")
     assert reading.grid is None
     assert len(reading.warnings) == 1

@@ -52,7 +52,7 @@ def test_every_format_gives_the_same_pieces(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.concatenate(pieces), WAVE, err_msg=name)
 
 
-def test_reading_stops_where_it_is_asked_to(tmp_path: Path) -> None:
+def test_reading_stops_where_requested(tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", WAVE)
     with open_waveform(tmp_path / "w.npy", size=100) as waveform:
         pieces = waveform.pieces()
@@ -94,7 +94,7 @@ def test_a_bad_sample_late_in_the_file_is_named_by_its_number(suffix: str, tmp_p
         list(waveform.pieces())
 
 
-def test_raw_files_of_another_type_are_told(tmp_path: Path) -> None:
+def test_raw_files_of_another_type_are_reported(tmp_path: Path) -> None:
     """16-bit integers read as floats are absurd numbers, and often no whole number of samples."""
     path = tmp_path / "w.iq"
     (2000 * RNG.standard_normal(2002)).astype("<i2").tofile(path)

@@ -19,7 +19,7 @@ Y = 2 * X.conj()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_pieces_make_the_file_that_the_whole_makes(suffix: str, tmp_path: Path) -> None:
+def test_chunks_write_the_same_file_as_one_array(suffix: str, tmp_path: Path) -> None:
     with writing(tmp_path / f"whole{suffix}") as writer:
         writer.append(X, Y)
     with writing(tmp_path / f"pieces{suffix}") as writer:

@@ -104,7 +104,7 @@ def test_clipped_follows_from_norm_and_clip() -> None:
     assert given.clipped == [False, True]
 
 
-def test_values_of_the_user_are_facts_and_are_told() -> None:
+def test_values_of_the_user_are_facts_with_a_note() -> None:
     log = TrainingLog(
         "CSV", Path("log.csv"), {"loss": column([5, 10], 0.5)}, {"loss": "loss"}, values={"total_steps": 7}
     )
@@ -143,7 +143,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
     assert skip_reason(["lr"], doubt) == "needs lr: 'a' and 'b' could be it"
 
 
-def test_epochs_are_told() -> None:
+def test_epochs_are_shown() -> None:
     log = TrainingLog("CSV", Path("log.csv"), {"loss": column([0, 1], 0.5)}, {"loss": "loss"}, unit="epoch")
     facts_of_log(log, Asked())
     assert any("one line per epoch" in note for note in log.notes)

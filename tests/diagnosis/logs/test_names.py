@@ -42,7 +42,7 @@ def test_common_names(names: list[str], expected: dict[str, str]) -> None:
     assert chosen(*names) == expected
 
 
-def test_a_doubt_is_left_and_told() -> None:
+def test_an_ambiguous_column_is_left_out_with_a_note() -> None:
     found = choose_columns(["step", "grad_norm", "total_grad_norm"], parse_map([]), "log.csv:1")
     assert "grad_norm" not in found.columns
     assert (
@@ -95,7 +95,7 @@ def test_a_column_that_is_not_there() -> None:
     assert "the log has: step, loss" in str(error.value)
 
 
-def test_a_column_that_stands_there_twice() -> None:
+def test_a_duplicate_column() -> None:
     with pytest.raises(DataError, match=r"log.csv:1: column 'loss' \(read as loss\) appears twice"):
         chosen("step", "loss", "loss")
     assert chosen("step", "loss", "time", "time") == {"step": "step", "loss": "loss"}

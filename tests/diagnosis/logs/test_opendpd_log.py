@@ -41,7 +41,7 @@ def test_columns_units_and_length(tmp_path: Path) -> None:
     assert any("backbone tres_gru" in note for note in source.notes)
 
 
-def test_a_run_that_goes_on(tmp_path: Path) -> None:
+def test_a_running_run(tmp_path: Path) -> None:
     facts = facts_of_log(read(history(tmp_path / "h.csv", ["0.00100000"] * 30), Asked()), Asked())
     assert facts.progress is not None
     assert 0.19 < facts.progress < 0.2

@@ -82,7 +82,7 @@ def test_no_scalars(tmp_path: Path) -> None:
         read(events(tmp_path, range(0)), Asked())
 
 
-def test_torn_file_gives_what_is_whole(tmp_path: Path) -> None:
+def test_a_torn_file_gives_its_complete_records(tmp_path: Path) -> None:
     (file,) = events(tmp_path, range(1, 101), loss=lambda s: s).iterdir()
     file.write_bytes(file.read_bytes()[:2000])
     found = read(tmp_path, Asked()).columns["loss"]

@@ -58,11 +58,11 @@ def test_shift_is_found_and_taken_back(late: float) -> None:
     assert (found["unshifted_nmse_db"] > -30) is (late != 0)
 
 
-def test_whole_shift_is_a_roll() -> None:
+def test_an_integer_shift_is_a_roll() -> None:
     np.testing.assert_allclose(shifted(Y, 3), np.roll(Y, -3), atol=1e-12)
 
 
-def test_delay_of_half_the_record_cannot_be_judged() -> None:
+def test_a_delay_of_half_the_record_is_skipped() -> None:
     assert shift(Y, np.roll(Y, N // 2 - 5)) == {}
 
 
@@ -87,7 +87,7 @@ def test_single_precision_and_text_keep_the_top() -> None:
 
 
 @pytest.mark.parametrize("p", [Y + E, np.tile((Y + E)[: N // 12], 12)], ids=["once", "twelve times"])
-def test_whole_peaks(p: Signal) -> None:
+def test_integer_peaks(p: Signal) -> None:
     assert cut(Y, p) == {}
 
 

@@ -76,7 +76,7 @@ def test_better_pieces_are_what_the_rest_is_about() -> None:
     assert worse.judged_nmse_db == worse.nmse_db == pytest.approx(db(0.25))
 
 
-def test_goal_of_a_predistorter_is_told_from_an_amplifier() -> None:
+def test_target_of_a_predistorter_is_separated_from_an_amplifier() -> None:
     assert signal_facts(Y, Y + E, X).wanted_gain_db is None
     assert signal_facts(4j * X, Y, X).wanted_gain_db == pytest.approx(db(16.0))
 
@@ -92,7 +92,7 @@ def test_goal_of_a_predistorter_is_told_from_an_amplifier() -> None:
     ],
     ids=["sound", "short", "silent", "silent target", "nan"],
 )
-def test_what_can_be_judged(y: Signal, p: Signal, fine: bool) -> None:
+def test_what_can_be_checked(y: Signal, p: Signal, fine: bool) -> None:
     assert can_be_judged(y, p) is fine
 
 

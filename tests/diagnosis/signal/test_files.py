@@ -49,7 +49,7 @@ def test_what_apply_writes_is_its_output_and_brings_its_input(tmp_path: Path, su
     np.testing.assert_allclose(pair.x, X, rtol=1e-8)
 
 
-def test_given_input_goes_before_the_one_beside_an_output(tmp_path: Path) -> None:
+def test_a_given_input_takes_precedence_over_the_recorded_one(tmp_path: Path) -> None:
     target = npz(tmp_path / "y.npz", x=X, y=Y)
     pair = read_signal_pair(npy(tmp_path / "p.npy", Y), target, npy(tmp_path / "x.npy", 3 * X))
     np.testing.assert_array_equal(pair.x, 3 * X)

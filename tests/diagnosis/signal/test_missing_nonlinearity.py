@@ -96,7 +96,7 @@ def test_share_of_the_nonlinearity_whatever_the_noise(share: float, level: float
     assert found["nonlinear_share"] == pytest.approx(share, abs=0.08)
 
 
-def test_no_share_where_it_could_not_be_told() -> None:
+def test_no_share_where_it_is_unknown() -> None:
     linear = 3 * X + 0.1 * noise(5)
     for y, p in ((linear, 3 * X), (Y, Y + 30 * noise(6))):
         found = against_fits(X, y, p)

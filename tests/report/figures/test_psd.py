@@ -64,7 +64,7 @@ def test_the_numbers_in_the_channels_are_the_scores(dpd: PlotData) -> None:
     assert figure.legends[0].get_window_extent().y1 < axes.xaxis.label.get_window_extent().y0
 
 
-def test_an_amplifier_is_drawn_beside_its_model(pa: PlotData) -> None:
+def test_an_amplifier_is_drawn_with_its_model(pa: PlotData) -> None:
     _, axes, caption, lines = drawn(pa)
     assert list(lines) == ["measured", "model", "error of one gain", "error of model"]
     assert in_band(lines["error of model"]) < in_band(lines["error of one gain"]) - 10

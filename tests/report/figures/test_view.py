@@ -10,7 +10,7 @@ from dpdrun.report.figures.style import MAIN, NothingToDrawError
 from dpdrun.report.figures.view import view_of
 
 
-def test_the_reference_tells_the_task(dpd: PlotData, pa: PlotData) -> None:
+def test_the_reference_follows_the_task(dpd: PlotData, pa: PlotData) -> None:
     of_dpd, of_pa = view_of(dpd), view_of(pa)
     assert (of_dpd.predistorter, of_pa.predistorter) == (True, False)
     assert (of_dpd.reference_name, of_pa.reference_name) == ("wanted", "measured")

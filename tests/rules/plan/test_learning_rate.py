@@ -132,12 +132,12 @@ def test_a_rate_that_no_sweep_tried_is_outside() -> None:
     )
 
 
-def test_runs_of_other_lengths_are_not_judged() -> None:
+def test_runs_of_other_lengths_are_skipped() -> None:
     assert "LR102" not in checked(kind="transformer", d_model=16, lr=3e-3, **JOB | {"max_steps": 90_000})
 
 
 @pytest.mark.parametrize("facts", [{"d_model": 512}, {"d_model": 32, "window": math.inf}])
-def test_the_band_is_not_judged_where_nothing_was_swept(facts: dict[str, float]) -> None:
+def test_the_band_is_skipped_where_nothing_was_swept(facts: dict[str, float]) -> None:
     assert "LR102" not in checked(kind="transformer", lr=3e-4, **JOB | facts)
 
 
@@ -154,7 +154,7 @@ def test_the_band_is_not_judged_where_nothing_was_swept(facts: dict[str, float])
         ({"d_model": 300, "lr": 1e-2}, False),
     ],
 )
-def test_a_low_rate_beside_the_sweeps_is_said(facts: dict[str, float], flagged: bool) -> None:
+def test_a_low_rate_outside_the_sweeps_is_reported(facts: dict[str, float], flagged: bool) -> None:
     found = checked(kind="transformer", **JOB | {"lr": 3e-4, "max_steps": 400} | facts)
     assert ("LR103" in found) is flagged
     if flagged:

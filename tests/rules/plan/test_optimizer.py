@@ -44,7 +44,7 @@ def test_beta2_gives_way_to_the_warmup(d_model: int, steps: int | None, rule: st
 
 
 @pytest.mark.parametrize(("steps", "said"), [(780, "this combination was measured"), (800, "within a warmup of 5 %")])
-def test_settling_against_the_warmup_is_said(steps: int, said: str) -> None:
+def test_settling_is_compared_with_the_warmup(steps: int, said: str) -> None:
     advice = derive(PlanFacts(kind="transformer", d_model=16, max_steps=steps), "measured").opinions
     assert said in advice["optim.beta2"].why
     assert ("though beta2" in advice["optim.warmup"].why) is (steps < 800)

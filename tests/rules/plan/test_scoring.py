@@ -34,7 +34,7 @@ def test_full_attention_on_frames_and_records(lengths: dict[str, int], flagged: 
     assert ("EV101" in checked(FULL, frame=200, eval_on="record", **lengths)) is flagged
 
 
-def test_how_much_longer_is_said_of_the_part_that_is_scored() -> None:
+def test_the_ratio_of_lengths_is_that_of_the_scored_split() -> None:
     assert (
         "98 times longer"
         in checked(FULL, frame=200, eval_on="record", samples=58_980, val_samples=19_662)["EV101"].message

@@ -97,7 +97,7 @@ def test_depth_is_of_the_kind() -> None:
     assert (sized().layers, sized(kind="gru").layers) == (2, 1)
 
 
-def test_without_a_look_nothing_is_said_of_sizes() -> None:
+def test_without_an_inspection_sizes_are_left_open() -> None:
     this = recommend(PlanFacts(kind="transformer", d_model=16, samples=58_980), "measured")
     assert not [key for key in (*this.values, *this.left_open) if key.startswith("model.")]
 

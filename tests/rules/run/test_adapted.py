@@ -6,7 +6,7 @@ from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.examples import example_run
 
 
-def test_adaptations_are_told_and_the_rate_that_worked_is_advised() -> None:
+def test_adaptations_are_reported_and_the_rate_that_worked_is_advised() -> None:
     run = example_run(adapted=[(150, 100), (300, 50)], lr_factor=0.05, peak_lr=5e-4)
     this = diagnose_facts(run)
     finding = next(each for each in this.findings if each.code == "AD201")

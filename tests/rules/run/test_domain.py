@@ -25,7 +25,7 @@ def test_worse_than_one_complex_gain_is_an_error() -> None:
     assert "DM201" not in scored(1.5, -19.8, one_tap_db=-19.7)
 
 
-def test_first_steps_are_not_judged() -> None:
+def test_first_steps_are_skipped() -> None:
     assert "DM201" not in scored(1.5, one_tap_db=-19.7, steps=100, total=1001)
     assert "DM201" in scored(1.5, one_tap_db=-19.7, steps=100, total=1000)
 

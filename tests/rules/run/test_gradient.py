@@ -91,7 +91,7 @@ def test_no_trend(norm: Callable[[float], float]) -> None:
     assert not trend_findings(example_run(norm=norm, loss=0.1))
 
 
-def test_too_few_steps_are_said_to_be_too_few() -> None:
+def test_too_few_steps_are_skipped() -> None:
     this = diagnose_facts(example_run(steps=60, warmup=20, norm=rising(3.0), loss=0.1))
     reasons = {skip.code: skip.reason for skip in this.skipped}
     assert "the number of steps after the warmup is 40" in reasons["GN201"]

@@ -53,7 +53,7 @@ def test_a_part_that_hardly_gets_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(("eps", "severity"), [(1e-8, None), (5e-6, None), (3e-5, "warning"), (1e-3, "error")])
-def test_eps_beside_the_gradient(eps: float, severity: str | None) -> None:
+def test_eps_compared_with_the_gradient(eps: float, severity: str | None) -> None:
     found = findings(norm=0.01, eps=eps, parameters=10_000)  # 1e-4 each
     assert (found["OP201"].severity if "OP201" in found else None) == severity
     if severity:
@@ -81,7 +81,7 @@ def summed(norms: list[float], seed: int = 0) -> list[float]:
     return found
 
 
-def test_gradients_that_nobody_cleared() -> None:
+def test_gradients_that_were_never_cleared() -> None:
     """The sum of all gradients so far moves less from step to step than the loss of a batch."""
     run = example_run(spread=0.3)
     assert findings(spread=0.3) == {}

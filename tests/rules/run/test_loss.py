@@ -44,6 +44,6 @@ def test_one_column_is_enough_to_see_a_number_that_is_none(unknown: str) -> None
     assert "lower optim.lr from 0.01 to 0.003" in finding.advice or "lower the learning rate" in finding.advice
 
 
-def test_a_log_with_neither_is_not_judged() -> None:
+def test_a_log_with_neither_is_skipped() -> None:
     skipped = {s.code: s.reason for s in diagnose_facts(RunFacts(step=[1, 2, 3], lr=[1e-2] * 3)).skipped}
     assert skipped["LS201"] == "needs loss or grad_norm"

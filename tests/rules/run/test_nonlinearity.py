@@ -37,7 +37,7 @@ def test_share_of_the_gain_by_level(share: float, severity: str | None) -> None:
         assert "varies by 1.00 dB in the target and by 0.00 dB in the prediction" in finding.message
 
 
-def test_message_tells_the_phase_where_it_is_known() -> None:
+def test_message_gives_the_phase_where_it_is_known() -> None:
     """Some amplifiers turn by 20 degrees where their gain moves by 0.2 dB."""
     turned = {"target_gain_deg": (0.0, 18.4), "model_gain_deg": (3.0, 3.5)}
     message = found(**LEVELS, level_share=0.8, **turned)["SG208"].message

@@ -73,7 +73,7 @@ def test_a_loss_that_slows_down_is_silent(loss: Any) -> None:
     assert "LR201" not in findings(loss=loss)
 
 
-def test_the_end_is_not_foretold() -> None:
+def test_the_final_loss_is_not_predicted() -> None:
     run: dict[str, Any] = {"loss": lambda t: 10 ** (-1.5 * way(t)), "total": 500}
     reasons = {skip.code: skip.reason for skip in diagnose_facts(example_run(**run)).skipped}
     assert "the progress of the run is 0.8" in reasons["LR201"]

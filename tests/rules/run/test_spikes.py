@@ -74,7 +74,7 @@ def test_a_spike_is_graded_by_its_size_and_by_what_it_cost(jump_db: float, echo_
     assert ("keep the learning rate" in finding.advice) is (severity == "info")
 
 
-def test_an_echo_is_told_with_its_length_and_its_causes() -> None:
+def test_an_echo_is_reported_with_its_length_and_its_causes() -> None:
     finding = findings(loss=echoing(20.0, 10.0, steps=30), clip_norm=100.0)["SK201"]
     assert "the loss of the next 10 steps is 10.3 dB above that before, it recovered after 29 steps" in finding.message
     for cause in ("samples of step 200", "resumed there", "lower optim.lr"):
@@ -203,6 +203,6 @@ def test_shuffled_epochs_are_silent() -> None:
     assert alarms == 0
 
 
-def test_few_epochs_are_said_to_be_few() -> None:
+def test_few_epochs_are_skipped() -> None:
     skipped = {s.code: s.reason for s in diagnose_facts(example_run(steps_per_epoch=130.0)).skipped}
     assert "fewer than 3 epochs" in skipped["SK203"]

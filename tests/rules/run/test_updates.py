@@ -17,7 +17,7 @@ def findings(*, run: dict[str, Any] | None = None, **parts: Any) -> dict[str, Fi
 
 
 @pytest.mark.parametrize(("ratio", "codes"), [(0.3, ["UP201"]), (0.05, []), (1e-3, []), (1e-4, ["UP202"])])
-def test_updates_beside_weights(ratio: float, codes: list[str]) -> None:
+def test_updates_compared_with_weights(ratio: float, codes: list[str]) -> None:
     assert list(findings(ratio=ratio)) == codes
 
 
@@ -51,7 +51,7 @@ def test_weights_that_begin_large(rms: float, *, named: bool) -> None:
     assert not named or (found["UP206"].severity == "warning" and "blocks.0" in found["UP206"].message)
 
 
-def test_the_first_steps_are_not_judged() -> None:
+def test_the_first_steps_are_skipped() -> None:
     """Weights that start small grow into their size: 5 % a step up to step 70, then 0.5 %."""
     parts = example_parts()
     for name in parts["group_update"]:
@@ -65,7 +65,7 @@ def test_a_low_rate_says_nothing_about_the_peak() -> None:
     assert "fewer than 3 measurements" in skipped["UP201"]
 
 
-def test_short_ways_are_judged_at_the_end() -> None:
+def test_short_distances_are_checked_at_the_end() -> None:
     assert "UP202" not in findings(run={"total": 500}, ratio=1e-4)
     finding = findings(ratio=1e-4)["UP202"]
     assert finding.patch == {"optim.lr": 0.1}
@@ -89,7 +89,7 @@ def test_steps_at_lr_zero_move_nothing() -> None:
     assert "UP203" not in found
 
 
-def test_one_part_with_the_whole_gradient_is_information() -> None:
+def test_one_group_with_all_of_the_gradient_is_information() -> None:
     finding = findings(shares=(0.99, 0.006, 0.004))["UP204"]
     assert finding.severity == "info"
     assert finding.message.startswith("head has 99.0%")
@@ -103,7 +103,7 @@ def test_logs_without_parts_skip_these_rules_by_name() -> None:
 
 
 @pytest.mark.parametrize(("decay", "patch"), [(0.01, None), (0.3, None), (3.0, 0.09), (10.0, 0.09)])
-def test_decay_beside_the_steps(decay: float, patch: float | None) -> None:
+def test_decay_compared_with_the_steps(decay: float, patch: float | None) -> None:
     """Steps of half a percent at a rate of 1 % and less: the decay of a step is 0.01 x its weight_decay at most."""
     finding = findings(run={"weight_decay": decay}, ratio=5e-3).get("UP205")
     assert (finding.patch if finding else None) == (None if patch is None else {"optim.weight_decay": patch})
@@ -111,7 +111,7 @@ def test_decay_beside_the_steps(decay: float, patch: float | None) -> None:
         assert f"lower optim.weight_decay from {decay:g} to {patch:g}" in finding.advice
 
 
-def test_decay_is_not_judged_before_three_looks_after_the_warmup() -> None:
+def test_decay_is_skipped_before_three_checks_after_the_warmup() -> None:
     parts = example_parts(ratio=5e-3)
     facts = example_run(weight_decay=10.0, **(parts | {"group_step": [i + 1 for i in range(len(parts["group_step"]))]}))
     reasons = {skip.code: skip.reason for skip in diagnose_facts(facts).skipped}

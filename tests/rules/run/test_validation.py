@@ -141,12 +141,12 @@ def parting(gap_db: float) -> list[float]:
         (0.3, 100.0, None),
     ],
 )
-def test_learning_by_heart(gap: float, period: float, severity: str | None) -> None:
+def test_overfitting_of_the_training_set(gap: float, period: float, severity: str | None) -> None:
     found = findings(parting(gap), steps_per_epoch=period)
     assert (found["EV204"].severity if "EV204" in found else None) == severity
 
 
-def test_learning_by_heart_says_how_often_and_what_helps() -> None:
+def test_overfitting_reports_passes_over_the_data_and_what_helps() -> None:
     finding = findings(parting(9.0), steps_per_epoch=4.0, weight_decay=0.0)["EV204"]
     assert "after 100 passes over the data" in finding.message
     assert "more training data" in finding.advice
@@ -164,7 +164,7 @@ def test_passes_must_be_known() -> None:
 
 
 @pytest.mark.parametrize("code", ["EV202", "EV203", "EV204"])
-def test_what_the_record_explains_is_said_once(code: str) -> None:
+def test_what_the_record_explains_is_reported_once(code: str) -> None:
     """A network that is worse on the whole record jumps about, and is unlike training, for that reason."""
     noisy = [-20 - 0.3 * k + (6.0 if k % 2 else 0.0) for k in range(len(STEPS))]
     scores = {"EV202": noisy, "EV203": of_training(9.0), "EV204": parting(9.0)}[code]

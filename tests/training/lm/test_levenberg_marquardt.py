@@ -110,7 +110,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
-def test_gradient_and_curvature_are_those_of_the_whole_record(changes: dict[str, Any]) -> None:
+def test_gradient_and_curvature_are_those_of_the_complete_record(changes: dict[str, Any]) -> None:
     model, (x, target) = model_of(**changes), pair_of()
     reference = Reference(model, x, target)
     before, start = reference.loss(reference.theta), reference.theta
@@ -145,7 +145,7 @@ def test_a_step_is_the_damped_gauss_newton_step(records: int, samples: int) -> N
     assert torch.equal(held, solver.theta), "the model holds what was found"
 
 
-def test_a_whole_descent_equals_the_algorithm_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_descent_equals_the_algorithm_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Subsampled curvature, its average over iterations, and the damping, over eight iterations."""
     monkeypatch.setattr(levenberg_marquardt, "ROWS_PER_PARAMETER", 1)
     monkeypatch.setattr(levenberg_marquardt, "REMEMBERED", 0.6)

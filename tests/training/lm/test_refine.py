@@ -373,7 +373,7 @@ def test_the_weights_of_the_loss_are_those_of_the_finish(here: Path, monkeypatch
     assert 10 * math.log10(power) == pytest.approx(found["loss_db"], abs=0.01)
 
 
-def test_a_weighted_finish_goes_on_with_the_same_bits(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weighted_finish_resumes_with_the_same_bits(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_recipe("job.yaml", SPECTRAL)
     job.train(loaded, here / "straight")
     with monkeypatch.context() as patch:
@@ -384,7 +384,7 @@ def test_a_weighted_finish_goes_on_with_the_same_bits(here: Path, monkeypatch: p
     assert_same(RunFolder(here / "run"), RunFolder(here / "straight"))
 
 
-def test_weights_beside_the_band_lower_the_leakage_of_a_predistorter(bench: Any, tmp_path: Path) -> None:
+def test_out_of_band_weights_lower_the_leakage_of_a_predistorter(bench: Any, tmp_path: Path) -> None:
     finish = ("optim.refine=lm", "optim.refine_iterations=15", "dpd.learning=ilc", DPD_MODEL)
     scores = {}
     for name, loss in (("time", ()), ("beside", ("train.loss={in_band: 0.05, out_of_band: 1, beyond: 0.05}",))):
