@@ -108,7 +108,9 @@ def test_the_main_process_is_dpdrun_and_gets_sigterm(dockerfile: Any) -> None:
     assert "train" in result.stdout
 
 
-def test_the_health_check_separates_a_live_run_from_a_silent_one(dockerfile: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_health_check_separates_a_live_run_from_a_silent_one(
+    dockerfile: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
     check = dockerfile.stages[-1].one("HEALTHCHECK")
     word, _, words = check.rest.partition(" ")
     assert word == "CMD"

@@ -242,9 +242,7 @@ def test_a_rollback_and_a_finding_are_tracked(told: Callable[..., Told], tmp_pat
     assert calls[1][1] == {f"train/{name}": pytest.approx(float(STEP[name])) for name in tracking.OF_STEP}
 
 
-def test_an_interrupted_run_is_tracked_as_failed(
-    told: Callable[..., Told], loaded: Loaded, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_is_tracked_as_failed(told: Callable[..., Told], loaded: Loaded, tmp_path: Path) -> None:
     calls = told()
     with pytest.raises(ConnectionAbortedError):
         job.train(loaded, tmp_path / "run", track=["tensorboard"], watch=Listening(breaks_at=3).watch)
