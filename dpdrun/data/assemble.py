@@ -70,27 +70,27 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     )
 
 
-def _settle(field: str, asked: float | Literal["auto"], stated: float | None, name: str) -> float | None:
-    if asked == "auto":
+def _settle(field: str, requested: float | Literal["auto"], stated: float | None, name: str) -> float | None:
+    if requested == "auto":
         return stated
-    if stated is not None and not math.isclose(asked, stated, rel_tol=1e-6):
+    if stated is not None and not math.isclose(requested, stated, rel_tol=1e-6):
         raise DataError(
-            f"the recipe says data.{field}: {asked:g} Hz, but {name} states {stated:g} Hz; "
+            f"the recipe says data.{field}: {requested:g} Hz, but {name} states {stated:g} Hz; "
             f"delete it from the recipe, or correct the source if that is wrong"
         )
-    return asked
+    return requested
 
 
-def _split(reading: SourceRecord, asked: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
-    if len(reading.records) == 3 and asked == "auto":
+def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
+    if len(reading.records) == 3 and requested == "auto":
         return reading.records, "as given by the source"
     record = _joined(reading) if len(reading.records) == 3 else reading.records[0]
     total = len(record)
-    guard_asked: int | Literal["auto"] = "auto"
-    if asked != "auto":
-        ratios = (float(asked.train), float(asked.val), float(asked.test))
+    guard_requested: int | Literal["auto"] = "auto"
+    if requested != "auto":
+        ratios = (float(requested.train), float(requested.val), float(requested.test))
         cuts, how = cuts_of(total, ratios, "data.split of the recipe"), shares(ratios)
-        guard_asked = asked.guard
+        guard_requested = requested.guard
     elif reading.cuts is not None:
         cuts, how = reading.cuts, f"at samples {reading.cuts[0]:,} and {reading.cuts[1]:,} as the source states"
     else:
@@ -98,7 +98,7 @@ def _split(reading: SourceRecord, asked: SplitSection | Literal["auto"]) -> tupl
         cuts, how = cuts_of(total, ratios, f"split_ratios of {reading.name}"), shares(ratios)
     if not 0 < cuts[0] < cuts[1] < total:
         raise DataError(f"{reading.name}: cuts at samples {cuts[0]:,} and {cuts[1]:,} do not fit a record of {total:,}")
-    guard = guard_of(total, guard_asked)
+    guard = guard_of(total, guard_requested)
     how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
     train, val, test = (Part(record.x[a:b], record.y[a:b]) for a, b in spans_of(total, cuts, guard))
     return (train, val, test), how

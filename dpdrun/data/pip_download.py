@@ -67,8 +67,8 @@ def _run_pip(requirement: str, folder: Path, total_bytes: int, by_hand: str) -> 
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines
-        said = "\n    ".join(errors[-SHOWN_LINES:])
-        raise DataError(f"pip could not fetch {requirement}:\n    {said}\n{by_hand}")
+        output = "\n    ".join(errors[-SHOWN_LINES:])
+        raise DataError(f"pip could not fetch {requirement}:\n    {output}\n{by_hand}")
 
 
 def _size(folder: Path) -> int:

@@ -39,9 +39,9 @@ def cuts_of(total: int, ratios: tuple[float, float, float], where: str) -> tuple
     return train, train + int(total * ratios[1])
 
 
-def guard_of(total: int, asked: int | Literal["auto"]) -> int:
+def guard_of(total: int, requested: int | Literal["auto"]) -> int:
     """Return the number of samples dropped on each side of a cut."""
-    return min(GUARD_SAMPLES, int(total * GUARD_SHARE)) if asked == "auto" else asked
+    return min(GUARD_SAMPLES, int(total * GUARD_SHARE)) if requested == "auto" else requested
 
 
 def spans_of(total: int, cuts: tuple[int, int], guard: int) -> Spans:
@@ -65,10 +65,10 @@ def known_train_samples(section: DataSection) -> int | None:
     total = SYNTHETIC_SAMPLES.get(section.source)
     if total is None or section.sample_rate_hz != "auto" or section.bandwidth_hz != "auto":
         return None
-    ratios, asked = DEFAULT_RATIOS, section.split
-    if asked != "auto":
-        ratios = (float(asked.train), float(asked.val), float(asked.test))
-    guard = guard_of(total, "auto" if asked == "auto" else asked.guard)
+    ratios, requested = DEFAULT_RATIOS, section.split
+    if requested != "auto":
+        ratios = (float(requested.train), float(requested.val), float(requested.test))
+    guard = guard_of(total, "auto" if requested == "auto" else requested.guard)
     spans = spans_of(total, cuts_of(total, ratios, "data.split of the recipe"), guard)
     lengths = [end - start for start, end in spans]
     return lengths[0] if min(lengths) >= MIN_PART_SAMPLES else None

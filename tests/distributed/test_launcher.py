@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 TOLD = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
 WAIT_S = 600  # for what takes a second: ends a hang, however slow the machine
 
-# `launch` with CODE as the program, in which `rank` is known and `ready()` signals the test that it can continue. A process
+# `launch` with CODE as the program, in which `rank` is known and `ready()` tells the test to continue. A process
 # that is slow to start gets no SIGTERM because another has failed: that is for tests/test_launch_ends.py.
 DRIVER = """
 import sys
