@@ -107,6 +107,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     from dpdrun.diagnosis.logs.facts import skip_reason
     from dpdrun.diagnosis.logs.formats import read_log
     from dpdrun.diagnosis.logs.names import parse_map
+    from dpdrun.diagnosis.logs.programs import PROGRAMS, in_words_of
 
     facts, source = read_log(path, parse_map(maps))
     this, rules = diagnose_facts(facts), all_rules()
@@ -115,7 +116,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         missing = [name for name in rules[skip.code].needs if facts.get(name) is None]
         reason = skip_reason(missing, source) if skip.reason.startswith("needs ") else None
         skipped.append(replace(skip, reason=reason or skip.reason))
-    findings = this.findings
+    findings = [in_words_of(PROGRAMS[source.program], finding) for finding in this.findings]
     if source.unit == "epoch":  # rules speak of steps; here a step is a line of the log
         findings = [replace(each, message=STEP_WORD.sub(r"epoch\1", each.message)) for each in findings]
     return replace(this, findings=findings, skipped=skipped, log=source)

@@ -49,6 +49,7 @@ def read_dpdrun_metrics(path: Path, asked: Asked) -> TrainingLog:
     found = ((line, record) for line, record in records(path) if record.get("kind") != "epoch")
     log = of_records(path, METRICS, list(NAMES), found, asked)
     log.values["loss_is_nmse"] = True
+    log.program = "dpdrun"
     return log
 
 

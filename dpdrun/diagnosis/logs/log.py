@@ -70,6 +70,7 @@ class TrainingLog:
     Attributes:
         format: in words, as "OpenDPD history (CSV)".
         path: the file.
+        program: that wrote it, a name of `programs.PROGRAMS`; empty where it is not known.
         columns: by meaning, a name of `COLUMNS`.
         found: the name of each of them in the log; of a constant, its value.
         names: everything the log has, for messages.
@@ -81,6 +82,7 @@ class TrainingLog:
 
     format: str
     path: Path
+    program: str = field(default="", kw_only=True)
     columns: dict[str, Points] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -103,6 +105,7 @@ class TrainingLog:
         """Return the stable machine-readable form."""
         return {
             "format": self.format,
+            "program": self.program or None,
             "path": str(self.path),
             "unit": self.unit,
             "columns": dict(self.found),

@@ -27,6 +27,7 @@ def is_one(names: list[str]) -> bool:
 def read(path: Path, asked: Asked) -> TrainingLog:
     """Read a history. Raises DataError as `csv_log.read`."""
     log = csv_log.read(path, asked, format_=FORMAT, known=NAMES, empty="nan")
+    log.program = "opendpd"
     epochs, backbone = _constants(path)
     first = min((column.steps[0] for column in log.columns.values() if len(column)), default=0)
     if epochs is not None:

@@ -44,6 +44,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     records = [(i, flat(record)) for i, record in enumerate(history, start=1) if SUMMARY not in record]
     names = list(dict.fromkeys(name for _, record in records for name in record))
     log = of_records(path, FORMAT if state else "JSON", names, iter(records), asked)
+    if state or {"learning_rate", "epoch", "step", "loss"} <= set(names):
+        log.program = "huggingface"
     if state:
         total = state.get("max_steps")
         if isinstance(total, int) and total > 0:
