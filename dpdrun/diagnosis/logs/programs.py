@@ -295,6 +295,20 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"lower optim\.weight_decay \(now 0\)", "lower weight decay"),
     (r"higher optim\.weight_decay \(now 0\)", "higher weight decay"),
     (r"more training data help most \([^)]*\)", "more training data help most"),
+    (
+        r"score on more samples \(data\.split\) and on complete records \(train\.eval_on record\)",
+        "score on more samples",
+    ),
+    (
+        r": a window \(model\.window\) instead of full, .*?train\.burn_in at least the context",
+        ": with the same context, positions, initial state and scale",
+    ),
+    (r"train longer \(train\.epochs\) or with the learning rate of .*", "train longer"),
+    (r"switch the linear path on \(model\.skip on\), ", ""),
+    (
+        r"check that validation gives the network the context it was trained with \(.*?the alignment of the capture",
+        "check that validation gives the network the context it was trained with, and the alignment of the capture",
+    ),
 )
 
 
