@@ -21,11 +21,12 @@ RUN python3 -m venv --system-site-packages /opt/dpdrun
 # The versions are those of development, but for torch: a CUDA base has its own.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    mkdir dpdrun && touch dpdrun/__init__.py \
+    mkdir dpdrun recipes && touch dpdrun/__init__.py \
     && grep -vE '^(torch|triton|nvidia|cuda)' constraints.txt > pinned.txt \
     && /opt/dpdrun/bin/pip install ${PIP_ARGS} -c pinned.txt '.[plots]' \
     && /opt/dpdrun/bin/pip uninstall --yes dpdrun
 COPY dpdrun ./dpdrun
+COPY recipes ./recipes
 RUN --mount=type=cache,target=/root/.cache/pip /opt/dpdrun/bin/pip install ${PIP_ARGS} --no-deps .
 
 FROM ${BASE}

@@ -54,6 +54,8 @@ def lint(
         except RecipeError as error:
             problems.append(str(error))
             continue
+        if fix and loaded.path != path:
+            raise RecipeError(f"{path}: a recipe of the package is not changed; `dpdrun recipe copy {path}` copies it")
         if fix or diff:
             done = apply_fixes(loaded, lambda recipe: lint_once(recipe, facts(recipe)), unsafe=unsafe_fixes)
             if diff:

@@ -1,4 +1,4 @@
-"""`dpdrun recipe`: check recipes, start a new one, write the JSON Schema for editors."""
+"""`dpdrun recipe`: the recipes of the package, checks, a new one, the JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -8,23 +8,67 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._options import ForceOption, SetOption, argument, option, refuse_existing
+from dpdrun.commands._options import (
+    BandwidthOption,
+    ForceOption,
+    SampleRateOption,
+    SetOption,
+    TableFormat,
+    argument,
+    option,
+    print_json,
+    refuse_existing,
+    stated_rates,
+    write_recipe,
+)
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.recipe.loader import Loaded
 
-recipe_app = typer.Typer(no_args_is_help=True, help="Check recipes, create a new one, write the JSON Schema.")
+recipe_app = typer.Typer(no_args_is_help=True, help="List, copy, check and create recipes; write their JSON Schema.")
 
 OutOption = Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="standard output")]
 
 
 Kind = StrEnum("Kind", "transformer gru gmp")  # the model kinds of a new recipe
+Task = StrEnum("Task", "pa dpd")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
     app.add_typer(recipe_app, name="recipe")
+
+
+@recipe_app.command("list")
+def list_recipes(
+    format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+) -> None:
+    """List the recipes of the package; `dpdrun train NAME` trains one."""
+    from dpdrun.recipe.shipped import shipped
+
+    if format_ is TableFormat.json:
+        recipes = [{"name": each.name, "path": str(each.path), "about": each.about} for each in shipped()]
+        print_json({"schema_version": 1, "recipes": recipes})
+        return
+    from rich.console import Console
+
+    from dpdrun.report.layout import facts_grid
+
+    Console(highlight=False).print(facts_grid((each.name, each.about) for each in shipped()))
+
+
+@recipe_app.command("copy")
+def copy(
+    name: Annotated[str, argument(help="A recipe of `dpdrun recipe list`.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="NAME.yaml")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Copy a recipe of the package into a file of your own, ready to edit."""
+    from dpdrun.recipe.shipped import SUFFIX, by_name
+
+    recipe = by_name(name)
+    write_recipe(out or Path(f"{recipe.name}{SUFFIX}"), recipe.copied(), force)
 
 
 @recipe_app.command("check")
@@ -71,7 +115,11 @@ def _summary(loaded: Loaded) -> str:
 def new(
     out: OutOption = None,
     kind: Annotated[Kind, typer.Option(help="Kind of model.")] = Kind.transformer,
+    task: Annotated[Task, typer.Option(help="Model of an amplifier, or predistorter.")] = Task.pa,
+    pa: Annotated[str | None, option(help="Run of the PA model that a predistorter is trained through.")] = None,
     source: Annotated[str | None, option(help="Capture to train on.")] = None,
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
     d_model: Annotated[int | None, option(help="Width of a transformer.")] = None,
     layers: Annotated[int | None, option(help="Number of layers.")] = None,
     heads: Annotated[int | None, option(help="Attention heads of a transformer.")] = None,
@@ -85,8 +133,12 @@ def new(
     from dpdrun.recipe.loader import load_text
     from dpdrun.recipe.reference import template
 
+    rates = stated_rates(sample_rate_hz, bandwidth_hz)
     flags = {
+        "task": task.value,
+        "pa": pa,
         "data.source": source,
+        **{f"data.{name}": value for name, value in rates.items()},
         "model.d_model": d_model,
         "model.layers": layers,
         "model.heads": heads,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dpdrun.errors import RecipeError
-from dpdrun.recipe import yaml12
+from dpdrun.recipe import shipped, yaml12
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded, load_text, read_text
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, recipe_error
@@ -67,6 +67,7 @@ class Pipeline:
 
 def is_pipeline(path: Path) -> bool:
     """Return whether a file says `task: pipeline`; False also where it cannot be read: `load_recipe` then says why."""
+    path = shipped.find(path)
     try:
         root, _ = yaml12.parse(read_text(path), str(path))
     except (RecipeError, SyntaxProblemError):
@@ -79,12 +80,13 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
     """Read a pipeline file and the recipes that it names.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the name of a pipeline of the package.
         overrides: `step.key=value` pairs such as `dpd.optim.lr=1e-3`, as `--set` takes them.
 
     Raises:
         RecipeError: the file, a recipe or an override is wrong; the message lists every problem.
     """
+    path = shipped.find(path)
     try:
         root, problems = yaml12.parse(read_text(path), str(path))
     except SyntaxProblemError as error:
@@ -145,6 +147,9 @@ class _Reading:
             self._add(name, f"steps.{name}: write the file of its recipe, next to this file: {name}.yaml", file.mark)
             return None
         path = self.path.parent / expand_user(file.value)
+        if not is_there(path):  # a copied pipeline may name recipes of the package
+            named = shipped.find(file.value)
+            path = named if named.is_file() else path
         if not is_there(path):
             near = closest(path.name, (each.name for each in path.parent.glob("*.yaml") if each.name != self.path.name))
             hint = f"; did you mean {Path(file.value).parent / near}?" if near else ""

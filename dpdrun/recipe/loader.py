@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpdrun.errors import RecipeError
-from dpdrun.recipe import yaml12
+from dpdrun.recipe import shipped, yaml12
 from dpdrun.recipe.check import check_tree
 from dpdrun.recipe.describe import sections_of
 from dpdrun.recipe.patch import apply_patch
@@ -68,13 +68,14 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """Read a recipe.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the name of a recipe of the package, such as `quickstart`.
         overrides: `key=value` pairs such as `optim.lr=1e-3`, as `--set` takes them; later ones win.
 
     Raises:
         RecipeError: the file cannot be read or is wrong; the message lists every problem.
     """
-    return load_text(read_text(Path(path)), path, overrides)
+    path = shipped.find(path)
+    return load_text(read_text(path), path, overrides)
 
 
 def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides: Sequence[str] = ()) -> Loaded:
@@ -110,7 +111,7 @@ def read_text(path: Path) -> str:
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name the recipe file in it") from None
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file; create one with `dpdrun recipe new -o {path}`") from None
+        raise RecipeError(f"{path}: no such file; {shipped.missing_hint(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise RecipeError(f"{path}: cannot be read: {reason}") from None
