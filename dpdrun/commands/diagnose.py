@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,8 @@ def register(app: typer.Typer) -> None:
 
 def diagnose(
     run: Annotated[
-        Path | None, argument(metavar="RUN", help="Run folder, finished or not, or another program's log.")
+        Path | None,
+        argument(metavar="RUN", help="Run folder, finished or not, or another program's log; - = standard input."),
     ] = None,
     maps: Annotated[
         list[str] | None,
@@ -108,6 +110,10 @@ def _diagnose(
     if prediction is None and target is None and input_ is None:
         if run is None:
             raise typer.BadParameter("give a RUN, or --prediction and --target")
+        if str(run) == "-":
+            if sys.stdin.isatty():
+                typer.echo("paste the log, then press Ctrl-D", err=True)
+            return diagnose_any(run, maps), "standard input"
         return diagnose_any(run, maps), str(run)
     if run is not None or maps:
         extra = "a RUN" if run is not None else "--map"
@@ -125,8 +131,8 @@ def _follow(run: Path | None, diagnose_again: Callable[[], tuple[Diagnosis, str]
     from dpdrun.diagnosis.follow import follow
     from dpdrun.report.diagnosis import FollowView
 
-    if run is None:
-        raise typer.BadParameter("--follow needs a RUN")
+    if run is None or str(run) == "-":
+        raise typer.BadParameter("--follow needs a RUN" + (" that is a file or a folder" if run else ""))
     with FollowView(Console(stderr=True)) as view:
         followed = follow(run, diagnose_again, view)
     if followed.last is None:

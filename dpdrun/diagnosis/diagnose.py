@@ -92,7 +92,8 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     """Diagnose a run folder, or another program's log.
 
     Args:
-        path: a run folder or its metrics.jsonl; or a log file, or a folder with one (`diagnosis.logs`).
+        path: a run folder or its metrics.jsonl; or a log file, a folder with one (`diagnosis.logs`), or `-`: the log is
+            on standard input.
         maps: meanings of the columns of a log, from the user (`logs.names.parse_map`).
 
     Raises:
@@ -102,7 +103,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     is_run = (folder / "plan.json").is_file()
     if is_run and maps:
         raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: omit --map")
-    if is_run or not (path.exists() or path.suffix):
+    if is_run or not (path.exists() or path.suffix or str(path) == "-"):
         return diagnose(folder)  # whose error names the runs nearby
     from dpdrun.diagnosis.logs.facts import skip_reason
     from dpdrun.diagnosis.logs.formats import read_log

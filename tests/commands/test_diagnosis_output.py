@@ -106,3 +106,14 @@ def test_map_is_not_for_a_run_folder(finished: Path) -> None:
     assert (
         run(str(finished / "metrics.jsonl"), "--format", "json").output == run(str(finished), "--format", "json").output
     )
+
+
+def test_a_log_on_standard_input() -> None:
+    pasted = "".join(f"iter {i}: loss {3.0 - i / 100}, time 9.10ms, mfu 12.30%\n" for i in range(20))
+    result = CliRunner().invoke(app, ["diagnose", "-", "--format", "json"], input=pasted)
+    content = json.loads(result.stdout)
+    assert (content["log"]["program"], content["log"]["path"]) == ("nanogpt", "standard input")
+    wrong = CliRunner().invoke(app, ["diagnose", "-"], input="hello\n")
+    assert wrong.exit_code == 2
+    assert "standard input: no training numbers found" in wrong.output
+    assert CliRunner().invoke(app, ["diagnose", "-", "--follow"], input=pasted).exit_code == 2

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 from dpdrun.diagnosis.logs.log import COLUMNS, NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, listing
@@ -13,6 +14,7 @@ from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
 
 WARM = 0.9  # of the largest lr: a log that begins below it shows a warmup
+LOOKED_FOR = ("loss", "loss_db", "grad_norm", "val_nmse_db", "val_loss")
 SELDOM = 0.5  # of the steps: a column with fewer values sets the pace for all
 
 
@@ -24,14 +26,15 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
 
     Raises:
         NothingLoggedError: the columns are there, but empty.
-        DataError: neither loss nor gradient norm nor a validation score was found.
+        DataError: neither loss nor gradient norm nor a validation score was found; one line with the `--map` to use.
     """
     if asked.values:
         log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
     log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
-    if not (len(loss) or len(grad_norm) or len(val)):
-        if any(key in log.found for key in ("loss", "loss_db", "grad_norm", "val_nmse_db")):
+    scores = _eval_losses(log)
+    if not (len(loss) or len(grad_norm) or len(val) or scores):
+        if any(key in log.found for key in LOOKED_FOR):
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
         raise DataError(_nothing(log))
     steps = _axis([column for column in (loss, grad_norm) if len(column)])
@@ -45,19 +48,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     clipped = [value > 0.0 for value in on_axis("clipped")]
     if not clipped and norms and clip:
         clipped = [not norm <= limit for norm, limit in zip(norms, clip, strict=True)]
-    values = {**log.values, **asked.values}
-    if "nmse" in log.found.get("loss_db", "").lower():
-        values["loss_is_nmse"] = True
-    if "warmup_steps" not in values and (warmup := _warmup(steps, lr)):
-        values["warmup_steps"] = warmup
-        rises = f"the learning rate rises up to {log.unit} {warmup}"
-        log.notes.append(f"{rises}: taken as the warmup (--map warmup_steps=N)")
-    if finite := [rate for rate in lr if math.isfinite(rate)]:
-        values.setdefault("peak_lr", max(finite))
-    if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
-        log.notes.append(f"a value every {gap:g} {log.unit}s: anything between them is not visible")
-    if log.unit == "epoch":
-        log.notes.append("one line per epoch: every step below is an epoch, and spikes within an epoch are not visible")
+    values = _values(log, asked, steps, lr)
     return RunFacts(
         step=steps,
         lr=lr,
@@ -70,17 +61,54 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         eval_nmse_db=val.values,
         eval_loss_step=log.column("val_loss").steps,
         eval_loss=log.column("val_loss").values,
+        eval_losses=scores,
+        eval_metrics={name: (each.steps, each.values) for name, each in log.eval_metrics.items() if len(each)},
+        line_steps=[step for step, _ in log.lines],
+        line_loss=[value for _, value in log.lines],
+        finished=log.finished,
         **values,
     )
 
 
+def _values(log: TrainingLog, asked: Asked, steps: list[int], lr: list[float]) -> dict[str, Any]:
+    """Return the facts that are single values, and note what was assumed and what the log cannot show."""
+    values = {**log.values, **asked.values}
+    if "nmse" in log.found.get("loss_db", "").lower():
+        values["loss_is_nmse"] = True
+    if "warmup_steps" not in values and (warmup := _warmup(steps, lr)):
+        values["warmup_steps"] = warmup
+        rises = f"the learning rate rises up to {log.unit} {warmup}"
+        log.notes.append(f"{rises}: taken as the warmup (--map warmup_steps=N)")
+    if finite := [rate for rate in lr if math.isfinite(rate)]:
+        values.setdefault("peak_lr", max(finite))
+    if log.unit == "epoch":
+        values.setdefault("steps_per_epoch", 1.0)
+    elif log.epochs and steps:
+        values.setdefault("steps_per_epoch", steps[-1] / log.epochs)
+    if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
+        log.notes.append(f"a value every {gap:g} {log.unit}s: anything between them is not visible")
+    if log.unit == "epoch":
+        log.notes.append("one line per epoch: every step below is an epoch, and spikes within an epoch are not visible")
+    return values
+
+
+def _eval_losses(log: TrainingLog) -> dict[str, tuple[list[int], list[float]]]:
+    """Return the validation losses by evaluation set; one without a name is that under ""."""
+    sets = {name: each for name, each in log.eval_losses.items() if len(each)}
+    if len(val := log.column("val_loss")):
+        sets[""] = val
+    return {name: (each.steps, each.values) for name, each in sets.items()}
+
+
 def _nothing(log: TrainingLog) -> str:
-    only_val = len(log.column("val_loss"))
-    what = "only a validation loss" if only_val else "no loss, no gradient norm and no validation NMSE"
-    reasons = [f"{key}: {why}" for key, why in log.absent.items() if key in ("loss", "loss_db", "grad_norm")]
-    example = next((name for name in log.names if "loss" in name.lower()), "NAME")
-    lines = [f"{log.path}: {what} found in this log ({log.format})", *reasons, listing(log.names)]
-    return "\n  ".join([*lines, f"assign the columns: --map loss={example},grad_norm=NAME,lr=NAME"])
+    """Return one line: which column is missing, what the log has, and the `--map` that would do."""
+    doubts = [f"the column of the {key.replace('_', ' ')} is not clear: {log.absent[key]}" for key in LOOKED_FOR
+              if key in log.absent]  # fmt: skip
+    if doubts:
+        return f"{log.path}: {doubts[0]}"
+    example = next((name for name in log.names if "loss" in name.lower()), None)
+    example = example or next((name for name in log.names if name not in log.found.values()), "COLUMN")
+    return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map loss={example}"
 
 
 def _loss(log: TrainingLog, asked: Asked) -> Points:

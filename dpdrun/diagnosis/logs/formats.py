@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpdrun.diagnosis.logs import csv_log, jsonl_log, opendpd_log, tensorboard_log, trainer_state
+from dpdrun.diagnosis.logs import (
+    csv_formats,
+    csv_log,
+    fairseq_log,
+    huggingface_log,
+    json_file,
+    jsonl_log,
+    key_value_log,
+    megatron_log,
+    mmengine_log,
+    nanogpt_log,
+    tensorboard_log,
+    text_log,
+    torchtune_log,
+)
 from dpdrun.diagnosis.logs.facts import facts_of_log
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
@@ -15,8 +33,15 @@ from dpdrun.rules.facts.run import RunFacts
 
 KNOWN = (
     "a run folder of dpdrun, OpenDPD's history CSV, Hugging Face's trainer_state.json, Lightning's metrics.csv, "
-    "TensorBoard event files, any CSV or JSONL"
+    "TensorBoard event files, any CSV or JSONL, what training programs print (docs/diagnose.md)"
 )
+TEXT = (
+    huggingface_log.FORMAT, megatron_log.FORMAT, fairseq_log.FORMAT, mmengine_log.FORMAT, torchtune_log.FORMAT,
+    nanogpt_log.FORMAT, nanogpt_log.BUILD_FORMAT,
+)  # fmt: skip
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
+JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$)")
+STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 
@@ -25,41 +50,73 @@ def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, Training
     """Return the facts of a log, and the log.
 
     Args:
-        path: a file, or a folder that holds one log.
+        path: a file, a folder that holds one log, or `-` for standard input.
         asked: the meanings of `--map`.
 
     Raises:
         DataError: no log, not one alone, or one that cannot be read; says what to do.
     """
     asked = asked or Asked()
+    if str(path) == "-":
+        return _read_standard_input(asked)
     path = find_log(path)
     log = _read(path, asked)
     return facts_of_log(log, asked), log
 
 
+def _read_standard_input(asked: Asked) -> tuple[RunFacts, TrainingLog]:
+    """Read what is pasted or piped; through a file, since readers read it twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            log = _read(path, asked)
+            facts = facts_of_log(log, asked)
+        except DataError as error:
+            raise type(error)(str(error).replace(str(path), str(STANDARD_INPUT))) from None
+    log.path = STANDARD_INPUT
+    return facts, log
+
+
 def _read(path: Path, asked: Asked) -> TrainingLog:
     if path.is_dir() or ".tfevents." in path.name:
         return tensorboard_log.read(path, asked)
-    if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors"):
+    if path.suffix.lower() in CHECKPOINTS:
         raise DataError(f"{path}: a checkpoint is not a log; dpdrun reads {KNOWN}")
-    start = _first_line(path)
-    if start.startswith(("{", "[")):
+    start, more = _first_lines(path)
+    if JSON_START.match(start):
+        return _read_json(path, asked, start, one_line=not more)
+    if path.suffix.lower() in (".csv", ".tsv") or csv_log.is_table(path):
+        return csv_formats.read(path, asked)
+    found = text_log.format_of(path, TEXT) or text_log.format_of(path, key_value_log.FORMATS)
+    if found is not None:
+        return text_log.read(path, asked, found)
+    csv_log.dialect_of(path)  # an empty file, or numbers without names
+    raise DataError(
+        f"{path}: no training numbers found, such as `loss: 0.5` (docs/diagnose.md lists what is read); write them as "
+        "CSV with a header, and name its columns: --map step=COLUMN,loss=COLUMN"
+    )
+
+
+def _read_json(path: Path, asked: Asked, start: str, *, one_line: bool) -> TrainingLog:
+    try:
+        record = json.loads(start)
+    except (ValueError, RecursionError):
+        record = None
+    if isinstance(record, dict) and path.name != json_file.FILE:
         if jsonl_log.is_metrics(path, start):
             return jsonl_log.read_dpdrun_metrics(path, asked)
-        one_object = start.rstrip().endswith("}") and path.name != trainer_state.FILE
-        is_list = start.startswith("[")
-        return jsonl_log.read(path, asked) if one_object and not is_list else trainer_state.read(path, asked)
-    names = csv_log.dialect_of(path).names
-    if opendpd_log.is_one(names):
-        return opendpd_log.read(path, asked)
-    if path.name == LIGHTNING and {"epoch", "step"} <= set(names):
-        return csv_log.read(path, asked, format_="Lightning metrics.csv", known={"step": "step"}, empty="gap")
-    return csv_log.read(path, asked)
+        if not one_line or not any(isinstance(each, list | dict) for each in record.values()):
+            return jsonl_log.read(path, asked)
+    return json_file.read(path, asked)
 
 
-def _first_line(path: Path) -> str:
+def _first_lines(path: Path) -> tuple[str, bool]:
+    """Return the first line with text, and whether another follows."""
     with csv_log.opened(path) as file:
-        return next((line for line in file if line.strip()), "").lstrip()
+        texts = (text for text in iter(lambda: file.readline(json_file.MOST_BYTES), "") if text.strip())
+        return next(texts, "").lstrip(), next(texts, "") != ""
 
 
 def find_log(path: Path) -> Path:
@@ -85,8 +142,8 @@ def find_log(path: Path) -> Path:
 
 def _in_folder(path: Path) -> Iterator[list[Path]]:
     """Yield candidates, the likeliest first: the newest checkpoint or version stands for the others."""
-    yield [file for file in [path / trainer_state.FILE] if file.is_file()]
-    yield _newest(path.glob(f"checkpoint-*/{trainer_state.FILE}"))
+    yield [file for file in [path / json_file.FILE] if file.is_file()]
+    yield _newest(path.glob(f"checkpoint-*/{json_file.FILE}"))
     yield [file for file in [path / LIGHTNING] if file.is_file()]
     yield _newest(path.glob(f"version_*/{LIGHTNING}"))
     yield _newest(path.glob(f"lightning_logs/version_*/{LIGHTNING}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,12 @@ from dpdrun.diagnosis.logs.rows import Rows
 from dpdrun.errors import DataError
 
 FORMAT = "JSONL"
+LLAMA_FACTORY = "LLaMA-Factory trainer_log.jsonl"
+MARKS = {  # names that show which program wrote it
+    "llamafactory": {"current_steps", "total_steps"},
+    "huggingface": {"loss", "learning_rate", "epoch", "step"},
+    "mmengine": {"iter", "data_time", "lr", "loss"},
+}
 METRICS = "metrics.jsonl of dpdrun"  # without its run folder
 NAMES = ("step", "loss", "grad_norm", "lr", "lr_planned", "clip_norm", "clipped", "val_nmse_db")  # in it
 LINES_OF_NAMES = 2000  # lines in which a column must show itself
@@ -32,7 +39,22 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         names.update(dict.fromkeys(record))
     if not names:
         raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
-    return of_records(path, FORMAT, list(names), records(path), asked)
+    llama = {"current_steps", "total_steps"} <= set(names)
+    known = {"step": "current_steps"} if llama else {}
+    log = of_records(path, LLAMA_FACTORY if llama else FORMAT, list(names), records(path), asked, known=known)
+    log.program = next((program for program, marks in MARKS.items() if set(names) >= marks), "")
+    if llama:
+        _take_length(log)
+    return log
+
+
+def _take_length(log: TrainingLog) -> None:
+    """Enter the length of a run of LLAMA_FACTORY, which every line repeats."""
+    last: dict[str, object] = deque((record for _, record in records(log.path)), maxlen=1).pop()
+    if isinstance(total := last.get("total_steps"), int) and total > 0:
+        log.values["total_steps"] = total
+        log.finished = True if last.get("current_steps") == total else None
+    log.notes.append("loss is the mean since the previous line")
 
 
 def is_metrics(path: Path, first_line: str) -> bool:
@@ -54,10 +76,11 @@ def read_dpdrun_metrics(path: Path, asked: Asked) -> TrainingLog:
 
 
 def of_records(
-    path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked
-) -> TrainingLog:
+    path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked,
+    *, known: dict[str, str] | None = None,
+) -> TrainingLog:  # fmt: skip
     """Return the log of numbered records."""
-    rows = Rows(path, format_, names, asked)
+    rows = Rows(path, format_, names, asked, known=known)
     for line, record in numbered:
         rows.add(line, record)
     return rows.done()
@@ -74,7 +97,7 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 continue
             try:
                 record = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 torn = DataError(f"{path}:{line}: not valid JSON ({error}): {shortened(text.strip())!r}")
                 continue  # an error, unless it is the last line: that one is being written
             if not isinstance(record, dict):

@@ -16,7 +16,7 @@ class NothingLoggedError(DataError):
     """A log that is there but holds no numbers yet; `dpdrun diagnose --follow` waits for them."""
 
 
-Unit = Literal["step", "epoch"]
+Unit = Literal["step", "epoch", "line"]
 
 # What a column can mean, and what `--map` can name. The order is that of messages.
 COLUMNS: dict[str, str] = {
@@ -77,6 +77,11 @@ class TrainingLog:
         unit: what a step of this log is.
         values: facts that are single values, a name of `VALUES`.
         notes: what was assumed; each a line.
+        finished: whether the log itself says that training is over.
+        eval_losses: by name of the set, where the log has several evaluation sets.
+        eval_metrics: by name as logged, other scores of the validation.
+        lines: (step, loss) of the lines with training numbers in the order of the file, where the steps go back.
+        epochs: passes over the data up to the last step; None where the log does not count them.
         absent: why a column that was looked for is missing, where there is more to say than that.
     """
 
@@ -89,6 +94,11 @@ class TrainingLog:
     unit: Unit = "step"
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    finished: bool | None = None
+    eval_losses: dict[str, Points] = field(default_factory=dict)
+    eval_metrics: dict[str, Points] = field(default_factory=dict)
+    lines: list[tuple[int, float]] = field(default_factory=list)
+    epochs: float | None = None
     absent: dict[str, str] = field(default_factory=dict)
 
     def column(self, key: str) -> Points:

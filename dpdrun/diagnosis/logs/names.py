@@ -6,18 +6,21 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import COLUMNS, VALUES
 from dpdrun.errors import DataError
 
 # Per meaning, names in the order of preference; two columns of one group leave a doubt. Names are compared as
-# `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); Lightning
-# (train_loss_step, lr-AdamW, grad_2.0_norm_total); fairseq (gnorm, num_updates); W&B exports (Step, _step).
+# `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); LLaMA-Factory
+# (current_steps); Lightning (train_loss_step, lr-AdamW, grad_2.0_norm_total; grad_2_norm_step before 2.0); Megatron-LM
+# (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
-        r"(trainer )?global step|num updates|optimizer step",
+        r"(train(er)? )?global step|num updates|optimizer step|current steps?",
         r"(train )?step|steps|update|updates|train steps",
         r"iteration|iterations|iter|iters|it",
         r"epoch|epochs",
@@ -26,22 +29,36 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train|training|tr)( batch)? loss step|loss( train)? step",
         r"(train|training|tr)( batch)? loss|loss( train| training)",
         r"(train|training)( loss)? mse|mse loss( train)?",
-        r"loss",
+        r"loss|lm loss",
+        r"(train )?(total|mean|avg|average|running|epoch) loss|losses",
         r"(train|training) loss epoch",
-        r"mse",
+        r"mse|nll|nll loss",
     ),
     "loss_db": (r"(train|training)( loss)? nmse( db)?|(train|training) loss db", r"loss db"),
     "grad_norm": (
         r"(train )?(total |global )?(grad|gradient|gradients) norm( total| global| before clip| pre clip| preclip)?",
-        r"gradnorm|gnorm|norm of gradients?|grad (2|2 0) norm total|grad l2|grad l2 norm",
+        r"gradnorm|gnorm|norm of gradients?|grad (2|2 0) norm( total)?( step)?|grad l2|grad l2 norm",
+        r"norm",
     ),
-    "lr": (r"(train )?(lr|learning rate)", r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?"),
+    "lr": (
+        r"(train )?(lr|learning rate|current lr|base lr)",
+        r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?|lr pg ?[01]|lr 0",
+    ),
     "lr_planned": (r"lr planned|planned lr",),
     "clip_norm": (r"clip norm|max grad norm|clip threshold",),
     "clipped": (r"(train )?clipped|(is|was) clipped",),
     "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
-    "val_loss": (r"(val|valid|validation|eval|dev) loss( epoch)?|loss (val|valid|validation|eval)",),
+    "val_loss": (
+        r"(val|valid|validation|eval|dev)( avg| average| mean| total)? loss( epoch)?|loss (val|valid|validation|eval)",
+        r"test loss",
+    ),
 }
+EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
+METRIC = re.compile(
+    r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
+    r"(accuracy|acc\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
+    r"precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
+)
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 
 
@@ -50,6 +67,27 @@ def plain_name(name: str) -> str:
     name = name.rpartition(" - ")[2] if " - " in name else name
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
     return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+
+
+@lru_cache(maxsize=4096)
+def meaning_of(name: str) -> str | None:
+    """Return what a column's name commonly means, a name of `COLUMNS` or "metric"; None where it means nothing."""
+    plain = plain_name(name)
+    for key, groups in _COMPILED.items():
+        if any(group.fullmatch(plain) for group in groups):
+            return key
+    return "metric" if METRIC.fullmatch(plain) or EVAL_SET.fullmatch(plain) else None
+
+
+def eval_sets(names: Iterable[str]) -> dict[str, str]:
+    """Return the validation losses of a log with several evaluation sets: name of the set -> column."""
+    found = {name: EVAL_SET.fullmatch(plain_name(name)) for name in names if not name.endswith(("__MIN", "__MAX"))}
+    return {match.group(1).replace(" ", "_"): name for name, match in found.items() if match}
+
+
+def metrics(names: Iterable[str]) -> list[str]:
+    """Return the columns of other scores of the validation, such as an accuracy."""
+    return [name for name in names if METRIC.fullmatch(plain_name(name)) and not name.endswith(("__MIN", "__MAX"))]
 
 
 @dataclass(frozen=True)
@@ -163,7 +201,7 @@ def choose_columns(
             found = [name for name, plain in free.items() if group.fullmatch(plain)]
             if len(found) > 1:
                 listed = " and ".join(repr(name) for name in found[:4])
-                absent[key] = f"candidates are {listed}: set --map {key}={found[0]}"
+                absent[key] = f"candidates are {listed}: set --map {quote(f'{key}={found[0]}')}"
                 notes.append(f"{key}: not read, since {absent[key]}")
                 break
             if found:

@@ -10,9 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from dpdrun.diagnosis.logs.blocks import blocks_of
 from dpdrun.diagnosis.logs.cells import number, shortened
 from dpdrun.diagnosis.logs.log import COLUMNS, Points, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, choose_columns, plain_name
+from dpdrun.diagnosis.logs.names import Asked, choose_columns, eval_sets, metrics, plain_name
 from dpdrun.errors import DataError
 from dpdrun.rules.text import pluralize
 
@@ -28,6 +29,7 @@ PARTS = frozenset({"split", "phase", "mode", "stage", "subset"})
 WORDS: dict[str, Part] = {"val": "validation", "eval": "validation", "dev": "validation", "test": "other"}
 RUNS = frozenset({"run", "run id", "run name", "seed", "trial", "experiment", "fold", "replicate"})
 MOST_NAMED = 4
+MOST_METRICS = 12
 
 
 class Parts:
@@ -115,6 +117,8 @@ class Rows:
         self._needed = {key: name for key, name in chosen.columns.items() if key != "step"}
         self._step, self._epoch = step, epoch
         self._parts = Parts(path, names, list(chosen.columns.values()))
+        self._sets, self._metrics = _scores_of(names, chosen.columns)
+        self._needed |= {name: name for name in (*self._sets.values(), *self._metrics)}
         self._read: dict[Part, dict[str, str]] = {
             "training": self._needed,
             "validation": self._scores() if self._parts.part else {},
@@ -161,6 +165,8 @@ class Rows:
         try:
             return number(cells.get(name), decimal_comma=self._decimal_comma)
         except ValueError as error:
+            if name in self._metrics:
+                return None  # such as a table of scores by class
             key = next((k for k, v in self.log.found.items() if v == name), EPOCH)
             raise DataError(
                 f"{self.log.path}:{line}: column {name!r} (read as {key}): {error}"
@@ -178,38 +184,45 @@ class Rows:
             if key not in self._needed and len(self._columns[key].rows):
                 self.log.found[key] = f"{name} where {self._parts.part} is validation"
         steps = self._counted()
+        judged = self._judged(steps)
         for key, column in self._columns.items():
             self._fill(key, column)
-            self.log.columns[key] = _points(steps, column)
-        repeats = self._repeats(steps)
-        if repeats:
-            self.log.notes.append(repeats)
+            self.log.columns[key] = _points(steps, column, judged)
+        self.log.epochs = self._passes(judged)
+        self.log.eval_losses = {key: self.log.columns.pop(name) for key, name in self._sets.items()}
+        self.log.eval_metrics = {name: self.log.columns.pop(name) for name in self._metrics}
         return self.log
 
     def _counted(self) -> list[int]:
         """Return the step of every row."""
         name = self._step
         if name is None:
-            self.log.notes.append("no step column: rows are counted instead (--map step=COLUMN)")
+            self.log.notes.append("no step column: lines are counted instead (--map step=COLUMN)")
+            self.log.unit = "line"
             return list(range(1, len(self._steps) + 1))
         is_epoch = plain_name(name) == EPOCH or plain_name(name) == "epochs"
         for line, step in zip(self._lines, self._steps, strict=True):
             if not (abs(step) < LARGEST and step == int(step)):  # nan is caught too
                 if "step" not in self._given:
-                    self._count_rows(f"{name} is {step:g} in line {line}, not a whole number")
-                    return list(range(1, len(self._steps) + 1))
+                    why = f"{name} is {step:g} in line {line}, not a whole number"
+                    return self._count_rows("the lines have no step" if is_epoch else why, passes=is_epoch)
                 raise DataError(f"{self.log.path}:{line}: column {name!r} (the step): {step:g} is not a whole number")
         steps = [int(step) for step in self._steps]
-        if is_epoch and len(set(steps)) <= MOSTLY * len(steps) and "step" not in self._given:
-            self._count_rows(f"{name} has repeated values, so it does not count rows")
-            return list(range(1, len(steps) + 1))
+        changes = 1 + sum(b != a for a, b in pairwise(steps))
+        if is_epoch and steps and changes <= MOSTLY * len(steps) and "step" not in self._given:
+            return self._count_rows(f"{name} has repeated values, so it does not count rows", passes=True)
         if is_epoch:
             self.log.unit = "epoch"
         return self._through_epochs(steps)
 
-    def _count_rows(self, why: str) -> None:
+    def _count_rows(self, why: str, *, passes: bool) -> list[int]:
+        """Count rows instead of the steps, which were epochs where they are `passes`."""
+        if passes:
+            self._epochs = self._steps
         del self.log.found["step"]
-        self.log.notes.append(f"{why}: rows are counted instead (--map step=COLUMN)")
+        self.log.unit = "line"
+        self.log.notes.append(f"{why}: lines are counted instead (--map step=COLUMN)")
+        return list(range(1, len(self._steps) + 1))
 
     def _through_epochs(self, steps: list[int]) -> list[int]:
         """Return the steps, counted through where they start again with every epoch."""
@@ -251,18 +264,48 @@ class Rows:
         column.rows = array("q", [row for row, _ in pairs])
         column.values = array("d", [value for _, value in pairs])
 
-    def _repeats(self, steps: Sequence[int]) -> str | None:
-        back = [i for i, (a, b) in enumerate(pairwise(steps), start=1) if b < a]
-        if not back:
+    def _passes(self, judged: range) -> float | None:
+        """Return the passes over the data that the rows cover; epochs that are whole numbers may count from 0."""
+        epochs = [self._epochs[row] for row in judged if math.isfinite(self._epochs[row])]
+        if not epochs or max(epochs) <= 0.0:
             return None
-        return (
-            f"steps go back {pluralize(len(back), 'time')}, first in line {self._lines[back[0]]}: a resumed run, or "
-            "lines out of order; each step counts once, as it was written last"
-        )
+        from_zero = min(epochs) == 0.0 and all(epoch == int(epoch) for epoch in epochs)
+        return max(epochs) + from_zero
+
+    def _judged(self, steps: Sequence[int]) -> range:
+        """Return the rows to judge: all, or those of the last run in the file; and note where steps go back."""
+        paced = [self._columns[key] for key in TRAINING if key in self._columns and self._columns[key].rows]
+        if not paced:
+            return range(len(steps))
+        column = max(paced, key=lambda each: len(each.rows))
+        ours = [steps[row] for row in column.rows]
+        blocks = blocks_of(ours)
+        if not blocks.back and not blocks.repeated:
+            return range(len(steps))
+        lines = [self._lines[row] for row in column.rows]
+        self.log.notes += filter(None, [blocks.note(lines)])
+        self.log.lines = list(zip(ours, column.values, strict=True))
+        if blocks.kind != "runs":
+            return range(len(steps))
+        first, last = column.rows[blocks.first], column.rows[blocks.last]
+        while first > 0 and steps[first - 1] <= steps[first] and blocks.first:
+            first -= 1  # a score before the first step of this run
+        while last + 1 < len(steps) and steps[last + 1] >= steps[last]:
+            last += 1
+        return range(first, last + 1)
 
 
-def _points(steps: Sequence[int], column: _Column) -> Points:
-    return points((steps[row], value) for row, value in zip(column.rows, column.values, strict=True))
+def _scores_of(names: Sequence[str], columns: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the columns of several evaluation sets, where there is no validation loss, and those of other scores."""
+    taken = set(columns.values())
+    free = [name for name in names if name not in taken]
+    sets = eval_sets(free) if not {"val_loss", "val_nmse_db"} & set(columns) else {}
+    return sets, [name for name in metrics(free) if name not in sets.values()][:MOST_METRICS]
+
+
+def _points(steps: Sequence[int], column: _Column, judged: range) -> Points:
+    pairs = zip(column.rows, column.values, strict=True)
+    return points((steps[row], value) for row, value in pairs if judged.start <= row < judged.stop)
 
 
 def points(pairs: Iterable[tuple[int, float]]) -> Points:

@@ -106,8 +106,8 @@ def test_epochs_are_steps_where_there_is_nothing_finer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("epochs", [("0.25", "0.5", "0.75"), ("1", "1", "1")], ids=["fractions", "repeats"])
 def test_epochs_that_count_no_rows(tmp_path: Path, epochs: tuple[str, ...]) -> None:
     found = log(tmp_path, "epoch,loss\n" + "".join(f"{epoch},0.5\n" for epoch in epochs))
-    assert (found.unit, found.columns["loss"].steps) == ("step", [1, 2, 3])
-    assert "rows are counted instead" in found.notes[0]
+    assert (found.unit, found.columns["loss"].steps) == ("line", [1, 2, 3])
+    assert "lines are counted instead" in found.notes[0]
     assert "step" not in found.found
 
 

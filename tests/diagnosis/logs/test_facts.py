@@ -114,13 +114,35 @@ def test_values_of_the_user_are_facts_with_a_note() -> None:
 
 
 def test_nothing_to_judge() -> None:
-    with pytest.raises(DataError, match="only a validation loss found") as error:
-        facts(val_loss=column([1], 0.5))
-    assert "--map loss=val_loss" in str(error.value)
-    with pytest.raises(DataError, match="no loss, no gradient norm and no validation NMSE"):
-        facts()
+    log = TrainingLog("CSV", Path("log.csv"), names=["step", "ce_loss", "time"])
+    with pytest.raises(DataError) as error:
+        facts_of_log(log, Asked())
+    assert str(error.value) == (
+        "log.csv: no column of a loss found; the log has: step, ce_loss, time; if one is, name it: --map loss=ce_loss"
+    )
+    log.absent["loss"] = "candidates are 'a' and 'b': set --map loss=a"
+    with pytest.raises(DataError, match="the column of the loss is not clear: candidates are 'a' and 'b'"):
+        facts_of_log(log, Asked())
     with pytest.raises(NothingLoggedError, match="no numbers yet"):
         facts(loss=Points())
+
+
+def test_a_validation_loss_alone_is_enough() -> None:
+    run, _ = facts(val_loss=column([1, 2], [0.5, 0.4]))
+    assert (run.step, run.eval_losses) == ([], {"": ([1, 2], [0.5, 0.4])})
+
+
+def test_evaluation_sets_metrics_and_order_reach_the_rules() -> None:
+    log = TrainingLog(
+        "CSV", Path("log.csv"), {"loss": column([1, 2], 0.5)}, {"loss": "loss"},
+        eval_losses={"a": column([2], 0.4), "b": column([], 0.4)}, eval_metrics={"eval_wer": column([2], 0.1)},
+        lines=[(1, 0.6), (2, 0.5), (1, 0.5)], finished=True, epochs=4.0,
+    )  # fmt: skip
+    run = facts_of_log(log, Asked())
+    assert run.eval_losses == {"a": ([2], [0.4])}
+    assert run.eval_metrics == {"eval_wer": ([2], [0.1])}
+    assert (run.line_steps, run.line_loss) == ([1, 2, 1], [0.6, 0.5, 0.5])
+    assert (run.progress, run.steps_per_epoch) == (1.0, 0.5)
 
 
 def test_a_validation_score_alone_is_enough() -> None:

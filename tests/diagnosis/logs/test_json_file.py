@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dpdrun.diagnosis.logs.facts import facts_of_log
+from dpdrun.diagnosis.logs.json_file import read
 from dpdrun.diagnosis.logs.names import Asked
-from dpdrun.diagnosis.logs.trainer_state import read
 from dpdrun.errors import DataError
 
 
@@ -38,11 +38,65 @@ def test_history(tmp_path: Path) -> None:
     assert facts.loss == [2.0, 0.0, 1.5]
     assert math.isnan(facts.grad_norm[1])
     assert facts.lr == [5e-5, 4e-5, 3e-5]
-    assert (facts.total_steps, facts.progress) == (100, 0.3)
+    assert (facts.total_steps, facts.progress) == (100, 1.0)  # its last record is the summary at the end of training
+    assert source.program == "huggingface"
     assert source.column("val_loss").values == [1.9]
     note = "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
     assert note in source.notes
     assert any("a value every 10 steps" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(("done", "progress"), [(100, 1.0), (40, 0.3)])
+def test_a_run_is_finished_where_its_last_step_is(tmp_path: Path, done: int, progress: float) -> None:
+    source = read(state(tmp_path / "trainer_state.json", HISTORY[:-1], global_step=done), Asked())
+    assert facts_of_log(source, Asked()).progress == progress
+
+
+def test_several_evaluation_sets_and_metrics(tmp_path: Path) -> None:
+    history = [
+        {"loss": 2.0, "step": 10, "epoch": 1.0},
+        {"eval_en_loss": 1.9, "eval_en_wer": 0.4, "eval_en_runtime": 1.0, "step": 10, "epoch": 1.0},
+        {"eval_de_loss": 2.9, "step": 10, "epoch": 1.0},
+    ]
+    source = read(state(tmp_path / "trainer_state.json", history), Asked())
+    assert {name: points.values for name, points in source.eval_losses.items()} == {"en": [1.9], "de": [2.9]}
+    assert {name: points.values for name, points in source.eval_metrics.items()} == {"eval_en_wer": [0.4]}
+    assert source.epochs == 1.0
+
+
+KERAS = {"accuracy": [0.5, 0.6, 0.7], "loss": [0.7, 0.6, 0.5], "val_loss": [0.8, 0.7, 0.6], "lr": [1e-3, 1e-3, 1e-4]}
+
+
+@pytest.mark.parametrize("content", [KERAS, {"model": "a", "history": KERAS}], ids=["history", "in an object"])
+def test_lists_by_name(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(content))
+    log = read(path, Asked())
+    assert (log.program, log.unit) == ("keras", "epoch")
+    assert log.columns["loss"].steps == [1, 2, 3]
+    assert log.columns["val_loss"].values == [0.8, 0.7, 0.6]
+
+
+def test_epochs_as_names(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps({"1": {"loss": 0.5}, "2": {"loss": 0.4}}))
+    assert read(path, Asked()).columns["loss"].values == [0.5, 0.4]
+
+
+def test_a_file_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    text = json.dumps({"loss": [0.7, 0.6, 0.5], "val_loss": [0.8, 0.7, 0.6]}, indent=1)
+    path.write_text(text[: text.index("0.6\n")])
+    log = read(path, Asked())
+    assert log.columns["loss"].values == [0.7, 0.6, 0.5]
+    assert any("ends in the middle" in note for note in log.notes)
+
+
+def test_json_without_end_is_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(DataError, match=r"history\.json"):
+        read(path, Asked())
 
 
 def test_a_run_of_unknown_length(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""CSV files of known programs, by their header: what wrote them, and columns that are to be put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dpdrun.diagnosis.logs import csv_log, opendpd_log
+from dpdrun.diagnosis.logs.cells import number
+from dpdrun.diagnosis.logs.log import TrainingLog
+from dpdrun.diagnosis.logs.names import Asked, meaning_of
+from dpdrun.diagnosis.logs.rows import Empty
+
+TENSORBOARD = ["Wall time", "Step", "Value"]
+TAG = re.compile(r"(?:^|[-_])tag-(.+)$")  # run-<run>-tag-<tag>.csv, a slash in the tag written as _
+PARTS = ("train", "val")
+HEADS = ("box", "cls", "dfl", "obj", "seg", "pose", "kobj")  # whose losses YOLO adds up
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """A CSV format.
+
+    Attributes:
+        name: in words.
+        program: a name of `programs.PROGRAMS`; empty where any may have written it.
+        is_one: whether a header is of this format.
+        known, empty: as in `Rows`.
+        notes: what holds for every log of this format.
+    """
+
+    name: str
+    program: str
+    is_one: Callable[[Sequence[str]], bool]
+    known: dict[str, str] = field(default_factory=dict)
+    empty: Empty = "end"
+    notes: tuple[str, ...] = ()
+
+
+def _is_lightning(names: Sequence[str]) -> bool:
+    """CSVLogger sorts its names, and adds epoch and step."""
+    marks = any(name.endswith(("_step", "_epoch")) or name.startswith(("lr-", "grad_2")) for name in names)
+    return {"epoch", "step"} <= set(names) and (marks or list(names) == sorted(names))
+
+
+def _is_keras(names: Sequence[str]) -> bool:
+    """CSVLogger writes epoch, then names sorted; training has no prefix and validation has `val_`."""
+    rest = list(names[1:])
+    plain = {"loss", "val_loss"} <= set(rest) and not any(name.startswith("train") for name in rest)
+    return names[0] == "epoch" and plain and "step" not in rest and (rest == sorted(rest) or "learning_rate" in rest)
+
+
+FORMATS = (
+    CsvFormat("Lightning metrics.csv", "lightning", _is_lightning, known={"step": "step"}, empty="gap"),
+    CsvFormat("Ultralytics results.csv", "ultralytics", lambda names: "train/box_loss" in names),
+    CsvFormat("timm summary.csv", "timm", lambda names: {"train_loss", "eval_loss", "eval_top1"} <= set(names)),
+    CsvFormat("Keras training log (CSV)", "keras", _is_keras),
+    CsvFormat(
+        "W&B export (CSV)", "", lambda names: any(name.endswith("__MIN") for name in names),
+        notes=("W&B exports a sample of the steps: single spikes may be missing",),
+    ),
+)  # fmt: skip
+
+
+def read(path: Path, asked: Asked) -> TrainingLog:
+    """Read a CSV log of any program.
+
+    Raises:
+        DataError: names file, line and column.
+    """
+    names = csv_log.dialect_of(path).names
+    if opendpd_log.is_one(names):
+        return opendpd_log.read(path, asked)
+    if names == TENSORBOARD:
+        return _tensorboard(path, asked)
+    this = next((each for each in FORMATS if each.is_one(names)), CsvFormat("CSV", "", lambda _: True))
+    derived = _sums(names) if this.program == "ultralytics" else {}
+    log = csv_log.read(path, asked, format_=this.name, known=this.known, empty=this.empty, derived=derived)
+    log.program = this.program
+    log.notes += this.notes
+    return log
+
+
+def _sums(names: Sequence[str]) -> dict[str, Callable[[dict[str, object]], object]]:
+    """Return the losses that are sums of columns."""
+
+    def summed(parts: Sequence[str]) -> Callable[[dict[str, object]], object]:
+        def of(cells: dict[str, object]) -> object:
+            values = [number(cells[name]) for name in parts]
+            return None if None in values else sum(value for value in values if value is not None)
+
+        return of
+
+    there = {part: [f"{part}/{head}_loss" for head in HEADS if f"{part}/{head}_loss" in names] for part in PARTS}
+    return {f"{part}_loss": summed(parts) for part, parts in there.items() if parts}
+
+
+def _tensorboard(path: Path, asked: Asked) -> TrainingLog:
+    """Read TensorBoard's download of one tag, which only the name of the file says."""
+    found = TAG.search(path.stem)
+    tag = found.group(1) if found else ""
+    key = meaning_of(tag)
+    known = {key: "Value"} if key and key not in ("metric", "step") and not asked.columns else {}
+    log = csv_log.read(path, asked, format_="TensorBoard download (CSV)", known=known)
+    if not known and not asked.columns:
+        log.absent["loss"] = (
+            f"TensorBoard's CSV holds one tag{f' ({tag})' if tag else ''}; say what it is: --map loss=Value, or "
+            "val_loss=Value, grad_norm=Value, lr=Value"
+        )
+    elif key in known:
+        log.found[str(key)] = f"Value ({tag})"
+    log.notes.append("TensorBoard downloads at most 1000 sampled points of one tag: single spikes may be missing")
+    return log

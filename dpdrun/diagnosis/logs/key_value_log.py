@@ -1,0 +1,125 @@
+"""Lines of `name: value` pairs, as training scripts print them; read where no other format is recognised.
+
+    Epoch 3/10 - loss: 0.53 - val_loss: 0.61          step 120 | loss: 3.45 | lr 6.0e-04 | norm: 0.41
+    Train Epoch: 1 [640/60000 (1%)]  Loss: 2.298730   Epoch: 0027 train_loss= 0.00122 val_loss= nan
+
+A counter of steps or epochs holds for the lines that follow it; a plain `loss` in a line about validation is the
+validation loss.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from dpdrun.diagnosis.logs.names import meaning_of
+from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
+
+WORD = r"[A-Za-z_][\w./@%-]{0,40}"
+QUOTED = r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
+PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER})(?![\w:/]|\.\d)", re.I)
+BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\s{{1,3}}({NUMBER})(?![\w:/]|\.\d)", re.I)
+COUNTER = re.compile(
+    r"\b(epoch|global[ _]step|step|iter|iteration|update|batch)s?\b[\"']?[ :=#]{0,3}[\[(]?\s{0,6}(\d{1,12})"
+    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.])",
+    re.I,
+)
+INNER = re.compile(
+    r"[\]:,]?\s{0,4}\[\s{0,6}(\d{1,12})\s{0,3}/\s{0,3}(\d{1,12})"
+)  # Epoch: [0][ 10/5005], Epoch: 1 [640/..
+BAR = re.compile(r"(?:^\s{0,8}#?|\|\s{0,4})(\d{1,12})/(\d{1,12})[ \[]")
+SCORED = re.compile(r"\b(?:val|valid|validation|eval|evaluation|dev|test)\b", re.I)
+KERAS = re.compile(r"\d[mu]?s/step\b|\d/\d{1,12} (?:\[[=>.]{1,80}\]|\u2501)")
+WORTH = ("loss", "loss_db", "grad_norm", "val_loss", "val_nmse_db")
+ENOUGH = 2
+PRECEDENCE = ("global step", "step", "iter", "iteration", "update", "batch")
+
+
+def _is_line(text: str) -> bool:
+    return any(meaning_of(name) in WORTH for name in _pairs(text))
+
+
+def _may_be_line(text: str) -> bool:
+    """Return whether a line has numbers by names that say nothing; `--map` may say what they are."""
+    return len(_pairs(text)) >= ENOUGH
+
+
+def _pairs(text: str) -> dict[str, object]:
+    """Return the numbers of a line by name."""
+    found: dict[str, object] = {}
+    for pattern in (PAIR, BARE):
+        for match in pattern.finditer(text):
+            name = _known_end(match.group(1))
+            if meaning_of(name) == "step":
+                continue  # `_Counters` reads it
+            if name.lower() == "loss" and SCORED.search(text[: match.start(2)]):
+                name = "val_loss"
+            found.setdefault(name, match.group(2))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _known_end(words: str) -> str:
+    """Return the longest end of some words that is the name of a column: `INFO train loss` is a `train loss`."""
+    parts = words.split(" ")
+    ends = [" ".join(parts[start:]) for start in range(len(parts))]
+    return next((name for name in ends if meaning_of(name) not in (None, "step")), ends[-1])
+
+
+class _Counters:
+    """The step and the epoch that hold for a line."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, object] = {}
+        self.lengths: dict[str, int] = {}
+
+    def see(self, text: str) -> None:
+        found: dict[str, tuple[int, int | None]] = {}
+        for match in COUNTER.finditer(text):
+            name = match.group(1).lower().replace("_", " ")
+            length = int(match.group(3)) if match.group(3) else None
+            found.setdefault(name, (int(match.group(2)), length))
+            inner = INNER.match(text, match.end()) if name == "epoch" else None
+            if inner:
+                found["batch"] = int(inner.group(1)), None
+        if bar := BAR.search(text):
+            found.setdefault("batch", (int(bar.group(1)), int(bar.group(2))))
+        if "epoch" in found:
+            if found["epoch"][0] != self.now.get("epoch"):
+                self.now.pop("step", None)
+            self.now["epoch"] = found["epoch"][0]
+            self._length("epoch", found["epoch"][1])
+        step = next((found[name] for name in PRECEDENCE if name in found), None)
+        if step is not None:
+            self.now["step"] = step[0]
+            self._length("step", None if "epoch" in self.now else step[1])
+
+    def _length(self, name: str, length: int | None) -> None:
+        if length:
+            self.lengths[name] = length
+
+
+def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
+    counters = _Counters()
+    has_steps = False
+    for line, text in lines:
+        counters.see(text)
+        keras = KERAS.search(text)
+        if keras:
+            values["program"] = "keras"
+            counters.now.pop("step", None)
+            if (bar := BAR.search(text)) and bar.group(1) != bar.group(2):
+                continue  # a running mean within the epoch
+        pairs = _pairs(text)
+        if pairs:
+            has_steps |= "step" in counters.now
+            yield line, {**counters.now, **pairs}
+    length = counters.lengths.get("step" if has_steps else "epoch")
+    if length and not (has_steps and "epoch" in counters.lengths):
+        values["total_steps"] = length
+
+
+NAME = "text with name: value pairs"
+FORMATS = (TextFormat(NAME, "", _is_line, _records), TextFormat(f"{NAME} of other names", "", _may_be_line, _records))

@@ -1,0 +1,104 @@
+"""A log that is text: what programs print. Each format says which of its lines hold numbers, and what they are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dpdrun.diagnosis.logs.csv_log import opened
+from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
+from dpdrun.diagnosis.logs.names import Asked, meaning_of
+from dpdrun.diagnosis.logs.rows import Rows
+
+LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
+SURE = 2  # lines that show a format
+RECORDS_OF_NAMES = 20_000  # records in which a column must show itself
+ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
+NUMBER = r"[-+]?(?:\d[\d]{0,40}\.?\d{0,40}(?:[eE][-+]?\d{1,4})?|\.\d{1,40}(?:[eE][-+]?\d{1,4})?|nan|inf(?:inity)?)"
+
+Lines = Iterable[tuple[int, str]]
+Record = tuple[int, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """A format of text logs.
+
+    Attributes:
+        name: in words.
+        program: a name of `programs.PROGRAMS`.
+        is_line: whether a line is one of this format; cheap, every format sees every line of a file.
+        records: the records of all lines, and what else they say, which it enters into its second argument: names of
+            `log.VALUES` and `finished`.
+        known: meaning -> name, where the names are fixed.
+        notes: what holds for every log of this format.
+    """
+
+    name: str
+    program: str
+    is_line: Callable[[str], bool]
+    records: Callable[[Lines, dict[str, Any]], Iterator[Record]]
+    known: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers, without colours; a progress bar's `\\r` ends a line as well.
+
+    Raises:
+        DataError: as `opened`.
+    """
+    with opened(path) as file:
+        at = 1
+        while text := file.readline(LONGEST_LINE):
+            yield at, (ANSI.sub("", text) if "\x1b" in text else text).rstrip("\r\n")
+            at += text.endswith("\n")
+
+
+def format_of(path: Path, formats: Iterable[TextFormat]) -> TextFormat | None:
+    """Return the format of most lines that any format knows, sure after a few of them; None where there is none."""
+    found = {each.name: 0 for each in formats}
+    by_name = {each.name: each for each in formats}
+    for _, text in lines(path):
+        for name, each in by_name.items():
+            if each.is_line(text):
+                found[name] += 1
+                if found[name] >= SURE:
+                    return each
+                break
+    best = max(found, key=lambda name: found[name])
+    return by_name[best] if found[best] else None
+
+
+def _usual(counts: Counter[str]) -> dict[str, str]:
+    """Return the loss that most lines have, where another is printed more seldom: the mean of an epoch."""
+    losses = sorted((name for name in counts if meaning_of(name) == "loss"), key=lambda name: -counts[name])
+    return {"loss": losses[0]} if len(losses) > 1 and counts[losses[0]] >= 2 * counts[losses[1]] else {}
+
+
+def read(path: Path, asked: Asked, format_: TextFormat) -> TrainingLog:
+    """Read a text log.
+
+    Raises:
+        DataError: names file, line and column.
+    """
+    counts: Counter[str] = Counter()
+    for _, record in islice(format_.records(lines(path), {}), RECORDS_OF_NAMES):
+        counts.update(record.keys())
+    if not counts:
+        raise NothingLoggedError(f"{path}: no line with training numbers yet")
+    values: dict[str, Any] = {}
+    rows = Rows(path, format_.name, list(counts), asked, known=_usual(counts) | format_.known)
+    for line, record in format_.records(lines(path), values):
+        rows.add(line, record)
+    rows.log.finished = values.pop("finished", None)
+    rows.log.program = values.pop("program", format_.program)
+    log = rows.done()
+    log.values |= values
+    log.notes += format_.notes
+    return log
