@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+import click
 import typer
 
 from dpdrun.errors import RecipeError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from dpdrun.rules.facts.plan import PlanFacts
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
+USUAL = {"d_model": 16, "hidden": 16}  # sizes that are asked for, with their defaults; the others have rules
 SIZES = {"transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",)}  # that a recipe must state
 
 # Flag -> recipe key; the flags also override a recipe that is given.
@@ -91,6 +94,31 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
     span = given.get("window")
     seen = None if span is None else inf if span == "full" else int(span)
     return PlanFacts(kind=str(kind), frames=samples, batch=given.get("batch_size"), window=seen, **sizes)
+
+
+def ask_user(given: dict[str, Any], samples: int | None) -> int | None:
+    """Ask on the terminal for the flags that a job needs, and add them to `given`; return the training frames.
+
+    Raises:
+        RecipeError: there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise RecipeError("--ask needs a terminal; give flags instead, see `dpdrun recommend --help`")
+    if "model" not in given:
+        given["model"] = typer.prompt("Kind of model", type=click.Choice(list(SIZES)), default="transformer")
+    if samples is None and "data" not in given:
+        source = typer.prompt(
+            "Capture: a file, a folder, or a name of `dpdrun data list` (empty: none)", default="", show_default=False
+        )
+        if source:
+            given["data"] = source
+            return None
+        samples = typer.prompt("Training frames per epoch", type=click.IntRange(min=1), default=1000)
+    if "data" not in given:
+        for name in (size for size in SIZES[str(given["model"])] if size not in given):
+            if name in USUAL:
+                given[name] = typer.prompt(f"model.{name}", type=click.IntRange(min=1), default=USUAL[name])
+    return samples
 
 
 def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -> str:

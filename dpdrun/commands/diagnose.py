@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dpdrun.diagnosis.repair import Attempt
 
 
+SHOWN = 20  # runs of the working folder that a message lists
 DiagnosisFormat = StrEnum("DiagnosisFormat", "rich json markdown html")  # how to print a diagnosis
 
 
@@ -109,7 +111,7 @@ def _diagnose(
 
     if prediction is None and target is None and input_ is None:
         if run is None:
-            raise typer.BadParameter("give a RUN, or --prediction and --target")
+            raise RunError(f"name what to diagnose:\n{_at_hand()}")
         if str(run) == "-":
             if sys.stdin.isatty():
                 typer.echo("paste the log, then press Ctrl-D", err=True)
@@ -122,6 +124,17 @@ def _diagnose(
         missing = "--prediction" if prediction is None else "--target"
         raise typer.BadParameter(f"{missing} is missing: a prediction is compared with its target")
     return diagnose_files(prediction, target, input_), f"{prediction} against {target}"
+
+
+def _at_hand() -> str:
+    """Return what can be diagnosed here, as lines of a message."""
+    from dpdrun.run.folder import runs_in
+
+    runs = runs_in()
+    lines = [f"  dpdrun diagnose {shlex.quote(str(run))}" for run in runs[:SHOWN]]
+    lines += [f"  and {len(runs) - SHOWN} more runs here"] if len(runs) > SHOWN else []
+    lines += ["  dpdrun diagnose LOG, a log of another program", "  dpdrun diagnose --prediction FILE --target FILE"]
+    return "\n".join(lines)
 
 
 def _follow(run: Path | None, diagnose_again: Callable[[], tuple[Diagnosis, str]]) -> tuple[Diagnosis, str, bool]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._flags import KEYS, facts_of, in_flags, overrides_of, recipe_of_flags, window
+from dpdrun.commands._flags import KEYS, ask_user, facts_of, in_flags, overrides_of, recipe_of_flags, window
 from dpdrun.commands._options import (
     BandwidthOption,
     FailOn,
@@ -78,9 +78,24 @@ def recommend(
     out: OutOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask on the terminal for what is needed.")] = False,
 ) -> None:
-    """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data."""
+    """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data; without any, by width."""
     given = {name: value for name, value in locals().items() if name in KEYS and value is not None}
+    if ask:
+        if recipe is not None:
+            raise RecipeError("--ask describes a job without a recipe; omit one of them")
+        samples = ask_user(given, samples)
+        data = given.get("data")
+    elif (
+        recipe is None
+        and samples is None
+        and out is None
+        and not given.keys() - {"rules"}
+        and format_ is not Format.yaml
+    ):
+        _overview(format_)
+        return
     if samples is not None and data is not None:
         raise RecipeError("--samples and --data both set the amount of data; omit one of them")
     rates = stated_rates(sample_rate_hz, bandwidth_hz)
@@ -108,6 +123,20 @@ def recommend(
         advice = advise(facts, "note" if rules is RuleSet.note else "measured", reading)
         text = recipe_of_flags(advice.recommendation, given, typed("recommend")) if wants_text else ""
     show(advice, text, format_, out, force, fail_on)
+
+
+def _overview(format_: Format) -> None:
+    """Show what the rules recommend by family and width, and how to get a plan."""
+    from dpdrun.plan.overview import overview
+
+    if format_ is Format.json:
+        print_json(overview().to_json())
+        return
+    from rich.console import Console
+
+    from dpdrun.report.overview import overview_view
+
+    Console(highlight=False).print(overview_view(overview()))
 
 
 def _section(source: str, rates: dict[str, float]) -> DataSection:

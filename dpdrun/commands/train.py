@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._options import SetOption, argument, option
-from dpdrun.errors import EXIT_INTERRUPTED, EXIT_STOPPED, RunError
+from dpdrun.errors import EXIT_INTERRUPTED, EXIT_STOPPED, RecipeError, RunError
 from dpdrun.run.trackers import TrackerName
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, argument(help="A recipe (YAML, see `dpdrun recipe new`) or a pipeline.")],
+    recipe: Annotated[
+        Path | None,
+        argument(metavar="RECIPE", help="A recipe (YAML), a pipeline, or the name of one of `dpdrun recipe list`."),
+    ] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="Folder for the results.", show_default="runs/<recipe name>")
     ] = None,
@@ -81,6 +84,10 @@ def train(
     from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
 
+    if recipe is None:
+        from dpdrun.recipe.shipped import at_hand
+
+        raise RecipeError(f"name the recipe to train:\n{at_hand()}")
     where = resolve_hosts(Hosts(processes, hosts, rank, rendezvous))
     if timeout is not None:
         os.environ[TIMEOUT_VARIABLE] = f"{timeout:g}"  # also of the processes to be started

@@ -84,6 +84,8 @@ def locate_source(source: str, *, recipe: Path | None = None) -> str:
     if source.startswith((SYNTHETIC, OPENDPD)):
         return source
     path = expand_user(source)
+    if not is_there(path) and (name := _full_name(source)) is not None:
+        return name
     if recipe is not None and not path.is_absolute() and not is_there(path):
         neighbour = recipe.parent / path
         if is_there(neighbour):
@@ -92,6 +94,13 @@ def locate_source(source: str, *, recipe: Path | None = None) -> str:
                 f"there is one next to the recipe: write data.source: {neighbour}, or an absolute path"
             )
     return str(path.absolute()) + ("/" if source.endswith("/") else "")
+
+
+def _full_name(short: str) -> str | None:
+    """Return the built-in source of this short name: `opendpd/APA_200MHz` of `APA_200MHz`."""
+    if short in opendpd_wheel.DATASETS:
+        return OPENDPD + short
+    return SYNTHETIC + short if short in synthetic.PRESETS else None
 
 
 def pull(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ _PACKAGE = Path(__file__).parents[1]
 # In an installed wheel the recipes are part of the package; in a clone they are at the top of the repository.
 FOLDER = _PACKAGE / "recipes" if (_PACKAGE / "recipes").is_dir() else _PACKAGE.parent / "recipes"
 SUFFIX = ".yaml"
+SHOWN = 20  # files of the working folder that a message lists
 _SCHEMA = "# yaml-language-server"
 
 
@@ -52,6 +54,17 @@ def by_name(name: str) -> Shipped:
     near = closest(name, recipes)
     hint = f"did you mean {near!r}?" if near else f"`dpdrun recipe list` shows them: {', '.join(recipes)}"
     raise RecipeError(f"no recipe {name!r} in the package; {hint}")
+
+
+def at_hand() -> str:
+    """Return the recipes of the working folder and of the package, as lines of a message."""
+    here = [
+        path for folder in (Path(), Path("recipes")) if folder.is_dir() for path in sorted(folder.glob(f"*{SUFFIX}"))
+    ]
+    lines = ["  dpdrun train " + shlex.quote(str(path)) for path in here[:SHOWN]]
+    lines += [f"  and {len(here) - SHOWN} more here"] if len(here) > SHOWN else []
+    names = ", ".join(each.stem for each in sorted(FOLDER.glob(f"*{SUFFIX}")))
+    return "\n".join([*lines, f"  dpdrun train NAME, of the package: {names}", "  `dpdrun recipe new` writes a recipe"])
 
 
 def missing_hint(path: Path) -> str:

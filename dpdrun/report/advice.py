@@ -46,8 +46,8 @@ class _Values:
             by = Text("you", "green")
             if value.rule:
                 by = Text.assemble(f"{value.rule} ", (value.evidence or "", EVIDENCE_STYLE[value.evidence]))
-            note = _ranged(value.note_value, value.note_low, value.note_high) if value.differs_from_note else ""
-            row: list[RenderableType] = [key, Text(_ranged(value.value, value.low, value.high)), Text(note), by]
+            note = ranged(value.note_value, value.note_low, value.note_high) if value.differs_from_note else ""
+            row: list[RenderableType] = [key, Text(ranged(value.value, value.low, value.high)), Text(note), by]
             why = "; ".join([value.why, *_worth(value), *_expected(value)])
             table.add_row(*row, *([Text(why)] if wide else []))
             reasons.append(Padding(Text.assemble(f"{key}: ", (why, "dim")), (0, 0, 0, 2)))
@@ -118,7 +118,8 @@ def recommendation_view(
     return Group(*parts)
 
 
-def _ranged(value: Any, low: Any, high: Any) -> str:
+def ranged(value: Any, low: Any, high: Any) -> str:
+    """Return a value with its range, as `0.044 (0.0039 to 0.062)`; without an upper bound `256 (or more)`."""
     text = render(value)
     if low is not None and low == high:
         return text

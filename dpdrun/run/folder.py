@@ -185,6 +185,12 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+def runs_in(root: Path = Path("runs")) -> list[Path]:
+    """Return the run folders right under a folder, the most recent first."""
+    found = [path for path in root.iterdir() if RunFolder(path).plan.is_file()] if root.is_dir() else []
+    return sorted(found, key=lambda path: RunFolder(path).plan.stat().st_mtime, reverse=True)
+
+
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
     """Return `runs/<recipe name>`, or the first free `runs/<recipe name>-N` if that one is taken."""
     name = recipe_path.stem if recipe_path.stem.strip(".") else "recipe"  # of a file `...yaml` it is `..`

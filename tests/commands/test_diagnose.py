@@ -169,3 +169,14 @@ def test_following_ends_with_the_log_and_then_applies_the_gate(log: Path) -> Non
     assert result.exit_code == 1
     assert "GN201" in result.stdout
     assert run("--follow").exit_code == 2
+
+
+def test_without_a_run_those_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "plan.json").write_text("{}")
+    result = CliRunner().invoke(app, ["diagnose"])
+    assert result.exit_code == 2
+    assert "dpdrun diagnose runs/a" in result.stderr
+    assert "runs/b" not in result.stderr

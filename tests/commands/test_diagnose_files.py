@@ -56,7 +56,7 @@ def test_late_prediction_as_json_and_as_a_gate(files: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a RUN, or --prediction and --target"),
+        ([], "dpdrun diagnose --prediction FILE --target FILE"),
         (["--prediction", "p.npy"], "--target is missing"),
         (["--target", "p.npy", "--input", "x.npy"], "--prediction is missing"),
         (["runs/x", "--prediction", "p.npy", "--target", "y.npy"], "cannot be combined"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -59,10 +60,32 @@ def test_range_of_a_large_model() -> None:
     assert "7.1e-5 (5e-5 to 1e-4)" in run("--model", "transformer", "--d-model", "1024", "--samples", "99").output
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_without_a_job_the_rules_are_shown_by_width(columns: int) -> None:
+    result = CliRunner().invoke(app, ["recommend"], env={"COLUMNS": str(columns)})
+    assert result.exit_code == 0
+    rows = {match[0]: row for row in result.output.splitlines() if (match := re.match(r"  [\w.]+(, \w+ \d+)?", row))}
+    assert re.search(r"0\.0\d+ \(.* to .*\) +LR010.* 3e-4 +LR001", rows["  lr, d_model 16"])
+    assert "7.1e-5 (5e-5 to 1e-4)" in rows["  lr, d_model 1024"]
+    assert "200" in [row for row in result.output.splitlines() if "optim.clip_norm" in row][1]  # a GRU's, by the note
+    assert "\u2026" not in result.output  # nothing is cut
+    assert max(map(len, result.output.splitlines())) <= columns
+    content = json.loads(run("--format", "json").stdout)
+    by_width = {(row["model"], row["width"]): row for row in content["learning_rates"]}
+    job = ("--model", "transformer", "--d-model", "64", "--layers", "2", "--window", "32", "--samples", "800")
+    same = json.loads(run(*job, "--format", "json").stdout)["values"]["optim.lr"]
+    assert by_width["transformer", 64]["measured"]["value"] == same["value"]
+    assert by_width["transformer", 64]["note"]["value"] == 3e-4
+    assert {row["field"] for row in content["settings"]} >= {"optim.warmup", "optim.clip_norm", "train.batch_size"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        ((), "--model and --samples are needed"),
+        (("--layers", "2"), "--model and --samples are needed"),
+        (("--format", "yaml"), "--model and --samples are needed"),
+        (("--ask",), "--ask needs a terminal"),
+        (("--ask", "recipe.yaml"), "--ask describes a job without a recipe"),
         (("--model", "transformer", "--samples", "100"), "--d-model is needed"),
         (("--model", "gru", "--samples", "100"), "--hidden is needed"),
         (("--model", "gru", "--samples", "100"), "recommend --model gru --hidden 16 --samples"),
@@ -130,7 +153,7 @@ def test_warnings_are_printed_with_code_and_advice() -> None:
         ("--model", "gru", "--samples", "100"),
         ("--data", "synthetic/mild"),
         ("--data", "synthetic/mild", "--model", "transformer", "--rules", "note"),
-        (),
+        ("--layers", "2"),
     ],
 )
 def test_the_example_of_what_is_missing_works(

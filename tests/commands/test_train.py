@@ -355,3 +355,12 @@ def test_a_gmp_is_fitted_and_reported(recipe_file: Path, tmp_path: Path) -> None
     diagnosed = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run")])
     assert diagnosed.exit_code == 0
     assert "a least-squares fit has no steps" in diagnosed.stdout
+
+
+def test_without_a_recipe_those_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("task: pa\n")
+    result = CliRunner().invoke(app, ["train"])
+    assert result.exit_code == 2
+    assert "dpdrun train mine.yaml" in result.stderr
+    assert "quickstart" in result.stderr

@@ -154,3 +154,13 @@ def test_a_path_is_shown_short_where_it_is_and_the_current_folder_is_named(here:
     assert load(str(here / "a.csv"), sample_rate_hz=1e6).name == "a.csv"  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=re.escape(f"did you mean 'a.csv'? (the current folder is {here})")):
         load("a.cvs")
+
+
+def test_short_names_of_built_in_captures_work_unless_there_is_such_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate_source("APA_200MHz") == "opendpd/APA_200MHz"
+    assert locate_source("mild") == "synthetic/mild"
+    (tmp_path / "mild").mkdir()
+    assert locate_source("mild") == str(tmp_path / "mild")
