@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import click
 import typer
 
 from dpdrun.errors import RecipeError
@@ -102,6 +101,8 @@ def ask_user(given: dict[str, Any], samples: int | None) -> int | None:
     Raises:
         RecipeError: there is no terminal to ask on.
     """
+    import click
+
     if not sys.stdin.isatty():
         raise RecipeError("--ask needs a terminal; give flags instead, see `dpdrun recommend --help`")
     if "model" not in given:
