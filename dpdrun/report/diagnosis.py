@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.diagnosis.logs.log import TrainingLog
+from dpdrun.diagnosis.logs.units import WORDS
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
 from dpdrun.report.findings import STYLE, by_reason, finding_head, finding_line, finding_view, named, severity_counts
 from dpdrun.report.numbers import duration
@@ -91,7 +92,9 @@ def progress_text(diagnosis: Diagnosis) -> str:
 
 def source_lines(log: TrainingLog) -> list[str]:
     """Return how a log was read: its format, its columns, and what was assumed."""
-    columns = ", ".join(f"{key} = {name}" for key, name in log.found.items())
+    unit = WORDS.get(log.loss_unit or "")
+    said = {key: f"{name} ({unit})" if unit and key == "loss" else name for key, name in log.found.items()}
+    columns = ", ".join(f"{key} = {name}" for key, name in said.items())
     return [f"read as {log.format}: {columns}", *(f"- {note}" for note in log.notes)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.log import COLUMNS, NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, listing
+from dpdrun.diagnosis.logs.units import CLIPS, WORDS, loss_unit, target_power
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
 
@@ -31,6 +32,10 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     if asked.values:
         log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
     log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
+    unit = loss_unit(log)
+    if unit == "objective" and "loss" in log.found:
+        log.leave_out("loss", f"{log.found['loss']} is {WORDS[unit]} about progress (reinforcement learning, GAN)")
+        log.columns.pop("loss")
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
     scores = _eval_losses(log)
     if not (len(loss) or len(grad_norm) or len(val) or scores):
@@ -49,6 +54,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     if not clipped and norms and clip:
         clipped = [not norm <= limit for norm, limit in zip(norms, clip, strict=True)]
     values = _values(log, asked, steps, lr)
+    log.loss_unit = unit if len(loss) else None
     return RunFacts(
         step=steps,
         lr=lr,
@@ -66,6 +72,9 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         line_steps=[step for step, _ in log.lines],
         line_loss=[value for _, value in log.lines],
         finished=log.finished,
+        loss_unit=log.loss_unit,
+        target_power=target_power(log.column("val_loss").values, val.values) if unit == "power" else None,
+        assumed_clip=CLIPS.get(log.program) if norms and not clip else None,
         **values,
     )
 

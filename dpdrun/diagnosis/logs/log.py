@@ -77,6 +77,7 @@ class TrainingLog:
         unit: what a step of this log is.
         values: facts that are single values, a name of `VALUES`.
         notes: what was assumed; each a line.
+        loss_unit: as `RunFacts.loss_unit`.
         finished: whether the log itself says that training is over.
         eval_losses: by name of the set, where the log has several evaluation sets.
         eval_metrics: by name as logged, other scores of the validation.
@@ -94,6 +95,7 @@ class TrainingLog:
     unit: Unit = "step"
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    loss_unit: str | None = None
     finished: bool | None = None
     eval_losses: dict[str, Points] = field(default_factory=dict)
     eval_metrics: dict[str, Points] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class TrainingLog:
             "program": self.program or None,
             "path": str(self.path),
             "unit": self.unit,
+            "loss_unit": self.loss_unit,
             "columns": dict(self.found),
             "notes": list(self.notes),
         }

@@ -43,7 +43,7 @@ class Program:
         name: in JSON; empty where the program is not known.
         title: in text.
         settings: by recipe key, what the program calls it.
-        keep_best: how it keeps or restores the best checkpoint.
+        best: how it keeps or restores the best checkpoint.
         bf16: how bf16 is chosen.
         score: how validation scores get into its log.
         see_norm, see_lr, see_loss: how the gradient norm, the learning rate, the training loss get into its log.
@@ -53,7 +53,7 @@ class Program:
     name: str = ""
     title: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-    keep_best: str = "keep the best checkpoint"
+    best: str = ""
     bf16: str = "train in bf16 instead of fp16"
     score: str = "log a validation loss"
     see_norm: str = "log the gradient norm before clipping"
@@ -82,7 +82,7 @@ HUGGING_FACE = Program(
     "huggingface",
     "Hugging Face Trainer",
     _HF,
-    keep_best="keep the best checkpoint (load_best_model_at_end)",
+    best="load_best_model_at_end",
     bf16="set bf16: true instead of fp16",
     score="set eval_strategy: steps and eval_steps",
     see_norm="update transformers: its log has grad_norm from 4.38 on",
@@ -105,7 +105,7 @@ LIGHTNING = Program(
         "train.max_steps": "max_steps",
         "train.epochs": "max_epochs",
     },
-    keep_best="keep the best checkpoint (ModelCheckpoint(monitor=..., mode='min'))",
+    best="ModelCheckpoint(monitor=..., mode='min')",
     bf16='set precision="bf16-mixed"',
     score="log a validation loss (validation_step, val_check_interval)",
     see_norm="log grad_norm(self, norm_type=2) in on_before_optimizer_step",
@@ -160,7 +160,7 @@ FAIRSEQ = Program(
         "train.max_steps": "--max-update",
         "train.epochs": "--max-epoch",
     },
-    keep_best="keep the best checkpoint (checkpoint_best.pt, --patience)",
+    best="checkpoint_best.pt, --patience",
     bf16="set --bf16 instead of --fp16",
     score="set --validate-interval-updates",
 )
@@ -176,7 +176,7 @@ MMENGINE = Program(
         "train.max_steps": "train_cfg.max_iters",
         "train.epochs": "train_cfg.max_epochs",
     },
-    keep_best="keep the best checkpoint (CheckpointHook(save_best='auto'))",
+    best="CheckpointHook(save_best='auto')",
     bf16="set dtype='bfloat16' of AmpOptimWrapper",
     score="set val_interval",
     see_norm="set optim_wrapper.clip_grad=dict(max_norm=...), which logs grad_norm",
@@ -193,7 +193,7 @@ KERAS = Program(
         "train.batch_size": "batch_size",
         "train.epochs": "epochs",
     },
-    keep_best="keep the best weights (EarlyStopping(restore_best_weights=True))",
+    best="EarlyStopping(restore_best_weights=True)",
     bf16="set the policy mixed_bfloat16",
     score="give fit validation_data or validation_split",
     see_lr="add ReduceLROnPlateau or LearningRateScheduler, which log the learning rate",
@@ -208,7 +208,7 @@ OPENDPD = Program(
         "train.batch_size": "--batch_size",
         "train.epochs": "--n_epochs",
     },
-    keep_best="use the best epoch, which OpenDPD keeps by itself",
+    best="OpenDPD keeps it by itself",
     see_norm="its history has no gradient norm",
 )
 NANOGPT = Program(
@@ -223,7 +223,7 @@ NANOGPT = Program(
         "train.batch_size": "batch_size (or gradient_accumulation_steps)",
         "train.max_steps": "max_iters",
     },
-    keep_best="keep the best checkpoint (always_save_checkpoint = False)",
+    best="always_save_checkpoint = False",
     bf16="set dtype = 'bfloat16'",
     score="set eval_interval",
     see_lr="set wandb_log = True, which logs lr",
@@ -239,7 +239,7 @@ BUILD_NANOGPT = replace(
         "train.batch_size": "total_batch_size",
         "train.max_steps": "max_steps",
     },
-    keep_best="keep the best checkpoint",
+    best="",
     see_norm="diagnose its standard output, which has the norm",
     see_lr="diagnose its standard output, which has the lr",
 )
@@ -253,7 +253,7 @@ ULTRALYTICS = Program(
         "train.batch_size": "batch",
         "train.epochs": "epochs",
     },
-    keep_best="use best.pt, which is kept by itself (patience stops earlier)",
+    best="best.pt; patience stops earlier",
     score="set val=True",
 )
 SPEECHBRAIN = Program("speechbrain", "SpeechBrain", {"optim.lr": "lr", "train.epochs": "number_of_epochs"})
@@ -286,7 +286,9 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"check the data first \(`dpdrun data inspect`: ([^)]*)\)", r"check the data first (\1)"),
     (r" ?\(`dpdrun data inspect`: ([^)]*)\)", r" (\1)"),
     (r" ?\(`dpdrun data inspect`\)", ""),
-    (r"keep the best checkpoint \(checkpoints/best\.safetensors\)", "{keep_best}"),
+    (r"keep the best checkpoint \(checkpoints/best\.safetensors\)", "keep the best checkpoint{kept}"),
+    (r"keep the checkpoint of (step \d+)", r"keep the checkpoint of \1{kept}"),
+    (r"(lower|raise) the learning rate from ", r"\1 {lr} from "),
     (r"(?:set |use )?train\.precision(?: to)? bf16", "{bf16}"),
     (r", and use train\.precision fp32", ", and train in fp32"),
     (r"(?:set |use )?train\.precision(?: to)? fp32", "train in fp32"),
@@ -331,8 +333,9 @@ def in_words_of(program: Program, finding: Finding) -> Finding:
 
 
 def _translated(program: Program, text: str) -> str:
+    ours = {"kept": f" ({program.best})" if program.best else "", "bf16": program.bf16, "lr": program.word("optim.lr")}
     for phrase, words in _PHRASES:
-        text = re.sub(phrase, words.format(**vars(program)) if "{" in words else words, text)
+        text = re.sub(phrase, words.format(**ours) if "{" in words else words, text)
 
     def word(match: re.Match[str]) -> str:
         key = match.group()

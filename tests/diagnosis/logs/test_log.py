@@ -17,5 +17,6 @@ def test_values_are_facts_of_a_run() -> None:
 def test_json_says_how_a_log_was_read() -> None:
     source = TrainingLog("CSV", Path("a.csv"), found={"loss": "x"}, unit="epoch", notes=["note"])
     assert json.loads(json.dumps(source.to_json())) == {
-        "format": "CSV", "program": None, "path": "a.csv", "unit": "epoch", "columns": {"loss": "x"}, "notes": ["note"],
+        "format": "CSV", "program": None, "path": "a.csv", "unit": "epoch", "loss_unit": None,
+        "columns": {"loss": "x"}, "notes": ["note"],
     }  # fmt: skip

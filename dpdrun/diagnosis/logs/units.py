@@ -1,0 +1,59 @@
+"""The unit of a loss, from what wrote it and from what stands next to it; a unit that is not sure is not said."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from statistics import median
+
+from dpdrun.diagnosis.logs.log import TrainingLog
+from dpdrun.diagnosis.logs.names import plain_name
+
+LANGUAGE_MODELS = frozenset({"llamafactory", "torchtune", "megatron", "nanogpt", "build-nanogpt"})
+CLIPS = dict.fromkeys(("huggingface", "llamafactory", "megatron", "build-nanogpt", "nanogpt"), 1.0)  # their defaults
+REWARDED = re.compile(r"(?:train )?(?:reward std|kl|kl div|clip ratio.*|completions .*|frac reward zero std|approx kl)")
+GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
+CLASSIFIES = re.compile(
+    r"(?:.* )?(?:ppl|perplexity|accuracy|acc\d?|top ?\d|wer|cer|f1|bleu\d?|rouge.*|accuracies|balanced acc)"
+)
+POWER = re.compile(r".*\b(?:n?mse|l2)\b.*")
+WORDS = {
+    "nats": "cross-entropy in nats",
+    "bits": "cross-entropy in bits",
+    "power": "a mean square",
+    "objective": "an objective whose level says nothing",
+}
+SPREAD = 0.02  # of the power that loss and NMSE give
+
+
+def loss_unit(log: TrainingLog) -> str | None:
+    """Return the unit of the loss, as `RunFacts.loss_unit`; None where nothing shows it."""
+    names = [plain_name(name) for name in log.names]
+    loss = plain_name(log.found.get("loss", ""))
+    if "loss_db" in log.found or POWER.fullmatch(loss) or log.program in ("opendpd", "dpdrun"):
+        return "power"
+    if any(name.split(" ")[-1] == "reward" for name in names) and any(REWARDED.fullmatch(name) for name in names):
+        return "objective"
+    if sum(1 for name in names if GAN.fullmatch(name) and "loss" in name) > 1:
+        return "objective"
+    if log.program == "fairseq":
+        return "bits"
+    if log.program in LANGUAGE_MODELS or any(CLASSIFIES.fullmatch(name) for name in names):
+        return "nats"
+    return None
+
+
+def target_power(losses: Sequence[float], nmse_db: Sequence[float]) -> float | None:
+    """Return the power of the target where loss and NMSE of the validation give one; None where they differ.
+
+    Args:
+        losses: mean squares.
+        nmse_db: the same errors over the power of the target [dB].
+    """
+    pairs = zip(losses, nmse_db, strict=True) if len(losses) == len(nmse_db) else ()
+    powers = [loss / 10 ** (db / 10) for loss, db in pairs if 0.0 < loss < math.inf and abs(db) < 200.0]
+    if len(powers) < 2:
+        return None
+    middle = median(powers)
+    return middle if max(abs(power / middle - 1.0) for power in powers) < SPREAD else None
