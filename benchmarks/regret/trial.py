@@ -152,10 +152,10 @@ def _replaced(name: str) -> Iterator[None]:
             made[-1].train()
         return made[-1]
 
-    def averaged(model: BehaviouralModel, capture: Capture, plan: Plan) -> float:
+    def averaged(model: BehaviouralModel, capture: Capture, plan: Plan, *sharing: Any) -> task.Score:
         if name == "schedule_free":
             made[-1].eval()
-        return score(model, capture, plan)
+        return score(model, capture, plan, *sharing)
 
     with (
         mock.patch.object(loop, "build_optimizer", other),

@@ -3,11 +3,14 @@
 A single record is cut contiguously (see `cuts`), and `guard` samples are dropped on both sides of each cut: the output
 near a cut still remembers input of the other side, and the input itself is correlated over about one symbol of its
 narrowest carrier. Shuffled or overlapping windows instead of contiguous parts would let a model see its test data.
+Each part of a continuous record knows what is before and after it: a guard is for training, not for the state of a
+model that is scored.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -83,7 +86,7 @@ def _settle(field: str, requested: float | Literal["auto"], stated: float | None
 
 def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
     if len(reading.records) == 3 and requested == "auto":
-        return reading.records, "as given by the source"
+        return _in_order(reading.records), "as given by the source"
     record = _joined(reading) if len(reading.records) == 3 else reading.records[0]
     total = len(record)
     guard_requested: int | Literal["auto"] = "auto"
@@ -100,8 +103,31 @@ def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> 
         raise DataError(f"{reading.name}: cuts at samples {cuts[0]:,} and {cuts[1]:,} do not fit a record of {total:,}")
     guard = guard_of(total, guard_requested)
     how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
-    train, val, test = (Part(record.x[a:b], record.y[a:b]) for a, b in spans_of(total, cuts, guard))
+    train, val, test = (_piece(record, a, b) for a, b in spans_of(total, cuts, guard))
     return (train, val, test), how
+
+
+def _piece(record: Part, start: int, end: int) -> Part:
+    """Return samples start .. end - 1 of a record, with what is around them."""
+    before, piece, after = (Part(record.x[span], record.y[span]) for span in (
+        slice(0, start), slice(start, end), slice(end, len(record))))  # fmt: skip
+    return Part(piece.x, piece.y, past=before if len(before) else None, future=after if len(after) else None)
+
+
+def _in_order(parts: tuple[Part, ...]) -> tuple[Part, Part, Part]:
+    """Return the parts that a source gives, each with its neighbours where the input runs on across the seam."""
+    train, val, test = parts
+    first, second = (_runs_on(a, b) for a, b in pairwise(parts))
+    return (
+        replace(train, future=val if first else None),
+        replace(val, past=train if first else None, future=test if second else None),
+        replace(test, past=val if second else None),
+    )
+
+
+def _runs_on(before: Part, after: Part) -> bool:
+    excess_db = splice_excess_db(before.x, after.x)
+    return excess_db is not None and excess_db <= SEAM_LIMIT_DB
 
 
 def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:

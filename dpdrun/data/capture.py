@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,10 +24,14 @@ class Part:
     Attributes:
         x: PA input (complex envelope) as given in the source, (N,) complex128.
         y: PA output, (N,) complex128.
+        past, future: what the same record holds before and after it, guard samples included, where that is known. A
+            score starts from this past (`evaluation.prediction.predict_split`); training never reads it.
     """
 
     x: NDArray[np.complex128]
     y: NDArray[np.complex128]
+    past: Part | None = None
+    future: Part | None = None
 
     def __post_init__(self) -> None:
         for name, array in (("x", self.x), ("y", self.y)):
@@ -39,6 +44,16 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def map(self, change: Callable[[Part], Part]) -> Part:
+        """Return the part with its samples changed, and those of its past and future alike.
+
+        Args:
+            change: from a part to one of the same length, sample by sample; what it sets as past and future is dropped.
+        """
+        around = (each if each is None else each.map(change) for each in (self.past, self.future))
+        changed = change(self)
+        return Part(changed.x, changed.y, *around)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.lr_law import swept_lr
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
+from dpdrun.run.scores import WITH_PAST, validation_db
 
 SCHEMA_VERSION = 1
 STEP_WORD = re.compile(r"\bstep(s?)\b")
@@ -168,7 +169,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
     evals = sorted({line["step"]: line for line in metrics.evals}.values(), key=lambda line: line["step"])
     applied = [line for line in steps if not line.get("skipped")]
     factor = metrics.lr_factor(plan.total_steps + 1)
-    solved = _number(report, "splits", "val", "nmse_db") if plan.recipe.model.kind == "gmp" else None
+    solved = _nmse(report, "splits", "val") if plan.recipe.model.kind == "gmp" else None
     if solved is not None:
         evals = [{"step": 0, "val_nmse_db": solved}]
     try:
@@ -181,8 +182,8 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             clip_norm=[line["clip_norm"] for line in applied],
             clipped=[line["clipped"] for line in applied],
             eval_step=[line["step"] for line in evals],
-            eval_nmse_db=[line["val_nmse_db"] for line in evals],
-            refined_nmse_db=[line["val_nmse_db"] for line in metrics.refinements],
+            eval_nmse_db=[validation_db(line) for line in evals],
+            refined_nmse_db=[validation_db(line) for line in metrics.refinements],
             kind=plan.recipe.model.kind,
             total_steps=plan.total_steps,
             warmup_steps=plan.warmup_steps,
@@ -194,8 +195,8 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             weight_decay=plan.weight_decay,
             schedule=plan.schedule,
             batch=plan.batch_size,
-            one_tap_db=_number(report, "baselines", "one_tap", "val", "nmse_db"),
-            gmp_db=_number(report, "baselines", "gmp", "val", "nmse_db"),
+            one_tap_db=_nmse(report, "baselines", "one_tap", "val"),
+            gmp_db=_nmse(report, "baselines", "gmp", "val"),
             floor_db=_number(report, "floor", "nmse_db"),
             loss_is_nmse=_loss_is_nmse(plan),
             swept_lr=swept_lr(planned_facts(plan)),
@@ -274,6 +275,12 @@ def _ranks(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "checksum_step": [line["step"] for line in checked],
         "rank_checksum": [line["rank_checksums"] for line in checked],
     }
+
+
+def _nmse(report: Any, *path: str) -> float | None:
+    """Return the NMSE that choices are made by, of a split or a baseline of a report."""
+    with_past = _number(report, *path, WITH_PAST, "nmse_db")
+    return _number(report, *path, "nmse_db") if with_past is None else with_past
 
 
 def _number(node: Any, *path: str) -> float | None:

@@ -80,14 +80,14 @@ def stored_pa_model(path: Path) -> tuple[str, BehaviouralModel]:
 def direct_pair(capture: Capture, plan: Plan) -> Capture:
     """Return the pair (x, G x): input of the predistorter and target output of its amplifier."""
     gain = dpd_settings(plan).gain
-    parts: dict[str, Any] = {name: Part(part.x, gain * part.x) for name, part in capture.parts.items()}
+    parts: dict[str, Any] = {n: part.map(lambda p: Part(p.x, gain * p.x)) for n, part in capture.parts.items()}
     return replace(capture, noise_floor_db=None, **parts)
 
 
 def indirect_pair(capture: Capture, plan: Plan) -> Capture:
     """Return the pair (y / G, x), which a postdistorter learns: it undoes the amplifier before it."""
     gain = dpd_settings(plan).gain
-    parts: dict[str, Any] = {name: Part(part.y / gain, part.x) for name, part in capture.parts.items()}
+    parts: dict[str, Any] = {n: part.map(lambda p: Part(p.y / gain, p.x)) for n, part in capture.parts.items()}
     return replace(capture, noise_floor_db=None, **parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,20 @@ from dpdrun.dpd.cascade import dpd_settings, objective_of, pa_model_of
 from dpdrun.evaluation import baselines
 from dpdrun.evaluation.baselines import floor_estimates
 from dpdrun.evaluation.plot_data import PlotData, Trace
-from dpdrun.evaluation.prediction import Split, eval_frame, part_of, predict
+from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of, predict, predict_split
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_facts_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
+from dpdrun.plan.prepare import is_weak
 from dpdrun.rf.linearity_scores import Linearity
 from dpdrun.rf.metrics import nmse_db, one_tap_gain, papr_db
 from dpdrun.run.folder import SCHEMA_VERSION
+from dpdrun.run.scores import WITH_PAST, chosen
 
 THIS = "this run"
 CURVES = ("gain_curve", "ccdf_db", "reference_ccdf_db")  # long, and not needed of baselines
+Figures = Callable[[NDArray[np.complex128]], dict[str, Any]]
 NOT_SCORED: dict[str, Any] = {"missing": {"all": "the output is silent or not finite"}}
 # Names of the baselines in a legend.
 NONE_DPD, ONE_GAIN, GMP = "no predistortion", "one complex gain", "gmp, least squares"
@@ -64,7 +67,10 @@ def evaluate(
     Returns:
         For each split its NMSE [dB], the gain over a GMP (positive: this model is better), the distance to the noise
         floor, and under `linearity` every score (`rf.linearity_scores`); the baselines on the same samples; the floor;
-        the size of the model. `db_left` is that of the last split.
+        the size of the model. `db_left` is that of the last split. These start cold, as published tables do: what is
+        before the split is taken for silence. `with_past` of a split, a baseline or a PA model holds the same scores
+        with the samples that the record has there, and is what choices are made by (`run.scores`); None where they are
+        not known.
         `signal` holds the `SignalFacts` of the first split, None if it is too short or the output is not finite.
         For a PA model, `amplifier` holds the linearity of the measured output over its input, and of the model's.
         For a predistorter, scores are those of the PA model's output against the target, with the figures of
@@ -106,23 +112,21 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
     plots: list[PlotData] = []
     signal: dict[str, Any] | None = None
     for split in splits:
-        part, y = part_of(pair, split), context.output(split)
+        part, output = part_of(pair, split), context.output(split)
         if split == splits[0]:
-            signal = signal_facts_of(context.model, plan, pair, part, y)
-        drawn = [context.trace(ONE_GAIN, split, one_tap[split]), context.trace(GMP, split, least[split]),
-                 context.trace(THIS, split, y)]  # fmt: skip
-        for name, output, trace in zip(("one_tap", "gmp"), (one_tap, least), drawn, strict=False):
-            figures = {"nmse_db": nmse_db(part.y, output[split])}
-            baseline_scores[name][split] = figures | linearity_field(trace, curves=False)
-        score = _scores(context, part, y) | linearity_field(drawn[-1])
-        score["gain_over_gmp_db"] = baseline_scores["gmp"][split]["nmse_db"] - score["nmse_db"]
-        score["db_left"] = None if floor["nmse_db"] is None else score["nmse_db"] - floor["nmse_db"]
-        scores[split] = score
+            signal = signal_facts_of(context.model, plan, pair, part, output.cold)
+        rivals = {"one_tap": (ONE_GAIN, one_tap[split]), "gmp": (GMP, least[split])}
+        drawn = _score_baselines(context, split, rivals, _nmse_of(part), baseline_scores)
+        score, trace = score_output(context, split, THIS, output, _nmse_of(part))
+        for now, gmp in score_pairs(score, baseline_scores["gmp"][split]):
+            now["gain_over_gmp_db"] = gmp["nmse_db"] - now["nmse_db"]
+            now["db_left"] = None if floor["nmse_db"] is None else now["nmse_db"] - floor["nmse_db"]
+        scores[split] = _other_conventions(context, part) | score
         if plan.predistortion is None:
-            amplifier[split] = _amplifier_linearity(context.capture, split, {"measured": part.y, "model": y})
-        plots.append(context.plot_data(split, drawn))
+            amplifier[split] = _amplifier_linearity(context.capture, split, part.y, output)
+        plots.append(context.plot_data(split, [*drawn, trace]))
     last = splits[-1]
-    floors = floor_estimates(pair, last, y, {"the gmp": least[last]}) if plan.predistortion is None else []
+    floors = floor_estimates(pair, last, output, {"the gmp": least[last]}) if plan.predistortion is None else []
     report = {
         **_run_fields(context),
         "splits": scores,
@@ -141,44 +145,45 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
     plan, capture, made = context.plan, context.capture, dpd_settings(context.plan)
     none = baselines.without_predistortion(plan, capture, pa, splits)
     least = baselines.gmp_predistorted(plan, capture, pa, splits)
-    pa_scores, of_gmp = pa_model_nmse(pa, capture, splits), baselines.gmp_baseline(capture, splits)
+    of_pa, of_gmp = pa_model_nmse(pa, capture, splits), baselines.gmp_baseline(capture, splits)
     baseline_scores: dict[str, Any] = {"one_tap": {}, "gmp": {}}
     scores: dict[str, Any] = {}
     plots: list[PlotData] = []
     signal: dict[str, Any] | None = None
     selected_by, without = "", None
     for split in splits:
-        part, y = part_of(context.pair, split), context.output(split)
+        part, output = part_of(context.pair, split), context.output(split)
         if split == splits[0]:
-            signal = signal_facts_of(context.scored, plan, capture, part, y)
-        drawn = [context.trace(NONE_DPD, split, none[split]), context.trace(GMP, split, least[split]),
-                 context.trace(THIS, split, y)]  # fmt: skip
-        for name, output, trace in zip(("one_tap", "gmp"), (none, least), drawn, strict=False):
-            figures = objective_of(capture, plan, part, output[split])
-            baseline_scores[name][split] = figures.to_json() | linearity_field(trace, curves=False)
-        figures = objective_of(capture, plan, part, y)
+            signal = signal_facts_of(context.scored, plan, capture, part, output.cold)
+
+        def objective(y: NDArray[np.complex128], part: Part = part) -> dict[str, Any]:
+            return objective_of(capture, plan, part, y).to_json()
+
+        rivals = {"one_tap": (NONE_DPD, none[split]), "gmp": (GMP, least[split])}
+        drawn = _score_baselines(context, split, rivals, objective, baseline_scores)
+        score, trace = score_output(context, split, THIS, output, objective)
+        for now, gmp in score_pairs(score, baseline_scores["gmp"][split]):
+            now["gain_over_gmp_db"] = gmp["nmse_db"] - now["nmse_db"]
+        figures = objective_of(capture, plan, part, output.chosen)
         selected_by, without = figures.selected_by, figures.without
         scores[split] = {
-            **figures.to_json(),
             "nmse_as_one_record_db": None,
             "nmse_opendpd_legacy_db": None,
             "samples": len(part),
             **_drive_fields(context, split),
-            "gain_over_gmp_db": baseline_scores["gmp"][split]["nmse_db"] - figures.nmse_db,
             "db_left": None,
-            **linearity_field(drawn[-1]),
+            **score,
         }
-        plots.append(context.plot_data(split, drawn))
-    weak = pa_scores[splits[0]] > of_gmp[splits[0]]["nmse_db"]
-    gmp_scores = {split: of_gmp[split]["nmse_db"] for split in splits}
+        plots.append(context.plot_data(split, [*drawn, trace]))
+    weak = is_weak(*(chosen(each[splits[0]])["nmse_db"] for each in (of_pa, of_gmp)))
     report = {
         **_run_fields(context),
         "simulated": True,
         **_target_fields(plan),
         "selected_by": selected_by,
         "without_spectrum": without,
-        "pa": {"path": plan.recipe.pa, "sha256": made.pa_sha256, "nmse_db": pa_scores, "gmp_nmse_db": gmp_scores,
-               "weak": weak},
+        "pa": {"path": plan.recipe.pa, "sha256": made.pa_sha256, "weak": weak,
+               **pa_model_fields({"nmse_db": of_pa, "gmp_nmse_db": {split: of_gmp[split] for split in splits}})},
         "splits": scores,
         "baselines": baseline_scores,
         "floor": baselines.THROUGH_A_MODEL,
@@ -189,11 +194,62 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
     return Evaluation(report, plots)
 
 
-def pa_model_nmse(pa: BehaviouralModel, capture: Capture, splits: Sequence[Split]) -> dict[str, float]:
-    """Return the NMSE [dB] of a PA model on each split."""
-    loop = capture.loop_samples
+def score_output(
+    context: ScoringContext, split: Split, name: str, output: SplitOutput, figures: Figures, *, curves: bool = True
+) -> tuple[dict[str, Any], Trace | None]:
+    """Score an output from a cold start and, under `with_past`, with the past of the record.
+
+    Args:
+        context, split: what it is an output for.
+        name: of its trace.
+        output: of a model or a baseline.
+        figures: of an output (N,), as fields of the report.
+        curves: whether the long `CURVES` are wanted.
+
+    Returns:
+        Fields of the report, and the trace of the output that choices are made by; None if that has no scores.
+    """
+    trace = context.trace(name, split, output.chosen)
+    cold = trace if output.with_past is None else context.trace(name, split, output.cold)
+    past = None if output.with_past is None else figures(output.with_past) | linearity_field(trace, curves=curves)
+    return figures(output.cold) | linearity_field(cold, curves=curves) | {WITH_PAST: past}, trace
+
+
+def _score_baselines(
+    context: ScoringContext, split: Split, rivals: Mapping[str, tuple[str, SplitOutput]], figures: Figures,
+    scores: dict[str, Any],
+) -> list[Trace | None]:  # fmt: skip
+    """Score the baselines of a split into `scores`, by key; returns their traces."""
+    drawn = []
+    for key, (name, output) in rivals.items():
+        scores[key][split], trace = score_output(context, split, name, output, figures, curves=False)
+        drawn.append(trace)
+    return drawn
+
+
+def score_pairs(score: dict[str, Any], other: Mapping[str, Any]) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Pair the scores of two outputs that are comparable: from a cold start, and with the past of the record."""
+    past = score.get(WITH_PAST)
+    return [(score, other)] + ([] if past is None else [(past, chosen(other))])
+
+
+def _nmse_of(part: Part) -> Figures:
+    return lambda y: {"nmse_db": nmse_db(part.y, y)}
+
+
+def pa_model_nmse(pa: BehaviouralModel, capture: Capture, splits: Sequence[Split]) -> dict[str, dict[str, Any]]:
+    """Return the NMSE [dB] of a PA model on each split: `baselines.nmse_fields`."""
     parts = {split: part_of(capture, split) for split in splits}
-    return {split: nmse_db(part.y, predict(pa, part.x, loop=loop)) for split, part in parts.items()}
+    outputs = {split: predict_split(pa, part, loop=capture.loop_samples) for split, part in parts.items()}
+    return {split: baselines.nmse_fields(parts[split].y, output) for split, output in outputs.items()}
+
+
+def pa_model_fields(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return fields of a report from `nmse_fields` by field and split: from a cold start, and with the past."""
+    cold = {name: {split: each["nmse_db"] for split, each in found.items()} for name, found in scores.items()}
+    past = {name: {split: chosen(each)["nmse_db"] for split, each in found.items()} for name, found in scores.items()}
+    known = any(each[WITH_PAST] is not None for found in scores.values() for each in found.values())
+    return cold | {WITH_PAST: past if known else None}
 
 
 def _drive_fields(context: ScoringContext, split: Split) -> dict[str, Any]:
@@ -204,12 +260,17 @@ def _drive_fields(context: ScoringContext, split: Split) -> dict[str, Any]:
 
 
 def _amplifier_linearity(
-    capture: Capture, split: Split, outputs: Mapping[str, NDArray[np.complex128]]
-) -> dict[str, dict[str, Any]]:
+    capture: Capture, split: Split, measured: NDArray[np.complex128], model: SplitOutput
+) -> dict[str, Any]:
     """Return the linearity of outputs: compared with the input times the least-squares gain of the measured output."""
     part = part_of(capture, split)
     linear = one_tap_gain(part.x, part.y) * part.x
-    return {name: linearity_json(scores_of(capture, split, linear, y)) for name, y in outputs.items()}
+
+    def scored(y: NDArray[np.complex128]) -> dict[str, Any]:
+        return linearity_json(scores_of(capture, split, linear, y))
+
+    past = None if model.with_past is None else {"model": scored(model.with_past)}
+    return {"measured": scored(measured), "model": scored(model.cold), WITH_PAST: past}
 
 
 def linearity_json(scores: Linearity | None, *, curves: bool = True) -> dict[str, Any]:
@@ -238,12 +299,11 @@ def _run_fields(context: ScoringContext) -> dict[str, Any]:
     }
 
 
-def _scores(context: ScoringContext, part: Part, y: NDArray[np.complex128]) -> dict[str, Any]:
-    """Return the NMSE of one split, by our convention and, where they differ, by those of others."""
+def _other_conventions(context: ScoringContext, part: Part) -> dict[str, Any]:
+    """Return the NMSE of one split by the conventions of others, where they differ from ours."""
     looped, nperseg = context.capture.loop_samples is not None, context.capture.nperseg
     frame = eval_frame(context.plan)
     return {
-        "nmse_db": nmse_db(part.y, y),
         # as others score looped captures: the splices count as signal
         "nmse_as_one_record_db": nmse_db(part.y, predict(context.model, part.x, frame=frame)) if looped else None,
         "nmse_opendpd_legacy_db": None if nperseg is None else opendpd_legacy_score(context.model, part, nperseg),

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.capture import Capture
+from dpdrun.data.capture import Capture, Part
 from dpdrun.data.inspection import noise_floor
 from dpdrun.dpd.cascade import cascade_of, dpd_settings, indirect_pair
 from dpdrun.dpd.limiter import limit_magnitude
 from dpdrun.dpd.target_gain import linear_drive
-from dpdrun.evaluation.prediction import Split, part_of, predict
+from dpdrun.evaluation.prediction import Split, SplitOutput, part_of, predict, predict_split
 from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import GMPModel
 from dpdrun.rf.floor_estimates import FloorEstimate, by_repeats, by_smallest_inputs
 from dpdrun.rf.metrics import nmse_db, one_tap_gain
+from dpdrun.run.scores import WITH_PAST
 
-Outputs = dict[Split, NDArray[np.complex128]]
+Outputs = dict[Split, SplitOutput]
 
 # The noise floor of a predistorter's score.
 THROUGH_A_MODEL: dict[str, Any] = {
@@ -34,9 +35,9 @@ DRIVE_SAMPLES = 16_384  # of the training split, to find the drive without predi
 
 
 def one_tap_outputs(capture: Capture, splits: Sequence[Split]) -> Outputs:
-    """Return y = g x with the least-squares complex gain g of the training split."""
+    """Return y = g x with the least-squares complex gain g of the training split, which has no memory of a past."""
     gain = one_tap_gain(capture.train.x, capture.train.y)
-    return {split: gain * part_of(capture, split).x for split in splits}
+    return {split: SplitOutput(gain * part_of(capture, split).x) for split in splits}
 
 
 def gmp_outputs(capture: Capture, splits: Sequence[Split]) -> tuple[Outputs, int]:
@@ -45,15 +46,21 @@ def gmp_outputs(capture: Capture, splits: Sequence[Split]) -> tuple[Outputs, int
     It is fitted to the training split by least squares; the validation split chooses its ridge.
     """
     model = fitted_gmp(capture)
-    outputs = {s: predict(model, part_of(capture, s).x, loop=capture.loop_samples) for s in splits}
+    outputs = {s: predict_split(model, part_of(capture, s), loop=capture.loop_samples) for s in splits}
     return outputs, sum(p.numel() for p in model.parameters())
 
 
 def gmp_baseline(capture: Capture, splits: Sequence[Split]) -> dict[str, Any]:
-    """Return the NMSE [dB] of `gmp_outputs`, and the number of parameters."""
+    """Return the NMSE [dB] of `gmp_outputs` by split as `nmse_fields`, and the number of parameters."""
     outputs, parameters = gmp_outputs(capture, splits)
-    scores: dict[str, Any] = {s: {"nmse_db": nmse_db(part_of(capture, s).y, y)} for s, y in outputs.items()}
+    scores: dict[str, Any] = {s: nmse_fields(part_of(capture, s).y, y) for s, y in outputs.items()}
     return scores | {"parameters": parameters}
+
+
+def nmse_fields(reference: NDArray[np.complex128], output: SplitOutput) -> dict[str, Any]:
+    """Return the NMSE [dB] of an output from a cold start, and under `with_past` that with the past of the record."""
+    past = None if output.with_past is None else {"nmse_db": nmse_db(reference, output.with_past)}
+    return {"nmse_db": nmse_db(reference, output.cold), WITH_PAST: past}
 
 
 def fitted_gmp(capture: Capture) -> BehaviouralModel:
@@ -71,15 +78,18 @@ def floor_of(capture: Capture) -> dict[str, Any]:
 
 
 def floor_estimates(
-    capture: Capture, split: Split, prediction: NDArray[np.complex128], others: Mapping[str, NDArray[np.complex128]]
+    capture: Capture, split: Split, prediction: SplitOutput, others: Mapping[str, SplitOutput]
 ) -> list[dict[str, Any]]:
-    """Estimate the noise floor by every method, with the distance of a score to it: `Estimate.to_json`.
+    """Estimate the noise floor by every method, with the distance of a score to it: `FloorEstimate.to_json`.
 
     Args:
         capture: the pair; repeats and the quiet band are searched in its training split.
         split: the split that was scored.
-        prediction: its scored output, (N,) complex128.
+        prediction: its scored output.
         others: outputs of other models, by name, which may show less noise.
+
+    Returns:
+        The distances are those from a cold start; `with_past` holds them with the past of the record, or None.
     """
     part = part_of(capture, split)
     stated = capture.noise_floor_db
@@ -93,9 +103,13 @@ def floor_estimates(
         FloorEstimate("quiet band", quiet.nmse_db, bound, quiet.caveat),
         FloorEstimate("smallest inputs", None, None, "cannot be estimated from samples that the model was trained on")
         if split == "train"
-        else by_smallest_inputs(part.x, part.y, {"this model": prediction, **others}),
+        else by_smallest_inputs(
+            part.x, part.y, {name: each.chosen for name, each in {"this model": prediction, **others}.items()}
+        ),
     ]
-    return [each.to_json(nmse_db(part.y, prediction)) for each in estimates]
+    cold, past = nmse_db(part.y, prediction.cold), prediction.with_past
+    warm = None if past is None else nmse_db(part.y, past)
+    return [e.to_json(cold) | {WITH_PAST: None if warm is None else e.distances(warm)} for e in estimates]
 
 
 def without_predistortion(plan: Plan, capture: Capture, pa: BehaviouralModel, splits: Sequence[Split]) -> Outputs:
@@ -107,10 +121,14 @@ def without_predistortion(plan: Plan, capture: Capture, pa: BehaviouralModel, sp
 
     samples = DRIVE_SAMPLES // (loop or 1) * (loop or 1) or loop
     drive = linear_drive(plant, capture.train.x[:samples], made.gain, made.peak_limit)
-    return {s: plant(limit_magnitude(drive * part_of(capture, s).x, made.peak_limit)) for s in splits}
+
+    def driven(part: Part) -> Part:
+        return Part(limit_magnitude(drive * part.x, made.peak_limit), part.y)
+
+    return {s: predict_split(pa, part_of(capture, s).map(driven), loop=loop) for s in splits}
 
 
 def gmp_predistorted(plan: Plan, capture: Capture, pa: BehaviouralModel, splits: Sequence[Split]) -> Outputs:
     """Return the PA model's output after a gmp of default size from indirect learning, under the plan's peak limit."""
     cascade = cascade_of(fitted_gmp(indirect_pair(capture, plan)), plan, capture, pa).eval()
-    return {s: predict(cascade, part_of(capture, s).x, loop=capture.loop_samples) for s in splits}
+    return {s: predict_split(cascade, part_of(capture, s), loop=capture.loop_samples) for s in splits}

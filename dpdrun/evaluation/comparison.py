@@ -12,7 +12,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.dpd.cascade import pa_model_of
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
-from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, linearity_field, linearity_json, pa_model_nmse
+from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, linearity_json, pa_model_nmse, score_output
 from dpdrun.evaluation.cross_model import ReferencePA, load_reference_pa, require_independent
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
@@ -22,6 +22,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import capture_section, require_own_samples
 from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.scores import WITH_PAST
 
 MEASURED = "measured"
 
@@ -51,8 +52,9 @@ class RunGroup:
         about: `task`, `split`, `capture` (name and hash); for predistorters `pa` (path and NMSE of the PA model after
             them, and whether it is `weak`, worse than a gmp; None if there is none) and `gain`.
         rows: a dict for each run: `run`, `path`, `model`, `parameters`, `macs_per_sample`, `lookahead`, `seconds`,
-            `steps` and `linearity`.
-        baselines: by name, the `linearity` of the measured output, of least squares, or of no predistortion.
+            `steps`, `linearity` from a cold start, and under `with_past` that with the past of the record, or None.
+        baselines: by name, the `linearity` of the measured output, of least squares, or of no predistortion, with its
+            own `with_past`.
         plot: the outputs, the best run last.
         changed: names of the runs that were trained on other samples than the capture has now.
     """
@@ -131,7 +133,7 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
         pa = None
         if context.pa is not None:
             path = plan.recipe.pa if through is None else str(through)
-            pa = {"path": path, "nmse_db": pa_model_nmse(context.pa, capture, [split])[split]}
+            pa = {"path": path, **pa_model_nmse(context.pa, capture, [split])[split]}
             if through is None:
                 pa["weak"] = any((report.get("pa") or {}).get("weak") is True for report in reports)
         about |= {"pa": pa, "gain": plan.predistortion.gain, "simulated": context.simulated}
@@ -140,7 +142,7 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
     traces: list[Trace] = []
     changed = []
     for (run, context), before in zip(members, reports, strict=True):
-        trace = context.trace(run.name, split, context.output(split))
+        score, trace = score_output(context, split, run.name, context.output(split), lambda _: {}, curves=False)
         if trace is not None:
             traces.append(trace)
         trained_on = before.get("capture")
@@ -156,7 +158,7 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
                 "lookahead": run.model.lookahead,
                 "seconds": before.get("seconds"),
                 "steps": before.get("steps"),
-                **linearity_field(trace, curves=False),
+                **score,
             }
         )
     traces.sort(key=lambda trace: -trace.scores.nmse_db)
@@ -167,17 +169,20 @@ def _score_baselines(context: ScoringContext, split: Split) -> tuple[dict[str, d
     """Return the scores of the baselines by name, and the traces of those that plots show."""
     pair, part = context.pair, part_of(context.pair, split)
     if context.pa is not None:
-        plain = baselines.without_predistortion(context.plan, context.capture, context.pa, [split])[split]
-        least = baselines.gmp_predistorted(context.plan, context.capture, context.pa, [split])[split]
-        named = {NONE_DPD: plain, GMP: least}
-        drawn = [context.trace(NONE_DPD, split, plain)]
+        named = {
+            NONE_DPD: baselines.without_predistortion(context.plan, context.capture, context.pa, [split])[split],
+            GMP: baselines.gmp_predistorted(context.plan, context.capture, context.pa, [split])[split],
+        }
     else:
         named = {
             ONE_GAIN: baselines.one_tap_outputs(pair, [split])[split],
             GMP: baselines.gmp_outputs(pair, [split])[0][split],
         }
-        drawn = []
-    scores = {name: linearity_json(context.scores(split, y), curves=False) for name, y in named.items()}
+    scores, drawn = dict[str, dict[str, Any]](), list[Trace | None]()
+    for name, output in named.items():
+        score, trace = score_output(context, split, name, output, lambda _: {}, curves=False)
+        scores[name] = score["linearity"] | {WITH_PAST: (score[WITH_PAST] or {}).get("linearity")}
+        drawn += [trace] if name == NONE_DPD else []
     if context.plan.predistortion is None:
         linear = one_tap_gain(part.x, part.y) * part.x
         measured = linearity_json(scores_of(pair, split, linear, part.y), curves=False)

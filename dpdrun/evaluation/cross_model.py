@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dpdrun.data.capture import Capture
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.cascade import dpd_settings, objective_of, stored_pa_model
 from dpdrun.errors import RunError
 from dpdrun.evaluation import baselines
-from dpdrun.evaluation.assessment import NONE_DPD, Evaluation, linearity_field, pa_model_nmse
+from dpdrun.evaluation.assessment import NONE_DPD, Evaluation, pa_model_fields, pa_model_nmse, score_output
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext
@@ -23,6 +26,7 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import pa_section
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.scores import chosen
 
 COMPARED = ("nmse_db", "in_band_db", "aclr_left_db", "aclr_right_db", "aclr_worse_db", "objective_db", "power_db")
 
@@ -50,7 +54,8 @@ class CrossModelScores:
 
     Attributes:
         report: `pa` (path, hash and NMSE of the reference), `splits` and `baselines` as in report.json, and
-            `difference`, the score through the reference minus the one through its own PA model, by split [dB].
+            `difference`, the score through the reference minus the one through its own PA model, by split [dB], from a
+            cold start; `difference_with_past` is that of the scores which choices are made by (`run.scores`).
         traces: by split, the output without predistortion and with it; None if it cannot be scored.
     """
 
@@ -115,12 +120,15 @@ def score_with_reference(
     baseline_scores: dict[str, Any] = {"one_tap": {}}
     traces: dict[str, tuple[Trace | None, Trace | None]] = {}
     for split in splits:
-        y, part = context.output(split), part_of(context.pair, split)
-        drawn = (context.trace(NONE_DPD, split, none[split]), context.trace(f"through {reference.path.name}", split, y))
-        for by_split, output, trace in ((baseline_scores["one_tap"], none[split], drawn[0]), (scores, y, drawn[1])):
-            figures = objective_of(capture, plan, part, output).to_json()
-            by_split[split] = figures | linearity_field(trace, curves=False)
-        traces[split] = drawn
+        part = part_of(context.pair, split)
+
+        def objective(y: NDArray[np.complex128], part: Part = part) -> dict[str, Any]:
+            return objective_of(capture, plan, part, y).to_json()
+
+        outputs = ((NONE_DPD, none[split]), (f"through {reference.path.name}", context.output(split)))
+        scored = [score_output(context, split, name, each, objective, curves=False) for name, each in outputs]
+        (baseline_scores["one_tap"][split], without), (scores[split], this) = scored
+        traces[split] = without, this
     learnt_through = pa_section(plan)
     report = {
         "pa": {
@@ -128,7 +136,7 @@ def score_with_reference(
             "sha256": reference.sha256,
             "model": reference.kind,
             "same_kind": learnt_through is not None and reference.kind == learnt_through.kind,
-            "nmse_db": pa_model_nmse(reference.model, capture, splits),
+            **pa_model_fields({"nmse_db": pa_model_nmse(reference.model, capture, splits)}),
         },
         "splits": scores,
         "baselines": baseline_scores,
@@ -136,6 +144,9 @@ def score_with_reference(
     if own is not None and own.report.get("simulated"):
         own_scores = own.report["splits"]
         report["difference"] = {split: _difference(scores[split], own_scores[split]) for split in splits}
+        report["difference_with_past"] = {
+            split: _difference(chosen(scores[split]), chosen(own_scores[split])) for split in splits
+        }
     return CrossModelScores(report, traces)
 
 

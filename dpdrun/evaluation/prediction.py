@@ -1,5 +1,8 @@
 """Predict the output of a model for a record of any length: complete, in chunks, or as a stream from a reader.
 
+A split is a piece of a record, so `predict_split` predicts it twice: from a cold start, as published tables score, and
+with what the record holds around it, which is what a model in use has seen.
+
 A model that streams takes a record in chunks of CHUNK_SAMPLES with its state carried over, so memory does not grow with
 the record; the joined outputs equal those of one pass within float32 rounding.
 """
@@ -27,8 +30,8 @@ Split = Literal["train", "val", "test"]
 
 # Longest record that a reader may stream into a model that attends to all of it: its cost grows with the square.
 FULL_ATTENTION_SAMPLES = 200_000
-# Context of a loop for a model whose memory has no declared end.
-LOOP_CONTEXT_SAMPLES = 1024
+# A model whose memory has no declared end is taken to have forgotten its initial state after as many samples.
+SETTLING_SAMPLES = 1024
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,55 @@ class Sharing:
 
 
 ALONE = Sharing()
+
+
+@dataclass(frozen=True, eq=False)
+class SplitOutput:
+    """A model's output for a split.
+
+    Attributes:
+        cold: from a cold start: what is around the split is taken for silence, (N,) complex.
+        with_past: from the samples around the split in its record; None where they are not known, or do not matter: the
+            split is scored in frames, or is a row of loops, whose past `cold` has already.
+    """
+
+    cold: Samples
+    with_past: Samples | None = None
+
+    @property
+    def chosen(self) -> Samples:
+        """The output by which a model is judged."""
+        return self.cold if self.with_past is None else self.with_past
+
+    def map(self, change: Callable[[Samples], Samples]) -> SplitOutput:
+        """Return both outputs changed."""
+        return SplitOutput(change(self.cold), None if self.with_past is None else change(self.with_past))
+
+
+def predict_split(
+    model: BehaviouralModel, part: Part, *, frame: int | None = None, loop: int | None = None, sharing: Sharing = ALONE
+) -> SplitOutput:
+    """Predict a split from a cold start, and in the middle of its record. Arguments as of `predict`."""
+    cold = predict(model, part.x, frame=frame, loop=loop, sharing=sharing)
+    if frame is not None or loop is not None or (part.past is None and part.future is None):
+        return SplitOutput(cold)
+    return SplitOutput(cold, _with_surroundings(model, part, cold))
+
+
+def _with_surroundings(model: BehaviouralModel, part: Part, cold: Samples) -> Samples:
+    """Return the output for a split in its record: `cold`, and both ends of it predicted again where that is enough."""
+    memory = SETTLING_SAMPLES if model.context is None else model.context
+    ahead, N = model.lookahead or 0, len(part)
+    past = part.x[:0] if part.past is None else part.past.x[max(0, len(part.past) - memory) :]
+    future = part.x[:0] if part.future is None else part.future.x[:ahead]
+    record = np.concatenate([past, part.x, future])
+    if model.lookahead is None or 2 * memory + ahead >= N:
+        return predict(model, record)[len(past) :][:N]
+    y = cold.copy()
+    y[:memory] = predict(model, record[: len(past) + memory + ahead])[len(past) :][:memory]
+    if len(future):  # the last outputs, from as much of the split as they depend on
+        y[N - ahead :] = predict(model, record[len(past) + N - ahead - memory :])[memory:][:ahead]
+    return y
 
 
 def predict(
@@ -148,7 +200,7 @@ def _predict_frames(model: BehaviouralModel, pairs: Tensor, frame: int, sharing:
 def _predict_loops(model: BehaviouralModel, loops: Tensor) -> Tensor:
     """Return the steady-state output for loops that were each played repeatedly. loops: (L, T, 2) -> (L, T, 2)."""
     T = loops.shape[1]
-    before = LOOP_CONTEXT_SAMPLES if model.context is None else model.context
+    before = SETTLING_SAMPLES if model.context is None else model.context
     index = torch.arange(-before, T + (model.lookahead or 0), device=loops.device) % T
     batch = max(1, CHUNK_SAMPLES // len(index))
     return torch.cat([model(some[:, index])[:, before : before + T] for some in torch.split(loops, batch)])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dpdrun.data.capture import Capture
 from dpdrun.dpd.cascade import cascade_of, direct_pair, indirect_pair
 from dpdrun.evaluation.plot_data import PlotData, Trace
-from dpdrun.evaluation.prediction import Split, eval_frame, part_of, predict
+from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of, predict_split
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Cascade
 from dpdrun.plan.plan import Plan
@@ -65,10 +65,10 @@ class ScoringContext:
         """The module that maps input to output: the model, or the cascade with its PA model."""
         return self.model if self.pa is None else self.cascade
 
-    def output(self, split: Split) -> NDArray[np.complex128]:
-        """Return the output for a split, (N,) complex128."""
-        x = part_of(self.pair, split).x
-        return predict(self.scored, x, frame=eval_frame(self.plan), loop=self.capture.loop_samples)
+    def output(self, split: Split) -> SplitOutput:
+        """Return the output for a split."""
+        part = part_of(self.pair, split)
+        return predict_split(self.scored, part, frame=eval_frame(self.plan), loop=self.capture.loop_samples)
 
     def scores(self, split: Split, y: NDArray[np.complex128]) -> Linearity | None:
         """Return every score of an output; None if it is silent or not finite."""

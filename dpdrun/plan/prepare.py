@@ -18,8 +18,10 @@ from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import GIVEN, ModelSection, Recipe, SpectralLoss
+from dpdrun.rules.run.domain import GMP_MARGIN_DB
 from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.scores import chosen
 
 
 def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> tuple[Plan, Capture]:
@@ -92,12 +94,12 @@ def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:
 
 
 def refuse_weak_pa(loaded: Loaded, nmse_db: Any, gmp_nmse_db: Any) -> None:
-    """Raise RecipeError where a gmp beats the PA model on the validation split, unless the recipe accepts it.
+    """Raise RecipeError where a gmp clearly beats the PA model on the validation split, unless the recipe accepts it.
 
     A predistorter learns the faults of its PA model as if they were the amplifier's, and is scored by the same faults.
     """
     scores = (nmse_db, gmp_nmse_db)
-    better = all(isinstance(score, int | float) for score in scores) and nmse_db <= gmp_nmse_db
+    better = all(isinstance(score, int | float) for score in scores) and not is_weak(nmse_db, gmp_nmse_db)
     if better or loaded.recipe.dpd.weak_pa == "accept":
         return
     own, gmp = (f"{score:.2f} dB" if isinstance(score, int | float) else str(score) for score in scores)
@@ -106,6 +108,11 @@ def refuse_weak_pa(loaded: Loaded, nmse_db: Any, gmp_nmse_db: Any) -> None:
         "exploit its errors. Train a better one, or set dpd.weak_pa: accept"
     )
     raise loaded.error([("pa", message)])
+
+
+def is_weak(nmse_db: float, gmp_nmse_db: float) -> bool:
+    """Whether a PA model is worse than a gmp, by more than what DM202 takes for noise."""
+    return not nmse_db <= gmp_nmse_db + GMP_MARGIN_DB
 
 
 def pa_section(plan: Plan) -> ModelSection | None:
@@ -150,8 +157,8 @@ def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:
         raise RunError(f"{path}: this run is not finished; continue it with:\n  {run.resume_command}")
     report = run.read_json(run.report)
     try:
-        trained_on, scores = report["capture"]["sha256"], report["splits"]["val"]["nmse_db"]
-        gmp = report["baselines"]["gmp"]["val"]["nmse_db"]
+        trained_on, scores = report["capture"]["sha256"], chosen(report["splits"]["val"])["nmse_db"]
+        gmp = chosen(report["baselines"]["gmp"]["val"])["nmse_db"]
     except (KeyError, TypeError) as exc:
         raise RunError(
             f"{run.report}: damaged ({exc!r}); delete it and recreate it with `dpdrun train --resume`"

@@ -15,7 +15,8 @@ from rich.text import Text
 from dpdrun.dpd.objective import POWER_GATE_DB
 from dpdrun.report.layout import numbers_table
 from dpdrun.report.numbers import duration
-from dpdrun.report.scores import ACLR, DASH, EVM, IN_BAND, NMSE, band_text
+from dpdrun.report.scores import ACLR, DASH, EVM, FROM_SILENCE, IN_BAND, NMSE, band_text
+from dpdrun.run.scores import COLD, COLD_START, WITH_PAST, as_chosen
 
 RunScores = Mapping[str, Any]
 
@@ -47,6 +48,14 @@ def _cost(key: str, title: str, name: str, text: Callable[[Any], str] = "{:,}".f
     return Column(key, title, lambda r: r[name], lambda r: missing if r[name] is None else text(r[name]), cost=True)
 
 
+def _cold_nmse_db(row: RunScores) -> float | None:
+    value = (row.get(COLD) or {}).get("linearity", {}).get(NMSE.key)
+    return None if value is None else float(value)
+
+
+COLD_NMSE = Column(
+    "cold", f"NMSE,\n{COLD_START}", _cold_nmse_db, lambda r: NMSE.cell({NMSE.key: _cold_nmse_db(r)}), cost=False
+)
 SCORES = (
     _score("nmse", "NMSE\n[dB]", NMSE),
     _score("in_band", "in-band\n[dB]", IN_BAND),
@@ -69,7 +78,9 @@ def sorted_rows(rows: Sequence[RunScores], key: str | None) -> list[RunScores]:
     if key is None:
         return list(rows)
     value = next(column.value for column in (*SCORES, *COSTS) if column.key == key)
-    return sorted(rows, key=lambda row: (value(row) is None, 0 if value(row) is None else value(row)))
+    values = [value(as_chosen(row)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda at: (values[at] is None, 0 if values[at] is None else values[at]))
+    return [rows[at] for at in order]
 
 
 def name_of(group: Mapping[str, Any]) -> str:
@@ -104,6 +115,8 @@ def notes_of(group: Mapping[str, Any]) -> list[str]:
         if why is not None and not (name == "ACLR" and convention):
             notes.append(f"no {name}: {why}")
     notes += _power_notes(group)
+    if any(COLD in row for row in group["runs"]):
+        notes.append(f"{COLD_START}: {FROM_SILENCE}")
     half = [0.5 * (low_high[1] - low_high[0]) for row in group["runs"]
             if (low_high := row["linearity"].get("intervals", {}).get("nmse_db"))]  # fmt: skip
     if half:
@@ -125,16 +138,16 @@ def _power_notes(group: Mapping[str, Any]) -> list[str]:
 
 
 def columns_of(group: Mapping[str, Any]) -> list[Column]:
-    """Return the columns that any row has a value for, the scores first."""
-    rows = group["runs"]
-    return [MODEL, *(c for c in (*SCORES, *COSTS) if c.cost or any(c.value(row) is not None for row in rows))]
+    """Return the columns that any row of a group from `as_chosen` has a value for, the scores first."""
+    rows, columns = group["runs"], (*SCORES, COLD_NMSE, *COSTS)
+    return [MODEL, *(c for c in columns if c.cost or any(c.value(row) is not None for row in rows))]
 
 
 def cells_of(group: Mapping[str, Any], columns: Sequence[Column]) -> list[tuple[bool, list[str]]]:
     """Return the lines of a table: whether it is a baseline, and its cells, name first. A baseline has scores only."""
     lines = []
     for name, scores in group["baselines"].items():
-        row = {"model": "", "linearity": scores}
+        row = {"model": "", "linearity": scores, COLD: {"linearity": scores.get(COLD) or {}}}
         cells = [name, *("" if c.cost else c.cell(row) for c in columns)]
         lines.append((True, ["" if cell == DASH else cell for cell in cells]))
     lines += [(False, [row["run"], *(column.cell(row) for column in columns)]) for row in group["runs"]]
@@ -149,7 +162,7 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
         width: of the terminal [columns].
     """
     parts: list[RenderableType] = []
-    for group in groups:
+    for group in as_chosen(groups):
         columns = columns_of(group)
         whole = _table(group, columns)
         tables = [whole]
@@ -192,7 +205,7 @@ def _best(group: Mapping[str, Any], column: Column) -> Any:
 def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
     """Return a Markdown table per group."""
     parts = []
-    for group in groups:
+    for group in as_chosen(groups):
         columns = columns_of(group)
         header = ["run", *(one_line(column.title) for column in columns)]
         align = ["---", "---", *("---:" for _ in columns[1:])]
@@ -203,21 +216,30 @@ def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
 
 
 def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line per run, all groups in one table, numbers unrounded."""
+    """Return one line per run, all groups in one table, numbers unrounded.
+
+    The scores are those from a cold start, but for the last three columns, which have the past of the record.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [MODEL, *SCORES, *COSTS]
     common = ["task", "capture", "split", "pa"]
-    limits = ["nmse_low", "nmse_high"]
+    limits = ["nmse_low", "nmse_high", "nmse_with_past", "nmse_with_past_low", "nmse_with_past_high"]
     writer.writerow(["run", "path", *common, *(column.key for column in columns), *limits])
     for group in groups:
         pa = (group.get("pa") or {}).get("path", "")
         shared = [group["task"], group["capture"]["name"], group["split"], pa]
         for row in group["runs"]:
-            interval = row["linearity"].get("intervals", {}).get("nmse_db", ("", ""))
+            past = (row.get(WITH_PAST) or {}).get("linearity", {})
+            interval = [*_nmse_interval(row["linearity"]), past.get("nmse_db", ""), *_nmse_interval(past)]
             values = [column.value(row) for column in columns]
             writer.writerow([row["run"], row["path"], *shared, *("" if v is None else v for v in values), *interval])
     return out.getvalue()
+
+
+def _nmse_interval(scores: RunScores) -> Sequence[Any]:
+    found: Sequence[Any] = scores.get("intervals", {}).get("nmse_db", ("", ""))
+    return found
 
 
 def one_line(title: str) -> str:

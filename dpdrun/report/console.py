@@ -26,6 +26,7 @@ from dpdrun.report.chart import sparkline
 from dpdrun.report.findings import finding_line
 from dpdrun.report.numbers import decibels, duration
 from dpdrun.rules.engine import Finding
+from dpdrun.run.scores import validation_db
 
 NOT_YET = "none yet"  # no checkpoint of a predistorter keeps the output power
 REFRESH_PER_SECOND = 2  # redrawing costs CPU that training on two cores needs
@@ -231,7 +232,7 @@ class TrainingView:
 
         score = "objective" if "objective_db" in self._eval else "NMSE"
         numbers: list[tuple[str, RenderableType]] = [
-            ("val NMSE", decibels(self._eval.get("val_nmse_db"))),
+            ("val NMSE", decibels(validation_db(self._eval) if self._eval else None)),
             (f"best {score}", Text(self._best(), "bold green" if fresh else "bold")),
             ("above floor", decibels(left)),
         ]
@@ -272,7 +273,7 @@ class TrainingView:
         """Return the scores of a plain line."""
         left = self._left()
         return [
-            f"val {line['val_nmse_db']:7.2f} dB",
+            f"val {validation_db(line):7.2f} dB",
             *([] if "objective_db" not in line else [predistorter.objective(line)]),
             f"best {self._best():>10}",
             *([] if left is None else [f"{left:5.2f} dB above floor"]),

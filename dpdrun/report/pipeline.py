@@ -13,6 +13,7 @@ from rich.text import Text
 from dpdrun.plan.cost import about_time
 from dpdrun.recipe.problems import listed
 from dpdrun.report.layout import facts_grid, framed, numbers_table
+from dpdrun.run.scores import COLD_START, as_chosen, cold_nmse_db
 
 FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))
 Json = Mapping[str, Any]
@@ -71,6 +72,7 @@ def scores_panel(
     Raises:
         KeyError: something is missing in a report.
     """
+    own, judged = as_chosen(own), as_chosen(judged)
     first = next(iter(own.values()))
     seen: dict[str, dict[str, Json]] = {}  # by PA step, then by predistorter
     for name, report in own.items():
@@ -97,17 +99,21 @@ def scores_panel(
 
 def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
     """Return the scores of one split: a row per predistorter and PA model."""
-    table = numbers_table(f"{split} [dB]", "through", *(name for _, name in FIGURES), left=2)
+    scores = [report["splits"][split] for reports in seen.values() for report in reports.values()]
+    cold = any(cold_nmse_db(each) is not None for each in scores)
+    names = [*(name for _, name in FIGURES), *([f"NMSE, {COLD_START}"] if cold else [])]
+    table = numbers_table(f"{split} [dB]", "through", *names, left=2)
     for amplifier, reports in seen.items():
         fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # cross-model ones are fewer
         for key, name in RIVALS:
             if key in fullest["baselines"]:
-                table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split]), style="dim")
+                table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split], cold), style="dim")
         for predistorter, report in reports.items():
             style = "bold" if learnt[predistorter] == amplifier else ""
-            table.add_row(predistorter, amplifier, *_cells(report["splits"][split]), style=style)
+            table.add_row(predistorter, amplifier, *_cells(report["splits"][split], cold), style=style)
     return table
 
 
-def _cells(figures: Json) -> list[str]:
-    return ["-" if figures[key] is None else f"{figures[key]:.2f}" for key, _ in FIGURES]
+def _cells(figures: Json, cold: bool) -> list[str]:
+    values = [figures[key] for key, _ in FIGURES] + ([cold_nmse_db(figures)] if cold else [])
+    return ["-" if value is None else f"{value:.2f}" for value in values]

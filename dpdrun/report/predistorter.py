@@ -13,6 +13,7 @@ from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
 from dpdrun.report.layout import numbers_table
+from dpdrun.run.scores import COLD_START, OBJECTIVE_WITH_PAST, cold_nmse_db
 
 FIGURES = (
     ("nmse_db", "NMSE"),
@@ -24,7 +25,11 @@ FIGURES = (
 
 
 def score_table(report: Mapping[str, Any]) -> Table:
-    """Return the scores of each split with this predistorter, a least-squares gmp, and none at equal power."""
+    """Return the scores of each split with this predistorter, a least-squares gmp, and none at equal power.
+
+    Args:
+        report: from `run.scores.as_chosen`.
+    """
     splits: Mapping[str, Any] = report["splits"]
     table = numbers_table("dB", *(f"{split} {who}" for split in splits for who in ("none", "gmp", "this")))
     for key, name in FIGURES:
@@ -33,7 +38,19 @@ def score_table(report: Mapping[str, Any]) -> Table:
             rivals = (report["baselines"][rival][split] for rival in ("one_tap", "gmp"))
             cells += [Text(_db(rival[key])) for rival in rivals] + [Text(_db(score[key]), "bold")]
         table.add_row(*cells)
+        if key == "nmse_db":
+            _add_cold_start(table, report)
     return table
+
+
+def _add_cold_start(table: Table, report: Mapping[str, Any]) -> None:
+    """Add the NMSE from a cold start, where that is not the one above it."""
+    cold = [
+        cold_nmse_db(scores) for split in report["splits"]
+        for scores in (*(report["baselines"][rival][split] for rival in ("one_tap", "gmp")), report["splits"][split])
+    ]  # fmt: skip
+    if any(value is not None for value in cold):
+        table.add_row(Text(f"NMSE, {COLD_START}", "dim"), *(Text(_db(value), "dim") for value in cold))
 
 
 def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
@@ -50,7 +67,8 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
 
 def objective(line: Mapping[str, Any]) -> str:
     """Return the objective that selects the checkpoint, and the output power, of a validation line of metrics.jsonl."""
-    return f"objective {line['objective_db']:7.2f} dB  power {line['power_db']:+.2f} dB"
+    shown = line.get(OBJECTIVE_WITH_PAST, line["objective_db"])
+    return f"objective {shown:7.2f} dB  power {line['power_db']:+.2f} dB"
 
 
 def _amplifier(pa: Mapping[str, Any]) -> Text:

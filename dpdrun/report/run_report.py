@@ -16,6 +16,7 @@ from dpdrun.report import predistorter
 from dpdrun.report.layout import facts_grid, framed, numbers_table
 from dpdrun.report.numbers import decibels, duration
 from dpdrun.report.plan import rule_settings
+from dpdrun.run.scores import COLD_START, as_chosen, cold_nmse_db
 
 
 def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
@@ -38,6 +39,7 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
 
 
 def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
+    report = as_chosen(report)
     if report.get("simulated"):
         facts: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
         return _panel(report, plan, predistorter.score_table(report), facts)
@@ -47,6 +49,7 @@ def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
 def _pair_scores(report: Mapping[str, Any]) -> Table:
     """Return the NMSE of each split against the baselines and the noise floor."""
     splits: Mapping[str, Any] = report["splits"]
+    baselines = report["baselines"]
     scores = numbers_table("NMSE", *splits, gap=3)
 
     def row(name: str, values: list[str], style: str = "") -> None:
@@ -54,10 +57,14 @@ def _pair_scores(report: Mapping[str, Any]) -> Table:
 
     row("this model", [decibels(score["nmse_db"]) for score in splits.values()], "bold")
     for key, name in (("gmp", "gmp, least squares"), ("one_tap", "one complex gain")):
-        row(name, [decibels(report["baselines"][key][split]["nmse_db"]) for split in splits])
+        row(name, [decibels(baselines[key][split]["nmse_db"]) for split in splits])
     floor = report["floor"]
     if floor["nmse_db"] is not None:
         row("noise floor", [decibels(floor["nmse_db"])] * len(splits))
+    for name, each in (("this model", splits), ("gmp", baselines["gmp"])):
+        cold = [cold_nmse_db(each[split]) for split in splits]
+        if any(value is not None for value in cold):
+            row(f"{name}, {COLD_START}", [decibels(value) for value in cold], "dim")
     as_one = [score.get("nmse_as_one_record_db") for score in splits.values()]
     if any(value is not None for value in as_one):
         row("this model, loops ignored", [decibels(value) for value in as_one], "dim")

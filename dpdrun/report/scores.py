@@ -10,12 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dpdrun.run.scores import COLD, COLD_START, as_chosen, cold_nmse_db
+
 Report = Mapping[str, Any]
 Scores = Mapping[str, Any]  # a `linearity` section
 
 DASH = "-"
 INTERVAL_CAVEAT = (
     "for this record only; another seed or measurement adds to it. None for the PAPR, which depends on one sample"
+)
+FROM_SILENCE = (
+    "the NMSE of published tables, which take what is before a split for silence; all other scores, and every choice, "
+    "use the samples that the record has there"
 )
 INTERVAL = "95 % interval"
 
@@ -102,6 +108,7 @@ def score_tables(report: Report) -> list[ScoreTable]:
     Raises:
         KeyError: something is missing in it.
     """
+    report = as_chosen(report)
     of_split = _of_predistorter if report.get("simulated") else _of_model
     return [table for split in report["splits"] for table in of_split(report, split)]
 
@@ -118,7 +125,11 @@ def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
     if through is not None:
         cross = through["linearity"]
         columns += [("cross-model", lambda f: f.cell(cross)), ("change", lambda f: f.difference(this, cross))]
-    return [_table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=3)]
+    table = _table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=3)
+    _add_cold_start(
+        table, [*(report["baselines"][name][split] for name in ("one_tap", "gmp")), report["splits"][split]]
+    )
+    return [table]
 
 
 def _of_model(report: Report, split: str) -> list[ScoreTable]:
@@ -136,6 +147,7 @@ def _of_model(report: Report, split: str) -> list[ScoreTable]:
         ],
         main=3,
     )
+    _add_cold_start(error, [*(report["baselines"][name][split] for name in ("one_tap", "gmp")), score])
     for key, name in OTHER_NMSE:
         if score.get(key) is not None:
             error.rows.append([f"{name} [dB]", "", "", f"{score[key]:.2f}", ""])
@@ -151,6 +163,14 @@ def _of_model(report: Report, split: str) -> list[ScoreTable]:
     return [error, _table(f"{split}, the amplifier as measured and as modelled", OF_AN_AMPLIFIER, columns, main=2)]
 
 
+def _add_cold_start(table: ScoreTable, columns: Sequence[Scores]) -> None:
+    """Add the NMSE from a cold start below the first row, where the scores have the past of the record."""
+    cold = [cold_nmse_db(each) for each in columns]
+    if cold[-1] is not None:
+        cells = ["" if value is None else _number(value, 2) for value in cold]
+        table.rows.insert(1, [f"NMSE, {COLD_START} [dB]", *cells, *[""] * (len(table.header) - 1 - len(cells))])
+
+
 def _table(caption: str, figures: Sequence[Figure], columns: Sequence[tuple[str, Any]], *, main: int) -> ScoreTable:
     """Return a table; figures that no column has are left out."""
     rows = [[figure.title, *(cell(figure) for _, cell in columns)] for figure in figures]
@@ -160,8 +180,11 @@ def _table(caption: str, figures: Sequence[Figure], columns: Sequence[tuple[str,
 
 def facts_of_scores(report: Report) -> list[tuple[str, str]]:
     """Return notes on the tables as (name, text): bands, windows, and why a score is missing."""
+    report = as_chosen(report)
     first = next(iter(report["splits"].values()))["linearity"]
     notes = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
+    if any(COLD in score for score in report["splits"].values()):
+        notes.append((COLD_START, FROM_SILENCE))
     notes.append(("interval", f"{first['interval_method']}, {INTERVAL_CAVEAT}"))
     if report.get("simulated"):
         notes += [("measured", _on_the_amplifier(report)), ("cross-model", _cross_model(report))]

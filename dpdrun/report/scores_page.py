@@ -15,6 +15,7 @@ from dpdrun.report.scores import score_tables
 from dpdrun.report.scores_panel import evaluation_facts, floor_cells
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
+from dpdrun.run.scores import as_chosen
 
 FILE = "scores.json"
 
@@ -35,7 +36,7 @@ def save_evaluation(folder: Path, run: Path, report: Mapping[str, Any], scenes: 
     tables: list[Table] = [(table.caption, table.header, table.rows) for table in score_tables(report)]
     if report.get("floors"):
         split = list(report["splits"])[-1]
-        rows = [[each["method"], *floor_cells(each), each["caveat"]] for each in report["floors"]]
+        rows = [[each["method"], *floor_cells(each), each["caveat"]] for each in as_chosen(report["floors"])]
         header = ["method", "NMSE [dB]", f"left, {split} [dB]", "caveat"]
         tables.append(("Noise floor of the amplifier", header, rows))
     facts = [(name, text.plain) for name, text in evaluation_facts(report)]
@@ -62,12 +63,12 @@ def save_comparison(
     """
     tables: list[Table] = []
     facts: list[tuple[str, str]] = []
-    for group in groups:
+    for group in as_chosen(groups):
         columns = columns_of(group)
         header = ["run", *(one_line(column.title) for column in columns)]
         tables.append((title_of(group), header, [cells for _, cells in cells_of(group, columns)]))
         facts += [(name_of(group), note) for note in notes_of(group)]
-    title = f"{len(runs)} runs compared" if len(groups) > 1 else title_of(groups[0])
+    title = f"{len(runs)} runs compared" if len(groups) > 1 else title_of(as_chosen(groups[0]))
     training = curves(list(runs.values()), list(runs))
     written = save_report(folder, title=title, scenes=scenes, training=training, facts=facts, tables=tables)
     return [write_scores(folder, {"groups": list(groups)}), *written]

@@ -13,6 +13,7 @@ from dpdrun.report import predistorter
 from dpdrun.report.layout import facts_grid, framed, numbers_table
 from dpdrun.report.run_report import cost_line, training_line
 from dpdrun.report.scores import INTERVAL, ScoreTable, facts_of_scores, score_tables
+from dpdrun.run.scores import as_chosen
 
 WIDEST = 110  # columns of the panel; longer lines are harder to read
 FRAME = 4  # columns of its border
@@ -28,6 +29,7 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
     Raises:
         KeyError: something is missing in it.
     """
+    report = as_chosen(report)
     parts: list[RenderableType] = []
     for table in score_tables(report):
         parts += [_scores(table, min(width, WIDEST) - FRAME), ""]
@@ -40,6 +42,7 @@ def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType
 
 def evaluation_facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
     """Return the notes on an evaluation, as (title, text)."""
+    report = as_chosen(report)
     facts = predistorter.facts(report) if report.get("simulated") else []
     facts += [(name, Text(text)) for name, text in (*facts_of_scores(report), ("model", cost_line(report)))]
     return facts + ([("training", Text(training_line(report)))] if report.get("seconds") is not None else [])

@@ -63,9 +63,13 @@ class FloorEstimate:
     caveat: str
 
     def to_json(self, score_db: float) -> dict[str, Any]:
-        """Return plain values, with the margin of a score to floor and bound: `left_db`, `left_at_least_db` [dB]."""
+        """Return plain values, with the `distances` of a score [dB]."""
+        return asdict(self) | self.distances(score_db)
+
+    def distances(self, score_db: float) -> dict[str, float | None]:
+        """Return the margin of a score to floor and bound: `left_db`, `left_at_least_db` [dB]."""
         left = [None if level is None else score_db - level for level in (self.nmse_db, self.at_most_db)]
-        return asdict(self) | {"left_db": left[0], "left_at_least_db": left[1]}
+        return {"left_db": left[0], "left_at_least_db": left[1]}
 
 
 def by_repeats(x: Signal, y: Signal) -> FloorEstimate:

@@ -15,13 +15,14 @@ from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_facts, facts_of_run
 from dpdrun.plan.plan import Plan
 from dpdrun.rules.engine import SEVERITIES
 from dpdrun.run.metrics import Metrics
+from dpdrun.run.scores import VAL_WITH_PAST
 from dpdrun.training.telemetry import Monitor
 
 INTERVAL_SHARE = 0.02  # of the steps, from one evaluation to the next
 LEAST_BETWEEN = 50  # steps
 COST = 0.004  # of the training time so far: above it an evaluation with `on_finding: warn` is left out
-KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped", "val_nmse_db", "group_norms",
-        "group_weights", "group_updates", "group_sizes", "still", "rank_losses", "rank_grad_norms",
+KEPT = ("kind", "step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped", "val_nmse_db", VAL_WITH_PAST,
+        "group_norms", "group_weights", "group_updates", "group_sizes", "still", "rank_losses", "rank_grad_norms",
         "rank_reduced_norms", "rank_checksums", "skipped", "loss_scale")  # fmt: skip  # what facts are made of
 
 

@@ -12,7 +12,7 @@ from dpdrun.dpd.cascade import stored_pa_model
 from dpdrun.dpd.target_gain import target_gain
 from dpdrun.errors import RunError
 from dpdrun.evaluation.baselines import gmp_baseline
-from dpdrun.evaluation.prediction import predict
+from dpdrun.evaluation.prediction import predict_split
 from dpdrun.models._cascade import fingerprint, frozen
 from dpdrun.plan.plan import Plan, Predistortion
 from dpdrun.plan.prepare import names_a_run, refuse_weak_pa
@@ -20,6 +20,7 @@ from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import GIVEN
 from dpdrun.rf.metrics import nmse_db
+from dpdrun.run.scores import chosen
 
 
 def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) -> Predistortion:
@@ -44,8 +45,8 @@ def resolve(loaded: Loaded, plan: Plan, capture: Capture, pa: nn.Module | None) 
     sha256 = None
     if pa is not None:
         sha256, model = fingerprint(pa), frozen(pa)
-        scores = nmse_db(capture.val.y, predict(model, capture.val.x, loop=capture.loop_samples))
-        refuse_weak_pa(loaded, scores, gmp_baseline(capture, ("val",))["val"]["nmse_db"])
+        own = nmse_db(capture.val.y, predict_split(model, capture.val, loop=capture.loop_samples).chosen)
+        refuse_weak_pa(loaded, own, chosen(gmp_baseline(capture, ("val",))["val"])["nmse_db"])
     elif names_a_run(plan.recipe):
         try:
             sha256 = stored_pa_model(Path(plan.recipe.pa))[0]  # reads the tensors too: damage shows here

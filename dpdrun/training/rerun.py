@@ -16,6 +16,7 @@ from dpdrun.errors import DivergedError, FindingError
 from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.scores import chosen
 from dpdrun.training.job import Watch, train
 
 SILENCE_DB = 0.0
@@ -71,5 +72,5 @@ def _trained(loaded: Loaded, path: Path, watch: Watch | None) -> float:
 
 
 def _score(report: dict[str, Any]) -> float:
-    value = report["splits"]["val"]["nmse_db"]
+    value = chosen(report["splits"]["val"])["nmse_db"]
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else SILENCE_DB

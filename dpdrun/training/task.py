@@ -21,10 +21,11 @@ from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.cascade import cascade_of, direct_pair, dpd_settings, indirect_pair, objective_of
 from dpdrun.dpd.ilc import learn_input
 from dpdrun.errors import RunError
-from dpdrun.evaluation.prediction import ALONE, Sharing, eval_frame, predict
+from dpdrun.evaluation.prediction import ALONE, Sharing, SplitOutput, eval_frame, predict, predict_split
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain
+from dpdrun.run.scores import OBJECTIVE_WITH_PAST, VAL_WITH_PAST
 
 Report = Callable[[str], None]
 
@@ -34,8 +35,9 @@ class Score:
     """A scoring of the val split.
 
     Attributes:
-        nmse_db: for the rules and the plateau schedule [dB].
-        selection_db: the checkpoint with the lowest one is the best; nan never is.
+        nmse_db: from a cold start, as published tables have it: for the plateau schedule [dB].
+        selection_db: the checkpoint with the lowest one is the best; nan never is. With the past of the record, as the
+            rules judge (`run.scores`).
         line: further columns of the line of metrics.jsonl.
     """
 
@@ -74,25 +76,33 @@ class TrainingTask:
         output power.
         """
         if self.cascade is None:
-            value = evaluate_split(self.model, self.pair, self.plan, self.sharing)
-            return Score(value, value)
-        y = _output(self.cascade, self.capture, self.plan, self.sharing)
-        objective = objective_of(self.capture, self.plan, self.capture.val, y)
+            return evaluate_split(self.model, self.pair, self.plan, self.sharing)
+        output = _output(self.cascade, self.capture, self.plan, self.sharing)
+        cold = objective_of(self.capture, self.plan, self.capture.val, output.cold)
         names = ("in_band_db", "aclr_worse_db", "power_db", "objective_db")
-        line = {name: getattr(objective, name) for name in names}
-        return Score(objective.nmse_db, objective.selection_db, line)
+        line = {name: getattr(cold, name) for name in names}
+        if output.with_past is None:
+            return Score(cold.nmse_db, cold.selection_db, line)
+        past = objective_of(self.capture, self.plan, self.capture.val, output.with_past)
+        line |= {VAL_WITH_PAST: past.nmse_db, OBJECTIVE_WITH_PAST: past.objective_db}
+        return Score(cold.nmse_db, past.selection_db, line)
 
 
-def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> float:
-    """Return the NMSE on the val split [dB] as the plan scores it: on the complete record, or cut into frames."""
-    return nmse_db(capture.val.y, _output(model, capture, plan, sharing))
+def evaluate_split(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> Score:
+    """Score the val split by its NMSE as the plan does: on the complete record, or cut into frames."""
+    output = _output(model, capture, plan, sharing)
+    cold = nmse_db(capture.val.y, output.cold)
+    if output.with_past is None:
+        return Score(cold, cold)
+    past = nmse_db(capture.val.y, output.with_past)
+    return Score(cold, past, {VAL_WITH_PAST: past})
 
 
-def _output(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing) -> Signal:
+def _output(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing) -> SplitOutput:
     model.eval()
-    y = predict(model, capture.val.x, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
+    output = predict_split(model, capture.val, frame=eval_frame(plan), loop=capture.loop_samples, sharing=sharing)
     model.train()
-    return y
+    return output
 
 
 def pa_task(model: BehaviouralModel, capture: Capture, plan: Plan, sharing: Sharing = ALONE) -> TrainingTask:

@@ -20,6 +20,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.rules.engine import Finding
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.scores import WITH_PAST
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.telemetry import Monitor, Silent
 from dpdrun.training.trackers import TRACKERS, Settings, Tracker
@@ -200,7 +201,8 @@ def of_refinement(line: Line) -> dict[str, float]:
 def of_report(report: Line) -> dict[str, float]:
     """Return the scores on the test split, those of linearity too."""
     test = report["splits"].get("test", {})
-    scores = {**(test.get("linearity") or {}), **test}
+    past = {"nmse_with_past_db": (test.get(WITH_PAST) or {}).get("nmse_db")}
+    scores = {**(test.get("linearity") or {}), **test, **past}
     return {
         f"test/{key}": float(value)
         for key, value in scores.items()

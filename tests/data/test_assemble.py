@@ -70,10 +70,36 @@ def test_recipe_split_wins_over_source_cuts() -> None:
 def test_given_parts_are_kept_exactly() -> None:
     parts = (record(3000), record(1000), record(1000))
     capture = assemble(reading(records=parts), section())
-    assert capture.train is parts[0]
-    assert capture.val is parts[1]
-    assert capture.test is parts[2]
+    for part, given in zip(capture.parts.values(), parts, strict=True):
+        assert part.x is given.x
+        assert part.y is given.y
     assert "as given" in capture.note
+
+
+def test_a_cut_part_knows_what_the_record_holds_around_it() -> None:
+    """The guards too: they are dropped from training, not from the state of a model that is scored."""
+    whole = record(20_000)
+    capture = assemble(reading(records=(whole,)), section())
+    for part in capture.parts.values():
+        around = [side for side in (part.past, part, part.future) if side is not None]
+        assert np.array_equal(np.concatenate([each.x for each in around]), whole.x)
+        assert np.array_equal(np.concatenate([each.y for each in around]), whole.y)
+    assert (capture.train.past, capture.test.future) == (None, None)
+    assert capture.val.past is not None
+    assert len(capture.val.past) == len(capture.train) + 2 * int(20_000 * 0.01)
+
+
+def test_given_parts_have_a_past_only_where_the_signal_runs_on() -> None:
+    settings = OfdmSettings(fft=4096, prefix=288, symbols=3, carrier_bins=167, active=152)
+    x = ofdm_waveform(settings, np.random.default_rng(0))
+    train, val, test = (Part(x[c], 2 * x[c]) for c in (slice(0, 8000), slice(8000, 10_500), slice(10_500, None)))
+    capture = assemble(reading(records=(train, val, test)), section())
+    assert capture.val.past is not None
+    assert np.array_equal(capture.val.past.x, train.x)
+    assert capture.test.past is not None
+    torn = assemble(reading(records=(train, test, val)), section())
+    assert [part.past for part in torn.parts.values()] == [None, None, None]
+    assert torn.val.future is None
 
 
 def test_given_parts_are_joined_only_if_the_signal_runs_on() -> None:

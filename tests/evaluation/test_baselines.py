@@ -14,7 +14,7 @@ from tests.evaluation.cases import capture_of, plan_of, random_model
 
 def one_tap_baseline(capture: Capture, splits: tuple[Split, ...]) -> dict[str, dict[str, float]]:
     outputs = one_tap_outputs(capture, splits)
-    return {split: {"nmse_db": nmse_db(part_of(capture, split).y, y)} for split, y in outputs.items()}
+    return {split: {"nmse_db": nmse_db(part_of(capture, split).y, y.cold)} for split, y in outputs.items()}
 
 
 def test_baselines_are_fitted_to_the_training_part_alone() -> None:

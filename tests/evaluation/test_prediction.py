@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dpdrun import models
+from dpdrun.data.capture import Part
 from dpdrun.errors import RunError
 from dpdrun.evaluation import prediction
-from dpdrun.evaluation.prediction import ALONE, Samples, Sharing, eval_frame, predict, predict_stream
+from dpdrun.evaluation.prediction import ALONE, Samples, Sharing, eval_frame, predict, predict_split, predict_stream
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import LimitedPredistorter
 from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection, TransformerModel
@@ -122,7 +123,7 @@ def test_a_shared_score_counts_each_sample_once(
     kind: str, cut: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Error and energy are summed over samples that one process made: none is left out, repeated or padded."""
-    monkeypatch.setattr(prediction, "LOOP_CONTEXT_SAMPLES", 40)
+    monkeypatch.setattr(prediction, "SETTLING_SAMPLES", 40)
     model = random_model(plan_of(*MODELS[kind]))
     unit, how = CUTS[cut]
     for count in COUNTS:
@@ -266,3 +267,44 @@ def test_what_is_held_does_not_grow_with_the_record() -> None:
             assert asked == count
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+def middle(start: int, end: int, count: int) -> Part:
+    x = noise(count)
+    past, part, future = (Part(x[c], x[c]) for c in (slice(start), slice(start, end), slice(end, None)))
+    return Part(part.x, part.y, past if start else None, future if end < count else None)
+
+
+def drawn(kind: str) -> BehaviouralModel:
+    if kind != "gmp":
+        return random_model(plan_of(*MODELS[kind]))
+    model = models.build(GMPModel(kind="gmp", order=3, delays=5), scale_x=0.7, scale_y=1.4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lookahead", "gru", "gmp"])
+@pytest.mark.parametrize("span", [(2000, 5000), (2000, 2020), (0, 3000), (4, 6000)])
+def test_a_split_is_predicted_as_the_middle_of_its_record(kind: str, span: tuple[int, int]) -> None:
+    model, part = drawn(kind), middle(*span, 6000)
+    around = [side for side in (part.past, part, part.future) if side is not None]
+    record = predict(model, np.concatenate([each.x for each in around]))
+    found = predict_split(model, part)
+    np.testing.assert_array_equal(found.cold, predict(model, part.x))
+    assert found.with_past is not None
+    np.testing.assert_allclose(found.with_past, record[slice(*span)], atol=2e-5)
+    assert span[0] == 0 or np.max(np.abs(found.cold - found.with_past)) > 1e-3
+
+
+@pytest.mark.parametrize("more", [{"frame": 50}, {"loop": 100}])
+def test_frames_and_loops_have_no_other_past(more: dict[str, int]) -> None:
+    model, part = random_model(plan_of()), middle(300, 800, 900)
+    found = predict_split(model, part, **more)
+    assert found.with_past is None
+    np.testing.assert_array_equal(found.chosen, predict(model, part.x, **more))
+
+
+def test_a_split_without_surroundings_starts_cold() -> None:
+    assert predict_split(random_model(plan_of()), middle(0, 300, 300)).with_past is None

@@ -22,7 +22,7 @@ def test_a_pa_model_is_held_against_the_measured_output(dpd_runs: Path) -> None:
     capture = load_capture(plan.recipe.data)
     context = ScoringContext(model, plan, capture)
     assert context.pair is capture
-    np.testing.assert_array_equal(context.output("val"), predict(model, capture.val.x))
+    np.testing.assert_array_equal(context.output("val").cold, predict(model, capture.val.x))
     assert not context.simulated
     with pytest.raises(ValueError, match="no PA model"):
         _ = context.cascade
@@ -35,8 +35,8 @@ def test_a_predistorter_is_held_against_the_wanted_signal(dpd_runs: Path) -> Non
     context = ScoringContext(model, plan, capture, pa)
     np.testing.assert_allclose(context.pair.test.y, dpd_settings(plan).gain * capture.test.x)
     output = context.output("test")
-    np.testing.assert_allclose(output, predict(pa, predict(model, capture.test.x)), atol=1e-5)
-    trace = context.trace("name", "test", output)
+    np.testing.assert_allclose(output.cold, predict(pa, predict(model, capture.test.x)), atol=1e-5)
+    trace = context.trace("name", "test", output.chosen)
     assert trace is not None
     scene = context.plot_data("test", [None, trace])
     assert scene.traces == (trace,)

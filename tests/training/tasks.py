@@ -200,7 +200,7 @@ def _nan_elsewhere(group: ProcessGroup) -> Iterator[None]:
 def _own_scores(group: ProcessGroup) -> Iterator[None]:
     """Processes disagree about the validation scores."""
     scores = iter([[-10.0, -20.0, -11.0, -21.0], [-10.0, -9.0, -30.0, -8.0]][group.rank])
-    with patch.object(task, "evaluate_split", lambda *_: next(scores)):
+    with patch.object(task, "evaluate_split", lambda *_: task.Score(*[next(scores)] * 2)):
         yield
 
 

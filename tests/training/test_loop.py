@@ -204,10 +204,10 @@ def test_the_loss_leaves_out_the_burn_in_alone(plan: PlanMaker, capture: Capture
         assert (metrics.steps[0]["loss"] == clean.steps[0]["loss"]) is same, position
 
 
-def scripted(scores: list[float]) -> Callable[..., float]:
+def scripted(scores: list[float]) -> Callable[..., task.Score]:
     """A validation that says what it is told."""
     told = iter(scores)
-    return lambda *_: next(told)
+    return lambda *_: task.Score(*[next(told)] * 2)
 
 
 def test_the_best_version_is_kept_when_validation_gets_worse(
@@ -221,6 +221,30 @@ def test_the_best_version_is_kept_when_validation_gets_worse(
     assert header["step"] == "8"
     assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
     assert any(not torch.equal(tensors[name], last[f"model.{name}"]) for name in tensors)
+
+
+def test_the_best_version_is_that_of_the_score_with_past(
+    plan: PlanMaker, capture: Capture, amplified: Callable[[int, int], Part], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What is before the split changes which version is kept, and no step: those are of `capture` alone."""
+    this = plan("train.max_steps=12", "train.eval_every=4", "optim.schedule=plateau", "optim.plateau.patience=1")
+    whole = amplified(700, 1)
+    before, val = (Part(whole.x[c], whole.y[c]) for c in (slice(200), slice(200, None)))
+    cold = replace(capture, val=val)
+    known = replace(capture, val=replace(val, past=before))
+    _, _, without = run_fit(this, cold, tmp_path / "cold")
+    _, outcome, metrics = run_fit(this, known, tmp_path / "known")
+    assert [line["loss"] for line in metrics.steps] == [line["loss"] for line in without.steps]
+    assert [line["val_nmse_db"] for line in metrics.evals] == [line["val_nmse_db"] for line in without.evals]
+    past = [line["val_nmse_with_past_db"] for line in metrics.evals]
+    assert outcome.best_db == min(past)
+    assert all(a != b for a, b in zip(past, [line["val_nmse_db"] for line in metrics.evals], strict=True))
+
+    scores = iter([task.Score(-10.0, -13.0), task.Score(-12.0, -11.0), task.Score(-11.0, -12.0)])
+    monkeypatch.setattr(task, "evaluate_split", lambda *_: next(scores))
+    _, outcome, _ = run_fit(this, known, tmp_path / "scripted")
+    assert (outcome.best_step, outcome.best_db) == (4, -13.0)
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -98,7 +98,7 @@ def test_steps_are_in_the_precision_of_the_recipe_and_scores_in_fp32(
     """torch itself leaves TF32 on for cuDNN, which is what a GRU runs on."""
     score, scored, monitor, before = task.evaluate_split, set(), Flags(), flags()
 
-    def noted(*arguments: Any) -> float:
+    def noted(*arguments: Any) -> task.Score:
         scored.add(flags())
         return score(*arguments)
 
@@ -117,7 +117,7 @@ def test_scores_of_a_bf16_run_are_those_of_the_model_that_it_leaves(
 ) -> None:
     this = plan("train.precision=bf16")
     model, outcome, _ = run_fit(this, capture, tmp_path / "run")
-    assert task.evaluate_split(model, capture, this) == outcome.best_db
+    assert task.evaluate_split(model, capture, this).selection_db == outcome.best_db
 
 
 class Scaler:

@@ -97,7 +97,7 @@ def test_a_scoring_interrupted_by_lost_processes_is_made_by_the_resumed_run(
     train(this, capture, straight)
     scored, left = task.evaluate_split, [2]
 
-    def gone(*arguments: Any) -> float:
+    def gone(*arguments: Any) -> task.Score:
         left[0] -= 1
         if left[0] == 0:
             raise LostError("the others have gone")

@@ -33,7 +33,8 @@ def read_samples(data: bytes, where: str, *pairs: tuple[str, str]) -> list[NDArr
 
 def parse_pair(data: bytes, where: str) -> Part:
     """Parse input and output of one record, columns I_in, Q_in, I_out, Q_out; arguments and errors as above."""
-    return Part(*read_samples(data, where, ("I_in", "Q_in"), ("I_out", "Q_out")))
+    x, y = read_samples(data, where, ("I_in", "Q_in"), ("I_out", "Q_out"))
+    return Part(x, y)
 
 
 def read_columns(data: bytes, where: str, columns: tuple[str, ...]) -> NDArray[np.float64]:

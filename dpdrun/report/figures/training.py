@@ -21,6 +21,7 @@ from dpdrun.report.figures.style import (
 )
 from dpdrun.run.files import Json
 from dpdrun.run.metrics import Metrics
+from dpdrun.run.scores import OBJECTIVE_WITH_PAST, VAL_WITH_PAST
 
 HEIGHT = 1.05  # inches of a panel
 DASHED: Any = {"ls": (0, (3, 1.2)), "lw": 0.8}
@@ -102,7 +103,8 @@ def _run(name: str, colour: str, metrics: Metrics) -> _Run:
         values = [float(line[key]) for line in found]
         return Curve.of(key, colour, [line["step"] for line in found], values, log=log)
 
-    finite = [line for line in metrics.evals if math.isfinite(_selected_by(line))]
+    evals = [_chosen(line) for line in metrics.evals]
+    finite = [line for line in evals if math.isfinite(_selected_by(line))]
     best = min(finite, key=_selected_by, default=None)
     clips = [line["clip_norm"] for line in metrics.steps if isinstance(line.get("clip_norm"), int | float)]
     flags = [line["clipped"] for line in metrics.steps if isinstance(line.get("clipped"), bool)]
@@ -110,14 +112,20 @@ def _run(name: str, colour: str, metrics: Metrics) -> _Run:
         name=name,
         colour=colour,
         loss=curve(metrics.steps, "loss", log=True),
-        score=curve(metrics.evals, "val_nmse_db", log=False),
-        objective=curve(metrics.evals, "objective_db", log=False, most=OUTSIDE_DB),
+        score=curve(evals, "val_nmse_db", log=False),
+        objective=curve(evals, "objective_db", log=False, most=OUTSIDE_DB),
         norm=curve(metrics.steps, "grad_norm", log=True),
         lr=curve(metrics.steps, "lr", log=True),
         best=None if best is None else (best["step"], float(best.get("val_nmse_db", math.nan))),
         clip=clips[-1] if clips and math.isfinite(clips[-1]) and clips[-1] > 0 else None,
         clipped=sum(flags) / len(flags) if flags else None,
     )
+
+
+def _chosen(line: Json) -> Json:
+    """Return an evaluation whose scores are those that choices are made by."""
+    past = {"val_nmse_db": line.get(VAL_WITH_PAST), "objective_db": line.get(OBJECTIVE_WITH_PAST)}
+    return line | {key: value for key, value in past.items() if value is not None}
 
 
 def _selected_by(line: Json) -> float:

@@ -23,9 +23,11 @@ from dpdrun.plan import prepare as preparation
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
+from dpdrun.run.scores import chosen, validation_db
 from dpdrun.training import checkpoint, job
 from dpdrun.training.lm import refine as refine_module
 from dpdrun.training.lm.levenberg_marquardt import LevenbergMarquardt
+from dpdrun.training.task import Score
 from dpdrun.training.telemetry import Silent
 
 
@@ -85,10 +87,10 @@ def assert_same(run: RunFolder, straight: RunFolder) -> None:
 
 def test_it_takes_the_model_of_adamw_on(straight: RunFolder) -> None:
     metrics, report = read_metrics(straight.path), straight.read_json(straight.report)
-    adamw = min(line["val_nmse_db"] for line in metrics.evals)
-    found = report["finish"]
-    assert report["splits"]["val"]["nmse_db"] < adamw - 6
-    assert report["splits"]["val"]["nmse_db"] == pytest.approx(found["best_db"], abs=1e-9)
+    adamw = min(validation_db(line) for line in metrics.evals)
+    found, kept = report["finish"], chosen(report["splits"]["val"])["nmse_db"]
+    assert kept < adamw - 6
+    assert kept == pytest.approx(found["best_db"], abs=1e-9)
     assert found["loss_db"] < found["loss_before_db"] - 6
     assert (found["iterations"], found["ended"]) == (12, "all iterations done")
     assert (report["steps"], len(metrics.steps)) == (8, 8), "the course of AdamW is as without it"
@@ -103,9 +105,9 @@ def test_each_scoring_is_a_line(straight: RunFolder) -> None:
     for line in lines:
         assert {"kind", "loss", "damping", "gain_ratio", "val_nmse_db", "best_db"} <= set(line)
         assert line["damping"] > 0
-    best = min(lines, key=lambda line: line["val_nmse_db"])
+    best = min(lines, key=validation_db)
     found = straight.read_json(straight.report)["finish"]
-    assert (found["best_db"], found["best_iteration"]) == (best["val_nmse_db"], best["iteration"])
+    assert (found["best_db"], found["best_iteration"]) == (validation_db(best), best["iteration"])
     assert [line["loss"] for line in lines] == sorted((line["loss"] for line in lines), reverse=True)
     assert found["loss_db"] == pytest.approx(10 * math.log10(lines[-1]["loss"]))
 
@@ -115,8 +117,8 @@ def test_what_is_kept_is_the_best_by_validation_and_not_the_last(
 ) -> None:
     scores = iter([-10.0, -20.0, -30.0, -25.0, math.nan])  # two of AdamW, three of the refinement
 
-    def scored(*_: Any) -> float:
-        return next(scores)
+    def scored(*_: Any) -> Score:
+        return Score(*[next(scores)] * 2)
 
     monkeypatch.setattr("dpdrun.training.task.evaluate_split", scored)
     kept: list[bytes] = []
@@ -141,7 +143,7 @@ def test_where_nothing_is_better_the_model_of_adamw_stays(
     loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([-10.0, -40.0, -30.0, -31.0, -32.0])
-    monkeypatch.setattr("dpdrun.training.task.evaluate_split", lambda *_: next(scores))
+    monkeypatch.setattr("dpdrun.training.task.evaluate_split", lambda *_: Score(*[next(scores)] * 2))
     report = job.train(loaded, here / "run")
     assert (report["finish"]["best_db"], report["finish"]["best_iteration"], report["best_step"]) == (-40.0, 0, 8)
     tensors, header = checkpoint.read(RunFolder(here / "run").best)
@@ -359,7 +361,7 @@ def test_the_weights_of_the_loss_are_those_of_the_finish(here: Path, monkeypatch
     """What it says of its loss is the weighted error over the whole training part, taken here with NumPy."""
     scores = iter([-10.0, -11.0, -12.0, -13.0, -14.0])  # so the model that is kept is that of the last line
     with monkeypatch.context() as patch:
-        patch.setattr("dpdrun.training.task.evaluate_split", lambda *_: next(scores))
+        patch.setattr("dpdrun.training.task.evaluate_split", lambda *_: Score(*[next(scores)] * 2))
         report = job.train(load_recipe("job.yaml", SPECTRAL), here / "run")
     found = report["finish"]
     assert (found["iterations"], found["best_iteration"]) == (12, 12)
