@@ -101,25 +101,33 @@ def ask_user(given: dict[str, Any], samples: int | None) -> int | None:
     Raises:
         RecipeError: there is no terminal to ask on.
     """
-    import click
-
     if not sys.stdin.isatty():
         raise RecipeError("--ask needs a terminal; give flags instead, see `dpdrun recommend --help`")
+    from rich.prompt import Prompt
+
     if "model" not in given:
-        given["model"] = typer.prompt("Kind of model", type=click.Choice(list(SIZES)), default="transformer")
+        given["model"] = Prompt.ask("Kind of model", choices=list(SIZES), default="transformer")
     if samples is None and "data" not in given:
-        source = typer.prompt(
+        source = Prompt.ask(
             "Capture: a file, a folder, or a name of `dpdrun data list` (empty: none)", default="", show_default=False
         )
         if source:
             given["data"] = source
-            return None
-        samples = typer.prompt("Training frames per epoch", type=click.IntRange(min=1), default=1000)
+        else:
+            samples = _ask_count("Training frames per epoch", 1000)
     if "data" not in given:
-        for name in (size for size in SIZES[str(given["model"])] if size not in given):
-            if name in USUAL:
-                given[name] = typer.prompt(f"model.{name}", type=click.IntRange(min=1), default=USUAL[name])
+        for name in (size for size in SIZES[str(given["model"])] if size in USUAL and size not in given):
+            given[name] = _ask_count(f"model.{name}", USUAL[name])
     return samples
+
+
+def _ask_count(name: str, default: int) -> int:
+    from rich.prompt import IntPrompt
+
+    while True:
+        if (count := IntPrompt.ask(name, default=default)) > 0:
+            return count
+        typer.echo("expected a whole number of at least 1")
 
 
 def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -> str:

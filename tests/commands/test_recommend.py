@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from dpdrun.commands._flags import ask_user
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import load_recipe
 
@@ -254,6 +256,7 @@ def test_embedded_data_are_not_generated(tmp_path: Path) -> None:
     code = f"""
 import sys
 from dpdrun.commands import app
+from dpdrun.commands._flags import ask_user
 try:
     app(["recommend", {str(path)!r}])
 finally:
@@ -326,3 +329,27 @@ def test_epochs_for_another_amount_of_data_are_not_written(tmp_path: Path) -> No
     assert run(str(path), "--samples", "100").exit_code == 0
     assert run(str(path), "--samples", "100", "--epochs", "5", "-o", str(out)).exit_code == 0
     assert load_recipe(out).recipe.train.epochs == 5
+
+
+class Terminal(io.StringIO):
+    """Standard input of a person who types these lines."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "given", "frames"),
+    [
+        ("\n\n\n\n", {"model": "transformer", "d_model": 16}, 1000),
+        ("gru\n\n0\n50\n32\n", {"model": "gru", "hidden": 32}, 50),
+        ("\nmine.csv\n", {"model": "transformer", "data": "mine.csv"}, None),
+    ],
+)
+def test_what_a_plan_needs_is_asked_for(
+    typed: str, given: dict[str, object], frames: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    answers: dict[str, object] = {}
+    assert ask_user(answers, None) == frames
+    assert answers == given
