@@ -112,7 +112,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     from dpdrun.diagnosis.logs.programs import PROGRAMS, in_words_of
 
     facts, source = read_log(path, parse_map(maps))
-    this, rules = diagnose_facts(facts), all_rules()
+    this, rules = diagnose_facts(facts.without_overflows()), all_rules()
     skipped = []
     for skip in this.skipped:
         missing = [name for name in rules[skip.code].needs if facts.get(name) is None]

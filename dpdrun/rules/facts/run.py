@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.facts.words import computed, fact, words_of
 
 T = TypeVar("T")
+BY_STEP = ("step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")
+OVERFLOWS = 0.5  # of the norms at most
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class RunFacts:
     target_power: float | None = fact("the power of the target")
     finished: bool | None = fact("whether training is over")
     assumed_clip: float | None = fact("the clipping threshold")
-    line_steps: list[int] = fact("steps that go back", list)
+    line_steps: list[int] = fact("the steps of the lines in the order of the log", list)
     line_loss: list[float] = fact("line_loss", list)
 
     def get(self, name: str) -> Any:
@@ -182,6 +184,19 @@ class RunFacts:
         return value
 
     @property
+    def loss_in_db(self) -> bool:
+        """Whether decibels suit the loss: it is known to be a power, as in runs of our own."""
+        return bool(self.loss_is_nmse) or self.loss_unit == "power" or (self.loss_unit is None and bool(self.kind))
+
+    @property
+    @computed("a loss that is known to be a normalised error")
+    def nmse_offset_db(self) -> float | None:
+        """What makes a training NMSE [dB] of 10 log10 of the loss; None where it is not known to be one."""
+        if self.loss_is_nmse:
+            return 0.0
+        return -10.0 * math.log10(self.target_power) if self.target_power else None
+
+    @property
     def top_lr(self) -> float:
         """The planned peak of the learning rate, or the highest that was used; 0 when nothing is known."""
         return self.peak_lr or max(self.lr, default=0.0)
@@ -210,6 +225,14 @@ class RunFacts:
             pairs = [(step, 10.0 * math.log10(loss)) for step, loss in losses if 0.0 < loss < math.inf]
         return [(step, value) for step, value in pairs if math.isfinite(value)]
 
+    @cached_property
+    @computed("validation losses")
+    def scorings(self) -> dict[str, tuple[list[int], list[float]]]:
+        """By name of the evaluation set, steps and losses in the unit of the training loss; nan stays."""
+        if self.eval_losses:
+            return self.eval_losses
+        return {"": (self.eval_loss_step, self.eval_loss)} if self.eval_loss else {}
+
     @property
     def score_name(self) -> str:
         """What `scores_db` are."""
@@ -230,3 +253,21 @@ class RunFacts:
     def after_warmup(self, column: Sequence[T]) -> list[T]:
         """Return one of the lists without its warmup part: `facts.after_warmup(facts.loss)`."""
         return [column[i] for i in self.settled]
+
+    def without_overflows(self) -> RunFacts:
+        """Return these facts with the steps that float16 skipped among `skipped`, and in none of the lists.
+
+        They are those whose norm is not finite although the loss is a number, where that is seldom (less than half of
+        the norms), the last norm is a number and every loss is one.
+        """
+        bad = {i for i, norm in enumerate(self.grad_norm) if not math.isfinite(norm)}
+        seldom = 0 < len(bad) < OVERFLOWS * len(self.grad_norm) and len(self.grad_norm) - 1 not in bad
+        if not seldom or len(self.loss) != len(self.step) or not all(map(math.isfinite, self.loss)):
+            return self
+        kept = [i for i in range(len(self.step)) if i not in bad]
+
+        def at(values: list[Any]) -> list[Any]:
+            return [values[i] for i in kept] if len(values) == len(self.step) else values
+
+        columns: dict[str, Any] = {name: at(getattr(self, name)) for name in BY_STEP}
+        return replace(self, **columns, skipped=[*self.skipped, *(self.step[i] for i in sorted(bad))])

@@ -6,7 +6,7 @@ import math
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import diagnose, info, known
-from dpdrun.rules.engine import Verdict
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import percentile
@@ -22,7 +22,7 @@ ENOUGH_FOR_INERT = 200
     "CL201", fix="unsafe", evidence="cited",
     source=f"{PLAYBOOK}, on gradient clipping: more than half of the steps clipped; clip at the 90th percentile",
     where={"settled_steps": Within(LEAST_STEPS), **known("grad_norm")},
-    requires=("LS201", "LS202", "LR202"),  # norms of a run that blew up are no measure
+    requires=("LS201", "LS202", "LR202", "LS205", "LS206", "GN203"),  # norms of a run that blew up are no measure
     fires=dict(norm=3.0, clip_norm=1.0), silent=dict(norm=0.5, clip_norm=1.0),
 )  # fmt: skip
 def clip_saturated(run: RunFacts, clipped: list[bool], clip_norm: list[float]) -> Verdict:
@@ -65,7 +65,9 @@ def clip_inert(run: RunFacts, grad_norm: list[float], clipped: list[bool], clip_
     """
     clip, reached = clip_norm[-1], sum(clipped)
     share = reached / len(clipped)
-    if math.isinf(clip) or share >= INERT_SHARE:
+    if math.isinf(clip):
+        return Skipped("clipping is off")
+    if share >= INERT_SHARE:
         return None
     p99 = two_digits(percentile(run.after_warmup(grad_norm), 99))
     return info(

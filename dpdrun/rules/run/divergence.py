@@ -56,14 +56,16 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     lower rate is lower. Excursions shorter than two blocks, or from which the loss returned, are not reported. While it
     lasts, a long excursion cannot be distinguished from a divergence.
     """
+    if not run.loss_in_db:
+        return Skipped("the loss is not known to be a power; LS205 judges it in its own unit")
     settled = run.settled
     settled_blocks = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
     if len(settled_blocks) < 3:
-        return None
+        return Skipped("needs three stretches of steps after the warmup")
     rate = max(run.lr[block.positions[0]] for block in settled_blocks[-2:])
     alike = [block for block in settled_blocks[:-2] if run.lr[block.positions[0]] >= rate / RESTARTED]
     if not alike:
-        return None
+        return Skipped("no stretch at a comparable learning rate")
     lowest = min(alike, key=lambda block: block.level)
     rise = min(block.level for block in settled_blocks[-2:]) - lowest.level
     if rise < LEFT_DB:

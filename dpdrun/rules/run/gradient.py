@@ -12,7 +12,7 @@ from dpdrun.rules.declare import Family, error, finding, info, known, moved, war
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import jitter
-from dpdrun.rules.sources import NOTE_FURTHER, PLAYBOOK
+from dpdrun.rules.sources import NOTE_FURTHER
 from dpdrun.rules.statistics import decimate, fit_line, may_rise, trend
 from dpdrun.rules.text import two_digits
 
@@ -29,8 +29,6 @@ EXPLAINED_R2 = 0.6
 LR_SHARE = 0.1  # of the peak; below it the norm no longer follows the lr within the steps that are left
 LR_FALL_DECADES = 0.3
 
-AT_CLIP = 1e-3  # relative distance to the clip that counts as equal: float32 and an eps in the division
-AT_CLIP_SHARE = 0.05
 
 VANISH_DECADES = 1.0
 VANISH_P = 0.005
@@ -203,37 +201,6 @@ def gradient_norm_climbs_while_loss_falls(run: RunFacts) -> Verdict:
 
 
 @settled.diagnose(
-    "GN203", source=f"{PLAYBOOK}: log the norm of the gradient before clipping", evidence="cited",
-    fires=dict(norm=lambda t: min(1.0, 2.0 - 2.0 * t), spread=0.0, clip_norm=1.0),
-    silent=dict(norm=lambda t: 2.0 - 2.0 * t, clip_norm=1.0),
-)  # fmt: skip
-def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float]) -> Verdict:
-    """The logged gradient norm was measured after clipping: it never exceeds the clip, and often equals it.
-
-    ## Why
-    A norm that is limited by the clip hides whether the gradient grows. The clipping function returns the norm before
-    clipping (torch.nn.utils.clip_grad_norm_). Reported if no norm is above the clip and 5 % or more are within 0.1 % of
-    it.
-
-    ## Known limits
-    If the clip never takes effect, both norms are the same, and nothing is reported.
-    """
-    pairs = [(norm, clip) for norm, clip in zip(grad_norm, clip_norm, strict=True) if math.isfinite(clip)]
-    if not pairs:
-        return None
-    above = sum(norm > clip * (1.0 + AT_CLIP) for norm, clip in pairs)
-    at = sum(abs(norm - clip) <= AT_CLIP * clip for norm, clip in pairs)
-    if above or at < AT_CLIP_SHARE * len(pairs):
-        return None
-    return warning(
-        f"{at / len(pairs):.0%} of the logged norms equal the clip of {pairs[-1][1]:g} and none is above: they were "
-        "measured after clipping",
-        value=at / len(pairs), threshold=AT_CLIP_SHARE, n=len(pairs),
-        advice="log the return value of clip_grad_norm_, the norm before clipping; else no rule on norms is reliable",
-    )  # fmt: skip
-
-
-@settled.diagnose(
     "GN204", source="Hochreiter 1991; Glorot & Bengio 2010, 'Understanding the difficulty of training deep networks'",
     evidence="cited", where=known("grad_norm", "loss"), requires=("GN203", "SC202", "DM203"),
     fires=dict(norm=lambda t: 10 ** (-3 * t), loss=0.8, loss_is_nmse=True),
@@ -258,7 +225,9 @@ def gradient_vanishes(run: RunFacts) -> Verdict:
 def _dies_out(run: RunFacts) -> Verdict:
     late = run.settled
     loss, norm = ([column[i] for i in late] for column in (run.loss_db, run.log_norm))
-    if not run.loss_is_nmse or median(loss) < -10.0:
+    if not run.loss_is_nmse:
+        return Skipped("the loss is not known to be a normalised error")
+    if median(loss) < -10.0:
         return None
     seen, of_loss = trend(decimate(norm, 100)), trend(decimate(loss, 100))
     if seen.change > -VANISH_DECADES or seen.p_down >= VANISH_P or abs(of_loss.change) >= LOSS_STANDS_DB:
@@ -315,13 +284,15 @@ def norm_is_smoother_than_the_loss(run: RunFacts) -> Verdict:
     Needs 100 consecutive steps in the log; a norm that was averaged over steps looks the same. The gradients of
     parameters that were not passed to the optimizer are not cleared either; UP203 reports them.
     """
+    if not (run.loss_is_nmse or run.loss_unit == "power" or run.clip_norm):
+        return Skipped("the limit holds for a mean square, and the unit of this loss is not known")
     window = run.settled
     steps = run.step[window.start :]
     if steps[-1] - steps[0] != len(steps) - 1:
         return Skipped("needs every step in the log")
     of_loss = jitter([run.loss_db[i] for i in window])
     if of_loss < LEAST_NOISE_DB:
-        return None
+        return Skipped("the loss has no noise to compare with")
     ratio = jitter([10.0 * run.log_norm[i] for i in window]) / of_loss
     if ratio > SMOOTH:
         return None

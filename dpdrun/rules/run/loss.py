@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.declare import diagnose, error, known
+from dpdrun.rules.declare import diagnose, error, info, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.text import two_digits
@@ -14,6 +14,9 @@ LR_FACTOR = 0.3
 BEFORE = 50  # steps whose losses say whether it came with a warning
 LEAST_BEFORE = 20
 LAST = 5
+ZEROS = 5
+SUDDEN = 0.01  # the last loss before the zeros: a loss that is rounded to 0 comes down to that first
+ROUNDED = 1e-3
 CALM_DB = 3.0  # above their median: our runs that diverged had risen by 15 dB and more
 
 
@@ -68,3 +71,46 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
         f"check the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
         "and use train.precision fp32"
     )
+
+
+@diagnose(
+    "LS209", evidence="cited", where={**known("loss", "step"), **used("grad_norm")},
+    source="transformers, TrainingArguments.logging_nan_inf_filter: a loss of nan is logged as the mean of none, 0",
+    fires=dict(loss=lambda t: 9.0 if t < 0.1 else 0.0), silent={},
+)  # fmt: skip
+def loss_exactly_zero(run: RunFacts) -> Verdict:
+    """The loss is exactly 0 in many lines: nan that a filter hides, or nothing that is trained.
+
+    ## Why
+    A loss of floats is never exactly 0 unless something makes it so. Programs that replace a nan by 0 in their log
+    (Hugging Face: logging_nan_inf_filter) show a run that is lost as a perfect one; the other cause is a loss over no
+    labels. Reported from five such lines on, if the last loss before them is above 0.01 or there is none.
+
+    ## Known limits
+    A loss that came down below 0.001 before is rounded (four decimals): info. A policy's loss may be 0 by design
+    (reinforcement learning): skipped.
+    """
+    if run.loss_unit == "objective":
+        return Skipped("the level of this loss says nothing about progress")
+    zeros = [i for i, value in enumerate(run.loss) if value == 0.0]
+    if len(zeros) < ZEROS:
+        return None
+    others = [value for value in run.loss if value > 0.0]
+    before = [value for value in run.loss[: zeros[0]] if value > 0.0]
+    last = before[-1] if before else max(others, default=1.0)
+    step = run.step[zeros[0]]
+    message = f"the loss is exactly 0 in {len(zeros)} of {len(run.loss)} lines, from step {step} on"
+    if last <= SUDDEN and others:
+        if last > ROUNDED:
+            return None
+        return info(
+            f"{message}: it is rounded (it was {last:.2g} before)", value=len(zeros), threshold=ZEROS,
+            n=len(run.loss), step=step, advice="the training set is known by heart: what counts is a validation",
+        )  # fmt: skip
+    was = f", after {before[-1]:.4g}" if before else ""
+    return error(
+        f"{message}{was}: a nan that the log replaces, or a loss over no labels", value=len(zeros), threshold=ZEROS,
+        n=len(run.loss), step=step,
+        advice="log every step without the filter for nan (Hugging Face: logging_nan_inf_filter false, logging_steps "
+        "1); check the labels (all masked gives 0), then float16 overflow and the learning rate",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from itertools import accumulate
 from statistics import median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, finding, known, moved, warning
+from dpdrun.rules.declare import Family, finding, info, known, moved, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.examples import cosine_lr
 from dpdrun.rules.facts.run import RunFacts
@@ -61,7 +61,10 @@ def _over_summed_lr(run: RunFacts, part: tuple[float, float]) -> list[float]:
     "LR201", fix="unsafe", evidence="assumed",
     source="AdamW moves each weight by about lr per step, so the summed lr bounds the distance of the weights",
     where={"progress": Within(NEARLY_DONE, 1.0), "logged_steps": Within(100), **known("loss", "lr")},
-    requires=("LS202", "LR202", "UP201", "SC201", "SC202", "DM203"),
+    requires=(
+        "LS202", "LR202", "UP201", "SC201", "SC202", "DM203", "LS204", "LS205", "LS206", "LS207", "LS208", "LS209",
+        "EV201", "EV204", "EV205", "EV206", "SC203",
+    ),
     fires=dict(loss=lambda t: 10 ** (-0.5 * _share_of_lr(t)), peak=1e-4),
     silent=dict(loss=lambda t: 0.001 + 10 ** (-6.0 * _share_of_lr(t))),
 )  # fmt: skip
@@ -77,15 +80,16 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
     ## Known limits
     A run that is too short looks the same; a higher rate helps in both cases and costs nothing. A loss with a long
     plateau before it falls also looks the same and needs the same fix. Checked near the end of a run only; does not
-    apply at a third of the rate from our sweeps or above.
+    apply at a third of the rate from our sweeps or above. For losses that are not known to be a power, and not in
+    the words of a recipe, it is info: longer, or a higher rate.
     """
     if sum(run.lr) <= 0.0:
-        return None
+        return Skipped("the lr is zero")
     if run.swept_lr is not None and run.top_lr >= run.swept_lr / RAISE:
         return None  # known to be good: such a run is short, or starts late
     middle, end = _over_summed_lr(run, MIDDLE), _over_summed_lr(run, END)
     if min(len(middle), len(end)) < LEAST_POINTS:
-        return None
+        return Skipped(f"needs {LEAST_POINTS} lines in each part of the run")
     seen = trend(middle)
     fall = -seen.change
     start = median(run.loss_db[:START_STEPS])
@@ -97,6 +101,14 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
         return None
     lr = run.top_lr
     raised = two_digits(RAISE * lr)
+    if not run.loss_in_db:
+        return info(
+            f"the loss did not slow down: between 40 and 80 % of the summed learning rate it fell at {share:.0%} of "
+            f"its initial slope, and ended at {median(run.loss[-ABOVE_BLOCK:]):.4g}",
+            value=share, threshold=STEADY, p=seen.p_down, n=seen.n,
+            advice=f"a longer run, or a learning rate up to {raised:g} (now {lr:g}), would lower it further; watch the "
+            "validation",
+        )  # fmt: skip
     longer = run.longer(RAISE)
     instead = f", or train longer ({', '.join(f'{key} {value:g}' for key, value in longer.items())})" if longer else ""
     return warning(
@@ -131,6 +143,8 @@ def loss_above_its_start(run: RunFacts) -> Verdict:
     A rate that is only slightly too high shows in the size of the updates (UP201) or in a loss that falls only with the
     rate (LS203). The advice is a lower rate; it also mentions a warmup that is shorter than Adam's settling time.
     """
+    if not run.loss_in_db:
+        return Skipped("the loss is not known to be a power; LS206 judges it in its own unit")
     start = median(run.loss_db[:START_STEPS])
     ten_steps = blocks(run.loss_db, ABOVE_BLOCK, start=START_STEPS)
     above = [block for block in ten_steps if block.level >= start + ABOVE_START_DB]
@@ -174,7 +188,7 @@ def loss_alternates(run: RunFacts) -> Verdict:
     first = max(run.settled.start, len(run.step) - MOST_STEPS)
     steps = run.step[first:]
     if steps[-1] - steps[0] != len(steps) - 1:
-        return None
+        return Skipped("needs every step in the log")
     rest = residuals(run.loss_db[first:], SETTLED // 2)
     seen = correlation(rest, 1)
     if seen > ALTERNATES or -seen * math.sqrt(len(rest)) < ALTERNATES_Z:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dpdrun.rules.declare import diagnose, warning
-from dpdrun.rules.engine import Verdict
+from dpdrun.rules.conditions import Found
+from dpdrun.rules.declare import diagnose, finding, warning
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 
 SHARE = 0.01  # of the steps
@@ -36,4 +37,37 @@ def steps_skipped_by_the_loss_scaler(run: RunFacts, loss_scale: float, step: lis
         f"the loss scale ended at {loss_scale:g}",
         value=len(skipped) / total, threshold=SHARE, n=total, step=skipped[0], patch={"train.precision": "bf16"},
         also=", which has the exponent range of fp32, or to fp32; else lower optim.lr",
+    )  # fmt: skip
+
+
+@diagnose(
+    "PR202", evidence="cited",
+    source="torch.amp.GradScaler: a step whose gradient overflows is skipped, and its norm is logged as inf or nan",
+    fires=dict(skipped=[40, 200]), silent=dict(skipped=[]),
+)  # fmt: skip
+def norms_not_finite(run: RunFacts, step: list[int], skipped: Found[list[int]]) -> Verdict:
+    """A few gradient norms are inf or nan while every loss is a number: steps that float16 skipped.
+
+    ## Why
+    A loss scaler tries a larger scale from time to time; the gradient then overflows once, and the step is left out.
+    That is how it finds its scale, and harms nothing: info for up to 1 % of the lines. More is a warning, as in PR201,
+    which knows the scale.
+
+    ## Known limits
+    Where a line stands for many steps, most skipped steps are not in the log. Norms that are not finite in half of the
+    lines, or at the end, or next to a loss that is not, are reported by LS201.
+    """
+    if run.loss_scale is not None:
+        return Skipped("PR201 judges the steps that the loss scaler left out")
+    later = [each for each in skipped if each > step[0]]
+    total = len(step) + len(skipped)
+    often = len(later) >= LEAST and len(later) > SHARE * total
+    return finding(
+        "warning" if often else "info",
+        f"the gradient norm is not finite in {len(skipped)} of {total} lines, first at step {skipped[0]}, and the loss "
+        "is sound: steps that float16 skipped",
+        value=len(skipped) / total, threshold=SHARE, n=total, step=skipped[0],
+        advice="train in bf16, which has the exponent range of fp32, or lower the learning rate"
+        if often
+        else "nothing to do: a loss scaler finds its scale that way",
     )  # fmt: skip

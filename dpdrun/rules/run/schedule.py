@@ -13,6 +13,8 @@ from dpdrun.rules.facts.run import RunFacts
 LR_TOLERANCE = 1e-3  # relative; a schedule computed in single precision is off by 1e-7
 EARLY_ZERO = 0.02  # of the planned peak: below it a schedule may be over
 ZERO_SHARE = 0.05
+LEAST_LINES = 5
+FEW_LINES, FEW_SHARE = 20, 0.3  # a warmup may begin with some lines at 0
 MOSTLY = 0.9
 TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step: accumulation, processes
 PATTERN_TOLERANCE = 0.02
@@ -119,7 +121,7 @@ def _stepped(run: RunFacts, times: int) -> bool:
 
 
 @diagnose(
-    "SC202", evidence="cited", where={"logged_steps": Within(20)}, requires=("SC201",),
+    "SC202", evidence="cited", where={"logged_steps": Within(LEAST_LINES)}, requires=("SC201",),
     source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
     fires=dict(realised=0.0, lr_planned=[]), silent=dict(lr_planned=[]),
 )  # fmt: skip
@@ -133,9 +135,10 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
     ## Known limits
     For logs without the planned rate; with it SC201 reports. LR201 and UP202 report rates that are tiny but not zero.
     """
-    zero = [i for i, rate in enumerate(lr) if rate == 0.0]
+    ends = {0, len(lr) - 1}  # programs log the lr of the next step: 0 after the last, and before the first
+    zero = [i for i, rate in enumerate(lr) if rate == 0.0 and not (i in ends and lr[abs(i - 1)] > 0.0)]
     share = len(zero) / len(lr)
-    if share < ZERO_SHARE:
+    if share < (ZERO_SHARE if len(lr) >= FEW_LINES else FEW_SHARE):
         return None
     return error(
         f"the lr is 0 in {share:.0%} of the logged steps, from step {step[zero[0]]} on",

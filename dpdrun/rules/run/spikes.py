@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import Family, diagnose, finding, known, moved, warning
+from dpdrun.rules.declare import Family, diagnose, finding, known, moved, used, warning
 from dpdrun.rules.engine import Finding, Patch, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import Event, correlations, outliers, p_greater, residuals
@@ -18,6 +18,7 @@ from dpdrun.rules.text import pluralize, two_digits
 
 WIDTH = 50  # steps before a step that it is compared with
 SPIKE_Z = 3.5  # spreads; gradients and losses of small batches have heavy tails, so size counts as well
+SPIKE_Z_UNKNOWN = 6.0  # of a loss that is not known to be a power
 SPIKE_LOSS_DB = 10.0
 SPIKE_NORM_DECADES = 1.3  # 20 times
 FLOOR_LOSS_DB = 0.3  # smallest spread that is believed
@@ -98,7 +99,8 @@ def _spikes_of(run: RunFacts) -> list[Spike]:
         ("loss", run.loss_db, SPIKE_LOSS_DB, FLOOR_LOSS_DB, 10.0),
         ("norm", run.log_norm, SPIKE_NORM_DECADES, FLOOR_NORM_DECADES, 1.0),
     ):
-        events = outliers(values[first:], width=WIDTH, z=SPIKE_Z, least=least, floor=floor, gap=REFRACTORY)
+        z = SPIKE_Z if run.loss_in_db or name == "norm" else SPIKE_Z_UNKNOWN
+        events = outliers(values[first:], width=WIDTH, z=z, least=least, floor=floor, gap=REFRACTORY)
         seen += [(first + event.top, first + event.first, name, _times(event, decades)) for event in events]
     apart: list[Spike] = []
     for at, begin, name, times in sorted(seen):
@@ -134,6 +136,8 @@ def _named(run: RunFacts, spikes: Sequence[Spike]) -> str:
 
 def _clip(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     """Return the 90th percentile of the norms, where clipping there would have damped the spikes more than now."""
+    if not run.grad_norm:
+        return None
     p90 = two_digits(percentile(run.after_warmup(run.grad_norm), 90))
     now = run.clip_norm[-1] if run.clip_norm else math.inf
     return p90 if now > 2.0 * p90 and any(run.grad_norm[each.at] > 2.0 * p90 for each in spikes) else None
@@ -151,7 +155,7 @@ def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
 
 
 @settled.diagnose(
-    "SK202", fix="unsafe", evidence="assumed", where=known("loss", "grad_norm", "lr"),
+    "SK202", fix="unsafe", evidence="assumed", where={**known("loss"), **used("grad_norm", "lr")},
     source="Godbole et al., Tuning Playbook, on instability; spike score: Marin / OLMo 2 (arXiv 2501.00656)",
     fires=dict(norm=lambda t: 12.0 if round(400 * t) % 60 == 30 else 0.3),
     silent=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3),
@@ -168,9 +172,10 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
     changed.
 
     ## Known limits
-    Faulty samples in shuffled frames look like a rate that is too high. Small batches have heavy tails: 10 dB of loss
-    is rare but possible with 4 frames per batch. The first 25 steps after the warmup are ignored, as are any 50 in
-    which the rate was raised by half or more: the loss rises after a restart of the schedule.
+    Faulty samples in shuffled frames look like a rate that is too high. Small batches have heavy tails: 10 dB of
+    loss is rare but possible with 4 frames per batch. A log with the loss alone is judged by it. The first 25 steps
+    after the warmup are ignored, as are any 50 in which the rate was raised by half or more: the loss rises after a
+    restart of the schedule.
     """
     spikes = spikes_of(run)
     share = len(spikes) / max(1, run.settled_steps)
@@ -191,8 +196,8 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
         advice += "the others"
     else:
         lower = two_digits(run.top_lr / 2)
-        patch["optim.lr"] = lower
-        advice = moved("optim.lr", run.top_lr, lower)
+        patch = {"optim.lr": lower} if lower > 0.0 else {}
+        advice = moved("optim.lr", run.top_lr, lower) if patch else "lower the learning rate"
         if clip is not None:
             patch["optim.clip_norm"] = clip
             advice += f" and set optim.clip_norm to {clip:g}, the 90th percentile of the norms"
@@ -204,7 +209,8 @@ def spikes_are_frequent(run: RunFacts) -> Verdict:
 
 
 @settled.diagnose(
-    "SK201", fix="unsafe", evidence="cited", where=known("loss", "grad_norm"), requires=("SK202",),
+    "SK201", fix="unsafe", evidence="cited", where={**known("loss"), **used("grad_norm")},
+    requires=("SK202",),
     source="Iglewicz & Hoaglin 1993, 'How to detect and handle outliers': distance from the median in robust spreads",
     fires=dict(norm=lambda t: 12.0 if round(400 * t) == 200 else 0.3, clip_norm=100.0), silent=dict(norm=0.3),
 )  # fmt: skip

@@ -82,20 +82,24 @@ def overfits(run: RunFacts) -> Verdict:
     Needs eight scores after the best. LS202 reports a training loss that rises too.
     """
     scores = run.scores_db
+    if not run.eval_nmse_db:
+        return Skipped("EV205 judges validation losses")
     if len(scores) < LEAST_EVALS:
         return Skipped(f"needs {LEAST_EVALS} validation scores, there are {len(scores)}")
     at = min(range(len(scores)), key=lambda k: scores[k][1])
     best_step, best = scores[at]
     after = [value for _, value in scores[at:]]
-    if len(after) <= LEAST_AFTER_BEST or best_step > EARLY * scores[-1][0]:
+    if best_step > EARLY * scores[-1][0]:
         return None
+    if len(after) <= LEAST_AFTER_BEST:
+        return Skipped(f"needs {LEAST_AFTER_BEST} scores after the best one, there are {len(after) - 1}")
     rise = median(after[-3:]) - best
     p = p_greater(after[len(after) // 2 :], after[: len(after) // 2])
     if rise < RISE_DB or p >= RISE_P:
         return None
     later = run.loss_db[bisect_right(run.step, best_step) :]
     if len(later) < 2 * LEAST_EVALS:
-        return None
+        return Skipped(f"needs {2 * LEAST_EVALS} steps after the best score")
     first, last = later[: len(later) // 2], later[len(later) // 2 :]
     fall = median(first) - median(last)
     if fall < TRAIN_FALL_DB or p_greater(first, last) >= TRAIN_P:
@@ -138,9 +142,15 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     gain = max(score for score, _ in pairs) - min(score for score, _ in pairs)
     if noise < NOISE_DB or noise < NOISE_SHARE * gain or noise < NOISE_OVER_TRAINING * of_training:
         return None
+
+    what = "validation score" if run.eval_nmse_db else "validation loss"
+
+    def shown(db: float) -> str:
+        return f"{db:.1f} dB" if run.eval_nmse_db else f"{10 ** (db / 10) - 1:.0%}"
+
     return warning(
-        f"the noise of the validation score is {noise:.1f} dB, of the training loss {of_training:.1f} dB; the run "
-        f"gained {gain:.1f} dB",
+        f"the noise of the {what} is {shown(noise)}, of the training loss {shown(of_training)}; the run "
+        f"gained {shown(gain)}",
         value=noise / gain, threshold=NOISE_SHARE, n=len(late), noise_db=noise,
         step=run.scores_db[len(run.scores_db) // 2][0],
         advice="score on more samples (data.split) and on complete records (train.eval_on record)",
@@ -154,7 +164,7 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     fires=dict(loss_is_nmse=True, eval_step=EVERY_50, eval_nmse_db=[5.0 - 2.0 * k for k in range(8)]),
     silent=dict(loss_is_nmse=True, eval_step=EVERY_50, eval_nmse_db=[-30.0 * step / 400 for step in EVERY_50]),
 )  # fmt: skip
-def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
+def validation_unlike_training(run: RunFacts, nmse_offset_db: float) -> Verdict:
     """Almost from the start, validation is several dB worse than training: it measures something different.
 
     ## Why
@@ -170,10 +180,10 @@ def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
     which hides part of the difference. Needs a loss that is a normalised error. For finished runs SG201 is more
     specific and takes precedence.
     """
-    if not loss_is_nmse:
-        return Skipped("the loss is not a normalised error")
-    gaps = [score - loss for score, loss in _training_db(run, JUST_BEFORE)]
+    gaps = [score - loss - nmse_offset_db for score, loss in _training_db(run, JUST_BEFORE)]
     since = next((k + 1 for k in reversed(range(len(gaps))) if gaps[k] < GAP_DB), 0)
+    if len(gaps) < GAP_EVALS:
+        return Skipped(f"needs {GAP_EVALS} validation scores, there are {len(gaps)}")
     if len(gaps) - since < GAP_EVALS:
         return None
     first = run.scores_db[since][0]
@@ -198,7 +208,7 @@ def validation_unlike_training(run: RunFacts, loss_is_nmse: bool) -> Verdict:
     fires=dict(GOES_ON, eval_nmse_db=[max(-2.0 * k, -25.0) for k in range(1, 21)]),
     silent=dict(GOES_ON, eval_nmse_db=[-2.0 * k for k in range(1, 21)]),
 )  # fmt: skip
-def generalization_gap(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float) -> Verdict:
+def generalization_gap(run: RunFacts, nmse_offset_db: float, steps_per_epoch: float) -> Verdict:
     """Over many epochs the training loss falls below the validation score: further progress is overfitting.
 
     ## Why
@@ -214,9 +224,7 @@ def generalization_gap(run: RunFacts, loss_is_nmse: bool, steps_per_epoch: float
     SG201 a difference between frames and complete records. Needs a loss that is a normalised error, and the number of
     steps per epoch.
     """
-    if not loss_is_nmse:
-        return Skipped("the loss is not a normalised error")
-    gaps = [score - loss for score, loss in _training_db(run, JUST_BEFORE)]
+    gaps = [score - loss - nmse_offset_db for score, loss in _training_db(run, JUST_BEFORE)]
     if len(gaps) < LEAST_EVALS:
         return Skipped(f"needs {LEAST_EVALS} validation scores, there are {len(gaps)}")
     passes = run.step[-1] / steps_per_epoch

@@ -6,7 +6,7 @@ import math
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import diagnose, finding, info, known, warning
-from dpdrun.rules.engine import Verdict
+from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import blocks
 from dpdrun.rules.sources import ADAM_SETTLES, PLAYBOOK
@@ -75,6 +75,8 @@ def loss_peaks_after_the_warmup(run: RunFacts, warmup_steps: int, beta2: float) 
     Info if there was a warmup, because most runs recover. LR202 reports runs that end with a higher loss than at the
     start; its advice includes a longer warmup with the same peak.
     """
+    if not run.loss_in_db:
+        return Skipped("the loss is not known to be a power")
     memory = round(AFTER / (1.0 - beta2)) if beta2 < 1.0 else 0
     if warmup_steps >= memory:
         return None

@@ -47,3 +47,23 @@ def test_one_column_is_enough_to_see_a_number_that_is_none(unknown: str) -> None
 def test_a_log_with_neither_is_skipped() -> None:
     skipped = {s.code: s.reason for s in diagnose_facts(RunFacts(step=[1, 2, 3], lr=[1e-2] * 3)).skipped}
     assert skipped["LS201"] == "needs loss or grad_norm"
+
+
+def zeros(losses: list[float], **other: Any) -> Finding | None:
+    run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses, **other)
+    return next((f for f in diagnose_facts(run).findings if f.code == "LS209"), None)
+
+
+def test_a_loss_that_is_suddenly_zero_is_a_hidden_nan() -> None:
+    found = zeros([9.3, 8.1, *[0.0] * 8])
+    assert found is not None
+    assert (found.severity, found.step) == ("error", 3)
+    assert zeros([0.0] * 9) is not None
+    assert zeros([9.3, 8.1, 7.0, 6.0, *[0.0] * 4]) is None
+    assert zeros([0.0] * 9, loss_unit="objective") is None
+
+
+def test_a_loss_that_came_down_to_zero_is_rounded() -> None:
+    found = zeros([1.0, 0.1, 0.01, 0.0005, *[0.0] * 8])
+    assert found is not None
+    assert found.severity == "info"

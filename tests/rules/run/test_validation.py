@@ -17,7 +17,7 @@ from dpdrun.rules.facts.signal import SignalFacts
 
 EVERY = 20
 STEPS = list(range(EVERY, 401, EVERY))
-CODES = ("EV201", "EV202", "EV203", "EV204")
+CODES = ("EV201", "EV202", "EV203", "EV204", "EV205")
 
 
 def scored(scores: list[float], **run: Any) -> RunFacts:
@@ -105,16 +105,29 @@ def test_a_loss_in_other_units_is_not_compared() -> None:
     assert "EV203" not in findings(of_training(9.0), loss_is_nmse=False)
 
 
-@pytest.mark.parametrize("code", ["EV201", "EV202"])
-def test_a_validation_loss_will_do_where_there_is_no_nmse(code: str) -> None:
-    noisy = [-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(len(STEPS))]
-    scores = overfitted(6.0) if code == "EV201" else noisy
-    of_nmse = findings(scores)[code]
+def test_a_validation_loss_will_do_where_there_is_no_nmse() -> None:
+    scores = [-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(len(STEPS))]
+    of_nmse = findings(scores)["EV202"]
     losses = [1e-3 * 10 ** (score / 10) for score in scores]  # another unit: 30 dB lower
-    of_loss = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)[code]
+    of_loss = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)["EV202"]
     assert (of_loss.severity, of_loss.step) == (of_nmse.severity, of_nmse.step)
     assert of_loss.evidence["value"] == pytest.approx(of_nmse.evidence["value"])
-    assert ("validation loss" in of_loss.message) is (code == "EV201")
+    assert "dB" in of_nmse.message
+    assert "dB" not in of_loss.message
+
+
+def test_overfitting_of_a_validation_loss_is_judged_in_its_own_unit() -> None:
+    losses = [1e-3 * 10 ** (score / 10) for score in overfitted(6.0)]
+    found = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)
+    assert "EV205" in found
+    assert "EV201" not in found
+
+
+def test_a_training_loss_of_known_power_is_a_training_nmse() -> None:
+    power = 0.02  # of the target: the loss is a mean square
+    low = dict(loss_is_nmse=None, target_power=power, loss=lambda t: power * 10 ** (-2.0 - t))
+    assert "EV203" in findings([-5.0] * len(STEPS), **low)
+    assert "EV203" not in findings([-30.0] * len(STEPS), **low)
 
 
 def test_scores_are_the_nmse_where_both_are_known_and_finite_in_any_case() -> None:

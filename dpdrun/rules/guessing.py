@@ -1,0 +1,43 @@
+"""The loss of a model that guesses: ln K of a classifier that holds its K classes for equally likely, and its kin.
+
+A level close to one of these proves nothing by itself: whole numbers K up to 20 cover a quarter of all losses between
+0.7 and 2.3 to within 1.5 %. It counts for a loss that stays there.
+"""
+
+from __future__ import annotations
+
+import math
+
+CLASSES = (*range(2, 21), 65, 100, 1000)  # 65: characters of Shakespeare; 100, 1000: CIFAR, ImageNet
+VOCABULARIES = (30522, 32000, 32128, 50257, 50304, 51865, 65024, 128256, 151936, 152064, 256000, 262144)
+SHARE = 0.015  # of the level
+NATS = 0.01  # at most, or two standard errors
+APART = 0.3  # over K: what tells K classes from K + 1
+NEVER_CLOSER = 0.002  # an untrained head is a little above its ln K
+ERRORS = 3.0  # standard errors of the level
+STANDARDISED = 0.02  # around 1, the variance of a standardised target
+COIN = 0.25  # variance of targets that are 0 or 1, half of them each
+
+
+def guess_at(level: float, error: float, unit: str | None) -> str | None:
+    """Return what a model guesses whose loss stays at a level, in words; None where no guess costs that much.
+
+    Args:
+        level: of the loss, in its unit.
+        error: standard error of the level.
+        unit: of the loss, as `RunFacts.loss_unit`.
+    """
+    if unit in (None, "power") and abs(level - 1.0) <= min(STANDARDISED, max(ERRORS * error, NEVER_CLOSER)):
+        return "1, the variance of a standardised target"
+    if unit in (None, "power") and abs(level - COIN) <= COIN * NEVER_CLOSER:
+        return "0.25, the variance of targets that are 0 or 1 alike"
+    if unit not in (None, "nats", "bits"):
+        return None
+    scale, name = (1.0 / math.log(2.0), "log2") if unit == "bits" else (1.0, "ln")
+    for count in (*CLASSES, *VOCABULARIES):
+        cost = math.log(count) * scale
+        sure = max(ERRORS * error, NEVER_CLOSER * cost)
+        near = min(SHARE * cost, max(NATS * scale, 2.0 * error), APART * scale / count if count <= 20 else sure, sure)
+        if abs(level - cost) <= near:
+            return f"{name} {count}, the cross-entropy of guessing among {count} classes"
+    return None

@@ -1,0 +1,213 @@
+"""LS: levels of the loss that change at once; SK: spikes, of logs that have the loss alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from dpdrun.rules.conditions import Within
+from dpdrun.rules.declare import Family, finding, info, known, used, warning
+from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.rising import lower_rate
+from dpdrun.rules.series import noise, outliers
+from dpdrun.rules.statistics import decimate
+from dpdrun.rules.text import pluralize
+
+LEAST_LINES = 40
+MOST_LINES = 4000
+BEFORE, AFTER = 10, 5
+FIRST = 0.1  # of the lines; the first tenth may do anything
+JUMP_Z = 6.0
+JUMP_SHARE = 0.3  # of the progress
+JUMP_TIMES, JUMP_TIMES_POWER = 1.25, 5.0
+NEAR = 2  # lines between a jump and what goes with it
+STAYS = 20  # lines later a third of the jump is still there
+NORM_TIMES = 3.0
+RATE_TIMES = 1.1
+GAP_TIMES = 3.0
+
+SPIKE_WIDTH = 50
+SPIKE_Z = 8.0
+SPIKE_DB = 3.0  # twice the loss
+SPIKE_FLOOR_DB = 0.1
+SPIKE_SHARE = 0.3  # of the progress
+SPIKE_GAP = 10
+FREQUENT_COUNT = 3
+FREQUENT_SHARE = 0.005
+LEAST_FOR_SPIKES = 2 * SPIKE_WIDTH
+NAMED = 5
+
+LEAST_OF_SHORT = 10
+FAR_TIMES = 10.0
+FEW_SPIKES = 2
+
+sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
+
+
+@sound.diagnose(
+    "LS207", fix="none", evidence="assumed", requires=("LS202", "LS205", "LS206", "LR202"),
+    source="a step change found by medians of ten lines before and five after; limits from public logs",
+    where={"logged_steps": Within(LEAST_LINES), **known("loss", "step")},
+    fires=dict(loss=lambda t: 3.0 * (0.3 if t < 0.5 else 0.8) * 10 ** (-0.4 * (t % 0.5)), loss_unit="nats"),
+    silent=dict(loss=lambda t: 3.0 * 10 ** (-0.5 * t), loss_unit="nats"),
+)  # fmt: skip
+def loss_jumps(run: RunFacts) -> Verdict:
+    """The loss jumps to a higher level from one line to the next, as after a resume that lost its state.
+
+    ## Why
+    Within a run the loss of the next lines is that of the last ones, give or take a batch. A jump to more than 1.25
+    times (five times for a power), by six standard deviations and 30 % of the progress so far, is of something that
+    changed: a run that was resumed without its optimizer or its schedule, or other data. What goes with the jump is
+    named: the learning rate that starts again, steps that go back, a gap in the steps, a norm that jumps too.
+
+    ## Known limits
+    Other data on purpose (a curriculum, a second stage) look the same. Where nothing goes with the jump and the loss is
+    back within 20 lines, it is a spike (SK201, SK204). The first tenth of the lines is not judged. Needs 40 lines.
+    """
+    if run.loss_unit == "objective":
+        return Skipped("the level of this loss says nothing about progress")
+    stretch = -(-len(run.loss) // MOST_LINES)
+    losses = decimate(run.loss, len(run.loss) // stretch) if stretch > 1 else list(run.loss)
+    times = JUMP_TIMES_POWER if run.loss_in_db else JUMP_TIMES
+    found = _largest_jump(losses, times)
+    if found is None:
+        return None
+    at, before, after = found
+    line = min(at * stretch, len(run.step) - 1)
+    later = losses[at + STAYS : at + STAYS + AFTER]
+    stays = bool(later) and median(later) > before + (after - before) / 3.0
+    signs = _signs(run, line, stretch)
+    if not (signs or stays):
+        return None  # a spike
+    named = "".join(f"; {sign}" for sign in signs)
+    return warning(
+        f"the loss jumps from {before:.4g} to {after:.4g} at step {run.step[line]}{named}",
+        value=after / before, threshold=times, n=len(losses), step=run.step[line],
+        advice="if the run was resumed there, restore optimizer, schedule and data order with the weights; else "
+        f"compare the data before and after step {run.step[line]}",
+    )  # fmt: skip
+
+
+def _largest_jump(losses: Sequence[float], times: float) -> tuple[int, float, float] | None:
+    """Return position and levels of the largest jump that is one; None where there is none."""
+    spread = max(noise(losses), 1e-12)
+    first = max(BEFORE, round(FIRST * len(losses)))
+    start, best = median(losses[:AFTER]), None
+    lowest = min(median(losses[i : i + AFTER]) for i in range(0, first, AFTER))
+    for at in range(first, len(losses) - AFTER + 1):
+        before = median(losses[at - BEFORE : at])
+        lowest = min(lowest, before)
+        if max(losses[at : at + AFTER]) <= times * before:
+            continue
+        after = median(losses[at : at + AFTER])
+        size = after - before
+        if before <= 0.0 or after <= times * before or size <= JUMP_Z * spread:
+            continue
+        if size > JUMP_SHARE * (start - lowest) and (best is None or size > best[2] - best[1]):
+            best = (at, before, after)
+    return best
+
+
+def _signs(run: RunFacts, line: int, stretch: int) -> list[str]:
+    """Return what happens in the log where the loss jumps."""
+    near = range(max(1, line - NEAR * stretch), min(len(run.step), line + NEAR * stretch + 1))
+    signs = []
+    if run.lr and any(run.lr[i] > RATE_TIMES * run.lr[i - 1] > 0.0 for i in near):
+        signs.append("the learning rate rises there")
+    gaps = [b - a for a, b in zip(run.step, run.step[1:], strict=False)]
+    if gaps and any(gaps[i - 1] > GAP_TIMES * median(gaps) for i in near):
+        signs.append("steps are missing there")
+    back = {b for a, b in zip(run.line_steps, run.line_steps[1:], strict=False) if b < a}
+    if any(run.step[i] in back for i in near):
+        signs.append("the steps go back there: the run was resumed")
+    norms = [value for value in run.grad_norm[max(0, line - 5 * BEFORE) : line] if math.isfinite(value)]
+    if norms and any(run.grad_norm[i] > NORM_TIMES * max(median(norms), 1e-30) for i in near if i >= line):
+        signs.append("the gradient norm jumps too")
+    return signs
+
+
+@sound.diagnose(
+    "SK204", fix="unsafe", evidence="assumed", requires=("SK201", "SK202", "LS202", "LS205", "LS206", "LS207"),
+    source="Iglewicz & Hoaglin 1993: distance from the median in robust spreads; limits from public logs",
+    where={"logged_steps": Within(LEAST_FOR_SPIKES), **known("loss", "step")},
+    fires=dict(loss=lambda t: 5.0 if round(400 * t) % 60 == 30 else 1.5, spread=0.05, loss_unit="nats"),
+    silent=dict(loss=lambda t: 1.9 if round(400 * t) % 60 == 30 else 1.5, spread=0.05, loss_unit="nats"),
+)  # fmt: skip
+def loss_spikes(run: RunFacts) -> Verdict:
+    """Single lines of the loss are twice those before and more, again and again; measured in the unit of the loss.
+
+    ## Why
+    Ten times its level, as SK202 asks of a power, is more than a cross-entropy can rise in most runs. A spike is at
+    least twice the median of the 50 lines before, eight robust standard deviations above it, and 30 % of the progress
+    of the run. Three of them, in at least one of 200 lines, are a warning: the steps are too long, or some batches are
+    faulty. Fewer are info.
+
+    ## Known limits
+    Where a line is the mean over many steps, single spikes do not show. Exports that sample the log miss them. Losses
+    of single examples are restless by nature; the eight standard deviations are of their own noise. Needs 100 lines.
+    """
+    if run.loss_in_db or run.loss_unit == "objective":
+        return Skipped("SK201 and SK202 judge such a loss")
+    events = outliers(run.loss_db, width=SPIKE_WIDTH, z=SPIKE_Z, least=SPIKE_DB, floor=SPIKE_FLOOR_DB, gap=SPIKE_GAP)
+    progress = median(run.loss[:SPIKE_GAP]) - median(run.loss[-SPIKE_GAP:])
+    high = [each for each in events if run.loss[each.top] * (1 - 10 ** (-each.size / 10)) >= SPIKE_SHARE * progress]
+    if not high:
+        return None
+    share = len(high) / len(run.loss)
+    named = ", ".join(f"step {run.step[each.top]} ({run.loss[each.top]:.4g})" for each in high[:NAMED])
+    more = f" and {len(high) - NAMED} more" if len(high) > NAMED else ""
+    message = f"{pluralize(len(high), 'spike')} of the loss in {len(run.loss)} lines: {named}{more}"
+    if len(high) < FREQUENT_COUNT or share < FREQUENT_SHARE:
+        return info(
+            message, value=share, threshold=FREQUENT_SHARE, n=len(high), step=run.step[high[0].top],
+            advice="a single spike is no reason to change the learning rate; inspect the batch of that step",
+        )  # fmt: skip
+    patch, lower = lower_rate(run, 2.0)
+    return warning(
+        message, value=share, threshold=FREQUENT_SHARE, n=len(high), step=run.step[high[0].top], patch=patch,
+        advice=f"inspect the batches of these steps; if they are sound, {lower} and clip the gradient near its usual "
+        "norm",
+    )  # fmt: skip
+
+
+@sound.diagnose(
+    "SK205", evidence="assumed", requires=("SK201", "SK202", "SK204", "LS202", "LS205", "LS206"),
+    source="a line ten times both its neighbourhoods belongs to neither; limits from public logs",
+    where={"logged_steps": Within(LEAST_OF_SHORT, LEAST_FOR_SPIKES - 1), **known("loss", "step")},
+    fires=dict(steps=40, warmup=1, loss=lambda t: 900.0 if round(40 * t) % 10 == 5 else 1.5, loss_unit="nats"),
+    silent=dict(steps=40, warmup=1, loss_unit="nats"),
+)  # fmt: skip
+def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
+    """In a short log, single lines of the loss are ten times those before and after.
+
+    ## Why
+    A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five lines
+    on either side, spikes left out. Two of them are a warning: some samples or batches blow up the loss, and with it
+    every mean that holds them. One is info.
+
+    ## Known limits
+    Fewer than ten lines, and spikes at either end, are not judged. SK204 takes over from 100 lines on.
+    """
+    if run.loss_unit == "objective":
+        return Skipped("the level of this loss says nothing about progress")
+    limit = FAR_TIMES * median(run.loss)
+    high = []
+    for at, value in enumerate(run.loss):
+        sides = [run.loss[max(0, at - AFTER) : at], run.loss[at + 1 : at + 1 + AFTER]]
+        usual = [[each for each in side if each <= limit] or side for side in sides]
+        if value > limit and all(sides) and all(value > FAR_TIMES * max(median(side), 0.0) for side in usual):
+            high.append(at)
+    if not high:
+        return None
+    named = ", ".join(f"step {run.step[at]} ({run.loss[at]:.3g})" for at in high[:NAMED])
+    often = len(high) >= FEW_SPIKES
+    return finding(
+        "warning" if often else "info",
+        f"{pluralize(len(high), 'line')} of {len(run.loss)} with a loss ten times that around it: {named}; usually it "
+        f"is {median(run.loss):.4g}",
+        value=len(high), threshold=FEW_SPIKES, n=len(run.loss), step=run.step[high[0]],
+        advice="inspect the samples of these steps (outliers, empty sequences, divisions by zero), and clip the "
+        "gradient",
+    )  # fmt: skip

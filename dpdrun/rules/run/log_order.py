@@ -1,0 +1,86 @@
+"""LG: the order of the lines of a log: one run, one writer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from dpdrun.rules.conditions import Found
+from dpdrun.rules.declare import diagnose, info, known, warning
+from dpdrun.rules.engine import Verdict
+from dpdrun.rules.text import pluralize
+
+LEAST_BACK = 3
+REPEATED = 0.2  # of the lines
+FROM_THE_START = 2  # lines
+
+ORDERED = [*range(1, 41)]
+
+
+def _back(steps: list[int]) -> list[int]:
+    return [at for at, (a, b) in enumerate(pairwise(steps), start=1) if b < a]
+
+
+def _repeated(steps: list[int]) -> float:
+    return 1.0 - len(set(steps)) / len(steps)
+
+
+@diagnose(
+    "LG201", evidence="assumed", where=known("step"),
+    source="two processes that append to one file: steps go back at almost every line; limits from public logs",
+    fires=dict(line_steps=[step + back for step in range(1, 200, 5) for back in (5, 0)]),
+    silent=dict(line_steps=ORDERED),
+)  # fmt: skip
+def several_writers(line_steps: Found[list[int]]) -> Verdict:
+    """Two processes write to one log: steps go back again and again, and many are there twice.
+
+    ## Why
+    Each process of a distributed run that takes itself for the first one appends its lines; or two runs were started
+    into the same folder. Columns are then a mixture of two losses, which looks like noise. Reported if steps go back
+    three times or more and a fifth of the lines repeat a step.
+
+    ## Known limits
+    A run that was resumed many times, each time from an older checkpoint, looks the same.
+    """
+    back, repeated = _back(line_steps), _repeated(line_steps)
+    if len(back) < LEAST_BACK or repeated < REPEATED:
+        return None
+    return warning(
+        f"steps go back {pluralize(len(back), 'time')}, and {repeated:.0%} of {len(line_steps)} lines repeat a step: "
+        "several processes write to this log",
+        value=repeated, threshold=REPEATED, n=len(line_steps), step=line_steps[back[0]],
+        advice="let one process write (rank 0), each run into a folder of its own; of a step that is there twice, the "
+        "last line was judged",
+    )  # fmt: skip
+
+
+@diagnose(
+    "LG202", evidence="assumed", where=known("step"), requires=("LG201",),
+    source="a log that is opened for appending continues with the next run",
+    fires=dict(line_steps=[*range(1, 41), *range(1, 31)]), silent=dict(line_steps=ORDERED),
+)  # fmt: skip
+def several_runs(line_steps: Found[list[int]]) -> Verdict:
+    """The steps of the log go back once or twice: a second run, or a run that was resumed.
+
+    ## Why
+    A chart that draws such a file shows two curves as one. Where the steps start again from the beginning, the last run
+    alone is judged; where a run was resumed, the later lines of a step count.
+
+    ## Known limits
+    Info only: to append is a habit of some programs. LG201 reports steps that go back at almost every line.
+    """
+    back = _back(line_steps)
+    if not back:
+        return None
+    ahead = sorted(set(line_steps))[:FROM_THE_START]
+    again = [at for at in back if line_steps[at] in ahead]
+    what = (
+        f"{pluralize(len(again) + 1, 'run')} in one log: the steps start again {pluralize(len(again), 'time')}"
+        if again
+        else f"the steps go back {pluralize(len(back), 'time')}: a resumed run"
+    )
+    at = (again or back)[-1]
+    return info(
+        f"{what}, to step {line_steps[at]} after step {line_steps[at - 1]}",
+        value=len(back), threshold=1, n=len(line_steps), step=line_steps[at],
+        advice="give each run a file of its own; the last run is judged" if again else "the later lines count",
+    )  # fmt: skip

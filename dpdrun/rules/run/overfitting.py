@@ -1,0 +1,260 @@
+"""EV: what the validation losses of a log say next to its training loss, both in the unit in which they were logged."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+
+from dpdrun.rules.declare import Family, error, known, used, warning
+from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.series import jitter
+
+LEAST_SCORES = 3
+LEAST_AFTER = 2
+FEW = 4  # scores, up to which a rise has to be large
+RISE_OF_FEW, RISE = 0.10, 0.05
+TIES = 0.005  # two scores that differ by less are equal
+NOISY_FROM = 6  # scores whose noise shows
+SURE = 3.0
+AFTER_OF_MANY = 4
+RISE_OF_MANY = 0.10
+FELL = 0.9  # of the training loss at the best score
+HARDLY_FELL, RISE_FAR = 1.0, 0.2  # a training loss that does not rise will do where the validation rises far
+FELL_FAR = 0.3
+STILL_RISE = 0.05
+LAST = 3
+NOT_FINITE = 0.5  # of the scores
+BETTER = 0.002  # of a metric
+
+finite = Family(where={**known("scorings"), **used("loss", "step", "eval_metrics")}, requires=("LS201", "LS209"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one evaluation set with the training loss of the lines since the score before; nan where none."""
+
+    name: str
+    steps: list[int]
+    scores: list[float]
+    training: list[float]
+
+    @property
+    def best(self) -> int:
+        """Position of the lowest score."""
+        return min(range(len(self.scores)), key=self.scores.__getitem__)
+
+    @property
+    def after(self) -> list[float]:
+        """The scores after the lowest one."""
+        return self.scores[self.best + 1 :]
+
+    @property
+    def rise(self) -> float:
+        """Mean of the last scores over the lowest one, less 1."""
+        low = self.scores[self.best]
+        return fmean(self.after[-LAST:]) / low - 1.0 if self.after and low > 0.0 else 0.0
+
+    @property
+    def fell_to(self) -> float:
+        """Training loss at the end, over that at the lowest score; nan where it is not known."""
+        known_ = [
+            value for value in self.training[: self.best + 2] if value == value
+        ]  # a score before training has none
+        at_best = self.training[self.best]
+        at_best = at_best if at_best == at_best or not known_ else known_[0]
+        return self.training[-1] / at_best if at_best > 0.0 else math.nan
+
+    @property
+    def words(self) -> str:
+        """What the scores are."""
+        return f"validation loss of {self.name}" if self.name else "validation loss"
+
+
+def scored(run: RunFacts) -> list[Scored]:
+    """Return every evaluation set of a run; scores that are not finite or not positive are left out."""
+    found = []
+    for name, (steps, values) in run.scorings.items():
+        pairs = [(s, v) for s, v in zip(steps, values, strict=True) if 0.0 < v < math.inf]
+        if pairs:
+            at, scores = [s for s, _ in pairs], [v for _, v in pairs]
+            found.append(Scored(name, at, scores, _training(run, at)))
+    return found
+
+
+def _training(run: RunFacts, at: Sequence[int]) -> list[float]:
+    means = []
+    for before, step in pairwise([min(0, at[0]) - 1, *at]):
+        start, stop = bisect_right(run.step, before), bisect_right(run.step, step)
+        lines = run.loss[start:stop] if run.loss else []
+        means.append(fmean(lines) if lines else math.nan)
+    return means
+
+
+def _judge(sets: Sequence[Scored]) -> list[Scored] | Skipped:
+    """Return the sets with enough scores after the lowest one and a training loss, or why there are none."""
+    enough = [each for each in sets if len(each.scores) >= LEAST_SCORES]
+    if not enough:
+        most = max((len(each.scores) for each in sets), default=0)
+        return Skipped(f"needs {LEAST_SCORES} validation scores, there are {most}")
+    compared = [each for each in enough if each.fell_to == each.fell_to]
+    return compared or Skipped("no training loss between the validation scores")
+
+
+@finite.diagnose(
+    "EV205", evidence="assumed", requires=("EV201",),
+    source="Prechelt 1998, 'Early stopping - but when?'; limits from public logs and from noise (see Why)",
+    fires=dict(
+        loss=lambda t: 2.0 * 10 ** (-2 * t), loss_unit="nats",
+        eval_losses={"": ([100, 200, 300, 400], [0.9, 0.8, 0.95, 1.1])},
+    ),
+    silent=dict(
+        loss=lambda t: 2.0 * 10 ** (-2 * t), loss_unit="nats",
+        eval_losses={"": ([100, 200, 300, 400], [0.9, 0.8, 0.78, 0.79])},
+    ),
+)  # fmt: skip
+def overfits_in_few_scores(run: RunFacts) -> Verdict:
+    """The validation loss rises again while the training loss falls on: overfitting, from three scores on.
+
+    ## Why
+    Fine-tuning has three to ten scores. The best one is followed by two or more, each higher than the one before, and
+    the mean of the last three is 10 % above it (5 % from five scores on; from six on also three standard deviations of
+    a score), while the training loss falls to 90 % or less. Or it is followed by four or more, in any order, whose last
+    three are 10 % and three standard errors above it. Each evaluation set is judged by itself. By noise of 2 % of a
+    score alone, less than one run in a hundred is reported; of 5 %, 3 % before the condition on the training loss.
+
+    ## Known limits
+    Where accuracy or F1 still improve, only the probabilities get overconfident; this is said, with the metric. Two
+    scores that rise are no overfitting yet. EV201 judges NMSE in dB.
+    """
+    if run.eval_nmse_db:
+        return Skipped("EV201 judges the validation NMSE")
+    judged = _judge(scored(run))
+    if isinstance(judged, Skipped):
+        return judged
+    bad = [each for each in judged if _overfits(each)]
+    if not bad:
+        return None
+    worst = max(bad, key=lambda each: each.rise)
+    low, step = worst.scores[worst.best], worst.steps[worst.best]
+    others = f" ({len(bad)} of {len(judged)} evaluation sets rise)" if len(judged) > 1 else ""
+    better = _still_improves(run, step)
+    end = fmean(worst.after[-LAST:])
+    return warning(
+        f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
+        f"while the training loss falls to {worst.fell_to:.0%} of what it was there{others}" + better,
+        value=worst.rise, threshold=RISE, n=len(worst.scores), step=step,
+        advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
+        "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
+    )  # fmt: skip
+
+
+def _overfits(each: Scored) -> bool:
+    n, after = len(each.scores), each.after
+    most = HARDLY_FELL if len(after) >= AFTER_OF_MANY and each.rise >= RISE_FAR else FELL
+    if len(after) < LEAST_AFTER or each.fell_to > most:
+        return False
+    of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
+    rise = math.log1p(max(0.0, each.rise))
+    climbs = all(b >= a * (1.0 - TIES) for a, b in pairwise([each.scores[each.best], *after]))
+    if climbs and each.rise >= (RISE_OF_FEW if n <= FEW else RISE) and rise >= SURE * of_one:
+        return True
+    error_of_last = of_one * math.sqrt(1.0 / LAST + 1.0)
+    return len(after) >= AFTER_OF_MANY and each.rise >= RISE_OF_MANY and rise >= SURE * error_of_last
+
+
+def _still_improves(run: RunFacts, since: int) -> str:
+    """Return the metrics that are better at the end than where the validation loss was lowest, in words."""
+    found = []
+    for name, (steps, values) in run.eval_metrics.items():
+        at = bisect_right(steps, since) - 1
+        if at < 0 or not values or not math.isfinite(values[at]):
+            continue
+        lower_is_better = any(word in name.lower() for word in ("wer", "cer", "loss", "error", "mae", "mse", "perplex"))
+        gain = values[at] - values[-1] if lower_is_better else values[-1] - values[at]
+        if gain > BETTER * max(abs(values[at]), 1e-12):
+            found.append(f"{name} {values[at]:.4g} -> {values[-1]:.4g}")
+    return f"; {', '.join(found[:2])} still improves: the probabilities get overconfident" if found else ""
+
+
+@finite.diagnose(
+    "EV206", evidence="assumed", requires=("EV201", "EV205"),
+    source="training and validation loss of one log are in one unit, so they may be compared; limits from public logs",
+    fires=dict(
+        loss=lambda t: 2.0 * 10 ** (-2 * t), loss_unit="nats",
+        eval_losses={"": (list(range(40, 401, 40)), [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
+    ),
+    silent=dict(
+        loss=lambda t: 2.0 * 10 ** (-0.4 * t), loss_unit="nats",
+        eval_losses={"": (list(range(40, 401, 40)), [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
+    ),
+)  # fmt: skip
+def validation_stands_still(run: RunFacts) -> Verdict:
+    """The validation loss has not improved for long while the training loss fell to a third.
+
+    ## Why
+    What the network still learns does not carry over to new data. Reported if four or more scores after the best one do
+    not reach it, the mean of the last three is 5 % above that of the three lowest, and the training loss of the last
+    lines is 30 % or less of that at the best score.
+
+    ## Known limits
+    The validation loss alone does not show it: a score that has reached its floor looks the same. So the claim is about
+    the gap between the two, and the advice is to stop, not to change the rate.
+    """
+    if run.eval_nmse_db:
+        return Skipped("EV201 and EV204 judge the validation NMSE")
+    judged = _judge(scored(run))
+    if isinstance(judged, Skipped):
+        return judged
+    still = [each for each in judged if _stands(each)]
+    if not still:
+        return None
+    worst = min(still, key=lambda each: each.fell_to)
+    step, end = worst.steps[worst.best], fmean(worst.after[-LAST:])
+    return warning(
+        f"no gain of the {worst.words} since step {step} ({worst.scores[worst.best]:.4g}, now {end:.4g}), while the "
+        f"training loss fell to {worst.fell_to:.0%} of what it was there",
+        value=worst.fell_to, threshold=FELL_FAR, n=len(worst.scores), step=step,
+        advice=f"keep the checkpoint of step {step} and stop there; more training data help most",
+    )  # fmt: skip
+
+
+def _stands(each: Scored) -> bool:
+    lowest = fmean(sorted(each.scores)[:LAST])
+    late = fmean(each.after[-LAST:]) if each.after else 0.0
+    return len(each.after) >= AFTER_OF_MANY and each.fell_to <= FELL_FAR and late >= (1.0 + STILL_RISE) * lowest
+
+
+@finite.diagnose(
+    "EV207", evidence="cited",
+    source="a mean over no labels is 0 / 0: labels of -100 in every sample (torch.nn.CrossEntropyLoss, ignore_index)",
+    fires=dict(eval_losses={"": ([200, 400], [math.nan, math.nan])}),
+    silent=dict(eval_losses={"": ([200, 400], [1.0, 0.9])}),
+)  # fmt: skip
+def validation_not_finite(run: RunFacts) -> Verdict:
+    """The validation loss is nan or infinite in half of the scores or more, although the training loss is a number.
+
+    ## Why
+    The validation then measures nothing, and no best model can be selected. The usual cause is a batch without a single
+    label: every label is masked (-100), because the prompt alone fills the maximum length. The next is float16, whose
+    largest number is 65504.
+
+    ## Known limits
+    Some programs leave out batches whose loss is not finite, so that a number here does not mean that all were.
+    """
+    for name, (steps, values) in run.scorings.items():
+        bad = [step for step, value in zip(steps, values, strict=True) if not math.isfinite(value)]
+        if len(values) < 2 or len(bad) < NOT_FINITE * len(values):
+            continue
+        of = f" of {name}" if name else ""
+        return error(
+            f"the validation loss{of} is not finite in {len(bad)} of {len(values)} scores, from step {bad[0]} on",
+            value=len(bad) / len(values), threshold=NOT_FINITE, n=len(values), step=bad[0],
+            advice="check that every validation sample keeps labels after it is cut to the maximum length (all -100 "
+            "gives 0 / 0); then score in bf16 or fp32",
+        )  # fmt: skip
+    return None

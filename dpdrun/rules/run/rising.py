@@ -1,0 +1,238 @@
+"""LS: a loss that rises and stays up, in the unit in which it was logged, from the loss alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median, stdev
+
+from dpdrun.rules.declare import Family, error, finding, known, used
+from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.guessing import guess_at
+from dpdrun.rules.series import MEDIAN_OVER_MEAN, blocks, cusum_start, jitter, noise
+from dpdrun.rules.text import two_digits
+
+MOST_BLOCKS = 20
+LEAST_BLOCK = 3  # lines
+LEAST_LINES = 8
+ENOUGH_BLOCKS = 6
+LEAST_RISE = 0.1  # of the lowest level
+ENOUGH = MOST_BLOCKS + 4  # lines from which blocks are compared, else lines
+EARLY = 0.8  # the lowest block lies before this share of the lines
+SURE = 4.0  # standard errors between two blocks
+SURER = 6.0  # above the start, and for few lines
+LOST = 0.5  # of the progress
+ABOVE_START = 0.05
+POWER_DB = 5.0
+POWER_ERROR_DB = 10.0
+FELL = 10.0  # times: such a loss is a power, whatever its name
+RISES = 0.3  # of the lowest level, for a loss that keeps a floor
+KEEPS = 0.1  # of the start
+LASTS = 0.15  # of the lines
+FEW_LAST = 0.2  # of few lines, at least two
+RESTARTED = 2.0  # a minimum at less than half of the present rate is no measure for it
+CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
+
+CLIMBS = 5  # lines in a row, each above the one before, up to
+CLIMBS_TO = 2.0  # times the lowest
+
+LEAST_FOR_START = 5
+TIMES_START = 1.5
+FEW_LINES = 12  # the noise of so few is not known: all later lines have to be far above the first
+FAR_ABOVE = 3.0  # standard deviations of them
+LOWER = 3.0
+LOWER_FAR = 10.0
+FAR = 3.0  # times the start
+
+finite = Family(where={**known("loss", "step"), **used("lr", "peak_lr")}, requires=("LS201", "LS202", "LR202", "LS209"))
+
+
+@dataclass(frozen=True)
+class Rise:
+    """A loss that is above its lowest level and stays there: both levels, standard errors between them, positions."""
+
+    start: float
+    lowest: float
+    end: float
+    z: float
+    at: int
+    began: int
+    n: int
+
+    @property
+    def lost(self) -> float:
+        """Share of the progress that was lost."""
+        return (self.end - self.lowest) / max(self.start - self.lowest, 1e-30)
+
+    @property
+    def db(self) -> float:
+        """The rise in dB, of a power."""
+        return 10.0 * math.log10(self.end / self.lowest) if self.lowest > 0.0 else math.inf
+
+
+def lower_rate(run: RunFacts, factor: float) -> tuple[dict[str, float], str]:
+    """Return patch and advice of a rate that is lower by a factor; without a number where no rate is known."""
+    lr = run.top_lr
+    if not 0.0 < lr < math.inf:
+        return {}, "lower the learning rate"
+    lower = two_digits(lr / factor)
+    return {"optim.lr": lower}, f"lower the learning rate from {lr:g} to {lower:g}"
+
+
+def rise_of(run: RunFacts) -> Rise | None:
+    """Return the rise of a loss above its lowest level; None where there is none that noise does not explain."""
+    return run.once("rise_of_loss", lambda: _rise_of(run))
+
+
+def _rise_of(run: RunFacts) -> Rise | None:
+    many = len(run.loss) >= ENOUGH
+    width = max(LEAST_BLOCK, len(run.loss) // MOST_BLOCKS) if many else 1
+    found = blocks(run.loss, width, start=len(run.loss) % width)  # up to the last line
+    last = max(2, round(FEW_LAST * len(found))) if not many else 2
+    levels = [block.level for block in found]
+    alike = [i for i in range(len(found) - last) if not _lower_rate_then(run, found[i].positions[0])]
+    if not alike:
+        return None
+    low = min(alike, key=levels.__getitem__)
+    end = min(levels[-last:])
+    if low >= EARLY * len(found) or not levels[low] < end:
+        return None
+    since_low = run.loss[found[low].positions.start :]  # noise grows with the level: that of the curve before is larger
+    single = max(noise(since_low if len(since_low) >= LEAST_LINES else run.loss), 1e-12)
+    error_of_one = single * MEDIAN_OVER_MEAN / math.sqrt(width)
+    if len(levels) - low >= ENOUGH_BLOCKS:  # noise that lasts for several lines shows in the blocks
+        error_of_one = max(error_of_one, jitter(levels[low:]))
+    after = range(found[low].positions.stop, len(run.loss))
+    since = cusum_start(
+        [run.loss[i] for i in after], level=levels[low], spread=single, slack=CUSUM_SLACK, limit=CUSUM_LIMIT
+    )
+    start = max(levels[0], fmean(run.loss[:2]))
+    z = (end - levels[low]) / (error_of_one * math.sqrt(2.0))
+    return Rise(start, levels[low], end, z, found[low].positions[0], after[since or 0], len(found))
+
+
+def _lower_rate_then(run: RunFacts, at: int) -> bool:
+    return bool(run.lr) and run.lr[at] < max(run.lr[-1], run.lr[-len(run.lr) // 10 or -1]) / RESTARTED
+
+
+@finite.diagnose(
+    "LS206", fix="unsafe", evidence="assumed", requires=("SC201",),
+    source="the loss of the untrained network is that of a guess; a loss far above it is that of wrong certainties",
+    fires=dict(loss=lambda t: 1.6 if t < 0.01 else 10.4, spread=0.02, loss_unit="nats"), silent={},
+)  # fmt: skip
+def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
+    """The loss ends far above that of its first line: training made the network worse than it was.
+
+    ## Why
+    Steps that are too long destroy what a network knew, or its initialisation. Reported if the median of the last tenth
+    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more.
+    Five lines are enough. A level of ln K at the end, for K classes or tokens, is named: it is that of a network that
+    guesses.
+
+    ## Known limits
+    A loss whose weights are raised on purpose looks the same (KL annealing). LR202 says it of logs in which the loss is
+    a power, with the rate.
+    """
+    if run.loss_unit == "objective":
+        return Skipped("the level of this loss says nothing about progress")
+    if len(run.loss) < LEAST_FOR_START:
+        return Skipped(f"needs {LEAST_FOR_START} lines with a loss, there are {len(run.loss)}")
+    start, end = run.loss[0], median(run.loss[-max(3, len(run.loss) // 10) :])
+    if end <= TIMES_START * start or not _far_above(run.loss, end - start):
+        return None
+    patch, lower = lower_rate(run, LOWER_FAR if end > FAR * start else LOWER)
+    return error(
+        f"the loss rose from {start:.4g} to {end:.4g}{_guess(run, end)}",
+        value=end / start, threshold=TIMES_START, n=len(run.loss), step=run.step[1], patch=patch,
+        advice=f"{lower}, and lengthen the warmup",
+    )  # fmt: skip
+
+
+def _far_above(losses: Sequence[float], rise: float) -> bool:
+    """Return whether a rise from the first line is more than noise."""
+    if len(losses) >= FEW_LINES:
+        return rise > SURER * noise(losses)
+    rest = losses[1:]
+    return min(rest) > TIMES_START * losses[0] and min(rest) - losses[0] >= FAR_ABOVE * stdev(rest)
+
+
+def _guess(run: RunFacts, level: float) -> str:
+    guess = guess_at(level, 0.0, run.loss_unit)
+    return f" ({guess})" if guess else ""
+
+
+@finite.diagnose(
+    "LS205", fix="unsafe", evidence="assumed", requires=("LS206",),
+    source="Page 1954 (CUSUM) for the onset; lasting loss spikes: Chowdhery et al. 2022 (PaLM), section 5.1",
+    fires=dict(loss=lambda t: 2.4 if t < 0.6 else 7.0, spread=0.03, loss_unit="nats"),
+    silent=dict(loss=lambda t: 2.4 if t < 0.6 else 2.45, spread=0.03, loss_unit="nats"),
+)  # fmt: skip
+def loss_rises_and_stays(run: RunFacts) -> Verdict:
+    """The loss rose far above its lowest level and stays there, measured in its own unit.
+
+    ## Why
+    Decibels suit a power. A cross-entropy that goes from 2.4 to 7 and stays has lost everything, and that is only 4.6
+    dB. Medians of up to 20 stretches are compared: both of the last two are above the lowest by four standard errors,
+    and by half of the progress (from the first lines to the lowest stretch), or above the start by 5 % (six standard
+    errors), or by 30 % of a level that is not near zero (eight standard errors). Of a power: by 5 dB. With fewer than
+    24 lines, the last fifth of the lines has to be that far above the best line, or the last five rise one after the
+    other to twice the lowest. This is an error if the whole progress
+    is lost (of a power, 10 dB).
+
+    ## Known limits
+    Harder data, a longer sequence length or weights of a loss that are raised on purpose look the same. Where a log has
+    the rate, stretches at less than half of the present one are not compared. LS202 comes first where the loss is a
+    power and the rate is known.
+    """
+    if run.loss_unit == "objective":
+        return Skipped("the level of this loss says nothing about progress")
+    if len(run.loss) < LEAST_LINES:
+        return Skipped(f"needs {LEAST_LINES} lines with a loss, there are {len(run.loss)}")
+    rise = rise_of(run)
+    if rise is None or rise.lowest < 0.0:
+        return None
+    severe = _climbs_far(run, rise) or _is_far(run, rise)
+    if severe is None:
+        return None
+    patch, lower = lower_rate(run, 2.0)
+    lost = f", {rise.lost:.0%} of its progress lost" if rise.start > rise.lowest else ""
+    return finding(
+        "error" if severe else "warning",
+        f"the loss rose from {rise.lowest:.4g} near step {run.step[rise.at]} to {rise.end:.4g}"
+        f"{_guess(run, rise.end)} and stays there{lost}; the rise began near step {run.step[rise.began]}",
+        value=rise.end - rise.lowest, z=rise.z, lost=rise.lost, n=rise.n, step=run.step[rise.began], patch=patch,
+        advice=f"go back to a checkpoint before step {run.step[rise.began]} and {lower}; if it rose in a single step, "
+        "inspect that batch",
+    )  # fmt: skip
+
+
+def _climbs_far(run: RunFacts, rise: Rise) -> bool:
+    """Return whether the last lines rise one after the other to twice the lowest and half of the progress."""
+    last = run.loss[-CLIMBS - 1 :]
+    in_a_row = len(last) > CLIMBS and all(b > a for a, b in pairwise(last))
+    if not in_a_row or len(run.loss) >= ENOUGH:
+        return False
+    lowest = min(run.loss)
+    return last[-1] >= CLIMBS_TO * lowest and run.loss.index(lowest) > 0 and rise.lowest > 0.0
+
+
+def _is_far(run: RunFacts, rise: Rise) -> bool | None:
+    """Return whether a rise is an error (True), a warning (False) or too small (None)."""
+    few = len(run.loss) < ENOUGH
+    sure = SURER if few else SURE
+    if rise.z < sure:
+        return None
+    is_power = run.loss_in_db or rise.start >= FELL * max(rise.lowest, 1e-30)
+    if is_power and run.loss_unit not in ("nats", "bits"):
+        return None if rise.db < POWER_DB else rise.db >= POWER_ERROR_DB
+    if rise.end < (1.0 + LEAST_RISE) * rise.lowest:
+        return None
+    whole = rise.end >= (1.0 + ABOVE_START) * rise.start and rise.z >= SURER
+    half = rise.start > rise.lowest and rise.lost >= LOST
+    floor = rise.lowest >= KEEPS * rise.start and rise.end >= (1.0 + RISES) * rise.lowest and rise.z >= 2 * SURE
+    if few and rise.end < (1.0 + RISES) * rise.lowest:
+        return None
+    return whole if whole or half or floor else None

@@ -1,0 +1,73 @@
+"""A loss that changes its level at once, and spikes of logs that have the loss alone."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+CODES = ("LS207", "SK201", "SK202", "SK204", "SK205")
+
+
+def findings(level: Any, n: int = 400, spread: float = 0.03, **other: Any) -> dict[str, Finding]:
+    noise = random.Random(0)
+    losses = [level(i) * math.exp(noise.gauss(0.0, spread)) for i in range(n)]
+    run = RunFacts(step=list(range(1, n + 1)), loss=losses, **other)
+    return {f.code: f for f in diagnose_facts(run).findings if f.code in CODES}
+
+
+def resumed(height: float) -> Any:
+    """Falls from 3 to 1, jumps by `height`, and falls again."""
+    return lambda i: 3.0 - 2.0 * i / 200 if i < 200 else 1.0 + height * math.exp(-(i - 200) / 80)
+
+
+@pytest.mark.parametrize(("height", "named"), [(0.1, False), (1.0, True)])
+def test_a_jump_to_another_level(height: float, *, named: bool) -> None:
+    found = findings(resumed(height))
+    assert ("LS207" in found) is named
+    if named:
+        assert found["LS207"].step == pytest.approx(201, abs=3)
+
+
+def test_what_goes_with_it_is_named() -> None:
+    lr = [1e-4 * (1.0 - i / 200) if i < 200 else 1e-4 * (1.0 - (i - 200) / 200) for i in range(400)]
+    assert "the learning rate rises there" in findings(resumed(1.0), lr=lr)["LS207"].message
+    assert "learning rate" not in findings(resumed(1.0))["LS207"].message
+
+
+def test_the_first_tenth_may_do_anything() -> None:
+    assert "LS207" not in findings(lambda i: 1.0 if i < 20 else 2.0 * math.exp(-i / 200))
+
+
+def every_sixty(height: float) -> Any:
+    return lambda i: height if i % 60 == 30 else 1.5
+
+
+@pytest.mark.parametrize(("height", "named"), [(2.0, False), (4.0, True)])
+def test_spikes_of_a_cross_entropy(height: float, *, named: bool) -> None:
+    found = findings(every_sixty(height), loss_unit="nats")
+    assert ("SK204" in found) is named
+    if named:
+        assert found["SK204"].severity == "warning"
+        assert findings(lambda i: height if i == 200 else 1.5, loss_unit="nats")["SK204"].severity == "info"
+
+
+def test_a_power_may_be_twice_itself() -> None:
+    assert not findings(every_sixty(4.0), loss_unit="power")
+    found = findings(every_sixty(40.0), loss_unit="power")
+    assert found["SK202"].severity == "warning"  # without a norm and without a rate
+    assert found["SK202"].patch == {}
+
+
+def test_a_short_log() -> None:
+    found = findings(lambda i: 5e9 if i in (3, 6, 9) else 140.0, n=14)
+    assert found["SK205"].severity == "warning"
+    assert findings(lambda i: 5e9 if i == 6 else 140.0, n=14)["SK205"].severity == "info"
+    assert not findings(lambda i: 700.0 if i in (3, 6, 9) else 140.0, n=14)
+    assert not findings(lambda i: 140.0 * math.exp(-i), n=14)  # a steep start

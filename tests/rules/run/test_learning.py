@@ -1,0 +1,121 @@
+"""A run that never learned, and one that learned by heart."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+CODES = ("LS204", "LS208", "LR201")
+
+
+def facts(curve: Any, n: int = 60, spread: float = 0.02, seed: int = 0, **other: Any) -> RunFacts:
+    """A log of another program: steps and losses, Gaussian noise relative to the level."""
+    noise = random.Random(seed)
+    level = curve if callable(curve) else lambda _: curve
+    losses = [level(i / (n - 1)) * (1.0 + noise.gauss(0.0, spread)) for i in range(n)]
+    return RunFacts(step=[10 * (i + 1) for i in range(n)], loss=losses, **other)
+
+
+def findings(*args: Any, **kwargs: Any) -> dict[str, Finding]:
+    return {f.code: f for f in diagnose_facts(facts(*args, **kwargs)).findings if f.code in CODES}
+
+
+@pytest.mark.parametrize("classes", [2, 4, 10, 1000])
+def test_a_loss_that_stays_at_ln_k_is_an_error(classes: int) -> None:
+    finding = findings(math.log(classes), loss_unit="nats")["LS204"]
+    assert finding.severity == "error"
+    assert f"ln {classes}," in finding.message
+
+
+def test_a_flat_loss_elsewhere_is_a_warning_from_thirty_lines_on() -> None:
+    assert findings(5.3)["LS204"].severity == "warning"
+    assert findings(5.3, n=20)["LS204"].severity == "info"
+    assert "LS204" not in findings(5.3, n=7)
+
+
+def test_flat_scores_make_a_short_log_a_warning() -> None:
+    scores = {"": ([50, 100, 150, 200], [5.31, 5.30, 5.30, 5.31])}
+    assert findings(5.3, n=20, eval_losses=scores)["LS204"].severity == "warning"
+    falling = {"": ([50, 100, 150, 200], [5.31, 5.20, 5.10, 5.00])}
+    assert findings(5.3, n=20, eval_losses=falling)["LS204"].severity == "info"
+
+
+@pytest.mark.parametrize(("fall", "named"), [(0.0, True), (0.08, False)])
+def test_a_loss_that_falls_is_learning(fall: float, *, named: bool) -> None:
+    assert ("LS204" in findings(lambda t: 5.3 * (1.0 - fall * t))) is named
+
+
+def test_a_slow_fall_that_is_no_noise_is_learning() -> None:
+    """2 % in all, of a quiet loss: stretches fall one after the other."""
+    assert "LS204" not in findings(lambda t: 5.3 * (1.0 - 0.02 * t), n=400, spread=0.005)
+
+
+def test_noise_hides_a_flat_loss_but_not_at_the_value_of_guessing() -> None:
+    assert "LS204" not in findings(5.3, spread=0.1, n=300)
+    assert findings(math.log(2), spread=0.1, n=300, loss_unit="nats")["LS204"].severity == "error"
+
+
+def test_a_poor_start_that_comes_down_to_guessing_has_not_learned() -> None:
+    def curve(t: float) -> float:
+        return math.log(10) * (1.0 + 0.3 * math.exp(-40 * t))
+
+    assert findings(curve, spread=0.01, n=200, loss_unit="nats")["LS204"].severity == "error"
+    assert "LS204" not in findings(lambda t: 1.07 * curve(t), spread=0.01, n=200, loss_unit="nats")
+
+
+def test_the_same_accuracy_each_time_is_a_constant_answer() -> None:
+    def settles(t: float) -> float:
+        return 0.57 + 0.07 * math.exp(-30 * t)
+
+    steps = list(range(10, 310, 10))
+    same = {"val_acc": (steps, [0.72414] * 30)}
+    other = {"val_acc": (steps, [0.72 + 0.001 * k for k in range(30)])}
+    assert findings(settles, n=30, spread=0.005, eval_metrics=same)["LS204"].severity == "warning"
+    assert "LS204" not in findings(settles, n=30, spread=0.005, eval_metrics=other)
+    perfect = {"val_acc": (steps, [1.0] * 30)}
+    assert "LS204" not in findings(settles, n=30, spread=0.005, eval_metrics=perfect)
+
+
+def test_nothing_is_said_early_or_of_an_objective() -> None:
+    assert "LS204" not in findings(math.log(10), total_steps=10_000)
+    assert "LS204" in findings(math.log(10), total_steps=1000)
+    assert "LS204" not in findings(math.log(10), loss_unit="objective")
+
+
+def test_an_nmse_of_predicting_nothing() -> None:
+    steps = [100, 200, 300, 400, 500]
+    flat = dict(loss_unit="power", eval_step=steps)
+    assert findings(0.1178, eval_nmse_db=[-0.1, 0.0, -0.05, -0.1, 0.1], **flat)["LS204"].severity == "error"
+    assert findings(0.1178, eval_nmse_db=[-20.0] * 5, **flat)["LS204"].severity == "warning"
+
+
+def test_by_heart_silences_a_higher_rate() -> None:
+    n = 200
+    curve = lambda t: 3.0 * 10 ** (-2.5 * t)  # noqa: E731
+    log: dict[str, Any] = {"n": n, "lr": [1e-4] * n, "finished": True, "total_steps": 10 * n, "epochs": 20.0}
+    found = findings(curve, **log, loss_unit="nats")
+    assert found["LS208"].severity == "info"
+    assert "LR201" not in found
+    few = findings(curve, **{**log, "epochs": 2.0}, loss_unit="nats")
+    assert "LS208" not in few
+    assert few["LR201"].severity == "info"
+    assert few["LR201"].patch == {}
+    assert "LS208" not in findings(curve, **log, loss_unit="power")
+
+
+def test_false_alarms_on_curves_that_fall() -> None:
+    """300 curves of each kind, seeds 0 to 299: exp(-t), a fall of 8 %, at 8 to 200 lines and noise of 3 and 10 %."""
+    alarms = 0
+    for seed in range(300):
+        n = (12, 30, 60, 200)[seed % 4]
+        spread = (0.03, 0.1)[seed // 4 % 2]
+        run = facts(lambda t: 2.7 * math.exp(-2.0 * t), n=n, spread=spread, seed=seed)
+        alarms += any(f.code == "LS204" and f.severity != "info" for f in diagnose_facts(run).findings)
+    assert alarms == 0

@@ -1,0 +1,31 @@
+"""Logs of several writers and of several runs."""
+
+from __future__ import annotations
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.facts.run import RunFacts
+
+
+def codes(steps: list[int]) -> dict[str, str]:
+    run = RunFacts(step=sorted(set(steps)), loss=[1.0] * len(set(steps)), line_steps=steps)
+    return {f.code: f.message for f in diagnose_facts(run).findings if f.code.startswith("LG")}
+
+
+def test_two_writers() -> None:
+    assert set(codes([step for k in range(40) for step in (10 * k + 10, 10 * k)])) == {"LG201"}
+    assert codes([*range(0, 100, 10)] * 2).keys() == {"LG202"}
+
+
+def test_steps_that_go_back_without_repeats_are_not_two_writers() -> None:
+    assert "LG201" not in codes([1, 3, 2, 5, 4, 7, 6, 9, 8])
+
+
+def test_a_second_run_and_a_resumed_one() -> None:
+    assert "2 runs in one log" in codes([*range(1, 40), *range(1, 30)])["LG202"]
+    assert "a resumed run" in codes([*range(1, 40), *range(35, 60)])["LG202"]
+
+
+def test_a_log_in_order_is_healthy() -> None:
+    assert codes(list(range(40))) == {}
+    run = RunFacts(step=[1, 2], loss=[1.0, 1.0])
+    assert {"LG201", "LG202"} <= set(diagnose_facts(run).healthy)

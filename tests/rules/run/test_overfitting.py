@@ -1,0 +1,105 @@
+"""Validation losses of other programs' logs next to the training loss."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+CODES = ("EV201", "EV205", "EV206", "EV207")
+
+
+def facts(*sets: list[float], fall: float = 1.5, **other: Any) -> RunFacts:
+    """200 lines of training, and evaluation sets with scores at even distances; the training loss falls by decades."""
+    losses = [2.0 * 10 ** (-fall * i / 200) for i in range(200)]
+    scores = {
+        name: ([200 * (k + 1) // len(values) for k in range(len(values))], values)
+        for name, values in zip(("", "b", "c"), sets, strict=False)
+    }
+    return RunFacts(step=list(range(1, 201)), loss=losses, eval_losses=scores, **other)
+
+
+def findings(*sets: list[float], **other: Any) -> dict[str, Finding]:
+    return {f.code: f for f in diagnose_facts(facts(*sets, **other)).findings if f.code in CODES}
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([1.0, 1.05, 1.2], True),  # +12 % in the mean of the two
+        ([1.0, 1.04, 1.1], False),  # +7 %: too little for three scores
+        ([1.2, 1.0, 1.04, 1.08, 1.12], True),
+        ([1.2, 1.0, 1.01, 1.02, 1.03], False),
+        ([1.2, 1.1, 1.0, 1.2], False),  # one score after the best
+        ([1.2, 1.0, 1.1, 1.08], False),  # not one after the other
+        ([1.0, 0.9, 0.85, 0.82], False),
+    ],
+)
+def test_few_scores(scores: list[float], *, named: bool) -> None:
+    assert ("EV205" in findings(scores)) is named
+
+
+def test_a_training_loss_that_stands_still_is_no_overfitting() -> None:
+    scores = [1.2, 1.0, 1.04, 1.08, 1.12]
+    assert "EV205" not in findings(scores, fall=0.03)
+    assert "EV205" in findings(scores, fall=0.1)
+
+
+def test_many_scores_in_any_order() -> None:
+    scores = [1.3, 1.1, 1.0, 1.12, 1.1, 1.16, 1.15, 1.22, 1.2, 1.3]
+    finding = findings(scores)["EV205"]
+    assert finding.step == 60
+    assert finding.evidence["value"] == pytest.approx(0.24)
+    noisy = [1.3, 1.1, 1.0, 1.3, 1.02, 1.28, 1.03, 1.3, 1.01, 1.1]
+    assert "EV205" not in findings(noisy, fall=0.1)
+
+
+def test_each_evaluation_set_is_judged() -> None:
+    falls, rises = [1.0, 0.9, 0.85, 0.8], [1.0, 1.1, 1.2, 1.3]
+    finding = findings(falls, rises)["EV205"]
+    assert "validation loss of b" in finding.message
+    assert "1 of 2 evaluation sets" in finding.message
+    assert "EV205" not in findings(falls, falls)
+
+
+def test_a_metric_that_still_improves_is_named() -> None:
+    rises = [1.0, 1.1, 1.2, 1.3]
+    at = [50, 100, 150, 200]
+    better, worse = {"eval_accuracy": (at, [0.8, 0.82, 0.83, 0.84])}, {"eval_accuracy": (at, [0.8, 0.79, 0.78, 0.77])}
+    assert "eval_accuracy 0.8 -> 0.84 still improves" in findings(rises, eval_metrics=better)["EV205"].message
+    assert "improves" not in findings(rises, eval_metrics=worse)["EV205"].message
+    wer = {"eval_wer": (at, [34.0, 33.0, 32.0, 31.0])}
+    assert "eval_wer" in findings(rises, eval_metrics=wer)["EV205"].message
+
+
+def test_no_gain_while_the_training_loss_falls_to_a_third() -> None:
+    still = [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85]
+    assert "EV206" in findings(still)
+    assert "EV206" not in findings(still, fall=0.3)
+    assert "EV206" not in findings([1.2, 0.9, 0.8, 0.81, 0.8, 0.8, 0.81, 0.8, 0.81, 0.8])
+
+
+def test_scores_that_are_not_finite() -> None:
+    assert findings([math.nan] * 4)["EV207"].severity == "error"
+    assert "EV207" not in findings([1.0, math.nan, 0.9, 0.8])
+    assert "EV207" not in findings([math.nan])
+
+
+def test_too_few_scores_are_skipped_not_healthy() -> None:
+    skipped = {s.code: s.reason for s in diagnose_facts(facts([1.0, 1.1])).skipped}
+    assert skipped["EV205"] == "needs 3 validation scores, there are 2"
+
+
+def test_false_alarms_on_flat_scores() -> None:
+    """600 runs, seeds 0 to 599: 3 to 12 scores of one level with a noise of 2 %, while the training loss falls."""
+    alarms = 0
+    for seed in range(600):
+        noise = random.Random(seed)
+        alarms += "EV205" in findings([math.exp(noise.gauss(0.0, 0.02)) for _ in range(3 + seed % 10)])
+    assert alarms <= 6

@@ -1,0 +1,98 @@
+"""A loss that rises and stays up, in its own unit."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import accumulate
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+CODES = ("LS205", "LS206")
+
+
+def facts(losses: list[float], **other: Any) -> RunFacts:
+    return RunFacts(step=[10 * (i + 1) for i in range(len(losses))], loss=losses, **other)
+
+
+def curve(level: Any, n: int, spread: float = 0.03, seed: int = 0) -> list[float]:
+    noise = random.Random(seed)
+    return [level(i / (n - 1)) * math.exp(noise.gauss(0.0, spread)) for i in range(n)]
+
+
+def findings(losses: list[float], **other: Any) -> dict[str, Finding]:
+    return {f.code: f for f in diagnose_facts(facts(losses, **other)).findings if f.code in CODES}
+
+
+def falls_then(end: float) -> Any:
+    return lambda t: 10.0 - 7.6 * min(1.0, t / 0.3) if t < 0.6 else end
+
+
+def test_a_cross_entropy_that_lost_half_of_its_progress_has_diverged() -> None:
+    finding = findings(curve(falls_then(7.0), 400), loss_unit="nats")["LS205"]
+    assert finding.severity == "warning"
+    assert finding.step is not None
+    assert 2300 <= finding.step <= 2600  # 0.6 of 4000
+    assert findings(curve(falls_then(12.0), 400), loss_unit="nats")["LS205"].severity == "error"
+    assert "LS205" not in findings(curve(falls_then(2.6), 400), loss_unit="nats")
+
+
+def test_the_advice_has_a_rate_where_the_log_has_one() -> None:
+    losses = curve(falls_then(7.0), 400)
+    assert findings(losses, loss_unit="nats", lr=[2e-4] * 400)["LS205"].patch == {"optim.lr": 1e-4}
+    assert findings(losses, loss_unit="nats")["LS205"].patch == {}
+
+
+@pytest.mark.parametrize(("db", "named"), [(4.0, False), (6.5, True)])
+def test_a_power_is_judged_in_decibels(db: float, *, named: bool) -> None:
+    losses = curve(lambda t: 10 ** (-3 * min(1.0, t / 0.5)) * (1.0 if t < 0.6 else 10 ** (db / 10)), 400)
+    assert ("LS205" in findings(losses, loss_unit="power")) is named
+
+
+def test_a_rise_that_came_back_is_none() -> None:
+    assert "LS205" not in findings(curve(lambda t: 2.4 if not 0.4 < t < 0.6 else 7.0, 300), loss_unit="nats")
+
+
+def test_few_lines() -> None:
+    back = [3.0, 2.6, 2.2, 1.9, 1.8, 4.1, 4.4, 4.3, 4.2]
+    assert findings(back, loss_unit="nats")["LS205"].severity == "error"
+    assert findings([3.0, 2.6, 2.2, 1.9, 1.8, 1.85, 1.9, 1.88, 1.9], loss_unit="nats") == {}
+    climbs = [2.6, 1.7, 1.1, 0.7, 0.3, 0.11, 0.061, 0.067, 0.11, 0.2, 0.33, 0.46, 0.55]
+    assert "LS205" in findings(climbs)
+
+
+def test_worse_than_the_first_line() -> None:
+    finding = findings([1.64, 11.8, 11.6, 10.4, 10.37, 10.37, 10.37], lr=[5.0] * 7)["LS206"]
+    assert finding.severity == "error"
+    assert "ln 32000" in finding.message
+    assert finding.patch == {"optim.lr": 0.5}
+    assert "LS206" not in findings([1.64, 1.9, 2.1, 1.7, 2.0, 1.8, 1.9])
+    assert "LS206" not in findings([0.4, 1.9, 0.6, 1.7, 0.9, 1.8, 0.7])  # a first batch that was easy
+
+
+def test_the_level_of_an_objective_is_not_judged() -> None:
+    assert findings(curve(falls_then(12.0), 400), loss_unit="objective") == {}
+
+
+def test_false_alarms_on_noise() -> None:
+    """Seeds 0 to 399: flat and falling curves of 8 to 200 lines, white, AR(1) 0.7 and t3 noise of 3 to 10 %."""
+    alarms = 0
+    for seed in range(400):
+        noise = random.Random(seed)
+        n = (8, 12, 20, 30, 60, 200)[seed % 6]
+        spread = (0.03, 0.1)[seed % 2]
+        white = [noise.gauss(0.0, 1.0) for _ in range(n)]
+        kind = seed // 6 % 3
+        if kind == 1:
+            white = list(accumulate(white, lambda a, b: 0.7 * a + 0.71 * b))
+        if kind == 2:
+            white = [w / math.sqrt(sum(noise.gauss(0, 1) ** 2 for _ in range(3)) / 3) for w in white]
+        fall = (0.0, 2.0)[seed // 18 % 2]
+        losses = [2.0 * math.exp(-fall * i / n) * math.exp(spread * w) for i, w in enumerate(white)]
+        alarms += any(f.code in CODES for f in diagnose_facts(facts(losses)).findings)
+    assert alarms <= 4
