@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from dpdrun.diagnosis.agreement import RATE, agreed
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
@@ -23,8 +24,13 @@ from dpdrun.run.scores import WITH_PAST, validation_db
 
 SCHEMA_VERSION = 1
 STEP_WORD = re.compile(r"\bstep(s?)\b")
+NUMBERED_STEP = re.compile(r"\bstep(s?)(?= \d)")
 
-Verdict = Literal["unknown", "healthy", "warning", "error"]
+TOO_LITTLE: Literal["too little to judge"] = "too little to judge"
+COURSE = ("LS202", "LS204", "LS205", "EV201", "EV205")  # rules that judge how the loss, or its validation, developed
+LEAST_LINES = 8  # of a loss, for the least demanding of them
+
+Verdict = Literal["unknown", "too little to judge", "healthy", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Diagnosis:
 
     Attributes:
         verdict: the worst severity among the findings; info leaves a run healthy. Unknown where no rule could be
-            evaluated: a run without a logged step is not a healthy one.
+            evaluated: a run without a logged step is not a healthy one. Too little to judge where none could that
+            judges the course of the loss: what the others checked is sound, and says little.
         findings: worst first, then by the step where they began.
         healthy: codes of the rules that found nothing.
         skipped: rules that could not be evaluated, with the reason.
@@ -53,6 +60,24 @@ class Diagnosis:
         """Return whether this is about a prediction and its target, without a run."""
         return self.facts.signal is not None and self.facts.kind is None and self.log is None
 
+    @property
+    def would_help(self) -> str:
+        """What a run has to log before it can be judged, most useful first; empty where it was judged."""
+        if self.verdict != TOO_LITTLE:
+            return ""
+        from dpdrun.diagnosis.logs.programs import DPDRUN, PROGRAMS
+
+        program = PROGRAMS[self.log.program] if self.log else DPDRUN
+        if self.log and "loss" in self.log.absent:
+            return f"the loss: {self.log.absent['loss']}"
+        if not self.facts.loss:
+            return f"the loss: {program.see_loss}" + (" or name its column (--map loss=COLUMN)" if self.log else "")
+        lines = len(self.facts.loss)
+        if lines < LEAST_LINES:
+            more = f" ({program.more})" if program.more else ""
+            return f"more lines with a loss: there are {lines}, {LEAST_LINES} are needed{more}"
+        return f"a validation loss: {program.score}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the stable machine-readable form (findings.json, `dpdrun diagnose --format json`)."""
         return {
@@ -61,6 +86,7 @@ class Diagnosis:
             "findings": [finding.to_json() for finding in self.findings],
             "healthy": list(self.healthy),
             "skipped": [skip.to_json() for skip in self.skipped],
+            **({"would_help": self.would_help} if self.would_help else {}),
             **({"log": self.log.to_json()} if self.log else {}),
             **({"signal": self.facts.signal.to_json()} if self.is_of_files and self.facts.signal else {}),
         }
@@ -86,7 +112,16 @@ def diagnose(path: Path) -> Diagnosis:
     plan = Plan.from_json(folder.read_json(folder.plan))
     report = folder.read_json(folder.report) if folder.report.is_file() else {}
     metrics = Metrics() if plan.recipe.model.kind == "gmp" else read_metrics(path)
-    return diagnose_facts(facts_of_run(metrics, plan, report))
+    this = diagnose_facts(facts_of_run(metrics, plan, report))
+    return replace(this, findings=agreed(this.findings, rate=this.facts.top_lr, given=_rate_of_lint(plan)))
+
+
+def _rate_of_lint(plan: Plan) -> float | None:
+    """Return the learning rate that `dpdrun lint --fix` would write into the recipe; None where it is sound."""
+    rules = [rule for rule in all_rules().values() if rule.purpose == "check" and RATE in rule.about]
+    profile = plan.recipe.rules
+    outcome, _ = evaluate_rules([rule for rule in rules if rule.profile in (profile, "both")], planned_facts(plan))
+    return next((finding.patch[RATE] for finding in outcome.findings if RATE in finding.patch), None)
 
 
 def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
@@ -118,10 +153,17 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         missing = [name for name in rules[skip.code].needs if facts.get(name) is None]
         reason = skip_reason(missing, source) if skip.reason.startswith("needs ") else None
         skipped.append(replace(skip, reason=reason or skip.reason))
-    findings = [in_words_of(PROGRAMS[source.program], finding) for finding in this.findings]
-    if source.unit == "epoch":  # rules speak of steps; here a step is a line of the log
-        findings = [replace(each, message=STEP_WORD.sub(r"epoch\1", each.message)) for each in findings]
+    findings = this.findings
+    if source.unit != "step":  # rules speak of steps; here a step is an epoch or a line of the log
+        findings = [_in_unit(each, source.unit) for each in findings]
+    findings = [in_words_of(PROGRAMS[source.program], finding) for finding in findings]
     return replace(this, findings=findings, skipped=skipped, log=source)
+
+
+def _in_unit(finding: Finding, unit: str) -> Finding:
+    """Return a finding that speaks of epochs or lines; in advice a step may be one of the program, unless numbered."""
+    message = STEP_WORD.sub(rf"{unit}\1", finding.message)
+    return replace(finding, message=message, advice=NUMBERED_STEP.sub(rf"{unit}\1", finding.advice))
 
 
 def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:
@@ -144,11 +186,15 @@ def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
     findings = sorted(
         outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
     )
+    findings = agreed(findings, rate=facts.top_lr)
     worst = max((SEVERITIES.index(finding.severity) for finding in findings), default=0)
     verdicts: tuple[Verdict, ...] = ("healthy", "warning", "error")
-    evaluated = bool(findings or outcome.silent)
+    verdict: Verdict = verdicts[worst] if findings or outcome.silent else "unknown"
+    judged = {*outcome.silent, *(finding.code for finding in findings)}
+    if verdict == "healthy" and about is None and facts.kind != "gmp" and not judged & set(COURSE):
+        verdict = TOO_LITTLE
     return Diagnosis(
-        verdicts[worst] if evaluated else "unknown",
+        verdict,
         findings,
         sorted(outcome.silent),
         sorted(outcome.skipped, key=lambda s: s.code),

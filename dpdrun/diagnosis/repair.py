@@ -1,7 +1,8 @@
 """Repair a run: write its recipe with the advice applied, and decide whether that trains better.
 
 Findings about the recipe come first (they name causes, with measured values), then those about the run, which are
-symptoms. A key that one finding has set is not touched by another. How a model is scored is never changed: a better
+symptoms. A key that one finding has set is not touched by another; the learning rate is the one that `diagnose` shows,
+which is that of the rules on recipes where they have one. How a model is scored is never changed: a better
 figure by an easier score is no repair. `training.rerun` trains the two recipes.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpdrun.diagnosis.agreement import RATE
 from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.errors import RunError
 from dpdrun.plan.lint import apply_fixes, by_urgency, lint
@@ -76,9 +78,12 @@ def propose(path: Path, *, rejected: Iterable[str] = ()) -> Repair:
             return False
         return not any(key.startswith(SCORING) for key in finding.patch)
 
+    advised = any(RATE in finding.patch and finding.code not in refused for finding in observed)
+
     def of_recipe(loaded: Loaded, applied: Sequence[Finding]) -> list[Finding]:
         facts = PlanFacts.of_recipe(loaded.recipe, frames=plan.frames_per_epoch)
-        return by_urgency(finding for finding in lint(loaded, facts).findings if may_apply(finding, applied))
+        found = (finding for finding in lint(loaded, facts).findings if may_apply(finding, applied))
+        return by_urgency(finding for finding in found if not (advised and RATE in finding.patch))
 
     def of_run(_: Loaded, applied: Sequence[Finding]) -> list[Finding]:
         return [finding for finding in observed if may_apply(finding, [*causes, *applied])]

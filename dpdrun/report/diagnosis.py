@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dpdrun.diagnosis.diagnose import Diagnosis
+from dpdrun.diagnosis.diagnose import TOO_LITTLE, Diagnosis
+from dpdrun.diagnosis.logs.facts import FOR_RUNS
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.units import WORDS
 from dpdrun.report.chart import AXIS, DASH, DOT, OVERLAY, log_chart
@@ -42,9 +43,11 @@ def diagnosis_view(diagnosis: Diagnosis, title: str, *, verbose: bool = False) -
     for picture in pictures(diagnosis):
         parts += ["", picture]
     parts.append("")
+    if not verbose:
+        parts.append(Text(f"{checked_text(diagnosis)}{_left_text(diagnosis)} (-v lists them)", "dim"))
+        return Group(*parts)
     if diagnosis.healthy:
-        codes = f": {', '.join(map(named, diagnosis.healthy))}" if verbose else ""
-        parts.append(Text.assemble((checked_text(diagnosis), "green"), codes))
+        parts.append(Text.assemble((checked_text(diagnosis), "green"), f": {', '.join(map(named, diagnosis.healthy))}"))
     if diagnosis.skipped:
         parts += [Text("not checked:", "dim"), _skipped(diagnosis)]
     return Group(*parts)
@@ -55,6 +58,12 @@ def checked_text(diagnosis: Diagnosis) -> str:
     return f"checked, no finding: {pluralize(len(diagnosis.healthy), 'rule')}"
 
 
+def _left_text(diagnosis: Diagnosis) -> str:
+    """Return `; not checked: 12` of the rules that such a run or log could be checked by."""
+    left = sum(skip.reason != FOR_RUNS for skip in diagnosis.skipped)
+    return f"; not checked: {left}" if left else ""
+
+
 def verdict_line(diagnosis: Diagnosis, title: str) -> Text:
     """Return `runs/x: 1 warning, 2 info; 600 of 600 steps, best validation NMSE -38.60 dB`."""
     counts = severity_counts(diagnosis.findings)
@@ -62,6 +71,9 @@ def verdict_line(diagnosis: Diagnosis, title: str) -> Text:
     if diagnosis.verdict == "unknown":
         why = "the log lacks the columns that the rules need" if diagnosis.log else "nothing could be checked yet"
         line.append("unknown", STYLE["unknown"]).append(f": {why}")
+    elif diagnosis.verdict == TOO_LITTLE:
+        line.append(TOO_LITTLE, STYLE["unknown"]).append(f": what would help most is {diagnosis.would_help}")
+        line.append_text(Text("; ").append_text(counts) if counts else Text())
     elif diagnosis.verdict == "healthy":
         line.append("healthy", STYLE["healthy"]).append(": ").append_text(counts or Text("nothing to report"))
     else:

@@ -31,7 +31,7 @@ CSS = """\
 .verdict { font-weight: 600; }
 .word { font-weight: 600; text-transform: uppercase; font-size: .8em; letter-spacing: .04em; }
 .word.error { color: var(--error); } .word.warning { color: var(--warning); } .word.info { color: var(--info); }
-.word.healthy { color: var(--healthy); } .word.unknown { color: var(--unknown); }
+.word.healthy { color: var(--healthy); } .word.unknown, .word.too-little-to-judge { color: var(--unknown); }
 article { background: var(--card); border-left: 4px solid var(--line); padding: .7rem 1rem; margin: .8rem 0; }
 article.error { border-color: var(--error); } article.warning { border-color: var(--warning); }
 article.info { border-color: var(--info); } article h3 { margin: 0 0 .3rem; font-size: 1rem; }
@@ -109,10 +109,8 @@ def diagnosis_html(diagnosis: Diagnosis, title: str) -> str:
     """Return the page: valid HTML with all text escaped."""
     unit = unit_of(diagnosis)
     line = verdict_line(diagnosis, title).plain.removeprefix(f"{title}: ")
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict"><span class="word {diagnosis.verdict}">{diagnosis.verdict}</span> {escape(line)}</p>',
-    ]
+    word = f'<span class="word {diagnosis.verdict.replace(" ", "-")}">{diagnosis.verdict}</span>'
+    parts = [f"<h1>{escape(title)}</h1>", f'<p class="verdict">{word} {escape(line)}</p>']
     if diagnosis.log:
         parts.append(f'<div class="notes">{"<br>".join(escape(text) for text in source_lines(diagnosis.log))}</div>')
     if not diagnosis.is_of_files:

@@ -31,8 +31,10 @@ def test_a_log_of_another_program(log: str) -> None:
     assert result.exit_code == 0
     assert "read as CSV: step = step, loss = loss, grad_norm = grad_norm, lr = lr" in result.output
     assert "warning GN201 gradient_norm_climbs: the gradient norm grows" in result.output
-    assert "needs clip_norm: the log has no such column" in result.output
-    assert "needs lr_planned: the log has no such column" in result.output
+    assert "needs clip_norm" not in result.output
+    listed = run(log, "-v").output
+    assert "needs clip_norm: the log has no such column" in listed
+    assert "needs lr_planned: the log has no such column" in listed
     assert run(log, "--fail-on", "warning").exit_code == 1
     assert run(log, "--fail-on", "error").exit_code == 0
 
@@ -117,3 +119,16 @@ def test_a_log_on_standard_input() -> None:
     assert wrong.exit_code == 2
     assert "standard input: no training numbers found" in wrong.output
     assert CliRunner().invoke(app, ["diagnose", "-", "--follow"], input=pasted).exit_code == 2
+
+
+def test_too_little_to_judge_says_what_would_help(tmp_path: Path) -> None:
+    path = tmp_path / "trainer_state.json"
+    history = [{"step": step, "loss": 2.0, "learning_rate": 1e-5, "epoch": 0.1} for step in (10, 20)]
+    path.write_text(json.dumps({"log_history": history, "max_steps": 20, "global_step": 20}))
+    result = run(str(path), "--fail-on", "warning")
+    assert result.exit_code == 0
+    assert (
+        "too little to judge: what would help most is more lines with a loss: there are 2, 8 are needed (lower "
+        "logging_steps); 20 of 20 steps" in " ".join(result.output.split())
+    )
+    assert json.loads(run(str(path), "--format", "json").output)["verdict"] == "too little to judge"

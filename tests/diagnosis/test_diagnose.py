@@ -140,6 +140,25 @@ def test_run_without_a_step_is_not_healthy(tmp_path: Path) -> None:
     assert seen.to_json()["verdict"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("run", "helps"),
+    [
+        (RunFacts(step=[1, 2], grad_norm=[0.5, 0.4]), "the loss: log the training loss"),
+        (RunFacts(step=[1, 2], loss=[0.5, 0.4]), "more lines with a loss: there are 2, 8 are needed"),
+    ],
+)
+def test_a_run_whose_loss_could_not_be_judged_is_not_healthy(run: RunFacts, helps: str) -> None:
+    this = diagnose_facts(run)
+    assert (this.verdict, this.would_help) == ("too little to judge", helps)
+    assert this.to_json()["would_help"] == helps
+    assert not this.reaches("warning")
+
+
+def test_a_finding_is_worth_more_than_that_little_could_be_judged() -> None:
+    assert diagnose_facts(RunFacts(step=[1, 2], loss=[0.5, math.nan])).verdict == "error"
+    assert "would_help" not in diagnose_facts(example_run()).to_json()
+
+
 @pytest.mark.parametrize("severity", ["warning", "error"])
 def test_a_run_that_cannot_be_diagnosed_passes_no_gate(severity: Literal["warning", "error"]) -> None:
     with pytest.raises(RunError, match="nothing in this run could be checked") as error:

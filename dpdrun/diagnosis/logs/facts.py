@@ -195,9 +195,11 @@ def _warmup(steps: list[int], lr: list[float]) -> int | None:
 
 
 def skip_reason(needed: list[str], log: TrainingLog) -> str | None:
-    """Return why a rule cannot be evaluated, by the facts that are missing; None where no log could have them."""
-    if not needed or any(name not in COLUMNS and name not in _UNSAID for name in needed):
+    """Return why a rule cannot be evaluated, by the facts that are missing; FOR_RUNS where no log could have them."""
+    if not needed:
         return None
+    if any(name not in COLUMNS and name not in _UNSAID for name in needed):
+        return FOR_RUNS
     if {"clip_norm", "grad_norm"} & set(needed):
         needed = [name for name in needed if name != "clipped"]  # follows from the two
     parts = []
@@ -205,12 +207,13 @@ def skip_reason(needed: list[str], log: TrainingLog) -> str | None:
     if plain:
         parts.append(f"needs {', '.join(plain)}: the log has no such column{'s' if len(plain) > 1 else ''}")
     parts += [f"needs {name}: {log.absent[name]}" for name in needed if name in log.absent]
-    unsaid = [_UNSAID[name] for name in needed if name not in COLUMNS]
+    unsaid = list(dict.fromkeys(_UNSAID[name] for name in needed if name not in COLUMNS))
     if unsaid:
         parts.append(f"needs {' and '.join(unsaid)}: not in the log")
     return "; ".join(parts)
 
 
+FOR_RUNS = "only for runs of dpdrun, or with --prediction"
 _SCORE = "a validation NMSE (--map val_nmse_db=COLUMN)"
 _LENGTH = "the length of the run (--map total_steps=N)"
 _UNSAID: dict[str, str] = {

@@ -47,6 +47,7 @@ class Program:
         bf16: how bf16 is chosen.
         score: how validation scores get into its log.
         see_norm, see_lr, see_loss: how the gradient norm, the learning rate, the training loss get into its log.
+        more: how it logs more lines.
         see_nan: how losses that are not finite become visible.
     """
 
@@ -59,6 +60,7 @@ class Program:
     see_norm: str = "log the gradient norm before clipping"
     see_lr: str = "log the learning rate"
     see_loss: str = "log the training loss"
+    more: str = ""
     see_nan: str = "check the loss for nan at every step"
 
     def word(self, key: str) -> str | None:
@@ -86,6 +88,7 @@ HUGGING_FACE = Program(
     bf16="set bf16: true instead of fp16",
     score="set eval_strategy: steps and eval_steps",
     see_norm="update transformers: its log has grad_norm from 4.38 on",
+    more="lower logging_steps",
     see_nan="set logging_nan_inf_filter: false and logging_steps: 1",
 )
 LLAMA_FACTORY = replace(
@@ -110,6 +113,7 @@ LIGHTNING = Program(
     score="log a validation loss (validation_step, val_check_interval)",
     see_norm="log grad_norm(self, norm_type=2) in on_before_optimizer_step",
     see_lr="add LearningRateMonitor('step')",
+    more="lower log_every_n_steps",
     see_nan="set detect_anomaly=True",
 )
 TORCHTUNE = Program(
@@ -126,6 +130,7 @@ TORCHTUNE = Program(
     },
     bf16="set dtype: bf16",
     see_norm="set clip_grad_norm (inf logs the norm without clipping)",
+    more="set log_every_n_steps: 1",
     see_nan="set log_every_n_steps: 1",
 )
 MEGATRON = Program(
@@ -144,6 +149,7 @@ MEGATRON = Program(
     },
     bf16="set --bf16 instead of --fp16",
     score="set --eval-interval",
+    more="lower --log-interval",
     see_nan="set --check-for-nan-in-loss-and-grad",
 )
 FAIRSEQ = Program(
@@ -163,6 +169,7 @@ FAIRSEQ = Program(
     best="checkpoint_best.pt, --patience",
     bf16="set --bf16 instead of --fp16",
     score="set --validate-interval-updates",
+    more="lower --log-interval",
 )
 MMENGINE = Program(
     "mmengine",
@@ -226,6 +233,7 @@ NANOGPT = Program(
     best="always_save_checkpoint = False",
     bf16="set dtype = 'bfloat16'",
     score="set eval_interval",
+    more="lower log_interval",
     see_lr="set wandb_log = True, which logs lr",
 )
 BUILD_NANOGPT = replace(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpdrun.diagnosis.logs.facts import facts_of_log, skip_reason
+from dpdrun.diagnosis.logs.facts import FOR_RUNS, facts_of_log, skip_reason
 from dpdrun.diagnosis.logs.log import NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, parse_map
 from dpdrun.errors import DataError
@@ -160,7 +160,7 @@ def test_skip_reasons_speak_of_the_log() -> None:
         "needs the noise floor (--map floor_db=DB) and a validation NMSE (--map val_nmse_db=COLUMN): not in the log"
     )
     assert skip_reason([], source) is None
-    assert skip_reason(["grad_norm", "signal"], source) is None
+    assert skip_reason(["grad_norm", "signal"], source) == FOR_RUNS
     doubt = TrainingLog("CSV", Path("x"), absent={"lr": "'a' and 'b' could be it"})
     assert skip_reason(["lr"], doubt) == "needs lr: 'a' and 'b' could be it"
 
