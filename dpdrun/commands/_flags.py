@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dpdrun.commands._options import data_section
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.plan.recommendation import Recommendation
+    from dpdrun.recipe.schema import DataSection
     from dpdrun.rules.facts.plan import PlanFacts
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
@@ -33,8 +35,13 @@ KEYS = {
     "data": "data.source",
     "sample_rate_hz": "data.sample_rate_hz",
     "bandwidth_hz": "data.bandwidth_hz",
+    "input": "data.input",
+    "output": "data.output",
+    "columns": "data.columns",
+    "check_rates": "data.check_rates",
     "rules": "rules",
 }
+DATA_FLAGS = ("sample_rate_hz", "bandwidth_hz", "input", "output", "columns", "check_rates")  # that describe --data
 
 
 def window(text: str) -> str:
@@ -55,6 +62,14 @@ def in_flags(error: RecipeError, given: dict[str, Any]) -> RecipeError:
     for name, value in given.items():
         text = text.replace(f"--set {KEYS[name]}={value}:", f"{_flag(name)} {value}:")
     return RecipeError(text)
+
+
+def section_of(given: dict[str, Any]) -> DataSection:
+    """Return the `data` section that flags describe. Raises RecipeError or DataError where one is wrong."""
+    words = {name: given.get(name) for name in ("output", "columns", "sample_rate_hz", "bandwidth_hz")}
+    return data_section(
+        given["data"], input_=given.get("input"), no_check_rates=given.get("check_rates") == "off", **words
+    )
 
 
 def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
@@ -135,7 +150,7 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -
     from pydantic import ValidationError
 
     from dpdrun.plan.recipe_writer import recipe_text
-    from dpdrun.recipe.loader import load_text
+    from dpdrun.recipe.loader import load_text, source_of
 
     kind = str(given["model"])
     advised = {key.removeprefix("model."): value.value for key, value in this.values.items() if "model." in key}
@@ -149,8 +164,8 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -
     elif "window" in model:
         model["window"] = int(model["window"])
     try:
-        rates = {name: given[name] for name in ("sample_rate_hz", "bandwidth_hz") if name in given}
-        text = recipe_text(this, {"data": {"source": given["data"]} | rates, "model": model}, command)
+        described = {name: given[name] for name in DATA_FLAGS if name in given}
+        text = recipe_text(this, {"data": {"source": source_of(given["data"])} | described, "model": model}, command)
     except ValidationError as exc:
         raise RecipeError(f"these flags do not form a valid recipe: {exc}") from exc
     load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model

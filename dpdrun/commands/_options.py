@@ -16,6 +16,7 @@ import typer
 from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
 
 if TYPE_CHECKING:
+    from dpdrun.recipe.schema import DataSection
     from dpdrun.rules.engine import Finding
 
 
@@ -52,6 +53,16 @@ DataOption = Annotated[
     str | None, option("--data", metavar="PATH", help="New location of the capture, if it has moved.")
 ]
 BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, if the data do not state it.")]
+InputOption = Annotated[
+    str | None, option("--input", metavar="NAME", help="Which signal of the file is the PA input: a variable, or I,Q.")
+]
+OutputOption = Annotated[str | None, option("--output", metavar="NAME", help="Which signal is the PA output.")]
+ColumnsOption = Annotated[
+    str | None, option(metavar="NAMES", help="Columns of a text file without a header, e.g. I_in,Q_in,I_out,Q_out.")
+]
+UncheckedOption = Annotated[
+    bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
+]
 
 
 def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
@@ -81,6 +92,37 @@ def stated_rates(sample_rate_hz: float | None, bandwidth_hz: float | None) -> di
         if value is not None and not 0 < value < float("inf"):  # nan too
             raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")
     return {name: value for name, value in rates.items() if value is not None}
+
+
+def data_section(
+    source: str,
+    *,
+    input_: str | None = None,
+    output: str | None = None,
+    columns: str | None = None,
+    sample_rate_hz: float | None = None,
+    bandwidth_hz: float | None = None,
+    no_check_rates: bool = False,
+) -> DataSection:
+    """Return the `data` section that flags describe. Raises RecipeError or DataError where one is wrong."""
+    from pydantic import ValidationError
+
+    from dpdrun.errors import DataError
+    from dpdrun.recipe.loader import source_of
+    from dpdrun.recipe.schema import DataSection
+
+    fields: dict[str, Any] = {"input": input_, "output": output, "columns": columns}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    fields |= stated_rates(sample_rate_hz, bandwidth_hz)
+    if no_check_rates:
+        fields["check_rates"] = "off"
+    try:
+        return DataSection.model_validate({"source": source_of(source)} | fields)
+    except ValidationError as error:
+        wrong = error.errors()[0]["loc"][0]
+        if wrong == "source":
+            raise DataError("name a source (see `dpdrun data list`) or your own file or folder") from None
+        raise RecipeError(f"--{wrong}: expected the name of a signal") from None
 
 
 def refuse_existing(out: Path | None, force: bool) -> None:

@@ -9,12 +9,16 @@ import typer
 
 from dpdrun.commands._options import (
     BandwidthOption,
+    ColumnsOption,
+    InputOption,
+    OutputOption,
     SampleRateOption,
     TableFormat,
+    UncheckedOption,
     argument,
+    data_section,
     option,
     print_json,
-    stated_rates,
 )
 
 
@@ -27,6 +31,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="data")
 
 
+SourceArgument = Annotated[
+    str,
+    argument(
+        metavar="SOURCE",
+        help="A capture: a file, a folder, synthetic/..., opendpd/..., or two files: '{input: FILE, output: FILE}'.",
+    ),
+]
 FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output format.")]
 
 
@@ -42,7 +53,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     from dpdrun.report.capture_table import sources_table
 
     Console().print(sources_table(list_sources()))
-    typer.echo("\nOr your own file or folder: CSV, npz, npy, or a folder in OpenDPD's format (docs/data.md).")
+    typer.echo("\nOr your own: MATLAB, HDF5, CSV, SigMF, .wv, .iq.tar, TDMS, WAV, raw, NumPy, OpenDPD (docs/data.md).")
 
 
 def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None:
@@ -53,22 +64,30 @@ def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None
 
 
 def inspect(
-    source: Annotated[str, argument(help="A capture, as in data.source of a recipe.")],
+    source: SourceArgument,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    columns: ColumnsOption = None,
+    no_check_rates: UncheckedOption = False,
     plot: Annotated[Path | None, option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.")] = None,
     format_: FormatOption = TableFormat.table,
 ) -> None:
     """Measure a capture: levels, gain, delay, noise floor, and warnings."""
     from dpdrun.data.inspection import inspect_capture
     from dpdrun.data.sources import load_capture
-    from dpdrun.errors import DataError
-    from dpdrun.recipe.schema import DataSection
 
-    rates = stated_rates(sample_rate_hz, bandwidth_hz)
-    if not source:
-        raise DataError("name a source: synthetic/<preset>, opendpd/<name>, or your own file or folder")
-    capture = load_capture(DataSection.model_validate({"source": source} | rates))
+    section = data_section(
+        source,
+        input_=input_,
+        output=output,
+        columns=columns,
+        sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz,
+        no_check_rates=no_check_rates,
+    )
+    capture = load_capture(section)
     facts = inspect_capture(capture)
     if format_ is TableFormat.json:
         from dataclasses import asdict

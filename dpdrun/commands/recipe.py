@@ -106,9 +106,9 @@ def _summary(loaded: Loaded) -> str:
     ]
     model = f"{kind} ({', '.join(size)})" if size else kind
     if kind == "gmp":
-        return f"{model} on {values['data.source']}"
+        return f"{model} on {loaded.recipe.data.source}"
     autos = sum(value == AUTO for key, value in values.items() if key.startswith(("optim.", "train.")))
-    return f"{model} on {values['data.source']}; {autos} values set by rules"
+    return f"{model} on {loaded.recipe.data.source}; {autos} values set by rules"
 
 
 @recipe_app.command("new")

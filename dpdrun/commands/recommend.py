@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._flags import KEYS, ask_user, facts_of, in_flags, overrides_of, recipe_of_flags, window
+from dpdrun.commands._flags import (
+    DATA_FLAGS,
+    KEYS,
+    ask_user,
+    facts_of,
+    in_flags,
+    overrides_of,
+    recipe_of_flags,
+    section_of,
+    window,
+)
 from dpdrun.commands._options import (
     BandwidthOption,
+    ColumnsOption,
     FailOn,
     FailOnOption,
     ForceOption,
+    InputOption,
     OutOption,
+    OutputOption,
     SampleRateOption,
+    UncheckedOption,
     exit_on,
     option,
     print_json,
@@ -67,6 +81,10 @@ def recommend(
     data: Annotated[str | None, option(metavar="SOURCE", help="Capture to derive the model sizes from.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    columns: ColumnsOption = None,
+    no_check_rates: UncheckedOption = False,
     rules: Annotated[
         RuleSet | None,
         typer.Option(
@@ -81,7 +99,10 @@ def recommend(
     ask: Annotated[bool, typer.Option("--ask", help="Ask on the terminal for what is needed.")] = False,
 ) -> None:
     """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data; without any, by width."""
-    given = {name: value for name, value in locals().items() if name in KEYS and value is not None}
+    flags = {name.rstrip("_"): value for name, value in locals().items()}
+    given = {name: value for name, value in flags.items() if name in KEYS and value is not None}
+    if no_check_rates:
+        given["check_rates"] = "off"
     if ask:
         if recipe is not None:
             raise RecipeError("--ask describes a job without a recipe; omit one of them")
@@ -98,9 +119,10 @@ def recommend(
         return
     if samples is not None and data is not None:
         raise RecipeError("--samples and --data both set the amount of data; omit one of them")
-    rates = stated_rates(sample_rate_hz, bandwidth_hz)
-    if rates and recipe is None and data is None:
-        raise RecipeError(f"--{next(iter(rates)).replace('_', '-')} describes data; add --data SOURCE, or leave it out")
+    stated_rates(sample_rate_hz, bandwidth_hz)
+    describing = [name for name in DATA_FLAGS if name in given]
+    if describing and recipe is None and data is None:
+        raise RecipeError(f"--{describing[0].replace('_', '-')} describes data; add --data SOURCE, or leave it out")
     refuse_existing(out, force)  # before anything is measured
     from dpdrun.plan.advise import advise, advise_on_recipe
     from dpdrun.plan.lint import RecipeFacts
@@ -119,7 +141,7 @@ def recommend(
         text = filled(advice.recommendation, loaded, out, "recommend") if wants_text else ""
     else:
         facts = facts_of(given, samples)
-        reading = _read(_section(data, rates)) if data is not None else None
+        reading = _read(section_of(given)) if data is not None else None
         advice = advise(facts, "note" if rules is RuleSet.note else "measured", reading)
         text = recipe_of_flags(advice.recommendation, given, typed("recommend")) if wants_text else ""
     show(advice, text, format_, out, force, fail_on)
@@ -137,17 +159,6 @@ def _overview(format_: Format) -> None:
     from dpdrun.report.overview import overview_view
 
     Console(highlight=False).print(overview_view(overview()))
-
-
-def _section(source: str, rates: dict[str, float]) -> DataSection:
-    from pydantic import ValidationError
-
-    from dpdrun.recipe.schema import DataSection
-
-    try:
-        return DataSection.model_validate({"source": source} | rates)
-    except ValidationError:
-        raise RecipeError("--data: name a source (see `dpdrun data list`) or your own file or folder") from None
 
 
 def _read(section: DataSection, recipe: Path | None = None) -> DataReading:

@@ -18,6 +18,7 @@ import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part, SourceRecord
 from dpdrun.data.continuity import is_cyclic_frames, splice_excess_db
+from dpdrun.data.plausibility import check_rates
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
 
@@ -43,7 +44,8 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
         raise DataError(
             f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of "
-            f"{sample_rate_hz:g} Hz"
+            f"{sample_rate_hz:g} Hz; both are in Hz: correct --bandwidth-hz (data.bandwidth_hz) or --sample-rate-hz "
+            "(data.sample_rate_hz)"
         )
     parts, how = _split(reading, section.split)
     for name, part in zip(PART_NAMES, parts, strict=True):
@@ -55,6 +57,8 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         for letter, samples in (("input", part.x), ("output", part.y)):
             if not np.any(samples):
                 raise DataError(f"{reading.name}: the {letter} of the {name} split is all zero; split: {how}")
+    if section.check_rates == "on":
+        check_rates(parts[0].x, sample_rate_hz, bandwidth_hz, reading.name)
     return Capture(
         name=reading.name,
         sample_rate_hz=sample_rate_hz,

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from dpdrun.data import synthetic
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Capture, SourceRecord
 from dpdrun.data.checks import missing, suggestion
-from dpdrun.data.formats import csv_text, numpy_pair, opendpd_folder, opendpd_wheel
+from dpdrun.data.formats import opendpd_folder, opendpd_wheel
+from dpdrun.data.pairing import read_file, read_files, require_inside
 from dpdrun.errors import DataError
+from dpdrun.recipe.fields import AUTO
 from dpdrun.run.files import expand_user, is_there
-from dpdrun.run.symlinks import escapes
 
 if TYPE_CHECKING:
-    from dpdrun.recipe.schema import DataSection
+    from dpdrun.recipe.schema import DataSection, SourceFiles
 
 SYNTHETIC = "synthetic/"
 OPENDPD = "opendpd/"
-FILE_KINDS = "a .csv, .npz or .npy file, or a folder in OpenDPD's format"
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,27 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
     Raises:
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
-    return assemble(read_source(locate_source(section.source, recipe=recipe)), section)
+    located = section.model_copy(update={"source": locate_source(section.source, recipe=recipe)})
+    return assemble(read_source(located), section)
 
 
-def locate_source(source: str, *, recipe: Path | None = None) -> str:
-    """Return `source` in a form that is valid from every folder: an absolute path, or the name of a built-in source.
+@overload
+def locate_source(source: str, *, recipe: Path | None = None) -> str: ...
+@overload
+def locate_source(source: str | SourceFiles, *, recipe: Path | None = None) -> str | SourceFiles: ...
+def locate_source(source: str | SourceFiles, *, recipe: Path | None = None) -> str | SourceFiles:
+    """Return `source` in a form that is valid from every folder: absolute paths, or the name of a built-in source.
 
     Raises:
         DataError: there is no such file in the current folder, but there is one next to `recipe`.
     """
-    if source.startswith((SYNTHETIC, OPENDPD)):
+    if not isinstance(source, str):
+        files = {"input": source.input, "output": source.output}
+        return source.model_copy(
+            update={role: locate_source(f"./{file}" if _is_built_in(file) else file, recipe=recipe)
+                    for role, file in files.items()}
+        )  # fmt: skip
+    if _is_built_in(source):
         return source
     path = expand_user(source)
     if not is_there(path) and (name := _full_name(source)) is not None:
@@ -103,6 +114,10 @@ def _full_name(short: str) -> str | None:
     return SYNTHETIC + short if short in synthetic.PRESETS else None
 
 
+def _is_built_in(source: str) -> bool:
+    return source.startswith((SYNTHETIC, OPENDPD))
+
+
 def pull(name: str) -> Path:
     """Download a capture of `list_sources()` if necessary; return the file that holds it.
 
@@ -119,64 +134,48 @@ def pull(name: str) -> Path:
     return opendpd_wheel.fetch_wheel()
 
 
-def read_source(source: str) -> SourceRecord:
+def read_source(section: DataSection) -> SourceRecord:
     """Read what the source itself states, before rate, bandwidth and split are settled."""
-    if source.startswith(SYNTHETIC):
-        return synthetic.read(source.removeprefix(SYNTHETIC), source)
-    if source.startswith(OPENDPD):
+    source = section.source
+    chosen = {"input": section.input, "output": section.output, "columns": section.columns}
+    given = {name: value for name, value in chosen.items() if value != AUTO}
+    if isinstance(source, str) and _is_built_in(source):
+        _refuse_choice(given, source)
+        if source.startswith(SYNTHETIC):
+            return synthetic.read(source.removeprefix(SYNTHETIC), source)
         return opendpd_wheel.read(source.removeprefix(OPENDPD), source)
-    path = expand_user(source)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
-    if not is_there(path):
-        named = [info.name for info in list_sources()]
-        hint = suggestion(source, named)
-        raise DataError(f"{source}: no such source{hint}") if hint else missing(path, source)
     try:
-        return _read_folder(path, source) if path.is_dir() else _read_file(path, source)
+        if isinstance(source, str):
+            path, shown = _existing(source, built_in=True)
+            if path.is_dir() and opendpd_folder.is_folder(path):
+                _refuse_choice(given, shown)
+                return opendpd_folder.read_folder(lambda name: _member(path, name), shown.rstrip("/"))
+            return read_file(path, shown, given)
+        (input_path, input_shown), (output_path, output_shown) = _existing(source.input), _existing(source.output)
+        dtype = None if source.dtype == AUTO else source.dtype
+        return read_files((input_path, output_path), (input_shown, output_shown), given, dtype)
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
 
 
-def _read_file(path: Path, source: str) -> SourceRecord:
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        return SourceRecord(
-            name=source, records=(csv_text.parse_pair(path.read_bytes(), source),), note="One CSV record."
-        )
-    if suffix == ".npz":
-        return numpy_pair.read_npz(path, source)
-    if suffix == ".npy":
-        return numpy_pair.read_npy_pair(path, source)
-    raise DataError(
-        f"{source}: {suffix or 'a file without a suffix'} is not supported; give {FILE_KINDS} (docs/data.md)"
-    )
+def _existing(source: str, *, built_in: bool = False) -> tuple[Path, str]:
+    """Return the path of a source that exists, and how to show it. Raises DataError where there is none."""
+    path = expand_user(source)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        source = str(path.relative_to(Path.cwd()))  # to be shown: short where one is
+    if not is_there(path):
+        hint = suggestion(source, [info.name for info in list_sources()]) if built_in else ""
+        raise DataError(f"{source}: no such source{hint}") if hint else missing(path, source)
+    return path, source
 
 
-def _read_folder(path: Path, source: str) -> SourceRecord:
-    names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    if opendpd_folder.SPEC in names or any(name in opendpd_folder.SPLIT_FILES for name in names):
-        return opendpd_folder.read_folder(lambda name: _member(path, name), source.rstrip("/"))
-    if "input.npy" in names and "output.npy" in names:
-        for name in ("input.npy", "output.npy"):
-            _require_inside(path, name)
-        return numpy_pair.read_npy_pair(path / "input.npy", source)
-    files = [name for name in names if Path(name).suffix.lower() in (".csv", ".npz", ".npy")]
-    there = ", ".join(names[:12]) or "nothing"
-    hint = f"; did you mean {source.rstrip('/')}/{files[0]}?" if files else f"; it has: {there}"
-    raise DataError(
-        f"{source}: this folder has neither {opendpd_folder.SPEC}, nor the six CSV files "
-        f"(train_input.csv, ...), nor input.npy and output.npy{hint}"
-    )
+def _refuse_choice(given: dict[str, str], source: str) -> None:
+    if given:
+        names = " and ".join(f"data.{name}" for name in given)
+        raise DataError(f"{source}: its input and output are known; remove {names}")
 
 
 def _member(folder: Path, name: str) -> bytes | None:
-    _require_inside(folder, name)
+    require_inside(folder, name)
     path = folder / name
     return path.read_bytes() if path.is_file() else None
-
-
-def _require_inside(folder: Path, name: str) -> None:
-    path = folder / name
-    if (target := escapes(path, folder)) is not None:
-        raise DataError(f"{path}: a symlink out of this folder, to {target}; replace it with the file itself")

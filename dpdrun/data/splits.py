@@ -62,7 +62,7 @@ def known_train_samples(section: DataSection) -> int | None:
 
     None for any other source, and where `load_capture` might refuse the section: let it say why.
     """
-    total = SYNTHETIC_SAMPLES.get(section.source)
+    total = SYNTHETIC_SAMPLES.get(str(section.source))
     if total is None or section.sample_rate_hz != "auto" or section.bandwidth_hz != "auto":
         return None
     ratios, requested = DEFAULT_RATIOS, section.split

@@ -220,7 +220,7 @@ def _read(section: DataSection, where: str) -> int:
     try:
         return len(load_capture(section).train)
     except DataError as error:
-        here = "" if is_there(Path(section.source)) else " (from the folder of OpenDPD, its own data are found)"
+        here = "" if is_there(Path(str(section.source))) else " (from the folder of OpenDPD, its own data are found)"
         raise DataError(
             f"{where}: the number of optimizer steps needs the length of the data{here}: {error}\n"
             "  name other data with --data SOURCE, or give the frames of one pass with --samples N"

@@ -20,7 +20,7 @@ from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, sam
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
-from dpdrun.recipe.schema import ModelSection, Recipe, TransformerModel
+from dpdrun.recipe.schema import ModelSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
@@ -29,8 +29,13 @@ from dpdrun.run.files import encode_numbers
 SCHEMA_VERSION = 1
 REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
-# Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for the two paths.
-UNCOUNTED = frozenset({"checkpoint_every", "train.checkpoint_every", "data.source", "pa"})
+# Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for where they are from.
+UNCOUNTED = frozenset(
+    {
+        *("checkpoint_every", "train.checkpoint_every", "pa", "data.source", "data.source.input", "data.source.output"),
+        *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
+    }
+)
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
 
 
@@ -148,7 +153,7 @@ class Plan:
             ) from exc
         return cls(**values)
 
-    def at(self, *, data_source: str, pa: str) -> Plan:
+    def at(self, *, data_source: str | SourceFiles, pa: str) -> Plan:
         """Return the plan with its capture and its PA run at other paths; its digest stays as it is."""
         data = self.recipe.data.model_copy(update={"source": data_source})
         return replace(self, recipe=self.recipe.model_copy(update={"data": data, "pa": pa}))

@@ -16,7 +16,8 @@ from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import names_a_run
-from dpdrun.recipe.schema import DataSection
+from dpdrun.recipe.loader import source_of
+from dpdrun.recipe.schema import DataSection, SourceFiles
 from dpdrun.run.files import is_there, sha256_of
 from dpdrun.run.folder import RunFolder
 
@@ -32,8 +33,10 @@ def plan_of(run: RunFolder) -> Plan:
     """
     plan = Plan.from_json(run.read_json(run.plan))
     source = plan.recipe.data.source
-    if Path(source).is_absolute():
-        source = next((str(path) for path in _places(source, run) if is_there(path)), source)
+    if isinstance(source, str):
+        source = _found(source, run)
+    else:
+        source = source.model_copy(update={"input": _found(source.input, run), "output": _found(source.output, run)})
     return plan.at(data_source=source, pa=_pa_run(plan, run) if names_a_run(plan.recipe) else plan.recipe.pa)
 
 
@@ -50,10 +53,10 @@ def capture_section(run: RunFolder, plan: Plan, data: str | None = None) -> Data
     """
     section = plan.recipe.data
     if data is not None:
-        return section.model_copy(update={"source": locate_source(data)})
-    if Path(section.source).is_absolute() and not is_there(Path(section.source)):
+        return section.model_copy(update={"source": locate_source(_renamed(section.source, data))})
+    if gone := [path for path in paths_of(section.source) if Path(path).is_absolute() and not is_there(Path(path))]:
         raise DataError(
-            f"{section.source}: this capture, on which {run.path} was trained, is no longer there; give its new "
+            f"{gone[0]}: this capture, on which {run.path} was trained, is no longer there; give its new "
             "location: --data PATH"
         )
     return section
@@ -73,7 +76,7 @@ def require_own_samples(run: RunFolder, section: DataSection, capture: Capture, 
     """
     written: dict[str, Any] = run.read_json(run.plan)
     sha256 = written.get("data_sha256")
-    elsewhere = named or section.source != written["recipe"]["data"]["source"]
+    elsewhere = named or section.model_dump(mode="json")["source"] != written["recipe"]["data"]["source"]
     if elsewhere and sha256 is not None and sha256 != capture.sha256:
         raise DataError(
             f"{section.source}: not the capture that {run.path} was trained on: the sha256 of its samples is "
@@ -91,6 +94,29 @@ def capture_of(run: RunFolder, plan: Plan, data: str | None = None) -> Capture:
     capture = load_capture(section)
     require_own_samples(run, section, capture, named=data is not None)
     return capture
+
+
+def paths_of(source: str | SourceFiles) -> tuple[str, ...]:
+    """Return the file or files that a source names."""
+    return (source,) if isinstance(source, str) else (source.input, source.output)
+
+
+def _found(source: str, run: RunFolder) -> str:
+    """Return where a recorded file is now, or its recorded path."""
+    if not Path(source).is_absolute():
+        return source
+    return next((str(path) for path in _places(source, run) if is_there(path)), source)
+
+
+def _renamed(source: str | SourceFiles, data: str) -> str | SourceFiles:
+    """Return the source at the location that the user gives: of two files, the folder that has them, or both."""
+    given = source_of(data)
+    if isinstance(source, str) or not isinstance(given, str):
+        return given
+    folder = Path(given)
+    return source.model_copy(
+        update={"input": str(folder / Path(source.input).name), "output": str(folder / Path(source.output).name)}
+    )
 
 
 def _pa_run(plan: Plan, run: RunFolder) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from dpdrun.errors import RecipeError
 from dpdrun.recipe import shipped, yaml12
 from dpdrun.recipe.check import check_tree
 from dpdrun.recipe.describe import sections_of
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.recipe.problems import Mark, Problem, nearest_mark, recipe_error
-from dpdrun.recipe.schema import Recipe
+from dpdrun.recipe.schema import Recipe, SourceFiles
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
 MAX_BYTES = 1 << 18  # a recipe is a page; a larger file was named by mistake
@@ -101,6 +103,27 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     if problems or check.recipe is None:
         raise recipe_error(problems)
     return Loaded(check.recipe, Path(path), text, tuple(overrides), check.given)
+
+
+def source_of(text: str) -> str | SourceFiles:
+    """Return a source as the command line has it: a name or a path, or `{input: FILE, output: FILE}`.
+
+    Raises:
+        RecipeError: it begins with a brace and is no such section.
+    """
+    if not text.startswith("{"):
+        return text
+    try:
+        value = _value(text, Mark(text)).plain()
+        return SourceFiles.model_validate(value)
+    except SyntaxProblemError as error:
+        raise recipe_error([error.problem]) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise RecipeError(
+            f"{text}: {where}: {first['msg']}; write '{{input: FILE, output: FILE}}', of raw files with dtype: cf32"
+        ) from None
 
 
 def read_text(path: Path) -> str:

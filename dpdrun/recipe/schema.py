@@ -40,17 +40,56 @@ class SplitSection(Section):
     )
 
 
+RawType = Literal[
+    "cf32", "cf32_le", "cf32_be", "cf64", "cf64_le", "cf64_be", "ci32", "ci32_le", "ci32_be", "ci16", "ci16_le",
+    "ci16_be", "ci8", "cu8"
+]  # fmt: skip
+
+
+class SourceFiles(Section):
+    """Input and output in a file each, or as channels of one file without a header."""
+
+    input: Text = Field(description="file of the PA input")
+    output: Text = Field(
+        description="file of the PA output; the same file as `input` if a raw file interleaves two channels"
+    )
+    dtype: RawType | Auto = Field(
+        AUTO,
+        description="samples of raw files, by SigMF's names: c = I,Q pairs, f or i = float or integer, bits, byte "
+        "order (default little-endian); auto = by content, or by the suffix of a raw file",
+    )
+
+    def __str__(self) -> str:
+        """Return the section as it is written in a recipe or on the command line."""
+        dtype = "" if self.dtype == AUTO else f", dtype: {self.dtype}"
+        return f"{{input: {self.input}, output: {self.output}{dtype}}}"
+
+
 class DataSection(Section):
     """The measured pair: PA input and PA output."""
 
-    source: Text = Field(
-        description="synthetic/<preset>, opendpd/<name>, or your own folder or file (CSV, npz, npy: docs/data.md)",
+    source: Text | SourceFiles = Field(
+        description="synthetic/<preset>, opendpd/<name>, or your own folder or file (docs/data.md lists the formats); "
+        "two files: {input: FILE, output: FILE}",
+    )
+    input: Text | Auto = Field(
+        AUTO,
+        description="which signal of the file is the PA input: a variable, a channel, or two columns as I,Q; auto = by "
+        "its name, if that is certain",
+    )
+    output: Text | Auto = Field(AUTO, description="which signal of the file is the PA output")
+    columns: Text | Auto = Field(
+        AUTO, description="names of the columns of a text file, e.g. time,I_in,Q_in,I_out,Q_out; auto = its header"
     )
     sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="sample rate [Hz]; auto = as stated by the source (a bare CSV or npy states none)"
     )
     bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="occupied bandwidth of the input [Hz]; auto = as stated by the source, or unknown"
+    )
+    check_rates: Switch = Field(
+        "on",
+        description="on = refuse a sample rate or bandwidth that looks like a wrong unit or contradicts the spectrum",
     )
     cyclic: Auto | Off = Field(
         AUTO,

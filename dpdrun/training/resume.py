@@ -128,17 +128,17 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
             "  to try the new recipe:   give another --run-dir, without --resume"
         )
     plan = recorded_plan(run)
-    at = {"data_source": plan.recipe.data.source, "pa": plan.recipe.pa}
-    has_moved = before["data.source"] != now["data.source"]
+    source, pa = plan.recipe.data.source, plan.recipe.pa
+    has_moved = began.recipe.data.source != loaded.recipe.data.source
     if has_moved:
-        at["data_source"] = locate_source(loaded.recipe.data.source, recipe=loaded.path)
+        source = locate_source(loaded.recipe.data.source, recipe=loaded.path)
     if before["pa"] != now["pa"]:
-        at["pa"] = locate_pa(loaded)
-    plan = plan.at(**at)
+        pa = locate_pa(loaded)
+    plan = plan.at(data_source=source, pa=pa)
     if not run.report.is_file():
         capture_section(run, plan)
     elif has_moved:
-        capture_of(run, plan, plan.recipe.data.source)
+        capture_of(run, plan, str(plan.recipe.data.source))
     train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
     train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
     plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))

@@ -63,17 +63,18 @@ def test_sources_are_listed_without_touching_the_network(here: Path) -> None:
         ("a.cvs", r"a\.cvs: no such file or folder; did you mean 'a\.csv'"),
         ("synthetic-hard", r"no such source; did you mean 'synthetic/hard'"),
         ("nowhere/deep/x.csv", r"no such file or folder; .* has: .*a\.csv"),
-        ("notes.txt", r"notes\.txt: \.txt is not supported"),
-        ("record.mat", r"record\.mat: \.mat is not supported"),
-        ("noname", "noname: a file without a suffix is not supported"),
+        ("notes.txt", r"notes\.txt: no table of numbers in this text \(it begins with 'x'\)"),
+        ("record.mat", r"record\.mat: no table of numbers"),
+        ("noname", r"noname: a file without a known header; .*dtype: TYPE"),
         ("other", r"other: this folder has neither spec\.json.*did you mean other/b\.csv"),
         ("empty", "this folder has neither .* it has: nothing"),
     ],
 )
 def test_what_is_no_source(here: Path, source: str, message: str) -> None:
     write_csv(here / "a.csv")
-    for name in ("notes.txt", "record.mat", "noname"):
+    for name in ("notes.txt", "record.mat"):
         (here / name).write_text("x", encoding="utf-8")
+    (here / "noname").write_bytes(RNG.bytes(2400))
     (here / "empty").mkdir()
     (here / "other").mkdir()
     write_csv(here / "other" / "b.csv")

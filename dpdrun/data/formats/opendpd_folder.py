@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dpdrun.data.capture import PART_NAMES, Part, SourceRecord
@@ -24,7 +25,7 @@ FORMATS = ("split_csv", "single_csv")
 KNOWN_KEYS = frozenset(
     {
         *("description", "dataset_format", "csv_filename", "split_ratios", "split_indices"),
-        *("input_signal_fs", "bw_main_ch", "bw_sub_ch", "n_sub_ch", "nperseg"),
+        *("input_signal_fs", "input_signal_bw", "bw_main_ch", "bw_sub_ch", "n_sub_ch", "nperseg"),
         *("standard", "modulation", "test_model", "papr_db", "scs", "ofdm_nfft", "n_active", "cp_first", "cp_other"),
         *("origin", "tutorial", "generator", "generator_seed"),
     }
@@ -34,6 +35,11 @@ LTE_OCCUPIED = 0.9  # of a channel
 MAX_FFT = 2**24  # samples of a symbol; more is a mistake
 
 ReadMember = Callable[[str], bytes | None]  # content of a file of the folder, None where there is none
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is in OpenDPD's format."""
+    return any((path / name).exists() or (path / name).is_symlink() for name in (SPEC, *SPLIT_FILES))
 
 
 def read_folder(read: ReadMember, name: str, *, licence: str = "yours") -> SourceRecord:
@@ -64,7 +70,7 @@ def read_folder(read: ReadMember, name: str, *, licence: str = "yours") -> Sourc
         name=name,
         records=records,
         sample_rate_hz=_positive(spec, "input_signal_fs", where),
-        bandwidth_hz=_positive(spec, "bw_main_ch", where),
+        bandwidth_hz=_bandwidth(spec, where),
         subchannels=_positive_int(spec, "n_sub_ch", where),
         nperseg=_positive_int(spec, "nperseg", where),
         cuts=cuts,
@@ -127,6 +133,14 @@ def _file_name(spec: dict[str, Any], where: str) -> str:
     if not isinstance(file, str) or not file or file in (".", "..") or any(c in file for c in "/\\:\0"):
         raise DataError(f"{where}: csv_filename must be the name of a file in the same folder, not {file!r}")
     return file
+
+
+def _bandwidth(spec: dict[str, Any], where: str) -> float | None:
+    """Return the occupied bandwidth: `bw_main_ch`, or `input_signal_bw`, as a folder of OpenDPD's repository has it."""
+    main, signal = _positive(spec, "bw_main_ch", where), _positive(spec, "input_signal_bw", where)
+    if main is not None and signal is not None and not math.isclose(main, signal, rel_tol=1e-6):
+        raise DataError(f"{where}: bw_main_ch is {main:g} Hz, but input_signal_bw is {signal:g} Hz; delete one")
+    return signal if main is None else main
 
 
 def _positive(spec: dict[str, Any], key: str, where: str) -> float | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.checks import LARGEST_PEAK, SMALLEST_PEAK, check_finite, check_scale
 from dpdrun.data.formats.csv_text import stream_columns
-from dpdrun.data.formats.numpy_pair import as_pairs
+from dpdrun.data.formats.numpy_file import as_pairs
 from dpdrun.data.formats.waveform import BYTES_PER_RAW_SAMPLE, RAW, format_of
 from dpdrun.errors import DataError
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.checks import check_samples
 from dpdrun.data.formats.csv_text import read_columns
-from dpdrun.data.formats.numpy_pair import load_array, load_arrays, to_samples
+from dpdrun.data.formats.numpy_file import load_array, load_arrays, to_samples
 from dpdrun.data.formats.waveform import RAW, format_of
 from dpdrun.data.formats.waveform_reader import read_waveform
 from dpdrun.errors import DataError

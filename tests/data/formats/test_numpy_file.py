@@ -6,12 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpdrun.data.formats.numpy_pair import read_npy_pair, read_npz, to_samples
+from dpdrun.data.capture import SourceRecord
+from dpdrun.data.formats.numpy_file import to_samples
+from dpdrun.data.pairing import read_file
 from dpdrun.errors import DataError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal(2000) + 1j * RNG.standard_normal(2000)
 Y = 3 * X
+
+
+def read_npz(path: Path, name: str, **given: str) -> SourceRecord:
+    return read_file(path, name, given)
+
+
+read_npy_pair = read_npz
 
 
 def pairs(x: np.ndarray) -> np.ndarray:
@@ -27,6 +36,12 @@ def test_npz(tmp_path: Path, keys: tuple[str, str], shape: object) -> None:
     assert np.array_equal(reading.records[0].x, X)
     assert np.array_equal(reading.records[0].y, Y)
     assert reading.sample_rate_hz is None
+
+
+@pytest.mark.parametrize("shape", [lambda x: x[:, None], lambda x: x[None], lambda x: pairs(x).T])
+def test_rows_and_columns_are_records(tmp_path: Path, shape: object) -> None:
+    np.savez(tmp_path / "a.npz", x=shape(X), y=Y)  # type: ignore[operator]
+    assert np.array_equal(read_npz(tmp_path / "a.npz", "a.npz").records[0].x, X)
 
 
 def test_npz_states_rate_and_bandwidth(tmp_path: Path) -> None:
@@ -47,14 +62,15 @@ def test_single_precision_and_integers_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"a": X, "b": Y}, "needs the arrays x and y .* has a, b"),
-        ({"x": X, "y": Y[:-1]}, r"unequal lengths: a\.npz, array x has 2,000 samples and array y has 1,999"),
-        ({"x": X.real, "y": Y}, r"array x: expected .* \(real only: I without Q\)"),
-        ({"x": X[:, None], "y": Y}, r"use \.ravel\(\)"),
-        ({"x": pairs(X).T, "y": Y}, r"use \.T"),
-        ({"x": np.array(["a"] * 2000), "y": Y}, "array x: holds <U1, not numbers"),
-        ({"x": X, "y": np.where(np.arange(2000) == 7, np.nan, Y)}, r"array y, sample 7, column I: nan"),
-        ({"x": X, "y": np.where(np.arange(2000) == 7, complex(1, np.inf), Y)}, r"array y, sample 7, column Q: inf"),
+        (
+            {"a": X, "b": Y},
+            r"(?s)which signal is the input and which the output.*--input NAME.* a: 2,000 complex128, rms",
+        ),
+        ({"x": X, "y": Y[:-1]}, r"unequal lengths: a\.npz, x has 2,000 samples and y has 1,999"),
+        ({"x": X.real, "y": Y}, r"(?s)holds one signal, y .*real only, to be named in pairs as I,Q: x"),
+        ({"x": np.array(["a"] * 2000), "y": Y}, "(?s)holds one signal, y .*not a signal: x: of type <U1, not numbers"),
+        ({"x": X, "y": np.where(np.arange(2000) == 7, np.nan, Y)}, r"a\.npz, y, sample 7, column I: nan"),
+        ({"x": X, "y": np.where(np.arange(2000) == 7, complex(1, np.inf), Y)}, r"a\.npz, y, sample 7, column Q: inf"),
         ({"x": X[:10], "y": Y[:10]}, "too few"),
         ({"x": 0 * X, "y": Y}, "all samples are zero"),
         ({"x": X.real + 0j, "y": Y}, "column Q is all zero"),
@@ -82,27 +98,31 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
         read_npz(path, "a.npz")
     raw = tmp_path / "b.npz"
     raw.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+    with pytest.raises(DataError, match="a file without a known header"):
         read_npz(raw, "b.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut off"])
-def test_broken_files(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "input.npz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
-        read_npz(path, "a.npz")
-    npy = tmp_path / "input.npy"
-    npy.write_bytes(content)
-    with pytest.raises(DataError, match=r"input\.npy: cannot be read as \.npy"):
-        read_npy_pair(npy, "input.npy")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"not an archive", "no table of numbers"),
+        (b"PK\x03\x04 cut off", r"cannot be read as \.npz"),
+        (b"\x93NUMPY\x01\x00", r"cannot be read as \.npy"),
+    ],
+)
+def test_broken_files(tmp_path: Path, content: bytes, message: str) -> None:
+    for name in ("input.npz", "input.npy"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name}: .*{message}"):
+            read_npz(tmp_path / name, name)
 
 
-def test_an_npy_file_named_npz(tmp_path: Path) -> None:
+def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", X)
-    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-    with pytest.raises(DataError, match=r"a single array, not an archive"):
-        read_npz(tmp_path / "a.npz", "a.npz")
+    (tmp_path / "a.npy").rename(tmp_path / "input.npz")
+    np.savez(tmp_path / "output.npz", y=Y)
+    assert np.array_equal(read_npz(tmp_path / "input.npz", "input.npz").records[0].y, Y)
 
 
 @pytest.mark.parametrize("given", ["pa_input.npy", "pa_output.npy"])
@@ -118,7 +138,8 @@ def test_npy_without_partner(tmp_path: Path) -> None:
     np.save(tmp_path / "pa_input.npy", X)
     with pytest.raises(DataError, match=r"pa_output\.npy: no such file"):
         read_npy_pair(tmp_path / "pa_input.npy", "pa_input.npy")
-    with pytest.raises(DataError, match=r"name the two files like pa_input\.npy and pa_output\.npy"):
+    np.save(tmp_path / "other.npy", X)
+    with pytest.raises(DataError, match=r"holds one signal, other\.npy .*name both files: .*\{input: other\.npy, "):
         read_npy_pair(tmp_path / "other.npy", "other.npy")
 
 

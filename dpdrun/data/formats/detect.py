@@ -1,0 +1,137 @@
+"""Open a file by its content: the name only tells what a file without any header holds."""
+
+from __future__ import annotations
+
+import importlib
+import tarfile
+from pathlib import Path
+
+from dpdrun.data.formats._reading import explained
+from dpdrun.data.formats.raw import SUFFIX_TYPES
+from dpdrun.data.signals import Contents
+from dpdrun.errors import DataError
+
+HEAD_BYTES = 8192
+HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5_OFFSETS = (0, 512, 1024, 2048, 4096)  # after a user block, as MATLAB writes one
+TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
+NOT_CAPTURES = {
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"BZh": "a bzip2 archive; unpack it",
+    b"\xfd7zXZ": "an xz archive; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a rar archive; unpack it",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file; export it as CSV",
+    b"TDSh": "an index of a TDMS file; give the .tdms file",
+    b"{WWAVEFORM": "an encrypted R&S waveform, which only the generator can read",
+}
+
+READERS = {  # imported when one is needed
+    "npz": "numpy_file:read_npz",
+    "npy": "numpy_file:read_npy",
+    "matlab": "matlab:read_matlab",
+    "hdf5": "hdf5:read_hdf5",
+    "sigmf": "sigmf:read_sigmf",
+    "sigmf-archive": "sigmf:read_archive",
+    "wv": "rs_waveform:read_wv",
+    "iq-tar": "iq_tar:read_iq_tar",
+    "tdms": "tdms:read_tdms",
+    "wav": "wav:read_wav",
+}
+
+
+def kind_of(path: Path, where: str) -> str:
+    """Return the format of a file: npz, npy, matlab, hdf5, wv, tdms, wav, sigmf, sigmf-archive, iq-tar, text or raw.
+
+    Raises:
+        DataError: it is none of them; the message says what it is, if that is known.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise DataError(f"{where}: the file is empty")
+    for start, what in NOT_CAPTURES.items():
+        if head.startswith(start):
+            raise DataError(f"{where}: this is {what}")
+    by_start = {
+        b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x93NUMPY": "npy", b"{TYPE:": "wv", b"TDSm": "tdms",
+    }  # fmt: skip
+    for start, kind in by_start.items():
+        if head.startswith(start):
+            return kind
+    if any(head[at : at + 8] == HDF5 for at in HDF5_OFFSETS):
+        return "hdf5"
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[257:262] == b"ustar":
+        return _tar_kind(path, where)
+    return _looser_kind(path, head)
+
+
+def _looser_kind(path: Path, head: bytes) -> str:
+    """Return the format of a file that no fixed first bytes tell."""
+    from dpdrun.data.formats.matlab import v4_order
+
+    suffix = path.suffix.lower()
+    if suffix == ".sigmf-data" or (suffix == ".sigmf-meta" and head.lstrip()[:1] == b"{"):
+        return "sigmf"
+    if head[126:128] in (b"IM", b"MI") and head[:1].isascii() and (head[124:126] in (b"\0\1", b"\1\0")):
+        return "matlab"
+    if head.startswith(b"MATLAB 5.0") or (suffix not in SUFFIX_TYPES and v4_order(head) is not None):
+        return "matlab"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and suffix not in SUFFIX_TYPES:
+        return "text"
+    is_text = all(byte >= 32 or byte in TEXT_CONTROLS for byte in head) and suffix not in SUFFIX_TYPES
+    return "text" if is_text and b"\x7f" not in head else "raw"
+
+
+def _tar_kind(path: Path, where: str) -> str:
+    with explained(where, "tar archive"), tarfile.open(path, "r:") as archive:
+        names = [member.name.lower() for member in archive if member.isreg()]
+    if any(name.endswith(".sigmf-meta") for name in names):
+        return "sigmf-archive"
+    if any(name.endswith(".xml") for name in names):
+        return "iq-tar"
+    raise DataError(f"{where}: this tar archive is neither an .iq.tar (no .xml) nor a SigMF archive; unpack it")
+
+
+def open_contents(
+    path: Path, where: str, *, dtype: str | None = None, columns: str | None = None, channels: int = 1
+) -> Contents:
+    """List what a file holds, whatever its format; samples are read when a signal is loaded.
+
+    Args:
+        path: the file.
+        where: its name in messages.
+        dtype: of a raw file, by SigMF's name; given, the file is read as raw whatever it begins with.
+        columns: names of the columns of a text file.
+        channels: of a raw file, interleaved.
+
+    Raises:
+        DataError: not a known format, damaged, or an optional library is missing.
+    """
+    try:
+        return _open(path, where, dtype, columns, channels)
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read: {error.strerror or error}") from None
+
+
+def _open(path: Path, where: str, dtype: str | None, columns: str | None, channels: int) -> Contents:
+    from dpdrun.data.formats.raw import read_raw
+
+    if dtype is not None:
+        return read_raw(path, where, dtype, channels)
+    kind = kind_of(path, where)
+    if columns is not None and kind != "text":
+        raise DataError(f"{where}: --columns (data.columns) names the columns of text, but this is no text file")
+    if kind == "raw":
+        return read_raw(path, where, None, channels)
+    if kind == "text":
+        from dpdrun.data.formats.text_table import read_table
+
+        return read_table(path, where, columns)
+    module, _, function = READERS[kind].partition(":")
+    found: Contents = getattr(importlib.import_module(f"dpdrun.data.formats.{module}"), function)(path, where)
+    return found

@@ -1,0 +1,277 @@
+"""Tables of numbers in text, as spreadsheets, MATLAB, Python and instruments export them.
+
+Recognised from the first lines: the separator, a decimal comma, complex cells (`1+2i`, `(1-2j)`), the header and the
+lines before it, which may state the sample rate; a time column gives it too. `csv_text` then reads the rows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.formats._reading import require_memory
+from dpdrun.data.formats.csv_text import Dialect, decoded, stream_rows
+from dpdrun.data.names import words_of
+from dpdrun.data.signals import BANDWIDTHS, CENTRES, PERIODS, RATES, Contents, Variable, contents_of
+from dpdrun.errors import DataError
+
+HEAD_BYTES = 1 << 16  # read to recognise the dialect
+MAX_PREAMBLE = 200  # lines before the numbers
+SEPARATORS = (";", "\t", ",", None)  # None: blanks
+COMMENT = "#%!"
+TIME_WORDS = frozenset({"t", "time", "zeit", "temps", "tiempo", "seconds", "s", "sec"})
+INDEX_WORDS = frozenset({"n", "index", "sample", "k"})
+UNITS = frozenset({"s", "v", "mv", "ns", "us", "ms", "w", "a", "volt", "volts", "sec", "lin", "sample", "[v]", "[s]"})
+TIME_SCALES = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
+UNEVEN = 1e-3  # of a step: times are printed with few digits
+KEY_VALUE = re.compile(r"\s*[#%!]*\s*\"?([A-Za-z][A-Za-z0-9 _.()\[\]/-]*?)\"?\s*[=:;,\t]\s*(.*?)[\s;,]*\Z")
+EXAMPLE = "I_in,Q_in,I_out,Q_out"
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """How a text file is written.
+
+    Attributes:
+        dialect: for `csv_text`.
+        settings: what the lines before the header state.
+        headed: whether the names are of a header, or of the user.
+    """
+
+    dialect: Dialect
+    settings: dict[str, float]
+    headed: bool
+
+
+def read_table(path: Path, where: str, columns: str | None) -> Contents:
+    """Return the columns of a text file.
+
+    Args:
+        path: the file.
+        where: for messages.
+        columns: their names, as the user gave them, separated by commas; None = of the header.
+
+    Raises:
+        DataError: not a table, no header and no `columns`; a wrong cell is reported by row and column when it is read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    table = recognise(decoded(head, where, first=1, partial_end=len(head) == HEAD_BYTES), where, columns)
+    names = table.dialect.names
+    loaded: list[NDArray[Any]] = []
+
+    def load(at: int) -> NDArray[Any]:
+        if not loaded:
+            require_memory(8 * path.stat().st_size, where)
+            with path.open("rb") as handle:
+                loaded.append(np.concatenate(list(stream_rows(handle, where, table.dialect))))
+        return loaded[0][:, at]
+
+    count = len(load(0))
+    kind = "complex128" if table.dialect.is_complex else "float64"
+    variables = []
+    rate = table.settings.get("sample_rate_hz")
+    for at, name in enumerate(names):
+        if at == 0 and (scale := _time_scale(name)) is not None:
+            rate = _rate_of(load(0).real * scale, where, rate)
+        elif table.dialect.is_complex and not np.any(load(at).imag) and len(names) > 2:
+            variables.append(Variable(name, (count,), "float64", lambda at=at: load(at).real))  # type: ignore[misc]
+        else:
+            variables.append(Variable(name, (count,), kind, partial(load, at)))
+    if not table.headed and not table.dialect.is_complex and len(variables) == 2:
+        first, second = variables  # two columns without names: I and Q of one record
+        variables = [
+            Variable(f"{first.name},{second.name}", (count,), "complex pairs of float64",
+                     lambda: load(len(names) - 2) + 1j * load(len(names) - 1))
+        ]  # fmt: skip
+    stated = {**table.settings, "sample_rate_hz": rate}
+    return contents_of("text", variables, where, **stated)
+
+
+def recognise(text: str, where: str, columns: str | None = None) -> TextTable:
+    """Return how a text is written, from its first lines.
+
+    Raises:
+        DataError: no rows of numbers, or no names for its columns.
+    """
+    lines = text.split("\n")
+    if len(lines) > 1:
+        lines = lines[:-1]  # the last one may be cut
+    best: tuple[int, int, str | None, bool] | None = None
+    for separator in SEPARATORS:
+        for decimal_comma in (False, True):
+            if decimal_comma and separator == ",":
+                continue
+            start, width = _first_rows(lines, separator, decimal_comma)
+            if width and (best is None or (-start, width) > (-best[0], best[1])):
+                best = (start, width, separator, decimal_comma)
+    if best is None:
+        raise DataError(_no_numbers(lines, where))
+    start, width, separator, decimal_comma = best
+    preamble = lines[:start]
+    names, headed = _names(preamble, separator, width, where, columns)
+    sample = [cell for line in lines[start : start + 20] for cell in _cells(line, separator)]
+    is_complex = any("i" in cell.lower() or "j" in cell.lower() for cell in sample)
+    dialect = Dialect(separator, decimal_comma, tuple(names), start, is_complex)
+    return TextTable(dialect, _settings(preamble, where), headed)
+
+
+def _first_rows(lines: Sequence[str], separator: str | None, decimal_comma: bool) -> tuple[int, int]:
+    """Return the first line from which on all lines are numbers, and how many each has; (_, 0) where there is none."""
+    start, width = len(lines), 0
+    for at in range(min(len(lines), MAX_PREAMBLE)):
+        cells = _cells(lines[at], separator)
+        if not cells or lines[at].lstrip()[:1] in COMMENT:
+            continue
+        if not all(number(cell, decimal_comma) is not None for cell in cells):
+            continue
+        following = [_cells(line, separator) for line in lines[at + 1 : at + 6] if line.strip()]
+        # a wrong cell further down is for the reader to report, with its row
+        same = [len(each) == len(cells) for each in following]
+        if following and not any(same):
+            continue
+        start, width = at, len(cells)
+        break
+    return start, width
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    """Split a line; a separator at its end is no further cell."""
+    line = line.strip()
+    if not line:
+        return []
+    cells = [cell.strip().strip('"') for cell in line.split(separator)]
+    return cells[:-1] if separator is not None and cells[-1] == "" else cells
+
+
+def number(cell: str, decimal_comma: bool = False) -> complex | None:
+    """Return the value of a cell, real or complex; None if it is none."""
+    text = cell.strip().replace(" ", "")
+    if "_" in text or not text:
+        return None
+    if decimal_comma:
+        if "." in text:
+            return None
+        text = text.replace(",", ".")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    if text[-1:] in "iI":
+        text = text[:-1] + "j"
+    try:
+        return complex(text)
+    except ValueError:
+        return None
+
+
+def _names(
+    preamble: Sequence[str], separator: str | None, width: int, where: str, columns: str | None
+) -> tuple[list[str], bool]:
+    """Return a name for each column, and whether they are of a header."""
+    if columns is not None:
+        names = [name.strip() for name in columns.split(",")]
+        if len(names) != width or not all(names):
+            raise DataError(f"{where}: --columns (data.columns) names {len(names)} columns, but its rows have {width}")
+        _refuse_twice(names, where, "--columns (data.columns)")
+        return names, True
+    for line in reversed(preamble):
+        cells = [cell.lstrip(COMMENT).strip() for cell in _cells(line.strip().lstrip(COMMENT), separator)]
+        if len(cells) != width and separator is None:  # names with blanks between tabs
+            cells = [cell.strip() for cell in re.split(r"\t|,|;", line.strip().lstrip(COMMENT)) if cell.strip()]
+        named = all(cell and number(cell) is None for cell in cells)
+        if len(cells) == width and named and not all(cell.strip("()[]").lower() in UNITS for cell in cells):
+            if width == 1 and not re.fullmatch(r"[\w .:/()\[\]-]{1,40}", cells[0]):
+                continue
+            _refuse_twice(cells, where, "its header")
+            return cells, True
+    if width <= 2 or (width == 1):
+        return [f"column{at + 1}" for at in range(width)], False
+    raise DataError(
+        f"{where}: no header names its {width} columns; say what they are: --columns {_example(width)} "
+        f"(data.columns: {_example(width)})"
+    )
+
+
+def _example(width: int) -> str:
+    known = {4: EXAMPLE, 5: f"time,{EXAMPLE}", 3: "time,I,Q"}
+    return known.get(width, ",".join(["I_in", "Q_in", "I_out", "Q_out", *(f"c{at}" for at in range(5, width + 1))]))
+
+
+def _refuse_twice(names: Sequence[str], where: str, what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{where}: {what} names {twice[0]!r} twice")
+
+
+def _no_numbers(lines: Sequence[str], where: str) -> str:
+    text = [line for line in lines if line.strip()]
+    if not text:
+        return f"{where}: the file is empty"
+    if text[0].startswith("# Created by Octave"):
+        return f"{where}: Octave's text format; save the variables with: save -v7 FILE.mat x y"
+    only = len(text) == 1 and len(re.split(r"[,;\t]", text[0])) > 1
+    shown = text[0] if len(text[0]) <= 40 else text[0][:37] + "..."
+    if only:
+        return f"{where}: only a header, no rows of numbers"
+    return f"{where}: no table of numbers in this text (it begins with {shown!r})"
+
+
+def _settings(preamble: Sequence[str], where: str) -> dict[str, float]:
+    """Return what lines such as `SamplingFrequency, 56e6` before the table state [Hz]."""
+    found: dict[str, float] = {}
+    for line in preamble:
+        match = KEY_VALUE.match(line)
+        value = number(match[2].split()[0].strip('"')) if match and match[2].split() else None
+        if match is None or value is None or value.imag:
+            continue
+        key = match[1].replace(" ", "")
+        if RATES.match(key) or key.lower() in ("samplingfrequency", "samplerate"):
+            found["sample_rate_hz"] = value.real
+        elif PERIODS.match(key) and value.real > 0:
+            found["sample_rate_hz"] = 1.0 / value.real
+        elif BANDWIDTHS.match(key):
+            found["bandwidth_hz"] = value.real
+        elif CENTRES.match(key) or key.lower() == "frequency":
+            found["centre_hz"] = value.real
+    for key in ("sample_rate_hz", "bandwidth_hz"):
+        if key in found and not (math.isfinite(found[key]) and found[key] > 0):
+            raise DataError(f"{where}: states a {key} of {found[key]:g}; correct it")
+    return found
+
+
+def _time_scale(name: str) -> float | None:
+    """Return the unit of a time column [s], such as `t`, `time_ns` or `Time (us)`; None for any other column."""
+    words = words_of(name)
+    if not words or words[0] not in TIME_WORDS:
+        return None
+    return next((TIME_SCALES[word] for word in words[1:] if word in TIME_SCALES), 1.0)
+
+
+def _rate_of(times: NDArray[np.float64], where: str, stated: float | None) -> float | None:
+    """Return the sample rate of a time column [Hz].
+
+    Raises:
+        DataError: the times do not rise evenly, or contradict a stated rate.
+    """
+    if len(times) < 2:
+        return stated
+    step = float(times[-1] - times[0]) / (len(times) - 1)
+    if step <= 0 or not math.isfinite(step):
+        raise DataError(f"{where}: the time column does not rise")
+    # few digits make every single step uncertain, but not where a sample lies
+    uneven = float(np.max(np.abs(times - times[0] - step * np.arange(len(times))))) / step
+    if uneven > max(1.0, UNEVEN * len(times)):
+        row = int(np.argmax(np.abs(np.diff(times) - step))) + 1
+        raise DataError(f"{where}: the time column is not evenly spaced (near sample {row}); resample the record")
+    rate = float(f"{1.0 / step:.6g}")  # as many digits as times are printed with
+    if stated is not None and not math.isclose(rate, stated, rel_tol=1e-3):
+        raise DataError(f"{where}: its time column says {rate:g} Hz, but it states {stated:g} Hz; correct one of them")
+    return stated if stated is not None else rate
