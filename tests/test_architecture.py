@@ -38,6 +38,7 @@ HOMES = {
     "onnx": ("export/onnx",),
     "onnxruntime": ("export/onnx.py",),
     "tensorboard": ("diagnosis/logs/tensorboard_log.py",),
+    "h5py": ("data/formats/hdf5.py",),
     "typer": ("commands/",),
     "pickle": (),
 }

@@ -10,7 +10,8 @@ from dpdrun.rf.spectrum import psd
 
 SLOWEST_HZ = 1e4  # no baseband record of an amplifier is slower: 200 is 200 MHz
 CONTRADICTION = 1.7  # of bandwidth and spectrum; a slip is 2, 1e3 or 1e6, an unused channel edge is at most 1.2
-EDGE_DB = 20.0  # below the median in band: beyond any ripple, above leakage
+CORE_DB, EDGE_DB = 6.0, 20.0  # below the median in band: beyond any ripple, above leakage
+FILLED = 0.98  # of the sample rate
 LEAST_BINS = 8  # a narrower spectrum is a tone or nearly: nothing to compare with
 PROBED = 1 << 18  # samples
 ACCEPT = "if it is right, give --no-check-rates (data.check_rates: off)"
@@ -34,9 +35,10 @@ def check_rates(x: NDArray[np.complex128], sample_rate_hz: float, bandwidth_hz: 
         )
     if bandwidth_hz is None:
         return
-    occupied_hz = occupied_bandwidth(x, sample_rate_hz)
-    if occupied_hz is None or occupied_hz / CONTRADICTION <= bandwidth_hz <= occupied_hz * CONTRADICTION:
+    widths = occupied_widths(x, sample_rate_hz)
+    if widths is None or widths[0] / CONTRADICTION <= bandwidth_hz <= widths[1] * CONTRADICTION:
         return
+    occupied_hz = max(widths)
     raise DataError(
         f"{name}: the bandwidth is stated as {bandwidth_hz:g} Hz, but the input occupies about {occupied_hz:.3g} Hz at "
         f"{sample_rate_hz:g} S/s. Is the bandwidth wrong, or the sample rate? Give --bandwidth-hz {occupied_hz:.3g} "
@@ -45,13 +47,19 @@ def check_rates(x: NDArray[np.complex128], sample_rate_hz: float, bandwidth_hz: 
     )
 
 
-def occupied_bandwidth(x: NDArray[np.complex128], sample_rate_hz: float) -> float | None:
-    """Return the width between the outermost edges, 20 dB below the median in band [Hz]; None for a tone or noise."""
+def occupied_widths(x: NDArray[np.complex128], sample_rate_hz: float) -> tuple[float, float] | None:
+    """Return the widths between the outermost points 6 and 20 dB below the level in band [Hz].
+
+    The two agree for the steep edges of a modulated carrier; a spectrum that falls slowly contradicts no bandwidth
+    between them. None for a tone, and where noise fills the record.
+    """
     frequency, density = psd(x[:PROBED], sample_rate_hz)
     strong = density > density.max() * 10 ** (-EDGE_DB / 10)
     level = float(np.median(density[strong]))
-    occupied = np.flatnonzero(density > level * 10 ** (-EDGE_DB / 10))
-    width = int(occupied[-1] - occupied[0]) + 1
-    if np.count_nonzero(strong) < LEAST_BINS or width > 0.98 * len(density):
+    widths = []
+    for fall_db in (CORE_DB, EDGE_DB):
+        inside = np.flatnonzero(density > level * 10 ** (-fall_db / 10))
+        widths.append(float(inside[-1] - inside[0] + 1) * float(frequency[1] - frequency[0]))
+    if np.count_nonzero(strong) < LEAST_BINS or widths[1] > FILLED * sample_rate_hz:
         return None
-    return width * float(frequency[1] - frequency[0])
+    return widths[0], widths[1]

@@ -147,7 +147,7 @@ def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -
 
 
 def _missing(key: str, info: FieldInfo) -> str:
-    inner = sections_of(info.annotation)
+    inner = sections_of(info.annotation) if is_section(info) else {}
     if inner and None not in inner:
         return f"missing section {key}; it starts with kind: {listed(str(kind) for kind in inner)}"
     if inner:
@@ -185,7 +185,7 @@ def _hint(node: Node, takes: str, allowed: tuple[str, ...], key: str) -> str:
         return _number_hint(value, takes, allowed)
     if not isinstance(value, str):
         return ""
-    if takes == "text" and not value.isprintable():
+    if takes.startswith("text") and not value.isprintable():
         return "write it without control characters"
     if guess := closest(value, allowed):
         return f"did you mean '{guess}'?"

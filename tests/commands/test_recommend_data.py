@@ -79,7 +79,7 @@ def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
             "`rules: note` has no rules for sizes, --hidden",
         ),
         (("--data", "nowhere.csv", "--model", "gru"), "nowhere.csv"),
-        (("--data", "", "--model", "gru"), "--data: name a source"),
+        (("--data", "", "--model", "gru"), "name a source"),
         (("--data", "synthetic/mild", "--model", "gru", "--sample-rate-hz", "-1"), "--sample-rate-hz must be"),
     ],
 )

@@ -16,7 +16,7 @@ from dpdrun.recipe.schema import DataSection, ModelSection, OptimSection, Recipe
         (OptimSection, "beta1", "a number of at least 0 and below 1, or auto"),
         (OptimSection, "warmup", "a whole number of at least 1, a percentage such as 7.5%, auto or off"),
         (OptimSection, "lr_end", "a percentage such as 7.5%"),
-        (DataSection, "source", "text"),
+        (DataSection, "source", "text or a section"),
         (DataSection, "split", "a section, or auto"),
         (TrainSection, "seed", "a whole number of at least 0 and below 2^63"),
         (TrainSection, "compile", "auto, on or off"),

@@ -100,7 +100,7 @@ def _variable(path: Path, where: str, name: str, dataset: Any, others: list[str]
     kind = f"complex{8 * dataset.dtype.itemsize}" if parts else str(dataset.dtype)
 
     def load() -> NDArray[Any]:
-        import h5py  # type: ignore[import-untyped,unused-ignore]
+        import h5py  # read_hdf5 has checked that it is there
 
         require_memory(max(32 * math.prod(dataset_shape), nbytes), inside)
         with explained(where, "HDF5"), h5py.File(path, "r") as file:
