@@ -147,7 +147,8 @@ def _level(signal: Signal) -> str:
         samples = signal.load()
     except DataError:
         return ", not all finite"
-    return f", rms {float(np.sqrt(np.mean(np.abs(samples) ** 2))):.4g}" if len(samples) else ""
+    with np.errstate(over="ignore"):  # a damaged file may hold any number
+        return f", rms {float(np.sqrt(np.mean(np.abs(samples) ** 2))):.4g}" if len(samples) else ""
 
 
 def _there(contents: Contents) -> str:

@@ -35,8 +35,10 @@ def read_hdf5(path: Path, where: str) -> Contents:
     h5py = library("h5py", "h5py", where, "HDF5 and MATLAB v7.3")
     variables: list[Variable] = []
     others: list[str] = []
+    matlab = False
     with explained(where, "HDF5"), h5py.File(path, "r") as file:
         for name, dataset in _datasets(file, h5py, "", 0, others, [0]):
+            matlab = matlab or "MATLAB_class" in dataset.attrs
             found = _variable(path, where, name, dataset, others)
             if found is not None:
                 variables.append(found)
@@ -44,7 +46,6 @@ def read_hdf5(path: Path, where: str) -> Contents:
             value = file.attrs.get(name)
             if value is not None and np.size(value) == 1 and np.asarray(value).dtype.kind in "fiu":
                 variables.append(Variable(name, (), "float64", partial(np.asarray, value)))
-        matlab = any("MATLAB_class" in item.attrs for item in file.values() if hasattr(item, "attrs"))
     return contents_of("MATLAB v7.3" if matlab else "HDF5", variables, where, others=tuple(others))
 
 
@@ -97,7 +98,7 @@ def _variable(path: Path, where: str, name: str, dataset: Any, others: list[str]
             f"{inside}: declares {nbytes:,} bytes of samples, but the file has {stored:,}: it is incomplete; "
             "copy it again"
         )
-    kind = f"complex{8 * dataset.dtype.itemsize}" if parts else str(dataset.dtype)
+    kind = f"complex{8 * dataset.dtype.itemsize}" if parts else str(dataset.dtype.newbyteorder("="))
 
     def load() -> NDArray[Any]:
         import h5py  # read_hdf5 has checked that it is there

@@ -24,13 +24,14 @@ def read_tdms(path: Path, where: str) -> Contents:
         DataError: npTDMS is missing, or the file is damaged.
     """
     nptdms: Any = library("nptdms", "npTDMS", where, "NI TDMS")
-    logging.getLogger("nptdms").setLevel(logging.ERROR)
+    library("nptdms.log", "npTDMS", where, "NI TDMS").log_manager.set_level(logging.CRITICAL)  # it is refused below
     variables: list[Variable] = []
     others: list[str] = []
     rates: list[float] = []
     with explained(where, "NI TDMS"):
         size = path.stat().st_size
-        with nptdms.TdmsFile.open(path) as file:
+        # an open file: npTDMS leaves one open that it opened and found damaged, and reads an index file next to it
+        with path.open("rb") as raw, nptdms.TdmsFile.open(raw) as file:
             if file.file_status.incomplete_final_segment:
                 raise ValueError("its last segment is incomplete")
             groups = file.groups()
@@ -52,7 +53,7 @@ def read_tdms(path: Path, where: str) -> Contents:
 
 def _load(nptdms: Any, path: Path, where: str, group: str, name: str, count: int) -> NDArray[Any]:
     require_memory(32 * count, f"{where}, {name}")
-    with explained(where, "NI TDMS"), nptdms.TdmsFile.open(path) as file:
+    with explained(where, "NI TDMS"), path.open("rb") as raw, nptdms.TdmsFile.open(raw) as file:
         return np.asarray(file[group][name][:])
 
 

@@ -186,7 +186,7 @@ def _names(
         cells = [cell.lstrip(COMMENT).strip() for cell in _cells(line.strip().lstrip(COMMENT), separator)]
         if len(cells) != width and separator is None:  # names with blanks between tabs
             cells = [cell.strip() for cell in re.split(r"\t|,|;", line.strip().lstrip(COMMENT)) if cell.strip()]
-        named = all(cell and number(cell) is None for cell in cells)
+        named = all(cell[:1].isalpha() and number(cell) is None for cell in cells)
         if len(cells) == width and named and not all(cell.strip("()[]").lower() in UNITS for cell in cells):
             if width == 1 and not re.fullmatch(r"[\w .:/()\[\]-]{1,40}", cells[0]):
                 continue

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpdrun.data.formats.detect import kind_of, open_contents
+from dpdrun.errors import DataError
+from tests.data.formats.test_damaged import KINDS, make
+from tests.data.records import read
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("cf32", "sigmf-meta", "sigmf")])
+def test_the_name_of_a_file_does_not_matter(kind: str, tmp_path: Path) -> None:
+    path, source = make(tmp_path, kind)
+    renamed = tmp_path / "capture.xyz"
+    path.rename(renamed)
+    assert kind_of(renamed, "a") not in ("raw", *(["text"] if kind != "txt" else []))
+    assert open_contents(renamed, "a").signals
+    assert source
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x1f\x8b\x08rest", "a gzip archive; unpack it"),
+        (b"%PDF-1.7", "this is a PDF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "export it as CSV"),
+        (b"TDSh" + bytes(40), "an index of a TDMS file"),
+        (b"", "the file is empty"),
+        (b"a;b\n1;x\n", "no table of numbers|not a number"),
+    ],
+)
+def test_what_it_is_instead(data: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        read(str(tmp_path / "a.mat"))

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import scipy.io.matlab
+
+from dpdrun.data.formats import _reading
+from dpdrun.data.formats.hdf5 import read_hdf5
+from dpdrun.errors import DataError
+from tests.data.records import OCTAVE, RATE, X, Y, part_of, read
+
+
+def test_a_file_that_octave_saved() -> None:
+    found = read(str(OCTAVE / "capture.h5"))
+    expected = scipy.io.loadmat(OCTAVE / "v7.mat")
+    assert np.array_equal(found.records[0].x, expected["PA_Input"].ravel())
+    assert np.array_equal(found.records[0].y, expected["PA_Output"].ravel())
+    assert found.sample_rate_hz == RATE
+
+
+def test_a_file_that_matlab_saved() -> None:
+    path = Path(scipy.io.matlab.__file__).parent / "tests" / "data" / "testhdf5_7.4_GLNX86.mat"
+    contents = read_hdf5(path, "a.mat")
+    assert contents.format == "MATLAB v7.3"
+    (variable,) = contents.variables
+    np.testing.assert_allclose(variable.load().ravel(), np.linspace(0, 2 * np.pi, 9), atol=1e-12)
+
+
+def test_complex_types_of_both_byte_orders() -> None:
+    path = Path(h5py.__file__).parent / "tests" / "data_files" / "compound-dtype-complex.h5"
+    loaded = {signal.name: signal.load() for signal in read_hdf5(path, "a.h5").signals}
+    assert {"<c16", ">c16", "<c8", ">c8"} <= set(loaded)
+    with h5py.File(path) as file:
+        for name, samples in loaded.items():
+            assert np.array_equal(samples, file[name][()])
+            assert 0 < np.abs(samples).max() < 2
+
+
+def as_matlab(z: np.ndarray) -> np.ndarray:
+    table = np.empty((1, len(z)), [("real", "<f8"), ("imag", "<f8")])
+    table["real"], table["imag"] = z.real, z.imag
+    return table
+
+
+@pytest.mark.parametrize("form", ["matlab", "h5py", "pairs", "quadratures", "packed"])
+def test_layouts(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512 if form == "matlab" else 0) as file:
+        for name, z in (("pa_in", X), ("pa_out", Y)):
+            if form == "matlab":
+                file.create_dataset(name, data=as_matlab(z)).attrs["MATLAB_class"] = np.bytes_(b"double")
+            elif form == "quadratures":
+                file[f"{name}/I"], file[f"{name}/Q"] = z.real, z.imag
+            elif form == "pairs":
+                file[name] = np.stack([z.real, z.imag])
+            else:
+                file.create_dataset(name, data=z, compression="gzip" if form == "packed" else None)
+        file["Fs"] = [[RATE]]
+    if form == "matlab":
+        with path.open("r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+    found = read(str(path))
+    assert np.array_equal(found.records[0].x, X)
+    assert np.array_equal(found.records[0].y, Y)
+    assert found.sample_rate_hz == RATE
+
+
+def test_nothing_outside_of_the_file_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = X
+    X.tofile(tmp_path / "secret.bin")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["y"] = Y
+        file["x"] = h5py.ExternalLink("secret.h5", "x")
+        file["loop"] = h5py.SoftLink("/loop")
+        file.create_dataset("tx", (1600,), "<c16", external=[(str(tmp_path / "secret.bin"), 0, 25_600)])
+    with pytest.raises(DataError) as caught:
+        read(str(tmp_path / "a.h5"))
+    text = str(caught.value)
+    assert "x: a link, which is not followed" in text
+    assert "loop: a link" in text
+    assert "tx: its samples are in another file, which is not read" in text
+
+
+def test_a_small_file_that_declares_terabytes(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (10**12,), "<c16", chunks=(1000,))
+        file["y"] = Y
+    with pytest.raises(DataError, match=r"x: declares 16,000,000,000,000 bytes of samples, but the file has 0"):
+        read(str(tmp_path / "a.h5"))
+
+
+def test_what_fits_the_file_may_still_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, Y
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})())
+    with pytest.raises(DataError, match="of memory are free"):
+        part_of(str(tmp_path / "a.h5"))
+
+
+def test_objects_of_matlab_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["t"] = np.arange(6, dtype="u4")[None]
+        file["t"].attrs["MATLAB_class"] = np.bytes_(b"timeseries")
+        file["t"].attrs["MATLAB_object_decode"] = 3
+        file["y"] = Y
+    with pytest.raises(DataError, match=r"(?s)one signal, y .*t: a MATLAB timeseries; save x and y as plain arrays"):
+        read(str(tmp_path / "a.mat"))
+
+
+def test_without_the_library_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(_reading.importlib, "import_module", missing)
+    with pytest.raises(DataError, match=r"MATLAB v7\.3 needs h5py: pip install 'dpdrun\[formats\]'"):
+        read_hdf5(OCTAVE / "capture.h5", "capture.h5")
