@@ -196,7 +196,7 @@ def _measured(value: Value, facts: PlanFacts) -> Value:
     """Add the regret of a value and the worth of its rule, where jobs like this one were swept."""
     encoder = facts.kind == "transformer" and facts.window == inf  # the note's own, whose rules were dropped as well
     lr = opinion_on("optim.lr", facts, "measured")
-    swept = lr is not None and lr.evidence == "measured"
+    swept = lr is not None and all_rules()[lr.rule].evidence == "measured"
     if value.rule and (encoder or swept):
         ours = opinion_on(value.key, facts, "measured")
         if ours is not None and ours.rule == value.rule:

@@ -110,4 +110,5 @@ def unset(advice: Advice, wanted: Collection[str]) -> dict[str, str]:
 
 
 def _opinion(rule: Rule, finding: Finding, value: Any) -> Opinion:
-    return Opinion(value, rule.code, finding.message, rule.evidence, dict(finding.evidence))
+    detail = dict(finding.evidence)
+    return Opinion(value, rule.code, finding.message, detail.pop("label", rule.evidence), detail)

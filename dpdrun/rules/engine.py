@@ -122,11 +122,16 @@ Verdict = Finding | Skipped | None
 
 
 class Choice(NamedTuple):
-    """The verdict of a rule that sets a recipe value: the value, the reason for it, and the numbers behind it."""
+    """The verdict of a rule that sets a recipe value: the value, the reason for it, and the numbers behind it.
+
+    Attributes:
+        label: the evidence of this value where it is not that of its rule: `assumed` outside of what was measured.
+    """
 
     value: Any
     why: str
     evidence: Mapping[str, Any] = {}
+    label: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +252,8 @@ class Rule:
                 return None if each.otherwise.reason is None else Skipped(each.otherwise.reason)
         verdict = self.function(**given)
         if isinstance(verdict, Choice):
-            return Finding(verdict.why, {str(self.sets): verdict.value}, evidence=dict(verdict.evidence))
+            label = {"label": verdict.label} if verdict.label else {}
+            return Finding(verdict.why, {str(self.sets): verdict.value}, evidence={**verdict.evidence, **label})
         return verdict
 
 

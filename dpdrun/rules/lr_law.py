@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.rules.regret import measured
+from dpdrun.rules.regret import REACH, measured
 from dpdrun.rules.text import pluralize, two_digits
 
 # Effect of the law -> the fact that it reads; the width is taken in bands.
@@ -99,6 +99,16 @@ def outside_sweep(facts: PlanFacts) -> str | None:
     return f"our sweeps of Transformers cover widths of {widths[0]} to {widths[-1]}; this one has {facts.width}"
 
 
+def longer_than_swept(facts: PlanFacts) -> str | None:
+    """Return why a run is too long for the sweeps of its kind to say something about it; None when it is not."""
+    lengths, steps = law_of(facts.kind or "").swept["steps"], facts.total_steps
+    if steps is None or steps <= lengths[1] * REACH:
+        return None
+    return f"our sweeps end at {lengths[1]:,.0f} steps; this run has {steps:,}"
+
+
 def swept_lr(facts: PlanFacts) -> float | None:
-    """Return the peak learning rate that the sweeps give for a job; None where they say nothing of its network."""
-    return None if outside_sweep(facts) else two_digits(law_of(facts.kind or "").lr(facts))
+    """Return the peak learning rate that the sweeps give for a job; None where they say nothing of it."""
+    if outside_sweep(facts) or (facts.kind == "gru" and longer_than_swept(facts)):
+        return None
+    return two_digits(law_of(facts.kind or "").lr(facts))

@@ -9,7 +9,7 @@ from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import NETWORKS, Steps, check, derive, info, used, warning
 from dpdrun.rules.engine import Choice, Skipped, Verdict, evaluate_rules, find_rule
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.rules.lr_law import LRLaw, law_of, outside_sweep
+from dpdrun.rules.lr_law import LRLaw, law_of, longer_than_swept, outside_sweep
 from dpdrun.rules.regret import band_of, measured, regret_of
 from dpdrun.rules.sources import NOTE_FURTHER, OPENDPD, SWEEPS, SWEPT_UNITS, SWEPT_WIDTHS
 from dpdrun.rules.text import two_digits
@@ -20,6 +20,7 @@ NOTE_MEDIUM_BELOW, NOTE_MEDIUM_LR = 1024, 1e-4
 NOTE_LARGE_LOW, NOTE_LARGE_HIGH = 5e-5, 1e-4
 
 OPENDPD_LR = 5e-4
+PUBLISHED_LONG_LR = 5e-3
 
 LR = Annotated[float, Within(0)]
 
@@ -59,7 +60,7 @@ def lr_by_width_band(d_model: Steps) -> Choice:
 
 
 @derive(
-    "LR002", sets="optim.lr", kinds=("gru",), requires=("LR011",), source=OPENDPD, evidence="cited",
+    "LR002", sets="optim.lr", kinds=("gru",), requires=("LR011", "LR013"), source=OPENDPD, evidence="cited",
     fires=dict(kind="gru", hidden=16), silent=dict(kind="transformer", d_model=32),
 )  # fmt: skip
 def lr_of_a_gru_by_opendpd(hidden: Steps) -> Choice:
@@ -71,7 +72,7 @@ def lr_of_a_gru_by_opendpd(hidden: Steps) -> Choice:
     `rules: measured` this answers only for sizes that were not measured (LR011).
 
     ## Known limits
-    The best published networks of about 1,000 parameters use 5e-3 (OpenDPDv2), ten times more.
+    The best published networks of about 1,000 parameters use 5e-3 (OpenDPDv2), ten times more: LR013.
     """
     return Choice(OPENDPD_LR, f"OpenDPD's default, with which the note's GRU trained well; this one has {hidden} units")
 
@@ -106,6 +107,7 @@ def lr_by_measured_width(facts: PlanFacts) -> Choice:
 
 @derive(
     "LR011", sets="optim.lr", profile="measured", kinds=("gru",), where={**SWEPT_UNITS, **used("total_steps", "batch")},
+    premise=longer_than_swept,
     source=SWEEPS, evidence="measured", results="docs/results.md#regret",
     fires=dict(kind="gru", hidden=16), silent=dict(kind="gru", hidden=512),
 )  # fmt: skip
@@ -118,10 +120,42 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Choice:
     where two to four times the best rate makes a run diverge.
 
     ## Known limits
-    Those of LR010, and fewer run lengths; the reason says if runs of this length were not swept. For 90,000 steps
-    OpenDPDv2 publishes 5e-3.
+    Those of LR010, and a single run length of 400 steps. Up to four times that the rate is an extrapolation, which the
+    reason and the evidence say; for longer runs LR013 applies.
     """
     return _by_law(law_of("gru"), facts)
+
+
+@derive(
+    "LR013", sets="optim.lr", profile="measured", kinds=("gru",), where=SWEPT_UNITS, requires=("LR011",),
+    source="OpenDPDv2 (arXiv 2507.06849), OpenDPDv2.sh: lr 5e-3, 240 epochs, batch 64", evidence="cited",
+    fires=dict(kind="gru", hidden=16, max_steps=90_000), silent=dict(kind="gru", hidden=512, max_steps=90_000),
+)  # fmt: skip
+def lr_of_a_long_gru(facts: PlanFacts) -> Choice | Skipped:
+    """Learning rate of a GRU whose run is much longer than those of our sweeps: 5e-3, as published.
+
+    ## Why
+    Our sweeps of GRUs have 400 steps, in which only a high rate gets anywhere. In runs a hundred or a thousand times as
+    long such a rate is not known to be safe. OpenDPDv2 publishes 5e-3, lowered on plateaus, for recurrent networks of
+    about 1,000 parameters and 90,000 steps. Applies from more than four times the swept length on.
+
+    ## Known limits
+    Not measured here. Sizes outside of 8 to 64 units get OpenDPD's default (LR002). A probe (`dpdrun probe`) finds the
+    rate up to which such a network trains at all.
+    """
+    total = facts.total_steps
+    if total is None or longer_than_swept(facts) is None:
+        return Skipped("LR011 covers this length")
+    return Choice(
+        PUBLISHED_LONG_LR,
+        f"published for runs of 90,000 steps (OpenDPDv2); not measured here: our sweeps of GRUs have {_swept_steps()}, "
+        f"this run {total:,} steps",
+    )  # fmt: skip
+
+
+def _swept_steps() -> str:
+    least, most = law_of("gru").swept["steps"]
+    return f"{least:,.0f}" if least == most else f"{least:,.0f} to {most:,.0f}"
 
 
 def _by_law(law: LRLaw, facts: PlanFacts) -> Choice:
@@ -131,11 +165,14 @@ def _by_law(law: LRLaw, facts: PlanFacts) -> Choice:
     why = f"our sweeps: width {law.band(facts.width or 1)}, {steps:,.0f} steps, batch {batch:g}"
     if law.kind == "transformer":
         why += f", layers {law.held('layers', facts):g}"
-    if beyond := law.beyond(facts):
-        why += f" (the nearest to {', '.join(beyond)})"
+    beyond = law.beyond(facts)
+    if beyond:
+        why += f" (the nearest to {', '.join(beyond)}, which was not swept)"
     if band is None and facts.total_steps:
         why += "; runs of this length were not swept"
-    return Choice(two_digits(lr), why, {"low": low, "high": high} if low < high else {})
+    return Choice(
+        two_digits(lr), why, {"low": low, "high": high} if low < high else {}, "assumed" if beyond else None
+    )  # fmt: skip
 
 
 @check(
@@ -154,7 +191,7 @@ def lr_outside_the_notes_band(d_model: Steps, lr: LR) -> Verdict:
     Only with `rules: note`. In our own sweeps rates far above the note's bands were better (LR010, LR102).
     """
     band: float
-    band, _, limits = lr_by_width_band(d_model)
+    band, _, limits, _ = lr_by_width_band(d_model)
     low, high = float(limits.get("low", band)), float(limits.get("high", band))
     if low <= two_digits(lr) <= high:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from dpdrun.rules.conditions import OneOf, Within
-from dpdrun.rules.declare import Steps, check, error, warning
+from dpdrun.rules.declare import NETWORKS, Steps, check, error, warning
 from dpdrun.rules.engine import Verdict
 from dpdrun.rules.sources import WORTH, WORTH_TABLE
 
@@ -63,17 +63,17 @@ def layernorm_on_raw_iq(embedding: str) -> Verdict:
 
 
 @check(
-    "MD103", about=("model.features",), profile="measured", kinds=("transformer",), fix="unsafe",
+    "MD103", about=("model.features",), profile="measured", kinds=NETWORKS, fix="unsafe",
     source=WORTH, evidence="measured", results=WORTH_TABLE,
     fires=dict(kind="transformer", features="iq"), silent=dict(kind="transformer", features="envelope"),
 )  # fmt: skip
 def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope")]) -> Verdict:
-    """The only features of a Transformer are I and Q, so it has to compute the envelope itself.
+    """The only features of the network are I and Q, so it has to compute the envelope itself.
 
     ## Why
     The distortion of a sample depends on the envelope. The envelope is not a linear function of I and Q, so an
-    embedding cannot compute it; the layers after the embedding can, but this takes up their capacity. The fix adds the
-    envelope and its cube.
+    embedding cannot compute it; the layers after it, or the gates of a GRU, can, but this takes up their capacity. The
+    fix adds the envelope and its cube.
 
     ## Known limits
     Compared at d_model 16 and 64, at the learning rate that is best with the envelope. The envelope takes two more

@@ -10,7 +10,7 @@ from dpdrun.rules import sources
 from dpdrun.rules.advice import Opinion, derive
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.rules.lr_law import law_of
+from dpdrun.rules.lr_law import law_of, swept_lr
 from dpdrun.rules.plan import learning_rate
 from dpdrun.rules.regret import band_of
 from dpdrun.rules.regret import measured as study
@@ -159,3 +159,25 @@ def test_a_low_rate_outside_the_sweeps_is_reported(facts: dict[str, float], flag
     assert ("LR103" in found) is flagged
     if flagged:
         assert (found["LR103"].severity, found["LR103"].patch) == ("info", {})
+
+
+@pytest.mark.parametrize(
+    ("steps", "rule", "label"),
+    [(400, "LR011", "measured"), (1600, "LR011", "assumed"), (1601, "LR013", "cited"), (1_100_000, "LR013", "cited")],
+)
+def test_a_gru_outside_of_the_swept_length_says_so(steps: int, rule: str, label: str) -> None:
+    lr = advice(kind="gru", hidden=16, batch=32, max_steps=steps)["optim.lr"]
+    assert (lr.rule, lr.evidence) == (rule, label)
+    assert (lr.value == 5e-3) is (rule == "LR013")
+    assert ("not swept" in lr.why or "not measured here" in lr.why) is (label != "measured")
+    assert "label" not in lr.detail
+
+
+def test_a_long_gru_of_another_size_gets_opendpds_rate() -> None:
+    assert advice(kind="gru", hidden=512, max_steps=90_000)["optim.lr"].rule == "LR002"
+    assert "optim.lr" in advice("note", kind="gru", hidden=16, max_steps=90_000)
+
+
+def test_no_swept_rate_is_compared_with_a_gru_that_runs_far_longer() -> None:
+    assert swept_lr(PlanFacts(kind="gru", hidden=16, max_steps=400)) is not None
+    assert swept_lr(PlanFacts(kind="gru", hidden=16, max_steps=90_000)) is None

@@ -48,3 +48,10 @@ def test_parts_that_amplifier_models_need(code: str, faulty: dict[str, Any], sou
     for facts, profile in ((sound, "measured"), (faulty, "note")):
         codes = {each.code for each in derive(PlanFacts(kind="transformer", **facts), profile).warnings}  # type: ignore[arg-type]
         assert code not in codes
+
+
+@pytest.mark.parametrize(("features", "flagged"), [("iq", True), ("envelope", False)])
+def test_a_gru_needs_the_envelope_too(features: str, *, flagged: bool) -> None:
+    found = derive(PlanFacts(kind="gru", features=features), "measured").warnings
+    assert ("MD103" in {each.code for each in found}) is flagged
+    assert "MD103" not in {each.code for each in derive(PlanFacts(kind="gru", features=features), "note").warnings}
