@@ -64,8 +64,11 @@ def nmse_fields(reference: NDArray[np.complex128], output: SplitOutput) -> dict[
 
 
 def fitted_gmp(capture: Capture) -> BehaviouralModel:
-    """Fit a generalized memory polynomial of default size to the pair of a capture."""
-    model = gmp.Model(GMPModel(kind="gmp"), scale_x=capture.scale_x, scale_y=capture.scale_y)
+    """Fit a generalized memory polynomial of default size to the pair of a capture.
+
+    With a constant: else a network, whose bias can follow the DC of a capture, would be credited with that.
+    """
+    model = gmp.Model(GMPModel(kind="gmp", constant="on"), scale_x=capture.scale_x, scale_y=capture.scale_y)
     model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y, loop=capture.loop_samples)
     return model
 

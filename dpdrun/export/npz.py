@@ -35,7 +35,8 @@ HOW = {
     "y = head(h of the last layer) + skip(features). State: hidden (layers, 1, hidden).",
     "gmp": "y[n] = sum over k, m, p of c[m, p, k] x[n - k] e[n - k - m]^p / sqrt((p + 1)!), complex, e = sqrt(|x|^2 + "
     "1e-12). aligned (order, delays, 2 = re, im): m = 0; crossed (2 cross, order - 1, delays, 2): m = -cross .. -1, "
-    "1 .. cross, p from 1. State: past, the last delays - 1 + 2 cross inputs divided by scale_x.",
+    "1 .. cross, p from 1; if there, conjugated (order, delays, 2) is for conj(x[n - k]) e[n - k]^p, and constant (re, "
+    "im) is added to y. State: past, the last delays - 1 + 2 cross inputs divided by scale_x.",
     "transformer": "h = embedding(features) [layernorm_mlp: 0 linear, 1 norm, relu, 4 linear]; depthwise causal "
     "convolution, conv[d] weights the sample conv - 1 - d ago; if config.positions is sinusoidal, + sines (even "
     "columns) and cosines (odd) of position times frequencies, in float32. Per block: h += "

@@ -107,8 +107,8 @@ def gmp(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tup
     """Run a memory polynomial: y[n] = sum over k, m, p of c[m, p, k] x[n - k] |x[n - k - m]|^p.
 
     Each |x|^p is divided by sqrt((p + 1)!). `aligned` (P, K, 2) is m = 0; `crossed` (2 cross, P - 1, K, 2) the m =
-    -cross .. -1, 1 .. cross without p = 0. The output is late by `cross` samples: leading envelopes (m < 0) are later
-    ones.
+    -cross .. -1, 1 .. cross without p = 0. If there, `conjugated` (P, K, 2) multiplies conj(x[n - k]) |x[n - k]|^p, and
+    `constant` (2,) is added. The output is late by `cross` samples: leading envelopes (m < 0) are later ones.
     """
     K, P, cross = config["delays"], config["order"], config["cross"]
     if "past" in state:
@@ -128,6 +128,12 @@ def gmp(config: dict[str, Any], weights: Weights, x: Array, state: State) -> tup
         for p, row in enumerate(coefficients[..., 0] + 1j * coefficients[..., 1], start=lowest):
             for k in range(K):
                 y += row[k] * z[first - k : last - k] * powers[p, first - k - m : last - k - m]
+    if "conjugated" in weights:
+        for p, row in enumerate(weights["conjugated"][..., 0] + 1j * weights["conjugated"][..., 1]):
+            for k in range(K):
+                y += row[k] * z[first - k : last - k].conj() * powers[p, first - k : last - k]
+    if "constant" in weights:
+        y += weights["constant"][0] + 1j * weights["constant"][1]
     return np.stack([y.real, y.imag], axis=1), state
 
 

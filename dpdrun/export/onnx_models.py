@@ -87,12 +87,19 @@ def _polynomial(g: Graph, config: GMPModel, weights: Weights, x: str) -> str:
     gain = [g.op("MatMul", basis, g.constant(matrix[..., c], f"coefficients_{c}")) for c in range(2)]  # (T + K - 1, K)
     inner = rows(x, 0)
     i, q = g.slice(inner, 0, 1, axis=1), g.slice(inner, 1, 2, axis=1)
-    products = (g.op("Sub", g.mul(gain[0], i), g.mul(gain[1], q)), g.add(g.mul(gain[0], q), g.mul(gain[1], i)))
+    products = [g.op("Sub", g.mul(gain[0], i), g.mul(gain[1], q)), g.add(g.mul(gain[0], q), g.mul(gain[1], i))]
+    if "conjugated" in weights:
+        of_image = g.concat(*columns[:P], axis=1)
+        parts = [g.constant(weights["conjugated"][..., c], f"conjugated_{c}") for c in range(2)]
+        gain = [g.op("MatMul", of_image, part) for part in parts]
+        image = (g.add(g.mul(gain[0], i), g.mul(gain[1], q)), g.op("Sub", g.mul(gain[1], i), g.mul(gain[0], q)))
+        products = [g.add(*pair) for pair in zip(products, image, strict=True)]
     sums = []
     for product in products:
         taps = [g.slice(g.slice(product, k, k + 1, axis=1), K - 1 - k, -k if k else END) for k in range(K)]
         sums.append(g.op("Sum", *taps))
-    return g.concat(*sums, axis=1)
+    y = g.concat(*sums, axis=1)
+    return g.add(y, g.constant(weights["constant"], "constant")) if "constant" in weights else y
 
 
 def transformer(g: Graph, config: TransformerModel, weights: Weights, x: str) -> str:

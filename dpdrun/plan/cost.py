@@ -76,8 +76,10 @@ def _gru(model: GRUModel) -> Size:
 
 def _gmp(model: GMPModel) -> Size:
     crossed = 2 * model.cross * (model.order - 1)
-    parameters = 2 * model.delays * (model.order + crossed)
-    return Size(parameters, parameters + 4 * model.delays)
+    conjugated = model.order if model.conjugate == "on" else 0
+    coefficients = 2 * model.delays * (model.order + crossed + conjugated)
+    products = 4 * model.delays * (2 if conjugated else 1)
+    return Size(coefficients + (2 if model.constant == "on" else 0), coefficients + products)
 
 
 @dataclass(frozen=True)

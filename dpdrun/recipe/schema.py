@@ -163,6 +163,11 @@ class GMPModel(Section):
     cross: Annotated[int, Field(ge=0)] = Field(
         2, description="leading and lagging envelope offsets, 1 .. cross each way [samples]; 0 = memory polynomial"
     )
+    constant: Switch = Field("off", description="a constant term: LO leakage (DC) of the output")
+    conjugate: Switch = Field(
+        "off",
+        description="terms conj(x)|x|^p, p = 0 .. order - 1: the image of an I/Q imbalance; twice the aligned terms",
+    )
 
 
 ModelSection = Annotated[TransformerModel | GRUModel | GMPModel, Field(discriminator="kind")]
@@ -245,7 +250,7 @@ class TrainSection(Section):
     phase_augment: Switch = Field(
         "off",
         description="augmentation: rotate input and output of each frame by the same random phase (a PA commutes with "
-        "that)",
+        "that; LO leakage and the image of an I/Q imbalance do not)",
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         0, description="random seed of weights, frame order and dropout"

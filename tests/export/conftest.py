@@ -33,6 +33,7 @@ SECTIONS: dict[str, ModelSection] = {
     "gru, bare": GRUModel(kind="gru", hidden=5, features="iq", skip="off"),
     "gmp": GMPModel(kind="gmp", order=4, delays=5, cross=2),
     "gmp, no cross terms": GMPModel(kind="gmp", order=3, delays=4, cross=0),
+    "gmp, DC and image": GMPModel(kind="gmp", order=3, delays=4, cross=1, constant="on", conjugate="on"),
     "gmp, no memory": GMPModel(kind="gmp", order=1, delays=1, cross=0),
     "gru, limited": GRUModel(kind="gru", hidden=6),
     "gmp, limited": GMPModel(kind="gmp", order=4, delays=5, cross=2),

@@ -11,7 +11,7 @@ KNOWN = {
     TransformerModel: "kind d_model layers heads window conv ff_mult embedding features positions activation skip "
     "lookahead residual_init dropout norm attention_bias",
     GRUModel: "kind hidden layers features skip",
-    GMPModel: "kind order delays cross",
+    GMPModel: "kind order delays cross constant conjugate",
 }
 
 

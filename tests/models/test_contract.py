@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dpdrun import models
 from dpdrun.models._base import BehaviouralModel, stream
+from dpdrun.models._features import RMS_I
 from dpdrun.recipe.schema import GMPModel, GRUModel, TransformerModel
 
 TRANSFORMER: dict[str, Any] = {"kind": "transformer", "d_model": 8, "layers": 2, "heads": 2, "window": 5}
@@ -32,6 +33,7 @@ CONFIGS = {
     "gru": GRUModel(kind="gru", hidden=6, layers=2),
     "gru, bare": GRUModel(kind="gru", hidden=5, features="iq", skip="off"),
     "gmp": GMPModel(kind="gmp", order=4, delays=5, cross=2),
+    "gmp, DC and image": GMPModel(kind="gmp", order=3, delays=4, cross=1, constant="on", conjugate="on"),
     "gmp, no cross terms": GMPModel(kind="gmp", order=3, delays=4, cross=0),
 }
 STREAMING = [name for name in CONFIGS if "full" not in name]
@@ -196,3 +198,20 @@ def test_a_few_steps_of_gradient_descent_learn_a_compressing_amplifier(name: str
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_a_network_holds_leakage_and_image(name: str) -> None:
+    """Its linear path is a real matrix on I and Q with a bias: y = a x + b conj(x) + c."""
+    model = model_of(name)
+    a, b, c = 1.3 - 0.4j, 0.1 + 0.2j, 0.05 - 0.3j
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        matrix = torch.tensor([[(a + b).real, (b - a).imag], [(a + b).imag, (a - b).real]])
+        model.skip.weight[:, :2] = matrix * RMS_I  # type: ignore[union-attr, operator]
+        model.head.bias[:] = torch.tensor([c.real, c.imag])  # type: ignore[union-attr]
+    pairs = torch.randn(1, 50, 2) * model.scale_x
+    x = torch.view_as_complex(pairs[0] / model.scale_x)
+    expected = (a * x + b * x.conj() + c) * model.scale_y
+    torch.testing.assert_close(torch.view_as_complex(model(pairs)[0].contiguous()), expected, rtol=1e-4, atol=1e-4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +129,26 @@ def test_loops_are_fitted_with_their_own_end_as_their_past() -> None:
         errors[loop] = float(np.mean(np.abs(out[:, 300:] - y) ** 2) / np.mean(np.abs(y) ** 2))
     assert errors[300] < 1e-10
     assert errors[None] > 100 * errors[300]
+
+
+def leaking(x: Complex) -> Complex:
+    """The amplifier between modulators with LO leakage and an image."""
+    return amplifier(x) + (0.05 - 0.02j) + 0.03j * x.conj() + 0.01 * x.conj() * abs(x) ** 2
+
+
+@pytest.mark.parametrize(("more", "least", "most"), [
+    ({}, -35.0, -20.0), ({"constant": "on"}, -35.0, -20.0), ({"conjugate": "on"}, -35.0, -20.0),
+    ({"constant": "on", "conjugate": "on"}, -300.0, -100.0),
+])  # fmt: skip
+def test_a_constant_and_conjugate_terms_hold_leakage_and_image(more: Any, least: float, most: float) -> None:
+    x, x_val = signal(3000), signal(1500, seed=1)
+    model = Model(Config(kind="gmp", order=3, delays=2, cross=1, **more), scale_x=0.8, scale_y=1.3)
+    model.fit(x, leaking(x), x_val, leaking(x_val))
+    unseen = signal(1000, seed=2)
+    assert least < nmse_db(leaking(unseen), run(model, unseen)) < most
+
+
+def test_a_model_without_them_has_the_tensors_of_older_files() -> None:
+    assert set(Model(Config(kind="gmp"), scale_x=1.0, scale_y=1.0).state_dict()) == {
+        "scale_x", "scale_y", "aligned", "crossed"
+    }  # fmt: skip
