@@ -1,6 +1,26 @@
-"""`python -m dpdrun`: the command line where its script is not on the path."""
+"""The command `dpdrun`, also `python -m dpdrun`: it answers signals before it imports anything else."""
 
-from dpdrun.commands import main
+from __future__ import annotations
+
+import signal
+import sys
+
+from dpdrun.distributed.signal_handlers import EXIT_CODES, deafen, listen, raise_interrupts
+
+
+def main() -> None:
+    """Run the command line on `sys.argv`; never returns."""
+    listen()
+    from dpdrun.commands import main as run
+
+    try:
+        raise_interrupts()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_CODES[signal.SIGINT])
+    finally:
+        deafen()
+
 
 if __name__ == "__main__":
     main()

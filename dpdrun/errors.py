@@ -5,11 +5,39 @@ Every error carries the exit code that the command line returns for it (see docs
 
 from __future__ import annotations
 
+import errno
+import traceback
+from pathlib import Path
+
 EXIT_DONE = 0
 EXIT_FINDINGS = 1
 EXIT_BAD_INPUT = 2
-EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by SIGTERM, or another process was lost; the message says how to continue
+EXIT_BUG = 70  # EX_SOFTWARE: an exception that nobody expected; the message names the file with its traceback
+EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by a signal, or another process was lost; the message says how to continue
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+
+WRITE_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+_REMEDIES = {
+    **WRITE_REMEDIES,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or use another path"),
+    errno.EROFS: "its file system is read-only; use another path",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.ELOOP: "its symbolic links refer to each other; remove them",
+    errno.ENOENT: "check the path; it may have been moved or removed meanwhile",
+    errno.ESTALE: "it was replaced on its server meanwhile; give the command again",
+    errno.EIO: "its disk, network or terminal has failed",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit on open files (ulimit -n)"),
+    errno.ENOMEM: "free memory on this machine",
+}
+_OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
+    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
+    "storage size calculation overflowed",
+)  # fmt: skip
+_LONGEST_REASON = 200  # characters of another program's message
 
 
 def printable(text: str) -> str:
@@ -84,3 +112,36 @@ class FollowedError(DpdrunError):
     def __init__(self, exit_code: int) -> None:
         super().__init__("")
         self.exit_code = exit_code
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """Return what could not be allocated, as the library that asked for it says; None for any other error."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return text[:_LONGEST_REASON] or "an object could not be allocated"
+    is_torch = isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _OUT_OF_MEMORY)
+    return text[:_LONGEST_REASON] if is_torch else None
+
+
+def explained(error: BaseException) -> DpdrunError | None:
+    """Return what a user is shown of an exception; None where it is a bug of ours.
+
+    This alone decides: an error of ours is shown as it is, one of the operating system with its path and a remedy,
+    memory that runs out with what was asked for and by whom.
+    """
+    if isinstance(error, DpdrunError):
+        return error
+    if (reason := out_of_memory(error)) is not None:
+        return RunError(f"out of memory{_asked_in(error)}: {reason}; use a smaller input or model, or more memory")
+    if isinstance(error, OSError) and error.strerror:
+        paths = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        remedy = _REMEDIES.get(error.errno or 0)
+        return DpdrunError(f"{paths or 'operating system'}: {error.strerror}" + (f"; {remedy}" if remedy else ""))
+    return None
+
+
+def _asked_in(error: BaseException) -> str:
+    """Return the innermost function of this package in a traceback, as " in reading.load_arrays"."""
+    home = str(Path(__file__).parent)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(home)]
+    return f" in {Path(own[-1].filename).stem}.{own[-1].name}" if own else ""

@@ -17,18 +17,16 @@ with their code, in `main()` and in `typer.testing.CliRunner` alike.
 from __future__ import annotations
 
 import atexit
-import errno
 import importlib
 import os
 import pkgutil
-import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from dpdrun.errors import DpdrunError
+from dpdrun.errors import DpdrunError, printable
 
 ORDER = (
     "train", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose", "explain",
@@ -43,21 +41,9 @@ MOVED = {  # (command, option of an earlier version) -> what to type now
     ("recommend", "--unsafe-fixes"): "dpdrun lint RECIPE --fix --unsafe-fixes",
     ("recipe check", "--lint"): "dpdrun lint RECIPE...",
 }
-_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # what Path.exists() raises of a path that somebody typed
-EXIT_BROKEN_PIPE = 1  # what Typer and rich exit with when the reader of our output goes away
 
 
-def show_error(error: DpdrunError) -> None:
-    """Print an error to stderr: its message as it is, coloured where stderr is a terminal."""
-    from rich.console import Console
-    from rich.text import Text
-
-    message = Text(str(error))
-    message.highlight_regex(r"(?m)^\S+:\d+:\d+:", "bold")
-    message.highlight_regex(r"(?m)^ +\| +\^~*$", "bold red")
-    message.highlight_regex(r"(?m)^ +\d* \| ", "dim")
-    line = Text.assemble(("error:", "bold red"), "\n" if "\n" in str(error) else " ", message)
-    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+ClickError: Any = typer.BadParameter.__mro__[2]  # Typer brings a click of its own, or uses the installed one
 
 
 class _Group(TyperGroup):
@@ -76,22 +62,17 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix(self._OF_PYDANTIC)
+        except ClickError as error:
+            error.message = printable(error.message.removeprefix(self._OF_PYDANTIC))
             raise
-        except DpdrunError as error:
-            sys.stdout.flush()
-            if str(error):  # empty: another process of the run tells it
-                show_error(error)
-            raise typer.Exit(error.exit_code) from None
-        except OSError as error:
-            of_stdout = error.errno == errno.ENOSPC and error.filename is None
-            if error.errno not in _OF_THE_PATH and not of_stdout:
-                raise
-            if of_stdout:
-                _discard_stdout()
-            show_error(DpdrunError(f"{error.filename or 'standard output'}: {error.strerror}"))
-            raise typer.Exit(DpdrunError.exit_code) from None
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except Exception as error:
+            from dpdrun.commands._failures import show_failure
+
+            sys.exit(show_failure(error))
 
 
 def _version(wanted: bool) -> None:
@@ -131,30 +112,19 @@ app = build_app()
 
 def main() -> None:
     """Run the command line on `sys.argv`, with the exit codes of docs/ARCHITECTURE.md; never returns."""
-    from dpdrun.report.glyphs import make_output_safe
+    from dpdrun.report.streams import flush_streams, open_streams
 
-    make_output_safe()
-    if os.getpid() == 1:  # of a container: the kernel drops a signal that has no handler there, see pid_namespaces(7)
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    open_streams()
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()  # here, so that a closed pipe is met inside the try
-    except BrokenPipeError:
-        _discard_stdout()
-        sys.exit(EXIT_BROKEN_PIPE)
+        app()
     except SystemExit as end:
+        unwritten = flush_streams()
+        if unwritten is not None and not end.code:
+            from dpdrun.commands._failures import show_failure
+
+            sys.exit(show_failure(unwritten))
         _leave_group(end)
         raise
-
-
-def _discard_stdout() -> None:
-    """Send what is still in the buffer nowhere: the interpreter would complain about stdout at exit.
-
-    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave_group(end: SystemExit) -> None:
@@ -163,7 +133,7 @@ def _leave_group(end: SystemExit) -> None:
     A thread of gloo lets go of its tensors a moment after an exchange. Where the interpreter is being taken down by
     then, that ends the process with SIGABRT ("terminate called without an active exception") instead of its own code.
     """
-    from dpdrun.distributed.launcher import RANK_VARIABLE
+    from dpdrun.distributed.signal_handlers import RANK_VARIABLE
 
     if RANK_VARIABLE in os.environ and isinstance(end.code, int):
         atexit._run_exitfuncs()

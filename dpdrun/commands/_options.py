@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def print_json(content: dict[str, Any]) -> None:
     """Print machine-readable output."""
     from dpdrun.run.files import encode_numbers
 
-    typer.echo(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
+    say(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
 
 
 def typed(verb: str) -> str:
@@ -146,4 +147,4 @@ def write_recipe(out: Path, text: str, force: bool) -> None:
         write_text(out, text)
     except OSError as error:
         raise DpdrunError(f"{out}: cannot be written: {error.strerror}") from None
-    typer.echo(f"{out}: written; train it with: dpdrun train {shlex.quote(str(out))}", err=True)
+    say(f"{out}: written; train it with: dpdrun train {shlex.quote(str(out))}", err=True)

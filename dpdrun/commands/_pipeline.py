@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_pipeline(
     try:
         _execute(pipeline, folder, command, redo=redo, track=track)
     except KeyboardInterrupt as interrupt:
-        typer.echo(str(interrupt) or f"interrupted before anything was started; to start:\n  {command}", err=True)
+        say(str(interrupt) or f"interrupted before anything was started; to start:\n  {command}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -59,9 +60,11 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
 
     from dpdrun.commands._training import train_and_show
     from dpdrun.pipeline.execution import execute
-    from dpdrun.report.console import SteadyConsole
+    from dpdrun.report.streams import outlive_output
+    from dpdrun.report.terminal import Terminal
 
-    console = SteadyConsole(where=str(folder))
+    outlive_output(folder)
+    console = Terminal()
     names = [step.name for step in pipeline.steps]
 
     def show(text: str, style: str = "") -> None:
@@ -106,13 +109,12 @@ def _show_scores(scores: Scores, console: Console, *, fresh: bool) -> None:
 
 
 def _show_overview(pipeline: Pipeline, folder: Path, *, redo: bool) -> None:
-    from rich.console import Console
-
     from dpdrun.pipeline.overview import overview_rows
     from dpdrun.report.pipeline import overview
+    from dpdrun.report.terminal import Terminal
 
     rows = overview_rows(pipeline, folder, redo=redo)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(overview(rows, title=str(pipeline.path), where=str(folder)))
     if any(row.action == "changed" for row in rows):
         console.print("this pipeline would be refused; --redo reruns the changed steps", style="yellow")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._options import DataOption, argument
+from dpdrun.commands._output import say
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -114,23 +115,22 @@ def _write(
             progress()
     level_db = to_db(energy / count / float(model.scale_x) ** 2)
     if level_db > LEVEL_DB:
-        typer.echo(
+        say(
             f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not "
             "trained at this level",
             err=True,
         )
-    typer.echo(f"{out}: {count:,} samples")
+    say(f"{out}: {count:,} samples")
 
 
 @contextmanager
 def _shown(waveform: Waveform) -> Iterator[Callable[[], None]]:
     """Show a progress bar for a long record; call what is yielded after each chunk."""
-    from rich.console import Console
-
     from dpdrun.report.layout import progress_bar
+    from dpdrun.report.terminal import Terminal
 
     if waveform.samples is not None and waveform.samples < LONG_SAMPLES:
         yield lambda: None
         return
-    with progress_bar(Console(stderr=True), "apply") as bar:
+    with progress_bar(Terminal(stderr=True), "apply") as bar:
         yield lambda: bar(waveform.done, "")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpdrun.commands._options import DataOption, Split, argument, option, print_json
+from dpdrun.commands._output import say
 
 ComparisonFormat = StrEnum("ComparisonFormat", "table json markdown csv")  # how to print
 SortKey = StrEnum("SortKey", "nmse in_band aclr evm parameters macs lookahead time steps")
@@ -53,33 +54,32 @@ def compare(
     Runs whose scores are not comparable (another task or capture, predistorters through another PA model or for another
     target gain) get separate tables.
     """
-    from rich.console import Console
-
     from dpdrun.evaluation.comparison import compare_runs
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
+    from dpdrun.report.terminal import Terminal
 
     found = compare_runs(_loaded(runs), split.value, through, data)
     groups = [group.to_json() for group in found]
     for group, each in zip(groups, found, strict=True):
         group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)
         for name in each.changed:
-            typer.echo(f"warning: {each.about['capture']['name']} has changed since {name} was trained", err=True)
+            say(f"warning: {each.about['capture']['name']} has changed since {name} was trained", err=True)
     if len(groups) > 1:
-        typer.echo(f"warning: {_apart(groups)}", err=True)
+        say(f"warning: {_apart(groups)}", err=True)
     if save is not None:
         from dpdrun.report.scores_page import save_comparison
 
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
         written = save_comparison(save, groups, [each.plot for each in found], folders)
-        typer.echo(f"{len(written)} files in {save}", err=True)
+        say(f"{len(written)} files in {save}", err=True)
     if format_ is ComparisonFormat.json:
         print_json({"groups": groups})
     elif format_ is ComparisonFormat.markdown:
-        typer.echo(comparison_markdown(groups), nl=False)
+        say(comparison_markdown(groups), nl=False)
     elif format_ is ComparisonFormat.csv:
-        typer.echo(comparison_csv(groups), nl=False)
+        say(comparison_csv(groups), nl=False)
     else:
-        console = Console()
+        console = Terminal()
         console.print(comparison_panel(groups, width=console.width), highlight=False)
 
 

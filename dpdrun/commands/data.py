@@ -20,6 +20,7 @@ from dpdrun.commands._options import (
     option,
     print_json,
 )
+from dpdrun.commands._output import say
 
 
 def register(app: typer.Typer) -> None:
@@ -48,19 +49,18 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     if format_ is TableFormat.json:
         print_json({"schema_version": 1, "sources": [vars(info) for info in list_sources()]})
         return
-    from rich.console import Console
-
     from dpdrun.report.capture_table import sources_table
+    from dpdrun.report.terminal import Terminal
 
-    Console().print(sources_table(list_sources()))
-    typer.echo("\nOr your own: MATLAB, HDF5, CSV, SigMF, .wv, .iq.tar, TDMS, WAV, raw, NumPy, OpenDPD (docs/data.md).")
+    Terminal().print(sources_table(list_sources()))
+    say("\nOr your own: MATLAB, HDF5, CSV, SigMF, .wv, .iq.tar, TDMS, WAV, raw, NumPy, OpenDPD (docs/data.md).")
 
 
 def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None:
     """Download a measured capture into the cache folder. Uses pip; one download has all captures of OpenDPD."""
     from dpdrun.data.sources import pull as fetch
 
-    typer.echo(fetch(name))
+    say(str(fetch(name)))
 
 
 def inspect(
@@ -94,13 +94,12 @@ def inspect(
 
         print_json(asdict(facts))
     else:
-        from rich.console import Console
-
         from dpdrun.report.capture_table import inspection_view
+        from dpdrun.report.terminal import Terminal
 
-        Console(highlight=False).print(inspection_view(facts))
+        Terminal(highlight=False).print(inspection_view(facts))
     if plot is not None:
         from dpdrun.report.capture_plot import draw_capture
 
         draw_capture(capture, facts, plot)
-        typer.echo(f"wrote {plot}", err=format_ is TableFormat.json)
+        say(f"wrote {plot}", err=format_ is TableFormat.json)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._options import argument, option
+from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def diagnose(
         from dpdrun.report.diagnosis_plot import draw_diagnosis
 
         draw_diagnosis(diagnosis, title, plot)
-        typer.echo(f"written: {plot}", err=True)
+        say(f"written: {plot}", err=True)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if fix or rerun:
@@ -139,17 +140,16 @@ def _at_hand() -> str:
 
 def _follow(run: Path | None, diagnose_again: Callable[[], tuple[Diagnosis, str]]) -> tuple[Diagnosis, str, bool]:
     """Follow a run on stderr; the last value is whether Ctrl-C ended it."""
-    from rich.console import Console
-
     from dpdrun.diagnosis.follow import follow
     from dpdrun.report.diagnosis import FollowView
+    from dpdrun.report.terminal import Terminal
 
     if run is None or str(run) == "-":
         raise typer.BadParameter("--follow needs a RUN" + (" that is a file or a folder" if run else ""))
-    with FollowView(Console(stderr=True)) as view:
+    with FollowView(Terminal(stderr=True)) as view:
         followed = follow(run, diagnose_again, view)
     if followed.last is None:
-        typer.echo("interrupted; nothing was logged yet", err=True)
+        say("interrupted; nothing was logged yet", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
     return *followed.last, followed.interrupted
 
@@ -164,15 +164,14 @@ def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | 
         if output.is_dir():
             raise RunError(f"{output}: this is a folder; give -o the name of a file")
         write_text(output, render_diagnosis(diagnosis, title, format_, verbose=verbose))
-        typer.echo(f"written: {output}", err=True)
+        say(f"written: {output}", err=True)
     elif format_ == "rich":
-        from rich.console import Console
-
         from dpdrun.report.diagnosis import diagnosis_view
+        from dpdrun.report.terminal import Terminal
 
-        Console().print(diagnosis_view(diagnosis, title, verbose=verbose), highlight=False)
+        Terminal().print(diagnosis_view(diagnosis, title, verbose=verbose), highlight=False)
     else:
-        typer.echo(render_diagnosis(diagnosis, title, format_), nl=False)
+        say(render_diagnosis(diagnosis, title, format_), nl=False)
 
 
 def _repair(path: Path | None, seeds: int | None) -> None:
@@ -181,16 +180,15 @@ def _repair(path: Path | None, seeds: int | None) -> None:
     Raises:
         RunError: there is no run folder, or nothing to change.
     """
-    from rich.console import Console
-
     from dpdrun.diagnosis.repair import next_attempt
     from dpdrun.report.repair import attempt_view
+    from dpdrun.report.terminal import Terminal
 
     if path is None or not path.is_dir():
         raise RunError(f"--fix needs a run folder with its recipe; {path or 'no RUN'} is not one")
     attempt = next_attempt(path)
     attempt.write()
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(attempt_view(attempt))
     if seeds is None:
         console.print(f"\ntrain it:    dpdrun train {attempt.recipe}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
+from dpdrun.commands._output import say
 
 COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json adds to the scores
 
@@ -45,11 +46,10 @@ def evaluate(
     The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
     which shows how far they depend on the PA model.
     """
-    from rich.console import Console
-
     from dpdrun.evaluation.assessment import evaluate_with_plots
     from dpdrun.plan.recorded import capture_of
     from dpdrun.report.scores_panel import evaluation_panel
+    from dpdrun.report.terminal import Terminal
     from dpdrun.training.job import load_run
 
     model, plan, folder = load_run(run)
@@ -57,7 +57,7 @@ def evaluate(
     capture = capture_of(folder, plan, data)
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
-        typer.echo(f"warning: {capture.name} has changed since this run was trained", err=True)
+        say(f"warning: {capture.name} has changed since this run was trained", err=True)
     parts: list[Any] = [part.value for part in dict.fromkeys(split)] if split else ["val", "test"]
     reference = None
     if through is not None:
@@ -77,9 +77,9 @@ def evaluate(
         from dpdrun.report.scores_page import save_evaluation
 
         written = save_evaluation(save, run, report | costs, plots)
-        typer.echo(f"{len(written)} files in {save}", err=True)
+        say(f"{len(written)} files in {save}", err=True)
     if format_ is TableFormat.json:
         print_json(report)
         return
-    console = Console()
+    console = Terminal()
     console.print(evaluation_panel(report | costs, width=console.width), highlight=False)

@@ -46,9 +46,9 @@ def explain(
     if format_ is RuleFormat.json:
         print_json(_content(found))
     else:
-        from rich.console import Console
+        from dpdrun.report.terminal import Terminal
 
-        Console().print(_view(found), highlight=False)
+        Terminal().print(_view(found), highlight=False)
 
 
 def _content(found: Found | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._options import DataOption, argument, option
+from dpdrun.commands._output import say
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +41,7 @@ def export(
     from dpdrun.export.job import export as write
 
     done = write(run, to, out, force=force, data=data)
-    typer.echo(
+    say(
         f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} test "
         f"samples, largest error {done.error:.1e} of the rms"
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_DONE
 
 EXIT_UNHEALTHY = 1  # also where there is no run: Docker reserves 2
@@ -32,5 +33,5 @@ def show(
     from dpdrun.run.heartbeat import health
 
     found = health(run, max_age)
-    typer.echo(f"{'healthy' if found.is_alive else 'unhealthy'}: {found.line}")
+    say(f"{'healthy' if found.is_alive else 'unhealthy'}: {found.line}")
     raise typer.Exit(EXIT_DONE if found.is_alive else EXIT_UNHEALTHY)

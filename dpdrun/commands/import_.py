@@ -25,6 +25,7 @@ from dpdrun.commands._options import (
     stated_rates,
     write_recipe,
 )
+from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -92,11 +93,11 @@ def import_(
         translated = {"translation": content | {"recipe": text}}
         print_json({"schema_version": SCHEMA_VERSION} | found.to_json() | translated)
     elif format_ is Format.yaml:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
         from dpdrun.commands.lint import print_lint
 
-        typer.echo(text if out is None else _remarks(translation))
+        say(text if out is None else _remarks(translation))
         print_lint([found])
     exit_on(found.findings, fail_on)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._options import FailOn, FailOnOption, SetOption, argument, exit_on, print_json
+from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def _print_diff(before: Loaded, done: Fixed) -> None:
     from dpdrun.recipe.patch import diff
     from dpdrun.report.findings import later_view
 
-    typer.echo(diff(before.text, done.loaded.text, str(before.path)), nl=False)
+    say(diff(before.text, done.loaded.text, str(before.path)), nl=False)
     if done.followed:
-        typer.echo(later_view(done.followed).plain, err=True)
+        say(later_view(done.followed).plain, err=True)
 
 
 def _write(done: Fixed) -> None:
@@ -90,29 +91,28 @@ def _write(done: Fixed) -> None:
 
     path = done.loaded.path
     if not done.applied:
-        typer.echo(f"{path}: nothing to fix", err=True)
+        say(f"{path}: nothing to fix", err=True)
         return
     write_text(path.resolve(), done.loaded.text)  # the file that a link names, not the link
     codes = ", ".join(finding.code for finding in done.applied)
-    typer.echo(f"{path}: written, {len(done.applied)} fixed ({codes})", err=True)
+    say(f"{path}: written, {len(done.applied)} fixed ({codes})", err=True)
     if done.followed:
-        typer.echo(later_view(done.followed).plain, err=True)
+        say(later_view(done.followed).plain, err=True)
 
 
 def print_lint(results: list[Lint]) -> None:
     """Print the findings of recipes, what their fixes would lead to, and a summary."""
-    from rich.console import Console
-
     from dpdrun.report.findings import later_view, lint_summary, lint_view
+    from dpdrun.report.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     for each in results:
         console.print(lint_view(each), soft_wrap=True)
         if each.after_fixes:
             console.print(later_view(each.after_fixes), soft_wrap=True)
         for skip in each.skipped:
             if skip.failed:  # "no findings" is not what a rule with a bug says
-                typer.echo(f"note: {skip.reason}", err=True)
+                say(f"note: {skip.reason}", err=True)
     findings = [finding for each in results for finding in each.findings]
     if findings:
         console.print(lint_summary(findings), soft_wrap=True)

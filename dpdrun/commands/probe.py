@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._options import FailOn, FailOnOption, ForceOption, OutOption, SetOption, argument, refuse_existing
+from dpdrun.commands._output import say
 from dpdrun.commands.recommend import Format, FormatOption, filled, show
 from dpdrun.errors import EXIT_INTERRUPTED
 
@@ -47,12 +48,11 @@ def probe(
 ) -> None:
     """Measure lr, clip, speed and memory on this machine in a few hundred steps, and use them in a recommendation."""
     refuse_existing(out, force)  # before anything is measured
-    from rich.console import Console
-
     from dpdrun.plan.advise import advise_on_recipe
     from dpdrun.plan.lint import RecipeFacts
     from dpdrun.recipe.loader import load_recipe
     from dpdrun.report.layout import progress_bar
+    from dpdrun.report.terminal import Terminal
 
     loaded = load_recipe(recipe, sets or [])
     try:
@@ -61,10 +61,10 @@ def probe(
         from dpdrun.training.probe import probe as measure
 
         plan, capture = prepare_training(loaded)
-        with memory_explained(plan), progress_bar(Console(stderr=True)) as report:
+        with memory_explained(plan), progress_bar(Terminal(stderr=True)) as report:
             reading = measure(plan, capture, time_, report, spent_s=time.perf_counter() - started())
     except KeyboardInterrupt:
-        typer.echo("probe interrupted; nothing was written", err=True)
+        say("probe interrupted; nothing was written", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     advice = advise_on_recipe(loaded, RecipeFacts(needed=True), probe=reading)
     wants_text = out is not None or format_ is Format.yaml

@@ -21,6 +21,7 @@ from dpdrun.commands._options import (
     stated_rates,
     write_recipe,
 )
+from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -82,13 +83,13 @@ def check(files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.")
         try:
             if is_pipeline(file):
                 steps = load_pipeline(file, sets or []).steps
-                typer.echo(f"{file}: ok: pipeline of {', '.join(step.name for step in steps)}")
+                say(f"{file}: ok: pipeline of {', '.join(step.name for step in steps)}")
                 continue
             loaded = load_recipe(file, sets or [])
         except RecipeError as error:
             problems.append(str(error))
         else:
-            typer.echo(f"{file}: ok: {_summary(loaded)}")
+            say(f"{file}: ok: {_summary(loaded)}")
     if problems:
         raise RecipeError("\n".join(dict.fromkeys(problems)))
 
@@ -150,7 +151,7 @@ def new(
     text = template(recipe.model.kind, values_of(recipe))
     _write(text, out, force, "yaml")
     if out is not None:
-        typer.echo(f"{out}: written; edit it, then run: dpdrun train {out}")
+        say(f"{out}: written; edit it, then run: dpdrun train {out}")
 
 
 @recipe_app.command("schema")
@@ -160,21 +161,21 @@ def schema(out: OutOption = None, force: ForceOption = False) -> None:
 
     _write(schema_text(), out, force, "json")
     if out is not None:
-        typer.echo(f"{out}: written; start a recipe with the line: # yaml-language-server: $schema={out}")
+        say(f"{out}: written; start a recipe with the line: # yaml-language-server: $schema={out}")
 
 
 def _write(text: str, out: Path | None, force: bool, language: str) -> None:
     """Write to a file, or to standard output: coloured on a terminal, unchanged in a pipe."""
-    from rich.console import Console
+    from dpdrun.report.terminal import Terminal
 
     if out is None:
-        console = Console()
+        console = Terminal()
         if console.is_terminal:
             from rich.syntax import Syntax
 
             console.print(Syntax(text, language, background_color="default"), soft_wrap=True)
         else:
-            typer.echo(text, nl=False)
+            say(text, nl=False)
         return
     refuse_existing(out, force)
     try:

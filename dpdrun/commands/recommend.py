@@ -38,6 +38,7 @@ from dpdrun.commands._options import (
     typed,
     write_recipe,
 )
+from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -194,11 +195,10 @@ def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force:
     if format_ is Format.json:
         print_json(advice.to_json())
     elif format_ is Format.yaml:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
-        from rich.console import Console
-
         from dpdrun.report.advice import advice_view
+        from dpdrun.report.terminal import Terminal
 
-        Console(highlight=False).print(advice_view(advice))
+        Terminal(highlight=False).print(advice_view(advice))
     exit_on(advice.recommendation.warnings, fail_on)

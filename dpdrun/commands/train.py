@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpdrun.commands._options import SetOption, argument, option
-from dpdrun.errors import EXIT_INTERRUPTED, EXIT_STOPPED, RecipeError, RunError
+from dpdrun.commands._output import say
+from dpdrun.errors import EXIT_INTERRUPTED, RecipeError, RunError
 from dpdrun.run.trackers import TrackerName
 
 if TYPE_CHECKING:
@@ -118,38 +115,35 @@ def train(
     if where.size > 1 and not is_distributed():
         raise typer.Exit(launch(where, sys.argv[1:]))
 
-    from dpdrun.commands._training import interrupted_hint, train_and_show
-    from dpdrun.report.console import SteadyConsole
+    from dpdrun.distributed.signal_handlers import EXIT_CODES, handling, leave
+    from dpdrun.report.streams import outlive_output
     from dpdrun.run.folder import RunFolder, default_folder
 
     follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
-    with _stoppable():
+    # while torch is imported and while results are shown; in between, training handles signals better
+    with handling(dict.fromkeys(EXIT_CODES, leave(lambda: _left(run)))):
         if is_silenced():
             _train_silently(loaded, run, resume=resuming)
             return
+        outlive_output(run.path)
+        from dpdrun.commands._training import interrupted_hint, train_and_show
+        from dpdrun.report.terminal import Terminal
+
         try:
-            train_and_show(loaded, run, SteadyConsole(where=str(run.path)), resume=resuming, track=track or ())
+            train_and_show(loaded, run, Terminal(), resume=resuming, track=track or ())
         except KeyboardInterrupt as interrupt:
-            typer.echo(str(interrupt) or interrupted_hint(run), err=True)
+            say(str(interrupt) or interrupted_hint(run), err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Handle SIGTERM while torch is imported and while results are shown; in between, training handles it better."""
+def _left(run: RunFolder) -> str:
+    """Return what a signal outside of the training left, and how to continue."""
+    from dpdrun.distributed.signal_handlers import BEFORE_ANYTHING
 
-    from dpdrun.distributed.signal_handlers import handling
-
-    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
-        from dpdrun.distributed.launcher import is_silenced
-
-        if not is_silenced():
-            typer.echo("stopped by SIGTERM outside of training", err=True)
-        raise SystemExit(EXIT_STOPPED)  # not an Exception: an import would take it for its own failure
-
-    with handling({signal.SIGTERM: leave}):
-        yield
+    if run.report.is_file():
+        return f"the run in {run.path} is finished"
+    return f"continue with:\n  {run.resume_command}" if run.last.is_file() else BEFORE_ANYTHING
 
 
 def _train_silently(loaded: Loaded, run: RunFolder, *, resume: Resume) -> None:
@@ -164,11 +158,10 @@ def _train_silently(loaded: Loaded, run: RunFolder, *, resume: Resume) -> None:
 
 def _show_plan(loaded: Loaded, where: Hosts) -> None:
     """Show what a run would begin with, or refuse what it would refuse."""
-    from rich.console import Console
-
     from dpdrun.plan.plan import estimate_of
     from dpdrun.plan.prepare import needs_torch, pa_section, prepare
     from dpdrun.report.plan import plan_table
+    from dpdrun.report.terminal import Terminal
 
     if needs_torch(loaded.recipe):
         from dpdrun.training import job
@@ -176,7 +169,7 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
         plan, capture = job.prepare_training(loaded, processes=where.team_size)
     else:
         plan, capture = prepare(loaded, processes=where.team_size)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(plan_table(plan, capture=capture.name))
     found = estimate_of(plan, val_samples=len(capture.val), pa=pa_section(plan))
     if found is not None:

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from dpdrun.distributed.launcher import LAUNCHER_VARIABLE, RANK_VARIABLE, Hosts, is_distributed, rank_and_world_size
+from dpdrun.distributed.launcher import LAUNCHER_VARIABLE, Hosts, is_distributed, rank_and_world_size
+from dpdrun.distributed.signal_handlers import RANK_VARIABLE
 from dpdrun.errors import RunError
 
 MPI = {  # what Open MPI, Intel MPI and MPICH, and MVAPICH call the variables of torchrun

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from dpdrun.distributed.signal_handlers import handling
-from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_STOPPED, RunError
+from dpdrun.distributed.signal_handlers import EXIT_CODES, RANK_VARIABLE, handling
+from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 TIMEOUT_S = 600.0  # longest wait for another process: longer than any work that one does alone between two collectives
@@ -33,7 +33,7 @@ GRACE_S = 20.0  # until the others, which save a checkpoint, are killed
 POLL_S = 0.05
 STORE_VARIABLE = "DPDRUN_STORE"  # file for the rendezvous on one machine: unlike a port, it cannot be in use
 LAUNCHER_VARIABLE = "DPDRUN_LAUNCHER"  # process id of the launcher
-RANK_VARIABLE = "RANK"  # in the environment of every process that a launcher started
+
 PROGRAM = (sys.executable, "-P", "-m", "dpdrun")  # -P: ignore modules in the working folder
 
 
@@ -146,7 +146,7 @@ def launch(where: Hosts, arguments: Sequence[str]) -> int:
         if where.rank:
             print(f"host {where.rank} of {where.hosts}: the output is on {where.rendezvous}", flush=True)
         workers = _Workers(Path(folder), where.processes)
-        with handling({signal.SIGTERM: workers.forward, signal.SIGINT: workers.forward}):
+        with handling(dict.fromkeys(EXIT_CODES, workers.forward)):
             for local in range(where.processes):
                 rank = where.rank * where.processes + local
                 own = {RANK_VARIABLE: str(rank), "LOCAL_RANK": str(local)}
@@ -264,8 +264,7 @@ class _Workers:
     def _code(self, index: int) -> int:
         """Return a worker's exit code; a signal sent to the run may have ended it before its handler was installed."""
         code = self._processes[index].returncode
-        meant = {-signal.SIGTERM: EXIT_STOPPED, -signal.SIGINT: EXIT_INTERRUPTED}
-        return meant[code] if code in meant and -code in self._signals else code
+        return EXIT_CODES[signal.Signals(-code)] if -code in self._signals and -code in EXIT_CODES else code
 
     def _report(self, failed: list[int]) -> None:
         """Print the first failed rank's stderr and how each rank ended."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_PENALTY_DB
+from dpdrun.errors import DpdrunError
 from dpdrun.report import predistorter
 from dpdrun.report.chart import sparkline
 from dpdrun.report.findings import finding_line
@@ -40,28 +40,6 @@ RATE_STEPS = 50  # throughput is the mean over this many steps
 Arguments = ParamSpec("Arguments")
 
 
-class SteadyConsole(Console):
-    """A console that survives the end of its reader (`dpdrun train ... | head`): training continues.
-
-    Args:
-        where: the run folder, for the note on stderr.
-    """
-
-    def __init__(self, *, where: str) -> None:
-        super().__init__()
-        self._where = where
-
-    def on_broken_pipe(self) -> None:
-        """Print once on stderr that training continues, and be quiet from then on."""
-        self.quiet = True
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())  # what is left in buffers must not fail again at exit
-        os.close(devnull)
-        with suppress(OSError):
-            sys.stderr.write(f"output pipe closed; training continues in {self._where}\n")
-            sys.stderr.flush()
-
-
 def _harmless(
     method: Callable[Concatenate[TrainingView, Arguments], None],
 ) -> Callable[Concatenate[TrainingView, Arguments], None]:
@@ -73,6 +51,8 @@ def _harmless(
             return
         try:
             method(self, *args, **kwargs)
+        except DpdrunError:  # a signal, which comes wherever the program is
+            raise
         except Exception as error:  # whatever it is: hours of training are worth more than their view
             self.fail(error)
 

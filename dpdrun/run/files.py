@@ -6,7 +6,6 @@ A file is written under a temporary name, flushed to disk, and renamed. Non-fini
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import os
@@ -15,16 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import RunError, UnwritableError
+from dpdrun.errors import WRITE_REMEDIES, RunError, UnwritableError
 
 PARTIAL = ".partial"  # suffix of the temporary names
 Json = dict[str, Any]
-
-_REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-}
 
 
 def expand_user(text: str) -> Path:
@@ -44,7 +37,7 @@ def is_there(path: Path) -> bool:
 
 def unwritable(path: Path, exc: OSError) -> UnwritableError:
     """Return the error for a file that cannot be written: why, and what to do."""
-    return UnwritableError(f"{path}: cannot write: {exc.strerror or exc}", _REMEDIES.get(exc.errno or 0, ""))
+    return UnwritableError(f"{path}: cannot write: {exc.strerror or exc}", WRITE_REMEDIES.get(exc.errno or 0, ""))
 
 
 @contextmanager

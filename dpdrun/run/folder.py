@@ -32,6 +32,7 @@ class RunFolder:
     report = property(lambda self: self.path / "report.json")
     findings = property(lambda self: self.path / "findings.json")
     heartbeat = property(lambda self: self.path / "heartbeat.json")
+    output = property(lambda self: self.path / "output.log")  # what could not be printed
     model = property(lambda self: self.path / "model.safetensors")
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
@@ -95,7 +96,14 @@ class RunFolder:
         """Remove the files of a run that never made a step."""
         with suppress(OSError):
             shutil.rmtree(self.last.parent, ignore_errors=True)
-            for path in (self.recipe, self.plan, self.metrics, self.heartbeat, *self.path.glob(f".*{PARTIAL}")):
+            for path in (
+                self.recipe,
+                self.plan,
+                self.metrics,
+                self.heartbeat,
+                self.output,
+                *self.path.glob(f".*{PARTIAL}"),
+            ):
                 path.unlink(missing_ok=True)
 
     @property

@@ -7,19 +7,18 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpdrun.distributed.launcher import is_silenced
-from dpdrun.distributed.signal_handlers import handling
-from dpdrun.errors import DivergedError, RunError, StoppedError
+from dpdrun.distributed.signal_handlers import STOPS, answering, handling, name_of, state
+from dpdrun.errors import DivergedError, RunError, StoppedError, out_of_memory
 from dpdrun.plan.plan import Plan
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.ddp import StepStats
 
-OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
-    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
-    "storage size calculation overflowed",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from dpdrun.distributed.signal_handlers import Handler
+
 SIZES = ("d_model", "hidden", "layers", "order", "delays")  # fields of a model that decide its memory
 INTERRUPT_NOTE = b"interrupted: writing a checkpoint after this step; press Ctrl-C again to exit immediately"
 
@@ -62,17 +61,17 @@ def memory_explained(plan: Plan) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in OUT_OF_MEMORY):
+        reason = out_of_memory(error)
+        if reason is None:
             raise
-        raise RunError(_memory_message(plan, text)) from error
+        raise RunError(_memory_message(plan, reason)) from error
 
 
-def _memory_message(plan: Plan, text: str) -> str:
+def _memory_message(plan: Plan, reason: str) -> str:
     model, train = plan.recipe.model, plan.recipe.train
     sizes = {name: getattr(model, name) for name in SIZES if hasattr(model, name)}
     named = ", ".join(f"model.{name} {value}" for name, value in sizes.items())
-    reason = f"out of memory: {' '.join(text.split())[:200] or 'an array could not be allocated'}"
+    reason = f"out of memory: {reason}"
     if not plan.total_steps:
         return f"{reason}\n  {named}\n  lower {' or '.join(f'model.{name}' for name in sizes)}"
     largest = next(iter(sizes))
@@ -85,12 +84,12 @@ def _memory_message(plan: Plan, text: str) -> str:
 
 
 class StopSignal:
-    """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps, so that a checkpoint is written first.
+    """Turns a signal into a flag that the loop reads between steps, so that a checkpoint is written first.
 
-    Python runs signal handlers between bytecodes, also inside an optimizer step; raising there could leave half an
-    update behind. A second Ctrl-C raises KeyboardInterrupt at once all the same: the user is waiting. A signal that no
-    step has read when the block ends goes to the handler that was installed before. Outside the main thread, where
-    Python allows no handlers, it does nothing.
+    SIGTERM and SIGHUP stop a run, Ctrl-C interrupts it. Python runs signal handlers between bytecodes, also inside an
+    optimizer step; raising there could leave half an update behind. A second Ctrl-C raises KeyboardInterrupt at once
+    all the same: the user is waiting. A signal that no step has read when the block ends goes to the handler that was
+    installed before. Outside the main thread, where Python allows no handlers, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -98,7 +97,10 @@ class StopSignal:
         self._held = ExitStack()
 
     def __enter__(self) -> StopSignal:
-        self._held.enter_context(handling({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt}))
+        if state.depth and state.answered:  # raised before, but swallowed by a callback: the next step reads it
+            self.received, state.answered = signal.Signals(state.answered), 0
+        ours: dict[signal.Signals, Handler] = {**dict.fromkeys(STOPS, self._terminate), signal.SIGINT: self._interrupt}
+        self._held.enter_context(handling(ours))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
@@ -119,12 +121,13 @@ class StopSignal:
             done: how far training came, as "after step 3 of 8".
             hint: how to continue.
         """
+        state.answered = number
         if number == signal.SIGINT:
             return KeyboardInterrupt(f"interrupted {done}; a checkpoint was written, {hint}")
-        return StoppedError(f"stopped by SIGTERM {done}; {hint}")
+        return StoppedError(f"stopped by {name_of(number)} {done}; {hint}")
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is fixed
-        self.received = self.received or signal.SIGTERM
+        self.received = self.received or signal.Signals(number)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.received == signal.SIGINT:
@@ -140,10 +143,24 @@ class StopSignal:
 
 @contextmanager
 def stopping(reason: Callable[[], str]) -> Iterator[None]:
-    """Make SIGTERM raise StoppedError with `reason()` at once: for work that a later start can simply do again."""
+    """Make a signal raise at once, for work that a later start can simply do again.
+
+    SIGTERM and SIGHUP raise StoppedError with `reason()`, Ctrl-C KeyboardInterrupt. A second one of the former is
+    ignored. An exception that came upon a callback is printed by Python and lost: it is raised again at the end.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise StoppedError(f"stopped by SIGTERM {reason()}")
+        if not state.answered:
+            state.answered = number
+            raise StoppedError(f"stopped by {name_of(number)} {reason()}")
 
-    with handling({signal.SIGTERM: stop}):
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        state.answered = state.answered or number
+        raise KeyboardInterrupt
+
+    with answering(), handling({**dict.fromkeys(STOPS, stop), signal.SIGINT: interrupt}):
         yield
+        if state.answered == signal.SIGINT:
+            raise KeyboardInterrupt
+        if state.answered:
+            raise StoppedError(f"stopped by {name_of(state.answered)} {reason()}")
