@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tomllib
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 
 import dpdrun
 from dpdrun import commands
+from dpdrun.commands._failures import EXIT_BROKEN_PIPE
 from dpdrun.errors import DataError, StoppedError
 
 ROOT = Path(__file__).parents[1]
@@ -154,13 +154,14 @@ def test_a_path_too_long_is_one_message(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
-@pytest.mark.parametrize("arguments", [["data", "list"], ["explain", "LR010"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["data", "list"], ["explain", "LR010"], ["--help"]], ids=" ".join)
 def test_a_standard_output_without_room_is_one_message(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "dpdrun", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
         )
-    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
+    said = "error: standard output: No space left on device; make room on its disk\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @pytest.mark.parametrize("field", ["data.source", "pa"])
@@ -172,15 +173,6 @@ def test_the_home_of_a_user_who_is_not_there_is_no_traceback(field: str, tmp_pat
     result = CliRunner().invoke(commands.app, ["train", str(recipe), "--dry-run", "--set", f"{field}=~no_such_user/x"])
     assert result.exit_code == 2, result.exception
     assert "~no_such_user/x: no such" in result.stderr
-
-
-def test_other_errors_are_bugs_and_keep_their_traceback() -> None:
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    app = commands.build_app()
-    app.command("fail")(fail)
-    assert isinstance(CliRunner().invoke(app, ["fail"]).exception, ZeroDivisionError)
 
 
 def test_an_interrupt_exits_130() -> None:
@@ -204,22 +196,6 @@ def test_a_process_of_a_team_leaves_before_the_interpreter_is_taken_down(
     assert result.returncode == 2
     assert "no.yaml: no such file" in result.stderr
     assert result.stdout.split("\n")[:-1] == ["exit functions", *([] if in_a_team else ["taken down"])]
-
-
-def test_process_1_of_a_container_hears_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    monkeypatch.setattr(sys, "argv", ["dpdrun", "--version"])
-    try:
-        with pytest.raises(SystemExit):
-            commands.main()
-        handler = signal.getsignal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert callable(handler)
-    with pytest.raises(SystemExit) as end:
-        handler(signal.SIGTERM, None)
-    assert end.value.code == 128 + signal.SIGTERM
 
 
 def test_a_misspelt_command_exits_2_with_a_suggestion() -> None:
@@ -254,4 +230,4 @@ def test_a_reader_that_goes_away_is_met_in_silence(arguments: list[str]) -> None
     finally:
         os.close(writer)
     assert result.stderr == ""
-    assert result.returncode == commands.EXIT_BROKEN_PIPE
+    assert result.returncode == EXIT_BROKEN_PIPE

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
 from dpdrun import errors
 
 
@@ -10,10 +17,11 @@ def test_exit_codes_are_those_of_the_documentation() -> None:
         errors.EXIT_DONE,
         errors.EXIT_FINDINGS,
         errors.EXIT_BAD_INPUT,
+        errors.EXIT_BUG,
         errors.EXIT_STOPPED,
         errors.EXIT_INTERRUPTED,
     )
-    assert codes == (0, 1, 2, 75, 130)
+    assert codes == (0, 1, 2, 70, 75, 130)
 
 
 def test_every_error_is_caught_as_one_and_bad_input_exits_2() -> None:
@@ -28,3 +36,45 @@ def test_every_error_is_caught_as_one_and_bad_input_exits_2() -> None:
 def test_messages_print_no_control_characters() -> None:
     shown = str(errors.DataError("a\x1b[31mb\u202e\ud800.npz: no such file\n  second line, \u00e9"))
     assert shown == "a\\x1b[31mb\\u202e\\ud800.npz: no such file\n  second line, \u00e9"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENAMETOOLONG, "use a shorter path"),
+        (errno.ENOSPC, "make room on its disk"),
+        (errno.EACCES, "change its permissions, or use another path"),
+        (errno.ENOENT, "check the path; it may have been moved or removed meanwhile"),
+    ],
+)
+def test_an_error_of_the_system_is_its_path_and_a_remedy(number: int, remedy: str) -> None:
+    shown = errors.explained(OSError(number, os.strerror(number), "a\x1b.npz"))
+    assert str(shown) == f"a\\x1b.npz: {os.strerror(number)}; {remedy}"
+    assert shown is not None
+    assert shown.exit_code == 2
+
+
+def test_memory_that_runs_out_names_what_was_asked_for() -> None:
+    with pytest.raises(MemoryError) as caught:
+        np.zeros(10**15)
+    assert "Unable to allocate 7.11 PiB for an array" in str(errors.explained(caught.value))
+    with pytest.raises(RuntimeError) as caught_of_torch:
+        torch.zeros(10**15)
+    assert "allocate" in str(errors.explained(caught_of_torch.value))
+    assert "an object could not be allocated" in str(errors.explained(MemoryError()))
+
+
+def test_the_function_that_asked_for_memory_is_named() -> None:
+    with pytest.raises(MemoryError) as caught:
+        errors.printable(_Exhausting())  # type: ignore[arg-type]
+    assert str(errors.explained(caught.value)).startswith("out of memory in errors.printable: ")
+
+
+class _Exhausting:
+    def __iter__(self) -> None:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError(), RuntimeError("shape"), OSError("no number")])
+def test_anything_else_is_a_bug(error: Exception) -> None:
+    assert errors.explained(error) is None
