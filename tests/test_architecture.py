@@ -133,6 +133,18 @@ def test_command_files_import_little_at_module_level() -> None:
         assert {name for name in others if not name.startswith("dpdrun.commands.")} <= LIGHT, relative(path)
 
 
+def test_commands_print_only_what_is_escaped() -> None:
+    """Through `say` and `Terminal`, which send no control character of a name or a value to the terminal."""
+    printing = []
+    for path in sources():
+        if not relative(path).startswith("commands/") or relative(path) == "commands/_output.py":
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        printing += [f"{relative(path)}: {ast.unparse(call)}" for call in calls
+                     if ast.unparse(call.func) in ("print", "typer.echo", "typer.secho", "Console")]  # fmt: skip
+    assert printing == []
+
+
 def test_files_are_short() -> None:
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
     assert len(lengths) > 40

@@ -56,7 +56,7 @@ def run_with(recipe: Path, folder: Path, number: signal.Signals, after_s: float,
     arguments = [*COMMAND, str(recipe), "--run-dir", str(folder)]
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal, not in the background
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in CODES],  # as at a terminal
     )  # fmt: skip
     while not answers_signals(process.pid):
         time.sleep(0.0005)

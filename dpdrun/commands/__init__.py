@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dpdrun.commands._output import say
 from dpdrun.errors import DpdrunError, printable
 
 ORDER = (
@@ -79,7 +80,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from dpdrun import __version__
 
-        typer.echo(f"dpdrun {__version__}")
+        say(f"dpdrun {__version__}")
         raise typer.Exit
 
 

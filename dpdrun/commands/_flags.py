@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dpdrun.commands._options import data_section
+from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _ask_count(name: str, default: int) -> int:
     while True:
         if (count := IntPrompt.ask(name, default=default)) > 0:
             return count
-        typer.echo("expected a whole number of at least 1")
+        say("expected a whole number of at least 1")
 
 
 def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -> str:

@@ -115,7 +115,7 @@ def _diagnose(
             raise RunError(f"name what to diagnose:\n{_at_hand()}")
         if str(run) == "-":
             if sys.stdin.isatty():
-                typer.echo("paste the log, then press Ctrl-D", err=True)
+                say("paste the log, then press Ctrl-D", err=True)
             return diagnose_any(run, maps), "standard input"
         return diagnose_any(run, maps), str(run)
     if run is not None or maps:

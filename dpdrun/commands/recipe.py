@@ -52,11 +52,10 @@ def list_recipes(
         recipes = [{"name": each.name, "path": str(each.path), "about": each.about} for each in shipped()]
         print_json({"schema_version": 1, "recipes": recipes})
         return
-    from rich.console import Console
-
     from dpdrun.report.layout import facts_grid
+    from dpdrun.report.terminal import Terminal
 
-    Console(highlight=False).print(facts_grid((each.name, each.about) for each in shipped()))
+    Terminal(highlight=False).print(facts_grid((each.name, each.about) for each in shipped()))
 
 
 @recipe_app.command("copy")

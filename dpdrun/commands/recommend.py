@@ -155,11 +155,10 @@ def _overview(format_: Format) -> None:
     if format_ is Format.json:
         print_json(overview().to_json())
         return
-    from rich.console import Console
-
     from dpdrun.report.overview import overview_view
+    from dpdrun.report.terminal import Terminal
 
-    Console(highlight=False).print(overview_view(overview()))
+    Terminal(highlight=False).print(overview_view(overview()))
 
 
 def _read(section: DataSection, recipe: Path | None = None) -> DataReading:
