@@ -145,6 +145,7 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
     from dpdrun.diagnosis.logs.formats import read_log
     from dpdrun.diagnosis.logs.names import parse_map
     from dpdrun.diagnosis.logs.programs import PROGRAMS, in_words_of
+    from dpdrun.diagnosis.logs.units import without_db
 
     facts, source = read_log(path, parse_map(maps))
     this, rules = diagnose_facts(facts.without_overflows()), all_rules()
@@ -154,6 +155,8 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         reason = skip_reason(missing, source) if skip.reason.startswith("needs ") else None
         skipped.append(replace(skip, reason=reason or skip.reason))
     findings = this.findings
+    if not (facts.loss_unit == "power" or facts.loss_is_nmse or facts.eval_nmse_db):
+        findings = [replace(each, message=without_db(each.message)) for each in findings]
     if source.unit != "step":  # rules speak of steps; here a step is an epoch or a line of the log
         findings = [_in_unit(each, source.unit) for each in findings]
     findings = [in_words_of(PROGRAMS[source.program], finding) for finding in findings]

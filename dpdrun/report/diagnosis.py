@@ -29,6 +29,7 @@ WIDEST, NARROWEST = 64, 16  # characters of the chart
 CODES = 19  # characters for three codes
 SCALES = 21  # characters next to the chart
 CHART_STYLE = {DOT: "cyan", DASH: "yellow", OVERLAY: "magenta"}
+OF_NORM = ("GN", "CL")  # families of rules on the gradient norm
 QUIET_S = 30.0  # a log that has not grown for longer is pointed out
 FILE_WIDTH = 120  # columns of a diagnosis in a file
 
@@ -96,17 +97,23 @@ def progress_text(diagnosis: Diagnosis) -> str:
     facts = diagnosis.facts
     if diagnosis.is_of_files and facts.signal:
         return f"NMSE {facts.signal.nmse_db:.2f} dB over {facts.signal.samples:,} samples"
+    unit = unit_of(diagnosis)
     last = max(facts.step[-1] if facts.step else 0, facts.eval_step[-1] if facts.eval_step else 0)
-    if facts.total_steps is None:
-        return pluralize(last, unit_of(diagnosis))
-    return f"{last} of {pluralize(facts.total_steps, unit_of(diagnosis))}"
+    total = facts.total_steps
+    if unit == "epoch" and facts.step[:1] == [0]:  # counted from 0
+        last, total = last + 1, total + 1 if total else total
+    if facts.finished:
+        return f"finished after {pluralize((diagnosis.log and diagnosis.log.done) or last, unit)}"
+    if total is None:
+        return pluralize(last, unit)
+    return f"{last} of {pluralize(total, unit)}"
 
 
 def source_lines(log: TrainingLog) -> list[str]:
     """Return how a log was read: its format, its columns, and what was assumed."""
     unit = WORDS.get(log.loss_unit or "")
     said = {key: f"{name} ({unit})" if unit and key == "loss" else name for key, name in log.found.items()}
-    columns = ", ".join(f"{key} = {name}" for key, name in said.items())
+    columns = ", ".join(key if key == name else f"{key} = {name}" for key, name in said.items())
     return [f"read as {log.format}: {columns}", *(f"- {note}" for note in log.notes)]
 
 
@@ -170,13 +177,14 @@ def chart_lines(diagnosis: Diagnosis, width: int = WIDEST) -> list[Text]:
     if not facts.step:
         return [Text("no optimizer step was logged", "dim")]
     clip = facts.clip_norm[-1] if facts.clip_norm else math.inf
-    values, title = (facts.grad_norm, "gradient norm before clipping") if facts.grad_norm else (facts.loss, "loss")
+    of_norm = _draws_norm(diagnosis)
+    values, title = (facts.grad_norm, "gradient norm before clipping") if of_norm else (facts.loss, "loss")
     if not values:
         return [Text("neither gradient norm nor loss was logged", "dim")]
     title += ", logarithmic"
-    if facts.grad_norm and math.isfinite(clip) and facts.clipped:
+    if of_norm and math.isfinite(clip) and facts.clipped:
         title += f"; clipped at {clip:g} in {sum(facts.clipped) / len(facts.clipped):.1%} of the {unit_of(diagnosis)}s"
-    line = clip if facts.grad_norm else None
+    line = clip if of_norm else None
     drawn = log_chart(
         values, facts.step, line=line, overlay=facts.lr, marks=marks_of(diagnosis), unit=unit_of(diagnosis), width=width
     )
@@ -184,6 +192,13 @@ def chart_lines(diagnosis: Diagnosis, width: int = WIDEST) -> list[Text]:
     if facts.lr and any(lr > 0.0 for lr in facts.lr):
         head = Text.assemble(head, (f"; lr {OVERLAY} on the right", "magenta"))
     return [head, *map(_coloured, drawn)]
+
+
+def _draws_norm(diagnosis: Diagnosis) -> bool:
+    """Return whether the norm is what to look at: in our own runs, and where a finding about a log is about it."""
+    if not diagnosis.facts.grad_norm or not diagnosis.log or not diagnosis.facts.loss:
+        return bool(diagnosis.facts.grad_norm)
+    return any(finding.code.startswith(OF_NORM) and finding.severity != "info" for finding in diagnosis.findings)
 
 
 def _coloured(line: str) -> Text:

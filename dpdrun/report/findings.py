@@ -22,6 +22,7 @@ COLOUR = {"error": "#b91c1c", "warning": "#b45309", "info": "#59636e"}  # of sev
 EVIDENCE_STYLE = {"measured": "green", "measured here": "bold green", "cited": "cyan", "assumed": "yellow", None: "dim"}
 SMALLEST_P = 1e-4  # a smaller one says nothing more
 SENTENCE_END = re.compile(r"(?<=[a-z0-9)])\.\s+(?=[A-Z])")
+SECTIONS = frozenset({"data", "model", "optim", "train", "dpd", "rules", "pa", "task"})  # of a recipe
 WHY_SENTENCES = 2  # on a terminal; `dpdrun explain` has the rest
 
 
@@ -49,7 +50,7 @@ def finding_entries(finding: Finding, *, sentences: int | None = None) -> dict[s
             "evidence": numbers_of(finding),
             "why": why_of(finding.code, sentences=sentences),
             "advice": finding.advice,
-            "recipe": patch_text(finding),
+            "recipe" if _of_recipe(finding) else "setting": patch_text(finding),
         }
     return {label: text for label, text in entries.items() if text}
 
@@ -103,6 +104,11 @@ def why_of(code: str, *, sentences: int | None = None) -> str:
         return text
     short = ". ".join(SENTENCE_END.split(text)[:sentences])
     return short if short.endswith(".") else f"{short}."
+
+
+def _of_recipe(finding: Finding) -> bool:
+    """Return whether a patch names recipe keys, not settings of another program."""
+    return any(key.partition(".")[0] in SECTIONS for key in finding.patch)
 
 
 def patch_text(finding: Finding) -> str:

@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> str:
 def test_a_log_of_another_program(log: str) -> None:
     result = run(log)
     assert result.exit_code == 0
-    assert "read as CSV: step = step, loss = loss, grad_norm = grad_norm, lr = lr" in result.output
+    assert "read as CSV: step, loss, grad_norm, lr" in result.output
     assert "warning GN201 gradient_norm_climbs: the gradient norm grows" in result.output
     assert "needs clip_norm" not in result.output
     listed = run(log, "-v").output
@@ -129,6 +129,6 @@ def test_too_little_to_judge_says_what_would_help(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert (
         "too little to judge: what would help most is more lines with a loss: there are 2, 8 are needed (lower "
-        "logging_steps); 20 of 20 steps" in " ".join(result.output.split())
+        "logging_steps); finished after 20 steps" in " ".join(result.output.split())
     )
     assert json.loads(run(str(path), "--format", "json").output)["verdict"] == "too little to judge"

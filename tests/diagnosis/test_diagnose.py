@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dpdrun.diagnosis.diagnose import Diagnosis, diagnose, diagnose_any, diagnose_facts, facts_of_run
+from dpdrun.diagnosis.diagnose import COURSE, Diagnosis, diagnose, diagnose_any, diagnose_facts, facts_of_run
 from dpdrun.errors import EXIT_BAD_INPUT, RunError
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.schema import Recipe
@@ -263,3 +263,7 @@ def test_the_swept_rate_is_the_one_that_the_rules_set() -> None:
     assert facts_of_run(Metrics(), by_hand).swept_lr == plan.lr
     full = content | {"model": MODEL | {"window": "full", "positions": "sinusoidal"}}
     assert facts_of_run(Metrics(), make_plan(Recipe.model_validate(full), 58_980)).swept_lr is None
+
+
+def test_course_rules_are_in_the_catalogue() -> None:
+    assert set(COURSE) <= all_rules().keys()

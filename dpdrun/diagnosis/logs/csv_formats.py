@@ -76,6 +76,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     if names == TENSORBOARD:
         return _tensorboard(path, asked)
     this = next((each for each in FORMATS if each.is_one(names)), CsvFormat("CSV", "", lambda _: True))
+    if path.name == "metrics.csv" and {"epoch", "step"} <= set(names):
+        this = FORMATS[0]  # whatever the order of its columns, as in older versions
     derived = _sums(names) if this.program == "ultralytics" else {}
     log = csv_log.read(path, asked, format_=this.name, known=this.known, empty=this.empty, derived=derived)
     log.program = this.program

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from itertools import pairwise
 from statistics import median
@@ -86,8 +87,7 @@ def _values(log: TrainingLog, asked: Asked, steps: list[int], lr: list[float]) -
         values["loss_is_nmse"] = True
     if "warmup_steps" not in values and (warmup := _warmup(steps, lr)):
         values["warmup_steps"] = warmup
-        rises = f"the learning rate rises up to {log.unit} {warmup}"
-        log.notes.append(f"{rises}: taken as the warmup (--map warmup_steps=N)")
+        log.notes.append(f"warmup up to {log.unit} {warmup}, as the learning rate rises (--map warmup_steps=N)")
     if finite := [rate for rate in lr if math.isfinite(rate)]:
         values.setdefault("peak_lr", max(finite))
     if log.unit == "epoch":
@@ -95,9 +95,9 @@ def _values(log: TrainingLog, asked: Asked, steps: list[int], lr: list[float]) -
     elif log.epochs and steps:
         values.setdefault("steps_per_epoch", steps[-1] / log.epochs)
     if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
-        log.notes.append(f"a value every {gap:g} {log.unit}s: anything between them is not visible")
+        log.notes.append(f"a value every {gap:g} {log.unit}s: what happens between them does not show")
     if log.unit == "epoch":
-        log.notes.append("one line per epoch: every step below is an epoch, and spikes within an epoch are not visible")
+        log.notes.append("one line per epoch: what happens within an epoch does not show")
     return values
 
 
@@ -115,8 +115,9 @@ def _nothing(log: TrainingLog) -> str:
               if key in log.absent]  # fmt: skip
     if doubts:
         return f"{log.path}: {doubts[0]}"
-    example = next((name for name in log.names if "loss" in name.lower()), None)
-    example = example or next((name for name in log.names if name not in log.found.values()), "COLUMN")
+    free = [name for name in log.names if name not in log.found.values()]
+    likely = [name for name in free if re.search("loss|cost|entropy|nll|err", name, re.IGNORECASE)]
+    example = next(iter([*likely, *reversed(free)]), "COLUMN")
     return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map loss={example}"
 
 
@@ -129,10 +130,13 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         del log.found["loss"]
         log.notes.append("loss: constant, so ignored")
     column = log.column("loss")
-    if (at := _first_negative(column)) is None:
-        return column
+    if (at := _first_negative(column)) is None or not all(map(math.isfinite, column.values)):
+        return column  # of one with a nan, only that is reported
     name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"
-    log.leave_out("loss", f"{name} is negative ({where}), so not a power; if it is in dB, set --map loss_db={name}")
+    log.leave_out(
+        "loss",
+        f"{name} is negative ({where}), and its level cannot be judged; if it is in dB, set --map loss_db={name}",
+    )
     return Points()
 
 

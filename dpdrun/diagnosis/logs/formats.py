@@ -40,7 +40,7 @@ TEXT = (
     nanogpt_log.FORMAT, nanogpt_log.BUILD_FORMAT,
 )  # fmt: skip
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
-JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$)")
+JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*[,\]])")
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")

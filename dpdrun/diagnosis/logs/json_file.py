@@ -32,7 +32,7 @@ DEEPEST = 4  # objects within objects in which a history is looked for
 TRAINER = frozenset({"learning_rate", "epoch", "step", "loss"})
 EXPECTED = "expected trainer_state.json (an object with log_history), a list of objects, or lists of one length by name"
 
-MEANS = "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
+MEANS = "loss is a mean since the line before; grad_norm, lr are of one step"
 LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 
 Record = dict[str, Any]
@@ -109,6 +109,8 @@ def _closed(text: str) -> Any | None:
 def _history(content: Any, depth: int = 0) -> list[Record] | None:
     """Return the records of a history, wherever they are in the content; None where there is none."""
     if isinstance(content, list):
+        if content and depth == 0 and all(isinstance(value, int | float) for value in content):
+            return [{"loss": value} for value in content]
         return content if all(isinstance(record, dict) for record in content) else None
     if not isinstance(content, dict) or depth > DEEPEST:
         return None
@@ -137,6 +139,7 @@ def _take_state(log: TrainingLog, state: Record) -> None:
     total, done, every = state.get("max_steps"), state.get("global_step"), state.get("logging_steps")
     if isinstance(total, int) and total > 0:
         log.values["total_steps"] = total
+        log.done = done if isinstance(done, int) else None
         if isinstance(done, int) and done >= total:
             log.finished = True
     if isinstance(every, int | float) and every > 1:

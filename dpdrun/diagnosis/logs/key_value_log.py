@@ -22,16 +22,18 @@ QUOTED = r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
 PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER})(?![\w:/]|\.\d)", re.I)
 BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\s{{1,3}}({NUMBER})(?![\w:/]|\.\d)", re.I)
 COUNTER = re.compile(
-    r"\b(epoch|global[ _]step|step|iter|iteration|update|batch)s?\b[\"']?[ :=#]{0,3}[\[(]?\s{0,6}(\d{1,12})"
-    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.])",
+    r"\b(epoch|global[ _]step|step|iter|iteration|update|batch|ep(?=\.)|up(?=\.))s?\b[\"']?[ .:=#]{0,3}[\[(]?\s{0,6}"
+    r"(\d{1,12})(?:st|nd|rd|th)?(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.])",
     re.I,
 )
 INNER = re.compile(
     r"[\]:,]?\s{0,4}\[\s{0,6}(\d{1,12})\s{0,3}/\s{0,3}(\d{1,12})"
 )  # Epoch: [0][ 10/5005], Epoch: 1 [640/..
-BAR = re.compile(r"(?:^\s{0,8}#?|\|\s{0,4})(\d{1,12})/(\d{1,12})[ \[]")
+BAR = re.compile(r"(?:^\s{0,8}[#\[]?|\|\s{0,4})(\d{1,12})/(\d{1,12})[ \[\]]")
 SCORED = re.compile(r"\b(?:val|valid|validation|eval|evaluation|dev|test)\b", re.I)
 KERAS = re.compile(r"\d[mu]?s/step\b|\d/\d{1,12} (?:\[[=>.]{1,80}\]|\u2501)")
+SHORT = {"ep": "epoch", "up": "update"}  # of Marian
+OF_EITHER = frozenset({"loss", "cost", "cross-entropy", "nll", "mse"})  # of training, unless the line is about scores
 WORTH = ("loss", "loss_db", "grad_norm", "val_loss", "val_nmse_db")
 ENOUGH = 2
 PRECEDENCE = ("global step", "step", "iter", "iteration", "update", "batch")
@@ -54,9 +56,12 @@ def _pairs(text: str) -> dict[str, object]:
             name = _known_end(match.group(1))
             if meaning_of(name) == "step":
                 continue  # `_Counters` reads it
-            if name.lower() == "loss" and SCORED.search(text[: match.start(2)]):
+            if name.lower() in OF_EITHER and SCORED.search(text[: match.start(2)]):
                 name = "val_loss"
             found.setdefault(name, match.group(2))
+    if "train" in found and "val" in found:  # step 100 | train 2.59 | val 2.60
+        found["train loss epoch"] = found.pop("train")
+        found.setdefault("val_loss", found.pop("val"))
     return found
 
 
@@ -79,6 +84,7 @@ class _Counters:
         found: dict[str, tuple[int, int | None]] = {}
         for match in COUNTER.finditer(text):
             name = match.group(1).lower().replace("_", " ")
+            name = SHORT.get(name, name)
             length = int(match.group(3)) if match.group(3) else None
             found.setdefault(name, (int(match.group(2)), length))
             inner = INNER.match(text, match.end()) if name == "epoch" else None

@@ -77,6 +77,7 @@ class TrainingLog:
         unit: what a step of this log is.
         values: facts that are single values, a name of `VALUES`.
         notes: what was assumed; each a line.
+        done: steps that were taken, where the log says more than its last line.
         loss_unit: as `RunFacts.loss_unit`.
         finished: whether the log itself says that training is over.
         eval_losses: by name of the set, where the log has several evaluation sets.
@@ -95,6 +96,7 @@ class TrainingLog:
     unit: Unit = "step"
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    done: int | None = None
     loss_unit: str | None = None
     finished: bool | None = None
     eval_losses: dict[str, Points] = field(default_factory=dict)

@@ -32,7 +32,8 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"loss|lm loss",
         r"(train )?(total|mean|avg|average|running|epoch) loss|losses",
         r"(train|training) loss epoch",
-        r"mse|nll|nll loss",
+        r"(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|cross entropy",
+        r"mse|nll|(train |training )?cost",
     ),
     "loss_db": (r"(train|training)( loss)? nmse( db)?|(train|training) loss db", r"loss db"),
     "grad_norm": (

@@ -41,7 +41,7 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     if path.parent.name == "best":
         log.notes.append("this is only the best epoch; the complete run is in the folder history next to this one")
     if log.columns.get("val_nmse_db"):
-        log.notes.append("VAL_NMSE is OpenDPD's mean of the dB values of segments, not dpdrun's pooled NMSE")
+        log.notes.append("VAL_NMSE is a mean of the dB of segments, not dpdrun's pooled NMSE")
     return log
 
 

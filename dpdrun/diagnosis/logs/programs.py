@@ -48,6 +48,7 @@ class Program:
         score: how validation scores get into its log.
         see_norm, see_lr, see_loss: how the gradient norm, the learning rate, the training loss get into its log.
         more: how it logs more lines.
+        resume: how it continues with the complete state.
         see_nan: how losses that are not finite become visible.
     """
 
@@ -61,6 +62,7 @@ class Program:
     see_lr: str = "log the learning rate"
     see_loss: str = "log the training loss"
     more: str = ""
+    resume: str = ""
     see_nan: str = "check the loss for nan at every step"
 
     def word(self, key: str) -> str | None:
@@ -89,6 +91,7 @@ HUGGING_FACE = Program(
     score="set eval_strategy: steps and eval_steps",
     see_norm="update transformers: its log has grad_norm from 4.38 on",
     more="lower logging_steps",
+    resume="resume_from_checkpoint",
     see_nan="set logging_nan_inf_filter: false and logging_steps: 1",
 )
 LLAMA_FACTORY = replace(
@@ -114,6 +117,7 @@ LIGHTNING = Program(
     see_norm="log grad_norm(self, norm_type=2) in on_before_optimizer_step",
     see_lr="add LearningRateMonitor('step')",
     more="lower log_every_n_steps",
+    resume="fit(ckpt_path=...)",
     see_nan="set detect_anomaly=True",
 )
 TORCHTUNE = Program(
@@ -131,6 +135,7 @@ TORCHTUNE = Program(
     bf16="set dtype: bf16",
     see_norm="set clip_grad_norm (inf logs the norm without clipping)",
     more="set log_every_n_steps: 1",
+    resume="resume_from_checkpoint: True",
     see_nan="set log_every_n_steps: 1",
 )
 MEGATRON = Program(
@@ -297,6 +302,18 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"keep the best checkpoint \(checkpoints/best\.safetensors\)", "keep the best checkpoint{kept}"),
     (r"keep the checkpoint of (step \d+)", r"keep the checkpoint of \1{kept}"),
     (r"(lower|raise) the learning rate from ", r"\1 {lr} from "),
+    (r"lengthen the warmup\b", "lengthen {warmup}"),
+    (r"clip the gradient\b", "clip the gradient{clip}"),
+    (r"fewer epochs\b", "fewer epochs{epochs}"),
+    (r"more weight decay\b", "more weight decay{weight_decay}"),
+    (r"\(cosine\)", "({schedule})"),
+    (r"score held-out samples during training", "score held-out samples during training: {score}"),
+    (
+        r"(restore the schedule and the optimizer with the weights|restore optimizer, schedule and data order with the "
+        r"weights)",
+        r"\1{resume}",
+    ),
+    (r"log every step without the filter for nan \(Hugging Face: [^)]*\)", "{see_nan}"),
     (r"(?:set |use )?train\.precision(?: to)? bf16", "{bf16}"),
     (r", and use train\.precision fp32", ", and train in fp32"),
     (r"(?:set |use )?train\.precision(?: to)? fp32", "train in fp32"),
@@ -340,8 +357,30 @@ def in_words_of(program: Program, finding: Finding) -> Finding:
     )
 
 
+def _words(program: Program) -> dict[str, str]:
+    """Return what the phrases are filled with; a word in parentheses is left out where the program has none."""
+    settings = program.settings
+
+    def added(word: str | None) -> str:
+        return f" ({word})" if word else ""
+
+    return {
+        "kept": added(program.best),
+        "clip": added(settings.get("optim.clip_norm")),
+        "epochs": added(settings.get("train.epochs")),
+        "weight_decay": added(settings.get("optim.weight_decay")),
+        "resume": added(program.resume),
+        "schedule": f"{settings['optim.schedule']} cosine" if "optim.schedule" in settings else "cosine",
+        "lr": program.word("optim.lr") or "",
+        "warmup": program.word("optim.warmup") or "",
+        "bf16": program.bf16,
+        "score": program.score,
+        "see_nan": program.see_nan,
+    }
+
+
 def _translated(program: Program, text: str) -> str:
-    ours = {"kept": f" ({program.best})" if program.best else "", "bf16": program.bf16, "lr": program.word("optim.lr")}
+    ours = _words(program)
     for phrase, words in _PHRASES:
         text = re.sub(phrase, words.format(**ours) if "{" in words else words, text)
 

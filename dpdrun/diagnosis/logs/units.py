@@ -24,6 +24,7 @@ WORDS = {
     "power": "a mean square",
     "objective": "an objective whose level says nothing",
 }
+DECIBELS = re.compile(r"(?P<by>\bby )?(?P<db>-?\d+(?:\.\d+)?) dB\b(?P<above> above)?")
 SPREAD = 0.02  # of the power that loss and NMSE give
 
 
@@ -57,3 +58,15 @@ def target_power(losses: Sequence[float], nmse_db: Sequence[float]) -> float | N
         return None
     middle = median(powers)
     return middle if max(abs(power / middle - 1.0) for power in powers) < SPREAD else None
+
+
+def without_db(message: str) -> str:
+    """Return a message that speaks of factors instead of decibels, which suit a power alone."""
+
+    def factor(match: re.Match[str]) -> str:
+        times = f"{10 ** (float(match['db']) / 10):.3g}"
+        if match["above"]:
+            return f"{times} times"
+        return f"by a factor of {times}" if match["by"] else f"a factor of {times}"
+
+    return DECIBELS.sub(factor, message)

@@ -52,7 +52,7 @@ def test_learning_rate_holds_until_the_next() -> None:
 def test_warmup_is_read_off_the_learning_rate() -> None:
     run, source = facts(loss=column(range(1, 6), 0.5), lr=column(range(1, 6), [0.1, 0.5, 1.0, 0.8, 0.2]))
     assert run.warmup_steps == 3
-    assert any("taken as the warmup" in note for note in source.notes)
+    assert any("as the learning rate rises" in note for note in source.notes)
     assert (
         facts("warmup_steps=1", loss=column(range(1, 6), 0.5), lr=column(range(1, 6), [0.1, 0.5, 1.0, 0.8, 0.2]))[
             0
@@ -87,6 +87,11 @@ def test_a_negative_loss_is_no_power() -> None:
     assert run.loss == []
     assert "if it is in dB, set --map loss_db=loss" in source.absent["loss"]
     assert "loss" not in source.found
+
+
+def test_a_negative_loss_with_a_nan_is_read_for_it() -> None:
+    run, _ = facts(loss=column([1, 2], [-0.5, math.nan]))
+    assert run.loss[0] == -0.5
 
 
 def test_a_negative_norm_is_none() -> None:

@@ -41,7 +41,7 @@ def test_history(tmp_path: Path) -> None:
     assert (facts.total_steps, facts.progress) == (100, 1.0)  # its last record is the summary at the end of training
     assert source.program == "huggingface"
     assert source.column("val_loss").values == [1.9]
-    note = "loss is the mean since the previous line; grad_norm and learning_rate are from a single step"
+    note = "loss is a mean since the line before; grad_norm, lr are of one step"
     assert note in source.notes
     assert any("a value every 10 steps" in note for note in source.notes)
 
@@ -75,6 +75,13 @@ def test_lists_by_name(tmp_path: Path, content: dict[str, Any]) -> None:
     assert (log.program, log.unit) == ("keras", "epoch")
     assert log.columns["loss"].steps == [1, 2, 3]
     assert log.columns["val_loss"].values == [0.8, 0.7, 0.6]
+
+
+def test_a_list_of_numbers_is_a_loss(tmp_path: Path) -> None:
+    path = tmp_path / "loss.json"
+    path.write_text("[2.5, 2.25, 2.0]")
+    log = read(path, Asked())
+    assert (log.unit, log.columns["loss"].values) == ("line", [2.5, 2.25, 2.0])
 
 
 def test_epochs_as_names(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_columns_units_and_length(tmp_path: Path) -> None:
     assert facts.eval_nmse_db[1] == -15.1
     assert facts.grad_norm == []
     assert len(source.column("val_loss")) == 150
-    assert any("mean of the dB values" in note for note in source.notes)
+    assert any("mean of the dB of segments" in note for note in source.notes)
     assert any("backbone tres_gru" in note for note in source.notes)
 
 

@@ -85,6 +85,13 @@ epoch: 2, lr: 1.00e-03 - train loss: 3.0 - valid loss: 2.75, valid WER: 80.0
 """
 QUOTED = "2020-11-14 23:12:55,685-INFO: epoch: 0, iter: 20, lr: 0.5, 'loss': 2.5, 'acc': 0.0, time: 5.4\n" * 2
 
+MARIAN = """[2021-07-17 12:54:33] Ep. 1 : Up. 1000 : Sen. 965,843 : Cost 5.5 : Time 359.59s : 3007.81 words/s
+[2021-07-17 13:13:46] Ep. 1 : Up. 2000 : Sen. 1,052,108 : Cost 5.0 : Time 1153.11s : 1942.28 words/s
+[2021-07-17 13:50:36] [valid] Ep. 1 : Up. 2000 : cross-entropy : 130.5 : new best
+"""
+BRACKETS = "[0/1000] batch loss : 6.5\n[100/1000] batch loss : 3.5\n"
+PAIRS = "step     0 | train 4.75 | val 4.5 | lr 1.00e-05 | 3s\nstep   100 | train 2.5 | val 2.25 | lr 1.00e-03 | 14s\n"
+
 EXPECTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "Hugging Face": (HF, "huggingface", {
         "step": [100, 500, 1000], "loss": [2.5, 1.25, 1.0], "lr": [1e-5, 2e-5, 1e-5], "progress": 1.0,
@@ -117,6 +124,9 @@ EXPECTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "SpeechBrain": (SPEECHBRAIN, "", {
         "step": [1, 2], "loss": [3.5, 3.0], "lr": [1e-3, 1e-3], "eval_losses": {"": ([1, 2], [3.25, 2.75])},
     }),
+    "Marian": (MARIAN, "", {"step": [1000, 2000], "loss": [5.5, 5.0], "eval_losses": {"": ([2000], [130.5])}}),
+    "counters in brackets": (BRACKETS, "", {"step": [0, 100], "loss": [6.5, 3.5], "total_steps": 1000}),
+    "train and val": (PAIRS, "", {"loss": [4.75, 2.5], "eval_losses": {"": ([0, 100], [4.5, 2.25])}}),
     "quoted names": (QUOTED, "", {"step": [20], "loss": [2.5], "lr": [0.5]}),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from dpdrun.diagnosis.logs.facts import facts_of_log
 from dpdrun.diagnosis.logs.log import Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
-from dpdrun.diagnosis.logs.units import loss_unit, target_power
+from dpdrun.diagnosis.logs.units import loss_unit, target_power, without_db
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,16 @@ def test_a_default_clip_is_assumed_where_a_norm_was_logged() -> None:
     column = Points([1, 2], [0.5, 0.1])
     log = TrainingLog("x", Path("x"), {"grad_norm": column}, {"grad_norm": "grad_norm"}, program="huggingface")
     assert facts_of_log(log, Asked()).assumed_clip == 1.0
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("the loss is 13.0 dB above that before", "the loss is 20 times that before"),
+        ("the loss jumps by 10.0 dB near step 21", "the loss jumps by a factor of 10 near step 21"),
+        ("the noise of the score is 3.0 dB", "the noise of the score is a factor of 2"),
+        ("2 dBm of step 3", "2 dBm of step 3"),
+    ],
+)
+def test_factors_instead_of_decibels(message: str, expected: str) -> None:
+    assert without_db(message) == expected
