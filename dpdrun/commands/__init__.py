@@ -31,7 +31,7 @@ from dpdrun.errors import DpdrunError, printable
 
 ORDER = (
     "train", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose", "explain",
-    "data", "recipe", "health",
+    "data", "recipe", "runs", "health",
 )  # fmt: skip
 MOVED = {  # (command, option of an earlier version) -> what to type now
     ("recommend", "--from-command"): "dpdrun import COMMAND|SCRIPT",

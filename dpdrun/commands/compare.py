@@ -84,12 +84,24 @@ def compare(
 
 
 def _loaded(paths: list[Path]) -> list[Any]:
-    """Load the runs, each with a unique name."""
+    """Load the runs, each with a unique name; one that has no model yet is left out with a warning.
+
+    Raises:
+        RunError: a path is not a run folder, or no run has a model.
+    """
     from dpdrun.evaluation.comparison import Run
+    from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import load_run
 
-    unique = list(dict.fromkeys(path.resolve() for path in paths))
     given = {path.resolve(): path for path in reversed(paths)}
+    opened = {path.resolve(): RunFolder.open(path) for path in paths}
+    unique = [path for path, run in opened.items() if run.weights is not None]
+    for path, run in opened.items():
+        if not unique:
+            load_run(given[path])  # raises what is wrong with it
+        if not run.report.is_file():
+            what = "scored with its best weights so far" if run.weights else "left out, because it has no model yet"
+            say(f"warning: {given[path]}: this run is unfinished; {what}", err=True)
     names = [path.name for path in unique]
     found = []
     for path in unique:

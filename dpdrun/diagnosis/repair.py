@@ -31,7 +31,7 @@ from dpdrun.run.folder import RunFolder
 
 SCORING = ("train.eval_on", "data")  # what a score is measured by
 SURE = 2.0  # standard errors that a gain must exceed; with two or three seeds a rule of thumb, not a test
-REPAIRS, COMPARISON = "repairs", "comparison.json"  # in a run folder, and in each of its repairs
+COMPARISON = "comparison.json"  # in the folder of each repair
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def next_attempt(path: Path) -> Attempt:
         RunError: as `propose`, or there is nothing (more) to change.
     """
     run = RunFolder.open(path)
-    ours = [each for each in (path / REPAIRS).glob("*") if re.fullmatch("[0-9]+", each.name)]
+    ours = [each for each in run.repairs.glob("*") if re.fullmatch("[0-9]+", each.name)]
     folders = sorted(ours, key=lambda each: int(each.name))
     decided = [run.read_json(each / COMPARISON) for each in folders if (each / COMPARISON).is_file()]
     refused = [each["codes"] for each in decided if not each["kept"]]
@@ -200,7 +200,7 @@ def next_attempt(path: Path) -> Attempt:
         recipe = folders[-1] / "recipe.yaml"
         if recipe.is_file() and recipe.read_text(encoding="utf-8") == repair.after.text:
             number -= 1
-    return Attempt(path / REPAIRS / str(number), repair, rejected)
+    return Attempt(run.repairs / str(number), repair, rejected)
 
 
 def require_change(repair: Repair, path: Path) -> None:

@@ -18,10 +18,11 @@ from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.plan.plan import Plan
+from dpdrun.plan.plan import UNCOUNTED, Plan
 from dpdrun.plan.recorded import capture_section, require_own_samples
 from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.listing import differing, settings_of
 from dpdrun.run.scores import WITH_PAST
 
 MEASURED = "measured"
@@ -52,7 +53,8 @@ class RunGroup:
         about: `task`, `split`, `capture` (name and hash); for predistorters `pa` (path and NMSE of the PA model after
             them, and whether it is `weak`, worse than a gmp; None if there is none) and `gain`.
         rows: a dict for each run: `run`, `path`, `model`, `parameters`, `macs_per_sample`, `lookahead`, `seconds`,
-            `steps`, `linearity` from a cold start, and under `with_past` that with the past of the record, or None.
+            `steps`, `settings` (recipe values that are not equal in all runs), `linearity` from a cold start, and under
+            `with_past` that with the past of the record, or None.
         baselines: by name, the `linearity` of the measured output, of least squares, or of no predistortion, with its
             own `with_past`.
         plot: the outputs, the best run last.
@@ -141,7 +143,8 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
     rows: list[dict[str, Any]] = []
     traces: list[Trace] = []
     changed = []
-    for (run, context), before in zip(members, reports, strict=True):
+    settings = differing([settings_of(run.plan.recipe.model_dump(mode="json")) for run, _ in members], UNCOUNTED)
+    for (run, context), before, own in zip(members, reports, settings, strict=True):
         score, trace = score_output(context, split, run.name, context.output(split), lambda _: {}, curves=False)
         if trace is not None:
             traces.append(trace)
@@ -158,6 +161,7 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
                 "lookahead": run.model.lookahead,
                 "seconds": before.get("seconds"),
                 "steps": before.get("steps"),
+                "settings": own,
                 **score,
             }
         )

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
-from dpdrun.report.layout import numbers_table
+from dpdrun.recipe.patch import render
+from dpdrun.report.layout import facts_grid, numbers_table
 from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, FROM_SILENCE, IN_BAND, NMSE, band_text
 from dpdrun.run.scores import COLD, COLD_START, WITH_PAST, as_chosen
@@ -172,6 +173,9 @@ def comparison_panel(groups: Sequence[Mapping[str, Any]], *, width: int) -> Rend
         parts.append(Text(title_of(group), "bold"))
         for table in tables:
             parts += [table, ""]
+        if any(row["settings"] for row in group["runs"]):
+            settings = facts_grid((row["run"], settings_text(row)) for row in group["runs"])
+            parts += [Text("settings that differ", "dim"), settings, ""]
         parts += [Text(note, "dim") for note in notes_of(group)]
         parts.append("")
     return Group(*parts[:-1])
@@ -202,6 +206,11 @@ def _best(group: Mapping[str, Any], column: Column) -> Any:
     return min((value for value in values if value is not None), default=None)
 
 
+def settings_text(row: RunScores) -> str:
+    """Return the settings of a run that differ, as `--set` takes them: `optim.lr=0.001 train.seed=1`."""
+    return " ".join(f"{key}={render(value)}" for key, value in row["settings"].items())
+
+
 def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
     """Return a Markdown table per group."""
     parts = []
@@ -211,29 +220,34 @@ def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
         align = ["---", "---", *("---:" for _ in columns[1:])]
         lines = [header, align, *(cells for _, cells in cells_of(group, columns))]
         table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
-        parts.append("\n\n".join([f"**{title_of(group)}**", table, *notes_of(group)]))
+        settings = [f"- {row['run']}: `{settings_text(row)}`" for row in group["runs"] if row["settings"]]
+        notes = ["settings that differ:\n\n" + "\n".join(settings)] if settings else []
+        parts.append("\n\n".join([f"**{title_of(group)}**", table, *notes, *notes_of(group)]))
     return "\n\n".join(parts) + "\n"
 
 
 def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:
     """Return one line per run, all groups in one table, numbers unrounded.
 
-    The scores are those from a cold start, but for the last three columns, which have the past of the record.
+    The scores are those from a cold start, but for the three columns with the past of the record; then come the
+    settings in which runs of a group differ.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [MODEL, *SCORES, *COSTS]
     common = ["task", "capture", "split", "pa"]
     limits = ["nmse_low", "nmse_high", "nmse_with_past", "nmse_with_past_low", "nmse_with_past_high"]
-    writer.writerow(["run", "path", *common, *(column.key for column in columns), *limits])
+    keys = list(dict.fromkeys(key for group in groups for row in group["runs"] for key in row["settings"]))
+    writer.writerow(["run", "path", *common, *(column.key for column in columns), *limits, *keys])
     for group in groups:
         pa = (group.get("pa") or {}).get("path", "")
         shared = [group["task"], group["capture"]["name"], group["split"], pa]
         for row in group["runs"]:
             past = (row.get(WITH_PAST) or {}).get("linearity", {})
             interval = [*_nmse_interval(row["linearity"]), past.get("nmse_db", ""), *_nmse_interval(past)]
-            values = [column.value(row) for column in columns]
-            writer.writerow([row["run"], row["path"], *shared, *("" if v is None else v for v in values), *interval])
+            values = ["" if (value := column.value(row)) is None else value for column in columns]
+            settings = [render(row["settings"][key]) if key in row["settings"] else "" for key in keys]
+            writer.writerow([row["run"], row["path"], *shared, *values, *interval, *settings])
     return out.getvalue()
 
 

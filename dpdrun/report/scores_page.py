@@ -8,7 +8,7 @@ from typing import Any
 
 from dpdrun.errors import RunError
 from dpdrun.evaluation.plot_data import PlotData
-from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, title_of
+from dpdrun.report.comparison import cells_of, columns_of, name_of, notes_of, one_line, settings_text, title_of
 from dpdrun.report.figures import save_report
 from dpdrun.report.figures.page import Table
 from dpdrun.report.scores import score_tables
@@ -67,6 +67,7 @@ def save_comparison(
         columns = columns_of(group)
         header = ["run", *(one_line(column.title) for column in columns)]
         tables.append((title_of(group), header, [cells for _, cells in cells_of(group, columns)]))
+        facts += [(f"settings of {row['run']}", settings_text(row)) for row in group["runs"] if row["settings"]]
         facts += [(name_of(group), note) for note in notes_of(group)]
     title = f"{len(runs)} runs compared" if len(groups) > 1 else title_of(as_chosen(groups[0]))
     training = curves(list(runs.values()), list(runs))

@@ -38,6 +38,7 @@ class RunFolder:
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
     refinement = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
     tracking = property(lambda self: self.path / "tracking")
+    repairs = property(lambda self: self.path / "repairs")  # of `dpdrun diagnose --fix`
 
     def rollback_point(self, step: int) -> Path:
         """Return the path of a checkpoint that `train.on_finding: adapt` can roll back to."""
@@ -48,6 +49,11 @@ class RunFolder:
         paths = self.last.parent.glob("rollback-*.safetensors")
         named = ((re.fullmatch(r"rollback-([0-9]+)\.safetensors", path.name), path) for path in paths)
         return dict(sorted((int(name[1]), path) for name, path in named if name))
+
+    @property
+    def weights(self) -> Path | None:
+        """The trained model, else the best so far of an unfinished run; None before the first."""
+        return next((path for path in (self.model, self.best) if path.is_file()), None)
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -143,6 +149,40 @@ class RunFolder:
         finally:
             os.close(handle)
 
+    def is_locked(self) -> bool:
+        """Return whether another process holds `lock`; False where it cannot be found out."""
+        try:
+            with self.lock():
+                return False
+        except RunError:
+            return True
+        except OSError:
+            return False
+
+    def remove(self) -> list[str]:
+        """Remove what dpdrun has written, and the folder if nothing else is in it; return the names of what is left.
+
+        The plan goes last: a removal that is interrupted leaves a run folder, which can be removed again.
+
+        Raises:
+            RunError: a process is training in it, or a file cannot be removed.
+        """
+        folders = (self.last.parent, self.tracking, self.repairs)
+        files = (self.recipe, self.metrics, self.audit, self.report, self.findings, self.heartbeat, self.model)
+        try:
+            with self.lock():
+                for folder in folders:
+                    if folder.is_dir() and not folder.is_symlink():
+                        shutil.rmtree(folder)
+                for path in (*files, *self.path.glob(f".*{PARTIAL}"), self.plan):
+                    path.unlink(missing_ok=True)
+            left = sorted(path.name for path in self.path.iterdir())
+            if not left:
+                self.path.rmdir()
+        except OSError as exc:
+            raise RunError(f"{exc.filename or self.path}: cannot be removed: {exc.strerror}") from exc
+        return left
+
     def sweep(self) -> None:
         """Remove half-written files of a killed process. Only under `lock`: a live process writes such files too."""
         for folder in (self.path, self.last.parent):
@@ -194,9 +234,9 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def runs_in(root: Path = Path("runs")) -> list[Path]:
-    """Return the run folders right under a folder, the most recent first."""
-    found = [path for path in root.iterdir() if RunFolder(path).plan.is_file()] if root.is_dir() else []
-    return sorted(found, key=lambda path: RunFolder(path).plan.stat().st_mtime, reverse=True)
+    """Return the run folders in a folder, and those of the pipelines in it, the most recent first."""
+    plans = [*root.glob("*/plan.json"), *root.glob("*/*/plan.json")]
+    return [path.parent for path in sorted(plans, key=lambda each: each.stat().st_mtime, reverse=True)]
 
 
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:

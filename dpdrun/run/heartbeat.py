@@ -40,6 +40,22 @@ class Beat:
     phase: Phase
     time: float
 
+    def age_s(self) -> float:
+        """Return how long ago it was written [s]; a clock that was set back must not end a run."""
+        return max(0.0, time.time() - self.time)
+
+
+def read_beat(run: RunFolder) -> Beat:
+    """Return the last heartbeat of a run. Raises OSError, ValueError or TypeError where there is none."""
+    return Beat(**json.loads(run.heartbeat.read_text(encoding="utf-8")))
+
+
+def last_beat(run: RunFolder) -> Beat | None:
+    """Return the last heartbeat of a run; None where there is none, or it cannot be read."""
+    with suppress(OSError, ValueError, TypeError):
+        return read_beat(run)
+    return None
+
 
 class Heartbeat:
     """Writes the heartbeat of one run. It never fails: a run that cannot write this file trains on.
@@ -92,8 +108,8 @@ def health(path: Path, max_age_s: float = MAX_AGE_S) -> Health:
     if run.report.is_file():
         return Health(True, f"{run.path}: finished")
     try:
-        beat = Beat(**json.loads(run.heartbeat.read_text(encoding="utf-8")))
-        age = max(0.0, time.time() - beat.time)  # a clock that was set back must not end a run
+        beat = read_beat(run)
+        age = beat.age_s()
         line = f"{run.path}: {beat.phase}, step {beat.step:,} of {beat.total_steps:,}, {age:,.0f} s ago"
     except (OSError, ValueError, TypeError) as error:
         return Health(False, f"{run.path}: {run.heartbeat.name} cannot be read ({error})")

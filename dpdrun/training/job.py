@@ -313,8 +313,8 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
     """
     run = RunFolder.open(path)
     plan = plan_of(run)
-    source = run.model if run.model.is_file() else run.best
-    if not source.is_file():
+    source = run.weights
+    if source is None:
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
     model = _saved.load(source, plan.recipe.model, described_by=run.plan)
     return model if plan.predistortion is None else with_limiter(model, plan).eval(), plan, run

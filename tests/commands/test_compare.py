@@ -96,3 +96,29 @@ def test_what_is_no_run_exits_2_and_is_named(dpd_runs: Path, tmp_path: Path) -> 
     result = compare(tmp_path / "young")
     assert result.exit_code == 2
     assert "has no model yet" in result.stderr
+
+
+def test_an_unfinished_run_does_not_stop_the_comparison(dpd_runs: Path, tmp_path: Path) -> None:
+    for name in ("young", "halfway"):
+        shutil.copytree(dpd_runs / "network", tmp_path / name)
+        (tmp_path / name / "report.json").unlink()
+        (tmp_path / name / "model.safetensors").unlink()
+    (tmp_path / "young" / "checkpoints" / "best.safetensors").unlink()
+    result = compare(tmp_path / "young", tmp_path / "halfway", dpd_runs / "least", "--format", "json")
+    (rows,) = rows_of(result)
+    assert [row["run"] for row in rows] == ["halfway", "least"]
+    assert f"{tmp_path / 'young'}: this run is unfinished; left out" in result.stderr
+    assert f"{tmp_path / 'halfway'}: this run is unfinished; scored with its best weights so far" in result.stderr
+
+
+def test_the_settings_that_differ_are_shown_and_no_others(dpd_runs: Path) -> None:
+    result = compare(dpd_runs / "pa", dpd_runs / "other", "--format", "json")
+    (rows,) = rows_of(result)
+    assert [row["settings"] for row in rows] == [
+        {"model.order": 4, "model.delays": 2, "model.cross": 0},
+        {"model.order": 6, "model.delays": 3, "model.cross": 1},
+    ]
+    assert "model.order=6 model.delays=3 model.cross=1" in compare(dpd_runs / "pa", dpd_runs / "other").stdout
+    table = csv.DictReader(io.StringIO(compare(dpd_runs / "pa", dpd_runs / "other", "--format", "csv").stdout))
+    assert [row["model.order"] for row in table] == ["4", "6"]
+    assert "settings that differ" not in compare(dpd_runs / "pa").stdout

@@ -84,7 +84,7 @@ def test_what_the_run_showed_is_added_where_the_recipe_says_nothing(
 
 
 def decided(folder: Path, number: int, codes: list[str], *, kept: bool) -> None:
-    place = folder / repair.REPAIRS / str(number)
+    place = folder / "repairs" / str(number)
     place.mkdir(parents=True)
     (place / "comparison.json").write_text(json.dumps({"codes": codes, "kept": kept}))
 
