@@ -61,6 +61,12 @@ OutputOption = Annotated[str | None, option("--output", metavar="NAME", help="Wh
 ColumnsOption = Annotated[
     str | None, option(metavar="NAMES", help="Columns of a text file without a header, e.g. I_in,Q_in,I_out,Q_out.")
 ]
+FullScaleOption = Annotated[
+    float | None,
+    option(
+        metavar="LEVEL", help="Level that becomes 32767 in .wv and .ci16; default: the largest I or Q of the record."
+    ),
+]
 UncheckedOption = Annotated[
     bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
 ]

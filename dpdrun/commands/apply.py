@@ -9,19 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpdrun.commands._options import DataOption, argument
+from dpdrun.commands._options import (
+    DataOption,
+    FullScaleOption,
+    SampleRateOption,
+    argument,
+    option,
+    stated_rates,
+)
 from dpdrun.commands._output import say
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
     from dpdrun.data.capture import Capture
     from dpdrun.data.formats.waveform_reader import Waveform
+    from dpdrun.data.formats.waveform_writer import Labels
     from dpdrun.evaluation.prediction import Samples
     from dpdrun.models._base import BehaviouralModel
     from dpdrun.plan.plan import Plan
+    from dpdrun.run.folder import RunFolder
 
 PARTS = ("train", "val", "test")
 LEVEL_DB = 1.0  # at this much more power than the training input, a waveform has peaks that the model never saw
+RATE_TOLERANCE = 1e-6
+LABELLED = (".mat", ".wv", ".sigmf-meta")  # files that state their sample rate
 LONG_SAMPLES = 1_000_000  # show a progress bar from here: a few seconds of work; the length of a CSV is not known
 
 
@@ -36,33 +47,46 @@ def apply(
         str,
         argument(
             metavar="IN",
-            help="A waveform (.csv with columns I,Q, .npy, .npz, or raw complex64: .cf32, .fc32, .c64, .cfile, .iq), "
-            "or train, val, test: that split of the run's capture.",
+            help="A waveform in any format (docs/data.md): MATLAB, text, NumPy, SigMF, .wv, raw .cf32 or .ci16 ...; or "
+            "train, val, test: that split of the run's capture.",
         ),
     ],
     out: Annotated[
-        Path, argument(metavar="OUT", help="File to write: .csv, .npy, .npz, or raw complex64 (.cf32 ...).")
+        Path,
+        argument(
+            metavar="OUT", help="File to write: .csv, .npy, .npz, .mat, .wv, .sigmf-meta, or raw .cf32 (float), .ci16."
+        ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
     data: DataOption = None,
+    signal: Annotated[
+        str | None, option("--input", metavar="NAME", help="Which signal of IN, if it holds several.")
+    ] = None,
+    full_scale: FullScaleOption = None,
+    sample_rate_hz: SampleRateOption = None,
 ) -> None:
     """Run the waveform IN through the model of a RUN and write the output, in the units of the run's capture.
 
     A PA model writes the predicted output of the amplifier, a predistorter the predistorted waveform.
 
-    A CSV has the columns I,Q,I_out,Q_out, an .npz the arrays x and y; .npy and raw files have the output alone.
+    A CSV has the columns I,Q,I_out,Q_out, an .npz or .mat the arrays x and y; other files have the output alone.
 
-    Raw is float32 I, Q, I, Q ..., little-endian. Give a file named train, val or test as ./test.
+    Raw is I, Q, I, Q ..., little-endian. Give a file named train, val or test as ./test.
 
-    Records of any length are streamed in bounded memory; OUT appears when it is complete (docs/export.md).
+    Text, NumPy and raw files of any length are streamed in bounded memory; OUT appears when it is complete
+    (docs/export.md).
     """
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform
+    from dpdrun.data.formats.waveform_writer import Labels, check_labels
     from dpdrun.evaluation.prediction import eval_frame, predict_stream
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
+    stated_rates(sample_rate_hz, None)
+    if full_scale is not None and not 0 < full_scale < float("inf"):
+        raise DataError(f"--full-scale must be a positive number, not {full_scale:g}")
     if data is not None and source not in PARTS:
         raise DataError(f"--data gives the location of the capture, but IN is {source}: omit it")
     if source not in PARTS and not Path(source).exists():
@@ -70,14 +94,44 @@ def apply(
         if hint:
             raise DataError(f"{source}: no such file or split of the capture{hint}")
     model, plan, folder = load_run(run)
+    rate = sample_rate_hz
+    if rate is None and out.suffix.lower() in LABELLED:
+        rate = _rate_of(folder, plan)
+    check_labels(out, rate)
+    labels = Labels(sample_rate_hz=rate, full_scale=full_scale)
     if source in PARTS:
         from dpdrun.plan.recorded import capture_of
 
-        _write(out, source, model, iter([_of_part(model, plan, source, capture_of(folder, plan, data))]), lambda: None)
+        pairs = iter([_of_part(model, plan, source, capture_of(folder, plan, data))])
+        _write(out, source, model, pairs, lambda: None, labels)
         return
-    with open_waveform(Path(source)) as waveform, _shown(waveform) as progress:
+    with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
+        if waveform.sample_rate_hz is not None:
+            _warn_of_rate(waveform.sample_rate_hz, rate or _rate_of(folder, plan), source)
         pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
-        _write(out, source, model, pairs, progress)
+        _write(out, source, model, pairs, progress, labels)
+
+
+def _rate_of(folder: RunFolder, plan: Plan) -> float | None:
+    """Return the sample rate of the capture that a run was trained on [Hz]; None if neither says it any more."""
+    from dpdrun.plan.recorded import capture_of
+
+    stated = plan.recipe.data.sample_rate_hz
+    if not isinstance(stated, str):
+        return stated
+    try:
+        return capture_of(folder, plan).sample_rate_hz
+    except DataError:
+        return None
+
+
+def _warn_of_rate(stated: float, rate: float | None, source: str) -> None:
+    if rate is not None and abs(stated / rate - 1) > RATE_TOLERANCE:
+        say(
+            f"warning: {source} states a sample rate of {stated:g} Hz, but the model was trained at {rate:g} Hz: its "
+            "memory is in samples, so resample the waveform",
+            err=True,
+        )
 
 
 def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> tuple[Samples, Samples]:
@@ -94,6 +148,7 @@ def _write(
     model: BehaviouralModel,
     pairs: Iterator[tuple[Samples, Samples]],
     progress: Callable[[], None],
+    labels: Labels,
 ) -> None:
     """Write the chunks; warn if the waveform is outside of the training level."""
     import numpy as np
@@ -102,7 +157,7 @@ def _write(
     from dpdrun.rf.metrics import to_db
 
     count, energy = 0, 0.0
-    with writing(out) as writer:
+    with writing(out, labels) as writer:
         for x, y in pairs:
             finite = np.isfinite(y)
             if not finite.all():
@@ -120,7 +175,8 @@ def _write(
             "trained at this level",
             err=True,
         )
-    say(f"{out}: {count:,} samples")
+    remark = writer.remark()
+    say(f"{out}: {count:,} samples{f'; {remark}' if remark else ''}")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""`dpdrun data`: which captures there are, fetching them, and a look at one before training on it."""
+"""`dpdrun data`: which captures there are, fetching and converting them, and a look at one before training on it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 from dpdrun.commands._options import (
     BandwidthOption,
     ColumnsOption,
+    ForceOption,
+    FullScaleOption,
     InputOption,
     OutputOption,
     SampleRateOption,
@@ -22,6 +25,8 @@ from dpdrun.commands._options import (
 )
 from dpdrun.commands._output import say
 
+Side = StrEnum("Side", "input output")  # of an amplifier
+
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
@@ -29,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_captures)
     group.command("pull")(pull)
     group.command("inspect")(inspect)
+    group.command("convert")(convert)
     app.add_typer(group, name="data")
 
 
@@ -103,3 +109,37 @@ def inspect(
 
         draw_capture(capture, facts, plot)
         say(f"wrote {plot}", err=format_ is TableFormat.json)
+
+
+def convert(
+    source: SourceArgument,
+    out: Annotated[
+        Path,
+        argument(
+            metavar="OUT",
+            help="File to write: .npz, .mat or .csv with both signals; .npy, .wv, .sigmf-meta, .cf32, .ci16 with one.",
+        ),
+    ],
+    only: Annotated[Side | None, option(help="Write this signal, to a format that holds one.")] = None,
+    force: ForceOption = False,
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    columns: ColumnsOption = None,
+    full_scale: FullScaleOption = None,
+) -> None:
+    """Convert a capture to another format, samples unchanged but for the rounding of .csv, .cf32, .wv and .ci16."""
+    from dpdrun.data.conversion import convert_capture
+
+    section = data_section(
+        source,
+        input_=input_,
+        output=output,
+        columns=columns,
+        sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz,
+    )
+    only_ = None if only is None else only.value
+    for line in convert_capture(section, out, only=only_, full_scale=full_scale, force=force):
+        say(line)

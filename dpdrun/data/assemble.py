@@ -34,8 +34,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     Raises:
         DataError: the recipe contradicts the source, something needed is unknown, or a part is too short.
     """
-    sample_rate_hz = _settle("sample_rate_hz", section.sample_rate_hz, reading.sample_rate_hz, reading.name)
-    bandwidth_hz = _settle("bandwidth_hz", section.bandwidth_hz, reading.bandwidth_hz, reading.name)
+    sample_rate_hz, bandwidth_hz = settled(section, reading)
     if sample_rate_hz is None:
         raise DataError(
             f"{reading.name} does not state its sample rate: set data.sample_rate_hz in the recipe "
@@ -75,6 +74,12 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         warnings=reading.warnings,
         loop_samples=reading.nperseg if section.cyclic == "auto" and _framed(parts, reading.nperseg) else None,
     )
+
+
+def settled(section: DataSection, reading: SourceRecord) -> tuple[float | None, float | None]:
+    """Return sample rate and bandwidth from the recipe or the source [Hz]. Raises DataError if they contradict."""
+    rate = _settle("sample_rate_hz", section.sample_rate_hz, reading.sample_rate_hz, reading.name)
+    return rate, _settle("bandwidth_hz", section.bandwidth_hz, reading.bandwidth_hz, reading.name)
 
 
 def _settle(field: str, requested: float | Literal["auto"], stated: float | None, name: str) -> float | None:

@@ -80,8 +80,10 @@ def single(contents: Contents, where: str, role: str, name: str | None) -> Signa
     if not records:
         raise DataError(f"{where}: no record of I and Q in this {contents.format} file{_there(contents)}")
     of_role = [signal for signal in records if role_of(signal.name)[0] == role]
-    if len(of_role) == 1:
-        return of_role[0]
+    not_of_other = [signal for signal in records if role_of(signal.name)[0] in (role, None)]
+    for found in (of_role, not_of_other):  # I,Q next to I_out,Q_out is the input
+        if len(found) == 1:
+            return found[0]
     raise DataError(
         f"{where}: which signal is the {role}? Give --{role} NAME (data.{role}). There are:\n"
         + "\n".join(candidates(contents))

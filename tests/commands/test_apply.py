@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from dpdrun.data.formats.waveform_reader import read_waveform
 
 
 def apply(*arguments: Any) -> Result:
@@ -88,9 +90,10 @@ def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path:
     ("source", "out", "why"),
     [
         ("none.csv", "out.csv", "none.csv: no such file"),
-        ("w.wav", "out.csv", ".wav is not supported"),
+        ("w.wav", "out.csv", "w.wav: no table of numbers in this text"),
         ("nan.csv", "out.csv", "nan.csv, row 3, column I: nan"),
-        ("test", "out.mat", "cannot write .mat"),
+        ("test", "out.xls", "cannot write .xls"),
+        ("several.npz", "out.csv", "needs an array named x (or input), has a, b"),
         ("test", "none/out.csv", "no such file or folder"),
         ("huge.csv", "out.csv", "single precision"),
     ],
@@ -101,6 +104,7 @@ def test_bad_input_exits_2_with_a_reason_and_writes_nothing(
     (tmp_path / "w.wav").write_bytes(b"RIFF")
     (tmp_path / "nan.csv").write_text("I,Q\n1,2\nnan,2\n")
     (tmp_path / "huge.csv").write_text("I,Q\n1e60,2\n")
+    np.savez(tmp_path / "several.npz", a=np.ones(9) + 0j, b=np.ones(9) + 0j)
     before = sorted(tmp_path.iterdir())
     result = apply(finished, source if source == "test" else tmp_path / source, tmp_path / out)
     assert result.exit_code == 2
@@ -177,3 +181,43 @@ def test_a_file_may_be_replaced_by_its_own_output(finished: Path, tmp_path: Path
     assert apply(finished, path, path, "--force").exit_code == 0
     assert np.fromfile(path, "<c8").shape == (100,)
     assert abs(np.fromfile(path, "<c8")[-1]) > 0.11
+
+
+def test_formats_of_instruments_are_read_and_written(finished: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wave = 0.05 * (rng.standard_normal(1500) + 1j * rng.standard_normal(1500))
+    savemat(tmp_path / "w.mat", {"tx": wave, "rx": 2 * wave, "fs": 1e6})
+    assert apply(finished, tmp_path / "w.mat", tmp_path / "a.npz").stderr == ""
+    with np.load(tmp_path / "a.npz") as archive:
+        np.testing.assert_array_equal(archive["x"], wave)
+        expected = archive["y"]
+    for name in ("b.mat", "c.sigmf-meta", "d.wv", "e.ci16"):
+        result = apply(finished, tmp_path / "w.mat", tmp_path / name, "--full-scale", "2")
+        assert result.exit_code == 0, result.output
+        if name in ("d.wv", "e.ci16"):
+            assert "int16: full scale 32767 = 2 (given), headroom" in result.stdout
+            assert "0 samples clipped" in result.stdout
+    content = loadmat(tmp_path / "b.mat")
+    np.testing.assert_array_equal(content["y"][:, 0], expected)
+    assert content["sample_rate_hz"].item() == 1e6  # of the run's capture
+    np.testing.assert_allclose(np.fromfile(tmp_path / "c.sigmf-data", "<c8"), expected, rtol=1e-6)
+    for name in ("d.wv", "e.ci16"):
+        samples = read_waveform(tmp_path / name) * (2 if name == "d.wv" else 2 * 32768 / 32767)
+        np.testing.assert_allclose(samples, expected, atol=1e-4)
+    other = apply(finished, tmp_path / "w.mat", tmp_path / "f.npz", "--input", "rx")
+    assert other.exit_code == 0, other.output
+    with np.load(tmp_path / "f.npz") as archive:
+        np.testing.assert_array_equal(archive["x"], 2 * wave)
+
+
+def test_a_waveform_of_another_rate_is_reported(finished: Path, tmp_path: Path) -> None:
+    savemat(tmp_path / "w.mat", {"x": np.full(50, 0.1 + 0.1j), "fs": 2e6})
+    result = apply(finished, tmp_path / "w.mat", tmp_path / "a.npz")
+    assert result.exit_code == 0
+    assert "states a sample rate of 2e+06 Hz, but the model was trained at 1e+06 Hz" in result.stderr
+
+
+def test_a_full_scale_is_positive(finished: Path, tmp_path: Path) -> None:
+    result = apply(finished, "test", tmp_path / "a.ci16", "--full-scale", "0")
+    assert result.exit_code == 2
+    assert "--full-scale must be a positive number" in result.stderr

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.formats.csv_text import Dialect, decoded, stream_rows
 from dpdrun.data.names import words_of
-from dpdrun.data.signals import BANDWIDTHS, CENTRES, PERIODS, RATES, Contents, Variable, contents_of
+from dpdrun.data.roles import single
+from dpdrun.data.signals import BANDWIDTHS, CENTRES, PERIODS, RATES, Contents, Samples, Variable, contents_of
 from dpdrun.errors import DataError
 
 HEAD_BYTES = 1 << 16  # read to recognise the dialect
@@ -34,6 +35,7 @@ UNITS = frozenset({"s", "v", "mv", "ns", "us", "ms", "w", "a", "volt", "volts", 
 TIME_SCALES = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 UNEVEN = 1e-3  # of a step: times are printed with few digits
 KEY_VALUE = re.compile(r"\s*[#%!]*\s*\"?([A-Za-z][A-Za-z0-9 _.()\[\]/-]*?)\"?\s*[=:;,\t]\s*(.*?)[\s;,]*\Z")
+NUMERIC = re.compile(r"[0-9]|\b(nan|inf)", re.I)
 EXAMPLE = "I_in,Q_in,I_out,Q_out"
 
 
@@ -63,9 +65,7 @@ def read_table(path: Path, where: str, columns: str | None) -> Contents:
     Raises:
         DataError: not a table, no header and no `columns`; a wrong cell is reported by row and column when it is read.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    table = recognise(decoded(head, where, first=1, partial_end=len(head) == HEAD_BYTES), where, columns)
+    table = recognise(_head(path, where), where, columns)
     names = table.dialect.names
     loaded: list[NDArray[Any]] = []
 
@@ -76,25 +76,60 @@ def read_table(path: Path, where: str, columns: str | None) -> Contents:
                 loaded.append(np.concatenate(list(stream_rows(handle, where, table.dialect))))
         return loaded[0][:, at]
 
-    count = len(load(0))
-    kind = "complex128" if table.dialect.is_complex else "float64"
-    variables = []
     rate = table.settings.get("sample_rate_hz")
-    for at, name in enumerate(names):
-        if at == 0 and (scale := _time_scale(name)) is not None:
-            rate = _rate_of(load(0).real * scale, where, rate)
-        elif table.dialect.is_complex and not np.any(load(at).imag) and len(names) > 2:
-            variables.append(Variable(name, (count,), "float64", lambda at=at: load(at).real))  # type: ignore[misc]
-        else:
-            variables.append(Variable(name, (count,), kind, partial(load, at)))
-    if not table.headed and not table.dialect.is_complex and len(variables) == 2:
-        first, second = variables  # two columns without names: I and Q of one record
-        variables = [
-            Variable(f"{first.name},{second.name}", (count,), "complex pairs of float64",
-                     lambda: load(len(names) - 2) + 1j * load(len(names) - 1))
-        ]  # fmt: skip
+    if (scale := _time_scale(names[0])) is not None:
+        rate = _rate_of(load(0).real * scale, where, rate)
     stated = {**table.settings, "sample_rate_hz": rate}
-    return contents_of("text", variables, where, **stated)
+    return contents_of("text", _variables(table, len(load(0)), load), where, **stated)
+
+
+def stream_signal(path: Path, handle: IO[bytes], where: str, name: str | None) -> Iterator[Samples]:
+    """Yield the input signal of a text file in blocks of rows, complex128 (n,).
+
+    Args:
+        path: the file.
+        handle: of the same file, at its beginning.
+        where: for messages.
+        name: of the signal, `I,Q` of columns; None = by their names.
+
+    Raises:
+        DataError: as `read_table`, or it is not certain which columns they are.
+    """
+    table = recognise(_head(path, where), where)
+    unknown = 1 << 40  # as long as it takes: only the names are needed to choose
+    contents = contents_of("text", _variables(table, unknown, _not_loaded), where)
+    chosen = single(contents, where, "input", name).name
+    names = table.dialect.names
+    at = [names.index(chosen)] if chosen in names else [names.index(part) for part in chosen.split(",")]
+    for rows in stream_rows(handle, where, table.dialect):
+        yield np.ascontiguousarray(rows[:, at[0]] if len(at) == 1 else rows[:, at[0]] + 1j * rows[:, at[1]])
+
+
+def _not_loaded(at: int) -> NDArray[Any]:
+    raise AssertionError(f"column {at} is only chosen, not loaded")
+
+
+def _head(path: Path, where: str) -> str:
+    """Return the first complete lines of a file."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    text = decoded(head, where, first=1, partial_end=len(head) == HEAD_BYTES)
+    return text.rpartition("\n")[0] if len(head) == HEAD_BYTES else text
+
+
+def _variables(table: TextTable, count: int, load: Callable[[int], NDArray[Any]]) -> list[Variable]:
+    """Return the columns of a table, but for a time column."""
+    names, is_complex = table.dialect.names, table.dialect.is_complex
+    variables = []
+    for at, name in enumerate(names):
+        if at == 0 and _time_scale(name) is not None:
+            continue
+        variables.append(Variable(name, (count,), "complex128" if is_complex else "float64", partial(load, at)))
+    if table.headed or is_complex or len(variables) != 2:
+        return variables
+    first, second = variables  # two columns without names: I and Q of one record
+    kind = "complex pairs of float64"
+    return [Variable(f"{first.name},{second.name}", (count,), kind, lambda: first.load() + 1j * second.load())]
 
 
 def recognise(text: str, where: str, columns: str | None = None) -> TextTable:
@@ -104,8 +139,6 @@ def recognise(text: str, where: str, columns: str | None = None) -> TextTable:
         DataError: no rows of numbers, or no names for its columns.
     """
     lines = text.split("\n")
-    if len(lines) > 1:
-        lines = lines[:-1]  # the last one may be cut
     best: tuple[int, int, str | None, bool] | None = None
     for separator in SEPARATORS:
         for decimal_comma in (False, True):
@@ -156,7 +189,7 @@ def _cells(line: str, separator: str | None) -> list[str]:
 def number(cell: str, decimal_comma: bool = False) -> complex | None:
     """Return the value of a cell, real or complex; None if it is none."""
     text = cell.strip().replace(" ", "")
-    if "_" in text or not text:
+    if "_" in text or not NUMERIC.search(text):  # I and Q are names, though Python reads j as a number
         return None
     if decimal_comma:
         if "." in text:

@@ -15,24 +15,30 @@ from dpdrun.errors import DataError
 # complex64 without a header: float32 I, Q, I, Q ..., little-endian. By these names GNU Radio's file sink (.cfile), UHD
 # (fc32), SigMF (cf32) and inspectrum know it; .iq says nothing about the numbers in it, so the reader looks at them.
 RAW = (".cf32", ".fc32", ".c64", ".cfile", ".iq")
-SUFFIXES = (".csv", ".npy", ".npz", *RAW)
-BYTES_PER_RAW_SAMPLE = 8
+INTEGERS = (".ci16", ".cs16", ".sc16")  # int16 I, Q, I, Q ..., little-endian
+PREDICTIONS = (".csv", ".npy", ".npz", *RAW)
+SUFFIXES = (*PREDICTIONS, *INTEGERS, ".mat", ".wv", ".sigmf-meta")  # that are written
+
+
+def check_readable(path: Path, named: str = "the file") -> None:
+    """Raise DataError for a folder, or where there is no such file; `named` names the argument in the error."""
+    if path.is_dir():
+        raise DataError(f"{path}: this is a folder; name {named} in it")
+    if not path.is_file():
+        raise missing(path)
 
 
 def format_of(path: Path, named: str = "the file") -> str:
-    """Return the suffix of a waveform file, one of SUFFIXES; `named` names the argument in the error.
+    """Return the suffix of a file with a prediction, one of PREDICTIONS; `named` names the argument in the error.
 
     Raises:
         DataError: a folder, no such file, or another format.
     """
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; name {named} in it ({', '.join(SUFFIXES)})")
-    if not path.is_file():
-        raise missing(path)
+    check_readable(path, named)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in PREDICTIONS:
         raise DataError(
-            f"{path}: {suffix or 'a file without a suffix'} is not supported; give one of {', '.join(SUFFIXES)}"
+            f"{path}: {suffix or 'a file without a suffix'} is not supported; give one of {', '.join(PREDICTIONS)}"
         )
     return suffix
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import LARGEST_PEAK, SMALLEST_PEAK, check_finite, check_scale
-from dpdrun.data.formats.csv_text import stream_columns
-from dpdrun.data.formats.numpy_file import as_pairs
-from dpdrun.data.formats.waveform import BYTES_PER_RAW_SAMPLE, RAW, format_of
+from dpdrun.data.checks import LARGEST_PEAK, SMALLEST_PEAK, check_finite, check_scale, suggestion
+from dpdrun.data.formats.detect import kind_of, open_contents
+from dpdrun.data.formats.numpy_file import as_pairs, read_header
+from dpdrun.data.formats.raw import SUFFIX_TYPES, layout_of, unknown_type
+from dpdrun.data.formats.text_table import stream_signal
+from dpdrun.data.formats.waveform import RAW, check_readable
+from dpdrun.data.roles import single
 from dpdrun.errors import DataError
 
 Samples = NDArray[np.complex128]
@@ -32,12 +34,20 @@ class Waveform:
     """An open waveform.
 
     Attributes:
-        samples: how many there are, or None where only reading tells (CSV).
+        samples: how many there are, or None where only reading tells (text).
+        sample_rate_hz: where the file states it [Hz].
     """
 
-    def __init__(self, path: Path, pieces: Iterator[Samples], samples: int | None, share: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pieces: Iterator[Samples],
+        samples: int | None,
+        share: Callable[[], float],
+        sample_rate_hz: float | None = None,
+    ) -> None:
         self._path, self._pieces, self._share = path, pieces, share
-        self.samples = samples
+        self.samples, self.sample_rate_hz = samples, sample_rate_hz
         self._read = 0
 
     @property
@@ -66,30 +76,47 @@ class Waveform:
 
 
 @contextmanager
-def open_waveform(path: Path, *, size: int = 65_536) -> Iterator[Waveform]:
-    """Open a CSV with columns I,Q, a .npy, an .npz (its array x or input), or raw float32 I,Q.
+def open_waveform(path: Path, *, size: int = 65_536, signal: str | None = None) -> Iterator[Waveform]:
+    """Open one signal of a file of any format, recognised by content.
 
-    Arrays are complex (N,) or real (N, 2) = I, Q; nothing is ever unpickled.
+    Text, NumPy and raw files are read in pieces, the others as a whole; nothing is ever unpickled.
 
     Args:
-        size: samples of a piece, in all formats but CSV, where a piece is some megabytes of text.
+        size: samples of a piece, but for text, where a piece is some megabytes.
+        signal: its name; None = the only one, or the one that its name says is an input.
 
     Raises:
-        DataError: no such file, another format, no samples, or damage that shows at once.
+        DataError: no such file, not a known format, no samples, or damage that shows at once.
     """
-    suffix = format_of(path, "the waveform file")
+    check_readable(path, "the waveform file")
+    suffix = path.suffix.lower()
     with ExitStack() as stack:
         with _explained(path):
             handle = stack.enter_context(path.open("rb"))
             length = os.fstat(handle.fileno()).st_size
             samples: int | None = None
-            if suffix == ".csv":
-                pieces = _csv(handle, str(path))
-            elif suffix in RAW:
-                pieces, samples = _raw(handle, str(path), length, size)
+            rate: float | None = None
+            dtype = SUFFIX_TYPES.get(suffix, "cf32" if suffix in RAW else None)
+            kind = "raw" if dtype is not None else kind_of(path, str(path))
+            if kind == "text":
+                pieces = stream_signal(path, handle, str(path), signal)
+            elif kind == "raw":
+                if dtype is None:
+                    raise DataError(f"{unknown_type(path, str(path))}, or name the file by its type: .cf32, .ci16")
+                pieces, samples = _raw(handle, str(path), length, size, dtype)
+            elif kind in ("npz", "npy"):
+                pieces, samples = _numpy(path, stack, size, signal)
             else:
-                pieces, samples = _numpy(path, stack, size)
-        yield Waveform(path, pieces, samples, lambda: handle.tell() / max(length, 1))
+                contents = open_contents(path, str(path))
+                chosen = single(contents, str(path), "input", signal)
+                pieces, samples, rate = _whole(chosen.load, size), chosen.samples, contents.sample_rate_hz
+        yield Waveform(path, pieces, samples, lambda: handle.tell() / max(length, 1), rate)
+
+
+def _whole(load: Callable[[], Samples], size: int) -> Iterator[Samples]:
+    samples = load()
+    for at in range(0, len(samples), size):
+        yield samples[at : at + size]
 
 
 def read_waveform(path: Path) -> Samples:
@@ -118,29 +145,28 @@ def _complex(pairs: NDArray[np.float64]) -> Samples:
     return np.ascontiguousarray(pairs).view(np.complex128)[:, 0]
 
 
-def _csv(handle: IO[bytes], where: str) -> Iterator[Samples]:
-    yield from (_complex(pairs) for pairs in stream_columns(handle, where, ("I", "Q")))
-
-
-def _raw(handle: IO[bytes], where: str, length: int, size: int) -> tuple[Iterator[Samples], int]:
-    if length % BYTES_PER_RAW_SAMPLE:
+def _raw(handle: IO[bytes], where: str, length: int, size: int, dtype: str) -> tuple[Iterator[Samples], int]:
+    layout = layout_of(dtype)
+    step = layout.sample_bytes
+    if length % step:
+        what = "float32 I and Q" if dtype == "cf32" else dtype
         raise DataError(
-            f"{where}: {length:,} bytes are no whole number of samples of {BYTES_PER_RAW_SAMPLE} bytes "
-            "(float32 I and Q); it was cut, or holds another type, such as 16-bit integers, to be converted first"
+            f"{where}: {length:,} bytes are no whole number of samples of {step} bytes ({what}); it was cut, or holds "
+            "another type, such as 16-bit integers: name it by its type, such as .ci16"
         )
 
     def pieces() -> Iterator[Samples]:
         at = 0
-        while len(block := np.fromfile(handle, "<f4", 2 * size)):
-            pairs = block.astype(np.float64).reshape(-1, 2)
+        while len(block := np.fromfile(handle, layout.dtype, 2 * size)):
+            pairs = (block.astype(np.float64).reshape(-1, 2) - layout.centre) / layout.full_scale
             check_finite(pairs, _shown(Path(where)), ("I", "Q"), row_word="sample", first=at)
             at += len(pairs)
             yield _complex(pairs)
 
-    return pieces(), length // BYTES_PER_RAW_SAMPLE
+    return pieces(), length // step
 
 
-def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], int]:
+def _numpy(path: Path, stack: ExitStack, size: int, signal: str | None) -> tuple[Iterator[Samples], int]:
     """Return chunks and number of samples of an array file or an archive, recognised by content."""
     with path.open("rb") as handle:
         start = handle.read(len(NPY))
@@ -150,7 +176,9 @@ def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], 
         raise ValueError("it is neither a NumPy array nor an archive of them" if start else "the file is empty")
     archive = stack.enter_context(zipfile.ZipFile(path))
     names = [name.removesuffix(".npy") for name in archive.namelist()]
-    key = next((key for key in KEYS if key in names), None)
+    key = next((key for key in ((signal,) if signal is not None else KEYS) if key in names), None)
+    if key is None and signal is not None:
+        raise DataError(f"{path}: no array {signal!r}{suggestion(signal, names)}; it has {', '.join(names) or 'none'}")
     if key is None:
         raise DataError(f"{path}: needs an array named x (or input), has {', '.join(names) or 'none'}")
     return _array(lambda: stack.enter_context(archive.open(f"{key}.npy")), f"{path}, array {key}", size)
@@ -159,7 +187,7 @@ def _numpy(path: Path, stack: ExitStack, size: int) -> tuple[Iterator[Samples], 
 def _array(opened: Callable[[], IO[bytes]], where: str, size: int) -> tuple[Iterator[Samples], int]:
     """Yield chunks of an array in NumPy format; `opened` returns the stream at its start, as often as it is called."""
     stream = opened()
-    shape, columns_apart, dtype = _header(stream)
+    shape, columns_apart, dtype = read_header(stream)
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are never loaded")
     if dtype.kind not in "fciu" or shape[1:] != (() if dtype.kind == "c" else (2,)) or not shape:
@@ -170,7 +198,7 @@ def _array(opened: Callable[[], IO[bytes]], where: str, size: int) -> tuple[Iter
     streams, width = [stream], math.prod(shape[1:])
     if columns_apart and width == 2:  # all I, then all Q
         second = opened()
-        _header(second)
+        read_header(second)
         second.seek(count * dtype.itemsize, os.SEEK_CUR)
         streams, width = [stream, second], 1
 
@@ -191,13 +219,3 @@ def _values(stream: IO[bytes], count: int, dtype: np.dtype[Any], left: int) -> N
     if len(data) < count * dtype.itemsize:
         raise ValueError(f"the file ends in the middle: {left:,} samples or fewer before the end of its array")
     return np.frombuffer(data, dtype)
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order (Fortran: columns first) and type of an array."""
-    version = npy.read_magic(stream)
-    if version == (1, 0):
-        return npy.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return npy.read_array_header_2_0(stream)
-    raise ValueError(f"version {version} of NumPy's format is not read")

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.io import loadmat
 
 from dpdrun.data.formats.waveform import check_writable
-from dpdrun.data.formats.waveform_reader import read_waveform
+from dpdrun.data.formats.waveform_reader import open_waveform, read_waveform
 from dpdrun.data.formats.waveform_writer import writing
 from dpdrun.errors import DataError
+from tests.data.records import OCTAVE
 
 WAVE = np.array([0.5 - 0.25j, 0.0, -1.5 + 2j])
 
@@ -99,7 +101,7 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["damaged.npz", "cut.npz", "cut.npy", "empty.npy", "text.npy", "object.npy"])
+@pytest.mark.parametrize("name", ["damaged.npz", "cut.npz", "cut.npy", "empty.npy", "object.npy"])
 def test_damage_is_an_error_and_nothing_is_unpickled(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     if name == "damaged.npz":
@@ -110,8 +112,8 @@ def test_damage_is_an_error_and_nothing_is_unpickled(name: str, tmp_path: Path) 
     elif name == "object.npy":
         np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     else:
-        path.write_bytes(b"" if name == "empty.npy" else b"I,Q\n1,2\n")
-    with pytest.raises(DataError, match=f"{name}: cannot be read: ."):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=f"{name}: (cannot be read: .|the file is empty)"):
         read_waveform(path)
 
 
@@ -122,8 +124,42 @@ def test_paths_that_are_no_waveform(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="this is a folder"):
         read_waveform(tmp_path)
     (tmp_path / "w.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match=r"\.wav is not supported; give one of \.csv, \.npy, \.npz"):
+    with pytest.raises(DataError, match=r"w\.wav: no table of numbers in this text"):
         read_waveform(tmp_path / "w.wav")
+    (tmp_path / "w.bin").write_bytes(b"\0\1\2\3" * 20)
+    with pytest.raises(DataError, match=r"w\.bin: a file without a known header.*name the file by its type: \.cf32"):
+        read_waveform(tmp_path / "w.bin")
+
+
+@pytest.mark.parametrize("name", ["v4.mat", "v7.mat", "struct.mat", "quadratures.mat", "capture.h5", "complex.csv"])
+def test_the_input_of_a_capture_is_a_waveform(name: str) -> None:
+    assert np.array_equal(read_waveform(OCTAVE / name), loadmat(OCTAVE / "v7.mat")["PA_Input"].ravel())
+
+
+def test_a_signal_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"which signal is the input\? Give --input NAME"):
+        read_waveform(OCTAVE / "unnamed.mat")
+    write_csv(tmp_path / "w.csv", "1,2,3,4", header="a,b,c,d")
+    for path, signal in (
+        (OCTAVE / "unnamed.mat", "second"),
+        (tmp_path / "w.csv", "c,d"),
+        (OCTAVE / "iq.wav", "samples"),
+    ):
+        with open_waveform(path, signal=signal, size=100) as waveform:
+            pieces = list(waveform.pieces())
+            assert waveform.done == 1
+        assert pieces[0][0] == (3 + 4j if path.suffix == ".csv" else pieces[0][0])
+    assert waveform.sample_rate_hz == 192000
+    write_npz(tmp_path / "w.npz", a=WAVE, b=2 * WAVE)
+    with open_waveform(tmp_path / "w.npz", signal="b") as waveform:
+        np.testing.assert_array_equal(next(waveform.pieces()), 2 * WAVE)
+    with pytest.raises(DataError, match=r"no array 'c'.*it has a, b"), open_waveform(tmp_path / "w.npz", signal="c"):
+        pass
+
+
+def test_integers_are_scaled_to_full_scale(tmp_path: Path) -> None:
+    np.array([16384, -32768, 1, 0], "<i2").tofile(tmp_path / "w.sc16")
+    np.testing.assert_array_equal(read_waveform(tmp_path / "w.sc16"), [0.5 - 1j, 1 / 32768])
 
 
 @given(
@@ -154,7 +190,7 @@ def test_outputs_are_refused_before_work_begins(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     for path, force, why in (
         (taken, False, "exists; give --force"),
-        (tmp_path / "out.mat", True, r"cannot write \.mat; use \.csv, \.npy, \.npz"),
+        (tmp_path / "out.xls", True, r"cannot write \.xls; use \.csv, \.npy, \.npz.*\.mat, \.wv, \.sigmf-meta"),
         (tmp_path / "out", True, "cannot write a file without a suffix"),
         (tmp_path / "none" / "out.csv", True, "no such file or folder"),
         (taken / "out.csv", True, "taken.csv is a file, not a folder"),
