@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +22,6 @@ from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.run.scores import WITH_PAST, validation_db
 
 SCHEMA_VERSION = 1
-STEP_WORD = re.compile(r"\bstep(s?)\b")
-NUMBERED_STEP = re.compile(r"\bstep(s?)(?= \d)")
 
 TOO_LITTLE: Literal["too little to judge"] = "too little to judge"
 COURSE = ("LS202", "LS204", "LS205", "EV201", "EV205")  # rules that judge how the loss, or its validation, developed
@@ -141,32 +138,15 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: omit --map")
     if is_run or not (path.exists() or path.suffix or str(path) == "-"):
         return diagnose(folder)  # whose error names the runs nearby
-    from dpdrun.diagnosis.logs.facts import skip_reason
     from dpdrun.diagnosis.logs.formats import read_log
     from dpdrun.diagnosis.logs.names import parse_map
-    from dpdrun.diagnosis.logs.programs import PROGRAMS, in_words_of
-    from dpdrun.diagnosis.logs.units import without_db
+    from dpdrun.diagnosis.logs.wording import findings_in_words_of, skipped_in_words_of
 
-    facts, source = read_log(path, parse_map(maps))
-    this, rules = diagnose_facts(facts.without_overflows()), all_rules()
-    skipped = []
-    for skip in this.skipped:
-        missing = [name for name in rules[skip.code].needs if facts.get(name) is None]
-        reason = skip_reason(missing, source) if skip.reason.startswith("needs ") else None
-        skipped.append(replace(skip, reason=reason or skip.reason))
-    findings = this.findings
-    if not (facts.loss_unit == "power" or facts.loss_is_nmse or facts.eval_nmse_db):
-        findings = [replace(each, message=without_db(each.message)) for each in findings]
-    if source.unit != "step":  # rules speak of steps; here a step is an epoch or a line of the log
-        findings = [_in_unit(each, source.unit) for each in findings]
-    findings = [in_words_of(PROGRAMS[source.program], finding) for finding in findings]
-    return replace(this, findings=findings, skipped=skipped, log=source)
-
-
-def _in_unit(finding: Finding, unit: str) -> Finding:
-    """Return a finding that speaks of epochs or lines; in advice a step may be one of the program, unless numbered."""
-    message = STEP_WORD.sub(rf"{unit}\1", finding.message)
-    return replace(finding, message=message, advice=NUMBERED_STEP.sub(rf"{unit}\1", finding.advice))
+    facts, log = read_log(path, parse_map(maps))
+    this = diagnose_facts(facts.without_overflows())
+    findings = findings_in_words_of(log, facts, this.findings)
+    skipped, silent = skipped_in_words_of(log, facts, this.skipped, this.healthy)
+    return replace(this, findings=findings, skipped=skipped, healthy=silent, log=log)
 
 
 def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Diagnosis:

@@ -300,7 +300,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r" ?\(`dpdrun data inspect`: ([^)]*)\)", r" (\1)"),
     (r" ?\(`dpdrun data inspect`\)", ""),
     (r"keep the best checkpoint \(checkpoints/best\.safetensors\)", "keep the best checkpoint{kept}"),
-    (r"keep the checkpoint of (step \d+)", r"keep the checkpoint of \1{kept}"),
+    (r"keep the checkpoint of ((?:step|epoch|line) \d+)", r"keep the checkpoint of \1{kept}"),
     (r"(lower|raise) the learning rate from ", r"\1 {lr} from "),
     (r"lengthen the warmup\b", "lengthen {warmup}"),
     (r"clip the gradient\b", "clip the gradient{clip}"),

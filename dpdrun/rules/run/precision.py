@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdrun.rules.conditions import Found
-from dpdrun.rules.declare import diagnose, finding, warning
+from dpdrun.rules.declare import diagnose, finding, known, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 
@@ -41,7 +41,7 @@ def steps_skipped_by_the_loss_scaler(run: RunFacts, loss_scale: float, step: lis
 
 
 @diagnose(
-    "PR202", evidence="cited",
+    "PR202", evidence="cited", where=known("grad_norm"),
     source="torch.amp.GradScaler: a step whose gradient overflows is skipped, and its norm is logged as inf or nan",
     fires=dict(skipped=[40, 200]), silent=dict(skipped=[]),
 )  # fmt: skip
