@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 EXIT_DONE = 0
@@ -43,6 +45,11 @@ _LONGEST_REASON = 200  # characters of another program's message
 def printable(text: str) -> str:
     """Escape what a terminal would obey instead of showing: control and invisible characters, but for line ends."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible(name: str) -> str:
+    """Return a name from a file of somebody else on one line, its control characters and line ends escaped."""
+    return name if name.isprintable() else printable(name).replace("\n", "\\n")
 
 
 class DpdrunError(Exception):
@@ -138,6 +145,32 @@ def explained(error: BaseException) -> DpdrunError | None:
         remedy = _REMEDIES.get(error.errno or 0)
         return DpdrunError(f"{paths or 'operating system'}: {error.strerror}" + (f"; {remedy}" if remedy else ""))
     return None
+
+
+@contextmanager
+def reading(where: object, kind: str, error: type[DpdrunError] = DataError) -> Iterator[None]:
+    """Turn whatever a parser raises of a file of somebody else into one message that names the file.
+
+    Put it around what turns bytes into values, and no more: parsers of other packages raise anything at all.
+
+    Args:
+        where: the file.
+        kind: what it should be, as ".npz".
+        error: to raise.
+    """
+    try:
+        yield
+    except DpdrunError:
+        raise
+    except RecursionError:
+        raise error(f"{where}: cannot be read as {kind}: nested too deeply") from None
+    except Exception as raised:
+        system = isinstance(raised, OSError) and raised.strerror
+        reason = system or " ".join(str(raised).split()) or type(raised).__name__
+        if len(reason) > _LONGEST_REASON:
+            reason = reason[: _LONGEST_REASON - 3] + "..."
+        hint = "" if system else "; is the file damaged or incomplete?"
+        raise error(f"{where}: cannot be read as {kind}: {reason}{hint}") from None
 
 
 def _asked_in(error: BaseException) -> str:

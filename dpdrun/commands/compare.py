@@ -77,7 +77,7 @@ def compare(
     elif format_ is ComparisonFormat.markdown:
         say(comparison_markdown(groups), nl=False)
     elif format_ is ComparisonFormat.csv:
-        say(comparison_csv(groups), nl=False)
+        say(comparison_csv(groups), nl=False, exact=True)
     else:
         console = Terminal()
         console.print(comparison_panel(groups, width=console.width), highlight=False)

@@ -93,7 +93,7 @@ def import_(
         translated = {"translation": content | {"recipe": text}}
         print_json({"schema_version": SCHEMA_VERSION} | found.to_json() | translated)
     elif format_ is Format.yaml:
-        say(text, nl=False)
+        say(text, nl=False, exact=True)
     else:
         from dpdrun.commands.lint import print_lint
 

@@ -79,7 +79,10 @@ def _print_diff(before: Loaded, done: Fixed) -> None:
     from dpdrun.recipe.patch import diff
     from dpdrun.report.findings import later_view
 
-    say(diff(before.text, done.loaded.text, str(before.path)), nl=False)
+    changes = diff(before.text, done.loaded.text, str(before.path))
+    say(changes, nl=False, exact=True)
+    if not changes:
+        say(f"{before.path}: no finding has a fix that applies here", err=True)
     if done.followed:
         say(later_view(done.followed).plain, err=True)
 

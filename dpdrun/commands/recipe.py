@@ -174,7 +174,7 @@ def _write(text: str, out: Path | None, force: bool, language: str) -> None:
 
             console.print(Syntax(text, language, background_color="default"), soft_wrap=True)
         else:
-            say(text, nl=False)
+            say(text, nl=False, exact=True)
         return
     refuse_existing(out, force)
     try:

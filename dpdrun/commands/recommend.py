@@ -194,7 +194,7 @@ def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force:
     if format_ is Format.json:
         print_json(advice.to_json())
     elif format_ is Format.yaml:
-        say(text, nl=False)
+        say(text, nl=False, exact=True)
     else:
         from dpdrun.report.advice import advice_view
         from dpdrun.report.terminal import Terminal

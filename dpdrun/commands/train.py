@@ -76,10 +76,11 @@ def train(
         follow_launcher,
         is_distributed,
         is_silenced,
-        launch,
+        timeout_s,
     )
     from dpdrun.pipeline.document import is_pipeline
     from dpdrun.recipe.loader import load_recipe
+    from dpdrun.run.folder import RunFolder, default_folder, require_free
 
     if recipe is None:
         from dpdrun.recipe.shipped import at_hand
@@ -87,7 +88,7 @@ def train(
         raise RecipeError(f"name the recipe to train:\n{at_hand()}")
     where = resolve_hosts(Hosts(processes, hosts, rank, rendezvous))
     if timeout is not None:
-        os.environ[TIMEOUT_VARIABLE] = f"{timeout:g}"  # also of the processes to be started
+        os.environ[TIMEOUT_VARIABLE] = f"{timeout_s(str(timeout)):g}"  # also of the processes to be started
     if data is not None and (not resume or is_pipeline(recipe)):
         raise RunError(
             "--data gives the new location of the capture for --resume; otherwise set it in the recipe: "
@@ -110,15 +111,17 @@ def train(
         raise RunError(f"--{'auto-' if auto_resume else ''}resume needs --run-dir: the folder of the run to continue")
     if dry_run:
         if not is_silenced():
+            if run_dir is not None and not resuming:
+                require_free(run_dir)
             _show_plan(loaded, where)
         return
     if where.size > 1 and not is_distributed():
-        raise typer.Exit(launch(where, sys.argv[1:]))
+        raise typer.Exit(_launch(loaded, where))
 
     from dpdrun.distributed.signal_handlers import EXIT_CODES, handling, leave
     from dpdrun.report.streams import outlive_output
-    from dpdrun.run.folder import RunFolder, default_folder
 
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # c10d prints a page of what is one message of ours
     follow_launcher()
     run = RunFolder(run_dir or default_folder(loaded.path))
     # while torch is imported and while results are shown; in between, training handles signals better
@@ -135,6 +138,16 @@ def train(
         except KeyboardInterrupt as interrupt:
             say(str(interrupt) or interrupted_hint(run), err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _launch(loaded: Loaded, where: Hosts) -> int:
+    """Train in several processes; returns the exit code. Raises RunError where they could not all read the recipe."""
+    from dpdrun.distributed.launcher import launch
+    from dpdrun.recipe.loader import is_read_once
+
+    if is_read_once(loaded.path):
+        raise RunError(f"{loaded.path}: every process reads the recipe; write it to a file to use --processes")
+    return launch(where, sys.argv[1:])
 
 
 def _left(run: RunFolder) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from dpdrun.errors import DataError
 from dpdrun.run.files import expand_user
 
 ENV = "DPDRUN_CACHE"
@@ -19,6 +20,10 @@ def cache_dir() -> Path:
     """
     if os.environ.get(ENV):
         return expand_user(os.environ[ENV])
+    try:
+        Path.home()
+    except RuntimeError:  # of a user of a container whom its passwd does not list, without HOME
+        raise DataError(f"the home folder of this user is unknown: set {ENV} to a folder for downloads") from None
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

@@ -10,6 +10,7 @@ the exit code of the run is the exit code of the command. Those launchers always
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from dpdrun.distributed.signal_handlers import EXIT_CODES, RANK_VARIABLE, handli
 from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
+LONGEST_S = 86_400.0 * 365
 TIMEOUT_S = 600.0  # longest wait for another process: longer than any work that one does alone between two collectives
 NOTICE_S = 3.0  # from the failure of one process to SIGTERM for the others, which may not have noticed
 GRACE_S = 20.0  # until the others, which save a checkpoint, are killed
@@ -78,7 +80,7 @@ class Hosts:
     def address(self) -> tuple[str, int]:
         """Return host and port of `rendezvous`. Raises RunError."""
         host, colon, port = self.rendezvous.rpartition(":")
-        if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+        if not (colon and host and 0 < (whole(port) or 0) < 65536):
             raise RunError(f"--rendezvous {self.rendezvous}: expected HOST:PORT, such as 10.0.0.1:29500")
         return host.strip("[]"), int(port)
 
@@ -105,9 +107,39 @@ def rank_and_world_size() -> tuple[int, int]:
             f"WORLD_SIZE is {found['WORLD_SIZE']}, but {', '.join(missing)} is not set; use --processes or a launcher"
         )
     rank, size = found[RANK_VARIABLE], found["WORLD_SIZE"]
-    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+    own, count, port = whole(rank), whole(size), whole(found["MASTER_PORT"])
+    if own is None or count is None or own >= count:
         raise RunError(f"RANK is {rank} and WORLD_SIZE {size}: expected a rank from 0, below the number of processes")
-    return int(rank), int(size)
+    if port is None or port > 65535:
+        raise RunError(f"MASTER_PORT is {found['MASTER_PORT']}: expected the number of a port")
+    return own, count
+
+
+def whole(text: str) -> int | None:
+    """Return the whole number from 0 of a variable or a flag; None where it is something else, or absurdly large."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def whole_of(name: str, default: int) -> int:
+    """Return a whole number of the environment. Raises RunError where the variable holds something else."""
+    text = os.environ.get(name)
+    value = default if text is None else whole(text)
+    if value is None:
+        raise RunError(f"{name} is {text}: expected a whole number from 0; unset it, or start with --processes")
+    return value
+
+
+def timeout_s(text: str | None = None, name: str = "--timeout") -> float:
+    """Return the longest wait for another process [s], of the flag or else of the environment. Raises RunError."""
+    if text is None:
+        text, name = os.environ.get(TIMEOUT_VARIABLE, f"{TIMEOUT_S:g}"), TIMEOUT_VARIABLE
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= LONGEST_S:
+        raise RunError(f"{name} is {text}: expected seconds, more than 0 and at most {LONGEST_S:.0f}")
+    return value
 
 
 def is_distributed() -> bool:
@@ -174,7 +206,7 @@ def follow_launcher() -> None:
     PR_SET_PDEATHSIG = 1  # linux/prctl.h
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(launcher):  # the launcher has already been killed
+    if os.getppid() != whole_of(LAUNCHER_VARIABLE, 0):  # the launcher has already been killed
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -104,7 +104,43 @@ def leave(note: Callable[[], str]) -> Handler:
             sys.stdout.flush()
         os._exit(code)
 
+    _leaving.add(handler)
     return handler
+
+
+_leaving: set[Handler] = set()  # that may be called from any thread
+
+
+@contextmanager
+def heard_in_extensions() -> Iterator[None]:
+    """Answer signals also inside of a call that Python cannot interrupt, such as a rendezvous of torch.
+
+    Python runs handlers when such a call returns. The signal is written into a pipe at once, which a thread reads.
+    """
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def listen_to_pipe() -> None:
+        while number := os.read(reader, 1):
+            handler = signal.getsignal(number[0])
+            if handler in _leaving:
+                handler(number[0], None)
+
+    thread = threading.Thread(target=listen_to_pipe, daemon=True)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        thread.join()
+        os.close(reader)
 
 
 def _say(text: str) -> None:

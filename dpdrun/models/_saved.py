@@ -27,6 +27,11 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
         tensors, _ = _tensors.read(source)
     except RunError as exc:
         raise RunError(f"{exc}{_recovery_hint(source)}") from exc
+    layers = getattr(section, "layers", 0)
+    if layers > len(tensors):  # before they are built, one after the other
+        raise RunError(
+            f"{source}: not the model that {described_by} describes: {layers} layers, {len(tensors)} tensors"
+        )
     model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
     misfit = _tensors.misfit(model.state_dict(), tensors)
     if misfit:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,11 +128,34 @@ def source_of(text: str) -> str | SourceFiles:
         ) from None
 
 
+def is_read_once(path: Path) -> bool:
+    """Return whether a recipe comes from a pipe, which can be read once: `-`, /dev/stdin, `<(...)`."""
+    with suppress(OSError, ValueError):
+        return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+    return False
+
+
+def _read_once(path: Path) -> bytes:
+    """Return the content of a pipe, also where it has been read before."""
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+        # inode and device: another pipe may come to have the same name
+        pipe = file if str(path) == "-" else os.fstat(file.fileno())[1:3]
+        if path not in _PIPES or _PIPES[path][0] != pipe:
+            _PIPES[path] = pipe, file.read(MAX_BYTES + 1)
+    return _PIPES[path][1]
+
+
+_PIPES: dict[Path, tuple[object, bytes]] = {}  # what has been read of pipes, by path
+
+
 def read_text(path: Path) -> str:
-    """Return the text of a recipe file. Raises RecipeError where it cannot be read."""
+    """Return the text of a recipe file, or of standard input for `-`. Raises RecipeError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        if is_read_once(path):
+            data = _read_once(path)
+        else:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name the recipe file in it") from None
     except FileNotFoundError:

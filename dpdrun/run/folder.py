@@ -17,6 +17,7 @@ from dpdrun.run.files import PARTIAL, Json, encode_numbers, is_there, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
+MOST_BYTES = 1 << 28  # of a JSON file; those of the longest runs have some MiB
 
 
 class RunFolder:
@@ -208,6 +209,8 @@ class RunFolder:
     def read_json(self, path: Path) -> Json:
         """Read one of this folder's JSON files. Raises RunError with the file and, if damaged, line and column."""
         try:
+            if path.stat().st_size > MOST_BYTES:
+                raise RunError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so not a file of a run")
             loaded = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
             raise RunError(f"{path}: missing; did the run finish?") from exc
@@ -233,6 +236,21 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+def require_free(path: Path) -> None:
+    """Refuse a path where no new run folder can be made; writes nothing.
+
+    Raises:
+        RunError: the path is a file, holds a run or other files, or lies in a file.
+    """
+    if (path / "plan.json").is_file():
+        raise RunError(f"{path}: there is a run in this folder; give another --run-dir, or --resume to continue it")
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{path}: this folder is not empty; give another --run-dir")
+    blocked = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
+    if blocked is not None:
+        raise RunError(f"{path}: cannot create the run folder: {blocked} is a file")
+
+
 def runs_in(root: Path = Path("runs")) -> list[Path]:
     """Return the run folders in a folder, and those of the pipelines in it, the most recent first."""
     plans = [*root.glob("*/plan.json"), *root.glob("*/*/plan.json")]
@@ -242,6 +260,8 @@ def runs_in(root: Path = Path("runs")) -> list[Path]:
 def default_folder(recipe_path: Path, root: Path = Path("runs")) -> Path:
     """Return `runs/<recipe name>`, or the first free `runs/<recipe name>-N` if that one is taken."""
     name = recipe_path.stem if recipe_path.stem.strip(".") else "recipe"  # of a file `...yaml` it is `..`
+    if str(recipe_path) == "-" or recipe_path.parts[:2] in (("/", "dev"), ("/", "proc")):  # standard input, or a pipe
+        name = "recipe"
     taken = {p.name for p in root.iterdir()} if root.is_dir() else set()
     if name not in taken:
         return root / name

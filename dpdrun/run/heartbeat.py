@@ -15,10 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from dpdrun.errors import RunError, reading
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder
 
 EVERY_S = 5.0  # between two beats: orchestrators poll every half minute or less often
+MOST_BYTES = 4096  # of a heartbeat; ours have 100
 MAX_AGE_S = 300.0  # longer than a compilation, a scoring or a wait for other processes takes
 
 Phase = Literal["preparation", "training", "validation", "finish", "evaluation"]
@@ -46,13 +48,19 @@ class Beat:
 
 
 def read_beat(run: RunFolder) -> Beat:
-    """Return the last heartbeat of a run. Raises OSError, ValueError or TypeError where there is none."""
-    return Beat(**json.loads(run.heartbeat.read_text(encoding="utf-8")))
+    """Return the last heartbeat of a run. Raises RunError where there is none, or what is there is none."""
+    with reading(run.heartbeat, "a heartbeat", RunError), run.heartbeat.open("rb") as file:
+        beat = Beat(**json.loads(file.read(MOST_BYTES)))
+        given = (beat.step, beat.total_steps, beat.time)
+        numbers = [each for each in given if isinstance(each, int | float) and abs(each) < 1e15]  # which NaN is not
+        if not isinstance(beat.phase, str) or len(numbers) < len(given):
+            raise ValueError("step, total_steps, phase and time expected")
+        return beat
 
 
 def last_beat(run: RunFolder) -> Beat | None:
     """Return the last heartbeat of a run; None where there is none, or it cannot be read."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(RunError):
         return read_beat(run)
     return None
 
@@ -109,10 +117,12 @@ def health(path: Path, max_age_s: float = MAX_AGE_S) -> Health:
         return Health(True, f"{run.path}: finished")
     try:
         beat = read_beat(run)
-        age = beat.age_s()
-        line = f"{run.path}: {beat.phase}, step {beat.step:,} of {beat.total_steps:,}, {age:,.0f} s ago"
-    except (OSError, ValueError, TypeError) as error:
-        return Health(False, f"{run.path}: {run.heartbeat.name} cannot be read ({error})")
+    except RunError as error:
+        return Health(False, str(error))
+    age = time.time() - beat.time
+    line = f"{run.path}: {beat.phase}, step {beat.step:,} of {beat.total_steps:,}, {beat.age_s():,.0f} s ago"
+    if age < -max_age_s:  # a clock that was set back a little must not end a run
+        return Health(False, f"{run.path}: its heartbeat is {-age:,.0f} s in the future: two clocks differ")
     if age > max_age_s:
         return Health(False, f"{line}: no heartbeat for more than {max_age_s:g} s")
     return Health(True, line)

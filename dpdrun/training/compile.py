@@ -14,6 +14,7 @@ from dpdrun.training.telemetry import Monitor
 # (docs/decisions/0004-no-compilation-on-a-cpu.md), so `auto` compiles on accelerators alone, and there only runs that
 # are long enough to win the half minute back.
 PAYS_AFTER_STEPS = 1000
+LONGEST_REASON = 200  # characters
 
 
 def compiled(model: nn.Module, setting: str, *, steps: int, monitor: Monitor) -> nn.Module:
@@ -52,7 +53,12 @@ class _WithFallback(nn.Module):
             try:
                 return self._run(x)  # type: ignore[no-any-return]
             except Exception as exc:  # a fault of the model itself shows again in the plain call below
-                reason = str(exc).strip().splitlines()[0]
-                self._monitor.message(f"torch.compile failed ({reason}): training without it")
+                self._monitor.message(f"torch.compile failed ({_reason(exc)}): training without it")
                 self._run = self.model
         return self._run(x)  # type: ignore[no-any-return]
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of an error that says what happened: the first is often "backend='inductor' raised:" alone."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.endswith("raised:")), type(error).__name__)[:LONGEST_REASON]

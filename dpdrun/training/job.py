@@ -28,7 +28,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import encode_numbers, write_text
-from dpdrun.run.folder import RunFolder
+from dpdrun.run.folder import RunFolder, require_free
 from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.training import checkpoint, pa_model
 from dpdrun.training.guard import memory_explained, stopping
@@ -279,21 +279,6 @@ def _stopped_at(run: RunFolder) -> str:
     if run.last.is_file():
         return f"outside the training steps; continue with:\n  {run.resume_command}"
     return "before the first step; there is nothing to resume"
-
-
-def require_free(path: Path) -> None:
-    """Refuse a path where no new run folder can be made; writes nothing.
-
-    Raises:
-        RunError: the path is a file, holds a run or other files, or lies in a file.
-    """
-    if (path / "plan.json").is_file():
-        raise RunError(f"{path}: there is a run in this folder; give another --run-dir, or --resume to continue it")
-    if path.is_dir() and any(path.iterdir()):
-        raise RunError(f"{path}: this folder is not empty; give another --run-dir")
-    blocked = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
-    if blocked is not None:
-        raise RunError(f"{path}: cannot create the run folder: {blocked} is a file")
 
 
 def _solve(model: Any, pair: Capture) -> TrainingOutcome:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,7 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpdrun.distributed.environment import environment_restored, interface_to
-from dpdrun.distributed.launcher import STORE_VARIABLE, TIMEOUT_S, TIMEOUT_VARIABLE, rank_and_world_size
+from dpdrun.distributed.launcher import STORE_VARIABLE, rank_and_world_size, timeout_s, whole_of
+from dpdrun.distributed.signal_handlers import heard_in_extensions
 from dpdrun.errors import DpdrunError, FollowedError, LostError, RunError, StoppedError
 from dpdrun.evaluation.prediction import ALONE, Sharing
 
@@ -89,9 +91,9 @@ class ProcessGroup:
                     dist.destroy_process_group()
 
     def _initialize(self) -> None:
-        timeout = timedelta(seconds=float(os.environ.get(TIMEOUT_VARIABLE, TIMEOUT_S)))
+        timeout = timedelta(seconds=timeout_s())
         on_gpu = uses_gpu()
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        here = whole_of("LOCAL_WORLD_SIZE", self.size)
         if on_gpu and here > (gpus := torch.cuda.device_count()):
             raise RunError(
                 f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: at most one per GPU is possible. "
@@ -102,16 +104,19 @@ class ProcessGroup:
             if interface is not None:
                 os.environ["GLOO_SOCKET_IFNAME"] = interface
         store = os.environ.get(STORE_VARIABLE)
+        if store and not Path(store).parent.is_dir():
+            raise RunError(f"{STORE_VARIABLE} is {store}: there is no such folder; unset it, or start with --processes")
         where = "here" if store else f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         try:
-            if not dist.is_initialized():
-                if on_gpu:
-                    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", self.rank % torch.cuda.device_count())))
-                dist.init_process_group(
-                    "nccl" if on_gpu else "gloo", timeout=timeout, rank=self.rank, world_size=self.size,
-                    init_method=f"file://{store}" if store else "env://",
-                )  # fmt: skip
-            self._group = dist.new_group(backend="gloo", timeout=timeout) if on_gpu else dist.group.WORLD
+            with heard_in_extensions():
+                if not dist.is_initialized():
+                    if on_gpu:
+                        torch.cuda.set_device(whole_of("LOCAL_RANK", self.rank % torch.cuda.device_count()))
+                    dist.init_process_group(
+                        "nccl" if on_gpu else "gloo", timeout=timeout, rank=self.rank, world_size=self.size,
+                        init_method=f"file://{store}" if store else "env://",
+                    )  # fmt: skip
+                self._group = dist.new_group(backend="gloo", timeout=timeout) if on_gpu else dist.group.WORLD
         except (RuntimeError, ValueError) as error:
             raise RunError(
                 f"process {self.rank} of {self.size} did not meet the others {where} within "

@@ -1,38 +1,13 @@
-"""What all readers share: exceptions of libraries as one message, optional libraries, and memory checked before use."""
+"""What all readers share: optional libraries, and memory checked before use."""
 
 from __future__ import annotations
 
 import importlib
-import struct
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
-from xml.etree.ElementTree import ParseError
 
 from dpdrun.errors import DataError
 
-# What numpy, scipy, h5py and npTDMS raise on damaged files: truncated and bit-flipped ones were tried on each
-BROKEN = (
-    *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, RuntimeError),
-    *(NotImplementedError, MemoryError, OverflowError, ArithmeticError, UnicodeError, RecursionError),
-    *(zlib.error, struct.error, tarfile.TarError, zipfile.BadZipFile, ParseError),
-)
 EXPANSION = 1100  # zlib cannot compress further than 1032:1 (https://zlib.net/zlib_tech.html)
-
-
-@contextmanager
-def explained(where: str, format_: str) -> Iterator[None]:
-    """Turn what a library raises on a damaged file into a DataError that names file and format."""
-    try:
-        yield
-    except DataError:
-        raise
-    except BROKEN as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise DataError(f"{where}: cannot be read as {format_}: {reason}; is the file damaged or incomplete?") from None
 
 
 def library(module: str, package: str, where: str, format_: str) -> ModuleType:

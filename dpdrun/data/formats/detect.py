@@ -6,10 +6,9 @@ import importlib
 import tarfile
 from pathlib import Path
 
-from dpdrun.data.formats._reading import explained
 from dpdrun.data.formats.raw import SUFFIX_TYPES
 from dpdrun.data.signals import Contents
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 HEAD_BYTES = 8192
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -88,7 +87,7 @@ def _looser_kind(path: Path, head: bytes) -> str:
 
 
 def _tar_kind(path: Path, where: str) -> str:
-    with explained(where, "tar archive"), tarfile.open(path, "r:") as archive:
+    with reading(where, "tar archive"), tarfile.open(path, "r:") as archive:
         names = [member.name.lower() for member in archive if member.isreg()]
     if any(name.endswith(".sigmf-meta") for name in names):
         return "sigmf-archive"

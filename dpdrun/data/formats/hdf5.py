@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import EXPANSION, explained, library, require_memory
+from dpdrun.data.formats._reading import EXPANSION, library, require_memory
 from dpdrun.data.signals import Contents, Variable, contents_of
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 MAX_DEPTH = 6
 MAX_ITEMS = 10_000
@@ -36,7 +36,7 @@ def read_hdf5(path: Path, where: str) -> Contents:
     variables: list[Variable] = []
     others: list[str] = []
     matlab = False
-    with explained(where, "HDF5"), h5py.File(path, "r") as file:
+    with reading(where, "HDF5"), h5py.File(path, "r") as file:
         for name, dataset in _datasets(file, h5py, "", 0, others, [0]):
             matlab = matlab or "MATLAB_class" in dataset.attrs
             found = _variable(path, where, name, dataset, others)
@@ -104,7 +104,7 @@ def _variable(path: Path, where: str, name: str, dataset: Any, others: list[str]
         import h5py  # read_hdf5 has checked that it is there
 
         require_memory(max(32 * math.prod(dataset_shape), nbytes), inside)
-        with explained(where, "HDF5"), h5py.File(path, "r") as file:
+        with reading(where, "HDF5"), h5py.File(path, "r") as file:
             item = file[key]
             array = np.asarray(item[()])
         return array[parts[0]] + 1j * array[parts[1]] if parts else array

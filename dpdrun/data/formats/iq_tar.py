@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from dpdrun.data.formats._reading import explained, require_memory
+from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.signals import Contents, Samples, Signal, checked
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 ROOT = "RS_IQ_TAR_FileFormat"
 MAX_XML = 16 << 20  # bytes
@@ -35,7 +35,7 @@ def read_iq_tar(path: Path, where: str) -> Contents:
     Raises:
         DataError: damaged, real samples, or a description that does not fit the samples.
     """
-    with explained(where, "R&S .iq.tar"), tarfile.open(path, "r:") as archive:
+    with reading(where, "R&S .iq.tar"), tarfile.open(path, "r:") as archive:
         members = {member.name: member for member in archive if member.isreg() and not member.issparse()}
         xml = next(name for name in members if name.lower().endswith(".xml"))
         if members[xml].size > MAX_XML:
@@ -94,7 +94,7 @@ def _load(
     channel: int,
 ) -> Samples:
     require_memory(48 * count * channels, where)
-    with explained(where, "R&S .iq.tar"), path.open("rb") as file:
+    with reading(where, "R&S .iq.tar"), path.open("rb") as file:
         file.seek(offset)
         table = np.fromfile(file, item, 2 * count * channels).reshape(count, channels, 2)[:, channel].astype(np.float64)
     if polar:  # magnitude and phase [rad]; only the magnitude is scaled

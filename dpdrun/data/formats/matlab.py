@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import EXPANSION, explained, require_declared, require_memory
+from dpdrun.data.formats._reading import EXPANSION, require_declared, require_memory
 from dpdrun.data.signals import Contents, Variable, contents_of
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 V5_HEADER = 128
 MATRIX, COMPRESSED = 14, 15
@@ -54,7 +54,7 @@ def read_matlab(path: Path, where: str) -> Contents:
     Raises:
         DataError: damaged, or a recording of real samples.
     """
-    with explained(where, "MATLAB"):
+    with reading(where, "MATLAB"):
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(V5_HEADER)
@@ -92,7 +92,7 @@ def _variable(path: Path, entry: _Entry, where: str) -> Variable:
 def _load(path: Path, name: str, where: str) -> Any:
     from scipy.io import loadmat
 
-    with explained(where, "MATLAB"):
+    with reading(where, "MATLAB"):
         found = loadmat(path, variable_names=[name], simplify_cells=True, verify_compressed_data_integrity=True)
         if name not in found:
             raise DataError(f"{where}: variable {name} cannot be read; is the file damaged?")

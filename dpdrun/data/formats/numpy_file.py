@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -14,10 +13,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dpdrun.data.checks import check_finite, check_samples
-from dpdrun.data.formats._reading import explained, require_declared, require_memory
+from dpdrun.data.formats._reading import require_declared, require_memory
 from dpdrun.data.signals import Contents, Variable, contents_of
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
+ZIP, NPY = b"PK", b"\x93NUMPY"  # how the files begin
 PICKLED = "it holds pickled Python objects, which are never loaded; save plain numeric arrays"
 
 
@@ -29,7 +29,7 @@ def read_npz(path: Path, where: str) -> Contents:
     """
     variables: list[Variable] = []
     others: list[str] = []
-    with explained(where, ".npz"), zipfile.ZipFile(path) as archive:
+    with reading(where, ".npz"), zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
         arrays = [name for name in members if name.endswith(".npy")]
         if not arrays:
@@ -60,7 +60,7 @@ def read_npy(path: Path, where: str) -> Contents:
     Raises:
         DataError: damaged, or it holds no numbers.
     """
-    with explained(where, ".npy"), path.open("rb") as file:
+    with reading(where, ".npy"), path.open("rb") as file:
         shape, _, dtype = read_header(file)
         if dtype.hasobject:
             raise DataError(f"{where}: cannot be read as .npy: {PICKLED}")
@@ -72,7 +72,7 @@ def read_npy(path: Path, where: str) -> Contents:
 
 
 def _member(path: Path, where: str, name: str) -> NDArray[Any]:
-    with explained(where, ".npz"), zipfile.ZipFile(path) as archive:
+    with reading(where, ".npz"), zipfile.ZipFile(path) as archive:
         require_memory(2 * archive.getinfo(f"{name}.npy").file_size, f"{where}, array {name}")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return np.asarray(content[name])
@@ -95,13 +95,20 @@ def load_arrays(path: Path, where: str) -> dict[str, NDArray[Any]]:
 
 
 def _load(path: Path, where: str, kind: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as file:  # np.load leaves a file open that it opened and found broken
-            content = np.load(file, allow_pickle=False)
-            return content if isinstance(content, np.ndarray) else dict(content.items())
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = PICKLED if "pickle" in str(error) else str(error) or type(error).__name__
-        raise DataError(f"{where}: cannot be read as {kind}: {reason}") from None
+    with reading(where, kind), path.open("rb") as file:  # np.load leaves a file open that it opened and found broken
+        if file.read(len(ZIP)) == ZIP:
+            contents = read_npz(path, where)
+            return {each.name: each.load() for each in contents.variables}
+        file.seek(0)
+        if file.read(len(NPY)) == NPY:
+            read_npy(path, where)  # its header, before memory is taken
+        file.seek(0)
+        try:
+            return np.asarray(np.load(file, allow_pickle=False))
+        except ValueError as error:
+            raise (
+                DataError(f"{where}: cannot be read as {kind}: {PICKLED}") if "pickle" in str(error) else error
+            ) from None
 
 
 def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import explained, require_memory
+from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.signals import Contents, Signal, checked
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 Samples = NDArray[np.complex128]
 
@@ -117,7 +117,7 @@ def load_raw(
         DataError: the file is shorter, or a sample is not finite.
     """
     require_memory(32 * count * channels, where)
-    with explained(where, "raw samples"), path.open("rb") as file:
+    with reading(where, "raw samples"), path.open("rb") as file:
         file.seek(offset, os.SEEK_SET)
         numbers = np.fromfile(file, layout.dtype, count * channels * layout.per_sample)
     return to_samples(numbers, layout, where, count, channels, channel)

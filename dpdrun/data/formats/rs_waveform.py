@@ -10,10 +10,9 @@ import re
 from functools import partial
 from pathlib import Path
 
-from dpdrun.data.formats._reading import explained
 from dpdrun.data.formats.raw import RawLayout, layout_of, load_raw
 from dpdrun.data.signals import Contents, Signal
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 FULL_SCALE = 32767.0
 CHECKSUM_START = 0xA50F74FF
@@ -29,7 +28,7 @@ def read_wv(path: Path, where: str) -> Contents:
     Raises:
         DataError: encrypted, several segments, damaged.
     """
-    with explained(where, "R&S .wv"):
+    with reading(where, "R&S .wv"):
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(MAX_TAGS)

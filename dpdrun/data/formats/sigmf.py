@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from dpdrun.data.formats._reading import explained, require_memory
+from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.formats.raw import RawLayout, Samples, layout_of, to_samples
 from dpdrun.data.signals import Contents, Signal
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 META, DATA, ARCHIVE = ".sigmf-meta", ".sigmf-data", ".sigmf"
 MAX_META = 16 << 20  # bytes
@@ -36,7 +36,7 @@ def read_sigmf(path: Path, where: str) -> Contents:
         DataError: no data file, damaged metadata, data that do not fit them.
     """
     meta_path = path.with_suffix(META)
-    with explained(where, "SigMF"):
+    with reading(where, "SigMF"):
         if not meta_path.is_file():
             raise DataError(f"{where}: no {meta_path.name} next to it, which states what the samples are")
         if meta_path.stat().st_size > MAX_META:
@@ -59,7 +59,7 @@ def read_archive(path: Path, where: str) -> Contents:
     Raises:
         DataError: no recording in it, or a damaged one.
     """
-    with explained(where, "SigMF archive"), tarfile.open(path, "r:") as archive:
+    with reading(where, "SigMF archive"), tarfile.open(path, "r:") as archive:
         members = {member.name: (member.offset_data, member.size) for member in archive if member.isreg()}
         metas = [name for name in members if name.endswith(META)]
         if not metas:
@@ -153,7 +153,7 @@ def _load(
 ) -> Samples:
     nbytes = count * channels * layout.sample_bytes
     require_memory(4 * nbytes, where)
-    with explained(where, "SigMF"), opened() as file:
+    with reading(where, "SigMF"), opened() as file:
         data = file.read(header + nbytes)
     if check is not None and hashlib.sha512(data).hexdigest() != str(check).lower():
         raise DataError(f"{where}: the data do not have the core:sha512 of the metadata: they were changed or damaged")

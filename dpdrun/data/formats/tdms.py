@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import explained, library, require_declared, require_memory
+from dpdrun.data.formats._reading import library, require_declared, require_memory
 from dpdrun.data.signals import Contents, Variable, contents_of
+from dpdrun.errors import reading
 
 PERIODS = ("wf_increment", "dt")  # [s]
 RATES = ("IQ rate", "IQRate", "sample_rate", "Sample Rate", "SampleRate", "fs")
@@ -28,7 +29,7 @@ def read_tdms(path: Path, where: str) -> Contents:
     variables: list[Variable] = []
     others: list[str] = []
     rates: list[float] = []
-    with explained(where, "NI TDMS"):
+    with reading(where, "NI TDMS"):
         size = path.stat().st_size
         # an open file: npTDMS leaves one open that it opened and found damaged, and reads an index file next to it
         with path.open("rb") as raw, nptdms.TdmsFile.open(raw) as file:
@@ -53,7 +54,7 @@ def read_tdms(path: Path, where: str) -> Contents:
 
 def _load(nptdms: Any, path: Path, where: str, group: str, name: str, count: int) -> NDArray[Any]:
     require_memory(32 * count, f"{where}, {name}")
-    with explained(where, "NI TDMS"), path.open("rb") as raw, nptdms.TdmsFile.open(raw) as file:
+    with reading(where, "NI TDMS"), path.open("rb") as raw, nptdms.TdmsFile.open(raw) as file:
         return np.asarray(file[group][name][:])
 
 

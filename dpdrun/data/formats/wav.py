@@ -11,9 +11,9 @@ from typing import IO
 
 import numpy as np
 
-from dpdrun.data.formats._reading import explained, require_memory
+from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.signals import Contents, Samples, Signal, checked
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 UNKNOWN = 0xFFFFFFFF  # length of the data in RF64, stated in the chunk ds64
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -25,7 +25,7 @@ def read_wav(path: Path, where: str) -> Contents:
     Raises:
         DataError: another number of channels, or the samples end before the header says so.
     """
-    with explained(where, "WAV"):
+    with reading(where, "WAV"):
         size = path.stat().st_size
         with path.open("rb") as file:
             chunks = dict(_chunks(file, size))
@@ -56,7 +56,7 @@ def _load(path: Path, where: str, count: int) -> Samples:
     from scipy.io import wavfile
 
     require_memory(48 * count, where)
-    with explained(where, "WAV"), warnings.catch_warnings():
+    with reading(where, "WAV"), warnings.catch_warnings():
         warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that it skips; the length is checked above
         _, table = wavfile.read(path)
     if table.ndim != 2 or len(table) != count:

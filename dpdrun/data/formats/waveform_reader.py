@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,13 +20,12 @@ from dpdrun.data.formats.raw import SUFFIX_TYPES, layout_of, unknown_type
 from dpdrun.data.formats.text_table import stream_signal
 from dpdrun.data.formats.waveform import RAW, check_readable
 from dpdrun.data.roles import single
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 
 Samples = NDArray[np.complex128]
 
 KEYS = ("x", "input")  # of the array in an .npz, as in a capture
 ZIP, NPY = b"PK", b"\x93NUMPY"  # how the files begin
-BAD_FILE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class Waveform:
@@ -62,7 +60,7 @@ class Waveform:
             DataError: no samples, damage, or a sample that is not finite or too large or too small for a model.
         """
         loudest = 0.0  # the level of a record is that of its loudest sample: a quiet piece is no fault
-        with _explained(self._path):
+        with reading(self._path, "a waveform"):
             for piece in self._pieces:
                 self._read += len(piece)
                 loudest = max(loudest, float(np.abs(piece.view(np.float64)).max(initial=0.0)))
@@ -91,7 +89,7 @@ def open_waveform(path: Path, *, size: int = 65_536, signal: str | None = None) 
     check_readable(path, "the waveform file")
     suffix = path.suffix.lower()
     with ExitStack() as stack:
-        with _explained(path):
+        with reading(path, "a waveform"):
             handle = stack.enter_context(path.open("rb"))
             length = os.fstat(handle.fileno()).st_size
             samples: int | None = None
@@ -123,16 +121,6 @@ def read_waveform(path: Path) -> Samples:
     """Read a complete waveform, (N,). Raises DataError as `open_waveform` and `Waveform.pieces`."""
     with open_waveform(path) as waveform:
         return np.concatenate(list(waveform.pieces()))
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn exceptions of numpy, zipfile and the operating system into a DataError."""
-    try:
-        yield
-    except BAD_FILE as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{path}: cannot be read: {reason}") from None
 
 
 def _shown(path: Path) -> str:

@@ -38,9 +38,10 @@ def number(cell: object, *, decimal_comma: bool = False) -> float | None:
         return math.nan
     if text in BOOLEANS:
         return BOOLEANS[text]
-    if text.startswith("tensor("):  # str() of a tensor: tensor(0.0312, device='cuda:0')
+    if text.startswith("tensor(") and not text.startswith("tensor(tensor("):
+        # str() of a tensor: tensor(0.0312, device='cuda:0')
         return number(text.removeprefix("tensor(").rstrip(")").split(",")[0])
-    if text.endswith("%"):
+    if text.endswith("%") and not text.endswith("%%"):
         share = number(text[:-1], decimal_comma=decimal_comma)
         return None if share is None else share / 100.0
     if decimal_comma and text.count(",") == 1:

@@ -14,7 +14,7 @@ from dpdrun.diagnosis.logs.cells import number, shortened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Empty, Rows
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, visible
 
 SEPARATORS = ",;\t|"
 SPACES = " "
@@ -71,7 +71,7 @@ def dialect_of(path: Path) -> Dialect:
             separator = max(SEPARATORS, key=text.count)
             if separator not in text and len(text.split()) > 1:
                 separator = SPACES
-            names = [name.strip() for name in _cells([text], separator)[0]]
+            names = [visible(name.strip()) for name in _cells([text], separator)[0]]
             if all(_is_number(name) for name in names):
                 raise DataError(f"{path}:{line}: numbers instead of column names; add a header line")
             return Dialect(separator, names, line)
@@ -166,7 +166,7 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, dict[str, object]
                     torn = DataError(f"{path}:{line}: {len(cells)} cells, but line {dialect.header_line} names {width} "
                                      f"columns: {text!r}")  # fmt: skip
                     continue  # an error, unless it is the last line: that one is being written
-                if [cell.strip() for cell in cells] == dialect.names:
+                if [visible(cell.strip()) for cell in cells] == dialect.names:
                     continue  # the header again, of a run that continued in the same file
                 yield line, dict(zip(dialect.names, cells, strict=True))
         except csv.Error as error:

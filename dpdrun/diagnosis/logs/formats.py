@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dpdrun.diagnosis.logs import (
@@ -28,7 +29,7 @@ from dpdrun.diagnosis.logs import (
 from dpdrun.diagnosis.logs.facts import facts_of_log
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading
 from dpdrun.rules.facts.run import RunFacts
 
 KNOWN = (
@@ -43,6 +44,8 @@ CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".
 JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*[,\]])")
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
+DEEPEST_FOLDER = 6  # OpenDPD: log/DATASET/train_dpd/SETTINGS/history
+MOST_FOLDERS = 500
 TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 
 
@@ -60,8 +63,9 @@ def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, Training
     if str(path) == "-":
         return _read_standard_input(asked)
     path = find_log(path)
-    log = _read(path, asked)
-    return facts_of_log(log, asked), log
+    with reading(path, "a training log"):
+        log = _read(path, asked)
+        return facts_of_log(log, asked), log
 
 
 def _read_standard_input(asked: Asked) -> tuple[RunFacts, TrainingLog]:
@@ -71,8 +75,9 @@ def _read_standard_input(asked: Asked) -> tuple[RunFacts, TrainingLog]:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         try:
-            log = _read(path, asked)
-            facts = facts_of_log(log, asked)
+            with reading(path, "a training log"):
+                log = _read(path, asked)
+                facts = facts_of_log(log, asked)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), str(STANDARD_INPUT))) from None
     log.path = STANDARD_INPUT
@@ -150,7 +155,22 @@ def _in_folder(path: Path) -> Iterator[list[Path]]:
     yield [path] if any(path.glob(tensorboard_log.PATTERN)) else []
     yield sorted({file.parent for file in path.glob(f"*/{tensorboard_log.PATTERN}")})
     yield sorted(file for pattern in TABLES for file in path.glob(pattern))
-    yield sorted(path.glob("**/history/*.csv"))
+    yield sorted(file for folder in _folders_below(path) if folder.name == "history" for file in folder.glob("*.csv"))
+
+
+def _folders_below(path: Path) -> Iterator[Path]:
+    """Yield the folders below a folder: as deep as OpenDPD nests its logs, and not those of a disk."""
+    level, visited = [path], 0
+    for _ in range(DEEPEST_FOLDER):
+        found: list[Path] = []
+        for folder in level:
+            visited += 1
+            if visited > MOST_FOLDERS:
+                return
+            with suppress(OSError):
+                found += [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
+        yield from found
+        level = found
 
 
 def _newest(files: Iterator[Path]) -> list[Path]:

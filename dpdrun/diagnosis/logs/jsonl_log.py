@@ -14,7 +14,7 @@ from dpdrun.diagnosis.logs.csv_log import opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Rows
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, visible
 
 FORMAT = "JSONL"
 LLAMA_FACTORY = "LLaMA-Factory trainer_log.jsonl"
@@ -110,7 +110,7 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{visible(key)}.")
         elif not isinstance(value, list):
-            found[f"{prefix}{key}"] = value
+            found[f"{prefix}{visible(key)}"] = value
     return found

@@ -63,6 +63,17 @@ METRIC = re.compile(
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 
 
+LIMITS = {  # of single values, the upper one excluded; other counts and sizes are not negative
+    "beta2": (0.0, 1.0),
+    "eps": (1e-300, 1e15),
+    "parameters": (1, 1e15),
+    "total_steps": (1, 1e15),
+    "batch": (1, 1e15),
+    "epochs": (1e-6, 1e15),
+    "steps_per_epoch": (1e-6, 1e15),
+}
+
+
 def plain_name(name: str) -> str:
     """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
@@ -147,10 +158,14 @@ def _value(key: str, text: str) -> float | str:
     try:
         if kind is int and float(text) != int(float(text)):
             raise ValueError
-        return text if kind is str else kind(float(text))
+        value: float | str = text if kind is str else kind(float(text))
     except (ValueError, OverflowError):
         what = "a whole number" if kind is int else "a number"
         raise DataError(f"--map {key}={text}: expected {what}") from None
+    low, high = LIMITS.get(key, (-1000.0, 1000.0) if key.endswith("_db") else (0.0, 1e15))
+    if not isinstance(value, str) and not low <= value < high:
+        raise DataError(f"--map {key}={text}: expected a number from {low:g} to below {high:g}")
+    return value
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,12 @@ from pathlib import Path
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns
 from dpdrun.diagnosis.logs.rows import points
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, reading, visible
 
 FORMAT = "TensorBoard events"
 PATTERN = "*.tfevents.*"
 SCALARS = "scalars"
+LONGEST_RECORD = 1 << 28  # bytes; images and graphs are smaller
 
 
 def read(path: Path, asked: Asked) -> TrainingLog:
@@ -33,7 +35,7 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     series: dict[str, list[tuple[int, float]]] = {}
     for file in files:
         for tag, step, value in _scalars(file):
-            series.setdefault(tag, []).append((step, value))
+            series.setdefault(visible(tag), []).append((step, value))
     if not series:
         raise NothingLoggedError(f"{path}: no scalars in {len(files)} event file(s): nothing has been logged yet")
     asked_steps = asked.columns.pop("step", None)
@@ -66,12 +68,28 @@ def _scalars(path: Path) -> Iterator[tuple[str, int, float]]:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     if not path.is_file() or path.stat().st_size == 0:
         return
-    try:
+    _require_lengths(path)
+    with reading(path, "an event file"):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name != SCALARS:
                     continue
-                array = tensor_util.make_ndarray(value.tensor)
-                yield value.tag, int(event.step), float(array.item()) if array.size == 1 else math.nan
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: damaged event file: {error}") from None
+                # before memory is taken for a shape that promises more than one number
+                is_one = math.prod(each.size for each in value.tensor.tensor_shape.dim) == 1
+                number = float(tensor_util.make_ndarray(value.tensor).item()) if is_one else math.nan
+                yield value.tag, int(event.step), number
+
+
+def _require_lengths(path: Path) -> None:
+    """Raise DataError where a record claims to be longer than any that a logger writes, before memory is taken for it.
+
+    A record is its length (8 bytes), a checksum (4), the data, and a checksum (4); the last one may be incomplete.
+    Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head, "little")
+            if length > LONGEST_RECORD and file.tell() + length > size:
+                raise DataError(f"{path}: damaged event file: a record of {length:,} bytes in a file of {size:,}")
+            file.seek(length + 8, os.SEEK_CUR)
