@@ -17,6 +17,7 @@ from dpdrun.report.figures.style import (
     SHADE,
     SHADE_ALPHA,
     NothingToDrawError,
+    drawn,
     new_figure,
     save_figure,
 )
@@ -48,7 +49,7 @@ def draw_capture(capture: Capture, facts: Inspection, path: Path, *, dpi: int = 
         axes.set_title("AM/PM" if phase else "AM/AM", fontsize=10)
     _psd_panel(right, x, y, facts)
     figure.suptitle(
-        f"{capture.name}: {len(x):,} training samples at {capture.sample_rate_hz / 1e6:.6g} MS/s, "
+        f"{drawn(capture.name)}: {len(x):,} training samples at {capture.sample_rate_hz / 1e6:.6g} MS/s, "
         f"one-tap NMSE {facts.parts['train'].one_tap_nmse_db:.2f} dB",
         fontsize=10,
     )

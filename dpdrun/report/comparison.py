@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
+from dpdrun.errors import printable
 from dpdrun.recipe.patch import render
 from dpdrun.report.layout import facts_grid, numbers_table
 from dpdrun.report.numbers import duration
@@ -223,7 +224,7 @@ def comparison_markdown(groups: Sequence[Mapping[str, Any]]) -> str:
         settings = [f"- {row['run']}: `{settings_text(row)}`" for row in group["runs"] if row["settings"]]
         notes = ["settings that differ:\n\n" + "\n".join(settings)] if settings else []
         parts.append("\n\n".join([f"**{title_of(group)}**", table, *notes, *notes_of(group)]))
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def comparison_csv(groups: Sequence[Mapping[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from dpdrun.diagnosis.diagnose import Diagnosis
-from dpdrun.errors import DataError, RunError
+from dpdrun.errors import DataError, RunError, printable, visible
 from dpdrun.report.diagnosis import (
     NormChart,
     checked_text,
@@ -57,11 +57,12 @@ def render_diagnosis(diagnosis: Diagnosis, title: str, format_: str, *, verbose:
     """Return a diagnosis as text: json, markdown, html, or rich, which is that of the terminal without colours."""
     if format_ == "json":
         return json.dumps(encode_numbers(diagnosis.to_json()), indent=2, allow_nan=False) + "\n"
+    title = visible(title)
     if format_ == "markdown":
-        return diagnosis_markdown(diagnosis, title)
+        return printable(diagnosis_markdown(diagnosis, title))
     if format_ == "html":
         return diagnosis_html(diagnosis, title)
-    return plain_text(diagnosis_view(diagnosis, title, verbose=verbose)) + "\n"
+    return printable(plain_text(diagnosis_view(diagnosis, title, verbose=verbose)) + "\n")
 
 
 def diagnosis_markdown(diagnosis: Diagnosis, title: str) -> str:

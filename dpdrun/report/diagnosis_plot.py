@@ -10,7 +10,7 @@ from typing import Any
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import DataError
 from dpdrun.report.figures.curves import REACH, Curve, limit_lr
-from dpdrun.report.figures.style import MAIN, new_figure, paper_style, picture, save_figure
+from dpdrun.report.figures.style import MAIN, drawn, new_figure, paper_style, picture, save_figure
 from dpdrun.report.findings import COLOUR
 from dpdrun.rules.engine import Finding
 
@@ -126,7 +126,7 @@ def _figure(diagnosis: Diagnosis, charts: list[Chart], title: str = "") -> Any:
             _mark(axis, finding, step, row % 4, late=step > first + 0.9 * (last - first))
         axis.set_xlim(first, last)
     axes[-1].set_xlabel("optimizer step" if unit == "step" else unit, fontsize=8)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(drawn(title), fontsize=9)
     return figure
 
 

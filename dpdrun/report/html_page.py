@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from dpdrun.errors import printable
 from dpdrun.report.findings import COLOUR
 
 CSS = (
@@ -35,7 +36,7 @@ def html_page(title: str, body: str, css: str = "") -> str:
         body: valid HTML, all text in it escaped.
         css: more rules than `CSS`.
     """
-    return (
+    return printable(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{CSS}{css}</style>\n</head>\n"

@@ -250,3 +250,11 @@ def test_a_rule_with_a_bug_is_named(faulty: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(rule.__dict__, "function", fail)
     result = CliRunner().invoke(app, ["lint", str(faulty)])
     assert "note: rule TL101 failed: AttributeError('no such fact'); please report it\n" in result.stderr
+
+
+def test_a_diff_without_changes_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 8}\n")
+    result = CliRunner().invoke(app, ["lint", str(path), "--diff"])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{path}: no finding has a fix that applies here\n"

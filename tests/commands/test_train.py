@@ -368,3 +368,29 @@ def test_without_a_recipe_those_at_hand_are_named(tmp_path: Path, monkeypatch: p
     assert result.exit_code == 2
     assert "dpdrun train mine.yaml" in result.stderr
     assert "quickstart" in result.stderr
+
+
+def test_a_dry_run_refuses_the_folders_that_training_refuses(recipe_file: Path, finished: Path) -> None:
+    dry = train(recipe_file, "--run-dir", finished, "--dry-run")
+    assert (dry.exit_code, dry.stderr) == (2, train(recipe_file, "--run-dir", finished).stderr)
+    assert "there is a run in this folder" in dry.stderr
+
+
+@pytest.mark.parametrize("form", ["-", "/dev/stdin", "pipe"])
+def test_a_recipe_may_come_from_a_pipe(form: str, recipe_file: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, recipe_file.read_bytes())
+    os.close(writer)
+    path = f"/dev/fd/{reader}" if form == "pipe" else form
+    try:
+        for more, code in ((["--dry-run"], 0), (["--processes", "2"], 2)):
+            result = subprocess.run(
+                [sys.executable, str(ROOT / "cli.py"), "train", path, *more], cwd=tmp_path, text=True,
+                capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, pass_fds=[reader],
+                stdin=subprocess.DEVNULL if form == "pipe" else reader,
+            )  # fmt: skip
+            assert result.returncode == code, result.stderr
+            if code:
+                assert "is empty" in result.stderr or "write it to a file to use --processes" in result.stderr
+    finally:
+        os.close(reader)

@@ -101,6 +101,38 @@ def test_half_an_environment_is_refused(variables: dict[str, str], why: str, dry
     assert why in " ".join(result.stderr.split())
 
 
+VALID = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RANK", "\u00b2"), ("RANK", "9" * 5000), ("WORLD_SIZE", "x"), ("WORLD_SIZE", "-1"), ("MASTER_PORT", "99999"),
+     ("MASTER_PORT", "http")],
+)  # fmt: skip
+def test_variables_of_a_launcher_are_checked(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, text in (VALID | {name: value}).items():
+        monkeypatch.setenv(variable, text)
+    with pytest.raises(RunError, match=name):
+        rank_and_world_size()
+
+
+@pytest.mark.parametrize("text", ["abc", "nan", "inf", "1e300", "-1", "0", ""])
+def test_a_timeout_is_a_time(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="--timeout is"):
+        launching.timeout_s(text)
+    monkeypatch.setenv(launching.TIMEOUT_VARIABLE, text)
+    with pytest.raises(RunError, match=launching.TIMEOUT_VARIABLE):
+        launching.timeout_s()
+
+
+def test_whole_numbers_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launching.whole_of("LOCAL_WORLD_SIZE_OF_A_TEST", 3) == 3
+    for text in ("x", "\u00b2", "-1", "1.5", "9" * 5000, ""):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", text)
+        with pytest.raises(RunError, match="LOCAL_WORLD_SIZE is"):
+            launching.whole_of("LOCAL_WORLD_SIZE", 1)
+
+
 def test_the_place_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (rank_and_world_size(), is_distributed(), is_silenced()) == ((0, 1), False, False)
     for name, value in {"WORLD_SIZE": "3", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}.items():

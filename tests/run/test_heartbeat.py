@@ -88,7 +88,7 @@ def test_a_run_that_falls_silent_is_not_well(run: RunFolder, clock: Clock) -> No
     found = health(run.path, 20)
     assert not found.is_alive
     assert found.line.endswith("21 s ago: no heartbeat for more than 20 s")
-    clock.now -= 5000  # set back: nobody knows, so nobody is killed
+    clock.now -= 40  # set back a little: nobody knows, so nobody is killed
     assert health(run.path, 20).is_alive
 
 
@@ -127,3 +127,20 @@ def test_without_a_run_there_is_no_health(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         found = health(path)
         assert (found.is_alive, found.line) == (False, f"no run in {path}")
+
+
+@pytest.mark.parametrize(
+    "time", ["NaN", "Infinity", "1e999", "[" * 5000 + "]" * 5000, "9" * 400, "9" * 5000, "true", '"now"', "1e12"]
+)
+def test_a_time_that_is_none_is_not_alive(time: str, run: RunFolder) -> None:
+    run.heartbeat.write_text(f'{{"step": 1, "total_steps": 2, "phase": "training", "time": {time}}}')
+    assert not health(run.path).is_alive
+
+
+def test_a_heartbeat_of_the_future_is_not_alive(run: RunFolder, clock: Clock) -> None:
+    Heartbeat(run, 8).beat("training", 1)
+    clock.now -= 200.0
+    assert health(run.path, 300.0).is_alive, "a clock that was set back"
+    clock.now -= 200.0
+    assert "in the future" in health(run.path, 300.0).line
+    assert not health(run.path, 300.0).is_alive

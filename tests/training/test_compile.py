@@ -82,6 +82,19 @@ def test_a_failed_compilation_falls_back_with_its_reason(monkeypatch: pytest.Mon
     assert messages.texts == ["torch.compile failed (the backend is broken): training without it"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("backend='inductor' raised:\nInvalidCxxCompiler: none found\n\nSet X", "InvalidCxxCompiler: none found"),
+        ("backend='x' raised:\n", "RuntimeError"),
+        ("", "RuntimeError"),
+        ("one line", "one line"),
+    ],
+)
+def test_the_reason_is_the_line_that_says_something(text: str, said: str) -> None:
+    assert compile_module._reason(RuntimeError(text)) == said
+
+
 def test_a_fault_of_the_model_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, visible
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")  # of a figure in a file of its own
 
@@ -155,6 +155,11 @@ def labels(names: Sequence[str], length: int = NAME) -> list[str]:
     if len(set(unique)) < len(unique):  # a run is called "x #1"
         unique = [f"{name} ({i + 1})" for i, name in enumerate(unique)]
     return [name.replace("$", r"\$") if not name.startswith("_") else " " + name.replace("$", r"\$") for name in unique]
+
+
+def drawn(name: str) -> str:
+    """Return a name for a title: shown literally, without mathematics and control characters."""
+    return _drawable(visible(name)).replace("$", r"\$")
 
 
 def plain(label: str) -> str:

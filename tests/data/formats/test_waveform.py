@@ -113,7 +113,7 @@ def test_damage_is_an_error_and_nothing_is_unpickled(name: str, tmp_path: Path) 
         np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     else:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=f"{name}: (cannot be read: .|the file is empty)"):
+    with pytest.raises(DataError, match=f"{name}: (cannot be read as a waveform: .|the file is empty)"):
         read_waveform(path)
 
 
