@@ -38,6 +38,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         log.leave_out("loss", f"{log.found['loss']} is {WORDS[unit]} about progress (reinforcement learning, GAN)")
         log.columns.pop("loss")
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
+    signed = log.column("loss") if "loss" in log.absent else Points()
     scores = _eval_losses(log)
     if not (len(loss) or len(grad_norm) or len(val) or scores):
         if any(key in log.found for key in LOOKED_FOR):
@@ -55,7 +56,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     if not clipped and norms and clip:
         clipped = [not norm <= limit for norm, limit in zip(norms, clip, strict=True)]
     values = _values(log, asked, steps, lr)
-    log.loss_unit = unit if len(loss) else None
+    log.loss_unit = unit if len(loss) or len(signed) else None
     return RunFacts(
         step=steps,
         lr=lr,
@@ -72,6 +73,8 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         eval_metrics={name: (each.steps, each.values) for name, each in log.eval_metrics.items() if len(each)},
         line_steps=[step for step, _ in log.lines],
         line_loss=[value for _, value in log.lines],
+        signed_step=signed.steps,
+        signed_loss=signed.values,
         finished=log.finished,
         loss_unit=log.loss_unit,
         target_power=target_power(log.column("val_loss").values, val.values) if unit == "power" else None,

@@ -63,6 +63,7 @@ class RunFacts:
         assumed_clip: clipping threshold that the program uses by default; the log does not say which one was used.
         line_steps: steps of the lines with training numbers in the order of the file, where that is not a rising one.
         line_loss: the loss of each of them.
+        signed_step, signed_loss: a loss that is negative somewhere, which is then not in `loss`.
     """
 
     step: list[int] = fact("step", list)
@@ -124,6 +125,8 @@ class RunFacts:
     assumed_clip: float | None = fact("the clipping threshold")
     line_steps: list[int] = fact("the steps of the lines in the order of the log", list)
     line_loss: list[float] = fact("line_loss", list)
+    signed_step: list[int] = fact("signed_step", list)
+    signed_loss: list[float] = fact("a loss that may be negative", list)
 
     def get(self, name: str) -> Any:
         """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""

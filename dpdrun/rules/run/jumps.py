@@ -11,13 +11,16 @@ from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.rising import lower_rate
-from dpdrun.rules.series import noise, outliers
+from dpdrun.rules.series import MEDIAN_OVER_MEAN, jitter, noise, outliers
 from dpdrun.rules.statistics import decimate
 from dpdrun.rules.text import pluralize
 
 LEAST_LINES = 40
 MOST_LINES = 4000
 BEFORE, AFTER = 10, 5
+TOOTH, TEETH = 3, 4  # lines before and after, times
+TOOTH_Z = 3.0
+UP_ONLY = 0.25  # noise falls as often as it rises
 FIRST = 0.1  # of the lines; the first tenth may do anything
 JUMP_Z = 6.0
 JUMP_SHARE = 0.3  # of the progress
@@ -41,6 +44,7 @@ NAMED = 5
 
 LEAST_OF_SHORT = 10
 FAR_TIMES = 10.0
+FAR_SPREADS = 50.0  # of a loss that may be negative
 FEW_SPIKES = 2
 
 sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
@@ -60,7 +64,8 @@ def loss_jumps(run: RunFacts) -> Verdict:
     Within a run the loss of the next lines is that of the last ones, give or take a batch. A jump to more than 1.25
     times (five times for a power), by six standard deviations and 30 % of the progress so far, is of something that
     changed: a run that was resumed without its optimizer or its schedule, or other data. What goes with the jump is
-    named: the learning rate that starts again, steps that go back, a gap in the steps, a norm that jumps too.
+    named: the learning rate that starts again, steps that go back, a gap in the steps, a norm that jumps too. A loss
+    that falls and jumps up by a quarter four times or more is a sawtooth: data in blocks, or a run that starts again.
 
     ## Known limits
     Other data on purpose (a curriculum, a second stage) look the same. Where nothing goes with the jump and the loss is
@@ -73,7 +78,7 @@ def loss_jumps(run: RunFacts) -> Verdict:
     times = JUMP_TIMES_POWER if run.loss_in_db else JUMP_TIMES
     found = _largest_jump(losses, times)
     if found is None:
-        return None
+        return None if run.loss_in_db else _sawtooth(run, losses, stretch)
     at, before, after = found
     line = min(at * stretch, len(run.step) - 1)
     later = losses[at + STAYS : at + STAYS + AFTER]
@@ -108,6 +113,32 @@ def _largest_jump(losses: Sequence[float], times: float) -> tuple[int, float, fl
         if size > JUMP_SHARE * (start - lowest) and (best is None or size > best[2] - best[1]):
             best = (at, before, after)
     return best
+
+
+def _sawtooth(run: RunFacts, losses: Sequence[float], stretch: int) -> Verdict:
+    """Return whether the loss falls and starts again at a higher level, several times."""
+    logs = [math.log(max(loss, 1e-30)) for loss in losses]
+    limit = max(math.log(JUMP_TIMES), TOOTH_Z * jitter(logs) * MEDIAN_OVER_MEAN * math.sqrt(2.0 / TOOTH))
+    teeth, falls = _steps_of(logs, limit), _steps_of([-each for each in logs], limit)
+    if len(teeth) < TEETH or len(falls) > UP_ONLY * len(teeth):
+        return None
+    steps = [run.step[min(at * stretch, len(run.step) - 1)] for at in teeth]
+    return warning(
+        f"the loss falls and starts again at a higher level {len(teeth)} times: at steps "
+        f"{', '.join(map(str, steps[:NAMED]))}{', ...' if len(steps) > NAMED else ''}",
+        value=len(teeth), threshold=TEETH, n=len(losses), step=steps[0],
+        advice="check whether the data come in blocks without shuffling, and whether the run starts again there",
+    )  # fmt: skip
+
+
+def _steps_of(values: Sequence[float], least: float) -> list[int]:
+    """Return the positions at which the next lines are far above those before, at a distance from each other."""
+    found: list[int] = []
+    for at in range(max(BEFORE, round(FIRST * len(values))), len(values) - TOOTH + 1):
+        apart = not found or at - found[-1] >= BEFORE
+        if apart and median(values[at : at + TOOTH]) - median(values[at - TOOTH : at]) > least:
+            found.append(at)
+    return found
 
 
 def _signs(run: RunFacts, line: int, stretch: int) -> list[str]:
@@ -175,7 +206,7 @@ def loss_spikes(run: RunFacts) -> Verdict:
 @sound.diagnose(
     "SK205", evidence="assumed", requires=("SK201", "SK202", "SK204", "LS202", "LS205", "LS206"),
     source="a line ten times both its neighbourhoods belongs to neither; limits from public logs",
-    where={"logged_steps": Within(LEAST_OF_SHORT, LEAST_FOR_SPIKES - 1), **known("loss", "step")},
+    where=used("loss", "step", "signed_loss", "signed_step"),
     fires=dict(steps=40, warmup=1, loss=lambda t: 900.0 if round(40 * t) % 10 == 5 else 1.5, loss_unit="nats"),
     silent=dict(steps=40, warmup=1, loss_unit="nats"),
 )  # fmt: skip
@@ -183,31 +214,45 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     """In a short log, single lines of the loss are ten times those before and after.
 
     ## Why
-    A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five lines
-    on either side, spikes left out. Two of them are a warning: some samples or batches blow up the loss, and with it
-    every mean that holds them. One is info.
+    A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five
+    lines on either side, spikes left out; a loss that may be negative, 50 times its spread above them. Two of them
+    are a warning: some samples or batches blow up the loss, and with it every mean that holds them. One is info.
 
     ## Known limits
     Fewer than ten lines, and spikes at either end, are not judged. SK204 takes over from 100 lines on.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
-    limit = FAR_TIMES * median(run.loss)
-    high = []
-    for at, value in enumerate(run.loss):
-        sides = [run.loss[max(0, at - AFTER) : at], run.loss[at + 1 : at + 1 + AFTER]]
-        usual = [[each for each in side if each <= limit] or side for side in sides]
-        if value > limit and all(sides) and all(value > FAR_TIMES * max(median(side), 0.0) for side in usual):
-            high.append(at)
+    steps, losses = (run.step, run.loss) if run.loss else (run.signed_step, run.signed_loss)
+    if not LEAST_OF_SHORT <= len(losses) < LEAST_FOR_SPIKES:
+        return Skipped(f"for {LEAST_OF_SHORT} to {LEAST_FOR_SPIKES - 1} lines with a loss, there are {len(losses)}")
+    high = _far_from_both_sides(losses)
     if not high:
         return None
-    named = ", ".join(f"step {run.step[at]} ({run.loss[at]:.3g})" for at in high[:NAMED])
+    named = ", ".join(f"step {steps[at]} ({losses[at]:.3g})" for at in high[:NAMED])
     often = len(high) >= FEW_SPIKES
     return finding(
         "warning" if often else "info",
-        f"{pluralize(len(high), 'line')} of {len(run.loss)} with a loss ten times that around it: {named}; usually it "
-        f"is {median(run.loss):.4g}",
-        value=len(high), threshold=FEW_SPIKES, n=len(run.loss), step=run.step[high[0]],
+        f"{pluralize(len(high), 'line')} of {len(losses)} with a loss ten times that around it: {named}; usually it "
+        f"is {median(losses):.4g}",
+        value=len(high), threshold=FEW_SPIKES, n=len(losses), step=steps[high[0]],
         advice="inspect the samples of these steps (outliers, empty sequences, divisions by zero), and clip the "
         "gradient",
     )  # fmt: skip
+
+
+def _far_from_both_sides(losses: Sequence[float]) -> list[int]:
+    """Return the positions of lines that are far above the lines before and those after."""
+    level = median(losses)
+    signed = min(losses) <= 0.0
+    spread = max(abs(each - level) for each in sorted(losses)[: -(-3 * len(losses) // 5)])  # of the lower three fifths
+    limit = level + FAR_SPREADS * spread if signed else FAR_TIMES * level
+    found = []
+    for at, value in enumerate(losses):
+        sides = [losses[max(0, at - AFTER) : at], losses[at + 1 : at + 1 + AFTER]]
+        usual = [[each for each in side if each <= limit] or side for side in sides]
+        if value <= limit or not all(sides):
+            continue
+        if all(value > (median(side) + FAR_SPREADS * spread if signed else FAR_TIMES * median(side)) for side in usual):
+            found.append(at)
+    return found

@@ -10,13 +10,14 @@ from statistics import fmean, median, stdev
 from dpdrun.rules.declare import Family, finding, info, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.guessing import guess_at
+from dpdrun.rules.guessing import COIN, guess_at
+from dpdrun.rules.series import noise
 from dpdrun.rules.statistics import decimate, trend
 
 LEAST_LINES = 8
 MOVED = 0.03  # of the first level, up or down
 QUIET = 0.05  # spread over level of the last third; at a guess the output is constant: up to 3 % in ten such logs
-KNOWN_TO = 0.01  # error of a level that can be told from others
+KNOWN_TO = 0.006  # error of a level that can be told from others
 QUIET_AT_GUESS = 0.15  # where batches are small
 SURE = 3.0  # standard errors between two levels
 CREEPS = 0.005  # of the level, with CREEPS_P: a slow fall is learning
@@ -28,11 +29,16 @@ SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR = 1.5  # times the guess
 STARTS_FAR = 3.0  # where the level is as quiet as VERY_QUIET
 VERY_QUIET = 0.01
+COIN_WITHIN = 0.002  # of a level that a quiet loss comes down to
+COIN_MOVES = 0.02
+FIRST_BEST = 5  # scores
+FALLS_Z, FALLS_MOST = 2.0, 0.08
 CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
 PERFECT = 0.99
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
 LEAST_SCORES = 3
+IMPROVES, IMPROVES_DB = 0.05, 1.0
 NOTHING_DB = -1.0  # validation NMSE of predicting about zero
 
 BY_HEART = 0.05  # of the first level
@@ -90,9 +96,10 @@ def never_learns(run: RunFacts) -> Verdict:
     lines without another sign: scores that differ by less than 1 %, or an accuracy that is the same number each time.
 
     ## Known limits
-    Some networks learn late, after a long plateau (grokking; a physics-informed loss); a fine-tuned network may start
-    at its floor. Noise of more than 5 % hides a flat loss, so the absence of this finding means little then. Skipped in
-    the first 30 % of a run, and where the level of the loss says nothing (reinforcement learning, GAN).
+    Some networks learn late, after a long plateau (grokking; a physics-informed loss); a fine-tuned network may
+    start at its floor. Silent where the validation improves by 5 %. Noise of more than 5 % hides a flat loss, so
+    the absence of this finding means little then. Skipped in the first 30 % of a run, and where the level of the
+    loss says nothing (reinforcement learning, GAN).
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -104,13 +111,17 @@ def never_learns(run: RunFacts) -> Verdict:
         return Skipped(f"the run is {progress:.0%} done; checked from {EARLY:.0%} on")
     seen = flat(losses, QUIET_AT_GUESS)
     guess = _guess(run, seen, losses)
-    signs, constant = _signs(run), _constant_answer(run)
+    constant = _constant_answer(run)
+    if guess is None and not constant and _validation_improves(run):
+        return None
+    signs = _signs(run)
+    if constant and constant.partition(" is ")[0] not in {sign.partition(" is ")[0] for sign in signs}:
+        signs.append(constant)
+    settled = losses[len(losses) // SETTLED_FROM :]
     if guess is None and (seen is None or flat(losses, QUIET) is None):
-        settled = flat(losses[len(losses) // SETTLED_FROM :], QUIET)
-        if settled is None or not constant:
-            return None
-        seen, signs = settled, [*signs, constant]
-    seen = seen or flat(losses[len(losses) // SETTLED_FROM :], QUIET_AT_GUESS)
+        seen = (flat(settled, QUIET) or _no_gain(losses)) if constant else None
+    elif seen is None:
+        seen = flat(settled, QUIET_AT_GUESS) or flat(losses[-len(losses) // 3 :], QUIET)
     if seen is None:
         return None
     severe = guess is not None
@@ -142,6 +153,8 @@ def _guess(run: RunFacts, seen: Flat | None, losses: Sequence[float]) -> str | N
             if guess and (seen or abs(fmean(losses[-3:]) / median(finite_scores) - 1.0) < MOVED):
                 return guess
     settled = losses[len(losses) // SETTLED_FROM :]
+    if coin := _comes_down_to_a_coin(run, losses):
+        return coin
     rest = seen or (flat(settled, QUIET) if len(settled) >= ENOUGH else None)
     if rest is not None and rest.error > KNOWN_TO * rest.level:
         return None
@@ -152,6 +165,14 @@ def _guess(run: RunFacts, seen: Flat | None, losses: Sequence[float]) -> str | N
     return guess if fmean(losses[:2]) <= (STARTS_FAR if quiet else STARTS_NEAR) * rest.level else None
 
 
+def _validation_improves(run: RunFacts) -> bool:
+    """Return whether a validation score is clearly better at the end: what was learned shows there."""
+    if run.eval_nmse_db and len(scores := [value for _, value in run.scores_db]) >= LEAST_SCORES:
+        return fmean(scores[-2:]) <= scores[0] - IMPROVES_DB
+    series = [[value for value in values if math.isfinite(value)] for _, values in run.scorings.values()]
+    return any(len(each) >= LEAST_SCORES and fmean(each[-2:]) <= (1.0 - IMPROVES) * each[0] for each in series)
+
+
 def _constant_answer(run: RunFacts) -> str:
     """Return, in words, that the network gives the same answer whatever the input, or that nothing was gained."""
     for name, (_, values) in run.eval_metrics.items():
@@ -159,9 +180,35 @@ def _constant_answer(run: RunFacts) -> str:
         if alike and "acc" in name.lower() and abs(values[0]) < PERFECT:
             return f"{name} is the same number in all {len(values)} scores"
     for _, values in run.scorings.values():
-        if len(values) >= CONSTANT_SCORES and all(value > (1.0 + SCORES_FLAT) * values[0] for value in values[1:]):
+        if len(values) >= FIRST_BEST and all(value > (1.0 + SCORES_FLAT) * values[0] for value in values[1:]):
             return f"the first of {len(values)} validation losses is the best"
     return ""
+
+
+def _no_gain(losses: Sequence[float]) -> Flat | None:
+    """Return a loss whose last third is not below its first fifth by more than noise, and hardly at all."""
+    n = len(losses)
+    start, tail = losses[: max(2, n // SETTLED_FROM)], losses[-max(3, n // 3) :]
+    level, single = fmean(tail), noise(losses)
+    fall = min(fmean(start), max(start[1:])) - level
+    error = single * math.sqrt(1.0 / len(start) + 1.0 / len(tail))
+    if fall > min(FALLS_Z * error, FALLS_MOST * level) and level < min(start):
+        return None
+    return Flat(level, single / math.sqrt(len(tail)), -fall / level, n)
+
+
+def _comes_down_to_a_coin(run: RunFacts, losses: Sequence[float]) -> str | None:
+    """Return the guess between two answers that a quiet loss ends at, to within 0.2 %, however it came down to it."""
+    last, third = losses[-max(5, len(losses) // 10) :], losses[-len(losses) // 3 :]
+    level = fmean(last)
+    still = max(last) - min(last) <= COIN_WITHIN * level and max(third) - min(third) <= COIN_MOVES * level
+    far = fmean(losses[:2]) > STARTS_FAR * level
+    if len(losses) < ENOUGH or far or not still or run.loss_in_db:
+        return None
+    guesses = (COIN, math.log(2.0)) if run.loss_unit is None else (math.log(2.0),) if run.loss_unit == "nats" else ()
+    return (
+        guess_at(level, 0.0, run.loss_unit) if any(abs(level / each - 1.0) <= COIN_WITHIN for each in guesses) else None
+    )
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -20,6 +20,11 @@ def _back(steps: list[int]) -> list[int]:
     return [at for at, (a, b) in enumerate(pairwise(steps), start=1) if b < a]
 
 
+def _twice(steps: list[int], losses: list[float]) -> list[int]:
+    pairs = enumerate(pairwise(zip(steps, losses, strict=False)), start=1)
+    return [at for at, ((a, before), (b, now)) in pairs if a == b and before != now]
+
+
 def _repeated(steps: list[int]) -> float:
     return 1.0 - len(set(steps)) / len(steps)
 
@@ -30,24 +35,26 @@ def _repeated(steps: list[int]) -> float:
     fires=dict(line_steps=[step + back for step in range(1, 200, 5) for back in (5, 0)]),
     silent=dict(line_steps=ORDERED),
 )  # fmt: skip
-def several_writers(line_steps: Found[list[int]]) -> Verdict:
+def several_writers(line_steps: Found[list[int]], line_loss: list[float] | None = None) -> Verdict:
     """Two processes write to one log: steps go back again and again, and many are there twice.
 
     ## Why
     Each process of a distributed run that takes itself for the first one appends its lines; or two runs were started
     into the same folder. Columns are then a mixture of two losses, which looks like noise. Reported if steps go back
-    three times or more and a fifth of the lines repeat a step.
+    three times or more, or three lines have the step of the line before but another loss, and a fifth of the lines
+    repeat a step.
 
     ## Known limits
     A run that was resumed many times, each time from an older checkpoint, looks the same.
     """
     back, repeated = _back(line_steps), _repeated(line_steps)
-    if len(back) < LEAST_BACK or repeated < REPEATED:
+    twice = _twice(line_steps, line_loss or [])
+    if max(len(back), len(twice)) < LEAST_BACK or repeated < REPEATED:
         return None
+    how = f"steps go back {pluralize(len(back), 'time')}" if back else "lines of one step have different losses"
     return warning(
-        f"steps go back {pluralize(len(back), 'time')}, and {repeated:.0%} of {len(line_steps)} lines repeat a step: "
-        "several processes write to this log",
-        value=repeated, threshold=REPEATED, n=len(line_steps), step=line_steps[back[0]],
+        f"{how}, and {repeated:.0%} of {len(line_steps)} lines repeat a step: several processes write to this log",
+        value=repeated, threshold=REPEATED, n=len(line_steps), step=line_steps[(back or twice)[0]],
         advice="let one process write (rank 0), each run into a folder of its own; of a step that is there twice, the "
         "last line was judged",
     )  # fmt: skip

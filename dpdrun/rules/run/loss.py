@@ -6,7 +6,7 @@ import math
 from statistics import median
 
 from dpdrun.rules.declare import diagnose, error, info, known, used
-from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.text import two_digits
 
@@ -14,14 +14,16 @@ LR_FACTOR = 0.3
 BEFORE = 50  # steps whose losses say whether it came with a warning
 LEAST_BEFORE = 20
 LAST = 5
+NEGATIVE = -1.0
 ZEROS = 5
+ZEROS_OF_FEW, HIGH = 2, 0.5  # at the end of the log, after such a loss or from the first line on
 SUDDEN = 0.01  # the last loss before the zeros: a loss that is rounded to 0 comes down to that first
 ROUNDED = 1e-3
 CALM_DB = 3.0  # above their median: our runs that diverged had risen by 15 dB and more
 
 
 @diagnose(
-    "LS201", fix="unsafe", evidence="cited", where=known("step"),
+    "LS201", fix="unsafe", evidence="cited", where=used("step", "loss", "grad_norm", "signed_loss"),
     source="IEEE 754: every sum with a nan is nan; pytorch issue 46849 on clipping an infinite norm",
     fires=dict(steps=100, loss=lambda t: math.inf if t > 0.8 else 0.1 * 10 ** (6 * t)), silent=dict(steps=100),
 )  # fmt: skip
@@ -38,8 +40,10 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
     Uses only what was logged. `dpdrun train` stops before such a step changes the parameters.
     """
     columns = {name: values for name, values in (("loss", run.loss), ("gradient norm", run.grad_norm)) if values}
+    if (signed := _signed(run)) is not None:
+        return signed
     if not columns:
-        return Skipped("needs loss or grad_norm")
+        return None if run.signed_loss else Skipped("needs loss or grad_norm")
     bad = sorted({i for values in columns.values() for i, value in enumerate(values) if not math.isfinite(value)})
     if not bad:
         return None
@@ -50,6 +54,18 @@ def loss_or_norm_not_finite(run: RunFacts) -> Verdict:
         f"({len(bad)} of {len(run.step)} steps are not finite)",
         value=len(bad), threshold=0, n=len(run.step), **{"lr": run.lr[first]} if run.lr else {}, step=run.step[first],
         patch=patch, advice=advice,
+    )  # fmt: skip
+
+
+def _signed(run: RunFacts) -> Finding | None:
+    """Return the verdict on a loss that may be negative."""
+    bad = [step for step, value in zip(run.signed_step, run.signed_loss, strict=True) if not math.isfinite(value)]
+    if not bad:
+        return None
+    return error(
+        f"the loss is not finite at step {bad[0]} ({len(bad)} of {len(run.signed_loss)} lines)", value=len(bad),
+        threshold=0, n=len(run.signed_loss), step=bad[0],
+        advice="check the data and the logarithms and divisions of the loss; then lower the learning rate",
     )  # fmt: skip
 
 
@@ -83,8 +99,9 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
 
     ## Why
     A loss of floats is never exactly 0 unless something makes it so. Programs that replace a nan by 0 in their log
-    (Hugging Face: logging_nan_inf_filter) show a run that is lost as a perfect one; the other cause is a loss over no
-    labels. Reported from five such lines on, if the last loss before them is above 0.01 or there is none.
+    (Hugging Face: logging_nan_inf_filter) show a run that is lost as a perfect one; the other cause is a loss over
+    no labels. Reported from five such lines on, if the last loss before them is above 0.01 or there is none; from
+    two on at the end of a log if it was above 0.5.
 
     ## Known limits
     A loss that came down below 0.001 before is rounded (four decimals): info. A policy's loss may be 0 by design
@@ -93,7 +110,7 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
     zeros = [i for i, value in enumerate(run.loss) if value == 0.0]
-    if len(zeros) < ZEROS:
+    if len(zeros) < ZEROS and not _drops_to_zero(run.loss, zeros):
         return None
     others = [value for value in run.loss if value > 0.0]
     before = [value for value in run.loss[: zeros[0]] if value > 0.0]
@@ -113,4 +130,39 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
         n=len(run.loss), step=step,
         advice="log every step without the filter for nan (Hugging Face: logging_nan_inf_filter false, logging_steps "
         "1); check the labels (all masked gives 0), then float16 overflow and the learning rate",
+    )  # fmt: skip
+
+
+def _drops_to_zero(losses: list[float], zeros: list[int]) -> bool:
+    """Return whether a log of few lines ends in zeros, at once."""
+    to_the_end = zeros == list(range(len(losses) - len(zeros), len(losses)))
+    return len(zeros) >= ZEROS_OF_FEW and to_the_end and (zeros[0] == 0 or losses[zeros[0] - 1] > HIGH)
+
+
+@diagnose(
+    "LS210", evidence="cited",
+    source="a cross-entropy is -log of a probability, below 0 only for labels above 1 (Keras, binary_crossentropy)",
+    fires=dict(steps=0, signed_step=[1, 2, 3], signed_loss=[-3.0, -40.0, -55.0], loss_unit="nats"),
+    silent=dict(steps=0, signed_step=[1, 2, 3], signed_loss=[0.5, -0.4, -0.9], loss_unit="nats"),
+)  # fmt: skip
+def cross_entropy_below_zero(signed_step: list[int], signed_loss: list[float], loss_unit: str) -> Verdict:
+    """A loss of a classifier is below -1, which no cross-entropy is: its labels are out of range.
+
+    ## Why
+    A cross-entropy is minus the logarithm of a probability, so it is never negative. With labels above 1 (class numbers
+    given to a binary cross-entropy) it falls without end, and the network learns one class for all.
+
+    ## Known limits
+    A similarity between -1 and 0 is no cross-entropy, and silent. So is a likelihood of a density, which the log does
+    not show to be of a classifier.
+    """
+    if loss_unit not in ("nats", "bits"):
+        return Skipped("the loss is not known to be a cross-entropy")
+    below = [i for i, value in enumerate(signed_loss) if value < NEGATIVE]
+    if not below:
+        return None
+    return error(
+        f"the loss is {min(signed_loss):.4g}, and no cross-entropy is negative", value=min(signed_loss),
+        threshold=NEGATIVE, n=len(signed_loss), step=signed_step[below[0]],
+        advice="check the labels: a binary cross-entropy takes 0 and 1; class numbers need the categorical one",
     )  # fmt: skip

@@ -29,6 +29,9 @@ FELL_FAR = 0.3
 STILL_RISE = 0.05
 LAST = 3
 NOT_FINITE = 0.5  # of the scores
+LEAST_TO_COMPARE = 8
+FAR_TIMES = 3.0
+MOSTLY = 0.9
 BETTER = 0.002  # of a metric
 
 finite = Family(where={**known("scorings"), **used("loss", "step", "eval_metrics")}, requires=("LS201", "LS209"))
@@ -257,4 +260,48 @@ def validation_not_finite(run: RunFacts) -> Verdict:
             advice="check that every validation sample keeps labels after it is cut to the maximum length (all -100 "
             "gives 0 / 0); then score in bf16 or fp32",
         )  # fmt: skip
+    return None
+
+
+@finite.diagnose(
+    "EV208", evidence="assumed", requires=("EV203", "EV205", "EV206", "LS204"),
+    source="training and validation loss of one log are in one unit, so they may be compared; limits from public logs",
+    fires=dict(
+        loss=lambda t: 0.003 * 10 ** (-1.5 * t), loss_unit=None, kind=None, lr_planned=[],
+        eval_losses={"": (list(range(40, 401, 40)), [0.02, 0.01, 8e-3, 5e-3, 4e-3, 3e-3, 2e-3, 3e-3, 1e-3, 9e-4])},
+    ),
+    silent=dict(
+        loss=lambda t: 0.003 * 10 ** (-1.5 * t), loss_unit=None, kind=None, lr_planned=[],
+        eval_losses={"": (list(range(40, 401, 40)), [3e-3, 2e-3, 2e-3, 1e-3, 9e-4, 7e-4, 6e-4, 4e-4, 3e-4, 2e-4])},
+    ),
+)  # fmt: skip
+def validation_far_above_training(run: RunFacts) -> Verdict:
+    """From the first scores on, the validation loss is three times the training loss or more.
+
+    ## Why
+    A network that has seen little cannot have overfitted yet, so an early difference is one of the measure or the data:
+    another normalisation, layers that behave differently in evaluation (dropout, batch statistics), another length or
+    scale. Reported if each of the first three scores is at least three times the training loss since the score before,
+    and so are nine in ten of all; at least eight scores.
+
+    ## Known limits
+    A small training set can be learned by heart within the first score. A validation split that is harder looks the
+    same. EV203 compares NMSE in dB.
+    """
+    if run.eval_nmse_db:
+        return Skipped("EV203 judges the validation NMSE")
+    enough = [each for each in scored(run) if len(each.scores) >= LEAST_TO_COMPARE]
+    if not enough:
+        return Skipped(f"needs {LEAST_TO_COMPARE} validation scores of one set")
+    for each in enough:
+        times = [v / t if t > 0.0 else math.nan for v, t in zip(each.scores, each.training, strict=True)]
+        far = [value >= FAR_TIMES for value in times]
+        if all(far[:LAST]) and sum(far) >= MOSTLY * len(far):
+            return warning(
+                f"the {each.words} is {min(times[:LAST]):.2g} to {max(times[:LAST]):.2g} times the training loss in "
+                f"the first scores, and {times[-1]:.2g} times at the end",
+                value=min(times[:LAST]), threshold=FAR_TIMES, n=len(times), step=each.steps[0],
+                advice="score a part of the training set in the same way: if that is high too, the evaluation differs "
+                "(dropout, batch statistics, scale, length), else the data do",
+            )  # fmt: skip
     return None

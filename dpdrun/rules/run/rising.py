@@ -103,8 +103,9 @@ def _rise_of(run: RunFacts) -> Rise | None:
     since_low = run.loss[found[low].positions.start :]  # noise grows with the level: that of the curve before is larger
     single = max(noise(since_low if len(since_low) >= LEAST_LINES else run.loss), 1e-12)
     error_of_one = single * MEDIAN_OVER_MEAN / math.sqrt(width)
-    if len(levels) - low >= ENOUGH_BLOCKS:  # noise that lasts for several lines shows in the blocks
-        error_of_one = max(error_of_one, jitter(levels[low:]))
+    sides = [side for side in (levels[: low + 1], levels[low:]) if len(side) >= ENOUGH_BLOCKS]
+    if sides:  # noise that lasts for several lines shows in the blocks; so does a rise, on one side
+        error_of_one = max(error_of_one, min(map(jitter, sides)))
     after = range(found[low].positions.stop, len(run.loss))
     since = cusum_start(
         [run.loss[i] for i in after], level=levels[low], spread=single, slack=CUSUM_SLACK, limit=CUSUM_LIMIT

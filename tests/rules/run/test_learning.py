@@ -119,3 +119,22 @@ def test_false_alarms_on_curves_that_fall() -> None:
         run = facts(lambda t: 2.7 * math.exp(-2.0 * t), n=n, spread=spread, seed=seed)
         alarms += any(f.code == "LS204" and f.severity != "info" for f in diagnose_facts(run).findings)
     assert alarms == 0
+
+
+def test_a_quiet_loss_that_comes_down_to_the_variance_of_a_coin() -> None:
+    def curve(level: float) -> Any:
+        return lambda t: level + 0.4 * math.exp(-12 * t)
+
+    assert findings(curve(0.25), n=80, spread=0.0)["LS204"].severity == "error"
+    assert "LS204" not in findings(curve(0.27), n=80, spread=0.0)
+    assert "LS204" not in findings(curve(0.25), n=80, spread=0.0, loss_unit="power", kind="gru")
+
+
+def test_nothing_gained_since_the_first_score() -> None:
+    def settles(t: float) -> float:
+        return 5.5 + 0.3 * math.exp(-60 * t)
+
+    first_best = {"": (list(range(10, 120, 10)), [5.09, *[5.28] * 10])}
+    falls = {"": (list(range(10, 120, 10)), [5.3 - 0.05 * k for k in range(11)])}
+    assert findings(settles, n=11, spread=0.003, eval_losses=first_best)["LS204"].severity == "warning"
+    assert "LS204" not in findings(settles, n=11, spread=0.003, eval_losses=falls)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.facts.run import RunFacts
 
@@ -29,3 +31,12 @@ def test_a_log_in_order_is_healthy() -> None:
     assert codes(list(range(40))) == {}
     run = RunFacts(step=[1, 2], loss=[1.0, 1.0])
     assert {"LG201", "LG202"} <= set(diagnose_facts(run).healthy)
+
+
+def test_two_writers_in_step_differ_in_their_losses() -> None:
+    steps = [1, 1, 2, 2, 3, 3]
+    run = RunFacts(step=[1, 2, 3], loss=[4.0, 5.0, 6.0], line_steps=steps)
+    differ = diagnose_facts(replace(run, line_loss=[5.2, 4.3, 5.6, 6.7, 8.1, 8.0])).findings
+    alike = diagnose_facts(replace(run, line_loss=[5.2, 5.2, 5.6, 5.6, 8.0, 8.0])).findings
+    assert "LG201" in {f.code for f in differ}
+    assert "LG201" not in {f.code for f in alike}

@@ -59,7 +59,7 @@ def test_a_loss_that_is_suddenly_zero_is_a_hidden_nan() -> None:
     assert found is not None
     assert (found.severity, found.step) == ("error", 3)
     assert zeros([0.0] * 9) is not None
-    assert zeros([9.3, 8.1, 7.0, 6.0, *[0.0] * 4]) is None
+    assert zeros([9.3, 0.0, 8.1, 0.0, 7.0, 0.0, 6.0, 0.0]) is None
     assert zeros([0.0] * 9, loss_unit="objective") is None
 
 
@@ -67,3 +67,24 @@ def test_a_loss_that_came_down_to_zero_is_rounded() -> None:
     found = zeros([1.0, 0.1, 0.01, 0.0005, *[0.0] * 8])
     assert found is not None
     assert found.severity == "info"
+
+
+def test_two_zeros_at_the_end_of_a_short_log() -> None:
+    assert zeros([15.9, 9.1, 0.0, 0.0]) is not None
+    assert zeros([0.4, 0.2, 0.0, 0.0]) is None
+    assert zeros([15.9, 0.0, 9.1, 0.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "lowest", "named"), [("nats", -55.0, True), ("nats", -0.9, False), (None, -55.0, False)]
+)
+def test_a_cross_entropy_is_never_negative(unit: str | None, lowest: float, *, named: bool) -> None:
+    run = RunFacts(signed_step=[1, 2, 3], signed_loss=[0.5, lowest, lowest], loss_unit=unit)
+    assert ("LS210" in {f.code for f in diagnose_facts(run).findings}) is named
+
+
+def test_a_loss_that_may_be_negative_is_still_to_be_finite() -> None:
+    run = RunFacts(signed_step=[1, 2, 3], signed_loss=[-3.8, -3.9, math.nan])
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert found["LS201"].step == 3
+    assert "LS201" in diagnose_facts(RunFacts(signed_step=[1, 2], signed_loss=[-3.8, -3.9])).healthy

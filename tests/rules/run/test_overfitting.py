@@ -12,7 +12,7 @@ from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.run import RunFacts
 
-CODES = ("EV201", "EV205", "EV206", "EV207")
+CODES = ("EV201", "EV205", "EV206", "EV207", "EV208")
 
 
 def facts(*sets: list[float], fall: float = 1.5, **other: Any) -> RunFacts:
@@ -103,3 +103,12 @@ def test_false_alarms_on_flat_scores() -> None:
         noise = random.Random(seed)
         alarms += "EV205" in findings([math.exp(noise.gauss(0.0, 0.02)) for _ in range(3 + seed % 10)])
     assert alarms <= 6
+
+
+@pytest.mark.parametrize(("times", "named"), [(4.0, True), (2.0, False)])
+def test_a_validation_far_above_training_from_the_start(times: float, *, named: bool) -> None:
+    run = facts([])
+    means = [sum(run.loss[20 * k : 20 * k + 20]) / 20 for k in range(10)]
+    assert ("EV208" in findings([times * mean for mean in means])) is named
+    later = [mean * (1.0 if k < 3 else times) for k, mean in enumerate(means)]
+    assert "EV208" not in findings(later)
