@@ -8,6 +8,7 @@ from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import diagnose, info, known
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.spikes import clip_against_spikes
 from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import percentile
 from dpdrun.rules.text import two_digits
@@ -61,7 +62,8 @@ def clip_inert(run: RunFacts, grad_norm: list[float], clipped: list[bool], clip_
     A clip of 200 on norms of 0.05 is no clipping at all. That may be intended, but should be a deliberate choice.
 
     ## Known limits
-    Info only: an unused safeguard is not a fault. Does not apply if clipping is off.
+    Info only: an unused safeguard is not a fault. Does not apply if clipping is off. The clip that it names is the 99th
+    percentile of the norms, or that of SK201 and SK202 where the norm spikes.
     """
     clip, reached = clip_norm[-1], sum(clipped)
     share = reached / len(clipped)
@@ -69,10 +71,10 @@ def clip_inert(run: RunFacts, grad_norm: list[float], clipped: list[bool], clip_
         return Skipped("clipping is off")
     if share >= INERT_SHARE:
         return None
-    p99 = two_digits(percentile(run.after_warmup(grad_norm), 99))
+    p99 = clip_against_spikes(run) or two_digits(percentile(run.after_warmup(grad_norm), 99))
     return info(
         f"clip_norm {clip:g} has no effect: {reached} of {len(clipped)} steps reached it, the largest norm is "
         f"{max(grad_norm):.3g}",
         value=share, threshold=INERT_SHARE, n=len(clipped), p99_norm=p99, patch={"optim.clip_norm": p99},
-        advice=f"leave it, or set optim.clip_norm to {p99:g}, the 99th percentile of the norms, against bad batches",
+        advice=f"leave it, or set optim.clip_norm to {p99:g} against bad batches",
     )  # fmt: skip

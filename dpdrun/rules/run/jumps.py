@@ -50,6 +50,10 @@ FEW_SPIKES = 2
 sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
 
 
+def _has_all(run: RunFacts) -> bool:
+    return run.loss_in_db and bool(run.grad_norm) and bool(run.lr)
+
+
 @sound.diagnose(
     "LS207", fix="none", evidence="assumed", requires=("LS202", "LS205", "LS206", "LR202"),
     source="a step change found by medians of ten lines before and five after; limits from public logs",
@@ -73,6 +77,8 @@ def loss_jumps(run: RunFacts) -> Verdict:
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
+    if _has_all(run):
+        return Skipped("SK201 judges a power with its norm and rate")
     stretch = -(-len(run.loss) // MOST_LINES)
     losses = decimate(run.loss, len(run.loss) // stretch) if stretch > 1 else list(run.loss)
     times = JUMP_TIMES_POWER if run.loss_in_db else JUMP_TIMES
@@ -223,6 +229,8 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
+    if _has_all(run):
+        return Skipped("SK201 and SK202 judge a power with its norm and rate")
     steps, losses = (run.step, run.loss) if run.loss else (run.signed_step, run.signed_loss)
     if not LEAST_OF_SHORT <= len(losses) < LEAST_FOR_SPIKES:
         return Skipped(f"for {LEAST_OF_SHORT} to {LEAST_FOR_SPIKES - 1} lines with a loss, there are {len(losses)}")

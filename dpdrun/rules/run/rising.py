@@ -33,7 +33,8 @@ RISES = 0.3  # of the lowest level, for a loss that keeps a floor
 KEEPS = 0.1  # of the start
 LASTS = 0.15  # of the lines
 FEW_LAST = 0.2  # of few lines, at least two
-RESTARTED = 2.0  # a minimum at less than half of the present rate is no measure for it
+ENOUGH_FOR_LS202 = 60  # steps after the warmup
+RESTARTED = 1.25  # a minimum at a rate that is so much lower than the present one is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
 
 CLIMBS = 5  # lines in a row, each above the one before, up to
@@ -185,11 +186,13 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
 
     ## Known limits
     Harder data, a longer sequence length or weights of a loss that are raised on purpose look the same. Where a log has
-    the rate, stretches at less than half of the present one are not compared. LS202 comes first where the loss is a
+    the rate, stretches at less than 80 % of the present one are not compared. LS202 comes first where the loss is a
     power and the rate is known.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
+    if run.loss_in_db and run.lr and run.settled_steps >= ENOUGH_FOR_LS202:
+        return Skipped("LS202 judges a power with its rate")
     if len(run.loss) < LEAST_LINES:
         return Skipped(f"needs {LEAST_LINES} lines with a loss, there are {len(run.loss)}")
     rise = rise_of(run)

@@ -143,6 +143,12 @@ def _clip(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     return p90 if now > 2.0 * p90 and any(run.grad_norm[each.at] > 2.0 * p90 for each in spikes) else None
 
 
+def clip_against_spikes(run: RunFacts) -> float | None:
+    """Return the clip that SK201 and SK202 advise; None where they do not."""
+    spikes = spikes_of(run) if run.loss and run.settled_steps >= 2 * WIDTH else []
+    return _clip(run, spikes) if spikes else None
+
+
 def _place(run: RunFacts, spikes: Sequence[Spike]) -> float | None:
     """Return the step of the epoch that all spikes fall on, to within a few; None where they do not, or unknown."""
     period = run.steps_per_epoch
