@@ -66,7 +66,9 @@ def diagnose(
         typer.Option("-o", "--output", metavar="FILE", help="File to write.", show_default="standard output"),
     ] = None,
     plot: Annotated[Path | None, option(metavar="FILE", help="Save the charts as .png, .svg or .pdf.")] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List the rules that found nothing.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="List the rules that found nothing or could not check.")
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Diagnose again every few seconds until the run ends or Ctrl-C.")
     ] = False,

@@ -118,5 +118,5 @@ def records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
 
 FORMAT = TextFormat(
     "Hugging Face Trainer output", "huggingface", is_line, records,
-    notes=("loss is a mean since the line before; grad_norm, lr are of one step",),
+    notes=("loss is a mean since the line before, the other columns are of one step",),
 )  # fmt: skip

@@ -54,7 +54,7 @@ def _take_length(log: TrainingLog) -> None:
     if isinstance(total := last.get("total_steps"), int) and total > 0:
         log.values["total_steps"] = total
         log.finished = True if last.get("current_steps") == total else None
-    log.notes.append("loss is the mean since the previous line")
+    log.notes.append("loss is a mean since the line before, the other columns are of one step")
 
 
 def is_metrics(path: Path, first_line: str) -> bool:

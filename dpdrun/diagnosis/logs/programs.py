@@ -305,7 +305,6 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"lengthen the warmup\b", "lengthen {warmup}"),
     (r"clip the gradient\b", "clip the gradient{clip}"),
     (r"fewer epochs\b", "fewer epochs{epochs}"),
-    (r"more weight decay\b", "more weight decay{weight_decay}"),
     (r"\(cosine\)", "({schedule})"),
     (r"score held-out samples during training", "score held-out samples during training: {score}"),
     (
@@ -368,7 +367,6 @@ def _words(program: Program) -> dict[str, str]:
         "kept": added(program.best),
         "clip": added(settings.get("optim.clip_norm")),
         "epochs": added(settings.get("train.epochs")),
-        "weight_decay": added(settings.get("optim.weight_decay")),
         "resume": added(program.resume),
         "schedule": f"{settings['optim.schedule']} cosine" if "optim.schedule" in settings else "cosine",
         "lr": program.word("optim.lr") or "",

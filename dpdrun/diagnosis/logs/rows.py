@@ -210,7 +210,7 @@ class Rows:
         steps = [int(step) for step in self._steps]
         changes = 1 + sum(b != a for a, b in pairwise(steps))
         if is_epoch and steps and changes <= MOSTLY * len(steps) and "step" not in self._given:
-            return self._count_rows(f"{name} has repeated values, so it does not count rows", passes=True)
+            return self._count_rows(f"{name} does not count the lines", passes=True)
         if is_epoch:
             self.log.unit = "epoch"
         return self._through_epochs(steps)
