@@ -97,6 +97,9 @@ ranks: $(READY)  ## study: which faults between processes diagnose names, and fa
 monitoring: $(READY)  ## study: what monitoring costs (a minute)
 	$(BIN)/python -m benchmarks.speed.monitoring
 
+threads: $(READY)  ## study: threads of auto against torch's default and one, idle and with a core taken (five minutes; wants a quiet machine)
+	$(BIN)/python -m benchmarks.threads.run
+
 scale: $(READY)  ## study: what several processes bring, and what a launcher costs (10 minutes; wants a quiet machine)
 	$(BIN)/python -m benchmarks.scale.run
 
@@ -122,4 +125,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean

@@ -116,6 +116,10 @@ def main() -> None:
     from dpdrun.report.streams import flush_streams, open_streams
 
     open_streams()
+    # An idle thread sleeps instead of spinning on a core that another thread or program needs: on a busy core that is
+    # the difference between a step as slow as the core and one many times slower (docs/results.md, "Threads"). OpenMP
+    # reads it when torch is loaded: https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SystemExit as end:

@@ -81,6 +81,8 @@ def apply(
     from dpdrun.data.formats.waveform_reader import open_waveform
     from dpdrun.data.formats.waveform_writer import Labels, check_labels
     from dpdrun.evaluation.prediction import eval_frame, predict_stream
+    from dpdrun.models._threads import torch_threads
+    from dpdrun.plan.threads import threads_to_predict
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
@@ -99,17 +101,18 @@ def apply(
         rate = _rate_of(folder, plan)
     check_labels(out, rate)
     labels = Labels(sample_rate_hz=rate, full_scale=full_scale)
-    if source in PARTS:
-        from dpdrun.plan.recorded import capture_of
+    with torch_threads(threads_to_predict(plan)):
+        if source in PARTS:
+            from dpdrun.plan.recorded import capture_of
 
-        pairs = iter([_of_part(model, plan, source, capture_of(folder, plan, data))])
-        _write(out, source, model, pairs, lambda: None, labels)
-        return
-    with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
-        if waveform.sample_rate_hz is not None:
-            _warn_of_rate(waveform.sample_rate_hz, rate or _rate_of(folder, plan), source)
-        pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
-        _write(out, source, model, pairs, progress, labels)
+            pairs = iter([_of_part(model, plan, source, capture_of(folder, plan, data))])
+            _write(out, source, model, pairs, lambda: None, labels)
+            return
+        with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
+            if waveform.sample_rate_hz is not None:
+                _warn_of_rate(waveform.sample_rate_hz, rate or _rate_of(folder, plan), source)
+            pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
+            _write(out, source, model, pairs, progress, labels)
 
 
 def _rate_of(folder: RunFolder, plan: Plan) -> float | None:

@@ -10,7 +10,15 @@ import typer
 from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
 from dpdrun.commands._output import say
 
-COSTS = ("processes", "seconds", "steps", "best_step", "samples_per_s", "ilc")  # what report.json adds to the scores
+COSTS = (
+    "processes",
+    "threads",
+    "seconds",
+    "steps",
+    "best_step",
+    "samples_per_s",
+    "ilc",
+)  # what report.json adds to the scores
 
 
 def register(app: typer.Typer) -> None:

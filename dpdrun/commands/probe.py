@@ -56,12 +56,15 @@ def probe(
 
     loaded = load_recipe(recipe, sets or [])
     try:
+        from dpdrun.models._threads import torch_threads
+        from dpdrun.plan.threads import threads_to_train
         from dpdrun.training.guard import memory_explained
         from dpdrun.training.job import prepare_training
         from dpdrun.training.probe import probe as measure
 
         plan, capture = prepare_training(loaded)
-        with memory_explained(plan), progress_bar(Terminal(stderr=True)) as report:
+        console = Terminal(stderr=True)
+        with memory_explained(plan), torch_threads(threads_to_train(plan)), progress_bar(console) as report:
             reading = measure(plan, capture, time_, report, spent_s=time.perf_counter() - started())
     except KeyboardInterrupt:
         say("probe interrupted; nothing was written", err=True)

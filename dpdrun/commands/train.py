@@ -184,9 +184,10 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
         plan, capture = prepare(loaded, processes=where.team_size)
     console = Terminal(highlight=False)
     console.print(plan_table(plan, capture=capture.name))
+    console.print(f"\nthreads: {plan.recipe.train.threads} ({plan.provenance['train.threads'].why})", markup=False)
     found = estimate_of(plan, val_samples=len(capture.val), pa=pa_section(plan))
     if found is not None:
         less = ", without its optim.refine" if plan.recipe.optim.refine == "lm" else ""
         less += " (in one process)" if where.team_size > 1 else ""
         less += ", in fp32" if loaded.recipe.train.precision != "fp32" else ""
-        console.print(f"\ntraining takes {found}{less}", markup=False)
+        console.print(f"training takes {found}{less}", markup=False)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from dpdrun.distributed.cores import LIMIT_VARIABLE, usable_cores
 from dpdrun.distributed.signal_handlers import EXIT_CODES, RANK_VARIABLE, handling
 from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED, RunError
 
@@ -174,7 +175,7 @@ def launch(where: Hosts, arguments: Sequence[str]) -> int:
             LAUNCHER_VARIABLE: str(os.getpid()),
         } | _path_of_ourselves()  # fmt: skip
         # threads of several processes on the same cores wait for each other
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // where.processes)))
+        environment.setdefault(LIMIT_VARIABLE, str(max(1, usable_cores() // where.processes)))
         if where.rank:
             print(f"host {where.rank} of {where.hosts}: the output is on {where.rendezvous}", flush=True)
         workers = _Workers(Path(folder), where.processes)

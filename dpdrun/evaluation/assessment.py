@@ -19,8 +19,10 @@ from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_facts_of
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import is_weak
+from dpdrun.plan.threads import threads_to_predict
 from dpdrun.rf.linearity_scores import Linearity
 from dpdrun.rf.metrics import nmse_db, one_tap_gain, papr_db
 from dpdrun.run.folder import SCHEMA_VERSION
@@ -92,9 +94,10 @@ def evaluate_with_plots(
 ) -> Evaluation:
     """Do the same as `evaluate`, and return the scored signals too. Raises RunError as it does."""
     context = ScoringContext(model.eval(), plan, capture, None if plan.predistortion is None else pa_model_of(plan, pa))
-    if context.pa is not None:
-        return _evaluate_cascade(context, context.pa, splits)
-    evaluation = _evaluate_pair(context, splits)
+    with torch_threads(threads_to_predict(plan)):
+        if context.pa is not None:
+            return _evaluate_cascade(context, context.pa, splits)
+        evaluation = _evaluate_pair(context, splits)
     if plan.predistortion is not None:
         evaluation.report.update({"simulated": False, **_target_fields(plan)})
     return evaluation

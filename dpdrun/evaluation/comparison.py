@@ -18,8 +18,10 @@ from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import UNCOUNTED, Plan
 from dpdrun.plan.recorded import capture_section, require_own_samples
+from dpdrun.plan.threads import threads_to_predict
 from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.listing import differing, settings_of
@@ -110,7 +112,8 @@ def compare_runs(
                 raise RunError(f"{run.folder.path}: {error}") from None
         context = ScoringContext(run.model, run.plan, capture, pa)
         groups.setdefault(_key(run, capture, through), []).append((run, context))
-    return [_group(members, split, through) for members in groups.values()]
+    with torch_threads(max(threads_to_predict(run.plan) for run in runs)):
+        return [_group(members, split, through) for members in groups.values()]
 
 
 def _key(run: Run, capture: Capture, through: Path | None) -> tuple[Any, ...]:

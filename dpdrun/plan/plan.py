@@ -30,9 +30,18 @@ SCHEMA_VERSION = 1
 REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
 # Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for where they are from.
+# Threads change rounding alone, as the processor does; a resumed run keeps its number.
 UNCOUNTED = frozenset(
     {
-        *("checkpoint_every", "train.checkpoint_every", "pa", "data.source", "data.source.input", "data.source.output"),
+        *(
+            "checkpoint_every",
+            "train.checkpoint_every",
+            "train.threads",
+            "pa",
+            "data.source",
+            "data.source.input",
+            "data.source.output",
+        ),
         *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
     }
 )
@@ -87,8 +96,9 @@ class Plan:
     """A training job with every value decided. Steps are optimizer steps; lengths are samples.
 
     Attributes:
-        recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` (decided by
-            the machine), `train.epochs` next to `train.max_steps`, and the optimizer of a gmp, which has none.
+        recipe: no `auto` left but those of `data` and `dpd` (known once data are loaded), `train.compile` and
+            `train.threads` (decided by the machine, `plan.threads`), `train.epochs` next to `train.max_steps`, and the
+            optimizer of a gmp, which has none.
         provenance: by dotted key, every value of the recipe.
         total_steps: 0 for a gmp, which is fitted in closed form; the numbers below are then 0 as well.
         warmup_steps, weight_decay, checkpoint_every: 0 = off.
@@ -333,6 +343,7 @@ _AUTO_WHY = {
     "data.split.guard": "determined when the data are split",
     "dpd.peak_limit": "the largest magnitude of the training input",
     "train.compile": "determined on the training machine",
+    "train.threads": "determined on the training machine",
     "train.epochs": "train.max_steps sets the length",
 }
 

@@ -14,6 +14,7 @@ from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import Plan, PlanError, check_finish, differing_keys, make_plan
+from dpdrun.plan.threads import with_threads
 from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded
@@ -58,7 +59,7 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
             _check_pa_run(loaded, plan, capture)
         except RunError as error:
             raise loaded.error([("pa", f"pa: {error}")]) from None
-    return plan, capture
+    return with_threads(plan, pa_section(plan) if pa_trained else None, processes=processes), capture
 
 
 def needs_torch(recipe: Recipe) -> bool:

@@ -21,6 +21,7 @@ Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] 
 # Far beyond any run (weeks of one-millisecond steps), so that a slip such as 1e300 is refused where it is written.
 MAX_EPOCHS = 1_000_000
 MAX_STEPS = 1_000_000_000
+MAX_THREADS = 1024
 
 
 class Section(BaseModel):
@@ -270,6 +271,11 @@ class TrainSection(Section):
         "with a lower lr, at most 3 times",
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
+    threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] | Auto = Field(
+        AUTO,
+        description="CPU threads of torch; auto = as many as the work of a step keeps busy, at most the usable cores "
+        "(affinity, container quota, OMP_NUM_THREADS); recorded, so that a resumed run keeps them",
+    )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         "fp32",
         description="arithmetic of matrix products in a training step: fp32 = single precision; tf32 = single "

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.plan.plan import Plan
+from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.patch import render
 from dpdrun.report.findings import EVIDENCE_STYLE, finding_line
 
@@ -44,7 +45,9 @@ def plan_line(plan: Plan, *, capture: str, parameters: int) -> str:
     if not plan.total_steps:
         return line
     rules = sum(origin.origin == "rule" for origin in plan.provenance.values())
-    return f"{line}, lr {plan.lr:g}; {rules} values set by rules (--dry-run shows them)"
+    count = plan.recipe.train.threads
+    threads = "" if count == AUTO else f", {count} thread{'' if count == 1 else 's'}"
+    return f"{line}, lr {plan.lr:g}{threads}; {rules} values set by rules (--dry-run shows them)"
 
 
 def rule_settings(plan: Plan, keys: Sequence[str]) -> list[str]:

@@ -23,9 +23,11 @@ from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of
 from dpdrun.evaluation.prediction import ALONE
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._threads import torch_threads
 from dpdrun.plan import prepare as preparation
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import plan_of
+from dpdrun.plan.threads import threads_to_train
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder, require_free
@@ -223,6 +225,8 @@ def _train(
 ) -> dict[str, Any]:
     """Train in a folder that exists and is locked, then score on rank 0."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
+    threads = threads_to_train(plan)
+    held.enter_context(torch_threads(threads))
     is_closed_form = plan.recipe.model.kind == "gmp"  # fitted by least squares, within seconds
     if is_closed_form and not group.is_rank_zero:
         return {}
@@ -259,6 +263,7 @@ def _train(
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
     report = evaluate(model, plan, capture, pa=job.pa) | {
         "processes": group.size,
+        "threads": threads,
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "best_step": outcome.best_step,

@@ -19,6 +19,7 @@ from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.plan import UNCOUNTED, Plan, changed_keys, digest_of
 from dpdrun.plan.prepare import locate_pa, names_a_run
 from dpdrun.plan.recorded import capture_of, capture_section, plan_of
+from dpdrun.plan.threads import with_threads
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded, load_recipe
@@ -140,8 +141,10 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
     elif has_moved:
         capture_of(run, plan, str(plan.recipe.data.source))
     train, every = plan.recipe.train, loaded.recipe.train.checkpoint_every
-    train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding})
-    plan = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
+    wanted = loaded.recipe.train.threads
+    threads = train.threads if wanted == AUTO else wanted
+    train = train.model_copy(update={"on_finding": loaded.recipe.train.on_finding, "threads": threads})
+    plan = with_threads(replace(plan, recipe=plan.recipe.model_copy(update={"train": train})))  # an old plan has none
     return plan if every == AUTO else replace(plan, checkpoint_every=0 if every == OFF else every)
 
 

@@ -30,6 +30,7 @@ NOT_BY_RULES = {
     "data.split": "as stated by the source",
     "data.split.guard": "no frame sees two splits",
     "train.compile": "torch.compile",
+    "train.threads": "as many as the work of a step keeps busy",
     "train.loss.beyond": "auto = out_of_band",
     "dpd.peak_limit": "largest magnitude of the training input",
 }

@@ -65,6 +65,27 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
+class ThreadsSeen(Silent):
+    """A monitor that notes how many threads torch has at each step."""
+
+    def __init__(self) -> None:
+        self.counts: set[int] = set()
+
+    def step(self, line: dict[str, Any]) -> None:
+        self.counts.add(torch.get_num_threads())
+
+
+def test_a_job_runs_in_the_threads_of_its_plan_and_leaves_those_of_its_caller(at: Folder) -> None:
+    before, seen, chosen = torch.get_num_threads(), ThreadsSeen(), ThreadsSeen()
+    report = job.train(at.recipe("train.threads=3"), at.run, watch=lambda _: nullcontext(seen))
+    assert (seen.counts, report["threads"]) == ({3}, 3)
+    plan = Plan.from_json(RunFolder(at.run).read_json(RunFolder(at.run).plan))
+    assert plan.recipe.train.threads == 3
+    report = job.train(at.recipe(), at.path / "auto", watch=lambda _: nullcontext(chosen))
+    assert (chosen.counts, report["threads"]) == ({1}, 1)
+    assert torch.get_num_threads() == before
+
+
 def test_a_job_leaves_everything_that_a_run_folder_has(at: Folder) -> None:
     report = job.train(at.recipe(), at.run)
     folder = RunFolder.open(at.run)
@@ -87,7 +108,7 @@ def test_a_run_can_be_loaded_and_scores_the_same(at: Folder) -> None:
     assert not model.training
     again = evaluate(model, plan, job.load_capture(plan.recipe.data))
     assert again == {key: report[key] for key in again}
-    assert set(report) - set(again) == {"processes", "seconds", "steps", "best_step", "samples_per_s"}
+    assert set(report) - set(again) == {"processes", "threads", "seconds", "steps", "best_step", "samples_per_s"}
 
 
 def test_the_watcher_sees_the_job_and_every_step(at: Folder) -> None:

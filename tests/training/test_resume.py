@@ -163,6 +163,16 @@ def test_what_decides_no_weight_may_change(begun: RunFolder, loaded: Callable[..
     assert changed.digest("x") == plan_to_resume(loaded(), begun).digest("x")
 
 
+def test_a_resumed_run_keeps_its_threads_unless_told_otherwise(begun: RunFolder, loaded: Callable[..., Loaded]) -> None:
+    """On a machine that would choose another number the rounding stays that of the first steps."""
+    assert plan_to_resume(loaded(), begun).recipe.train.threads == 1  # recorded by a version without the field
+    content = begun.read_json(begun.plan)
+    content["recipe"]["train"]["threads"] = 3
+    begun.write_json(begun.plan, content)
+    assert plan_to_resume(loaded(), begun).recipe.train.threads == 3
+    assert plan_to_resume(loaded("train.threads=2"), begun).recipe.train.threads == 2
+
+
 def test_a_best_model_of_another_run_is_refused(begun: RunFolder, capture: Capture, plan: PlanMaker) -> None:
     this, model = plan(), torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
