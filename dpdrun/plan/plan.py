@@ -33,15 +33,8 @@ REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an i
 # Threads change rounding alone, as the processor does; a resumed run keeps its number.
 UNCOUNTED = frozenset(
     {
-        *(
-            "checkpoint_every",
-            "train.checkpoint_every",
-            "train.threads",
-            "pa",
-            "data.source",
-            "data.source.input",
-            "data.source.output",
-        ),
+        *("checkpoint_every", "train.checkpoint_every", "train.threads", "pa"),
+        *("data.source", "data.source.input", "data.source.output"),
         *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
     }
 )
