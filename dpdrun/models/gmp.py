@@ -21,7 +21,6 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg.blas import zherk
 from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
@@ -31,7 +30,8 @@ Complex = NDArray[np.complex128]
 
 # Ridges that `fit` tries, relative to columns of unit norm. A squared condition number leaves nothing below 1e-13.
 RIDGES = np.logspace(-13, -2, 23)
-ROWS = 8192  # regression rows held in memory at a time
+SILENT = 1e-14  # share of the largest power that rounding leaves in a column of zeros: a delay longer than the record
+ROWS = 4096  # regression rows at a time: the basis signals of so many fit the cache of a core
 
 
 class Model(BehaviouralModel):
@@ -100,8 +100,8 @@ class Model(BehaviouralModel):
         """
         gram, moment = self._normal_equations(x, y, loop)
         gram_val, moment_val = self._normal_equations(x_val, y_val, loop)
-        norms = np.sqrt(gram.diagonal().real)
-        norms[norms == 0.0] = 1.0  # a delay longer than the record
+        squares = gram.diagonal().real
+        norms = np.sqrt(np.where(squares > SILENT * squares.max(), squares, 1.0))
         eigenvalues, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
         projected = vectors.conj().T @ (moment / norms)
 
@@ -123,31 +123,70 @@ class Model(BehaviouralModel):
         return best
 
     def _normal_equations(self, x: Complex, y: Complex, loop: int | None) -> tuple[Complex, Complex]:
-        """Return A^H A: (C, C) and A^H y: (C,), for the regression matrix A of a record."""
-        K, P, cross = self.config.delays, self.config.order, self.config.cross
-        before, after = K - 1 + cross, cross
-        x, y = (np.asarray(side, dtype=np.complex128).reshape(-1, loop or len(side)) for side in (x, y))
-        columns = [(0, p, k) for p in range(P) for k in range(K)]
-        columns += [(m, p, k) for m in self.offsets for p in range(1, P) for k in range(K)]
-        images = [(p, k) for p in range(P) for k in range(K)] if self.conjugated is not None else []
-        count = len(columns) + len(images) + (self.constant is not None)
+        """Return A^H A: (C, C) and A^H y: (C,), for the regression matrix A of a record.
 
-        gram = np.zeros((count, count), dtype=np.complex128)
-        moment = np.zeros(count, dtype=np.complex128)
-        for record, target in zip(x / float(self.scale_x), y / float(self.scale_y), strict=True):
-            record = np.pad(record, (before, after), mode="wrap" if loop else "constant")
-            powers = _powers(torch.from_numpy(np.abs(record)), P).numpy().T  # (P, T)
-            for start in range(0, len(target), ROWS):
-                rows = target[start : start + ROWS]
-                n, R = start + before, len(rows)
-                terms = [record[n - k : n - k + R] * powers[p, n - k - m : n - k - m + R] for m, p, k in columns]
-                terms += [record[n - k : n - k + R].conj() * powers[p, n - k : n - k + R] for p, k in images]
-                if self.constant is not None:
-                    terms.append(np.ones(R, np.complex128))
-                A = np.stack(terms)  # (C, R)
-                gram += zherk(1.0, A.T, trans=2)  # the upper triangle alone: half the work
-                moment += A.conj() @ rows
-        return np.triu(gram) + np.triu(gram, 1).conj().T, moment
+        The columns are J basis signals, each with K delays, and a constant if there is one. An element of A^H A is a
+        sum over the product of two delayed signals; with both delays one longer it is the same sum one sample earlier.
+        So only the products with an undelayed signal are summed up, J C of C^2, and the others follow from them and
+        from the samples at the ends of the records.
+        """
+        K = self.config.delays
+        records, targets = (
+            np.asarray(side, dtype=np.complex128).reshape(-1, loop or len(side)) / float(scale)
+            for side, scale in ((x, self.scale_x), (y, self.scale_y))
+        )
+        J, T = len(self._signals), records.shape[1]
+        products = np.zeros((K, J, J), dtype=np.complex128)  # of conj(signal i) and signal j k samples ago, summed up
+        moment = np.zeros((K, J), dtype=np.complex128)
+        sums = np.zeros((K, J), dtype=np.complex128)
+        first, last = (np.empty((len(records), J, K - 1), dtype=np.complex128) for _ in range(2))
+        for index, (record, target) in enumerate(zip(records, targets, strict=True)):
+            basis = self._basis(record, wrap=loop is not None)
+            for start in range(K - 1, K - 1 + T, ROWS):
+                end = min(start + ROWS, K - 1 + T)
+                now, rows = basis[:, start:end].conj(), target[start - (K - 1) : end - (K - 1)]
+                for k in range(K):
+                    delayed = basis[:, start - k : end - k]
+                    products[k] += now @ delayed.T
+                    moment[k] += delayed.conj() @ rows
+                    sums[k] += delayed.sum(axis=1)
+            first[index] = basis[:, : K - 1][:, ::-1]  # before the first row, latest sample first
+            last[index] = basis[:, T : T + K - 1][:, ::-1]  # what the last row has of it
+        change = _outer(first) - _outer(last)
+
+        gram = np.empty((J, K, J, K), dtype=np.complex128)
+        gram[:, 0] = products.transpose(1, 2, 0)
+        for k in range(1, K):
+            gram[:, k, :, 0] = gram[:, 0, :, k].conj().T
+            gram[:, k, :, 1:] = gram[:, k - 1, :, :-1] + change[:, k - 1]
+        flat, side = gram.reshape(J * K, J * K), moment.T.reshape(J * K)
+        if self.constant is None:
+            return flat, side
+        edge = sums.T.reshape(1, J * K)
+        corner = np.array([[float(targets.size)]])
+        return np.block([[flat, edge.conj().T], [edge, corner]]), np.append(side, targets.sum())
+
+    @property
+    def _signals(self) -> list[tuple[int, int, bool]]:
+        """Offset of the envelope, its power, and whether the input is conjugated, in the order of the columns."""
+        P = self.config.order
+        signals = [(0, p, False) for p in range(P)] + [(m, p, False) for m in self.offsets for p in range(1, P)]
+        return signals + ([(0, p, True) for p in range(P)] if self.conjugated is not None else [])
+
+    def _basis(self, record: Complex, *, wrap: bool) -> Complex:
+        """Return the undelayed columns of a record, with K - 1 samples before its first: (J, K - 1 + T)."""
+        K, cross = self.config.delays, self.config.cross
+        record = np.pad(record, (K - 1 + cross, cross), mode="wrap" if wrap else "constant")
+        powers = _powers(torch.from_numpy(np.abs(record)), self.config.order).numpy().T  # (P, ...)
+        inner = np.arange(cross, len(record) - cross)  # the samples that have an envelope on both sides
+        sides = {False: record[inner], True: record[inner].conj()}
+        return np.stack([sides[image] * powers[p, inner - m] for m, p, image in self._signals])
+
+
+def _outer(parts: Complex) -> Complex:
+    """Return the sum over records of conj(a) b for all pairs of elements. (N, J, D) -> (J, D, J, D)."""
+    rows = parts.reshape(len(parts), -1)
+    return (rows.conj().T @ rows).reshape(parts.shape[1:] * 2)
 
 
 def _powers(envelope: Tensor, count: int) -> Tensor:

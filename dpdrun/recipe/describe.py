@@ -50,9 +50,11 @@ def sections_of(annotation: Any) -> dict[str | None, type[Section]]:
 
 def is_section(field: FieldInfo) -> bool:
     """Return whether a field holds nothing but sections (unlike `split`, which may also be `auto`)."""
+    if not sections_of(field.annotation):
+        return False
     schema = adapter(field).json_schema()
     branches = schema.get("anyOf") or schema.get("oneOf") or [schema]
-    return bool(sections_of(field.annotation)) and all("$ref" in b or "properties" in b for b in branches)
+    return all("$ref" in b or "properties" in b for b in branches)
 
 
 def adapter(field: FieldInfo) -> TypeAdapter[Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.rf.metrics import Signal, padded_segments, to_db
-from dpdrun.rf.spectrum import SEGMENT, psd, whole_bin_power
+from dpdrun.rf.spectrum import SEGMENT, hann, psd, whole_bin_power
 
 Band = tuple[float, float]
 
@@ -138,14 +138,12 @@ def _legacy(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int
     Its main band goes from the first bin >= -B/2 to the last <= B/2, both inclusive, but its length is taken as the
     difference of the two indices, and the right neighbour begins with that last bin instead of the one after it.
     """
-    from scipy.signal import welch
-
     if nperseg % 2:
         raise ValueError(f"the legacy ACLR of OpenDPD needs an even segment length (it halves it), not {nperseg}")
-    frequency, power = welch(
-        padded_segments(y, nperseg), sample_rate_hz, nperseg=nperseg, return_onesided=False, scaling="spectrum"
-    )
-    frequency, power = np.fft.fftshift(frequency), np.fft.fftshift(power.mean(axis=0))
+    segments, window = padded_segments(y, nperseg), hann(nperseg)
+    spectra = np.fft.fft((segments - segments.mean(axis=-1, keepdims=True)) * window) / np.sum(window)
+    frequency = np.fft.fftshift(np.fft.fftfreq(nperseg, 1.0 / sample_rate_hz))
+    power = np.fft.fftshift(np.mean(np.abs(spectra) ** 2, axis=0))
     inside = np.flatnonzero((frequency >= -bandwidth_hz / 2) & (frequency <= bandwidth_hz / 2))
     first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
     width = (last - first) // carriers

@@ -99,16 +99,33 @@ def symbol_starts(reference: Signal, sample_rate_hz: float, grid: OfdmGrid) -> S
 
 
 def _starts(x: Signal, grid: OfdmGrid) -> tuple[int, ...]:
-    from scipy.signal import find_peaks
-
     similar = np.abs(_moving_sum(x[: -grid.fft] * np.conj(x[grid.fft :]), grid.prefix))
     energy = _moving_sum(np.abs(x) ** 2, grid.prefix).real
     both = np.sqrt(np.maximum(energy[: -grid.fft] * energy[grid.fft :], 0.0))
     floor = 1e-9 * np.max(both, initial=0.0)
     correlation = np.divide(similar, both, out=np.zeros_like(similar), where=both > floor)
     # A peak may sit at either end of the record.
-    peaks, _ = find_peaks(np.pad(correlation, 1), height=PREFIX_CORRELATION, distance=max(1, grid.fft // 2))
-    return tuple(int(peak) - 1 + grid.prefix // 2 for peak in peaks)
+    peaks = _peaks(np.pad(correlation, 1), PREFIX_CORRELATION, max(1, grid.fft // 2))
+    return tuple(peak - 1 + grid.prefix // 2 for peak in peaks)
+
+
+def _peaks(values: NDArray[np.float64], height: float, distance: int) -> list[int]:
+    """Return what `scipy.signal.find_peaks` returns for these arguments; to import it takes 0.7 s.
+
+    Local maxima of at least `height`, of a plateau its middle; of those closer than `distance` the highest stays.
+    """
+    first = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])  # of each run of equal values
+    last = np.append(first[1:], len(values)) - 1
+    level = values[first]
+    inner = level[1:-1]
+    is_peak = (inner > level[:-2]) & (inner > level[2:]) & (inner >= height)
+    positions = ((first + last) // 2)[1:-1][is_peak]
+    kept = np.ones(len(positions), bool)
+    for index in np.argsort(values[positions])[::-1]:
+        if kept[index]:
+            kept &= np.abs(positions - positions[index]) >= distance
+            kept[index] = True
+    return [int(position) for position in positions[kept]]
 
 
 def _moving_sum(values: NDArray[np.complex128] | NDArray[np.float64], length: int) -> NDArray[np.complex128]:

@@ -24,12 +24,17 @@ def psd(x: Signal, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> tuple[ND
         frequency [Hz], (K,), rising from -sample_rate/2.
         density [1/Hz], (K,): its sum times the bin width is the mean power of x.
     """
-    from scipy.signal import welch
+    length = min(nperseg, len(x))
+    window = hann(length)
+    segments = np.lib.stride_tricks.sliding_window_view(x, length)[:: length - length // 2]
+    power = np.mean(np.abs(np.fft.fft(segments * window)) ** 2, axis=0)
+    frequency = np.fft.fftfreq(length, 1.0 / sample_rate_hz)
+    return np.fft.fftshift(frequency), np.fft.fftshift(power / (sample_rate_hz * np.sum(window**2)))
 
-    frequency, density = welch(
-        x, sample_rate_hz, "hann", min(nperseg, len(x)), return_onesided=False, detrend=False, scaling="density"
-    )
-    return np.fft.fftshift(frequency), np.fft.fftshift(np.abs(density))
+
+def hann(length: int) -> NDArray[np.float64]:
+    """Return a periodic Hann window, as `scipy.signal.get_window("hann", length)`, whose import takes 0.7 s."""
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length) if length > 1 else np.ones(1))
 
 
 def band_power(frequency: NDArray[np.float64], density: NDArray[np.float64], low_hz: float, high_hz: float) -> float:

@@ -152,3 +152,33 @@ def test_a_model_without_them_has_the_tensors_of_older_files() -> None:
     assert set(Model(Config(kind="gmp"), scale_x=1.0, scale_y=1.0).state_dict()) == {
         "scale_x", "scale_y", "aligned", "crossed"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("samples", "loop"), [(230, None), (5, None), (230, 46), (12, 4)])
+@pytest.mark.parametrize("more", [{}, {"conjugate": "on", "constant": "on"}], ids=["plain", "all terms"])
+def test_normal_equations_are_those_of_the_written_out_matrix(
+    samples: int, loop: int | None, more: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the products with undelayed signals are summed; the others follow from the ends of the records."""
+    monkeypatch.setattr(gmp, "ROWS", 50)  # several blocks of rows
+    K, P, cross = 7, 3, 2
+    x, y = signal(samples), signal(samples, seed=1)
+    model = Model(Config(kind="gmp", order=P, delays=K, cross=cross, **more), scale_x=0.5, scale_y=2.0)
+    found = model._normal_equations(x, y, loop)
+
+    blocks = []
+    for record in np.split(x / 0.5, 1 if loop is None else samples // loop):
+
+        def at(n: int, record: Complex = record) -> complex:
+            return record[n % loop] if loop else record[n] if 0 <= n < len(record) else 0.0
+
+        def term(n: int, m: int, p: int, k: int, at: Any = at) -> complex:
+            return complex(at(n - k) * abs(at(n - k - m)) ** p / np.sqrt([1.0, 2.0, 6.0][p]))
+
+        keys = [(0, p, k) for p in range(P) for k in range(K)]
+        keys += [(m, p, k) for m in (-2, -1, 1, 2) for p in range(1, P) for k in range(K)]
+        rows = np.array([[term(n, *key) for key in keys] for n in range(len(record))])
+        blocks.append(np.hstack([rows, rows[:, : P * K].conj(), np.ones((len(rows), 1))]) if more else rows)
+    A = np.vstack(blocks)
+    np.testing.assert_allclose(found[0], A.conj().T @ A, rtol=0, atol=1e-12 * len(A) * np.abs(A).max() ** 2)
+    np.testing.assert_allclose(found[1], A.conj().T @ (y / 2.0), rtol=0, atol=1e-12 * len(A) * np.abs(A).max() ** 2)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import find_peaks
 
-from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre, carrier_at_zero, symbol_starts
+from dpdrun.rf.ofdm_grid import OfdmGrid, _peaks, around_centre, carrier_at_zero, symbol_starts
 
 RATE = 61.44e6
 FFT, PREFIX = 1024, 128
@@ -83,3 +84,13 @@ def test_no_grid(values: tuple[int, int, tuple[float, ...], tuple[int, ...]]) ->
 def test_subcarriers_must_fit() -> None:
     with pytest.raises(ValueError, match="no room"):
         OfdmGrid(64, 8, (0.0,), around_centre(64))
+
+
+def test_peaks_are_those_of_scipy() -> None:
+    """With ties and plateaus, which rounded values bring."""
+    rng = np.random.default_rng(0)
+    for case in range(400):
+        values = rng.random(int(rng.integers(3, 80))).round(case % 4 + 1)
+        height, distance = float(rng.random()), int(rng.integers(1, 12))
+        wanted, _ = find_peaks(values, height=height, distance=distance)
+        assert _peaks(values, height, distance) == wanted.tolist()

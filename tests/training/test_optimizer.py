@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -82,3 +84,32 @@ def test_one_step_is_that_of_the_paper(plan: PlanMaker) -> None:
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach().double(), before[name], rtol=1e-5, atol=1e-7)
         assert math.isfinite(float(parameter.detach().sum()))
+
+
+def test_it_is_torchs_and_costs_no_compiler() -> None:
+    """The same bits as torch's class, its hooks, and no import of torch._dynamo, which takes longer than torch's."""
+    code = """
+import sys
+import torch
+from dpdrun.training.optimizer import AdamW
+calls, after = [], {}
+for kind in (AdamW, torch.optim.AdamW):
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(5, 3), torch.nn.Linear(3, 2)]
+    optimizer = kind([{"params": layers[0].parameters()}, {"params": layers[1].parameters(), "weight_decay": 0.0}],
+                     lr=1e-2, betas=(0.8, 0.95), weight_decay=0.1, fused=True)
+    optimizer.register_step_post_hook(lambda *_: calls.append(kind))
+    for step in range(3):
+        optimizer.zero_grad()
+        assert layers[0].weight.grad is None
+        layers[1](layers[0](torch.randn(7, 5))).square().mean().backward()
+        optimizer.step()
+    after[kind] = [p for layer in layers for p in layer.parameters()]
+    after[kind] += [optimizer.state[p][name] for p in after[kind] for name in ("exp_avg", "exp_avg_sq", "step")]
+    print(kind.__module__, "torch._dynamo" in sys.modules)
+assert len(calls) == 6
+assert all(torch.equal(ours, theirs) for ours, theirs in zip(*after.values(), strict=True))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "dpdrun.training.optimizer False"
