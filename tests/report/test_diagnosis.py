@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from dpdrun.diagnosis.diagnose import Diagnosis, Verdict, diagnose_facts
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.report.chart import AXIS, OVERLAY
-from dpdrun.report.diagnosis import FollowView, diagnosis_view, live_view, verdict_line
+from dpdrun.report.diagnosis import FollowView, chart_lines, diagnosis_view, live_view, progress_text, verdict_line
 from dpdrun.rules.engine import Finding, Severity
 from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts.run import RunFacts
@@ -190,3 +191,20 @@ def test_on_a_terminal_the_panel_is_redrawn_and_taken_away() -> None:
     text = console.file.getvalue()
     assert "checked, no finding" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is shown again
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "title"),
+    [("LS205", "warning", "loss"), ("GN207", "info", "loss"), ("GN207", "warning", "gradient norm before clipping")],
+)
+def test_the_chart_of_a_log_is_its_loss_unless_the_norm_is_the_matter(code: str, severity: str, title: str) -> None:
+    run = diagnose_facts(example_run())
+    finding = Finding("x", severity=severity, code=code)  # type: ignore[arg-type]
+    this = replace(run, log=TrainingLog("CSV", Path("a.csv")), findings=[finding])
+    assert chart_lines(this)[0].plain.startswith(f"{title}, logarithmic")
+    assert chart_lines(replace(this, log=None))[0].plain.startswith("gradient norm before clipping")
+
+
+def test_epochs_that_count_from_zero_are_counted() -> None:
+    run = diagnose_facts(replace(example_run(), step=list(range(400)), total_steps=399, eval_step=[], eval_nmse_db=[]))
+    assert progress_text(replace(run, log=TrainingLog("CSV", Path("a.csv"), unit="epoch"))) == "400 of 400 epochs"

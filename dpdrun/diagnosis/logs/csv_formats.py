@@ -81,22 +81,27 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     derived = _sums(names) if this.program == "ultralytics" else {}
     log = csv_log.read(path, asked, format_=this.name, known=this.known, empty=this.empty, derived=derived)
     log.program = this.program
+    log.found |= {key: " + ".join(derived[name].parts) for key, name in log.found.items() if name in derived}
     log.notes += this.notes
     return log
 
 
-def _sums(names: Sequence[str]) -> dict[str, Callable[[dict[str, object]], object]]:
+@dataclass(frozen=True)
+class Sum:
+    """A column that is the sum of others; empty where one of them is."""
+
+    parts: Sequence[str]
+
+    def __call__(self, cells: dict[str, object]) -> object:
+        """Return the value of a row."""
+        values = [number(cells[name]) for name in self.parts]
+        return None if None in values else sum(value for value in values if value is not None)
+
+
+def _sums(names: Sequence[str]) -> dict[str, Sum]:
     """Return the losses that are sums of columns."""
-
-    def summed(parts: Sequence[str]) -> Callable[[dict[str, object]], object]:
-        def of(cells: dict[str, object]) -> object:
-            values = [number(cells[name]) for name in parts]
-            return None if None in values else sum(value for value in values if value is not None)
-
-        return of
-
     there = {part: [f"{part}/{head}_loss" for head in HEADS if f"{part}/{head}_loss" in names] for part in PARTS}
-    return {f"{part}_loss": summed(parts) for part, parts in there.items() if parts}
+    return {f"{part}_loss": Sum(parts) for part, parts in there.items() if parts}
 
 
 def _tensorboard(path: Path, asked: Asked) -> TrainingLog:

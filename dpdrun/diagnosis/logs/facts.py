@@ -133,12 +133,12 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         del log.found["loss"]
         log.notes.append("loss: constant, so ignored")
     column = log.column("loss")
-    if (at := _first_negative(column)) is None or not all(map(math.isfinite, column.values)):
-        return column  # of one with a nan, only that is reported
+    if (at := _first_negative(column)) is None:
+        return column
     name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"
     log.leave_out(
         "loss",
-        f"{name} is negative ({where}), and its level cannot be judged; if it is in dB, set --map loss_db={name}",
+        f"{name} is negative ({where}), so few rules can judge it; if it is in dB, set --map loss_db={name}",
     )
     return Points()
 

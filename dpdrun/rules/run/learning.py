@@ -126,13 +126,13 @@ def never_learns(run: RunFacts) -> Verdict:
         return None
     severe = guess is not None
     few = not signs and seen.n < ENOUGH
-    where = f"{seen.level:.4g}" + (f", which is {guess}" if guess else "")
+    at_guess = f", which is {guess}" if guess else ""
     what = "is where it began" if seen.n == len(losses) else "stands still"
     named = "".join(f"; {sign}" for sign in signs)
     return finding(
         "error" if severe else "info" if few else "warning",
-        f"the loss {what}: {fmean(losses[:2]):.4g} in the first lines, {where} at the end ({seen.moved:+.1%} over the "
-        f"last {seen.n} lines){named}",
+        f"the loss {what}: {fmean(losses[:2]):.4g} in the first lines, {seen.level:.4g} at the end "
+        f"({seen.moved:+.1%} over the last {seen.n} lines){at_guess}{named}",
         value=abs(seen.moved), threshold=MOVED, n=seen.n, level=seen.level, step=run.step[0],
         advice="overfit a single batch first: if that fails too, the labels, the mask of the loss or the gradient are "
         "at fault, not the learning rate; then try a higher learning rate",

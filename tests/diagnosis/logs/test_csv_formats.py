@@ -42,6 +42,7 @@ def test_programs_by_header(tmp_path: Path, header: str, program: str) -> None:
 def test_losses_of_yolo_are_added_up(tmp_path: Path) -> None:
     found = log(tmp_path, "epoch, train/box_loss, train/cls_loss, val/box_loss, lr/pg0\n1, 2.5, 1.5, 3, 0.1\n")
     assert found.columns["loss"].values == [4.0]
+    assert found.found["loss"] == "train/box_loss + train/cls_loss"
     assert found.columns["val_loss"].values == [3.0]
     assert found.columns["lr"].values == [0.1]
 

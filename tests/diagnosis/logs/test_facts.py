@@ -89,11 +89,6 @@ def test_a_negative_loss_is_no_power() -> None:
     assert "loss" not in source.found
 
 
-def test_a_negative_loss_with_a_nan_is_read_for_it() -> None:
-    run, _ = facts(loss=column([1, 2], [-0.5, math.nan]))
-    assert run.loss[0] == -0.5
-
-
 def test_a_negative_norm_is_none() -> None:
     run, source = facts(loss=column([1, 2], 0.5), grad_norm=column([1, 2], [1.0, -1.0]))
     assert run.grad_norm == []
