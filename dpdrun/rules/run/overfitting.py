@@ -22,6 +22,7 @@ TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE = 3.0
 AFTER_OF_MANY = 4
+MANY, SURER = 12, 3.5  # scores, of which the lowest says little
 RISE_OF_MANY = 0.10
 FELL = 0.9  # of the training loss at the best score
 HARDLY_FELL, RISE_FAR = 1.0, 0.2  # a training loss that does not rise will do where the validation rises far
@@ -124,11 +125,12 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     """The validation loss rises again while the training loss falls on: overfitting, from three scores on.
 
     ## Why
-    Fine-tuning has three to ten scores. The best one is followed by two or more, each higher than the one before, and
-    the mean of the last three is 10 % above it (5 % from five scores on; from six on also three standard deviations of
-    a score), while the training loss falls to 90 % or less. Or it is followed by four or more, in any order, whose last
-    three are 10 % and three standard errors above it. Each evaluation set is judged by itself. By noise of 2 % of a
-    score alone, less than one run in a hundred is reported; of 5 %, 3 % before the condition on the training loss.
+    Fine-tuning has three to ten scores. The best one is followed by two or more, each higher than the one before,
+    and the mean of the last three is 10 % above it (5 % from five scores on; from six on also three standard
+    deviations of a score), while the training loss falls to 90 % or less. Or it is followed by four or more, in any
+    order, whose last three are 10 % and three standard errors above it; from twelve scores on, above the lowest
+    mean of three. Each evaluation set is judged by itself. By noise of 2 % of a score alone, less than one run in a
+    hundred is reported; of 5 %, 3 % before the condition on the training loss.
 
     ## Known limits
     Where accuracy or F1 still improve, only the probabilities get overconfident; this is said, with the metric. Two
@@ -166,8 +168,13 @@ def _overfits(each: Scored) -> bool:
     climbs = all(b >= a * (1.0 - TIES) for a, b in pairwise([each.scores[each.best], *after]))
     if climbs and each.rise >= (RISE_OF_FEW if n <= FEW else RISE) and rise >= SURE * of_one:
         return True
-    error_of_last = of_one * math.sqrt(1.0 / LAST + 1.0)
-    return len(after) >= AFTER_OF_MANY and each.rise >= RISE_OF_MANY and rise >= SURE * error_of_last
+    if n >= MANY:  # the lowest of many scores is low by chance: compare means of three
+        lowest = min(fmean(each.scores[k : k + LAST]) for k in range(n - LAST))
+        rise = math.log(fmean(each.scores[-LAST:]) / lowest)
+        least = max(math.log1p(RISE_OF_MANY), SURER * of_one * math.sqrt(2.0 / LAST))
+    else:
+        least = max(math.log1p(RISE_OF_MANY), SURE * of_one * math.sqrt(1.0 / LAST + 1.0))
+    return len(after) >= AFTER_OF_MANY and rise >= least
 
 
 def _still_improves(run: RunFacts, since: int) -> str:

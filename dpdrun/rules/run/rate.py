@@ -26,7 +26,7 @@ JUMP = 0.05  # of the level
 
 AT_FLOOR = 0.05  # of the peak
 FLOOR_TIES = 1.01
-FLOOR_SHARE = 0.6  # of the lines
+FLOOR_SHARE = 0.75  # of the lines: the rate was used up in the first quarter
 FELL_SINCE = 0.1  # of the loss
 LONG = 30
 
@@ -157,7 +157,7 @@ def lr_at_its_floor(run: RunFacts) -> Verdict:
 
     ## Why
     A schedule that lowers the rate when the score stands still uses it up within a few epochs if its patience is
-    shorter than the noise of the scores. Reported if the last 60 % of the lines are at the lowest rate, at 5 % of the
+    shorter than the noise of the scores. Reported if the last 75 % of the lines are at the lowest rate, at 5 % of the
     peak or less, and the loss fell by less than 10 % in them.
 
     ## Known limits

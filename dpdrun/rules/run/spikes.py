@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import mean, median
 
 from dpdrun.rules.conditions import Within
@@ -290,9 +291,26 @@ def loss_repeats_with_the_epoch(run: RunFacts, steps_per_epoch: float) -> Verdic
     steps = run.step[first:]
     if (steps[-1] - steps[0]) / period < LEAST_EPOCHS:
         return Skipped(f"fewer than {LEAST_EPOCHS} epochs after the warmup")
-    rest = residuals(run.loss_db[first:], min(WIDTH, max(2 * LEAST_WIDTH, round(period))))
+    losses = run.loss_db[first:]
+    rest = (
+        residuals(losses, min(WIDTH, max(2 * LEAST_WIDTH, round(period))))
+        if run.loss_in_db
+        else _within_epochs(losses, steps, period)
+    )
     ordered = (steps[-1] - steps[0]) / period >= LEAST_EPOCHS_FOR_ORDER
     return (_order(rest, period) if ordered else None) or _ends(rest, steps, period)
+
+
+def _within_epochs(losses: Sequence[float], steps: Sequence[int], period: float) -> list[float]:
+    """Return each point less the line through the halves of its epoch.
+
+    A loss that is learned by heart falls in stairs, one an epoch: their common shape is no order of the frames.
+    """
+    rest: list[float] = []
+    for _, lines in groupby(zip(steps, losses, strict=True), key=lambda pair: math.floor((pair[0] - 1) / period)):
+        epoch = [loss for _, loss in lines]
+        rest += residuals(epoch, max(2, len(epoch) // 2))
+    return rest
 
 
 def _ends(rest: Sequence[float], steps: Sequence[int], period: float) -> Finding | None:

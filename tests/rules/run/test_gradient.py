@@ -113,3 +113,13 @@ def test_non_finite_steps_keep_the_trend_rules_out() -> None:
     this = diagnose_facts(example_run(norm=lambda t: math.nan if t > 0.9 else 0.3))
     assert [finding.code for finding in this.findings] == ["LS201"]
     assert {skip.code for skip in this.skipped} >= {"GN201", "GN202", "CL201", "CL202"}
+
+
+@pytest.mark.parametrize(("times", "fall", "code"), [(2.0, 0.07, None), (4.0, 0.07, "GN202"), (4.0, 0.0, "GN201")])
+def test_a_loss_of_unknown_unit_may_fall_by_a_few_percent(times: float, fall: float, code: str | None) -> None:
+    """Fine-tuning: the norm may double, and 7 % of a cross-entropy is learning."""
+    run = example_run(
+        norm=lambda t: 0.3 * times**t, loss=lambda t: 1.1 * (1.0 - fall * t), spread=0.02, loss_unit="nats", seed=1
+    )
+    found = {f.code for f in diagnose_facts(run).findings} & {"GN201", "GN202"}
+    assert found == ({code} if code else set())

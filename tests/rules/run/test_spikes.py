@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from scipy import stats
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
+from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run import spikes
 
 
@@ -206,3 +208,18 @@ def test_shuffled_epochs_are_silent() -> None:
 def test_few_epochs_are_skipped() -> None:
     skipped = {s.code: s.reason for s in diagnose_facts(example_run(steps_per_epoch=130.0)).skipped}
     assert "fewer than 3 epochs" in skipped["SK203"]
+
+
+def epochs_of(pattern: float, stairs: float, seed: int = 0) -> RunFacts:
+    """Eight epochs of 50 lines of a cross-entropy: a pattern that repeats, stairs from one to the next, and noise."""
+    draw = random.Random(seed)
+    shape = [draw.gauss(0.0, 1.0) for _ in range(50)]
+    losses = [
+        1.5 * (1.0 - stairs) ** (i // 50) * math.exp(pattern * shape[i % 50] + draw.gauss(0, 0.05)) for i in range(400)
+    ]
+    return RunFacts(step=list(range(1, 401)), loss=losses, loss_unit="nats", steps_per_epoch=50.0)
+
+
+@pytest.mark.parametrize(("pattern", "stairs", "named"), [(0.0, 0.4, False), (0.0, 0.1, False), (0.1, 0.1, True)])
+def test_stairs_of_epochs_are_no_order_of_the_frames(pattern: float, stairs: float, *, named: bool) -> None:
+    assert ("SK203" in {f.code for f in diagnose_facts(epochs_of(pattern, stairs)).findings}) is named
