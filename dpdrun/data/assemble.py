@@ -78,7 +78,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
 
 def settled(section: DataSection, reading: SourceRecord) -> tuple[float | None, float | None]:
     """Return sample rate and bandwidth from the recipe or the source [Hz]. Raises DataError if they contradict."""
-    rate = _settle("sample_rate_hz", section.sample_rate_hz, reading.sample_rate_hz, reading.name)
+    rate = _settle("sample_rate_hz", section.sample_rate_hz, _refined(section, reading), reading.name)
     return rate, _settle("bandwidth_hz", section.bandwidth_hz, reading.bandwidth_hz, reading.name)
 
 
@@ -91,6 +91,14 @@ def _settle(field: str, requested: float | Literal["auto"], stated: float | None
             f"delete it from the recipe, or correct the source if that is wrong"
         )
     return requested
+
+
+def _refined(section: DataSection, reading: SourceRecord) -> float | None:
+    """Return the stated rate; the requested one where the source states the same, but less exactly."""
+    asked, stated = section.sample_rate_hz, reading.sample_rate_hz
+    if asked == "auto" or stated is None or not math.isclose(asked, stated, rel_tol=reading.rate_tolerance):
+        return stated
+    return asked
 
 
 def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:

@@ -128,6 +128,7 @@ class SourceRecord:
         ratios: shares (train, val, test) of a single record.
         sample_rate_hz, bandwidth_hz: [Hz].
         grid: numerology of the OFDM symbols.
+        rate_tolerance: relative difference up to which a rate that the user gives is the stated one, but more exact.
     """
 
     name: str
@@ -143,3 +144,4 @@ class SourceRecord:
     licence: str = "yours"
     note: str = ""
     warnings: tuple[str, ...] = ()
+    rate_tolerance: float = 1e-6

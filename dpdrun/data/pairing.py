@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dpdrun.data.capture import Part, SourceRecord
@@ -20,7 +21,6 @@ OWN_NAMES = {
     ("input", "output"),
     ("I_in,Q_in", "I_out,Q_out"),
 }  # as docs/data.md has them: no choice to show
-RATE_TOLERANCE = 1e-6
 
 
 def read_file(path: Path, shown: str, given: Mapping[str, str]) -> SourceRecord:
@@ -77,15 +77,16 @@ def read_files(
         return read_file_pair(both[0], shown[0], given)
     pair = tuple(single(each, name, role, given.get(role)) for each, name, role in zip(both, shown, ROLES, strict=True))
     rates = [each.sample_rate_hz for each in both]
-    if None not in rates and abs(rates[0] / rates[1] - 1) > RATE_TOLERANCE:  # type: ignore[operator]
+    if None not in rates and abs(rates[0] / rates[1] - 1) > max(each.rate_tolerance for each in both):  # type: ignore[operator]
         raise DataError(
             f"{shown[0]} states a sample rate of {rates[0]:g} Hz, but {shown[1]} of {rates[1]:g} Hz; resample one"
         )
-    stated = both[0] if rates[0] is not None else both[1]
+    stated = min((each for each in both if each.sample_rate_hz is not None), default=both[0],
+                 key=lambda each: each.rate_tolerance)  # fmt: skip
     note = f"{both[0].format}: {paths[0].name}, {paths[1].name}."
     warnings = both[0].warnings + both[1].warnings
-    merged = Contents(stated.format, (), (), stated.sample_rate_hz, both[0].bandwidth_hz or both[1].bandwidth_hz,
-                      warnings=warnings)  # fmt: skip
+    bandwidth_hz = both[0].bandwidth_hz or both[1].bandwidth_hz
+    merged = replace(stated, bandwidth_hz=bandwidth_hz, warnings=warnings)
     return _record(_pair_name(shown), merged, [_part((pair[0], pair[1]), shown)], note)
 
 
@@ -149,4 +150,5 @@ def _record(name: str, contents: Contents, parts: Sequence[Part], note: str) -> 
         bandwidth_hz=contents.bandwidth_hz,
         note=note,
         warnings=contents.warnings,
+        rate_tolerance=contents.rate_tolerance,
     )

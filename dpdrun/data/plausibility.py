@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.errors import DataError
-from dpdrun.rf.spectrum import psd
 
 SLOWEST_HZ = 1e4  # no baseband record of an amplifier is slower: 200 is 200 MHz
 CONTRADICTION = 1.7  # of bandwidth and spectrum; a slip is 2, 1e3 or 1e6, an unused channel edge is at most 1.2
@@ -14,6 +13,7 @@ CORE_DB, EDGE_DB = 6.0, 20.0  # below the median in band: beyond any ripple, abo
 FILLED = 0.98  # of the sample rate
 LEAST_BINS = 8  # a narrower spectrum is a tone or nearly: nothing to compare with
 PROBED = 1 << 18  # samples
+SEGMENT = 2048  # samples
 ACCEPT = "if it is right, give --no-check-rates (data.check_rates: off)"
 
 
@@ -53,13 +53,22 @@ def occupied_widths(x: NDArray[np.complex128], sample_rate_hz: float) -> tuple[f
     The two agree for the steep edges of a modulated carrier; a spectrum that falls slowly contradicts no bandwidth
     between them. None for a tone, and where noise fills the record.
     """
-    frequency, density = psd(x[:PROBED], sample_rate_hz)
+    density = _density(x[:PROBED])
+    bin_hz = sample_rate_hz / len(density)
     strong = density > density.max() * 10 ** (-EDGE_DB / 10)
     level = float(np.median(density[strong]))
     widths = []
     for fall_db in (CORE_DB, EDGE_DB):
         inside = np.flatnonzero(density > level * 10 ** (-fall_db / 10))
-        widths.append(float(inside[-1] - inside[0] + 1) * float(frequency[1] - frequency[0]))
+        widths.append(float(inside[-1] - inside[0] + 1) * bin_hz)
     if np.count_nonzero(strong) < LEAST_BINS or widths[1] > FILLED * sample_rate_hz:
         return None
     return widths[0], widths[1]
+
+
+def _density(x: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Return the mean periodogram of Hann segments, in rising frequency; numpy, as scipy.signal is slow to import."""
+    length = min(SEGMENT, len(x))
+    segments = np.lib.stride_tricks.sliding_window_view(x, length)[:: length // 2]
+    power = np.mean(np.abs(np.fft.fft(segments * np.hanning(length))) ** 2, axis=0)
+    return np.asarray(np.fft.fftshift(power), np.float64)

@@ -25,6 +25,7 @@ MIN_SIGNAL = 2
 MAX_SETTING = 16  # elements of an array by the name of a setting; it has one, or the file is wrong
 
 MAX_HZ = 1e15
+EXACT = 1e-6  # relative, of a stated rate
 
 Samples = NDArray[np.complex128]
 
@@ -81,6 +82,7 @@ class Contents:
         signals: in the order of the file.
         variables: the arrays they were made of; two real ones that no rule combined can still be named as `a,b`.
         sample_rate_hz, bandwidth_hz, centre_hz: [Hz].
+        rate_tolerance: how far, relatively, a rate may be off that was measured from a time column.
         others: what cannot be a signal, and why.
         warnings: what the reader noticed and did not refuse.
     """
@@ -91,6 +93,7 @@ class Contents:
     sample_rate_hz: float | None = None
     bandwidth_hz: float | None = None
     centre_hz: float | None = None
+    rate_tolerance: float = EXACT
     others: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 

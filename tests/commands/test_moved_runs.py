@@ -185,3 +185,28 @@ def test_a_moved_chain_is_skipped(moved: Path, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "out" / "net" / "report.json").unlink()
     assert "net resume" in " ".join(dpdrun(*chain, "--dry-run").split())
     assert "(unchanged, as are the models)" in dpdrun(*chain)
+
+
+def test_a_capture_of_two_files_is_found_where_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "job").mkdir()
+    monkeypatch.chdir(tmp_path / "job")
+    rng = np.random.default_rng(0)
+    x = 0.1 * np.convolve(rng.normal(size=4008) + 1j * rng.normal(size=4008), np.hanning(9), mode="valid")
+    for name, samples in (("a.cf32", x), ("b.cf32", 2.0 * x * (1 - 0.3 * np.abs(x) ** 2))):
+        samples.astype("<c8").tofile(name)
+    source = "data: {source: {input: a.cf32, output: b.cf32}, sample_rate_hz: 1e6}\n"
+    Path("amp.yaml").write_text("task: pa\nmodel: {kind: gmp, order: 4, delays: 2, cross: 0}\n" + source)
+    dpdrun("train", "amp.yaml", "--run-dir", "runs/amp")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job").rename(tmp_path / "moved")
+    dpdrun("apply", "moved/runs/amp", "test", "one.npy")  # found around the run folder
+    (tmp_path / "files").mkdir()
+    for name in ("a.cf32", "b.cf32"):
+        (tmp_path / "moved" / name).rename(tmp_path / "files" / name)
+    assert "a.cf32: this capture" in dpdrun("apply", "moved/runs/amp", "test", "two.npy", code=2)
+    dpdrun("apply", "moved/runs/amp", "test", "two.npy", "--data", "files")
+    pair = "{input: files/a.cf32, output: files/b.cf32}"
+    dpdrun("apply", "moved/runs/amp", "test", "three.npy", "--data", pair)
+    assert Path("one.npy").read_bytes() == Path("two.npy").read_bytes() == Path("three.npy").read_bytes()
+    swapped = "{input: files/b.cf32, output: files/a.cf32}"
+    assert "not the capture that" in dpdrun("apply", "moved/runs/amp", "test", "four.npy", "--data", swapped, code=2)

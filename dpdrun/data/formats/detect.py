@@ -66,14 +66,16 @@ def kind_of(path: Path, where: str) -> str:
         return "wav"
     if head[257:262] == b"ustar":
         return _tar_kind(path, where)
-    return _looser_kind(path, head)
+    return _looser_kind(path, head, where)
 
 
-def _looser_kind(path: Path, head: bytes) -> str:
+def _looser_kind(path: Path, head: bytes, where: str) -> str:
     """Return the format of a file that no fixed first bytes tell."""
     from dpdrun.data.formats.matlab import v4_order
 
     suffix = path.suffix.lower()
+    if suffix == ".sigmf-collection":
+        raise DataError(f"{where}: a list of SigMF recordings; name two: {{input: A.sigmf-meta, output: B.sigmf-meta}}")
     if suffix == ".sigmf-data" or (suffix == ".sigmf-meta" and head.lstrip()[:1] == b"{"):
         return "sigmf"
     if head[126:128] in (b"IM", b"MI") and head[:1].isascii() and (head[124:126] in (b"\0\1", b"\1\0")):

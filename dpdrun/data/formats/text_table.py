@@ -22,7 +22,7 @@ from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.formats.csv_text import Dialect, decoded, stream_rows
 from dpdrun.data.names import words_of
 from dpdrun.data.roles import single
-from dpdrun.data.signals import BANDWIDTHS, CENTRES, PERIODS, RATES, Contents, Samples, Variable, contents_of
+from dpdrun.data.signals import BANDWIDTHS, CENTRES, EXACT, PERIODS, RATES, Contents, Samples, Variable, contents_of
 from dpdrun.errors import DataError
 
 HEAD_BYTES = 1 << 16  # read to recognise the dialect
@@ -76,11 +76,12 @@ def read_table(path: Path, where: str, columns: str | None) -> Contents:
                 loaded.append(np.concatenate(list(stream_rows(handle, where, table.dialect))))
         return loaded[0][:, at]
 
-    rate = table.settings.get("sample_rate_hz")
+    rate, tolerance = table.settings.get("sample_rate_hz"), EXACT
     if (scale := _time_scale(names[0])) is not None:
+        tolerance = EXACT if rate is not None else UNEVEN
         rate = _rate_of(load(0).real * scale, where, rate)
     stated = {**table.settings, "sample_rate_hz": rate}
-    return contents_of("text", _variables(table, len(load(0)), load), where, **stated)
+    return contents_of("text", _variables(table, len(load(0)), load), where, rate_tolerance=tolerance, **stated)
 
 
 def stream_signal(path: Path, handle: IO[bytes], where: str, name: str | None) -> Iterator[Samples]:

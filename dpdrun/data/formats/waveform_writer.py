@@ -32,6 +32,7 @@ CSV_ROWS = 8192  # formatted at a time
 INTEGER_PEAK = 32767  # the largest int16 of either sign, as UHD and R&S generators take it for 1.0
 BLOCK = 1 << 16  # samples converted at a time
 MAT_LIMIT = 2**31 - 1024  # bytes of a variable in a MAT file of version 7
+MAT_HEADER = b"MATLAB 5.0 MAT-file, written by dpdrun"
 SIGMF_VERSION = "1.2.0"
 PAIRS = (".csv", ".npz", ".mat")  # hold input and output; the others hold one signal
 
@@ -200,6 +201,8 @@ class _Matlab(_Pair):
             spool.seek(0)
             content[name] = np.frombuffer(spool.read(), "<c16").reshape(-1, 1)
         savemat(cast("Any", self._handle), content | self._settings(), do_compression=True)
+        self._handle.seek(0)
+        self._handle.write(MAT_HEADER.ljust(116))  # scipy writes the time there; equal samples are to be equal files
         super().finish()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,14 @@ def test_what_it_is_instead(data: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(data)
     with pytest.raises(DataError, match=message):
         read(str(tmp_path / "a.mat"))
+
+
+def test_libraries_are_imported_for_the_formats_that_need_them(tmp_path: Path) -> None:
+    """Opening an npz, text or raw capture costs no import of scipy.io, h5py or npTDMS."""
+    _, source = make(tmp_path, "txt")
+    code = (
+        "import sys\nfrom dpdrun.data.sources import read_source\nfrom dpdrun.recipe.schema import DataSection\n"
+        f"read_source(DataSection(source={source!r}))\n"
+        "assert not {'scipy.io', 'h5py', 'nptdms', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,9 @@ import pytest
 import scipy.io
 
 from dpdrun.data.formats.text_table import recognise
+from dpdrun.data.sources import load_capture
 from dpdrun.errors import DataError
+from dpdrun.recipe.schema import DataSection
 from tests.data.records import OCTAVE, RATE, X, Y, part_of, read
 
 TABLE = np.column_stack([X.real, X.imag, Y.real, Y.imag])
@@ -97,6 +99,12 @@ def test_a_time_column_gives_the_rate(name: str, scale: float, tmp_path: Path) -
     times = np.arange(1600) / RATE * scale
     table = np.column_stack([times, TABLE])
     assert read(written(tmp_path, f"{name},I_in,Q_in,I_out,Q_out\n{rows(table)}")).sample_rate_hz == RATE
+    coarse = np.column_stack([[float(f"{t:.4g}") for t in times], TABLE])
+    source = written(tmp_path, f"{name},I_in,Q_in,I_out,Q_out\n{rows(coarse)}")
+    section = DataSection(source=source, sample_rate_hz=RATE)
+    assert load_capture(section).sample_rate_hz == RATE  # more exact than times of four digits
+    with pytest.raises(DataError, match=r"but .* states"):
+        load_capture(section.model_copy(update={"sample_rate_hz": 1.01 * RATE}))
     table[800:, 0] += 30 / RATE * scale
     with pytest.raises(DataError, match="the time column is not evenly spaced"):
         read(written(tmp_path, f"{name},I_in,Q_in,I_out,Q_out\n{rows(table)}"))
