@@ -63,7 +63,7 @@ def training_view(this: Job, console: Console) -> AbstractContextManager[Monitor
     if this.archived is not None:
         note = f"note: {this.run.path} ended before its first checkpoint and was renamed to {this.archived}"
         console.print(Text(note), soft_wrap=True)
-    line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters)
+    line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters, device=this.device)
     console.print(Text(f"{'resumed: ' if this.run.last.is_file() else ''}{line}"))
     if not this.plan.total_steps:
         return nullcontext(Silent())  # least squares: there is nothing to watch

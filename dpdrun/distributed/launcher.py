@@ -34,6 +34,7 @@ TIMEOUT_S = 600.0  # longest wait for another process: longer than any work that
 NOTICE_S = 3.0  # from the failure of one process to SIGTERM for the others, which may not have noticed
 GRACE_S = 20.0  # until the others, which save a checkpoint, are killed
 POLL_S = 0.05
+SIGKILL = 9  # signal.SIGKILL, which Windows does not have
 STORE_VARIABLE = "DPDRUN_STORE"  # file for the rendezvous on one machine: unlike a port, it cannot be in use
 LAUNCHER_VARIABLE = "DPDRUN_LAUNCHER"  # process id of the launcher
 
@@ -291,7 +292,7 @@ class _Workers:
             return 0
         self._report(failed)
         own = [self._code(index) for index in sorted(failed)]
-        killed = {-signal.SIGTERM, -signal.SIGKILL}.intersection(own)  # and none of the others had noticed
+        killed = {-signal.SIGTERM, -SIGKILL}.intersection(own)  # and none of the others had noticed
         return next((code for code in own if code > 0), EXIT_STOPPED if killed else EXIT_FINDINGS)
 
     def _code(self, index: int) -> int:
@@ -314,5 +315,5 @@ class _Workers:
             elif code < 0 and -code in self._signals:
                 sys.stderr.write(f"{name} was ended by {signal.Signals(-code).name} outside the training\n")
             elif code < 0:
-                often = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
+                often = ", as the system does when memory runs out" if code == -SIGKILL else ""
                 sys.stderr.write(f"error: {name} was killed by {signal.Signals(-code).name}{often}\n")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[int, FrameType | None], None]
 
-STOPS = (signal.SIGTERM, signal.SIGHUP)  # stop a run, which can be continued
+# They stop a run, which can be continued; Windows has no SIGHUP.
+STOPS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 EXIT_CODES = {signal.SIGINT: 130, **dict.fromkeys(STOPS, 75)}  # see dpdrun.errors
 RANK_VARIABLE = "RANK"  # in the environment of every process that a launcher started
 BEFORE_ANYTHING = "nothing was written; give the same command again"

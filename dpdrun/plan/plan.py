@@ -33,7 +33,7 @@ REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an i
 # Threads change rounding alone, as the processor does; a resumed run keeps its number.
 UNCOUNTED = frozenset(
     {
-        *("checkpoint_every", "train.checkpoint_every", "train.threads", "pa"),
+        *("checkpoint_every", "train.checkpoint_every", "train.threads", "train.device", "pa"),
         *("data.source", "data.source.input", "data.source.output"),
         *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
     }

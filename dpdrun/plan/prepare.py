@@ -64,7 +64,7 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
 
 def needs_torch(recipe: Recipe) -> bool:
     """Whether `training.job.prepare_training` has more to check than `prepare`: a GPU, or the tensors of a PA model."""
-    return recipe.task == "dpd" or recipe.train.precision == "fp16"
+    return recipe.task == "dpd" or recipe.train.precision == "fp16" or recipe.train.device in ("cuda", "mps")
 
 
 def names_a_run(recipe: Recipe) -> bool:

@@ -270,6 +270,11 @@ class TrainSection(Section):
         "checkpoint; adapt = after an error that a lower lr can fix, roll back to a checkpoint before it and continue "
         "with a lower lr, at most 3 times",
     )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto",
+        description="where training runs: auto = a CUDA GPU if torch finds one, else the CPU; mps (Apple GPU) is "
+        "refused, because results on it were never verified",
+    )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile the training step")
     threads: Annotated[int, Field(ge=1, le=MAX_THREADS)] | Auto = Field(
         AUTO,

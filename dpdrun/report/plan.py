@@ -39,15 +39,16 @@ def plan_table(plan: Plan, *, capture: str) -> RenderableType:
     return Group(*parts)
 
 
-def plan_line(plan: Plan, *, capture: str, parameters: int) -> str:
-    """Return the job in one line."""
+def plan_line(plan: Plan, *, capture: str, parameters: int, device: str = "") -> str:
+    """Return the job in one line, with the device that it runs on."""
     line = f"{plan.recipe.model.kind} of {parameters:,} parameters on {capture}: {_length(plan)}"
     if not plan.total_steps:
         return line
     rules = sum(origin.origin == "rule" for origin in plan.provenance.values())
     count = plan.recipe.train.threads
-    threads = "" if count == AUTO else f", {count} thread{'' if count == 1 else 's'}"
-    return f"{line}, lr {plan.lr:g}{threads}; {rules} values set by rules (--dry-run shows them)"
+    where = f", on {device}" if device else ""
+    where += "" if count == AUTO else f", {count} thread{'' if count == 1 else 's'}"
+    return f"{line}, lr {plan.lr:g}{where}; {rules} values set by rules (--dry-run shows them)"
 
 
 def rule_settings(plan: Plan, keys: Sequence[str]) -> list[str]:

@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
             mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
         temporary.chmod(mode)
-        with temporary.open("rb") as handle:
+        with temporary.open("r+b") as handle:  # Windows flushes only what is open for writing
             os.fsync(handle.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -133,11 +132,17 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes from training in this folder; the lock ends with the process, however that ends.
 
-        It is held on the folder itself, so that no file remains. No effect on file systems without such locks.
+        It is held on the folder itself, so that no file remains. No effect on file systems without such locks, and on
+        Windows, which has none on folders.
 
         Raises:
             RunError: another process holds it.
         """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
         handle = os.open(self.path, os.O_RDONLY)
         try:
             with suppress(OSError):

@@ -32,8 +32,8 @@ class Engine:
         scaler: the loss scale of `train.precision: fp16`.
     """
 
-    def __init__(self, precision: str) -> None:
-        self.device = torch.device("cuda" if uses_gpu() else "cpu")
+    def __init__(self, precision: str, device: str = "auto") -> None:
+        self.device = torch.device("cuda" if uses_gpu(device) else "cpu")
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16" else None
         self._precision = precision
 
@@ -86,14 +86,14 @@ class Accelerated(Engine):
 
 
 @contextmanager
-def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
-    """Provide the engine of a process group, in a `train.precision`.
+def engine_of(group: ProcessGroup, precision: str, device: str = "auto") -> Iterator[Engine]:
+    """Provide the engine of a process group, in a `train.precision`, on a `train.device`.
 
     Raises:
         RunError: several processes, and the program has an Accelerator of its own.
     """
     if group.size == 1:
-        yield Engine(precision)
+        yield Engine(precision, device)
         return
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState, is_initialized
@@ -109,7 +109,7 @@ def engine_of(group: ProcessGroup, precision: str) -> Iterator[Engine]:
         # scales and tables, which never change: no need to broadcast them before each forward pass.
         yield Accelerated(
             Accelerator(
-                cpu=not uses_gpu(),
+                cpu=not uses_gpu(device),
                 mixed_precision=precision if precision in LOW else "no",
                 dynamo_backend="no",
                 gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),

@@ -38,7 +38,7 @@ from dpdrun.training.launcher_checks import check_machine, reject_launcher_confl
 from dpdrun.training.lm.refine import refine
 from dpdrun.training.loop import TrainingOutcome, fit
 from dpdrun.training.precision import without_effect
-from dpdrun.training.process_group import ProcessGroup, sharing_of
+from dpdrun.training.process_group import ProcessGroup, sharing_of, uses_gpu
 from dpdrun.training.resume import (
     Headers,
     archive_unstarted,
@@ -72,6 +72,11 @@ class Job:
     model: BehaviouralModel
     pa: BehaviouralModel | None = None
     archived: Path | None = None
+
+    @property
+    def device(self) -> str:
+        """Where the steps run: cuda or cpu."""
+        return "cuda" if uses_gpu(self.plan.recipe.train.device) else "cpu"
 
 
 Resume = bool | Literal["auto"]
@@ -133,7 +138,7 @@ def train(
         StoppedError: SIGTERM came; the message says whether there is something to resume.
         KeyboardInterrupt: Ctrl-C, with a message when a checkpoint was written first.
     """
-    with ProcessGroup.join() as group:
+    with ProcessGroup.join(loaded.recipe.train.device) as group:
         reject_launcher_conflicts(loaded.recipe)
         run = RunFolder(run_dir)
         with stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+import torch
+
 from dpdrun.errors import RunError
 from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import Recipe
@@ -59,5 +61,11 @@ def _is_on(variable: str) -> bool:
 
 def check_machine(loaded: Loaded) -> None:
     """Refuse a recipe that this machine cannot train. Raises RecipeError at the field."""
-    if why := precision.impossible(loaded.recipe.train.precision):
+    train = loaded.recipe.train
+    if train.device == "mps":
+        unverified = "train.device mps: results on Apple GPUs were never verified; write auto or cpu"
+        raise loaded.error([("train.device", unverified)])
+    if train.device == "cuda" and not torch.cuda.is_available():
+        raise loaded.error([("train.device", "train.device cuda: torch finds no CUDA GPU; write auto or cpu")])
+    if why := precision.impossible(train.precision, train.device):
         raise loaded.error([("train.precision", why)])

@@ -89,7 +89,7 @@ def fit(
     with StopSignal() as stop, tensor_cores(precision == "tf32"):
         while True:
             try:
-                with engine_of(group, precision) as engine:
+                with engine_of(group, precision, plan.recipe.train.device) as engine:
                     training = _Training(model, plan, task, plan_hash, run, monitor, engine, group, stop, resume=resume)
                     return training.run(reported)
             except RolledBackError:  # train.on_finding: adapt; continue from the checkpoint that it wrote

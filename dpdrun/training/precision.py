@@ -20,8 +20,10 @@ LEAST_SCALE = 1.0  # a gradient that overflows unscaled is too large for fp16 it
 LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def impossible(precision: str) -> str | None:
-    """Return why this machine cannot train with a precision; None where it can."""
+def impossible(precision: str, device: str = "auto") -> str | None:
+    """Return why this machine cannot train with a precision on a device; None where it can."""
+    if precision == "fp16" and device == "cpu":
+        return "train.precision fp16 needs a GPU, but train.device is cpu; write fp32, or bf16 (no loss scale)"
     if precision == "fp16" and not torch.cuda.is_available():
         return "train.precision fp16 needs a GPU, but torch finds none; write fp32, or bf16 (no loss scale)"
     return None

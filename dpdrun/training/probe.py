@@ -11,7 +11,6 @@ where training is stable and fast at first, not where it ends after thousands.
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from dpdrun.rules.statistics import percentile
 from dpdrun.training.engine import Engine
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores
+from dpdrun.training.process_group import uses_gpu
 from dpdrun.training.step import TrainStep, sampler_of
 from dpdrun.training.task import evaluate_split
 
@@ -121,7 +121,7 @@ class ProbeRun:
         if plan.recipe.task != "pa":
             raise RunError("task dpd cannot be probed: probe the recipe of its PA model instead")
         self._precision, self._passes = plan.recipe.train.precision, plan.recipe.train.accumulate
-        engine = Engine(self._precision)
+        engine = Engine(self._precision, plan.recipe.train.device)
         self.device = engine.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -192,7 +192,7 @@ def probe(
     began = time.perf_counter()
     clock = _Clock(began + budget_s - spent_s)
     report(0.0, "timing steps")
-    memory = _Memory()
+    memory = _Memory(plan.recipe.train.device)
     run = ProbeRun(plan, capture, seed=0)
     while len(clock.steps) < TIMED_STEPS and (not clock.steps or clock.allows(TIMED_STEPS)):
         clock.steps.append(run.step(len(clock.steps) + 1, LOWEST_LR).seconds)
@@ -305,8 +305,8 @@ def _norms(run: ProbeRun, lr: float, count: int, clock: _Clock, on_step: OnStep)
 class _Memory:
     """Growth of memory since it was created: of the process on a CPU, of torch's allocations on a GPU."""
 
-    def __init__(self) -> None:
-        self._cuda = torch.cuda.is_available()
+    def __init__(self, device: str) -> None:
+        self._cuda = uses_gpu(device)
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
         self._before = 0.0 if self._cuda else psutil.Process().memory_info().rss / 2**20
@@ -314,8 +314,17 @@ class _Memory:
     def growth_mib(self) -> float:
         if self._cuda:
             return torch.cuda.max_memory_allocated() / 2**20
-        unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage(2): bytes there, KiB here
-        return max(0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - self._before)
+        return max(0.0, _peak_mib() - self._before)
+
+
+def _peak_mib() -> float:
+    """Return the peak memory of this process [MiB]."""
+    try:
+        import resource
+    except ImportError:  # Windows, where psutil has it
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage(2): bytes there, KiB here
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _device_name(device: torch.device) -> str:

@@ -50,8 +50,10 @@ def _peer_loss_as_error(method: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
-def uses_gpu() -> bool:
-    """Return whether training runs on GPUs; not with `accelerate launch --cpu`."""
+def uses_gpu(device: str = "auto") -> bool:
+    """Return whether a `train.device` means GPUs on this machine; not with `accelerate launch --cpu`."""
+    if device not in ("auto", "cuda"):
+        return False
     return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
 
 
@@ -69,8 +71,11 @@ class ProcessGroup:
 
     @classmethod
     @contextmanager
-    def join(cls) -> Iterator[ProcessGroup]:
+    def join(cls, device: str = "auto") -> Iterator[ProcessGroup]:
         """Initialize the group that the environment describes; destroy it at the end, and restore the environment.
+
+        Args:
+            device: `train.device` of the recipe.
 
         Raises:
             RunError: a process is missing after the timeout, or the environment is incomplete.
@@ -83,21 +88,20 @@ class ProcessGroup:
                 return
             group = cls(size, rank)
             is_ours = not dist.is_initialized()  # a caller of the Python API may have its own group
-            group._initialize()
+            group._initialize(uses_gpu(device))
             try:
                 yield group
             finally:
                 if is_ours:
                     dist.destroy_process_group()
 
-    def _initialize(self) -> None:
+    def _initialize(self, on_gpu: bool) -> None:
         timeout = timedelta(seconds=timeout_s())
-        on_gpu = uses_gpu()
         here = whole_of("LOCAL_WORLD_SIZE", self.size)
         if on_gpu and here > (gpus := torch.cuda.device_count()):
             raise RunError(
                 f"{here} processes on a host with {gpus} GPU{'s' * (gpus > 1)}: at most one per GPU is possible. "
-                "On its CPUs: set CUDA_VISIBLE_DEVICES to nothing"
+                "On its CPUs: --set train.device=cpu"
             )
         if "GLOO_SOCKET_IFNAME" not in os.environ:
             interface = interface_to(os.environ["MASTER_ADDR"], alone=here == self.size)

@@ -18,9 +18,11 @@ from dpdrun.training.launcher_checks import (
     FOREIGN,
     PASSES,
     PRECISION,
+    check_machine,
     reject_launcher_conflicts,
 )
 from dpdrun.training.precision import without_effect
+from dpdrun.training.process_group import uses_gpu
 
 RECIPE = """\
 task: pa
@@ -135,3 +137,27 @@ def test_a_launcher_does_not_compile_what_the_recipe_does_not(
 
 def test_settings_that_every_machine_has_are_not_reported(plan: Callable[..., Plan]) -> None:
     assert without_effect(plan().recipe.train.precision) is None
+
+
+@pytest.mark.parametrize(("device", "gpu", "why"), [
+    ("auto", False, None), ("auto", True, None), ("cpu", True, None), ("cuda", True, None),
+    ("cuda", False, "finds no CUDA GPU; write auto or cpu"), ("mps", True, "never verified; write auto or cpu"),
+])  # fmt: skip
+def test_a_device_that_is_not_there_or_not_verified_is_refused_at_its_line(
+    device: str, gpu: bool, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    loaded = load_text(f"{RECIPE}  device: {device}\n", Path("r.yaml"))
+    if why is None:
+        check_machine(loaded)
+        assert uses_gpu(device) is (gpu and device != "cpu")
+        return
+    with pytest.raises(RecipeError, match=rf"^r.yaml:7:3: train.device {device}: .*{why}"):
+        check_machine(loaded)
+
+
+def test_the_device_may_change_between_start_and_resume() -> None:
+    plans = [
+        make_plan(load_text(f"{RECIPE}  device: {device}\n", Path("r.yaml")).recipe, 4000) for device in ("auto", "cpu")
+    ]
+    assert plans[0].digest("data") == plans[1].digest("data")
