@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+QUICK  := tests/recipe tests/test_cli.py tests/test_api.py tests/run tests/rf tests/models/test_contract.py tests/training/test_loop.py tests/export/test_onnx.py
 
 .DEFAULT_GOAL := help
 
@@ -25,6 +26,13 @@ test: $(READY)  ## all tests but the slow ones
 
 test-machines: $(READY)  ## the tests as on other machines: 1, 2, 4 threads; instructions default, avx2, native; 3 seeds; a busy core (half an hour)
 	$(BIN)/python tests/machines.py
+
+lower-bounds:  ## the quick tests with exactly the lower bounds of pyproject.toml (on Linux a torch of 3 GB; needs Python 3.11)
+	mkdir -p build
+	$(PYTHON) tests/lower_bounds.py > build/lower-bounds.txt
+	$(PYTHON) -m venv build/lower-bounds
+	build/lower-bounds/bin/python -m pip install --quiet -r build/lower-bounds.txt
+	build/lower-bounds/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning $(QUICK)
 
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
@@ -125,4 +133,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.commands._completion import complete_override
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
 
@@ -44,7 +45,10 @@ option = partial(typer.Option, show_default=False)  # one that may be left out
 argument = partial(typer.Argument, show_default=False)
 
 SetOption = Annotated[
-    list[str] | None, option("--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.")
+    list[str] | None,
+    option(
+        "--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", autocompletion=complete_override
+    ),
 ]
 OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

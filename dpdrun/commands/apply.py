@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import (
     DataOption,
     FullScaleOption,
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    run: Annotated[Path, argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)],
     source: Annotated[
         str,
         argument(

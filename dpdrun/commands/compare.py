@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, Split, argument, option, print_json
 from dpdrun.commands._output import say
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.", autocompletion=complete_run)],
     split: Annotated[
         Split, typer.Option("--split", help="Split to score: select runs by val, report them by test.")
     ] = Split.test,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_capture, complete_download
 from dpdrun.commands._options import (
     BandwidthOption,
     ColumnsOption,
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
 SourceArgument = Annotated[
     str,
     argument(
+        autocompletion=complete_capture,
         metavar="SOURCE",
         help="A capture: a file, a folder, synthetic/..., opendpd/..., or two files: '{input: FILE, output: FILE}'.",
     ),
@@ -62,7 +64,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     say("\nOr your own: MATLAB, HDF5, CSV, SigMF, .wv, .iq.tar, TDMS, WAV, raw, NumPy, OpenDPD (docs/data.md).")
 
 
-def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz")]) -> None:
+def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz", autocompletion=complete_download)]) -> None:
     """Download a measured capture into the cache folder. Uses pip; one download has all captures of OpenDPD."""
     from dpdrun.data.sources import pull as fetch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_log
 from dpdrun.commands._options import argument, option
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
@@ -42,7 +43,11 @@ def register(app: typer.Typer) -> None:
 def diagnose(
     run: Annotated[
         Path | None,
-        argument(metavar="RUN", help="Run folder, finished or not, or another program's log; - = standard input."),
+        argument(
+            metavar="RUN",
+            help="Run folder, finished or not, or another program's log; - = standard input.",
+            autocompletion=complete_log,
+        ),
     ] = None,
     maps: Annotated[
         list[str] | None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
 from dpdrun.commands._output import say
 
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)],
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Split to score; repeatable.", show_default="val, test")
     ] = None,

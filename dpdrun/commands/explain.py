@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpdrun.commands._completion import complete_rule_or_field
 from dpdrun.commands._options import print_json
 from dpdrun.errors import DpdrunError
 
@@ -31,6 +32,7 @@ def explain(
     what: Annotated[
         str | None,
         typer.Argument(
+            autocompletion=complete_rule_or_field,
             metavar="[CODE|FIELD]",
             help="A rule such as LR001, or a field such as optim.lr.",
             show_default="list all rules",

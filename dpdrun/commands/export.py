@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, argument, option
 from dpdrun.commands._output import say
 
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, argument(metavar="RUN", help="A finished run folder.")],
+    run: Annotated[Path, argument(metavar="RUN", help="A finished run folder.", autocompletion=complete_run)],
     to: Annotated[
         str,
         option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_recipe
 from dpdrun.commands._options import FailOn, FailOnOption, SetOption, argument, exit_on, print_json
 from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    recipes: Annotated[list[Path], argument(metavar="RECIPE", help="Recipes.")],
+    recipes: Annotated[list[Path], argument(metavar="RECIPE", help="Recipes.", autocompletion=complete_recipe)],
     sets: SetOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write safe fixes into the recipes.")] = False,
     unsafe_fixes: Annotated[

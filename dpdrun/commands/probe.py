@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_recipe
 from dpdrun.commands._options import FailOn, FailOnOption, ForceOption, OutOption, SetOption, argument, refuse_existing
 from dpdrun.commands._output import say
 from dpdrun.commands.recommend import Format, FormatOption, filled, show
@@ -36,7 +37,7 @@ def seconds_of(text: str) -> float:
 
 
 def probe(
-    recipe: Annotated[Path, argument(metavar="RECIPE", help="Recipe to measure.")],
+    recipe: Annotated[Path, argument(metavar="RECIPE", help="Recipe to measure.", autocompletion=complete_recipe)],
     time_: Annotated[
         float, typer.Option("--time", metavar="TIME", parser=seconds_of, help="Time limit, e.g. 60s or 2m.")
     ] = "60s",  # type: ignore[assignment]  # the parser makes it a number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_recipe, complete_shipped
 from dpdrun.commands._options import (
     BandwidthOption,
     ForceOption,
@@ -60,7 +61,7 @@ def list_recipes(
 
 @recipe_app.command("copy")
 def copy(
-    name: Annotated[str, argument(help="A recipe of `dpdrun recipe list`.")],
+    name: Annotated[str, argument(help="A recipe of `dpdrun recipe list`.", autocompletion=complete_shipped)],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="NAME.yaml")] = None,
     force: ForceOption = False,
 ) -> None:
@@ -72,7 +73,10 @@ def copy(
 
 
 @recipe_app.command("check")
-def check(files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.")], sets: SetOption = None) -> None:
+def check(
+    files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.", autocompletion=complete_recipe)],
+    sets: SetOption = None,
+) -> None:
     """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` checks the settings."""
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe.loader import load_recipe

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_capture, complete_recipe
 from dpdrun.commands._flags import (
     DATA_FLAGS,
     KEYS,
@@ -66,7 +67,10 @@ def register(app: typer.Typer) -> None:
 
 def recommend(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="Recipe to fill in: every auto gets a value.")
+        Path | None,
+        typer.Argument(
+            metavar="RECIPE", help="Recipe to fill in: every auto gets a value.", autocompletion=complete_recipe
+        ),
     ] = None,
     model: Annotated[Kind | None, option(help="Kind of model.")] = None,
     d_model: Annotated[int | None, option(min=1, help="Width of a transformer.")] = None,
@@ -79,7 +83,10 @@ def recommend(
     epochs: Annotated[float | None, option(help="Passes over the data.")] = None,
     samples: Annotated[int | None, option(min=1, help="Training frames per epoch, without --data.")] = None,
     batch_size: Annotated[int | None, option(min=1, help="Frames per optimizer step.")] = None,
-    data: Annotated[str | None, option(metavar="SOURCE", help="Capture to derive the model sizes from.")] = None,
+    data: Annotated[
+        str | None,
+        option(metavar="SOURCE", help="Capture to derive the model sizes from.", autocompletion=complete_capture),
+    ] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     input_: InputOption = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import TableFormat, argument, print_json
 from dpdrun.commands._output import say
 from dpdrun.errors import RunError
@@ -59,7 +60,7 @@ def list_runs(
 
 
 def show(
-    run: Annotated[Path, argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)],
     format_: FormatOption = TableFormat.table,
 ) -> None:
     """Show one run: its state, settings, scores and cost, as they were recorded."""
@@ -86,7 +87,7 @@ def show(
 
 
 def remove(
-    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.", autocompletion=complete_run)],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove run folders, after asking. Refuses folders that are not runs, and runs that are still training.

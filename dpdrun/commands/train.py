@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpdrun.commands._completion import complete_recipe
 from dpdrun.commands._options import SetOption, argument, option
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED, RecipeError, RunError
@@ -29,7 +30,11 @@ def register(app: typer.Typer) -> None:
 def train(
     recipe: Annotated[
         Path | None,
-        argument(metavar="RECIPE", help="A recipe (YAML), a pipeline, or the name of one of `dpdrun recipe list`."),
+        argument(
+            metavar="RECIPE",
+            help="A recipe (YAML), a pipeline, or the name of one of `dpdrun recipe list`.",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="Folder for the results.", show_default="runs/<recipe name>")
