@@ -54,6 +54,9 @@ docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json and docs/r
 	$(BIN)/python -m dpdrun.recipe.reference
 	$(BIN)/python -m dpdrun.rules.pages
 
+site: $(READY)  ## build the documentation into build/site; a link or anchor that leads nowhere is an error
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 golden-lists: $(READY)  ## rewrite tests/golden: commands and flags, recipe fields, JSON keys, Python names
 	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/commands/test_public_surface.py
 
@@ -133,4 +136,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean
