@@ -116,10 +116,7 @@ def main() -> None:
     from dpdrun.report.streams import flush_streams, open_streams
 
     open_streams()
-    # An idle thread sleeps instead of spinning on a core that another thread or program needs: on a busy core that is
-    # the difference between a step as slow as the core and one many times slower (docs/results.md, "Threads"). OpenMP
-    # reads it when torch is loaded: https://gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _share_cores()
     try:
         app()
     except SystemExit as end:
@@ -130,6 +127,21 @@ def main() -> None:
             sys.exit(show_failure(unwritten))
         _leave_group(end)
         raise
+
+
+def _share_cores() -> None:
+    """Let idle threads sleep, and numpy compute in one thread; before either library is loaded, unless the user did.
+
+    On a core that other programs use, a thread that spins while it waits for another makes a step many times slower
+    (docs/results.md, "Threads"). The operations of numpy here are too small for several threads; those of torch get
+    as many as `train.threads` says.
+
+    Sources: gcc.gnu.org/onlinedocs/libgomp/OMP_005fWAIT_005fPOLICY.html,
+    github.com/OpenMathLib/OpenBLAS#setting-the-number-of-threads-at-runtime
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_NUM_THREADS" not in os.environ:  # which OpenBLAS follows as well
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _leave_group(end: SystemExit) -> None:

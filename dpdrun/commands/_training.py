@@ -23,8 +23,13 @@ def train_and_show(
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
     from dpdrun.diagnosis.diagnose import diagnose
     from dpdrun.plan.plan import Plan
+    from dpdrun.report.layout import activity
     from dpdrun.report.run_report import report_table
-    from dpdrun.training import job
+
+    with activity(console, "train") as doing:
+        doing("loading torch")
+        from dpdrun.evaluation.progress import progress_to
+        from dpdrun.training import job
 
     if resume and run.report.is_file():
         report = job.train(loaded, run.path, resume=resume)  # refuses another recipe, then changes nothing
@@ -33,9 +38,10 @@ def train_and_show(
             f"{run.path}: this run is finished; nothing to resume", highlight=False, markup=False, soft_wrap=True
         )
     else:
-        report = job.train(
-            loaded, run.path, resume=resume, watch=lambda this: training_view(this, console), track=track
-        )
+        with activity(console, "evaluation") as doing, progress_to(doing):  # shown when the live view has ended
+            report = job.train(
+                loaded, run.path, resume=resume, watch=lambda this: training_view(this, console), track=track
+            )
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
     if run.metrics.is_file():

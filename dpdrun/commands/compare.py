@@ -55,11 +55,17 @@ def compare(
     Runs whose scores are not comparable (another task or capture, predistorters through another PA model or for another
     target gain) get separate tables.
     """
-    from dpdrun.evaluation.comparison import compare_runs
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
+    from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    found = compare_runs(_loaded(runs), split.value, through, data)
+    with activity(Terminal(stderr=True), "compare") as doing:
+        doing("loading torch and the runs")
+        from dpdrun.evaluation.comparison import compare_runs
+        from dpdrun.evaluation.progress import progress_to
+
+        with progress_to(doing):
+            found = compare_runs(_loaded(runs), split.value, through, data)
     groups = [group.to_json() for group in found]
     for group, each in zip(groups, found, strict=True):
         group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,15 +12,11 @@ from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
 from dpdrun.commands._output import say
 
-COSTS = (
-    "processes",
-    "threads",
-    "seconds",
-    "steps",
-    "best_step",
-    "samples_per_s",
-    "ilc",
-)  # what report.json adds to the scores
+if TYPE_CHECKING:
+    from dpdrun.evaluation.plot_data import PlotData
+
+# what report.json adds to the scores
+COSTS = ("processes", "threads", "seconds", "steps", "best_step", "samples_per_s", "ilc")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,14 +52,39 @@ def evaluate(
     The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
     which shows how far they depend on the PA model.
     """
-    from dpdrun.evaluation.assessment import evaluate_with_plots
-    from dpdrun.plan.recorded import capture_of
-    from dpdrun.report.scores_panel import evaluation_panel
+    from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
+
+    with activity(Terminal(stderr=True), "evaluate") as doing:
+        doing("loading torch")
+        report, plots, costs = _evaluated(run, split, data, through, doing)
+        if save is not None:
+            from dpdrun.report.scores_page import save_evaluation
+
+            doing("drawing the figures")
+            written = save_evaluation(save, run, report | costs, plots)
+            say(f"{len(written)} files in {save}", err=True)
+    if format_ is TableFormat.json:
+        print_json(report)
+        return
+    from dpdrun.report.scores_panel import evaluation_panel
+
+    console = Terminal()
+    console.print(evaluation_panel(report | costs, width=console.width), highlight=False)
+
+
+def _evaluated(
+    run: Path, split: list[Split] | None, data: str | None, through: Path | None, doing: Callable[[str], None]
+) -> tuple[dict[str, Any], list[PlotData], dict[str, Any]]:
+    """Return the report of an evaluation, its plots, and the costs of the training."""
+    from dpdrun.evaluation.assessment import evaluate_with_plots
+    from dpdrun.evaluation.progress import progress_to
+    from dpdrun.plan.recorded import capture_of
     from dpdrun.training.job import load_run
 
     model, plan, folder = load_run(run)
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
+    doing("reading the capture")
     capture = capture_of(folder, plan, data)
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
@@ -74,21 +96,14 @@ def evaluate(
 
         reference = load_reference_pa(through, capture)
         require_independent(reference, run, plan)
-    evaluation = evaluate_with_plots(model, plan, capture, parts)
+    with progress_to(doing):
+        evaluation = evaluate_with_plots(model, plan, capture, parts)
     report, plots = evaluation.report, evaluation.plots
     if reference is not None:
         from dpdrun.evaluation.cross_model import add_cross_model_scores, score_with_reference
 
+        doing(f"scoring through {through}")
         cross_model = score_with_reference(model, plan, capture, parts, reference, evaluation)
         report, plots = add_cross_model_scores(evaluation, cross_model)
     costs = {key: before[key] for key in COSTS if key in before}
-    if save is not None:
-        from dpdrun.report.scores_page import save_evaluation
-
-        written = save_evaluation(save, run, report | costs, plots)
-        say(f"{len(written)} files in {save}", err=True)
-    if format_ is TableFormat.json:
-        print_json(report)
-        return
-    console = Terminal()
-    console.print(evaluation_panel(report | costs, width=console.width), highlight=False)
+    return report, plots, costs

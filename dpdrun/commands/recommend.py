@@ -169,10 +169,17 @@ def _overview(format_: Format) -> None:
 
 
 def _read(section: DataSection, recipe: Path | None = None) -> DataReading:
-    from dpdrun.data.sizing import read_sizes
-    from dpdrun.data.sources import load_capture  # loads numpy
+    from dpdrun.report.layout import activity
+    from dpdrun.report.terminal import Terminal
 
-    return read_sizes(load_capture(section, recipe=recipe))
+    with activity(Terminal(stderr=True), "recommend") as doing:
+        doing("reading the capture")
+        from dpdrun.data.sizing import read_sizes
+        from dpdrun.data.sources import load_capture  # loads numpy
+
+        capture = load_capture(section, recipe=recipe)
+        doing("fitting memory depths")
+        return read_sizes(capture)
 
 
 def _refuse_epochs_of(samples: int, this: Recommendation, loaded: Loaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -132,6 +133,7 @@ def inspect_capture(capture: Capture) -> Inspection:
     return replace(facts, warnings=warnings)
 
 
+@lru_cache(maxsize=1)  # an evaluation asks several times
 def noise_floor(capture: Capture) -> Floor:
     """Estimate the noise floor of a capture from the quiet band of its training split."""
     x, y, loop = capture.train.x, capture.train.y, capture.loop_samples

@@ -16,6 +16,7 @@ from dpdrun.evaluation import baselines
 from dpdrun.evaluation.baselines import floor_estimates
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of, predict, predict_split
+from dpdrun.evaluation.progress import doing
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_facts_of
 from dpdrun.models._base import BehaviouralModel
@@ -106,6 +107,7 @@ def evaluate_with_plots(
 def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluation:
     """Score a model on the pair that it was trained on."""
     pair, plan = context.pair, context.plan
+    doing("fitting the baselines")
     one_tap = baselines.one_tap_outputs(pair, splits)
     least, parameters = baselines.gmp_outputs(pair, splits)
     floor = baselines.floor_of(pair)
@@ -115,6 +117,7 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
     plots: list[PlotData] = []
     signal: dict[str, Any] | None = None
     for split in splits:
+        doing(f"scoring {split}")
         part, output = part_of(pair, split), context.output(split)
         if split == splits[0]:
             signal = signal_facts_of(context.model, plan, pair, part, output.cold)
@@ -129,6 +132,7 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
             amplifier[split] = _amplifier_linearity(context.capture, split, part.y, output)
         plots.append(context.plot_data(split, [*drawn, trace]))
     last = splits[-1]
+    doing("estimating the noise floor")
     floors = floor_estimates(pair, last, output, {"the gmp": least[last]}) if plan.predistortion is None else []
     report = {
         **_run_fields(context),
@@ -146,6 +150,7 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
 def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Sequence[Split]) -> Evaluation:
     """Score a predistorter followed by its PA model."""
     plan, capture, made = context.plan, context.capture, dpd_settings(context.plan)
+    doing("fitting the baselines")
     none = baselines.without_predistortion(plan, capture, pa, splits)
     least = baselines.gmp_predistorted(plan, capture, pa, splits)
     of_pa, of_gmp = pa_model_nmse(pa, capture, splits), baselines.gmp_baseline(capture, splits)
@@ -155,6 +160,7 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
     signal: dict[str, Any] | None = None
     selected_by, without = "", None
     for split in splits:
+        doing(f"scoring {split}")
         part, output = part_of(context.pair, split), context.output(split)
         if split == splits[0]:
             signal = signal_facts_of(context.scored, plan, capture, part, output.cold)

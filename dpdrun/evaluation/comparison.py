@@ -16,6 +16,7 @@ from dpdrun.evaluation.assessment import GMP, NONE_DPD, ONE_GAIN, linearity_json
 from dpdrun.evaluation.cross_model import ReferencePA, load_reference_pa, require_independent
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
+from dpdrun.evaluation.progress import doing
 from dpdrun.evaluation.scoring import ScoringContext, scores_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._threads import torch_threads
@@ -142,12 +143,14 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
             if through is None:
                 pa["weak"] = any((report.get("pa") or {}).get("weak") is True for report in reports)
         about |= {"pa": pa, "gain": plan.predistortion.gain, "simulated": context.simulated}
+    doing("fitting the baselines")
     baseline_scores, drawn = _score_baselines(context, split)
     rows: list[dict[str, Any]] = []
     traces: list[Trace] = []
     changed = []
     settings = differing([settings_of(run.plan.recipe.model_dump(mode="json")) for run, _ in members], UNCOUNTED)
     for (run, context), before, own in zip(members, reports, settings, strict=True):
+        doing(f"scoring {run.name}")
         score, trace = score_output(context, split, run.name, context.output(split), lambda _: {}, curves=False)
         if trace is not None:
             traces.append(trace)

@@ -10,6 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+ACTIVITY_HZ = 4  # redrawing takes time from the work
+
 
 def facts_grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     """Return names and what is said about each; a str is shown literally."""
@@ -35,6 +37,27 @@ def framed(title: str, content: RenderableType, width: int | None = None) -> Pan
     """Return a panel as wide as its content, or `width`."""
     head = Text(title, "bold")
     return Panel(content, title=head, title_align="left", border_style="blue", width=width, expand=width is not None)
+
+
+@contextmanager
+def activity(console: Console, label: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, and for how long, from the first name of it on; on a terminal, nothing elsewhere."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn(label), TimeElapsedColumn(), TextColumn("{task.description}"))
+    progress = Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
+    )
+    task = progress.add_task("", total=None)
+
+    def doing(what: str) -> None:
+        progress.start()
+        progress.update(task, description=what, refresh=True)
+
+    try:
+        yield doing
+    finally:
+        progress.stop()
 
 
 @contextmanager
