@@ -96,9 +96,11 @@ def typed(verb: str) -> str:
     return shlex.join(["dpdrun", verb, *sys.argv[2:]])
 
 
-def stated_rates(sample_rate_hz: float | None, bandwidth_hz: float | None) -> dict[str, float]:
+def stated_rates(
+    *values: float | None, names: tuple[str, ...] = ("sample_rate_hz", "bandwidth_hz")
+) -> dict[str, float]:
     """Return the rates that were given, by field of `data`. Raises RecipeError where one is not a positive number."""
-    rates = {"sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz}
+    rates = dict(zip(names, values, strict=True))
     for name, value in rates.items():
         if value is not None and not 0 < value < float("inf"):  # nan too
             raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")

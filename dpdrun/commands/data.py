@@ -23,6 +23,7 @@ from dpdrun.commands._options import (
     data_section,
     option,
     print_json,
+    stated_rates,
 )
 from dpdrun.commands._output import say
 
@@ -31,11 +32,12 @@ Side = StrEnum("Side", "input output")  # of an amplifier
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="List, download and inspect captures.")
+    group = typer.Typer(no_args_is_help=True, help="List, download, inspect and align captures.")
     group.command("list")(list_captures)
     group.command("pull")(pull)
     group.command("inspect")(inspect)
     group.command("convert")(convert)
+    group.command("align")(align)
     app.add_typer(group, name="data")
 
 
@@ -145,3 +147,58 @@ def convert(
     only_ = None if only is None else only.value
     for line in convert_capture(section, out, only=only_, full_scale=full_scale, force=force):
         say(line)
+
+
+def align(
+    source: SourceArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The aligned capture to write: .npz.")],
+    plot: Annotated[Path | None, option(help="Plot the alignment to this .png, .svg or .pdf.")] = None,
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
+    output_rate_hz: Annotated[
+        float | None, option(help="Sample rate of the output, if it is not that of the input.")
+    ] = None,
+    resample_to_hz: Annotated[float | None, option(help="Resample the aligned capture to this rate.")] = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    columns: ColumnsOption = None,
+    no_check_rates: UncheckedOption = False,
+    force: ForceOption = False,
+    format_: FormatOption = TableFormat.table,
+) -> None:
+    """Bring the output onto the instants of the input: delay, frequency, clock, swapped I/Q, DC.
+
+    Each correction is estimated on the training split (the first 60 %) and applied only if it measurably helps: by
+    0.3 dB on samples that it was not fitted to. Both records may differ in length.
+
+    A recipe does the same with `data.align: auto`, without another file.
+    """
+    from dpdrun.data.align.file import align_file
+    from dpdrun.data.formats.waveform import check_writable
+
+    section = data_section(
+        source,
+        input_=input_,
+        output=output,
+        columns=columns,
+        sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz,
+        no_check_rates=no_check_rates,
+    )
+    rates = stated_rates(output_rate_hz, resample_to_hz, names=("output_rate_hz", "resample_to_hz"))
+    check_writable(out, force=force, suffixes=(".npz",))
+    aligned = align_file(section, **rates)
+    aligned.write(out)
+    if format_ is TableFormat.json:
+        print_json(aligned.to_json())
+    else:
+        from dpdrun.report.alignment_table import alignment_view
+        from dpdrun.report.terminal import Terminal
+
+        Terminal(highlight=False).print(alignment_view(aligned))
+        say(f"wrote {out}: {len(aligned.pair):,} samples")
+    if plot is not None:
+        from dpdrun.report.alignment_plot import draw_alignment
+
+        draw_alignment(aligned, plot)
+        say(f"wrote {plot}", err=format_ is TableFormat.json)

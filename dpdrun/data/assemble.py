@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part, SourceRecord
+from dpdrun.data.checks import require_equal_lengths
 from dpdrun.data.continuity import is_cyclic_frames, splice_excess_db
 from dpdrun.data.plausibility import check_rates
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
@@ -34,18 +35,8 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
     Raises:
         DataError: the recipe contradicts the source, something needed is unknown, or a part is too short.
     """
-    sample_rate_hz, bandwidth_hz = settled(section, reading)
-    if sample_rate_hz is None:
-        raise DataError(
-            f"{reading.name} does not state its sample rate: set data.sample_rate_hz in the recipe "
-            "(or --sample-rate-hz), for example 983.04e6"
-        )
-    if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
-        raise DataError(
-            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of "
-            f"{sample_rate_hz:g} Hz; both are in Hz: correct --bandwidth-hz (data.bandwidth_hz) or --sample-rate-hz "
-            "(data.sample_rate_hz)"
-        )
+    sample_rate_hz, bandwidth_hz = required_rates(section, reading)
+    require_equal_lengths(reading.records)
     parts, how = _split(reading, section.split)
     for name, part in zip(PART_NAMES, parts, strict=True):
         if len(part) < MIN_PART_SAMPLES:
@@ -72,7 +63,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         noise_floor_db=reading.noise_floor_db,
         grid=reading.grid,
         warnings=reading.warnings,
-        loop_samples=reading.nperseg if section.cyclic == "auto" and _framed(parts, reading.nperseg) else None,
+        loop_samples=reading.nperseg if section.cyclic == "auto" and framed(parts, reading.nperseg) else None,
     )
 
 
@@ -80,6 +71,23 @@ def settled(section: DataSection, reading: SourceRecord) -> tuple[float | None, 
     """Return sample rate and bandwidth from the recipe or the source [Hz]. Raises DataError if they contradict."""
     rate = _settle("sample_rate_hz", section.sample_rate_hz, _refined(section, reading), reading.name)
     return rate, _settle("bandwidth_hz", section.bandwidth_hz, reading.bandwidth_hz, reading.name)
+
+
+def required_rates(section: DataSection, reading: SourceRecord) -> tuple[float, float | None]:
+    """Return `settled`. Raises DataError also where no one states the rate, or the bandwidth does not fit into it."""
+    sample_rate_hz, bandwidth_hz = settled(section, reading)
+    if sample_rate_hz is None:
+        raise DataError(
+            f"{reading.name} does not state its sample rate: set data.sample_rate_hz in the recipe "
+            "(or --sample-rate-hz), for example 983.04e6"
+        )
+    if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
+        raise DataError(
+            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of "
+            f"{sample_rate_hz:g} Hz; both are in Hz: correct --bandwidth-hz (data.bandwidth_hz) or --sample-rate-hz "
+            "(data.sample_rate_hz)"
+        )
+    return sample_rate_hz, bandwidth_hz
 
 
 def _settle(field: str, requested: float | Literal["auto"], stated: float | None, name: str) -> float | None:
@@ -104,8 +112,22 @@ def _refined(section: DataSection, reading: SourceRecord) -> float | None:
 def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> tuple[tuple[Part, Part, Part], str]:
     if len(reading.records) == 3 and requested == "auto":
         return _in_order(reading.records), "as given by the source"
-    record = _joined(reading) if len(reading.records) == 3 else reading.records[0]
+    record = joined(reading) if len(reading.records) == 3 else reading.records[0]
     total = len(record)
+    cuts, guard, how = cuts_and_guard(reading, requested, total)
+    how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
+    train, val, test = (_piece(record, a, b) for a, b in spans_of(total, cuts, guard))
+    return (train, val, test), how
+
+
+def cuts_and_guard(
+    reading: SourceRecord, requested: SplitSection | Literal["auto"], total: int
+) -> tuple[tuple[int, int], int, str]:
+    """Return where a record of `total` samples is cut, the guard at each cut [samples], and who says so.
+
+    Raises:
+        DataError: the cuts are not inside of the record, or the shares do not add up.
+    """
     guard_requested: int | Literal["auto"] = "auto"
     if requested != "auto":
         ratios = (float(requested.train), float(requested.val), float(requested.test))
@@ -118,10 +140,7 @@ def _split(reading: SourceRecord, requested: SplitSection | Literal["auto"]) -> 
         cuts, how = cuts_of(total, ratios, f"split_ratios of {reading.name}"), shares(ratios)
     if not 0 < cuts[0] < cuts[1] < total:
         raise DataError(f"{reading.name}: cuts at samples {cuts[0]:,} and {cuts[1]:,} do not fit a record of {total:,}")
-    guard = guard_of(total, guard_requested)
-    how += f", {guard} guard samples dropped on each side of a cut" if guard else ", no guard samples"
-    train, val, test = (_piece(record, a, b) for a, b in spans_of(total, cuts, guard))
-    return (train, val, test), how
+    return cuts, guard_of(total, guard_requested), how
 
 
 def _piece(record: Part, start: int, end: int) -> Part:
@@ -147,13 +166,17 @@ def _runs_on(before: Part, after: Part) -> bool:
     return excess_db is not None and excess_db <= SEAM_LIMIT_DB
 
 
-def _framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
+def framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
     """Return whether every split consists of frames played in a loop, as measured, not as the metadata say."""
     return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
 
 
-def _joined(reading: SourceRecord) -> Part:
-    """Return the given splits as one record if the signal is continuous across both seams."""
+def joined(reading: SourceRecord) -> Part:
+    """Return the given splits as one record.
+
+    Raises:
+        DataError: the signal is not continuous across both seams.
+    """
     parts = reading.records
     for (before, after), names in zip(pairwise(parts), pairwise(PART_NAMES), strict=True):
         excess_db = splice_excess_db(before.x, after.x)

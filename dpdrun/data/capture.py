@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from dpdrun.errors import DataError
 from dpdrun.rf.metrics import rms
 from dpdrun.rf.ofdm_grid import OfdmGrid
+
+if TYPE_CHECKING:
+    from dpdrun.data.align.record import Alignment
 
 PART_NAMES = ("train", "val", "test")
 
@@ -57,6 +61,20 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class UnequalPart(Part):
+    """Input and output of unequal lengths, before alignment cuts both to what they share.
+
+    Attributes:
+        message: the error for all other uses.
+    """
+
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        """Allow what `Part` refuses."""
+
+
+@dataclass(frozen=True, eq=False)
 class Capture:
     """The measured (or synthetic) pair of one amplifier, split, with its known properties.
 
@@ -74,6 +92,7 @@ class Capture:
         noise_floor_db: true noise power relative to the output power [dB] where it is known (synthetic), else None.
         warnings: what the loader noticed and did not refuse.
         grid: numerology of its OFDM symbols, where the source states it: what an EVM needs.
+        alignment: what was corrected between input and output, None if nothing was looked for.
     """
 
     name: str
@@ -90,6 +109,7 @@ class Capture:
     warnings: tuple[str, ...] = field(default=())
     loop_samples: int | None = None
     grid: OfdmGrid | None = None
+    alignment: Alignment | None = None
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -108,13 +128,25 @@ class Capture:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all samples, the split, and the sample rate: equal hash, equal training job."""
+        """Hash of all samples, the split, and the sample rate: equal hash, equal training job.
+
+        Of an aligned capture, the samples are those of the source and the values of the corrections: the last digits of
+        an interpolated sample differ between machines.
+        """
         digest = hashlib.sha256(f"{self.sample_rate_hz!r}".encode())
         for name, part in self.parts.items():
             digest.update(f"|{name}:{len(part)}|".encode())
-            for array in (part.x, part.y):
-                digest.update(np.ascontiguousarray(array).astype("<c16", copy=False).tobytes())
+            if self.alignment is None or not self.alignment.changes:
+                update_with(digest, part)
+        if self.alignment is not None and self.alignment.changes:
+            digest.update(self.alignment.identity.encode())
         return digest.hexdigest()
+
+
+def update_with(digest: hashlib._Hash, part: Part) -> None:
+    """Add the samples of a part to a hash."""
+    for array in (part.x, part.y):
+        digest.update(np.ascontiguousarray(array).astype("<c16", copy=False).tobytes())
 
 
 @dataclass(frozen=True, eq=False)

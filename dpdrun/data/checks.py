@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.capture import Part
+from dpdrun.data.capture import Part, UnequalPart
 from dpdrun.errors import DataError
 from dpdrun.recipe.problems import closest
 from dpdrun.run.files import is_there
@@ -74,13 +74,21 @@ def check_finite(
 
 
 def make_part(x: NDArray[np.complex128], y: NDArray[np.complex128], where_x: str, where_y: str) -> Part:
-    """Pair input and output; both must have the same length."""
-    if len(x) != len(y):
-        raise DataError(
-            f"unequal lengths: {where_x} has {len(x):,} samples and {where_y} has {len(y):,}; "
-            "input and output must be sampled at the same instants"
-        )
-    return Part(x, y)
+    """Pair input and output; of unequal lengths as an `UnequalPart`, which only alignment takes."""
+    if len(x) == len(y):
+        return Part(x, y)
+    message = (
+        f"unequal lengths: {where_x} has {len(x):,} samples and {where_y} has {len(y):,}; "
+        "input and output must be sampled at the same instants"
+    )
+    return UnequalPart(x, y, message=message)
+
+
+def require_equal_lengths(records: Iterable[Part]) -> None:
+    """Raise DataError where input and output of a record are of unequal lengths."""
+    for record in records:
+        if isinstance(record, UnequalPart):
+            raise DataError(f"{record.message}; data.align: auto (or `dpdrun data align`) cuts both to what they share")
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

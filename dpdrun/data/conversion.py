@@ -10,6 +10,7 @@ import numpy as np
 
 from dpdrun.data.assemble import settled
 from dpdrun.data.capture import PART_NAMES
+from dpdrun.data.checks import require_equal_lengths
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.data.formats.waveform_writer import CAPTURE_HEADER, PAIRS, Labels, check_labels, writing
 from dpdrun.data.sources import locate_source, read_source
@@ -45,6 +46,7 @@ def convert_capture(
     if suffix in PAIRS and only is not None:
         raise DataError(f"{out}: {suffix} holds both signals; omit --only")
     reading = read_source(section.model_copy(update={"source": locate_source(section.source)}))
+    require_equal_lengths(reading.records)
     rate, bandwidth = settled(section, reading)
     check_labels(out, rate)
     header = CAPTURE_HEADER

@@ -6,7 +6,7 @@ that name is written `./synthetic/...`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -17,7 +17,7 @@ from dpdrun.data.checks import missing, suggestion
 from dpdrun.data.formats import opendpd_folder, opendpd_wheel
 from dpdrun.data.pairing import read_file, read_files, require_inside
 from dpdrun.errors import DataError
-from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.run.files import expand_user, is_there
 
 if TYPE_CHECKING:
@@ -73,7 +73,13 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
     located = section.model_copy(update={"source": locate_source(section.source, recipe=recipe)})
-    return assemble(read_source(located), section)
+    reading = read_source(located)
+    if section.align == OFF:
+        return assemble(reading, section)
+    from dpdrun.data.align.record import align
+
+    reading, alignment = align(reading, section)
+    return replace(assemble(reading, section), alignment=alignment)
 
 
 @overload

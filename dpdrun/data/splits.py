@@ -63,7 +63,8 @@ def known_train_samples(section: DataSection) -> int | None:
     None for any other source, and where `load_capture` might refuse the section: let it say why.
     """
     total = SYNTHETIC_SAMPLES.get(str(section.source))
-    if total is None or section.sample_rate_hz != "auto" or section.bandwidth_hz != "auto":
+    stated = section.sample_rate_hz == "auto" and section.bandwidth_hz == "auto"
+    if total is None or not stated or section.align != "off":
         return None
     ratios, requested = DEFAULT_RATIOS, section.split
     if requested != "auto":

@@ -18,7 +18,7 @@ from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
-from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import ModelSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
@@ -126,6 +126,8 @@ class Plan:
         """Return the content of plan.json; what is not finite, such as a norm that is not clipped, as "inf"."""
         content = {each.name: encode_numbers(getattr(self, each.name)) for each in fields(self)}
         content["recipe"] = self.recipe.model_dump(mode="json")
+        if self.recipe.data.align == OFF:  # as before there was alignment, so that old runs keep their digests
+            del content["recipe"]["data"]["align"]
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
@@ -311,11 +313,14 @@ def fill(recipe: Recipe, advice: Advice) -> Recipe:
 
 def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, Provenance]:
     """Return the origin of each value of a completed recipe, in the order of the schema."""
+    estimated = "data.align" in given  # as auto: the values that have taken its place are not the user's
     found: dict[str, Provenance] = {}
     for key, value in values_of(recipe).items():
         opinion = advice.opinions.get(key)
         if opinion is not None:
             found[key] = Provenance("rule", opinion.rule, opinion.why, opinion.evidence)
+        elif estimated and key.startswith("data.align."):
+            found[key] = Provenance("default", None, "estimated on the training split", None)
         elif key in given and value != AUTO:
             found[key] = Provenance("user", None, "written in the recipe", None)
         else:

@@ -46,6 +46,8 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
         update={"source": locate_source(data.source, recipe=loaded.path)}
     )  # valid from any folder, later
     capture = load_capture(data)
+    if capture.alignment is not None:  # as values: what is applied stands in the plan
+        data = data.model_copy(update={"align": capture.alignment.values})
     recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded)})
     try:
         plan = make_plan(recipe, len(capture.train), given=loaded.given)

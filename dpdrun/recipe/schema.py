@@ -41,6 +41,21 @@ class SplitSection(Section):
     )
 
 
+class AlignSection(Section):
+    """How the receiver saw the output: what is corrected to bring it onto the instants of the input."""
+
+    delay_samples: float = Field(0.0, description="where the first input sample is in the output [samples]")
+    clock_ppm: Annotated[float, Field(gt=-1e5, lt=1e5)] = Field(
+        0.0, description="sample rate of the output over that of the input, less 1 [ppm]"
+    )
+    frequency_offset: Annotated[float, Field(ge=-0.5, le=0.5)] = Field(
+        0.0, description="of the output, over its sample rate [cycles per sample]"
+    )
+    conjugate: Switch = Field("off", description="on = I and Q of the output are swapped, or one of them is negated")
+    dc_i: float = Field(0.0, description="I of the DC that the receiver added [unit of the output]")
+    dc_q: float = Field(0.0, description="Q of the DC that the receiver added [unit of the output]")
+
+
 RawType = Literal[
     "cf32", "cf32_le", "cf32_be", "cf64", "cf64_le", "cf64_be", "ci32", "ci32_le", "ci32_be", "ci16", "ci16_le",
     "ci16_be", "ci8", "cu8"
@@ -96,6 +111,11 @@ class DataSection(Section):
         AUTO,
         description="auto = if a record is a sequence of looped frames, the end of each frame is used as its past; "
         "off = never",
+    )
+    align: AlignSection | Auto | Off = Field(
+        OFF,
+        description="auto = estimate delay, frequency offset, clock offset, swapped I/Q and DC on the training split, "
+        "and correct what measurably helps; off = use the samples as they are (docs/data.md)",
     )
     split: SplitSection | Auto = Field(AUTO, description="auto = as stated by the source, else 60/20/20 %")
 

@@ -48,7 +48,7 @@ def delay(x: Signal, y: Signal) -> Delay:
     frequency = np.asarray(np.fft.fftfreq(size), np.float64)  # cycles per sample
     cross = Y * np.conj(X) * np.exp(2j * np.pi * frequency * whole)
     energy = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return Delay(whole + _slope(cross, frequency), whole, float(magnitude[peak]) / energy)
+    return Delay(whole + phase_slope(cross, frequency), whole, float(magnitude[peak]) / energy)
 
 
 def fft_size(samples: int) -> int:
@@ -86,7 +86,7 @@ def repeated_share(train: Signal, other: Signal) -> float:
     return sum(bool(np.any(alike > SAME)) for alike in likeness(train, snippets, length)) / SNIPPETS
 
 
-def _slope(cross: Signal, frequency: NDArray[np.float64]) -> float:
+def phase_slope(cross: Signal, frequency: NDArray[np.float64]) -> float:
     """Fit the delay [samples] of a cross-spectrum with less than half a turn of phase, by weighted least squares."""
     weight = np.abs(cross)
     weight[weight < 0.05 * np.quantile(weight, 0.999)] = 0.0  # empty frequencies hold only noise

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,62 @@ def test_no_torch_is_loaded() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert shown.stdout.strip() == "[]"
+
+
+def test_align(here: Path) -> None:
+    from tests.data.flawed import hard, received
+
+    x = hard()[0][:12_000]
+    np.savez("late.npz", x=x, y=received(11_500, delay=40.5, offset=0.1), sample_rate_hz=983.04e6, bandwidth_hz=200e6)
+    result = run("align", "late.npz", "-o", "aligned.npz", "--plot", "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert "+40 samples; applied: one tap" in result.stdout
+    assert re.search(r"frequency offset +\+0\.1 \+- \d", result.stdout)
+    assert "sample clock" in result.stdout
+    assert "left alone" in result.stdout
+    assert "the input has 12,000 samples and the output 11,500" in result.stdout
+    assert "wrote a.png" in result.stdout
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    again = json.loads(run("inspect", "aligned.npz", "--format", "json").stdout)
+    assert again["sample_rate_hz"] == 983.04e6
+    assert abs(again["delay_samples"]) < 0.1
+    with np.load("aligned.npz") as stored:
+        told = json.loads(str(stored["alignment"]))
+        assert np.array_equal(stored["x"], x[told["first_input_sample"] :][: told["samples"]])
+    assert told["applied"]["frequency_offset"] == pytest.approx(0.1, abs=1e-7)
+    assert run("align", "late.npz", "-o", "aligned.npz").exit_code == 2  # it exists
+    assert "exists; give --force" in run("align", "late.npz", "-o", "aligned.npz").stderr
+
+
+def test_align_at_other_rates(here: Path) -> None:
+    from scipy.signal import resample
+
+    from tests.data.flawed import hard, received
+
+    y = received(16_384, delay=12)
+    half = resample(y * (np.abs(np.fft.fftfreq(1)) < 1), 8192)  # the receiver has half the rate
+    np.savez("half.npz", x=hard()[0][:16_384], y=half, sample_rate_hz=983.04e6)
+    told = json.loads(
+        run("align", "half.npz", "-o", "a.npz", "--output-rate-hz", "491.52e6", "--format", "json").stdout
+    )
+    assert told["sample_rate_hz"] == 983.04e6
+    assert told["applied"]["delay_samples"] == 12
+    assert "the output was resampled by 2/1" in told["messages"][0]
+    down = ("align", "half.npz", "-o", "b.npz", "--output-rate-hz", "491.52e6", "--resample-to-hz", "600e6")
+    told = json.loads(run(*down, "--format", "json").stdout)
+    assert told["sample_rate_hz"] == 600e6
+    assert any("power are beyond the new sample rate" in message for message in told["messages"]) is False
+    result = run("align", "half.npz", "-o", "c.npz", "--output-rate-hz", "491.52")
+    assert result.exit_code == 2
+    assert "not plausible; in Hz?" in result.stderr
+
+
+def test_align_refuses_strangers(here: Path) -> None:
+    from tests.data.flawed import hard
+
+    x, y = hard()
+    np.savez("two.npz", x=x[:9000], y=y[50_000:59_000], sample_rate_hz=983.04e6)
+    result = run("align", "two.npz", "-o", "a.npz")
+    assert result.exit_code == 2
+    assert "do not belong together" in result.stderr
+    assert not Path("a.npz").exists()

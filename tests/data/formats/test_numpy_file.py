@@ -9,7 +9,9 @@ import pytest
 from dpdrun.data.capture import SourceRecord
 from dpdrun.data.formats.numpy_file import to_samples
 from dpdrun.data.pairing import read_file
+from dpdrun.data.sources import load_capture
 from dpdrun.errors import DataError
+from dpdrun.recipe.schema import DataSection
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal(2000) + 1j * RNG.standard_normal(2000)
@@ -66,7 +68,6 @@ def test_single_precision_and_integers_are_read(tmp_path: Path) -> None:
             {"a": X, "b": Y},
             r"(?s)which signal is the input and which the output.*--input NAME.* a: 2,000 complex128, rms",
         ),
-        ({"x": X, "y": Y[:-1]}, r"unequal lengths: a\.npz, x has 2,000 samples and y has 1,999"),
         ({"x": X.real, "y": Y}, r"(?s)holds one signal, y .*real only, to be named in pairs as I,Q: x"),
         ({"x": np.array(["a"] * 2000), "y": Y}, "(?s)holds one signal, y .*not a signal: x: of type <U1, not numbers"),
         ({"x": X, "y": np.where(np.arange(2000) == 7, np.nan, Y)}, r"a\.npz, y, sample 7, column I: nan"),
@@ -84,6 +85,15 @@ def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) ->
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=message):
         read_npz(path, "a.npz")
+
+
+def test_unequal_lengths_are_left_to_alignment(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=X, y=Y[:-1], sample_rate_hz=1e8)
+    (record,) = read_npz(path, "a.npz").records
+    assert (len(record.x), len(record.y)) == (2000, 1999)
+    with pytest.raises(DataError, match=r"unequal lengths: .*, x has 2,000 samples and y has 1,999.*align"):
+        load_capture(DataSection(source=str(path)))
 
 
 class Trap:

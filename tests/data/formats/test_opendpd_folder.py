@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpdrun.data.assemble import assemble
 from dpdrun.data.formats.opendpd_folder import SPLIT_FILES, read_folder
 from dpdrun.errors import DataError
+from dpdrun.recipe.schema import DataSection
 
 RNG = np.random.default_rng(0)
 SPEC = {
@@ -130,8 +132,9 @@ def test_missing_file_lists_what_is_there() -> None:
 
 def test_unequal_lengths_name_both_files() -> None:
     short = csv(TABLES["val_output.csv"][:-1], "I,Q") + b"1,2\n3,4\n"
+    reading = read_folder(folder(val_output__csv=short).get, "d")
     with pytest.raises(DataError, match=r"d/val_input\.csv has 1,000 samples and d/val_output\.csv has 1,001"):
-        read_folder(folder(val_output__csv=short).get, "d")
+        assemble(reading, DataSection(source="d"))
 
 
 def test_bad_number_names_file_row_and_column() -> None:

@@ -1,0 +1,181 @@
+"""Align a capture into a file: what `dpdrun data align` does, with other sample rates on both sides if wanted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpdrun.data.align.record import Alignment, align
+from dpdrun.data.assemble import required_rates
+from dpdrun.data.capture import Part, SourceRecord, UnequalPart
+from dpdrun.data.sources import locate_source, read_source
+from dpdrun.errors import DataError
+from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.spectrum import band_power, psd
+from dpdrun.run.files import replacing
+
+SCHEMA_VERSION = 1
+LARGEST_FACTOR = 10_000
+HALF_LENGTH = 32  # samples of the lower rate on each side: a transition of a tenth of the band
+BETA = 10.0
+LOST_DB = -60.0  # power of the output beyond a new sample rate that is worth a message
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFile:
+    """An aligned record, ready to be written.
+
+    Attributes:
+        name: of the source.
+        before: input and output as they were, at the sample rate of `pair`.
+        pair: as aligned.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: [Hz], None if not stated.
+        alignment: what was done.
+        messages: what the user should know.
+    """
+
+    name: str
+    before: Part
+    pair: Part
+    sample_rate_hz: float
+    bandwidth_hz: float | None
+    alignment: Alignment
+    messages: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, without samples."""
+        decision = self.alignment.decision
+        assert decision is not None
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "sample_rate_hz": self.sample_rate_hz,
+            "bandwidth_hz": self.bandwidth_hz,
+            "samples": len(self.pair),
+            "first_input_sample": self.alignment.first,
+            "applied": self.alignment.values.model_dump(mode="json"),
+            "stages": [asdict(stage) for stage in decision.stages],
+            "before": asdict(decision.before) | {"floor_at_most_db": decision.floor_at_most_db[0]},
+            "after": asdict(decision.after) | {"floor_at_most_db": decision.floor_at_most_db[1]},
+            "messages": list(self.messages),
+        }
+
+    def write(self, path: Path) -> None:
+        """Write an .npz that is a source itself: x, y, the rates, and the text of what was done.
+
+        Raises:
+            UnwritableError: the disk is full.
+        """
+        rates = {"sample_rate_hz": self.sample_rate_hz, "bandwidth_hz": self.bandwidth_hz}
+        arrays: dict[str, Any] = {name: np.array(rate) for name, rate in rates.items() if rate is not None}
+        arrays["alignment"] = np.array(json.dumps(self.to_json()))
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, x=self.pair.x, y=self.pair.y, **arrays)
+
+
+def align_file(
+    section: DataSection, *, output_rate_hz: float | None = None, resample_to_hz: float | None = None
+) -> AlignedFile:
+    """Align the record of a source.
+
+    Args:
+        section: `data` of a recipe; its `align` and `split` do not count.
+        output_rate_hz: sample rate of the output, if it is not that of the input [Hz].
+        resample_to_hz: of the aligned record [Hz].
+
+    Raises:
+        DataError: the source cannot be read, input and output do not belong together, or a rate does not fit.
+    """
+    section = section.model_copy(update={"source": locate_source(section.source), "align": AUTO, "split": AUTO})
+    reading = read_source(section)
+    rate, bandwidth = required_rates(section, reading)
+    messages: list[str] = []
+    if output_rate_hz is not None and output_rate_hz != rate:
+        reading, rate = _at_one_rate(reading, rate, output_rate_hz, messages)
+    before = reading.records[0]
+    reading, alignment = align(reading, section, floors=True)
+    if len(reading.records) == 3:
+        if alignment.joined is None:
+            raise DataError(
+                f"{reading.name}: its three splits are not one record, so they do not fit into one file; a recipe with "
+                "data.align: auto keeps them apart"
+            )
+        pair, before = alignment.joined
+        messages.append("the three splits of the source are one record in the file: cut it again by data.split")
+    else:
+        pair = reading.records[0]
+    messages += alignment.messages
+    if resample_to_hz is not None and resample_to_hz != rate:
+        ratio = _ratio(resample_to_hz, rate, "--resample-to-hz")
+        lost_db = _power_beyond_db(pair.y, resample_to_hz / rate)
+        if lost_db > LOST_DB:
+            messages.append(
+                f"{lost_db:.1f} dB of the output's power are beyond the new sample rate and are lost: regrowth that a "
+                "predistorter has to see"
+            )
+        pair = _same_length(resample(pair.x, ratio), resample(pair.y, ratio))
+        before, rate = pair, resample_to_hz
+        messages.append(f"resampled by {ratio.numerator}/{ratio.denominator} to {rate / 1e6:.6g} MS/s")
+    return AlignedFile(reading.name, before, pair, rate, bandwidth, alignment, tuple(messages))
+
+
+def resample(x: Signal, ratio: Fraction) -> Signal:
+    """Return x at `ratio` times its sample rate, by a polyphase filter of 64 samples of the lower rate.
+
+    Args:
+        x: (N,) complex.
+        ratio: new rate over old.
+    """
+    from scipy.signal import firwin, resample_poly
+
+    longest = max(ratio.numerator, ratio.denominator)
+    taps = firwin(2 * HALF_LENGTH * longest + 1, 1.0 / longest, window=("kaiser", BETA))
+    return np.asarray(resample_poly(x, ratio.numerator, ratio.denominator, window=taps), np.complex128)  # type: ignore[call-overload]
+
+
+def _at_one_rate(
+    reading: SourceRecord, rate_x: float, rate_y: float, messages: list[str]
+) -> tuple[SourceRecord, float]:
+    """Return the record with the slower side at the rate of the faster one, so that no regrowth is cut."""
+    if len(reading.records) != 1:
+        raise DataError(f"{reading.name}: --output-rate-hz is for one record, and this source has three splits")
+    ratio = _ratio(rate_y, rate_x, "--output-rate-hz")
+    x, y = reading.records[0].x, reading.records[0].y
+    faster = max(rate_x, rate_y)
+    if ratio > 1:
+        x = resample(x, ratio)
+        messages.append(f"the input was resampled by {ratio.numerator}/{ratio.denominator} to {faster / 1e6:.6g} MS/s")
+    else:
+        back = 1 / ratio
+        y = resample(y, back)
+        messages.append(f"the output was resampled by {back.numerator}/{back.denominator} to {faster / 1e6:.6g} MS/s")
+    pair = Part(x, y) if len(x) == len(y) else UnequalPart(x, y)
+    return replace(reading, records=(pair,), cuts=None, sample_rate_hz=None), faster
+
+
+def _ratio(new: float, old: float, flag: str) -> Fraction:
+    ratio = Fraction(new / old).limit_denominator(LARGEST_FACTOR)
+    if not 1 / 64 < ratio < 64:
+        raise DataError(f"{flag} {new:g}: {new / old:.3g} times the other sample rate, which is not plausible; in Hz?")
+    return ratio
+
+
+def _power_beyond_db(y: Signal, share: float) -> float:
+    """Return the power of y beyond `share` of its sample rate, over all of it [dB]."""
+    if share >= 1:
+        return float("-inf")
+    frequency, density = psd(y, 1.0)
+    return to_db(1.0 - band_power(frequency, density, -share / 2, share / 2) / band_power(frequency, density, -1, 1))
+
+
+def _same_length(x: Signal, y: Signal) -> Part:
+    length = min(len(x), len(y))
+    return Part(x[:length], y[:length])

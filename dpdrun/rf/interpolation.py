@@ -1,0 +1,77 @@
+"""Band-limited interpolation of a record at any instants, by a windowed sinc of 64 taps.
+
+The error is below -100 dB for frequencies up to 0.42 of the sample rate, and -6 dB at 0.5, where the filter ends.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.rf.metrics import Signal
+
+REACH = 32  # samples on each side of an instant that its value depends on
+BETA = 10.0  # of the Kaiser window: side lobes of -100 dB
+PHASES = 4096  # rows of the table, interpolated linearly: an error of (pi / PHASES)^2 / 8, -143 dB
+CHUNK = 8192
+WHOLE = 1e-9  # an instant closer to a sample than this is that sample
+
+
+def interpolate(y: Signal, instants: NDArray[np.float64]) -> Signal:
+    """Return y at fractional instants; y is taken as zero outside of the record.
+
+    Args:
+        y: (N,) complex.
+        instants: (M,), in samples of y: 3.5 is half way between y[3] and y[4].
+
+    Returns:
+        (M,) complex128; where all instants are whole numbers, the samples themselves, unfiltered.
+    """
+    whole = np.floor(instants).astype(np.int64)
+    fraction = instants - whole
+    nearest = np.rint(instants)
+    if np.all(np.abs(instants - nearest) < WHOLE):
+        return _at(y, nearest.astype(np.int64))
+    table = _table()
+    offsets = np.arange(1 - REACH, REACH + 1)
+    out = np.empty(len(instants), np.complex128)
+    for start in range(0, len(instants), CHUNK):
+        here = slice(start, start + CHUNK)
+        near = _at(y, whole[here, None] + offsets)
+        row = fraction[here] * PHASES
+        low = np.minimum(row.astype(np.int64), PHASES - 1)
+        share = (row - low)[:, None]
+        taps = table[low] * (1.0 - share) + table[low + 1] * share
+        out[here] = np.einsum("mt,mt->m", near, taps)
+    return out
+
+
+def derivative(x: Signal) -> Signal:
+    """Return dx/dn per sample, by a windowed differentiator of 2 REACH + 1 taps; the ends see zeros outside.
+
+    Args:
+        x: (N,) complex.
+    """
+    from scipy.signal import oaconvolve
+
+    n = np.arange(-REACH, REACH + 1)
+    ideal = np.zeros(len(n))
+    ideal[n != 0] = (-1.0) ** n[n != 0] / n[n != 0]
+    return np.asarray(oaconvolve(x, ideal * np.kaiser(len(n), BETA), mode="same"), np.complex128)
+
+
+def _at(y: Signal, index: NDArray[np.int64]) -> Signal:
+    inside = (index >= 0) & (index < len(y))
+    return np.where(inside, y[np.clip(index, 0, len(y) - 1)], 0.0)
+
+
+@cache
+def _table() -> NDArray[np.float64]:
+    """Return the taps for each phase, (PHASES + 1, 2 REACH): sinc(n - p) under a Kaiser window, with unit sum."""
+    phase = np.arange(PHASES + 1)[:, None] / PHASES
+    at = np.arange(1 - REACH, REACH + 1) - phase
+    window = np.i0(BETA * np.sqrt(np.maximum(0.0, 1.0 - (at / REACH) ** 2)))
+    taps = np.sinc(at) * window
+    return np.asarray(taps / taps.sum(axis=1, keepdims=True), np.float64)
