@@ -18,7 +18,7 @@ import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part, SourceRecord
 from dpdrun.data.checks import require_equal_lengths
-from dpdrun.data.continuity import is_cyclic_frames, splice_excess_db
+from dpdrun.data.continuity import is_cyclic_frames, loop_length, splice_excess_db
 from dpdrun.data.plausibility import check_rates
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
@@ -63,7 +63,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         noise_floor_db=reading.noise_floor_db,
         grid=reading.grid,
         warnings=reading.warnings,
-        loop_samples=reading.nperseg if section.cyclic == "auto" and framed(parts, reading.nperseg) else None,
+        loop_samples=loop_of(parts, reading.nperseg) if section.cyclic == "auto" else None,
     )
 
 
@@ -164,6 +164,14 @@ def _in_order(parts: tuple[Part, ...]) -> tuple[Part, Part, Part]:
 def _runs_on(before: Part, after: Part) -> bool:
     excess_db = splice_excess_db(before.x, after.x)
     return excess_db is not None and excess_db <= SEAM_LIMIT_DB
+
+
+def loop_of(parts: tuple[Part, Part, Part], stated: int | None) -> int | None:
+    """Return the length of the loops that every split consists of, whether the source states it, another, or none."""
+    if framed(parts, stated):
+        return stated
+    found = loop_length(parts[0].x)
+    return found if framed(parts, found) else None
 
 
 def framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:

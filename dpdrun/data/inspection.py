@@ -8,15 +8,17 @@ from functools import lru_cache
 import numpy as np
 
 from dpdrun.data.capture import Capture, Part
+from dpdrun.data.changes import aligned_part, changes_inside
+from dpdrun.data.signal_path import SignalPath, do_not_line_up, signal_path
 from dpdrun.rf import impairments, metrics, spectrum
 from dpdrun.rf.aclr import aclr
-from dpdrun.rf.alignment import delay, repeated_share
+from dpdrun.rf.alignment import repeated_share
 from dpdrun.rf.floor import Floor, quiet_band_floor
+from dpdrun.rf.stationarity import unexplained_db
+from dpdrun.rf.synchronization import envelope_variance
 
 SCHEMA_VERSION = 1
 # Limits of the warnings. Each is well above what the four measured OpenDPD captures show by chance.
-DELAY_SAMPLES = 0.5
-CORRELATION = 0.7
 DC_DB = -25.0
 OFFSET_DB = -45.0
 IMAGE_DBC = -40.0
@@ -37,7 +39,7 @@ class PartFacts:
         duration_s: [s].
         rms_x, rms_y, peak_x, peak_y: magnitudes.
         papr_x_db, papr_y_db: [dB].
-        gain_db, gain_deg: the best single complex gain of this part [dB], [deg].
+        gain_db, gain_deg: the best single complex gain of this part, aligned [dB], [deg]; None if it is not known.
         one_tap_nmse_db: what that gain of the training part leaves [dB]: the score of a model that learnt nothing.
     """
 
@@ -49,8 +51,8 @@ class PartFacts:
     peak_y: float
     papr_x_db: float
     papr_y_db: float
-    gain_db: float
-    gain_deg: float
+    gain_db: float | None
+    gain_deg: float | None
     one_tap_nmse_db: float
 
 
@@ -59,11 +61,16 @@ class Inspection:
     """Facts of a complete capture; those of the signal path are measured on the training split.
 
     Attributes:
-        delay_samples, delay_ns: how much later the output comes.
-        correlation: |correlation coefficient| of input and output at the best whole delay.
+        delay_samples, delay_ns: how much later the output comes; None if it is not known, as all that depends on it.
+        correlation: |correlation coefficient| of input and output, aligned as well as can be. Below 0.7 nothing of the
+            path is known.
+        frequency_offset_hz, clock_ppm: of the output [Hz], [ppm], where they matter, else 0.
+        envelope_variance: var(|x|^2) / mean(|x|^2)^2 of the input: 0 for a constant envelope, about 1 for OFDM.
         dc_x_db: DC of the input over its power [dB].
         offset_y_db: DC that the output has beyond the input's, over the output power [dB].
         image_dbc: conj(x) in the output over x [dB].
+        unexplained_db: power of the output that a memory polynomial of the input leaves where the output is strong
+            [dB]; None if it explains it.
         occupied_hz: lower and upper edge of 99 % of the input power [Hz].
         aclr_x_dbc, aclr_y_dbc: (left, right) adjacent channel leakage [dBc]; None where the bandwidth is not known or
             the neighbours are outside the capture.
@@ -83,27 +90,30 @@ class Inspection:
     nperseg: int | None
     loop_samples: int | None
     parts: dict[str, PartFacts]
-    delay_samples: float
-    delay_ns: float
+    delay_samples: float | None
+    delay_ns: float | None
     correlation: float
     dc_x_db: float
-    offset_y_db: float
-    image_dbc: float
+    offset_y_db: float | None
+    image_dbc: float | None
     occupied_hz: tuple[float, float]
     aclr_x_dbc: tuple[float, float] | None
     aclr_y_dbc: tuple[float, float] | None
     floor: Floor
     known_floor_db: float | None
     warnings: tuple[str, ...]
+    frequency_offset_hz: float | None = None
+    clock_ppm: float | None = None
+    envelope_variance: float = 1.0
+    unexplained_db: float | None = None
 
 
 def inspect_capture(capture: Capture) -> Inspection:
     """Measure a capture."""
     x, y, rate = capture.train.x, capture.train.y, capture.sample_rate_hz
     gain = metrics.one_tap_gain(x, y)
-    parts = {name: _part_facts(part, rate, gain) for name, part in capture.parts.items()}
-    late = delay(x, y)
-    path = impairments.linear_path(x, y)
+    path = signal_path(x, y)
+    linear, found = path.linear, path.found
     facts = Inspection(
         schema_version=SCHEMA_VERSION,
         name=capture.name,
@@ -115,21 +125,31 @@ def inspect_capture(capture: Capture) -> Inspection:
         subchannels=capture.subchannels,
         nperseg=capture.nperseg,
         loop_samples=capture.loop_samples,
-        parts=parts,
-        delay_samples=late.samples,
-        delay_ns=late.samples / rate * 1e9,
-        correlation=late.correlation,
+        parts={name: _part_facts(name, part, rate, gain, path) for name, part in capture.parts.items()},
+        delay_samples=None if found is None else found.position,
+        delay_ns=None if found is None else found.position / rate * 1e9,
+        correlation=path.correlation,
         dc_x_db=impairments.dc_db(x),
-        offset_y_db=path.offset_db,
-        image_dbc=path.image_dbc,
+        offset_y_db=None if linear is None else linear.offset_db,
+        image_dbc=None if linear is None else linear.image_dbc,
         occupied_hz=spectrum.occupied_band(x, rate),
         aclr_x_dbc=_aclr(x, capture),
         aclr_y_dbc=_aclr(y, capture),
         floor=noise_floor(capture),
         known_floor_db=capture.noise_floor_db,
         warnings=(),
+        frequency_offset_hz=None if found is None else found.frequency * rate * ("frequency offset" in path.needed),
+        clock_ppm=None if found is None else found.clock * 1e6 * ("sample clock" in path.needed),
+        envelope_variance=envelope_variance(x),
+        unexplained_db=None if found is None else unexplained_db(path.x, path.y),
     )
-    warnings = (*_signal_path(facts, capture), *_parts_differ(facts, capture), *_band(facts, x), *capture.warnings)
+    warnings = (
+        *_signal_path(facts, capture, path),
+        *changes_inside(capture, path),
+        *_parts_differ(facts, capture),
+        *_band(facts, x),
+        *capture.warnings,
+    )
     return replace(facts, warnings=warnings)
 
 
@@ -140,8 +160,8 @@ def noise_floor(capture: Capture) -> Floor:
     return quiet_band_floor(x, y, capture.sample_rate_hz, bandwidth_hz=capture.bandwidth_hz, loop_samples=loop)
 
 
-def _part_facts(part: Part, sample_rate_hz: float, train_gain: complex) -> PartFacts:
-    gain = metrics.one_tap_gain(part.x, part.y)
+def _part_facts(name: str, part: Part, sample_rate_hz: float, train_gain: complex, path: SignalPath) -> PartFacts:
+    gain = _gain(name, part, path)
     return PartFacts(
         samples=len(part),
         duration_s=len(part) / sample_rate_hz,
@@ -151,10 +171,18 @@ def _part_facts(part: Part, sample_rate_hz: float, train_gain: complex) -> PartF
         peak_y=float(np.max(np.abs(part.y))),
         papr_x_db=metrics.papr_db(part.x),
         papr_y_db=metrics.papr_db(part.y),
-        gain_db=metrics.to_db(abs(gain) ** 2),
-        gain_deg=float(np.degrees(np.angle(gain))),
+        gain_db=None if gain is None else metrics.to_db(abs(gain) ** 2),
+        gain_deg=None if gain is None else float(np.degrees(np.angle(gain))),
         one_tap_nmse_db=metrics.one_tap_nmse_db(part.x, part.y, train_gain),
     )
+
+
+def _gain(name: str, part: Part, path: SignalPath) -> complex | None:
+    """Return the gain of an aligned part; of other splits only where that does not depend on when they begin."""
+    aligned = aligned_part(part, path)
+    if aligned is not None:
+        return metrics.one_tap_gain(*aligned)
+    return metrics.one_tap_gain(path.x, path.y) if name == "train" and path.found is not None else None
 
 
 def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
@@ -173,51 +201,43 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
     return found.left_dbc, found.right_dbc
 
 
-def _signal_path(facts: Inspection, capture: Capture) -> list[str]:
+def _signal_path(facts: Inspection, capture: Capture, path: SignalPath) -> list[str]:
     x, y = capture.train.x, capture.train.y
-    found = do_not_line_up(x, y, facts.delay_samples, facts.correlation, facts.sample_rate_hz)
+    found = do_not_line_up(path, facts.sample_rate_hz)
+    if path.constant_envelope:
+        found.append(
+            "the input has a constant envelope (variance of its power: "
+            f"{facts.envelope_variance:.2g} of the mean squared): this record cannot show AM/AM or AM/PM; is it the "
+            "whole input? A tone, a phase modulation, or one branch of an outphasing transmitter is not; record the "
+            "drive signal of the amplifier as it is modulated"
+        )
     for name, samples in (("input", x), ("output", y)):
-        stuck = impairments.railed_samples(samples)
+        stuck = 0 if path.constant_envelope else impairments.railed_samples(samples)
         if stuck:
             found.append(
                 f"{stuck:,} training samples of the {name} are at the extreme of I or Q: a converter saturates"
             )
-    if facts.dc_x_db > DC_DB:
+    if facts.unexplained_db is not None:
+        found.append(
+            f"the output is not explained by this input: {facts.unexplained_db:.1f} dB of its power stand where it is "
+            "strong and a memory polynomial of the input does not reach (a second band or carrier, crosstalk from "
+            "another transmitter?); record every input of the amplifier, or filter the output to the band of this one"
+        )
+    if facts.dc_x_db > DC_DB and impairments.dc_stands_out(x):
         found.append(f"the input has DC of {facts.dc_x_db:.1f} dB of its power")
-    if facts.offset_y_db > OFFSET_DB:
+    if path.linear is None or facts.offset_y_db is None or facts.image_dbc is None:
+        return found
+    rest = path.y - path.linear.gain * path.x
+    if facts.offset_y_db > OFFSET_DB and impairments.dc_stands_out(rest):
         found.append(
             f"the output has a DC offset of {facts.offset_y_db:.1f} dB of its power that the input does not have (LO "
             "leakage?); subtract it"
         )
-    if facts.image_dbc > IMAGE_DBC and not impairments.conjugated(x, y):
+    if facts.image_dbc > IMAGE_DBC and not path.constant_envelope:
         found.append(
             f"the output contains an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance"
         )
     return found
-
-
-def do_not_line_up(
-    x: metrics.Signal, y: metrics.Signal, delay_samples: float, correlation: float, sample_rate_hz: float
-) -> list[str]:
-    """Return why no model can follow the output, as one warning or none.
-
-    Args:
-        x, y: (N,) complex128, input and output.
-        delay_samples, correlation: of y against x (rf.alignment.delay).
-        sample_rate_hz: [Hz].
-    """
-    if impairments.conjugated(x, y):
-        swapped = "I and Q are swapped, or one of them is negated, in one of the two"
-        return [f"the output follows the conjugate of the input: {swapped}"]
-    if correlation < CORRELATION:
-        return [f"input and output are hardly correlated (correlation {correlation:.2f}); do they belong together?"]
-    if abs(delay_samples) > DELAY_SAMPLES:
-        direction = "late" if delay_samples > 0 else "early (non-causal)"
-        return [
-            f"the output comes {abs(delay_samples):.2f} samples ({abs(delay_samples) / sample_rate_hz * 1e9:.2f} ns) "
-            f"{direction}; shift one record so that both line up, or the model wastes its memory on the delay"
-        ]
-    return []
 
 
 def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
@@ -236,13 +256,7 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
                 f"about {share:.0%} of the {name} input also occurs in the training split (a looping record?); "
                 f"the {name} score then rewards memorization; use one period only"
             )
-        step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
-        lined_up = abs(facts.delay_samples) < DELAY_SAMPLES and facts.correlation > CORRELATION  # else it has no gain
-        if lined_up and (abs(step_db) > GAIN_STEP_DB or abs(step_deg) > PHASE_STEP_DEG):
-            found.append(
-                f"the gain of the {name} split differs from the training split by {step_db:+.2f} dB, {step_deg:+.1f} "
-                "deg: the gain drifts, or the drive level changes"
-            )
+        found += _gain_step(name, part, train)
         drive_db = metrics.to_db((part.rms_x / train.rms_x) ** 2)
         if abs(drive_db) > DRIVE_STEP_DB:
             found.append(f"the {name} input level is {drive_db:+.2f} dB relative to the training input")
@@ -251,12 +265,24 @@ def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:
             found.append(
                 f"the {name} input peaks {excess_db:.2f} dB above the training input: models extrapolate there"
             )
-    if all(abs(part.gain_deg) < ALIGNED_DEG for part in facts.parts.values()):
+    if all(part.gain_deg is not None and abs(part.gain_deg) < ALIGNED_DEG for part in facts.parts.values()):
         found.append(
             "the phase between input and output is exactly zero in each split: the splits were aligned separately, "
             "which hides any drift between them"
         )
     return found
+
+
+def _gain_step(name: str, part: PartFacts, train: PartFacts) -> list[str]:
+    if part.gain_db is None or part.gain_deg is None or train.gain_db is None or train.gain_deg is None:
+        return []
+    step_db, step_deg = part.gain_db - train.gain_db, _turn(part.gain_deg - train.gain_deg)
+    if abs(step_db) <= GAIN_STEP_DB and abs(step_deg) <= PHASE_STEP_DEG:
+        return []
+    return [
+        f"the gain of the {name} split differs from the training split by {step_db:+.2f} dB, {step_deg:+.1f} "
+        "deg: the gain drifts, or the drive level changes"
+    ]
 
 
 def _band(facts: Inspection, x: metrics.Signal) -> list[str]:

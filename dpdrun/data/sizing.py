@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dpdrun.data.capture import Capture
-from dpdrun.data.inspection import do_not_line_up, noise_floor
-from dpdrun.rf.alignment import delay
+from dpdrun.data.inspection import noise_floor
+from dpdrun.data.signal_path import do_not_line_up, signal_path
 from dpdrun.rf.memory_depth import EXACT_DB, MemorySweep, fit_memory_sweep
 
 
@@ -53,7 +53,6 @@ def read_sizes(capture: Capture) -> DataReading:
     train, val = capture.train, capture.val
     ladder = fit_memory_sweep(train.x, train.y, val.x, val.y, loop=capture.loop_samples)
     floor_db, caveat = _floor(capture)
-    late = delay(train.x, train.y)
     return DataReading(
         name=capture.name,
         train_samples=len(train),
@@ -69,7 +68,7 @@ def read_sizes(capture: Capture) -> DataReading:
         rungs=ladder.candidates,
         ahead_rungs=ladder.ahead,
         warnings=(
-            *do_not_line_up(train.x, train.y, late.samples, late.correlation, capture.sample_rate_hz),
+            *do_not_line_up(signal_path(train.x, train.y), capture.sample_rate_hz),
             *_is_exact(ladder),
         ),
     )

@@ -11,6 +11,8 @@ from rich.text import Text
 from dpdrun.data.inspection import Inspection, PartFacts
 from dpdrun.data.sources import SourceInfo
 
+NOT_KNOWN = "not known"
+
 
 def sources_table(sources: Sequence[SourceInfo]) -> Table:
     """Return all named sources, one per line."""
@@ -50,6 +52,8 @@ def _parts(facts: Inspection) -> Table:
 
 
 def _gain(part: PartFacts) -> str:
+    if part.gain_db is None or part.gain_deg is None:
+        return NOT_KNOWN
     return f"{part.gain_db:.2f} dB, {part.gain_deg + 0.0:.2f} deg"
 
 
@@ -67,10 +71,15 @@ def _path(facts: Inspection) -> Table:
         table.add_row("frames", f"{facts.loop_samples:,} samples, each measured cyclically")
     table.add_row(
         "delay of the output",
-        f"{facts.delay_samples:+.3f} samples ({facts.delay_ns:+.4f} ns), correlation {facts.correlation:.4f}",
+        f"{_known(facts.delay_samples, '+.3f', 'samples')} ({_known(facts.delay_ns, '+.4f', 'ns')}), correlation "
+        f"{facts.correlation:.4f}",
     )
-    table.add_row("DC of the input", f"{facts.dc_x_db:.1f} dB; output adds {facts.offset_y_db:.1f} dB")
-    table.add_row("I/Q image", f"{facts.image_dbc:.1f} dBc")
+    if facts.frequency_offset_hz:
+        table.add_row("frequency offset", f"{facts.frequency_offset_hz:+,.6g} Hz")
+    if facts.clock_ppm:
+        table.add_row("sample clock", f"{facts.clock_ppm:+.3f} ppm")
+    table.add_row("DC of the input", f"{facts.dc_x_db:.1f} dB; output adds {_known(facts.offset_y_db, '.1f', 'dB')}")
+    table.add_row("I/Q image", _known(facts.image_dbc, ".1f", "dBc"))
     for name, pair in (("input", facts.aclr_x_dbc), ("output", facts.aclr_y_dbc)):
         if pair is not None:
             table.add_row(f"ACLR of the {name}", f"{pair[0]:.2f} / {pair[1]:.2f} dBc (left / right)")
@@ -79,6 +88,10 @@ def _path(facts: Inspection) -> Table:
     table.add_row("noise floor, estimated", _floor(facts))
     table.add_row("sha256", facts.sha256)
     return table
+
+
+def _known(value: float | None, digits: str, unit: str) -> str:
+    return NOT_KNOWN if value is None else f"{value:{digits}} {unit}"
 
 
 def _floor(facts: Inspection) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,9 @@ def likeness(x: Signal, snippets: Iterable[Signal], length: int) -> Iterator[NDA
 def repeated_share(train: Signal, other: Signal) -> float:
     """Return the share of snippets of `other` that occur in `train` (up to a complex gain), 0 to 1.
 
+    A snippet counts where one next to it occurs too, at the same distance: a record that is played again repeats all of
+    it, but the cyclic prefix of an OFDM symbol across a split repeats one snippet alone.
+
     Args:
         train: (N,) complex.
         other: (M,) complex; 12 snippets of 256 samples are taken from it, evenly spaced.
@@ -83,7 +87,12 @@ def repeated_share(train: Signal, other: Signal) -> float:
     length = min(SNIPPET_SAMPLES, len(other), len(train))
     starts = np.linspace(0, len(other) - length, SNIPPETS).astype(np.int64)
     snippets = (other[start : start + length] for start in starts)
-    return sum(bool(np.any(alike > SAME)) for alike in likeness(train, snippets, length)) / SNIPPETS
+    found = [
+        {int(at) - int(start) for at in np.flatnonzero(alike > SAME)}
+        for start, alike in zip(starts, likeness(train, snippets, length), strict=True)
+    ]
+    together = [bool(a & b) for a, b in pairwise(found)]
+    return sum(left or right for left, right in zip([False, *together], [*together, False], strict=True)) / SNIPPETS
 
 
 def phase_slope(cross: Signal, frequency: NDArray[np.float64]) -> float:

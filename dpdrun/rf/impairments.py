@@ -8,8 +8,12 @@ import numpy as np
 
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.metrics import Signal, to_db
+from dpdrun.rf.synchronization import CONSTANT_ENVELOPE, envelope_variance
 
 RAIL_REPEATS = 8
+RAIL_RATIO = 4  # times as often as either of the two levels next to it
+DC_NEIGHBOURS = 8  # frequencies on each side
+DC_BY_CHANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,37 @@ def conjugated(x: Signal, y: Signal) -> bool:
     return mirrored > 1.5 * straight
 
 
+def dc_stands_out(x: Signal) -> bool:
+    """Return whether a signal has more DC than chance gives for its length and spectrum, with an error of 1 in 1,000.
+
+    The power at 0 Hz is compared with that of the frequencies next to it, in steps of one over the length of the
+    record: an F-test of 2 against 2 K values, with the closed form P = (1 + F / K)^-K.
+
+    Args:
+        x: (N,) complex.
+    """
+    spectrum = np.abs(np.fft.fft(x)) ** 2
+    sides = np.concatenate([spectrum[2 : 2 + DC_NEIGHBOURS], spectrum[-1 - DC_NEIGHBOURS : -1]])
+    mean = float(np.mean(sides))
+    limit = len(sides) * (DC_BY_CHANCE ** (-1 / len(sides)) - 1)
+    return bool(spectrum[0] > limit * mean)
+
+
 def railed_samples(x: Signal) -> int:
     """Count the samples where I or Q equals its extreme value, if that is too often for chance, else 0.
 
-    A continuous signal meets its extreme once; a saturated converter repeats it.
+    A continuous signal meets its extreme once, and the levels of a coarse converter near it about equally often; a
+    saturated converter repeats the last one. A constant envelope repeats its extremes by itself and is not judged.
     """
+    if envelope_variance(x) < CONSTANT_ENVELOPE:
+        return 0
     stuck = np.zeros(len(x), bool)
     for axis in (x.real, x.imag):
-        for extreme in (axis.max(), axis.min()):
-            at = axis == extreme
-            if np.count_nonzero(at) >= RAIL_REPEATS:
-                stuck |= at
+        levels, counts = np.unique(axis, return_counts=True)
+        for extreme, count, next_to_it in (
+            (levels[0], counts[0], counts[1:3]),
+            (levels[-1], counts[-1], counts[-3:-1]),
+        ):
+            if count >= RAIL_REPEATS and count > RAIL_RATIO * np.max(next_to_it, initial=0):
+                stuck |= axis == extreme
     return int(np.count_nonzero(stuck))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dpdrun.rf import memory_polynomial
 from dpdrun.rf.alignment import fft_size, phase_slope
-from dpdrun.rf.interpolation import REACH, derivative, interpolate
+from dpdrun.rf.interpolation import REACH, SHORT, derivative, interpolate
 from dpdrun.rf.metrics import Signal, rms
 
 PIECE = 32_768  # samples of the input that the coarse search uses: a clock of 200 ppm slips 7 samples in it
@@ -30,13 +30,14 @@ BLOCKS = 16
 WIDEST_PPM = 300.0
 SEARCH = 8  # samples around the expected delay of a block
 CONSTANT_ENVELOPE = 0.05  # variance of |x|^2 over its squared mean; OFDM has 1, noise at -S dB adds 2 10^(-S/10)
+STEADY = 1e-9  # of the squared power: a phase that turns evenly
 CHANCE = 1e-3  # probability that two independent records pass for one
 LINE_OVER_MEAN = 20.0  # of the spectrum of y conj(x): 64 for 2,000 samples that fit, 7 to 10 for ones that do not
 MIRROR_RATIO = 3.0
 PHASE_BLOCK = 2048
 ROUNDS = 5
 CONVERGED = 1e-6  # samples over the record
-EDGE = REACH + 1
+EDGE = SHORT + 1
 SAME_PEAK = 0.9  # of the highest peak: a loop that is played again and again has many; the nearest counts
 
 
@@ -70,8 +71,14 @@ class Synchronization:
         end = np.floor((samples_y - 1 - margin - self.position) / (1.0 + self.clock)) + 1
         return max(0, int(first)), min(samples_x, int(end))
 
-    def restore(self, y: Signal, first: int, end: int) -> Signal:
-        """Return the output at the instants of the input samples first .. end - 1, as if nothing had happened to it."""
+    def restore(self, y: Signal, first: int, end: int, reach: int = REACH) -> Signal:
+        """Return the output at the instants of the input samples first .. end - 1, as if nothing had happened to it.
+
+        Args:
+            y: (M,) complex.
+            first, end: input samples, from `overlap`.
+            reach: of the interpolation filter (`rf.interpolation`).
+        """
         margin = REACH + 1
         instants = self.instants(first, end)
         low = max(0, int(instants[0]) - margin)
@@ -80,7 +87,7 @@ class Synchronization:
             seen = np.conj(seen)
         if self.frequency:
             seen = seen * np.exp(-2j * np.pi * self.frequency * np.arange(low, low + len(seen)))
-        return interpolate(np.asarray(seen, np.complex128), instants - low)
+        return interpolate(np.asarray(seen, np.complex128), instants - low, reach)
 
     def tone(self, first: int, end: int) -> Signal:
         """Return what a DC of 1 becomes in `restore`, (end - first,)."""
@@ -119,8 +126,15 @@ def feature(x: Signal) -> Signal:
     if envelope_variance(x) > CONSTANT_ENVELOPE:
         power = np.abs(x) ** 2
         return np.asarray(power - np.mean(power), np.complex128)
+    return _turn(x)
+
+
+def _turn(x: Signal) -> Signal:
+    """Return x[n + 1] conj(x[n]) less its mean; nothing where that is all there is: a tone is alike everywhere."""
     turn = np.append(x[1:] * np.conj(x[:-1]), 0.0)
-    return np.asarray(turn - np.mean(turn), np.complex128)
+    turn[:-1] -= np.mean(turn[:-1])
+    power = float(np.mean(np.abs(x) ** 2))
+    return np.asarray(turn if np.mean(np.abs(turn) ** 2) > STEADY * power**2 else np.zeros(len(x)), np.complex128)
 
 
 def envelope_delay(x: Signal, y: Signal) -> EnvelopeDelay:
@@ -135,8 +149,7 @@ def envelope_delay(x: Signal, y: Signal) -> EnvelopeDelay:
     """
     a, b = feature(x), feature(y)
     if envelope_variance(x) <= CONSTANT_ENVELOPE < envelope_variance(y):  # the same kind of both
-        b = np.append(y[1:] * np.conj(y[:-1]), 0.0)
-        b = b - np.mean(b)
+        b = _turn(y)
     size = fft_size(len(a) + len(b))
     A = np.fft.fft(a, size)
     energy = float(np.linalg.norm(a))
@@ -214,7 +227,7 @@ def refine_by_polynomial(x: Signal, y: Signal, found: Synchronization, rounds: i
     """
     for _ in range(rounds):
         first, end = found.overlap(len(x), len(y))
-        o, near = replace(found, dc=0j).restore(y, first, end), x[first:end]
+        o, near = replace(found, dc=0j).restore(y, first, end, SHORT), x[first:end]
         at = memory_polynomial.instants_of(end - first)[1:-1]
         p, slope = memory_polynomial.prediction(near, o, at)
         A = memory_polynomial.terms(near / rms(near), at)
@@ -331,7 +344,7 @@ def _joint_step(x: Signal, y: Signal, found: Synchronization) -> tuple[Synchroni
     rows = np.arange(first, end)
     centre = (first + end - 1) / 2
     time = rows - centre
-    o = replace(found, dc=0j).restore(y, first, end)
+    o = replace(found, dc=0j).restore(y, first, end, SHORT)
     slope = derivative(x[first - EDGE : end + EDGE])[EDGE:-EDGE]
     x = x[first:end]
     columns = np.stack([x, slope, time * x, time * slope, found.tone(first, end)], axis=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.interpolation import SHORT
 from dpdrun.rf.memory_polynomial import instants_of, prediction
 from dpdrun.rf.metrics import Signal, one_tap_gain
 from dpdrun.rf.synchronization import Synchronization
@@ -30,6 +31,8 @@ class StandardErrors:
         dc: magnitude, in units of the output.
         gain_db, gain_deg: of the complex gain [dB], [deg].
         gain: the complex gain itself.
+        phase_left_deg: range of the phase of the blocks [deg]: small, if it is an offset of frequency that was removed,
+            and not a drift.
     """
 
     delay: float
@@ -39,6 +42,7 @@ class StandardErrors:
     gain_db: float
     gain_deg: float
     gain: complex
+    phase_left_deg: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def block_estimates(
         polynomial: whether to measure against the polynomial.
     """
     first, end = found.overlap(len(x), len(y))
-    o, near, tone = found.restore(y, first, end), x[first:end], found.tone(first, end)
+    o, near, tone = found.restore(y, first, end, SHORT), x[first:end], found.tone(first, end)
     inner = instants_of(end - first)
     length = (inner[-1] - inner[0]) // count
     used = min(length - 2, MOST)
@@ -104,6 +108,7 @@ def standard_errors(x: Signal, y: Signal, found: Synchronization) -> StandardErr
         gain_db=float(np.std(level)) / float(root),
         gain_deg=float(np.degrees(_scatter(at, phase))) / float(root),
         gain=complex(np.mean(blocks.gain)),
+        phase_left_deg=float(np.degrees(np.ptp(phase))),
     )
 
 

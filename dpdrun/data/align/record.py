@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dpdrun.data.align.stages import Decision, decide, with_floors
-from dpdrun.data.assemble import cuts_and_guard, framed, joined
+from dpdrun.data.assemble import cuts_and_guard, joined, loop_of
 from dpdrun.data.capture import Part, SourceRecord, UnequalPart, update_with
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO
@@ -161,7 +161,7 @@ def _align_parts(reading: SourceRecord, section: DataSection) -> tuple[SourceRec
     unequal = any(isinstance(part, UnequalPart) for part in records)
     if not whole.changes and not unequal:
         return reading, whole
-    loop = reading.nperseg if not unequal and framed(records, reading.nperseg) and section.cyclic == AUTO else None
+    loop = None if unequal or section.cyclic != AUTO else loop_of(records, reading.nperseg)
     parts = []
     for part in records:
         if loop is not None:

@@ -15,19 +15,21 @@ from typing import Literal
 import numpy as np
 
 from dpdrun.rf.floor import MAX_SAMPLES, quiet_band_floor
+from dpdrun.rf.interpolation import REACH
 from dpdrun.rf.memory_polynomial import Explained, explained
 from dpdrun.rf.metrics import Signal, rms, to_db
-from dpdrun.rf.synchronization import EDGE, Synchronization, synchronize
+from dpdrun.rf.synchronization import Synchronization, synchronize
 from dpdrun.rf.synchronization_error import StandardErrors, standard_errors
 
 HELPS_DB = 0.3
 HELPS_SHORT_DB = 1.0  # with fewer than SHORT samples, where chance gains more
 SHORT = 10_000
 ONE_TAP_HELPS_DB = 0.5  # a polynomial with future taps does not see a sample or two of delay; shorter models do
-COSTS_DB = {"coarse delay": 0.3, "fractional delay": 0.02}  # what that may cost the polynomial, which has other taps
+COSTS_DB = {"coarse delay": 1.0, "fractional delay": 0.02}  # what that may cost the polynomial, which has other taps
 SIGMAS = 5.0
-PHASE_RUN_DEG = 3.0  # over the training split; the amplifiers of the measured captures here turn by 0.5
-SLIP_SAMPLES = 0.1
+PHASE_RUN_DEG = 1.0  # over the training split; the amplifiers of the measured captures here turn by 0.3
+EVEN = 0.25  # of that run: a drift leaves more than an offset of frequency
+SLIP_SAMPLES = 0.02
 LEAST = 1_000  # samples that two records have to share
 
 Name = Literal["conjugation", "coarse delay", "frequency offset", "fractional delay", "sample clock", "DC", "gain"]
@@ -70,6 +72,7 @@ class Decision:
     """What to correct.
 
     Attributes:
+        estimate: all corrections, as estimated.
         found: the corrections that help, as they are applied.
         without: by name of an applied correction, all others.
         stages: every correction, in the order of ORDER.
@@ -78,6 +81,7 @@ class Decision:
         floor_at_most_db: as of a stage, before and after.
     """
 
+    estimate: Synchronization
     found: Synchronization
     without: dict[Name, Synchronization]
     stages: tuple[Stage, ...]
@@ -104,7 +108,7 @@ def decide(x: Signal, y: Signal) -> Decision | None:
     if end - first < LEAST:
         return None
     errors = standard_errors(x, y, estimate)
-    score = _scorer(x, y, first + 2 * EDGE, end - 2 * EDGE)
+    score = _scorer(x, y, first + 2 * REACH, end - 2 * REACH)
     middle = (first + end - 1) / 2
     found, best = estimate, score(estimate)
     trials: dict[Name, tuple[str, Explained | None, Explained | None]] = {}
@@ -127,7 +131,7 @@ def decide(x: Signal, y: Signal) -> Decision | None:
     texts = _texts(estimate, errors, late, rms(y))
     stages = tuple(Stage(name, texts[name], not trials[name][0], *trials[name]) for name in ORDER)
     without = {stage.name: _without(stage.name, found, middle) for stage in stages if stage.applied}
-    return Decision(found, without, stages, score(Synchronization()), best, errors)
+    return Decision(estimate, found, without, stages, score(Synchronization()), best, errors)
 
 
 def with_floors(decision: Decision, x: Signal, y: Signal) -> Decision:
@@ -189,13 +193,15 @@ def _too_small(name: Name, found: Synchronization, errors: StandardErrors, sampl
     """Return why a correction is too small to be worth anything, or too uncertain to be believed, else nothing."""
     if name == "sample clock":
         if abs(found.clock) * samples < SLIP_SAMPLES:
-            return f"slips by {abs(found.clock) * samples:.2f} samples over the training split"
+            return f"slips by {abs(found.clock) * samples:.3f} samples over the training split"
         if abs(found.clock) < SIGMAS * errors.clock:
             return "within its uncertainty"
     if name == "frequency offset":
         run = 360 * abs(found.frequency) * samples
         if run < PHASE_RUN_DEG:
             return f"turns the phase by {run:.2f} deg over the training split, as traps and heat do"
+        if errors.phase_left_deg > EVEN * run:
+            return f"the phase does not turn evenly ({errors.phase_left_deg:.1f} deg are left): a drift"
         if abs(found.frequency) < SIGMAS * errors.frequency:
             return "within its uncertainty"
     if name == "DC" and abs(found.dc) < SIGMAS * errors.dc:
