@@ -129,6 +129,9 @@ arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models wi
 dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter (20 minutes of a core; resumable)
 	$(BIN)/python -m benchmarks.dpd_loss.run
 
+alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
+
 pictures: $(READY)  ## redraw the pictures of the README from real runs
 	$(BIN)/python -m benchmarks.pictures
 
@@ -136,4 +139,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment pictures clean

@@ -25,7 +25,9 @@ HELPS_DB = 0.3
 HELPS_SHORT_DB = 1.0  # with fewer than SHORT samples, where chance gains more
 SHORT = 10_000
 ONE_TAP_HELPS_DB = 0.5  # a polynomial with future taps does not see a sample or two of delay; shorter models do
-COSTS_DB = {"coarse delay": 1.0, "fractional delay": 0.02}  # what that may cost the polynomial, which has other taps
+# what that may cost the polynomial, whose window of taps may suit a late output better; whole samples cost nothing else
+COSTS_DB = {"coarse delay": float("inf"), "fractional delay": 0.3}
+DC_HELPS_DB = 0.1  # if it is certain, too
 SIGMAS = 5.0
 PHASE_RUN_DEG = 1.0  # over the training split; the amplifiers of the measured captures here turn by 0.3
 EVEN = 0.25  # of that run: a drift leaves more than an offset of frequency
@@ -211,7 +213,8 @@ def _too_small(name: Name, found: Synchronization, errors: StandardErrors, sampl
 
 def _helps(name: Name, absent: Explained, present: Explained, samples: int) -> bool:
     gain = absent.polynomial_db - present.polynomial_db
-    if gain >= (HELPS_DB if samples >= SHORT else HELPS_SHORT_DB):
+    least = HELPS_DB if samples >= SHORT else HELPS_SHORT_DB
+    if gain >= (DC_HELPS_DB if name == "DC" else least):
         return True
     return name in COSTS_DB and gain >= -COSTS_DB[name] and absent.one_tap_db - present.one_tap_db >= ONE_TAP_HELPS_DB
 
