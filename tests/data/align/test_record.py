@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,10 @@ def test_loops_are_rotated_and_strangers_in_time_are_cut() -> None:
     turn = np.exp(2j * np.pi * np.fft.fftfreq(loop) * fraction)
     expected = np.concatenate([np.fft.ifft(np.fft.fft(each) * turn) for each in made[20:25]])
     assert nmse_db(expected, reading.records[1].y) < -100  # type: ignore[misc]
-    cut, _ = align(replace(SourceRecord("rows", parts)), AUTO)  # type: ignore[arg-type]
+    unseen, _ = align(SourceRecord("rows", parts), AUTO)  # type: ignore[arg-type]
+    assert np.array_equal(unseen.records[1].y, reading.records[1].y)  # type: ignore[misc]
+    off = AUTO.model_copy(update={"cyclic": "off"})
+    cut, _ = align(SourceRecord("rows", parts), off)  # type: ignore[arg-type]
     assert len({length * loop - len(part) for length, part in zip((20, 5, 5), cut.records, strict=True)}) == 1
     assert 7 <= 5 * loop - len(cut.records[1]) < 250
     turning = tuple(Part(part.x, part.y * np.exp(2e-2j * np.arange(len(part)))) for part in parts)
