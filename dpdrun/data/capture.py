@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dpdrun.errors import DataError
 from dpdrun.rf.metrics import rms
 from dpdrun.rf.ofdm_grid import OfdmGrid
+from dpdrun.rf.spectrum import channel_bandwidth_hz
 
 if TYPE_CHECKING:
     from dpdrun.data.align.record import Alignment
@@ -125,6 +126,13 @@ class Capture:
     def scale_y(self) -> float:
         """Root mean square of the training output."""
         return rms(self.train.y)
+
+    @cached_property
+    def channel_bandwidth_hz(self) -> float | None:
+        """The band that leakage is measured beyond [Hz]: `bandwidth_hz`, or more where that cuts the input."""
+        if self.bandwidth_hz is None:
+            return None
+        return min(channel_bandwidth_hz(self.train.x, self.sample_rate_hz, self.bandwidth_hz), self.sample_rate_hz)
 
     @cached_property
     def sha256(self) -> str:

@@ -19,6 +19,7 @@ class DataReading:
         name: of the source.
         train_samples, val_samples: of the parts.
         memory: samples that an output depends on, the current one counted; `memory_at_least`: it may be more.
+        near_memory: the same of effects that an attention window can hold; `slow_gain_db`: what slower ones gain [dB].
         ahead: future samples worth using.
         ahead_gain_db: what future samples gain at best [dB].
         polynomial_db: the best least-squares fit [dB].
@@ -42,6 +43,8 @@ class DataReading:
     rungs: tuple[tuple[int, float], ...]
     ahead_rungs: tuple[tuple[int, float], ...]
     warnings: tuple[str, ...] = ()
+    near_memory: int | None = None
+    slow_gain_db: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the stable machine-readable form."""
@@ -60,6 +63,8 @@ def read_sizes(capture: Capture) -> DataReading:
         loop_samples=capture.loop_samples,
         memory=ladder.memory,
         memory_at_least=ladder.is_longer,
+        near_memory=ladder.near_memory,
+        slow_gain_db=ladder.slow_gain_db,
         ahead=ladder.lookahead,
         ahead_gain_db=ladder.lookahead_gain_db,
         polynomial_db=ladder.polynomial_db,

@@ -19,7 +19,7 @@ from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.lr_law import swept_lr
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
-from dpdrun.run.scores import WITH_PAST, validation_db
+from dpdrun.run.scores import WITH_PAST, chosen, validation_db
 
 SCHEMA_VERSION = 1
 
@@ -227,6 +227,8 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             one_tap_db=_nmse(report, "baselines", "one_tap", "val"),
             gmp_db=_nmse(report, "baselines", "gmp", "val"),
             floor_db=_number(report, "floor", "nmse_db"),
+            linearized=_linearized(report),
+            settings=_settings(plan),
             loss_is_nmse=_loss_is_nmse(plan),
             swept_lr=swept_lr(planned_facts(plan)),
             signal=SignalFacts.from_json(report.get("signal") if report else None),
@@ -304,6 +306,35 @@ def _ranks(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "checksum_step": [line["step"] for line in checked],
         "rank_checksum": [line["rank_checksums"] for line in checked],
     }
+
+
+LINEARIZED = {
+    "NMSE": ("nmse_db",), "in-band error": ("in_band_db",), "ACLR left": ("aclr_left_db",),
+    "ACLR right": ("aclr_right_db",), "EVM": ("linearity", "evm_db"),
+    "AM/AM spread": ("linearity", "am_am_spread_db"),
+}  # fmt: skip
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    """Return the settings that advice may name."""
+    model = {f"model.{name}": str(value) for name, value in plan.recipe.model.model_dump().items()}
+    return model | {"train.eval_on": plan.recipe.train.eval_on}
+
+
+def _linearized(report: Any) -> dict[str, tuple[float, float]]:
+    """Return the scores of a predistorter that reports show, without it and with it."""
+    if not report or not report.get("simulated"):
+        return {}
+    sides = [chosen(_at(report, *path)) for path in (("baselines", "one_tap", "val"), ("splits", "val"))]
+    found = {name: tuple(_number(side, *path) for side in sides) for name, path in LINEARIZED.items()}
+    return {name: (a, b) for name, (a, b) in found.items() if a is not None and b is not None}
+
+
+def _at(node: Any, *path: str) -> dict[str, Any]:
+    """Return what is inside nested dicts, an empty one where any part of the path is missing."""
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
 
 
 def _nmse(report: Any, *path: str) -> float | None:

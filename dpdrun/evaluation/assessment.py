@@ -17,7 +17,7 @@ from dpdrun.evaluation.baselines import floor_estimates
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of, predict, predict_split
 from dpdrun.evaluation.progress import doing
-from dpdrun.evaluation.scoring import ScoringContext, scores_of
+from dpdrun.evaluation.scoring import ScoringContext, scores_of, wanted_aclr
 from dpdrun.evaluation.signal import opendpd_legacy_score, signal_facts_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._threads import torch_threads
@@ -182,6 +182,7 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
             **_drive_fields(context, split),
             "db_left": None,
             **score,
+            "wanted": wanted_aclr(capture, split, output.chosen, None if trace is None else trace.scores),
         }
         plots.append(context.plot_data(split, [*drawn, trace]))
     weak = is_weak(*(chosen(each[splits[0]])["nmse_db"] for each in (of_pa, of_gmp)))
@@ -279,7 +280,13 @@ def _amplifier_linearity(
         return linearity_json(scores_of(capture, split, linear, y))
 
     past = None if model.with_past is None else {"model": scored(model.with_past)}
-    return {"measured": scored(measured), "model": scored(model.cold), WITH_PAST: past}
+    found = scores_of(capture, split, linear, measured)
+    return {
+        "wanted": wanted_aclr(capture, split, measured, found),
+        "measured": linearity_json(found),
+        "model": scored(model.cold),
+        WITH_PAST: past,
+    }
 
 
 def linearity_json(scores: Linearity | None, *, curves: bool = True) -> dict[str, Any]:
@@ -301,6 +308,7 @@ def _run_fields(context: ScoringContext) -> dict[str, Any]:
         "task": plan.recipe.task,
         "model": plan.recipe.model.kind,
         "capture": {"name": capture.name, "sha256": capture.sha256, "loop_samples": capture.loop_samples},
+        "bandwidth_hz": {"stated": capture.bandwidth_hz, "channel": capture.channel_bandwidth_hz},
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "macs_per_sample": model.macs_per_sample,
         "lookahead": model.lookahead,

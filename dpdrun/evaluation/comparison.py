@@ -17,7 +17,7 @@ from dpdrun.evaluation.cross_model import ReferencePA, load_reference_pa, requir
 from dpdrun.evaluation.plot_data import PlotData, Trace
 from dpdrun.evaluation.prediction import Split, part_of
 from dpdrun.evaluation.progress import doing
-from dpdrun.evaluation.scoring import ScoringContext, scores_of
+from dpdrun.evaluation.scoring import ScoringContext, scores_of, wanted_aclr
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import UNCOUNTED, Plan
@@ -28,7 +28,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.run.listing import differing, settings_of
 from dpdrun.run.scores import WITH_PAST
 
-MEASURED = "measured"
+MEASURED, INPUT, WANTED = "measured", "input", "wanted signal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,11 @@ def _score_baselines(context: ScoringContext, split: Split) -> tuple[dict[str, d
         drawn += [trace] if name == NONE_DPD else []
     if context.plan.predistortion is None:
         linear = one_tap_gain(part.x, part.y) * part.x
-        measured = linearity_json(scores_of(pair, split, linear, part.y), curves=False)
+        found = scores_of(pair, split, linear, part.y)
+        measured = linearity_json(found, curves=False)
         kept = {name: value for name, value in measured.items() if name.startswith("aclr") or name == "papr_db"}
-        scores = {MEASURED: kept, **scores}
-    return scores, drawn
+        own = wanted_aclr(pair, split, part.y, found)
+        return {**({INPUT: own} if own else {}), MEASURED: kept, **scores}, drawn
+    first = drawn[0] if drawn else None
+    own = {} if first is None else wanted_aclr(context.capture, split, first.y, first.scores)
+    return {**({WANTED: {**own, "caveat": None}} if own else {}), **scores}, drawn

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from dpdrun.evaluation.prediction import Split, SplitOutput, eval_frame, part_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import Cascade
 from dpdrun.plan.plan import Plan
+from dpdrun.rf.aclr import aclr, caveat
 from dpdrun.rf.linearity import linearity
 from dpdrun.rf.linearity_scores import Linearity
 from dpdrun.rf.ofdm_grid import Starts, symbol_starts
@@ -87,7 +89,7 @@ class ScoringContext:
             simulated=self.simulated,
             x=part_of(self.pair, split).x,
             sample_rate_hz=self.capture.sample_rate_hz,
-            bandwidth_hz=self.capture.bandwidth_hz,
+            bandwidth_hz=self.capture.channel_bandwidth_hz,
             carriers=self.capture.subchannels,
             nperseg=SEGMENT,
             traces=tuple(trace for trace in traces if trace is not None),
@@ -104,12 +106,30 @@ def scores_of(
         reference,
         y,
         capture.sample_rate_hz,
-        bandwidth_hz=capture.bandwidth_hz,
+        bandwidth_hz=capture.channel_bandwidth_hz,
         carriers=capture.subchannels,
         grid=capture.grid,
         starts=_starts(capture, split),
         nperseg=capture.nperseg,
     )
+
+
+def wanted_aclr(capture: Capture, split: Split, y: NDArray[np.complex128], scores: Linearity | None) -> dict[str, Any]:
+    """Return the leakage of the wanted signal itself [dBc], with a caveat where that of an output measures little else.
+
+    Args:
+        y: an output of the amplifier, measured or modelled.
+        scores: of y; without an ACLR in them, the result is empty.
+    """
+    found = None if scores is None else scores.main_aclr
+    if found is None or capture.channel_bandwidth_hz is None:
+        return {}
+    x, rate = part_of(capture, split).x, capture.sample_rate_hz
+    own = aclr(x, rate, capture.channel_bandwidth_hz, convention=found.convention, carriers=capture.subchannels or 1)
+    return {
+        "aclr_left_dbc": own.left_dbc, "aclr_right_dbc": own.right_dbc, "aclr_worse_dbc": own.worse_dbc,
+        "caveat": caveat(x, y, found, rate),
+    }  # fmt: skip
 
 
 def _starts(capture: Capture, split: Split) -> Starts | None:

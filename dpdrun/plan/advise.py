@@ -109,7 +109,7 @@ def with_data(facts: PlanFacts, data: DataReading) -> PlanFacts:
         facts,
         samples=data.train_samples,
         val_samples=data.val_samples,
-        memory=data.memory,
+        memory=data.near_memory or data.memory,
         ahead=data.ahead,
         polynomial_db=data.polynomial_db,
         noise_floor_db=data.floor_db,

@@ -68,11 +68,19 @@ def advice_view(advice: JobAdvice) -> RenderableType:
 
 def reading_lines(reading: DataReading) -> list[RenderableType]:
     """Describe a capture: its splits, its memory, what least squares and noise leave to a network, and its faults."""
-    memory = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
+    near = reading.near_memory or reading.memory
+    longer = f"at least {reading.memory}" if reading.memory_at_least else str(reading.memory)
+    slow = reading.memory > near
+    count, memory = (near, str(near)) if slow else (reading.memory, longer)
     first = (
         f"data: {reading.name}: {reading.train_samples:,} training and {reading.val_samples:,} validation samples; "
-        f"memory {memory} {'sample' if reading.memory == 1 else 'samples'} (least-squares ladder)"
+        f"memory {memory} {'sample' if count == 1 else 'samples'} (least-squares ladder)"
     )
+    if slow:
+        first += (
+            f"; slow effects over {longer} samples (traps, bias, heat) gain {reading.slow_gain_db:.1f} dB more, which "
+            "no window holds"
+        )
     if reading.floor_db is None:
         left = f"noise floor unknown: {reading.floor_caveat}"
     else:

@@ -116,6 +116,7 @@ def notes_of(group: Mapping[str, Any]) -> list[str]:
         why = first["missing"].get(key)
         if why is not None and not (name == "ACLR" and convention):
             notes.append(f"no {name}: {why}")
+    notes += [text for scores in group["baselines"].values() if (text := scores.get("caveat"))]
     notes += _power_notes(group)
     if any(COLD in row for row in group["runs"]):
         notes.append(f"{COLD_START}: {FROM_SILENCE}")

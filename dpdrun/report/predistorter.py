@@ -13,6 +13,7 @@ from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
 from dpdrun.report.layout import numbers_table
+from dpdrun.report.scores import aclr_caveats
 from dpdrun.run.scores import COLD_START, OBJECTIVE_WITH_PAST, cold_nmse_db
 
 FIGURES = (
@@ -63,6 +64,11 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
         ("gmp", Text("of default size, by least squares (indirect learning), with the same limit")),
         ("learning", Text(_learning(report))),
     ]
+
+
+def caveats(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """Return warnings about the scores, as (title, text)."""
+    return [("warning", Text(text, "yellow")) for text in aclr_caveats(report)]
 
 
 def objective(line: Mapping[str, Any]) -> str:

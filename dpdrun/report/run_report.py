@@ -41,7 +41,7 @@ def report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
 def _report_table(report: Mapping[str, Any], plan: Plan) -> RenderableType:
     report = as_chosen(report)
     if report.get("simulated"):
-        facts: list[tuple[str, RenderableType]] = [*predistorter.facts(report)]
+        facts: list[tuple[str, RenderableType]] = [*predistorter.facts(report), *predistorter.caveats(report)]
         return _panel(report, plan, predistorter.score_table(report), facts)
     return _panel(report, plan, _pair_scores(report), [("floor", Text(_floor(report)))])
 

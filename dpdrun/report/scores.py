@@ -116,7 +116,9 @@ def score_tables(report: Report) -> list[ScoreTable]:
 def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
     this, through = report["splits"][split]["linearity"], (report.get("through") or {}).get("splits", {}).get(split)
     none, gmp = (report["baselines"][name][split]["linearity"] for name in ("one_tap", "gmp"))
+    wanted = report["splits"][split].get("wanted")
     columns: list[tuple[str, Any]] = [
+        *([("wanted", lambda f: f.cell(wanted))] if wanted else []),
         ("none", lambda f: f.cell(none)),
         ("gmp", lambda f: f.cell(gmp)),
         ("this run", lambda f: f.cell(this)),
@@ -125,10 +127,10 @@ def _of_predistorter(report: Report, split: str) -> list[ScoreTable]:
     if through is not None:
         cross = through["linearity"]
         columns += [("cross-model", lambda f: f.cell(cross)), ("change", lambda f: f.difference(this, cross))]
-    table = _table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=3)
-    _add_cold_start(
-        table, [*(report["baselines"][name][split] for name in ("one_tap", "gmp")), report["splits"][split]]
-    )
+    main = [name for name, _ in columns].index("this run") + 1
+    table = _table(f"{split}, amplifier after the predistorter", OF_A_PREDISTORTER, columns, main=main)
+    scored = [*(report["baselines"][name][split] for name in ("one_tap", "gmp")), report["splits"][split]]
+    _add_cold_start(table, [*([{}] if wanted else []), *scored])
     return [table]
 
 
@@ -154,13 +156,17 @@ def _of_model(report: Report, split: str) -> list[ScoreTable]:
     amplifier = (report.get("amplifier") or {}).get(split)
     if amplifier is None:
         return [error]
-    measured, model = amplifier["measured"], amplifier["model"]
+    measured, model, wanted = amplifier["measured"], amplifier["model"], amplifier.get("wanted")
     columns = [
+        *([("input", lambda f: f.cell(wanted))] if wanted else []),
         ("measured", lambda f: f.cell(measured)),
         ("this run", lambda f: f.cell(model)),
         ("difference", lambda f: f.difference(measured, model)),
     ]
-    return [error, _table(f"{split}, the amplifier as measured and as modelled", OF_AN_AMPLIFIER, columns, main=2)]
+    return [
+        error,
+        _table(f"{split}, the amplifier as measured and as modelled", OF_AN_AMPLIFIER, columns, main=2 + bool(wanted)),
+    ]
 
 
 def _add_cold_start(table: ScoreTable, columns: Sequence[Scores]) -> None:
@@ -182,13 +188,24 @@ def facts_of_scores(report: Report) -> list[tuple[str, str]]:
     """Return notes on the tables as (name, text): bands, windows, and why a score is missing."""
     report = as_chosen(report)
     first = next(iter(report["splits"].values()))["linearity"]
-    notes = [("ACLR", _aclr(first)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
+    notes = [("ACLR", _aclr(first) + _edges(report)), ("EVM", _evm(report)), ("spectral EVM", _spectral_evm(first))]
+    notes += [("warning", text) for text in aclr_caveats(report)]
     if any(COLD in score for score in report["splits"].values()):
         notes.append((COLD_START, FROM_SILENCE))
     notes.append(("interval", f"{first['interval_method']}, {INTERVAL_CAVEAT}"))
     if report.get("simulated"):
         notes += [("measured", _on_the_amplifier(report)), ("cross-model", _cross_model(report))]
     return [(name, text) for name, text in notes if text]
+
+
+def aclr_caveats(report: Report) -> list[str]:
+    """Return why ACLRs of a report measure something else than the amplifier, with the splits."""
+    texts: dict[str, list[str]] = {}
+    for place in (report["splits"], report.get("amplifier") or {}):
+        for split, scores in place.items():
+            if text := (scores.get("wanted") or {}).get("caveat"):
+                texts.setdefault(text, []).append(split)
+    return [f"{', '.join(splits)}: {text}" for text, splits in texts.items()]
 
 
 def _on_the_amplifier(report: Report) -> str:
@@ -225,6 +242,17 @@ def _aclr(scores: Scores) -> str:
     others = [name for name in scores["aclr"] if name != convention]
     also = f"; --format json has {' and '.join(others)} too" if others else ""
     return f"{convention}: {left} and {right} over {against}, {main} MHz; {found['window']}{also}"
+
+
+def _edges(report: Report) -> str:
+    """Say so where the stated bandwidth cuts the signal."""
+    band = report.get("bandwidth_hz") or {}
+    if band.get("stated") == band.get("channel"):
+        return ""
+    return (
+        f"; the stated {band['stated'] / 1e6:.6g} MHz cut the signal, so the channels begin at the edges of its "
+        f"spectrum, +-{band['channel'] / 2e6:.6g} MHz"
+    )
 
 
 def band_text(edges: Sequence[float]) -> str:

@@ -28,6 +28,9 @@ from dpdrun.rf.spectrum import SEGMENT, hann, psd, whole_bin_power
 
 Band = tuple[float, float]
 
+OWN_DB = 3.0  # twice the power: a leakage that is less above that of the wanted signal is mostly the signal's own
+SKIRT = 0.05  # of a channel, at its edge next to the signal
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -96,6 +99,40 @@ def aclr(
     if carriers < 1 or bandwidth_hz <= 0:
         raise ValueError(f"need a positive bandwidth and a carrier, got {bandwidth_hz:g} Hz and {carriers}")
     return CONVENTIONS[convention](y, sample_rate_hz, bandwidth_hz, carriers, nperseg)
+
+
+def caveat(wanted: Signal, y: Signal, found: Aclr, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> str | None:
+    """Say why a leakage measures the wanted signal rather than the amplifier; None if it does not.
+
+    Args:
+        wanted: what y would be without distortion, up to a factor, (N,) complex128.
+        y: what `found` is of, (N,) complex128.
+        found: under a Welch convention.
+        nperseg: segment of its spectrum [samples].
+    """
+    frequency, own = psd(wanted, sample_rate_hz, nperseg=min(nperseg, len(wanted)))
+    _, density = psd(y, sample_rate_hz, nperseg=min(nperseg, len(y)))
+
+    def powers(low: float, high: float) -> tuple[float, float]:
+        """Return the power of the wanted signal and of y in a band, over that in the main channel."""
+        both = ((part, found.main_hz) for part in (own, density))
+        return tuple(  # type: ignore[return-value]
+            whole_bin_power(frequency, part, low, high) / whole_bin_power(frequency, part, *main) for part, main in both
+        )
+
+    reasons = []
+    for side, (low, high) in (("left", found.left_hz), ("right", found.right_hz)):
+        wanted_share, share = powers(low, high)
+        strip = max((high - low) * SKIRT, 2.5 * float(frequency[1] - frequency[0]))
+        near = (high - strip, high) if side == "left" else (low, low + strip)
+        wanted_near, own_near = powers(*near)
+        if to_db(share) - to_db(wanted_share) < OWN_DB:
+            reasons.append(f"the {side} channel of the wanted signal is itself at {to_db(wanted_share):.1f} dBc")
+        elif own_near > share / 2 and to_db(own_near) - to_db(wanted_near) < OWN_DB:
+            reasons.append(f"most of the {side} leakage is the skirt of the signal at the edge of its band")
+    if not reasons:
+        return None
+    return f"the ACLR measures the signal, not the amplifier: {'; '.join(reasons)}"
 
 
 def bands(convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers: int) -> Bands:

@@ -1,7 +1,10 @@
 """Estimate the memory depth of an amplifier by a sweep of least-squares fits with growing memory.
 
 Every candidate is a memory polynomial with lagging envelope terms (Morgan et al. 2006, eq. 24), fitted to the training
-split and scored on the validation split; the memory is that of the shortest candidate within TIE_DB of the best one.
+split and scored on the validation split. The memory is that of the shortest candidate within TIE_DB of the best one, on
+blocks of the training split that were held out of the fit: those of one input level alone, fitted and held out in
+turn. A split with another level or temperature than the one before it differs by a slow gain, which long memory terms
+would be credited with.
 Beyond `FULL_TAPS` delays a candidate adds linear taps (reflections in cables) and the mean power over an octave of
 delays (bias circuits, traps, heat); those cost few coefficients, so the sweep can reach thousands of samples.
 A second, shorter sweep measures the gain of future samples for a linear filter: if the recording was resampled or
@@ -40,6 +43,9 @@ CROSS_POWERS = (1, 2)
 RIDGES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)  # relative to columns of unit norm; the validation split chooses
 ROWS_PER_COLUMN = 4  # a candidate with more coefficients than a quarter of the samples is not tried
 MAX_SAMPLES = 32_768
+BLOCK, BLOCKS = 2_048, 16  # samples of a block, and blocks in a short record: every second one is held out
+LEAST_BLOCKS = 4  # of one level to fit to, and as many to hold out
+LEVEL_DB = 1.0  # blocks of OFDM vary by 0.6 dB of themselves, loops by 1.3 dB
 CHUNK = 8_192  # rows held in memory at a time
 
 Matrix = NDArray[np.complex128]
@@ -52,20 +58,37 @@ class MemorySweep:
     Attributes:
         candidates: (memory [samples, the current one counted], NMSE [dB]), shortest first.
         ahead: (future samples, NMSE [dB]) at the chosen memory, 0 first.
+        held: the candidates' scores on held-out blocks of one level of the training split; empty where it is too short
+            for such blocks: the memory is then judged by `candidates`.
     """
 
     candidates: tuple[tuple[int, float], ...]
     ahead: tuple[tuple[int, float], ...]
+    held: tuple[tuple[int, float], ...] = ()
 
     @property
     def memory(self) -> int:
         """Samples that an output depends on, the current one counted: the shortest within TIE_DB of the best."""
-        return next(reach for reach, db in self.candidates if db <= self._best + TIE_DB)
+        return _shortest(self.held or self.candidates)
+
+    @property
+    def near_memory(self) -> int:
+        """The same of terms that a window can hold, up to LINEAR_TAPS samples.
+
+        What slower effects gain beyond (traps, bias circuits, heat) is a matter of thousands of samples.
+        """
+        return _shortest([each for each in self.held or self.candidates if each[0] <= LINEAR_TAPS])
+
+    @property
+    def slow_gain_db(self) -> float:
+        """What longer candidates gain over those of up to LINEAR_TAPS samples [dB], at least 0."""
+        judged = self.held or self.candidates
+        return min(db for reach, db in judged if reach <= LINEAR_TAPS) - min(db for _, db in judged)
 
     @property
     def is_longer(self) -> bool:
         """Whether the longest candidate was needed, so that the memory may be longer than `memory`."""
-        return self.memory == self.candidates[-1][0]
+        return self.memory == (self.held or self.candidates)[-1][0]
 
     @property
     def lookahead(self) -> int:
@@ -85,9 +108,10 @@ class MemorySweep:
         """The best of all fits, which a network has to beat."""
         return min(db for _, db in (*self.candidates, *self.ahead))
 
-    @property
-    def _best(self) -> float:
-        return min(db for _, db in self.candidates)
+
+def _shortest(candidates: Sequence[tuple[int, float]]) -> int:
+    best = min(db for _, db in candidates)
+    return next(reach for reach, db in candidates if db <= best + TIE_DB)
 
 
 def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop: int | None = None) -> MemorySweep:
@@ -102,18 +126,49 @@ def fit_memory_sweep(x: Signal, y: Signal, x_val: Signal, y_val: Signal, *, loop
     reaches = [reach for reach in (*MEMORY_DEPTHS, *FAR_REACHES) if _fits(reach, used, loop)] or [MEMORY_DEPTHS[0]]
     columns = _Columns.up_to(reaches[-1])
     scale_x, scale_y = rms(x), rms(y)
-    fit, check = (
-        _normal_equations(columns, a[:MAX_SAMPLES] / scale_x, b[:MAX_SAMPLES] / scale_y, loop)
-        for a, b in ((x, y), (x_val, y_val))
+    (x, y), (x_val, y_val) = (
+        (a[:MAX_SAMPLES] / scale_x, b[:MAX_SAMPLES] / scale_y) for a, b in ((x, y), (x_val, y_val))
     )
+    groups = _groups(x, loop or min(BLOCK, max(1, len(x) // BLOCKS)))
+    parts = [_normal_equations(columns, x, y, loop, spans) for spans in groups]
+    fit, check = _total(parts), _normal_equations(columns, x_val, y_val, loop, [(0, len(x_val))])
     past = columns.reach > 0
-    candidates = tuple((reach, _score(past & (columns.reach <= reach), fit, check)) for reach in reaches)
-    memory = MemorySweep(candidates, ((0, 0.0),)).memory
+
+    scores = {reach: _score(past & (columns.reach <= reach), fit, check) for reach in reaches}
+    candidates = tuple((reach, db) for reach, (db, _) in scores.items())
+    held: tuple[tuple[int, float], ...] = ()
+    level = sum(end - start for start, end in groups[0])
+    if min(len(groups[0]), len(groups[1])) >= LEAST_BLOCKS:
+        most = max((reach for reach in reaches if _fits(reach, level, loop)), default=reaches[0])
+        held = tuple(
+            (reach, _score(past & (columns.reach <= reach), parts[0], parts[1], [ridge])[0])
+            for reach, (_, ridge) in scores.items() if reach <= most
+        )  # fmt: skip
+    memory = MemorySweep(candidates, ((0, 0.0),), held).memory
     ahead = [(0, dict(candidates)[memory])]
     for count in AHEAD:
         chosen = (columns.reach <= memory) & (columns.reach >= -count)
-        ahead.append((count, _score(chosen, fit, check)))
-    return MemorySweep(candidates, tuple(ahead))
+        ahead.append((count, _score(chosen, fit, check)[0]))
+    return MemorySweep(candidates, tuple(ahead), held)
+
+
+def _groups(x: Signal, block: int) -> tuple[list[Span], list[Span], list[Span]]:
+    """Return blocks of the most usual level to fit to, those in between to hold out, and all others.
+
+    A block counts if the one before it, which is its past, has that level too.
+    """
+    spans = [(start, min(start + block, len(x))) for start in range(0, len(x), block)]
+    level = np.array([to_db(float(np.mean(np.abs(x[start:end]) ** 2))) for start, end in spans])
+    near = np.abs(level[:, None] - level[None]) < LEVEL_DB
+    usual = near[int(np.argmax(near.sum(axis=1)))]
+    usual = usual & np.concatenate([usual[:1], usual[:-1]])
+    alike = [span for span, counts in zip(spans, usual, strict=True) if counts]
+    return alike[::2], alike[1::2], [span for span, counts in zip(spans, usual, strict=True) if not counts]
+
+
+def _total(parts: Sequence[Equations]) -> Equations:
+    grams, moments, powers = zip(*parts, strict=True)
+    return np.sum(grams, axis=0), np.sum(moments, axis=0), float(sum(powers))
 
 
 def _fits(reach: int, samples: int, loop: int | None) -> bool:
@@ -171,16 +226,17 @@ class _Columns:
         return np.array(columns)
 
 
+Span = tuple[int, int]  # (first, end) in a record; of a row of loops, complete ones
 Equations = tuple[Matrix, Matrix, float]
 
 
-def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None) -> Equations:
-    """Return A^H A: (C, C), A^H y: (C,) and |y|^2, over outputs with their past and future in the record."""
+def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None, spans: Sequence[Span]) -> Equations:
+    """Return A^H A: (C, C), A^H y: (C,) and |y|^2, over outputs of the spans with past and future in the record."""
     from scipy.linalg.blas import zherk  # half the work of a product; scipy takes long to import
 
     count = len(columns.reach)
     gram, moment, power = np.zeros((count, count), np.complex128), np.zeros(count, np.complex128), 0.0
-    for record, target in _records(x, y, loop, columns.before):
+    for record, target in _records(x, y, loop, columns.before, spans):
         for start in range(columns.before, columns.before + len(target), CHUNK):
             end = min(start + CHUNK, columns.before + len(target))
             near = record[start - columns.before : end + AHEAD[-1]]
@@ -192,21 +248,24 @@ def _normal_equations(columns: _Columns, x: Signal, y: Signal, loop: int | None)
     return np.triu(gram) + np.triu(gram, 1).conj().T, moment, power
 
 
-def _records(x: Signal, y: Signal, loop: int | None, before: int) -> Iterator[tuple[Signal, Signal]]:
-    """Yield inputs with their past and future, and the outputs that have both."""
-    if loop is None:
-        yield x, y[before : len(y) - AHEAD[-1]]
-        return
-    for frame, target in zip(x[: len(x) // loop * loop].reshape(-1, loop), _frames(y, loop), strict=True):
-        yield np.pad(frame, (before, AHEAD[-1]), mode="wrap"), target
+def _records(
+    x: Signal, y: Signal, loop: int | None, before: int, spans: Sequence[Span]
+) -> Iterator[tuple[Signal, Signal]]:
+    """Yield inputs with their past and future, and the outputs of the spans that have both."""
+    for start, end in spans:
+        if loop is None:
+            first, last = max(start, before), min(end, len(y) - AHEAD[-1])
+            if first < last:
+                yield x[first - before : last + AHEAD[-1]], y[first:last]
+            continue
+        for at in range(start, end - loop + 1, loop):
+            yield np.pad(x[at : at + loop], (before, AHEAD[-1]), mode="wrap"), y[at : at + loop]
 
 
-def _frames(y: Signal, loop: int) -> Sequence[Signal]:
-    return list(y[: len(y) // loop * loop].reshape(-1, loop))
-
-
-def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float:
-    """Return the validation NMSE [dB] of the fit with the chosen columns at the best ridge; at least EXACT_DB."""
+def _score(
+    chosen: NDArray[np.bool_], fit: Equations, check: Equations, ridges: Sequence[float] = RIDGES
+) -> tuple[float, float]:
+    """Return NMSE [dB] of the fit with the chosen columns on the other equations, at least EXACT_DB, and its ridge."""
     index = np.flatnonzero(chosen)
     corner = np.ix_(index, index)
     gram, moment = fit[0][corner], fit[1][index]
@@ -214,8 +273,9 @@ def _score(chosen: NDArray[np.bool_], fit: Equations, check: Equations) -> float
     norms[norms == 0.0] = 1.0
     gram = gram / np.outer(norms, norms)
     errors = []
-    for ridge in RIDGES:
+    for ridge in ridges:
         c = np.linalg.solve(gram + ridge * np.eye(len(index)), moment / norms) / norms
         error = np.vdot(c, check[0][corner] @ c).real - 2 * np.vdot(c, check[1][index]).real
         errors.append(1.0 + float(error) / check[2])
-    return to_db(max(min(errors), 10 ** (EXACT_DB / 10)))
+    best = int(np.argmin(errors))
+    return to_db(max(errors[best], 10 ** (EXACT_DB / 10))), ridges[best]

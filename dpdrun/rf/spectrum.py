@@ -10,6 +10,9 @@ from dpdrun.rf.metrics import Signal, check_pair, to_db
 SEGMENT = 2048  # samples per Welch segment by default: 0.5 MHz bins at 983.04 MS/s
 RISE_DB = 10.0
 IMAGE_DB = -60.0
+EDGE_DB = 20.0  # under the density in the band: within the roll-off of a carrier, above the regrowth of an input
+EDGE_AVERAGES = 8  # segments of a short record: of a single one the bins of noise reach 20 dB
+EDGE_BINS, EDGE_SHARE = 1.5, 0.005  # a bin, and its half for the width of the last one; of the edge
 
 
 def psd(x: Signal, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -83,6 +86,31 @@ def occupied_band(
     cumulated /= cumulated[-1]
     low, high = np.interp([(1 - share) / 2, (1 + share) / 2], cumulated, edges)
     return float(low), float(high)
+
+
+def channel_bandwidth_hz(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = SEGMENT) -> float:
+    """Return the bandwidth beyond which adjacent channels begin: the stated one, unless that cuts the signal.
+
+    The signal reaches as far as its density is within EDGE_DB of the one that it has in a tenth of the stated band or
+    more. Where that is over a bin and 0.5 % beyond the stated edge, a leakage over the stated band would count the
+    carrier itself.
+
+    Args:
+        x: the wanted signal, such as the input of an amplifier, (N,) complex128.
+        sample_rate_hz: [Hz].
+        bandwidth_hz: as stated, all carriers together [Hz].
+
+    Returns:
+        The stated bandwidth, or twice the measured edge [Hz].
+    """
+    frequency, density = psd(x, sample_rate_hz, nperseg=min(nperseg, max(64, len(x) // EDGE_AVERAGES)))
+    bin_hz, stated = float(frequency[1] - frequency[0]), bandwidth_hz / 2
+    inside = np.abs(frequency) < stated
+    if not np.any(inside):
+        return bandwidth_hz
+    level = np.quantile(density[inside], 0.9) * 10 ** (-EDGE_DB / 10)
+    edge = float(np.max(np.abs(frequency[density > level]), initial=0.0)) + bin_hz / 2
+    return 2 * edge if edge - stated > max(EDGE_BINS * bin_hz, EDGE_SHARE * edge) else bandwidth_hz
 
 
 def out_of_band_db(x: Signal, sample_rate_hz: float, bandwidth_hz: float, *, nperseg: int = SEGMENT) -> float:

@@ -10,7 +10,7 @@ import pytest
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate_with_plots
-from dpdrun.evaluation.comparison import MEASURED, Run, compare_runs
+from dpdrun.evaluation.comparison import INPUT, MEASURED, WANTED, Run, compare_runs
 from dpdrun.training.job import load_run
 
 
@@ -37,9 +37,9 @@ def test_scores_are_those_of_an_evaluation(dpd_runs: Path) -> None:
     pa, dpd = groups
     assert pa.about["task"] == "pa"
     assert "pa" not in pa.about
-    assert list(pa.baselines) == [MEASURED, "one complex gain", "gmp, least squares"]
+    assert list(pa.baselines) == [INPUT, MEASURED, "one complex gain", "gmp, least squares"]
     assert dpd.about["pa"]["path"] == str(dpd_runs / "pa")
-    assert list(dpd.baselines) == ["no predistortion", "gmp, least squares"]
+    assert list(dpd.baselines) == [WANTED, "no predistortion", "gmp, least squares"]
     assert dpd.plot.simulated
     assert not pa.plot.simulated
 

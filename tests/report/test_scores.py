@@ -146,3 +146,26 @@ def test_a_missing_part_is_a_key_error() -> None:
     del report["baselines"]["gmp"]
     with pytest.raises(KeyError):
         score_tables(report)
+
+
+def test_the_score_that_counts_stands_above_the_cold_one() -> None:
+    report = of_pa()
+    report["splits"]["test"]["with_past"] = {"nmse_db": -42.0, "linearity": scores(-42.0)}
+    error, _ = score_tables(report)
+    assert rows_of(error)["NMSE [dB]"][2] == "-42.00"
+    assert rows_of(error)["NMSE, cold start [dB]"][2] == "-40.00"
+    assert "silence" in dict(facts_of_scores(report))["cold start"]
+    assert "cold start" not in dict(facts_of_scores(of_pa()))
+
+
+def test_the_leakage_of_the_signal_itself_is_a_column_with_its_caveat() -> None:
+    own = {"aclr_left_dbc": -45.0, "aclr_right_dbc": -44.0, "aclr_worse_dbc": -44.0, "caveat": "it is the signal"}
+    pa, dpd = of_pa(), of_dpd()
+    pa["amplifier"]["test"]["wanted"] = own
+    dpd["splits"]["val"]["wanted"] = dpd["splits"]["test"]["wanted"] = own
+    for report, name in ((pa, "input"), (dpd, "wanted")):
+        table = score_tables(report)[-1]
+        assert table.header[1] == name
+        assert rows_of(table)["ACLR worse side [dBc]"][0] == "-44.00"
+        assert table.header[table.main] == "this run"
+    assert dict(facts_of_scores(dpd))["warning"] == "val, test: it is the signal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpdrun.rf.aclr import CONVENTIONS, aclr, bands
+from dpdrun.rf.aclr import CONVENTIONS, aclr, bands, caveat
 
 RATE = 1024e6  # with 1024 samples a segment, bins of 1 MHz
 NPERSEG = 1024
@@ -115,3 +115,29 @@ def test_neighbours_touch_the_band() -> None:
     assert found.left_hz[1] == found.channels_hz[0][0] == -100e6
     assert found.right_hz[0] == found.channels_hz[-1][1] == 100e6
     assert len(found.channels_hz) == 5
+
+
+@pytest.mark.parametrize(("own_db", "leak_db", "words"), [
+    (-60.0, -40.0, None),
+    (-41.5, -40.0, "the left channel of the wanted signal is itself at -41.5 dBc"),
+    (-40.0, -41.5, "the left channel of the wanted signal is itself at -40.0 dBc"),
+])  # fmt: skip
+def test_a_leakage_of_the_wanted_signal_itself_is_no_fault_of_the_amplifier(
+    own_db: float, leak_db: float, words: str | None
+) -> None:
+    wanted, y = (tones({20e6: 0.0, -200e6: level, 200e6: -60.0}) for level in (own_db, leak_db))
+    y = y + tones({200e6: -40.0})
+    found = aclr(y, RATE, BAND, convention="general-v1", nperseg=NPERSEG)
+    said = caveat(wanted, y, found, RATE, nperseg=NPERSEG)
+    assert said is None if words is None else said == f"the ACLR measures the signal, not the amplifier: {words}"
+
+
+def test_a_skirt_at_the_edge_of_the_band_is_no_fault_of_the_amplifier() -> None:
+    """Most of the leakage lies next to the band, where the input has it too; further out the input has none."""
+    levels = {20e6: 0.0, 103e6: -40.0, 200e6: -43.5}
+    wanted, y = tones({**levels, 200e6: -80.0, 103e6: -41.0}), tones(levels)
+    found = aclr(y, RATE, BAND, convention="general-v1", nperseg=NPERSEG)
+    said = caveat(wanted, y + tones({-200e6: -40.0}), found, RATE, nperseg=NPERSEG)
+    assert said is not None
+    assert "right" in said
+    assert "left" not in said

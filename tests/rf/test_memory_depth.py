@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dpdrun.data.synthetic import PRESETS, generate
 from dpdrun.rf import memory_depth
 from dpdrun.rf.memory_depth import EXACT_DB, MemorySweep, fit_memory_sweep
 
@@ -105,6 +106,28 @@ def test_choices_of_a_sweep() -> None:
     assert this.lookahead == 4
     assert MemorySweep(((1, -20.0), (2, -30.0)), ((0, -30.0), (1, -30.04))).is_longer
     assert MemorySweep(((1, -20.0), (2, -30.0)), ((0, -30.0), (1, -30.04))).lookahead == 0
+
+
+def test_a_power_step_is_no_memory() -> None:
+    """The record is recorded at one level, and its last part at another one: a slow term could tell the two apart."""
+    x = noise(24_000, 1)
+    x[11_000:] *= 10 ** (-6 / 20)
+    y = x - 0.2 * x * np.abs(x) ** 2 + 0.1 * delayed(x, 3) + 1e-3 * noise(24_000, 101)
+    y[11_000:] *= 1.1 * np.exp(0.1j)  # another range of the receiver
+    found = fit_memory_sweep(x[:18_000], y[:18_000], x[18_000:], y[18_000:])
+    assert found.memory == found.near_memory == 4
+    assert found.slow_gain_db < 0.1
+
+
+def test_traps_are_no_matter_of_a_window() -> None:
+    """The amplifier of synthetic/hard has traps that it takes 8,000 samples to leave: no window reaches that far."""
+    samples = 40_000
+    x, y = (part[:samples] for part in generate(PRESETS["hard"]))
+    train, val = slice(int(0.6 * samples)), slice(int(0.6 * samples), int(0.8 * samples))
+    found = fit_memory_sweep(x[train], y[train], x[val], y[val])
+    assert 10 <= found.near_memory <= 20
+    assert found.memory > 128
+    assert found.slow_gain_db > 0.15
 
 
 @pytest.mark.parametrize("width", [0.05, 0.35, 0.5])

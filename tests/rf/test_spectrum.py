@@ -89,3 +89,16 @@ def test_images_are_found_and_skirts_are_not(centre_hz: float) -> None:
 
 def test_no_image_where_the_band_fills_the_capture() -> None:
     assert spectrum.image_frequency(band_limited(800e6), RATE, 800e6) is None
+
+
+@pytest.mark.parametrize(("stated", "found"), [(200e6, 200e6), (199e6, 199e6), (190e6, 198e6), (60e6, 198e6)])
+def test_channels_begin_beyond_a_signal_that_the_stated_bandwidth_cuts(stated: float, found: float) -> None:
+    """A flat band of +-99 MHz with a gap inside, over a floor of -50 dB."""
+    rng = np.random.default_rng(0)
+    count, rate = 65_536, 1e9
+    frequency = np.fft.fftfreq(count, 1 / rate)
+    inside = (np.abs(frequency) < 99e6) & ~((np.abs(frequency) > 40e6) & (np.abs(frequency) < 44e6))
+    shape = np.where(inside, 1.0, 10 ** (-50 / 20))
+    x = np.fft.ifft(shape * (rng.normal(size=count) + 1j * rng.normal(size=count)))
+    assert spectrum.channel_bandwidth_hz(x, rate, stated) == pytest.approx(found, abs=2.5e6)
+    assert (spectrum.channel_bandwidth_hz(x, rate, stated) == stated) is (found == stated)

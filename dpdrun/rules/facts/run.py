@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -44,6 +44,9 @@ class RunFacts:
         still: by name of a tensor, the steps of `group_step` that did not change it or had no gradient for it.
         adapted, lr_factor: (from, to) steps of each rollback of `train.on_finding: adapt`, and by how much the planned
             rate was lowered; peak_lr is the lowered one.
+        settings: values of the recipe by dotted key, as text: advice does not name what is set already.
+        linearized: of a predistorter, scores of the validation split that reports show, by name: without it, and with
+            it [dB or dBc, lower is better].
         swept_lr: peak learning rate that our sweeps found best for such a job (`rules.lr_law`); None outside of them.
         rank_step: steps that several processes took together, as many as those that took the last of them.
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
@@ -88,6 +91,8 @@ class RunFacts:
     one_tap_db: float | None = fact("the one-tap baseline (report.json)")
     gmp_db: float | None = fact("the gmp baseline (report.json)")
     floor_db: float | None = fact("the noise floor (report.json)")
+    settings: dict[str, str] = fact("settings", dict)
+    linearized: dict[str, tuple[float, float]] = fact("the scores of a predistorter (report.json)", dict)
     eps: float | None = fact("the eps of AdamW")
     beta2: float | None = fact("the beta2 of AdamW")
     parameters: int | None = fact("the number of parameters (metrics.jsonl, from this version on)")
@@ -252,6 +257,10 @@ class RunFacts:
         if not self.total_steps or not self.step:
             return None
         return min(1.0, self.step[-1] / self.total_steps)
+
+    def still_open(self, wanted: Mapping[str, str]) -> list[str]:
+        """Return `key: value` of the wanted settings that the recipe does not have; all where it is not known."""
+        return [f"{key}: {value}" for key, value in wanted.items() if self.settings.get(key) != value]
 
     def after_warmup(self, column: Sequence[T]) -> list[T]:
         """Return one of the lists without its warmup part: `facts.after_warmup(facts.loss)`."""

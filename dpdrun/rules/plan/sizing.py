@@ -50,7 +50,8 @@ def window_over_memory(memory: int) -> Choice:
 
     ## Why
     Effects of samples before the window cannot be modelled; samples in the window beyond the memory cost time and
-    encourage overfitting. The memory depth is that of the shortest fit within 0.15 dB of the best; the window is the
+    encourage overfitting. The memory depth is that of the shortest fit within 0.15 dB of the best one of up to 128
+    samples, on held-out blocks of one level of the training split: a power step is no memory. The window is the
     next power of two, at least 32 and at most 128.
 
     ## Known limits

@@ -153,7 +153,7 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
         f"gained {shown(gain)}",
         value=noise / gain, threshold=NOISE_SHARE, n=len(late), noise_db=noise,
         step=run.scores_db[len(run.scores_db) // 2][0],
-        advice="score on more samples (data.split) and on complete records (train.eval_on record)",
+        advice="score on more samples (data.split)" + _on_records(run),
     )  # fmt: skip
 
 
@@ -196,8 +196,7 @@ def validation_unlike_training(run: RunFacts, nmse_offset_db: float) -> Verdict:
         f"validation is {min(gaps[since:]):.1f} to {max(gaps):.1f} dB worse than the training loss from step {first} on"
         + (f", after {passes:.1f} passes over the data" if passes is not None else ""),
         value=gap, threshold=GAP_DB, n=len(gaps) - since, step=first,
-        advice="score as the network is trained: a window (model.window) instead of full, positions relative, "
-        "train.eval_on record, train.burn_in at least the context; then compare the splits (`dpdrun data inspect`)",
+        advice=_as_trained(run),
     )  # fmt: skip
 
 
@@ -244,6 +243,22 @@ def generalization_gap(run: RunFacts, nmse_offset_db: float, steps_per_epoch: fl
         advice="more training data help most (data.split, a longer capture, train.phase_augment); then a smaller "
         f"network or a higher optim.weight_decay (now {decay:g})"
         if passes >= MANY_PASSES
-        else "harmless so far; check that a sampler of your own draws all frames alike, and score complete records "
-        "(train.eval_on record) with a network that any length is the same to",
+        else "harmless so far; check that a sampler of your own draws all frames alike" + _on_records(run),
     )  # fmt: skip
+
+
+def _on_records(run: RunFacts) -> str:
+    """Return the advice to score complete records, where the run does not."""
+    open_ = run.still_open({"train.eval_on": "record"})
+    return " and on complete records (train.eval_on record)" if open_ else ""
+
+
+def _as_trained(run: RunFacts) -> str:
+    """Return the advice to score a network as it was trained, without what the recipe has already."""
+    wanted = run.still_open(
+        {"train.eval_on": "record"} | ({} if run.kind == "gru" else {"model.positions": "relative"})
+    )
+    if run.kind != "gru" and run.settings.get("model.window", "full") == "full":
+        wanted.insert(0, "a window (model.window) instead of full")
+    wanted.append("train.burn_in at least the context")
+    return f"score as the network is trained: {', '.join(wanted)}; then compare the splits (`dpdrun data inspect`)"

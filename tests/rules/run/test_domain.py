@@ -40,3 +40,30 @@ def test_at_the_noise_floor_names_the_step() -> None:
     finding = scored(-30.0, -39.6, -39.9, floor_db=-40.0)["DM203"]
     assert (finding.severity, finding.step) == ("info", 200)
     assert "DM203" not in scored(-30.0, -38.4, floor_db=-40.0)
+
+
+def test_a_predistorter_is_not_healthy_by_one_number_alone() -> None:
+    better = {"NMSE": (-20.0, -38.0), "ACLR left": (-31.9, -48.0)}
+    assert "DM204" not in findings(linearized=better)
+    assert "DM204" not in findings()
+    found = findings(linearized=better | {"ACLR right": (-31.7, -31.7)})["DM204"]
+    assert found.severity == "warning"
+    assert "ACLR right -31.70 against -31.70" in found.message
+    assert "NMSE" not in found.message
+
+
+def test_where_nothing_explains_the_output_it_is_the_data() -> None:
+    found = scored(0.2, -0.4, one_tap_db=-0.1, gmp_db=-0.3)["DM201"]
+    assert "dpdrun data align" in (found.advice or "")
+    assert "model." not in (found.advice or "")
+    assert "data align SOURCE" not in (scored(0.2, -5.0, one_tap_db=-19.7, gmp_db=-38.0)["DM201"].advice or "")
+
+
+def test_advice_does_not_name_what_is_set() -> None:
+    asked = scored(1.5, -7.1, one_tap_db=-19.7, gmp_db=-38.0)["DM201"].advice or ""
+    assert "model.features: envelope" in asked
+    kept = {"model.window": "32", "model.positions": "relative", "model.embedding": "linear",
+            "model.features": "envelope", "model.skip": "on"}  # fmt: skip
+    advice = scored(1.5, -7.1, one_tap_db=-19.7, gmp_db=-38.0, settings=kept)["DM201"].advice or ""
+    assert "model." not in advice
+    assert "learning rate" in advice
