@@ -163,8 +163,9 @@ def test_patch_is_in_the_schema(rule: Rule) -> None:
 @each_rule
 def test_patch_is_a_value_that_the_schema_accepts(rule: Rule) -> None:
     finding = _fired(rule)
-    kind = "gru" if rule.fires().get("kind") == "gru" else "transformer"
-    sizes = {"hidden": 4} if kind == "gru" else {"d_model": 8, "layers": 1, "heads": 1, "window": 4}
+    of_kind = {"gru": {"hidden": 4}, "gmp": dict[str, int]()}
+    kind = rule.fires().get("kind") if rule.fires().get("kind") in of_kind else "transformer"
+    sizes = of_kind.get(kind, {"d_model": 8, "layers": 1, "heads": 1, "window": 4})
     content: dict[str, Any] = {"data": {"source": "x"}, "model": {"kind": kind, **sizes}}
     for key, value in finding.patch.items():
         *sections, leaf = key.split(".")
@@ -240,7 +241,7 @@ def test_every_derive_rule_is_used_somewhere(profile: str) -> None:
     unknown_length = PlanFacts(kind="transformer", d_model=512)
     used = {
         opinion.rule
-        for facts in [*JOBS, *LOOKED_AT, unknown_length]
+        for facts in [*JOBS, *LOOKED_AT, unknown_length, PlanFacts(kind="gmp", memory=16)]
         for opinion in derive(facts, profile).opinions.values()
     }
     asked = {rule.code for rule in RULES if rule.purpose == "derive" and rule.profile in (profile, "both")}

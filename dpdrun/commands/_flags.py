@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
 USUAL = {"d_model": 16, "hidden": 16}  # sizes that are asked for, with their defaults; the others have rules
-SIZES = {"transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",)}  # that a recipe must state
+# Sizes that a recipe must state.
+SIZES: dict[str, tuple[str, ...]] = {
+    "transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",), "gmp": (),
+}  # fmt: skip
+OF_A_NETWORK = ("epochs", "batch_size")
+FOREIGN = {
+    "transformer": ("hidden",),
+    "gru": ("d_model", "heads", "window"),
+    "gmp": ("d_model", "heads", "window", "hidden", "layers", *OF_A_NETWORK),
+}
 
 # Flag -> recipe key; the flags also override a recipe that is given.
 KEYS = {
@@ -93,10 +102,10 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
     purpose = "to recommend without a recipe"
     if data:
         purpose = "because `rules: note` has no rules for sizes" if kind else "to recommend from data"
-    else:
+    elif kind != "gmp":
         needed.append("samples")
     ask_for(needed, purpose, given if samples is None else given | {"samples": samples})
-    for name in ("hidden",) if kind == "transformer" else ("d_model", "heads", "window"):
+    for name in FOREIGN[str(kind)]:
         if name in given:
             raise RecipeError(f"{_flag(name)} does not belong to --model {kind}; remove it")
     epochs = given.get("epochs")
@@ -146,8 +155,20 @@ def _ask_count(name: str, default: int) -> int:
         say("expected a whole number of at least 1")
 
 
-def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -> str:
-    """Return the recipe that flags describe. Raises RecipeError where it lacks something, or could not be trained."""
+def recipe_of_flags(
+    this: Recommendation, given: dict[str, Any], command: str, dpd: tuple[str, dict[str, Any]] | None = None
+) -> str:
+    """Return the recipe that flags describe.
+
+    Args:
+        this: the advice for them.
+        given: the flags that were typed.
+        command: the command that writes it.
+        dpd: of a predistorter, the path of its PA run and the `data` section of that.
+
+    Raises:
+        RecipeError: it lacks something, or could not be trained.
+    """
     from pydantic import ValidationError
 
     from dpdrun.plan.recipe_writer import recipe_text
@@ -159,14 +180,20 @@ def recipe_of_flags(this: Recommendation, given: dict[str, Any], command: str) -
     by_rules = "data" not in given and this.rules == "measured"  # then the data are all that is missing
     needed = ("data",) if by_rules else (*SIZES[kind], "data")
     ask_for([name for name in needed if name not in sizes], "for a recipe", given, to_file=True)
-    model = {"kind": kind} | {name: sizes[name] for name in (*SIZES[kind], "layers", "lookahead") if name in sizes}
+    written = (*SIZES[kind], "layers", "lookahead", "delays")
+    model = {"kind": kind} | {name: sizes[name] for name in written if name in sizes}
+    if kind == "gmp":
+        model["constant"] = "on"  # of no cost where there is no leakage of the oscillator
     if model.get("window") == "full":
         model["positions"] = "sinusoidal"  # relative positions are defined within a window
     elif "window" in model:
         model["window"] = int(model["window"])
     try:
         described = {name: given[name] for name in DATA_FLAGS if name in given}
-        text = recipe_text(this, {"data": {"source": source_of(given["data"])} | described, "model": model}, command)
+        sections = {"data": {"source": source_of(given["data"])} | described, "model": model}
+        if dpd is not None:  # a gmp is fitted by least squares, which cannot go through a PA model
+            sections |= {"data": dpd[1], **({"dpd": {"learning": "ilc"}} if kind == "gmp" else {})}
+        text = recipe_text(this, sections, command, pa=None if dpd is None else dpd[0])
     except ValidationError as exc:
         raise RecipeError(f"these flags do not form a valid recipe: {exc}") from exc
     load_text(text, "of these flags")  # refuses what cannot be trained, such as heads that do not divide d_model

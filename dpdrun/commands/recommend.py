@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
 
 
-Kind = StrEnum("Kind", "transformer gru")  # the model kinds that are trained by an optimizer
+Kind = StrEnum("Kind", "transformer gru gmp")
+Task = StrEnum("Task", "pa dpd")
 RuleSet = StrEnum("RuleSet", "measured note")  # which rules to evaluate
 
 
@@ -73,6 +74,12 @@ def recommend(
         ),
     ] = None,
     model: Annotated[Kind | None, option(help="Kind of model.")] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="Model an amplifier, or predistort it.", show_default="from the recipe, else pa")
+    ] = None,
+    pa: Annotated[
+        Path | None, option(metavar="RUN", help="With --task dpd: the run of the PA model, whose capture is used.")
+    ] = None,
     d_model: Annotated[int | None, option(min=1, help="Width of a transformer.")] = None,
     layers: Annotated[int | None, option(min=1, help="Number of layers.")] = None,
     heads: Annotated[int | None, option(min=1, help="Attention heads.")] = None,
@@ -111,6 +118,8 @@ def recommend(
     given = {name: value for name, value in flags.items() if name in KEYS and value is not None}
     if no_check_rates:
         given["check_rates"] = "off"
+    dpd_data = _data_of_pa(task, pa, recipe, given)
+    data = given.get("data")
     if ask:
         if recipe is not None:
             raise RecipeError("--ask describes a job without a recipe; omit one of them")
@@ -149,10 +158,38 @@ def recommend(
         text = filled(advice.recommendation, loaded, out, "recommend") if wants_text else ""
     else:
         facts = facts_of(given, samples)
-        reading = _read(section_of(given)) if data is not None else None
+        reading = _read(dpd_data or section_of(given)) if data is not None else None
         advice = advise(facts, "note" if rules is RuleSet.note else "measured", reading)
-        text = recipe_of_flags(advice.recommendation, given, typed("recommend")) if wants_text else ""
+        dpd = None if dpd_data is None else (str(pa), dpd_data.model_dump(mode="json", exclude_defaults=True))
+        text = recipe_of_flags(advice.recommendation, given, typed("recommend"), dpd) if wants_text else ""
     show(advice, text, format_, out, force, fail_on)
+
+
+def _data_of_pa(
+    task: Task | None, pa: Path | None, recipe: Path | None, given: dict[str, object]
+) -> DataSection | None:  # fmt: skip
+    """Return the `data` section of the PA run of `--task dpd`, which `given` then names; None without one."""
+    if (task is Task.dpd) != (pa is not None):
+        raise RecipeError(
+            "--pa RUN belongs to --task dpd" if pa is not None
+            else "--task dpd needs --pa RUN, the finished run of the PA model:\n  dpdrun recommend --task dpd --pa "
+            "runs/pa --model transformer"
+        )  # fmt: skip
+    if pa is None:
+        return None
+    if recipe is not None or "data" in given or any(name in given for name in DATA_FLAGS):
+        raise RecipeError("--task dpd takes the capture of the PA run; omit RECIPE, --data and its other flags")
+    from dpdrun.plan.recorded import capture_section, plan_of
+    from dpdrun.run.folder import RunFolder
+
+    run = RunFolder.open(pa)
+    plan = plan_of(run)
+    if plan.recipe.task != "pa":
+        raise RecipeError(f"--pa {pa}: this is a run of task {plan.recipe.task}; give the run of a PA model")
+    section = capture_section(run, plan)
+    given["data"] = str(section.source)
+    typer.echo("note: these rules were measured on PA models; none was swept on predistorters", err=True)
+    return section
 
 
 def _overview(format_: Format) -> None:

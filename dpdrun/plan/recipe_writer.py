@@ -18,13 +18,16 @@ SCHEMA_LINE = "# yaml-language-server:"  # its path is relative to the file
 _QUOTED = "# From the header of"
 
 
-def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str) -> str:
+def recipe_text(
+    recommendation: Recommendation, sections: Mapping[str, Mapping[str, Any]], command: str, pa: str | None = None
+) -> str:
     """Return a new recipe, with a comment at each value that a rule set.
 
     Args:
         recommendation: its values go into `optim` and `train`.
         sections: `{"data": {...}, "model": {...}}` from the user.
         command: the command that writes it, for the header.
+        pa: of a predistorter, the path of its PA run.
 
     Raises:
         pydantic.ValidationError: the sections do not make a recipe.
@@ -33,10 +36,12 @@ def recipe_text(recommendation: Recommendation, sections: Mapping[str, Mapping[s
     for key, value in recommendation.values.items():
         section, _, leaf = key.partition(".")
         tree.setdefault(section, {})[leaf] = value.value
-    Recipe.model_validate({"task": "pa", "rules": recommendation.rules, **tree})
+    job = {"task": "pa"} if pa is None else {"task": "dpd", "pa": pa}
+    Recipe.model_validate({**job, "rules": recommendation.rules, **tree})
     reasons = reasons_of(recommendation)
-    lines = [*_head(recommendation, command), "task: pa", f"rules: {recommendation.rules}"]
-    for section in (name for name in ("data", "model", "optim", "train") if name in tree or name != "optim"):
+    lines = [*_head(recommendation, command), *(f"{key}: {render(value)}" for key, value in job.items())]
+    lines.append(f"rules: {recommendation.rules}")
+    for section in (name for name in ("data", "model", "dpd", "optim", "train") if name in tree):
         lines.append(f"{section}:")
         for leaf, content in tree.get(section, {}).items():
             reason = reasons.get(f"{section}.{leaf}")

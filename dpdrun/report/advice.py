@@ -161,7 +161,7 @@ def _show(bound: Any) -> str:
 
 
 def _totals(this: Recommendation) -> str:
-    if not this.values:
+    if this.facts.kind == "gmp":
         return "a GMP is fitted by least squares: there are no optimizer settings"
     if this.total_steps is None:
         return "optimizer steps: unknown without the amount of data and the number of epochs"

@@ -13,6 +13,7 @@ from dpdrun.commands import app
 from dpdrun.plan.plan import make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import load_recipe
+from dpdrun.training.job import prepare_training, train
 
 
 def run(*arguments: str) -> Result:
@@ -93,3 +94,39 @@ def test_a_missing_sample_rate_is_requested(csv: Path) -> None:
     result = run("--data", str(csv), "--model", "gru")
     assert result.exit_code == 2
     assert "sample rate" in result.output
+
+
+def test_a_gmp_gets_the_delays_that_the_data_need(csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.yaml"
+    result = run("--data", str(csv), "--model", "gmp", "--sample-rate-hz", "1e6", "-o", str(out))
+    assert result.exit_code == 0, result.output
+    model = load_recipe(out).recipe.model
+    assert (model.kind, model.delays, model.constant) == ("gmp", 6, "on")  # type: ignore[union-attr]
+    assert run("--model", "gmp").exit_code == 0
+    refused = run("--model", "gmp", "--window", "3")
+    assert refused.exit_code == 2
+    assert "--window does not belong to --model gmp" in refused.output
+
+
+@pytest.mark.parametrize("kind", ["gru", "gmp"])
+def test_a_predistorter_takes_the_capture_of_its_pa_run(csv: Path, tmp_path: Path, kind: str) -> None:
+    recipe, out, pa = tmp_path / "pa.yaml", tmp_path / "dpd.yaml", tmp_path / "runs" / "pa"
+    recipe.write_text(f"task: pa\ndata: {{source: {csv}, sample_rate_hz: 1e6}}\nmodel: {{kind: gmp, delays: 6}}\n")
+    train(load_recipe(recipe), pa)
+    result = run("--task", "dpd", "--pa", str(pa), "--model", kind, "-o", str(out))
+    assert result.exit_code == 0, result.output
+    loaded = load_recipe(out)
+    assert (loaded.recipe.task, loaded.recipe.pa, loaded.recipe.model.kind) == ("dpd", str(pa), kind)
+    assert loaded.recipe.dpd.learning == ("ilc" if kind == "gmp" else "direct")
+    prepare_training(loaded)  # it fits the PA run and its capture
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--task", "dpd", "--model", "gru"], "needs --pa RUN"),
+    (["--pa", "runs/pa", "--model", "gru"], "belongs to --task dpd"),
+    (["--task", "dpd", "--pa", "runs/pa", "--data", "synthetic/mild"], "takes the capture of the PA run"),
+])  # fmt: skip
+def test_a_predistorter_is_asked_for_its_pa_run(flags: list[str], words: str) -> None:
+    result = run(*flags)
+    assert result.exit_code == 2
+    assert words in result.output

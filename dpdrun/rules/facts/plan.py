@@ -27,7 +27,7 @@ KEY_OF: Mapping[str, str] = {
     **_keys("train", "frame", "burn_in", "eval_every", "checkpoint_every"),
 }
 # Sizes of the network: a recipe always states them (there is no auto); rules advise on them where data were measured.
-SIZE_KEY_OF: Mapping[str, str] = _keys("model", "d_model", "hidden", "layers", "heads", "window", "lookahead")
+SIZE_KEY_OF: Mapping[str, str] = _keys("model", "d_model", "hidden", "layers", "heads", "window", "lookahead", "delays")
 # Settings that no rule sets, of which rules know all the same.
 OTHER_KEY_OF: Mapping[str, str] = {
     **_keys("model", "kind", "conv", "ff_mult", "features", "embedding", "skip", "residual_init", "dropout"),
@@ -38,8 +38,8 @@ OTHER_KEY_OF: Mapping[str, str] = {
 NAME_OF: Mapping[str, str] = {key: name for name, key in (*SIZE_KEY_OF.items(), *KEY_OF.items())}
 
 _OF_THE_MODEL = (
-    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "conv", "ff_mult", "features", "embedding", "skip",
-    "residual_init",
+    "kind", "d_model", "hidden", "layers", "heads", "lookahead", "delays", "conv", "ff_mult", "features", "embedding",
+    "skip", "residual_init",
 )  # fmt: skip
 _OFF: Mapping[str, float] = {"weight_decay": 0.0, "clip_norm": math.inf, "warmup": 0, "checkpoint_every": 0}
 
@@ -52,7 +52,7 @@ class PlanFacts:
         kind: transformer | gru | gmp.
         d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the complete record.
         embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
-        hidden: of a GRU.
+        hidden: of a GRU. delays: of a GMP.
         features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
         samples, val_samples: I/Q samples of the training and of the validation split.
         noise_floor_db: noise of the record relative to its output, where it is known [dB].
@@ -77,6 +77,7 @@ class PlanFacts:
     heads: int | None = fact("heads")
     window: float | None = fact("window")
     lookahead: int | None = fact("lookahead")
+    delays: int | None = fact("delays")
     conv: int | None = fact("conv")
     ff_mult: float | None = fact("ff_mult")
     features: str | None = fact("features")

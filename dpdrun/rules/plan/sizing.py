@@ -29,6 +29,7 @@ HEADS = 2  # at least
 WEIGHTS_OF_GRU = {64: 13_578, 32: 3_722, 16: 1_098}
 SMALL_HIDDEN = 8
 MOST_AHEAD = 16
+MOST_DELAYS = 64
 
 DATA = {"memory": Within(1)}  # known where the data were looked at
 transformer, gru = Family(kinds=("transformer",), where=DATA), Family(kinds=("gru",), where=DATA)
@@ -220,6 +221,28 @@ gru.constant(
     limits="Other depths of GRUs were not compared.",
     fires=dict(kind="gru", memory=20), silent=dict(kind="transformer", memory=20),
 )  # fmt: skip
+
+
+gmp = Family(kinds=("gmp",), where=DATA)
+
+
+@gmp.derive(
+    "SZ018", sets="model.delays", profile="measured", evidence="assumed",
+    source="least-squares fits of the record (rf/memory_depth.py)",
+    fires=dict(kind="gmp", memory=16), silent=dict(kind="gmp"),
+)  # fmt: skip
+def delays_over_memory(memory: int) -> Choice:
+    """A GMP has as many delays as the memory of the amplifier, at most 64.
+
+    ## Why
+    Terms beyond the memory fit noise, and a GMP without the last delays cannot follow the amplifier. The number is that
+    of the shortest fit within 0.15 dB of the best one of up to 128 samples (SZ010).
+
+    ## Known limits
+    More than 64 delays make the regression slow and ill-conditioned; slower effects are not polynomial terms.
+    """
+    why = f"least-squares fits need {pluralize(memory, 'sample')} of memory"
+    return Choice(min(MOST_DELAYS, memory), why + ("; at most 64 delays" if memory > MOST_DELAYS else ""))
 
 
 def _little_left(left_db: float) -> str:
