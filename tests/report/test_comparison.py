@@ -19,7 +19,7 @@ def scores(nmse: float, evm: float | None = None) -> dict[str, Any]:
 
 def row(name: str, nmse: float, **more: Any) -> dict[str, Any]:
     return {"run": name, "path": f"runs/{name}", "model": "transformer", "parameters": 1000, "macs_per_sample": 2000,
-            "lookahead": 8, "seconds": 61.0, "steps": 40, "linearity": scores(nmse)} | more  # fmt: skip
+            "lookahead": 8, "seconds": 61.0, "steps": 40, "settings": {}, "linearity": scores(nmse)} | more  # fmt: skip
 
 
 def group(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
