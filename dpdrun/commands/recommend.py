@@ -188,7 +188,7 @@ def _data_of_pa(
         raise RecipeError(f"--pa {pa}: this is a run of task {plan.recipe.task}; give the run of a PA model")
     section = capture_section(run, plan)
     given["data"] = str(section.source)
-    typer.echo("note: these rules were measured on PA models; none was swept on predistorters", err=True)
+    say("note: these rules were measured on PA models; none was swept on predistorters", err=True)
     return section
 
 
