@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.pathbench.variant import Patch
 from dpdrun import models
-from dpdrun.evaluation import assessment, scoring, signal
+from dpdrun.evaluation import assessment, prediction, signal
 from dpdrun.models.transformer import Block
 from dpdrun.plan.plan import Plan
 from dpdrun.training import checkpoint, loop, step, task
@@ -162,7 +162,7 @@ def padded_scoring() -> Iterator[None]:
         return predict(model, x, **rest)
 
     with ExitStack() as stack:
-        for user in (task, assessment, signal, scoring):
+        for user in (task, assessment, signal, prediction):
             stack.enter_context(_wrapped(user, "predict", changed)())
         yield
 
