@@ -23,6 +23,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.diagnosis.diagnose import facts_of_run
 from dpdrun.errors import DivergedError, StoppedError
 from dpdrun.evaluation import assessment, baselines
+from dpdrun.evaluation.prediction import SplitOutput
 from dpdrun.plan import prepare
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.loader import Loaded, load_text
@@ -127,7 +128,7 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
         stack.enter_context(
             mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
         )
-        nothing = {"val": np.full(len(capture.val), np.nan + 0j)}, 0
+        nothing = {"val": SplitOutput(np.full(len(capture.val), np.nan + 0j))}, 0
         stack.enter_context(mock.patch.object(baselines, "gmp_outputs", return_value=nothing))
         stack.enter_context(mock.patch.object(assessment, "floor_estimates", return_value=[]))
         stack.enter_context(mock.patch.object(loop, "audit", return_value={"agrees": True}))
