@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "<na>"})
+NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "--", "<na>", "no log"})
 NAN = frozenset({"nan", "-nan", "nan(ind)", "1.#qnan", "-1.#ind", "1.#ind"})
 BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 

@@ -70,7 +70,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     Raises:
         DataError: names file, line and column.
     """
-    names = csv_log.dialect_of(path).names
+    dialect = csv_log.dialect_of(path)
+    names = dialect.names
     if opendpd_log.is_one(names):
         return opendpd_log.read(path, asked)
     if names == TENSORBOARD:
@@ -78,12 +79,24 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     this = next((each for each in FORMATS if each.is_one(names)), CsvFormat("CSV", "", lambda _: True))
     if path.name == "metrics.csv" and {"epoch", "step"} <= set(names):
         this = FORMATS[0]  # whatever the order of its columns, as in older versions
+    if not dialect.has_names:
+        this = _without_names(path, names)
     derived = _sums(names) if this.program == "ultralytics" else {}
     log = csv_log.read(path, asked, format_=this.name, known=this.known, empty=this.empty, derived=derived)
     log.program = this.program
     log.found |= {key: " + ".join(derived[name].parts) for key, name in log.found.items() if name in derived}
     log.notes += this.notes
     return log
+
+
+def _without_names(path: Path, names: Sequence[str]) -> CsvFormat:
+    """Return the format of numbers without a header, where the name of the file says what they are."""
+    known = {}
+    if path.name.startswith("lcurve") and len(names) in (5, 6):  # DeePMD-kit: step, rmse, its parts, lr
+        known = {"step": names[0], "loss": names[1], "lr": names[-1]}
+    elif len(names) == 1 and "loss" in path.stem.lower():
+        known = {"loss": names[0]}
+    return CsvFormat("numbers without column names", "", lambda _: True, known)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from dpdrun.diagnosis.logs.names import Asked
 from dpdrun.diagnosis.logs.rows import Empty, Rows
 from dpdrun.errors import DataError, visible
 
-SEPARATORS = ",;\t|"
+BARS = "|"
+SEPARATORS = f",;\t{BARS}"
 SPACES = " "
+NAMELESS = "column"  # 1, 2, ...: what columns without a header are called
 LONGEST = 1 << 16
 FORMAT = "CSV"
+ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
 MOST_BYTES = 1 << 30
 
 
@@ -30,6 +34,8 @@ class Dialect:
     separator: str
     names: list[str]
     header_line: int
+    has_names: bool = True
+    begins_with_numbers: bool = False
 
 
 @contextmanager
@@ -61,21 +67,46 @@ def opened(path: Path) -> Iterator[IO[str]]:
 def dialect_of(path: Path) -> Dialect:
     """Return separator and header of a CSV file.
 
+    A file that begins with numbers has the names of its last comment, where they are as many (numpy.savetxt), or none:
+    `column 1` and so on.
+
     Raises:
-        DataError: the file is empty, or begins with numbers.
+        DataError: the file is empty.
     """
+    comment: list[str] = []
     with opened(path) as file:
         for line, text in enumerate(file, start=1):
-            if text.startswith("#") or not text.strip():
+            if text.startswith("#"):
+                comment = [visible(name) for name in text.lstrip("# ").replace(",", " ").split()]
+            if text.startswith("#") or not text.strip() or _is_rule(text):
                 continue
-            separator = max(SEPARATORS, key=text.count)
-            if separator not in text and len(text.split()) > 1:
-                separator = SPACES
+            separator = separator_of(text)
             names = [visible(name.strip()) for name in _cells([text], separator)[0]]
-            if all(_is_number(name) for name in names):
-                raise DataError(f"{path}:{line}: numbers instead of column names; add a header line")
-            return Dialect(separator, names, line)
+            if separator == BARS:
+                separator, names = BARS, _inner(names)
+            if not all(_is_number(name) for name in names):
+                return Dialect(separator, names, line)
+            if len(comment) == len(names):
+                return Dialect(separator, comment, line - 1, begins_with_numbers=True)
+            names = [f"{NAMELESS} {at}" for at in range(1, len(names) + 1)]
+            return Dialect(separator, names, line - 1, has_names=False, begins_with_numbers=True)
     raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
+
+
+def separator_of(text: str) -> str:
+    """Return what parts the cells of a line."""
+    separator = max(SEPARATORS, key=text.count)
+    return SPACES if separator not in text and len(text.split()) > 1 else separator
+
+
+def _is_rule(text: str) -> bool:
+    """Return whether a line only rules off a header, as in Markdown: |---|:---:|."""
+    return "-" in text and not text.strip("-|:=+ \t\r\n")
+
+
+def _inner(cells: list[str]) -> list[str]:
+    """Return the cells of a line of a Markdown table without the empty ones outside its outer bars."""
+    return cells[1:-1] if len(cells) > 2 and not cells[0].strip() and not cells[-1].strip() else cells
 
 
 def _cells(texts: Iterable[str], separator: str) -> list[list[str]]:
@@ -91,14 +122,15 @@ def _split(texts: Iterable[str], separator: str) -> Iterator[list[str]]:
 def is_table(path: Path) -> bool:
     """Return whether a file has a header and, in the next line, as many cells that are mostly numbers."""
     with opened(path) as file:
-        texts = (text for text in file if text.strip() and not text.startswith("#"))
-        first, second = next(texts, "")[:LONGEST], next(texts, "")[:LONGEST]
-    separator = max(SEPARATORS, key=first.count)
-    separator = separator if separator in first else SPACES
+        texts = (text for text in file if text.strip() and text[0] != "#" and not _is_rule(text))
+        first, second = (ANSI.sub("", next(texts, "")[:LONGEST]) for _ in range(2))
+    separator = separator_of(first)
     try:
         names, cells = _cells([first], separator)[0], (_cells([second], separator) or [[]])[0]
     except csv.Error:
         return False
+    if separator == BARS:
+        names, cells = _inner(names), _inner(cells)
     if len(names) < 2 or len(names) != len(cells) or any(_is_number(name) for name in names):
         return False
     return sum(_is_number(cell) or not cell.strip() for cell in cells) > len(cells) / 2
@@ -154,10 +186,12 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, dict[str, object]
             for cells in reader:
                 if torn:
                     raise torn
-                if not any(cells) or cells[0].startswith("#"):
+                if not any(cells) or cells[0].startswith("#") or _is_rule("".join(cells)):
                     continue
                 if dialect.separator == SPACES:
-                    cells = [cell for cell in cells if cell]
+                    cells = [ANSI.sub("", cell) for cell in cells if cell]
+                elif dialect.separator == BARS:
+                    cells = _inner(cells)
                 if len(cells) > width and not any(cells[width:]):  # separators at the end of the line
                     cells = cells[:width]
                 line = dialect.header_line + reader.line_num

@@ -6,12 +6,13 @@ import math
 import re
 from bisect import bisect_right
 from itertools import pairwise
+from shlex import quote
 from statistics import median
 from typing import Any
 
 from dpdrun.diagnosis.logs.log import COLUMNS, NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, listing
-from dpdrun.diagnosis.logs.units import CLIPS, WORDS, loss_unit, target_power
+from dpdrun.diagnosis.logs.units import CLIPS, WORDS, loss_unit, target_power, without_perplexity
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
 
@@ -33,14 +34,16 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     if asked.values:
         log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
     log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
+    without_perplexity(log)
     unit = loss_unit(log)
     if unit == "objective" and "loss" in log.found:
-        log.leave_out("loss", f"{log.found['loss']} is {WORDS[unit]} about progress (reinforcement learning, GAN)")
-        log.columns.pop("loss")
+        log.leave_out(
+            "loss", f"{log.found['loss']} is {WORDS[unit]} about progress (reinforcement learning, GAN, ELBO)"
+        )
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
     signed = log.column("loss") if "loss" in log.absent else Points()
     scores = _eval_losses(log)
-    if not (len(loss) or len(grad_norm) or len(val) or scores):
+    if not (len(loss) or len(grad_norm) or len(val) or len(signed) or scores):
         if any(key in log.found for key in LOOKED_FOR):
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
         raise DataError(_nothing(log))
@@ -120,8 +123,8 @@ def _nothing(log: TrainingLog) -> str:
         return f"{log.path}: {doubts[0]}"
     free = [name for name in log.names if name not in log.found.values()]
     likely = [name for name in free if re.search("loss|cost|entropy|nll|err", name, re.IGNORECASE)]
-    example = next(iter([*likely, *reversed(free)]), "COLUMN")
-    return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map loss={example}"
+    example = quote(f"loss={next(iter([*likely, *reversed(free)]), 'COLUMN')}")
+    return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map {example}"
 
 
 def _loss(log: TrainingLog, asked: Asked) -> Points:
@@ -132,7 +135,7 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
     if "loss" in asked.constants:
         del log.found["loss"]
         log.notes.append("loss: constant, so ignored")
-    column = log.column("loss")
+    column = log.column("loss") if "loss" in log.found else Points()
     if (at := _first_negative(column)) is None:
         return column
     name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"

@@ -41,7 +41,7 @@ TEXT = (
     nanogpt_log.FORMAT, nanogpt_log.BUILD_FORMAT,
 )  # fmt: skip
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
-JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*[,\]])")
+JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$))")
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 DEEPEST_FOLDER = 6  # OpenDPD: log/DATASET/train_dpd/SETTINGS/history
@@ -97,7 +97,8 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
     found = text_log.format_of(path, TEXT) or text_log.format_of(path, key_value_log.FORMATS)
     if found is not None:
         return text_log.read(path, asked, found)
-    csv_log.dialect_of(path)  # an empty file, or numbers without names
+    if csv_log.dialect_of(path).begins_with_numbers:
+        return csv_formats.read(path, asked)
     raise DataError(
         f"{path}: no training numbers found, such as `loss: 0.5` (docs/diagnose.md lists what is read); write them as "
         "CSV with a header, and name its columns: --map step=COLUMN,loss=COLUMN"

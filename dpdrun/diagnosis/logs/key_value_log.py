@@ -14,33 +14,53 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from dpdrun.diagnosis.logs.names import meaning_of
+from dpdrun.diagnosis.logs.names import HEAD, meaning_of, plain_name
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 WORD = r"[A-Za-z_][\w./@%-]{0,40}"
-QUOTED = r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
+QUOTED = r"[\"']?\]?\s{0,3}(?:[:=]|[-=]>)\s{0,6}[\"']?(?:tensor\(|\[)?"
 PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER})(?![\w:/]|\.\d)", re.I)
-BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\s{{1,3}}({NUMBER})(?![\w:/]|\.\d)", re.I)
+BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER})(?![\w:/]|\.\d)", re.I)
+TIGHT = re.compile(  # loss(0.5), loss_0.5
+    rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER})(?![\w:/]|\.\d)", re.I
+)
+SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Darknet
+BOTH = re.compile(rf"\btrain\w{{0,3}}\s?/\s?val\w{{0,7}} loss[:= ]{{1,3}}({NUMBER})\s?/\s?({NUMBER})(?![\w/])", re.I)
 COUNTER = re.compile(
-    r"\b(epoch|global[ _]step|step|iter|iteration|update|batch|ep(?=\.)|up(?=\.))s?\b[\"']?[ .:=#]{0,3}[\[(]?\s{0,6}"
-    r"(\d{1,12})(?:st|nd|rd|th)?(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.])",
+    r"\b(epoch|global[ _]step|num[ _]update|step|iter|iteration|itr|it(?=s?[:=\[])|update|batch|pass|ep(?=\.)|up(?=\.))"
+    r"s?(?:\b|(?=_\d))[\"']?\]?[ .:=#_]{0,3}[\[(]?\s{0,6}(\d{1,3}(?:,\d{3}){1,3}(?!\d)|\d{1,12})(?:st|nd|rd|th)?"
+    r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.%])",
     re.I,
 )
-INNER = re.compile(
-    r"[\]:,]?\s{0,4}\[\s{0,6}(\d{1,12})\s{0,3}/\s{0,3}(\d{1,12})"
-)  # Epoch: [0][ 10/5005], Epoch: 1 [640/..
+# after the epoch: Epoch: [0][ 10/5005], Epoch: 1 [640/60000, epoch 001: 370 / 614, | epoch 1 | 200/ 2983
+INNER = re.compile(r"\]?\s?[:,|]?\s{0,6}\[?\s{0,6}(\d{1,12})\s{0,3}/\s{0,3}(\d{1,12})(?![\w/.])")
+SHAPES = tuple(
+    (re.compile(shape), names)
+    for shape, names in (
+        (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
+        (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
+        (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
+        (r"^\W{0,3}\[(\d{1,12})/\d{1,12}\]\s?\[(\d{1,12})/\d{1,12}\]", ("epoch", "batch")),  # DCGAN
+        (r"\b(\d{1,9})epoch:train:\d{1,12}-(\d{1,12})batch", ("epoch", "batch")),  # ESPnet
+    )
+)
 BAR = re.compile(r"(?:^\s{0,8}[#\[]?|\|\s{0,4})(\d{1,12})/(\d{1,12})[ \[\]]")
-SCORED = re.compile(r"\b(?:val|valid|validation|eval|evaluation|dev|test)\b", re.I)
+SCORED = re.compile(r"\b(?:val|valid|validation|eval|evaluation|dev|test|saving dict)\b", re.I)
+SUMMED = re.compile(r"\bdone\b|\bend of\b|\bfinished\b", re.I)  # a line about a whole epoch
+LOWEST = frozenset({"best", "lowest", "min", "minimum", "previous", "time"})  # `best loss`, `time cost`: neither is one
 KERAS = re.compile(r"\d[mu]?s/step\b|\d/\d{1,12} (?:\[[=>.]{1,80}\]|\u2501)")
-SHORT = {"ep": "epoch", "up": "update"}  # of Marian
-OF_EITHER = frozenset({"loss", "cost", "cross-entropy", "nll", "mse"})  # of training, unless the line is about scores
+FAIRSEQ = re.compile(r"\bwps[= ].{1,200}\bgnorm[= ]")
+SHORT = {"ep": "epoch", "pass": "epoch", "up": "update", "it": "iter", "itr": "iter"}  # Marian, Paddle
+LOSSES = frozenset({"loss", "cost", "cross entropy", "nll", "mse"})
+OF_EITHER = LOSSES | {"ce mean words", "xent", "ppl", "perplexity", "elbo"}  # of training, but in lines about scores
 WORTH = ("loss", "loss_db", "grad_norm", "val_loss", "val_nmse_db")
+PAIRED = (("train", "val"), ("learn", "test"))  # step 100 | train 2.59 | val 2.60
 ENOUGH = 2
-PRECEDENCE = ("global step", "step", "iter", "iteration", "update", "batch")
+PRECEDENCE = ("num update", "global step", "step", "iter", "iteration", "update", "batch")
 
 
 def _is_line(text: str) -> bool:
-    return any(meaning_of(name) in WORTH for name in _pairs(text))
+    return any(meaning_of(name) in WORTH or HEAD.fullmatch(plain_name(name)) for name in _pairs(text))
 
 
 def _may_be_line(text: str) -> bool:
@@ -51,24 +71,37 @@ def _may_be_line(text: str) -> bool:
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
     found: dict[str, object] = {}
-    for pattern in (PAIR, BARE):
+    for pattern in (PAIR, BARE, TIGHT):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
-            if meaning_of(name) == "step":
+            if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
                 continue  # `_Counters` reads it
-            if name.lower() in OF_EITHER and SCORED.search(text[: match.start(2)]):
-                name = "val_loss"
-            found.setdefault(name, match.group(2))
-    if "train" in found and "val" in found:  # step 100 | train 2.59 | val 2.60
-        found["train loss epoch"] = found.pop("train")
-        found.setdefault("val_loss", found.pop("val"))
+            found.setdefault(_part_of(name, text, match.start(2)), match.group(2))
+    for value, name in SWAPPED.findall(text):
+        found["lr" if name == "rate" else "avg loss"] = value
+    if both := BOTH.search(text):
+        found |= {"train loss": both.group(1), "val_loss": both.group(2)}
+    for train, val in PAIRED:
+        if train in found and val in found:
+            found["train loss epoch"] = found.pop(train)
+            found.setdefault("val_loss", found.pop(val))
     return found
+
+
+def _part_of(name: str, text: str, at: int) -> str:
+    """Return the name of a value with the part that its line is about: validation, or the mean of an epoch."""
+    plain = plain_name(name)
+    if plain in OF_EITHER and SCORED.search(text[:at]):
+        return "val_loss" if plain in LOSSES else f"val {plain}"
+    return "train loss epoch" if plain == "loss" and SUMMED.search(text[:at]) else name
 
 
 @lru_cache(maxsize=4096)
 def _known_end(words: str) -> str:
     """Return the longest end of some words that is the name of a column: `INFO train loss` is a `train loss`."""
     parts = words.split(" ")
+    if any(part.lower() in LOWEST for part in parts[:-1]):
+        return words
     ends = [" ".join(parts[start:]) for start in range(len(parts))]
     return next((name for name in ends if meaning_of(name) not in (None, "step")), ends[-1])
 
@@ -86,10 +119,14 @@ class _Counters:
             name = match.group(1).lower().replace("_", " ")
             name = SHORT.get(name, name)
             length = int(match.group(3)) if match.group(3) else None
-            found.setdefault(name, (int(match.group(2)), length))
+            found.setdefault(name, (int(match.group(2).replace(",", "")), length))
             inner = INNER.match(text, match.end()) if name == "epoch" else None
             if inner:
                 found["batch"] = int(inner.group(1)), None
+        for shape, names in SHAPES:
+            if counted := shape.search(text):
+                for name, value in zip(names, counted.groups(), strict=True):
+                    found.setdefault(name, (int(value), None))
         if bar := BAR.search(text):
             found.setdefault("batch", (int(bar.group(1)), int(bar.group(2))))
         if "epoch" in found:
@@ -118,6 +155,8 @@ def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
             counters.now.pop("step", None)
             if (bar := BAR.search(text)) and bar.group(1) != bar.group(2):
                 continue  # a running mean within the epoch
+        elif FAIRSEQ.search(text):
+            values["program"] = "fairseq"
         pairs = _pairs(text)
         if pairs:
             has_steps |= "step" in counters.now

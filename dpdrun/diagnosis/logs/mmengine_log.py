@@ -22,7 +22,8 @@ EPOCHS = re.compile(r"\bmax_epochs ?= ?(\d{1,9})")
 def _is_line(text: str) -> bool:
     if "lr: " not in text and "loss: " not in text:
         return False
-    return LINE.search(text) is not None
+    match = LINE.search(text)
+    return match is not None and (match.group(1) == "Iter" or match.group(3) is not None)
 
 
 def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:

@@ -18,6 +18,9 @@ from dpdrun.errors import DataError
 # `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); LLaMA-Factory
 # (current_steps); Lightning (train_loss_step, lr-AdamW, grad_2.0_norm_total; grad_2_norm_step before 2.0); Megatron-LM
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
+_VALIDATION = "(val|valid|validation|eval|dev)"
+_SCORED_AS = "(cross entropy|ce|ce mean words|xent|bce|log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|objective)"
+_RATE = "(bpb|bpc|bpd|bits per [a-z]+|nats per [a-z]+)"
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
         r"(train(er)? )?global step|num updates|optimizer step|current steps?",
@@ -29,11 +32,21 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train|training|tr)( batch)? loss step|loss( train)? step",
         r"(train|training|tr)( batch)? loss|loss( train| training)",
         r"(train|training)( loss)? mse|mse loss( train)?",
-        r"loss|lm loss",
+        r"loss|lm loss|main loss",
         r"(train )?(total|mean|avg|average|running|epoch) loss|losses",
         r"(train|training) loss epoch",
         r"(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|cross entropy",
         r"mse|nll|(train |training )?cost",
+        r"(avr|step|batch|smooth|smoothed|ema) loss|loss (avg|mean)",
+        rf"(train|training) {_SCORED_AS}",
+        rf"{_SCORED_AS}|learn|objective|obj|err",
+        r"(mlm|clm|tlm|ae|mt|bt|pc)( [a-z]{2,3}){1,2}",
+        rf"(train |training )?loss {_RATE}",
+        rf"(train |training )?{_RATE}( estimate)?",
+        r"ppl|perplexity",
+        r"(train|training) (elbo|lower bound)",
+        r"elbo|lower ?bound",
+        r"(train|training) (ppl|perplexity)",
     ),
     "loss_db": (r"(train|training)( loss)? nmse( db)?|(train|training) loss db", r"loss db"),
     "grad_norm": (
@@ -44,6 +57,7 @@ COMMON: dict[str, tuple[str, ...]] = {
     "lr": (
         r"(train )?(lr|learning rate|current lr|base lr)",
         r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?|lr pg ?[01]|lr 0",
+        r"l r|optim0 lr0",
     ),
     "lr_planned": (r"lr planned|planned lr",),
     "clip_norm": (r"clip norm|max grad norm|clip threshold",),
@@ -51,9 +65,16 @@ COMMON: dict[str, tuple[str, ...]] = {
     "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
     "val_loss": (
         r"(val|valid|validation|eval|dev)( avg| average| mean| total)? loss( epoch)?|loss (val|valid|validation|eval)",
-        r"test loss",
+        r"test loss|(val|validation) main loss",
+        rf"{_VALIDATION} ({_SCORED_AS}|mse|nll|cost)|rmse (val|tst)",
+        rf"{_VALIDATION} loss {_RATE}",
+        rf"{_VALIDATION} {_RATE}( estimate)?",
+        rf"{_VALIDATION} (ppl|perplexity)",
+        r"(?!best|lowest|min)[a-z0-9]{1,24} (val|valid|validation|eval) loss",
     ),
 }
+HEAD = re.compile(r"(?!(?:val|valid|validation|eval|dev|test|best|min|aux)\b)[a-z0-9]+( [a-z0-9]+){0,2} loss|loss [dg]")
+GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
 EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
 METRIC = re.compile(
     r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
@@ -78,7 +99,8 @@ def plain_name(name: str) -> str:
     """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
-    return re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+    plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+    return re.sub(r"(?<= )losses$", "loss", plain)
 
 
 @lru_cache(maxsize=4096)
@@ -224,10 +246,25 @@ def choose_columns(
                 columns[key] = found[0]
                 del free[found[0]]
                 break
+    if not {"loss", "loss_db"} & {*columns, *absent, *asked.constants}:
+        _choose_head(free, columns, notes, absent)
     for key, name in columns.items():
         if list(names).count(name) > 1:
             raise DataError(f"{where}: column {name!r} (read as {key}) appears twice; rename one of them")
     return Chosen(columns, notes, absent, frozenset(asked.columns))
+
+
+def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str], absent: dict[str, str]) -> None:
+    """Take the loss of a head, `reg_loss`, where it is the only one, or of a GAN, which `units` knows not to judge."""
+    found = [name for name, plain in free.items() if HEAD.fullmatch(plain) and METRIC.fullmatch(plain) is None]
+    gan = [name for name in found if GAN.fullmatch(free[name])]
+    if len(found) > 1 and len(gan) < 2:
+        listed = " and ".join(repr(name) for name in found[:4])
+        absent["loss"] = f"candidates are {listed}: set --map {quote(f'loss={found[0]}')}"
+        notes.append(f"loss: not read, since {absent['loss']}")
+    elif found:
+        columns["loss"] = (gan or found)[0]
+        del free[columns["loss"]]
 
 
 def _named(name: str, names: Sequence[str], where: Path | str, key: str) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from dpdrun.diagnosis.logs.blocks import blocks_of
-from dpdrun.diagnosis.logs.cells import number, shortened
+from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import COLUMNS, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, choose_columns, eval_sets, metrics, plain_name
+from dpdrun.diagnosis.logs.parts import Part, Parts
+from dpdrun.diagnosis.logs.running_sum import increments
 from dpdrun.errors import DataError
 from dpdrun.rules.text import pluralize
 
@@ -24,50 +26,7 @@ LARGEST = 2.0**53  # whole numbers above are not told apart
 ENOUGH = 5  # rows without a gap that show that a column is written in every row
 Empty = Literal["gap", "nan", "end"]
 MOSTLY = 0.5  # of the rows share a step with another: then it counts something else
-Part = Literal["training", "validation", "other"]
-PARTS = frozenset({"split", "phase", "mode", "stage", "subset"})
-WORDS: dict[str, Part] = {"val": "validation", "eval": "validation", "dev": "validation", "test": "other"}
-RUNS = frozenset({"run", "run id", "run name", "seed", "trial", "experiment", "fold", "replicate"})
-MOST_NAMED = 4
 MOST_METRICS = 12
-
-
-class Parts:
-    """Assigns rows by a column such as `split`, and checks that they are of one run.
-
-    Args:
-        path: of the log, for messages.
-        names: of its columns.
-        taken: those that mean something else.
-    """
-
-    def __init__(self, path: Path, names: Sequence[str], taken: Sequence[str]) -> None:
-        self._path = path
-        free = [name for name in names if name not in taken]
-        self.part = next((name for name in free if plain_name(name) in PARTS), None)
-        self.run = next((name for name in free if plain_name(name) in RUNS), None)
-        self._runs: dict[str, int] = {}
-
-    def of(self, line: int, cells: dict[str, object]) -> Part:
-        """Return what a row belongs to: training, unless it states another part."""
-        if self.run is not None and cells.get(self.run) not in (None, ""):
-            self._runs.setdefault(str(cells[self.run]), line)
-        if self.part is None:
-            return "training"
-        word = str(cells.get(self.part) or "").strip().lower()
-        return next((part for start, part in WORDS.items() if word.startswith(start)), "training")
-
-    def check(self) -> None:
-        """Raise DataError where the rows are of several runs."""
-        if len(self._runs) < 2:
-            return
-        named = ", ".join(shortened(run) for run in list(self._runs)[:MOST_NAMED])
-        more = ", ..." if len(self._runs) > MOST_NAMED else ""
-        second = list(self._runs.values())[1]
-        raise DataError(
-            f"{self._path}:{second}: column {self.run!r} tells {len(self._runs)} runs apart ({named}{more}); "
-            "put the rows of one run into a separate file"
-        )
 
 
 @dataclass
@@ -184,6 +143,7 @@ class Rows:
             if key not in self._needed and len(self._columns[key].rows):
                 self.log.found[key] = f"{name} where {self._parts.part} is validation"
         steps = self._counted()
+        self._unsum()
         judged = self._judged(steps)
         for key, column in self._columns.items():
             self._fill(key, column)
@@ -208,8 +168,10 @@ class Rows:
                     return self._count_rows("the lines have no step" if is_epoch else why, passes=is_epoch)
                 raise DataError(f"{self.log.path}:{line}: column {name!r} (the step): {step:g} is not a whole number")
         steps = [int(step) for step in self._steps]
-        changes = 1 + sum(b != a for a, b in pairwise(steps))
-        if is_epoch and steps and changes <= MOSTLY * len(steps) and "step" not in self._given:
+        paced = self._paced()
+        training = [steps[row] for row in paced.rows] if paced else steps
+        changes = 1 + sum(b != a for a, b in pairwise(training))
+        if is_epoch and training and changes <= MOSTLY * len(training) and "step" not in self._given:
             return self._count_rows(f"{name} does not count the lines", passes=True)
         if is_epoch:
             self.log.unit = "epoch"
@@ -240,6 +202,17 @@ class Rows:
             through.append(offset + step)
         self.log.notes.append(f"{self._step} restarts with every {self._epoch}: counted continuously")
         return through
+
+    def _unsum(self) -> None:
+        """Read a loss that is a sum over the batches of an epoch as what each line adds."""
+        column = self._columns.get("loss", _Column())
+        added = increments(column.values, [self._epochs[row] for row in column.rows])
+        if added is None:
+            return
+        column.rows = array("q", [column.rows[at] for at, _ in added])
+        column.values = array("d", [value for _, value in added])
+        name = self.log.found["loss"]
+        self.log.notes.append(f"{name} is a sum that starts again with every epoch: read as what each line adds to it")
 
     def _fill(self, key: str, column: _Column) -> None:
         """Make nan of the cells that stand for one; see `empty`."""
@@ -272,12 +245,16 @@ class Rows:
         from_zero = min(epochs) == 0.0 and all(epoch == int(epoch) for epoch in epochs)
         return max(epochs) + from_zero
 
+    def _paced(self) -> _Column | None:
+        """Return the training column with the most values."""
+        columns = [self._columns[key] for key in TRAINING if key in self._columns and self._columns[key].rows]
+        return max(columns, key=lambda each: len(each.rows), default=None)
+
     def _judged(self, steps: Sequence[int]) -> range:
         """Return the rows to judge: all, or those of the last run in the file; and note where steps go back."""
-        paced = [self._columns[key] for key in TRAINING if key in self._columns and self._columns[key].rows]
-        if not paced:
+        column = self._paced()
+        if column is None:
             return range(len(steps))
-        column = max(paced, key=lambda each: len(each.rows))
         ours = [steps[row] for row in column.rows]
         blocks = blocks_of(ours)
         if not blocks.back and not blocks.repeated:

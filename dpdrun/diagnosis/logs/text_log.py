@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dpdrun.diagnosis.logs.csv_log import opened
+from dpdrun.diagnosis.logs.csv_log import ANSI, opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, meaning_of
 from dpdrun.diagnosis.logs.rows import Rows
@@ -18,7 +17,6 @@ from dpdrun.diagnosis.logs.rows import Rows
 LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
 SURE = 2  # lines that show a format
 RECORDS_OF_NAMES = 20_000  # records in which a column must show itself
-ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
 NUMBER = r"[-+]?(?:\d[\d]{0,40}\.?\d{0,40}(?:[eE][-+]?\d{1,4})?|\.\d{1,40}(?:[eE][-+]?\d{1,4})?|nan|inf(?:inity)?)"
 
 Lines = Iterable[tuple[int, str]]

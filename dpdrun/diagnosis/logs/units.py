@@ -7,17 +7,20 @@ import re
 from collections.abc import Sequence
 from statistics import median
 
-from dpdrun.diagnosis.logs.log import TrainingLog
-from dpdrun.diagnosis.logs.names import plain_name
+from dpdrun.diagnosis.logs.log import Points, TrainingLog
+from dpdrun.diagnosis.logs.names import GAN, plain_name
 
 LANGUAGE_MODELS = frozenset({"llamafactory", "torchtune", "megatron", "nanogpt", "build-nanogpt"})
 CLIPS = dict.fromkeys(("huggingface", "llamafactory", "megatron", "build-nanogpt", "nanogpt"), 1.0)  # their defaults
 REWARDED = re.compile(r"(?:train )?(?:reward std|kl|kl div|clip ratio.*|completions .*|frac reward zero std|approx kl)")
-GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
 CLASSIFIES = re.compile(
     r"(?:.* )?(?:ppl|perplexity|accuracy|acc\d?|top ?\d|wer|cer|f1|bleu\d?|rouge.*|accuracies|balanced acc)"
 )
 POWER = re.compile(r".*\b(?:n?mse|l2)\b.*")
+PERPLEXITY = re.compile(r"\b(?:ppl|perplexity)$")
+IN_BITS = re.compile(r"\b(?:bpb|bpc|bpd|bits)\b")
+ELBO = re.compile(r"\b(?:elbo|lower ?bound)$")
+IN_NATS = re.compile(r"\bnats\b")
 WORDS = {
     "nats": "cross-entropy in nats",
     "bits": "cross-entropy in bits",
@@ -38,11 +41,25 @@ def loss_unit(log: TrainingLog) -> str | None:
         return "objective"
     if sum(1 for name in names if GAN.fullmatch(name) and "loss" in name) > 1:
         return "objective"
-    if log.program == "fairseq":
+    if ELBO.search(loss):
+        return "objective"
+    if IN_NATS.search(loss):
+        return "nats"
+    if log.program == "fairseq" or IN_BITS.search(loss):
         return "bits"
     if log.program in LANGUAGE_MODELS or any(CLASSIFIES.fullmatch(name) for name in names):
         return "nats"
     return None
+
+
+def without_perplexity(log: TrainingLog) -> None:
+    """Turn a perplexity that was taken for a loss into the cross-entropy in nats that it is the exp of."""
+    for key in ("loss", "val_loss"):
+        if PERPLEXITY.search(plain_name(log.found.get(key, ""))) and key in log.columns:
+            column = log.columns[key]
+            logs = [math.log(value) if value > 0.0 else value for value in column.values]
+            log.columns[key] = Points(column.steps, logs)
+            log.notes.append(f"{key} = ln({log.found[key]}): a perplexity is exp(loss)")
 
 
 def target_power(losses: Sequence[float], nmse_db: Sequence[float]) -> float | None:
