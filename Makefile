@@ -37,6 +37,11 @@ lower-bounds:  ## the quick tests with exactly the lower bounds of pyproject.tom
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: fuzz
+fuzz: $(READY)  ## fuzz every reader of files from others, an hour each (SECONDS=60 for a short one); crashes become tests
+	$(BIN)/python -m pip install --quiet -c constraints.txt atheris
+	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),3600)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
