@@ -7,12 +7,17 @@ import sys
 
 from dpdrun.distributed.signal_handlers import EXIT_CODES, deafen, listen, raise_interrupts
 
+EXIT_INCOMPLETE = 2
+
 
 def main() -> None:
     """Run the command line on `sys.argv`; never returns."""
     listen()
-    from dpdrun.commands import main as run
-
+    try:
+        from dpdrun.commands import main as run
+    except ImportError as error:
+        sys.stderr.write(f"error: this installation of dpdrun is incomplete ({error}); install it again\n")
+        sys.exit(EXIT_INCOMPLETE)
     try:
         raise_interrupts()
         run()

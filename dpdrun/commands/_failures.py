@@ -20,8 +20,11 @@ def show_failure(error: Exception) -> int:
         return EXIT_BROKEN_PIPE
     shown = explained(error) or _bug(error)
     if str(shown):  # empty: another process of the run tells it
-        with suppress(OSError):
+        try:
             show_error(shown)
+        except Exception:  # a full stderr, or an installation that has lost rich
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"error: {shown}\n")
     flush_streams()
     return shown.exit_code
 

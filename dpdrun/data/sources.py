@@ -6,6 +6,7 @@ that name is written `./synthetic/...`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -52,7 +53,9 @@ def list_sources() -> list[SourceInfo]:
         SourceInfo(SYNTHETIC + name, "synthetic", preset.summary, synthetic.LICENCE, True)
         for name, preset in synthetic.PRESETS.items()
     ]
-    have_wheel = opendpd_wheel.wheel_path().exists()
+    have_wheel = False
+    with suppress(DataError):  # the home folder is unknown: there is none in it
+        have_wheel = opendpd_wheel.wheel_path().exists()
     in_wheel = [
         SourceInfo(OPENDPD + name, dataset.kind, dataset.summary, opendpd_wheel.LICENCE, have_wheel)
         for name, dataset in opendpd_wheel.DATASETS.items()
