@@ -147,6 +147,12 @@ def explained(error: BaseException) -> DpdrunError | None:
     return None
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the message of another package's exception on one line, not too long for a message of ours."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
+
+
 @contextmanager
 def reading(where: object, kind: str, error: type[DpdrunError] = DataError) -> Iterator[None]:
     """Turn whatever a parser raises of a file of somebody else into one message that names the file.
@@ -166,11 +172,8 @@ def reading(where: object, kind: str, error: type[DpdrunError] = DataError) -> I
         raise error(f"{where}: cannot be read as {kind}: nested too deeply") from None
     except Exception as raised:
         system = isinstance(raised, OSError) and raised.strerror
-        reason = system or " ".join(str(raised).split()) or type(raised).__name__
-        if len(reason) > _LONGEST_REASON:
-            reason = reason[: _LONGEST_REASON - 3] + "..."
         hint = "" if system else "; is the file damaged or incomplete?"
-        raise error(f"{where}: cannot be read as {kind}: {reason}{hint}") from None
+        raise error(f"{where}: cannot be read as {kind}: {system or reason_of(raised)}{hint}") from None
 
 
 def _asked_in(error: BaseException) -> str:

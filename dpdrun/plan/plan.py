@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dpdrun import __version__
-from dpdrun.errors import RecipeError, RunError
+from dpdrun.errors import RecipeError, RunError, reason_of
 from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
@@ -150,11 +150,11 @@ class Plan:
                 RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
             }
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:  # pydantic's ValidationError is a ValueError
+        except Exception as exc:  # whatever the content of the file makes of these constructors
             maker = content.get("dpdrun", "unknown")
             raise RunError(
                 f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
-                f"{exc}"
+                f"{reason_of(exc)}"
             ) from exc
         return cls(**values)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from dpdrun.diagnosis.logs import (
     csv_formats,
@@ -61,26 +61,29 @@ def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, Training
     """
     asked = asked or Asked()
     if str(path) == "-":
-        return _read_standard_input(asked)
+        return _read_pipe(sys.stdin.buffer, STANDARD_INPUT, asked)
+    if path.is_fifo():  # `<(...)`
+        with path.open("rb") as pipe:
+            return _read_pipe(pipe, path, asked)
     path = find_log(path)
     with reading(path, "a training log"):
         log = _read(path, asked)
         return facts_of_log(log, asked), log
 
 
-def _read_standard_input(asked: Asked) -> tuple[RunFacts, TrainingLog]:
+def _read_pipe(pipe: IO[bytes], shown: Path, asked: Asked) -> tuple[RunFacts, TrainingLog]:
     """Read what is pasted or piped; through a file, since readers read it twice."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.write(pipe.read(csv_log.MOST_BYTES + 1))
         try:
             with reading(path, "a training log"):
                 log = _read(path, asked)
                 facts = facts_of_log(log, asked)
         except DataError as error:
-            raise type(error)(str(error).replace(str(path), str(STANDARD_INPUT))) from None
-    log.path = STANDARD_INPUT
+            raise type(error)(str(error).replace(str(path), str(shown))) from None
+    log.path = shown
     return facts, log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,14 @@ def test_a_folder_of_everything_is_not_walked(tmp_path: Path) -> None:
     (deep / "history" / "a.csv").write_text("EPOCH,N_EPOCH,LR\n")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert "no log in it" in refused(tmp_path)
+
+
+def test_a_log_may_come_from_a_pipe() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"step,loss\n" + b"".join(b"%d,1.0\n" % i for i in range(1, 20)))
+    os.close(writer)
+    try:
+        facts, log = read_log(Path(f"/dev/fd/{reader}"))
+    finally:
+        os.close(reader)
+    assert (len(facts.loss), str(log.path)) == (19, f"/dev/fd/{reader}")
