@@ -33,6 +33,7 @@ SLOWEST_S = 20  # for an input of at most LONGEST bytes on a loaded machine
 MEMORY_MB = 4096
 LONGEST = 1 << 16  # bytes
 LINES = 3
+CHOICE = 30  # lines of a message that lists the signals of a file
 
 
 @dataclass(frozen=True)
@@ -221,11 +222,11 @@ def models() -> list[bytes]:
 
 
 READERS = {
-    "capture-npz": Reader("input.npz", capture, archives),
-    "capture-npy": Reader("input.npy", capture, arrays),
-    "capture-csv": Reader("input.csv", capture, tables),
-    "waveform-npz": Reader("x.npz", waveform, archives),
-    "waveform-csv": Reader("x.csv", waveform, tables),
+    "capture-npz": Reader("input.npz", capture, archives, CHOICE),
+    "capture-npy": Reader("input.npy", capture, arrays, CHOICE),
+    "capture-csv": Reader("input.csv", capture, tables, CHOICE),
+    "waveform-npz": Reader("x.npz", waveform, archives, CHOICE),
+    "waveform-csv": Reader("x.csv", waveform, tables, CHOICE),
     "prediction-npz": Reader("p.npz", prediction, archives),
     "prediction-csv": Reader("p.csv", prediction, tables),
     "log-csv": Reader("log.csv", log, log_tables),

@@ -27,7 +27,7 @@ import typer
 from typer.core import TyperGroup
 
 from dpdrun.commands._output import say
-from dpdrun.errors import DpdrunError, printable
+from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, printable
 
 ORDER = (
     "train", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose", "explain",
@@ -63,6 +63,9 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:  # which a command that has something to save or to say handles itself
+            say("interrupted", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
         except ClickError as error:
             error.message = printable(error.message.removeprefix(self._OF_PYDANTIC))
             raise

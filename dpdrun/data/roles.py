@@ -7,7 +7,7 @@ import numpy as np
 from dpdrun.data.checks import MIN_SAMPLES, suggestion
 from dpdrun.data.names import pairs_of, parts_of, role_of
 from dpdrun.data.signals import Contents, Signal, joined_signal
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, visible
 
 SHOWN = 12  # candidates in a message
 LOADED = 1 << 26  # samples that are loaded for the levels in a message
@@ -60,8 +60,8 @@ def one_signal(contents: Contents, where: str) -> str:
     """Return the message for a file with one signal where two are needed."""
     (signal,) = long_enough(contents)
     return (
-        f"{where}: holds one signal, {signal.name} ({signal.about}), but a capture is the input and the output of the "
-        f"amplifier; name both files: data.source: {{input: FILE, output: FILE}}, on the command line "
+        f"{where}: holds one signal, {visible(signal.name)} ({signal.about}), but a capture is the input and the "
+        f"output of the amplifier; name both files: data.source: {{input: FILE, output: FILE}}, on the command line "
         f"'{{input: {where}, output: FILE}}'" + ("\n" + "\n".join(rest) if (rest := _no_signals(contents)) else "")
     )
 
@@ -119,7 +119,7 @@ def find(contents: Contents, where: str, name: str, role: str) -> Signal:
 def candidates(contents: Contents) -> list[str]:
     """Return a line for each signal: name, shape and type, level; then the real arrays, and what is no signal."""
     signals = long_enough(contents)
-    lines = [f"  {each.name}: {each.about}{_level(each)}" for each in signals[:SHOWN]]
+    lines = [f"  {visible(each.name)}: {each.about}{_level(each)}" for each in signals[:SHOWN]]
     if len(signals) > SHOWN:
         lines.append(f"  ... {len(signals)} in all")
     return lines + _no_signals(contents)
@@ -131,9 +131,9 @@ def _no_signals(contents: Contents) -> list[str]:
     combined = {part for signal in contents.signals for part in signal.name.split(",")}
     real = [each for each in contents.variables if not each.is_complex and each.name not in combined]
     if real:
-        names = ", ".join(each.name for each in real[:SHOWN]) + (", ..." if len(real) > SHOWN else "")
+        names = ", ".join(visible(each.name) for each in real[:SHOWN]) + (", ..." if len(real) > SHOWN else "")
         lines.append(f"  real only, to be named in pairs as I,Q: {names}")
-    lines += [f"  not a signal: {other}" for other in contents.others[:SHOWN]]
+    lines += [f"  not a signal: {visible(other)}" for other in contents.others[:SHOWN]]
     return lines
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.formats._reading import EXPANSION, require_declared, require_memory
 from dpdrun.data.signals import Contents, Variable, contents_of
-from dpdrun.errors import DataError, reading
+from dpdrun.errors import DataError, reading, visible
 
 V5_HEADER = 128
 MATRIX, COMPRESSED = 14, 15
@@ -178,7 +178,7 @@ def _entries_4(path: Path, size: int, where: str) -> Iterator[_Entry]:
             name = file.read(name_length).rstrip(b"\0").decode("latin-1")
             nbytes = rows * columns * item_bytes[data_type] * (2 if imaginary == 1 else 1)
             at += 20 + name_length
-            require_declared(nbytes, size - at, f"{where}, variable {name}")
+            require_declared(nbytes, size - at, f"{where}, variable {visible(name)}")
             at += nbytes
             what = "char" if is_text == 1 else "sparse" if is_text == 2 else names[data_type]
             yield _Entry(name, what, (rows, columns), imaginary == 1, nbytes, False)
