@@ -44,7 +44,6 @@ NAMED = 5
 
 LEAST_OF_SHORT = 10
 FAR_TIMES = 10.0
-FAR_SPREADS = 50.0  # of a loss that may be negative
 FEW_SPIKES = 2
 
 sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
@@ -221,7 +220,7 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
 
     ## Why
     A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five
-    lines on either side, spikes left out; a loss that may be negative, 50 times its spread above them. Two of them
+    lines on either side, spikes left out; a loss that may be negative is measured from its lowest line. Two of them
     are a warning: some samples or batches blow up the loss, and with it every mean that holds them. One is info.
 
     ## Known limits
@@ -251,16 +250,13 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
 
 def _far_from_both_sides(losses: Sequence[float]) -> list[int]:
     """Return the positions of lines that are far above the lines before and those after."""
-    level = median(losses)
-    signed = min(losses) <= 0.0
-    spread = max(abs(each - level) for each in sorted(losses)[: -(-3 * len(losses) // 5)])  # of the lower three fifths
-    limit = level + FAR_SPREADS * spread if signed else FAR_TIMES * level
+    low = min(0.0, *losses)  # a loss that may be negative is measured from its lowest line
+    above = [each - low for each in losses]
+    limit = FAR_TIMES * median(above)
     found = []
-    for at, value in enumerate(losses):
-        sides = [losses[max(0, at - AFTER) : at], losses[at + 1 : at + 1 + AFTER]]
+    for at, value in enumerate(above):
+        sides = [above[max(0, at - AFTER) : at], above[at + 1 : at + 1 + AFTER]]
         usual = [[each for each in side if each <= limit] or side for side in sides]
-        if value <= limit or not all(sides):
-            continue
-        if all(value > (median(side) + FAR_SPREADS * spread if signed else FAR_TIMES * median(side)) for side in usual):
+        if value > limit and all(sides) and all(value > FAR_TIMES * median(side) for side in usual):
             found.append(at)
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
+from statistics import median
 
 from dpdrun.rules.conditions import Found
 from dpdrun.rules.declare import diagnose, info, known, warning
@@ -11,6 +13,8 @@ from dpdrun.rules.text import pluralize
 
 LEAST_BACK = 3
 REPEATED = 0.2  # of the lines
+LINES_OF_AN_EPOCH = 3  # of each step, at the least
+ALIKE = 0.02  # spread of the losses that several processes write of one step
 FROM_THE_START = 2  # lines
 
 ORDERED = [*range(1, 41)]
@@ -29,6 +33,16 @@ def _repeated(steps: list[int]) -> float:
     return 1.0 - len(set(steps)) / len(steps)
 
 
+def _counts_epochs(steps: list[int], losses: list[float]) -> bool:
+    """Return whether the steps are epochs, each with several lines: 1, 1, 1, 2, 2, 2, with losses that differ."""
+    if any(b - a not in (0, 1) for a, b in pairwise(steps)) or len(losses) != len(steps):
+        return False
+    of_step = [[loss for _, loss in lines] for _, lines in groupby(zip(steps, losses, strict=True), itemgetter(0))]
+    if min(map(len, of_step[:-1]), default=0) < LINES_OF_AN_EPOCH:  # the last epoch may not be over
+        return False
+    return median((max(each) - min(each)) / max(abs(median(each)), 1e-12) for each in of_step) > ALIKE
+
+
 @diagnose(
     "LG201", evidence="assumed", where=known("step"),
     source="two processes that append to one file: steps go back at almost every line; limits from public logs",
@@ -45,11 +59,12 @@ def several_writers(line_steps: Found[list[int]], line_loss: list[float] | None 
     repeat a step.
 
     ## Known limits
-    A run that was resumed many times, each time from an older checkpoint, looks the same.
+    A run that was resumed many times, each time from an older checkpoint, looks the same. Silent where the steps count
+    epochs: they never go back, rise by one, and have three or more lines each, whose losses spread by more than 2 %.
     """
     back, repeated = _back(line_steps), _repeated(line_steps)
     twice = _twice(line_steps, line_loss or [])
-    if max(len(back), len(twice)) < LEAST_BACK or repeated < REPEATED:
+    if max(len(back), len(twice)) < LEAST_BACK or repeated < REPEATED or _counts_epochs(line_steps, line_loss or []):
         return None
     how = f"steps go back {pluralize(len(back), 'time')}" if back else "lines of one step have different losses"
     return warning(

@@ -17,6 +17,7 @@ LAST = 5
 NEGATIVE = -1.0
 ZEROS = 5
 ZEROS_OF_FEW, HIGH = 2, 0.5  # at the end of the log, after such a loss or from the first line on
+VERY_HIGH = 2.0  # one zero, if it is the last line: no step brings such a loss to exactly 0
 SUDDEN = 0.01  # the last loss before the zeros: a loss that is rounded to 0 comes down to that first
 ROUNDED = 1e-3
 CALM_DB = 3.0  # above their median: our runs that diverged had risen by 15 dB and more
@@ -101,7 +102,7 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
     A loss of floats is never exactly 0 unless something makes it so. Programs that replace a nan by 0 in their log
     (Hugging Face: logging_nan_inf_filter) show a run that is lost as a perfect one; the other cause is a loss over
     no labels. Reported from five such lines on, if the last loss before them is above 0.01 or there is none; from
-    two on at the end of a log if it was above 0.5.
+    two on at the end of a log if it was above 0.5, and from one on if it was above 2.
 
     ## Known limits
     A loss that came down below 0.001 before is rounded (four decimals): info. A policy's loss may be 0 by design
@@ -136,7 +137,11 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
 def _drops_to_zero(losses: list[float], zeros: list[int]) -> bool:
     """Return whether a log of few lines ends in zeros, at once."""
     to_the_end = zeros == list(range(len(losses) - len(zeros), len(losses)))
-    return len(zeros) >= ZEROS_OF_FEW and to_the_end and (zeros[0] == 0 or losses[zeros[0] - 1] > HIGH)
+    if not zeros or not to_the_end:
+        return False
+    if zeros[0] == 0:
+        return len(zeros) >= ZEROS_OF_FEW
+    return losses[zeros[0] - 1] > (HIGH if len(zeros) >= ZEROS_OF_FEW else VERY_HIGH)
 
 
 @diagnose(

@@ -26,6 +26,7 @@ GROWS, GROWS_FEW, GROWS_FAR = 2.5, 10.0, 100.0
 ENOUGH = 50
 GROWS_P = 0.01
 POINTS = 20
+HUGE, RISES, RISES_P, RISES_FROM = 1e4, 1.2, 0.001, 12  # a norm, times, and lines
 FALLS = 0.05  # of the loss
 
 AT_CLIP = 1e-3  # relative distance to the clip that counts as equal: float32 and an eps in the division
@@ -88,7 +89,8 @@ def gradient_norm_grows(run: RunFacts) -> Verdict:
     ## Why
     A norm that grows without end is the first sign of steps that are too long, also where the loss says nothing
     (reinforcement learning). Reported if the last tenth is 2.5 times the second tenth or more, and the medians of
-    twenty stretches rise (Mann-Kendall, p below 0.01); ten times for fewer than 50 lines. This is info while the loss
+    twenty stretches rise (Mann-Kendall, p below 0.01); ten times for fewer than 50 lines. Of a norm of ten thousand and
+    more, 1.2 times is enough (twelve lines, p below 0.001) where the loss does not fall. This is info while the loss
     falls, else a warning, and an error from a hundred times on.
 
     ## Known limits
@@ -101,11 +103,12 @@ def gradient_norm_grows(run: RunFacts) -> Verdict:
     if before <= 0.0:
         return Skipped("the gradient norm starts at 0")
     times = after / before
-    if times < (GROWS if n >= ENOUGH else GROWS_FEW):
-        return None
-    if not may_rise(decimate(run.grad_norm, POINTS), GROWS_P):
-        return None
     falls = _falls(run.loss) if run.loss and run.loss_unit != "objective" else False
+    huge = bool(run.loss) and not falls and before >= HUGE and n >= RISES_FROM
+    if times < (RISES if huge else GROWS if n >= ENOUGH else GROWS_FEW):
+        return None
+    if not may_rise(decimate(run.grad_norm, POINTS), RISES_P if huge else GROWS_P):
+        return None
     patch, lower = lower_rate(run, 2.0) if not falls else ({}, "")
     return finding(
         "info" if falls else "error" if times >= GROWS_FAR else "warning",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median, stdev
 
-from dpdrun.rules.declare import Family, error, finding, known, used
+from dpdrun.rules.declare import Family, diagnose, error, finding, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import guess_at
@@ -40,13 +40,21 @@ CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
 CLIMBS = 5  # lines in a row, each above the one before, up to
 CLIMBS_TO = 2.0  # times the lowest
 
-LEAST_FOR_START = 5
+LEAST_TO_SPLIT = 5  # lines: two before a jump, three after it
+SPLIT_TIMES = 1.5  # a line after the jump over one before it, at the least
+
+LEAST_FOR_START = 4
 TIMES_START = 1.5
+TIMES_START_OF_FEW = 1.3  # where all later lines are above it
 FEW_LINES = 12  # the noise of so few is not known: all later lines have to be far above the first
 FAR_ABOVE = 3.0  # standard deviations of them
 LOWER = 3.0
 LOWER_FAR = 10.0
 FAR = 3.0  # times the start
+RETURNS = (
+    0.2  # of the lines at the end: a loss that comes back to its start there, as a sum over an epoch does, is not lost
+)
+NOT_BELOW = 1.0  # of the first training loss: a training that does not fall either
 
 finite = Family(where={**known("loss", "step"), **used("lr", "peak_lr")}, requires=("LS201", "LS202", "LR202", "LS209"))
 
@@ -120,8 +128,46 @@ def _lower_rate_then(run: RunFacts, at: int) -> bool:
     return bool(run.lr) and run.lr[at] < max(run.lr[-1], run.lr[-len(run.lr) // 10 or -1]) / RESTARTED
 
 
-@finite.diagnose(
-    "LS206", fix="unsafe", evidence="assumed", requires=("SC201",),
+def _split(run: RunFacts) -> Rise | None:
+    """Return the rise of few lines that are of two levels: all lines after a jump are far above all before it."""
+    losses = run.loss
+    if not LEAST_TO_SPLIT <= len(losses) < ENOUGH or min(losses) <= 0.0:
+        return None
+    times = 10.0 ** (POWER_DB / 10.0) if run.loss_in_db else SPLIT_TIMES
+    at = max(range(2, len(losses) - 2), key=lambda k: min(losses[k:]) / max(losses[:k]))
+    before, after = losses[:at], losses[at:]
+    if min(after) < times * max(before) or min(after) - max(before) < max(before) - min(before):
+        return None
+    if _lower_rate_then(run, 0) and _lower_rate_then(run, at - 1):
+        return None
+    level, end = min(before), median(after[-3:])
+    spread = max(math.sqrt((stdev(before) ** 2 + stdev(after) ** 2) / 2.0), 1e-12)
+    return Rise(max(before), level, end, (fmean(after) - fmean(before)) / spread, losses.index(level), at, len(losses))
+
+
+@dataclass(frozen=True)
+class Course:
+    """What says whether training made the network worse: the training loss, or where it shows nothing, a validation."""
+
+    what: str
+    steps: Sequence[int]
+    losses: Sequence[float]
+
+
+def _courses(run: RunFacts) -> list[Course]:
+    """Return the training loss, and each validation loss that no fall of the training loss accompanies."""
+    courses = [Course("the loss", run.step, run.loss)] if run.loss else []
+    if run.loss and median(run.loss[-3:]) < NOT_BELOW * run.loss[0]:
+        return courses  # overfitting, which EV205 judges
+    for name, (steps, values) in run.scorings.items():
+        if values and all(0.0 < value < math.inf for value in values):
+            courses.append(Course(f"the validation loss{f' of {name}' if name else ''}", steps, values))
+    return courses
+
+
+@diagnose(
+    "LS206", fix="unsafe", evidence="assumed", requires=("SC201", "LS201", "LS202", "LR202", "LS209"),
+    where=used("loss", "step", "eval_losses", "lr", "peak_lr"),
     source="the loss of the untrained network is that of a guess; a loss far above it is that of wrong certainties",
     fires=dict(loss=lambda t: 1.6 if t < 0.01 else 10.4, spread=0.02, loss_unit="nats"), silent={},
 )  # fmt: skip
@@ -130,35 +176,49 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
 
     ## Why
     Steps that are too long destroy what a network knew, or its initialisation. Reported if the median of the last tenth
-    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more.
-    Five lines are enough. A level of ln K at the end, for K classes or tokens, is named: it is that of a network that
-    guesses.
+    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more;
+    of fewer than twelve lines (four at the least), if all later ones are above it, by 30 % and by three standard
+    deviations of them, or each above the one before and the last at three times the first. A validation loss is judged
+    in the same way where the log has no training loss, or one that does not fall. A level of ln K at the end, for K
+    classes or tokens, is named: it is that of a network that guesses.
 
     ## Known limits
-    A loss whose weights are raised on purpose looks the same (KL annealing). LR202 says it of logs in which the loss is
-    a power, with the rate.
+    A loss whose weights are raised on purpose looks the same (KL annealing). A loss that comes back to its start within
+    the last fifth of the lines is silent: a sum over the batches that starts again with each epoch does. LR202 says it
+    of logs in which the loss is a power, with the rate.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
-    if len(run.loss) < LEAST_FOR_START:
-        return Skipped(f"needs {LEAST_FOR_START} lines with a loss, there are {len(run.loss)}")
-    start, end = run.loss[0], median(run.loss[-max(3, len(run.loss) // 10) :])
-    if end <= TIMES_START * start or not _far_above(run.loss, end - start):
-        return None
-    patch, lower = lower_rate(run, LOWER_FAR if end > FAR * start else LOWER)
-    return error(
-        f"the loss rose from {start:.4g} to {end:.4g}{_guess(run, end)}",
-        value=end / start, threshold=TIMES_START, n=len(run.loss), step=run.step[1], patch=patch,
-        advice=f"{lower}, and lengthen the warmup",
-    )  # fmt: skip
+    courses = _courses(run)
+    if not courses:
+        return Skipped("needs loss")
+    enough = [each for each in courses if len(each.losses) >= LEAST_FOR_START]
+    if not enough:
+        return Skipped(f"needs {LEAST_FOR_START} lines with a loss, there are {max(len(c.losses) for c in courses)}")
+    for each in enough:
+        start, end = each.losses[0], median(each.losses[-max(3, len(each.losses) // 10) :])
+        if not _worse(each.losses, start, end):
+            continue
+        patch, lower = lower_rate(run, LOWER_FAR if end > FAR * start else LOWER)
+        return error(
+            f"{each.what} rose from {start:.4g} to {end:.4g}{_guess(run, end)}",
+            value=end / start, threshold=TIMES_START, n=len(each.losses), step=each.steps[1], patch=patch,
+            advice=f"{lower}, and lengthen the warmup",
+        )  # fmt: skip
+    most = max(len(each.losses) for each in enough)
+    return None if most > LEAST_FOR_START else Skipped(f"needs more than {most} lines with a loss to see no rise")
 
 
-def _far_above(losses: Sequence[float], rise: float) -> bool:
-    """Return whether a rise from the first line is more than noise."""
+def _worse(losses: Sequence[float], start: float, end: float) -> bool:
+    """Return whether a loss ends far above its start, by more than noise."""
     if len(losses) >= FEW_LINES:
-        return rise > SURER * noise(losses)
+        returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
+        return end > TIMES_START * start and not returns and end - start > SURER * noise(losses)
     rest = losses[1:]
-    return min(rest) > TIMES_START * losses[0] and min(rest) - losses[0] >= FAR_ABOVE * stdev(rest)
+    if all(b > a for a, b in pairwise(losses)) and losses[-1] >= FAR * start:
+        return True
+    enough = len(losses) > LEAST_FOR_START
+    return enough and min(rest) > TIMES_START_OF_FEW * start and min(rest) - start >= FAR_ABOVE * stdev(rest)
 
 
 def _guess(run: RunFacts, level: float) -> str:
@@ -181,7 +241,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     and by half of the progress (from the first lines to the lowest stretch), or above the start by 5 % (six standard
     errors), or by 30 % of a level that is not near zero (eight standard errors). Of a power: by 5 dB. With fewer than
     24 lines, the last fifth of the lines has to be that far above the best line, or the last five rise one after the
-    other to twice the lowest. This is an error if the whole progress
+    other to twice the lowest, or (from five lines on) the lines are of two levels: every line after a jump is at least
+    one and a half times every line before it, 5 dB for a power. This is an error if the whole progress
     is lost (of a power, 10 dB).
 
     ## Known limits
@@ -193,12 +254,15 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
         return Skipped("the level of this loss says nothing about progress")
     if run.loss_in_db and run.lr and run.settled_steps >= ENOUGH_FOR_LS202:
         return Skipped("LS202 judges a power with its rate")
-    if len(run.loss) < LEAST_LINES:
-        return Skipped(f"needs {LEAST_LINES} lines with a loss, there are {len(run.loss)}")
-    rise = rise_of(run)
+    if len(run.loss) < LEAST_TO_SPLIT:
+        return Skipped(f"needs {LEAST_TO_SPLIT} lines with a loss, there are {len(run.loss)}")
+    split = _split(run)
+    if split is None and len(run.loss) < LEAST_LINES:
+        return Skipped(f"needs {LEAST_LINES} lines with a loss to see no rise, there are {len(run.loss)}")
+    rise = split or rise_of(run)
     if rise is None or rise.lowest < 0.0:
         return None
-    severe = _climbs_far(run, rise) or _is_far(run, rise)
+    severe = split is not None or _climbs_far(run, rise) or _is_far(run, rise)
     if severe is None:
         return None
     patch, lower = lower_rate(run, 2.0)
