@@ -1,6 +1,6 @@
-"""Healthy logs of other programs, simulated: fine-tuning, pretraining, classifiers and regressions by epochs.
+"""Healthy logs of other programs, simulated: fine-tuning, pretraining, classifiers, regressions, and short logs.
 
-Of seeds 0 to 399 of each kind, 1600 logs, 2 get a warning: 0.1 % (95 %: 0.03 to 0.5 %). Noise is log-normal or has four
+Of seeds 0 to 399 of each kind, 2000 logs, 4 get a warning: 0.2 % (95 %: 0.1 to 0.5 %). Noise is log-normal or has four
 degrees of freedom; lengths, schedules, norms with single large ones, and noisy validations are drawn.
 """
 
@@ -17,16 +17,17 @@ from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.facts.run import RunFacts
 
 SEEDS = 40
-KINDS = ("sft", "pretrain", "classifier", "regression")
+KINDS = ("sft", "pretrain", "classifier", "regression", "short")
 
 
 def healthy(kind: str, seed: int) -> RunFacts:
     draw = random.Random(f"{kind}{seed}")
     heavy, by_steps = draw.random() < 0.5, kind in ("sft", "pretrain")
     n = draw.choice([12, 20, 40, 80, 200, 500, 1500] if by_steps else [8, 12, 20, 30, 50, 100])
+    n = draw.choice([4, 5, 6, 7, 9, 11]) if kind == "short" else n
     level, spread = (
         _curve(kind, draw),
-        draw.choice([0.01, 0.03, 0.08, 0.15, 0.3] if kind == "sft" else [0.005, 0.02, 0.05]),
+        draw.choice([0.01, 0.03, 0.08, 0.15, 0.3] if kind in ("sft", "short") else [0.005, 0.02, 0.05]),
     )
 
     def noise(size: float) -> float:
@@ -52,6 +53,8 @@ def healthy(kind: str, seed: int) -> RunFacts:
     size, gap = draw.choice([0.003, 0.01, 0.03] if by_steps else [0.01, 0.03, 0.06, 0.1]), draw.uniform(1.0, 1.5)
     if scores:
         at = [round((k + 1) * n / scores) for k in range(scores)]
+        if not by_steps:  # of 40 to 1000 samples, one class in ten to one in two, some of them easy
+            facts["eval_metrics"] = {"val_acc": (at, _accuracy(random.Random(f"accuracy{kind}{seed}"), n))}
         facts["eval_losses"] = {"": (at, [gap * level((k + 1) / scores) * noise(size) for k in range(scores)])}
     return RunFacts(**facts)
 
@@ -59,6 +62,8 @@ def healthy(kind: str, seed: int) -> RunFacts:
 def _curve(kind: str, draw: random.Random) -> Callable[[float], float]:
     start, fall, floor = draw.uniform(1.0, 3.0), draw.uniform(0.1, 0.6), draw.uniform(0.02, 0.4)
     decades = draw.uniform(1.0, 3.0)
+    if kind == "short":  # fine-tuning or the epochs of a classifier
+        kind = draw.choice(["sft", "classifier"])
     curves: dict[str, Callable[[float], float]] = {
         "sft": lambda t: start * (1.0 - fall * (1.0 - math.exp(-4.0 * t))),
         "pretrain": lambda t: 3.0 + 7.8 * math.exp(-12.0 * t) - 0.5 * t,
@@ -66,6 +71,12 @@ def _curve(kind: str, draw: random.Random) -> Callable[[float], float]:
         "regression": lambda t: 10.0 ** (-decades * (1.0 - math.exp(-4.0 * t))),
     }
     return curves[kind]
+
+
+def _accuracy(draw: random.Random, n: int) -> list[float]:
+    samples, start, end = draw.choice([40, 200, 1000]), draw.uniform(0.1, 0.8), draw.uniform(0.8, 0.99)
+    shares = [end + (start - end) * math.exp(-6.0 * i / n) for i in range(n)]
+    return [sum(draw.random() < share for _ in range(samples)) / samples for share in shares]
 
 
 def _rate(draw: random.Random, n: int) -> list[float]:

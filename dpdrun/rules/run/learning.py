@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean, median, stdev
 
-from dpdrun.rules.declare import Family, finding, info, known, used, warning
+from dpdrun.rules.declare import Family, finding, info, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import COIN, guess_at
+from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class, starts_still
 from dpdrun.rules.series import noise
 from dpdrun.rules.statistics import decimate, trend
 
@@ -32,16 +32,7 @@ STARTS_FAR = 3.0  # where the level is as quiet as VERY_QUIET
 VERY_QUIET = 0.01
 COIN_WITHIN = 0.002  # of a level that a quiet loss comes down to
 COIN_MOVES = 0.02
-FIRST_BEST = 5  # scores
 FALLS_Z, FALLS_MOST = 2.0, 0.08
-CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
-MOSTLY = 0.6  # of the scores, the last ones, are that number, and the others
-FROZEN = 0.005  # of it, at most, away
-LEAST_ACCURACY = 0.05  # below, it may be that of a regression, which is no measure
-PRIOR = 0.97  # of the entropy of an answer that is right so often: no network that knows more costs as much
-SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
-AT_ONCE = 0.005, 0.01  # from the first line on: a loss that moves and spreads by less is hardly that of a training
-PERFECT = 0.99
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
 LEAST_SCORES = 3
@@ -115,21 +106,21 @@ def never_learns(run: RunFacts) -> Verdict:
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
     losses = [value for value in run.loss if math.isfinite(value)]
-    same = _same_number(losses)
+    same = same_number(losses)
     if len(losses) < LEAST_LINES and not same:
         return Skipped(f"needs {LEAST_LINES} lines with a loss, there are {len(losses)}")
     progress = run.progress
     if progress is not None and progress < EARLY and not same:
         return Skipped(f"the run is {progress:.0%} done; checked from {EARLY:.0%} on")
-    if majority := _says_the_larger_class(run, losses):
+    if majority := says_the_larger_class(run, losses):
         return majority
     seen = flat(losses, QUIET_AT_GUESS)
     guess = _guess(run, seen, losses)
-    constant = same or _constant_answer(run)
+    constant = same or constant_answer(run)
     if guess is None and not constant and _validation_improves(run):
         return None
     signs = _signs(run)
-    if seen is not None and _starts_still(run, losses):
+    if seen is not None and starts_still(run, losses):
         signs.append("it has not moved since the first line")
     if constant and constant.partition(" is ")[0] not in {sign.partition(" is ")[0] for sign in signs}:
         signs.append(constant)
@@ -187,80 +178,6 @@ def _validation_improves(run: RunFacts) -> bool:
         return fmean(scores[-2:]) <= scores[0] - IMPROVES_DB
     series = [[value for value in values if math.isfinite(value)] for _, values in run.scorings.values()]
     return any(len(each) >= LEAST_SCORES and fmean(each[-2:]) <= (1.0 - IMPROVES) * each[0] for each in series)
-
-
-def _constant_answer(run: RunFacts) -> str:
-    """Return, in words, that the network gives the same answer whatever the input, or that nothing was gained."""
-    accuracies = _accuracies(run)
-    if accuracies and all(_frozen(values) for values in accuracies.values()):
-        name, values = next(iter(accuracies.items()))
-        if abs(values[-1]) < PERFECT:
-            alike = "the same number" if len(set(values)) == 1 else f"{values[-1]:.4g} and hardly anything else"
-            return f"{name} is {alike} in all {len(values)} scores"
-    for _, values in run.scorings.values():
-        if len(values) >= FIRST_BEST and all(value > (1.0 + SCORES_FLAT) * values[0] for value in values[1:]):
-            return f"the first of {len(values)} validation losses is the best"
-    return ""
-
-
-def _accuracies(run: RunFacts) -> dict[str, list[float]]:
-    """Return the accuracies that were logged often enough to tell whether they move; no running best."""
-    return {
-        name: values
-        for name, (_, values) in run.eval_metrics.items()
-        if "acc" in name.lower() and "best" not in name.lower() and len(values) >= CONSTANT_SCORES
-    }
-
-
-def _frozen(values: Sequence[float]) -> bool:
-    """Return whether an accuracy comes to one number, and was never far from it."""
-    last = values[-round(MOSTLY * len(values)) :]
-    return len(set(last)) == 1 and all(abs(value - last[0]) <= FROZEN * abs(last[0]) for value in values)
-
-
-def _says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
-    """Return the finding of a network that gives one answer as often as it is right, though its loss falls.
-
-    The cross-entropy of the same answer for all, right with probability p, is at least -p ln p - (1 - p) ln (1 - p).
-    """
-    accuracies = _accuracies(run)
-    if run.loss_unit != "nats" or not accuracies or not all(_frozen(values) for values in accuracies.values()):
-        return None
-    name, values = next(iter(accuracies.items()))
-    p = values[-1] / 100.0 if values[-1] > 1.0 else values[-1]
-    if not LEAST_ACCURACY <= p < PERFECT:
-        return None
-    entropy = -p * math.log(p) - (1.0 - p) * math.log(1.0 - p)
-    scores = [values[-1] for _, values in run.scorings.values() if values and math.isfinite(values[-1])]
-    if min([median(losses[-3:]), *scores]) < PRIOR * entropy:
-        return None
-    return warning(
-        f"{name} is {values[-1]:.4g} from the first to the last of {len(values)} scores, while the loss goes from "
-        f"{losses[0]:.4g} to {losses[-1]:.4g}: the same answer for every input costs {entropy:.3g} or more",
-        value=p, threshold=FROZEN, n=len(values), level=losses[-1], step=run.step[0],
-        advice="compare the predictions with the share of the most frequent class; overfit a single batch first, then "
-        "try a higher learning rate, and balance the classes",
-    )  # fmt: skip
-
-
-def _same_number(losses: Sequence[float]) -> str:
-    """Return, in words, that the loss is one number to its last digit from the second fifth of the lines on."""
-    settled = losses[max(1, len(losses) // SETTLED_FROM) :]
-    if len(settled) < SAME_LINES or len(set(settled)) > 1 or losses[0] > STARTS_NEAR * settled[0]:
-        return ""
-    decimals = [len(repr(value).partition(".")[2]) for value in losses if "e" not in repr(value)]
-    if not decimals or settled[0] < SAME_DIGITS * 10.0 ** -max(decimals):
-        return ""  # it may move by less than is printed
-    return f"the loss is {settled[0]:.6g} to the last digit in {len(settled)} lines"
-
-
-def _starts_still(run: RunFacts, losses: Sequence[float]) -> bool:
-    """Return whether the log begins with the run, and the loss moves by next to nothing from its first line on."""
-    gaps = [b - a for a, b in pairwise(run.step)]
-    moved, spread = AT_ONCE
-    if not gaps or run.step[0] > 2 * median(gaps) or stdev(losses) >= spread * fmean(losses):
-        return False
-    return abs(fmean(losses[-3:]) - fmean(losses[:2])) < moved * fmean(losses)
 
 
 def _no_gain(losses: Sequence[float]) -> Flat | None:

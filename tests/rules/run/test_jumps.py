@@ -90,3 +90,14 @@ def test_a_loss_that_may_be_negative_is_judged_by_its_spread() -> None:
     )
     assert "SK205" in {f.code for f in diagnose_facts(spiky).findings}
     assert not diagnose_facts(calm).findings
+
+
+def test_spikes_of_a_loss_that_may_be_negative() -> None:
+    def of(losses: list[float]) -> set[str]:
+        run = RunFacts(signed_step=list(range(1, len(losses) + 1)), signed_loss=losses)
+        return {f.code for f in diagnose_facts(run).findings if f.severity == "warning"}
+
+    usual = [90.0, 24.0, 21.0, 6.0, 5.0, 3.0, -2.2, 5.5, 15.0, 25.0, 5.2, -2.4, -2.6, -2.6, 12.0, 27.0, 5.2, -2.8]
+    assert "SK205" not in of(usual)
+    assert "SK205" in of([*usual[:4], 683.0, *usual[4:9], 717.0, *usual[9:]])
+    assert "SK205" not in of([100.0 * math.exp(-k / 2) - 3.0 for k in range(20)])  # it only falls

@@ -40,3 +40,12 @@ def test_two_writers_in_step_differ_in_their_losses() -> None:
     alike = diagnose_facts(replace(run, line_loss=[5.2, 5.2, 5.6, 5.6, 8.0, 8.0])).findings
     assert "LG201" in {f.code for f in differ}
     assert "LG201" not in {f.code for f in alike}
+
+
+def test_epochs_with_several_lines_are_one_writer() -> None:
+    epochs = [epoch for epoch in range(1, 5) for _ in range(10)]
+    run = RunFacts(step=[1, 2, 3, 4], loss=[2.0, 1.9, 1.8, 1.7], line_steps=epochs)
+    losses = [2.0 - 0.01 * line + 0.5 * (line % 3) for line in range(40)]
+    assert "LG201" not in {f.code for f in diagnose_facts(replace(run, line_loss=losses)).findings}
+    ranks = [2.0 - 0.1 * epoch + 0.001 * (line % 3) for line, epoch in enumerate(epochs)]
+    assert "LG201" in {f.code for f in diagnose_facts(replace(run, line_loss=ranks)).findings}

@@ -88,3 +88,12 @@ def test_a_loss_that_may_be_negative_is_still_to_be_finite() -> None:
     found = {f.code: f for f in diagnose_facts(run).findings}
     assert found["LS201"].step == 3
     assert "LS201" in diagnose_facts(RunFacts(signed_step=[1, 2], signed_loss=[-3.8, -3.9])).healthy
+
+
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [([15.8, 0.0], True), ([1.2, 0.0], False), ([1.2, 0.0, 0.0], True), ([15.8, 0.0, 12.0], False), ([0.0], False)],
+)
+def test_few_zeros_count_at_the_end_and_after_a_high_loss(losses: list[float], *, named: bool) -> None:
+    run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses)
+    assert ("LS209" in {f.code for f in diagnose_facts(run).findings}) is named

@@ -93,3 +93,16 @@ def test_more_than_that_is_an_error() -> None:
     assert "LS201" in overflowing(*range(280, 300))  # to the end
     assert "LS201" in overflowing(*range(1, 299))
     assert "LS201" in overflowing(5, loss=math.nan)
+
+
+@pytest.mark.parametrize(("size", "named"), [(1.0, False), (1e6, True)])
+def test_a_huge_norm_that_rises_steadily(size: float, *, named: bool) -> None:
+    rises = [size * (1.0 + 0.04 * i + 0.02 * (i % 2)) for i in range(17)]
+    stays = [4.0, 4.4, 3.0, 5.4, 2.7, 6.6, 4.3, 3.9, 4.8, 2.0, 4.0, 4.6, 5.9, 6.0, 2.9, 4.0, 3.0]
+
+    def codes(losses: list[float]) -> set[str]:
+        run = RunFacts(step=list(range(1, 18)), grad_norm=rises, loss=losses)
+        return {f.code for f in diagnose_facts(run).findings}
+
+    assert ("GN207" in codes(stays)) is named
+    assert "GN207" not in codes([6.0 - 0.2 * i for i in range(17)])

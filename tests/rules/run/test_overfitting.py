@@ -37,6 +37,9 @@ def findings(*sets: list[float], **other: Any) -> dict[str, Finding]:
         ([1.2, 1.0, 1.04, 1.08, 1.12], True),
         ([1.2, 1.0, 1.01, 1.02, 1.03], False),
         ([1.2, 1.1, 1.0, 1.2], False),  # one score after the best
+        ([1.1, 1.0, 1.4], True),  # far above all others
+        ([1.5, 1.0, 1.4], False),  # not above the first
+        ([1.3, 1.2, 1.1, 1.0, 1.4], False),  # the last of five
         ([1.2, 1.0, 1.1, 1.08], False),  # not one after the other
         ([1.0, 0.9, 0.85, 0.82], False),
     ],

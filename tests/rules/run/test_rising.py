@@ -96,3 +96,58 @@ def test_false_alarms_on_noise() -> None:
         losses = [2.0 * math.exp(-fall * i / n) * math.exp(spread * w) for i, w in enumerate(white)]
         alarms += any(f.code in CODES for f in diagnose_facts(facts(losses)).findings)
     assert alarms <= 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [
+        ([1.6, 1.4, 3.3, 6.4, 5.5, 4.9, 4.9, 4.6], True),
+        ([2.0, 1.9, 40.0, 3e5, 2e9], True),
+        ([1.6, 1.4, 1.9, 2.4, 2.2, 1.8, 1.9, 2.0], False),  # 1.8 is not far above 1.6
+        ([1.6, 1.4, 3.3, 6.4, 1.5, 1.3, 1.2, 1.2], False),  # it came back
+        ([1.6, 0.5, 2.5, 2.6, 2.7], False),  # the two before the jump are as far apart
+    ],
+)
+def test_few_lines_of_two_levels(losses: list[float], *, named: bool) -> None:
+    assert ("LS205" in findings(losses, loss_unit="nats")) is named
+
+
+def test_a_power_has_to_rise_further_in_few_lines() -> None:
+    losses = [0.016, 0.014, 0.033, 0.034, 0.035]
+    assert "LS205" in findings(losses, loss_unit="nats")
+    assert "LS205" not in findings(losses, loss_unit="power")
+
+
+def test_few_lines_that_show_no_rise_are_too_little_to_judge() -> None:
+    skipped = {each.code for each in diagnose_facts(facts([2.0, 1.9, 1.8, 1.9, 1.8])).skipped}
+    assert "LS205" in skipped
+    assert "LS206" in {each.code for each in diagnose_facts(facts([2.0, 1.9, 1.8, 1.9])).skipped}
+
+
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [
+        ([1.24, 2.03, 2.16, 1.98, 1.79], True),
+        ([1.24, 1.50, 2.50, 1.55, 2.40], False),  # restless
+        ([0.010, 0.026, 0.056, 0.108], True),
+        ([0.010, 0.011, 0.013, 0.020], False),  # twice
+        ([0.010, 0.026, 0.020, 0.108], False),  # not one after the other
+    ],
+)
+def test_few_lines_worse_than_the_first(losses: list[float], *, named: bool) -> None:
+    assert ("LS206" in findings(losses, loss_unit="nats")) is named
+    scores = {"": (list(range(1, len(losses) + 1)), losses)}
+    alone = {f.code: f for f in diagnose_facts(RunFacts(eval_losses=scores, loss_unit="nats")).findings}
+    assert ("LS206" in alone) is named
+    assert not named or "the validation loss rose from" in alone["LS206"].message
+
+
+def test_a_validation_that_rises_while_training_falls_is_no_divergence() -> None:
+    scores = {"": ([10, 20, 30, 40], [0.010, 0.026, 0.056, 0.108])}
+    assert "LS206" not in findings([2.0, 1.5, 1.0, 0.5], eval_losses=scores)
+    assert "LS206" in findings([2.0, 2.2, 2.1, 2.3], eval_losses=scores)
+
+
+def test_a_sum_that_starts_again_with_each_epoch_did_not_rise() -> None:
+    sums = [0.2 + (90.0 - 8.0 * epoch) * batch / 5 for epoch in range(10) for batch in range(5)]
+    assert "LS206" not in findings(sums, loss_unit="nats")

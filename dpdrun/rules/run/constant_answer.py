@@ -1,0 +1,109 @@
+"""What shows that a network gives the same answer whatever the input: an accuracy or a loss that is one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean, median, stdev
+
+from dpdrun.rules.declare import warning
+from dpdrun.rules.engine import Verdict
+from dpdrun.rules.facts.run import RunFacts
+
+CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
+MOSTLY = 0.6  # of the scores, the last ones, are that number, and the others
+FROZEN = 0.005  # of it, at most, away
+LEAST_ACCURACY = 0.05  # below, it may be that of a regression, which is no measure
+PRIOR = 0.97  # of the entropy of an answer that is right so often: no network that knows more costs as much
+SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
+AT_ONCE = 0.005, 0.01  # from the first line on: a loss that moves and spreads by less is hardly that of a training
+PERFECT = 0.99
+FIRST_BEST = 5  # scores
+ABOVE_FIRST = 0.01  # of the first score
+FIFTH = 5  # of the lines, that of a poor initialisation
+STARTS_NEAR = 1.5  # times the number
+
+
+def constant_answer(run: RunFacts) -> str:
+    """Return, in words, that the network gives the same answer whatever the input, or that nothing was gained."""
+    accuracies = _accuracies(run)
+    if accuracies and all(_frozen(values) for values in accuracies.values()):
+        name, values = next(iter(accuracies.items()))
+        if abs(values[-1]) < PERFECT:
+            alike = "the same number" if len(set(values)) == 1 else f"{values[-1]:.4g} and hardly anything else"
+            return f"{name} is {alike} in all {len(values)} scores"
+    for _, values in run.scorings.values():
+        if len(values) >= FIRST_BEST and all(value > (1.0 + ABOVE_FIRST) * values[0] for value in values[1:]):
+            return f"the first of {len(values)} validation losses is the best"
+    return ""
+
+
+def _accuracies(run: RunFacts) -> dict[str, list[float]]:
+    """Return the accuracies that were logged often enough to tell whether they move; no running best."""
+    return {
+        name: values
+        for name, (_, values) in run.eval_metrics.items()
+        if "acc" in name.lower() and "best" not in name.lower() and len(values) >= CONSTANT_SCORES
+    }
+
+
+def _frozen(values: Sequence[float]) -> bool:
+    """Return whether an accuracy comes to one number, and was never far from it."""
+    last = values[-round(MOSTLY * len(values)) :]
+    return len(set(last)) == 1 and all(abs(value - last[0]) <= FROZEN * abs(last[0]) for value in values)
+
+
+def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
+    """Return the finding of a network that gives one answer as often as it is right, though its loss falls.
+
+    The cross-entropy of the same answer for all, right with probability p, is at least -p ln p - (1 - p) ln (1 - p).
+    """
+    accuracies = _accuracies(run)
+    if run.loss_unit != "nats" or not accuracies or not all(_frozen(values) for values in accuracies.values()):
+        return None
+    name, values = next(iter(accuracies.items()))
+    p = values[-1] / 100.0 if values[-1] > 1.0 else values[-1]
+    if not LEAST_ACCURACY <= p < PERFECT:
+        return None
+    entropy = -p * math.log(p) - (1.0 - p) * math.log(1.0 - p)
+    scores = [values[-1] for _, values in run.scorings.values() if values and math.isfinite(values[-1])]
+    if min([median(losses[-3:]), *scores]) < PRIOR * entropy:
+        return None
+    return warning(
+        f"{name} is {values[-1]:.4g} from the first to the last of {len(values)} scores, while the loss goes from "
+        f"{losses[0]:.4g} to {losses[-1]:.4g}: the same answer for every input costs {entropy:.3g} or more",
+        value=p, threshold=FROZEN, n=len(values), level=losses[-1], step=run.step[0],
+        advice="compare the predictions with the share of the most frequent class; overfit a single batch first, then "
+        "try a higher learning rate, and balance the classes",
+    )  # fmt: skip
+
+
+def same_number(losses: Sequence[float]) -> str:
+    """Return, in words, that the loss is one number to its last digit from the second fifth of the lines on."""
+    settled = losses[max(1, len(losses) // FIFTH) :]
+    if (
+        len(settled) < SAME_LINES
+        or len(set(settled)) > 1
+        or losses[0] > STARTS_NEAR * settled[0]
+        or not _resolved(losses)
+    ):
+        return ""
+    return f"the loss is {settled[0]:.6g} to the last digit in {len(settled)} lines"
+
+
+def _resolved(losses: Sequence[float]) -> bool:
+    """Return whether the losses have three digits or more: fewer hide that they move."""
+    decimals = [len(repr(value).partition(".")[2]) for value in losses if "e" not in repr(value)]
+    return bool(decimals) and losses[-1] >= SAME_DIGITS * 10.0 ** -max(decimals)
+
+
+def starts_still(run: RunFacts, losses: Sequence[float]) -> bool:
+    """Return whether the log begins with the run, and the loss moves by next to nothing from its first line on."""
+    gaps = [b - a for a, b in pairwise(run.step)]
+    moved, spread = AT_ONCE
+    if not gaps or run.step[0] > 2 * median(gaps) or stdev(losses) >= spread * fmean(losses):
+        return False
+    if not _resolved(losses):
+        return False
+    return abs(fmean(losses[-3:]) - fmean(losses[:2])) < moved * fmean(losses)

@@ -1,0 +1,64 @@
+"""One answer for every input: a loss or an accuracy that does not move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+
+def of_losses(losses: list[float], **other: Any) -> Finding | None:
+    run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses, **other)
+    return next((f for f in diagnose_facts(run).findings if f.code == "LS204"), None)
+
+
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [
+        ([1.9112, *[1.9105] * 9], True),
+        ([0.0291, *[0.0266] * 8], True),
+        ([5.0, *[1.9105] * 9], False),  # it fell to that
+        ([0.03, *[0.03] * 9], False),  # two digits hide a fall
+        ([1e-5] * 9, False),
+        ([1.9112, *[1.9105] * 4], False),
+    ],
+)
+def test_the_same_number_in_every_line(losses: list[float], *, named: bool) -> None:
+    finding = of_losses(losses)
+    assert (finding is not None and finding.severity == "warning") is named
+
+
+def test_the_same_number_is_judged_early_in_the_plan() -> None:
+    assert of_losses([0.0291, *[0.0266] * 8], total_steps=100) is not None
+    assert of_losses([1.9, 1.91, 1.9, 1.91, 1.9, 1.9, 1.91, 1.9], total_steps=100) is None
+
+
+def test_a_short_log_that_is_still_from_its_first_line_on() -> None:
+    losses = [5.300, 5.302, 5.299, 5.301, 5.303, 5.298, 5.301, 5.300, 5.302, 5.299]
+    finding = of_losses(losses)
+    assert finding is not None
+    assert finding.severity == "warning"
+    late = diagnose_facts(RunFacts(step=list(range(900, 910)), loss=losses)).findings
+    assert {f.severity for f in late if f.code == "LS204"} == {"info"}
+
+
+FALLING = [1.003, 0.891, 0.837, 0.818, 0.744, 0.690, 0.654, 0.634, 0.615, 0.611, 0.601, 0.598]
+FROZEN = [0.7202, 0.7202, 0.7198, *[0.7188] * 9]
+
+
+def test_an_accuracy_that_never_moves_while_the_loss_falls_to_that_of_the_prior() -> None:
+    at = list(range(1, 13))
+    frozen, moves = (at, FROZEN), (at, [0.60 + 0.01 * k for k in range(12)])
+    finding = of_losses(FALLING, loss_unit="nats", eval_metrics={"val_acc": frozen})
+    assert finding is not None
+    assert finding.severity == "warning"
+    assert "costs 0.594" in finding.message  # -0.7188 ln 0.7188 - 0.2812 ln 0.2812
+    knows = [0.8 * loss for loss in FALLING]  # more than the prior
+    assert of_losses(knows, loss_unit="nats", eval_metrics={"val_acc": frozen}) is None
+    assert of_losses(FALLING, loss_unit="nats", eval_metrics={"val_acc": frozen, "test_acc": moves}) is None
+    assert of_losses(FALLING, loss_unit="power", eval_metrics={"val_acc": frozen}) is None
+    assert of_losses(FALLING, loss_unit="nats", eval_metrics={"best_acc": frozen}) is None
