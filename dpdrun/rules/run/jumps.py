@@ -42,9 +42,10 @@ FREQUENT_SHARE = 0.005
 LEAST_FOR_SPIKES = 2 * SPIKE_WIDTH
 NAMED = 5
 
-LEAST_OF_SHORT = 10
+LEAST_OF_SHORT = 7
 FAR_TIMES = 10.0
 FEW_SPIKES = 2
+BLOWN_UP = 1000.0  # times the level around: one such line is enough
 
 sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
 
@@ -221,10 +222,11 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     ## Why
     A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five
     lines on either side, spikes left out; a loss that may be negative is measured from its lowest line. Two of them
-    are a warning: some samples or batches blow up the loss, and with it every mean that holds them. One is info.
+    are a warning, and so is one of a thousand times that: some samples or batches blow up the loss, and with it every
+    mean that holds them. Another one is info.
 
     ## Known limits
-    Fewer than ten lines, and spikes at either end, are not judged. SK204 takes over from 100 lines on.
+    Fewer than seven lines, and spikes at either end, are not judged. SK204 takes over from 100 lines on.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -237,7 +239,8 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     if not high:
         return None
     named = ", ".join(f"step {steps[at]} ({losses[at]:.3g})" for at in high[:NAMED])
-    often = len(high) >= FEW_SPIKES
+    low = min(0.0, *losses)
+    often = len(high) >= FEW_SPIKES or max(losses) - low >= BLOWN_UP * (median(losses) - low)
     return finding(
         "warning" if often else "info",
         f"{pluralize(len(high), 'line')} of {len(losses)} with a loss ten times that around it: {named}; usually it "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
-from dpdrun.rules.declare import Family, finding, info, known, used
+from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import COIN, guess_at
@@ -36,6 +36,7 @@ FALLS_Z, FALLS_MOST = 2.0, 0.08
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
 LEAST_SCORES = 3
+MANY_SCORES = 20  # of a validation, from the first on
 IMPROVES, IMPROVES_DB = 0.05, 1.0
 NOTHING_DB = -1.0  # validation NMSE of predicting about zero
 
@@ -95,7 +96,8 @@ def never_learns(run: RunFacts) -> Verdict:
     loss that is the same to its last digit (three or more) in six lines, or one that from the first line on moves by
     less than 0.5 % and spreads by less than 1 %. A cross-entropy that falls is a warning too where every accuracy stays
     within 0.5 % of one number and the loss is not below the entropy of an answer that is right so often: the network
-    says the most frequent class.
+    says the most frequent class. So is a validation loss of twenty scores that stays within 3 % of the first, in the
+    same way, next to a training loss that falls by less than 5 % after the first fifth of the lines.
 
     ## Known limits
     Some networks learn late, after a long plateau (grokking; a physics-informed loss); a fine-tuned network may
@@ -130,7 +132,7 @@ def never_learns(run: RunFacts) -> Verdict:
     elif seen is None:
         seen = flat(settled, QUIET_AT_GUESS) or flat(losses[-len(losses) // 3 :], QUIET)
     if seen is None:
-        return None
+        return _validation_stays(run, settled)
     severe = guess is not None
     few = not signs and seen.n < ENOUGH
     at_guess = f", which is {guess}" if guess else ""
@@ -170,6 +172,25 @@ def _guess(run: RunFacts, seen: Flat | None, losses: Sequence[float]) -> str | N
         return None
     quiet = flat(settled[len(settled) // 2 :], VERY_QUIET) is not None
     return guess if fmean(losses[:2]) <= (STARTS_FAR if quiet else STARTS_NEAR) * rest.level else None
+
+
+def _validation_stays(run: RunFacts, settled: Sequence[float]) -> Verdict:
+    """Return the finding of a validation loss that is where its first score was, next to a loss that hardly falls."""
+    start, end = fmean(settled[:2]), fmean(settled[-3:])
+    for name, (steps, values) in run.scorings.items():
+        long = len(values) >= MANY_SCORES and all(0.0 < value < math.inf for value in values)
+        still = flat(values, QUIET) if long and steps[0] <= 2 * (steps[1] - steps[0]) else None
+        if still is None or end < (1.0 - IMPROVES) * start or min(values) < (1.0 - MOVED) * values[0]:
+            continue
+        of = f" of {name}" if name else ""
+        return warning(
+            f"the validation loss{of} is where it began: {values[0]:.4g} at first, {still.level:.4g} in the mean of "
+            f"{still.n} scores; the training loss goes from {start:.4g} to {end:.4g}",
+            value=abs(still.moved), threshold=MOVED, n=still.n, level=still.level, step=steps[0],
+            advice="overfit a single batch first; if that works, nothing that was learned carries over: check that "
+            "the validation has the same features and targets as the training set",
+        )  # fmt: skip
+    return None
 
 
 def _validation_improves(run: RunFacts) -> bool:

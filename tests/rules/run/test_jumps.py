@@ -68,7 +68,7 @@ def test_a_power_may_be_twice_itself() -> None:
 def test_a_short_log() -> None:
     found = findings(lambda i: 5e9 if i in (3, 6, 9) else 140.0, n=14)
     assert found["SK205"].severity == "warning"
-    assert findings(lambda i: 5e9 if i == 6 else 140.0, n=14)["SK205"].severity == "info"
+    assert findings(lambda i: 3e3 if i == 6 else 140.0, n=14)["SK205"].severity == "info"
     assert not findings(lambda i: 700.0 if i in (3, 6, 9) else 140.0, n=14)
     assert not findings(lambda i: 140.0 * math.exp(-i), n=14)  # a steep start
 
@@ -101,3 +101,10 @@ def test_spikes_of_a_loss_that_may_be_negative() -> None:
     assert "SK205" not in of(usual)
     assert "SK205" in of([*usual[:4], 683.0, *usual[4:9], 717.0, *usual[9:]])
     assert "SK205" not in of([100.0 * math.exp(-k / 2) - 3.0 for k in range(20)])  # it only falls
+
+
+@pytest.mark.parametrize(("spike", "severity"), [(4000.0, "warning"), (20.0, "info")])
+def test_one_spike_is_a_warning_where_it_is_a_thousand_times_the_rest(spike: float, severity: str) -> None:
+    losses = [-4.1, -4.5, -4.4, -4.3, spike, -2.4, -2.9]
+    run = RunFacts(signed_step=list(range(1, 8)), signed_loss=losses)
+    assert {f.code: f.severity for f in diagnose_facts(run).findings}["SK205"] == severity

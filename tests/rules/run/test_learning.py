@@ -138,3 +138,16 @@ def test_nothing_gained_since_the_first_score() -> None:
     falls = {"": (list(range(10, 120, 10)), [5.3 - 0.05 * k for k in range(11)])}
     assert findings(settles, n=11, spread=0.003, eval_losses=first_best)["LS204"].severity == "warning"
     assert "LS204" not in findings(settles, n=11, spread=0.003, eval_losses=falls)
+
+
+def test_a_validation_that_never_improves_next_to_a_loss_that_hardly_falls() -> None:
+    still = {"": (list(range(10, 610, 20)), [0.35 * (1.0 + 0.01 * (k * 7 % 5 - 2)) for k in range(30)])}
+    creeps = facts(lambda t: 1.0 + 0.17 * math.exp(-8 * t) - 0.01 * t, spread=0.003, eval_losses=still)
+    found = {f.code: f for f in diagnose_facts(creeps).findings}
+    assert found["LS204"].severity == "warning"
+    assert "the validation loss is where it began" in found["LS204"].message
+    falls = facts(lambda t: 1.0 - 0.4 * t, spread=0.003, eval_losses=still)
+    assert "LS204" not in {f.code for f in diagnose_facts(falls).findings}
+    learns = {"": (still[""][0], [0.35 - 0.002 * k for k in range(30)])}
+    better = facts(lambda t: 1.0 + 0.17 * math.exp(-8 * t) - 0.01 * t, spread=0.003, eval_losses=learns)
+    assert "LS204" not in {f.code for f in diagnose_facts(better).findings}
