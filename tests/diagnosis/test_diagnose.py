@@ -55,7 +55,7 @@ def test_folder_gives_the_same_as_the_facts(tmp_path: Path) -> None:
     run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, eval_step=[200, 400], eval_nmse_db=[-10.0, -12.0],
                       one_tap_db=-20.0, gmp_db=-38.0)  # fmt: skip
     seen = diagnose(write_run(tmp_path / "run", run, report=REPORT))
-    planned = ("eps", "beta2", "max_steps", "steps_per_epoch", "loss_is_nmse", "swept_lr")
+    planned = ("eps", "beta2", "max_steps", "steps_per_epoch", "loss_is_nmse", "swept_lr", "settings")
     direct = diagnose_facts(replace(run, **{name: getattr(seen.facts, name) for name in planned}))
     assert "GN201" in codes(seen)
     assert "DM201" in codes(seen)

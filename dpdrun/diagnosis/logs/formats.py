@@ -25,6 +25,7 @@ from dpdrun.diagnosis.logs import (
     tensorboard_log,
     text_log,
     torchtune_log,
+    ultralytics_log,
 )
 from dpdrun.diagnosis.logs.facts import facts_of_log
 from dpdrun.diagnosis.logs.log import TrainingLog
@@ -38,10 +39,12 @@ KNOWN = (
 )
 TEXT = (
     huggingface_log.FORMAT, megatron_log.FORMAT, fairseq_log.FORMAT, mmengine_log.FORMAT, torchtune_log.FORMAT,
-    nanogpt_log.FORMAT, nanogpt_log.BUILD_FORMAT,
+    nanogpt_log.FORMAT, nanogpt_log.BUILD_FORMAT, ultralytics_log.FORMAT,
 )  # fmt: skip
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
-JSON_START = re.compile(r"\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$))")
+JSON_START = re.compile(  # not the [1,  2000] of a counter
+    r"(?!\[\d{1,12},\s{0,8}\d{1,12}\]\s{1,6}[A-Za-z])(?:\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
+)
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 DEEPEST_FOLDER = 6  # OpenDPD: log/DATASET/train_dpd/SETTINGS/history

@@ -21,6 +21,7 @@ PAIR = re.compile(r"'([^']{1,80})': '?([^,'{}]{1,60})'?")
 BAR = re.compile(r"(\d{1,12})/(\d{1,12}) \[")
 LENGTH = re.compile(r"Total optimization steps = ([\d,]{1,20})")
 EPOCHS = re.compile(r"Num Epochs = (\d{1,9})")
+COUNTED = re.compile(r"(\d{1,12})/(\d{1,12})")
 SUMMARY = "train_runtime"
 
 
@@ -101,6 +102,8 @@ def records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
             if SUMMARY in record:
                 values["finished"] = True
                 continue
+            if counted_so_far := COUNTED.fullmatch(str(record.get("global_step/max_steps"))):  # of ms-swift
+                record["step"], length = counted_so_far.group(1), int(counted_so_far.group(2))
             found.append((line, record))
             bars.record()
     counted = bars.steps(["loss" in record for _, record in found])

@@ -18,11 +18,16 @@ from dpdrun.diagnosis.logs.names import HEAD, meaning_of, plain_name
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 WORD = r"[A-Za-z_][\w./@%-]{0,40}"
-QUOTED = r"[\"']?\]?\s{0,3}(?:[:=]|[-=]>)\s{0,6}[\"']?(?:tensor\(|\[)?"
+QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis\s)[\"']?(?:tensor\(|\[)?"
 PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER})(?![\w:/]|\.\d)", re.I)
 BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER})(?![\w:/]|\.\d)", re.I)
 TIGHT = re.compile(  # loss(0.5), loss_0.5
     rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER})(?![\w:/]|\.\d)", re.I
+)
+AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
+    rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for) (?:epoch|step|iter|iteration|batch)"
+    rf"\s{{1,3}}\d{{1,12}}\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER})(?![\w:/]|\.\d)",
+    re.I,
 )
 SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Darknet
 BOTH = re.compile(rf"\btrain\w{{0,3}}\s?/\s?val\w{{0,7}} loss[:= ]{{1,3}}({NUMBER})\s?/\s?({NUMBER})(?![\w/])", re.I)
@@ -40,6 +45,7 @@ SHAPES = tuple(
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
+        (r"^\[(\d{1,12}),\s{1,8}(\d{1,12})\]\s", ("epoch", "batch")),  # the CIFAR tutorial of PyTorch
         (r"^\W{0,3}\[(\d{1,12})/\d{1,12}\]\s?\[(\d{1,12})/\d{1,12}\]", ("epoch", "batch")),  # DCGAN
         (r"\b(\d{1,9})epoch:train:\d{1,12}-(\d{1,12})batch", ("epoch", "batch")),  # ESPnet
     )
@@ -71,12 +77,19 @@ def _may_be_line(text: str) -> bool:
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
     found: dict[str, object] = {}
-    for pattern in (PAIR, BARE, TIGHT):
+    heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
+    for pattern in (AT_STEP, PAIR, BARE, TIGHT):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
             if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
                 continue  # `_Counters` reads it
-            found.setdefault(_part_of(name, text, match.start(2)), match.group(2))
+            part = _part_of(name, text, match.start(2))
+            if part == "loss" and name != match.group(1):
+                heads.setdefault(" ".join(match.group(1).split(" ")[-2:]), match.group(2))
+            else:
+                found.setdefault(part, match.group(2))
+    if "loss" not in found:
+        found |= heads if len(heads) != 1 else {"loss": value for value in heads.values()}
     for value, name in SWAPPED.findall(text):
         found["lr" if name == "rate" else "avg loss"] = value
     if both := BOTH.search(text):

@@ -17,7 +17,7 @@ from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 LINE = re.compile(r"\biteration\s{1,12}(\d{1,12})/\s{0,12}(\d{1,12})\s?\|")
 SCORE = re.compile(rf"\bloss at iteration (\d{{1,12}}).{{0,60}}?\|\s?(?:lm )?loss value: ({NUMBER})", re.I)
-FIELD = re.compile(rf"\|\s{{0,4}}([a-z][a-z ]{{0,40}}): ({NUMBER})(?=\s|$)", re.I)
+FIELD = re.compile(rf"\|\s{{0,4}}([a-z][a-z_ ]{{0,40}}): ({NUMBER})(?=\s|$)", re.I)
 
 
 def _is_line(text: str) -> bool:

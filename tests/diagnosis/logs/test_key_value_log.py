@@ -244,6 +244,134 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
         "Epoch: 1 Valid Perplexity: 148.4132\n",
         {'loss': [8, 7], 'val_loss': [5]},
     ),
+    "CIFAR tutorial of PyTorch": (
+        "[1,  2000] loss: 2.173\n"
+        "[1,  4000] loss: 1.873\n"
+        "[2,  2000] loss: 1.573\n"
+        "[2,  4000] loss: 1.4\n",
+        {'step': [2000, 4000, 6000, 8000], 'loss': [2.173, 1.873, 1.573, 1.4]},
+    ),
+    "MindSpore": (
+        "epoch: 1 step: 10, loss is 2.5\n"
+        "epoch: 1 step: 20, loss is 2.4\n"
+        "epoch: 1 step: 30, loss is 2.3\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "cost after an iteration": (
+        "Cost after iteration 10: 2.5\n"
+        "Cost after iteration 20: 2.4\n"
+        "Cost after iteration 30: 2.3\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "loss at a step": (
+        "Average loss at step  10 :  2.5\n"
+        "Average loss at step  20 :  2.4\n"
+        "Average loss at step  30 :  2.3\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "loss (for one batch) at a step": (
+        "Training loss (for one batch) at step 10: 2.5\n"
+        "Training loss (for one batch) at step 20: 2.4\n"
+        "Training loss (for one batch) at step 30: 2.3\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "the loss at a step is": (
+        "The loss at step 10 is 2.5\n"
+        "The loss at step 20 is 2.4\n"
+        "The loss at step 30 is 2.3\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "TensorFlow examples": (
+        "Iter 10, Minibatch Loss= 2.5, Training Accuracy= 0.2\n"
+        "Iter 20, Minibatch Loss= 2.4, Training Accuracy= 0.2\n"
+        "Iter 30, Minibatch Loss= 2.3, Training Accuracy= 0.2\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "llama.cpp": (
+        "train_opt_callback: iter=    10 sample=11/57 sched=0.1 loss=2.5 dt=00:00:10 eta=00:10:00 |->\n"
+        "train_opt_callback: iter=    20 sample=11/57 sched=0.1 loss=2.4 dt=00:00:10 eta=00:10:00 |->\n"
+        "train_opt_callback: iter=    30 sample=11/57 sched=0.1 loss=2.3 dt=00:00:10 eta=00:10:00 |->\n",
+        {'step': [10, 20, 30], 'loss': [2.5, 2.4, 2.3]},
+    ),
+    "ms-swift": (
+        "{'loss': 2.5, 'token_acc': 0.5, 'grad_norm': 1.0, 'learning_rate': 1e-05, "
+        "'memory(GiB)': 10.1, 'epoch': 0.1, 'global_step/max_steps': '10/100'}\n"
+        "{'loss': 2.4, 'token_acc': 0.5, 'grad_norm': 1.0, 'learning_rate': 1e-05, 'epoch': "
+        "0.2, 'global_step/max_steps': '20/100'}\n",
+        {'loss': [2.5, 2.4], 'step': [10, 20]},
+    ),
+    "nnU-Net": (
+        "2023-01-01 10:00:00.123456: Epoch 0\n"
+        "2023-01-01 10:00:00.123456: Current learning rate: 0.01\n"
+        "2023-01-01 10:02:00.123456: train_loss 0.2\n"
+        "2023-01-01 10:02:00.123456: val_loss 0.3\n"
+        "2023-01-01 10:00:00.123456: Epoch 1\n"
+        "2023-01-01 10:00:00.123456: Current learning rate: 0.009\n"
+        "2023-01-01 10:02:00.123456: train_loss 0.1\n"
+        "2023-01-01 10:02:00.123456: val_loss 0.2\n",
+        {'loss': [0.2, 0.1], 'step': [0, 1], 'lr': [0.01, 0.009], 'val_loss': [0.3, 0.2]},
+    ),
+    "Ultralytics": (
+        "      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size\n"
+        "        1/3      3.05G      1.151      1.672      1.234        105        640: 100%|██| 4/4\n"
+        "                 Class     Images  Instances      Box(P          R      mAP50  "
+        "mAP50-95): 100%|██| 2/2\n"
+        "                   all        128        929      0.6       0.5       0.6      0.4\n"
+        "\n"
+        "      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size\n"
+        "        2/3      3.05G      1.101      1.572      1.134        105        640: 100%|██| 4/4\n",
+        {'loss': [4.057, 3.807], 'step': [1, 2]},
+    ),
+    "YOLOv5": (
+        "     Epoch   gpu_mem       box       obj       cls    labels  img_size\n"
+        "     0/99     3.61G    0.1151    0.0672    0.0534       105       640: 100%|██| 4/4 "
+        "[00:10<00:00]\n"
+        "               Class     Images     Labels          P          R     mAP@.5 "
+        "mAP@.5:.95: 100%|██| 2/2\n"
+        "     1/99     3.61G    0.1051    0.0572    0.0434       105       640: 100%|██| 4/4 "
+        "[00:10<00:00]\n",
+        {'loss': [0.2357, 0.2057], 'step': [0, 1]},
+    ),
+    "a total next to heads": (
+        "Iteration 50: content loss: 10.0 style loss: 20.0 total loss: 30.0\n"
+        "Iteration 100: content loss: 9.0 style loss: 10.0 total loss: 19.0\n",
+        {'loss': [30, 19], 'step': [50, 100]},
+    ),
+    "torchtitan": (
+        "[rank0]:[titan] 2024-01-01 10:00:00,123 - root - INFO - step: 10  loss:  8.2  "
+        "memory:  10.0GiB(20.1%)  tps: 1,234  tflops: 10.1  mfu: 10.1%\n"
+        "[rank0]:[titan] 2024-01-01 10:00:00,123 - root - INFO - step: 20  loss:  7.2  "
+        "memory:  10.0GiB(20.1%)  tps: 1,234\n",
+        {'loss': [8.2, 7.2], 'step': [10, 20]},
+    ),
+    "OLMo": (
+        "[2024-01-01 10:00:00] INFO [train:100] [step=10/1000]\n"
+        "    optim/total_grad_norm=1.5\n"
+        "    train/CrossEntropyLoss=8.2\n"
+        "    train/Perplexity=3641\n"
+        "[2024-01-01 10:00:00] INFO [train:100] [step=20/1000]\n"
+        "    optim/total_grad_norm=1.4\n"
+        "    train/CrossEntropyLoss=7.2\n"
+        "    train/Perplexity=1339\n",
+        {'loss': [8.2, 7.2], 'step': [10, 20]},
+    ),
+    "GPT-NeoX": (
+        " samples/sec: 10.1 | iteration       10/  320000 | elapsed time per iteration (ms): "
+        "100.1 | learning rate: 1.0E-05 | approx flops per GPU: 10.1TFLOPS | lm_loss: 8.2E+00 "
+        "| loss scale: 65536.0 | number of skipped iterations:   0 | number of nan iterations:   0 |\n"
+        " samples/sec: 10.1 | iteration       20/  320000 | learning rate: 1.0E-05 | lm_loss: "
+        "7.2E+00 |\n",
+        {'loss': [8.2, 7.2], 'step': [10, 20], 'lr': [1e-05, 1e-05]},
+    ),
+    "DeepSpeed's rate between losses": (
+        "[2024-01-01 10:00:00,123] [INFO] [logging.py:96:log_dist] [Rank 0] step=10, "
+        "skipped=0, lr=[1e-05], mom=[(0.9, 0.95)]\n"
+        "steps: 10 loss: 9.2 iter time (s): 0.5\n"
+        "[2024-01-01 10:00:00,123] [INFO] [logging.py:96:log_dist] [Rank 0] step=20, "
+        "skipped=0, lr=[2e-05], mom=[(0.9, 0.95)]\n"
+        "steps: 20 loss: 8.2 iter time (s): 0.5\n",
+        {'loss': [9.2, 8.2], 'step': [10, 20], 'lr': [1e-05, 2e-05]},
+    ),
 }  # fmt: skip
 
 
@@ -272,7 +400,12 @@ ELBO = "step: 0 train elbo: -1458.6\nstep: 0 valid elbo: -1452.8\nstep: 1000 tra
 NEGATIVE = "step_78540:\tloss_-4.06\nstep_78560:\tloss_nan\n"
 
 
-@pytest.mark.parametrize(("text", "steps"), [(GAN, [0, 50]), (ELBO, [0, 1000]), (NEGATIVE, [78540, 78560])])
+TWO_PLAYERS = "[Batch 1/9] [D loss: 0.69] [G loss: 0.7]\n[Batch 2/9] [D loss: nan] [G loss: nan]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"), [(GAN, [0, 50]), (TWO_PLAYERS, [1, 2]), (ELBO, [0, 1000]), (NEGATIVE, [78540, 78560])]
+)
 def test_a_loss_whose_level_says_nothing_still_shows_a_nan(tmp_path: Path, text: str, steps: list[int]) -> None:
     path = tmp_path / "train.log"
     path.write_text(text)
