@@ -47,7 +47,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         if any(key in log.found for key in LOOKED_FOR):
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
         raise DataError(_nothing(log))
-    steps = _axis([column for column in (loss, grad_norm) if len(column)])
+    steps = _axis([column for column in (loss, grad_norm) if len(column)]) or list(signed.steps)
 
     def on_axis(key: str, column: Points | None = None) -> list[float]:
         if key in asked.constants:

@@ -78,7 +78,8 @@ def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
-    for pattern in (AT_STEP, PAIR, BARE, TIGHT):
+    at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text else ()
+    for pattern in (*at_step, PAIR, BARE, TIGHT):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
             if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
@@ -89,10 +90,10 @@ def _pairs(text: str) -> dict[str, object]:
             else:
                 found.setdefault(part, match.group(2))
     if "loss" not in found:
-        found |= heads if len(heads) != 1 else {"loss": value for value in heads.values()}
-    for value, name in SWAPPED.findall(text):
+        found |= heads if len(heads) != 1 else {"loss": next(iter(heads.values()))}
+    for value, name in SWAPPED.findall(text) if " avg" in text else ():
         found["lr" if name == "rate" else "avg loss"] = value
-    if both := BOTH.search(text):
+    if "/" in text and (both := BOTH.search(text)):
         found |= {"train loss": both.group(1), "val_loss": both.group(2)}
     for train, val in PAIRED:
         if train in found and val in found:
@@ -168,7 +169,7 @@ def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
             counters.now.pop("step", None)
             if (bar := BAR.search(text)) and bar.group(1) != bar.group(2):
                 continue  # a running mean within the epoch
-        elif FAIRSEQ.search(text):
+        elif "gnorm" in text and FAIRSEQ.search(text):
             values["program"] = "fairseq"
         pairs = _pairs(text)
         if pairs:

@@ -95,6 +95,7 @@ LIMITS = {  # of single values, the upper one excluded; other counts and sizes a
 }
 
 
+@lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
     """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
