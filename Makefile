@@ -89,6 +89,10 @@ pathbench: $(READY)  ## study: which faults diagnose names, and false alarms (fo
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
 	$(BIN)/python -m benchmarks.pathbench.run
 
+public-logs: $(READY)  ## study: is diagnose right about training logs that other people published (a minute)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
+	$(BIN)/python -m benchmarks.public_logs.run
+
 diagnose-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,000 steps (a minute)
 	$(BIN)/python -m benchmarks.speed.diagnose
 
@@ -144,4 +148,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment pictures clean

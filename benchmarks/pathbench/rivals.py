@@ -78,12 +78,13 @@ def quietly(ask: Rival, run: RunFacts) -> list[Alarm]:
 
 def _columns(run: RunFacts, *, loss: str, val: str, norm: str, lr: str) -> list[tuple[str, list[int], list[float]]]:
     scores = [10 ** (value / 10) if math.isfinite(value) else value for value in run.eval_nmse_db]
-    return [
+    columns = [
         (loss, run.step, run.loss),
         (norm, run.step, run.grad_norm),
         (lr, run.step, run.lr),
         (val, run.eval_step, scores),
     ]
+    return [(name, steps, values) for name, steps, values in columns if values]  # not every log has all of them
 
 
 def _update_ratio(run: RunFacts) -> list[float]:

@@ -1,0 +1,1 @@
+"""Training logs that other people published, with labels made by looking: is `dpdrun diagnose` right about them?"""
