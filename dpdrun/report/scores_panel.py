@@ -17,6 +17,7 @@ from dpdrun.run.scores import as_chosen
 
 WIDEST = 110  # columns of the panel; longer lines are harder to read
 FRAME = 4  # columns of its border
+SPARED = (INTERVAL, "change", "wanted")  # columns of a score table that a narrow terminal can do without, in this order
 
 
 def evaluation_panel(report: Mapping[str, Any], *, width: int) -> RenderableType:
@@ -49,11 +50,14 @@ def evaluation_facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:
 
 
 def _scores(table: ScoreTable, width: int) -> RenderableType:
-    """Return the table, without its intervals where it would be too wide."""
+    """Return the table; where it would be too wide, without columns of `SPARED`, as few as possible."""
     columns = list(range(len(table.header)))
     shown = _columns(table, columns)
-    if Console(width=1000).measure(shown).maximum > width:
-        shown = _columns(table, [index for index in columns if table.header[index] != INTERVAL])
+    for spared in SPARED:
+        if Console(width=1000).measure(shown).maximum <= width:
+            break
+        columns = [index for index in columns if table.header[index] != spared]
+        shown = _columns(table, columns)
     return Group(Text(table.caption, "bold"), shown)
 
 

@@ -57,11 +57,12 @@ def test_a_pipeline_names_recipes_that_are_shipped() -> None:
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record of a cubic amplifier, long enough for the frames of all recipes and no longer."""
+    """A record of a cubic amplifier with a noise floor, long enough for the frames of all recipes and no longer."""
     rng = np.random.default_rng(0)
     x = 0.1 * np.convolve(rng.normal(size=1608) + 1j * rng.normal(size=1608), np.hanning(9), mode="valid")
+    noise = 1e-4 * (rng.normal(size=x.size) + 1j * rng.normal(size=x.size))
     path = tmp_path_factory.mktemp("capture") / "small.npz"
-    np.savez(path, x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2), sample_rate_hz=1e6)
+    np.savez(path, x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2) + noise, sample_rate_hz=1e6)
     return path
 
 

@@ -46,8 +46,8 @@ def test_a_pa_model(dpd_runs: Path, width: int) -> None:
         interval = score["linearity"]["intervals"].get("nmse_db")  # a short part has none
         between = "" if interval is None else " {:.2f} .. {:.2f}".format(*interval)
         assert f"{score['nmse_db']:.2f}{between}" in text
-        measured = report["amplifier"][split]["measured"]
-        assert f"ACLR worse side [dBc] {measured['aclr_worse_dbc']:.2f}" in text
+        wanted, measured = (report["amplifier"][split][name]["aclr_worse_dbc"] for name in ("wanted", "measured"))
+        assert f"ACLR worse side [dBc] {wanted:.2f} {measured:.2f}" in text
     assert "noise floor NMSE [dB] left, test caveat" in text
     assert "repeats unknown the input does" in text
     assert "least squares in" in text
@@ -57,8 +57,9 @@ def test_a_pa_model(dpd_runs: Path, width: int) -> None:
 def test_a_predistorter_with_cross_model_validation(dpd_runs: Path, width: int) -> None:
     text = shown(report_of(dpd_runs / "network", dpd_runs / "other"), width)
     assert "transformer predistorter on" in text
-    interval = " 95 % interval" if width == 120 else ""  # no room for it in 80 columns
-    assert f"none gmp this run{interval} cross-model change" in text
+    interval, change = (" 95 % interval", " change") if width == 120 else ("", "")  # no room for them in 80 columns
+    assert f"wanted none gmp this run{interval} cross-model{change} NMSE [dB]" in text
+    assert "\u2026" not in text.partition("PA model")[0], "a number is complete"
     assert "these scores are simulated through it" in text
     assert "noise floor" not in text
 

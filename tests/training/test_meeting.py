@@ -49,7 +49,7 @@ def test_a_network_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("second")
 def test_there_is_one_process_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teams, "uses_gpu", lambda: True)
+    monkeypatch.setattr(teams, "uses_gpu", lambda _device: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(RunError, match="2 processes on a host with 1 GPU: at most one per GPU is possible"),
