@@ -77,8 +77,8 @@ def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope"
 
     ## Known limits
     Compared at d_model 16 and 64, at the learning rate that is best with the envelope. Of GRUs one was compared, in
-    500 steps of recipes/quickstart_gru.yaml with seeds 0 to 2: without the envelope it lost 4.0 dB (median). The
-    envelope takes two more products per sample; if those matter, keep iq.
+    500 steps of recipes/quickstart_gru.yaml with seeds 0 to 2: without the envelope it lost 3.63 dB (median;
+    docs/results.md#envelope-of-a-gru). The envelope takes two more products per sample; if those matter, keep iq.
     """
     if features != "iq":
         return None
