@@ -41,6 +41,8 @@ class Processes:
             from dpdrun.training.process_group import ProcessGroup
 
             return [getattr(load(Path(file)), function)(ProcessGroup(), **arguments)]
+        if any(process.poll() is not None for process, _ in self._members):
+            self.close()  # ended by something from outside: the next task is not to suffer for it
         if not self._members:
             self._start()
         for _, pipe in self._members:
