@@ -34,7 +34,7 @@ class Shipped:
 
 def shipped() -> list[Shipped]:
     """Return the recipes of the package, by name."""
-    return [Shipped(path.stem, path, _about(path)) for path in sorted(FOLDER.glob(f"*{SUFFIX}"))]
+    return [_read(name) for name in _names()]
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -48,11 +48,11 @@ def find(path: str | os.PathLike[str]) -> Path:
 
 def by_name(name: str) -> Shipped:
     """Return the shipped recipe of this name, given with or without its suffix. Raises RecipeError."""
-    recipes = {each.name: each for each in shipped()}
-    if (found := recipes.get(name.removesuffix(SUFFIX))) is not None:
-        return found
-    near = closest(name, recipes)
-    hint = f"did you mean {near!r}?" if near else f"`dpdrun recipe list` shows them: {', '.join(recipes)}"
+    names = _names()
+    if name.removesuffix(SUFFIX) in names:
+        return _read(name.removesuffix(SUFFIX))
+    near = closest(name, names)
+    hint = f"did you mean {near!r}?" if near else f"`dpdrun recipe list` shows them: {', '.join(names)}"
     raise RecipeError(f"no recipe {name!r} in the package; {hint}")
 
 
@@ -63,19 +63,28 @@ def at_hand() -> str:
     ]
     lines = ["  dpdrun train " + shlex.quote(str(path)) for path in here[:SHOWN]]
     lines += [f"  and {len(here) - SHOWN} more here"] if len(here) > SHOWN else []
-    names = ", ".join(each.stem for each in sorted(FOLDER.glob(f"*{SUFFIX}")))
+    names = ", ".join(_names())
     return "\n".join([*lines, f"  dpdrun train NAME, of the package: {names}", "  `dpdrun recipe new` writes a recipe"])
 
 
 def missing_hint(path: Path) -> str:
     """Return what to do about a recipe file that does not exist."""
     name = path.name.removesuffix(SUFFIX)
-    names = [each.stem for each in FOLDER.glob(f"*{SUFFIX}")]
+    names = _names()
     if name in names:  # `recipes/quickstart.yaml`, as the documentation has it, typed outside of a clone
         return f"`dpdrun recipe copy {name}` copies the recipe of that name that comes with the package"
     if path.parent == Path() and (near := closest(name, names)):
         return f"did you mean {near!r}, which comes with the package? `dpdrun recipe list` shows all of them"
     return f"create one with `dpdrun recipe new -o {path}`"
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def _read(name: str) -> Shipped:
+    path = FOLDER / f"{name}{SUFFIX}"
+    return Shipped(name, path, _about(path))
 
 
 def _about(path: Path) -> str:
