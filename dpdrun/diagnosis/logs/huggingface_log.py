@@ -31,7 +31,7 @@ def is_line(text: str) -> bool:
 
 
 class _Bars:
-    """The progress bars around each record: of training and of evaluations, told apart by their length."""
+    """The progress bars around each record: of training and of evaluations, distinguished by their length."""
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}

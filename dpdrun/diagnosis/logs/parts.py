@@ -1,4 +1,4 @@
-"""Rows of training and of validation in one table, told apart by a column such as `split`."""
+"""Rows of training and of validation in one table, distinguished by a column such as `split`."""
 
 from __future__ import annotations
 

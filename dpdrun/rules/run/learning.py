@@ -1,4 +1,4 @@
-"""LS: whether a run learned anything, or learned its training set by heart; from the loss alone."""
+"""LS: whether a run learned anything, or memorised its training set; from the loss alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpdrun.rules.statistics import decimate, trend
 LEAST_LINES = 8
 MOVED = 0.03  # of the first level, up or down
 QUIET = 0.05  # spread over level of the last third; at a guess the output is constant: up to 3 % in ten such logs
-KNOWN_TO = 0.006  # error of a level that can be told from others
+KNOWN_TO = 0.006  # error of a level that can be distinguished from others
 QUIET_AT_GUESS = 0.15  # where batches are small
 SURE = 3.0  # standard errors between two levels
 CREEPS = 0.005  # of the level, with CREEPS_P: a slow fall is learning
@@ -259,7 +259,7 @@ def learned_by_heart(run: RunFacts) -> Verdict:
 
     ## Why
     A cross-entropy of a twentieth of its start means that nearly every answer of the training set is given with
-    certainty. Where examples are seen several times, the usual reason is that they are known by heart. Neither a higher
+    certainty. Where examples are seen several times, the usual reason is that they are memorised. Neither a higher
     rate nor a longer run is advised then (LR201 is skipped).
 
     ## Known limits

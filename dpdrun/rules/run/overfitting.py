@@ -297,7 +297,7 @@ def validation_far_above_training(run: RunFacts) -> Verdict:
     and so are nine in ten of all; at least eight scores.
 
     ## Known limits
-    A small training set can be learned by heart within the first score. A validation split that is harder looks the
+    A small training set can be memorised by the first score. A validation split that is harder looks the
     same. EV203 compares NMSE in dB.
     """
     if run.eval_nmse_db:

@@ -156,7 +156,7 @@ def lr_at_its_floor(run: RunFacts) -> Verdict:
     """The learning rate is at its floor for most of the run, and the loss hardly moves there.
 
     ## Why
-    A schedule that lowers the rate when the score stands still uses it up within a few epochs if its patience is
+    A schedule that lowers the rate when the score is on a plateau uses it up within a few epochs if its patience is
     shorter than the noise of the scores. Reported if the last 75 % of the lines are at the lowest rate, at 5 % of the
     peak or less, and the loss fell by less than 10 % in them.
 

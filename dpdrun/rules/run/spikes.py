@@ -304,7 +304,7 @@ def loss_repeats_with_the_epoch(run: RunFacts, steps_per_epoch: float) -> Verdic
 def _within_epochs(losses: Sequence[float], steps: Sequence[int], period: float) -> list[float]:
     """Return each point less the line through the halves of its epoch.
 
-    A loss that is learned by heart falls in stairs, one an epoch: their common shape is no order of the frames.
+    The loss of a memorised training set falls in stairs, one an epoch: their common shape is no order of the frames.
     """
     rest: list[float] = []
     for _, lines in groupby(zip(steps, losses, strict=True), key=lambda pair: math.floor((pair[0] - 1) / period)):
