@@ -15,7 +15,7 @@ from dpdrun.run.heartbeat import EVERY_S, Heartbeat, health
 
 
 class Clock:
-    """A time that stands still until it is told."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -40,7 +40,7 @@ MANY_SCORES = 20  # of a validation, from the first on
 IMPROVES, IMPROVES_DB = 0.05, 1.0
 NOTHING_DB = -1.0  # validation NMSE of predicting about zero
 
-BY_HEART = 0.05  # of the first level
+MEMORISED = 0.05  # of the first level
 MANY_EPOCHS = 5.0
 
 finite = Family(where=used("eval_losses", "eval_metrics", "grad_norm", "total_steps"), requires=("LS201",))
@@ -136,7 +136,7 @@ def never_learns(run: RunFacts) -> Verdict:
     severe = guess is not None
     few = not signs and seen.n < ENOUGH
     at_guess = f", which is {guess}" if guess else ""
-    what = "is where it began" if seen.n == len(losses) else "stands still"
+    what = "is where it began" if seen.n == len(losses) else "does not fall"
     named = "".join(f"; {sign}" for sign in signs)
     return finding(
         "error" if severe else "info" if few else "warning",
@@ -254,7 +254,7 @@ def _signs(run: RunFacts) -> list[str]:
     fires=dict(loss=lambda t: 3.0 * 10 ** (-3 * t), loss_unit="nats", epochs=50.0),
     silent=dict(loss=lambda t: 3.0 * 10 ** (-0.3 * t), loss_unit="nats", epochs=50.0),
 )  # fmt: skip
-def learned_by_heart(run: RunFacts) -> Verdict:
+def memorised_training_set(run: RunFacts) -> Verdict:
     """A cross-entropy falls to almost nothing over several epochs, and no validation shows whether that is of use.
 
     ## Why
@@ -276,12 +276,12 @@ def learned_by_heart(run: RunFacts) -> Verdict:
     if run.epochs is not None and run.epochs < MANY_EPOCHS:
         return None
     start, end = fmean(losses[: max(2, len(losses) // 10)]), fmean(losses[-max(3, len(losses) // 20) :])
-    if not 0.0 < end <= BY_HEART * start:
+    if not 0.0 < end <= MEMORISED * start:
         return None
     return info(
         f"the training loss falls from {start:.3g} to {end:.2g}, {end / start:.1%} of its start, and there is no "
         "validation",
-        value=end / start, threshold=BY_HEART, n=len(losses),
+        value=end / start, threshold=MEMORISED, n=len(losses),
         advice="score held-out samples during training; more epochs, or a higher learning rate, would only sharpen "
-        "what is known by heart",
+        "what has been memorised",
     )  # fmt: skip

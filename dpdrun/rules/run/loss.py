@@ -123,7 +123,7 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
             return None
         return info(
             f"{message}: it is rounded (it was {last:.2g} before)", value=len(zeros), threshold=ZEROS,
-            n=len(run.loss), step=step, advice="the training set is known by heart: what counts is a validation",
+            n=len(run.loss), step=step, advice="the training set has been memorised: only a validation loss tells more",
         )  # fmt: skip
     was = f", after {before[-1]:.4g}" if before else ""
     return error(

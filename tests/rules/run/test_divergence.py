@@ -1,4 +1,4 @@
-"""A loss that leaves its minimum, and one that stands still."""
+"""A loss that leaves its minimum, and one that stays flat."""
 
 from __future__ import annotations
 

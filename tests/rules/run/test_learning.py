@@ -1,4 +1,4 @@
-"""A run that never learned, and one that learned by heart."""
+"""A run that never learned, and one that memorised its training set."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def parting(gap_db: float) -> list[float]:
         (2.0, 4.0, None),
         (5.0, 4.0, "info"),
         (9.0, 4.0, "warning"),
-        (9.0, 100.0, "info"),  # four passes: not enough to learn by heart
+        (9.0, 100.0, "info"),  # four passes: not enough to memorise
         (2.0, 100.0, "info"),
         (0.3, 100.0, None),
     ],
