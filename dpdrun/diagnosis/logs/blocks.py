@@ -34,6 +34,22 @@ class Blocks:
     back: list[int]
     repeated: float
 
+    def superseded(self, steps: Sequence[int]) -> list[range]:
+        """Return the positions that a resumed run went over again: those since the step to which it went back.
+
+        A line out of order is not taken for one: it has to be three lines or more, and what follows half as long.
+        """
+        if self.kind != "resumed":
+            return []
+        found = []
+        for start, end in pairwise([*self.back, len(steps)]):
+            first = start
+            while first > 0 and steps[first - 1] >= steps[start]:
+                first -= 1
+            if start - first >= SHORT and end - start >= (start - first) / 2:
+                found.append(range(first, start))
+        return found
+
     def note(self, lines: Sequence[int]) -> str | None:
         """Return what is said of it; `lines` are the line numbers of the steps."""
         if self.kind == "rising":
@@ -47,7 +63,7 @@ class Blocks:
                 f"{len(self.back) + 1} runs in one file ({times}): lines {lines[self.first]} to "
                 f"{lines[self.last]} are judged, the last run that is long enough"
             )
-        return f"{times}: a resumed run, or lines out of order; each step counts once, as it was written last"
+        return f"{times}: a resumed run, or lines out of order; what was written last counts"
 
 
 def blocks_of(steps: Sequence[int]) -> Blocks:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from dpdrun.diagnosis.logs import csv_log, opendpd_log
 from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, meaning_of
-from dpdrun.diagnosis.logs.rows import Empty
+from dpdrun.diagnosis.logs.names import Asked, meaning_of, plain_name
+from dpdrun.diagnosis.logs.rows import Empty, Rows
 
 TENSORBOARD = ["Wall time", "Step", "Value"]
+LONG = frozenset({"metric", "tag", "key", "name", "variable", "metric name"})  # whose cells name what `value` is
+MOST_LONG = 200  # names in a long table
+MILLISECONDS = 1e12  # no step, but a time since 1970
 TAG = re.compile(r"(?:^|[-_])tag-(.+)$")  # run-<run>-tag-<tag>.csv, a slash in the tag written as _
 PARTS = ("train", "val")
 HEADS = ("box", "cls", "dfl", "obj", "seg", "pose", "kobj")  # whose losses YOLO adds up
@@ -76,6 +80,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         return opendpd_log.read(path, asked)
     if names == TENSORBOARD:
         return _tensorboard(path, asked)
+    if (tag := next((name for name in names if plain_name(name) in LONG), None)) and "value" in map(plain_name, names):
+        return _long(path, names, tag, asked)
     this = next((each for each in FORMATS if each.is_one(names)), CsvFormat("CSV", "", lambda _: True))
     if path.name == "metrics.csv" and {"epoch", "step"} <= set(names):
         this = FORMATS[0]  # whatever the order of its columns, as in older versions
@@ -96,7 +102,24 @@ def _without_names(path: Path, names: Sequence[str]) -> CsvFormat:
         known = {"step": names[0], "loss": names[1], "lr": names[-1]}
     elif len(names) == 1 and "loss" in path.stem.lower():
         known = {"loss": names[0]}
+    elif len(names) in (2, 3):
+        first = [str(cells[names[0]]) for _, cells in islice(csv_log.rows_of(path), 2)]
+        if len(names) == 2 and all(cell.isdecimal() for cell in first) and "acc" not in path.stem.lower():
+            known = {"step": names[0], "loss": names[1]}
+        elif len(names) == 3 and all((number(cell) or 0.0) > MILLISECONDS for cell in first):
+            known = {"loss": names[1], "step": names[2]}  # a file of MLflow: time, value, step
     return CsvFormat("numbers without column names", "", lambda _: True, known)
+
+
+def _long(path: Path, names: Sequence[str], tag: str, asked: Asked) -> TrainingLog:
+    """Read a long table, as MLflow exports it: a row is a name and a value at a step."""
+    value = next(name for name in names if plain_name(name) == "value")
+    found = (str(cells[tag]) for _, cells in csv_log.rows_of(path))
+    tags = [*islice(dict.fromkeys(found), MOST_LONG)]
+    rows = Rows(path, "CSV of names and values", [*(name for name in names if name not in (tag, value)), *tags], asked)
+    for line, cells in csv_log.rows_of(path):
+        rows.add(line, cells | {str(cells[tag]): cells[value]})
+    return rows.done()
 
 
 @dataclass(frozen=True)

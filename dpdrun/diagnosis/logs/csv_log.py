@@ -170,12 +170,14 @@ def read(
         path, format_, [*dialect.names, *derived], asked, known=known, empty=empty,
         decimal_comma=dialect.separator == ";", header_line=dialect.header_line,
     )  # fmt: skip
-    for line, cells in _rows(path, dialect):
+    for line, cells in rows_of(path, dialect):
         rows.add(line, cells | {name: of(cells) for name, of in derived.items()} if derived else cells)
     return rows.done()
 
 
-def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, dict[str, object]]]:
+def rows_of(path: Path, dialect: Dialect | None = None) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the rows of a CSV file by name, with their lines. Raises DataError as `read`."""
+    dialect = dialect or dialect_of(path)
     width = len(dialect.names)
     with opened(path) as file:
         for _ in range(dialect.header_line):

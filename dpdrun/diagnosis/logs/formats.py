@@ -43,7 +43,7 @@ TEXT = (
 )  # fmt: skip
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
 JSON_START = re.compile(  # not the [1,  2000] of a counter
-    r"(?!\[\d{1,12},\s{0,8}\d{1,12}\]\s{1,6}\S)(?:\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
+    r"(?!\[\d{1,12},\s{0,8}\d{1,12}\](?:\s{1,6}\S|<))(?:\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
 )
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty

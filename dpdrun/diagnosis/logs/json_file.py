@@ -52,7 +52,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     if not history:
         hint = "log_history is empty: nothing has been logged yet (logging_steps)"
         raise NothingLoggedError(f"{path}: {hint}" if state else f"{path}: nothing has been logged yet")
-    records = [(i, flat(record)) for i, record in enumerate(history, start=1) if SUMMARY not in record]
+    lines = [record for record in history if SUMMARY not in record] or history  # of a run that logged only its end
+    records = [(i, flat(record)) for i, record in enumerate(lines, start=1)]
     names = list(dict.fromkeys(name for _, record in records for name in record))
     log = of_records(path, FORMAT if state else "JSON", names, iter(records), asked)
     if state or set(names) >= TRAINER:
@@ -111,12 +112,17 @@ def _history(content: Any, depth: int = 0) -> list[Record] | None:
     if isinstance(content, list):
         if content and depth == 0 and all(isinstance(value, int | float) for value in content):
             return [{"loss": value} for value in content]
+        if content and depth == 0 and (points := _points(content)):  # TensorBoard's download of one tag
+            return [{"step": step, "loss": value} for step, value in points]
         return content if all(isinstance(record, dict) for record in content) else None
     if not isinstance(content, dict) or depth > DEEPEST:
         return None
     if "log_history" in content:
         return _history(content["log_history"], depth + 1)
     columns = {name: each for name, each in content.items() if isinstance(each, list)}
+    curves = {name: points for name, each in content.items() if meaning_of(name) and (points := _points(each))}
+    if any(meaning_of(name) in LOSSES for name in curves):
+        return [{"step": step, name: value} for name, points in curves.items() for step, value in points]
     if any("loss" in name.lower() or meaning_of(name) in LOSSES for name in columns):
         return _rows(columns)
     numbered = [each for each in content.values() if isinstance(each, dict)]
@@ -124,6 +130,16 @@ def _history(content: Any, depth: int = 0) -> list[Record] | None:
         return [{"epoch": int(name), **each} for name, each in content.items()]
     found = (_history(each, depth + 1) for each in content.values() if isinstance(each, dict | list) and each)
     return max((each for each in found if each), key=len, default=None)
+
+
+def _points(curve: Any) -> list[tuple[int, float]]:
+    """Return steps and values of [[step, value], ...], [[time, step, value], ...] or {step: value}; else nothing."""
+    if isinstance(curve, dict) and all(str(name).isdecimal() for name in curve):
+        curve = [[int(step), value] for step, value in curve.items()]
+    if not isinstance(curve, list) or not all(isinstance(each, list) and len(each) in (2, 3) for each in curve):
+        return []
+    ends = [(each[-2], each[-1]) for each in curve]
+    return ends if all(isinstance(s, int) and isinstance(v, int | float) for s, v in ends) else []
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[Record]:

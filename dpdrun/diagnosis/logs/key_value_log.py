@@ -10,23 +10,34 @@ validation loss.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
 from dpdrun.diagnosis.logs.names import HEAD, meaning_of, plain_name
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 WORD = r"[A-Za-z_][\w./@%-]{0,40}"
-QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis\s)[\"']?(?:tensor\(|\[)?"
-PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER})(?![\w:/]|\.\d)", re.I)
-BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER})(?![\w:/]|\.\d)", re.I)
+QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis\s)[\"']?\*{0,2}(?:(?:tensor|array|np\.float\d\d)\(|\[)?"
+END = r"(?![\w/]|[:.]\d)"  # no time, ratio or version
+PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER}){END}", re.I)
+BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER}){END}", re.I)
 TIGHT = re.compile(  # loss(0.5), loss_0.5
-    rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER})(?![\w:/]|\.\d)", re.I
+    rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER}){END}", re.I
+)
+IN_ROW = re.compile(rf"^\|?\s{{0,40}}({WORD}(?: {WORD})?)\s{{0,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}(?:\||$)", re.I)
+# Tacotron 2: Train loss 7 2.5
+COUNTED = re.compile(rf"(?<![\w.])({WORD} loss) \d{{1,12}}:? {{1,4}}({NUMBER}){END}", re.I)
+NAMELESS = (  # a counter and a number alone, as tutorials print them
+    re.compile(rf"^\s{{0,8}}\d{{1,12}}:\s{{1,8}}({NUMBER})\s{{0,8}}$"),
+    re.compile(rf"^\s{{0,8}}\d{{1,12}}\s{{1,8}}tensor\(({NUMBER})(?:, [^()]{{1,60}})?\)\s{{0,8}}$"),
+    re.compile(rf"\(\d{{1,12}} \d{{1,3}}%\) ({NUMBER})\s{{0,8}}$"),  # 0m 10s (- 9m 50s) (1000 1%) 3.5
 )
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
     rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for) (?:epoch|step|iter|iteration|batch)"
-    rf"\s{{1,3}}\d{{1,12}}\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER})(?![\w:/]|\.\d)",
+    rf"\s{{1,3}}\d{{1,12}}\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
     re.I,
 )
 SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Darknet
@@ -45,6 +56,9 @@ SHAPES = tuple(
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
+        (r"^\s{0,8}(\d{1,12})\s{1,8}tensor\(", ("batch",)),
+        (r"\((\d{1,12}) \d{1,3}%\) [\d.]", ("batch",)),
+        (r"\bloss (\d{1,12}):? {1,4}[\d.]{1,12}\b", ("batch",)),  # Tacotron 2
         (r"^\[(\d{1,12}),\s{1,8}(\d{1,12})\]\s", ("epoch", "batch")),  # the CIFAR tutorial of PyTorch
         (r"^\W{0,3}\[(\d{1,12})/\d{1,12}\]\s?\[(\d{1,12})/\d{1,12}\]", ("epoch", "batch")),  # DCGAN
         (r"\b(\d{1,9})epoch:train:\d{1,12}-(\d{1,12})batch", ("epoch", "batch")),  # ESPnet
@@ -63,6 +77,8 @@ WORTH = ("loss", "loss_db", "grad_norm", "val_loss", "val_nmse_db")
 PAIRED = (("train", "val"), ("learn", "test"))  # step 100 | train 2.59 | val 2.60
 ENOUGH = 2
 PRECEDENCE = ("num update", "global step", "step", "iter", "iteration", "update", "batch")
+LINES_OF_COUNTERS = 400  # lines that show which counters tell them apart
+RESTS = 0.3  # of the lines at which another counter moves
 
 
 def _is_line(text: str) -> bool:
@@ -79,7 +95,8 @@ def _pairs(text: str) -> dict[str, object]:
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
     at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text else ()
-    for pattern in (*at_step, PAIR, BARE, TIGHT):
+    in_row = (IN_ROW,) if "|" in text else ()
+    for pattern in (*at_step, COUNTED, PAIR, BARE, TIGHT, *in_row):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
             if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
@@ -96,9 +113,11 @@ def _pairs(text: str) -> dict[str, object]:
     if "/" in text and (both := BOTH.search(text)):
         found |= {"train loss": both.group(1), "val_loss": both.group(2)}
     for train, val in PAIRED:
-        if train in found and val in found:
+        if train in found and val in found and "loss" not in found:
             found["train loss epoch"] = found.pop(train)
             found.setdefault("val_loss", found.pop(val))
+    if not found and (alone := next(filter(None, (shape.search(text) for shape in NAMELESS)), None)):
+        return {"loss": alone.group(1)} if "." in alone.group(1) or not alone.group(1).isdecimal() else {}
     return found
 
 
@@ -121,10 +140,12 @@ def _known_end(words: str) -> str:
 
 
 class _Counters:
-    """The step and the epoch that hold for a line."""
+    """The step and the epoch that hold for a line; of several counters, the first of PRECEDENCE that moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_rest: frozenset[str] = frozenset()) -> None:
+        self._at_rest = at_rest
         self.now: dict[str, object] = {}
+        self.seen: dict[str, int] = {}
         self.lengths: dict[str, int] = {}
 
     def see(self, text: str) -> None:
@@ -148,7 +169,8 @@ class _Counters:
                 self.now.pop("step", None)
             self.now["epoch"] = found["epoch"][0]
             self._length("epoch", found["epoch"][1])
-        step = next((found[name] for name in PRECEDENCE if name in found), None)
+        self.seen = {name: value for name, (value, _) in found.items()}
+        step = next((found[name] for name in PRECEDENCE if name in found and name not in self._at_rest), None)
         if step is not None:
             self.now["step"] = step[0]
             self._length("step", None if "epoch" in self.now else step[1])
@@ -158,10 +180,31 @@ class _Counters:
             self.lengths[name] = length
 
 
+def _at_rest(texts: Sequence[str]) -> frozenset[str]:
+    """Return the counters that often stay where another one moves: the step of `iter 3 step 1`, the bar `599/599`."""
+    counters, before = _Counters(), dict[str, int]()
+    now = dict[str, int]()
+    chances, rests = Counter[str](), Counter[str]()
+    for text in texts:
+        counters.see(text)
+        now |= counters.seen
+        if not _is_line(text):
+            continue
+        moved = {name for name in now if name in before and now[name] != before[name]}
+        for name in now.keys() & before.keys():
+            if moved - {name}:
+                chances[name] += 1
+                rests[name] += name not in moved
+        before = dict(now)
+    return frozenset(name for name, count in rests.items() if count > RESTS * chances[name])
+
+
 def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
-    counters = _Counters()
+    lines = iter(lines)
+    first = list(islice(lines, LINES_OF_COUNTERS))
+    counters = _Counters(_at_rest([text for _, text in first]))
     has_steps = False
-    for line, text in lines:
+    for line, text in chain(first, lines):
         counters.see(text)
         keras = KERAS.search(text)
         if keras:

@@ -18,7 +18,7 @@ from dpdrun.errors import DataError
 # `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); LLaMA-Factory
 # (current_steps); Lightning (train_loss_step, lr-AdamW, grad_2.0_norm_total; grad_2_norm_step before 2.0); Megatron-LM
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
-_VALIDATION = "(val|valid|validation|eval|dev)"
+_VALIDATION = "(val|valid|vali|vld|validation|eval|dev)"
 _SCORED_AS = "(cross entropy|ce|ce mean words|xent|bce|log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|objective)"
 _RATE = "(bpb|bpc|bpd|bits per [a-z]+|nats per [a-z]+)"
 COMMON: dict[str, tuple[str, ...]] = {
@@ -30,12 +30,12 @@ COMMON: dict[str, tuple[str, ...]] = {
     ),
     "loss": (
         r"(train|training|tr)( batch)? loss step|loss( train)? step",
-        r"(train|training|tr)( batch)? loss|loss( train| training)",
+        r"(train|training|tr|trn)( batch)? loss|loss( train| training| trn| tr)",
         r"(train|training)( loss)? mse|mse loss( train)?",
         r"loss|lm loss|main loss",
-        r"(train )?(total|mean|avg|average|running|epoch) loss|losses",
+        r"(loss )?(train )?(total|tot|mean|avg|average|running|epoch) loss|losses",
         r"(train|training) loss epoch",
-        r"(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|cross entropy",
+        r"(train )?(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|(train )?cross entropy",
         r"mse|nll|(train |training )?cost",
         r"(avr|step|batch|smooth|smoothed|ema) loss|loss (avg|mean)",
         rf"(train|training) {_SCORED_AS}",
@@ -44,6 +44,7 @@ COMMON: dict[str, tuple[str, ...]] = {
         rf"(train |training )?loss {_RATE}",
         rf"(train |training )?{_RATE}( estimate)?",
         r"ppl|perplexity",
+        r"loss t|(train|training) l|train loss train total",
         r"(train|training) (elbo|lower bound)",
         r"elbo|lower ?bound",
         r"(train|training) (ppl|perplexity)",
@@ -64,8 +65,8 @@ COMMON: dict[str, tuple[str, ...]] = {
     "clipped": (r"(train )?clipped|(is|was) clipped",),
     "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
     "val_loss": (
-        r"(val|valid|validation|eval|dev)( avg| average| mean| total)? loss( epoch)?|loss (val|valid|validation|eval)",
-        r"test loss|(val|validation) main loss",
+        rf"{_VALIDATION}( avg| average| mean| total)? loss( epoch)?|loss {_VALIDATION}",
+        r"(test|te) loss|(val|validation) main loss|loss v|(val|valid|validation) l",
         rf"{_VALIDATION} ({_SCORED_AS}|mse|nll|cost)|rmse (val|tst)",
         rf"{_VALIDATION} loss {_RATE}",
         rf"{_VALIDATION} {_RATE}( estimate)?",

@@ -85,6 +85,7 @@ class Rows:
         }
         self._columns = {key: _Column() for columns in self._read.values() for key in columns}
         self._steps, self._epochs = array("d"), array("d")
+        self._superseded: set[int] = set()  # rows
         self._lines = array("q")
 
     def add(self, line: int, cells: dict[str, object]) -> None:
@@ -147,7 +148,9 @@ class Rows:
         judged = self._judged(steps)
         for key, column in self._columns.items():
             self._fill(key, column)
-            self.log.columns[key] = _points(steps, column, judged)
+            pairs = zip(column.rows, column.values, strict=True)
+            kept = ((steps[row], value) for row, value in pairs if row in judged and row not in self._superseded)
+            self.log.columns[key] = points(kept)
         self.log.epochs = self._passes(judged)
         self.log.eval_losses = {key: self.log.columns.pop(name) for key, name in self._sets.items()}
         self.log.eval_metrics = {name: self.log.columns.pop(name) for name in self._metrics}
@@ -262,6 +265,8 @@ class Rows:
         lines = [self._lines[row] for row in column.rows]
         self.log.notes += filter(None, [blocks.note(lines)])
         self.log.lines = list(zip(ours, column.values, strict=True))
+        for part in blocks.superseded(ours):
+            self._superseded |= {*range(column.rows[part.start], column.rows[part.stop])}
         if blocks.kind != "runs":
             return range(len(steps))
         first, last = column.rows[blocks.first], column.rows[blocks.last]
@@ -278,11 +283,6 @@ def _scores_of(names: Sequence[str], columns: dict[str, str]) -> tuple[dict[str,
     free = [name for name in names if name not in taken]
     sets = eval_sets(free) if not {"val_loss", "val_nmse_db"} & set(columns) else {}
     return sets, [name for name in metrics(free) if name not in sets.values()][:MOST_METRICS]
-
-
-def _points(steps: Sequence[int], column: _Column, judged: range) -> Points:
-    pairs = zip(column.rows, column.values, strict=True)
-    return points((steps[row], value) for row, value in pairs if judged.start <= row < judged.stop)
 
 
 def points(pairs: Iterable[tuple[int, float]]) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from dpdrun.diagnosis.logs.names import Asked, meaning_of
 from dpdrun.diagnosis.logs.rows import Rows
 
 LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
+OF_A_PROCESS = re.compile(r"^\[\d{1,6},\d{1,6}\]<std(?:out|err)>: ?")  # mpirun --tag-output
 SURE = 2  # lines that show a format
 RECORDS_OF_NAMES = 20_000  # records in which a column must show itself
 NUMBER = r"[-+]?(?:\d[\d]{0,40}\.?\d{0,40}(?:[eE][-+]?\d{1,4})?|\.\d{1,40}(?:[eE][-+]?\d{1,4})?|nan|inf(?:inity)?)"
@@ -54,7 +56,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     with opened(path) as file:
         at = 1
         while text := file.readline(LONGEST_LINE):
-            yield at, (ANSI.sub("", text) if "\x1b" in text else text).rstrip("\r\n")
+            text = ANSI.sub("", text) if "\x1b" in text else text
+            yield at, (OF_A_PROCESS.sub("", text) if "]<std" in text else text).rstrip("\r\n")
             at += text.endswith("\n")
 
 

@@ -36,6 +36,22 @@ def test_the_last_run_that_is_long_enough_is_judged() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("steps", "superseded"),
+    [
+        (RUN[:12] + RUN[9:], [range(9, 12)]),
+        ([1, 2, 3, 5, 4], []),
+        (RUN + RUN[4:7], []),
+        (RUN[:12] + RUN[10:], []),
+        (RUN + RUN, []),
+        (RUN[:9] + RUN[6:12] + RUN[8:], [range(6, 9), range(11, 15)]),
+    ],
+    ids=["resumed", "out of order", "cut off at once", "two lines", "second run", "resumed twice"],
+)
+def test_what_a_resumed_run_goes_over_again(steps: list[int], superseded: list[range]) -> None:
+    assert blocks_of(steps).superseded(steps) == superseded
+
+
 def test_repeats_are_told() -> None:
     assert "50% of the lines repeat a step" in str(blocks_of([1, 1, 2, 2]).note([1, 2, 3, 4]))
     assert blocks_of(RUN).note(RUN) is None

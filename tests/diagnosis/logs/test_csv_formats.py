@@ -19,6 +19,27 @@ def log(tmp_path: Path, text: str, name: str = "log.csv", maps: str = "") -> Tra
     return read(path, parse_map([maps] if maps else []))
 
 
+def test_a_long_table_is_read_by_name(tmp_path: Path) -> None:
+    text = "Run ID,metric,step,timestamp,value\n"
+    text += "".join(f"7,loss,{step},17,{3.0 / step}\n7,val_loss,{step},17,{4.0 / step}\n" for step in (1, 2, 4))
+    this = log(tmp_path, text)
+    assert (this.columns["loss"].steps, this.columns["loss"].values) == ([1, 2, 4], [3.0, 1.5, 0.75])
+    assert this.columns["val_loss"].values == [4.0, 2.0, 1.0]
+
+
+def test_runs_of_a_long_table_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2 runs"):
+        log(tmp_path, "Run ID,metric,step,value\n7,loss,1,0.5\n8,loss,1,0.6\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["1 3.0\n2 2.5\n", "1700000000001 3.0 1\n1700000000002 2.5 2\n"], ids=["two", "MLflow"]
+)
+def test_a_step_and_a_loss_need_no_names(tmp_path: Path, text: str) -> None:
+    loss = log(tmp_path, text, name="loss").columns["loss"]
+    assert (loss.steps, loss.values) == ([1, 2], [3.0, 2.5])
+
+
 @pytest.mark.parametrize(
     ("header", "program"),
     [

@@ -134,3 +134,20 @@ def test_faults(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         read(path, Asked())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[[17.5, 1, 3.0], [18.5, 2, 2.5]], {"loss": [[1, 3.0], [2, 2.5]]}, {"run": {"train_loss": {"1": 3.0, "2": 2.5}}}],
+    ids=["TensorBoard", "pairs", "by step"],
+)
+def test_curves_of_steps_and_values(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "loss.json"
+    path.write_text(json.dumps(content))
+    loss = read(path, Asked()).columns["loss"]
+    assert (loss.steps, loss.values) == ([1, 2], [3.0, 2.5])
+
+
+def test_a_run_that_logged_only_its_end_shows_its_mean(tmp_path: Path) -> None:
+    path = state(tmp_path / "trainer_state.json", [{"step": 69, "train_loss": 1.8e11, "train_runtime": 36.0}])
+    assert read(path, Asked()).columns["loss"].values == [1.8e11]

@@ -12,6 +12,60 @@ from dpdrun.diagnosis.logs.formats import read_log
 from dpdrun.errors import DataError
 
 PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "LitGPT, iterations in optimizer steps": (
+        "Epoch 1 | iter 1 step 0 | loss train: 2.4, val: n/a | iter time: 78.1 ms\n"
+        "Epoch 1 | iter 2 step 0 | loss train: 2.3, val: n/a | iter time: 80.7 ms\n"
+        "Epoch 1 | iter 3 step 0 | loss train: 2.2, val: n/a | iter time: 77.8 ms\n"
+        "Epoch 1 | iter 4 step 1 | loss train: 2.1, val: n/a | iter time: 76.5 ms (step)\n",
+        {'loss': [2.4, 2.3, 2.2, 2.1], 'step': [1, 2, 3, 4]},
+    ),
+    "a bar that is full at the end of each epoch": (
+        "Epoch 1/3\n599/599 - accuracy: 0.37 - loss: 0.99 - val_loss: 0.86 - learning_rate: 0.001\n"
+        "Epoch 2/3\n599/599 - accuracy: 0.60 - loss: 0.64 - val_loss: 0.70 - learning_rate: 0.001\n"
+        "Epoch 3/3\n599/599 - accuracy: 0.72 - loss: 0.51 - val_loss: 0.53 - learning_rate: 0.001\n",
+        {'loss': [0.99, 0.64, 0.51], 'step': [1, 2, 3], 'val_loss': [0.86, 0.7, 0.53], 'lr': [0.001] * 3},
+    ),
+    "mpirun --tag-output": (
+        "[1,0]<stderr>:INFO:tensorflow:loss = 2.5, step = 100 (7.4 sec)\n"
+        "[1,0]<stderr>:INFO:tensorflow:loss = 2.4, step = 200 (7.4 sec)\n",
+        {'loss': [2.5, 2.4], 'step': [100, 200]},
+    ),
+    "steps per epoch, not a step": (
+        "Epoch: 1, Steps: 200 | Train Loss: 0.5 Vali Loss: 0.6 Test Loss: 0.3\n"
+        "Epoch: 2, Steps: 200 | Train Loss: 0.4 Vali Loss: 0.5 Test Loss: 0.3\n"
+        "Epoch: 3, Steps: 200 | Train Loss: 0.3 Vali Loss: 0.4 Test Loss: 0.3\n",
+        {'loss': [0.5, 0.4, 0.3], 'step': [1, 2, 3], 'val_loss': [0.6, 0.5, 0.4]},
+    ),
+    "Tacotron 2": (
+        "Train loss 0 4.561500 Grad Norm 1.25 1.20s/it\nTrain loss 1 4.401100 Grad Norm 1.05 1.20s/it\n",
+        {'loss': [4.5615, 4.4011], 'step': [0, 1], 'grad_norm': [1.25, 1.05]},
+    ),
+    "WaveGlow": ("0:\t3.125000000\n100:\t2.500000000\n", {'loss': [3.125, 2.5], 'step': [0, 100]}),
+    "the seq2seq tutorial of PyTorch": (
+        "0m 10s (- 9m 50s) (1000 1%) 3.1250\n0m 20s (- 9m 40s) (2000 2%) 2.5000\n",
+        {'loss': [3.125, 2.5], 'step': [1000, 2000]},
+    ),
+    "a printed tensor": (
+        "0 tensor(3.1250, grad_fn=<MseLossBackward0>)\n1 tensor(2.5000, grad_fn=<MseLossBackward0>)\n",
+        {'loss': [3.125, 2.5], 'step': [0, 1]},
+    ),
+    "a printed scalar of NumPy": (
+        "step 1: loss = np.float32(3.125)\nstep 2: loss = np.float32(2.5)\n", {'loss': [3.125, 2.5], 'step': [1, 2]}
+    ),
+    "the description of a progress bar": (
+        "loss: 3.125:   1%|#    | 1/100 [00:10<10:00,  1.0it/s]\nloss: 2.5:   2%|#    | 2/100 [00:20<10:00]\n",
+        {'loss': [3.125, 2.5], 'step': [1, 2]},
+    ),
+    "a box of Stable Baselines": (
+        "| time/            |      |\n|    total_timesteps | 2048 |\n| train/    |      |\n|    loss  | 3.125 |\n"
+        "| time/            |      |\n|    total_timesteps | 4096 |\n| train/           |      |\n|    loss  | 2.5 |\n",
+        {'loss': [3.125, 2.5]},
+    ),
+    "loss_t and loss_v": (
+        "epoch  1  loss_t  196.9  loss_ct 0.0  loss_v  195.6  loss_min 195.6\n"
+        "epoch  2  loss_t  190.9  loss_ct 0.0  loss_v  191.6  loss_min 191.6\n",
+        {'loss': [196.9, 190.9], 'step': [1, 2], 'val_loss': [195.6, 191.6]},
+    ),
     "Caffe": (
         "I0401 12:00:00 1234 solver.cpp:228] Iteration 0, loss = 2.3\n"
         "I0401 12:00:00 1234 solver.cpp:244]     Train net output #0: loss = 2.3 (* 1 = 2.3 loss)\n"
