@@ -22,7 +22,7 @@ LAYERS = (
     ("evaluation",),
     ("diagnosis", "dpd"),
     ("plan", "opendpd"),
-    ("rules", "models", "data"),
+    ("rules", "models", "data", "quantization"),
     ("run", "distributed"),
     ("recipe", "rf"),
     ("errors",),

@@ -339,6 +339,33 @@ class DpdSection(Section):
     )
 
 
+WordBits = Annotated[int, Field(ge=4, le=18)]
+
+
+class QuantizationSection(Section):
+    """Word lengths of the fixed-point form of a finished run (`dpdrun export --fixed`). Bits include the sign."""
+
+    weights: WordBits = Field(16, description="bits of weights; a bias is kept at the precision of its sum")
+    activations: WordBits = Field(16, description="bits of the tensors between two operations")
+    state: WordBits | Auto = Field(
+        AUTO, description="bits of what a stream keeps from sample to sample; auto = those of activations"
+    )
+    port: WordBits = Field(16, description="bits of I and of Q at input and output")
+    accumulator: Annotated[int, Field(ge=16, le=63)] = Field(
+        48, description="bits of sums of products; a model that can need more is refused"
+    )
+    scales: Literal["minmax", "percentile", "mse"] = Field(
+        "minmax",
+        description="range of a tensor, from the training split with 2 dB of headroom: minmax = no value is clipped; "
+        "percentile = 99.99 % of them are not; mse = least mean square error",
+    )
+    per_channel: Literal["weights", "all"] | Off = Field(
+        OFF,
+        description="off = one power-of-two scale for each tensor; weights = one for each row of a matrix; all = also "
+        "one for each channel of an activation; a shift each",
+    )
+
+
 class Recipe(Section):
     """A training job."""
 
