@@ -9,21 +9,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dpdrun.diagnosis.diagnose import diagnose
-    from dpdrun.evaluation.assessment import evaluate
+    from dpdrun.api.advice import diagnose, recommend
+    from dpdrun.api.results import Advice, Diagnosis, Plot, Scores
+    from dpdrun.api.run import Predistorter, Run, load_run
+    from dpdrun.api.training import evaluate, train, train_dpd
+    from dpdrun.data.capture import Capture
+    from dpdrun.errors import DpdrunError
     from dpdrun.plan.plan import make_plan
     from dpdrun.recipe.loader import load_recipe
-    from dpdrun.training.job import train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "diagnose", "evaluate", "load_recipe", "make_plan", "train"]
+__all__ = [
+    "Advice",
+    "Capture",
+    "Diagnosis",
+    "DpdrunError",
+    "Plot",
+    "Predistorter",
+    "Run",
+    "Scores",
+    "__version__",
+    "diagnose",
+    "evaluate",
+    "load_recipe",
+    "load_run",
+    "make_plan",
+    "recommend",
+    "train",
+    "train_dpd",
+]
 
 _HOME = {
-    "diagnose": "dpdrun.diagnosis.diagnose",
-    "evaluate": "dpdrun.evaluation.assessment",
+    **dict.fromkeys(("diagnose", "recommend"), "dpdrun.api.advice"),
+    **dict.fromkeys(("evaluate", "train", "train_dpd"), "dpdrun.api.training"),
+    **dict.fromkeys(("Advice", "Diagnosis", "Plot", "Scores"), "dpdrun.api.results"),
+    **dict.fromkeys(("Predistorter", "Run", "load_run"), "dpdrun.api.run"),
+    "Capture": "dpdrun.data.capture",
+    "DpdrunError": "dpdrun.errors",
     "load_recipe": "dpdrun.recipe.loader",
     "make_plan": "dpdrun.plan.plan",
-    "train": "dpdrun.training.job",
 }
 
 

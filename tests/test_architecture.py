@@ -16,6 +16,7 @@ MAX_LINES = 400
 # Each room imports only from the rows below its own: the direction of docs/ARCHITECTURE.md.
 LAYERS = (
     ("commands",),
+    ("api",),
     ("pipeline", "export"),
     ("training",),
     ("report",),

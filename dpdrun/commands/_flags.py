@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 LONGEST_WINDOW = 65_536  # samples; scores of one head for one frame are then 32 GiB
 USUAL = {"d_model": 16, "hidden": 16}  # sizes that are asked for, with their defaults; the others have rules
-# Sizes that a recipe must state.
-SIZES: dict[str, tuple[str, ...]] = {
-    "transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",), "gmp": (),
-}  # fmt: skip
 OF_A_NETWORK = ("epochs", "batch_size")
 FOREIGN = {
     "transformer": ("hidden",),
@@ -92,8 +88,8 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
     Raises:
         RecipeError: a flag is missing, or belongs to another kind of model.
     """
-    from dpdrun.recipe.schema import MAX_EPOCHS, TransformerModel
-    from dpdrun.rules.facts.plan import PlanFacts
+    from dpdrun.plan.advise import facts_of_kind
+    from dpdrun.recipe.schema import MAX_EPOCHS
 
     kind, data = given.get("model"), "data" in given
     needed = ["model"]
@@ -112,12 +108,9 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
         raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
     sizes = {name: given.get(name) for name in ("d_model", "hidden", "layers", "heads", "epochs")}
-    if kind == "transformer":
-        fields = TransformerModel.model_fields
-        sizes |= {name: fields[name].default for name in ("conv", "skip", "residual_init")}
     span = given.get("window")
     seen = None if span is None else inf if span == "full" else int(span)
-    return PlanFacts(kind=str(kind), frames=samples, batch=given.get("batch_size"), window=seen, **sizes)
+    return facts_of_kind(str(kind), frames=samples, batch=given.get("batch_size"), window=seen, **sizes)
 
 
 def ask_user(given: dict[str, Any], samples: int | None) -> int | None:
@@ -129,6 +122,8 @@ def ask_user(given: dict[str, Any], samples: int | None) -> int | None:
     if not sys.stdin.isatty():
         raise RecipeError("--ask needs a terminal; give flags instead, see `dpdrun recommend --help`")
     from rich.prompt import Prompt
+
+    from dpdrun.plan.recipe_writer import SIZES
 
     if "model" not in given:
         given["model"] = Prompt.ask("Kind of model", choices=list(SIZES), default="transformer")
@@ -171,23 +166,15 @@ def recipe_of_flags(
     """
     from pydantic import ValidationError
 
-    from dpdrun.plan.recipe_writer import recipe_text
+    from dpdrun.plan.recipe_writer import SIZES, advised_model, model_section, recipe_text
     from dpdrun.recipe.loader import load_text, source_of
 
     kind = str(given["model"])
-    advised = {key.removeprefix("model."): value.value for key, value in this.values.items() if "model." in key}
-    sizes = advised | given
+    sizes = advised_model(this) | given
     by_rules = "data" not in given and this.rules == "measured"  # then the data are all that is missing
     needed = ("data",) if by_rules else (*SIZES[kind], "data")
     ask_for([name for name in needed if name not in sizes], "for a recipe", given, to_file=True)
-    written = (*SIZES[kind], "layers", "lookahead", "delays")
-    model = {"kind": kind} | {name: sizes[name] for name in written if name in sizes}
-    if kind == "gmp":
-        model["constant"] = "on"  # of no cost where there is no leakage of the oscillator
-    if model.get("window") == "full":
-        model["positions"] = "sinusoidal"  # relative positions are defined within a window
-    elif "window" in model:
-        model["window"] = int(model["window"])
+    model = model_section(kind, sizes)
     try:
         described = {name: given[name] for name in DATA_FLAGS if name in given}
         sections = {"data": {"source": source_of(given["data"])} | described, "model": model}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from dpdrun.diagnosis.diagnose import Diagnosis
     from dpdrun.recipe.loader import Loaded
     from dpdrun.run.folder import RunFolder
-    from dpdrun.training.job import Job, Resume
-    from dpdrun.training.telemetry import Monitor
+    from dpdrun.training.job import Resume
 
 
 def train_and_show(
@@ -28,6 +26,7 @@ def train_and_show(
 
     with activity(console, "train") as doing:
         doing("loading torch")
+        from dpdrun.api.progress import training_view
         from dpdrun.evaluation.progress import progress_to
         from dpdrun.training import job
 
@@ -49,37 +48,6 @@ def train_and_show(
         run.write_json(run.findings, diagnosis.to_json())
         _show_diagnosis(diagnosis, console, run)
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
-
-
-def training_view(this: Job, console: Console) -> AbstractContextManager[Monitor]:
-    """The live view of a training, after its warnings and a line about its plan."""
-    from contextlib import nullcontext
-
-    from rich.text import Text
-
-    from dpdrun.report.console import TrainingView
-    from dpdrun.report.findings import finding_line
-    from dpdrun.report.plan import plan_line
-    from dpdrun.training.telemetry import Silent
-
-    for warning in this.capture.warnings:
-        console.print(Text.assemble(("warning: ", "yellow"), warning))
-    for finding in this.plan.warnings:
-        console.print(finding_line(finding))
-    if this.archived is not None:
-        note = f"note: {this.run.path} ended before its first checkpoint and was renamed to {this.archived}"
-        console.print(Text(note), soft_wrap=True)
-    line = plan_line(this.plan, capture=this.capture.name, parameters=this.parameters, device=this.device)
-    console.print(Text(f"{'resumed: ' if this.run.last.is_file() else ''}{line}"))
-    if not this.plan.total_steps:
-        return nullcontext(Silent())  # least squares: there is nothing to watch
-    return TrainingView(
-        console,
-        title=str(this.run.path),
-        total_steps=this.plan.total_steps,
-        samples_per_step=this.plan.batch_size * this.plan.frame,
-        floor_db=this.floor["nmse_db"],
-    )
 
 
 def _show_diagnosis(diagnosis: Diagnosis, console: Console, run: RunFolder) -> None:

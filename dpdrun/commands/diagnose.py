@@ -205,7 +205,7 @@ def _repair(path: Path | None, seeds: int | None) -> None:
 
 
 def _compare(attempt: Attempt, path: Path, count: int, console: Console) -> None:
-    from dpdrun.commands._training import training_view
+    from dpdrun.api.progress import training_view
     from dpdrun.report.repair import comparison_view
     from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import Watch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dpdrun.errors import DataError
 from dpdrun.rf.metrics import rms
@@ -18,6 +19,7 @@ from dpdrun.rf.spectrum import channel_bandwidth_hz
 
 if TYPE_CHECKING:
     from dpdrun.data.align.record import Alignment
+    from dpdrun.recipe.schema import DataSection
 
 PART_NAMES = ("train", "val", "test")
 
@@ -94,6 +96,8 @@ class Capture:
         warnings: what the loader noticed and did not refuse.
         grid: numerology of its OFDM symbols, where the source states it: what an EVM needs.
         alignment: what was corrected between input and output, None if nothing was looked for.
+        section: the `data` section of a recipe that gives this capture; None if it was assembled by hand.
+        record: input and output as they were given, of a capture made from arrays; None of one that was read.
     """
 
     name: str
@@ -111,6 +115,68 @@ class Capture:
     loop_samples: int | None = None
     grid: OfdmGrid | None = None
     alignment: Alignment | None = None
+    section: DataSection | None = None
+    record: Part | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_rate_hz: float,
+        bandwidth_hz: float | Literal["auto"] = "auto",
+        split: Mapping[str, Any] | Literal["auto"] = "auto",
+        align: Mapping[str, Any] | Literal["auto", "off"] = "off",
+        cyclic: Literal["auto", "off"] = "auto",
+        check_rates: Literal["on", "off"] = "on",
+    ) -> Capture:
+        """Make a capture of arrays.
+
+        A run that is trained on it keeps the samples in its folder (capture.npz), so that the commands find them.
+
+        Args:
+            x: input of the amplifier: (N,) complex, or (N, 2) real = I, Q; any floating-point or integer type. It is
+                held in double precision; models compute in single precision.
+            y: its output at the same instants, likewise.
+            sample_rate_hz: [Hz].
+            bandwidth_hz, split, align, cyclic, check_rates: as in the `data` section of a recipe (docs/recipe.md), for
+                example `split={"train": "70%", "val": "15%", "test": "15%"}`.
+
+        Raises:
+            DataError: of another shape or type, NaN or Inf (the message names the sample), unequal lengths, too short,
+                all zero, or a rate that looks wrong.
+            RecipeError: a setting is wrong.
+        """
+        from dpdrun.data.arrays import capture_of_arrays
+
+        settings = {
+            "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz, "split": split, "align": align,
+            "cyclic": cyclic, "check_rates": check_rates,
+        }  # fmt: skip
+        return capture_of_arrays(x, y, settings)
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], **settings: Any) -> Capture:
+        """Load a capture by its name or from a file, in any format that a recipe takes.
+
+        Args:
+            source: as `data.source` of a recipe: `synthetic/mild`, `opendpd/APA_200MHz` (fetched on first use), a file
+                or folder, or a dict of two files, `{"input": FILE, "output": FILE}`.
+            settings: further fields of the `data` section of a recipe (docs/recipe.md), such as `sample_rate_hz`.
+
+        Raises:
+            DataError: it cannot be read; the message names file, row and column where they are known.
+            RecipeError: a setting is wrong.
+        """
+        from dpdrun.data.arrays import load_with
+
+        return load_with(source, settings)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {len(part):,}" for name, part in self.parts.items())
+        band = "" if self.bandwidth_hz is None else f", {self.bandwidth_hz / 1e6:.6g} MHz wide"
+        return f"Capture({self.name!r}: {self.sample_rate_hz / 1e6:.6g} MS/s{band}, samples: {parts})"
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -19,6 +19,7 @@ from dpdrun.data.formats import opendpd_folder, opendpd_wheel
 from dpdrun.data.pairing import read_file, read_files, require_inside
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO, OFF
+from dpdrun.recipe.schema import GIVEN
 from dpdrun.run.files import expand_user, is_there
 
 if TYPE_CHECKING:
@@ -76,13 +77,17 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
     located = section.model_copy(update={"source": locate_source(section.source, recipe=recipe)})
-    reading = read_source(located)
+    return capture_of_record(read_source(located), located)
+
+
+def capture_of_record(reading: SourceRecord, section: DataSection) -> Capture:
+    """Align what was read, if the section asks for it, and split it. Raises DataError."""
     if section.align == OFF:
-        return assemble(reading, section)
+        return replace(assemble(reading, section), section=section)
     from dpdrun.data.align.record import align
 
     reading, alignment = align(reading, section)
-    return replace(assemble(reading, section), alignment=alignment)
+    return replace(assemble(reading, section), alignment=alignment, section=section)
 
 
 @overload
@@ -93,8 +98,14 @@ def locate_source(source: str | SourceFiles, *, recipe: Path | None = None) -> s
     """Return `source` in a form that is valid from every folder: absolute paths, or the name of a built-in source.
 
     Raises:
-        DataError: there is no such file in the current folder, but there is one next to `recipe`.
+        DataError: there is no such file in the current folder, but there is one next to `recipe`; or the source is a
+            capture that is passed from Python, where none was.
     """
+    if source == GIVEN:
+        raise DataError(
+            "data.source: given: this capture is passed from Python: dpdrun.train(recipe, capture); "
+            "write ./given for a file of that name"
+        )
     if not isinstance(source, str):
         files = {"input": source.input, "output": source.output}
         return source.model_copy(

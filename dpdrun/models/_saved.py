@@ -8,6 +8,7 @@ from dpdrun import models
 from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._random_state import random_state_preserved
 from dpdrun.recipe.schema import ModelSection
 from dpdrun.run.folder import RunFolder
 
@@ -32,7 +33,8 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
         raise RunError(
             f"{source}: not the model that {described_by} describes: {layers} layers, {len(tensors)} tensors"
         )
-    model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
+    with random_state_preserved():
+        model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
     misfit = _tensors.misfit(model.state_dict(), tensors)
     if misfit:
         raise RunError(f"{source}: not the model that {described_by} describes: {misfit}")

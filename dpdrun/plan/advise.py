@@ -55,6 +55,13 @@ class JobAdvice:
         }
 
 
+def facts_of_kind(kind: str, **known: Any) -> PlanFacts:
+    """Return the facts of a job that no recipe describes: what is known of it, and the defaults of a kind of model."""
+    fields = TransformerModel.model_fields
+    usual = ("conv", "skip", "residual_init") if kind == "transformer" else ()
+    return PlanFacts(**{"kind": kind, **known, **{name: fields[name].default for name in usual}})
+
+
 def advise(facts: PlanFacts, rules: RuleSet, data: DataReading | None = None) -> JobAdvice:
     """Advise on a job that no recipe describes.
 

@@ -25,13 +25,16 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.run.scores import chosen
 
 
-def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> tuple[Plan, Capture]:
+def prepare(
+    loaded: Loaded, *, processes: int = 1, pa_trained: bool = True, capture: Capture | None = None
+) -> tuple[Plan, Capture]:
     """Return the concrete plan of a recipe and its capture; nothing is written and nothing is trained.
 
     Args:
         loaded: from `load_recipe`.
         processes: how many train together, each with an equal share of a batch.
         pa_trained: False where the PA run is still to be made, by an earlier step of a pipeline: it is not checked.
+        capture: that the `data` section of the recipe names, where it has been loaded or is passed from Python.
 
     Returns:
         The plan, of task dpd without its `predistortion`, and the capture.
@@ -45,7 +48,7 @@ def prepare(loaded: Loaded, *, processes: int = 1, pa_trained: bool = True) -> t
     data = data.model_copy(
         update={"source": locate_source(data.source, recipe=loaded.path)}
     )  # valid from any folder, later
-    capture = load_capture(data)
+    capture = load_capture(data) if capture is None else capture
     if capture.alignment is not None:  # as values: what is applied stands in the plan
         data = data.model_copy(update={"align": capture.alignment.values})
     recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded)})

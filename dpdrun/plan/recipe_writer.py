@@ -13,9 +13,32 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.patch import apply_patch, render
 from dpdrun.recipe.schema import Recipe
 
+# Sizes that a recipe must state.
+SIZES: dict[str, tuple[str, ...]] = {
+    "transformer": ("d_model", "layers", "heads", "window"), "gru": ("hidden",), "gmp": (),
+}  # fmt: skip
 WRITTEN_BY = "# Written by:"
 SCHEMA_LINE = "# yaml-language-server:"  # its path is relative to the file
 _QUOTED = "# From the header of"
+
+
+def model_section(kind: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `model` section of a kind with the sizes that are known; other sizes have defaults or rules."""
+    written = (*SIZES[kind], "layers", "lookahead", "delays")
+    model: dict[str, Any] = {"kind": kind} | {name: sizes[name] for name in written if name in sizes}
+    if kind == "gmp":
+        model["constant"] = "on"  # of no cost where there is no leakage of the oscillator
+    if model.get("window") == "full":
+        model["positions"] = "sinusoidal"  # relative positions are defined within a window
+    elif "window" in model:
+        model["window"] = int(model["window"])
+    return model
+
+
+def advised_model(recommendation: Recommendation) -> dict[str, Any]:
+    """Return the values of a recommendation that are sizes of a model, by name."""
+    values = recommendation.values.items()
+    return {key.removeprefix("model."): value.value for key, value in values if key.startswith("model.")}
 
 
 def recipe_text(

@@ -68,6 +68,13 @@ def check_tree(root: Node) -> Check:
     return result
 
 
+def check_section(node: Node, section: type[Section], prefix: str) -> list[Problem]:
+    """Return the problems of one section that is checked without its recipe; `prefix` begins the keys, as `data.`."""
+    result = Check()
+    _section(result, node, section, prefix, None)
+    return result.problems
+
+
 def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:
     fields = section.model_fields
     for name, entry in node.value.items():

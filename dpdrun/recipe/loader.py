@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,11 +16,13 @@ from dpdrun.errors import RecipeError
 from dpdrun.recipe import shipped, yaml12
 from dpdrun.recipe.check import check_tree
 from dpdrun.recipe.describe import sections_of
-from dpdrun.recipe.patch import apply_patch
+from dpdrun.recipe.mapping import node_of, written
+from dpdrun.recipe.patch import apply_patch, render
 from dpdrun.recipe.problems import Mark, Problem, nearest_mark, recipe_error
-from dpdrun.recipe.schema import Recipe, SourceFiles
+from dpdrun.recipe.schema import DataSection, Recipe, SourceFiles
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
+NAME = "recipe"  # of one that is passed from Python
 MAX_BYTES = 1 << 18  # a recipe is a page; a larger file was named by mistake
 
 
@@ -28,7 +31,8 @@ class Loaded:
     """A recipe and the text that it was loaded from.
 
     `given` holds the dotted keys that the user wrote, in the file or by `--set`; all others are defaults.
-    `text` is the text of the file, without the overrides.
+    `text` is the text of the file, without the overrides. A recipe that was passed from Python (`in_python`) has no
+    file: its `text` is written from the values, and its marks are key paths.
     """
 
     recipe: Recipe
@@ -36,6 +40,7 @@ class Loaded:
     text: str
     overrides: tuple[str, ...]
     marks: dict[str, Mark]
+    in_python: bool = False
 
     @property
     def given(self) -> frozenset[str]:
@@ -44,7 +49,8 @@ class Loaded:
 
     def mark_of(self, key: str) -> Mark:
         """Return where a key was given; for a default, the section around it."""
-        return nearest_mark(self.marks, key, Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0]))
+        start = Mark(str(self.path), 1, 1, 1, yaml12.split_lines(self.text)[0])
+        return nearest_mark(self.marks, key, Mark(NAME) if self.in_python else start)
 
     def line_of(self, key: str) -> tuple[int, int]:
         """Return line and column, from 1, of a key in the file, or of its section for a default."""
@@ -63,23 +69,52 @@ class Loaded:
             text = apply_patch(text, {key.strip(): _value(value.strip(), Mark(override)).plain()})
         return text
 
+    def with_data(self, section: DataSection) -> Loaded:
+        """Return the recipe on another capture: its `data` section is replaced; other values keep their marks."""
+        root, _ = yaml12.parse(self.effective_text, str(self.path))
+        values: dict[str, Any] = {} if root is None else root.plain()
+        data = section.model_dump(mode="json", exclude_defaults=True)
+        marks = {key: mark for key, mark in self.marks.items() if key != "data" and not key.startswith("data.")}
+        marks |= dict.fromkeys(["data", *(f"data.{name}" for name in data)], Mark("capture"))
+        recipe = self.recipe.model_copy(update={"data": section})
+        return replace(self, recipe=recipe, text=written(values | {"data": data}), overrides=(), marks=marks)
+
     def error(self, conflicts: Iterable[tuple[str, str]]) -> RecipeError:
         """Return the error that reports (dotted key, message) pairs at their lines in this recipe."""
         return recipe_error(Problem(key, message, self.mark_of(key)) for key, message in conflicts)
 
 
-def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Loaded:
+def load_recipe(
+    recipe: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Loaded:
     """Read a recipe.
 
     Args:
-        path: a YAML file, or the name of a recipe of the package, such as `quickstart`.
-        overrides: `key=value` pairs such as `optim.lr=1e-3`, as `--set` takes them; later ones win.
+        recipe: a YAML file, the name of a recipe of the package, such as `quickstart`, or the recipe as a dict.
+        overrides: `key=value` pairs such as `optim.lr=1e-3`, as `--set` takes them, or values by dotted key; later ones
+            win.
 
     Raises:
-        RecipeError: the file cannot be read or is wrong; the message lists every problem.
+        RecipeError: the file cannot be read or the recipe is wrong; the message lists every problem with its line, or
+            of a dict with its path of keys.
     """
-    path = shipped.find(path)
-    return load_text(read_text(path), path, overrides)
+    pairs = overrides_of(overrides)
+    if isinstance(recipe, Mapping):
+        node, problems = node_of(recipe, NAME)
+        text = "" if problems else written(node.plain())
+        return replace(_checked(node, problems, Path(NAME), text, pairs), in_python=True)
+    path = shipped.find(recipe)
+    return load_text(read_text(path), path, pairs)
+
+
+def overrides_of(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Return overrides as `key=value` pairs. Raises RecipeError where a value is none that a recipe holds."""
+    if not isinstance(overrides, Mapping):
+        return [overrides] if isinstance(overrides, str) else list(overrides)
+    node, problems = node_of(overrides, "overrides")
+    if problems:
+        raise recipe_error(problems)
+    return [f"{key}={render(value)}" for key, value in node.plain().items()]
 
 
 def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides: Sequence[str] = ()) -> Loaded:
@@ -97,6 +132,12 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     if (task := root.value.get("task")) is not None and task.node.value == "pipeline":
         message = "this is a pipeline, not a recipe; `dpdrun train` runs it"
         raise recipe_error([Problem("task", message, task.node.mark)])
+    return _checked(root, problems, Path(path), text, overrides)
+
+
+def _checked(root: Node, problems: list[Problem], path: Path, text: str, overrides: Sequence[str]) -> Loaded:
+    """Check a tree of values with its overrides. Raises RecipeError."""
+    problems = list(problems)
     for override in overrides:
         problems.extend(_override(root, override))
     check = check_tree(root)
@@ -104,7 +145,7 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     problems.extend(problem for problem in check.problems if problem.mark not in refused)
     if problems or check.recipe is None:
         raise recipe_error(problems)
-    return Loaded(check.recipe, Path(path), text, tuple(overrides), check.given)
+    return Loaded(check.recipe, path, text, tuple(overrides), check.given)
 
 
 def source_of(text: str) -> str | SourceFiles:

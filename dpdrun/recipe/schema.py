@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent
 
-GIVEN = "given"  # `pa: given`
+GIVEN = "given"  # `pa: given`, `data.source: given`: passed from Python
 Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
@@ -86,7 +86,7 @@ class DataSection(Section):
 
     source: Text | SourceFiles = Field(
         description="synthetic/<preset>, opendpd/<name>, or your own folder or file (docs/data.md lists the formats); "
-        "two files: {input: FILE, output: FILE}",
+        "two files: {input: FILE, output: FILE}; given = a capture passed from Python",
     )
     input: Text | Auto = Field(
         AUTO,

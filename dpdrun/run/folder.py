@@ -34,6 +34,7 @@ class RunFolder:
     heartbeat = property(lambda self: self.path / "heartbeat.json")
     output = property(lambda self: self.path / "output.log")  # what could not be printed
     model = property(lambda self: self.path / "model.safetensors")
+    capture = property(lambda self: self.path / "capture.npz")  # of a run that was trained on arrays from Python
     last = property(lambda self: self.path / "checkpoints" / "last.safetensors")
     best = property(lambda self: self.path / "checkpoints" / "best.safetensors")
     refinement = property(lambda self: self.path / "checkpoints" / "finish.safetensors")
@@ -108,6 +109,7 @@ class RunFolder:
                 self.metrics,
                 self.heartbeat,
                 self.output,
+                self.capture,
                 *self.path.glob(f".*{PARTIAL}"),
             ):
                 path.unlink(missing_ok=True)
@@ -174,7 +176,8 @@ class RunFolder:
             RunError: a process is training in it, or a file cannot be removed.
         """
         folders = (self.last.parent, self.tracking, self.repairs)
-        files = (self.recipe, self.metrics, self.audit, self.report, self.findings, self.heartbeat, self.model)
+        files = (self.recipe, self.metrics, self.audit, self.report, self.findings, self.heartbeat, self.model,
+                 self.capture)  # fmt: skip
         try:
             with self.lock():
                 for folder in folders:

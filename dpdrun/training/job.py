@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dpdrun import __version__, models
+from dpdrun.data.arrays import store, stored
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture
 from dpdrun.dpd.cascade import pa_model_of, with_limiter
@@ -23,6 +24,7 @@ from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of
 from dpdrun.evaluation.prediction import ALONE
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._random_state import random_state_preserved
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan import prepare as preparation
 from dpdrun.plan.plan import Plan
@@ -83,13 +85,16 @@ Resume = bool | Literal["auto"]
 Watch = Callable[[Job], AbstractContextManager[Monitor]]
 
 
-def prepare_training(loaded: Loaded, pa: nn.Module | None = None, *, processes: int = 1) -> tuple[Plan, Capture]:
+def prepare_training(
+    loaded: Loaded, pa: nn.Module | None = None, *, processes: int = 1, capture: Capture | None = None
+) -> tuple[Plan, Capture]:
     """Return the complete plan of a recipe and its capture: `plan.prepare.prepare`, and what only torch can tell.
 
     Args:
         loaded: from `load_recipe`.
         pa: as `train`.
         processes: how many train together.
+        capture: as `plan.prepare.prepare`.
 
     Raises:
         RecipeError: the recipe does not fit the machine, the data, the processes or its PA model, or a rule is missing;
@@ -97,7 +102,7 @@ def prepare_training(loaded: Loaded, pa: nn.Module | None = None, *, processes: 
         DataError: the capture cannot be read.
     """
     check_machine(loaded)
-    plan, capture = preparation.prepare(loaded, processes=processes)
+    plan, capture = preparation.prepare(loaded, processes=processes, capture=capture)
     if plan.recipe.task == "dpd":
         plan = replace(plan, predistortion=pa_model.resolve(loaded, plan, capture, pa))
     return plan, capture
@@ -105,7 +110,7 @@ def prepare_training(loaded: Loaded, pa: nn.Module | None = None, *, processes: 
 
 def train(
     loaded: Loaded, run_dir: Path, *, resume: Resume = False, watch: Watch | None = None, pa: nn.Module | None = None,
-    track: Sequence[str] = (),
+    track: Sequence[str] = (), capture: Capture | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train the model of a recipe and score it.
 
@@ -120,10 +125,11 @@ def train(
             It is frozen, and pinned by a hash of its tensors.
         track: trackers that get the log of the run as well (`trackers.TRACKERS`). A resumed run keeps those that it
             had.
+        capture: takes the place of the `data` section of the recipe. One made of arrays is kept in the run folder.
 
     Several processes, each started by a launcher with the environment of torchrun, train one run together. Rank 0 alone
-    uses the folder; the PA run of a predistorter is read by all. The environment, a process group and an Accelerator of
-    the caller are left as they were.
+    uses the folder; the PA run of a predistorter is read by all. The environment, a process group, an Accelerator, the
+    random state of torch, its threads and the signal handlers of the caller are left as they were.
 
     Returns:
         The content of report.json; on other ranks than 0, an empty one.
@@ -141,7 +147,9 @@ def train(
     with ProcessGroup.join(loaded.recipe.train.device) as group:
         reject_launcher_conflicts(loaded.recipe)
         run = RunFolder(run_dir)
-        with stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:
+        if capture is not None:
+            loaded = loaded.with_data(stored(capture, run.capture))
+        with random_state_preserved(), stopping(lambda: _stopped_at(run)), run.resume_hint(), ExitStack() as held:
             archived = None
             if resume == "auto":
                 resume, archived = _resume_or_archive(run, group)
@@ -151,7 +159,7 @@ def train(
                 if group.is_rank_zero:
                     require_trackers(track)
                     require_free(run_dir)  # before the data are read, which may take longer than a user's patience
-                plan, capture = prepare_training(loaded, pa, processes=group.size)
+                plan, capture = prepare_training(loaded, pa, processes=group.size, capture=capture)
             _require_alike(plan.digest(capture.sha256), group)
             with memory_explained(plan):
                 job = replace(_job(loaded, plan, capture, run, pa), archived=archived)
@@ -159,6 +167,7 @@ def train(
                     if group.is_rank_zero:  # here, when recipe, data and model are known to be good
                         held.enter_context(RunFolder.creating(run_dir))
                         write_text(run.recipe, loaded.effective_text)
+                        store(capture, run.capture)
                         made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
                         run.write_json(run.plan, plan.to_json() | made_with)
                 return _train(job, group, held, watch, track, resume=False)

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from torch import nn
 
-import dpdrun
 from dpdrun.errors import RunError
 from dpdrun.recipe.loader import Loaded
 from dpdrun.training import job
@@ -36,7 +35,7 @@ def test_an_accelerator_of_the_caller_keeps_its_state(
     precision: str, host: Accelerator, loaded: Callable[..., Loaded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "evaluate", lambda *_, **__: {})
-    dpdrun.train(loaded(f"train.precision={precision}"), tmp_path / "run")
+    job.train(loaded(f"train.precision={precision}"), tmp_path / "run")
     assert (host.mixed_precision, host.gradient_accumulation_steps) == ("bf16", 3)
     assert Accelerator(cpu=True).mixed_precision == "bf16"
     layer = nn.Linear(2, 2)

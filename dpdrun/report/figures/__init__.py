@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import RunError
+from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
 from dpdrun.report.figures.page import Drawn, FigureSection, Missing, Table, report_page
 from dpdrun.report.figures.psd import draw_psd
-from dpdrun.report.figures.style import NothingToDrawError, paper_style, picture
+from dpdrun.report.figures.style import NothingToDrawError, Picture, paper_style, picture
 from dpdrun.report.figures.training import draw_training
 from dpdrun.report.figures.view import View, view_of
 from dpdrun.run.files import replacing, write_text
@@ -77,6 +77,26 @@ def save_report(
         written.append(path)
     write_text(folder / PAGE, page)
     return [*written, folder / PAGE]
+
+
+def draw(kind: str, scene: PlotData) -> tuple[Picture, str, str]:
+    """Draw one figure of `FIGURES`; return it with title and caption. Raises DataError where it cannot be drawn."""
+    title, draw_view = FIGURES[kind]
+    return _single(f"{title}, {scene.capture}, {scene.split}", lambda: draw_view(view_of(scene)))
+
+
+def draw_curves(training: Mapping[str, Metrics]) -> tuple[Picture, str, str]:
+    """Draw the training curves of runs by name; return the figure with title and caption. Raises DataError."""
+    return _single("Training curves", lambda: draw_training(training))
+
+
+def _single(title: str, draw_it: Callable[[], tuple[Any, str]]) -> tuple[Picture, str, str]:
+    with paper_style():
+        try:
+            figure, caption = draw_it()
+        except NothingToDrawError as error:
+            raise DataError(f"{title}: cannot be drawn: {error}") from None
+        return picture(figure), title, caption
 
 
 def _scene(scene: PlotData, ending: str) -> FigureSection:

@@ -1,0 +1,1 @@
+"""dpdrun from Python: a run, its scores and its findings as objects. Imports every other room but `commands`."""
