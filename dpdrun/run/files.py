@@ -58,7 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("r+b") as handle:  # Windows flushes only what is open for writing
             os.fsync(handle.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as exc:
         raise unwritable(path, exc) from exc
     finally:
@@ -73,8 +73,8 @@ def _refuse_special(path: Path) -> None:
         raise UnwritableError(f"{path}: cannot write: not a regular file", "name a file")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Force a rename in `folder` to the disk, where the file system can sync a folder."""
+def sync_folder(folder: Path) -> None:
+    """Force the names in `folder` to the disk, where the file system can sync a folder."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

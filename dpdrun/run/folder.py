@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
-from dpdrun.run.files import PARTIAL, Json, encode_numbers, is_there, write_text
+from dpdrun.run.files import PARTIAL, Json, encode_numbers, is_there, sync_folder, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
@@ -65,6 +65,7 @@ class RunFolder:
                     f"{path}: this folder is not empty; give another --run-dir, or --resume to continue the run in it"
                 )
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            sync_folder(path.absolute().parent)
         except OSError as exc:
             raise RunError(f"{path}: cannot create the run folder: {exc.strerror}") from exc
         return cls(path)

@@ -15,7 +15,7 @@ from typing import IO
 from pydantic_core import from_json
 
 from dpdrun.errors import RunError
-from dpdrun.run.files import Json, decode_numbers, encode_numbers, unwritable, write_text
+from dpdrun.run.files import Json, decode_numbers, encode_numbers, sync_folder, unwritable, write_text
 from dpdrun.run.folder import RunFolder
 
 
@@ -63,6 +63,7 @@ class MetricsWriter:
         self._path = path
         try:
             self._handle: IO[str] = path.open("a", encoding="utf-8")
+            sync_folder(path.parent)  # its name, too, has to be on the disk before a checkpoint is
         except OSError as exc:
             raise unwritable(path, exc) from exc
 
