@@ -1,4 +1,4 @@
-"""CPU cores that a process may use: its affinity, the quota of its container, and the user's own limit."""
+"""CPU cores that a process may use (its affinity, the quota of its container, the user's own limit), and the memory."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def available_threads(processes: int = 1) -> int:
     share = usable_cores() // (int(local) if local.isdecimal() and int(local) else processes)
     limit = os.environ.get(LIMIT_VARIABLE, "").partition(",")[0].strip()  # a list has a number for each nesting level
     return max(1, min(share, int(limit)) if limit.isdecimal() and int(limit) else share)
+
+
+def physical_memory() -> int | None:
+    """Return the memory of this machine [bytes]; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf; others may not know the name
+        return None
 
 
 def _quota() -> float:

@@ -12,7 +12,9 @@ from typing import Any
 
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture, locate_source
+from dpdrun.distributed.cores import physical_memory
 from dpdrun.errors import RecipeError, RunError
+from dpdrun.plan.cost import size_of
 from dpdrun.plan.plan import Plan, PlanError, check_finish, differing_keys, make_plan
 from dpdrun.plan.threads import with_threads
 from dpdrun.recipe.conflicts import Conflict
@@ -23,6 +25,8 @@ from dpdrun.rules.run.domain import GMP_MARGIN_DB
 from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.scores import chosen
+
+BYTES_A_PARAMETER = 16  # float32: the weight, its gradient, AdamW's two moments
 
 
 def prepare(
@@ -134,7 +138,9 @@ def pa_section(plan: Plan) -> ModelSection | None:
 
 
 def _misfits(plan: Plan, capture: Capture) -> list[Conflict]:
-    """What of a plan its capture cannot give."""
+    """What of a plan its capture cannot give, or this machine cannot hold."""
+    if too_large := _beyond_memory(plan.recipe.model):
+        return too_large
     loop = capture.loop_samples
     if loop is not None and plan.frame > loop:
         message = f"train.frame {plan.frame} is longer than the loops of this capture; use at most {loop}"
@@ -145,6 +151,19 @@ def _misfits(plan: Plan, capture: Capture) -> list[Conflict]:
         message = f"train.loss: {capture.name} does not state the bandwidth of its signal; write data.bandwidth_hz"
         return [("train.loss", message)]
     return []
+
+
+def _beyond_memory(model: ModelSection) -> list[Conflict]:
+    """Refuse a model whose tensors alone do not fit into the memory of this machine: to build it would take forever."""
+    parameters, memory = size_of(model).parameters, physical_memory()
+    needed = parameters * BYTES_A_PARAMETER
+    if memory is None or needed <= memory:
+        return []
+    message = (
+        f"model: {parameters:.3g} parameters take {needed / 2**30:,.0f} GiB with their gradients and AdamW's moments; "
+        f"this machine has {memory / 2**30:,.0f} GiB: lower the sizes of the model"
+    )
+    return [("model", message)]
 
 
 def _check_pa_run(loaded: Loaded, plan: Plan, capture: Capture) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpdrun.errors import RecipeError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import prepare
 from dpdrun.plan.recorded import capture_of, plan_of
@@ -43,3 +44,10 @@ def test_without_alignment_a_plan_is_what_it_was(tmp_path: Path) -> None:
     assert "align" not in content["recipe"]["data"]
     assert Plan.from_json(content).recipe.data.align == "off"
     assert Plan.from_json(content).digest(capture.sha256) == plan.digest(capture.sha256)
+
+
+@pytest.mark.parametrize("model", ["d_model: 8, layers: 1000000000", "d_model: 800000, layers: 10"])
+def test_a_model_that_no_memory_holds_is_refused_before_it_is_built(tmp_path: Path, model: str) -> None:
+    text = f"task: pa\nmodel: {{kind: transformer, heads: 2, window: 8, {model}}}\ndata: {{source: synthetic/mild}}\n"
+    with pytest.raises(RecipeError, match=r"r\.yaml:2:1: model: .* GiB with their gradients"):
+        prepare(load_text(text, tmp_path / "r.yaml"))
