@@ -23,17 +23,20 @@ def export(
         str,
         option(
             "--to",
-            metavar="onnx|torchscript|npz",
+            metavar="onnx|torchscript|npz|c",
             help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, description and golden "
-            "vector, for FPGA and DSP.",
+            "vector, for FPGA and DSP; c: C99 with a self-test.",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write.", show_default="model.onnx, model.pt or model.npz in RUN"),
+        typer.Option("--out", "-o", help="File to write.", show_default="model.onnx, .pt, .npz or .c in RUN"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     data: DataOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --to c: fail if there is no C compiler to verify the files with.")
+    ] = False,
 ) -> None:
     """Export the model of a RUN as one streaming step, (x, state...) -> (y, new state...), that runs without dpdrun.
 
@@ -41,8 +44,23 @@ def export(
     """
     from dpdrun.export.job import export as write
 
-    done = write(run, to, out, force=force, data=data)
+    done = write(run, to, out, force=force, data=data, verify=verify)
+    if done.c is None:
+        say(
+            f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} "
+            f"test samples, largest error {done.error:.1e} of the rms"
+        )
+        return
+    size, name = done.c["bytes"], done.path.stem
     say(
-        f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} test "
-        f"samples, largest error {done.error:.1e} of the rms"
+        f"{done.path}, {name}.h, {name}_test.c, {name}.json: {done.c['multiplications_per_sample']:,} multiplications "
+        f"per sample; bytes: tables {size['tables']:,}, state {size['state']:,}"
+        + (f", code {size['code']:,} ({size['code_of']})" if "code" in size else "")
     )
+    if done.error is None:
+        say(
+            "not verified: there is no C compiler here; on your machine, compile and run the self-test:\n"
+            f"  cc -std=c99 -O2 {name}.c {name}_test.c -lm -o {name}_test && ./{name}_test"
+        )
+    else:
+        say(f"verified on {done.samples:,} test samples: self-test passed, rms error {done.error:.1e} of the rms")

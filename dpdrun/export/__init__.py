@@ -11,4 +11,5 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",),
     "torchscript": (".pt", ".ts", ".torchscript"),
     "npz": (".npz",),
+    "c": (".c",),
 }

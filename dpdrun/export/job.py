@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dpdrun.data.checks import suggestion
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS, npz, onnx, torchscript
+from dpdrun.export.c import compiler
+from dpdrun.export.c import job as c
 from dpdrun.export.description import describe
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import reference_outputs, require_equal, stream_step
@@ -20,24 +26,33 @@ from dpdrun.training.job import load_run
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that passed verification.
+    """An exported file.
 
     Attributes:
-        error: largest error of a sample of the test split, relative to the rms of the output.
+        error: on the test split, relative to the rms of the output: the largest error of a sample; of C files the rms
+            error, or None if there is no compiler to verify them with.
         samples: of the test split.
-        bytes: size of the file.
+        bytes: size of the file; of C files all of them together.
         inputs: names of the inputs of a step, in order.
+        c: of C files the part `c` of their description: sizes and operations.
     """
 
     path: Path
-    error: float
+    error: float | None
     samples: int
     bytes: int
     inputs: list[str]
+    c: dict[str, Any] | None = None
 
 
 def export(
-    run_dir: Path, to: str, out: Path | None = None, *, force: bool = False, data: str | None = None
+    run_dir: Path,
+    to: str,
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    data: str | None = None,
+    verify: bool = False,
 ) -> Exported:
     """Write a finished run to a file that runs without dpdrun, if its output equals that of the run.
 
@@ -46,10 +61,11 @@ def export(
         out: file to write; by default `model.<format>` in the run folder.
         force: overwrite it.
         data: where the capture of the run is now; None = where it was, or near the run folder.
+        verify: refuse to write C files where there is no compiler to verify them with.
 
     Raises:
-        RunError: no such run or format, an unfinished run, a model that cannot stream, a missing library, or a file
-            whose output differs from the run's: nothing is written.
+        RunError: no such run or format, an unfinished run, a model that cannot stream, a missing library or compiler,
+            or a file whose output differs from the run's: nothing is written.
         DataError: `out` cannot be written, or the capture of the run cannot be read.
     """
     if to not in FORMATS:
@@ -64,11 +80,16 @@ def export(
     check_writable(out, force=force, suffixes=FORMATS[to])
     if to == "onnx":
         onnx.require()
+    if to == "c":
+        c.check(out, force=force)
+        using = compiler.require() if verify else compiler.find()
     model, plan, folder = load_run(run_dir)
     graph = StepGraph(model, plan.recipe.model.kind).eval()
     capture = capture_of(folder, plan, data)
     description = describe(graph, plan, capture, folder)
     x = capture.test.x
+    if to == "c":
+        return _export_c(out, graph, description, x, using)
     with replacing(out) as temporary:
         if to == "npz":
             npz.write(temporary, graph, description, x)
@@ -81,3 +102,18 @@ def export(
         output = stream_step(step, state, x, description["lookahead"])
         error = require_equal(output, reference_outputs(model, x), str(out))
     return Exported(out, error, len(x), out.stat().st_size, [part["name"] for part in description["inputs"]])
+
+
+def _export_c(
+    out: Path,
+    graph: StepGraph,
+    description: dict[str, Any],
+    x: NDArray[np.complex128],
+    using: compiler.Compiler | None,
+) -> Exported:
+    files = c.generate(out.stem, graph, description, x)
+    if using:
+        files = c.verify(files, x, reference_outputs(graph.model, x), using)
+    size = c.write(out, files)
+    error = None if files.verified is None else files.verified["rms_error"]
+    return Exported(out, error, len(x), size, [], files.facts)

@@ -53,6 +53,25 @@ def test_other_formats_and_a_second_time(to: str, name: str, run: Path) -> None:
     assert invoke("export", run, "--to", to, "--force").exit_code == 0
 
 
+def test_c_says_what_it_needs_and_whether_it_was_verified(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(folder))  # no compiler
+    refused = invoke("export", run, "--to", "c", "--out", folder / "dpd.c", "--verify")
+    assert refused.exit_code == 2
+    assert "there is no C compiler here" in refused.stderr
+    assert list(folder.iterdir()) == []
+    done = invoke("export", run, "--to", "c", "--out", folder / "dpd.c")
+    assert done.exit_code == 0, done.output
+    said = json.loads((folder / "dpd.json").read_text())["c"]
+    assert f"{said['multiplications_per_sample']:,} multiplications per sample" in done.stdout
+    assert f"bytes: tables {said['bytes']['tables']:,}, state {said['bytes']['state']:,}\n" in done.stdout
+    assert "cc -std=c99 -O2 dpd.c dpd_test.c -lm -o dpd_test && ./dpd_test" in done.stdout
+
+
 def test_mistakes_exit_2_with_a_reason(run: Path, tmp_path: Path) -> None:
     misspelt = invoke("export", run, "--to", "torch-script")
     assert misspelt.exit_code == 2

@@ -11,6 +11,8 @@ import pytest
 from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.prediction import predict
 from dpdrun.export import FORMATS, job, numpy_reference, onnx
+from dpdrun.export.c import compiler
+from dpdrun.export.c import job as c
 from dpdrun.export.verify import relative_error
 from dpdrun.recipe.loader import load_text
 from dpdrun.training.job import load_run, train
@@ -41,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, fit_gmp_once: None) -> dict[s
     return {name: folder / name for name in MODELS}
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "c"])
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_a_run_becomes_a_file_that_was_verified_on_the_test_part(
     kind: str, to: str, runs: dict[str, Path], tmp_path: Path
@@ -54,6 +56,42 @@ def test_a_run_becomes_a_file_that_was_verified_on_the_test_part(
     assert 0 <= done.error < 1e-5
     assert done.inputs[0] == "x"
     assert [each.name for each in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_run_becomes_c_that_was_verified_if_there_is_a_compiler(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = job.export(runs["transformer"], "c", tmp_path / "pa.c")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["pa.c", "pa.h", "pa.json", "pa_test.c"]
+    assert done.bytes == sum(each.stat().st_size for each in tmp_path.iterdir())
+    assert done.c is not None
+    assert (done.error is None) == (compiler.find() is None)
+    assert done.error is None or 0 < done.error < 1e-6
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert job.export(runs["transformer"], "c", tmp_path / "pa.c", force=True).error is None
+    with pytest.raises(RunError, match="there is no C compiler here"):
+        job.export(runs["transformer"], "c", tmp_path / "no.c", verify=True)
+    assert not (tmp_path / "no.c").exists()
+
+
+def test_wrong_c_is_not_kept(runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiler.find() is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "pa.h").write_text("mine")
+    honest = c.generate
+
+    def wrong(prefix: str, graph: Any, description: dict[str, Any], x: Any) -> Any:
+        graph.inner.skip.weight.data[0, 0] += 1e-3
+        files = honest(prefix, graph, description, x)
+        graph.inner.skip.weight.data[0, 0] -= 1e-3
+        return files
+
+    monkeypatch.setattr(c, "generate", wrong)
+    with pytest.raises(RunError, match="differs from the run's"):
+        job.export(runs["gru"], "c", tmp_path / "pa.c", force=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["pa.h"]
+    assert (tmp_path / "pa.h").read_text() == "mine"
 
 
 def test_another_record_through_the_file_is_what_the_run_makes_of_it(runs: dict[str, Path], tmp_path: Path) -> None:

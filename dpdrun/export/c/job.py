@@ -1,0 +1,170 @@
+"""Export a model as C: generate the files, verify them if there is a compiler, and write them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpdrun.data.formats.waveform import check_writable
+from dpdrun.errors import DataError, RunError
+from dpdrun.export.c import compiler, files, gmp, gru, transformer
+from dpdrun.export.c.blocks import Weights, output
+from dpdrun.export.c.source import Source
+from dpdrun.export.step import StepGraph, frequencies
+from dpdrun.export.verify import reference_outputs
+from dpdrun.run.files import replacing
+
+GOLDEN_SAMPLES = 1024
+KINDS: dict[str, Callable[[Source, dict[str, Any], Weights, float], None]] = {
+    "transformer": transformer.write,
+    "gru": gru.write,
+    "gmp": gmp.write,
+}
+TAKEN = ("math", "stddef", "stdint", "stdio", "stdlib")  # headers that the files include
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one model.
+
+    Attributes:
+        source: their parts.
+        golden: input and output words of the self-test, (N, 2) each.
+        code: what a compiler made of them.
+        verified: by which compiler, on how many samples, with what error.
+    """
+
+    source: Source
+    description: dict[str, Any]
+    golden: tuple[NDArray[Any], NDArray[Any]]
+    code: files.Code | None = None
+    verified: dict[str, Any] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Sizes and operations, see `files.facts`."""
+        return files.facts(self.source, self.description, self.code) | {"verified": self.verified}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Contents by file name."""
+        prefix, c = self.source.prefix, self.source
+        content = self.description | {"c": self.facts}
+        return {
+            f"{prefix}.c": files.source(c),
+            f"{prefix}.h": files.header(c, self.description, self.code),
+            f"{prefix}_test.c": files.self_test(c, *self.golden),
+            f"{prefix}.json": json.dumps(content, indent=1) + "\n",
+        }
+
+
+def check(out: Path, *, force: bool) -> None:
+    """Raise DataError, before any work, unless the files can be written and `out` is a name of C."""
+    check_writable(out, force=force, suffixes=(".c",))
+    prefix = out.stem
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix) or prefix.lower() in TAKEN:
+        raise DataError(
+            f"{out}: the functions are named after the file ({prefix}_step), so its name has letters, digits and _ "
+            f"alone, begins with a letter, and is none of {', '.join(TAKEN)}; for example {out.with_name('dpd.c')}"
+        )
+    for name in (f"{prefix}.h", f"{prefix}_test.c", f"{prefix}.json"):
+        check_writable(out.with_name(name), force=force, suffixes=(".h", ".c", ".json"))
+
+
+def generate(prefix: str, graph: StepGraph, description: dict[str, Any], x: NDArray[np.complex128]) -> Files:
+    """Return the files of a model in float32.
+
+    Args:
+        x: input of the golden vector, (N,); the first GOLDEN_SAMPLES are used.
+
+    Raises:
+        RunError: there is no C for the kind of model, or it has weights that are not finite.
+    """
+    if description["kind"] not in KINDS:
+        raise RunError(
+            f"--to c: no C for model.kind {description['kind']}, only for {', '.join(KINDS)}; use --to torchscript, "
+            "which takes every kind"
+        )
+    c = Source(prefix)
+    weights: Weights = {name: tensor.double().numpy() for name, tensor in graph.inner.state_dict().items()}
+    if "position" in graph.state:
+        weights["frequencies"] = frequencies(description["config"]["d_model"])
+    KINDS[description["kind"]](c, description["config"], weights, description["scale_x"])
+    output(c, description["scale_y"], description["peak_limit"])
+    words = pairs(x[:GOLDEN_SAMPLES])
+    expected = reference_outputs(graph.model, words.astype(np.float64).view(np.complex128)[:, 0])[1]
+    omitted = ("inputs", "outputs", "streaming", "verified")  # of files that hold tensors
+    kept = {name: value for name, value in description.items() if name not in omitted}
+    return Files(c, kept, (words, pairs(expected)))
+
+
+def pairs(signal: NDArray[np.complex128]) -> NDArray[np.float32]:
+    """Return I and Q in float32. (N,) complex -> (N, 2)."""
+    return np.stack([signal.real, signal.imag], axis=-1).astype(np.float32)
+
+
+def verify(
+    generated: Files, x: NDArray[np.complex128], expected: list[NDArray[np.complex128]], using: compiler.Compiler
+) -> Files:
+    """Compile the files, run the self-test, stream a record through them and compare.
+
+    Args:
+        x: the record, (N,).
+        expected: its outputs, as from `reference_outputs`; the nearer one counts.
+
+    Returns:
+        The files with the size of the code, and with `verified`.
+
+    Raises:
+        RunError: it does not compile, the self-test fails, or the error is larger than `files.TOLERANCE`.
+    """
+    prefix, late = generated.source.prefix, generated.description["lookahead"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in generated.texts.items():
+            (folder / file).write_text(text, encoding="ascii")
+        using.build(folder, (f"{prefix}.c", f"{prefix}_test.c"), f"{prefix}_test")
+        using.execute(folder, f"{prefix}_test")
+        pairs(np.append(x, np.zeros(late))).tofile(folder / "in")
+        using.execute(folder, f"{prefix}_test", "in", "out")
+        words = np.fromfile(folder / "out", np.float32).astype(np.float64)
+        size = using.code_bytes(folder, f"{prefix}.c")
+    streamed = words.view(np.complex128)[late:]
+    error = min(rms_error(streamed, each) for each in expected)
+    if error > files.TOLERANCE:
+        raise RunError(
+            f"{prefix}.c: the output of the compiled file differs from the run's: on the test split its rms error is "
+            f"{error:.1e} of the rms (limit {files.TOLERANCE:g}); nothing was written. Please report it with the "
+            "recipe of the run and the name of the compiler"
+        )
+    return replace(
+        generated,
+        code=files.Code(size, using.name, using.target) if size else None,
+        verified={"compiler": using.name, "samples": len(x), "rms_error": error},
+    )
+
+
+def rms_error(output: NDArray[np.complex128], expected: NDArray[np.complex128]) -> float:
+    """Return the rms of the error relative to the expected rms; inf if it is not finite or a length differs."""
+    if output.shape != expected.shape:
+        return float("inf")
+    error = float(np.linalg.norm(output - expected) / np.linalg.norm(expected))
+    return error if np.isfinite(error) else float("inf")
+
+
+def write(out: Path, generated: Files) -> int:
+    """Write the files next to each other, all or none. Returns their bytes."""
+    texts = generated.texts
+    with ExitStack() as stack:
+        for name, text in texts.items():
+            stack.enter_context(replacing(out.with_name(name))).write_text(text, encoding="ascii")
+    return sum(map(len, texts.values()))

@@ -1,0 +1,34 @@
+"""Compilers that are here: tests skip, with the reason, for those that are not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dpdrun.export.c.compiler import Compiler
+
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compiler]:
+    """Return a compiler by its command, with every warning an error."""
+    monkeypatch.delenv("CC", raising=False)
+
+    def of(*command: str, flags: tuple[str, ...] = ("-O1",), runner: tuple[str, ...] = ()) -> Compiler:
+        for name in (command[0], *runner[:1]):
+            if shutil.which(name) is None:
+                pytest.skip(f"needs {name}")
+        return Compiler(command, ("-std=c99", *STRICT, *flags), runner)
+
+    return of
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without a C compiler."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
