@@ -25,6 +25,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def plugin_registry() -> Iterator[None]:
+    """Forget the plug-ins that a test loads."""
+    from dpdrun.recipe import plugins
+    from dpdrun.rules import engine
+
+    entries, files = {group: dict(names) for group, names in plugins._ENTRIES.items()}, dict(plugins._FILES)
+    rules = dict(engine._RULES)
+    yield
+    for held, before in ((plugins._ENTRIES, entries), (plugins._FILES, files), (engine._RULES, rules)):
+        held.clear()
+        held.update(before)  # type: ignore[arg-type]
+    plugins.set_kinds([entry.value.section for entry in entries["models"].values()])
+
+
 @pytest.fixture(scope="session")
 def fit_gmp_once() -> Iterator[None]:
     """Fit the gmp that scores are compared with once for each capture, instead of at each evaluation of it."""

@@ -20,6 +20,7 @@ from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate_rul
 from dpdrun.rules.facts.plan import KEY_OF, SIZE_KEY_OF, PlanFacts
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
+from dpdrun.rules.facts.words import PLUG_IN
 
 ROOT = Path(__file__).parents[1]
 RULES = list(all_rules().values())
@@ -241,7 +242,7 @@ def test_every_derive_rule_is_used_somewhere(profile: str) -> None:
     unknown_length = PlanFacts(kind="transformer", d_model=512)
     used = {
         opinion.rule
-        for facts in [*JOBS, *LOOKED_AT, unknown_length, PlanFacts(kind="gmp", memory=16)]
+        for facts in [*JOBS, *LOOKED_AT, unknown_length, PlanFacts(kind="gmp", memory=16), PlanFacts(kind=PLUG_IN)]
         for opinion in derive(facts, profile).opinions.values()
     }
     asked = {rule.code for rule in RULES if rule.purpose == "derive" and rule.profile in (profile, "both")}

@@ -50,6 +50,9 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a field, e.g. optim.lr=1e-3.", autocompletion=complete_override
     ),
 ]
+PluginOption = Annotated[
+    list[Path] | None, option("--plugin", metavar="FILE.py", help="Load a plug-in; repeatable (docs/plugins.md).")
+]
 OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
@@ -74,6 +77,14 @@ FullScaleOption = Annotated[
 UncheckedOption = Annotated[
     bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
 ]
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Load the files of `--plugin`. Raises PluginError."""
+    if files:
+        from dpdrun.recipe.plugins import load_files
+
+        load_files(files)
 
 
 def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:

@@ -13,8 +13,10 @@ from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import (
     DataOption,
     FullScaleOption,
+    PluginOption,
     SampleRateOption,
     argument,
+    load_plugins,
     option,
     stated_rates,
 )
@@ -65,6 +67,7 @@ def apply(
     ] = None,
     full_scale: FullScaleOption = None,
     sample_rate_hz: SampleRateOption = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Run the waveform IN through the model of a RUN and write the output, in the units of the run's capture.
 
@@ -77,6 +80,7 @@ def apply(
     Text, NumPy and raw files of any length are streamed in bounded memory; OUT appears when it is complete
     (docs/export.md).
     """
+    load_plugins(plugin)
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import DataOption, Split, argument, option, print_json
+from dpdrun.commands._options import DataOption, PluginOption, Split, argument, load_plugins, option, print_json
 from dpdrun.commands._output import say
 
 ComparisonFormat = StrEnum("ComparisonFormat", "table json markdown csv")  # how to print
@@ -48,6 +48,7 @@ def compare(
     save: Annotated[
         Path | None, option(metavar="DIR", help="Write scores.json, report.html and overlaid PNG figures here.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Compare the scores, sizes and training times of runs.
 
@@ -55,6 +56,7 @@ def compare(
     Runs whose scores are not comparable (another task or capture, predistorters through another PA model or for another
     target gain) get separate tables.
     """
+    load_plugins(plugin)
     from dpdrun.report.comparison import comparison_csv, comparison_markdown, comparison_panel, sorted_rows
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal

@@ -16,11 +16,13 @@ from dpdrun.commands._options import (
     FullScaleOption,
     InputOption,
     OutputOption,
+    PluginOption,
     SampleRateOption,
     TableFormat,
     UncheckedOption,
     argument,
     data_section,
+    load_plugins,
     option,
     print_json,
     stated_rates,
@@ -83,8 +85,10 @@ def inspect(
     no_check_rates: UncheckedOption = False,
     plot: Annotated[Path | None, option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.")] = None,
     format_: FormatOption = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """Measure a capture: levels, gain, delay, noise floor, and warnings."""
+    load_plugins(plugin)
     from dpdrun.data.inspection import inspect_capture
     from dpdrun.data.sources import load_capture
 
@@ -132,8 +136,10 @@ def convert(
     output: OutputOption = None,
     columns: ColumnsOption = None,
     full_scale: FullScaleOption = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Convert a capture to another format, samples unchanged but for the rounding of .csv, .cf32, .wv and .ci16."""
+    load_plugins(plugin)
     from dpdrun.data.conversion import convert_capture
 
     section = data_section(
@@ -165,6 +171,7 @@ def align(
     no_check_rates: UncheckedOption = False,
     force: ForceOption = False,
     format_: FormatOption = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """Bring the output onto the instants of the input: delay, frequency, clock, swapped I/Q, DC.
 
@@ -173,6 +180,7 @@ def align(
 
     A recipe does the same with `data.align: auto`, without another file.
     """
+    load_plugins(plugin)
     from dpdrun.data.align.file import align_file
     from dpdrun.data.formats.waveform import check_writable
 

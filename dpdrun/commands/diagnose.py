@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._completion import complete_log
-from dpdrun.commands._options import argument, option
+from dpdrun.commands._options import PluginOption, argument, load_plugins, option
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, RunError
 
@@ -86,8 +86,10 @@ def diagnose(
     fail_on: Annotated[
         RunSeverity | None, typer.Option(help="Exit 1 if a finding is at least this severe.", show_default="never")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Diagnose a training run or a prediction: what is wrong, the evidence, and what to change."""
+    load_plugins(plugin)
 
     def diagnose_again() -> tuple[Diagnosis, str]:
         return _diagnose(run, maps or (), prediction, target, input_)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import DataOption, Split, TableFormat, argument, option, print_json
+from dpdrun.commands._options import (
+    DataOption,
+    PluginOption,
+    Split,
+    TableFormat,
+    argument,
+    load_plugins,
+    option,
+    print_json,
+)
 from dpdrun.commands._output import say
 
 if TYPE_CHECKING:
@@ -43,6 +52,7 @@ def evaluate(
     save: Annotated[
         Path | None, option(metavar="DIR", help="Write scores.json, report.html and PNG figures here.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Score the model of a RUN on its capture, next to baselines on the same samples.
 
@@ -52,6 +62,7 @@ def evaluate(
     The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
     which shows how far they depend on the PA model.
     """
+    load_plugins(plugin)
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 

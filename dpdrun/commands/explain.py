@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpdrun.commands._completion import complete_rule_or_field
-from dpdrun.commands._options import print_json
+from dpdrun.commands._options import PluginOption, load_plugins, print_json
 from dpdrun.errors import DpdrunError
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ def explain(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List all rules, the default without CODE or FIELD.")] = False,
     format_: Annotated[RuleFormat, typer.Option("--format", help="Output format.")] = RuleFormat.rich,
+    plugin: PluginOption = None,
 ) -> None:
     """Explain a rule, or show which rules set or check a field of the recipe."""
+    load_plugins(plugin)
     if what is not None and every:
         raise DpdrunError(f"give {what} or --all, not both")
     found = None if what is None else _find(what)
@@ -80,8 +82,10 @@ def _find(what: str) -> Found:
 
     if what.upper() in all_rules():
         return find_rule(what)  # without the schema of recipes, which takes longer than the rest
+    from dpdrun.recipe import plugins
     from dpdrun.recipe.describe import field_docs
 
+    plugins.entries("models")  # of installed packages too
     docs = [doc for doc in field_docs() if what in (doc.key, doc.name)]
     if docs:
         key = docs[0].key

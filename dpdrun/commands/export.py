@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import DataOption, argument, option
+from dpdrun.commands._options import DataOption, PluginOption, argument, load_plugins, option
 from dpdrun.commands._output import say
 
 
@@ -37,11 +37,13 @@ def export(
     verify: Annotated[
         bool, typer.Option("--verify", help="With --to c: fail if there is no C compiler to verify the files with.")
     ] = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Export the model of a RUN as one streaming step, (x, state...) -> (y, new state...), that runs without dpdrun.
 
     The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """
+    load_plugins(plugin)
     from dpdrun.export.job import export as write
 
     done = write(run, to, out, force=force, data=data, verify=verify)

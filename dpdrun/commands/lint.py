@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._completion import complete_recipe
-from dpdrun.commands._options import FailOn, FailOnOption, SetOption, argument, exit_on, print_json
+from dpdrun.commands._options import (
+    FailOn,
+    FailOnOption,
+    PluginOption,
+    SetOption,
+    argument,
+    exit_on,
+    load_plugins,
+    print_json,
+)
 from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
@@ -36,8 +45,10 @@ def lint(
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
     fail_on: FailOnOption = FailOn.error,
+    plugin: PluginOption = None,
 ) -> None:
     """Find settings that are likely to train badly, each with its line, the reason and a fix."""
+    load_plugins(plugin)
     if unsafe_fixes and not (fix or diff):
         raise RecipeError("--unsafe-fixes needs --fix or --diff")
     if (fix or diff) and sets:

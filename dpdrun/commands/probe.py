@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._completion import complete_recipe
-from dpdrun.commands._options import FailOn, FailOnOption, ForceOption, OutOption, SetOption, argument, refuse_existing
+from dpdrun.commands._options import (
+    FailOn,
+    FailOnOption,
+    ForceOption,
+    OutOption,
+    PluginOption,
+    SetOption,
+    argument,
+    load_plugins,
+    refuse_existing,
+)
 from dpdrun.commands._output import say
 from dpdrun.commands.recommend import Format, FormatOption, filled, show
 from dpdrun.errors import EXIT_INTERRUPTED
@@ -46,8 +56,10 @@ def probe(
     out: OutOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
+    plugin: PluginOption = None,
 ) -> None:
     """Measure lr, clip, speed and memory on this machine in a few hundred steps, and use them in a recommendation."""
+    load_plugins(plugin)
     refuse_existing(out, force)  # before anything is measured
     from dpdrun.plan.advise import advise_on_recipe
     from dpdrun.plan.lint import RecipeFacts

@@ -12,10 +12,12 @@ from dpdrun.commands._completion import complete_recipe, complete_shipped
 from dpdrun.commands._options import (
     BandwidthOption,
     ForceOption,
+    PluginOption,
     SampleRateOption,
     SetOption,
     TableFormat,
     argument,
+    load_plugins,
     option,
     print_json,
     refuse_existing,
@@ -76,8 +78,10 @@ def copy(
 def check(
     files: Annotated[list[Path], argument(metavar="FILE", help="Recipes.", autocompletion=complete_recipe)],
     sets: SetOption = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Report every problem in recipes, with its line; exit 2 if there is one. `dpdrun lint` checks the settings."""
+    load_plugins(plugin)
     from dpdrun.pipeline.document import is_pipeline, load_pipeline
     from dpdrun.recipe.loader import load_recipe
 
@@ -158,10 +162,17 @@ def new(
 
 
 @recipe_app.command("schema")
-def schema(out: OutOption = None, force: ForceOption = False) -> None:
+def schema(
+    out: OutOption = None,
+    force: ForceOption = False,
+    plugin: PluginOption = None,
+) -> None:
     """Write the JSON Schema of recipes, for completion and validation in an editor."""
+    load_plugins(plugin)
+    from dpdrun.recipe import plugins
     from dpdrun.recipe.reference import schema_text
 
+    plugins.entries("models")  # of installed packages too
     _write(schema_text(), out, force, "json")
     if out is not None:
         say(f"{out}: written; start a recipe with the line: # yaml-language-server: $schema={out}")

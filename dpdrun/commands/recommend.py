@@ -29,9 +29,11 @@ from dpdrun.commands._options import (
     InputOption,
     OutOption,
     OutputOption,
+    PluginOption,
     SampleRateOption,
     UncheckedOption,
     exit_on,
+    load_plugins,
     option,
     print_json,
     refuse_existing,
@@ -112,8 +114,10 @@ def recommend(
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
     ask: Annotated[bool, typer.Option("--ask", help="Ask on the terminal for what is needed.")] = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data; without any, by width."""
+    load_plugins(plugin)
     flags = {name.rstrip("_"): value for name, value in locals().items()}
     given = {name: value for name, value in flags.items() if name in KEYS and value is not None}
     if no_check_rates:

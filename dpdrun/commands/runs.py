@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import TableFormat, argument, print_json
+from dpdrun.commands._options import PluginOption, TableFormat, argument, load_plugins, print_json
 from dpdrun.commands._output import say
 from dpdrun.errors import RunError
 
@@ -34,8 +34,10 @@ def list_runs(
         SortKey.started
     ),
     format_: FormatOption = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """List the runs in a folder, and those of its pipelines, with their settings and scores."""
+    load_plugins(plugin)
     from dpdrun.run.folder import runs_in
     from dpdrun.run.listing import score_or_cost, summary_of
 
@@ -62,8 +64,10 @@ def list_runs(
 def show(
     run: Annotated[Path, argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)],
     format_: FormatOption = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """Show one run: its state, settings, scores and cost, as they were recorded."""
+    load_plugins(plugin)
     from dpdrun.run.folder import RunFolder
     from dpdrun.run.listing import summary_of
 

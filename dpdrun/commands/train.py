@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._completion import complete_recipe
-from dpdrun.commands._options import SetOption, argument, option
+from dpdrun.commands._options import PluginOption, SetOption, argument, load_plugins, option
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED, RecipeError, RunError
 from dpdrun.run.trackers import TrackerName
@@ -72,8 +72,10 @@ def train(
             "--timeout", min=1, metavar="SECONDS", help="Longest wait for another process.", show_default="600"
         ),
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Train the model of a RECIPE and write a run folder for the other commands."""
+    load_plugins(plugin)
     from dpdrun.distributed.environment import resolve_hosts
     from dpdrun.distributed.launcher import (
         TIMEOUT_VARIABLE,

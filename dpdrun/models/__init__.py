@@ -1,16 +1,16 @@
-"""Kinds of model, one file each: the file name is the `kind` of a recipe, and there is no other list of them.
+"""Kinds of model, one file each, for the registry of `recipe.plugins`: kinds of plug-ins are built in the same way.
 
-A new kind is one file here with `Config` (its section of the recipe schema) and `Model` (a `BehaviouralModel`).
-Files whose names begin with an underscore are helpers. Nothing here imports torch before a model is built.
+A kind is a `Config` (its section of the recipe schema) and a `Model`: a `BehaviouralModel`, or a plain module that gets
+its stream by overlap (`_overlap`). Files whose names begin with an underscore are helpers. Nothing here imports torch
+before a model is built.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dpdrun.errors import RecipeError
+from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import model_conflicts
 from dpdrun.recipe.schema import ModelSection
 
@@ -25,8 +25,8 @@ CHUNK_SAMPLES = 8192
 
 
 def kinds() -> list[str]:
-    """Return the names of all kinds, sorted."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+    """Return the names of all kinds, those of plug-ins included, sorted."""
+    return sorted(plugins.names("models"))
 
 
 def build(config: ModelSection, *, scale_x: float, scale_y: float) -> BehaviouralModel:
@@ -39,8 +39,16 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
 
     Raises:
         RecipeError: settings that contradict each other.
+        PluginError: the kind is of a plug-in, and its model cannot be built.
     """
     if conflicts := model_conflicts(config):
         raise RecipeError("\n".join(message for _, message in conflicts))
-    module = import_module(f"{__name__}.{config.kind}")
-    return cast("BehaviouralModel", module.Model(config, scale_x=scale_x, scale_y=scale_y))
+    entry = plugins.find("models", config.kind)
+    assert entry is not None, config.kind  # the section was made by the schema, which knows the kinds
+    made = entry.value.model_class()
+    if entry.origin is None:
+        return cast("BehaviouralModel", made(config, scale_x=scale_x, scale_y=scale_y))
+    from dpdrun.models._overlap import built_by
+
+    with plugins.running(entry):
+        return built_by(made, config, scale_x=scale_x, scale_y=scale_y)

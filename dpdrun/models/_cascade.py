@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._overlap import OverlappingModel
 
 
 def limit(u: Tensor, peak: float) -> Tensor:
@@ -58,30 +59,14 @@ class LimitedPredistorter(BehaviouralModel):
         return {f"model.{name}" for name in self.model.no_decay()}
 
 
-class ExternalPA(BehaviouralModel):
+class ExternalPA(OverlappingModel):
     """A PA model from outside: any module (B, T, 2) -> (B, T, 2), in the units of the capture.
 
-    Its memory is unknown, so it takes complete records.
+    Without a declared context it takes complete records.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__(scale_x=1.0, scale_y=1.0)
-        self.module = module
-        self.lookahead = self.context = None
-        self.macs_per_sample = 0
-
-    def initial_state(self, batch: int) -> Any:  # noqa: ARG002
-        """Raise ValueError."""
-        raise ValueError("a module of unknown memory cannot stream")
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:  # noqa: ARG002
-        """Raise ValueError."""
-        raise ValueError("a module of unknown memory cannot stream")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the output for a complete record. x: (B, T, 2) -> (B, T, 2)."""
-        y: Tensor = self.module(x)
-        return y
+        super().__init__(module)
 
 
 def frozen(module: nn.Module) -> BehaviouralModel:

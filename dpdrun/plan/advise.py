@@ -18,6 +18,7 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.recipe.schema import MAX_STEPS, GRUModel, ModelSection, TransformerModel
 from dpdrun.rules.advice import RuleSet, derive
 from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.rules.plan.sizing import LAYERS, SHORTEST_WINDOW, heads_for
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def _missing(this: Recommendation, recipe: bool) -> str:
     facts = this.facts
     if facts.kind == "transformer" and facts.window == inf:
         return "full attention was never timed; `dpdrun probe` measures it on this machine"
+    if facts.kind == PLUG_IN:
+        return "kinds of plug-ins were never timed; `dpdrun probe` measures this one on this machine"
     needed = {
         "the amount of data": facts.samples or facts.frames,
         "the number of epochs": this.total_steps or facts.epochs,

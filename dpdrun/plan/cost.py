@@ -300,10 +300,10 @@ def estimate(
 
 
 def _timed(model: ModelSection) -> TransformerModel | GRUModel | None:
-    """Return the section, if the study timed models like it."""
-    if isinstance(model, GMPModel) or (isinstance(model, TransformerModel) and model.window == "full"):
-        return None
-    return model
+    """Return the section, if the study timed models like it; none of a plug-in was."""
+    if isinstance(model, GRUModel) or (isinstance(model, TransformerModel) and model.window != "full"):
+        return model
+    return None
 
 
 def peak_mib(training_mib: float) -> float:

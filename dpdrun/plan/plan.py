@@ -17,13 +17,15 @@ from pydantic import ValidationError
 from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError, reason_of
 from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
+from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
-from dpdrun.recipe.schema import ModelSection, Recipe, SourceFiles, TransformerModel
+from dpdrun.recipe.schema import ADAMW, ModelSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
+from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.run.files import encode_numbers
 
 SCHEMA_VERSION = 1
@@ -128,6 +130,8 @@ class Plan:
         content["recipe"] = self.recipe.model_dump(mode="json")
         if self.recipe.data.align == OFF:  # as before there was alignment, so that old runs keep their digests
             del content["recipe"]["data"]["align"]
+        if self.recipe.optim.name == ADAMW:  # as before there were others
+            del content["recipe"]["optim"]["name"]
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
@@ -135,13 +139,14 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
-        """Read back plan.json. Raises RunError when it is of a later version or not a plan."""
+        """Read back plan.json. Raises RunError when it is of a later version, not a plan, or a plug-in is missing."""
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise RunError(
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
+            plugins.require(content)
             values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
@@ -150,6 +155,8 @@ class Plan:
                 RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
             }
             values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
+        except (plugins.MissingPluginError, plugins.PluginError):
+            raise
         except Exception as exc:  # whatever the content of the file makes of these constructors
             maker = content.get("dpdrun", "unknown")
             raise RunError(
@@ -349,8 +356,15 @@ _AUTO_WHY = {
 def conflicts_of_open_fields(recipe: Recipe, advice: Advice) -> list[Conflict]:
     """Return the fields that no rule could set, as (dotted key, what to do)."""
     wanted = [key for key in derivable() if key != "train.epochs" or advice.facts.max_steps is None]
+    of_plug_in = advice.facts.kind == PLUG_IN
+    why_not = f"no rule covers kind {recipe.model.kind}, of a plug-in; write a value, or measure it: dpdrun probe"
     return [
-        (key, f"{key}: auto, but no rule sets it for this job ({why}); write a value (rules: {recipe.rules})")
+        (
+            key,
+            f"{key}: auto, but {why_not}"
+            if of_plug_in and key == "optim.lr"
+            else f"{key}: auto, but no rule sets it for this job ({why}); write a value (rules: {recipe.rules})",
+        )
         for key, why in unset(advice, wanted).items()
         if key in NAME_OF
     ]

@@ -15,7 +15,7 @@ from dpdrun.distributed.cores import available_threads
 from dpdrun.plan.cost import COSTS, SCALES_WITH, MachineSpeed, workload_of
 from dpdrun.plan.plan import Plan, Provenance
 from dpdrun.recipe.fields import AUTO
-from dpdrun.recipe.schema import GMPModel, GRUModel, ModelSection
+from dpdrun.recipe.schema import GRUModel, ModelSection, TransformerModel
 
 KEY = "train.threads"
 # Where the costs were fitted (benchmarks/effort). Fixed, so that the choice does not depend on a measurement.
@@ -40,6 +40,8 @@ def with_threads(plan: Plan, pa: ModelSection | None = None, *, processes: int =
     grain = seconds_per_call(plan, pa, processes=processes)
     count = max(1, min(most, int(grain / GRAIN_S)))
     why = f"{grain * 1e6:.2g} us of arithmetic in an average operation of a step; {most} usable"
+    if not grain:
+        why = f"not known for kind {plan.recipe.model.kind}; set train.threads to use more of the {most} usable"
     if not plan.total_steps:
         why = "least squares, without steps"
     train = plan.recipe.train.model_copy(update={"threads": count})
@@ -74,8 +76,8 @@ def seconds_per_call(plan: Plan, pa: ModelSection | None = None, *, processes: i
 
 def _arithmetic_and_calls(model: ModelSection, batch: int, frame: int) -> tuple[float, float]:
     """Return the arithmetic of a pass and the update after it [s], and the number of torch operations."""
-    if isinstance(model, GMPModel):
-        return 0.0, 1.0  # least squares, no step
+    if not isinstance(model, GRUModel | TransformerModel):
+        return 0.0, 1.0  # a gmp: least squares, no step; or a kind of a plug-in, which nobody has counted
     if isinstance(model, GRUModel):
         calls = GRU_CALLS_PER_SAMPLE * frame * model.layers
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from dpdrun.recipe import yaml12
+from dpdrun.recipe import plugins, yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, nearest_mark, shortened
@@ -64,7 +64,10 @@ def check_tree(root: Node) -> Check:
     for key, message in conflicts_among(result.values, frozenset(result.given)):
         result.problems.append(Problem(key, message, nearest_mark(result.given, key, root.mark)))
     if not result.problems:
-        result.recipe = Recipe.model_validate(root.plain())
+        try:
+            result.recipe = Recipe.model_validate(root.plain())
+        except ValidationError as error:  # of a validator that a plug-in has written; fields alone were right
+            result.problems += [_of_validator(result, each, root.mark) for each in error.errors()]
     return result
 
 
@@ -73,6 +76,14 @@ def check_section(node: Node, section: type[Section], prefix: str) -> list[Probl
     result = Check()
     _section(result, node, section, prefix, None)
     return result.problems
+
+
+def _of_validator(result: Check, error: Any, fallback: Mark) -> Problem:
+    """Return what a validator of a section says, at its field or else at the section."""
+    kind = result.values.get("model.kind")
+    key = ".".join(str(part) for part in error["loc"] if part != kind)
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return Problem(key, f"{key}: {message}", nearest_mark(result.given, key, fallback))
 
 
 def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:
@@ -101,6 +112,8 @@ def _field(result: Check, node: Node, info: FieldInfo, key: str) -> None:
         if None not in inner:
             chosen = node.value.get("kind")
             kind = str(chosen.node.value) if chosen is not None else None
+            if kind is not None and kind not in inner and plugins.find("models", kind):  # of an installed package
+                inner = sections_of(Recipe.model_fields[key].annotation)
             if kind not in inner:
                 result.problems.append(_kind_problem(chosen.node if chosen else None, list(inner), key, result))
                 return
@@ -118,11 +131,11 @@ def _field(result: Check, node: Node, info: FieldInfo, key: str) -> None:
 
 
 def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: Check) -> Problem:
-    known = [str(kind) for kind in kinds]
+    known = list(dict.fromkeys([*map(str, kinds), *plugins.names("models")]))
     if node is None:
         return Problem(f"{key}.kind", f"missing {key}.kind; one of {listed(known)}", result.given[key])
     guess = closest(str(node.value), known)
-    hint = f"; did you mean '{guess}'?" if guess else ""
+    hint = f"; did you mean '{guess}'?" if guess else "; a kind of a plug-in needs --plugin FILE.py (docs/plugins.md)"
     return Problem(f"{key}.kind", f"unknown {key}.kind {_got(node)}; one of {listed(known)}{hint}", node.mark)
 
 

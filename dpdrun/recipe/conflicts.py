@@ -8,17 +8,18 @@ after the rules have filled in every `auto`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from dpdrun.recipe.describe import field_docs
 from dpdrun.recipe.fields import AUTO, OFF, Percent
-from dpdrun.recipe.schema import Recipe, Section
+from dpdrun.recipe.schema import KINDS, Recipe, Section
 
 Conflict = tuple[str, str]  # dotted key, message
 
 _SPLIT_TOLERANCE = 1e-9  # three percentages that were typed sum to 1 up to rounding
 
 
+_OUR_KINDS = tuple(str(get_args(section.model_fields["kind"].annotation)[0]) for section in KINDS)
 _CHECKS: list[tuple[tuple[str, ...], Callable[..., str | None]]] = []  # the keys that a check looks at, and the check
 
 
@@ -60,6 +61,8 @@ def model_conflicts(model: Section) -> list[Conflict]:
 
 def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[Conflict]:
     """Return the impossible combinations of flat values by dotted key, of which any may be missing."""
+    if values.get("model.kind") not in (None, *_OUR_KINDS):  # fields of a plug-in are its own, whatever their names
+        values = {key: value for key, value in values.items() if key == "model.kind" or not key.startswith("model.")}
     concrete = {key: value for key, value in values.items() if value not in (AUTO, OFF)}
     found = []
     for keys, find in _CHECKS:
@@ -224,7 +227,7 @@ def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
     if values.get("optim.refine") != "lm":
         return []
     kind, key, found = values.get("model.kind"), "optim.refine", []
-    if kind == "gru":
+    if kind not in (None, "transformer", "gmp"):
         found.append((key, "optim.refine lm needs a model with finite memory: kind transformer"))
     if kind == "transformer" and values.get("model.window") == "full":
         found.append((key, "optim.refine lm needs a model.window in samples; window full sees the complete record"))

@@ -121,9 +121,13 @@ def _shown(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
-@functools.cache
 def field_docs() -> tuple[FieldDoc, ...]:
-    """Return every field that holds a value, in the order of the schema."""
+    """Return every field that holds a value, in the order of the schema; those of loaded plug-ins as well."""
+    return _field_docs(tuple(sections_of(Recipe.model_fields["model"].annotation)))
+
+
+@functools.cache
+def _field_docs(kinds: tuple[str | None, ...]) -> tuple[FieldDoc, ...]:  # noqa: ARG001 - which change when a plug-in is loaded
     return tuple(_walk(Recipe, "", None))
 
 

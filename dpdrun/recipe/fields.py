@@ -1,4 +1,4 @@
-"""Define the values of recipe fields besides numbers: the words `auto` and `off`, and percentages.
+"""Define the values of recipe fields besides numbers: the words `auto` and `off`, percentages, names of plug-ins.
 
 `auto` leaves a value to the rules and `off` switches a feature off; there is no -1 and no null.
 """
@@ -56,3 +56,29 @@ class Percent(float):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*%\s*$", "examples": ["7.5%"]}
+
+
+class Registered:
+    """Annotation of a field that takes a name of one group of plug-ins: one of ours, or of a plug-in that is there."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate a name; the plug-in of that name is loaded."""
+
+        def validate(value: Any) -> str:
+            from dpdrun.recipe import plugins  # which needs the schema itself
+
+            if isinstance(value, str) and plugins.find(self.group, value) is not None:
+                return value
+            raise PydanticCustomError("name", "expected a name")
+
+        return core_schema.no_info_plain_validator_function(validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the names as they are now."""
+        from dpdrun.recipe import plugins
+
+        names = plugins.names(self.group)
+        return {"const": names[0], "type": "string"} if len(names) == 1 else {"enum": names, "type": "string"}

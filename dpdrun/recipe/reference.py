@@ -80,7 +80,9 @@ def _template_section(section: type[Section], prefix: str, kind: str, chosen: Ma
             lines += [] if prefix else [""]
             default = None if field.is_required() else field.get_default(call_default_factory=True)
             comment = f"{field.description} ({_takes(field)})"
-            lines += [f"{indent}# {line}" for line in textwrap.wrap(comment, _WIDTH - len(indent))]
+            lines += [
+                f"{indent}# {line}" for line in textwrap.wrap(comment, _WIDTH - len(indent), break_on_hyphens=False)
+            ]
             lines.append(f"{indent}{name}: {render(chosen.get(key, default))}")
     return lines
 

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent
+from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent, Registered
 
 GIVEN = "given"  # `pa: given`, `data.source: given`: passed from Python
+ADAMW = "adamw"
 Switch = Literal["on", "off"]
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]
@@ -192,6 +193,7 @@ class GMPModel(Section):
 
 
 ModelSection = Annotated[TransformerModel | GRUModel | GMPModel, Field(discriminator="kind")]
+KINDS: tuple[type[Section], ...] = (TransformerModel, GRUModel, GMPModel)  # that dpdrun brings
 
 
 class PlateauSection(Section):
@@ -237,6 +239,9 @@ class OptimSection(Section):
         "Transformers with a window and at most 4,000 parameters",
     )
     refine_iterations: Count = Field(100, description="iterations of the refinement")
+    name: Annotated[str, Registered("optimizers")] = Field(
+        ADAMW, description="which optimizer: adamw, or one of a plug-in (docs/plugins.md)"
+    )
 
 
 class SpectralLoss(Section):
@@ -307,8 +312,10 @@ class TrainSection(Section):
         "precision with a 10-bit mantissa, on GPUs that support it; bf16 = autocast to bfloat16; fp16 = autocast to "
         "float16 with loss scaling, on a GPU only. Weights, optimizer and scores are always in single precision",
     )
-    loss: SpectralLoss | Literal["time"] = Field(
-        "time", description="time = mean squared error; or a section: weights inside and outside the occupied band"
+    loss: SpectralLoss | Annotated[str, Registered("losses")] = Field(
+        "time",
+        description="time = mean squared error; or a section: weights inside and outside the occupied band; or a loss "
+        "of a plug-in (docs/plugins.md)",
     )
 
 

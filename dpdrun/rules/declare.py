@@ -19,11 +19,13 @@ from typing import Annotated, Any, Required, TypedDict, TypeVar, Unpack
 
 from dpdrun.rules.conditions import Condition, Presence, Within
 from dpdrun.rules.engine import Choice, Evidence, Finding, Fix, Patch, Profile, Rule, Severity, Verdict, enter, plain
+from dpdrun.rules.facts.words import PLUG_IN
 
 Function = TypeVar("Function", bound=Callable[..., Choice | Verdict])
 Premise = Callable[[Any], str | None]
 
 NETWORKS = ("transformer", "gru")
+TRAINED = (*NETWORKS, PLUG_IN)  # by an optimizer, in steps
 Steps = Annotated[int, Within(1)]
 
 

@@ -269,8 +269,11 @@ def enter(rule: Rule) -> Rule:
 
 
 def all_rules() -> dict[str, Rule]:
-    """Return every rule by code, in the order of codes."""
+    """Return every rule by code, in the order of codes; those of installed plug-ins as well."""
     import dpdrun.rules  # noqa: F401 - importing the package enters its families
+    from dpdrun.recipe import plugins
+
+    plugins.entries("rules")
 
     return dict(sorted(_RULES.items()))
 

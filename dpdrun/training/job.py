@@ -30,6 +30,7 @@ from dpdrun.plan import prepare as preparation
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import plan_of
 from dpdrun.plan.threads import threads_to_train
+from dpdrun.recipe import plugins
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder, require_free
@@ -168,7 +169,9 @@ def train(
                         held.enter_context(RunFolder.creating(run_dir))
                         write_text(run.recipe, loaded.effective_text)
                         store(capture, run.capture)
-                        made_with = {"dpdrun": __version__, "data_sha256": capture.sha256}
+                        made_with: dict[str, Any] = {"dpdrun": __version__, "data_sha256": capture.sha256}
+                        if used := plugins.recorded(plan.recipe):
+                            made_with["plugins"] = used
                         run.write_json(run.plan, plan.to_json() | made_with)
                 return _train(job, group, held, watch, track, resume=False)
 

@@ -20,6 +20,7 @@ from dpdrun.plan.plan import UNCOUNTED, Plan, changed_keys, digest_of
 from dpdrun.plan.prepare import locate_pa, names_a_run
 from dpdrun.plan.recorded import capture_of, capture_section, plan_of
 from dpdrun.plan.threads import with_threads
+from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded, load_recipe
@@ -129,6 +130,10 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
             "  to try the new recipe:   give another --run-dir, without --resume"
         )
     plan = recorded_plan(run)
+    if found := plugins.changed(run.read_json(run.plan)):
+        raise RunError(
+            f"{run.path}: a plug-in has changed since this run was started ({found[0]}); bring it back, {NEW_RUN}"
+        )
     source, pa = plan.recipe.data.source, plan.recipe.pa
     has_moved = began.recipe.data.source != loaded.recipe.data.source
     if has_moved:
@@ -233,6 +238,7 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture, headers: Headers)
             )
         return
     written = run.read_json(run.plan)
+    written.pop("plugins", None)
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
     if sha256 is not None and sha256 != capture.sha256:
         raise RunError(

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from dpdrun.recipe.fields import OFF, Percent
-from dpdrun.recipe.schema import Recipe
-from dpdrun.rules.facts.words import computed, computed_from, fact, words_of
+from dpdrun.recipe.schema import KINDS, Recipe
+from dpdrun.rules.facts.words import PLUG_IN, computed, computed_from, fact, words_of
 
 
 def _keys(section: str, *leaves: str) -> dict[str, str]:
@@ -49,13 +49,14 @@ class PlanFacts:
     """A training job before it starts.
 
     Attributes:
-        kind: transformer | gru | gmp.
+        kind: transformer | gru | gmp | PLUG_IN: rules know nothing of the kinds of plug-ins but their context.
         d_model, heads, window, lookahead, conv: of a Transformer; window is inf when it attends to the complete record.
         embedding, dropout, ff_mult: of a Transformer; dropout is 0 when off.
         hidden: of a GRU. delays: of a GMP.
         features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
         samples, val_samples: I/Q samples of the training and of the validation split.
         noise_floor_db: noise of the record relative to its output, where it is known [dB].
+        reach: past samples that an output of a kind of a plug-in depends on, where it declares them.
         memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
             needed (`rf.memory_depth`), None when it was not measured.
         polynomial_db: validation NMSE of the best of these fits [dB].
@@ -88,6 +89,7 @@ class PlanFacts:
     samples: int | None = fact("samples")
     val_samples: int | None = fact("val_samples")
     noise_floor_db: float | None = fact("noise_floor_db")
+    reach: int | None = fact("the context of the kind")
     memory: int | None = fact("a measurement of the data (--data)")
     ahead: int | None = fact("a measurement of the data (--data)")
     polynomial_db: float | None = fact("polynomial_db")
@@ -119,6 +121,9 @@ class PlanFacts:
         model, split = recipe.model, recipe.data.split
         window, dropout = getattr(model, "window", None), getattr(model, "dropout", None)
         facts: dict[str, Any] = {name: getattr(model, name, None) for name in _OF_THE_MODEL}
+        if not isinstance(model, KINDS):  # its fields may have the names of ours, and mean something else
+            window = dropout = None
+            facts = dict.fromkeys(facts) | {"kind": PLUG_IN, "reach": getattr(model, "context", None)}
         facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
         facts |= {"dropout": 0.0 if dropout == OFF else dropout, "patience": recipe.optim.plateau.patience}
         facts |= {"eval_on": recipe.train.eval_on, "precision": recipe.train.precision}
@@ -166,6 +171,8 @@ class PlanFacts:
 
         inf for full attention and for recurrent networks, None when unknown.
         """
+        if self.kind == PLUG_IN:
+            return self.reach
         if self.kind == "gru":
             return math.inf
         if self.window is None or self.layers is None:

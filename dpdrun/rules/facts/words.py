@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+PLUG_IN = "plug-in"  # the kind of a model that a plug-in brings
+
 
 def fact(words: str, default: Callable[[], Any] | None = None) -> Any:
     """Declare a fact, None or what `default` makes where it is unknown."""

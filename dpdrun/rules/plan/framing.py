@@ -8,9 +8,10 @@ from typing import Annotated
 
 from dpdrun.recipe.schema import MAX_EPOCHS
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import NETWORKS, check, derive, info, set_to, used, warning
+from dpdrun.rules.declare import TRAINED, check, derive, info, set_to, used, warning
 from dpdrun.rules.engine import Choice, Skipped, Verdict
 from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.facts.words import PLUG_IN
 
 FRAME = 256  # shortest frame: the length of our sweeps [samples]
 FRAME_PER_UNSCORED = 3  # a frame is at least 3 times its part without loss, so that 2/3 of the work is scored
@@ -25,7 +26,7 @@ Context = Annotated[float, Within(0)]
 
 
 @derive(
-    "FR001", sets="train.burn_in", kinds=NETWORKS, where=used("context"), evidence="assumed",
+    "FR001", sets="train.burn_in", kinds=TRAINED, where=used("context"), evidence="assumed",
     source="the receptive field: layers x (window - 1) + conv - 1 past samples",
     fires=dict(kind="transformer", window=32, layers=2, conv=4), silent=dict(kind="transformer"),
 )  # fmt: skip
@@ -35,17 +36,19 @@ def burn_in_of_the_context(facts: PlanFacts) -> Choice | Skipped:
     ## Why
     An output that has less context in training than in use is trained for a different task than the one that is scored.
     Full attention gets 0, since only the complete record would be enough; a GRU gets 64 samples for its state to
-    settle. The burn-in is at most half of the frame in the recipe, or half of the longest frame that a short record
-    allows.
+    settle, as does a kind of a plug-in that declares no context. The burn-in is at most half of the frame in the
+    recipe, or half of the longest frame that a short record allows.
 
     ## Known limits
     The memory of a GRU is not known in advance; 64 samples is the setting of our runs.
     """
-    if facts.context is None:
+    if facts.context is None and facts.kind == PLUG_IN:
+        wanted, why = GRU_BURN_IN, "as for a GRU: this kind of a plug-in declares no context"
+    elif facts.context is None:
         sizes = {"layers": facts.layers, "window": facts.window}
         missing = [f"model.{name} (--{name})" for name, known in sizes.items() if known is None]
         return Skipped(f"needs {' and '.join(missing)}")
-    if facts.kind == "gru":
+    elif facts.kind == "gru":
         wanted, why = GRU_BURN_IN, "the settling time of a GRU's state"
     elif facts.context == math.inf:
         return Choice(0, "full attention: only the complete record would be enough")
@@ -63,7 +66,7 @@ def _longest_frame(samples: int | None) -> int | None:
 
 
 @derive(
-    "FR002", sets="train.frame", kinds=NETWORKS, evidence="assumed",
+    "FR002", sets="train.frame", kinds=TRAINED, evidence="assumed",
     source="the setting of our sweeps; 512 samples with half the batch made no difference (make worth)",
     fires=dict(kind="transformer", burn_in=65), silent=dict(kind="transformer"),
 )  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from dpdrun.recipe.schema import MAX_EPOCHS
-from dpdrun.rules.declare import NETWORKS, Steps, check, derive, warning
+from dpdrun.rules.declare import TRAINED, Steps, check, derive, warning
 from dpdrun.rules.engine import Choice, Verdict
+from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.rules.text import pluralize
 
-TARGET_STEPS = {"transformer": 6000, "gru": 6000}
+TARGET_STEPS = {"transformer": 6000, "gru": 6000, PLUG_IN: 6000}
 SHORTEST_RUN = 20  # steps: 5 to 10 % of fewer is no warmup
 EVALUATIONS = 40  # in a run
 LEAST_BETWEEN_EVALUATIONS = 20  # steps: scoring the validation part costs about as much as a few steps
@@ -18,7 +19,7 @@ LEAST_BETWEEN_CHECKPOINTS = 100
 
 
 @derive(
-    "TL001", sets="train.epochs", kinds=NETWORKS, evidence="assumed",
+    "TL001", sets="train.epochs", kinds=TRAINED, evidence="assumed",
     source="between the lengths of the shipped recipes, 1500 to 12,000 steps; lengths were not compared",
     fires=dict(kind="transformer", frames=308, batch=8),
     silent=dict(kind="transformer", frames=308, batch=8, max_steps=500),
@@ -67,7 +68,7 @@ def run_too_short(total_steps: Steps) -> Verdict:
 
 
 @derive(
-    "EV001", sets="train.eval_every", kinds=NETWORKS, source="40 points give a readable curve", evidence="assumed",
+    "EV001", sets="train.eval_every", kinds=TRAINED, source="40 points give a readable curve", evidence="assumed",
     fires=dict(kind="transformer", max_steps=1500), silent=dict(kind="transformer"),
 )  # fmt: skip
 def evaluations_in_a_run(total_steps: Steps) -> Choice:
@@ -86,7 +87,7 @@ def evaluations_in_a_run(total_steps: Steps) -> Choice:
 
 
 @derive(
-    "EV002", sets="train.checkpoint_every", kinds=NETWORKS, evidence="assumed",
+    "EV002", sets="train.checkpoint_every", kinds=TRAINED, evidence="assumed",
     source="with ten checkpoints, at most a tenth of a run is lost",
     fires=dict(kind="transformer", max_steps=1500), silent=dict(kind="transformer"),
 )  # fmt: skip

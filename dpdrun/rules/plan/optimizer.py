@@ -7,7 +7,7 @@ from typing import Annotated
 
 from dpdrun.rules.advice import recommended_value
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import NETWORKS, Steps, check, constant, derive, finding, known, warning
+from dpdrun.rules.declare import NETWORKS, TRAINED, Steps, check, constant, derive, finding, known, warning
 from dpdrun.rules.engine import Choice, Verdict
 from dpdrun.rules.facts.plan import PlanFacts, steps_of_share
 from dpdrun.rules.lr_law import outside_sweep
@@ -60,7 +60,7 @@ def bridged(warmup: int | None, total_steps: int) -> tuple[int, str]:
 
 
 constant(
-    "OP001", "beta1_of_adamw", "optim.beta1", BETA1, kinds=NETWORKS, source=TORCH, evidence="cited", why=NO_MORE,
+    "OP001", "beta1_of_adamw", "optim.beta1", BETA1, kinds=TRAINED, source=TORCH, evidence="cited", why=NO_MORE,
     summary="Beta1 of AdamW: 0.9, which averages the gradient over about 10 steps.",
     page="""
     The founding Transformer note (docs/note.md) recommends AdamW and does not give its parameters, so PyTorch's default
@@ -70,7 +70,7 @@ constant(
 )  # fmt: skip
 
 constant(
-    "OP002", "beta2_of_adamw", "optim.beta2", NOTE_BETA2, kinds=NETWORKS, source=TORCH, evidence="cited", why=NO_MORE,
+    "OP002", "beta2_of_adamw", "optim.beta2", NOTE_BETA2, kinds=TRAINED, source=TORCH, evidence="cited", why=NO_MORE,
     requires=("OP010", "OP011"),
     summary="Beta2 of AdamW: 0.999, PyTorch's default, which averages the squared gradient over about 1000 steps.",
     page="The founding Transformer note (docs/note.md) recommends AdamW and does not give its parameters.",
@@ -80,7 +80,7 @@ constant(
 )  # fmt: skip
 
 constant(
-    "OP003", "eps_of_adamw", "optim.eps", EPS, kinds=NETWORKS, source=TORCH, evidence="cited",
+    "OP003", "eps_of_adamw", "optim.eps", EPS, kinds=TRAINED, source=TORCH, evidence="cited",
     summary="Eps of AdamW: 1e-8, PyTorch's default.",
     why="PyTorch's default; signals are scaled to unit rms",
     page="Signals and targets are scaled to unit rms, so gradients stay above eps at the NMSE that PA models reach.",
@@ -123,7 +123,7 @@ def beta2_for_short_runs(total_steps: int | None = None) -> Choice:
 
 
 @derive(
-    "OP011", sets="optim.beta2", profile="measured", kinds=NETWORKS, requires=("OP010",), source=ADAM_SETTLES,
+    "OP011", sets="optim.beta2", profile="measured", kinds=TRAINED, requires=("OP010",), source=ADAM_SETTLES,
     evidence="cited", fires=dict(kind="transformer", d_model=512, max_steps=2000),
     silent=dict(kind="transformer", d_model=512),
 )  # fmt: skip

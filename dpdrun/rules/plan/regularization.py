@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from dpdrun.rules.conditions import Within
-from dpdrun.rules.declare import NETWORKS, Steps, check, derive, info, known, warning
+from dpdrun.rules.declare import NETWORKS, TRAINED, Steps, check, derive, info, known, warning
 from dpdrun.rules.engine import Choice, Verdict
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.sources import NOTE
@@ -27,7 +27,7 @@ COURSE = known("weight_decay", "schedule", "warmup_steps")  # what else `decay_o
 
 
 @derive(
-    "RG001", sets="optim.weight_decay", kinds=NETWORKS, requires=("RG010",), source=NOTE, evidence="cited",
+    "RG001", sets="optim.weight_decay", kinds=TRAINED, requires=("RG010",), source=NOTE, evidence="cited",
     fires=dict(kind="transformer"), silent=dict(kind="gmp"),
 )  # fmt: skip
 def weight_decay_of_the_note(lr: float | None = None) -> Choice:
@@ -49,7 +49,7 @@ def weight_decay_of_the_note(lr: float | None = None) -> Choice:
 
 
 @derive(
-    "RG010", sets="optim.weight_decay", profile="measured", kinds=NETWORKS, source=WANG, evidence="cited",
+    "RG010", sets="optim.weight_decay", profile="measured", kinds=TRAINED, source=WANG, evidence="cited",
     where=known("lr", "schedule", "warmup_steps", "total_steps"),
     fires=dict(kind="transformer", d_model=16, lr=2e-2, schedule="cosine", warmup=100, max_steps=2000),
     silent=dict(kind="transformer", d_model=16),

@@ -1,0 +1,164 @@
+"""Plug-ins: what a file may define, how it is found, and what a user reads when it is broken or missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from dpdrun.errors import RecipeError
+from dpdrun.recipe import plugins, reference
+from dpdrun.recipe.describe import field_docs
+from dpdrun.recipe.loader import load_text
+from dpdrun.recipe.plugins import PluginError
+from dpdrun.recipe.schema import GRUModel
+
+KIND = """
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from dpdrun.recipe.schema import Count, Section
+
+
+class Config(Section):
+    '''A kind of a test.'''
+
+    kind: Literal["mine"] = Field(description="which model to train")
+    taps: Count = Field(3, description="samples that an output depends on")
+    d_model: int = Field(4, description="another thing than ours")
+    heads: int = Field(3, description="does not divide d_model, which is nobody's business")
+
+    @model_validator(mode="after")
+    def few(self):
+        if self.taps > 9:
+            raise ValueError("more taps than the record has samples")
+        return self
+
+
+def Model(config):
+    raise AssertionError("nobody builds it here")
+"""
+RECIPE = "task: pa\ndata:\n  source: synthetic/mild\nmodel:\n  kind: mine\n  taps: 5\n"
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, plugin_registry: None) -> Write:
+    def written(text: str) -> Path:
+        path = tmp_path / "mine.py"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_a_kind_of_a_file_is_a_section_like_ours(write: Write) -> None:
+    with pytest.raises(RecipeError, match=r"r.yaml:5:9: unknown model.kind 'mine'.*--plugin FILE.py"):
+        load_text(RECIPE, "r.yaml")
+    [origin] = plugins.load_files([write(KIND)])
+    assert (origin.name, len(origin.sha256)) == ("mine", 64)
+    assert load_text(RECIPE).recipe.model.taps == 5  # type: ignore[union-attr]
+    assert "samples that an output depends on" in reference.schema_text()
+    assert [doc.description for doc in field_docs() if doc.key == "model.taps"] == ["samples that an output depends on"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("taps: 0", r"r.yaml:6:9: model.taps: expected a whole number of at least 1; got 0"),
+        ("taps: 10", r"r.yaml:4:1: model: more taps than the record has samples"),
+        ("tap: 1", r"r.yaml:6:3: unknown key model.tap; did you mean 'taps'"),
+    ],
+)
+def test_its_fields_are_checked_at_their_place(write: Write, line: str, message: str) -> None:
+    plugins.load_files([write(KIND)])
+    with pytest.raises(RecipeError, match=message):
+        load_text(RECIPE.replace("taps: 5", line), "r.yaml")
+
+
+def test_a_file_is_loaded_once(write: Write) -> None:
+    path = write(KIND)
+    assert plugins.load_files([path, path]) == plugins.load_files([path.parent / "." / path.name]) * 2
+    assert plugins.loaded_files() == [path.resolve()]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ny = (\n", r"mine.py:2: SyntaxError: '\(' was never closed"),
+        ("\n\nimport nothing_of_that_name\n", r"mine.py:3: ModuleNotFoundError: No module named"),
+        ("def f():\n    return 1 / 0\n\nf()\n", r"mine.py:2: ZeroDivisionError"),
+        ("x = 1\n", r"mine.py: not a plug-in: it defines neither Config and Model nor MODELS"),
+        (KIND.replace("def Model", "def Modell"), r"mine.py: Model is missing"),
+        (KIND.replace('"mine"', '"gru"'), r"mine.py: models: the name 'gru' is taken by dpdrun"),
+        (KIND.replace('"mine"', '"My Net"'), r"mine.py: 'My Net' is no name of a plug-in"),
+        ("class Config: pass\nclass Model: pass\n", r"mine.py: Config must be a class derived from"),
+        (KIND.replace('Literal["mine"]', "str"), r"mine.py: Config needs a field with its name"),
+        ("LOSSES = [1]\n", r"mine.py: LOSSES must be a dictionary"),
+    ],
+)
+def test_a_broken_file_is_one_message_with_its_line(write: Write, text: str, message: str) -> None:
+    with pytest.raises(PluginError, match=message) as raised:
+        plugins.load_files([write(text)])
+    assert raised.value.exit_code == 2
+
+
+def test_a_missing_file_is_named(plugin_registry: None) -> None:
+    with pytest.raises(PluginError, match=r"--plugin nowhere.py: cannot be read: No such file"):
+        plugins.load_files([Path("nowhere.py")])
+
+
+def test_a_recipe_cannot_name_code(write: Write) -> None:
+    marker = write("import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()\n")
+    for kind in (str(marker), "mine.py", "os.system", "mine:Config"):
+        with pytest.raises(RecipeError, match=r"unknown model.kind"):
+            load_text(RECIPE.replace("kind: mine", f"kind: {kind}"))
+    assert not marker.with_suffix(".ran").exists()
+
+
+def test_an_installed_package_is_found_by_its_entry_point(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(KIND).rename(tmp_path / "an_installed_kind.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("mine", "an_installed_kind", "dpdrun.models")
+    monkeypatch.setattr(
+        plugins, "_installed", lambda: {group: {} for group in plugins.GROUPS} | {"models": {"mine": point}}
+    )
+    assert "an_installed_kind" not in sys.modules
+    assert load_text(RECIPE).recipe.model.kind == "mine"
+    entry = plugins.find("models", "mine")
+    assert entry is not None
+    assert entry.origin is not None
+    assert (entry.origin.installed, entry.origin.name) == (True, "an_installed_kind")
+
+
+def test_a_broken_package_is_one_message_with_its_line(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write("x = 1\nraise RuntimeError('of the package')\n").rename(tmp_path / "a_broken_package.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("mine", "a_broken_package", "dpdrun.models")
+    monkeypatch.setattr(
+        plugins, "_installed", lambda: {group: {} for group in plugins.GROUPS} | {"models": {"mine": point}}
+    )
+    with pytest.raises(PluginError, match=r"a_broken_package.py:2: RuntimeError: of the package .*entry point"):
+        load_text(RECIPE)
+
+
+def test_ours_are_in_the_same_registry_and_need_no_torch() -> None:
+    code = (
+        "import sys; from dpdrun.recipe import plugins;"
+        "print(*(e.name for g in plugins.GROUPS for e in plugins.entries(g))); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["transformer", "gru", "gmp", "time", "adamw"]
+    gru = plugins.find("models", "gru")
+    assert gru is not None
+    assert gru.value.section is GRUModel
+    assert gru.value.model_class().__module__ == "dpdrun.models.gru"
