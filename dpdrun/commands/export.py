@@ -38,6 +38,20 @@ def export(
         bool, typer.Option("--verify", help="With --to c: fail if there is no C compiler to verify the files with.")
     ] = False,
     plugin: PluginOption = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed", help="Write the model in integers: weights, shifts, tables, golden vector.")
+    ] = False,
+    weight_bits: Annotated[
+        int | None, option(min=4, max=18, help="--fixed: bits of weights.", show_default="quantization.weights, or 16")
+    ] = None,
+    activation_bits: Annotated[
+        int | None,
+        option(min=4, max=18, help="--fixed: bits of activations.", show_default="quantization.activations, or 16"),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        option("--set", metavar="KEY=VALUE", help="--fixed: another field of the quantization section; repeatable."),
+    ] = None,
 ) -> None:
     """Export the model of a RUN as one streaming step, (x, state...) -> (y, new state...), that runs without dpdrun.
 
@@ -46,7 +60,20 @@ def export(
     load_plugins(plugin)
     from dpdrun.export.job import export as write
 
-    done = write(run, to, out, force=force, data=data, verify=verify)
+    changes = list(set_ or [])
+    changes += [f"{name}={n}" for name, n in (("weights", weight_bits), ("activations", activation_bits)) if n]
+    if changes and not fixed:
+        raise typer.BadParameter(
+            "it has an effect only with --fixed", param_hint="--weight-bits, --activation-bits, --set"
+        )
+    done = write(run, to, out, force=force, data=data, verify=verify, quantization=changes if fixed else None)
+    if done.fixed is not None:
+        from dpdrun.report.fixed_point import fixed_point_panel
+        from dpdrun.report.terminal import Terminal
+
+        say(f"{done.path}: {done.bytes / 1000:,.1f} kB; verified word by word on {done.samples:,} test samples")
+        Terminal().print(fixed_point_panel(done.fixed.settings.model_dump(), done.fixed.report), highlight=False)
+        return
     if done.c is None:
         say(
             f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} "

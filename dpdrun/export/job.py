@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from dpdrun.data.checks import suggestion
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
-from dpdrun.export import FORMATS, npz, onnx, torchscript
+from dpdrun.export import FORMATS, fixed, npz, onnx, torchscript
 from dpdrun.export.c import compiler
 from dpdrun.export.c import job as c
 from dpdrun.export.description import describe
@@ -35,6 +36,7 @@ class Exported:
         bytes: size of the file; of C files all of them together.
         inputs: names of the inputs of a step, in order.
         c: of C files the part `c` of their description: sizes and operations.
+        fixed: of a file in fixed point, settings and cost (`fixed.FixedPoint`).
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Exported:
     bytes: int
     inputs: list[str]
     c: dict[str, Any] | None = None
+    fixed: fixed.FixedPoint | None = None
 
 
 def export(
@@ -53,6 +56,7 @@ def export(
     force: bool = False,
     data: str | None = None,
     verify: bool = False,
+    quantization: Sequence[str] | None = None,
 ) -> Exported:
     """Write a finished run to a file that runs without dpdrun, if its output equals that of the run.
 
@@ -62,6 +66,8 @@ def export(
         force: overwrite it.
         data: where the capture of the run is now; None = where it was, or near the run folder.
         verify: refuse to write C files where there is no compiler to verify them with.
+        quantization: write the run in fixed point, with these changes of its quantization section, such as
+            `weights=12`; None = in floating point.
 
     Raises:
         RunError: no such run or format, an unfinished run, a model that cannot stream, a missing library or compiler,
@@ -76,18 +82,29 @@ def export(
             f"{run_dir}: this run is not finished (it has no {folder.model.name}); finish it first:\n"
             f"  {folder.resume_command}"
         )
-    out = out or folder.path / f"model{FORMATS[to][0]}"
+    out = out or folder.path / f"model{'' if quantization is None else '-fixed'}{FORMATS[to][0]}"
     check_writable(out, force=force, suffixes=FORMATS[to])
+    if quantization is not None and to not in fixed.FORMATS:
+        raise RunError(
+            f"--to {to} holds floating-point models alone; in fixed point there is {', '.join(fixed.FORMATS)}"
+        )
     if to == "onnx":
         onnx.require()
     if to == "c":
         c.check(out, force=force)
         using = compiler.require() if verify else compiler.find()
     model, plan, folder = load_run(run_dir)
+    settings = None if quantization is None else fixed.settings_of(plan, quantization)
     graph = StepGraph(model, plan.recipe.model.kind).eval()
     capture = capture_of(folder, plan, data)
     description = describe(graph, plan, capture, folder)
     x = capture.test.x
+    if settings is not None:
+        rounded = fixed.round_run(model, plan, capture, settings)
+        with replacing(out) as temporary:
+            fixed.write(temporary, rounded, description, x)
+            samples = fixed.require_equal(temporary, rounded, x)
+        return Exported(out, 0.0, samples, out.stat().st_size, ["x"], rounded)
     if to == "c":
         return _export_c(out, graph, description, x, using)
     with replacing(out) as temporary:

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError, reason_of
 from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
+from dpdrun.quantization.network import unsupported
 from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
-from dpdrun.recipe.schema import ADAMW, ModelSection, Recipe, SourceFiles, TransformerModel
+from dpdrun.recipe.schema import ADAMW, ModelSection, QuantizationSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
@@ -38,6 +39,7 @@ UNCOUNTED = frozenset(
         *("checkpoint_every", "train.checkpoint_every", "train.threads", "train.device", "pa"),
         *("data.source", "data.source.input", "data.source.output"),
         *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
+        *("quantization", *(f"quantization.{name}" for name in QuantizationSection.model_fields)),
     }
 )
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
@@ -132,6 +134,8 @@ class Plan:
             del content["recipe"]["data"]["align"]
         if self.recipe.optim.name == ADAMW:  # as before there were others
             del content["recipe"]["optim"]["name"]
+        if self.recipe.quantization == OFF:  # likewise
+            del content["recipe"]["quantization"]
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
@@ -243,6 +247,7 @@ def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = No
     trained = recipe.model.kind != "gmp"
     complete = fill(recipe, advice)
     _refuse(conflicts(complete, given) + check_length(complete, train_samples) + check_finish(complete, train_samples))
+    _refuse(check_quantization(complete))
     if trained:
         _refuse(conflicts_of_open_fields(recipe, advice))
     _refuse([(key, finding.message + "; " + finding.advice) for finding in advice.warnings
@@ -279,6 +284,12 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
             f"samples, but a record has {record_samples:,}; shorten model.window"
         )
     return [("optim.refine", message) for message in found]
+
+
+def check_quantization(recipe: Recipe) -> list[Conflict]:
+    """Return why a recipe with a `quantization` section has no fixed-point form, if it has none."""
+    found = None if recipe.quantization == OFF else unsupported(recipe.model)
+    return [] if found is None else [(found[0], f"the quantization section cannot be applied: {found[1]}")]
 
 
 def estimate_of(

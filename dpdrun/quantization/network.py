@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.errors import RunError
-from dpdrun.recipe.schema import Features, GMPModel, GRUModel, ModelSection, TransformerModel
+from dpdrun.recipe.schema import Features, GMPModel, GRUModel, ModelSection, Section, TransformerModel
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -98,21 +98,22 @@ class Network:
             self.history[name] = max(self.history.get(name, 0), rows)
 
 
-def unsupported(section: ModelSection) -> str | None:
-    """Return why a model has no fixed-point form, and what to set instead; None if it has one."""
+def unsupported(section: Section) -> tuple[str, str] | None:
+    """Return the setting that has no fixed-point form and why, with what to set instead; None if there is none."""
     if not isinstance(section, TransformerModel):
-        return None if isinstance(section, GRUModel | GMPModel) else f"model.kind: {section.kind} has no integer form"
-    if section.window == "full":
-        return (
-            "model.window: full attends to the complete record and cannot stream; set a number of samples, such as 32"
-        )
-    if section.norm == "layer":
-        return "model.norm: layer needs a square root and a division for each sample and layer; set model.norm: off"
-    if section.embedding != "linear":
-        return "model.embedding: layernorm_mlp normalizes each sample; set model.embedding: linear"
-    if section.positions == "sinusoidal":
-        return "model.positions: sinusoidal counts samples without end; set model.positions: relative"
-    return None
+        known = isinstance(section, GRUModel | GMPModel)
+        return None if known else ("model.kind", "only transformer, gru and gmp have a fixed-point form")
+    reasons = {
+        "window": (
+            section.window == "full",
+            "full attends to the complete record; set a number of samples, such as 32",
+        ),
+        "norm": (section.norm == "layer", "layer needs a root and a division for each sample and layer; set off"),
+        "embedding": (section.embedding != "linear", "layernorm_mlp normalizes each sample; set linear"),
+        "positions": (section.positions == "sinusoidal", "sinusoidal counts samples without end; set relative"),
+    }
+    found = ((f"model.{key}", f"model.{key}: {why}") for key, (refused, why) in reasons.items() if refused)
+    return next(found, None)
 
 
 def build(section: ModelSection, weights: Arrays, *, scale_x: float, scale_y: float, peak: float = math.inf) -> Network:
@@ -129,7 +130,7 @@ def build(section: ModelSection, weights: Arrays, *, scale_x: float, scale_y: fl
     """
     reason = unsupported(section)
     if reason is not None:
-        raise RunError(f"no fixed-point form: {reason}")
+        raise RunError(f"this model has no fixed-point form: {reason[1]}")
     weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     x_exponent, y_exponent = (round(math.log2(scale)) for scale in (scale_x, scale_y))
     net = Network(section.kind, 0, x_exponent, y_exponent)

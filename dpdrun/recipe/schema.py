@@ -393,3 +393,8 @@ class Recipe(Section):
     dpd: DpdSection = Field(DpdSection.model_validate({}), description="target gain and learning of a predistorter")
     optim: OptimSection = Field(OptimSection.model_validate({}), description="optimizer and learning rate")
     train: TrainSection = Field(TrainSection.model_validate({}), description="length, batches, precision")
+    quantization: QuantizationSection | Off = Field(
+        OFF,
+        description="word lengths for `dpdrun export --fixed`; if given, a model without a fixed-point form is refused "
+        "before it is trained",
+    )

@@ -49,13 +49,13 @@ def test_a_limit_is_kept_to_one_word() -> None:
     ("change", "instead"),
     [
         ({"window": "full"}, "set a number of samples"),
-        ({"norm": "layer"}, "set model.norm: off"),
-        ({"embedding": "layernorm_mlp"}, "set model.embedding: linear"),
-        ({"positions": "sinusoidal"}, "set model.positions: relative"),
+        ({"norm": "layer"}, "set off"),
+        ({"embedding": "layernorm_mlp"}, "set linear"),
+        ({"positions": "sinusoidal"}, "set relative"),
     ],
 )
 def test_settings_without_an_integer_form_are_refused_by_name(change: dict[str, Any], instead: str) -> None:
     key, value = next(iter(change.items()))
     section = TransformerModel(**SMALL | change)
-    with pytest.raises(RunError, match=rf"no fixed-point form: model\.{key}: {value}.*{instead}"):
+    with pytest.raises(RunError, match=rf"this model has no fixed-point form: model\.{key}: {value}.*{instead}"):
         network.build(section, {}, scale_x=1, scale_y=1)
