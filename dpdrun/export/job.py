@@ -104,7 +104,7 @@ def export(
         with replacing(out) as temporary:
             fixed.write(temporary, rounded, description, x)
             samples = fixed.require_equal(temporary, rounded, x)
-        return Exported(out, 0.0, samples, out.stat().st_size, ["x"], rounded)
+        return Exported(out, 0.0, samples, out.stat().st_size, ["x"], fixed=rounded)
     if to == "c":
         return _export_c(out, graph, description, x, using)
     with replacing(out) as temporary:
