@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 EXIT_DONE = 0
 EXIT_FINDINGS = 1
@@ -66,7 +67,12 @@ class DpdrunError(Exception):
 
 
 class RecipeError(DpdrunError):
-    """The recipe (or a `--set` override) is wrong. The message lists every problem with `path:line:column`."""
+    """The recipe (or a `--set` override) is wrong. The message lists every problem with `path:line:column`.
+
+    `problems` holds them as `recipe.problems.Problem`, where they are known one by one.
+    """
+
+    problems: tuple[Any, ...] = ()
 
 
 class DataError(DpdrunError):

@@ -17,7 +17,7 @@ MAX_LINES = 400
 LAYERS = (
     ("commands",),
     ("api",),
-    ("pipeline", "export"),
+    ("sweep", "pipeline", "export"),
     ("training",),
     ("report",),
     ("evaluation",),
@@ -38,6 +38,7 @@ HOMES = {
     "matplotlib": ("report/",),
     "onnx": ("export/onnx",),
     "onnxruntime": ("export/onnx.py",),
+    "optuna": ("sweep/search.py",),
     "tensorboard": ("diagnosis/logs/tensorboard_log.py",),
     "h5py": ("data/formats/hdf5.py",),
     "typer": ("commands/",),

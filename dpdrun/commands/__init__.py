@@ -30,8 +30,8 @@ from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, printable
 
 ORDER = (
-    "train", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose", "explain",
-    "data", "recipe", "runs", "health",
+    "train", "sweep", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose",
+    "explain", "data", "recipe", "runs", "health",
 )  # fmt: skip
 MOVED = {  # (command, option of an earlier version) -> what to type now
     ("recommend", "--from-command"): "dpdrun import COMMAND|SCRIPT",

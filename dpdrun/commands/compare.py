@@ -22,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], argument(metavar="RUN...", help="Run folders.", autocompletion=complete_run)],
+    runs: Annotated[
+        list[Path],
+        argument(
+            metavar="RUN...", help="Run folders, or sweeps: the runs of their front.", autocompletion=complete_run
+        ),
+    ],
     split: Annotated[
         Split, typer.Option("--split", help="Split to score: select runs by val, report them by test.")
     ] = Split.test,
@@ -65,9 +70,10 @@ def compare(
         doing("loading torch and the runs")
         from dpdrun.evaluation.comparison import compare_runs
         from dpdrun.evaluation.progress import progress_to
+        from dpdrun.sweep.folder import runs_of
 
         with progress_to(doing):
-            found = compare_runs(_loaded(runs), split.value, through, data)
+            found = compare_runs(_loaded([run for path in runs for run in runs_of(path)]), split.value, through, data)
     groups = [group.to_json() for group in found]
     for group, each in zip(groups, found, strict=True):
         group["runs"] = sorted_rows(group["runs"], None if sort is None else sort.value)

@@ -6,7 +6,9 @@ that name is written `./synthetic/...`.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic/"
 OPENDPD = "opendpd/"
+MOST_KEPT = 4  # captures of `captures_kept`; the largest have some 10 MB
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,39 @@ def load_capture(section: DataSection, *, recipe: Path | None = None) -> Capture
         DataError: whatever is wrong with it, naming file, row and column where they are known.
     """
     located = section.model_copy(update={"source": locate_source(section.source, recipe=recipe)})
-    return capture_of_record(read_source(located), located)
+    kept = _kept.get()
+    if kept is None:
+        return capture_of_record(read_source(located), located)
+    key = f"{located.model_dump_json()} {_stamp(located)}"
+    if key not in kept:
+        kept[key] = capture_of_record(read_source(located), located)
+        for oldest in list(kept)[:-MOST_KEPT]:
+            del kept[oldest]
+    return kept[key]
+
+
+@contextmanager
+def captures_kept() -> Iterator[None]:
+    """Keep the last captures that are loaded in this block, for many runs on the same ones in one process.
+
+    A file that has changed, by its size and time, is read again.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+_kept: ContextVar[dict[str, Capture] | None] = ContextVar("captures", default=None)
+
+
+def _stamp(section: DataSection) -> list[tuple[str, int, int]]:
+    """Return name, size and time of the files of a source; nothing for a built-in one, which does not change."""
+    source = section.source
+    paths = [Path(source)] if isinstance(source, str) else [Path(source.input), Path(source.output)]
+    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return [(str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files if file.is_file()]
 
 
 def capture_of_record(reading: SourceRecord, section: DataSection) -> Capture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.capture import Capture, Part
+from dpdrun.data.capture import Capture, Part, update_with
 from dpdrun.data.inspection import noise_floor
 from dpdrun.dpd.cascade import cascade_of, dpd_settings, indirect_pair
 from dpdrun.dpd.limiter import limit_magnitude
@@ -31,6 +32,7 @@ THROUGH_A_MODEL: dict[str, Any] = {
     "method": "",
     "caveat": "scored through a PA model, which has no noise; the floor of the amplifier itself is not known",
 }
+MOST_FITTED = 4  # gmp baselines that are kept
 DRIVE_SAMPLES = 16_384  # of the training split, to find the drive without predistortion: its power is known to 0.05 dB
 
 
@@ -66,11 +68,24 @@ def nmse_fields(reference: NDArray[np.complex128], output: SplitOutput) -> dict[
 def fitted_gmp(capture: Capture) -> BehaviouralModel:
     """Fit a generalized memory polynomial of default size to the pair of a capture.
 
-    With a constant: else a network, whose bias can follow the DC of a capture, would be credited with that.
+    With a constant: else a network, whose bias can follow the DC of a capture, would be credited with that. The last
+    ones are kept: the fit takes a second, as long as a small run, and many runs of one process are on one capture.
     """
-    model = gmp.Model(GMPModel(kind="gmp", constant="on"), scale_x=capture.scale_x, scale_y=capture.scale_y)
-    model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y, loop=capture.loop_samples)
-    return model
+    config = GMPModel(kind="gmp", constant="on")
+    digest = hashlib.sha256()  # of the samples as they are: `Capture.sha256` of an aligned one does not see its role
+    for part in (capture.train, capture.val):
+        update_with(digest, part)
+    key = digest.hexdigest(), capture.loop_samples, config
+    if key not in _fitted:
+        model = gmp.Model(config, scale_x=capture.scale_x, scale_y=capture.scale_y)
+        model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y, loop=capture.loop_samples)
+        _fitted[key] = model
+        for oldest in list(_fitted)[:-MOST_FITTED]:
+            del _fitted[oldest]
+    return _fitted[key]
+
+
+_fitted: dict[tuple[str, int | None, GMPModel], BehaviouralModel] = {}
 
 
 def floor_of(capture: Capture) -> dict[str, Any]:

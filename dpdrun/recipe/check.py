@@ -62,7 +62,7 @@ def check_tree(root: Node) -> Check:
     result = Check()
     _section(result, root, Recipe, "", None)
     for key, message in conflicts_among(result.values, frozenset(result.given)):
-        result.problems.append(Problem(key, message, nearest_mark(result.given, key, root.mark)))
+        result.problems.append(Problem(key, message, nearest_mark(result.given, key, root.mark), True))
     if not result.problems:
         try:
             result.recipe = Recipe.model_validate(root.plain())
@@ -71,11 +71,11 @@ def check_tree(root: Node) -> Check:
     return result
 
 
-def check_section(node: Node, section: type[Section], prefix: str) -> list[Problem]:
-    """Return the problems of one section that is checked without its recipe; `prefix` begins the keys, as `data.`."""
+def check_section(node: Node, section: type[Section], prefix: str = "") -> Check:
+    """Check a mapping against one section, without a recipe; `prefix` begins the keys, as `data.`."""
     result = Check()
     _section(result, node, section, prefix, None)
-    return result.problems
+    return result
 
 
 def _of_validator(result: Check, error: Any, fallback: Mark) -> Problem:

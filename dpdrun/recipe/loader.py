@@ -81,7 +81,7 @@ class Loaded:
 
     def error(self, conflicts: Iterable[tuple[str, str]]) -> RecipeError:
         """Return the error that reports (dotted key, message) pairs at their lines in this recipe."""
-        return recipe_error(Problem(key, message, self.mark_of(key)) for key, message in conflicts)
+        return recipe_error(Problem(key, message, self.mark_of(key), True) for key, message in conflicts)
 
 
 def load_recipe(

@@ -85,7 +85,7 @@ def section_from(kind: type[SectionT], values: Mapping[str, Any], where: str, pr
         RecipeError: the message lists every problem.
     """
     node, problems = node_of(values, where)
-    problems = problems or check_section(node, kind, prefix)
+    problems = problems or check_section(node, kind, prefix).problems
     if problems:
         raise recipe_error(problems)
     return kind.model_validate(node.plain())

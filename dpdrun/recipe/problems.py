@@ -36,11 +36,15 @@ def nearest_mark(marks: Mapping[str, Mark], key: str, fallback: Mark) -> Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `key` is the dotted recipe key it is about, or ''."""
+    """One thing that is wrong. `key` is the dotted recipe key it is about, or ''.
+
+    `is_conflict` where each value is possible, but not together with the others, the data or the machine.
+    """
 
     key: str
     message: str
     mark: Mark
+    is_conflict: bool = False
 
     def __str__(self) -> str:
         head = f"{self.mark}: {self.message}"
@@ -68,7 +72,9 @@ def recipe_error(problems: Iterable[Problem]) -> RecipeError:
     shown = [*dict.fromkeys(str(problem) for problem in ordered[:MAX_PROBLEMS])]
     if len(ordered) > MAX_PROBLEMS:
         shown.append(f"and {len(ordered) - MAX_PROBLEMS} more problems")
-    return RecipeError("\n".join(shown))
+    error = RecipeError("\n".join(shown))
+    error.problems = tuple(ordered)
+    return error
 
 
 def shortened(text: str) -> str:

@@ -21,7 +21,7 @@ from dpdrun.dpd.cascade import pa_model_of, with_limiter
 from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate
 from dpdrun.evaluation.baselines import THROUGH_A_MODEL, floor_of
-from dpdrun.evaluation.prediction import ALONE
+from dpdrun.evaluation.prediction import ALONE, Split
 from dpdrun.models import _saved
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._random_state import random_state_preserved
@@ -57,6 +57,7 @@ from dpdrun.training.trackers import require_trackers
 from dpdrun.training.tracking import Tracking, settings_of
 
 MODEL_FORMAT = "dpdrun-model-1"
+SCORED: tuple[Split, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def prepare_training(
 
 def train(
     loaded: Loaded, run_dir: Path, *, resume: Resume = False, watch: Watch | None = None, pa: nn.Module | None = None,
-    track: Sequence[str] = (), capture: Capture | None = None,
+    track: Sequence[str] = (), capture: Capture | None = None, splits: Sequence[Split] = SCORED,
 ) -> dict[str, Any]:  # fmt: skip
     """Train the model of a recipe and score it.
 
@@ -127,6 +128,7 @@ def train(
         track: trackers that get the log of the run as well (`trackers.TRACKERS`). A resumed run keeps those that it
             had.
         capture: takes the place of the `data` section of the recipe. One made of arrays is kept in the run folder.
+        splits: to score at the end. One run among many that a choice is made from scores no test split.
 
     Several processes, each started by a launcher with the environment of torchrun, train one run together. Rank 0 alone
     uses the folder; the PA run of a predistorter is read by all. The environment, a process group, an Accelerator, the
@@ -155,7 +157,7 @@ def train(
             if resume == "auto":
                 resume, archived = _resume_or_archive(run, group)
             if resume:
-                return _resume(loaded, run, group, held, watch, pa, track)
+                return _resume(loaded, run, group, held, watch, pa, track, splits)
             with group.errors_synchronized():
                 if group.is_rank_zero:
                     require_trackers(track)
@@ -173,7 +175,7 @@ def train(
                         if used := plugins.recorded(plan.recipe):
                             made_with["plugins"] = used
                         run.write_json(run.plan, plan.to_json() | made_with)
-                return _train(job, group, held, watch, track, resume=False)
+                return _train(job, group, held, watch, track, splits, resume=False)
 
 
 def _resume_or_archive(run: RunFolder, group: ProcessGroup) -> tuple[bool, Path | None]:
@@ -188,7 +190,7 @@ def _resume_or_archive(run: RunFolder, group: ProcessGroup) -> tuple[bool, Path 
 
 def _resume(
     loaded: Loaded, run: RunFolder, group: ProcessGroup, held: ExitStack, watch: Watch | None, pa: nn.Module | None,
-    track: Sequence[str],
+    track: Sequence[str], splits: Sequence[Split],
 ) -> dict[str, Any]:  # fmt: skip
     """Train from the last checkpoint; rank 0 reads the folder and broadcasts the plan."""
     report, text = None, ""
@@ -216,7 +218,7 @@ def _resume(
                 run.sweep()
                 require_same(run, plan, capture, headers)
         _require_alike(plan.digest(capture.sha256), group)
-        return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, resume=True)
+        return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, splits, resume=True)
 
 
 def _require_alike(digest: str, group: ProcessGroup) -> None:
@@ -238,8 +240,9 @@ def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Mo
 
 
 def _train(
-    job: Job, group: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str], *, resume: bool
-) -> dict[str, Any]:
+    job: Job, group: ProcessGroup, held: ExitStack, watch: Watch | None, track: Sequence[str],
+    splits: Sequence[Split], *, resume: bool,
+) -> dict[str, Any]:  # fmt: skip
     """Train in a folder that exists and is locked, then score on rank 0."""
     model, plan, capture, run = job.model, job.plan, job.capture, job.run
     threads = threads_to_train(plan)
@@ -278,7 +281,7 @@ def _train(
         if module is not None:
             module.to("cpu")
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
-    report = evaluate(model, plan, capture, pa=job.pa) | {
+    report = evaluate(model, plan, capture, splits, pa=job.pa) | {
         "processes": group.size,
         "threads": threads,
         "seconds": outcome.seconds,

@@ -85,6 +85,7 @@ def test_a_disk_that_has_room_again_is_written_to(tmp_path: Path) -> None:
 
 
 COMMANDS = {  # of every command one call that ends soon, and its exit code
+    "sweep": (["sweep", "no.yaml"], 2),
     "train": (["train", "RECIPE", "--dry-run"], 0),
     "evaluate": (["evaluate", "no-run"], 2),
     "compare": (["compare", "no-run", "nor-this"], 2),

@@ -1,0 +1,219 @@
+"""The journal of a sweep: what its workers tell each other, one JSON object a line, appended under a lock.
+
+Every process reads it from its own last position, so a transaction costs as much as what is new. The lock is a POSIX
+record lock, which NFS passes on between hosts; it ends with the process that holds it. A line that a killed process
+left incomplete is cut off by the next one that writes. Results are not in it: those are in the run folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dpdrun.errors import RunError
+from dpdrun.run.files import Json, decode_numbers, encode_numbers, unwritable
+from dpdrun.sweep.points import LeftOut, Point, Trial
+
+# pending: waits for a worker. running: claimed. finished, failed, pruned: decided.
+Status = Literal["pending", "running", "finished", "failed", "pruned"]
+DECIDED = ("finished", "failed", "pruned")
+MOST_LOSSES = 5  # workers that a trial may lose at the same step, before it is taken for the reason
+
+
+@dataclass
+class TrialState:
+    """What the journal says about a trial.
+
+    Attributes:
+        trial: its recipe and folder.
+        status: of the trial.
+        worker: that has claimed it last.
+        since: when it was claimed [s since 1970].
+        reason: why it failed or was pruned.
+        core_seconds: of all its claims [s].
+        step: last known step of a lost claim; `losses` counts the claims that were lost there.
+    """
+
+    trial: Trial
+    status: Status = "pending"
+    worker: str = ""
+    since: float = 0.0
+    reason: str = ""
+    core_seconds: float = 0.0
+    step: int = 0
+    losses: int = 0
+
+
+@dataclass
+class SweepState:
+    """What all lines of a journal come to.
+
+    Attributes:
+        header: of the sweep: what its folder is bound to.
+        points: in their order; several may share a trial.
+        trials: by id, in the order to run them.
+        left_out: configurations that cannot work.
+        rungs: best validation scores [dB] by optimizer step and trial, for pruning.
+    """
+
+    header: Json = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    trials: dict[str, TrialState] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    rungs: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def core_seconds(self) -> float:
+        """Time that workers have spent on trials [s]."""
+        return sum(each.core_seconds for each in self.trials.values())
+
+    def count(self, *statuses: Status) -> int:
+        """Return the number of trials in these states."""
+        return sum(each.status in statuses for each in self.trials.values())
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Apply one line; kinds of a later version are ignored."""
+        match event.get("event"):
+            case "sweep":
+                self.header = dict(event)
+            case "point":
+                self._add_point(Point.from_json(event["point"]))
+            case "left_out":
+                self.left_out.append(LeftOut(event["config"], event["reason"]))
+            case "rung":
+                self.rungs.setdefault(event["step"], {})[event["id"]] = event["db"]
+            case "claim":
+                state = self.trials[event["id"]]
+                state.status, state.worker, state.since = "running", event["worker"], event["time"]
+            case "given back" | "lost" as kind:
+                self._end(event, "pending")
+                state = self.trials[event["id"]]
+                if kind == "lost":
+                    state.losses = state.losses + 1 if event["step"] == state.step else 1
+                    state.step = event["step"]
+            case "finished" | "failed" | "pruned" as status:
+                self._end(event, status)
+
+    def _add_point(self, point: Point) -> None:
+        if any(each.config == point.config and each.trials == point.trials for each in self.points):
+            return
+        self.points.append(point)
+        for trial in point.trials:
+            known = self.trials.setdefault(trial.id, TrialState(trial))
+            if known.status not in ("running", "finished"):  # as the sweep now runs it
+                known.trial = trial
+
+    def _end(self, event: Mapping[str, Any], status: Status) -> None:
+        state = self.trials[event["id"]]
+        if state.status not in DECIDED:
+            state.core_seconds += event.get("core_seconds", 0.0)
+            state.status, state.reason = status, event.get("reason", "")
+
+
+class Transaction:
+    """The state of a sweep while no other process can change it; events are written when the block ends."""
+
+    def __init__(self, state: SweepState) -> None:
+        self.state = state
+        self.events: list[Json] = []
+
+    def add(self, event: str, **content: Any) -> None:
+        """Add an event, and apply it."""
+        line = {"event": event, "time": round(time.time(), 3), **content}
+        self.state.add(line)
+        self.events.append(line)
+
+
+class Journal:
+    """The journal in a folder, as one process sees it. Threads of the process may share it.
+
+    Args:
+        path: of the file; made with the first event.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_path = path.with_suffix(".lock")
+        self._state, self._read_to = SweepState(), 0
+        self._own = threading.Lock()  # a POSIX lock does not keep threads of one process apart
+
+    def read(self) -> SweepState:
+        """Return the state as it is now, without a lock: complete lines never change."""
+        with self._own:
+            self._catch_up()
+            return self._state
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Hold the journal, and write what the block adds, all of it or nothing.
+
+        Raises:
+            UnwritableError: a full disk, a folder without permission; the journal is as it was.
+        """
+        with self._own, locked(self._lock_path):
+            self._catch_up()
+            now = Transaction(self._state)
+            try:
+                yield now
+            except BaseException:
+                if now.events:  # applied, but not written
+                    self._state, self._read_to = SweepState(), 0
+                raise
+            if now.events:
+                self._append(now.events)
+
+    def _catch_up(self) -> None:
+        """Apply the complete lines after the last position."""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            file.seek(self._read_to)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break
+                self._read_to += len(raw)
+                try:
+                    self._state.add(decode_numbers(json.loads(raw)))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise RunError(f"{self.path}: damaged before byte {self._read_to} ({error!r})") from error
+
+    def _append(self, events: list[Json]) -> None:
+        lines = "".join(json.dumps(encode_numbers(each), allow_nan=False) + "\n" for each in events).encode()
+        try:
+            with self.path.open("ab") as file:
+                file.truncate(self._read_to)  # what a killed process left of a line
+                try:
+                    file.write(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(self._read_to)
+                    raise
+        except OSError as error:
+            self._state, self._read_to = SweepState(), 0
+            raise unwritable(self.path, error) from error
+        self._read_to += len(lines)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on a file, which is made. No effect where there are none (Windows, some network file systems).
+
+    Raises:
+        UnwritableError: the file cannot be made.
+    """
+    try:
+        handle = path.open("a")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with handle:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.lockf(handle, fcntl.LOCK_EX)
+        yield  # closing the file ends the lock

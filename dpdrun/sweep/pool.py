@@ -1,0 +1,159 @@
+"""The workers of this host: processes that are started together, watched, and ended together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from dpdrun.distributed.cores import LIMIT_VARIABLE, usable_cores
+from dpdrun.distributed.launcher import PROGRAM
+from dpdrun.distributed.signal_handlers import STOPS, handling, name_of
+from dpdrun.errors import EXIT_DONE, EXIT_STOPPED, RunError, StoppedError
+from dpdrun.run.files import unwritable
+from dpdrun.sweep.folder import SweepFolder
+from dpdrun.sweep.presence import OWNED
+
+GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
+POLL_S = 0.3
+ENDING_S = 120.0  # for the step under way, the checkpoint and the end of the process
+TAIL_BYTES = 4096
+Watch = Callable[[], None]
+
+
+def gpus(device: str) -> list[str]:
+    """Return the GPUs that workers may use, by the names of CUDA_VISIBLE_DEVICES; none for a recipe on the CPU."""
+    if device == "cpu":
+        return []
+    given = os.environ.get(GPUS_VARIABLE)
+    if given is not None:
+        return [each for each in given.split(",") if each.strip() and each.strip() != "-1"]
+    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
+    return sorted(found, key=int)
+
+
+def default_workers(device: str) -> int:
+    """Return how many workers to start: one for each GPU, or for each usable core."""
+    return len(gpus(device)) or usable_cores()
+
+
+def described(count: int, device: str) -> str:
+    """Return what workers get, as `2 workers, one thread each`."""
+    workers, cards = f"{count} worker{'s' * (count > 1)}", gpus(device)
+    if cards:
+        most = -(-count // len(cards))
+        shared = f", up to {most} on one" if most > 1 else ", one each"
+        return f"{workers} on {min(count, len(cards))} GPU{'s' * (min(count, len(cards)) > 1)}{shared}"
+    limit = os.environ.get(LIMIT_VARIABLE, "1")
+    return f"{workers}, {'one thread' if limit == '1' else f'up to {limit} threads'} each"
+
+
+class Pool:
+    """Workers of one sweep on this host.
+
+    Args:
+        folder: of the sweep.
+        count: of the workers.
+        device: `train.device` of the recipe.
+    """
+
+    def __init__(self, folder: SweepFolder, count: int, device: str) -> None:
+        self._folder, self._cards = folder, gpus(device)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for index in range(count):
+            self._processes.append(self._start(index))
+
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, OWNED: "1"}
+        environment.setdefault(LIMIT_VARIABLE, "1")
+        if self._cards:
+            environment[GPUS_VARIABLE] = self._cards[index % len(self._cards)]
+        log = self._log(index)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as out:
+                return subprocess.Popen(
+                    [*PROGRAM, "sweep", "run", str(self._folder.path), "--worker"], env=environment,
+                    stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                    start_new_session=True,  # Ctrl-C of the terminal reaches the sweep alone, which ends its workers
+                )  # fmt: skip
+        except OSError as error:
+            raise unwritable(log, error) from error
+
+    def _log(self, index: int) -> Path:
+        log: Path = self._folder.logs / f"worker-{index + 1}.log"
+        return log
+
+    def run(self, watch: Watch) -> None:
+        """Wait until all workers have ended; one that was killed is started again.
+
+        Args:
+            watch: called several times a second.
+
+        Raises:
+            StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C; all workers have ended.
+            RunError: a worker has failed; the message is its own.
+        """
+        try:
+            with _stopping():
+                while any(each.poll() is None for each in self._processes):
+                    self._replace_killed()
+                    watch()
+                    time.sleep(POLL_S)
+                self._raise_failure(range(len(self._processes)))
+        finally:
+            self._end()
+
+    def _replace_killed(self) -> None:
+        for index, each in enumerate(self._processes):
+            code = each.poll()
+            if code is not None and code < 0:
+                self._processes[index] = self._start(index)
+            elif code not in (None, EXIT_DONE):
+                self._raise_failure([index])
+
+    def _raise_failure(self, indices: Sequence[int]) -> None:
+        for index in indices:
+            code = self._processes[index].returncode
+            if code == EXIT_STOPPED:
+                raise StoppedError(f"worker {index + 1} was stopped")
+            if code not in (None, EXIT_DONE) and code > 0:
+                raise RunError(f"worker {index + 1} has ended: {_last_message(self._log(index))}")
+
+    def _end(self) -> None:
+        """End the workers: each writes a checkpoint and gives its trial back."""
+        alive = [each for each in self._processes if each.poll() is None]
+        for each in alive:
+            with suppress(ProcessLookupError):
+                each.send_signal(signal.SIGTERM)
+        limit = time.monotonic() + ENDING_S
+        for each in alive:
+            try:
+                each.wait(max(0.1, limit - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Raise StoppedError at SIGTERM and SIGHUP; Ctrl-C raises KeyboardInterrupt as always."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
+        raise StoppedError(f"stopped by {name_of(number)}")
+
+    with handling(dict.fromkeys(STOPS, stop)):
+        yield
+
+
+def _last_message(log: Path) -> str:
+    """Return the last message in the log of a worker."""
+    with suppress(OSError):
+        text = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace").strip()
+        return (text.rpartition("error:")[2] or text).strip() or f"see {log}"
+    return f"see {log}"
