@@ -95,7 +95,7 @@ def problem(**sections: str) -> str:
         ("optim.lr", "1e-3", "unknown key optim.lr; write lr under optim:"),
         ("lr", "1e-3", "unknown key lr; did you mean optim.lr?"),
         ("models", "{}", "unknown key models; did you mean 'model'?"),
-        ("qqq", "1", "unknown key qqq; known here: task, rules, pa, data, model, dpd, optim and train"),
+        ("qqq", "1", "unknown key qqq; known here: task, rules, pa, data, model, dpd, optim, train and quantization"),
         ("model", "", "missing section model; it starts with kind: transformer, gru or gmp"),
         ("model", "{d_model: 8}", "missing model.kind; one of transformer, gru or gmp"),
         (
