@@ -18,7 +18,7 @@ def show_failure(error: Exception) -> int:
         sys.stdout.flush()
     if isinstance(error, BrokenPipeError):  # the reader has seen enough
         return EXIT_BROKEN_PIPE
-    shown = explained(error) or _bug(error)
+    shown = explained(error) or _of_plugin(error) or _bug(error)
     if str(shown):  # empty: another process of the run tells it
         try:
             show_error(shown)
@@ -41,6 +41,12 @@ def show_error(error: DpdrunError) -> None:
     message.highlight_regex(r"(?m)^ +\d* \| ", "dim")
     line = Text.assemble(("error:", "bold red"), "\n" if "\n" in str(error) else " ", message)
     Terminal(stderr=True, highlight=False).print(line, soft_wrap=True)
+
+
+def _of_plugin(error: Exception) -> DpdrunError | None:
+    """Return what is shown of an exception that arose in a plug-in."""
+    plugins = sys.modules.get("dpdrun.recipe.plugins")
+    return None if plugins is None else plugins.blamed(error)
 
 
 class _BugError(DpdrunError):

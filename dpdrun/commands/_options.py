@@ -79,12 +79,17 @@ UncheckedOption = Annotated[
 ]
 
 
-def load_plugins(files: list[Path] | None) -> None:
-    """Load the files of `--plugin`. Raises PluginError."""
-    if files:
-        from dpdrun.recipe.plugins import load_files
+def load_plugins(files: list[Path] | None, run: Path | None = None) -> None:
+    """Load the files of `--plugin`; say where one is not that with which `run` was made. Raises PluginError."""
+    if not files:
+        return
+    from dpdrun.recipe.plugins import changed, load_files
+    from dpdrun.run.folder import RunFolder
 
-        load_files(files)
+    load_files(files)
+    if run is not None and (folder := RunFolder(run)).plan.is_file():
+        for difference in changed(folder.read_json(folder.plan)):
+            say(f"warning: a plug-in has changed since {run} was trained: {difference}", err=True)
 
 
 def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:

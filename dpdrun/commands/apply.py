@@ -80,7 +80,7 @@ def apply(
     Text, NumPy and raw files of any length are streamed in bounded memory; OUT appears when it is complete
     (docs/export.md).
     """
-    load_plugins(plugin)
+    load_plugins(plugin, run)
     from dpdrun.data.checks import suggestion
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform

@@ -89,7 +89,7 @@ def diagnose(
     plugin: PluginOption = None,
 ) -> None:
     """Diagnose a training run or a prediction: what is wrong, the evidence, and what to change."""
-    load_plugins(plugin)
+    load_plugins(plugin, run)
 
     def diagnose_again() -> tuple[Diagnosis, str]:
         return _diagnose(run, maps or (), prediction, target, input_)

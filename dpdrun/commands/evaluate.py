@@ -62,7 +62,7 @@ def evaluate(
     The scores of a predistorter are simulated through its PA model. --through PA_RUN scores it through a second one,
     which shows how far they depend on the PA model.
     """
-    load_plugins(plugin)
+    load_plugins(plugin, run)
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 

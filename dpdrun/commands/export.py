@@ -57,7 +57,7 @@ def export(
 
     The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """
-    load_plugins(plugin)
+    load_plugins(plugin, run)
     from dpdrun.export.job import export as write
 
     changes = list(set_ or [])

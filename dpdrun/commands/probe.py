@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from dpdrun.commands._output import say
 from dpdrun.commands.recommend import Format, FormatOption, filled, show
 from dpdrun.errors import EXIT_INTERRUPTED
 
+if TYPE_CHECKING:
+    from dpdrun.recipe.loader import Loaded
+
+SOME_LR = "1e-3"
 SHORTEST_S, LONGEST_S = 5.0, 86_400.0
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -75,7 +79,7 @@ def probe(
         from dpdrun.training.job import prepare_training
         from dpdrun.training.probe import probe as measure
 
-        plan, capture = prepare_training(loaded)
+        plan, capture = prepare_training(_with_some_lr(loaded))
         console = Terminal(stderr=True)
         with memory_explained(plan), torch_threads(threads_to_train(plan)), progress_bar(console) as report:
             reading = measure(plan, capture, time_, report, spent_s=time.perf_counter() - started())
@@ -86,6 +90,18 @@ def probe(
     wants_text = out is not None or format_ is Format.yaml
     text = filled(advice.recommendation, loaded, out, "probe") if wants_text else ""
     show(advice, text, format_, out, force, fail_on)
+
+
+def _with_some_lr(loaded: Loaded) -> Loaded:
+    """Return a recipe that can be planned: no rule sets the lr of a plug-in's kind, and the probe varies it anyway."""
+    from dpdrun.recipe import plugins
+    from dpdrun.recipe.fields import AUTO
+    from dpdrun.recipe.loader import load_text
+
+    kind = plugins.find("models", loaded.recipe.model.kind)
+    if kind is None or kind.origin is None or loaded.recipe.optim.lr != AUTO:
+        return loaded
+    return load_text(loaded.text, loaded.path, [*loaded.overrides, f"optim.lr={SOME_LR}"])
 
 
 def started() -> float:

@@ -18,8 +18,10 @@ from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Capture, SourceRecord
 from dpdrun.data.checks import missing, suggestion
 from dpdrun.data.formats import opendpd_folder, opendpd_wheel
+from dpdrun.data.formats.detect import kind_of
 from dpdrun.data.pairing import read_file, read_files, require_inside
 from dpdrun.errors import DataError
+from dpdrun.recipe import plugins
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.schema import GIVEN
 from dpdrun.run.files import expand_user, is_there
@@ -211,6 +213,14 @@ def read_source(section: DataSection) -> SourceRecord:
         return read_files((input_path, output_path), (input_shown, output_shown), given, dtype)
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
+
+
+def foreign_formats(source: str | SourceFiles) -> list[str]:
+    """Return the formats of plug-ins that the files of a source are in."""
+    names = {entry.name for entry in plugins.foreign("formats")}
+    files = [source] if isinstance(source, str) else [source.input, source.output]
+    paths = [Path(file) for file in files if names and not _is_built_in(file)]
+    return sorted({kind_of(path, str(path)) for path in paths if path.is_file()} & names)
 
 
 def _existing(source: str, *, built_in: bool = False) -> tuple[Path, str]:

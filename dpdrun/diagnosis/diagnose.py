@@ -13,7 +13,7 @@ from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import OFF
 from dpdrun.rules.engine import SEVERITIES, Finding, Skipped, all_rules, evaluate_rules
-from dpdrun.rules.facts.plan import PlanFacts
+from dpdrun.rules.facts.plan import PlanFacts, kind_of
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.lr_law import swept_lr
@@ -213,7 +213,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             eval_step=[line["step"] for line in evals],
             eval_nmse_db=[validation_db(line) for line in evals],
             refined_nmse_db=[validation_db(line) for line in metrics.refinements],
-            kind=plan.recipe.model.kind,
+            kind=kind_of(plan.recipe.model),
             total_steps=plan.total_steps,
             warmup_steps=plan.warmup_steps,
             peak_lr=plan.lr * factor,

@@ -39,7 +39,7 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
 
     Raises:
         RecipeError: settings that contradict each other.
-        PluginError: the kind is of a plug-in, and its model cannot be built.
+        PluginError: the kind is of a plug-in, and its Model makes no torch module.
     """
     if conflicts := model_conflicts(config):
         raise RecipeError("\n".join(message for _, message in conflicts))
@@ -50,5 +50,4 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
         return cast("BehaviouralModel", made(config, scale_x=scale_x, scale_y=scale_y))
     from dpdrun.models._overlap import built_by
 
-    with plugins.running(entry):
-        return built_by(made, config, scale_x=scale_x, scale_y=scale_y)
+    return built_by(made, config, scale_x=scale_x, scale_y=scale_y)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.recipe.plugins import PluginError
 
 
 class OverlappingModel(BehaviouralModel):
@@ -102,5 +103,5 @@ def built_by(model: Any, config: Any, *, scale_x: float, scale_y: float) -> Beha
         return built
     module = model(config)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"Model made {type(module).__name__}, not a torch.nn.Module")
+        raise PluginError(f"model.kind {config.kind}: its Model made {type(module).__name__}, not a torch.nn.Module")
     return as_behavioural(module, scale_x=scale_x, scale_y=scale_y, config=config)

@@ -20,7 +20,7 @@ from dpdrun.plan.threads import with_threads
 from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded
-from dpdrun.recipe.schema import GIVEN, ModelSection, Recipe, SpectralLoss
+from dpdrun.recipe.schema import GIVEN, KINDS, ModelSection, Recipe, SpectralLoss
 from dpdrun.rules.run.domain import GMP_MARGIN_DB
 from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.folder import RunFolder
@@ -155,6 +155,8 @@ def _misfits(plan: Plan, capture: Capture) -> list[Conflict]:
 
 def _beyond_memory(model: ModelSection) -> list[Conflict]:
     """Refuse a model whose tensors alone do not fit into the memory of this machine: to build it would take forever."""
+    if not isinstance(model, KINDS):
+        return []  # of a plug-in, whose size is not known before it is built
     parameters, memory = size_of(model).parameters, physical_memory()
     needed = parameters * BYTES_A_PARAMETER
     if memory is None or needed <= memory:

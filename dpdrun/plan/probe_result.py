@@ -138,17 +138,20 @@ def merged(this: Recommendation, catalogue: Recommendation, probe: ProbeReading)
         del found["optim.clip_norm"]
     for key, (why, (low, high)) in found.items():
         by_rule = catalogue.values.get(key)
-        if by_rule is None or by_rule.rule is None:
+        if key not in values or (by_rule is None and key not in catalogue.left_open):
+            continue
+        if by_rule is not None and by_rule.rule is None:
             continue  # the user's own
-        why = f"{why}; {by_rule.rule} says {render(by_rule.value)}"
+        why += f"; {by_rule.rule} says {render(by_rule.value)}" if by_rule else "; no rule covers this kind"
+        advised = None if by_rule is None else by_rule.value
         values[key] = replace(
-            values[key], low=low, high=high, rule=PROBE, evidence="measured here", why=why, advised=by_rule.value
+            values[key], low=low, high=high, rule=PROBE, evidence="measured here", why=why, advised=advised
         )
     return replace(this, values=values)
 
 
 def probed_facts(catalogue: Recommendation, probe: ProbeReading) -> dict[str, float]:
     """Return the facts that a probe sets: those of its values that the user has not given."""
-    by_rules = {key for key, value in catalogue.values.items() if value.rule is not None}
+    by_rules = {key for key, value in catalogue.values.items() if value.rule is not None} | catalogue.left_open.keys()
     found = {"lr": probe.lr, "clip_norm": probe.clip_norm}
     return {name: value for name, value in found.items() if value is not None and f"optim.{name}" in by_rules}

@@ -235,6 +235,8 @@ def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
         found.append(
             (key, "optim.refine lm needs outputs that do not depend on absolute time: positions relative or none")
         )
+    if values.get("train.loss", "time") not in ("time", None):
+        found.append((key, f"optim.refine lm minimizes squares; train.loss {values['train.loss']} is another loss"))
     if values.get("task") == "dpd" and values.get("dpd.learning") == "direct":
         found.append(
             (key, "optim.refine lm cannot differentiate through the PA model; write dpd.learning: ilc or indirect")

@@ -20,22 +20,21 @@ import importlib
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, get_args
 
-from dpdrun.errors import DpdrunError, RunError, out_of_memory, reason_of
+from dpdrun.errors import DpdrunError, RunError, reason_of
 from dpdrun.recipe import schema
 from dpdrun.recipe.schema import Section
 
 GROUPS = ("models", "losses", "optimizers", "formats", "rules")
 NAMED = {"losses": "LOSSES", "optimizers": "OPTIMIZERS", "formats": "FORMATS"}  # what a file calls them
 ENTRY_POINTS = "dpdrun."
-FIELD_OF = {"models": "model.kind", "losses": "train.loss", "optimizers": "optim.name"}
+WORDS = {"models": "model.kind", "losses": "train.loss", "optimizers": "optim.name", "formats": "the format"}
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 SHOWN = 12  # digits of a hash
 
@@ -210,24 +209,15 @@ def _load_file(path: Path) -> Origin:
     return origin
 
 
-@contextmanager
-def running(entry: Entry) -> Iterator[None]:
-    """Turn what a plug-in raises into one message that names its file and line; errors of ours pass.
-
-    Raises:
-        PluginError: as said.
-    """
-    try:
-        yield
-    except DpdrunError:
-        raise
-    except Exception as error:
-        if entry.origin is None or out_of_memory(error) is not None:
-            raise
-        what = f"{entry.group.removesuffix('s')} {entry.name}"
-        raise PluginError(
-            f"{_place(error, entry.origin.path)}{type(error).__name__}: {reason_of(error)} (plug-in, {what})"
-        ) from error
+def blamed(error: BaseException) -> PluginError | None:
+    """Return what a user is shown of an exception that arose in a plug-in while it ran; None of any other."""
+    found = [entry.origin for group in _ENTRIES.values() for entry in group.values()]
+    origins = {origin.path: origin for origin in found if origin is not None}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in origins]
+    if not frames:
+        return None
+    place, origin = f"{frames[-1].filename}:{frames[-1].lineno}", origins[frames[-1].filename]
+    return PluginError(f"{place}: {type(error).__name__}: {reason_of(error)} ({origin})")
 
 
 def _place(error: Exception, path: str) -> str:
@@ -321,16 +311,17 @@ def _enter_rules(name: str, origin: Origin) -> None:
     _ENTRIES["rules"].setdefault(name, Entry("rules", name, name, origin))
 
 
-def recorded(recipe: schema.Recipe) -> list[dict[str, Any]]:
-    """Return the plug-ins that decide what a recipe trains, for plan.json."""
+def recorded(recipe: schema.Recipe, formats: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return the plug-ins that decide what a recipe trains, and those that read its capture, for plan.json."""
     loss = recipe.train.loss
-    chosen = {
-        "models": recipe.model.kind,
-        "losses": loss if isinstance(loss, str) else "",
-        "optimizers": recipe.optim.name,
-    }
+    chosen = [
+        ("models", recipe.model.kind),
+        ("optimizers", recipe.optim.name),
+        *(("formats", name) for name in formats),
+    ]
+    chosen += [("losses", loss)] if isinstance(loss, str) else []
     found = []
-    for group, name in chosen.items():
+    for group, name in chosen:
         entry = _ENTRIES[group].get(name)
         if entry is not None and entry.origin is not None:
             origin = entry.origin
@@ -352,7 +343,7 @@ def require(plan: Mapping[str, Any]) -> None:
             version = f" {each['version']}" if each["version"] else ""
             remedy = f"install {each['plugin']}{version}" if each["installed"] else f"add --plugin {each['file']}"
             raise MissingPluginError(
-                f"this run was made with {FIELD_OF[each['group']]} {each['name']} of plug-in {each['plugin']}{version} "
+                f"this run was made with {WORDS[each['group']]} {each['name']} of plug-in {each['plugin']}{version} "
                 f"({each['file']}, sha256 {each['sha256'][:SHOWN]}), which is not loaded; {remedy}"
             )
 
@@ -364,7 +355,7 @@ def changed(plan: Mapping[str, Any]) -> list[str]:
         entry = find(each["group"], each["name"])
         if entry is not None and entry.origin is not None and entry.origin.sha256 != each["sha256"]:
             found.append(
-                f"{FIELD_OF[each['group']]} {each['name']}: made with {each['file']}, sha256 {each['sha256'][:SHOWN]}; "
+                f"{WORDS[each['group']]} {each['name']}: made with {each['file']}, sha256 {each['sha256'][:SHOWN]}; "
                 f"{entry.origin.path} is {entry.origin.sha256[:SHOWN]}"
             )
     return found

@@ -82,7 +82,8 @@ class TrainingState:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value
+                if value is not None:  # as SGD without a momentum has it
+                    tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -154,7 +155,8 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, p
     tensors, header = read(path)
     require(path, header, FORMAT, plan_hash)
     progress = progress_of(path, header)
-    fault = _fault(tensors, model, trained=progress.step > 0)
+    adam = isinstance(optimizer, torch.optim.AdamW)
+    fault = _fault(tensors, model, trained=progress.step > 0, adam=adam)
     if fault:
         raise RunError(f"{path}: training cannot resume from it: {fault}{remedy_for(path)}")
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
@@ -188,15 +190,18 @@ def restore_all(
         return progress
     parameters = dict(model.named_parameters())
     states = {name: optimizer.state.get(each, {}) for name, each in parameters.items()}
-    moments = {name: {key: value.ndim for key, value in state.items()} for name, state in states.items()}
+    moments = {
+        name: {key: [*value.shape] for key, value in state.items() if value is not None}
+        for name, state in states.items()
+    }
     stored = json.loads(group.broadcast_text(json.dumps({"progress": asdict(progress), "moments": moments})))
     if not group.is_rank_zero:
         for name, keys in stored["moments"].items():
             like = parameters[name]
             # as AdamW makes them: moments like their parameter, the count of steps a float32 next to them
             optimizer.state[like] = {
-                key: torch.zeros_like(like) if ndim else torch.zeros((), device=like.device if like.is_cuda else "cpu")
-                for key, ndim in keys.items()
+                key: torch.zeros(shape, device=like.device if shape or like.is_cuda else "cpu")
+                for key, shape in keys.items()
             }
     tensors = [value for each in parameters.values() for _, value in sorted(optimizer.state[each].items())]
     group.broadcast_([*model.state_dict().values(), *tensors])
@@ -219,18 +224,24 @@ def progress_of(path: Path, header: dict[str, str]) -> Progress:
         raise RunError(f"{path}: its header does not record the progress of training{remedy_for(path)}") from exc
 
 
-def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool) -> str | None:
-    """Return why these are not the tensors of a checkpoint of `model`; None where they are."""
+def _fault(tensors: dict[str, Tensor], model: nn.Module, *, trained: bool, adam: bool) -> str | None:
+    """Return why these are not the tensors of a checkpoint of `model`; None where they are.
+
+    What AdamW keeps is known; of another optimizer (not `adam`), that it belongs to a parameter.
+    """
     wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
     known = set(wanted)
     has_moments = False
     for name, parameter in model.named_parameters():
+        if not adam:
+            known.update(key for key in tensors if key.startswith(f"optimizer.{name}."))
+            continue
         moments = {f"optimizer.{name}.{key}": torch.zeros(()) if key == STEP else parameter for key in (*MOMENTS, STEP)}
         known.update(moments)
         if not moments.keys().isdisjoint(tensors):  # a parameter that never had a gradient has none
             has_moments = True
             wanted.update(moments)
-    if trained and not has_moments:
+    if trained and adam and not has_moments:
         return "it has no optimizer state"
     wanted["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available() and "random.cuda" in tensors:

@@ -16,7 +16,7 @@ from torch import nn
 from dpdrun import __version__, models
 from dpdrun.data.arrays import store, stored
 from dpdrun.data.capture import Capture
-from dpdrun.data.sources import load_capture
+from dpdrun.data.sources import foreign_formats, load_capture
 from dpdrun.dpd.cascade import pa_model_of, with_limiter
 from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate
@@ -172,7 +172,7 @@ def train(
                         write_text(run.recipe, loaded.effective_text)
                         store(capture, run.capture)
                         made_with: dict[str, Any] = {"dpdrun": __version__, "data_sha256": capture.sha256}
-                        if used := plugins.recorded(plan.recipe):
+                        if used := plugins.recorded(plan.recipe, foreign_formats(plan.recipe.data.source)):
                             made_with["plugins"] = used
                         run.write_json(run.plan, plan.to_json() | made_with)
                 return _train(job, group, held, watch, track, splits, resume=False)

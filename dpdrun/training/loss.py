@@ -17,7 +17,9 @@ from torch import Tensor
 
 from dpdrun.data.capture import Capture
 from dpdrun.plan.plan import Plan
+from dpdrun.recipe import plugins
 from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.plugins import PluginError
 from dpdrun.recipe.schema import SpectralLoss
 
 Loss = Callable[[Tensor, Tensor, Plan, float], Tensor]
@@ -112,6 +114,46 @@ def spectral_error(plan: Plan, capture: Capture) -> Loss | None:
     return None if weighting is None else SpectralError(weighting, plan.frame - plan.burn_in)
 
 
+def scored_error(error: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """Return a loss of somebody else as ours.
+
+    Args:
+        error: (prediction, target) -> one number, to be minimized: both (B, J, 2) at unit rms, without the burn-in.
+    """
+
+    def loss(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+        return error(*_scored(prediction, y, plan, scale_y))
+
+    return loss
+
+
+def foreign_error(plan: Plan) -> Loss | None:
+    """Return the loss of a plug-in that a plan names; None where it names ours."""
+    name = plan.recipe.train.loss
+    entry = plugins.find("losses", name) if isinstance(name, str) else None
+    if entry is None or entry.origin is None:
+        return None
+    error = entry.load()
+
+    def checked(prediction: Tensor, target: Tensor) -> Tensor:
+        found: Tensor = error(prediction, target)
+        if not isinstance(found, Tensor) or found.numel() != 1:
+            raise PluginError(f"train.loss {name}: {entry.origin} returned {_described(found)}, not one number")
+        return found.reshape(())
+
+    return scored_error(checked)
+
+
+def _described(found: object) -> str:
+    return f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+
+
 def _error(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> Tensor:
+    prediction, y = _scored(prediction, y, plan, scale_y)
+    return prediction - y
+
+
+def _scored(prediction: Tensor, y: Tensor, plan: Plan, scale_y: float) -> tuple[Tensor, Tensor]:
+    """Return prediction and target at unit rms, without the burn-in."""
     scored = slice(plan.burn_in, plan.frame)
-    return prediction[:, scored].to(y.dtype) / scale_y - y[:, scored]
+    return prediction[:, scored].to(y.dtype) / scale_y, y[:, scored]

@@ -18,7 +18,7 @@ from dpdrun.models._arrays import to_pairs
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe.fields import OFF
 from dpdrun.training.engine import Engine
-from dpdrun.training.loss import spectral_error, squared_error
+from dpdrun.training.loss import foreign_error, spectral_error, squared_error
 from dpdrun.training.precision import LossScale
 from dpdrun.training.process_group import ProcessGroup
 from dpdrun.training.sampler import FrameSampler
@@ -66,7 +66,8 @@ class TrainStep:
     ) -> None:  # fmt: skip
         self._plan, self._model, self._module, self._optimizer, self._engine = plan, model, module, optimizer, engine
         self._group = group or ProcessGroup()
-        self._error, self._scale_y = spectral_error(plan, pair) or squared_error, pair.scale_y
+        self._error = foreign_error(plan) or spectral_error(plan, pair) or squared_error
+        self._scale_y = pair.scale_y
         self.scaling = LossScale(engine.scaler, scaler)
 
     def forward_backward(self, batches: Iterable[Batch]) -> Passes:

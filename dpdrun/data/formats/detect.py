@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from dpdrun.data.formats.raw import SUFFIX_TYPES
-from dpdrun.data.signals import Contents
+from dpdrun.data.signals import Contents, Variable, contents_of
 from dpdrun.errors import DataError, reading
+from dpdrun.recipe import plugins
 
 HEAD_BYTES = 8192
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -44,6 +46,8 @@ READERS = {  # imported when one is needed
 def kind_of(path: Path, where: str) -> str:
     """Return the format of a file: npz, npy, matlab, hdf5, wv, tdms, wav, sigmf, sigmf-archive, iq-tar, text or raw.
 
+    Or the name of a format of a plug-in, whose `matches(path, head)` says so.
+
     Raises:
         DataError: it is none of them; the message says what it is, if that is known.
     """
@@ -51,6 +55,9 @@ def kind_of(path: Path, where: str) -> str:
         head = file.read(HEAD_BYTES)
     if not head:
         raise DataError(f"{where}: the file is empty")
+    for entry in plugins.foreign("formats"):  # before ours, which take any text for a table
+        if entry.load().matches(path, head):
+            return entry.name
     for start, what in NOT_CAPTURES.items():
         if head.startswith(start):
             raise DataError(f"{where}: this is {what}")
@@ -133,6 +140,29 @@ def _open(path: Path, where: str, dtype: str | None, columns: str | None, channe
         from dpdrun.data.formats.text_table import read_table
 
         return read_table(path, where, columns)
+    if kind not in READERS:
+        return _read_foreign(kind, path, where)
     module, _, function = READERS[kind].partition(":")
     found: Contents = getattr(importlib.import_module(f"dpdrun.data.formats.{module}"), function)(path, where)
     return found
+
+
+def _read_foreign(kind: str, path: Path, where: str) -> Contents:
+    """Return what a format of a plug-in reads: arrays and numbers by name, as in an .npz.
+
+    Raises:
+        DataError: it raised one, or returned something else.
+    """
+    import numpy as np
+
+    entry = plugins.find("formats", kind)
+    assert entry is not None, kind
+    found = entry.load().read(path)
+    if not isinstance(found, Mapping):
+        raise DataError(f"{where}: format {kind} of {entry.origin} returned no dictionary of arrays")
+    arrays = {str(name): np.asarray(value) for name, value in found.items()}
+    variables = (
+        Variable(name, array.shape, str(array.dtype), lambda array=array: array)  # type: ignore[misc]
+        for name, array in arrays.items()
+    )
+    return contents_of(kind, variables, where)

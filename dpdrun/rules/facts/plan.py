@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from dpdrun.recipe.fields import OFF, Percent
-from dpdrun.recipe.schema import KINDS, Recipe
+from dpdrun.recipe.schema import KINDS, ModelSection, Recipe
 from dpdrun.rules.facts.words import PLUG_IN, computed, computed_from, fact, words_of
 
 
@@ -56,6 +56,7 @@ class PlanFacts:
         features: iq | envelope, what a network is given. skip: on | off. residual_init: zero | xavier.
         samples, val_samples: I/Q samples of the training and of the validation split.
         noise_floor_db: noise of the record relative to its output, where it is known [dB].
+        plugin_kind: its name, for rules of the same plug-in.
         reach: past samples that an output of a kind of a plug-in depends on, where it declares them.
         memory, ahead: past samples (the current one counted) and future ones that least-squares fits of the record
             needed (`rf.memory_depth`), None when it was not measured.
@@ -89,6 +90,7 @@ class PlanFacts:
     samples: int | None = fact("samples")
     val_samples: int | None = fact("val_samples")
     noise_floor_db: float | None = fact("noise_floor_db")
+    plugin_kind: str | None = fact("the kind of the plug-in")
     reach: int | None = fact("the context of the kind")
     memory: int | None = fact("a measurement of the data (--data)")
     ahead: int | None = fact("a measurement of the data (--data)")
@@ -123,7 +125,8 @@ class PlanFacts:
         facts: dict[str, Any] = {name: getattr(model, name, None) for name in _OF_THE_MODEL}
         if not isinstance(model, KINDS):  # its fields may have the names of ours, and mean something else
             window = dropout = None
-            facts = dict.fromkeys(facts) | {"kind": PLUG_IN, "reach": getattr(model, "context", None)}
+            own = {"kind": PLUG_IN, "plugin_kind": model.kind, "reach": getattr(model, "context", None)}
+            facts = dict.fromkeys(facts) | own
         facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
         facts |= {"dropout": 0.0 if dropout == OFF else dropout, "patience": recipe.optim.plateau.patience}
         facts |= {"eval_on": recipe.train.eval_on, "precision": recipe.train.precision}
@@ -223,6 +226,11 @@ class PlanFacts:
         if self.warmup is None or not isinstance(self.warmup, Percent):
             return self.warmup
         return None if self.total_steps is None else steps_of_share(self.warmup, self.total_steps)
+
+
+def kind_of(model: ModelSection) -> str:
+    """Return the kind of a `model` section as rules see it: PLUG_IN for one that dpdrun does not bring."""
+    return model.kind if isinstance(model, KINDS) else PLUG_IN
 
 
 def steps_of_share(share: float, total_steps: int) -> int:

@@ -6,6 +6,7 @@ from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import Family, diagnose, error, info, known, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.words import PLUG_IN
 
 FAIR_CHANCE = 0.1  # of the run: before, any network is worse than one gain
 FINISHED = 0.999
@@ -75,8 +76,8 @@ def _unexplained(run: RunFacts, one_tap_db: float) -> bool:
 
 def _advice(run: RunFacts) -> str:
     """Return what may be wrong with a network, without what the recipe has already."""
-    is_transformer = run.kind != "gru"
-    wanted = run.still_open((OF_A_TRANSFORMER if is_transformer else {}) | OF_A_NETWORK)
+    is_transformer = run.kind not in ("gru", PLUG_IN)
+    wanted = [] if run.kind == PLUG_IN else run.still_open((OF_A_TRANSFORMER if is_transformer else {}) | OF_A_NETWORK)
     if is_transformer and run.settings.get("model.window", "full") == "full":
         wanted.insert(0, "model.window: 32 instead of full")
     checks = [*([f"set {', '.join(wanted)}"] if wanted else []), "check the alignment of the capture (`dpdrun data "

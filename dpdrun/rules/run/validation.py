@@ -9,6 +9,7 @@ from statistics import fmean, median
 from dpdrun.rules.declare import Family, finding, known, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.rules.series import jitter, p_greater
 
 LEAST_EVALS = 8
@@ -256,9 +257,9 @@ def _on_records(run: RunFacts) -> str:
 def _as_trained(run: RunFacts) -> str:
     """Return the advice to score a network as it was trained, without what the recipe has already."""
     wanted = run.still_open(
-        {"train.eval_on": "record"} | ({} if run.kind == "gru" else {"model.positions": "relative"})
+        {"train.eval_on": "record"} | ({} if run.kind in ("gru", PLUG_IN) else {"model.positions": "relative"})
     )
-    if run.kind != "gru" and run.settings.get("model.window", "full") == "full":
+    if run.kind not in ("gru", PLUG_IN) and run.settings.get("model.window", "full") == "full":
         wanted.insert(0, "a window (model.window) instead of full")
     wanted.append("train.burn_in at least the context")
     return f"score as the network is trained: {', '.join(wanted)}; then compare the splits (`dpdrun data inspect`)"
