@@ -12,12 +12,17 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from operator import mul
-from statistics import NormalDist, median
+from statistics import NormalDist, fmean, median
+
+from dpdrun.rules.statistics import student_t
 
 IQR_OF_UNIT_NORMAL = 2.0 * NormalDist().inv_cdf(0.75)
 STRETCHES = 12  # whose medians show a noise
+EIGHTH = 8
+MOST_DIGITS = 200  # points
 LEAST_STRETCH = 5  # points; shorter ones follow the curve more than the noise
 MEDIAN_OVER_MEAN = math.sqrt(math.pi / 2.0)  # spread of a median over that of a mean
 
@@ -136,6 +141,34 @@ def cusum_start(values: Sequence[float], *, level: float, spread: float, slack: 
         elif total > limit:
             return since
     return None
+
+
+def largest_fall(values: Sequence[float], p: float = 0.01) -> float:
+    """Return the share of its first level by which a series may have fallen at most, wrong with probability `p`.
+
+    An equivalence test: that a fall does not show in noise is no proof that there is none. Compared are the mean of the
+    first eighth (two points or more) and the lowest mean of as many later ones. A fall within that eighth counts where
+    it is significant. Below 0 where the series rises at once and stays up.
+
+    Args:
+        values: four or more, above 0.
+    """
+    n = len(values)
+    width = max(2, n // EIGHTH)
+    low = min(fmean(values[first : first + width]) for first in range(width + n % width, n - width + 1, width))
+    error = student_t(p, n - 2) * max(noise(values), resolution(values) / math.sqrt(12.0))
+
+    def fall(size: int, sign: float) -> float:
+        head = fmean(values[:size])
+        return (head - low + sign * error * math.sqrt(1.0 / size + 1.0 / width)) / head
+
+    return max(fall(width, 1.0), *(fall(2**k, -1.0) for k in range(width.bit_length())))
+
+
+def resolution(values: Sequence[float]) -> float:
+    """Return the last digit that the numbers of a log have, as 0.01 of 0.53 and 0.4: what is smaller does not show."""
+    exponents = (Decimal(repr(value)).as_tuple().exponent for value in values[:MOST_DIGITS])
+    return 10.0 ** min(each for each in exponents if isinstance(each, int))
 
 
 def jitter(values: Sequence[float]) -> float:

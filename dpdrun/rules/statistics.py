@@ -67,6 +67,21 @@ def trend(values: Sequence[float]) -> Trend:
     return Trend(slope * (n - 1), p_up, 1.0 - p_up, n)
 
 
+def student_t(p: float, dof: int) -> float:
+    """Return the value that Student's t exceeds with probability `p`, by Cornish and Fisher's expansion.
+
+    For p of 0.01 it is 7 % low at 2 degrees of freedom, and 1 % from 4 on (Abramowitz & Stegun, 26.7.5).
+    """
+    z = NormalDist().inv_cdf(1.0 - p)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return sum(term / dof**k for k, term in enumerate(terms))
+
+
 def theil_sen(values: Sequence[float]) -> float:
     """Return the median of the slopes between all pairs of points, per step of the series."""
     return median(

@@ -18,6 +18,7 @@ from dpdrun.rules.statistics import (
     kendall_s,
     may_rise,
     percentile,
+    student_t,
     theil_sen,
     trend,
 )
@@ -163,3 +164,8 @@ def test_share_of_values_lies_below_a_percentile() -> None:
 def test_percentile_of_nothing() -> None:
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
+
+
+@pytest.mark.parametrize(("dof", "off"), [(2, 0.08), (4, 0.01), (8, 0.002), (50, 1e-4)])
+def test_student_t(dof: int, off: float) -> None:
+    assert student_t(0.01, dof) == pytest.approx(stats.t.isf(0.01, dof), rel=off)

@@ -65,7 +65,9 @@ SHAPES = tuple(
     )
 )
 BAR = re.compile(r"(?:^\s{0,8}[#\[]?|\|\s{0,4})(\d{1,12})/(\d{1,12})[ \[\]]")
-SCORED = re.compile(r"\b(?:val|valid|validation|eval|evaluation|dev|test|saving dict)\b", re.I)
+SCORED = re.compile(
+    r"\b(?:val|valid|validation|validating|eval|evaluation|evaluating|dev|test|testing|saving dict)\b", re.I
+)
 SUMMED = re.compile(r"\bdone\b|\bend of\b|\bfinished\b", re.I)  # a line about a whole epoch
 LOWEST = frozenset({"best", "lowest", "min", "minimum", "previous", "time"})  # `best loss`, `time cost`: neither is one
 KERAS = re.compile(r"\d[mu]?s/step\b|\d/\d{1,12} (?:\[[=>.]{1,80}\]|\u2501)")
@@ -79,6 +81,8 @@ ENOUGH = 2
 PRECEDENCE = ("num update", "global step", "step", "iter", "iteration", "update", "batch")
 LINES_OF_COUNTERS = 400  # lines that show which counters tell them apart
 RESTS = 0.3  # of the lines at which another counter moves
+LEAST_VALUES = 3  # of a counter in as many lines as LINES_TO_COUNT: Steps: 100 of training, 10 of validation
+LINES_TO_COUNT = 4
 
 
 def _is_line(text: str) -> bool:
@@ -102,7 +106,7 @@ def _pairs(text: str) -> dict[str, object]:
             if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
                 continue  # `_Counters` reads it
             part = _part_of(name, text, match.start(2))
-            if part == "loss" and name != match.group(1):
+            if plain_name(part) == "loss" and name != match.group(1):
                 heads.setdefault(" ".join(match.group(1).split(" ")[-2:]), match.group(2))
             else:
                 found.setdefault(part, match.group(2))
@@ -124,8 +128,9 @@ def _pairs(text: str) -> dict[str, object]:
 def _part_of(name: str, text: str, at: int) -> str:
     """Return the name of a value with the part that its line is about: validation, or the mean of an epoch."""
     plain = plain_name(name)
-    if plain in OF_EITHER and SCORED.search(text[:at]):
-        return "val_loss" if plain in LOSSES else f"val {plain}"
+    is_either = plain in OF_EITHER or (meaning_of(name) == "loss" and "loss" in plain and "train" not in plain)
+    if is_either and SCORED.search(text[:at]):
+        return f"val {plain}" if plain in OF_EITHER - LOSSES else "val_loss"
     return "train loss epoch" if plain == "loss" and SUMMED.search(text[:at]) else name
 
 
@@ -185,6 +190,7 @@ def _at_rest(texts: Sequence[str]) -> frozenset[str]:
     counters, before = _Counters(), dict[str, int]()
     now = dict[str, int]()
     chances, rests = Counter[str](), Counter[str]()
+    values: dict[str, set[int]] = {}
     for text in texts:
         counters.see(text)
         now |= counters.seen
@@ -196,7 +202,14 @@ def _at_rest(texts: Sequence[str]) -> frozenset[str]:
                 chances[name] += 1
                 rests[name] += name not in moved
         before = dict(now)
-    return frozenset(name for name, count in rests.items() if count > RESTS * chances[name])
+        for name, value in now.items():
+            values.setdefault(name, set()).add(value)
+
+    def is_one(name: str) -> bool:
+        few = chances[name] >= LINES_TO_COUNT and len(values[name]) < LEAST_VALUES
+        return few or rests[name] > RESTS * chances[name]
+
+    return frozenset(name for name in chances if is_one(name))
 
 
 def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
@@ -204,13 +217,16 @@ def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
     first = list(islice(lines, LINES_OF_COUNTERS))
     counters = _Counters(_at_rest([text for _, text in first]))
     has_steps = False
+    # of bars that are never full, the running means are all that there is
+    complete = any(bar.group(1) == bar.group(2) for _, text in first if (bar := BAR.search(text)))
     for line, text in chain(first, lines):
         counters.see(text)
         keras = KERAS.search(text)
         if keras:
             values["program"] = "keras"
-            counters.now.pop("step", None)
-            if (bar := BAR.search(text)) and bar.group(1) != bar.group(2):
+            if complete:
+                counters.now.pop("step", None)
+            if complete and (bar := BAR.search(text)) and bar.group(1) != bar.group(2):
                 continue  # a running mean within the epoch
         elif "gnorm" in text and FAIRSEQ.search(text):
             values["program"] = "fairseq"

@@ -20,7 +20,7 @@ from dpdrun.errors import DataError
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
 _VALIDATION = "(val|valid|vali|vld|validation|eval|dev)"
 _SCORED_AS = "(cross entropy|ce|ce mean words|xent|bce|log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|objective)"
-_RATE = "(bpb|bpc|bpd|bits per [a-z]+|nats per [a-z]+)"
+_RATE = "(bpb|bpc|bpd|bits (per )?[a-z]+|nats per [a-z]+)"
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
         r"(train(er)? )?global step|num updates|optimizer step|current steps?",
@@ -33,7 +33,7 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train|training|tr|trn)( batch)? loss|loss( train| training| trn| tr)",
         r"(train|training)( loss)? mse|mse loss( train)?",
         r"loss|lm loss|main loss",
-        r"(loss )?(train )?(total|tot|mean|avg|average|running|epoch) loss|losses",
+        r"(loss )?(train )?(total|tot|mean|avg|average|running|epoch) loss|losses|loss total",
         r"(train|training) loss epoch",
         r"(train )?(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|(train )?cross entropy",
         r"mse|nll|(train |training )?cost",
@@ -80,7 +80,7 @@ EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging
 METRIC = re.compile(
     r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
     r"(accuracy|acc\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
-    r"precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
+    r"prec|precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
 )
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 
@@ -100,7 +100,7 @@ LIMITS = {  # of single values, the upper one excluded; other counts and sizes a
 def plain_name(name: str) -> str:
     """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=^train)(?=loss)|(?<=^val)(?=loss)|(?<=^test)(?=loss)", " ", name.strip())
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
     return re.sub(r"(?<= )losses$", "loss", plain)
 

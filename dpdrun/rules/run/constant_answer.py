@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
-from statistics import fmean, median, stdev
+from statistics import median
 
 from dpdrun.rules.declare import warning
 from dpdrun.rules.engine import Verdict
@@ -17,25 +16,19 @@ FROZEN = 0.005  # of it, at most, away
 LEAST_ACCURACY = 0.05  # below, it may be that of a regression, which is no measure
 PRIOR = 0.97  # of the entropy of an answer that is right so often: no network that knows more costs as much
 SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
-AT_ONCE = 0.005, 0.01  # from the first line on: a loss that moves and spreads by less is hardly that of a training
 PERFECT = 0.99
-FIRST_BEST = 5  # scores
-ABOVE_FIRST = 0.01  # of the first score
 FIFTH = 5  # of the lines, that of a poor initialisation
 STARTS_NEAR = 1.5  # times the number
 
 
 def constant_answer(run: RunFacts) -> str:
-    """Return, in words, that the network gives the same answer whatever the input, or that nothing was gained."""
+    """Return, in words, that the network gives the same answer whatever the input."""
     accuracies = _accuracies(run)
     if accuracies and all(_frozen(values) for values in accuracies.values()):
         name, values = next(iter(accuracies.items()))
         if abs(values[-1]) < PERFECT:
             alike = "the same number" if len(set(values)) == 1 else f"{values[-1]:.4g} and hardly anything else"
             return f"{name} is {alike} in all {len(values)} scores"
-    for _, values in run.scorings.values():
-        if len(values) >= FIRST_BEST and all(value > (1.0 + ABOVE_FIRST) * values[0] for value in values[1:]):
-            return f"the first of {len(values)} validation losses is the best"
     return ""
 
 
@@ -96,14 +89,3 @@ def _resolved(losses: Sequence[float]) -> bool:
     """Return whether the losses have three digits or more: fewer hide that they move."""
     decimals = [len(repr(value).partition(".")[2]) for value in losses if "e" not in repr(value)]
     return bool(decimals) and losses[-1] >= SAME_DIGITS * 10.0 ** -max(decimals)
-
-
-def starts_still(run: RunFacts, losses: Sequence[float]) -> bool:
-    """Return whether the log begins with the run, and the loss moves by next to nothing from its first line on."""
-    gaps = [b - a for a, b in pairwise(run.step)]
-    moved, spread = AT_ONCE
-    if not gaps or run.step[0] > 2 * median(gaps) or stdev(losses) >= spread * fmean(losses):
-        return False
-    if not _resolved(losses):
-        return False
-    return abs(fmean(losses[-3:]) - fmean(losses[:2])) < moved * fmean(losses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import NormalDist, median
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import Family, finding, info, known, used, warning
@@ -43,7 +43,8 @@ LEAST_FOR_SPIKES = 2 * SPIKE_WIDTH
 NAMED = 5
 
 LEAST_OF_SHORT = 7
-FAR_TIMES = 10.0
+FAR_TIMES, FAR_Z = 10.0, 6.0
+MAD_OF_UNIT_NORMAL = NormalDist().inv_cdf(0.75)
 FEW_SPIKES = 2
 BLOWN_UP = 1000.0  # times the level around: one such line is enough
 
@@ -220,8 +221,9 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     """In a short log, single lines of the loss are ten times those before and after.
 
     ## Why
-    A log of some dozen lines has no noise to measure a spike by, so it has to be ten times the median of the five
-    lines on either side, spikes left out; a loss that may be negative is measured from its lowest line. Two of them
+    A log of some dozen lines shows little of its noise, so a spike has to be ten times the median of the five lines on
+    either side, spikes left out, and six standard deviations of the logarithm of a line above it: a loss near 0 goes up
+    and down tenfold by itself. A loss that may be negative is measured from its lowest line. Two of them
     are a warning, and so is one of a thousand times that: some samples or batches blow up the loss, and with it every
     mean that holds them. Another one is info.
 
@@ -256,10 +258,13 @@ def _far_from_both_sides(losses: Sequence[float]) -> list[int]:
     low = min(0.0, *losses)  # a loss that may be negative is measured from its lowest line
     above = [each - low for each in losses]
     limit = FAR_TIMES * median(above)
+    logs = [math.log(each) for each in above if 0.0 < each <= limit]
+    spread = median(abs(each - median(logs)) for each in logs) / MAD_OF_UNIT_NORMAL if low == 0.0 and logs else 0.0
+    times = max(FAR_TIMES, math.exp(FAR_Z * spread))
     found = []
     for at, value in enumerate(above):
         sides = [above[max(0, at - AFTER) : at], above[at + 1 : at + 1 + AFTER]]
         usual = [[each for each in side if each <= limit] or side for side in sides]
-        if value > limit and all(sides) and all(value > FAR_TIMES * median(side) for side in usual):
+        if value > limit and all(sides) and all(value > times * median(side) for side in usual):
             found.append(at)
     return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-from dpdrun.rules.declare import Family, error, known, used, warning
+from dpdrun.rules.declare import Family, diagnose, error, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.series import jitter
@@ -29,12 +30,14 @@ HARDLY_FELL, RISE_FAR = 1.0, 0.2  # a training loss that does not rise will do w
 ONE_RISE, FELL_BEFORE_ONE = 0.25, 0.7  # of the last of at most FEW scores, which is the worst of all
 FELL_FAR = 0.3
 STILL_RISE = 0.05
+LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
 LAST = 3
 NOT_FINITE = 0.5  # of the scores
 LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
 MOSTLY = 0.9
 BETTER = 0.002  # of a metric
+HIGHER = re.compile(r"acc|f1|prec|recall|auc|map|iou|dice|mcc|exact|bleu|rouge|top.?\d", re.IGNORECASE)
 
 finite = Family(where={**known("scorings"), **used("loss", "step", "eval_metrics")}, requires=("LS201", "LS209"))
 
@@ -100,14 +103,24 @@ def _training(run: RunFacts, at: Sequence[int]) -> list[float]:
     return means
 
 
-def _judge(sets: Sequence[Scored]) -> list[Scored] | Skipped:
-    """Return the sets with enough scores after the lowest one and a training loss, or why there are none."""
+def _worst(
+    run: RunFacts, is_bad: Callable[[Scored], bool], key: Callable[[Scored], float]
+) -> tuple[Scored, str] | Skipped | None:
+    """Return the worst of the evaluation sets that are bad and how many are, or why none can be judged."""
+    if run.eval_nmse_db:
+        return Skipped("EV201 and EV204 judge the validation NMSE")
+    sets = scored(run)
     enough = [each for each in sets if len(each.scores) >= LEAST_SCORES]
     if not enough:
         most = max((len(each.scores) for each in sets), default=0)
         return Skipped(f"needs {LEAST_SCORES} validation scores, there are {most}")
     compared = [each for each in enough if each.fell_to == each.fell_to]
-    return compared or Skipped("no training loss between the validation scores")
+    if not compared:
+        return Skipped("no training loss between the validation scores")
+    bad = [each for each in compared if is_bad(each)]
+    if not bad:
+        return None
+    return max(bad, key=key), f" ({len(bad)} of {len(compared)} evaluation sets)" if len(compared) > 1 else ""
 
 
 @finite.diagnose(
@@ -138,17 +151,11 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     Where accuracy or F1 still improve, only the probabilities get overconfident; this is said, with the metric. EV201
     judges NMSE in dB.
     """
-    if run.eval_nmse_db:
-        return Skipped("EV201 judges the validation NMSE")
-    judged = _judge(scored(run))
-    if isinstance(judged, Skipped):
-        return judged
-    bad = [each for each in judged if _overfits(each)]
-    if not bad:
-        return None
-    worst = max(bad, key=lambda each: each.rise)
+    found = _worst(run, _overfits, lambda each: each.rise)
+    if not isinstance(found, tuple):
+        return found
+    worst, others = found
     low, step = worst.scores[worst.best], worst.steps[worst.best]
-    others = f" ({len(bad)} of {len(judged)} evaluation sets rise)" if len(judged) > 1 else ""
     better = _still_improves(run, step)
     end = fmean(worst.after[-LAST:])
     return warning(
@@ -209,39 +216,94 @@ def _still_improves(run: RunFacts, since: int) -> str:
     ),
 )  # fmt: skip
 def validation_stands_still(run: RunFacts) -> Verdict:
-    """The validation loss has not improved for long while the training loss fell to a third.
+    """The validation loss never improved, or has not for long while the training loss fell to a third.
 
     ## Why
-    What the network still learns does not carry over to new data. Reported if four or more scores after the best one do
-    not reach it, the mean of the last three is 5 % above that of the three lowest, and the training loss of the last
-    lines is 30 % or less of that at the best score.
+    What the network learns does not carry over to new data. Reported if the best of five scores or more is less than 4
+    % below the first one, in a log that begins with the run. Or if four or more scores after the best one do not reach
+    it, the mean of the last three is 5 % above that of the three lowest, and the training loss of the last lines is 30
+    % or less of that at the best score.
 
     ## Known limits
     The validation loss alone does not show it: a score that has reached its floor looks the same. So the claim is about
     the gap between the two, and the advice is to stop, not to change the rate.
     """
-    if run.eval_nmse_db:
-        return Skipped("EV201 and EV204 judge the validation NMSE")
-    judged = _judge(scored(run))
-    if isinstance(judged, Skipped):
-        return judged
-    still = [each for each in judged if _stands(each)]
-    if not still:
-        return None
-    worst = min(still, key=lambda each: each.fell_to)
+    sets = [] if run.eval_nmse_db else scored(run)
+    if never := next((each for each in sets if _never_gains(run, each)), None):
+        return warning(
+            f"the {never.words} never improved: {never.scores[0]:.4g} at first, {min(never.scores):.4g} at best of "
+            f"{len(never.scores)} scores",
+            value=1.0 - min(never.scores) / never.scores[0], threshold=GAINS, n=len(never.scores), step=never.steps[0],
+            advice="overfit a single batch first; if that works, nothing that was learned carries over: check that "
+            "the validation has the same features and targets as the training set, then stop earlier",
+        )  # fmt: skip
+    found = _worst(run, _stands, lambda each: -each.fell_to)
+    if not isinstance(found, tuple):
+        return found
+    worst, others = found
     step, end = worst.steps[worst.best], fmean(worst.after[-LAST:])
     return warning(
         f"no gain of the {worst.words} since step {step} ({worst.scores[worst.best]:.4g}, now {end:.4g}), while the "
-        f"training loss fell to {worst.fell_to:.0%} of what it was there",
+        f"training loss fell to {worst.fell_to:.0%} of what it was there{others}",
         value=worst.fell_to, threshold=FELL_FAR, n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most",
     )  # fmt: skip
+
+
+def _never_gains(run: RunFacts, each: Scored) -> bool:
+    """Return whether no score is clearly below the first, in a log that is no excerpt from a later part of the run."""
+    early = len(each.steps) >= LEAST_NEVER and each.steps[0] <= 2 * (each.steps[1] - each.steps[0])
+    started = not run.step or run.step[0] <= 2 * (each.steps[1] - each.steps[0])
+    return early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0]
 
 
 def _stands(each: Scored) -> bool:
     lowest = fmean(sorted(each.scores)[:LAST])
     late = fmean(each.after[-LAST:]) if each.after else 0.0
     return len(each.after) >= AFTER_OF_MANY and each.fell_to <= FELL_FAR and late >= (1.0 + STILL_RISE) * lowest
+
+
+@diagnose(
+    "EV209", evidence="assumed", requires=("LS201", "LS204", "LS209"),
+    where={**known("eval_metrics", "loss", "step"), **used("eval_losses", "eval_loss", "eval_nmse_db")},
+    source="as EV205, of the reciprocal of a metric that is better when it is higher; limits from public logs",
+    fires=dict(
+        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
+        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])},
+    ),
+    silent=dict(
+        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
+        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.62, 0.6, 0.61, 0.62, 0.6])},
+    ),
+)  # fmt: skip
+def metric_gets_worse(run: RunFacts) -> Verdict:
+    """A metric of the validation falls far below its best while the training loss falls; of logs without its loss.
+
+    ## Why
+    Without a validation loss, a metric is what shows overfitting. Reported as EV205 reports a loss, of the reciprocal
+    of an accuracy, precision, recall, F1, IoU and the like, from eight scores on: the mean of the last three is a tenth
+    below the best, by three standard errors and more, while the training loss falls to 90 % or less.
+
+    ## Known limits
+    A metric of few samples moves in steps; one at the level of guessing goes up and down by nothing that was learned.
+    """
+    if run.scorings or run.eval_nmse_db:
+        return Skipped("EV205 and EV206 judge the validation loss")
+    judged = 0
+    for name, (steps, values) in run.eval_metrics.items():
+        if len(values) < LEAST_TO_COMPARE or not HIGHER.search(name) or min(values) <= 0.0:
+            continue
+        judged += 1
+        each = Scored(name, steps, [1.0 / value for value in values], _training(run, steps))
+        if _overfits(each):
+            best, end = max(values), 1.0 / fmean(each.after[-LAST:])
+            return warning(
+                f"{name} is best at step {steps[each.best]} ({best:.4g}) and {end:.4g} at the end, while the training "
+                f"loss falls to {each.fell_to:.0%} of what it was there",
+                value=each.rise, threshold=RISE_OF_MANY, n=len(values), step=steps[each.best],
+                advice=f"keep the checkpoint of step {steps[each.best]} and stop there; more training data help most",
+            )  # fmt: skip
+    return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric that is better when it is higher")
 
 
 @finite.diagnose(

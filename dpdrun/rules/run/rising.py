@@ -19,26 +19,18 @@ MOST_BLOCKS = 20
 LEAST_BLOCK = 3  # lines
 LEAST_LINES = 8
 ENOUGH_BLOCKS = 6
-LEAST_RISE = 0.1  # of the lowest level
 ENOUGH = MOST_BLOCKS + 4  # lines from which blocks are compared, else lines
 EARLY = 0.8  # the lowest block lies before this share of the lines
-SURE = 4.0  # standard errors between two blocks
-SURER = 6.0  # above the start, and for few lines
-LOST = 0.5  # of the progress
-ABOVE_START = 0.05
+SURE, SURE_OF_FEW = 4.0, 6.0  # standard errors of the logarithm; at most 0.8 in 80 healthy public logs
+RISES, RISES_OF_FEW = 1.2, 1.3  # times the lowest level
+ABOVE_START = 1.05  # times the start: the whole progress is lost
 POWER_DB = 5.0
 POWER_ERROR_DB = 10.0
 FELL = 10.0  # times: such a loss is a power, whatever its name
-RISES = 0.3  # of the lowest level, for a loss that keeps a floor
-KEEPS = 0.1  # of the start
-LASTS = 0.15  # of the lines
 FEW_LAST = 0.2  # of few lines, at least two
 ENOUGH_FOR_LS202 = 60  # steps after the warmup
 RESTARTED = 1.25  # a minimum at a rate that is so much lower than the present one is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
-
-CLIMBS = 5  # lines in a row, each above the one before, up to
-CLIMBS_TO = 2.0  # times the lowest
 
 LEAST_TO_SPLIT = 5  # lines: two before a jump, three after it
 SPLIT_TIMES = 1.5  # a line after the jump over one before it, at the least
@@ -47,13 +39,14 @@ LEAST_FOR_START = 4
 TIMES_START = 1.5
 TIMES_START_OF_FEW = 1.3  # where all later lines are above it
 FEW_LINES = 12  # the noise of so few is not known: all later lines have to be far above the first
-FAR_ABOVE = 3.0  # standard deviations of them
+FAR_ABOVE = 3.0  # standard deviations of their logarithms
 LOWER = 3.0
 LOWER_FAR = 10.0
 FAR = 3.0  # times the start
 RETURNS = (
     0.2  # of the lines at the end: a loss that comes back to its start there, as a sum over an epoch does, is not lost
 )
+TINY = 1e-30
 NOT_BELOW = 1.0  # of the first training loss: a training that does not fall either
 
 finite = Family(where={**known("loss", "step"), **used("lr", "peak_lr")}, requires=("LS201", "LS202", "LR202", "LS209"))
@@ -77,9 +70,9 @@ class Rise:
         return (self.end - self.lowest) / max(self.start - self.lowest, 1e-30)
 
     @property
-    def db(self) -> float:
-        """The rise in dB, of a power."""
-        return 10.0 * math.log10(self.end / self.lowest) if self.lowest > 0.0 else math.inf
+    def times(self) -> float:
+        """How many times the lowest level the last one is."""
+        return self.end / max(self.lowest, 1e-30)
 
 
 def lower_rate(run: RunFacts, factor: float) -> tuple[dict[str, float], str]:
@@ -92,14 +85,14 @@ def lower_rate(run: RunFacts, factor: float) -> tuple[dict[str, float], str]:
 
 
 def rise_of(run: RunFacts) -> Rise | None:
-    """Return the rise of a loss above its lowest level; None where there is none that noise does not explain."""
-    return run.once("rise_of_loss", lambda: _rise_of(run))
+    """Return the rise of a loss above its lowest level, None where there is none; compared as decibels.
 
-
-def _rise_of(run: RunFacts) -> Rise | None:
+    The noise of a loss is a share of its level: on a linear scale a curve that falls shows that of its start, and one
+    that rises that of its end.
+    """
     many = len(run.loss) >= ENOUGH
     width = max(LEAST_BLOCK, len(run.loss) // MOST_BLOCKS) if many else 1
-    found = blocks(run.loss, width, start=len(run.loss) % width)  # up to the last line
+    found = blocks(run.loss_db, width, start=len(run.loss) % width)  # up to the last line
     last = max(2, round(FEW_LAST * len(found))) if not many else 2
     levels = [block.level for block in found]
     alike = [i for i in range(len(found) - last) if not _lower_rate_then(run, found[i].positions[0])]
@@ -109,19 +102,19 @@ def _rise_of(run: RunFacts) -> Rise | None:
     end = min(levels[-last:])
     if low >= EARLY * len(found) or not levels[low] < end:
         return None
-    since_low = run.loss[found[low].positions.start :]  # noise grows with the level: that of the curve before is larger
-    single = max(noise(since_low if len(since_low) >= LEAST_LINES else run.loss), 1e-12)
+    single = max(noise(run.loss_db), 1e-9)
     error_of_one = single * MEDIAN_OVER_MEAN / math.sqrt(width)
     sides = [side for side in (levels[: low + 1], levels[low:]) if len(side) >= ENOUGH_BLOCKS]
     if sides:  # noise that lasts for several lines shows in the blocks; so does a rise, on one side
         error_of_one = max(error_of_one, min(map(jitter, sides)))
     after = range(found[low].positions.stop, len(run.loss))
     since = cusum_start(
-        [run.loss[i] for i in after], level=levels[low], spread=single, slack=CUSUM_SLACK, limit=CUSUM_LIMIT
+        [run.loss_db[i] for i in after], level=levels[low], spread=single, slack=CUSUM_SLACK, limit=CUSUM_LIMIT
     )
-    start = max(levels[0], fmean(run.loss[:2]))
+    start = max(10 ** (levels[0] / 10), fmean(run.loss[:2]))
     z = (end - levels[low]) / (error_of_one * math.sqrt(2.0))
-    return Rise(start, levels[low], end, z, found[low].positions[0], after[since or 0], len(found))
+    at, began = found[low].positions[0], after[since or 0]
+    return Rise(start, 10 ** (levels[low] / 10), 10 ** (end / 10), z, at, began, len(found))
 
 
 def _lower_rate_then(run: RunFacts, at: int) -> bool:
@@ -176,9 +169,10 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
 
     ## Why
     Steps that are too long destroy what a network knew, or its initialisation. Reported if the median of the last tenth
-    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more;
-    of fewer than twelve lines (four at the least), if all later ones are above it, by 30 % and by three standard
-    deviations of them, or each above the one before and the last at three times the first. A validation loss is judged
+    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more (of
+    the logarithm: noise is a share of the level); of fewer than twelve lines (four at the least), if all later ones are
+    above it, by 30 % and by three standard deviations of them, or each above the one before and the last at three times
+    the first. A validation loss is judged
     in the same way where the log has no training loss, or one that does not fall. A level of ln K at the end, for K
     classes or tokens, is named: it is that of a network that guesses.
 
@@ -213,12 +207,16 @@ def _worse(losses: Sequence[float], start: float, end: float) -> bool:
     """Return whether a loss ends far above its start, by more than noise."""
     if len(losses) >= FEW_LINES:
         returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
-        return end > TIMES_START * start and not returns and end - start > SURER * noise(losses)
-    rest = losses[1:]
+        return end > TIMES_START * start and not returns and math.log(end / start) > SURE_OF_FEW * noise(_logs(losses))
+    rest = _logs(losses[1:])
     if all(b > a for a, b in pairwise(losses)) and losses[-1] >= FAR * start:
         return True
-    enough = len(losses) > LEAST_FOR_START
-    return enough and min(rest) > TIMES_START_OF_FEW * start and min(rest) - start >= FAR_ABOVE * stdev(rest)
+    above = min(rest) - math.log(max(start, TINY))
+    return len(losses) > LEAST_FOR_START and above > max(math.log(TIMES_START_OF_FEW), FAR_ABOVE * stdev(rest))
+
+
+def _logs(losses: Sequence[float]) -> list[float]:
+    return [math.log(max(loss, TINY)) for loss in losses]
 
 
 def _guess(run: RunFacts, level: float) -> str:
@@ -233,17 +231,16 @@ def _guess(run: RunFacts, level: float) -> str:
     silent=dict(loss=lambda t: 2.4 if t < 0.6 else 2.45, spread=0.03, loss_unit="nats"),
 )  # fmt: skip
 def loss_rises_and_stays(run: RunFacts) -> Verdict:
-    """The loss rose far above its lowest level and stays there, measured in its own unit.
+    """The loss rose far above its lowest level and stays there.
 
     ## Why
-    Decibels suit a power. A cross-entropy that goes from 2.4 to 7 and stays has lost everything, and that is only 4.6
-    dB. Medians of up to 20 stretches are compared: both of the last two are above the lowest by four standard errors,
-    and by half of the progress (from the first lines to the lowest stretch), or above the start by 5 % (six standard
-    errors), or by 30 % of a level that is not near zero (eight standard errors). Of a power: by 5 dB. With fewer than
-    24 lines, the last fifth of the lines has to be that far above the best line, or the last five rise one after the
-    other to twice the lowest, or (from five lines on) the lines are of two levels: every line after a jump is at least
-    one and a half times every line before it, 5 dB for a power. This is an error if the whole progress
-    is lost (of a power, 10 dB).
+    A cross-entropy that goes from 2.4 to 7 and stays has lost everything, and that is only 4.6 dB; one that goes from
+    5.2 to 6.4 has lost what it learned in days. Medians of up to 20 stretches are compared by their logarithms, since
+    noise is a share of the level: both of the last two are 20 % above the lowest, by four standard errors. Of a power,
+    or a loss that fell to a tenth: 5 dB. With fewer than 24 lines, the last fifth of the lines has to be 30 % above the
+    best line, by six standard errors, or (from five lines on) the lines are of two levels: every line after a jump is
+    at least one and a half times every line before it, 5 dB for a power. This is an error if the whole progress is lost
+    (of a power, 10 dB).
 
     ## Known limits
     Harder data, a longer sequence length or weights of a loss that are raised on purpose look the same. Where a log has
@@ -262,7 +259,7 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     rise = split or rise_of(run)
     if rise is None or rise.lowest < 0.0:
         return None
-    severe = split is not None or _climbs_far(run, rise) or _is_far(run, rise)
+    severe = split is not None or _is_far(run, rise)
     if severe is None:
         return None
     patch, lower = lower_rate(run, 2.0)
@@ -277,30 +274,13 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     )  # fmt: skip
 
 
-def _climbs_far(run: RunFacts, rise: Rise) -> bool:
-    """Return whether the last lines rise one after the other to twice the lowest and half of the progress."""
-    last = run.loss[-CLIMBS - 1 :]
-    in_a_row = len(last) > CLIMBS and all(b > a for a, b in pairwise(last))
-    if not in_a_row or len(run.loss) >= ENOUGH:
-        return False
-    lowest = min(run.loss)
-    return last[-1] >= CLIMBS_TO * lowest and run.loss.index(lowest) > 0 and rise.lowest > 0.0
-
-
 def _is_far(run: RunFacts, rise: Rise) -> bool | None:
     """Return whether a rise is an error (True), a warning (False) or too small (None)."""
     few = len(run.loss) < ENOUGH
-    sure = SURER if few else SURE
-    if rise.z < sure:
+    if rise.z < (SURE_OF_FEW if few else SURE):
         return None
-    is_power = run.loss_in_db or rise.start >= FELL * max(rise.lowest, 1e-30)
-    if is_power and run.loss_unit not in ("nats", "bits"):
-        return None if rise.db < POWER_DB else rise.db >= POWER_ERROR_DB
-    if rise.end < (1.0 + LEAST_RISE) * rise.lowest:
-        return None
-    whole = rise.end >= (1.0 + ABOVE_START) * rise.start and rise.z >= SURER
-    half = rise.start > rise.lowest and rise.lost >= LOST
-    floor = rise.lowest >= KEEPS * rise.start and rise.end >= (1.0 + RISES) * rise.lowest and rise.z >= 2 * SURE
-    if few and rise.end < (1.0 + RISES) * rise.lowest:
-        return None
-    return whole if whole or half or floor else None
+    is_power = run.loss_in_db or (run.loss_unit is None and rise.start >= FELL * max(rise.lowest, TINY))
+    if is_power:
+        db = 10.0 * math.log10(rise.times)
+        return None if db < POWER_DB else db >= POWER_ERROR_DB
+    return None if rise.times < (RISES_OF_FEW if few else RISES) else rise.end >= ABOVE_START * rise.start

@@ -25,6 +25,29 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
         "Epoch 3/3\n599/599 - accuracy: 0.72 - loss: 0.51 - val_loss: 0.53 - learning_rate: 0.001\n",
         {'loss': [0.99, 0.64, 0.51], 'step': [1, 2, 3], 'val_loss': [0.86, 0.7, 0.53], 'lr': [0.001] * 3},
     ),
+    "bars of Keras that are never full": (
+        " 64/60000 [..............................] - ETA: 10:00 - loss: 2.5 - acc: 0.1\n"
+        " 128/60000 [..............................] - ETA: 10:00 - loss: 2.4 - acc: 0.1\n",
+        {'loss': [2.5, 2.4], 'step': [64, 128]},
+    ),
+    "the MNIST example of PyTorch": (
+        "Train Epoch: 1 Loss: 0.5000\n\nTest set: Average loss: 0.4000, Accuracy: 9000/10000 (90%)\n\n"
+        "Train Epoch: 2 Loss: 0.3000\n\nTest set: Average loss: 0.2000, Accuracy: 9100/10000 (91%)\n\n",
+        {'loss': [0.5, 0.3], 'step': [1, 2], 'val_loss': [0.4, 0.2]},
+    ),
+    "DeepSpeech, whose steps are those of a pass": (
+        "".join(
+            f"Epoch {k} |   Training | Elapsed Time: 0:00:10 | Steps: 100 | Loss: {5.0 - k}\n"
+            f"Epoch {k} | Validation | Elapsed Time: 0:00:05 | Steps: 10 | Loss: {5.5 - k} | Dataset: dev.csv\n"
+            for k in range(5)
+        ),
+        {'loss': [5.0, 4.0, 3.0, 2.0, 1.0], 'step': [0, 1, 2, 3, 4], 'val_loss': [5.5, 4.5, 3.5, 2.5, 1.5]},
+    ),
+    "a total next to its heads": (
+        "Step 100/900000, Total Loss: 2.5, Mel Loss: 1.0, Mel PostNet Loss: 1.0, Pitch Loss: 0.5\n"
+        "Step 200/900000, Total Loss: 2.0, Mel Loss: 0.8, Mel PostNet Loss: 0.8, Pitch Loss: 0.4\n",
+        {'loss': [2.5, 2.0], 'step': [100, 200]},
+    ),
     "mpirun --tag-output": (
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.5, step = 100 (7.4 sec)\n"
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.4, step = 200 (7.4 sec)\n",

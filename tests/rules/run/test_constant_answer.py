@@ -43,7 +43,7 @@ def test_a_short_log_that_is_still_from_its_first_line_on() -> None:
     assert finding is not None
     assert finding.severity == "warning"
     late = diagnose_facts(RunFacts(step=list(range(900, 910)), loss=losses)).findings
-    assert {f.severity for f in late if f.code == "LS204"} == {"info"}
+    assert "LS204" not in {f.code for f in late}
 
 
 FALLING = [1.003, 0.891, 0.837, 0.818, 0.744, 0.690, 0.654, 0.634, 0.615, 0.611, 0.601, 0.598]

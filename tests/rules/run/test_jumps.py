@@ -108,3 +108,11 @@ def test_one_spike_is_a_warning_where_it_is_a_thousand_times_the_rest(spike: flo
     losses = [-4.1, -4.5, -4.4, -4.3, spike, -2.4, -2.9]
     run = RunFacts(signed_step=list(range(1, 8)), signed_loss=losses)
     assert {f.code: f.severity for f in diagnose_facts(run).findings}["SK205"] == severity
+
+
+def test_a_loss_near_zero_that_goes_up_and_down_tenfold_has_no_spikes() -> None:
+    noise = random.Random(1)
+    losses = [0.02 * math.exp(noise.gauss(0.0, 1.5)) for _ in range(86)]
+    assert max(losses) > 10 * sorted(losses)[43]
+    run = RunFacts(step=list(range(1, 87)), loss=losses, loss_unit="nats")
+    assert "SK205" not in {f.code for f in diagnose_facts(run).findings}

@@ -115,3 +115,46 @@ def test_a_validation_far_above_training_from_the_start(times: float, *, named: 
     assert ("EV208" in findings([times * mean for mean in means])) is named
     later = [mean * (1.0 if k < 3 else times) for k, mean in enumerate(means)]
     assert "EV208" not in findings(later)
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([0.50, 0.51, 0.49, 0.50, 0.52, 0.51], True),
+        ([0.50, 0.50, 0.50, 0.50, 0.50], True),
+        ([0.50, 0.48, 0.47, 0.46, 0.45], False),
+        ([0.50, 0.51, 0.49, 0.50], False),  # too few
+    ],
+)
+def test_a_validation_that_never_improves(scores: list[float], *, named: bool) -> None:
+    steps = [20 * (k + 1) for k in range(len(scores))]
+    losses = [1.0 - 0.003 * k for k in range(20 * len(scores))]
+
+    def found(first: int) -> dict[str, Finding]:
+        evals = {"": ([first + step for step in steps], scores)}
+        run = RunFacts(step=[first + k + 1 for k in range(len(losses))], loss=losses, eval_losses=evals)
+        return {f.code: f for f in diagnose_facts(run).findings}
+
+    assert ("EV206" in found(0)) is named
+    assert not named or "never improved" in found(0)["EV206"].message
+    assert "EV206" not in found(5000)  # an excerpt from later
+
+
+def test_a_metric_that_collapses_while_the_training_loss_falls() -> None:
+    steps = list(range(10, 210, 10))
+    peak = [0.3, 0.5, 0.6, 0.62, *[0.6 - 0.02 * k for k in range(16)]]
+    rises = [0.3 + 0.02 * k for k in range(20)]
+    losses = [2.0 - 0.008 * k for k in range(200)]
+
+    def found(losses: list[float], **other: Any) -> dict[str, Finding]:
+        run = RunFacts(step=list(range(1, 201)), loss=losses, **other)
+        return {f.code: f for f in diagnose_facts(run).findings}
+
+    finding = found(losses, eval_metrics={"val_prec": (steps, peak)})["EV209"]
+    assert finding.severity == "warning"
+    assert "val_prec is best at step 40 (0.62)" in finding.message
+    assert "EV209" not in found(losses, eval_metrics={"val_prec": (steps, rises)})
+    assert "EV209" not in found(losses, eval_metrics={"val_wer": (steps, peak)})  # lower is better
+    assert "EV209" not in found([2.0] * 200, eval_metrics={"val_prec": (steps, peak)})
+    scored = {"": (steps, [1.0 - 0.01 * k for k in range(20)])}
+    assert "EV209" not in found(losses, eval_metrics={"val_prec": (steps, peak)}, eval_losses=scored)

@@ -151,3 +151,17 @@ def test_a_validation_that_rises_while_training_falls_is_no_divergence() -> None
 def test_a_sum_that_starts_again_with_each_epoch_did_not_rise() -> None:
     sums = [0.2 + (90.0 - 8.0 * epoch) * batch / 5 for epoch in range(10) for batch in range(5)]
     assert "LS206" not in findings(sums, loss_unit="nats")
+
+
+def test_an_explosion_in_few_lines_is_compared_by_logarithms() -> None:
+    losses = [0.144, 2.5e4, 7.6e4, 2.9e4, 1.3e5, 4.4e5, 2.1e5, 1.2e6]  # spread as wide as its mean
+    assert findings(losses)["LS206"].severity == "error"
+
+
+def test_a_small_rise_that_stays_is_a_warning_where_it_is_no_noise() -> None:
+    def curve(t: float) -> float:
+        return 5.2 + 4.0 * math.exp(-20 * t) if t < 0.4 else 6.4
+
+    found = findings([curve(i / 139) * (1.0 + 0.005 * (i * 7 % 5 - 2)) for i in range(140)], loss_unit="nats")
+    assert found["LS205"].severity == "warning"
+    assert "LS205" not in findings([curve(i / 139) * (1.0 + 0.2 * (i * 7 % 5 - 2)) for i in range(140)])
