@@ -79,7 +79,7 @@ def student_t(p: float, dof: int) -> float:
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return sum(term / dof**k for k, term in enumerate(terms))
+    return math.fsum(term / dof**k for k, term in enumerate(terms))
 
 
 def theil_sen(values: Sequence[float]) -> float:
