@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, PluginOption, argument, load_plugins, option
 from dpdrun.commands._output import say
+
+if TYPE_CHECKING:
+    from dpdrun.export.job import Exported
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +42,7 @@ def export(
     ] = False,
     plugin: PluginOption = None,
     fixed: Annotated[
-        bool, typer.Option("--fixed", help="Write the model in integers: weights, shifts, tables, golden vector.")
+        bool, typer.Option("--fixed", help="With --to npz or c: in integers, bit-true (docs/fixed-point.md).")
     ] = False,
     weight_bits: Annotated[
         int | None, option(min=4, max=18, help="--fixed: bits of weights.", show_default="quantization.weights, or 16")
@@ -67,19 +70,25 @@ def export(
             "it has an effect only with --fixed", param_hint="--weight-bits, --activation-bits, --set"
         )
     done = write(run, to, out, force=force, data=data, verify=verify, quantization=changes if fixed else None)
-    if done.fixed is not None:
-        from dpdrun.report.fixed_point import fixed_point_panel
-        from dpdrun.report.terminal import Terminal
-
+    if done.c is not None:
+        _say_c(done)
+    elif done.fixed is not None:
         say(f"{done.path}: {done.bytes / 1000:,.1f} kB; verified word by word on {done.samples:,} test samples")
-        Terminal().print(fixed_point_panel(done.fixed.settings.model_dump(), done.fixed.report), highlight=False)
-        return
-    if done.c is None:
+    else:
         say(
             f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} "
             f"test samples, largest error {done.error:.1e} of the rms"
         )
-        return
+    if done.fixed is not None:
+        from dpdrun.report.fixed_point import fixed_point_panel
+        from dpdrun.report.terminal import Terminal
+
+        Terminal().print(fixed_point_panel(done.fixed.settings.model_dump(), done.fixed.report), highlight=False)
+
+
+def _say_c(done: Exported) -> None:
+    """Print what C files need and how they were verified."""
+    assert done.c is not None
     size, name = done.c["bytes"], done.path.stem
     say(
         f"{done.path}, {name}.h, {name}_test.c, {name}.json: {done.c['multiplications_per_sample']:,} multiplications "
@@ -91,5 +100,7 @@ def export(
             "not verified: there is no C compiler here; on your machine, compile and run the self-test:\n"
             f"  cc -std=c99 -O2 {name}.c {name}_test.c -lm -o {name}_test && ./{name}_test"
         )
+    elif done.fixed is not None:
+        say(f"verified on {done.samples:,} test samples: self-test passed, every word equals the fixed-point reference")
     else:
         say(f"verified on {done.samples:,} test samples: self-test passed, rms error {done.error:.1e} of the rms")

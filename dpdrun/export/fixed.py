@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from dpdrun.recipe.schema import GIVEN, QuantizationSection
 
 GOLDEN_SAMPLES = 1024
 VERIFIED_SAMPLES = 2**15  # of the test split: a GRU takes a third of a millisecond each
-FORMATS = ("npz",)  # that have a fixed-point form
+FORMATS = ("npz", "c")  # that have a fixed-point form
 # A recipe around the settings: its loader explains what is wrong with them
 _RECIPE = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 1}\n"
 
@@ -179,6 +180,21 @@ def write(path: Path, fixed: FixedPoint, description: dict[str, Any], x: NDArray
         np.savez(handle, **arrays)
 
 
+def words_of(fixed: FixedPoint, x: NDArray[np.complex128]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return input and output words of the beginning of a record, (N, 2) each; the output is not late.
+
+    Raises:
+        RunError: an accumulator exceeded its bound.
+    """
+    program, seen = fixed.program, Seen()
+    words, late = reference.to_words(program, x[:VERIFIED_SAMPLES]), program["lookahead"]
+    padded = np.pad(words, ((0, late), (0, 0)))
+    y, _ = reference.step(program, fixed.weights, padded, reference.initial_state(program), seen)
+    if over := seen.over_bounds(program):
+        raise RunError(f"accumulators exceeded their stated bits ({', '.join(over)}); nothing was written")
+    return words, y[late:]
+
+
 def require_equal(path: Path, fixed: FixedPoint, x: NDArray[np.complex128]) -> int:
     """Stream a record through the file in uneven chunks; return how many samples were compared.
 
@@ -186,18 +202,19 @@ def require_equal(path: Path, fixed: FixedPoint, x: NDArray[np.complex128]) -> i
         RunError: a word differs from that of the program, or an accumulator exceeded its bound.
     """
     program, weights = reference.load(path)
-    words, seen = reference.to_words(program, x[:VERIFIED_SAMPLES]), Seen()
-    expected, _ = reference.step(fixed.program, fixed.weights, words, reference.initial_state(fixed.program), seen)
-    state, at, turn = reference.initial_state(program), 0, 0
-    while at < len(words):
-        length = CHUNKS[turn % len(CHUNKS)]
-        y, state = reference.step(program, weights, words[at : at + length], state)
-        if not np.array_equal(y, expected[at : at + length]):
-            raise RunError(f"{path}: the file does not give the words of its program; nothing was written")
-        at, turn = at + length, turn + 1
-    if over := seen.over_bounds(fixed.program):
-        raise RunError(f"{path}: accumulators exceeded their stated bits ({', '.join(over)}); nothing was written")
-    return len(expected)
+    words, expected = words_of(fixed, x)
+    late = program["lookahead"]
+    padded, outputs, at = np.pad(words, ((0, late), (0, 0))), [], 0
+    state = reference.initial_state(program)
+    for length in cycle(CHUNKS):
+        y, state = reference.step(program, weights, padded[at : at + length], state)
+        outputs.append(y)
+        at += length
+        if at >= len(padded):
+            break
+    if not np.array_equal(np.concatenate(outputs)[late:], expected):
+        raise RunError(f"{path}: the file does not give the words of its program; nothing was written")
+    return len(words)
 
 
 def _dtype(values: NDArray[np.int64]) -> type[np.signedinteger[Any]]:

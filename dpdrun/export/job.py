@@ -82,7 +82,8 @@ def export(
             f"{run_dir}: this run is not finished (it has no {folder.model.name}); finish it first:\n"
             f"  {folder.resume_command}"
         )
-    out = out or folder.path / f"model{'' if quantization is None else '-fixed'}{FORMATS[to][0]}"
+    suffix = "" if quantization is None else "_fixed" if to == "c" else "-fixed"  # functions are named after a C file
+    out = out or folder.path / f"model{suffix}{FORMATS[to][0]}"
     check_writable(out, force=force, suffixes=FORMATS[to])
     if quantization is not None and to not in fixed.FORMATS:
         raise RunError(
@@ -101,6 +102,8 @@ def export(
     x = capture.test.x
     if settings is not None:
         rounded = fixed.round_run(model, plan, capture, settings)
+        if to == "c":
+            return _export_fixed_c(out, rounded, description, x, using)
         with replacing(out) as temporary:
             fixed.write(temporary, rounded, description, x)
             samples = fixed.require_equal(temporary, rounded, x)
@@ -134,3 +137,19 @@ def _export_c(
     size = c.write(out, files)
     error = None if files.verified is None else files.verified["rms_error"]
     return Exported(out, error, len(x), size, [], files.facts)
+
+
+def _export_fixed_c(
+    out: Path,
+    rounded: fixed.FixedPoint,
+    description: dict[str, Any],
+    x: NDArray[np.complex128],
+    using: compiler.Compiler | None,
+) -> Exported:
+    files = c.generate_fixed(out.stem, rounded, description, x)
+    words, expected = fixed.words_of(rounded, x)
+    if using:
+        files = c.verify_fixed(files, words, expected, using)
+    size = c.write(out, files)
+    error = None if files.verified is None else 0.0
+    return Exported(out, error, len(words), size, [], files.facts, rounded)

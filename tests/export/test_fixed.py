@@ -12,6 +12,7 @@ import pytest
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.evaluation.prediction import predict
 from dpdrun.export import fixed, job
+from dpdrun.export.c import compiler
 from dpdrun.plan.recorded import capture_of
 from dpdrun.quantization import calibration, reference
 from dpdrun.recipe.loader import load_text
@@ -57,6 +58,18 @@ def test_the_file_is_the_run_up_to_rounding(run: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(reference.step(program, weights, words, reference.initial_state(program))[0], y)
     assert description["quantization"]["weights"] == 14
     assert description["report"] == json.loads(json.dumps(done.fixed.report))
+
+
+def test_c_in_fixed_point_is_verified_if_there_is_a_compiler(run: Path, tmp_path: Path) -> None:
+    done = job.export(run, "c", tmp_path / "pa.c", quantization=["activations=12"])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["pa.c", "pa.h", "pa.json", "pa_test.c"]
+    assert done.error == (None if compiler.find() is None else 0.0)
+    assert done.fixed is not None
+    said = json.loads((tmp_path / "pa.json").read_text())
+    assert said["quantization"] == done.fixed.settings.model_dump(mode="json")
+    assert said["quantization"]["activations"] == 12
+    assert said["c"]["number"] == "int16_t"
+    assert (said["c"]["verified"] is None) == (done.error is None)
 
 
 def test_the_report_compares_the_run_with_the_words(run: Path, tmp_path: Path) -> None:

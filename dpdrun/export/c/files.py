@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dpdrun.export.c.source import Source, fill, initializer
-from dpdrun.export.c.templates import COMPARISON, HEADER, MAIN, SOURCE, TEST
+from dpdrun.export.c.templates import ARITHMETIC, COMPARISON, HEADER, MAIN, SOURCE, TEST
 
-OPERATIONS = ("multiplications", "divisions", "square_roots", "exponentials", "tanh", "erf", "sines")
+OPERATIONS = ("multiplications", "divisions", "square_roots", "exponentials", "tanh", "erf", "sines", "table_lookups")
 TOLERANCE = 1e-5  # rms error of float32, relative to the rms of the output
 
 
@@ -36,6 +36,7 @@ def facts(c: Source, description: dict[str, Any], code: Code | None) -> dict[str
         "operations_per_sample": {name: c.operations[name] for name in OPERATIONS if c.operations[name]},
         "latency": description["lookahead"],
         "context": description["context"],
+        **c.facts,
     }
 
 
@@ -86,6 +87,7 @@ def source(c: Source) -> str:
             number=c.number,
             include="\n#include <math.h>\n" if c.number == "float" else "",
             state_bytes=c.state_bytes,
+            arithmetic="" if c.number == "float" else fill(ARITHMETIC, prefix=c.prefix) + "\n",
             tables="\n\n".join(c.tables),
             functions="\n\n".join(c.functions),
             reset="".join(f"\n    {line}" for line in c.reset),

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import DataError, RunError
-from dpdrun.export.c import compiler, files, gmp, gru, transformer
+from dpdrun.export.c import compiler, files, fixed, gmp, gru, transformer
 from dpdrun.export.c.blocks import Weights, output
 from dpdrun.export.c.source import Source
+from dpdrun.export.fixed import FixedPoint
 from dpdrun.export.step import StepGraph, frequencies
 from dpdrun.export.verify import reference_outputs
+from dpdrun.quantization import reference
 from dpdrun.run.files import replacing
 
 GOLDEN_SAMPLES = 1024
@@ -102,14 +104,34 @@ def generate(prefix: str, graph: StepGraph, description: dict[str, Any], x: NDAr
     output(c, description["scale_y"], description["peak_limit"])
     words = pairs(x[:GOLDEN_SAMPLES])
     expected = reference_outputs(graph.model, words.astype(np.float64).view(np.complex128)[:, 0])[1]
-    omitted = ("inputs", "outputs", "streaming", "verified")  # of files that hold tensors
-    kept = {name: value for name, value in description.items() if name not in omitted}
-    return Files(c, kept, (words, pairs(expected)))
+    return Files(c, _kept(description), (words, pairs(expected)))
 
 
 def pairs(signal: NDArray[np.complex128]) -> NDArray[np.float32]:
     """Return I and Q in float32. (N,) complex -> (N, 2)."""
     return np.stack([signal.real, signal.imag], axis=-1).astype(np.float32)
+
+
+def generate_fixed(prefix: str, rounded: FixedPoint, description: dict[str, Any], x: NDArray[np.complex128]) -> Files:
+    """Return the files of a model in fixed point; the arguments as those of `generate`."""
+    program, weights = rounded.program, rounded.weights
+    c = Source(prefix, number=fixed.port_type(program))
+    fixed.write(c, program, weights)
+    words = reference.to_words(program, x[:GOLDEN_SAMPLES])
+    padded = np.pad(words, ((0, program["lookahead"]), (0, 0)))
+    expected, _ = reference.step(program, weights, padded, reference.initial_state(program))
+    content = _kept(description) | {
+        "quantization": rounded.settings.model_dump(mode="json"),
+        "report": rounded.report,
+    }
+    return Files(c, content, (words, expected[program["lookahead"] :]))
+
+
+def _kept(description: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is said of files that hold tensors."""
+    return {
+        key: value for key, value in description.items() if key not in ("inputs", "outputs", "streaming", "verified")
+    }
 
 
 def verify(
@@ -127,30 +149,63 @@ def verify(
     Raises:
         RunError: it does not compile, the self-test fails, or the error is larger than `files.TOLERANCE`.
     """
+    words, code = stream(generated, pairs(x), using)
+    streamed = words.astype(np.float64).view(np.complex128)[:, 0]
+    error = min(rms_error(streamed, each) for each in expected)
+    if error > files.TOLERANCE:
+        raise RunError(
+            f"{generated.source.prefix}.c: the output of the compiled file differs from the run's: on the test split "
+            f"its rms error is {error:.1e} of the rms (limit {files.TOLERANCE:g}); nothing was written. Please report "
+            "it with the recipe of the run and the name of the compiler"
+        )
+    return replace(
+        generated, code=code, verified={"compiler": using.name, "samples": len(x), "rms_error": error}
+    )  # fmt: skip
+
+
+def verify_fixed(
+    generated: Files, words: NDArray[np.int64], expected: NDArray[np.int64], using: compiler.Compiler
+) -> Files:
+    """Do the same in integers: all words have to be equal.
+
+    Args:
+        words, expected: input and output of `quantization.reference`, (N, 2), the output not late.
+    """
+    streamed, code = stream(generated, words, using)
+    wrong = np.flatnonzero((streamed != expected).any(-1)) if streamed.shape == expected.shape else np.zeros(1, int)
+    if wrong.size:
+        raise RunError(
+            f"{generated.source.prefix}.c: sample {wrong[0]} of the test split differs from the fixed-point reference; "
+            "nothing was written. Please report it with the recipe of the run and the name of the compiler"
+        )
+    return replace(generated, code=code, verified={"compiler": using.name, "samples": len(words), "rms_error": 0.0})
+
+
+def stream(generated: Files, words: NDArray[Any], using: compiler.Compiler) -> tuple[NDArray[Any], files.Code | None]:
+    """Compile the files, run the self-test, and stream a record through them in uneven chunks.
+
+    Args:
+        words: (N, 2), what the interface takes.
+
+    Returns:
+        Output of these samples, (N, 2), and the machine code.
+
+    Raises:
+        RunError: it does not compile, or the self-test fails.
+    """
     prefix, late = generated.source.prefix, generated.description["lookahead"]
+    number = np.dtype(generated.source.number.removesuffix("_t").replace("float", "float32"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, text in generated.texts.items():
             (folder / file).write_text(text, encoding="ascii")
         using.build(folder, (f"{prefix}.c", f"{prefix}_test.c"), f"{prefix}_test")
         using.execute(folder, f"{prefix}_test")
-        pairs(np.append(x, np.zeros(late))).tofile(folder / "in")
+        np.pad(words, ((0, late), (0, 0))).astype(number).tofile(folder / "in")
         using.execute(folder, f"{prefix}_test", "in", "out")
-        words = np.fromfile(folder / "out", np.float32).astype(np.float64)
+        output = np.fromfile(folder / "out", number).reshape(-1, 2)[late:]
         size = using.code_bytes(folder, f"{prefix}.c")
-    streamed = words.view(np.complex128)[late:]
-    error = min(rms_error(streamed, each) for each in expected)
-    if error > files.TOLERANCE:
-        raise RunError(
-            f"{prefix}.c: the output of the compiled file differs from the run's: on the test split its rms error is "
-            f"{error:.1e} of the rms (limit {files.TOLERANCE:g}); nothing was written. Please report it with the "
-            "recipe of the run and the name of the compiler"
-        )
-    return replace(
-        generated,
-        code=files.Code(size, using.name, using.target) if size else None,
-        verified={"compiler": using.name, "samples": len(x), "rms_error": error},
-    )
+    return output, files.Code(size, using.name, using.target) if size else None
 
 
 def rms_error(output: NDArray[np.complex128], expected: NDArray[np.complex128]) -> float:

@@ -33,6 +33,7 @@ class Source:
         units: of x and y.
         defines: public constants: name without the prefix, value, comment.
         notes: lines for the comment of the header.
+        facts: what else the JSON description says.
         table_bytes: size of the tables.
         operations: per sample, by name: multiplications, divisions, square roots, ...
     """
@@ -47,6 +48,7 @@ class Source:
     units: str = "in the units of the capture"
     defines: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
     table_bytes: int = 0
     operations: Counter[str] = field(default_factory=Counter)
 

@@ -48,7 +48,7 @@ SOURCE = """
 $include
 /* Fails to compile where the compiler pads the state. */
 typedef char ${prefix}_state_has_$state_bytes[sizeof(${prefix}_state) == ${state_bytes}u ? 1 : -1];
-
+$arithmetic
 $tables
 
 $functions
@@ -198,4 +198,9 @@ int main(int argc, char **argv)
 {
     return argc == 3 ? stream(argv[1], argv[2]) : check();
 }
+"""
+
+ARITHMETIC = """
+/* Fails to compile where >> of a negative number does not round to minus infinity. */
+typedef char ${prefix}_shifts_are_arithmetic[(-5 >> 1) == -3 ? 1 : -1];
 """
