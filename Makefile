@@ -141,6 +141,9 @@ dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter 
 alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
 
+warm-start: $(READY)  ## study: what starting from a run on another capture saves (two minutes of a core; resumable)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.warm_start.run
+
 pictures: $(READY)  ## redraw the pictures of the README from real runs
 	$(BIN)/python -m benchmarks.pictures
 
@@ -148,4 +151,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start pictures clean

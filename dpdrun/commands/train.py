@@ -191,6 +191,11 @@ def _show_plan(loaded: Loaded, where: Hosts) -> None:
         plan, capture = prepare(loaded, processes=where.team_size)
     console = Terminal(highlight=False)
     console.print(plan_table(plan, capture=capture.name))
+    if plan.init is not None:
+        from dpdrun.training.warm_start import summary
+
+        for line in summary(plan):
+            console.print(line, markup=False)
     console.print(f"\nthreads: {plan.recipe.train.threads} ({plan.provenance['train.threads'].why})", markup=False)
     found = estimate_of(plan, val_samples=len(capture.val), pa=pa_section(plan))
     if found is not None:

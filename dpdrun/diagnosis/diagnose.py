@@ -318,7 +318,8 @@ LINEARIZED = {
 def _settings(plan: Plan) -> dict[str, str]:
     """Return the settings that advice may name."""
     model = {f"model.{name}": str(value) for name, value in plan.recipe.model.model_dump().items()}
-    return model | {"train.eval_on": plan.recipe.train.eval_on}
+    train = plan.recipe.train
+    return model | {"train.eval_on": train.eval_on, "train.init_from": train.init_from}
 
 
 def _linearized(report: Any) -> dict[str, tuple[float, float]]:

@@ -148,7 +148,8 @@ def _group(members: Sequence[tuple[Run, ScoringContext]], split: Split, through:
     rows: list[dict[str, Any]] = []
     traces: list[Trace] = []
     changed = []
-    settings = differing([settings_of(run.plan.recipe.model_dump(mode="json")) for run, _ in members], UNCOUNTED)
+    hidden = UNCOUNTED - {"train.init_from"}
+    settings = differing([settings_of(run.plan.recipe.model_dump(mode="json")) for run, _ in members], hidden)
     for (run, context), before, own in zip(members, reports, settings, strict=True):
         doing(f"scoring {run.name}")
         score, trace = score_output(context, split, run.name, context.output(split), lambda _: {}, curves=False)

@@ -116,6 +116,7 @@ def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool =
     if not pa_ready:
         for content in (written, now):
             content.pop("predistortion", None)
+            content.pop("init", None)
     if sha256 != capture.sha256 or digest_of(written, sha256) != digest_of(now, capture.sha256):
         changed = changed_keys(written, now) + ([] if sha256 == capture.sha256 else ["data"])
         return StepState(step, run, plan, capture, "changed", tuple(changed), maker=maker)

@@ -37,6 +37,7 @@ REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an i
 UNCOUNTED = frozenset(
     {
         *("checkpoint_every", "train.checkpoint_every", "train.threads", "train.device", "pa"),
+        "train.init_from",
         *("data.source", "data.source.input", "data.source.output"),
         *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
         *("quantization", *(f"quantization.{name}" for name in QuantizationSection.model_fields)),
@@ -89,6 +90,35 @@ class Predistortion:
 
 
 @dataclass(frozen=True)
+class Initialization:
+    """The weights that training starts from (`train.init_from`).
+
+    Attributes:
+        sha256: of the file with the weights.
+        taken: names of the parameters that have their values from it.
+        fresh: the others by name, and why they start as in a run without it.
+        unused: names of the tensors in the file that the model has no place for.
+        frozen: names of the parameters that are not trained (`train.freeze`).
+    """
+
+    sha256: str
+    taken: tuple[str, ...]
+    fresh: Mapping[str, str]
+    unused: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Initialization:
+        """Read back `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
+        names = {name: tuple(str(each) for each in content[name]) for name in ("taken", "unused", "frozen")}
+        return cls(sha256=str(content["sha256"]), fresh={k: str(v) for k, v in content["fresh"].items()}, **names)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A training job with every value decided. Steps are optimizer steps; lengths are samples.
 
@@ -103,6 +133,7 @@ class Plan:
         lr_end: share of the peak lr at the last step.
         warnings: findings of the rules that check a plan.
         predistortion: of task dpd, once the data and the PA model are known (`training.job.prepare_training`).
+        init: with `train.init_from`, once its run has been read (likewise).
     """
 
     recipe: Recipe
@@ -125,6 +156,7 @@ class Plan:
     checkpoint_every: int
     warnings: list[Finding]
     predistortion: Predistortion | None = None
+    init: Initialization | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of plan.json; what is not finite, such as a norm that is not clipped, as "inf"."""
@@ -136,9 +168,15 @@ class Plan:
             del content["recipe"]["optim"]["name"]
         if self.recipe.quantization == OFF:  # likewise
             del content["recipe"]["quantization"]
+        for name in ("init_from", "freeze"):  # likewise, as before there were any
+            if content["recipe"]["train"][name] == OFF:
+                del content["recipe"]["train"][name]
         content["provenance"] = {key: asdict(origin) for key, origin in self.provenance.items()}
         content["warnings"] = [finding.to_json() for finding in self.warnings]
         content["predistortion"] = None if self.predistortion is None else self.predistortion.to_json()
+        del content["init"]
+        if self.init is not None:
+            content["init"] = self.init.to_json()
         return {"schema_version": SCHEMA_VERSION} | content
 
     @classmethod
@@ -154,6 +192,8 @@ class Plan:
             values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
+            init = content.get("init")
+            values["init"] = None if init is None else Initialization.from_json(init)
             values["recipe"] = Recipe.model_validate(with_current_keys(content["recipe"]))
             values["provenance"] = {
                 RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()

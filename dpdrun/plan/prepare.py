@@ -55,7 +55,10 @@ def prepare(
     capture = load_capture(data) if capture is None else capture
     if capture.alignment is not None:  # as values: what is applied stands in the plan
         data = data.model_copy(update={"align": capture.alignment.values})
-    recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded)})
+    train = loaded.recipe.train
+    if train.init_from != OFF:
+        train = train.model_copy(update={"init_from": _located_run(loaded, train.init_from)})
+    recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded), "train": train})
     try:
         plan = make_plan(recipe, len(capture.train), given=loaded.given)
     except PlanError as error:
@@ -72,8 +75,10 @@ def prepare(
 
 
 def needs_torch(recipe: Recipe) -> bool:
-    """Whether `training.job.prepare_training` has more to check than `prepare`: a GPU, or the tensors of a PA model."""
-    return recipe.task == "dpd" or recipe.train.precision == "fp16" or recipe.train.device in ("cuda", "mps")
+    """Whether `training.job.prepare_training` has more to check than `prepare`: a GPU, or the tensors of a run."""
+    train = recipe.train
+    started = train.init_from != OFF
+    return recipe.task == "dpd" or started or train.precision == "fp16" or train.device in ("cuda", "mps")
 
 
 def names_a_run(recipe: Recipe) -> bool:
@@ -83,9 +88,11 @@ def names_a_run(recipe: Recipe) -> bool:
 
 def locate_pa(loaded: Loaded) -> str:
     """Return `pa` of a recipe, a path made absolute: relative to the current folder, or else next to the recipe."""
-    if not names_a_run(loaded.recipe):
-        return loaded.recipe.pa
-    path = expand_user(loaded.recipe.pa)
+    return _located_run(loaded, loaded.recipe.pa) if names_a_run(loaded.recipe) else loaded.recipe.pa
+
+
+def _located_run(loaded: Loaded, named: str) -> str:
+    path = expand_user(named)
     near_recipe = loaded.path.parent / path
     return str((near_recipe if not is_there(path) and is_there(near_recipe) else path).absolute())
 

@@ -68,7 +68,8 @@ def conflicts_among(values: Mapping[str, Any], given: Collection[str]) -> list[C
     for keys, find in _CHECKS:
         if all(key in concrete for key in keys) and (message := find(*(concrete[key] for key in keys))) is not None:
             found.append((keys[0], message))
-    found += _of_the_lookahead(values) + _of_the_task(values, given) + _of_the_finish(values)
+    found += _of_the_lookahead(values) + _of_the_task(values, given)
+    found += _of_the_finish(values) + _of_the_start(values)
     return found + _without_effect(concrete, given)
 
 
@@ -241,6 +242,18 @@ def _of_the_finish(values: Mapping[str, Any]) -> list[Conflict]:
         found.append(
             (key, "optim.refine lm cannot differentiate through the PA model; write dpd.learning: ilc or indirect")
         )
+    return found
+
+
+def _of_the_start(values: Mapping[str, Any]) -> list[Conflict]:
+    """Refuse frozen parts that nothing has trained, or that a refinement would train."""
+    key, found = "train.freeze", []
+    if values.get(key, OFF) == OFF:
+        return []
+    if values.get("train.init_from") == OFF:
+        found.append((key, f"{key} needs train.init_from: a frozen part keeps the weights of another run"))
+    if values.get("optim.refine") == "lm":
+        found.append((key, f"{key} cannot be combined with optim.refine: lm, which trains all parameters"))
     return found
 
 

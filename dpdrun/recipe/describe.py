@@ -97,6 +97,8 @@ def _alternatives(schema: dict[str, Any]) -> tuple[list[str], list[str]]:
         return ["a whole number" + _bounds(schema)], []
     if kind == "number":
         return ["a number" + _bounds(schema)], []
+    if kind == "array":
+        return [f"a list of {_alternatives(schema['items'])[0][0]}"], []
     if kind == "string":
         return ["a percentage such as 7.5%" if "%" in schema.get("pattern", "") else "text"], []
     return [f"a value of type {kind}"], []

@@ -278,6 +278,15 @@ class TrainSection(Section):
         description="augmentation: rotate input and output of each frame by the same random phase (a PA commutes with "
         "that; LO leakage and the image of an I/Q imbalance do not)",
     )
+    init_from: Text | Off = Field(
+        OFF,
+        description="run folder whose weights training starts from; tensors that do not fit start as without it",
+    )
+    freeze: Annotated[list[Text], Field(min_length=1)] | Off = Field(
+        OFF,
+        description="parameters that keep the weights of init_from: names, parts of the model or patterns, such as "
+        "[embedding, blocks.0, '*.bias']",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         0, description="random seed of weights, frame order and dropout"
     )

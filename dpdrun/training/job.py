@@ -35,7 +35,7 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder, require_free
 from dpdrun.run.heartbeat import Heartbeat
-from dpdrun.training import checkpoint, pa_model
+from dpdrun.training import checkpoint, pa_model, warm_start
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.launcher_checks import check_machine, reject_launcher_conflicts
 from dpdrun.training.lm.refine import refine
@@ -107,7 +107,7 @@ def prepare_training(
     plan, capture = preparation.prepare(loaded, processes=processes, capture=capture)
     if plan.recipe.task == "dpd":
         plan = replace(plan, predistortion=pa_model.resolve(loaded, plan, capture, pa))
-    return plan, capture
+    return warm_start.resolve(loaded, plan), capture
 
 
 def train(
@@ -218,7 +218,8 @@ def _resume(
                 run.sweep()
                 require_same(run, plan, capture, headers)
         _require_alike(plan.digest(capture.sha256), group)
-        return _train(_job(loaded, plan, capture, run, pa), group, held, watch, track, splits, resume=True)
+        job = _job(loaded, plan, capture, run, pa, resume=True)
+        return _train(job, group, held, watch, track, splits, resume=True)
 
 
 def _require_alike(digest: str, group: ProcessGroup) -> None:
@@ -229,12 +230,15 @@ def _require_alike(digest: str, group: ProcessGroup) -> None:
             raise RunError("its recipe, data or version of dpdrun differs from rank 0")
 
 
-def _job(loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None) -> Job:
+def _job(
+    loaded: Loaded, plan: Plan, capture: Capture, run: RunFolder, pa: nn.Module | None, *, resume: bool = False
+) -> Job:
     is_dpd = plan.predistortion is not None
     frozen = pa_model_of(plan, pa) if is_dpd else None  # before the seed: building it draws random numbers
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, **scales_of(plan, capture))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    warm_start.start(model, plan, weights=not resume)
     floor = THROUGH_A_MODEL if is_dpd else floor_of(capture)
     return Job(loaded, plan, capture, run, parameters, floor, model, frozen)
 
@@ -258,6 +262,8 @@ def _train(
         monitor = tracking.with_view(shown)
         if message := without_effect(plan.recipe.train.precision):
             monitor.message(message)
+        for message in warm_start.summary(plan):
+            monitor.message(message)
         sharing = sharing_of(group)
         task = (
             dpd_task(model, plan, capture, job.pa, monitor.message, sharing)
@@ -280,6 +286,7 @@ def _train(
     for module in (model, job.pa):
         if module is not None:
             module.to("cpu")
+    model.requires_grad_(True)  # what is frozen counts as a parameter of the model
     checkpoint.save_model(run.model, model, {"format": MODEL_FORMAT, "kind": plan.recipe.model.kind})
     report = evaluate(model, plan, capture, splits, pa=job.pa) | {
         "processes": group.size,
@@ -291,6 +298,7 @@ def _train(
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
         **({"ilc": task.ilc} if task.ilc else {}),
         **({"finish": refined.to_json()} if refined else {}),
+        **({"init_from": plan.init.to_json()} if plan.init else {}),
     }
     run.write_json(run.report, report)
     tracking.report(report)

@@ -27,6 +27,7 @@ from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.probe_result import ProbeReading, median_curve, valley_of
 from dpdrun.rules.statistics import percentile
+from dpdrun.training import warm_start
 from dpdrun.training.engine import Engine
 from dpdrun.training.optimizer import build_optimizer
 from dpdrun.training.precision import tensor_cores
@@ -126,6 +127,7 @@ class ProbeRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = models.build(plan.recipe.model, scale_x=capture.scale_x, scale_y=capture.scale_y)
+        warm_start.start(self.model, plan)
         self.model.to(self.device).train()
         self._sampler = sampler_of(capture, _with_seed(plan, seed), self.device)
         self._step = TrainStep(plan, capture, self.model, self.model, build_optimizer(self.model, plan), engine)

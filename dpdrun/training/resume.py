@@ -120,6 +120,8 @@ def plan_to_resume(loaded: Loaded, run: RunFolder) -> Plan:
         free.add(ON_FINDING)
     if not (names_a_run(began.recipe) and names_a_run(loaded.recipe)):
         free.remove("pa")  # another kind of PA model, not another place of the same
+    if OFF in (before["train.init_from"], now["train.init_from"]):
+        free.remove("train.init_from")
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
     if keys:
         changes = [f"{key} {_shown(before, key)} -> {_shown(now, key)}" for key in keys[:SHOWN_CHANGES]]

@@ -72,7 +72,7 @@ class ParameterUpdate:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._parameters = dict(model.named_parameters())
+        self._parameters = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self._before = [parameter.detach().clone() for parameter in self._parameters.values()]
         zero = torch.zeros((), device=self._before[0].device)
         grads = [parameter.grad for parameter in self._parameters.values()]

@@ -61,6 +61,12 @@ def amplified() -> Callable[[int, int], Part]:
     return amplifier
 
 
+@pytest.fixture(scope="session")
+def recipe_text() -> str:
+    """The recipe of these tests."""
+    return RECIPE
+
+
 @pytest.fixture
 def loaded() -> Callable[..., Loaded]:
     """Make the recipe of these tests, with `key=value` overrides."""

@@ -1,0 +1,1 @@
+"""What starting from the weights of another run gains."""
