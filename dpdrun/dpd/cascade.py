@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dpdrun.data.capture import Capture, Part
 from dpdrun.dpd.objective import DPDObjective, dpd_objective
 from dpdrun.errors import RunError
-from dpdrun.plan.plan import Plan, Predistortion
+from dpdrun.plan.measured import Predistortion
+from dpdrun.plan.plan import Plan
 from dpdrun.recipe.schema import GIVEN
 from dpdrun.run.files import sha256_of
 from dpdrun.run.folder import RunFolder

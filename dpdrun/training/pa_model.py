@@ -14,7 +14,8 @@ from dpdrun.errors import RunError
 from dpdrun.evaluation.baselines import gmp_baseline
 from dpdrun.evaluation.prediction import predict_split
 from dpdrun.models._cascade import fingerprint, frozen
-from dpdrun.plan.plan import Plan, Predistortion
+from dpdrun.plan.measured import Predistortion
+from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import names_a_run, refuse_weak_pa
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded

@@ -20,7 +20,8 @@ from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._random_state import random_state_preserved
-from dpdrun.plan.plan import Initialization, Plan
+from dpdrun.plan.measured import Initialization
+from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded

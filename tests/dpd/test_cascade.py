@@ -24,7 +24,8 @@ from dpdrun.dpd.cascade import (
 )
 from dpdrun.errors import RunError
 from dpdrun.models._cascade import LimitedPredistorter, fingerprint
-from dpdrun.plan.plan import Plan, Predistortion, make_plan
+from dpdrun.plan.measured import Predistortion
+from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe.schema import Recipe
 
 DPD = Path(dpd.__file__).parent

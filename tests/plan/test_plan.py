@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan.plan import Plan, PlanError, Predistortion, changed_keys, make_plan
+from dpdrun.plan.measured import Predistortion
+from dpdrun.plan.plan import Plan, PlanError, changed_keys, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe

@@ -1,0 +1,108 @@
+"""The base of all sections of a recipe, and those that describe the data; `schema` declares the others."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent
+
+Switch = Literal["on", "off"]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # without control characters
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, types are not coerced, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class SplitSection(Section):
+    """How one long record is split into training, validation and test data (contiguous, in this order)."""
+
+    train: Percent = Field(Percent("60%"), description="share of the record to train on")
+    val: Percent = Field(Percent("20%"), description="share that selects the best checkpoint")
+    test: Percent = Field(Percent("20%"), description="share that is scored once, at the end")
+    guard: Annotated[int, Field(ge=0)] | Auto = Field(
+        AUTO, description="samples dropped on each side of a cut, so that no frame sees two splits [samples]"
+    )
+
+
+class AlignSection(Section):
+    """How the receiver saw the output: what is corrected to bring it onto the instants of the input."""
+
+    delay_samples: float = Field(0.0, description="where the first input sample is in the output [samples]")
+    clock_ppm: Annotated[float, Field(gt=-1e5, lt=1e5)] = Field(
+        0.0, description="sample rate of the output over that of the input, less 1 [ppm]"
+    )
+    frequency_offset: Annotated[float, Field(ge=-0.5, le=0.5)] = Field(
+        0.0, description="of the output, over its sample rate [cycles per sample]"
+    )
+    conjugate: Switch = Field("off", description="on = I and Q of the output are swapped, or one of them is negated")
+    dc_i: float = Field(0.0, description="I of the DC that the receiver added [unit of the output]")
+    dc_q: float = Field(0.0, description="Q of the DC that the receiver added [unit of the output]")
+
+
+RawType = Literal[
+    "cf32", "cf32_le", "cf32_be", "cf64", "cf64_le", "cf64_be", "ci32", "ci32_le", "ci32_be", "ci16", "ci16_le",
+    "ci16_be", "ci8", "cu8"
+]  # fmt: skip
+
+
+class SourceFiles(Section):
+    """Input and output in a file each, or as channels of one file without a header."""
+
+    input: Text = Field(description="file of the PA input")
+    output: Text = Field(
+        description="file of the PA output; the same file as `input` if a raw file interleaves two channels"
+    )
+    dtype: RawType | Auto = Field(
+        AUTO,
+        description="samples of raw files, by SigMF's names: c = I,Q pairs, f or i = float or integer, bits, byte "
+        "order (default little-endian); auto = by content, or by the suffix of a raw file",
+    )
+
+    def __str__(self) -> str:
+        """Return the section as it is written in a recipe or on the command line."""
+        dtype = "" if self.dtype == AUTO else f", dtype: {self.dtype}"
+        return f"{{input: {self.input}, output: {self.output}{dtype}}}"
+
+
+class DataSection(Section):
+    """The measured pair: PA input and PA output."""
+
+    source: Text | SourceFiles = Field(
+        description="synthetic/<preset>, opendpd/<name>, or your own folder or file (docs/data.md lists the formats); "
+        "two files: {input: FILE, output: FILE}; given = a capture passed from Python",
+    )
+    input: Text | Auto = Field(
+        AUTO,
+        description="which signal of the file is the PA input: a variable, a channel, or two columns as I,Q; auto = by "
+        "its name, if that is certain",
+    )
+    output: Text | Auto = Field(AUTO, description="which signal of the file is the PA output")
+    columns: Text | Auto = Field(
+        AUTO, description="names of the columns of a text file, e.g. time,I_in,Q_in,I_out,Q_out; auto = its header"
+    )
+    sample_rate_hz: Annotated[float, Field(gt=0)] | Auto = Field(
+        AUTO, description="sample rate [Hz]; auto = as stated by the source (a bare CSV or npy states none)"
+    )
+    bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
+        AUTO, description="occupied bandwidth of the input [Hz]; auto = as stated by the source, or unknown"
+    )
+    check_rates: Switch = Field(
+        "on",
+        description="on = refuse a sample rate or bandwidth that looks like a wrong unit or contradicts the spectrum",
+    )
+    cyclic: Auto | Off = Field(
+        AUTO,
+        description="auto = if a record is a sequence of looped frames, the end of each frame is used as its past; "
+        "off = never",
+    )
+    align: AlignSection | Auto | Off = Field(
+        OFF,
+        description="auto = estimate delay, frequency offset, clock offset, swapped I/Q and DC on the training split, "
+        "and correct what measurably helps; off = use the samples as they are (docs/data.md)",
+    )
+    split: SplitSection | Auto = Field(AUTO, description="auto = as stated by the source, else 60/20/20 %")
