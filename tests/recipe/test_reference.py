@@ -35,7 +35,7 @@ def test_the_template_loads_and_shows_every_field_of_its_kind(kind: str) -> None
         assert "optim" not in loaded.given
         return
     # A word stands for these sections by default.
-    within = ("data.source.", "data.align.", "data.split.", "train.loss.")
+    within = ("data.source.", "data.align.", "data.split.", "train.loss.", "quantization.")
     docs = [doc for doc in field_docs() if doc.kind in (None, kind) and not doc.key.startswith(within)]
     assert len(docs) > 30
     assert {doc.key for doc in docs} <= loaded.given
