@@ -46,7 +46,8 @@ def is_named(result: Result) -> bool:
 def write(results: Sequence[Result]) -> None:
     """Write the tables into docs/results.md."""
     write_table("public-logs-summary", _summary(results))
-    write_table("public-logs-kinds", _kinds([each for each in results if each["half"] == "heldout"]))
+    held_out = [each for each in results if each["half"] == "heldout"]
+    write_table("public-logs-kinds", _kinds(held_out or results))
 
 
 def show(results: Sequence[Result]) -> None:

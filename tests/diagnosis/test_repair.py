@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dpdrun.diagnosis import repair
+from dpdrun.diagnosis.diagnose import diagnose
 from dpdrun.diagnosis.repair import Comparison, next_attempt, propose
 from dpdrun.errors import RunError
+from dpdrun.plan.lint import lint
 from dpdrun.recipe.loader import load_recipe, load_text
 from dpdrun.rules.engine import Finding
 from dpdrun.run.folder import RunFolder
@@ -81,6 +83,35 @@ def test_what_the_run_showed_is_added_where_the_recipe_says_nothing(
     assert this.after.recipe.train.eval_on == "record"
     assert [finding.code for finding in this.left] == ["XX202", "XX204", "XX205"]
     assert propose(faulty, rejected=["XX201"]).after.recipe.train.batch_size == 16
+
+
+def with_a_rate_too_high(run: Path, lr: float) -> None:
+    """Make of a run one whose rate was far too high and whose loss left its minimum; without training it."""
+    recipe = run / "recipe.yaml"
+    recipe.write_text("rules: note\n" + recipe.read_text().replace("lr: 1e-3", f"lr: {lr:g}"))
+    plan = json.loads((run / "plan.json").read_text())
+    plan["recipe"]["optim"]["lr"] = plan["lr"] = lr
+    plan["recipe"]["rules"] = "note"
+    (run / "plan.json").write_text(json.dumps(plan))
+    metrics = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "step":
+            line["lr"], line["lr_planned"] = lr, lr
+            line["loss"] = (0.1 if line["step"] < 30 else 100.0) * (1.0 + 0.1 * (line["step"] % 3))
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_rate_of_diagnose_and_of_fix_is_that_of_lint(faulty: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(faulty, tmp_path / "run"))
+    with_a_rate_too_high(run, 0.5)
+    diagnosed = {finding.patch["optim.lr"] for finding in diagnose(run).findings if "optim.lr" in finding.patch}
+    recipe = load_recipe(run / "recipe.yaml")
+    linted = {finding.patch["optim.lr"] for finding in lint(recipe).findings if "optim.lr" in finding.patch}
+    assert len(diagnosed) == 1
+    assert diagnosed == linted == {propose(run).after.recipe.optim.lr}
+    advice = " ".join(f.advice for f in diagnose(run).findings if "optim.lr" in f.patch)
+    assert f"{diagnosed.pop():g}" in advice
 
 
 def decided(folder: Path, number: int, codes: list[str], *, kept: bool) -> None:

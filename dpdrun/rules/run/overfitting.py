@@ -204,7 +204,7 @@ def _still_improves(run: RunFacts, since: int) -> str:
 
 
 @finite.diagnose(
-    "EV206", evidence="assumed", requires=("EV201", "EV205"),
+    "EV206", evidence="assumed", requires=("EV201", "EV205", "LS204"),
     source="training and validation loss of one log are in one unit, so they may be compared; limits from public logs",
     fires=dict(
         loss=lambda t: 2.0 * 10 ** (-2 * t), loss_unit="nats",
@@ -226,7 +226,8 @@ def validation_stands_still(run: RunFacts) -> Verdict:
 
     ## Known limits
     The validation loss alone does not show it: a score that has reached its floor looks the same. So the claim is about
-    the gap between the two, and the advice is to stop, not to change the rate.
+    the gap between the two, and the advice is to stop, not to change the rate. LS204 comes first where the training
+    loss does not fall either.
     """
     sets = [] if run.eval_nmse_db else scored(run)
     if never := next((each for each in sets if _never_gains(run, each)), None):
