@@ -32,7 +32,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Where a heavy library may be imported, as prefixes of the path in the package.
 HOMES = {
-    "torch": ("models/", "training/", "evaluation/", "export/", "api/"),
+    "torch": ("models/", "training/", "evaluation/", "export/", "quantization/training.py", "api/"),
     "accelerate": ("training/engine.py", "training/trackers.py", "training/tracking.py"),
     "mlflow": ("training/trackers.py",),
     "matplotlib": ("report/",),

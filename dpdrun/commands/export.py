@@ -51,6 +51,9 @@ def export(
         int | None,
         option(min=4, max=18, help="--fixed: bits of activations.", show_default="quantization.activations, or 16"),
     ] = None,
+    fine_tune: Annotated[
+        int | None, option(min=1, metavar="STEPS", help="--fixed: fit the weights to the rounding by this many steps.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         option("--set", metavar="KEY=VALUE", help="--fixed: another field of the quantization section; repeatable."),
@@ -63,13 +66,18 @@ def export(
     load_plugins(plugin, run)
     from dpdrun.export.job import export as write
 
-    changes = list(set_ or [])
-    changes += [f"{name}={n}" for name, n in (("weights", weight_bits), ("activations", activation_bits)) if n]
+    named = {"weights": weight_bits, "activations": activation_bits, "fine_tune": fine_tune}
+    changes = [*(set_ or []), *(f"{name}={value}" for name, value in named.items() if value)]
     if changes and not fixed:
-        raise typer.BadParameter(
-            "it has an effect only with --fixed", param_hint="--weight-bits, --activation-bits, --set"
-        )
-    done = write(run, to, out, force=force, data=data, verify=verify, quantization=changes if fixed else None)
+        hint = "--weight-bits, --activation-bits, --fine-tune, --set"
+        raise typer.BadParameter("it has an effect only with --fixed", param_hint=hint)
+    from dpdrun.report.layout import activity
+    from dpdrun.report.terminal import Terminal
+
+    with activity(Terminal(stderr=True), "export") as doing:
+        doing("reading the run")
+        quantization = changes if fixed else None
+        done = write(run, to, out, force=force, data=data, verify=verify, quantization=quantization, doing=doing)
     if done.c is not None:
         _say_c(done)
     elif done.fixed is not None:
@@ -81,7 +89,6 @@ def export(
         )
     if done.fixed is not None:
         from dpdrun.report.fixed_point import fixed_point_panel
-        from dpdrun.report.terminal import Terminal
 
         Terminal().print(fixed_point_panel(done.fixed.settings.model_dump(), done.fixed.report), highlight=False)
 

@@ -7,7 +7,7 @@ is a `BehaviouralModel` like any other, so it is scored by the code that scores 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -26,10 +26,12 @@ from dpdrun.evaluation.scoring import ScoringContext
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import CHUNKS
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
 from dpdrun.quantization import calibration, network, reference
 from dpdrun.quantization.integers import ROOMY
 from dpdrun.quantization.reference import Program, Seen, Weights
+from dpdrun.quantization.training import fine_tune
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.schema import GIVEN, QuantizationSection
@@ -46,7 +48,8 @@ class FixedPoint:
     """A run in fixed point.
 
     Attributes:
-        report: what it costs: `change_db` and `scores` on the validation split, saturated words, accumulators.
+        report: what it costs: `change_db` and `scores` on the validation split, saturated words, accumulators, and
+            what fine-tuning brought.
     """
 
     program: Program
@@ -89,8 +92,18 @@ def settings_of(plan: Plan, changes: Sequence[str] = ()) -> QuantizationSection:
     return QuantizationSection() if settings == OFF else settings
 
 
-def round_run(model: BehaviouralModel, plan: Plan, capture: Capture, settings: QuantizationSection) -> FixedPoint:
+def round_run(
+    model: BehaviouralModel, plan: Plan, capture: Capture, settings: QuantizationSection,
+    doing: Callable[[str], None] = lambda _: None,
+) -> FixedPoint:  # fmt: skip
     """Return a run in fixed point: scales from the training split, costs on the validation split.
+
+    Fine-tuned weights are taken if they change the output of the validation split less than those of the run.
+
+    Args:
+        model, plan, capture: of the run.
+        settings: word lengths, scales, steps of fine-tuning.
+        doing: called with what is being done.
 
     Raises:
         RunError: a setting of the model has no fixed-point form, or a sum can exceed the accumulator.
@@ -104,9 +117,33 @@ def round_run(model: BehaviouralModel, plan: Plan, capture: Capture, settings: Q
     net = network.build(section, weights, **scales, peak=graph.peak)
     context = ScoringContext(model, plan, capture, _pa(plan))
     ranges, net = calibration.observe(net, context.pair.train.x)
+    doing("rounding")
     program, integers = calibration.quantize(net, ranges, settings)
-    report = _report(context, program, integers)
+    before = _change_db(context, program, integers)
+    tuning = None
+    if settings.fine_tune != OFF:
+        with torch_threads(1):  # tensors of a few kB
+            tuned = fine_tune(
+                net,
+                ranges,
+                settings,
+                context.pair.train.x,
+                steps=settings.fine_tune,
+                context=model.context,
+                doing=doing,
+            )
+        tuning = {"steps": settings.fine_tune, "before_db": before, "after_db": _change_db(context, *tuned)}
+        if tuning["after_db"] < before:
+            program, integers = tuned
+    doing("scoring")
+    report = _report(context, program, integers) | {"fine_tuning": tuning}
     return FixedPoint(program, integers, settings, report)
+
+
+def _change_db(context: ScoringContext, program: Program, weights: Weights, seen: Seen | None = None) -> float:
+    """Return how much of the output on the validation split rounding changes [dB]."""
+    rounded, x = FixedPointModel(program, weights, context.model.context, seen), context.pair.val.x
+    return calibration.decibel(predict(rounded.eval(), x), predict(context.model, x))
 
 
 def _pa(plan: Plan) -> BehaviouralModel | None:
@@ -121,15 +158,14 @@ def _pa(plan: Plan) -> BehaviouralModel | None:
 
 def _report(context: ScoringContext, program: Program, weights: Weights) -> dict[str, Any]:
     seen, model = Seen(), context.model
-    rounded = FixedPointModel(program, weights, model.context, seen).eval()
-    x = context.pair.val.x
-    change = calibration.decibel(predict(rounded, x), predict(model, x))
+    change = _change_db(context, program, weights, seen)
+    rounded = FixedPointModel(program, weights, model.context).eval()
     bounds = {each["out"]: each["accumulator_bits"] for each in program["steps"]}
     widest = max((each["out"] for each in program["steps"] if each["op"] not in ROOMY), key=bounds.__getitem__)
     judged = context.plan.predistortion is None or context.pa is not None
     return {
         "split": "val",
-        "samples": len(x),
+        "samples": len(context.pair.val.x),
         "change_db": change,
         "scores": {
             name: _scores(ScoringContext(each, context.plan, context.capture, context.pa))

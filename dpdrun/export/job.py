@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def export(
     data: str | None = None,
     verify: bool = False,
     quantization: Sequence[str] | None = None,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write a finished run to a file that runs without dpdrun, if its output equals that of the run.
 
@@ -68,6 +69,7 @@ def export(
         verify: refuse to write C files where there is no compiler to verify them with.
         quantization: write the run in fixed point, with these changes of its quantization section, such as
             `weights=12`; None = in floating point.
+        doing: called with what is being done.
 
     Raises:
         RunError: no such run or format, an unfinished run, a model that cannot stream, a missing library or compiler,
@@ -101,7 +103,7 @@ def export(
     description = describe(graph, plan, capture, folder)
     x = capture.test.x
     if settings is not None:
-        rounded = fixed.round_run(model, plan, capture, settings)
+        rounded = fixed.round_run(model, plan, capture, settings, doing)
         if to == "c":
             return _export_fixed_c(out, rounded, description, x, using)
         with replacing(out) as temporary:

@@ -131,6 +131,14 @@ def to_integers(
     return program, rounding.weights
 
 
+def sum_fractions(network: Network, formats: Formats, *, weight_bits: int, by_row: bool = False) -> dict[str, Integers]:
+    """Return the fraction bits of the products of each operation with weights: `sums` of `to_integers`."""
+    rounding = _Rounding(network, formats, weight_bits, by_row, {})
+    for each in network.steps:
+        rounding.step(dict(each))
+    return rounding.chosen
+
+
 def plain(value: Integers | int) -> Any:
     """Return one number if all are equal, else a list."""
     array = np.asarray(value)
@@ -144,6 +152,7 @@ class _Rounding:
         self, network: Network, formats: Formats, bits: int, by_row: bool, sums: Mapping[str, Integers]
     ) -> None:
         self.network, self.formats, self.bits, self.by_row, self.sums = network, formats, bits, by_row, sums
+        self.chosen: dict[str, Integers] = {}
         self.weights: Weights = {name: values.astype(np.int64) for name, values in network.constants.items()}
         self.fractions: dict[str, Integers] = dict.fromkeys(self.weights, np.asarray(WEIGHT_FRACTION))
 
@@ -179,7 +188,8 @@ class _Rounding:
             found = np.minimum(found, fitting_fraction(np.abs(bias), MAX_BIAS_BITS))
         if not self.by_row:
             found = np.full_like(found, found.min())
-        return np.asarray(found)
+        self.chosen[each["out"]] = np.asarray(found)
+        return self.chosen[each["out"]]
 
     def _linear(self, each: Step, out: Words) -> tuple[Integers, int]:  # noqa: ARG002
         net, rows = self.network, self.network.tensors[each["out"]].size

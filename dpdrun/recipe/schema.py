@@ -290,6 +290,9 @@ class QuantizationSection(Section):
         description="off = one power-of-two scale for each tensor; weights = one for each row of a matrix; all = also "
         "one for each channel of an activation; a shift each",
     )
+    fine_tune: Count | Off = Field(
+        OFF, description="steps of quantization-aware training that fit the weights to the rounding; off = none"
+    )
 
 
 class Recipe(Section):

@@ -49,6 +49,10 @@ def _facts(settings: Mapping[str, Any], report: Mapping[str, Any]) -> list[tuple
                        f"{accumulator['largest_seen_bits'][widest]} seen"),
         ("words", f"{report['words']['weights']:,} of weights and tables, {report['words']['state']:,} of state"),
     ]  # fmt: skip
+    if (tuning := report["fine_tuning"]) is not None:
+        kept = "" if tuning["after_db"] < tuning["before_db"] else "; not taken"
+        text = f"{tuning['steps']:,} steps, {tuning['before_db']:.1f} -> {tuning['after_db']:.1f} dB of change{kept}"
+        facts.insert(2, ("fine-tuned", text))
     if report["scores"] is None:
         facts.append(("scores", "none: the PA model of this predistorter is not at hand"))
     return facts

@@ -123,11 +123,21 @@ def test_formats_without_integers_are_refused(run: Path, tmp_path: Path) -> None
         job.export(run, "onnx", tmp_path / "m.onnx", quantization=[])
 
 
-def test_a_recipe_with_the_section_refuses_a_model_without_integers_before_training(tmp_path: Path) -> None:
-    text = RECIPE.format(
-        source="synthetic/mild", model=SMALL.replace("norm: off", "norm: layer"), more="quantization: {}"
-    )
-    text = text.replace(", sample_rate_hz: 1e6", "")
+def test_a_recipe_with_the_section_refuses_a_model_without_integers_before_training(run: Path, tmp_path: Path) -> None:
+    model = SMALL.replace("norm: off", "norm: layer")
+    text = RECIPE.format(source=run.parent / "capture.npz", model=model, more="quantization: {}")
     with pytest.raises(RecipeError, match=r"the quantization section cannot be applied: model\.norm: layer.*set off"):
         train(load_text(text), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuned_weights_are_taken_where_they_help(run: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    done = job.export(
+        run, "npz", tmp_path / "m.npz", quantization=["weights=5", "fine_tune=8", "state=16"], doing=heard.append
+    ).fixed
+    assert done is not None
+    tuning = done.report["fine_tuning"]
+    assert done.report["change_db"] == pytest.approx(min(tuning["before_db"], tuning["after_db"]))
+    assert tuning["after_db"] < tuning["before_db"]
+    assert "fine-tuning, step 8 of 8" in heard

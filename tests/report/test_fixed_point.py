@@ -24,6 +24,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "change_db": -55.25,
         "scores": {"float": SCORES, "fixed": SCORES | {"nmse_db": -39.5}},
         "saturated": {},
+        "fine_tuning": None,
         "accumulator": {"bits": {"mixed": 37}, "widest": "mixed", "largest_seen_bits": {"mixed": 33}},
         "words": {"weights": 1234, "state": 56},
     } | changes
@@ -41,3 +42,9 @@ def test_clipped_tensors_are_named_worst_first() -> None:
     text = rendered(report(saturated={"power": [1, 99], "cube": [20, 99]}, scores=None))
     assert "cube 20 of 99, power 1 of 99" in text
     assert "PA model of this predistorter is not at hand" in text
+
+
+def test_fine_tuning_that_did_not_help_says_so() -> None:
+    better = rendered(report(fine_tuning={"steps": 200, "before_db": -45.0, "after_db": -54.0}))
+    assert "200 steps, -45.0 -> -54.0 dB of change " in better
+    assert "not taken" in rendered(report(fine_tuning={"steps": 200, "before_db": -45.0, "after_db": -44.0}))
