@@ -28,7 +28,9 @@ def begin_sweep(sweep: Sweep, folder: SweepFolder) -> None:
     from dpdrun.report.terminal import Terminal
     from dpdrun.sweep.folder import begin, take_over
     from dpdrun.sweep.points import plan_points
+    from dpdrun.sweep.search import require_search
 
+    require_search(sweep)
     with activity(Terminal(stderr=True), "sweep") as doing, captures_kept():
         planned = plan_points(sweep, lambda done, total: doing(f"checking configuration {done + 1} of {total}"))
     begin(folder, sweep, planned)

@@ -118,14 +118,16 @@ def progress_text(point: Json) -> str:
 
 
 def left_out_lines(content: Json) -> list[str]:
-    """Return what was left out, and why."""
-    lines = []
-    for each in content["left_out"][:MOST_REASONS]:
-        config = ", ".join(f"{key}={value}" for key, value in each["config"].items()) or "the rules"
-        reason = each["reason"].partition("\n")[0]
-        lines.append(f"left out: {config}: {reason}")
-    more = len(content["left_out"]) - MOST_REASONS
-    return lines + ([f"and {more} more left out"] if more > 0 else [])
+    """Return what was left out, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for each in content["left_out"]:
+        config = ", ".join(f"{short(key)} {value}" for key, value in each["config"].items()) or "the rules"
+        by_reason.setdefault(each["reason"].partition("\n")[0], []).append(config)
+    lines = [
+        f"left out: {configs[0]}{f' and {len(configs) - 1} more' if configs[1:] else ''}: {reason}"
+        for reason, configs in by_reason.items()
+    ]
+    return lines[:MOST_REASONS] + ([f"and {len(lines) - MOST_REASONS} more reasons"] if lines[MOST_REASONS:] else [])
 
 
 def gain_sentence(content: Json) -> str:

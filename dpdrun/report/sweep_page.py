@@ -21,6 +21,7 @@ circle.front { fill: var(--healthy); stroke: var(--healthy); } line.front { stro
 circle.rules { fill: var(--unknown); stroke: var(--unknown); } line.rules { stroke: var(--unknown); }
 .scroll { overflow-x: auto; } th { text-align: left; padding: .15rem .8rem .15rem 0; font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td:first-child { white-space: nowrap; }
 tr.front td { font-weight: 600; } tr.rules td:first-child { color: var(--unknown); }
 .key span { margin-right: 1.2em; } .key i { display: inline-block; width: .7em; height: .7em; border-radius: 50%;
   margin-right: .35em; border: 1px solid var(--dim); }
@@ -28,7 +29,7 @@ tr.front td { font-weight: 600; } tr.rules td:first-child { color: var(--unknown
 """
 KEY = (
     '<p class="key dim"><span><i class="r"></i>the rules</span><span><i class="f"></i>Pareto front</span>'
-    "<span><i></i>other points</span>bars: 95 % intervals over seeds, cut at the edge of a chart</p>"
+    "<span><i></i>other points</span>"
 )
 
 
@@ -51,7 +52,8 @@ def sweep_page(content: Json) -> str:
         body.append(f"<p><strong>{escape(sentence[0].upper() + sentence[1:])}.</strong></p>")
     charts = [chart for chart in [front_chart(content)] if chart] + slice_charts(content)
     if charts:
-        body.append(KEY)
+        bars = "bars: 95 % intervals over seeds, cut at the edge of a chart" if len(content["seeds"]) > 1 else ""
+        body.append(f"{KEY}{bars}</p>")
         figures = (f"<figure>{svg}<figcaption>{escape(text)}</figcaption></figure>" for svg, text in charts)
         body.append('<div class="charts">' + "".join(figures) + "</div>")
     body += ["<h2>Points</h2>", _points(content)]

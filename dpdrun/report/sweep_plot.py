@@ -33,7 +33,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values to pixels. `names` label the whole numbers of an axis of choices."""
+    """Maps values to pixels. `names` label the whole numbers of an axis of choices; `whole` has only such ticks."""
 
     low: float
     high: float
@@ -41,6 +41,7 @@ class Axis:
     start: float
     end: float
     names: tuple[str, ...] = ()
+    whole: bool = False
 
     def at(self, value: float) -> float:
         """Return the pixel of a value."""
@@ -53,12 +54,13 @@ class Axis:
             return [(float(index), name) for index, name in enumerate(self.names)]
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            steps = (1, 2, 5) if last - first <= 2 else (1,)
+            steps = (1, 2, 5) if self.high / self.low < 300 else (1,)
             values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         else:
-            rough = (self.high - self.low) / 5 or 1.0
+            rough = (self.high - self.low) / 6 or 1.0
             size = 10.0 ** math.floor(math.log10(rough))
             size *= next(each for each in (1, 2, 5, 10) if each * size >= rough)
+            size = max(size, 1.0) if self.whole else size
             values = [size * index for index in range(math.ceil(self.low / size), math.floor(self.high / size) + 1)]
         return [(value, f"{value:g}") for value in values if self.low <= value <= self.high]
 
@@ -66,11 +68,12 @@ class Axis:
 def axis_of(values: Sequence[float], start: float, end: float, *, may_log: bool) -> Axis:
     """Return an axis with room around its values."""
     low, high = min(values), max(values)
+    whole = all(float(value).is_integer() for value in values)
     if may_log and low > 0 and high / low >= DECADE:
         room = (high / low) ** 0.06
         return Axis(low / room, high * room, True, start, end)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    return Axis(low - room, high + room, False, start, end)
+    return Axis(low - room, high + room, False, start, end, whole=whole)
 
 
 def front_chart(content: Json) -> tuple[str, str] | None:

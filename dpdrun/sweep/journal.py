@@ -24,7 +24,9 @@ from dpdrun.sweep.points import LeftOut, Point, Trial
 # pending: waits for a worker. running: claimed. finished, failed, pruned: decided.
 Status = Literal["pending", "running", "finished", "failed", "pruned"]
 DECIDED = ("finished", "failed", "pruned")
-MOST_LOSSES = 5  # workers that a trial may lose at the same step, before it is taken for the reason
+# Workers that a trial may lose at the same step before it is taken for the reason: one that needs more memory than
+# there is ends all of them there. Fewer would give up trials on hosts that are taken away every few minutes.
+MOST_LOSSES = 20
 
 
 @dataclass

@@ -52,12 +52,13 @@ def next_points(sweep: Sweep, state: SweepState, results: Results) -> list[Point
         study = _study(sweep, state, results.make(state)["points"])
         for _ in range(MOST_ATTEMPTS):
             trial = study.ask({each.key: _distribution(each) for each in sweep.over})
-            config = {key: _text(value) for key, value in trial.params.items()}
+            params = {each.key: _rounded(trial.params[each.key], each) for each in sweep.over}
+            config = {key: _text(value) for key, value in params.items()}
             if config in known:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 continue
             known.append(config)
-            kept = {"params": trial.params, "system": _plain(study.trials[-1].system_attrs)}
+            kept = {"params": params, "system": _plain(study.trials[-1].system_attrs)}
             point = plan_point(sweep, config, search=kept)
             found.append(point)
             if isinstance(point, Point):
@@ -126,6 +127,14 @@ def _distribution(dimension: Dimension) -> Any:
     if values.integer:
         return IntDistribution(int(values.low), int(values.high), log=values.log)
     return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _rounded(value: Any, dimension: Dimension) -> Any:
+    """Return a drawn number with four digits, within its range: readable in tables and recipes."""
+    values = dimension.values
+    if not isinstance(values, Range) or not isinstance(value, float):
+        return value
+    return min(max(float(f"{value:.4g}"), values.low), values.high)
 
 
 def _text(value: Any) -> str:
