@@ -26,14 +26,17 @@ def export(
         str,
         option(
             "--to",
-            metavar="onnx|torchscript|npz|c",
+            metavar="onnx|torchscript|npz|c|mat|mem",
             help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, description and golden "
-            "vector, for FPGA and DSP; c: C99 with a self-test.",
+            "vector, for FPGA and DSP; c: C99 with a self-test; mat: for MATLAB, a gmp also for comm.DPD; mem: for "
+            "$readmemh.",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write.", show_default="model.onnx, .pt, .npz or .c in RUN"),
+        typer.Option(
+            "--out", "-o", help="File to write.", show_default="model.onnx, .pt, .npz, .c, .mat or .zip in RUN"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     data: DataOption = None,
@@ -42,7 +45,7 @@ def export(
     ] = False,
     plugin: PluginOption = None,
     fixed: Annotated[
-        bool, typer.Option("--fixed", help="With --to npz or c: in integers, bit-true (docs/fixed-point.md).")
+        bool, typer.Option("--fixed", help="With --to npz, c, mat or mem: in integers, bit-true (docs/fixed-point.md).")
     ] = False,
     weight_bits: Annotated[
         int | None, option(min=4, max=18, help="--fixed: bits of weights.", show_default="quantization.weights, or 16")

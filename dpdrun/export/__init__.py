@@ -12,4 +12,6 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "torchscript": (".pt", ".ts", ".torchscript"),
     "npz": (".npz",),
     "c": (".c",),
+    "mat": (".mat",),
+    "mem": (".zip",),
 }

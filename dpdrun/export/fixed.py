@@ -38,7 +38,7 @@ from dpdrun.recipe.schema import GIVEN, QuantizationSection
 
 GOLDEN_SAMPLES = 1024
 VERIFIED_SAMPLES = 2**15  # of the test split: a GRU takes a third of a millisecond each
-FORMATS = ("npz", "c")  # that have a fixed-point form
+FORMATS = ("npz", "c", "mat", "mem")  # that have a fixed-point form
 # A recipe around the settings: its loader explains what is wrong with them
 _RECIPE = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 1}\n"
 
@@ -231,13 +231,13 @@ def words_of(fixed: FixedPoint, x: NDArray[np.complex128]) -> tuple[NDArray[np.i
     return words, y[late:]
 
 
-def require_equal(path: Path, fixed: FixedPoint, x: NDArray[np.complex128]) -> int:
-    """Stream a record through the file in uneven chunks; return how many samples were compared.
+def require_equal(path: Path, loaded: tuple[Program, Weights], fixed: FixedPoint, x: NDArray[np.complex128]) -> int:
+    """Stream a record through what was loaded from a file, in uneven chunks; return how many samples were compared.
 
     Raises:
         RunError: a word differs from that of the program, or an accumulator exceeded its bound.
     """
-    program, weights = reference.load(path)
+    program, weights = loaded
     words, expected = words_of(fixed, x)
     late = program["lookahead"]
     padded, outputs, at = np.pad(words, ((0, late), (0, 0))), [], 0

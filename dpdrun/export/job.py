@@ -13,16 +13,25 @@ from numpy.typing import NDArray
 from dpdrun.data.checks import suggestion
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
-from dpdrun.export import FORMATS, fixed, npz, onnx, torchscript
+from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, torchscript
 from dpdrun.export.c import compiler
 from dpdrun.export.c import job as c
 from dpdrun.export.description import describe
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import reference_outputs, require_equal, stream_step
 from dpdrun.plan.recorded import capture_of
+from dpdrun.quantization import reference
+from dpdrun.quantization.reference import Program, Weights
 from dpdrun.run.files import replacing
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.job import load_run
+
+# Writers of a program in fixed point, and their readers; C is compiled instead
+INTEGERS: dict[str, tuple[Callable[..., None], Callable[[Path], tuple[Program, Weights]]]] = {
+    "npz": (fixed.write, reference.load),
+    "mat": (mat.write_fixed, mat.load_fixed),
+    "mem": (mem.write, mem.load),
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,8 @@ def export(
         raise RunError(
             f"--to {to} holds floating-point models alone; in fixed point there is {', '.join(fixed.FORMATS)}"
         )
+    if quantization is None and to == "mem":
+        raise RunError("--to mem holds integers: give --fixed")
     if to == "onnx":
         onnx.require()
     if to == "c":
@@ -107,15 +118,17 @@ def export(
         if to == "c":
             return _export_fixed_c(out, rounded, description, x, using)
         with replacing(out) as temporary:
-            fixed.write(temporary, rounded, description, x)
-            samples = fixed.require_equal(temporary, rounded, x)
+            write, load = INTEGERS[to]
+            write(temporary, rounded, description, x)
+            samples = fixed.require_equal(out, load(temporary), rounded, x)
         return Exported(out, 0.0, samples, out.stat().st_size, ["x"], fixed=rounded)
     if to == "c":
         return _export_c(out, graph, description, x, using)
     with replacing(out) as temporary:
-        if to == "npz":
-            npz.write(temporary, graph, description, x)
-            step = npz.load(temporary, description)
+        if to in ("npz", "mat"):
+            arrays = npz if to == "npz" else mat
+            arrays.write(temporary, graph, description, x)
+            step = arrays.load(temporary, description)
         else:
             format_ = onnx if to == "onnx" else torchscript
             format_.write(temporary, graph, description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,6 +80,12 @@ def case_of(name: str) -> Case:
 def case(request: pytest.FixtureRequest) -> Case:
     """Every kind and setting in turn."""
     return case_of(request.param)
+
+
+@pytest.fixture
+def cases() -> Callable[[str], Case]:
+    """Any of them, by name."""
+    return case_of
 
 
 @pytest.fixture

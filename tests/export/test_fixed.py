@@ -96,7 +96,7 @@ def test_a_file_of_other_words_is_not_kept(run: Path, tmp_path: Path, monkeypatc
         weights = rounded.weights | {name: rounded.weights[name] + 1}
         honest(path, fixed.FixedPoint(rounded.program, weights, rounded.settings, rounded.report), *rest)
 
-    monkeypatch.setattr(fixed, "write", wrong)
+    monkeypatch.setitem(job.INTEGERS, "npz", (wrong, reference.load))
     with pytest.raises(RunError, match="does not give the words of its program; nothing was written"):
         job.export(run, "npz", tmp_path / "m.npz", quantization=[])
     assert list(tmp_path.iterdir()) == []

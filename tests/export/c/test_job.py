@@ -125,7 +125,8 @@ def random_section(rng: np.random.Generator) -> ModelSection:
     heads, window = one_of(1, 2, 3), one_of(1, 2, 7, 16)
     return TransformerModel(
         kind="transformer", d_model=heads * one_of(1, 2, 5), heads=heads, layers=one_of(1, 2), window=window,
-        lookahead=one_of(0, 0, 1, 4), conv=one_of(0, 1, 2, 5), ff_mult=one_of(0.5, 1.0, 2.0),
+        lookahead=one_of(0, 0, 1, 4) if shared["skip"] == "on" else 0, conv=one_of(0, 1, 2, 5),
+        ff_mult=one_of(0.5, 1.0, 2.0),
         activation=one_of("gelu", "relu", "bilinear"), norm=one_of("layer", "off"),
         attention_bias=one_of("all", "query"), positions=one_of("relative", "sinusoidal", "none"),
         embedding=one_of("linear", "layernorm_mlp"), **shared,
