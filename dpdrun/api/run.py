@@ -20,10 +20,13 @@ from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.assessment import Evaluation, evaluate_with_plots
 from dpdrun.evaluation.prediction import Split, eval_frame, predict
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._given import accept
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import capture_of, plan_of
 from dpdrun.plan.threads import threads_to_predict
+from dpdrun.recipe.given import GivenModel
+from dpdrun.recipe.schema import GIVEN
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import job
@@ -192,7 +195,7 @@ class Run:
         if self._folder.report.is_file():
             scores = ", ".join(f"{split} {value:.2f} dB" for split, value in self.scores.nmse_db.items())
             state = f"NMSE {scores}"
-        return f"{type(self).__name__}({str(self.path)!r}, task {self.task}, {self.plan.recipe.model.kind}: {state})"
+        return f"{type(self).__name__}({str(self.path)!r}, task {self.task}, {_model_name(self.plan)}: {state})"
 
     def _repr_html_(self) -> str:
         from dpdrun.report.notebook import html_of
@@ -218,17 +221,29 @@ class Predistorter(Run):
         return self.predict(x)
 
 
-def load_run(path: PathLike | Run, *, pa: nn.Module | None = None) -> Run:
+def load_run(path: PathLike, *, model: nn.Module | None = None, pa: nn.Module | None = None) -> Run:
     """Return a run folder as an object: a `Predistorter` where its task is dpd.
 
     Args:
         path: of the folder.
+        model: a module like the one that was passed to `train(model=...)`; the weights are those of the run.
         pa: the PA model of a predistorter that was trained with `pa: given`.
 
     Raises:
-        RunError: there is no run in this folder.
+        RunError: there is no run in this folder, or it was made with no such module.
     """
+    if model is not None:
+        section = RunFolder.open(Path(path)).read_json(RunFolder(Path(path)).plan).get("recipe", {}).get("model", {})
+        if section.get("kind") != GIVEN:
+            raise RunError(f"{path}: this run has a {section.get('kind')}; it was not made with model=")
+        accept(model, sha256=str(section["sha256"]))
     return run_of(Path(path), None, pa)
+
+
+def _model_name(plan: Plan) -> str:
+    """Return the kind of a model, and the class of one that was passed from Python."""
+    model = plan.recipe.model
+    return " ".join([model.kind, *([model.module] if isinstance(model, GivenModel) else [])])
 
 
 def run_of(path: Path, capture: Capture | None, pa: nn.Module | None) -> Run:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpdrun.api.progress import watch_of
-from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, loaded_from
+from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, blamed_on, loaded_from
 from dpdrun.api.results import Scores
 from dpdrun.api.run import Predistorter, Run, load_run, run_of
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.evaluation.prediction import Split
+from dpdrun.models._given import accept
 from dpdrun.plan.recorded import capture_section
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder, default_folder
 from dpdrun.training import job
+from dpdrun.training.loss import given_as
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def train(
@@ -29,6 +31,8 @@ def train(
     *,
     overrides: Overrides = (),
     resume: job.Resume = False,
+    model: nn.Module | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     pa: nn.Module | None = None,
     track: Sequence[str] = (),
     progress: bool | None = None,
@@ -42,6 +46,11 @@ def train(
             number where that is taken.
         overrides: values by dotted key, such as `{"train.max_steps": 500}`, or `key=value` pairs.
         resume: continue the run in `out` from its last checkpoint; "auto": if there is one.
+        model: a module of your own, (B, T, 2) -> (B, T, 2) at unit rms; takes the place of the `model` section. Its
+            attributes `context` and `look_ahead` say how many samples an output depends on; without `context` it takes
+            complete records. A copy is trained, from the weights that the module has.
+        loss: of a step, in place of `train.loss`: (prediction, target) -> one number, both (B, J, 2) at unit rms
+            without the burn-in.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
         track: also log to these trackers (docs/tracking.md).
         progress: None shows a live view in a notebook, True on the terminal too, False nothing.
@@ -55,8 +64,10 @@ def train(
         RunError: the folder cannot be used, or training failed.
         StoppedError, KeyboardInterrupt: a signal came; the message says whether there is something to resume.
     """
-    loaded = loaded_from(recipe, overrides, capture)
-    return _train(loaded, capture, out, resume=resume, pa=pa, track=track, progress=progress)
+    section = None if model is None else accept(model)
+    loaded = loaded_from(recipe, overrides, capture, model=section, loss=loss)
+    with given_as(loss), blamed_on(model, loss):
+        return _train(loaded, capture, out, resume=resume, pa=pa, track=track, progress=progress)
 
 
 def train_dpd(
@@ -66,6 +77,8 @@ def train_dpd(
     *,
     overrides: Overrides = (),
     resume: job.Resume = False,
+    model: nn.Module | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     track: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Predistorter:
@@ -75,7 +88,7 @@ def train_dpd(
         pa: a finished run of task pa, or its folder.
         recipe: as `train`; of a dict, `task`, `pa` and `data` are filled in, and a missing `model` is that of the PA
             run. None: only these.
-        out, overrides, resume, track, progress: as `train`.
+        out, overrides, resume, model, loss, track, progress: as `train`.
 
     Raises:
         RecipeError, DataError, RunError: as `train`; also where the PA run is not one, not finished, or worse than a
@@ -89,8 +102,9 @@ def train_dpd(
         section = capture_section(RunFolder(source.path), source.plan)
         filled: dict[str, Any] = {"task": "dpd", "pa": source.path.absolute(), "data": section}
         recipe = filled | {"model": source.plan.recipe.model} | given
-    loaded = loaded_from(recipe, overrides, None)
-    run = _train(loaded, None, out, resume=resume, pa=None, track=track, progress=progress)
+    run = train(
+        recipe, None, out, overrides=overrides, resume=resume, model=model, loss=loss, track=track, progress=progress
+    )
     if not isinstance(run, Predistorter):
         raise RunError(f"{run.path}: train_dpd was given a recipe of task {run.task}; use task: dpd")
     return run

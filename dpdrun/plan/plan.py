@@ -22,6 +22,7 @@ from dpdrun.quantization.network import unsupported
 from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
+from dpdrun.recipe.given import enter_of
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import ADAMW, ModelSection, QuantizationSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
@@ -135,6 +136,7 @@ class Plan:
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
         try:
+            enter_of(content)
             plugins.require(content)
             values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
             made = content.get("predistortion")  # absent in plans from before there were any

@@ -19,7 +19,7 @@ from dpdrun.recipe.describe import sections_of
 from dpdrun.recipe.mapping import node_of, written
 from dpdrun.recipe.patch import apply_patch, render
 from dpdrun.recipe.problems import Mark, Problem, nearest_mark, recipe_error
-from dpdrun.recipe.schema import DataSection, Recipe, SourceFiles
+from dpdrun.recipe.schema import DataSection, Recipe, Section, SourceFiles
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
 NAME = "recipe"  # of one that is passed from Python
@@ -71,13 +71,20 @@ class Loaded:
 
     def with_data(self, section: DataSection) -> Loaded:
         """Return the recipe on another capture: its `data` section is replaced; other values keep their marks."""
+        return self._with("data", section, "capture")
+
+    def with_model(self, section: Section) -> Loaded:
+        """Return the recipe with another model, likewise."""
+        return self._with("model", section, "model")
+
+    def _with(self, name: str, section: Section, origin: str) -> Loaded:
         root, _ = yaml12.parse(self.effective_text, str(self.path))
         values: dict[str, Any] = {} if root is None else root.plain()
-        data = section.model_dump(mode="json", exclude_defaults=True)
-        marks = {key: mark for key, mark in self.marks.items() if key != "data" and not key.startswith("data.")}
-        marks |= dict.fromkeys(["data", *(f"data.{name}" for name in data)], Mark("capture"))
-        recipe = self.recipe.model_copy(update={"data": section})
-        return replace(self, recipe=recipe, text=written(values | {"data": data}), overrides=(), marks=marks)
+        content = section.model_dump(mode="json", exclude_defaults=True)
+        marks = {key: mark for key, mark in self.marks.items() if key != name and not key.startswith(f"{name}.")}
+        marks |= dict.fromkeys([name, *(f"{name}.{key}" for key in content)], Mark(origin))
+        recipe = self.recipe.model_copy(update={name: section})
+        return replace(self, recipe=recipe, text=written(values | {name: content}), overrides=(), marks=marks)
 
     def error(self, conflicts: Iterable[tuple[str, str]]) -> RecipeError:
         """Return the error that reports (dotted key, message) pairs at their lines in this recipe."""

@@ -20,7 +20,7 @@ from dpdrun.recipe.data_schema import Switch as Switch
 from dpdrun.recipe.data_schema import Text as Text
 from dpdrun.recipe.fields import AUTO, OFF, Auto, Off, Percent, Registered
 
-GIVEN = "given"  # `pa: given`, `data.source: given`: passed from Python
+GIVEN: Literal["given"] = "given"  # `pa: given`, `data.source: given`: passed from Python
 ADAMW = "adamw"
 Features = Literal["iq", "envelope"]
 Count = Annotated[int, Field(ge=1)]

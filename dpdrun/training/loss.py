@@ -9,18 +9,20 @@ Shapes: B frames, T samples in a frame, J of them in the loss, 2 = (I, Q).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dpdrun.data.capture import Capture
+from dpdrun.errors import RunError
 from dpdrun.plan.plan import Plan
 from dpdrun.recipe import plugins
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.plugins import PluginError
-from dpdrun.recipe.schema import SpectralLoss
+from dpdrun.recipe.schema import GIVEN, SpectralLoss
 
 Loss = Callable[[Tensor, Tensor, Plan, float], Tensor]
 
@@ -128,20 +130,50 @@ def scored_error(error: Callable[[Tensor, Tensor], Tensor]) -> Loss:
 
 
 def foreign_error(plan: Plan) -> Loss | None:
-    """Return the loss of a plug-in that a plan names; None where it names ours."""
+    """Return the loss of a plug-in, or one passed from Python, that a plan names; None where it names ours."""
     name = plan.recipe.train.loss
     entry = plugins.find("losses", name) if isinstance(name, str) else None
-    if entry is None or entry.origin is None:
+    if entry is None or (entry.origin is None and name != GIVEN):
         return None
     error = entry.load()
 
     def checked(prediction: Tensor, target: Tensor) -> Tensor:
         found: Tensor = error(prediction, target)
         if not isinstance(found, Tensor) or found.numel() != 1:
-            raise PluginError(f"train.loss {name}: {entry.origin} returned {_described(found)}, not one number")
+            whose = entry.origin or f"the function {given_name()}"
+            raise PluginError(f"train.loss {name}: {whose} returned {_described(found)}, not one number")
         return found.reshape(())
 
     return scored_error(checked)
+
+
+Error = Callable[[Tensor, Tensor], Tensor]
+_GIVEN: list[Error] = []  # the loss of the training that runs now
+
+
+@contextmanager
+def given_as(error: Error | None) -> Iterator[None]:
+    """Let `train.loss: given` be a function for a block."""
+    if error is None:
+        yield
+        return
+    _GIVEN.append(error)
+    try:
+        yield
+    finally:
+        _GIVEN.pop()
+
+
+def given_name() -> str:
+    """Return the name of the function that was passed from Python."""
+    return str(getattr(_GIVEN[-1], "__qualname__", type(_GIVEN[-1]).__name__))
+
+
+def given_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the value of the function that was passed from Python. Raises RunError where none was."""
+    if not _GIVEN:
+        raise RunError("train.loss: given: this loss is passed from Python: dpdrun.train(recipe, loss=...)")
+    return _GIVEN[-1](prediction, target)
 
 
 def _described(found: object) -> str:
