@@ -16,6 +16,8 @@ APART = 0.3  # over K: what tells K classes from K + 1
 NEVER_CLOSER = 0.002  # an untrained head is a little above its ln K
 ERRORS = 3.0  # standard errors of the level
 STANDARDISED = 0.02  # around 1, the variance of a standardised target
+SATURATED = -math.log(2.0**-126)  # 87.3365, of a probability that is cut off at the smallest float32 (Caffe)
+SATURATED_WITHIN = 1e-3
 COIN = 0.25  # variance of targets that are 0 or 1, half of them each
 
 
@@ -33,6 +35,8 @@ def guess_at(level: float, error: float, unit: str | None) -> str | None:
         return "0.25, the variance of targets that are 0 or 1 alike"
     if unit not in (None, "nats", "bits"):
         return None
+    if abs(level - SATURATED) <= SATURATED_WITHIN:
+        return "87.3365, minus the logarithm of the smallest float32: the right class has a probability of 0"
     scale, name = (1.0 / math.log(2.0), "log2") if unit == "bits" else (1.0, "ln")
     for count in (*CLASSES, *VOCABULARIES):
         cost = math.log(count) * scale

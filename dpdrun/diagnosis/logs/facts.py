@@ -12,7 +12,14 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.log import COLUMNS, NothingLoggedError, Points, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, listing
-from dpdrun.diagnosis.logs.units import CLIPS, WORDS, loss_unit, target_power, without_perplexity
+from dpdrun.diagnosis.logs.units import (
+    CLIPS,
+    WORDS,
+    loss_unit,
+    target_power,
+    without_accuracy,
+    without_perplexity,
+)
 from dpdrun.errors import DataError
 from dpdrun.rules.facts.run import RunFacts
 
@@ -35,7 +42,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         log.notes.append(f"from --map: {', '.join(f'{key} {value}' for key, value in asked.values.items())}")
     log.found |= {key: f"{value:g} (given)" for key, value in asked.constants.items()}
     without_perplexity(log)
-    unit = loss_unit(log)
+    unit = None if without_accuracy(log) else loss_unit(log)
     if unit == "objective" and "loss" in log.found:
         log.leave_out(
             "loss", f"{log.found['loss']} is {WORDS[unit]} about progress (reinforcement learning, GAN, ELBO)"
@@ -122,7 +129,7 @@ def _nothing(log: TrainingLog) -> str:
     if doubts:
         return f"{log.path}: {doubts[0]}"
     free = [name for name in log.names if name not in log.found.values()]
-    likely = [name for name in free if re.search("loss|cost|entropy|nll|err", name, re.IGNORECASE)]
+    likely = [name for name in free if re.search("loss|cost|entropy|nll|err|train", name, re.IGNORECASE)]
     example = quote(f"loss={next(iter([*likely, *reversed(free)]), 'COLUMN')}")
     return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map {example}"
 

@@ -86,7 +86,7 @@ LINES_TO_COUNT = 4
 
 
 def _is_line(text: str) -> bool:
-    return any(meaning_of(name) in WORTH or HEAD.fullmatch(plain_name(name)) for name in _pairs(text))
+    return any(meaning_of(name) in (*WORTH, "metric") or HEAD.fullmatch(plain_name(name)) for name in _pairs(text))
 
 
 def _may_be_line(text: str) -> bool:

@@ -77,6 +77,10 @@ COMMON: dict[str, tuple[str, ...]] = {
 HEAD = re.compile(r"(?!(?:val|valid|validation|eval|dev|test|best|min|aux)\b)[a-z0-9]+( [a-z0-9]+){0,2} loss|loss [dg]")
 GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
 EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
+ACCURACY = {  # read as the share of wrong answers, where a log has no loss
+    "loss": re.compile(r"(train|training)( avg| mean)? (accuracy|acc|top ?1)"),
+    "val_loss": re.compile(r"(val|valid|validation|dev|test)( avg| mean)? (accuracy|acc|top ?1)"),
+}
 METRIC = re.compile(
     r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
     r"(accuracy|acc\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
@@ -112,7 +116,8 @@ def meaning_of(name: str) -> str | None:
     for key, groups in _COMPILED.items():
         if any(group.fullmatch(plain) for group in groups):
             return key
-    return "metric" if METRIC.fullmatch(plain) or EVAL_SET.fullmatch(plain) else None
+    is_metric = any(each.fullmatch(plain) for each in (METRIC, EVAL_SET, ACCURACY["loss"]))
+    return "metric" if is_metric else None
 
 
 def eval_sets(names: Iterable[str]) -> dict[str, str]:
@@ -250,6 +255,8 @@ def choose_columns(
                 break
     if not {"loss", "loss_db"} & {*columns, *absent, *asked.constants}:
         _choose_head(free, columns, notes, absent)
+    if not {"loss", "loss_db", "val_loss"} & {*columns, *absent, *asked.constants}:
+        columns |= _accuracies(free)
     for key, name in columns.items():
         if list(names).count(name) > 1:
             raise DataError(f"{where}: column {name!r} (read as {key}) appears twice; rename one of them")
@@ -267,6 +274,12 @@ def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str]
     elif found:
         columns["loss"] = (gan or found)[0]
         del free[columns["loss"]]
+
+
+def _accuracies(free: dict[str, str]) -> dict[str, str]:
+    """Return the accuracies that stand for the losses, by meaning; none where there is no training accuracy."""
+    found = {key: [name for name, plain in free.items() if shape.fullmatch(plain)] for key, shape in ACCURACY.items()}
+    return {key: names[0] for key, names in found.items() if names} if found["loss"] else {}
 
 
 def _named(name: str, names: Sequence[str], where: Path | str, key: str) -> str:

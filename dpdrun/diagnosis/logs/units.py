@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from dpdrun.diagnosis.logs.log import Points, TrainingLog
-from dpdrun.diagnosis.logs.names import GAN, plain_name
+from dpdrun.diagnosis.logs.names import ACCURACY, GAN, plain_name
 
 LANGUAGE_MODELS = frozenset({"llamafactory", "torchtune", "megatron", "nanogpt", "build-nanogpt"})
 CLIPS = dict.fromkeys(("huggingface", "llamafactory", "megatron", "build-nanogpt", "nanogpt"), 1.0)  # their defaults
@@ -28,6 +28,7 @@ WORDS = {
     "objective": "an objective whose level says nothing",
 }
 DECIBELS = re.compile(r"(?P<by>\bby )?(?P<db>-?\d+(?:\.\d+)?) dB\b(?P<above> above)?")
+LEAST_WRONG = 1e-3  # a share of 0 has no logarithm
 SPREAD = 0.02  # of the power that loss and NMSE give
 
 
@@ -50,6 +51,20 @@ def loss_unit(log: TrainingLog) -> str | None:
     if log.program in LANGUAGE_MODELS or any(CLASSIFIES.fullmatch(name) for name in names):
         return "nats"
     return None
+
+
+def without_accuracy(log: TrainingLog) -> bool:
+    """Turn accuracies that were taken for losses into the share of wrong answers; return whether there were any."""
+    found = False
+    for key, shape in ACCURACY.items():
+        if key in log.columns and shape.fullmatch(plain_name(log.found.get(key, ""))):
+            column = log.columns[key]
+            scale = 100.0 if max(column.values, default=0.0) > 1.0 else 1.0
+            wrong = [max(LEAST_WRONG, 1.0 - value / scale) if value == value else value for value in column.values]
+            log.columns[key] = Points(column.steps, wrong)
+            log.notes.append(f"{key} = 1 - {log.found[key]}, the share of wrong answers: the log has no loss")
+            found = True
+    return found
 
 
 def without_perplexity(log: TrainingLog) -> None:

@@ -11,7 +11,7 @@ from statistics import fmean, median, stdev
 from dpdrun.rules.declare import Family, finding, info, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.guessing import COIN, guess_at
+from dpdrun.rules.guessing import COIN, SATURATED, SATURATED_WITHIN, guess_at
 from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class
 from dpdrun.rules.series import largest_fall, noise
 
@@ -90,6 +90,9 @@ def never_learns(run: RunFacts) -> Verdict:
     losses = [value for value in run.loss if math.isfinite(value)]
     same = same_number(losses)
     least = LEAST_EPOCHS if run.steps_per_epoch == 1.0 else LEAST_LINES
+    saturated = len(losses) >= LEAST_SCORES and all(abs(loss - SATURATED) <= SATURATED_WITHIN for loss in losses)
+    if saturated:
+        same = f"every line is {guess_at(SATURATED, 0.0, None)}"
     if len(losses) < least and not same:
         return Skipped(f"needs {least} lines with a loss, there are {len(losses)}")
     progress = run.progress

@@ -48,6 +48,15 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
         "Step 200/900000, Total Loss: 2.0, Mel Loss: 0.8, Mel PostNet Loss: 0.8, Pitch Loss: 0.4\n",
         {'loss': [2.5, 2.0], 'step': [100, 200]},
     ),
+    "MXNet, accuracies alone": (
+        "INFO:root:Epoch[0] Train-accuracy=0.600000\nINFO:root:Epoch[0] Validation-accuracy=0.511429\n"
+        "INFO:root:Epoch[1] Train-accuracy=1.000000\nINFO:root:Epoch[1] Validation-accuracy=0.511429\n",
+        {'loss': [0.4, 0.001], 'step': [0, 1], 'val_loss': [0.488571, 0.488571]},
+    ),
+    "accuracies next to a loss are none": (
+        "epoch 1, loss 0.5, train acc 0.7, val acc 0.6\nepoch 2, loss 0.4, train acc 0.8, val acc 0.7\n",
+        {'loss': [0.5, 0.4], 'step': [1, 2]},
+    ),
     "mpirun --tag-output": (
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.5, step = 100 (7.4 sec)\n"
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.4, step = 200 (7.4 sec)\n",

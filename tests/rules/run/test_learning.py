@@ -140,3 +140,10 @@ def test_a_quiet_loss_that_comes_down_to_the_variance_of_a_coin() -> None:
     assert findings(curve(0.25), n=80, spread=0.0)["LS204"].severity == "error"
     assert "LS204" not in findings(curve(0.27), n=80, spread=0.0)
     assert "LS204" not in findings(curve(0.25), n=80, spread=0.0, loss_unit="power", kind="gru")
+
+
+def test_a_probability_of_zero_is_named_in_few_lines() -> None:
+    run = RunFacts(step=[26400, 26500, 26600], loss=[87.3365] * 3)
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert "the right class has a probability of 0" in found["LS204"].message
+    assert "LS204" not in {f.code for f in diagnose_facts(RunFacts(step=[1, 2, 3], loss=[87.4] * 3)).findings}

@@ -158,3 +158,22 @@ def test_a_metric_that_collapses_while_the_training_loss_falls() -> None:
     assert "EV209" not in found([2.0] * 200, eval_metrics={"val_prec": (steps, peak)})
     scored = {"": (steps, [1.0 - 0.01 * k for k in range(20)])}
     assert "EV209" not in found(losses, eval_metrics={"val_prec": (steps, peak)}, eval_losses=scored)
+
+
+def test_scores_between_lines_are_compared_with_the_line_before() -> None:
+    scores = [1.0, 0.8, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    evals = {"": ([10 * (k + 1) for k in range(8)], scores)}
+    losses = [2.0 * 0.7**k for k in range(4)]  # every 20 steps: half of the scores have no line of their own
+    run = RunFacts(step=[20, 40, 60, 80], loss=losses, eval_losses=evals, loss_unit="nats")
+    assert "EV205" in {f.code for f in diagnose_facts(run).findings}
+
+
+def test_a_validation_loss_that_stays_while_an_accuracy_rises_is_no_standstill() -> None:
+    steps = [20, 40, 60, 80, 100, 120]
+    evals = {"": (steps, [0.50, 0.51, 0.49, 0.50, 0.52, 0.51])}
+    for accuracy, named in (([0.5, 0.6, 0.7, 0.75, 0.8, 0.82], False), ([0.5, 0.51, 0.5, 0.5, 0.52, 0.51], True)):
+        run = RunFacts(
+            step=list(range(1, 121)), loss=[1.0 - 0.003 * k for k in range(120)], eval_losses=evals,
+            eval_metrics={"val_acc": (steps, accuracy)},
+        )  # fmt: skip
+        assert any(f.code == "EV206" for f in diagnose_facts(run).findings) is named
