@@ -169,10 +169,10 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
 
     ## Why
     Steps that are too long destroy what a network knew, or its initialisation. Reported if the median of the last tenth
-    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more (of
-    the logarithm: noise is a share of the level); of fewer than twelve lines (four at the least), if all later ones are
-    above it, by 30 % and by three standard deviations of them, or each above the one before and the last at three times
-    the first. A validation loss is judged
+    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more. Of
+    fewer than twelve lines (four at the least), if all later ones are above it, by 30 % and by three standard
+    deviations of them, or each above the one before and the last at three times the first. Logarithms are compared, as
+    noise is a share of the level. A validation loss is judged
     in the same way where the log has no training loss, or one that does not fall. A level of ln K at the end, for K
     classes or tokens, is named: it is that of a network that guesses.
 
