@@ -16,7 +16,7 @@ MAX_LINES = 400
 # Each room imports only from the rows below its own: the direction of docs/ARCHITECTURE.md.
 LAYERS = (
     ("commands",),
-    ("api",),
+    ("api", "plugins"),
     ("sweep", "pipeline", "export"),
     ("training",),
     ("report",),
@@ -32,7 +32,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Where a heavy library may be imported, as prefixes of the path in the package.
 HOMES = {
-    "torch": ("models/", "training/", "evaluation/", "export/", "quantization/training.py", "api/"),
+    "torch": ("models/", "training/", "evaluation/", "export/", "quantization/training.py", "api/", "plugins/"),
     "accelerate": ("training/engine.py", "training/trackers.py", "training/tracking.py"),
     "mlflow": ("training/trackers.py",),
     "matplotlib": ("report/",),

@@ -31,7 +31,7 @@ from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, printable
 
 ORDER = (
     "train", "sweep", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose",
-    "explain", "data", "recipe", "runs", "health",
+    "explain", "data", "recipe", "runs", "plugins", "health",
 )  # fmt: skip
 MOVED = {  # (command, option of an earlier version) -> what to type now
     ("recommend", "--from-command"): "dpdrun import COMMAND|SCRIPT",

@@ -14,9 +14,11 @@ from dpdrun.commands._completion import complete_override, complete_recipe
 from dpdrun.commands._options import (
     ForceOption,
     OutOption,
+    PluginOption,
     SetOption,
     TableFormat,
     argument,
+    load_plugins,
     option,
     print_json,
     write_recipe,
@@ -88,12 +90,14 @@ def run(
     worker: Annotated[
         bool, typer.Option("--worker", help="Be one more worker of a sweep; on any host that sees its folder.")
     ] = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Train every configuration of a sweep, with every seed.
 
     What was trained before, in this sweep or in one next to it, is not trained again. The same
     command, or `dpdrun sweep resume DIR`, continues an interrupted sweep; more values or seeds extend it.
     """
+    load_plugins(plugin)
     from dpdrun.sweep.document import is_sweep, load_sweep
     from dpdrun.sweep.folder import SweepFolder, is_sweep_folder
 
@@ -156,8 +160,13 @@ def _work(place: Path) -> None:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def resume(folder: FolderArgument, workers: WorkersOption = None) -> None:
+def resume(
+    folder: FolderArgument,
+    workers: WorkersOption = None,
+    plugin: PluginOption = None,
+) -> None:
     """Continue a sweep that was interrupted, with its own settings."""
+    load_plugins(plugin)
     from dpdrun.commands._sweep import run_workers
     from dpdrun.sweep.folder import SweepFolder
 
@@ -168,8 +177,10 @@ def resume(folder: FolderArgument, workers: WorkersOption = None) -> None:
 def status(
     folder: FolderArgument,
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """Show how far a sweep is: its trials by state, and its workers."""
+    load_plugins(plugin)
     from dpdrun.sweep.folder import SweepFolder
 
     opened = SweepFolder.open(folder)
@@ -195,8 +206,10 @@ def status(
 def show(
     folder: FolderArgument,
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    plugin: PluginOption = None,
 ) -> None:
     """Show the points of a sweep so far, and write its sweep.json, sweep.csv and report.html."""
+    load_plugins(plugin)
     from dpdrun.sweep.folder import SweepFolder
     from dpdrun.sweep.results import Results, is_over
 
@@ -221,8 +234,10 @@ def best(
     ] = None,
     out: OutOption = None,
     force: ForceOption = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Write the recipe of the best configuration, within a budget where one is given."""
+    load_plugins(plugin)
     from dpdrun.recipe.loader import load_text
     from dpdrun.sweep.folder import SweepFolder
     from dpdrun.sweep.results import Results, best_point

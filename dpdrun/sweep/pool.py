@@ -15,6 +15,7 @@ from dpdrun.distributed.cores import LIMIT_VARIABLE, usable_cores
 from dpdrun.distributed.launcher import PROGRAM
 from dpdrun.distributed.signal_handlers import STOPS, handling, name_of
 from dpdrun.errors import EXIT_DONE, EXIT_STOPPED, RunError, StoppedError
+from dpdrun.recipe.plugins import loaded_files
 from dpdrun.run.files import unwritable
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.presence import OWNED
@@ -53,6 +54,11 @@ def described(count: int, device: str) -> str:
     return f"{workers}, {'one thread' if limit == '1' else f'up to {limit} threads'} each"
 
 
+def _plugins() -> list[str]:
+    """Return the flags that load the plug-ins of this process."""
+    return [word for file in loaded_files() for word in ("--plugin", str(file))]
+
+
 class Pool:
     """Workers of one sweep on this host.
 
@@ -78,7 +84,7 @@ class Pool:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as out:
                 return subprocess.Popen(
-                    [*PROGRAM, "sweep", "run", str(self._folder.path), "--worker"], env=environment,
+                    [*PROGRAM, "sweep", "run", str(self._folder.path), "--worker", *_plugins()], env=environment,
                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                     start_new_session=True,  # Ctrl-C of the terminal reaches the sweep alone, which ends its workers
                 )  # fmt: skip

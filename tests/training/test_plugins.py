@@ -70,8 +70,8 @@ OPTIMIZERS = {"sgd": lambda groups, *, lr, betas, eps: torch.optim.SGD(groups, l
 FORMATS = {"lab": LabFormat}
 
 
-@check("ZZ101", about=("train.max_steps",), source="the lab", evidence="assumed", fires={"total_steps": 3},
-       silent={"total_steps": 4})
+@check("ZZ101", about=("train.max_steps",), source="the lab", evidence="assumed", fires={"max_steps": 3},
+       silent={"max_steps": 4})
 def odd_run(total_steps: int):
     """The run has an odd number of steps."""
     return warning("an odd number of steps", value=total_steps) if total_steps % 2 else None

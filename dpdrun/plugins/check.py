@@ -1,0 +1,98 @@
+"""Check plug-ins against the contract, each point in words: what passed, or what is wrong and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dpdrun.errors import DpdrunError, reason_of
+from dpdrun.recipe import plugins
+from dpdrun.recipe.plugins import GROUPS, Entry
+
+Point = tuple[str, Callable[[], str]]  # what is checked; returns what was found, or raises FailedError
+
+
+class FailedError(DpdrunError):
+    """A plug-in does not keep one point of the contract; the message says how."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One point of the contract.
+
+    Attributes:
+        group, name: of the plug-in.
+        point: what was checked, in a few words.
+        passed: whether it holds.
+        message: what was found, or what is wrong.
+    """
+
+    group: str
+    name: str
+    point: str
+    passed: bool
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.passed else 'FAILED':7} {self.point}: {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stable machine-readable form."""
+        return asdict(self)
+
+
+def check_file(path: Path, settings: Sequence[str] = ()) -> list[Check]:
+    """Check everything that a plug-in file brings.
+
+    Args:
+        path: the file; it is loaded.
+        settings: `key=value` pairs for fields of its kinds without a default.
+
+    Raises:
+        PluginError: the file cannot be loaded.
+    """
+    [origin] = plugins.load_files([path])
+    return [
+        check for group in GROUPS for entry in plugins.entries(group) if entry.origin == origin
+        for check in check_entry(entry, settings)
+    ]  # fmt: skip
+
+
+def check_name(name: str, settings: Sequence[str] = ()) -> list[Check]:
+    """Check everything of one name, of ours too. Raises DpdrunError where there is nothing."""
+    found = [entry for group in GROUPS if (entry := plugins.find(group, name)) is not None]
+    if not found:
+        known = ", ".join(dict.fromkeys(name for group in GROUPS for name in plugins.names(group)))
+        raise DpdrunError(f"no plug-in is called {name!r}; there is {known}; a file needs --plugin FILE.py")
+    return [check for entry in found for check in check_entry(entry, settings)]
+
+
+def check_entry(entry: Entry, settings: Sequence[str] = ()) -> list[Check]:
+    """Check one plug-in; a point that raises has failed, and ends the check where later ones need it."""
+    checks: list[Check] = []
+    for point, run in _points(entry, settings):
+        try:
+            message, passed = run(), True
+        except FailedError as failed:
+            message, passed = str(failed), False
+        except DpdrunError as error:
+            message, passed = str(error), False
+        except Exception as error:
+            blamed = plugins.blamed(error)
+            message, passed = str(blamed) if blamed else f"{type(error).__name__}: {reason_of(error)}", False
+        checks.append(Check(entry.group, entry.name, point, passed, message))
+        if not passed and point in ("section", "build"):
+            break  # nothing else can be tried
+    return checks
+
+
+def _points(entry: Entry, settings: Sequence[str]) -> Iterator[Point]:
+    if entry.group == "models":
+        from dpdrun.plugins.check_model import points_of_a_kind
+
+        return points_of_a_kind(entry, settings)
+    from dpdrun.plugins import check_others
+
+    return iter(check_others.POINTS[entry.group](entry))
