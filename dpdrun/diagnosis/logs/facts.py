@@ -25,6 +25,7 @@ from dpdrun.rules.facts.run import RunFacts
 
 WARM = 0.9  # of the largest lr: a log that begins below it shows a warmup
 LOOKED_FOR = ("loss", "loss_db", "grad_norm", "val_nmse_db", "val_loss")
+RISES = 0.01  # what ends so much above its start, and has no name of a loss, may be a score
 SELDOM = 0.5  # of the steps: a column with fewer values sets the pace for all
 
 
@@ -50,6 +51,11 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     loss, grad_norm, val = _loss(log, asked), _norms(log), log.column("val_nmse_db")
     signed = log.column("loss") if "loss" in log.absent else Points()
     scores = _eval_losses(log)
+    if log.doubtful and _rises(loss):  # a score
+        del log.found["loss"]
+        raise DataError(_nothing(log))
+    if log.doubtful:
+        log.notes.append(f"loss: {log.found['loss']}, the only number of training (--map loss=COLUMN)")
     if not (len(loss) or len(grad_norm) or len(val) or len(signed) or scores):
         if any(key in log.found for key in LOOKED_FOR):
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
@@ -151,6 +157,11 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         f"{name} is negative ({where}), so few rules can judge it; if it is in dB, set --map loss_db={name}",
     )
     return Points()
+
+
+def _rises(column: Points) -> bool:
+    third = max(1, len(column) // 3)
+    return sum(column.values[-third:]) > (1.0 + RISES) * sum(column.values[:third])
 
 
 def _norms(log: TrainingLog) -> Points:

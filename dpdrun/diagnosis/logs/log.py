@@ -84,6 +84,7 @@ class TrainingLog:
         eval_metrics: by name as logged, other scores of the validation.
         lines: (step, loss) of the lines with training numbers in the order of the file, where the steps go back.
         epochs: passes over the data up to the last step; None where the log does not count them.
+        doubtful: whether the loss is a number of training without the name of one.
         absent: why a column that was looked for is missing, where there is more to say than that.
     """
 
@@ -103,6 +104,7 @@ class TrainingLog:
     eval_metrics: dict[str, Points] = field(default_factory=dict)
     lines: list[tuple[int, float]] = field(default_factory=list)
     epochs: float | None = None
+    doubtful: bool = False
     absent: dict[str, str] = field(default_factory=dict)
 
     def column(self, key: str) -> Points:

@@ -74,7 +74,13 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(?!best|lowest|min)[a-z0-9]{1,24} (val|valid|validation|eval) loss",
     ),
 }
-HEAD = re.compile(r"(?!(?:val|valid|validation|eval|dev|test|best|min|aux)\b)[a-z0-9]+( [a-z0-9]+){0,2} loss|loss [dg]")
+_NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
+HEAD = re.compile(rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|loss {_NO_HEAD}[a-z][a-z0-9]*")
+AGAINST = re.compile(  # heads that work against each other, or whose level says nothing: no sum of them is a loss
+    r"\b(?:d|g|disc|gen|discriminator|generator|adv|adversarial|fake|real|actor|critic|policy|value|pg|vf)\b"
+)
+ADDED = re.compile(r"\b(?:kl|kld|kl div|reg|regularization|l1|l2|penalty|commit|commitment|entropy)\b")  # may rise
+TRAINING = re.compile(r"(?:train|training|trn?) (?!.*\b(?:time|speed|acc|accuracy|size|samples|steps?|epochs?)\b).+")
 GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
 EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
 ACCURACY = {  # read as the share of wrong answers, where a log has no loss
@@ -206,12 +212,16 @@ class Chosen:
         notes: what was left out because of a doubt.
         absent: meaning -> why, for these.
         given: meanings that the user named.
+        heads: columns whose sum is the loss, where the log has no total.
+        doubtful: whether the loss has no name of one, and is a number of training that may be something else.
     """
 
     columns: dict[str, str]
     notes: list[str]
     absent: dict[str, str]
     given: frozenset[str]
+    heads: list[str] = field(default_factory=list)
+    doubtful: bool = False
 
 
 def choose_columns(
@@ -253,20 +263,28 @@ def choose_columns(
                 columns[key] = found[0]
                 del free[found[0]]
                 break
-    if not {"loss", "loss_db"} & {*columns, *absent, *asked.constants}:
-        _choose_head(free, columns, notes, absent)
-    if not {"loss", "loss_db", "val_loss"} & {*columns, *absent, *asked.constants}:
-        columns |= _accuracies(free)
+    losses = {"loss", "loss_db"}
+    heads = [] if losses & {*columns, *absent, *asked.constants} else _choose_head(free, columns, notes, absent)
+    doubtful = False
+    if not {*losses, "val_loss"} & {*columns, *absent, *asked.constants}:
+        left = [name for name, plain in free.items() if TRAINING.fullmatch(plain)]
+        doubtful = len(left) == 1
+        columns |= {"loss": left[0]} if doubtful else _accuracies(free)
     for key, name in columns.items():
         if list(names).count(name) > 1:
             raise DataError(f"{where}: column {name!r} (read as {key}) appears twice; rename one of them")
-    return Chosen(columns, notes, absent, frozenset(asked.columns))
+    return Chosen(columns, notes, absent, frozenset(asked.columns), heads, doubtful)
 
 
-def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str], absent: dict[str, str]) -> None:
-    """Take the loss of a head, `reg_loss`, where it is the only one, or of a GAN, which `units` knows not to judge."""
+def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str], absent: dict[str, str]) -> list[str]:
+    """Take the loss of a head, `reg_loss`, or of a GAN, which `units` knows not to judge; return heads to add up."""
     found = [name for name, plain in free.items() if HEAD.fullmatch(plain) and METRIC.fullmatch(plain) is None]
     gan = [name for name in found if GAN.fullmatch(free[name])]
+    if len(found) > 1 and not any(AGAINST.search(free[name]) for name in found):
+        heads = [name for name in found if not ADDED.search(free[name])] or found
+        columns["loss"] = " + ".join(heads)
+        notes.append(f"loss: the sum of {len(heads)} heads, as the log has no total (--map loss=COLUMN)")
+        return heads if len(heads) > 1 else []
     if len(found) > 1 and len(gan) < 2:
         listed = " and ".join(repr(name) for name in found[:4])
         absent["loss"] = f"candidates are {listed}: set --map {quote(f'loss={found[0]}')}"
@@ -274,6 +292,7 @@ def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str]
     elif found:
         columns["loss"] = (gan or found)[0]
         del free[columns["loss"]]
+    return []
 
 
 def _accuracies(free: dict[str, str]) -> dict[str, str]:

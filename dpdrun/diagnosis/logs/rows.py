@@ -71,6 +71,8 @@ class Rows:
         self.log.notes += chosen.notes
         self.log.absent |= chosen.absent
         self._given = chosen.given
+        self._heads = chosen.heads
+        self.log.doubtful = chosen.doubtful
         step = chosen.columns.get("step")
         epoch = next((name for name in names if plain_name(name) == EPOCH and name != step), None)
         self._needed = {key: name for key, name in chosen.columns.items() if key != "step"}
@@ -98,6 +100,9 @@ class Rows:
         if self._step and step is None:
             return
         columns = self._read[self._parts.of(line, cells)]
+        if self._heads:
+            values = [self._number(line, name, cells) for name in self._heads]
+            cells = cells | {self.log.found["loss"]: None if None in values else math.fsum(filter(None, values))}
         row = len(self._lines)
         found = False
         for key, name in columns.items():

@@ -511,8 +511,30 @@ def test_the_best_so_far_and_a_time_are_no_loss(tmp_path: Path) -> None:
     assert not len(log.column("val_loss"))
 
 
-def test_several_losses_without_a_main_one_are_named(tmp_path: Path) -> None:
+def test_heads_without_a_total_are_added(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
-    path.write_text("step 1 mask_loss: 0.5 point_loss: 0.7\nstep 2 mask_loss: 0.4 point_loss: 0.6\n")
-    with pytest.raises(DataError, match="'mask_loss' and 'point_loss': set --map loss=mask_loss"):
+    path.write_text(
+        "step 1 mask_loss: 0.5 point_loss: 0.7 kl_loss: 9\nstep 2 mask_loss: 0.4 point_loss: 0.6 kl_loss: 99\n"
+    )
+    facts, log = read_log(path)
+    assert facts.loss == pytest.approx([1.2, 1.0])
+    assert log.found["loss"] == "mask_loss + point_loss"
+    assert any("--map loss=COLUMN" in note for note in log.notes)
+
+
+def test_heads_that_work_against_each_other_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("step 1 policy_loss: 0.5 value_loss: 0.7\nstep 2 policy_loss: 0.4 value_loss: 0.6\n")
+    with pytest.raises(DataError, match="'policy_loss' and 'value_loss': set --map loss=policy_loss"):
+        read_log(path)
+
+
+def test_a_number_of_training_without_the_name_of_a_loss_is_one_unless_it_rises(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("".join(f"Epoch {k}: Train_rf {0.4854 - 0.0001 * k}   Memory 9.{k}%\n" for k in range(9)))
+    facts, log = read_log(path)
+    assert (len(facts.loss), log.found["loss"]) == (9, "Train_rf")
+    assert any("the only number of training" in note for note in log.notes)
+    path.write_text("".join(f"Epoch {k}: Train_rf {0.4854 + 0.01 * k}   Memory 9.{k}%\n" for k in range(9)))
+    with pytest.raises(DataError, match="if one is, name it: --map loss=Train_rf"):
         read_log(path)
