@@ -99,6 +99,9 @@ diagnose-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,0
 apply-speed: $(READY)  ## study: time and memory of applying a model to 10 million samples (two minutes)
 	$(BIN)/python -m benchmarks.speed.apply
 
+c-speed: $(READY)  ## study: samples a second of the exported C, against onnxruntime and TorchScript (a minute; needs gcc)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed.c_code
+
 speed: $(READY)  ## study: time to a score, against OpenDPD's own training step (about 10 minutes)
 	$(BIN)/python -m benchmarks.speed.run
 
@@ -151,4 +154,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start pictures clean

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from dpdrun.export.c.blocks import Weights, features, identifier, linear, linear_of
-from dpdrun.export.c.source import Source
+from dpdrun.export.c.blocks import LOG2_E, Weights, exp2, features, identifier, linear, linear_of
+from dpdrun.export.c.source import Source, literal
 
 
 def write(c: Source, config: dict[str, Any], weights: Weights, scale_x: float) -> None:
     """Write features, layers and head; the result is in `out`."""
     hidden = config["hidden"]
     count = features(c, config["features"], scale_x)
-    c.function("static float sigmoid(float v)\n{\n    return 1.0f / (1.0f + expf(-v));\n}")
+    exp2(c)
+    c.function(
+        """
+        static float sigmoid(float v)
+        {
+            return 1.0f / (1.0f + exp2_of(v * $slope));
+        }
+        """,
+        slope=literal(-LOG2_E),
+    )
     c.step += [f"float f[{count}], out[2];", "", "features(x, f);"]
     past = "f"
     for layer in range(config["layers"]):
@@ -36,20 +45,20 @@ def _layer(c: Source, weights: Weights, layer: int, hidden: int, *, width: int) 
         /* Layer $layer: gates reset, update, new; the reset is applied after the product, as in PyTorch. */
         static void gru_$layer(const float x[$width], float hidden[$H])
         {
-            float a[3 * $H], b[3 * $H];
+            float a[3 * $H], b[3 * $H], gates[2 * $H];
             int i;
 
             gates_ih_$layer(x, a);
             gates_hh_$layer(hidden, b);
+            for (i = 0; i < 2 * $H; ++i) { gates[i] = sigmoid(a[i] + b[i]); }
             for (i = 0; i < $H; ++i) {
-                const float reset = sigmoid(a[i] + b[i]);
-                const float update = sigmoid(a[$H + i] + b[$H + i]);
-                const float fresh = tanhf(a[2 * $H + i] + reset * b[2 * $H + i]);
+                const float sum = a[2 * $H + i] + gates[i] * b[2 * $H + i];
+                const float fresh = 2.0f * sigmoid(2.0f * sum) - 1.0f; /* tanh(sum) */
 
-                hidden[i] = (1.0f - update) * fresh + update * hidden[i];
+                hidden[i] = fresh + gates[$H + i] * (hidden[i] - fresh);
             }
         }
         """,
         layer=layer, width=width, H=hidden,
     )  # fmt: skip
-    c.count(multiplications=3 * hidden, exponentials=2 * hidden, divisions=2 * hidden, tanh=hidden)
+    c.count(multiplications=(2 + 2 + 3) * hidden, exponentials=3 * hidden, divisions=3 * hidden)

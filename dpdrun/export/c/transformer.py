@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dpdrun.export.c.blocks import Array, Weights, features, identifier, linear, linear_of
+from dpdrun.export.c.blocks import LOG2_E, Array, Weights, exp2, features, identifier, linear, linear_of
 from dpdrun.export.c.source import Source, literal
 
 NORM_EPS = 1e-5  # torch's default
@@ -28,6 +28,7 @@ def write(c: Source, config: dict[str, Any], weights: Weights, scale_x: float) -
     if config["positions"] == "sinusoidal":
         _positions(c, D, weights["frequencies"])
         c.step.append("positions(s, h);")
+    exp2(c)
     c.member("key_slot", ctype="int32_t", comment="of the newest sample in the rings of keys and values")
     for layer in range(config["layers"]):
         _attention(c, config, weights, layer)
@@ -156,7 +157,8 @@ def _norm(c: Source, weights: Weights, name: str) -> bool:
 def _attention(c: Source, config: dict[str, Any], weights: Weights, layer: int) -> None:
     D, H, W = config["d_model"], config["heads"], config["window"]
     E, at = D // H, f"blocks.{layer}.attention"
-    scale = np.repeat([E**-0.5, 1.0], [D, 2 * D])  # of the scores, moved into the queries
+    # Scores in octaves make the softmax one of powers of two; that factor and 1 / sqrt(E) go into the queries
+    scale = np.repeat([LOG2_E * E**-0.5, 1.0], [D, 2 * D])
     bias = weights[f"{at}.qkv.bias"]  # 3 D of them, or D: those of the queries
     linear(
         c, f"qkv_{layer}", weights[f"{at}.qkv.weight"] * scale[:, None], np.pad(bias, (0, 3 * D - len(bias))) * scale
@@ -168,7 +170,7 @@ def _attention(c: Source, config: dict[str, Any], weights: Weights, layer: int) 
     relative = config["positions"] == "relative"
     if relative:
         # For a ring whose newest key is in slot n, the bias of slot w is element W - 1 - n + w: twice the row, backward
-        twice = np.tile(weights[f"{at}.relative_bias"][:, ::-1], 2)[:, : 2 * W - 1]
+        twice = np.tile(LOG2_E * weights[f"{at}.relative_bias"][:, ::-1], 2)[:, : 2 * W - 1]
         c.table(f"relative_bias_{layer}", twice, f"by distance {W - 1} .. 0, {W - 1} .. 1: a ring is a part of it")
     c.function(
         """
@@ -176,32 +178,39 @@ def _attention(c: Source, config: dict[str, Any], weights: Weights, layer: int) 
         static void attention_$layer(${prefix}_state *s, float h[$D])
         {
             const int slot = (int)s->key_slot;
-            float qkv[3 * $D], scores[$W], mixed[$D]$declared;
+            float qkv[3 * $D], scores[$H][$W], total[$H], mixed[$D]$declared;
             int head, e, w;
 
         $projection
             for (e = 0; e < $D; ++e) {
                 s->keys_$layer[e][slot] = qkv[$D + e];
                 s->values_$layer[slot][e] = qkv[2 * $D + e];
+                mixed[e] = 0.0f;
             }
             for (head = 0; head < $H; ++head) {
-                const float *query = qkv + head * $E;
-                float *sums = mixed + head * $E;
-                float largest, total = 0.0f;
+                float largest;
 
-                for (w = 0; w < $W; ++w) { scores[w] = $start; }
-                for (e = 0; e < $E; ++e) {
-                    for (w = 0; w < $W; ++w) { scores[w] += query[e] * s->keys_$layer[head * $E + e][w]; }
+                for (w = 0; w < $W; ++w) { scores[head][w] = $start; }
+                for (e = head * $E; e < (head + 1) * $E; ++e) {
+                    for (w = 0; w < $W; ++w) { scores[head][w] += qkv[e] * s->keys_$layer[e][w]; }
                 }
-                largest = scores[0];
-                for (w = 1; w < $W; ++w) { largest = scores[w] > largest ? scores[w] : largest; }
-                for (w = 0; w < $W; ++w) { scores[w] = expf(scores[w] - largest); }
-                for (e = 0; e < $E; ++e) { sums[e] = 0.0f; }
-                for (w = 0; w < $W; ++w) {
-                    total += scores[w];
-                    for (e = 0; e < $E; ++e) { sums[e] += scores[w] * s->values_$layer[w][head * $E + e]; }
+                largest = scores[head][0];
+                for (w = 1; w < $W; ++w) { largest = scores[head][w] > largest ? scores[head][w] : largest; }
+                for (w = 0; w < $W; ++w) { scores[head][w] = exp2_of(scores[head][w] - largest); }
+                total[head] = 0.0f;
+            }
+            for (w = 0; w < $W; ++w) {
+                for (head = 0; head < $H; ++head) {
+                    total[head] += scores[head][w];
+                    for (e = 0; e < $E; ++e) {
+                        mixed[head * $E + e] += scores[head][w] * s->values_$layer[w][head * $E + e];
+                    }
                 }
-                for (e = 0; e < $E; ++e) { sums[e] /= total; }
+            }
+            for (head = 0; head < $H; ++head) {
+                const float share = 1.0f / total[head];
+
+                for (e = 0; e < $E; ++e) { mixed[head * $E + e] *= share; }
             }
             ${out}(mixed, h);
         }
@@ -214,7 +223,7 @@ def _attention(c: Source, config: dict[str, Any], weights: Weights, layer: int) 
         layer=layer, D=D, H=H, E=E, W=W, out=identifier(f"{at}.out"), declared=f", normed[{D}]" if normed else "",
         start=f"relative_bias_{layer}[head][{W - 1} - slot + w]" if relative else "0.0f",
     )  # fmt: skip
-    c.count(multiplications=2 * W * D, exponentials=H * W, divisions=D)
+    c.count(multiplications=(2 * W + 1) * D, exponentials=H * W, divisions=H)
 
 
 def _mlp(c: Source, config: dict[str, Any], weights: Weights, layer: int) -> None:

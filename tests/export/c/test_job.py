@@ -36,6 +36,16 @@ def test_the_compiled_files_do_what_the_model_does(case: Any, compiler: Find) ->
     assert 0 < done.verified["rms_error"] < (1e-5 if "position" in case.graph.state else 1e-6)
 
 
+def test_inputs_far_beyond_the_training_are_computed_alike(cases: Any, compiler: Find) -> None:
+    """Gates and softmax saturate: powers of two far below 2^-126 and above 2^126."""
+    for name in ("gru", "transformer, small"):
+        case = cases(name)
+        x = case.x[:300] * np.repeat([1.0, 10.0, 300.0], 100)
+        done = job.verify(generate(case), x, reference_outputs(case.graph.model, x)[1:], compiler("gcc"))
+        assert done.verified is not None
+        assert done.verified["rms_error"] < 1e-6
+
+
 def test_wrong_files_do_not_pass(gru: Any, compiler: Find) -> None:
     """One weight of 300 is off by a thousandth: the self-test notices; without its golden vector the stream does."""
     good = generate(gru)
