@@ -75,7 +75,8 @@ def dialect_of(path: Path) -> Dialect:
     """
     comment: list[str] = []
     with opened(path) as file:
-        for line, text in enumerate(file, start=1):
+        texts = enumerate(file, start=1)
+        for line, text in texts:
             if text.startswith("#"):
                 comment = [visible(name) for name in text.lstrip("# ").replace(",", " ").split()]
             if text.startswith("#") or not text.strip() or _is_rule(text):
@@ -85,6 +86,9 @@ def dialect_of(path: Path) -> Dialect:
             if separator == BARS:
                 separator, names = BARS, _inner(names)
             if not all(_is_number(name) for name in names):
+                if separator == SPACES:
+                    following = next((each for _, each in texts if each.strip() and not _is_rule(each)), "")
+                    names = [visible(name) for name in _spaced(text, following)]
                 return Dialect(separator, names, line)
             if len(comment) == len(names):
                 return Dialect(separator, comment, line - 1, begins_with_numbers=True)
@@ -97,6 +101,12 @@ def separator_of(text: str) -> str:
     """Return what parts the cells of a line."""
     separator = max(SEPARATORS, key=text.count)
     return SPACES if separator not in text and len(text.split()) > 1 else separator
+
+
+def _spaced(header: str, row: str) -> list[str]:
+    """Return the names of a header of words, between which are two spaces where the row below shows it."""
+    apart = re.split(r"\s{2,}", header.strip()[:LONGEST])
+    return apart if len(apart) == len(row.split()) else header.split()
 
 
 def _is_rule(text: str) -> bool:
@@ -131,6 +141,8 @@ def is_table(path: Path) -> bool:
         return False
     if separator == BARS:
         names, cells = _inner(names), _inner(cells)
+    elif separator == SPACES:
+        names = _spaced(first, second)
     if len(names) < 2 or len(names) != len(cells) or any(_is_number(name) for name in names):
         return False
     return sum(_is_number(cell) or not cell.strip() for cell in cells) > len(cells) / 2

@@ -45,6 +45,7 @@ CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".
 JSON_START = re.compile(  # not the [1,  2000] of a counter
     r"(?!\[\d{1,12},\s{0,8}\d{1,12}\](?:\s{1,6}\S|<))(?:\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
 )
+JSON_NAMES = (".json", ".jsonl", ".ndjson")
 STANDARD_INPUT = Path("standard input")
 LIGHTNING = "metrics.csv"  # of its CSVLogger: a row per call of `log`, most cells empty
 DEEPEST_FOLDER = 6  # OpenDPD: log/DATASET/train_dpd/SETTINGS/history
@@ -97,7 +98,13 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
         raise DataError(f"{path}: a checkpoint is not a log; dpdrun reads {KNOWN}")
     start, more = _first_lines(path)
     if JSON_START.match(start):
-        return _read_json(path, asked, start, one_line=not more)
+        try:
+            return _read_json(path, asked, start, one_line=not more)
+        except DataError:  # a text that has objects in some of its lines
+            among = None if path.suffix in JSON_NAMES else text_log.format_of(path, (*TEXT, *key_value_log.FORMATS))
+            if among is None:
+                raise
+            return text_log.read(path, asked, among)
     if path.suffix.lower() in (".csv", ".tsv") or csv_log.is_table(path):
         return csv_formats.read(path, asked)
     found = text_log.format_of(path, TEXT) or text_log.format_of(path, key_value_log.FORMATS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
@@ -50,12 +51,15 @@ COUNTER = re.compile(
 )
 # after the epoch: Epoch: [0][ 10/5005], Epoch: 1 [640/60000, epoch 001: 370 / 614, | epoch 1 | 200/ 2983
 INNER = re.compile(r"\]?\s?[:,|]?\s{0,6}\[?\s{0,6}(\d{1,12})\s{0,3}/\s{0,3}(\d{1,12})(?![\w/.])")
+# DeepXDE: a step, the terms of the training loss and those of the test loss
+TERMS = re.compile(r"^\d{1,12}\s{1,16}\[([-+.\deinfa, ]{1,2000})\]\s{1,16}\[([-+.\deinfa, ]{1,2000})\]", re.I)
 SHAPES = tuple(
     (re.compile(shape), names)
     for shape, names in (
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
+        (r"^(\d{1,12})\s{1,16}\[[-+.\d]", ("batch",)),  # DeepXDE
         (r"^\s{0,8}(\d{1,12})\s{1,8}tensor\(", ("batch",)),
         (r"\((\d{1,12}) \d{1,3}%\) [\d.]", ("batch",)),
         (r"\bloss (\d{1,12}):? {1,4}[\d.]{1,12}\b", ("batch",)),  # Tacotron 2
@@ -120,9 +124,18 @@ def _pairs(text: str) -> dict[str, object]:
         if train in found and val in found and "loss" not in found:
             found["train loss epoch"] = found.pop(train)
             found.setdefault("val_loss", found.pop(val))
+    if not found and text[:1].isdecimal() and (terms := TERMS.match(text)):
+        return {name: _sum(part) for name, part in zip(("loss", "val_loss"), terms.groups(), strict=True)}
     if not found and (alone := next(filter(None, (shape.search(text) for shape in NAMELESS)), None)):
         return {"loss": alone.group(1)} if "." in alone.group(1) or not alone.group(1).isdecimal() else {}
     return found
+
+
+def _sum(terms: str) -> object:
+    """Return the sum of numbers between commas; None where one is none."""
+    with suppress(ValueError):
+        return sum(float(term) for term in terms.split(","))
+    return None
 
 
 def _part_of(name: str, text: str, at: int) -> str:

@@ -57,6 +57,16 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
         "epoch 1, loss 0.5, train acc 0.7, val acc 0.6\nepoch 2, loss 0.4, train acc 0.8, val acc 0.7\n",
         {'loss': [0.5, 0.4], 'step': [1, 2]},
     ),
+    "DeepXDE": (
+        "Step      Train loss                Test loss                 Test metric\n"
+        "0         [2.50e+00, 5.00e-01]      [2.00e+00, 4.00e-01]      []\n"
+        "1000      [1.50e+00, 2.50e-01]      [1.00e+00, 2.00e-01]      []\n",
+        {'loss': [3.0, 1.75], 'step': [0, 1000], 'val_loss': [2.4, 1.2]},
+    ),
+    "objects among other lines": (
+        '{"epoch": 1, "train_loss": 0.5}\nsaved the checkpoint\n{"epoch": 2, "train_loss": 0.4}\n',
+        {'loss': [0.5, 0.4], 'step': [1, 2]},
+    ),
     "mpirun --tag-output": (
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.5, step = 100 (7.4 sec)\n"
         "[1,0]<stderr>:INFO:tensorflow:loss = 2.4, step = 200 (7.4 sec)\n",

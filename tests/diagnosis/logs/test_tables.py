@@ -102,6 +102,22 @@ def test_numbers_without_names_are_numbered(tmp_path: Path, name: str) -> None:
     assert read_log(path, parse_map(["step=column 1,loss=column 2"]))[0].loss == [0.5, 0.25]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Step  Training Loss\n100   2.500000\n200   2.250000\n",
+        "      Iter       Train Loss   Remaining Time \n       100           2.5000            1.00s\n"
+        "       200           2.2500            0.50s\n",
+    ],
+    ids=["a notebook", "scikit-learn"],
+)
+def test_names_of_two_words_stand_two_spaces_apart(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text(text)
+    facts, _ = read_log(path)
+    assert (facts.step, facts.loss) == ([100, 200], [2.5, 2.25])
+
+
 def test_one_column_of_numbers_is_what_its_file_says(tmp_path: Path) -> None:
     text = "0.5\n0.25\n0.125\n"
     (tmp_path / "loss.txt").write_text(text)
