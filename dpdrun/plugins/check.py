@@ -43,7 +43,7 @@ class Check:
         return asdict(self)
 
 
-def check_file(path: Path, settings: Sequence[str] = ()) -> list[Check]:
+def check_file(path: str | Path, settings: Sequence[str] = ()) -> list[Check]:
     """Check everything that a plug-in file brings.
 
     Args:

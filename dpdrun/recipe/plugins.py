@@ -167,13 +167,13 @@ def foreign(group: str) -> list[Entry]:
     return [entry for entry in entries(group) if entry.origin is not None]
 
 
-def load_files(paths: Iterable[Path]) -> list[Origin]:
+def load_files(paths: Iterable[str | Path]) -> list[Origin]:
     """Load plug-in files; one that is loaded already is left as it is.
 
     Raises:
         PluginError: a file is missing or broken, or has nothing of a plug-in.
     """
-    return [_load_file(path) for path in paths]
+    return [_load_file(Path(path)) for path in paths]
 
 
 def loaded_files() -> list[Path]:
