@@ -55,8 +55,9 @@ fix: $(READY)  ## apply lint fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json and docs/rules/
+docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json, docs/api.md and docs/rules/
 	$(BIN)/python -m dpdrun.recipe.reference
+	$(BIN)/python -m dpdrun.api.reference
 	$(BIN)/python -m dpdrun.rules.pages
 
 site: $(READY)  ## build the documentation into build/site; a link or anchor that leads nowhere is an error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, loaded_from, require_capture
-from dpdrun.api.results import Advice, Diagnosis
+from dpdrun.api.results import Advice, Diagnosis, advice_of, diagnosis_of
 from dpdrun.data.capture import Capture
 from dpdrun.data.checks import suggestion
 from dpdrun.data.sizing import read_sizes
@@ -31,7 +31,7 @@ def diagnose(run: PathLike, maps: Sequence[str] = ()) -> Diagnosis:
         RunError, DataError: it is neither, or cannot be read.
     """
     path = Path(run)
-    return Diagnosis.of(diagnose_any(path, maps), str(path))
+    return diagnosis_of(diagnose_any(path, maps), str(path))
 
 
 def recommend(
@@ -63,7 +63,7 @@ def recommend(
             loaded, RecipeFacts(needed=True), data=None if capture is None else read_sizes(capture)
         )
         text = filled_recipe(advice.recommendation, loaded, "dpdrun.recommend", keep_schema_line=False)
-        return Advice.of(advice, _without_given_data(text))
+        return advice_of(advice, _without_given_data(text))
     if capture is None:
         raise RecipeError("recommend: pass a recipe, a capture, or both")
     kind = model or "transformer"
@@ -72,7 +72,7 @@ def recommend(
     advice = advise(facts_of_kind(kind), rules, read_sizes(require_capture(capture)))
     this = advice.recommendation
     sections = {"data": {"source": GIVEN}, "model": model_section(kind, advised_model(this))}
-    return Advice.of(advice, _without_given_data(recipe_text(this, sections, "dpdrun.recommend")))
+    return advice_of(advice, _without_given_data(recipe_text(this, sections, "dpdrun.recommend")))
 
 
 def _without_given_data(text: str) -> dict[str, Any]:

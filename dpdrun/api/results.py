@@ -68,13 +68,6 @@ class Scores:
 class Diagnosis(diagnosing.Diagnosis):
     """The findings about a run, worst first, and its verdict."""
 
-    @classmethod
-    def of(cls, found: diagnosing.Diagnosis, title: str) -> Diagnosis:
-        """Return a diagnosis as an object for Python; the title is that of its page."""
-        this = cls(**{each.name: getattr(found, each.name) for each in fields(found)})
-        object.__setattr__(this, "_title", title)
-        return this
-
     def to_dict(self) -> dict[str, Any]:
         """Return the content of findings.json."""
         return self.to_json()
@@ -99,13 +92,6 @@ class Advice(advise.JobAdvice):
 
     recipe: dict[str, Any]
 
-    @classmethod
-    def of(cls, found: advise.JobAdvice, recipe: dict[str, Any]) -> Advice:
-        """Return advice as an object for Python."""
-        this = cls(**{each.name: getattr(found, each.name) for each in fields(found)})
-        object.__setattr__(this, "recipe", recipe)
-        return this
-
     @property
     def values(self) -> dict[str, Any]:
         """The recommended values by dotted key."""
@@ -124,6 +110,20 @@ class Advice(advise.JobAdvice):
         from dpdrun.report.notebook import html_of
 
         return html_of(advice_view(self))
+
+
+def diagnosis_of(found: diagnosing.Diagnosis, title: str) -> Diagnosis:
+    """Return a diagnosis as an object for Python; the title is that of its page."""
+    this = Diagnosis(**{each.name: getattr(found, each.name) for each in fields(found)})
+    object.__setattr__(this, "_title", title)
+    return this
+
+
+def advice_of(found: advise.JobAdvice, recipe: dict[str, Any]) -> Advice:
+    """Return advice as an object for Python."""
+    this = Advice(**{each.name: getattr(found, each.name) for each in fields(found)})
+    object.__setattr__(this, "recipe", recipe)
+    return this
 
 
 class Plot:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dpdrun.api.recipes import PathLike
-from dpdrun.api.results import Diagnosis, Plot, Scores
+from dpdrun.api.results import Diagnosis, Plot, Scores, diagnosis_of
 from dpdrun.data.arrays import array_of, signal_of
 from dpdrun.data.capture import Capture
 from dpdrun.data.checks import suggestion
@@ -136,7 +136,7 @@ class Run:
 
     def diagnose(self) -> Diagnosis:
         """Diagnose the training: what is wrong, the evidence, and what to change. Raises RunError."""
-        return Diagnosis.of(diagnose_any(self.path), str(self.path))
+        return diagnosis_of(diagnose_any(self.path), str(self.path))
 
     def plot(self, kind: str = "psd", split: Split = "test") -> Plot:
         """Draw a figure.
