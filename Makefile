@@ -148,6 +148,9 @@ alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs
 warm-start: $(READY)  ## study: what starting from a run on another capture saves (two minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.warm_start.run
 
+tutorials: $(READY)  ## execute the notebooks of docs/tutorials again (a minute)
+	$(BIN)/python docs/tutorials/execute.py
+
 pictures: $(READY)  ## redraw the pictures of the README from real runs
 	$(BIN)/python -m benchmarks.pictures
 
@@ -155,4 +158,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start tutorials pictures clean

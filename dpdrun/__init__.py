@@ -9,8 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dpdrun.api.advice import diagnose, recommend
-    from dpdrun.api.results import Advice, Diagnosis, Plot, Scores
+    from dpdrun.api.advice import recommend
+    from dpdrun.api.diagnosis import Diagnosis, diagnose
+    from dpdrun.api.results import Advice, Plot, Scores
     from dpdrun.api.run import Predistorter, Run, load_run
     from dpdrun.api.training import evaluate, train, train_dpd
     from dpdrun.data.capture import Capture
@@ -40,14 +41,15 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("diagnose", "recommend"), "dpdrun.api.advice"),
+    **dict.fromkeys(("Diagnosis", "diagnose"), "dpdrun.api.diagnosis"),
     **dict.fromkeys(("evaluate", "train", "train_dpd"), "dpdrun.api.training"),
-    **dict.fromkeys(("Advice", "Diagnosis", "Plot", "Scores"), "dpdrun.api.results"),
+    **dict.fromkeys(("Advice", "Plot", "Scores"), "dpdrun.api.results"),
     **dict.fromkeys(("Predistorter", "Run", "load_run"), "dpdrun.api.run"),
     "Capture": "dpdrun.data.capture",
     "DpdrunError": "dpdrun.errors",
     "load_recipe": "dpdrun.recipe.loader",
     "make_plan": "dpdrun.plan.plan",
+    "recommend": "dpdrun.api.advice",
 }
 
 

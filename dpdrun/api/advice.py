@@ -1,37 +1,20 @@
-"""`recommend` and `diagnose` from Python; they load no torch."""
+"""`recommend` from Python; it loads no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, loaded_from, require_capture
-from dpdrun.api.results import Advice, Diagnosis, advice_of, diagnosis_of
+from dpdrun.api.recipes import Overrides, RecipeLike, loaded_from, require_capture
+from dpdrun.api.results import Advice, advice_of
 from dpdrun.data.capture import Capture
 from dpdrun.data.checks import suggestion
 from dpdrun.data.sizing import read_sizes
-from dpdrun.diagnosis.diagnose import diagnose_any
 from dpdrun.errors import RecipeError
 from dpdrun.plan.advise import advise, advise_on_recipe, facts_of_kind
 from dpdrun.plan.lint import RecipeFacts
 from dpdrun.plan.recipe_writer import SIZES, advised_model, filled_recipe, model_section, recipe_text
 from dpdrun.recipe import yaml12
 from dpdrun.recipe.schema import GIVEN, DataSection
-
-
-def diagnose(run: PathLike, maps: Sequence[str] = ()) -> Diagnosis:
-    """Diagnose a run, finished or not, or another program's training log.
-
-    Args:
-        run: a run, its folder, or the path of a log or of a folder with one (docs/diagnose.md).
-        maps: columns of a log, as `loss=ce_loss`.
-
-    Raises:
-        RunError, DataError: it is neither, or cannot be read.
-    """
-    path = Path(run)
-    return diagnosis_of(diagnose_any(path, maps), str(path))
 
 
 def recommend(

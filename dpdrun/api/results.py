@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dpdrun.diagnosis import diagnose as diagnosing
 from dpdrun.errors import DataError
 from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.plan import advise
@@ -65,24 +64,6 @@ class Scores:
         return html_of(evaluation_panel(self._report, width=COLUMNS))
 
 
-class Diagnosis(diagnosing.Diagnosis):
-    """The findings about a run, worst first, and its verdict."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of findings.json."""
-        return self.to_json()
-
-    def __repr__(self) -> str:
-        codes = ", ".join(f"{finding.severity} {finding.code}" for finding in self.findings)
-        return f"Diagnosis({self.verdict}{': ' if codes else ''}{codes})"
-
-    def _repr_html_(self) -> str:
-        from dpdrun.report.diagnosis import diagnosis_view
-        from dpdrun.report.notebook import html_of
-
-        return html_of(diagnosis_view(self, str(getattr(self, "_title", "run"))))
-
-
 class Advice(advise.JobAdvice):
     """Recommended values, each with its rule and reason.
 
@@ -110,13 +91,6 @@ class Advice(advise.JobAdvice):
         from dpdrun.report.notebook import html_of
 
         return html_of(advice_view(self))
-
-
-def diagnosis_of(found: diagnosing.Diagnosis, title: str) -> Diagnosis:
-    """Return a diagnosis as an object for Python; the title is that of its page."""
-    this = Diagnosis(**{each.name: getattr(found, each.name) for each in fields(found)})
-    object.__setattr__(this, "_title", title)
-    return this
 
 
 def advice_of(found: advise.JobAdvice, recipe: dict[str, Any]) -> Advice:

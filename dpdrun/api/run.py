@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dpdrun.api.diagnosis import Diagnosis, diagnosis_of
 from dpdrun.api.recipes import PathLike
-from dpdrun.api.results import Diagnosis, Plot, Scores, diagnosis_of
+from dpdrun.api.results import Plot, Scores
 from dpdrun.data.arrays import array_of, signal_of
 from dpdrun.data.capture import Capture
 from dpdrun.data.checks import suggestion

@@ -87,6 +87,14 @@ def test_what_is_no_model_is_refused(module: Any, message: str) -> None:
         accept(module)
 
 
+def test_taps_that_start_at_zero_count() -> None:
+    taps = Taps(4, 0, context=3)
+    with torch.no_grad():
+        taps.weight[..., :-1] = 0.0
+    with pytest.raises(RecipeError, match="an output depends on 4 samples back"):
+        accept(taps)
+
+
 def test_a_module_that_was_not_passed_is_asked_for() -> None:
     section = accept(Taps(1, 0)).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(MissingPluginError, match=r"from Python, Taps; pass it again: dpdrun.load_run\(path, model="):
