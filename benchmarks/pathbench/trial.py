@@ -126,7 +126,7 @@ def mutated(cell: Cell, variant: Variant) -> Iterator[None]:
         for owner in (prepare, job):  # at the start of a run, and of its resume
             stack.enter_context(mock.patch.object(owner, "load_capture", return_value=capture))
         stack.enter_context(
-            mock.patch.object(job, "evaluate", lambda m, p, c, **rest: score(m, p, c, ("val",), **rest))
+            mock.patch.object(job, "evaluate", lambda m, p, c, _splits=(), **rest: score(m, p, c, ("val",), **rest))
         )
         nothing = {"val": SplitOutput(np.full(len(capture.val), np.nan + 0j))}, 0
         stack.enter_context(mock.patch.object(baselines, "gmp_outputs", return_value=nothing))
