@@ -23,7 +23,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir dpdrun recipes && touch dpdrun/__init__.py \
     && grep -vE '^(torch|triton|nvidia|cuda)' constraints.txt > pinned.txt \
-    && /opt/dpdrun/bin/pip install ${PIP_ARGS} -c pinned.txt '.[plots]' \
+    && /opt/dpdrun/bin/pip install ${PIP_ARGS} -c pinned.txt '.[plots,sweep]' \
     && /opt/dpdrun/bin/pip uninstall --yes dpdrun
 COPY dpdrun ./dpdrun
 COPY recipes ./recipes

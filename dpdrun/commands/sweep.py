@@ -32,6 +32,13 @@ LIMITS = {"parameters": "parameters", "macs": "macs_per_sample", "macs_per_sampl
           "seconds": "seconds"}  # fmt: skip
 
 FolderArgument = Annotated[Path, argument(metavar="DIR", help="Folder of a sweep.")]
+StorageOption = Annotated[
+    str | None,
+    option(
+        metavar="URL", envvar="DPDRUN_STORAGE", show_envvar=True,
+        help="Database for the journal, e.g. postgresql://HOST/NAME, for hosts that share no folder.",
+    ),
+]  # fmt: skip
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes on this host.", show_default="one per core or GPU")
 ]
@@ -90,6 +97,7 @@ def run(
     worker: Annotated[
         bool, typer.Option("--worker", help="Be one more worker of a sweep; on any host that sees its folder.")
     ] = False,
+    storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """Train every configuration of a sweep, with every seed.
@@ -107,18 +115,18 @@ def run(
             why = "a folder has the settings of its sweep"
             raise RecipeError(f"{recipe}: {why}; to extend it, give its recipe and --run-dir {recipe}")
         if worker:
-            _work(recipe)
+            _work(recipe, storage)
         else:
-            resume(recipe, workers)
+            resume(recipe, workers, storage)
         return
     sweep = load_sweep(recipe, flags, sets or [])
     place = run_dir or Path("runs") / (recipe.stem if is_sweep(recipe) else f"{recipe.stem}-sweep")
     from dpdrun.commands._sweep import begin_sweep, run_workers
 
-    folder = SweepFolder(place)
+    folder = SweepFolder(place, storage)
     begin_sweep(sweep, folder)
     if worker:
-        _work(place)
+        _work(place, storage)
     else:
         run_workers(folder.load(), folder, workers, str(place))
 
@@ -140,13 +148,13 @@ def _flags(
     return found | {name: value for name, value in given.items() if value is not None}
 
 
-def _work(place: Path) -> None:
+def _work(place: Path, storage: str | None) -> None:
     """Be a worker of a sweep until it is over."""
     from dpdrun.sweep.final import finish
     from dpdrun.sweep.folder import SweepFolder
     from dpdrun.sweep.worker import work
 
-    folder = SweepFolder.open(place)
+    folder = SweepFolder.open(place, storage)
 
     def report(text: str) -> None:
         say(text)
@@ -163,6 +171,7 @@ def _work(place: Path) -> None:
 def resume(
     folder: FolderArgument,
     workers: WorkersOption = None,
+    storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """Continue a sweep that was interrupted, with its own settings."""
@@ -170,20 +179,21 @@ def resume(
     from dpdrun.commands._sweep import run_workers
     from dpdrun.sweep.folder import SweepFolder
 
-    opened = SweepFolder.open(folder)
+    opened = SweepFolder.open(folder, storage)
     run_workers(opened.load(), opened, workers, str(folder))
 
 
 def status(
     folder: FolderArgument,
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """Show how far a sweep is: its trials by state, and its workers."""
     load_plugins(plugin)
     from dpdrun.sweep.folder import SweepFolder
 
-    opened = SweepFolder.open(folder)
+    opened = SweepFolder.open(folder, storage)
     state = opened.journal.read()
     counts = {name: state.count(name) for name in ("pending", "running", "finished", "failed", "pruned")}
     alive = [name for name in opened.presence.others() if not opened.presence.is_lost(name)]
@@ -206,6 +216,7 @@ def status(
 def show(
     folder: FolderArgument,
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """Show the points of a sweep so far, and write its sweep.json, sweep.csv and report.html."""
@@ -213,7 +224,7 @@ def show(
     from dpdrun.sweep.folder import SweepFolder
     from dpdrun.sweep.results import Results, is_over
 
-    opened = SweepFolder.open(folder)
+    opened = SweepFolder.open(folder, storage)
     sweep, state = opened.load(), opened.journal.read()
     content = Results(opened, sweep).make(state)
     if format_ is TableFormat.json:
@@ -234,6 +245,7 @@ def best(
     ] = None,
     out: OutOption = None,
     force: ForceOption = False,
+    storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
     """Write the recipe of the best configuration, within a budget where one is given."""
@@ -243,7 +255,7 @@ def best(
     from dpdrun.sweep.results import Results, best_point
     from dpdrun.sweep.space import overrides_of
 
-    opened = SweepFolder.open(folder)
+    opened = SweepFolder.open(folder, storage)
     sweep = opened.load()
     content = Results(opened, sweep).make(opened.journal.read())
     point = best_point(content, _limits(budget or []))

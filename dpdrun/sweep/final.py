@@ -14,7 +14,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.journal import locked
-from dpdrun.sweep.results import Results, is_over
+from dpdrun.sweep.results import Results, compact, is_over
 
 Say = Callable[[str], None]
 
@@ -32,10 +32,14 @@ def finish(folder: SweepFolder, sweep: Sweep, say: Say) -> Json:
     """
     results = Results(folder, sweep)
     content = results.make(folder.journal.read())
-    if is_over(folder.journal.read()):
+    if is_over(folder.journal.read()) and (waiting := _unscored(content)):
         with locked(folder.final_lock):
-            scored = [_score_test(folder.run(trial), say) for trial in _unscored(content)]
-        results.forget(scored)
+            here = [trial for trial in waiting if folder.run(trial).model.is_file()]  # another host has the others
+            scores = {trial: compact(_score_test(folder.run(trial), say)) for trial in here}
+        with folder.journal.transaction() as now:
+            for trial, report in scores.items():
+                now.add("tested", id=trial, report=report)
+        results.forget(here)
         content = results.make(folder.journal.read())
     write(folder, content)
     return content
@@ -43,9 +47,10 @@ def finish(folder: SweepFolder, sweep: Sweep, say: Say) -> Json:
 
 def write(folder: SweepFolder, content: Json) -> None:
     """Write the files of a sweep."""
-    RunFolder(folder.path).write_json(folder.result, content)
-    write_text(folder.table, table_of(content))
-    write_text(folder.page, sweep_page(content))
+    with locked(folder.final_lock):
+        RunFolder(folder.path).write_json(folder.result, content)
+        write_text(folder.table, table_of(content))
+        write_text(folder.page, sweep_page(content))
 
 
 def _unscored(content: Mapping[str, Any]) -> list[str]:
@@ -55,8 +60,8 @@ def _unscored(content: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(trial["id"] for trial in trials if trial.get("test_db") is None))
 
 
-def _score_test(run: RunFolder, say: Say) -> str:
-    """Score the test split of a trial, and add it to its report."""
+def _score_test(run: RunFolder, say: Say) -> Json:
+    """Score the test split of a trial, and add it to its report, which is returned."""
     report = run.read_json(run.report)
     if "test" not in report["splits"]:
         say(f"{run.path.name}: scoring the test split")
@@ -69,8 +74,9 @@ def _score_test(run: RunFolder, say: Say) -> str:
         pa = pa_model_of(plan, None) if plan.predistortion is not None else None
         with captures_kept():
             capture = capture_of(run, plan)
-        run.write_json(run.report, report | evaluate(model, plan, capture, pa=pa))
-    return run.path.name
+        report |= evaluate(model, plan, capture, pa=pa)
+        run.write_json(run.report, report)
+    return report
 
 
 def table_of(content: Mapping[str, Any]) -> str:

@@ -23,12 +23,25 @@ SHOWN = 5  # keys in a message
 
 
 class SweepFolder:
-    """Paths and files of one sweep."""
+    """Paths and files of one sweep.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.journal = Journal(self.journal_file)
-        self.presence = Presence(path / "workers")
+    Args:
+        path: of the folder.
+        storage: address of the database that has its journal; None = the folder has it.
+
+    Raises:
+        RunError: the database cannot be used.
+    """
+
+    def __init__(self, path: Path, storage: str | None = None) -> None:
+        self.path, self.storage = path, storage
+        self.journal, self.presence = Journal(self.journal_file), Presence(path / "workers")
+        if storage is not None:
+            from dpdrun.sweep.database import Database, DatabaseJournal, DatabasePresence
+
+            database, name = Database(storage), path.absolute().name
+            self.journal = DatabaseJournal(self.journal_file, database, name)
+            self.presence = DatabasePresence(path / "workers", database, name)
 
     sweep = property(lambda self: self.path / "sweep.yaml")
     recipe = property(lambda self: self.path / "recipe.yaml")
@@ -49,22 +62,25 @@ class SweepFolder:
         return load_sweep(self.sweep)
 
     @classmethod
-    def open(cls, path: Path) -> SweepFolder:
+    def open(cls, path: Path, storage: str | None = None) -> SweepFolder:
         """Open the folder of a sweep. Raises RunError when the path is not one."""
-        folder = cls(path)
-        if not folder.journal_file.is_file():
+        folder = cls(path, storage)
+        if not (folder.journal.exists and folder.sweep.is_file()):
             near = (
                 sorted(each.parent.name for each in path.parent.glob("*/journal.jsonl")) if path.parent.is_dir() else []
             )
             hint = f"; sweeps in {path.parent}: {listed(near, 'and')}" if near else "; `dpdrun sweep RECIPE` makes one"
-            what = "no such folder" if not path.exists() else "not the folder of a sweep (it has no journal.jsonl)"
+            what = "not the folder of a sweep (it has no journal.jsonl)" if path.exists() else "no such folder"
+            if folder.sweep.is_file() and storage is None:
+                what, hint = f"{what}; is its journal in a database? give its --storage", ""
             raise RunError(f"{path}: {what}{hint}")
         return folder
 
 
 def is_sweep_folder(path: Path) -> bool:
     """Return whether a path is the folder of a sweep."""
-    return bool(SweepFolder(path).journal_file.is_file())
+    folder = SweepFolder(path)
+    return bool(folder.sweep.is_file() and folder.logs.is_dir())
 
 
 def runs_of(path: Path) -> list[Path]:
@@ -90,12 +106,16 @@ def begin(folder: SweepFolder, sweep: Sweep, planned: Planned) -> SweepState:
         RunError: the folder holds something else, or the sweep of another recipe or of other data.
     """
     path = folder.path
-    if not folder.journal_file.is_file():
-        allowed = path.is_dir() and {each.name for each in path.iterdir()} <= {"workers", "journal.lock"}
+    if not folder.sweep.is_file():
+        allowed = path.is_dir() and {each.name for each in path.iterdir()} <= {
+            folder.logs.name,
+            folder.journal_file.name,
+            "journal.lock",
+        }
         if not allowed:
             require_free(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{path}: cannot create the folder of the sweep: {error.strerror}") from error
     header = _identity(sweep, planned)
@@ -180,14 +200,15 @@ def _copy_finished(folder: SweepFolder, trial_id: str) -> bool:
         source = RunFolder(other)
         if not (source.report.is_file() and source.model.is_file()):
             continue
-        temporary = target.with_name(f".{trial_id}.partial")
+        temporary = target.with_name(f".{trial_id}.{folder.presence.name}.partial")
         try:
             folder.trials.mkdir(exist_ok=True)
-            shutil.rmtree(temporary, ignore_errors=True)
             shutil.copytree(other, temporary, symlinks=True)
             temporary.rename(target)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if target.exists():  # another worker was faster
+                return RunFolder(target).report.is_file() is True
             raise unwritable(target, error) from error
         return True
     return False

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,7 @@ class TrialState:
         since: when it was claimed [s since 1970].
         reason: why it failed or was pruned.
         core_seconds: of all its claims [s].
+        report: its scores as in report.json, for hosts that do not have its folder.
         step: last known step of a lost claim; `losses` counts the claims that were lost there.
     """
 
@@ -49,6 +50,7 @@ class TrialState:
     since: float = 0.0
     reason: str = ""
     core_seconds: float = 0.0
+    report: Json | None = None
     step: int = 0
     losses: int = 0
 
@@ -91,6 +93,8 @@ class SweepState:
                 self.left_out.append(LeftOut(event["config"], event["reason"]))
             case "rung":
                 self.rungs.setdefault(event["step"], {})[event["id"]] = event["db"]
+            case "tested":
+                self.trials[event["id"]].report = event["report"]
             case "claim":
                 state = self.trials[event["id"]]
                 state.status, state.worker, state.since = "running", event["worker"], event["time"]
@@ -117,6 +121,7 @@ class SweepState:
         if state.status not in DECIDED:
             state.core_seconds += event.get("core_seconds", 0.0)
             state.status, state.reason = status, event.get("reason", "")
+            state.report = event.get("report", state.report)
 
 
 class Transaction:
@@ -159,17 +164,26 @@ class Journal:
         Raises:
             UnwritableError: a full disk, a folder without permission; the journal is as it was.
         """
-        with self._own, locked(self._lock_path):
-            self._catch_up()
-            now = Transaction(self._state)
+        with self._own:
             try:
-                yield now
-            except BaseException:
-                if now.events:  # applied, but not written
-                    self._state, self._read_to = SweepState(), 0
+                with self._held():
+                    self._catch_up()
+                    now = Transaction(self._state)
+                    yield now
+                    if now.events:
+                        self._append(now.events)
+            except BaseException:  # what was applied may not have been written: read it all again
+                self._state, self._read_to = SweepState(), 0
                 raise
-            if now.events:
-                self._append(now.events)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the sweep was begun."""
+        return self.path.is_file()
+
+    def _held(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing."""
+        return locked(self._lock_path)
 
     def _catch_up(self) -> None:
         """Apply the complete lines after the last position."""
@@ -197,7 +211,6 @@ class Journal:
                     file.truncate(self._read_to)
                     raise
         except OSError as error:
-            self._state, self._read_to = SweepState(), 0
             raise unwritable(self.path, error) from error
         self._read_to += len(lines)
 

@@ -21,6 +21,7 @@ from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.presence import OWNED
 
 GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
+STORAGE_VARIABLE = "DPDRUN_STORAGE"
 POLL_S = 0.3
 ENDING_S = 120.0  # for the step under way, the checkpoint and the end of the process
 TAIL_BYTES = 4096
@@ -77,6 +78,8 @@ class Pool:
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         environment = {**os.environ, OWNED: "1"}
         environment.setdefault(LIMIT_VARIABLE, "1")
+        if self._folder.storage is not None:
+            environment[STORAGE_VARIABLE] = self._folder.storage  # not as an argument: it may have a password
         if self._cards:
             environment[GPUS_VARIABLE] = self._cards[index % len(self._cards)]
         log = self._log(index)

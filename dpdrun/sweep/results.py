@@ -9,6 +9,7 @@ from dpdrun import __version__
 from dpdrun.errors import RunError
 from dpdrun.run.files import Json
 from dpdrun.run.heartbeat import last_beat
+from dpdrun.run.scores import chosen
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.journal import DECIDED, SweepState, TrialState
@@ -32,12 +33,13 @@ class Results:
         self._folder, self._sweep = folder, sweep
         self._reports: dict[str, Json] = {}
 
-    def report_of(self, trial_id: str) -> Json | None:
-        """Return the report of a finished trial; None where there is none yet."""
+    def report_of(self, state: TrialState) -> Json | None:
+        """Return the report of a trial, or its scores in the journal where another host has its folder."""
+        trial_id = state.trial.id
         if trial_id not in self._reports:
             run = self._folder.run(trial_id)
             if not run.report.is_file():
-                return None
+                return state.report
             self._reports[trial_id] = run.read_json(run.report)
         return self._reports[trial_id]
 
@@ -80,7 +82,7 @@ class Results:
         trials = [self._trial(state.trials[each.id]) for each in point.trials]
         done = [each for each in trials if each["status"] == "finished"]
         complete = len(done) == len(trials)
-        reports = [report for each in point.trials if (report := self.report_of(each.id))]
+        reports = [report for each in point.trials if (report := self.report_of(state.trials[each.id]))]
         objectives: dict[str, Any] = {}
         for name in dict.fromkeys((*self._sweep.objectives, *SCORES, *COSTS, "seconds")):
             values = [each.get(name) for each in done]
@@ -109,7 +111,7 @@ class Results:
     def _trial(self, state: TrialState) -> Json:
         trial, report = state.trial, None
         if state.status == "finished":
-            report = self.report_of(trial.id)
+            report = self.report_of(state)
         beat = last_beat(self._folder.run(trial.id)) if state.status == "running" else None
         found: Json = {"id": trial.id, "seed": trial.seed, "status": state.status, "reason": state.reason}
         if beat is not None:
@@ -179,3 +181,12 @@ def _least(points: Sequence[Mapping[str, Any]], name: str) -> str:
     """Return the lowest mean of an objective as text."""
     means = [each["objectives"][name]["mean"] for each in points if name in each["objectives"]]
     return f"{min(means):g}" if means else "not known"
+
+
+def compact(report: Mapping[str, Any]) -> Json:
+    """Return what the results of a sweep take from a report."""
+    splits = {
+        name: {key: chosen(scores).get(key) for key in SCORES.values()}
+        for name, scores in report.get("splits", {}).items()
+    }
+    return {"splits": splits} | {key: report.get(key) for key in (*COSTS, "seconds")}

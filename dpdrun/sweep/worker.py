@@ -28,7 +28,7 @@ from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.journal import DECIDED, MOST_LOSSES, Transaction, TrialState
 from dpdrun.sweep.points import LeftOut, Trial
 from dpdrun.sweep.prune import PrunedError, pruning
-from dpdrun.sweep.results import Results
+from dpdrun.sweep.results import Results, compact
 from dpdrun.sweep.search import next_points, require_search
 from dpdrun.training import job
 from dpdrun.training.guard import stopping
@@ -124,7 +124,7 @@ def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
         if run.path.exists() and not should_resume(run):
             run.remove()  # a worker was killed before its first checkpoint: nothing is lost
         report = job.train(loaded, run.path, resume="auto", watch=watch, splits=("val",))
-        outcome = {"event": "finished"}
+        outcome = {"event": "finished", "report": compact(report)}
         say(f"{trial.id}: finished after {report['seconds']:.1f} s")
     except PrunedError as error:
         outcome = {"event": "pruned", "reason": str(error)}

@@ -12,6 +12,7 @@ from dpdrun.run.files import Json
 from dpdrun.sweep import search
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.folder import SweepFolder
+from dpdrun.sweep.journal import TrialState
 from dpdrun.sweep.points import LeftOut, Point
 from dpdrun.sweep.results import Results
 from dpdrun.sweep.search import next_points, require_search
@@ -28,8 +29,8 @@ def fake(begun: Callable[..., SweepFolder], monkeypatch: pytest.MonkeyPatch) -> 
         by_trial: dict[str, Point] = {}
 
         class Scored(Results):
-            def report_of(self, trial_id: str) -> Json | None:
-                values = by_trial[trial_id].values
+            def report_of(self, state: TrialState) -> Json | None:
+                values = by_trial[state.trial.id].values
                 return {"splits": {"val": {"nmse_db": score(values)}}, "parameters": 10 * values["model.d_model"]}
 
         results = Scored(folder, sweep)
