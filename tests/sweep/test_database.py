@@ -149,7 +149,7 @@ def test_a_killed_worker_is_noticed_by_the_other_host(server: str, tmp_path: Pat
         while not is_so():
             time.sleep(0.1)
 
-    words = (*DPDRUN, "sweep", "small.yaml", "--over", "model.d_model=4", "--worker", "--storage", server,
+    words = (*DPDRUN, "sweep", "small.yaml", "--over", "model.d_model=8", "--worker", "--storage", server,
              "--run-dir", "sweeps/killed")  # fmt: skip
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
@@ -158,10 +158,11 @@ def test_a_killed_worker_is_noticed_by_the_other_host(server: str, tmp_path: Pat
     trials = tmp_path / "left" / "sweeps" / "killed" / "trials"
     poll(lambda: any(path.stat().st_size for path in trials.glob("*/metrics.jsonl")))
     lost.kill()
-    lost.wait()
+    assert ended(lost)[0] == -signal.SIGKILL
     began = time.monotonic()
     other = started(*words, cwd=tmp_path / "right")
     poll(lambda: any((tmp_path / "right" / "sweeps" / "killed" / "trials").glob("*/plan.json")))
     print(f"given back after {time.monotonic() - began:.0f} s")
+    assert len(list((tmp_path / "left" / "sweeps" / "killed" / "trials").iterdir())) == 1
     other.send_signal(signal.SIGTERM)
     assert ended(other)[0] == 75
