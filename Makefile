@@ -145,6 +145,10 @@ dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter 
 alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
 
+.PHONY: sweep-overhead
+sweep-overhead: $(READY)  ## study: what a sweep of short runs costs next to a shell loop (three minutes)
+	$(BIN)/python -m benchmarks.sweep.run
+
 warm-start: $(READY)  ## study: what starting from a run on another capture saves (two minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.warm_start.run
 

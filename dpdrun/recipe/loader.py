@@ -23,6 +23,7 @@ from dpdrun.recipe.schema import DataSection, Recipe, Section, SourceFiles
 from dpdrun.recipe.yaml12 import Entry, Node, SyntaxProblemError
 
 NAME = "recipe"  # of one that is passed from Python
+OTHER_FILES = {"pipeline": "train", "sweep": "sweep"}  # kinds of file that are no recipe, and the commands for them
 MAX_BYTES = 1 << 18  # a recipe is a page; a larger file was named by mistake
 
 
@@ -136,9 +137,12 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     if not isinstance(root.value, dict):
         message = "a recipe is a mapping of keys (task, data, model, optim, train)"
         raise recipe_error([*problems, Problem("", message, root.mark)])
-    if (task := root.value.get("task")) is not None and task.node.value == "pipeline":
-        message = "this is a pipeline, not a recipe; `dpdrun train` runs it"
-        raise recipe_error([Problem("task", message, task.node.mark)])
+    task, over = root.value.get("task"), root.value.get("over")
+    kind = task.node.value if task is not None else "sweep" if over is not None else None
+    entry = task or over
+    if entry is not None and kind in OTHER_FILES:
+        message = f"this is a {kind}, not a recipe; `dpdrun {OTHER_FILES[kind]}` runs it"
+        raise recipe_error([Problem("task", message, entry.node.mark)])
     return _checked(root, problems, Path(path), text, overrides)
 
 

@@ -131,9 +131,9 @@ def left_out_lines(content: Json) -> list[str]:
 
 
 def gain_sentence(content: Json) -> str:
-    """Return what the search gained over the rules; empty where it cannot be said yet."""
+    """Return what the search gained over the rules; empty before the sweep is over."""
     gain = content["gain"]
-    if gain is None:
+    if gain is None or content["trials"]["pending"] or content["trials"]["running"]:
         return ""
     cost = f"for {hours_text(content['core_hours'])}"
     if gain["best"] == gain["rules"]:
@@ -144,7 +144,8 @@ def gain_sentence(content: Json) -> str:
     if found["low"] is None:
         interval = "one seed: no interval"
     else:
-        interval = f"95 % interval {found['low']:.2f} to {found['high']:.2f} dB over {found['seeds']} seeds"
+        unsure = "" if found["low"] > 0 else ", which has 0"
+        interval = f"95 % interval {found['low']:.2f} to {found['high']:.2f} dB over {found['seeds']} seeds{unsure}"
     chosen = f" (chosen on val: {gain['val']['mean']:.2f} dB)" if split == "test" and gain.get("val") else ""
     return (
         f"the search gained {found['mean']:.2f} dB on {split} ({interval}) over the rules {cost}{chosen}: "

@@ -215,3 +215,9 @@ class _Bytes:
 def test_a_pipeline_is_no_recipe() -> None:
     with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline, not a recipe; `dpdrun train` runs it"):
         load_text("task: pipeline\nsteps: {}\n", "chain.yaml")
+
+
+@pytest.mark.parametrize("head", ["task: sweep", "recipe: r.yaml\nover: {}"])
+def test_a_sweep_is_no_recipe(head: str) -> None:
+    with pytest.raises(RecipeError, match=r"this is a sweep, not a recipe; `dpdrun sweep` runs it"):
+        load_text(f"{head}\n", "sweep.yaml")
