@@ -65,7 +65,7 @@ class Database:
         except SQLAlchemyError as error:
             shown = self.engine.url.render_as_string(hide_password=True)
             reason = reason_of(getattr(error, "orig", None) or error)
-            raise RunError(f"--storage {shown}: {reason}; is the server running, and the address right?") from error
+            raise RunError(f"--storage {shown}: {reason}; check the address and the server") from error
 
 
 def _connect(url: str) -> Engine:

@@ -133,6 +133,8 @@ def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
     except (StoppedError, KeyboardInterrupt, UnwritableError):
         raise
     except DpdrunError as error:
+        if isinstance(error.__cause__, UnwritableError):  # with the command that continues this run, not the sweep
+            raise error.__cause__ from None
         if run.is_locked():  # another process trains in it after all: leave it to that one
             time.sleep(WAIT_S)
         else:
