@@ -83,7 +83,12 @@ def run(
     ] = None,
     seeds: Annotated[int | None, option(min=1, metavar="N", help="Seeds of each configuration.")] = None,
     objective: Annotated[
-        list[str] | None, option(metavar="NAME", help="What to minimize; several give a Pareto front.")
+        list[str] | None,
+        option(
+            metavar="NAME",
+            help="What to minimize: val_nmse_db, val_objective_db, parameters, macs_per_sample, seconds; several give "
+            "a Pareto front.",
+        ),
     ] = None,
     search: Annotated[SearchName | None, option(help="How to choose configurations; all but grid need Optuna.")] = None,
     trials: Annotated[int | None, option(min=1, metavar="N", help="Configurations that a search tries.")] = None,
@@ -102,8 +107,9 @@ def run(
 ) -> None:
     """Train every configuration of a sweep, with every seed.
 
-    What was trained before, in this sweep or in one next to it, is not trained again. The same
-    command, or `dpdrun sweep resume DIR`, continues an interrupted sweep; more values or seeds extend it.
+    What this sweep, or one in a folder next to it, has trained before is not trained again.
+
+    The same command, or `dpdrun sweep resume DIR`, continues an interrupted sweep; more values or seeds extend it.
     """
     load_plugins(plugin)
     from dpdrun.sweep.document import is_sweep, load_sweep

@@ -20,6 +20,7 @@ TITLES = {
 }  # fmt: skip
 STYLE = {"finished": "", "running": "green", "pending": "dim", "failed": "red", "pruned": "yellow"}
 MOST_REASONS = 8
+PADDING = 2  # that a table is cut for where its columns just fit
 LONGEST = 24  # characters of a value in a table
 
 
@@ -42,7 +43,7 @@ def sweep_view(content: Json, *, width: int, most: int | None = None, state: str
     names = columns_of(content)
     tables = [_table(content, ordered[:most], names[:end]) for end in range(len(names), 0, -1)]
     measured = Console(width=1000)
-    lines.append(next((each for each in tables if measured.measure(each).maximum <= width), tables[-1]))
+    lines.append(next((each for each in tables if measured.measure(each).maximum + PADDING <= width), tables[-1]))
     if most is not None and len(ordered) > most:
         lines.append(Text(f"and {len(ordered) - most} more", "dim"))
     lines += [Text(f"point {each['number']}: {each['status']}: {each['reason']}", STYLE[each["status"]])
@@ -144,7 +145,7 @@ def gain_sentence(content: Json) -> str:
     if found["low"] is None:
         interval = "one seed: no interval"
     else:
-        unsure = "" if found["low"] > 0 else ", which has 0"
+        unsure = "" if found["low"] > 0 else ", which includes 0"
         interval = f"95 % interval {found['low']:.2f} to {found['high']:.2f} dB over {found['seeds']} seeds{unsure}"
     chosen = f" (chosen on val: {gain['val']['mean']:.2f} dB)" if split == "test" and gain.get("val") else ""
     return (

@@ -12,7 +12,7 @@ from dpdrun.report.sweep import value_text
 
 Json = Mapping[str, Any]
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 430, 260, 62, 44, 12, 14
-DECADE = 20.0  # ratio of the largest to the smallest value from which an axis is logarithmic
+RATIO = 8.0  # ratio of the largest to the smallest value from which an axis is logarithmic
 UNITS = {
     "val_nmse_db": "validation NMSE [dB]", "val_objective_db": "validation objective [dB]",
     "parameters": "parameters", "macs_per_sample": "MAC/sample", "seconds": "training time [s]",
@@ -69,7 +69,7 @@ def axis_of(values: Sequence[float], start: float, end: float, *, may_log: bool)
     """Return an axis with room around its values."""
     low, high = min(values), max(values)
     whole = all(float(value).is_integer() for value in values)
-    if may_log and low > 0 and high / low >= DECADE:
+    if may_log and low > 0 and high / low >= RATIO:
         room = (high / low) ** 0.06
         return Axis(low / room, high * room, True, start, end)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
