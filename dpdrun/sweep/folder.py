@@ -124,12 +124,12 @@ def begin(folder: SweepFolder, sweep: Sweep, planned: Planned) -> SweepState:
             _require_same(folder, now.state.header, header)
         else:
             now.add("sweep", **header)
-        known = [(each.config, each.trials) for each in now.state.points]
         for point in planned.points:
-            if (point.config, point.trials) not in known:
+            if point.key not in now.state.keys:
                 now.add("point", point=point.to_json())
+        known = {str(each) for each in now.state.left_out}
         for left in planned.left_out:
-            if left not in now.state.left_out:
+            if str(left) not in known:
                 now.add("left_out", config=left.config, reason=left.reason)
         write_text(folder.recipe, _recipe_text(sweep, planned))
         write_text(folder.sweep, sweep.text)

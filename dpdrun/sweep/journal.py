@@ -64,6 +64,7 @@ class SweepState:
         points: in their order; several may share a trial.
         trials: by id, in the order to run them.
         left_out: configurations that cannot work.
+        keys: of the points.
         rungs: best validation scores [dB] by optimizer step and trial, for pruning.
     """
 
@@ -71,6 +72,7 @@ class SweepState:
     points: list[Point] = field(default_factory=list)
     trials: dict[str, TrialState] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+    keys: set[tuple[tuple[str, ...], ...]] = field(default_factory=set)
     rungs: dict[int, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -108,8 +110,9 @@ class SweepState:
                 self._end(event, status)
 
     def _add_point(self, point: Point) -> None:
-        if any(each.config == point.config and each.trials == point.trials for each in self.points):
+        if point.key in self.keys:
             return
+        self.keys.add(point.key)
         self.points.append(point)
         for trial in point.trials:
             known = self.trials.setdefault(trial.id, TrialState(trial))

@@ -54,6 +54,11 @@ class Point:
     is_rules: bool = False
     search: Mapping[str, Any] | None = None
 
+    @property
+    def key(self) -> tuple[tuple[str, ...], ...]:
+        """What tells one point from another: its configuration and its trials."""
+        return overrides_of(self.config), tuple(each.id for each in self.trials)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
