@@ -15,7 +15,7 @@ from typing import Any
 EXIT_DONE = 0
 EXIT_FINDINGS = 1
 EXIT_BAD_INPUT = 2
-EXIT_BUG = 70  # EX_SOFTWARE: an exception that nobody expected; the message names the file with its traceback
+EXIT_BUG = 70  # EX_SOFTWARE: an unexpected exception; the message names the file with its traceback
 EXIT_STOPPED = 75  # EX_TEMPFAIL: stopped by a signal, or another process was lost; the message says how to continue
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
@@ -120,7 +120,7 @@ class AuditError(RunError):
 
 
 class FollowedError(DpdrunError):
-    """Another process of the same run tells the user what happened; this one only ends with the same exit code."""
+    """Another process of the same run reports the error; this one only ends with the same exit code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__("")
@@ -161,7 +161,7 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def reading(where: object, kind: str, error: type[DpdrunError] = DataError) -> Iterator[None]:
-    """Turn whatever a parser raises of a file of somebody else into one message that names the file.
+    """Turn any exception of a parser on a user's file into one message that names the file.
 
     Put it around what turns bytes into values, and no more: parsers of other packages raise anything at all.
 

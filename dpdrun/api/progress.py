@@ -1,4 +1,4 @@
-"""What a training shows while it runs: on a terminal, in a notebook, or nothing."""
+"""Progress of a training run: a view on a terminal or in a notebook, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dpdrun finds out, as objects: short in a console, a page in a notebook, plain values by `to_dict`."""
+"""Results as objects: short in a console, a page in a notebook, plain values by `to_dict`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scores:
 
     @property
     def nmse_db(self) -> dict[str, float]:
-        """NMSE by split [dB], with the past of the record where it is known, as choices are made by it."""
+        """NMSE by split [dB], with the past of the record where it is known: the basis of all choices."""
         return {split: float(chosen(scores)["nmse_db"]) for split, scores in self._report["splits"].items()}
 
     @property
@@ -42,7 +42,7 @@ class Scores:
         return int(self._report["parameters"])
 
     def __getitem__(self, split: str) -> dict[str, Any]:
-        """Return every score of a split (docs/scores.md), as choices are made by them."""
+        """Return every score of a split (docs/scores.md), with the past of the record where it is known."""
         if split not in self._report["splits"]:
             raise DataError(f"{split!r}: this split was not scored; there is {', '.join(self._report['splits'])}")
         return dict(chosen(self._report["splits"][split]))

@@ -42,7 +42,7 @@ PARTS = ("train", "val", "test")
 
 
 class Run:
-    """A run folder: what `dpdrun train` or `dpdrun.train` left. Nothing is read before it is needed.
+    """A run folder, as written by `dpdrun train` or `dpdrun.train`. Files are read on first use.
 
     Attributes:
         path: of the folder.
@@ -98,8 +98,8 @@ class Run:
         """Return the output of the model for a record.
 
         Args:
-            x: (N,) complex, or (N, 2) real = I, Q, of any length and type, in the units of the capture. It is silent
-                before and after. A PA model takes the input of the amplifier, a predistorter the wanted signal.
+            x: (N,) complex, or (N, 2) real = I, Q, of any length and type, in the units of the capture. It is taken as
+                zero before and after. A PA model takes the input of the amplifier, a predistorter the wanted signal.
 
         Returns:
             (N,) complex128, or (N, 2) float64 for such an input; computed in single precision.
@@ -147,7 +147,7 @@ class Run:
             split: train, val or test.
 
         Raises:
-            DataError: there is no such kind or split, it cannot be drawn of this capture, or matplotlib is missing.
+            DataError: there is no such kind or split, it cannot be drawn for this capture, or matplotlib is missing.
             RunError, DataError: as `evaluate`.
         """
         from dpdrun.report.figures import FIGURES, draw, draw_curves
@@ -248,6 +248,6 @@ def _model_name(plan: Plan) -> str:
 
 
 def run_of(path: Path, capture: Capture | None, pa: nn.Module | None) -> Run:
-    """Return the run in a folder; `capture` and `pa` are those that it was made with, where they are at hand."""
+    """Return the run in a folder; `capture` and `pa` are those that it was trained with, if available."""
     run = Run(path, capture=capture, pa=pa)
     return Predistorter(path, capture=capture, pa=pa) if run.task == "dpd" else run

@@ -41,9 +41,9 @@ def train(
 
     Args:
         recipe: a dict, the path of a YAML file, the name of a recipe of the package, or what `load_recipe` returns.
-        capture: from `Capture.from_arrays` or `Capture.load`; takes the place of the `data` section of the recipe.
+        capture: from `Capture.from_arrays` or `Capture.load`; replaces the `data` section of the recipe.
         out: folder for the run, new or empty; default: runs/<name of the recipe>, of a dict runs/<task>-<kind>, with a
-            number where that is taken.
+            number if that exists.
         overrides: values by dotted key, such as `{"train.max_steps": 500}`, or `key=value` pairs.
         resume: continue the run in `out` from its last checkpoint; "auto": if there is one.
         model: a module of your own, (B, T, 2) -> (B, T, 2) at unit rms; takes the place of the `model` section. Its
@@ -56,13 +56,13 @@ def train(
         progress: None shows a live view in a notebook, True on the terminal too, False nothing.
 
     The environment, torch's random state and threads, signal handlers, a process group and an Accelerator of the
-    caller are left as they were.
+    caller are left unchanged.
 
     Raises:
         RecipeError: the recipe is wrong; the message lists every problem, of a dict with its path of keys.
         DataError: the capture cannot be read or does not fit.
         RunError: the folder cannot be used, or training failed.
-        StoppedError, KeyboardInterrupt: a signal came; the message says whether there is something to resume.
+        StoppedError, KeyboardInterrupt: a signal was received; the message says whether there is something to resume.
     """
     section = None if model is None else accept(model)
     loaded = loaded_from(recipe, overrides, capture, model=section, loss=loss)
@@ -91,8 +91,8 @@ def train_dpd(
         out, overrides, resume, model, loss, track, progress: as `train`.
 
     Raises:
-        RecipeError, DataError, RunError: as `train`; also where the PA run is not one, not finished, or worse than a
-            memory polynomial.
+        RecipeError, DataError, RunError: as `train`; also if it is not a run of a PA model, not finished, or worse than
+            a memory polynomial.
     """
     source = load_run(pa)
     if source.task != "pa":

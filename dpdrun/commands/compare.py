@@ -25,7 +25,9 @@ def compare(
     runs: Annotated[
         list[Path],
         argument(
-            metavar="RUN...", help="Run folders, or sweeps: the runs of their front.", autocompletion=complete_run
+            metavar="RUN...",
+            help="Run folders, or sweep folders (the runs on their Pareto front).",
+            autocompletion=complete_run,
         ),
     ],
     split: Annotated[

@@ -69,7 +69,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
 
 
 def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz", autocompletion=complete_download)]) -> None:
-    """Download a measured capture into the cache folder. Uses pip; one download has all captures of OpenDPD."""
+    """Download a measured capture into the cache folder. Uses pip; one download contains all captures of OpenDPD."""
     from dpdrun.data.sources import pull as fetch
 
     say(str(fetch(name)))
@@ -162,7 +162,7 @@ def align(
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     output_rate_hz: Annotated[
-        float | None, option(help="Sample rate of the output, if it is not that of the input.")
+        float | None, option(help="Sample rate of the output, if it differs from the input's.")
     ] = None,
     resample_to_hz: Annotated[float | None, option(help="Resample the aligned capture to this rate.")] = None,
     input_: InputOption = None,
@@ -173,7 +173,7 @@ def align(
     format_: FormatOption = TableFormat.table,
     plugin: PluginOption = None,
 ) -> None:
-    """Bring the output onto the instants of the input: delay, frequency, clock, swapped I/Q, DC.
+    """Align the output with the input: delay, frequency, clock, swapped I/Q, DC.
 
     Each correction is estimated on the training split (the first 60 %) and applied only if it measurably helps: by
     0.3 dB on samples that it was not fitted to. Both records may differ in length.

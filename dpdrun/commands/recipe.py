@@ -67,7 +67,7 @@ def copy(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="NAME.yaml")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Copy a recipe of the package into a file of your own, ready to edit."""
+    """Copy a recipe of the package to a new file, ready to edit."""
     from dpdrun.recipe.shipped import SUFFIX, by_name
 
     recipe = by_name(name)

@@ -1,4 +1,4 @@
-"""`dpdrun sweep`: many runs from one recipe, and what they buy."""
+"""`dpdrun sweep`: train many runs from one recipe, and compare them with the rules."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WorkersOption = Annotated[
 
 
 class _Group(TyperGroup):
-    """The group of `dpdrun sweep`; without the name of a command the words are those of `run`."""
+    """The group of `dpdrun sweep`; without a command name, the arguments are those of `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(
         cls=_Group, no_args_is_help=True,
-        help="Train many runs from one recipe: `dpdrun sweep RECIPE --over KEY=VALUES` (`run` may be left out).",
+        help="Train many runs from one recipe: `dpdrun sweep RECIPE --over KEY=VALUES` (`run` may be omitted).",
     )  # fmt: skip
     for command in (run, resume, status, show, best):
         group.command(command.__name__)(command)
@@ -69,7 +69,7 @@ def run(
         Path,
         argument(
             metavar="RECIPE",
-            help="A recipe, the file of a sweep, or with --worker the folder of one.",
+            help="A recipe, a sweep file or, with --worker, a sweep folder.",
             autocompletion=complete_recipe,
         ),
     ],
@@ -81,7 +81,7 @@ def run(
             autocompletion=complete_override,
         ),
     ] = None,
-    seeds: Annotated[int | None, option(min=1, metavar="N", help="Seeds of each configuration.")] = None,
+    seeds: Annotated[int | None, option(min=1, metavar="N", help="Seeds per configuration.")] = None,
     objective: Annotated[
         list[str] | None,
         option(
@@ -91,16 +91,16 @@ def run(
         ),
     ] = None,
     search: Annotated[SearchName | None, option(help="How to choose configurations; all but grid need Optuna.")] = None,
-    trials: Annotated[int | None, option(min=1, metavar="N", help="Configurations that a search tries.")] = None,
-    core_hours: Annotated[float | None, option(metavar="HOURS", help="Time of all workers that a search uses.")] = None,
-    prune: Annotated[PruneName | None, option(help="Which runs end early.")] = None,
+    trials: Annotated[int | None, option(min=1, metavar="N", help="Number of configurations to try.")] = None,
+    core_hours: Annotated[float | None, option(metavar="HOURS", help="Limit of a search: time of all workers.")] = None,
+    prune: Annotated[PruneName | None, option(help="Rule that ends runs early.")] = None,
     sets: SetOption = None,
     workers: WorkersOption = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="Folder for the results.", show_default="runs/<name>")
     ] = None,
     worker: Annotated[
-        bool, typer.Option("--worker", help="Be one more worker of a sweep; on any host that sees its folder.")
+        bool, typer.Option("--worker", help="Join a sweep as one more worker, on any host with its folder.")
     ] = False,
     storage: StorageOption = None,
     plugin: PluginOption = None,
@@ -118,7 +118,7 @@ def run(
     flags = _flags(over, seeds, objective, search, trials, core_hours, prune)
     if is_sweep_folder(recipe):
         if flags or sets or run_dir:
-            why = "a folder has the settings of its sweep"
+            why = "a sweep folder already has its settings"
             raise RecipeError(f"{recipe}: {why}; to extend it, give its recipe and --run-dir {recipe}")
         if worker:
             _work(recipe, storage)
@@ -170,7 +170,7 @@ def _work(place: Path, storage: str | None) -> None:
         work(folder, report)
         finish(folder, folder.load(), report)
     except KeyboardInterrupt:
-        say("interrupted; the trial of this worker was given back", err=True)
+        say("interrupted; the trial of this worker was released", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -180,7 +180,7 @@ def resume(
     storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Continue a sweep that was interrupted, with its own settings."""
+    """Continue an interrupted sweep with its own settings."""
     load_plugins(plugin)
     from dpdrun.commands._sweep import run_workers
     from dpdrun.sweep.folder import SweepFolder
@@ -195,7 +195,7 @@ def status(
     storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Show how far a sweep is: its trials by state, and its workers."""
+    """Show the progress of a sweep: its trials by state, and its workers."""
     load_plugins(plugin)
     from dpdrun.sweep.folder import SweepFolder
 
@@ -214,7 +214,7 @@ def status(
     listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     say(f"{folder}: {listed}; {hours_text(state.core_seconds / 3600)}")
     for name in alive:
-        say(f"worker {name}: {f'trial {running[name]}' if name in running else 'waits'}")
+        say(f"worker {name}: {f'trial {running[name]}' if name in running else 'waiting'}")
     if not alive and counts["pending"] + counts["running"]:
         say(f"no worker is running; to continue: dpdrun sweep resume {folder}")
 
@@ -247,14 +247,14 @@ def best(
     folder: FolderArgument,
     budget: Annotated[
         list[str] | None,
-        option(metavar="NAME=MOST", help="At most so many macs, parameters or seconds; may be repeated."),
+        option(metavar="NAME=MOST", help="Upper limit of macs, parameters or seconds; repeatable."),
     ] = None,
     out: OutOption = None,
     force: ForceOption = False,
     storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Write the recipe of the best configuration, within a budget where one is given."""
+    """Write the recipe of the best configuration, optionally within a budget."""
     load_plugins(plugin)
     from dpdrun.recipe.loader import load_text
     from dpdrun.sweep.folder import SweepFolder

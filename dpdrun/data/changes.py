@@ -62,6 +62,7 @@ def _unknown_loops(capture: Capture) -> list[str]:
     if length is None:
         return []
     return [
-        f"the training input is a row of loops of {length:,} samples, but the splits do not consist of complete loops, "
-        "so the past of each loop cannot be its own end: set data.split with guard: 0 and shares that cut between loops"
+        f"the training input is a sequence of loops of {length:,} samples, but the splits do not consist of complete "
+        "loops, so the past of each loop cannot be its own end: set data.split with guard: 0 and shares that cut "
+        "between loops"
     ]

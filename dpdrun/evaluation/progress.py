@@ -1,4 +1,4 @@
-"""Names what an evaluation is doing, for whoever shows its progress."""
+"""Report the stages of an evaluation to a progress display."""
 
 from __future__ import annotations
 

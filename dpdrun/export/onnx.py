@@ -36,7 +36,7 @@ def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:
     if build is None:
         raise RunError(
             f"onnx has no graph for model.kind {description['kind']}, only for {', '.join(KINDS)}; "
-            "use --to torchscript, which takes every kind"
+            "use --to torchscript, which supports every kind"
         )
     g = Graph()
     weights = {name: tensor.numpy() for name, tensor in graph.inner.state_dict().items()}

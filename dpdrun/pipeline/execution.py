@@ -104,7 +104,7 @@ def _difference(state: StepState) -> str:
 
 @contextmanager
 def _continued_by(command: str, where: str) -> Iterator[None]:
-    """Add to whatever stops the pipeline where it was, and the one command that continues it."""
+    """Add to any error that stops the pipeline the step, and the command that continues it."""
     hint = f"in {where} of the pipeline; to continue it:\n  {command}"
     try:
         with stopping(lambda: ""):

@@ -182,7 +182,7 @@ COSTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "score_memory": {"once": 81800000.0, "wide": 33.5},
     },
 }
-RUN_MIB = 438  # what a run holds beside training: python, torch, the data, what it writes
+RUN_MIB = 438  # what a run holds in addition to training: python, torch, the data, what it writes
 END_MIB = 705  # peak of a run whose training takes little: the scores at its end, with the gmp's fit
 # END FITTED
 WITHIN = 1.3  # all settings of the study that were not fitted were met within this factor, in time

@@ -77,7 +77,7 @@ def seconds_per_call(plan: Plan, pa: ModelSection | None = None, *, processes: i
 def _arithmetic_and_calls(model: ModelSection, batch: int, frame: int) -> tuple[float, float]:
     """Return the arithmetic of a pass and the update after it [s], and the number of torch operations."""
     if not isinstance(model, GRUModel | TransformerModel):
-        return 0.0, 1.0  # a gmp: least squares, no step; or a kind of a plug-in, which nobody has counted
+        return 0.0, 1.0  # a gmp: least squares, no step; or a plug-in model, whose operations are not known
     if isinstance(model, GRUModel):
         calls = GRU_CALLS_PER_SAMPLE * frame * model.layers
     else:

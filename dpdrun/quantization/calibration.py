@@ -21,7 +21,7 @@ from dpdrun.recipe.schema import QuantizationSection
 
 WIDE_FRACTION, WIDE_BITS, WIDE_WEIGHTS = 20, 44, 24
 BINS_PER_OCTAVE, LOWEST, OCTAVES = 16, -32, 64
-HEADROOM = 1.25  # above the largest value of the record: other records have higher peaks, and one clipped word is dear
+HEADROOM = 1.25  # above the largest value of the record: other records have higher peaks, and clipping is costly
 PERCENTILE = 99.99
 CANDIDATES = 4  # scales that `mse` tries: that of the largest value, and up to 3 bits finer
 MAX_SAMPLES, MAX_LOOPED = 2**18, 2**15  # of the record; a network with loops runs a sample at a time
@@ -131,7 +131,7 @@ def _at_least(words: Words, fraction: NDArray[np.int64] | int) -> Words:
 
 
 def quantize(network: Network, ranges: dict[str, Range], settings: QuantizationSection) -> tuple[Program, Weights]:
-    """Return the program of a network, with the scales that its ranges ask for.
+    """Return the program of a network, with the scales that its ranges require.
 
     Raises:
         RunError: a sum of products can need more bits than `settings.accumulator`.

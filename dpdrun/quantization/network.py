@@ -3,7 +3,7 @@
 The operations are those of `reference`, with weights in float64 and no shifts yet. Everything that costs hardware and
 changes no output is removed first (canonicalization): the scales of the capture, sqrt(2) and 1 / sqrt(6) of the
 features, 1 / sqrt(E) and log2(e) of the attention go into the weights; what remains of the scales at the ports is a
-power of two. A relative bias loses its maximum over the distances, which the softmax does not see.
+power of two. The maximum over the distances is subtracted from a relative bias, to which the softmax is invariant.
 
 Shapes: n channels, D = d_model, H heads, W window, K delays, P powers.
 """
@@ -52,7 +52,7 @@ class Network:
     """A model as operations.
 
     Attributes:
-        lookahead: the output is late by so many samples.
+        lookahead: delay of the output in samples.
         x_exponent, y_exponent: a value of the tensors x, y is that of the capture times 2^-exponent.
         steps: the operations in order, as `reference.OPERATIONS` has them, without shifts.
         weights: arrays that are quantized, by name.

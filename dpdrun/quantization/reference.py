@@ -1,4 +1,4 @@
-"""Run a fixed-point program in NumPy int64: the definition that other implementations equal to the last bit.
+"""Run a fixed-point program in NumPy int64: the definition that other implementations reproduce bit by bit.
 
 This file needs only NumPy and may be copied. A program is a list of operations for one sample, in order, on named
 tensors of integer words; a word v of a tensor with f fraction bits stands for v / 2^f.
@@ -92,7 +92,7 @@ def initial_state(program: Program) -> State:
 
 
 def run(program: Program, weights: Weights, x: Array, chunk: int = 2048, seen: Seen | None = None) -> Array:
-    """Return the output for a complete record, padded with silence because look-ahead delays it. x: (N,) complex."""
+    """Return the output for a complete record, padded with zeros because look-ahead delays it. x: (N,) complex."""
     late = program["lookahead"]
     words = np.concatenate([to_words(program, x), np.zeros((late, 2), np.int64)])
     state, outputs = initial_state(program), []

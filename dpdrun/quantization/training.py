@@ -4,7 +4,7 @@ The forward pass is the integer program itself (`reference`), so that what is tr
 gradient is that of the network in floating point at the rounded weights and tensors: rounding passes it unchanged, a
 clipped word stops it (Bengio, Leonard, Courville, "Estimating or propagating gradients through stochastic neurons",
 arXiv 1308.3432, 2013). Scales stay as calibrated. The target is the output of the network before rounding, so no
-measured output and no PA model is needed: what is minimized is the change that rounding makes.
+measured output and no PA model is needed: the change caused by rounding is minimized.
 
 Shapes: B frames, T samples, n channels, W window, H heads.
 """
@@ -36,11 +36,11 @@ Values = dict[str, Tensor]
 
 
 class Forward:
-    """A network in floating point on frames that begin in silence, with a gradient.
+    """A network in floating point on frames that are preceded by zeros, with a gradient.
 
     Args:
         weights: by name, in place of those of the network.
-        words: by tensor, what to round its values to, (B, T, n), and where they were clipped; None = no rounding.
+        words: by tensor, the rounded values, (B, T, n), and where they were clipped; None = no rounding.
     """
 
     def __init__(

@@ -30,9 +30,9 @@ class SplitSection(Section):
 
 
 class AlignSection(Section):
-    """How the receiver saw the output: what is corrected to bring it onto the instants of the input."""
+    """Errors of the receiver that are corrected to align the output with the input."""
 
-    delay_samples: float = Field(0.0, description="where the first input sample is in the output [samples]")
+    delay_samples: float = Field(0.0, description="position of the first input sample in the output [samples]")
     clock_ppm: Annotated[float, Field(gt=-1e5, lt=1e5)] = Field(
         0.0, description="sample rate of the output over that of the input, less 1 [ppm]"
     )

@@ -1,8 +1,8 @@
 """The registry of plug-ins: kinds of model, losses, optimizers, formats and rules, ours and those of others.
 
 A plug-in is a Python file that the user names (`--plugin FILE.py`), or an entry point of an installed package in one of
-GROUPS. A recipe names a kind, a loss or an optimizer; it can never name code to import, so that whoever runs a
-stranger's recipe runs no stranger's code. What a plug-in file may define:
+GROUPS. A recipe names a kind, a loss or an optimizer; it can never name code to import, so that running a third-party
+recipe never runs third-party code. What a plug-in file may define:
 
     Config, Model       one kind of model; MODELS = [(Config, Model), ...] for several
     LOSSES, OPTIMIZERS, FORMATS = {name: object}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # load numpy
 NOTE = "note: value of the founding Transformer note (docs/note.md), if different"
 WIDE = 118  # columns; below, the reason goes on a line of its own
 ENOUGH_FOR_A_TAIL = 10  # workloads, of which a 95th percentile says something
-NARROW = 80  # columns; below, a cell that does not fit goes on over several lines
+NARROW = 80  # columns; below, a cell that does not fit is wrapped
 
 
 class _Values:

@@ -1,4 +1,4 @@
-"""What a run in fixed point costs: its scores beside those of the run, clipped words, accumulators."""
+"""What a run in fixed point costs: its scores next to those of the run, clipped words, accumulators."""
 
 from __future__ import annotations
 

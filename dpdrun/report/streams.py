@@ -1,4 +1,4 @@
-"""stdout and stderr that may be closed, full or gone: a training goes on, any other command ends with one message.
+"""stdout and stderr that may be closed, full or gone: training continues, any other command ends with one message.
 
 What cannot be written is decided here alone, below every buffer: neither rich nor Python's exit meets the error.
 """
@@ -30,7 +30,7 @@ class SteadyFile(io.FileIO):
 
     Attributes:
         failure: why writing failed.
-        keeper: takes what cannot be written while training goes on.
+        keeper: takes what cannot be written while training continues.
     """
 
     def __init__(self, number: int) -> None:

@@ -30,10 +30,10 @@ MOST_REPEATED = 262_144  # of the record that are used
 SNIPPETS = 8  # pieces of the input that are looked for elsewhere
 SNIPPET_SAMPLES = 512
 SAME_DB = -60.0  # difference of two stretches of input that count as the same: a 12-bit generator's rounding is less
-COPIED_DB = -120.0  # rounding; no two measurements are that much alike
+COPIED_DB = -120.0  # rounding; no two measurements are that similar
 PAST, FUTURE = 256, 32  # samples around one that have to be the same too: memory, and the filter of a resampler
 FEWEST_REPEATED = 2_000  # twice their number of squares is averaged: known to 0.1 dB
-OF_REPEATS = "counts as noise whatever differs between repeats, slow drift of the amplifier too"
+OF_REPEATS = "counts all differences between repeats as noise, including slow drift of the amplifier"
 
 SMALLEST = 0.1  # share of the samples that count as small inputs
 FEWEST = 200  # of them: known to 0.6 dB

@@ -64,7 +64,7 @@ class Drift:
 
 
 def power_step(x: Signal) -> PowerStep | None:
-    """Return the step of the level of a signal that stands out most, or None.
+    """Return the most significant step of the level of a signal, or None.
 
     Blocks are compared by the logarithm of their power, whose scatter is that of the signal itself: 4.34 / sqrt(L B) dB
     for blocks of L samples of a signal that fills B of the sample rate.
@@ -126,7 +126,7 @@ def drift(x: Signal, y: Signal) -> Drift | None:
 
 
 def _range(values: NDArray[np.float64], least: float) -> float | None:
-    """Return highest less lowest of smoothed values if it stands out from the differences of neighbours."""
+    """Return the range of smoothed values if it is significant against the differences of neighbours."""
     smooth = _smooth(values)
     spread = float(np.std(np.diff(values))) / np.sqrt(2)
     found = float(smooth.max() - smooth.min())

@@ -122,7 +122,7 @@ def envelope_variance(x: Signal) -> float:
 
 
 def feature(x: Signal) -> Signal:
-    """Return what shows a delay whatever the frequency, phase and mirror: |x|^2, or the turn from sample to sample."""
+    """Return what shows a delay at any frequency offset, phase or mirror: |x|^2, or the phase step."""
     if envelope_variance(x) > CONSTANT_ENVELOPE:
         power = np.abs(x) ** 2
         return np.asarray(power - np.mean(power), np.complex128)
@@ -130,7 +130,7 @@ def feature(x: Signal) -> Signal:
 
 
 def _turn(x: Signal) -> Signal:
-    """Return x[n + 1] conj(x[n]) less its mean; nothing where that is all there is: a tone is alike everywhere."""
+    """Return x[n + 1] conj(x[n]) less its mean; nothing where that is all there is: a tone is the same everywhere."""
     turn = np.append(x[1:] * np.conj(x[:-1]), 0.0)
     turn[:-1] -= np.mean(turn[:-1])
     power = float(np.mean(np.abs(x) ** 2))
@@ -192,7 +192,7 @@ def synchronize(x: Signal, y: Signal) -> Synchronization | None:
         y: output, (M,) complex.
 
     Returns:
-        None where the two do not belong together: their envelopes are no more alike than chance makes them.
+        None where the two do not belong together: their envelopes correlate no more than by chance.
     """
     middle = max(0, len(x) - PIECE) // 2
     piece = slice(middle, min(len(x), middle + PIECE))

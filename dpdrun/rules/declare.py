@@ -30,7 +30,7 @@ Steps = Annotated[int, Within(1)]
 
 
 def known(*names: str) -> dict[str, Condition]:
-    """For `where=`: facts that have to be known, whatever they are."""
+    """For `where=`: facts that have to be known, whatever their value."""
     return dict.fromkeys(names, Presence.KNOWN)
 
 

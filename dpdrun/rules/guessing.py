@@ -1,7 +1,7 @@
-"""The loss of a model that guesses: ln K of a classifier that holds its K classes for equally likely, and its kin.
+"""The loss of a model that guesses: ln K for a classifier that takes K classes as equally likely, and similar.
 
 A level close to one of these proves nothing by itself: whole numbers K up to 20 cover a quarter of all losses between
-0.7 and 2.3 to within 1.5 %. It counts for a loss that stays there.
+0.7 and 2.3 to within 1.5 %. It counts only for a loss that stays there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ CLASSES = (*range(2, 21), 65, 100, 1000)  # 65: characters of Shakespeare; 100, 
 VOCABULARIES = (30522, 32000, 32128, 50257, 50304, 51865, 65024, 128256, 151936, 152064, 256000, 262144)
 SHARE = 0.015  # of the level
 NATS = 0.01  # at most, or two standard errors
-APART = 0.3  # over K: what tells K classes from K + 1
+APART = 0.3  # over K: what distinguishes K classes from K + 1
 NEVER_CLOSER = 0.002  # an untrained head is a little above its ln K
 ERRORS = 3.0  # standard errors of the level
 STANDARDISED = 0.02  # around 1, the variance of a standardised target
@@ -22,7 +22,7 @@ COIN = 0.25  # variance of targets that are 0 or 1, half of them each
 
 
 def guess_at(level: float, error: float, unit: str | None) -> str | None:
-    """Return what a model guesses whose loss stays at a level, in words; None where no guess costs that much.
+    """Describe the constant guess whose loss equals a level; None if there is none.
 
     Args:
         level: of the loss, in its unit.
@@ -32,7 +32,7 @@ def guess_at(level: float, error: float, unit: str | None) -> str | None:
     if unit in (None, "power") and abs(level - 1.0) <= min(STANDARDISED, max(ERRORS * error, NEVER_CLOSER)):
         return "1, the variance of a standardised target"
     if unit in (None, "power") and abs(level - COIN) <= COIN * NEVER_CLOSER:
-        return "0.25, the variance of targets that are 0 or 1 alike"
+        return "0.25, the variance of targets that are 0 or 1 equally often"
     if unit not in (None, "nats", "bits"):
         return None
     if abs(level - SATURATED) <= SATURATED_WITHIN:

@@ -1,7 +1,7 @@
 """Trend statistics for noisy, autocorrelated series such as gradient norms; plain Python, a few hundred points.
 
 Mann-Kendall asks whether a series rises or falls without assuming a line or a distribution; Hamed and Rao's correction
-keeps its p-value honest when neighbours are alike; Theil-Sen says by how much it rises. Both shrug off spikes.
+keeps its p-value valid for correlated neighbours; Theil-Sen estimates the size of the rise. Both are robust to spikes.
 
 References:
     Mann 1945; Kendall 1975. Sen 1968. Hamed & Rao 1998, "A modified Mann-Kendall trend test for autocorrelated data",

@@ -53,7 +53,7 @@ class BudgetSection(Section):
 class SweepSection(Section):
     """The file of a sweep."""
 
-    task: Literal["sweep"] = Field("sweep", description="tells a sweep from a recipe; may be left out")
+    task: Literal["sweep"] = Field("sweep", description="distinguishes a sweep from a recipe; may be omitted")
     recipe: Text = Field(description="the recipe that all runs are made from")
     set: Any = Field(None, description="overrides of the recipe, a list of key=value")
     over: Any = Field(None, description="the fields to sweep, with their values")
@@ -117,7 +117,7 @@ def load_sweep(path: Path, flags: Mapping[str, Any] | None = None, sets: Sequenc
     Args:
         path: the file of a sweep, or a recipe, or the name of one of the package.
         flags: settings that were given on the command line, by key of the file: `over` as `{key: text}`, the others as
-            text. They win over the file.
+            text. They override the file.
         sets: overrides of the recipe, as `--set` takes them.
 
     Raises:

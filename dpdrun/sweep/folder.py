@@ -100,7 +100,7 @@ def runs_of(path: Path) -> list[Path]:
 
 
 def begin(folder: SweepFolder, sweep: Sweep, planned: Planned) -> SweepState:
-    """Make the folder of a sweep, or add to one of the same recipe and data what is new.
+    """Create the folder of a sweep, or extend one of the same recipe and data.
 
     Raises:
         RunError: the folder holds something else, or the sweep of another recipe or of other data.
@@ -191,7 +191,7 @@ def take_over(folder: SweepFolder) -> int:
 def _copy_finished(folder: SweepFolder, trial_id: str) -> bool:
     """Copy a finished trial from another sweep next to this one; returns whether there was one.
 
-    The copy appears complete or not at all, so workers that come upon it meanwhile never see half of it.
+    The copy appears complete or not at all, so other workers never see an incomplete copy.
     """
     target = folder.trials / trial_id
     if target.exists():

@@ -1,8 +1,8 @@
-"""The journal of a sweep: what its workers tell each other, one JSON object a line, appended under a lock.
+"""The journal of a sweep: the events of its workers, one JSON object per line, appended under a lock.
 
-Every process reads it from its own last position, so a transaction costs as much as what is new. The lock is a POSIX
-record lock, which NFS passes on between hosts; it ends with the process that holds it. A line that a killed process
-left incomplete is cut off by the next one that writes. Results are not in it: those are in the run folders.
+Every process reads it from its own last position, so a transaction only costs as much as the new lines. The lock is a
+POSIX record lock, which NFS shares between hosts; it is released when its process ends. A line that a killed
+process left incomplete is cut off by the next one that writes. Results are not in it: those are in the run folders.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpdrun.sweep.points import LeftOut, Point, Trial
 # pending: waits for a worker. running: claimed. finished, failed, pruned: decided.
 Status = Literal["pending", "running", "finished", "failed", "pruned"]
 DECIDED = ("finished", "failed", "pruned")
-# Workers that a trial may lose at the same step before it is taken for the reason: one that needs more memory than
+# Workers that a trial may lose at the same step before it is considered the cause: one that needs more memory than
 # there is ends all of them there. Fewer would give up trials on hosts that are taken away every few minutes.
 MOST_LOSSES = 20
 
@@ -57,7 +57,7 @@ class TrialState:
 
 @dataclass
 class SweepState:
-    """What all lines of a journal come to.
+    """The state that all lines of a journal add up to.
 
     Attributes:
         header: of the sweep: what its folder is bound to.
@@ -145,7 +145,7 @@ class Journal:
     """The journal in a folder, as one process sees it. Threads of the process may share it.
 
     Args:
-        path: of the file; made with the first event.
+        path: of the file; created with the first event.
     """
 
     def __init__(self, path: Path) -> None:
@@ -162,7 +162,7 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Hold the journal, and write what the block adds, all of it or nothing.
+        """Lock the journal, and write what the block adds, all of it or nothing.
 
         Raises:
             UnwritableError: a full disk, a folder without permission; the journal is as it was.
@@ -220,10 +220,10 @@ class Journal:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on a file, which is made. No effect where there are none (Windows, some network file systems).
+    """Hold the lock on a file, created if missing. No effect without lock support (Windows, some network file systems).
 
     Raises:
-        UnwritableError: the file cannot be made.
+        UnwritableError: the file cannot be created.
     """
     try:
         handle = path.open("a")

@@ -18,7 +18,7 @@ SCORES = {"val_nmse_db": "nmse_db", "val_objective_db": "objective_db"}  # those
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing about it."""
+    """A mean over seeds with its 95 % interval (Student's t); None for a single seed."""
 
     mean: float
     low: float | None
@@ -49,7 +49,7 @@ def objective_of(report: Mapping[str, Any], name: str, split: str = "val") -> fl
 
 
 def pareto_front(costs: Sequence[Sequence[float]]) -> list[int]:
-    """Return the indices of the rows that no other row is at most as high as in all columns and below in one."""
+    """Return the indices of the rows that no other row dominates: at most as high in all columns, lower in one."""
 
     def beats(one: Sequence[float], other: Sequence[float]) -> bool:
         return all(a <= b for a, b in zip(one, other, strict=True)) and tuple(one) != tuple(other)

@@ -1,7 +1,8 @@
 """Turn configurations into trials: every one is checked against recipe, data and machine before the first run.
 
 A trial is a run folder named by the hash of its plan and its samples (`Plan.digest`), so the same inputs are the same
-trial, in every sweep. Point 0 is what the rules give: the recipe with every swept field that takes `auto` at `auto`.
+trial, in every sweep. Point 0 is the recommendation of the rules: the recipe with every swept field that takes `auto`
+at `auto`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def plan_points(sweep: Sweep, doing: Doing | None = None) -> Planned:
     """Return the points of a sweep; of a search only point 0, after a check of the values that it draws from.
 
     Raises:
-        RecipeError: a value is wrong in whatever combination, or no combination works; with every problem and its mark.
+        RecipeError: a value is wrong in every combination, or no combination works; with every problem and its mark.
         DataError: the capture of the recipe cannot be read.
     """
     configs = list(grid(sweep.over)) if sweep.search == "grid" and sweep.over else []

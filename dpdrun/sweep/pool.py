@@ -45,7 +45,7 @@ def default_workers(device: str) -> int:
 
 
 def described(count: int, device: str) -> str:
-    """Return what workers get, as `2 workers, one thread each`."""
+    """Describe the workers, as in `2 workers, one thread each`."""
     workers, cards = f"{count} worker{'s' * (count > 1)}", gpus(device)
     if cards:
         most = -(-count // len(cards))
@@ -135,7 +135,7 @@ class Pool:
                 raise RunError(f"worker {index + 1} has ended: {_last_message(self._log(index))}")
 
     def _end(self) -> None:
-        """End the workers: each writes a checkpoint and gives its trial back."""
+        """End the workers: each writes a checkpoint and releases its trial."""
         alive = [each for each in self._processes if each.poll() is None]
         for each in alive:
             with suppress(ProcessLookupError):

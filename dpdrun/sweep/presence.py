@@ -1,7 +1,8 @@
-"""Which workers of a sweep are alive: a file for each, locked while it lives and touched while it works.
+"""Heartbeats of the workers of a sweep: a file for each, locked while it lives and touched while it works.
 
-On one host the lock says at once that a worker is gone, however it ended. Between hosts locks cannot be relied on, so
-there the age of the file decides, measured by the clock of the file server: against a file that was touched now.
+On one host the lock shows at once that a worker has ended, for whatever reason. Between hosts locks are not reliable,
+so there the age of the file decides, measured by the clock of the file server: relative to a file that was just
+touched.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dpdrun.run.files import unwritable
 
 OWNED = "DPDRUN_SWEEP_OWNED"  # in the environment of workers that a sweep has started, and that end with it
 BEAT_S = 5.0
-LOST_AFTER_S = 40.0  # without a beat: with the time to notice, a trial is given back within a minute
+LOST_AFTER_S = 40.0  # without a heartbeat: a trial is released within a minute, including the time to notice
 
 
 class Presence:
@@ -75,7 +76,7 @@ class Presence:
                 path.unlink(missing_ok=True)
 
     def is_lost(self, name: str) -> bool:
-        """Return whether a worker has ended without a word, or not been heard of for `LOST_AFTER_S`."""
+        """Return whether a worker was killed, or has had no heartbeat for `LOST_AFTER_S`."""
         if name == self.name:
             return False
         path = self._path(name)
@@ -85,7 +86,7 @@ class Presence:
                 if host == socket.gethostname():
                     return _is_free(handle.fileno())
             return self._now() - path.stat().st_mtime > LOST_AFTER_S
-        except FileNotFoundError:  # it has ended, and told so
+        except FileNotFoundError:  # it has ended regularly
             return True
         except (OSError, ValueError, KeyError, TypeError):  # being written: a moment later there is a host
             return self._now() - path.stat().st_mtime > LOST_AFTER_S

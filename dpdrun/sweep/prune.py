@@ -1,8 +1,8 @@
 """End trials early: by their findings, or against other trials at the same optimizer step.
 
 Findings of severity error end a trial by `train.on_finding: stop`, which every trial has unless `prune: off`. `median`
-and `halving` compare the best validation score so far at a few steps, the rungs, with those of the trials that came to
-the same step before. The trials of point 0 always run to their end: they are what everything is compared with.
+and `halving` compare the best validation score so far at a few steps, the rungs, with those of the trials that reached
+the same step before. The trials of point 0 always run to their end: all others are compared with them.
 
 Sources: median rule: Golovin et al. 2017 (doi.org/10.1145/3097983.3098043); successive halving without waiting for
 other trials: Li et al. 2020 (arxiv.org/abs/1810.05934).
@@ -73,7 +73,7 @@ class _Pruning(Silent):
 
 
 def verdict(rule: Prune, best: float, others: list[float]) -> str:
-    """Return why a trial is pruned; empty where it goes on.
+    """Return why a trial is pruned; empty if it continues.
 
     Args:
         rule: median or halving.

@@ -22,7 +22,7 @@ SHOWN = ("val_nmse_db", "val_objective_db", "seconds")  # of each trial, where t
 
 
 class Results:
-    """Makes the results of a sweep again and again as it goes on; each report is read once.
+    """Computes the results of a sweep while it runs; each report is read once.
 
     Args:
         folder: of the sweep.
@@ -44,7 +44,7 @@ class Results:
         return self._reports[trial_id]
 
     def forget(self, trial_ids: Iterable[str]) -> None:
-        """Read reports again, as they have got scores of another split."""
+        """Read reports again, because scores of another split were added."""
         for trial_id in trial_ids:
             self._reports.pop(trial_id, None)
 
@@ -157,7 +157,7 @@ def best_point(content: Mapping[str, Any], limits: Mapping[str, float]) -> Json:
 
     Args:
         content: of sweep.json.
-        limits: the most of an objective, by its name.
+        limits: upper limit of an objective, by its name.
 
     Raises:
         RunError: there is none.

@@ -1,7 +1,7 @@
 """Which configurations a search tries next, by the samplers of Optuna.
 
-The journal is the only storage: for each question a study in memory is filled with the points so far. So a search goes
-on from whatever worker, on whatever host, and has no second file that could disagree with the journal.
+The journal is the only storage: for each new point a study in memory is filled with the points so far. So any worker on
+any host can continue a search, and no second file can disagree with the journal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def require_search(sweep: Sweep) -> None:
 def next_points(sweep: Sweep, state: SweepState, results: Results) -> list[Point | LeftOut]:
     """Return what to add when no trial waits: a point, after configurations that cannot work; empty when it is over.
 
-    A search is over when it has used its budget, or finds nothing new in `MOST_ATTEMPTS` drawings.
+    A search is over when it has used its budget, or finds nothing new in `MOST_ATTEMPTS` draws.
     """
     drawn = [point for point in state.points if point.search is not None]
     budget = sweep.budget

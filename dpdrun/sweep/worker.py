@@ -1,7 +1,7 @@
 """A worker: a long-lived process that pulls trials from a sweep until none is left.
 
 It imports torch once, reads a capture once and fits the baselines of its scores once. A trial is trained by the same
-job as any run, in its own folder, so what a killed worker leaves is continued from its checkpoint by another one.
+job as any run, in its own folder, so another worker continues the trial of a killed one from its checkpoint.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dpdrun.training.job import Job
 from dpdrun.training.resume import should_resume
 from dpdrun.training.telemetry import Monitor
 
-WAIT_S = 0.5  # between two looks for a trial, while others run the last ones
+WAIT_S = 0.5  # between two checks for a trial, while others run the last ones
 Say = Callable[[str], None]
 
 
@@ -88,7 +88,7 @@ def _next(now: Transaction) -> TrialState | None:
 
 
 def give_back_lost(folder: SweepFolder, now: Transaction) -> None:
-    """Give back the trials of workers that are gone."""
+    """Release the trials of workers that have ended."""
     lost = dict[str, bool]()
     for trial_id, state in now.state.trials.items():
         if state.status != "running":
@@ -151,7 +151,7 @@ def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
 
 
 def _end(folder: SweepFolder, trial: Trial, outcome: dict[str, Any], core_seconds: float) -> None:
-    """Write the end of a claim, unless the trial was given to another worker meanwhile."""
+    """Write the end of a claim, unless another worker has claimed the trial meanwhile."""
     name = folder.presence.name
     with folder.journal.transaction() as now:
         state = now.state.trials[trial.id]

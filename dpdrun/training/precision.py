@@ -92,7 +92,7 @@ class LossScale:
     def line(self) -> dict[str, Any]:
         """Return the columns of the metrics line of the step just made: its scale, and whether it was skipped.
 
-        The scale tells, not the optimizer: a fused one is called in any case and skips by itself.
+        The scale shows it, not the optimizer: a fused one is always called, and skips the step itself.
         """
         if self._scaler is None:
             return {}

@@ -103,7 +103,7 @@ class TrainStep:
         """Step the optimizer at a learning rate and clear the gradient; a loss scale may skip the step.
 
         Returns:
-            For the metrics line: the rate that the optimizer held, whoever wrote it, and the loss scale.
+            For the metrics line: the rate that the optimizer used, whatever set it, and the loss scale.
         """
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = lr

@@ -41,7 +41,7 @@ def test_predict_is_the_model_on_any_form_of_a_signal(run: dpdrun.Run, capture: 
         (torch.zeros(4, 2, requires_grad=True), r"x: cannot be made an array.*; pass x.detach\(\).cpu\(\).numpy\(\)"),
     ],
 )
-def test_a_signal_that_is_none_is_our_error(x: Any, message: str, run: dpdrun.Run) -> None:
+def test_an_invalid_signal_raises_data_error(x: Any, message: str, run: dpdrun.Run) -> None:
     with pytest.raises(DataError, match=message):
         run.predict(x)
 

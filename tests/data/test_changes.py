@@ -140,7 +140,7 @@ def test_loops_that_the_splits_cut_are_named() -> None:
     x, y = looped(1000, 30)
     reading = SourceRecord("loops", (Part(x, y),), sample_rate_hz=RATE)
     facts = inspect_capture(assemble(reading, DataSection(source="loops")))
-    matching(facts, r"row of loops of 1,000 samples.* guard: 0")
+    matching(facts, r"sequence of loops of 1,000 samples.* guard: 0")
     split = {"source": "loops", "split": {"train": "60%", "val": "20%", "test": "20%", "guard": 0}}
     assert assemble(reading, DataSection.model_validate(split)).loop_samples == 1000
 

@@ -77,7 +77,7 @@ def test_variants_of_a_section_and_fields_that_only_one_has(read: Callable[..., 
         ("train.batch_size=0..8:3", "train.batch_size: expected a whole number of at least 1, or auto; got 0"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_a_mistake(over: str, why: str, read: Callable[..., Sweep]) -> None:
+def test_a_wrong_value_is_reported(over: str, why: str, read: Callable[..., Sweep]) -> None:
     with pytest.raises(RecipeError) as error:
         plan_points(read(over=dict([over.split("=")])))
     assert str(error.value) == f"--over {over}: {why}"
@@ -93,12 +93,12 @@ def test_all_wrong_values_in_one_pass_with_line_and_column(place: Path) -> None:
     assert "3 |   optim.lr: [1e-3, fast]" in str(error.value)
 
 
-def test_nothing_that_can_work(read: Callable[..., Sweep]) -> None:
+def test_a_sweep_without_a_valid_configuration_is_refused(read: Callable[..., Sweep]) -> None:
     with pytest.raises(RecipeError, match=r"no configuration of this sweep can work:\n.*does not divide"):
         plan_points(read(over={"model.heads": "3"}))
 
 
-def test_a_capture_that_is_not_there(read: Callable[..., Sweep]) -> None:
+def test_a_missing_capture(read: Callable[..., Sweep]) -> None:
     planned = plan_points(read(over={"data.source": "capture.npz,other.npz"}))
     assert [point.config.get("data.source") for point in planned.points] == [None, "capture.npz"]
     assert "other.npz" in planned.left_out[0].reason

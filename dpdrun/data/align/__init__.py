@@ -1,1 +1,1 @@
-"""Alignment of a capture: its output brought onto the instants of its input. Uses the estimators of `rf`."""
+"""Alignment of a capture: its output is moved to the sampling instants of its input. Uses the estimators of `rf`."""

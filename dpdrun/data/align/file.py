@@ -1,4 +1,4 @@
-"""Align a capture into a file: what `dpdrun data align` does, with other sample rates on both sides if wanted."""
+"""Write an aligned capture to a file (`dpdrun data align`); the sample rates of both sides may differ."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class AlignedFile:
         }
 
     def write(self, path: Path) -> None:
-        """Write an .npz that is a source itself: x, y, the rates, and the text of what was done.
+        """Write an .npz that is itself a source: x, y, the rates, and a description of the corrections.
 
         Raises:
             UnwritableError: the disk is full.
@@ -87,7 +87,7 @@ def align_file(
     """Align the record of a source.
 
     Args:
-        section: `data` of a recipe; its `align` and `split` do not count.
+        section: `data` of a recipe; its `align` and `split` are ignored.
         output_rate_hz: sample rate of the output, if it is not that of the input [Hz].
         resample_to_hz: of the aligned record [Hz].
 
@@ -118,8 +118,8 @@ def align_file(
         lost_db = _power_beyond_db(pair.y, resample_to_hz / rate)
         if lost_db > LOST_DB:
             messages.append(
-                f"{lost_db:.1f} dB of the output's power are beyond the new sample rate and are lost: regrowth that a "
-                "predistorter has to see"
+                f"{lost_db:.1f} dB of the output's power are beyond the new sample rate and are lost: spectral "
+                "regrowth that a predistorter has to see"
             )
         pair = _same_length(resample(pair.x, ratio), resample(pair.y, ratio))
         before, rate = pair, resample_to_hz

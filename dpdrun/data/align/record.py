@@ -1,7 +1,7 @@
 """Align the record of a source: estimate on its training split, or use given values; apply to all of it.
 
-The input stays where it is: the output is brought onto its instants, and samples that have no partner are cut. So the
-input of an aligned capture is a stretch of the source's, and what a model makes of it belongs to the same instants.
+The input is not shifted: the output is moved to its sampling instants, and samples without a counterpart are cut. So
+the input of an aligned capture is a section of the source's, and the output of a model belongs to the same instants.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Alignment:
 
 
 def align(reading: SourceRecord, section: DataSection, *, floors: bool = False) -> tuple[SourceRecord, Alignment]:
-    """Return a source's record with its output on the instants of its input, as `data.align` says.
+    """Return a source's record with its output aligned to its input, as `data.align` specifies.
 
     Args:
         reading: of a source.
@@ -72,7 +72,7 @@ def align(reading: SourceRecord, section: DataSection, *, floors: bool = False) 
 
 
 def synchronization_of(values: AlignSection) -> Synchronization:
-    """Return the corrections of a recipe as arithmetic takes them."""
+    """Return the corrections of a recipe in the form that computations use."""
     return Synchronization(
         position=values.delay_samples,
         clock=values.clock_ppm * 1e-6,
@@ -137,7 +137,7 @@ def _align_record(
 
 
 def _align_parts(reading: SourceRecord, section: DataSection) -> tuple[SourceRecord, Alignment]:
-    """Align splits that are not one record: what depends on the time since the start of a record is left."""
+    """Align splits that are not one record: errors that depend on the time since its start are not corrected."""
     records, messages, decision = reading.records, list[str](), None
     assert len(records) == 3
     train = records[0]
@@ -178,7 +178,7 @@ def _align_parts(reading: SourceRecord, section: DataSection) -> tuple[SourceRec
 
 
 def _restore_loops(y: Signal, found: Synchronization, loop: int) -> Signal:
-    """Return the output of a row of loops: each was measured by itself, so that its delay is a rotation."""
+    """Return the output of a sequence of loops: each was measured separately, so its delay is a rotation."""
     seen = np.conj(y - found.dc) if found.mirrored else y - found.dc
     turn = np.exp(2j * np.pi * np.fft.fftfreq(loop) * found.position)
     return np.asarray(np.fft.ifft(np.fft.fft(seen.reshape(-1, loop), axis=1) * turn, axis=1).ravel(), np.complex128)
@@ -201,7 +201,7 @@ def _not_one_record(name: str, delay: EnvelopeDelay) -> DataError:
 def _training_split(reading: SourceRecord, section: DataSection, x: Signal, y: Signal) -> tuple[int, int]:
     """Return first and end of the input samples that will be the training split once both are cut to what they share.
 
-    Only the place of the cut is taken from here; the delay is estimated again on what is before it.
+    Only the position of the cut is used; the delay is estimated again on the samples before it.
     """
     delay = envelope_delay(x, y)
     if not delay.found:

@@ -1,9 +1,9 @@
-"""Decide which corrections a record needs: each has to help, on samples that it was not fitted to.
+"""Decide which corrections a record needs: each has to help on samples to which it was not fitted.
 
-A correction that is not needed does harm: on sound captures an estimated frequency offset is the slow phase of the
-amplifier (traps, heat), and taking it out costs up to 0.8 dB on what follows. So every correction is tried against its
-absence: a small memory polynomial is fitted to the first three quarters of the training split and scored on the rest,
-with all other corrections applied.
+An unnecessary correction does harm: on good captures an estimated frequency offset is the slow phase drift of the
+amplifier (trapping, heating), and removing it costs up to 0.8 dB on later samples. So every correction is compared with
+its absence: a small memory polynomial is fitted to the first three quarters of the training split and scored on the
+rest, with all other corrections applied.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Stage:
         why: why it is not.
         without, with_it: scores without and with it, all other corrections that help being applied; None if there is
             nothing to correct.
-        floor_at_most_db: what white noise is at most (`bound_db` of `rf.floor`), without and with it [dB]; None where
-            that is unknown or was not estimated.
+        floor_at_most_db: upper bound of the white noise (`bound_db` of `rf.floor`), without and with it [dB]; None
+            where that is unknown or was not estimated.
     """
 
     name: Name
@@ -141,14 +141,14 @@ def with_floors(decision: Decision, x: Signal, y: Signal) -> Decision:
 
     Args:
         decision: from `decide`.
-        x, y: what it was made from.
+        x, y: the records that it was made from.
     """
 
     def floor(found: Synchronization) -> float | None:
         first, end = found.overlap(len(x), len(y))
         if end - first < LEAST:
             return None
-        last = min(end, first + MAX_SAMPLES)  # more is not looked at
+        last = min(end, first + MAX_SAMPLES)  # more are not used
         return quiet_band_floor(x[first:last], found.restore(y, first, last), 1.0).bound_db
 
     after = floor(decision.found)
@@ -192,7 +192,7 @@ def _without(name: Name, found: Synchronization, middle: float) -> Synchronizati
 
 
 def _too_small(name: Name, found: Synchronization, errors: StandardErrors, samples: int) -> str:
-    """Return why a correction is too small to be worth anything, or too uncertain to be believed, else nothing."""
+    """Return why a correction is negligible or too uncertain to be applied, else an empty text."""
     if name == "sample clock":
         if abs(found.clock) * samples < SLIP_SAMPLES:
             return f"slips by {abs(found.clock) * samples:.3f} samples over the training split"
@@ -201,9 +201,9 @@ def _too_small(name: Name, found: Synchronization, errors: StandardErrors, sampl
     if name == "frequency offset":
         run = 360 * abs(found.frequency) * samples
         if run < PHASE_RUN_DEG:
-            return f"turns the phase by {run:.2f} deg over the training split, as traps and heat do"
+            return f"turns the phase by {run:.2f} deg over the training split, as trapping and heating do"
         if errors.phase_left_deg > EVEN * run:
-            return f"the phase does not turn evenly ({errors.phase_left_deg:.1f} deg are left): a drift"
+            return f"the phase does not rotate uniformly ({errors.phase_left_deg:.1f} deg remain): a drift"
         if abs(found.frequency) < SIGMAS * errors.frequency:
             return "within its uncertainty"
     if name == "DC" and abs(found.dc) < SIGMAS * errors.dc:

@@ -1,1 +1,1 @@
-"""Capture and waveform files, one format a file."""
+"""Capture and waveform files, one file per format."""

@@ -1,4 +1,4 @@
-"""Open a file by its content: the name only tells what a file without any header holds."""
+"""Open a file by its content; the name matters only for files without a header."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def open_contents(
     Args:
         path: the file.
         where: its name in messages.
-        dtype: of a raw file, by SigMF's name; given, the file is read as raw whatever it begins with.
+        dtype: of a raw file, by SigMF's name; if given, the file is read as raw regardless of its content.
         columns: names of the columns of a text file.
         channels: of a raw file, interleaved.
 

@@ -92,8 +92,8 @@ def read_raw(path: Path, where: str, dtype: str | None, channels: int) -> Conten
     if size % step or not size:
         shape = f"{channels} channels of {name}" if channels > 1 else name
         raise DataError(
-            f"{where}: {size:,} bytes are no whole number of samples of {step} bytes ({shape}); the file was cut, or "
-            "holds another type: data.source: {input: FILE, output: FILE, dtype: TYPE}"
+            f"{where}: {size:,} bytes are not a whole number of samples of {step} bytes ({shape}); the file was cut, "
+            "or holds another type: data.source: {input: FILE, output: FILE, dtype: TYPE}"
         )
     count = size // step
     signals = [

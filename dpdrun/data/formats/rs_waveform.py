@@ -45,7 +45,7 @@ def read_wv(path: Path, where: str) -> Contents:
             raise DataError(f"{where}: no tag WAVEFORM, so no samples: the file is incomplete, or not a waveform")
         nbytes = int(found[1]) - 1
         if nbytes <= 0 or nbytes % 4:
-            raise DataError(f"{where}: WAVEFORM-{int(found[1])} is no whole number of int16 I,Q pairs")
+            raise DataError(f"{where}: WAVEFORM-{int(found[1])} is not a whole number of int16 I,Q pairs")
         if found.end() + nbytes > size:
             raise DataError(
                 f"{where}: {nbytes // 4:,} samples are stated, but the file ends after "

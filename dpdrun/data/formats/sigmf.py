@@ -127,8 +127,8 @@ def _recording(meta: dict[str, Any], opened: Opened, size: int, where: str, pref
     payload = size - header - trailing
     if payload % (layout.sample_bytes * channels) or payload <= 0:
         raise DataError(
-            f"{where}: {payload:,} bytes of data are no whole number of samples of {channels} x {name}: the data file "
-            "is incomplete"
+            f"{where}: {payload:,} bytes of data are not a whole number of samples of {channels} x {name}: the data "
+            "file is incomplete"
         )
     count = payload // (layout.sample_bytes * channels)
     check = stated.get("core:sha512")

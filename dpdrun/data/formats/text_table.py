@@ -46,7 +46,7 @@ class TextTable:
     Attributes:
         dialect: for `csv_text`.
         settings: what the lines before the header state.
-        headed: whether the names are of a header, or of the user.
+        headed: whether the names come from a header, not from the user.
     """
 
     dialect: Dialect
@@ -119,7 +119,7 @@ def _head(path: Path, where: str) -> str:
 
 
 def _variables(table: TextTable, count: int, load: Callable[[int], NDArray[Any]]) -> list[Variable]:
-    """Return the columns of a table, but for a time column."""
+    """Return the columns of a table, except a time column."""
     names, is_complex = table.dialect.names, table.dialect.is_complex
     variables = []
     for at, name in enumerate(names):
@@ -134,7 +134,7 @@ def _variables(table: TextTable, count: int, load: Callable[[int], NDArray[Any]]
 
 
 def recognise(text: str, where: str, columns: str | None = None) -> TextTable:
-    """Return how a text is written, from its first lines.
+    """Return the dialect of a table, from its first lines.
 
     Raises:
         DataError: no rows of numbers, or no names for its columns.
@@ -179,7 +179,7 @@ def _first_rows(lines: Sequence[str], separator: str | None, decimal_comma: bool
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
-    """Split a line; a separator at its end is no further cell."""
+    """Split a line; a separator at its end starts no further cell."""
     line = line.strip()
     if not line:
         return []

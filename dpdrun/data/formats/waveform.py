@@ -1,6 +1,6 @@
 """The waveform files of `dpdrun apply`: their formats, and whether one may be written.
 
-`waveform_reader` reads one and `waveform_writer` writes one, piece by piece, so a record may be larger than memory.
+`waveform_reader` reads one and `waveform_writer` writes one, in chunks, so a record may be larger than memory.
 """
 
 from __future__ import annotations

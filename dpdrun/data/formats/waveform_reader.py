@@ -32,7 +32,7 @@ class Waveform:
     """An open waveform.
 
     Attributes:
-        samples: how many there are, or None where only reading tells (text).
+        samples: their number, or None if it is only known after reading (text).
         sample_rate_hz: where the file states it [Hz].
     """
 
@@ -84,7 +84,7 @@ def open_waveform(path: Path, *, size: int = 65_536, signal: str | None = None) 
         signal: its name; None = the only one, or the one that its name says is an input.
 
     Raises:
-        DataError: no such file, not a known format, no samples, or damage that shows at once.
+        DataError: no such file, not a known format, no samples, or damage that is detected at once.
     """
     check_readable(path, "the waveform file")
     suffix = path.suffix.lower()
@@ -139,8 +139,8 @@ def _raw(handle: IO[bytes], where: str, length: int, size: int, dtype: str) -> t
     if length % step:
         what = "float32 I and Q" if dtype == "cf32" else dtype
         raise DataError(
-            f"{where}: {length:,} bytes are no whole number of samples of {step} bytes ({what}); it was cut, or holds "
-            "another type, such as 16-bit integers: name it by its type, such as .ci16"
+            f"{where}: {length:,} bytes are not a whole number of samples of {step} bytes ({what}); it was cut, or "
+            "holds another type, such as 16-bit integers: name it by its type, such as .ci16"
         )
 
     def pieces() -> Iterator[Samples]:

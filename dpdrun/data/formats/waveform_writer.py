@@ -68,7 +68,7 @@ class Writer(ABC):
         self._handle.flush()
 
     def remark(self) -> str:
-        """Return what the user should know of the finished file, or nothing."""
+        """Return a remark for the user about the finished file, or an empty text."""
         return ""
 
 
@@ -82,8 +82,8 @@ def check_labels(path: Path, sample_rate_hz: float | None) -> None:
 def writing(path: Path, labels: Labels | None = None) -> Iterator[Writer]:
     """Write a file: input and output as CSV, .npz or .mat (x, y); the output alone in any other format.
 
-    The file appears under its name when the block ends well; what was there stays when it does not. A .sigmf-meta gets
-    its .sigmf-data next to it.
+    The file appears under its name when the block succeeds; otherwise an existing file is left unchanged. A .sigmf-meta
+    gets its .sigmf-data next to it.
 
     Raises:
         RunError: the disk is full or the folder cannot be written.
@@ -226,7 +226,7 @@ class _Integers(Writer):
         return self._labels.full_scale or self._peak or 1.0
 
     def _blocks(self) -> Iterator[bytes]:
-        """Yield the integers, as often as they are needed; counts the clipped samples."""
+        """Yield the integers, and count the clipped samples; can be called again."""
         self._spool.seek(0)
         self._clipped = 0
         while data := self._spool.read(16 * BLOCK):

@@ -1,1 +1,1 @@
-"""Training logs of other programs, one format a file (`formats` finds it), and the facts that rules see."""
+"""Training logs of other programs, one file per format (`formats` chooses it), and the facts for the rules."""

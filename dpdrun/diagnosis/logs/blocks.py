@@ -1,4 +1,4 @@
-"""Steps that go back in a log: a resumed run, a second run in the same file, or two processes that wrote it at once."""
+"""Steps that go back in a log: a resumed run, a second run in the same file, or two processes at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["rising", "resumed", "runs", "writers"]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The lines with training numbers, parted where the steps go back.
+    """The lines with training numbers, split where the steps go back.
 
     Attributes:
         kind: what the blocks are.
@@ -35,9 +35,9 @@ class Blocks:
     repeated: float
 
     def superseded(self, steps: Sequence[int]) -> list[range]:
-        """Return the positions that a resumed run went over again: those since the step to which it went back.
+        """Return the positions that a resumed run repeated: those from the step on to which it went back.
 
-        A line out of order is not taken for one: it has to be three lines or more, and what follows half as long.
+        A line out of order does not count: three lines or more have to be repeated, and half as many have to follow.
         """
         if self.kind != "resumed":
             return []
@@ -51,23 +51,23 @@ class Blocks:
         return found
 
     def note(self, lines: Sequence[int]) -> str | None:
-        """Return what is said of it; `lines` are the line numbers of the steps."""
+        """Return the note about the order, None if there is none; `lines` are the line numbers of the steps."""
         if self.kind == "rising":
-            twice = f"{self.repeated:.0%} of the lines repeat a step: each step counts once, as it was written last"
+            twice = f"{self.repeated:.0%} of the lines repeat a step: each step counts once, with its last values"
             return twice if self.repeated else None
         times = f"steps go back {pluralize(len(self.back), 'time')}, first in line {lines[self.back[0]]}"
         if self.kind == "writers":
-            return f"{times}: two processes wrote this file; each step counts once, as it was written last"
+            return f"{times}: two processes wrote this file; each step counts once, with its last values"
         if self.kind == "runs":
             return (
                 f"{len(self.back) + 1} runs in one file ({times}): lines {lines[self.first]} to "
                 f"{lines[self.last]} are judged, the last run that is long enough"
             )
-        return f"{times}: a resumed run, or lines out of order; what was written last counts"
+        return f"{times}: a resumed run, or lines out of order; the last values count"
 
 
 def blocks_of(steps: Sequence[int]) -> Blocks:
-    """Part steps where they go back."""
+    """Split steps where they go back."""
     back = [i for i, (a, b) in enumerate(pairwise(steps), start=1) if b < a]
     repeated = 1.0 - len(set(steps)) / len(steps) if steps else 0.0
 

@@ -1,4 +1,4 @@
-"""CSV files of known programs, by their header: what wrote them, and columns that are to be put together."""
+"""CSV files of known programs, by their header: what wrote them, and columns that are combined."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
     """Open a text file, with or without BOM. Bytes that are not UTF-8 pass: they are in names, not in numbers.
 
     Raises:
-        DataError: it cannot be read, is no text, or is too large.
+        DataError: it cannot be read, is not text, or is too large.
     """
     try:
         with path.open("rb") as raw:
@@ -98,7 +98,7 @@ def dialect_of(path: Path) -> Dialect:
 
 
 def separator_of(text: str) -> str:
-    """Return what parts the cells of a line."""
+    """Return the separator between the cells of a line."""
     separator = max(SEPARATORS, key=text.count)
     return SPACES if separator not in text and len(text.split()) > 1 else separator
 

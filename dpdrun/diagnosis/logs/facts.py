@@ -1,4 +1,4 @@
-"""The facts of a log that rules see, and why some of them cannot be evaluated."""
+"""The facts of a log for the rules, and why some rules cannot be evaluated."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SELDOM = 0.5  # of the steps: a column with fewer values sets the pace for all
 
 
 def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
-    """Return what the rules see of a log; what is assumed is added to its notes.
+    """Return the facts of a log for the rules; assumptions are added to its notes.
 
-    Loss and gradient norm are put on the steps of whichever is logged more seldom; the learning rate holds until the
+    Loss and gradient norm are put on the steps of whichever is logged less often; the learning rate holds until the
     next one is logged. A step with a number that is not finite is always kept.
 
     Raises:
@@ -106,7 +106,9 @@ def _values(log: TrainingLog, asked: Asked, steps: list[int], lr: list[float]) -
         values["loss_is_nmse"] = True
     if "warmup_steps" not in values and (warmup := _warmup(steps, lr)):
         values["warmup_steps"] = warmup
-        log.notes.append(f"warmup up to {log.unit} {warmup}, as the learning rate rises (--map warmup_steps=N)")
+        log.notes.append(
+            f"warmup until {log.unit} {warmup}, where the learning rate stops rising (--map warmup_steps=N)"
+        )
     if finite := [rate for rate in lr if math.isfinite(rate)]:
         values.setdefault("peak_lr", max(finite))
     if log.unit == "epoch":
@@ -114,9 +116,9 @@ def _values(log: TrainingLog, asked: Asked, steps: list[int], lr: list[float]) -
     elif log.epochs and steps:
         values.setdefault("steps_per_epoch", steps[-1] / log.epochs)
     if len(steps) > 1 and (gap := median(b - a for a, b in pairwise(steps))) > 1:
-        log.notes.append(f"a value every {gap:g} {log.unit}s: what happens between them does not show")
+        log.notes.append(f"one value every {gap:g} {log.unit}s: what happens in between is not visible")
     if log.unit == "epoch":
-        log.notes.append("one line per epoch: what happens within an epoch does not show")
+        log.notes.append("one line per epoch: what happens within an epoch is not visible")
     return values
 
 
@@ -129,15 +131,15 @@ def _eval_losses(log: TrainingLog) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def _nothing(log: TrainingLog) -> str:
-    """Return one line: which column is missing, what the log has, and the `--map` that would do."""
-    doubts = [f"the column of the {key.replace('_', ' ')} is not clear: {log.absent[key]}" for key in LOOKED_FOR
+    """Return one line: which column is missing, what the log has, and the `--map` to use."""
+    doubts = [f"no usable {key.replace('_', ' ')} column: {log.absent[key]}" for key in LOOKED_FOR
               if key in log.absent]  # fmt: skip
     if doubts:
         return f"{log.path}: {doubts[0]}"
     free = [name for name in log.names if name not in log.found.values()]
     likely = [name for name in free if re.search("loss|cost|entropy|nll|err|train", name, re.IGNORECASE)]
     example = quote(f"loss={next(iter([*likely, *reversed(free)]), 'COLUMN')}")
-    return f"{log.path}: no column of a loss found; {listing(log.names)}; if one is, name it: --map {example}"
+    return f"{log.path}: no loss column found; {listing(log.names)}; if there is one, name it: --map {example}"
 
 
 def _loss(log: TrainingLog, asked: Asked) -> Points:
@@ -147,7 +149,7 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         return Points(column.steps, [_power(value) for value in column.values])
     if "loss" in asked.constants:
         del log.found["loss"]
-        log.notes.append("loss: constant, so ignored")
+        log.notes.append("loss: ignored, because it is constant")
     column = log.column("loss") if "loss" in log.found else Points()
     if (at := _first_negative(column)) is None:
         return column
@@ -165,12 +167,12 @@ def _rises(column: Points) -> bool:
 
 
 def _norms(log: TrainingLog) -> Points:
-    """Return gradient norms; a column with a negative one is none."""
+    """Return gradient norms; a column with a negative value is rejected."""
     column = log.column("grad_norm")
     if (at := _first_negative(column)) is None:
         return column
     where = f"at step {column.steps[at]} ({column.values[at]:g})"
-    log.leave_out("grad_norm", f"{log.found['grad_norm']} is negative {where}, which no norm is")
+    log.leave_out("grad_norm", f"{log.found['grad_norm']} is negative {where}, so it is not a norm")
     return Points()
 
 
@@ -210,7 +212,7 @@ def _held(column: Points, steps: list[int]) -> list[float]:
 def _warmup(steps: list[int], lr: list[float]) -> int | None:
     """Return the step up to which the learning rate rises from well below its peak; None where it does not.
 
-    Only a rise without a fall counts: a cyclic schedule is no warmup.
+    Only a rise without a fall counts: a cyclic schedule is not a warmup.
     """
     if len(lr) < 3 or not all(math.isfinite(rate) for rate in lr):
         return None

@@ -1,4 +1,4 @@
-"""The reader of a log, by its name and its first line. A new format is a file next to this one and a line here."""
+"""Choose the reader of a log by name and first line. A new format is a file next to this one and a line here."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_log(path: Path, asked: Asked | None = None) -> tuple[RunFacts, Training
         asked: the meanings of `--map`.
 
     Raises:
-        DataError: no log, not one alone, or one that cannot be read; says what to do.
+        DataError: no log, several logs, or one that cannot be read; the message says what to do.
     """
     asked = asked or Asked()
     if str(path) == "-":

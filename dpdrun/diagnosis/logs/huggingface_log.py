@@ -121,5 +121,5 @@ def records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
 
 FORMAT = TextFormat(
     "Hugging Face Trainer output", "huggingface", is_line, records,
-    notes=("loss is a mean since the line before, the other columns are of one step",),
+    notes=("loss is the mean since the previous line; the other columns are of one step",),
 )  # fmt: skip

@@ -32,7 +32,7 @@ DEEPEST = 4  # objects within objects in which a history is looked for
 TRAINER = frozenset({"learning_rate", "epoch", "step", "loss"})
 EXPECTED = "expected trainer_state.json (an object with log_history), a list of objects, or lists of one length by name"
 
-MEANS = "loss is a mean since the line before, the other columns are of one step"
+MEANS = "loss is the mean since the previous line; the other columns are of one step"
 LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 
 Record = dict[str, Any]

@@ -1,4 +1,4 @@
-"""A log in JSON: an object a line (JSONL), or a list of objects."""
+"""A log in JSON: one object per line (JSONL), or a list of objects."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _take_length(log: TrainingLog) -> None:
     if isinstance(total := last.get("total_steps"), int) and total > 0:
         log.values["total_steps"] = total
         log.finished = True if last.get("current_steps") == total else None
-    log.notes.append("loss is a mean since the line before, the other columns are of one step")
+    log.notes.append("loss is the mean since the previous line; the other columns are of one step")
 
 
 def is_metrics(path: Path, first_line: str) -> bool:

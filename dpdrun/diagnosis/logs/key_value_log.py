@@ -94,7 +94,7 @@ def _is_line(text: str) -> bool:
 
 
 def _may_be_line(text: str) -> bool:
-    """Return whether a line has numbers by names that say nothing; `--map` may say what they are."""
+    """Return whether a line has numbers with unknown names; `--map` may identify them."""
     return len(_pairs(text)) >= ENOUGH
 
 
@@ -149,7 +149,7 @@ def _part_of(name: str, text: str, at: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _known_end(words: str) -> str:
-    """Return the longest end of some words that is the name of a column: `INFO train loss` is a `train loss`."""
+    """Return the longest suffix of some words that is the name of a column: `INFO train loss` is a `train loss`."""
     parts = words.split(" ")
     if any(part.lower() in LOWEST for part in parts[:-1]):
         return words
@@ -199,7 +199,7 @@ class _Counters:
 
 
 def _at_rest(texts: Sequence[str]) -> frozenset[str]:
-    """Return the counters that often stay where another one moves: the step of `iter 3 step 1`, the bar `599/599`."""
+    """Return counters that often stand still while another moves: the step of `iter 3 step 1`, the bar `599/599`."""
     counters, before = _Counters(), dict[str, int]()
     now = dict[str, int]()
     chances, rests = Counter[str](), Counter[str]()

@@ -1,6 +1,6 @@
 """A training log of another program: columns by their meaning, single values, and what was assumed.
 
-Every reader of a format returns one; `facts_of_log` makes of it what the rules see.
+Every reader of a format returns one; `facts_of_log` turns it into the facts for the rules.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLUMNS: dict[str, str] = {
     "val_loss": "validation loss, not in dB",
 }
 
-# Single values that a log seldom says: `--map total_steps=5000`.
+# Single values that a log seldom has: `--map total_steps=5000`.
 VALUES: dict[str, type] = {
     "total_steps": int,
     "warmup_steps": int,
@@ -68,7 +68,7 @@ class TrainingLog:
     """A log of another program, and where the facts of its diagnosis came from.
 
     Attributes:
-        format: in words, as "OpenDPD history (CSV)".
+        format: for output, as "OpenDPD history (CSV)".
         path: the file.
         program: that wrote it, a name of `programs.PROGRAMS`; empty where it is not known.
         columns: by meaning, a name of `COLUMNS`.
@@ -76,7 +76,7 @@ class TrainingLog:
         names: everything the log has, for messages.
         unit: what a step of this log is.
         values: facts that are single values, a name of `VALUES`.
-        notes: what was assumed; each a line.
+        notes: assumptions, one line each.
         done: steps that were taken, where the log says more than its last line.
         loss_unit: as `RunFacts.loss_unit`.
         finished: whether the log itself says that training is over.
@@ -112,7 +112,7 @@ class TrainingLog:
         return self.columns.get(key, Points())
 
     def leave_out(self, key: str, why: str) -> None:
-        """Take a column for missing, and note why."""
+        """Treat a column as missing, and note why."""
         del self.found[key]
         self.absent[key] = why
         self.notes.append(f"{key}: not read, since {why}")

@@ -4,7 +4,7 @@
      validation loss at iteration 1000 | lm loss value: 2.1E+00 | lm loss PPL: 8.2E+00 |
 
 Losses are means since the previous line over the steps that were taken; `number of skipped iterations` counts those
-that the loss scaler left out since then. Source: Megatron-LM, training/training.py.
+that the loss scaler skipped since then. Source: Megatron-LM, training/training.py.
 """
 
 from __future__ import annotations

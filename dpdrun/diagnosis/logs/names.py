@@ -1,4 +1,4 @@
-"""Which column of a log means what: common names, where they leave no doubt, and `--map`, which has precedence."""
+"""The meaning of the columns of a log: common names, if unambiguous, and `--map`, which has precedence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import COLUMNS, VALUES
 from dpdrun.errors import DataError
 
-# Per meaning, names in the order of preference; two columns of one group leave a doubt. Names are compared as
+# Per meaning, names in the order of preference; two columns of one group are ambiguous. Names are compared as
 # `plain_name` writes them. Sources: dpdrun; HF (loss, grad_norm, learning_rate, eval_loss); LLaMA-Factory
 # (current_steps); Lightning (train_loss_step, lr-AdamW, grad_2.0_norm_total; grad_2_norm_step before 2.0); Megatron-LM
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
@@ -133,7 +133,7 @@ def eval_sets(names: Iterable[str]) -> dict[str, str]:
 
 
 def metrics(names: Iterable[str]) -> list[str]:
-    """Return the columns of other scores of the validation, such as an accuracy."""
+    """Return the columns of other validation scores, such as an accuracy."""
     return [name for name in names if METRIC.fullmatch(plain_name(name)) and not name.endswith(("__MIN", "__MAX"))]
 
 
@@ -205,11 +205,11 @@ def _value(key: str, text: str) -> float | str:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Which column means what.
+    """The meanings that were found for the columns.
 
     Attributes:
         columns: meaning -> name in the log.
-        notes: what was left out because of a doubt.
+        notes: columns that were left out as ambiguous.
         absent: meaning -> why, for these.
         given: meanings that the user named.
         heads: columns whose sum is the loss, where the log has no total.

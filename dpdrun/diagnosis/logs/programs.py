@@ -308,11 +308,11 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\(cosine\)", "({schedule})"),
     (r"score held-out samples during training", "score held-out samples during training: {score}"),
     (
-        r"(restore the schedule and the optimizer with the weights|restore optimizer, schedule and data order with the "
-        r"weights)",
+        r"(restore the schedule and the optimizer as well as the weights|restore the optimizer, the schedule and the "
+        r"data order as well)",
         r"\1{resume}",
     ),
-    (r"log every step without the filter for nan \(Hugging Face: [^)]*\)", "{see_nan}"),
+    (r"log every step without the nan filter \(Hugging Face: [^)]*\)", "{see_nan}"),
     (r"(?:set |use )?train\.precision(?: to)? bf16", "{bf16}"),
     (r", and use train\.precision fp32", ", and train in fp32"),
     (r"(?:set |use )?train\.precision(?: to)? fp32", "train in fp32"),

@@ -1,4 +1,4 @@
-"""Arrange the generated files: header, source, self-test, and what the JSON description says of them."""
+"""Arrange the generated files: header, source, self-test, and their part of the JSON description."""
 
 from __future__ import annotations
 

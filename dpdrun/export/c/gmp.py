@@ -1,6 +1,6 @@
 """Write one step of `models/gmp.py` in float32 C.
 
-Shapes: K delays, P powers, C = cross. The output is late by C samples, so the last K + 2 C samples are kept, with the
+Shapes: K delays, P powers, C = cross. The output is C samples late, so the last K + 2 C samples are kept, with the
 powers of their envelopes on both sides. They are written twice, K + 2 C places apart: then the last samples always lie
 next to each other, and loops over the delays are vectorized.
 """

@@ -70,13 +70,13 @@ class Files:
 
 
 def check(out: Path, *, force: bool) -> None:
-    """Raise DataError, before any work, unless the files can be written and `out` is a name of C."""
+    """Raise DataError, before any work, unless the files can be written and `out` is a valid C name."""
     check_writable(out, force=force, suffixes=(".c",))
     prefix = out.stem
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix) or prefix.lower() in TAKEN:
         raise DataError(
-            f"{out}: the functions are named after the file ({prefix}_step), so its name has letters, digits and _ "
-            f"alone, begins with a letter, and is none of {', '.join(TAKEN)}; for example {out.with_name('dpd.c')}"
+            f"{out}: the functions are named after the file ({prefix}_step), so its name may have only letters, digits "
+            f"and _, begins with a letter, and is none of {', '.join(TAKEN)}; for example {out.with_name('dpd.c')}"
         )
     for name in (f"{prefix}.h", f"{prefix}_test.c", f"{prefix}.json"):
         check_writable(out.with_name(name), force=force, suffixes=(".h", ".c", ".json"))
@@ -94,7 +94,7 @@ def generate(prefix: str, graph: StepGraph, description: dict[str, Any], x: NDAr
     if description["kind"] not in KINDS:
         raise RunError(
             f"--to c: no C for model.kind {description['kind']}, only for {', '.join(KINDS)}; use --to torchscript, "
-            "which takes every kind"
+            "which supports every kind"
         )
     c = Source(prefix)
     weights: Weights = {name: tensor.double().numpy() for name, tensor in graph.inner.state_dict().items()}
@@ -141,7 +141,7 @@ def verify(
 
     Args:
         x: the record, (N,).
-        expected: its outputs, as from `reference_outputs`; the nearer one counts.
+        expected: its outputs, as from `reference_outputs`; the closer one counts.
 
     Returns:
         The files with the size of the code, and with `verified`.

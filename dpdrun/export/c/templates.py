@@ -14,7 +14,7 @@ $comment
 #include <stddef.h>
 #include <stdint.h>
 
-#define ${PREFIX}_LATENCY $latency /* samples by which the output is late */
+#define ${PREFIX}_LATENCY $latency /* delay of the output in samples */
 #define ${PREFIX}_STATE_BYTES $state_bytes$defines
 
 #ifdef __cplusplus
@@ -26,7 +26,7 @@ typedef struct {
 $state
 } ${prefix}_state;
 
-/* Begin a record: before it, the input was zero. */
+/* Start a record; the input before it is taken as zero. */
 void ${prefix}_reset(${prefix}_state *s);
 
 /* Compute one output sample. x, y: I, Q $units. They may be the same array. */

@@ -77,7 +77,7 @@ RC: Any = {
 
 
 class NothingToDrawError(Exception):
-    """There is no such figure of this scene; the message tells the reader of the report why."""
+    """There is no such figure of this scene; the message gives the reason to the reader of the report."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Turn constellations upright: find and remove the phase that FFT window and carrier gave to the subcarriers.
 
 A window that begins d samples early turns subcarrier k by exp(-2 pi j k d / fft), and a carrier that is shifted to 0 Hz
-leaves each of its symbols at an angle of its own. Reference and output turn alike, so no score knows of it; a
+leaves each of its symbols at an angle of its own. Reference and output rotate equally, so no score depends on it; a
 constellation does. Square QAM looks the same after a quarter of a turn, so the fourth power of its points has a mean
 (Viterbi and Viterbi 1983, doi 10.1109/TIT.1983.1056713, here over subcarriers instead of time); where the fourth powers
-of the reference add up to a line over k, its slope and angle are those to take out. Of many points that is known to a
-few degrees only, enough to see which point of the constellation is meant, not to see it without an arc; so the points
-are decided, the inner ones first, and the phase left over is fitted.
+of the reference add up to a line over k, its slope and angle are removed. With many points this is known only to a few
+degrees, which is enough to decide on a point of the constellation, but leaves arcs; so the points are decided, the
+inner ones first, and the remaining phase is fitted.
 """
 
 from __future__ import annotations

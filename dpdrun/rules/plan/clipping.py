@@ -63,7 +63,7 @@ constant(
     why="limits the effect of a single bad batch",
     page="""
     Compared with no clipping at the best learning rate of each job; in runs of 1600 steps it made no difference. In our
-    case study a clip of 200 instead of 1.0 changed the NMSE by +0.39 dB in the mean of three seeds, which differ by
+    case study a clip of 200 instead of 1.0 changed the NMSE by +0.39 dB on average over three seeds, which differ by
     0.46 dB. An outlier in the capture causes a large gradient, which would affect AdamW's steps for 1/(1 - beta2)
     steps; a clip of 1.0 limits it.
     """,

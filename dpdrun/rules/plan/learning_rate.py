@@ -132,16 +132,16 @@ def lr_of_a_small_gru(facts: PlanFacts) -> Choice:
     fires=dict(kind="gru", hidden=16, max_steps=90_000), silent=dict(kind="gru", hidden=512, max_steps=90_000),
 )  # fmt: skip
 def lr_of_a_long_gru(facts: PlanFacts) -> Choice | Skipped:
-    """Learning rate of a GRU whose run is much longer than those of our sweeps: 5e-3, as published.
+    """Learning rate of a GRU whose run is much longer than our sweeps: 5e-3, as published.
 
     ## Why
-    Our sweeps of GRUs have 400 steps, in which only a high rate gets anywhere. In runs a hundred or a thousand times as
-    long such a rate is not known to be safe. OpenDPDv2 publishes 5e-3, lowered on plateaus, for recurrent networks of
-    about 1,000 parameters and 90,000 steps. Applies from more than four times the swept length on.
+    Our GRU sweeps have 400 steps, in which only a high rate makes progress. Whether such a rate is safe in runs that
+    are a hundred or a thousand times as long is not known. OpenDPDv2 publishes 5e-3, lowered on plateaus, for recurrent
+    networks of about 1,000 parameters and 90,000 steps. Applies to runs of more than four times the swept length.
 
     ## Known limits
-    Not measured here. Sizes outside of 8 to 64 units get OpenDPD's default (LR002). A probe (`dpdrun probe`) finds the
-    rate up to which such a network trains at all.
+    Not measured here. Sizes outside 8 to 64 units get OpenDPD's default (LR002). `dpdrun probe` finds the highest rate
+    at which such a network trains at all.
     """
     total = facts.total_steps
     if total is None or longer_than_swept(facts) is None:

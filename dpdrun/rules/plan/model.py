@@ -76,8 +76,8 @@ def envelope_left_to_the_network(features: Annotated[str, OneOf("iq", "envelope"
     fix adds the envelope and its cube.
 
     ## Known limits
-    Compared at d_model 16 and 64, at the learning rate that is best with the envelope. Of GRUs one was compared, in
-    500 steps of recipes/quickstart_gru.yaml with seeds 0 to 2: without the envelope it lost 3.63 dB (median;
+    Compared at d_model 16 and 64, at the learning rate that is best with the envelope. One GRU was compared, in 500
+    steps of recipes/quickstart_gru.yaml with seeds 0 to 2: without the envelope it lost 3.63 dB (median;
     docs/results.md#envelope-of-a-gru). The envelope takes two more products per sample; if those matter, keep iq.
     """
     if features != "iq":

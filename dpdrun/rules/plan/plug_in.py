@@ -1,4 +1,4 @@
-"""PK: settings of kinds of model that plug-ins bring, which nobody has swept. No rule sets their learning rate."""
+"""PK: settings of the model kinds of plug-ins, which were not swept. No rule sets their learning rate."""
 
 from __future__ import annotations
 

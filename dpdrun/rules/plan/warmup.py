@@ -78,8 +78,8 @@ def warmup_share_measured(facts: PlanFacts, total_steps: int | None = None) -> C
 
     ## Why
     Compared with no warmup, at the best learning rate of each job. In our case study (d_model 16, 500 steps at lr 2e-2,
-    warmup 7.5 %), removing the warmup changed the NMSE by +0.26 dB in the mean of three seeds, less than the 0.46 dB by
-    which seeds differ. 5 % is the lower end of the range in the founding Transformer note (docs/note.md). If AdamW's
+    warmup 7.5 %), removing the warmup changed the NMSE by +0.26 dB on average over three seeds, less than the 0.46 dB
+    by which seeds differ. 5 % is the lower end of the range in the founding Transformer note (docs/note.md). If AdamW's
     average of the squared gradient takes longer than that to settle, 2/(1 - beta2) steps (Ma & Yarats 2021), the warmup
     is still 5 %, and the reason says so.
 

@@ -1,4 +1,4 @@
-"""What shows that a network gives the same answer whatever the input: an accuracy or a loss that is one number."""
+"""Signs that a network gives the same answer for every input: a constant accuracy or loss."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dpdrun.rules.facts.run import RunFacts
 
 CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
 MOSTLY = 0.6  # of the scores, the last ones, are that number, and the others
-FROZEN = 0.005  # of it, at most, away
-LEAST_ACCURACY = 0.05  # below, it may be that of a regression, which is no measure
-PRIOR = 0.97  # of the entropy of an answer that is right so often: no network that knows more costs as much
+FROZEN = 0.005  # largest relative distance from it
+LEAST_ACCURACY = 0.05  # below, it may belong to a regression, where it means nothing
+PRIOR = 0.97  # of the entropy of an answer that is right that often: a network that has learned more is below it
 SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
 PERFECT = 0.99
 FIFTH = 5  # of the lines, that of a poor initialisation
@@ -22,18 +22,18 @@ STARTS_NEAR = 1.5  # times the number
 
 
 def constant_answer(run: RunFacts) -> str:
-    """Return, in words, that the network gives the same answer whatever the input."""
+    """Return a phrase that says that the network gives the same answer for every input, or ""."""
     accuracies = _accuracies(run)
     if accuracies and all(_frozen(values) for values in accuracies.values()):
         name, values = next(iter(accuracies.items()))
         if abs(values[-1]) < PERFECT:
-            alike = "the same number" if len(set(values)) == 1 else f"{values[-1]:.4g} and hardly anything else"
+            alike = "the same number" if len(set(values)) == 1 else f"{values[-1]:.4g} to within {FROZEN:.1%}"
             return f"{name} is {alike} in all {len(values)} scores"
     return ""
 
 
 def _accuracies(run: RunFacts) -> dict[str, list[float]]:
-    """Return the accuracies that were logged often enough to tell whether they move; no running best."""
+    """Return the accuracies that were logged often enough to tell whether they move; without running bests."""
     return {
         name: values
         for name, (_, values) in run.eval_metrics.items()
@@ -42,13 +42,13 @@ def _accuracies(run: RunFacts) -> dict[str, list[float]]:
 
 
 def _frozen(values: Sequence[float]) -> bool:
-    """Return whether an accuracy comes to one number, and was never far from it."""
+    """Return whether an accuracy settles at one number and was never far from it."""
     last = values[-round(MOSTLY * len(values)) :]
     return len(set(last)) == 1 and all(abs(value - last[0]) <= FROZEN * abs(last[0]) for value in values)
 
 
 def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
-    """Return the finding of a network that gives one answer as often as it is right, though its loss falls.
+    """Return a finding if a network predicts the majority class for every input, although its loss falls.
 
     The cross-entropy of the same answer for all, right with probability p, is at least -p ln p - (1 - p) ln (1 - p).
     """
@@ -65,15 +65,15 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
         return None
     return warning(
         f"{name} is {values[-1]:.4g} from the first to the last of {len(values)} scores, while the loss goes from "
-        f"{losses[0]:.4g} to {losses[-1]:.4g}: the same answer for every input costs {entropy:.3g} or more",
+        f"{losses[0]:.4g} to {losses[-1]:.4g}: a constant prediction has a loss of {entropy:.3g} or more",
         value=p, threshold=FROZEN, n=len(values), level=losses[-1], step=run.step[0],
-        advice="compare the predictions with the share of the most frequent class; overfit a single batch first, then "
+        advice="compare the accuracy with the share of the most frequent class; overfit a single batch first, then "
         "try a higher learning rate, and balance the classes",
     )  # fmt: skip
 
 
 def same_number(losses: Sequence[float]) -> str:
-    """Return, in words, that the loss is one number to its last digit from the second fifth of the lines on."""
+    """Return a phrase that says that the loss is constant to its last digit after a fifth of the lines, or ""."""
     settled = losses[max(1, len(losses) // FIFTH) :]
     if (
         len(settled) < SAME_LINES
@@ -86,6 +86,6 @@ def same_number(losses: Sequence[float]) -> str:
 
 
 def _resolved(losses: Sequence[float]) -> bool:
-    """Return whether the losses have three digits or more: fewer hide that they move."""
+    """Return whether the losses have three digits or more: fewer hide small changes."""
     decimals = [len(repr(value).partition(".")[2]) for value in losses if "e" not in repr(value)]
     return bool(decimals) and losses[-1] >= SAME_DIGITS * 10.0 ** -max(decimals)

@@ -61,11 +61,11 @@ def loss_far_above_its_minimum(run: RunFacts) -> Verdict:
     settled = run.settled
     settled_blocks = blocks(run.loss_db, max(LEAST_BLOCK, len(settled) // BLOCKS), start=settled.start)
     if len(settled_blocks) < 3:
-        return Skipped("needs three stretches of steps after the warmup")
+        return Skipped("needs three blocks of steps after the warmup")
     rate = max(run.lr[block.positions[0]] for block in settled_blocks[-2:])
     alike = [block for block in settled_blocks[:-2] if run.lr[block.positions[0]] >= rate / RESTARTED]
     if not alike:
-        return Skipped("no stretch at a comparable learning rate")
+        return Skipped("no block at a comparable learning rate")
     lowest = min(alike, key=lambda block: block.level)
     rise = min(block.level for block in settled_blocks[-2:]) - lowest.level
     if rise < LEFT_DB:

@@ -39,11 +39,11 @@ def worse_than_one_complex_gain(run: RunFacts, one_tap_db: float, best_nmse_db: 
 
     ## Why
     One number cannot model a nonlinearity, so a network that is worse has learned nothing about the amplifier:
-    predicting zero scores 0 dB, and an output of the right power that is unrelated to the target scores +3 dB. Where
-    one gain, a GMP and the network all leave half of the power or more, it is the data. The
-    Transformer of the founding Transformer note (docs/note.md), rebuilt for our case study, reached 5.85 dB as it was
-    run and -1.90 dB with its warmup corrected: it attended to 98 times more samples in validation than in training
-    (-14.41 dB when scored on the training length), and its embedding erased the envelope (-19.32 dB with a linear one).
+    predicting zero scores 0 dB, and an output of the right power that is unrelated to the target scores +3 dB. If one
+    gain, a GMP and the network all leave half of the power or more, the data are the cause. The Transformer of the
+    founding Transformer note (docs/note.md), rebuilt for our case study, reached 5.85 dB as it was run and -1.90 dB
+    with its warmup corrected: it attended to 98 times more samples in validation than in training (-14.41 dB when
+    scored on the training length), and its embedding erased the envelope (-19.32 dB with a linear one).
 
     ## Known limits
     Checked once a tenth of the run is complete. Finding the cause takes experiments; the advice lists the causes in the
@@ -158,16 +158,16 @@ def at_the_noise_floor(run: RunFacts, floor_db: float, best_nmse_db: float) -> V
     silent=dict(linearized={"NMSE": (-20.0, -38.0), "ACLR left": (-31.9, -48.0)}),
 )  # fmt: skip
 def no_better_than_no_predistortion(run: RunFacts) -> Verdict:
-    """By a score that the report shows, the amplifier is no more linear with the predistorter than without it.
+    """By at least one reported score, the amplifier is no more linear with the predistorter than without it.
 
     ## Why
-    A predistorter is for the amplifier's distortion, so every score of it should fall. Where NMSE falls and a leakage
-    does not, either the number does not measure the amplifier (the wanted signal leaks as much itself, or the stated
-    bandwidth cuts it: `dpdrun evaluate` says so), or the predistorter moved distortion out of the band. Compared on the
-    validation split, at equal output power, simulated through the PA model of the run.
+    A predistorter is meant to reduce the distortion of the amplifier, so every score should improve. If the NMSE
+    improves and a leakage does not, either the score does not measure the amplifier (the wanted signal itself leaks as
+    much, or the stated bandwidth cuts it: `dpdrun evaluate` says so), or the predistorter moved distortion out of the
+    band. Compared on the validation split, at equal output power, simulated through the PA model of the run.
 
     ## Known limits
-    One split, one PA model. A difference of a few hundredths of a decibel counts as well.
+    One split, one PA model. Even a difference of a few hundredths of a decibel counts.
     """
     worse = {name: pair for name, pair in run.linearized.items() if pair[1] >= pair[0]}
     if not worse:

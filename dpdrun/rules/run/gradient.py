@@ -142,7 +142,7 @@ def gradient_norm_climbs(run: RunFacts) -> Verdict:
     """The gradient norm keeps rising after the warmup while the loss does not fall.
 
     ## Why
-    Steps that are too long drive the weights into steeper and steeper regions; the loss stops falling first and rises
+    Steps that are too large drive the weights into ever steeper regions; the loss stops falling first and rises
     later. The founding Transformer note (docs/note.md) recommends lowering the learning rate or the clip. With AdamW a
     lower clip alone changes little, because the update is the gradient divided by its own size; a lower learning rate
     shortens the steps. A rise is at least a doubling (Theil-Sen) with p below 0.005 (Mann-Kendall, corrected for

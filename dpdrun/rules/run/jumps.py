@@ -1,4 +1,4 @@
-"""LS: levels of the loss that change at once; SK: spikes, of logs that have the loss alone."""
+"""LS: abrupt changes of the level of the loss; SK: spikes, in logs with no more than the loss."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BEFORE, AFTER = 10, 5
 TOOTH, TEETH = 3, 4  # lines before and after, times
 TOOTH_Z = 3.0
 UP_ONLY = 0.25  # noise falls as often as it rises
-FIRST = 0.1  # of the lines; the first tenth may do anything
+FIRST = 0.1  # of the lines; the first tenth is not judged
 JUMP_Z = 6.0
 JUMP_SHARE = 0.3  # of the progress
 JUMP_TIMES, JUMP_TIMES_POWER = 1.25, 5.0
-NEAR = 2  # lines between a jump and what goes with it
+NEAR = 2  # lines between a jump and what coincides with it
 STAYS = 20  # lines later a third of the jump is still there
 NORM_TIMES = 3.0
 RATE_TIMES = 1.1
@@ -66,15 +66,17 @@ def loss_jumps(run: RunFacts) -> Verdict:
     """The loss jumps to a higher level from one line to the next, as after a resume that lost its state.
 
     ## Why
-    Within a run the loss of the next lines is that of the last ones, give or take a batch. A jump to more than 1.25
-    times (five times for a power), by six standard deviations and 30 % of the progress so far, is of something that
-    changed: a run that was resumed without its optimizer or its schedule, or other data. What goes with the jump is
-    named: the learning rate that starts again, steps that go back, a gap in the steps, a norm that jumps too. A loss
-    that falls and jumps up by a quarter four times or more is a sawtooth: data in blocks, or a run that starts again.
+    Within a run, consecutive losses differ only by the noise of a batch. A jump to more than 1.25 times the previous
+    level (five times for a power), by six standard deviations and 30 % of the progress so far, means that something
+    changed: the run was resumed without its optimizer or schedule state, or the data changed. The message lists what
+    coincides with the jump: a learning rate that rises, steps that go back, a gap in the steps, a norm that jumps too.
+    A loss that falls and jumps up by a quarter at least four times is a sawtooth: the data come in blocks, or the run
+    restarts.
 
     ## Known limits
-    Other data on purpose (a curriculum, a second stage) look the same. Where nothing goes with the jump and the loss is
-    back within 20 lines, it is a spike (SK201, SK204). The first tenth of the lines is not judged. Needs 40 lines.
+    A deliberate change of the data (a curriculum, a second stage) looks the same. If nothing coincides with the jump
+    and the loss is back within 20 lines, it is a spike (SK201, SK204). The first tenth of the lines is not judged.
+    Needs 40 lines.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -97,13 +99,13 @@ def loss_jumps(run: RunFacts) -> Verdict:
     return warning(
         f"the loss jumps from {before:.4g} to {after:.4g} at step {run.step[line]}{named}",
         value=after / before, threshold=times, n=len(losses), step=run.step[line],
-        advice="if the run was resumed there, restore optimizer, schedule and data order with the weights; else "
-        f"compare the data before and after step {run.step[line]}",
+        advice="if the run was resumed there, restore the optimizer, the schedule and the data order as well; "
+        f"otherwise compare the data before and after step {run.step[line]}",
     )  # fmt: skip
 
 
 def _largest_jump(losses: Sequence[float], times: float) -> tuple[int, float, float] | None:
-    """Return position and levels of the largest jump that is one; None where there is none."""
+    """Return position and levels of the largest jump, None if there is none."""
     spread = max(noise(losses), 1e-12)
     first = max(BEFORE, round(FIRST * len(losses)))
     start, best = median(losses[:AFTER]), None
@@ -134,7 +136,7 @@ def _sawtooth(run: RunFacts, losses: Sequence[float], stretch: int) -> Verdict:
         f"the loss falls and starts again at a higher level {len(teeth)} times: at steps "
         f"{', '.join(map(str, steps[:NAMED]))}{', ...' if len(steps) > NAMED else ''}",
         value=len(teeth), threshold=TEETH, n=len(losses), step=steps[0],
-        advice="check whether the data come in blocks without shuffling, and whether the run starts again there",
+        advice="check whether the data come in unshuffled blocks, and whether the run restarts there",
     )  # fmt: skip
 
 
@@ -174,17 +176,18 @@ def _signs(run: RunFacts, line: int, stretch: int) -> list[str]:
     silent=dict(loss=lambda t: 1.9 if round(400 * t) % 60 == 30 else 1.5, spread=0.05, loss_unit="nats"),
 )  # fmt: skip
 def loss_spikes(run: RunFacts) -> Verdict:
-    """Single lines of the loss are twice those before and more, again and again; measured in the unit of the loss.
+    """The loss repeatedly spikes to at least twice its recent level; measured in the unit of the loss.
 
     ## Why
-    Ten times its level, as SK202 asks of a power, is more than a cross-entropy can rise in most runs. A spike is at
-    least twice the median of the 50 lines before, eight robust standard deviations above it, and 30 % of the progress
-    of the run. Three of them, in at least one of 200 lines, are a warning: the steps are too long, or some batches are
-    faulty. Fewer are info.
+    SK202 requires ten times the level of a power, which is more than a cross-entropy can rise in most runs. Here a
+    spike is at least twice the median of the 50 lines before it, eight robust standard deviations above it, and higher
+    by 30 % of the progress of the run. Three spikes that make up at least one in 200 lines are a warning: the steps are
+    too large, or some batches are faulty. Fewer are info.
 
     ## Known limits
-    Where a line is the mean over many steps, single spikes do not show. Exports that sample the log miss them. Losses
-    of single examples are restless by nature; the eight standard deviations are of their own noise. Needs 100 lines.
+    If a line is the mean over many steps, single spikes do not show, and exports that subsample the log miss them.
+    Losses of single examples are noisy by nature; the eight standard deviations are those of their own noise. Needs 100
+    lines.
     """
     if run.loss_in_db or run.loss_unit == "objective":
         return Skipped("SK201 and SK202 judge such a loss")
@@ -212,23 +215,23 @@ def loss_spikes(run: RunFacts) -> Verdict:
 
 @sound.diagnose(
     "SK205", evidence="assumed", requires=("SK201", "SK202", "SK204", "LS202", "LS205", "LS206"),
-    source="a line ten times both its neighbourhoods belongs to neither; limits from public logs",
+    source="a line ten times the lines on both sides belongs to neither; limits from public logs",
     where=used("loss", "step", "signed_loss", "signed_step"),
     fires=dict(steps=40, warmup=1, loss=lambda t: 900.0 if round(40 * t) % 10 == 5 else 1.5, loss_unit="nats"),
     silent=dict(steps=40, warmup=1, loss_unit="nats"),
 )  # fmt: skip
 def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
-    """In a short log, single lines of the loss are ten times those before and after.
+    """In a short log, isolated lines of the loss are ten times the lines before and after them.
 
     ## Why
-    A log of some dozen lines shows little of its noise, so a spike has to be ten times the median of the five lines on
-    either side, spikes left out, and six standard deviations of the logarithm of a line above it: a loss near 0 goes up
-    and down tenfold by itself. A loss that may be negative is measured from its lowest line. Two of them
-    are a warning, and so is one of a thousand times that: some samples or batches blow up the loss, and with it every
-    mean that holds them. Another one is info.
+    A log of a few dozen lines shows little of its noise, so a spike has to be ten times the median of the five lines on
+    either side (excluding other spikes), and six standard deviations of a line above it on a log scale: a loss near 0
+    can vary tenfold by chance. A loss that may be negative is measured from its lowest line. Two spikes are a warning,
+    and so is one of a thousand times the usual level: some samples or batches blow up the loss and every mean that
+    includes them. Any other single spike is info.
 
     ## Known limits
-    Fewer than seven lines, and spikes at either end, are not judged. SK204 takes over from 100 lines on.
+    Logs of fewer than seven lines, and spikes at either end, are not judged. SK204 applies from 100 lines on.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -245,8 +248,8 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     often = len(high) >= FEW_SPIKES or max(losses) - low >= BLOWN_UP * (median(losses) - low)
     return finding(
         "warning" if often else "info",
-        f"{pluralize(len(high), 'line')} of {len(losses)} with a loss ten times that around it: {named}; usually it "
-        f"is {median(losses):.4g}",
+        f"the loss is ten times that of the neighbouring lines in {len(high)} of {len(losses)} lines: {named}; its "
+        f"median is {median(losses):.4g}",
         value=len(high), threshold=FEW_SPIKES, n=len(losses), step=steps[high[0]],
         advice="inspect the samples of these steps (outliers, empty sequences, divisions by zero), and clip the "
         "gradient",

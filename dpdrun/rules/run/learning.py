@@ -17,14 +17,14 @@ from dpdrun.rules.series import largest_fall, noise
 
 LEAST_LINES, LEAST_EPOCHS = 8, 4
 LEARNS = 0.06  # of the first level; at most 0.06 in public logs that learned nothing, 0.08 and more in healthy ones
-LEARNS_AT_GUESS = 0.1  # a level that is known shows it as well
+LEARNS_AT_GUESS = 0.1  # a known level is further evidence
 KNOWN_TO = 0.006  # error of a level that can be distinguished from others
 EARLY = 0.3  # of the plan
 SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR, STARTS_FAR = 1.5, 3.0  # times the guess; the latter where the level is as quiet as VERY_QUIET
 VERY_QUIET = 0.015
 SURE = 2.0  # standard errors
-COIN_WITHIN, COIN_MOVES = 0.002, 0.02  # of a level that a quiet loss comes down to
+COIN_WITHIN, COIN_MOVES = 0.002, 0.02  # of the level at which a quiet loss settles
 COIN_LINES = 30
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
@@ -49,7 +49,7 @@ class Flat:
 
 
 def flat(values: Sequence[float], most: float = LEARNS) -> Flat | None:
-    """Return a series that moved by less than `most` of its level, and was not restless enough to hide more."""
+    """Return a series that fell by less than `most` of its level, unless its noise could hide more."""
     n = len(values)
     if n < LEAST_EPOCHS or min(values) <= 0.0:
         return None
@@ -66,24 +66,25 @@ def flat(values: Sequence[float], most: float = LEARNS) -> Flat | None:
     fires=dict(loss=math.log(4), spread=0.02, loss_unit="nats"), silent=dict(spread=0.02),
 )  # fmt: skip
 def never_learns(run: RunFacts) -> Verdict:
-    """The loss is where it began, or where a constant guess is.
+    """The loss stays at its initial level, or at that of a constant guess.
 
     ## Why
-    A network that learns nothing still has a loss that goes up and down with its batches. That no fall shows is no
-    proof that there is none, so the largest fall that is compatible with the lines is computed (99 %; Student's t of
-    the noise between lines). Reported if it is below 6 % of the first level in a log that begins with the run. This is
-    an error where the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0
-    dB of validation NMSE; also where it only comes down to it in the first fifth of the lines, and with a largest
-    fall of up to 10 %. A loss that does not fall after its first fifth is a warning where an accuracy is the same
-    number each time, and so is one that is the same to its last digit (three or more) in six lines. A cross-entropy
-    that falls is a warning too where every accuracy stays within 0.5 % of one number and the loss is not below the
-    entropy of an answer that is right so often: the network says the most frequent class.
+    The loss of a network that learns nothing still fluctuates from batch to batch. Seeing no fall does not prove that
+    there is none, so the rule computes the largest fall that is compatible with the lines (99 % confidence; Student's t
+    of the noise between lines). Reported if it is below 6 % of the first level, in a log that starts with the run. An
+    error if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of
+    validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with a largest fall
+    of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy is the same
+    number in every score, or if the loss is the same to its last digit (three or more) in six lines. A cross-entropy
+    that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not below the entropy
+    of an answer that is right that often: the network predicts the majority class.
 
     ## Known limits
-    Some networks learn late, after a long plateau (grokking; a physics-informed loss); a fine-tuned network may
-    start at its floor. Silent where the validation improves by 5 %. Noise hides a flat loss, more so in few lines, and
-    the absence of this finding means little then. Skipped in the first 30 % of a run, in a warmup, and where the level
-    of the loss says nothing (reinforcement learning, GAN). EV206 judges a validation that never gained.
+    Some networks learn late, after a long plateau (grokking, physics-informed losses), and a fine-tuned network may
+    start at its floor. Not reported if the validation improves by 5 %. Noise can hide a flat loss, more so in few
+    lines, so the absence of this finding then means little. Skipped in the first 30 % of a run, during the warmup, and
+    where the level of the loss carries no information (reinforcement learning, GAN). EV206 reports a validation loss
+    that never improved.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -112,26 +113,27 @@ def never_learns(run: RunFacts) -> Verdict:
             signs.append(constant)
     if seen is None:
         return None
-    what = "is where it began" if seen.n == len(losses) else "does not fall"
+    what = "is still at its initial level" if seen.n == len(losses) else "does not fall"
     named = "".join(f"; {sign}" for sign in signs)
     return finding(
         "error" if guess else "warning",
-        f"the loss {what}: {fmean(losses[:2]):.4g} in the first lines, {seen.level:.4g} in the mean of {seen.n}, "
-        f"and no fall of {max(seen.fell, 0.001):.1%} or more{f'; that is {guess}' if guess else ''}{named}",
+        f"the loss {what}: {fmean(losses[:2]):.4g} in the first lines, {seen.level:.4g} on average over "
+        f"{seen.n} lines, with any fall below {max(seen.fell, 0.001):.1%}"
+        f"{f'; that is {guess}' if guess else ''}{named}",
         value=seen.fell, threshold=LEARNS, n=seen.n, level=seen.level, step=run.step[0],
-        advice="overfit a single batch first: if that fails too, the labels, the mask of the loss or the gradient are "
-        "at fault, not the learning rate; then try a higher learning rate",
+        advice="overfit a single batch first: if that fails too, the labels, the loss mask or the gradient are at "
+        "fault, not the learning rate; then try a higher learning rate",
     )  # fmt: skip
 
 
 def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> tuple[str | None, Flat | None]:
-    """Return which constant guess costs what the loss or the scores stay at, and the loss there."""
+    """Return the constant guess whose loss equals the level of the loss or the scores, and that level."""
     rest = flat(losses, LEARNS_AT_GUESS) or flat(settled, LEARNS_AT_GUESS)
     tail = losses[-max(3, len(losses) // 3) :]
     here = rest or Flat(fmean(tail), stdev(tail) / math.sqrt(len(tail)), 0.0, len(tail))
     scores = [value for _, value in run.scores_db] if run.eval_nmse_db else []
     if rest and len(scores) >= LEAST_SCORES and min(scores) > NOTHING_DB:
-        return f"a validation NMSE of {min(scores):.1f} dB at best, that of predicting nothing", rest
+        return f"a validation NMSE of {min(scores):.1f} dB at best, no better than predicting zero", rest
     if run.loss_is_nmse:
         return None, None
     for _, values in run.scorings.values():
@@ -169,7 +171,7 @@ def _validation_improves(run: RunFacts) -> bool:
 
 
 def _no_gain(settled: Sequence[float]) -> Flat | None:
-    """Return a loss whose last third is not below its start by what noise does not explain, or hardly at all."""
+    """Return a loss whose last third is not significantly, or hardly, below its start."""
     n = len(settled)
     head, tail = settled[: max(2, n // SETTLED_FROM)], settled[-max(3, n // 3) :]
     level, single = fmean(tail), noise(settled)
@@ -180,7 +182,7 @@ def _no_gain(settled: Sequence[float]) -> Flat | None:
 
 
 def _comes_down_to_a_coin(run: RunFacts, losses: Sequence[float]) -> str | None:
-    """Return the guess between two answers that a quiet loss ends at, to within 0.2 %, however it came down to it."""
+    """Return the two-class guess at whose loss a quiet loss ends, to within 0.2 %, whatever its course."""
     last, third = losses[-max(5, len(losses) // 10) :], losses[-len(losses) // 3 :]
     level = fmean(last)
     still = max(last) - min(last) <= COIN_WITHIN * level and max(third) - min(third) <= COIN_MOVES * level
@@ -197,19 +199,19 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def _signs(run: RunFacts) -> list[str]:
-    """Return what else says that nothing was learned."""
+    """Return further signs that nothing was learned."""
     signs = []
     for name, (_, values) in run.scorings.items():
         finite_scores = [value for value in values if math.isfinite(value)]
         if len(finite_scores) >= LEAST_SCORES and _spread(finite_scores) < SCORES_FLAT:
             of = f" of {name}" if name else ""
             low, high = min(finite_scores), max(finite_scores)
-            signs.append(f"the validation loss{of} stays within {low:.4g} to {high:.4g}")
+            signs.append(f"the validation loss{of} stays between {low:.4g} and {high:.4g}")
     if run.lr and 0.0 < max(run.lr) <= TINY_LR and max(run.lr) == min(run.lr):
         signs.append(f"the learning rate stays at {run.lr[0]:.2g}")
     for name, (_, values) in run.eval_metrics.items():
         if len(values) >= LEAST_SCORES and len(set(values)) == 1:
-            signs.append(f"{name} is {values[0]:.4g} each time")
+            signs.append(f"{name} is {values[0]:.4g} in every score")
     return signs
 
 
@@ -220,21 +222,21 @@ def _signs(run: RunFacts) -> list[str]:
     silent=dict(loss=lambda t: 3.0 * 10 ** (-0.3 * t), loss_unit="nats", epochs=50.0),
 )  # fmt: skip
 def memorised_training_set(run: RunFacts) -> Verdict:
-    """A cross-entropy falls to almost nothing over several epochs, and no validation shows whether that is of use.
+    """A cross-entropy falls to almost zero over several epochs, and there is no validation to tell if it generalises.
 
     ## Why
-    A cross-entropy of a twentieth of its start means that nearly every answer of the training set is given with
-    certainty. Where examples are seen several times, the usual reason is that they are memorised. Neither a higher
-    rate nor a longer run is advised then (LR201 is skipped).
+    A cross-entropy at a twentieth of its initial value means that nearly every answer in the training set is given with
+    certainty. If examples are seen several times, the usual reason is memorisation. In that case neither a higher
+    learning rate nor a longer run is advised (LR201 is skipped).
 
     ## Known limits
-    Info only: extraction, translation and speech recognition reach such a loss honestly. Not for mean squares, which
-    have no such floor, and not where there is a validation: EV205 and EV206 compare with it.
+    Info only: extraction, translation and speech recognition can reach such a loss legitimately. Not for mean square
+    errors, which have no such floor, and not for logs with a validation loss: EV205 and EV206 compare the two.
     """
     if run.loss_in_db or run.loss_unit == "objective":
-        return Skipped("this is no cross-entropy")
+        return Skipped("the loss is not a cross-entropy")
     if run.scorings or run.eval_nmse_db:
-        return Skipped("there is a validation to compare with")
+        return Skipped("there is a validation loss to compare with")
     losses = [value for value in run.loss if math.isfinite(value)]
     if len(losses) < LEAST_LINES:
         return Skipped(f"needs {LEAST_LINES} lines with a loss, there are {len(losses)}")
@@ -244,8 +246,8 @@ def memorised_training_set(run: RunFacts) -> Verdict:
     if not 0.0 < end <= MEMORISED * start:
         return None
     return info(
-        f"the training loss falls from {start:.3g} to {end:.2g}, {end / start:.1%} of its start, and there is no "
-        "validation",
+        f"the training loss falls from {start:.3g} to {end:.2g}, {end / start:.1%} of its initial value, and there "
+        "is no validation loss",
         value=end / start, threshold=MEMORISED, n=len(losses),
         advice="score held-out samples during training; more epochs, or a higher learning rate, would only sharpen "
         "what has been memorised",

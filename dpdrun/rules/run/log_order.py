@@ -50,17 +50,18 @@ def _counts_epochs(steps: list[int], losses: list[float]) -> bool:
     silent=dict(line_steps=ORDERED),
 )  # fmt: skip
 def several_writers(line_steps: Found[list[int]], line_loss: list[float] | None = None) -> Verdict:
-    """Two processes write to one log: steps go back again and again, and many are there twice.
+    """Two processes write to one log: steps go back repeatedly, and many appear twice.
 
     ## Why
-    Each process of a distributed run that takes itself for the first one appends its lines; or two runs were started
-    into the same folder. Columns are then a mixture of two losses, which looks like noise. Reported if steps go back
-    three times or more, or three lines have the step of the line before but another loss, and a fifth of the lines
-    repeat a step.
+    Each process of a distributed run that takes itself for rank 0 appends its lines, or two runs were started in the
+    same folder. The columns then mix two losses, which looks like noise. Reported if steps go back at least three
+    times, or at least three lines repeat the step of the line before with another loss, and a fifth of the lines repeat
+    a step.
 
     ## Known limits
-    A run that was resumed many times, each time from an older checkpoint, looks the same. Silent where the steps count
-    epochs: they never go back, rise by one, and have three or more lines each, whose losses spread by more than 2 %.
+    A run that was resumed many times, each time from an older checkpoint, looks the same. Not reported if the steps
+    count epochs: they never go back, rise by one, and have three or more lines each, whose losses spread by more than 2
+    %.
     """
     back, repeated = _back(line_steps), _repeated(line_steps)
     twice = _twice(line_steps, line_loss or [])
@@ -70,8 +71,8 @@ def several_writers(line_steps: Found[list[int]], line_loss: list[float] | None 
     return warning(
         f"{how}, and {repeated:.0%} of {len(line_steps)} lines repeat a step: several processes write to this log",
         value=repeated, threshold=REPEATED, n=len(line_steps), step=line_steps[(back or twice)[0]],
-        advice="let one process write (rank 0), each run into a folder of its own; of a step that is there twice, the "
-        "last line was judged",
+        advice="let only rank 0 write, and give each run its own folder; for a step that appears twice, the last line "
+        "was judged",
     )  # fmt: skip
 
 
@@ -84,11 +85,11 @@ def several_runs(line_steps: Found[list[int]]) -> Verdict:
     """The steps of the log go back once or twice: a second run, or a run that was resumed.
 
     ## Why
-    A chart that draws such a file shows two curves as one. Where the steps start again from the beginning, the last run
-    alone is judged; where a run was resumed, the later lines of a step count.
+    A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
+    judged; if a run was resumed, the later lines of a step count.
 
     ## Known limits
-    Info only: to append is a habit of some programs. LG201 reports steps that go back at almost every line.
+    Info only: some programs always append. LG201 reports steps that go back at almost every line.
     """
     back = _back(line_steps)
     if not back:
@@ -104,5 +105,5 @@ def several_runs(line_steps: Found[list[int]]) -> Verdict:
     return info(
         f"{what}, to step {line_steps[at]} after step {line_steps[at - 1]}",
         value=len(back), threshold=1, n=len(line_steps), step=line_steps[at],
-        advice="give each run a file of its own; the last run is judged" if again else "the later lines count",
+        advice="give each run its own file; the last run is judged" if again else "the later lines count",
     )  # fmt: skip

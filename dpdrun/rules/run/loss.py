@@ -11,14 +11,14 @@ from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.text import two_digits
 
 LR_FACTOR = 0.3
-BEFORE = 50  # steps whose losses say whether it came with a warning
+BEFORE = 50  # steps whose losses show whether there was a warning
 LEAST_BEFORE = 20
 LAST = 5
 NEGATIVE = -1.0
 ZEROS = 5
 ZEROS_OF_FEW, HIGH = 2, 0.5  # at the end of the log, after such a loss or from the first line on
 VERY_HIGH = 2.0  # one zero, if it is the last line: no step brings such a loss to exactly 0
-SUDDEN = 0.01  # the last loss before the zeros: a loss that is rounded to 0 comes down to that first
+SUDDEN = 0.01  # the last loss before the zeros: a loss that is rounded to 0 passes through such values first
 ROUNDED = 1e-3
 CALM_DB = 3.0  # above their median: our runs that diverged had risen by 15 dB and more
 
@@ -71,11 +71,11 @@ def _signed(run: RunFacts) -> Finding | None:
 
 
 def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
-    """Return patch and advice for numbers that are none from a position on."""
+    """Return patch and advice for values that are not finite from a position on."""
     before = run.loss_db[max(0, first - BEFORE) : first]
     if len(before) >= LEAST_BEFORE and max(before[-LAST:]) <= median(before) + CALM_DB:
         return {}, (
-            f"the loss was calm until then, so inspect the samples of step {run.step[first]} (`dpdrun data inspect`: "
+            f"the loss was stable until then, so inspect the samples of step {run.step[first]} (`dpdrun data inspect`: "
             "nan, zeros, outliers), and divisions or logarithms in the code; a lower lr does not help"
         )
     lr = run.top_lr
@@ -92,20 +92,20 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
 
 @diagnose(
     "LS209", evidence="cited", where={**known("loss", "step"), **used("grad_norm")},
-    source="transformers, TrainingArguments.logging_nan_inf_filter: a loss of nan is logged as the mean of none, 0",
+    source="transformers, TrainingArguments.logging_nan_inf_filter: a nan loss is logged as 0, the mean of no values",
     fires=dict(loss=lambda t: 9.0 if t < 0.1 else 0.0), silent={},
 )  # fmt: skip
 def loss_exactly_zero(run: RunFacts) -> Verdict:
-    """The loss is exactly 0 in many lines: nan that a filter hides, or nothing that is trained.
+    """The loss is exactly 0 in many lines: a filter hides nan, or nothing is trained.
 
     ## Why
-    A loss of floats is never exactly 0 unless something makes it so. Programs that replace a nan by 0 in their log
-    (Hugging Face: logging_nan_inf_filter) show a run that is lost as a perfect one; the other cause is a loss over
-    no labels. Reported from five such lines on, if the last loss before them is above 0.01 or there is none; from
-    two on at the end of a log if it was above 0.5, and from one on if it was above 2.
+    A floating-point loss is never exactly 0 without a cause. Programs that replace nan by 0 in their log (Hugging Face:
+    logging_nan_inf_filter) make a failed run look perfect; the other cause is a loss over no labels. Reported from five
+    such lines on, if the last loss before them is above 0.01 or there is none; from two on at the end of a log if it
+    was above 0.5, and from one on if it was above 2.
 
     ## Known limits
-    A loss that came down below 0.001 before is rounded (four decimals): info. A policy's loss may be 0 by design
+    A loss that had fallen below 0.001 before is rounded (four decimals): info. The loss of a policy may be 0 by design
     (reinforcement learning): skipped.
     """
     if run.loss_unit == "objective":
@@ -123,19 +123,20 @@ def loss_exactly_zero(run: RunFacts) -> Verdict:
             return None
         return info(
             f"{message}: it is rounded (it was {last:.2g} before)", value=len(zeros), threshold=ZEROS,
-            n=len(run.loss), step=step, advice="the training set has been memorised: only a validation loss tells more",
+            n=len(run.loss), step=step,
+            advice="the training set has been memorised: only a validation loss can show more",
         )  # fmt: skip
     was = f", after {before[-1]:.4g}" if before else ""
     return error(
-        f"{message}{was}: a nan that the log replaces, or a loss over no labels", value=len(zeros), threshold=ZEROS,
+        f"{message}{was}: the log replaces nan by 0, or the loss is over no labels", value=len(zeros), threshold=ZEROS,
         n=len(run.loss), step=step,
-        advice="log every step without the filter for nan (Hugging Face: logging_nan_inf_filter false, logging_steps "
+        advice="log every step without the nan filter (Hugging Face: logging_nan_inf_filter false, logging_steps "
         "1); check the labels (all masked gives 0), then float16 overflow and the learning rate",
     )  # fmt: skip
 
 
 def _drops_to_zero(losses: list[float], zeros: list[int]) -> bool:
-    """Return whether a log of few lines ends in zeros, at once."""
+    """Return whether a short log drops to zero abruptly and stays there."""
     to_the_end = zeros == list(range(len(losses) - len(zeros), len(losses)))
     if not zeros or not to_the_end:
         return False
@@ -151,15 +152,15 @@ def _drops_to_zero(losses: list[float], zeros: list[int]) -> bool:
     silent=dict(steps=0, signed_step=[1, 2, 3], signed_loss=[0.5, -0.4, -0.9], loss_unit="nats"),
 )  # fmt: skip
 def cross_entropy_below_zero(signed_step: list[int], signed_loss: list[float], loss_unit: str) -> Verdict:
-    """A loss of a classifier is below -1, which no cross-entropy is: its labels are out of range.
+    """The loss of a classifier is below -1, which no cross-entropy can be: its labels are out of range.
 
     ## Why
-    A cross-entropy is minus the logarithm of a probability, so it is never negative. With labels above 1 (class numbers
-    given to a binary cross-entropy) it falls without end, and the network learns one class for all.
+    A cross-entropy is minus the logarithm of a probability, so it is never negative. With labels above 1 (class indices
+    passed to a binary cross-entropy) it falls without bound, and the network learns one class for all inputs.
 
     ## Known limits
-    A similarity between -1 and 0 is no cross-entropy, and silent. So is a likelihood of a density, which the log does
-    not show to be of a classifier.
+    A similarity between -1 and 0 is not a cross-entropy and not reported. Neither is the likelihood of a density, which
+    the log does not identify as that of a classifier.
     """
     if loss_unit not in ("nats", "bits"):
         return Skipped("the loss is not known to be a cross-entropy")
@@ -167,7 +168,7 @@ def cross_entropy_below_zero(signed_step: list[int], signed_loss: list[float], l
     if not below:
         return None
     return error(
-        f"the loss is {min(signed_loss):.4g}, and no cross-entropy is negative", value=min(signed_loss),
+        f"the loss is {min(signed_loss):.4g}, but a cross-entropy is never negative", value=min(signed_loss),
         threshold=NEGATIVE, n=len(signed_loss), step=signed_step[below[0]],
-        advice="check the labels: a binary cross-entropy takes 0 and 1; class numbers need the categorical one",
+        advice="check the labels: a binary cross-entropy takes 0 and 1; class indices need the categorical one",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""GN: the gradient norm of a log that has no plan, and perhaps no loss or rate; CL: its clip where it is assumed."""
+"""GN: the gradient norm of a log without a plan, possibly without loss or rate; CL: its clip, if assumed."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ OFTEN = 0.5
     fires=dict(norm=0.0, loss=2.3, spread=0.02, loss_unit="nats"), silent={},
 )  # fmt: skip
 def gradient_is_zero(run: RunFacts) -> Verdict:
-    """The gradient norm is exactly 0, or next to nothing, while the loss does not move: nothing is trained.
+    """The gradient norm is exactly 0, or negligible, while the loss does not change: nothing is trained.
 
     ## Why
-    Either no trained parameter is connected to the loss (adapters under gradient checkpointing whose input needs no
+    Either no trained parameter is connected to the loss (adapters under gradient checkpointing whose input requires no
     gradient, frozen layers, a detached output), or the gradient underflows in float16. Reported if nine norms in ten
-    are exactly 0, or their median is below 1e-6, and the loss is as flat as LS204 asks.
+    are exactly 0, or their median is below 1e-6, and the loss is flat by the test of LS204.
 
     ## Known limits
-    A column of zeros next to a loss that falls was never measured, and a loss that is learned has no gradient left:
-    both are silent. So are groups of rewards without a difference (reinforcement learning).
+    Not reported: a column of zeros next to a falling loss, which was never measured; a loss near 0, which leaves no
+    gradient; groups of equal rewards (reinforcement learning).
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -63,38 +63,39 @@ def gradient_is_zero(run: RunFacts) -> Verdict:
     if zeros < ZERO_SHARE and middle >= TINY:
         return None
     if not run.loss:
-        return Skipped("needs loss, to tell a gradient that is gone from a column that was never measured")
+        return Skipped("needs loss, to distinguish a zero gradient from a norm that was never measured")
     level = median(run.loss)
     if level <= LEARNED or flat(run.loss, QUIET) is None:
         return None
-    what = f"exactly 0 in {zeros:.0%} of the lines" if zeros >= ZERO_SHARE else f"{middle:.1g} in the middle"
+    what = f"is exactly 0 in {zeros:.0%} of the lines" if zeros >= ZERO_SHARE else f"has a median of {middle:.1g}"
     return error(
-        f"the gradient norm is {what}, and the loss stays at {level:.4g}: nothing is trained",
+        f"the gradient norm {what}, and the loss stays at {level:.4g}: nothing is trained",
         value=middle, threshold=TINY, n=len(run.grad_norm), step=run.step[0],
         advice="check that the trained parameters are connected to the loss: requires_grad, a detached output, "
-        "adapters under gradient checkpointing (enable_input_require_grads); then float16 underflow (bf16)",
+        "adapters under gradient checkpointing (enable_input_require_grads); then float16 underflow (use bf16)",
     )  # fmt: skip
 
 
 @diagnose(
     "GN207", fix="unsafe", evidence="assumed", requires=("LS201", "GN201", "GN202", "GN203", "GN206"),
     where={"logged_steps": Within(LEAST_LINES), **known("grad_norm", "step"), **used("loss", "lr")},
-    source="Mann 1945, of the medians of twenty stretches; limits from public logs",
+    source="Mann 1945, on the medians of twenty blocks; limits from public logs",
     fires=dict(norm=lambda t: 0.3 * 10 ** (2.2 * t), loss=0.1, lr_planned=[], realised=1e-3),
     silent=dict(norm=lambda t: 0.3 * 10 ** (0.3 * t), loss=0.1),
 )  # fmt: skip
 def gradient_norm_grows(run: RunFacts) -> Verdict:
-    """The gradient norm grows many times over the run; judged by the norm alone, whatever the log lacks.
+    """The gradient norm grows by a large factor over the run; judged by the norm alone.
 
     ## Why
-    A norm that grows without end is the first sign of steps that are too long, also where the loss says nothing
-    (reinforcement learning). Reported if the last tenth is 2.5 times the second tenth or more, and the medians of
-    twenty stretches rise (Mann-Kendall, p below 0.01); ten times for fewer than 50 lines. Of a norm of ten thousand and
-    more, 1.2 times is enough (twelve lines, p below 0.001) where the loss does not fall. This is info while the loss
-    falls, else a warning, and an error from a hundred times on.
+    A norm that grows without bound is the first sign of steps that are too large, also where the loss carries no
+    information (reinforcement learning). Reported if the last tenth is at least 2.5 times the second tenth, and the
+    medians of twenty blocks rise (Mann-Kendall, p below 0.01); at least ten times with fewer than 50 lines. For a norm
+    of ten thousand or more, 1.2 times is enough if the loss does not fall (twelve lines, p below 0.001). Info while the
+    loss falls, otherwise a warning, and an error from a hundred times on.
 
     ## Known limits
-    A larger batch or longer sequences raise the norm too. GN201 and GN202 come first where a log has loss and rate.
+    A larger batch or longer sequences raise the norm too. GN201 and GN202 take precedence if the log has the loss and
+    the learning rate.
     """
     n = len(run.grad_norm)
     tenth = max(2, n // 10)
@@ -112,7 +113,7 @@ def gradient_norm_grows(run: RunFacts) -> Verdict:
     patch, lower = lower_rate(run, 2.0) if not falls else ({}, "")
     return finding(
         "info" if falls else "error" if times >= GROWS_FAR else "warning",
-        f"the gradient norm grows {times:.3g} times, from {before:.3g} to {after:.3g}"
+        f"the gradient norm grows by a factor of {times:.3g}, from {before:.3g} to {after:.3g}"
         + (", while the loss falls" if falls else ", and the loss does not fall" if run.loss else ""),
         value=times, threshold=GROWS, n=n, step=run.step[min(tenth, n - 1)], patch=patch,
         advice="keep the learning rate while the loss falls" if falls else f"{lower}, or lengthen the warmup",
@@ -141,7 +142,7 @@ def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float] | 
     a ceiling, which is the clip (info).
 
     ## Known limits
-    If the clip never takes effect, both norms are the same, and nothing is reported.
+    If the clip never takes effect, both norms are equal, and nothing is reported.
     """
     if clip_norm is None:
         return _ceiling(grad_norm)
@@ -156,21 +157,22 @@ def norm_logged_after_clipping(grad_norm: list[float], clip_norm: list[float] | 
         f"{at / len(pairs):.0%} of the logged norms equal the clip of {pairs[-1][1]:g} and none is above: they were "
         "measured after clipping",
         value=at / len(pairs), threshold=AT_CLIP_SHARE, n=len(pairs),
-        advice="log the return value of clip_grad_norm_, the norm before clipping; else no rule on norms is reliable",
+        advice="log the return value of clip_grad_norm_, the norm before clipping; otherwise no rule on norms is "
+        "reliable",
     )  # fmt: skip
 
 
 def _ceiling(norms: list[float]) -> Verdict:
-    """Return whether the norms touch a ceiling again and again."""
+    """Return a finding if many norms equal a ceiling."""
     top = max(norms)
     share = sum(norm >= top * (1.0 - AT_CLIP) for norm in norms) / len(norms)
     if top <= 0.0 or not CEILING[0] <= share <= CEILING[1]:
         return None
     return info(
         f"{share:.0%} of the logged norms equal the largest, {top:.4g}: a ceiling, so they were measured after "
-        "clipping there",
+        "clipping",
         value=share, threshold=CEILING[0], n=len(norms),
-        advice="log the norm before clipping (the return value of clip_grad_norm_); else no rule on norms is reliable",
+        advice="log the norm before clipping (the return value of clip_grad_norm_); no other rule on norms is reliable",
     )  # fmt: skip
 
 
@@ -183,9 +185,9 @@ def norms_above_the_usual_clip(grad_norm: list[float], assumed_clip: float) -> V
     """Most gradient norms are above the clip that the program uses by default: most steps are scaled down.
 
     ## Why
-    The log does not have the clip, so the default of the program that wrote it is assumed. A clip is meant for single
-    bad batches. Adam cancels a scale that is the same at each step, so this is info; with plain SGD it is a lower
-    learning rate.
+    The log does not have the clip, so the default of the program that wrote it is assumed. Clipping is meant for single
+    bad batches. Adam cancels a factor that is the same at every step, so this is info; with plain SGD it acts as a
+    lower learning rate.
 
     ## Known limits
     The run may have used another clip, or none.
@@ -200,5 +202,5 @@ def norms_above_the_usual_clip(grad_norm: list[float], assumed_clip: float) -> V
         "the log does not say which clip was used",
         value=above, threshold=OFTEN, n=len(grad_norm),
         advice=f"if the default was used, clip at {sorted(grad_norm)[int(0.9 * (len(grad_norm) - 1))]:.2g}, the 90th "
-        "percentile of the norms, or leave it: Adam divides a constant factor out",
+        "percentile of the norms, or leave it: Adam cancels a constant factor",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""EV: what the validation losses of a log say next to its training loss, both in the unit in which they were logged."""
+"""EV: validation losses of a log compared with its training loss, both in the unit of the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AFTER_OF_MANY = 4
 MANY, SURER = 12, 3.5  # scores, of which the lowest says little
 RISE_OF_MANY = 0.10
 FELL = 0.9  # of the training loss at the best score
-HARDLY_FELL, RISE_FAR = 1.0, 0.2  # a training loss that does not rise will do where the validation rises far
+HARDLY_FELL, RISE_FAR = 1.0, 0.2  # if the validation rises far, the training loss only must not rise
 ONE_RISE, FELL_BEFORE_ONE = 0.25, 0.7  # of the last of at most FEW scores, which is the worst of all
 FELL_FAR = 0.3
 STILL_RISE = 0.05
@@ -140,20 +140,21 @@ def _worst(
     ),
 )  # fmt: skip
 def overfits_in_few_scores(run: RunFacts) -> Verdict:
-    """The validation loss rises again while the training loss falls on: overfitting, from three scores on.
+    """The validation loss rises again while the training loss keeps falling: overfitting, from three scores on.
 
     ## Why
-    Fine-tuning has three to ten scores. The best one is followed by two or more, each higher than the one before,
-    and the mean of the last three is 10 % above it (5 % from five scores on; from six on also three standard
-    deviations of a score), while the training loss falls to 90 % or less. Or it is followed by four or more, in any
-    order, whose last three are 10 % and three standard errors above it; from twelve scores on, above the lowest
-    mean of three. Of three or four scores, the last alone will do if it is 25 % above the lowest, and the highest of
-    all, while the training loss falls to 70 %. Each evaluation set is judged by itself. By noise of 2 % of a score
-    alone, less than one run in a hundred is reported; of 5 %, 3 % before the condition on the training loss.
+    Fine-tuning runs have three to ten validation scores. Reported if the best score is followed by two or more, each
+    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on; from six
+    on also three standard deviations of a score), while the training loss falls to 90 % or less. Also reported if the
+    best score is followed by four or more, in any order, whose last three are 10 % and three standard errors above it;
+    from twelve scores on, above the lowest mean of three. With three or four scores, the last one is enough if it is 25
+    % above the lowest and the highest of all, while the training loss falls to 70 %. Each evaluation set is judged
+    separately. On pure noise of 2 % of a score, fewer than one run in a hundred is reported; on noise of 5 %, 3 %, not
+    counting the condition on the training loss.
 
     ## Known limits
-    Where accuracy or F1 still improve, only the probabilities get overconfident; this is said, with the metric. EV201
-    judges NMSE in dB.
+    If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
+    metric. EV201 judges NMSE in dB.
     """
     found = _worst(run, _overfits, lambda each: each.rise)
     if not isinstance(found, tuple):
@@ -164,7 +165,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     end = fmean(worst.after[-LAST:])
     return warning(
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
-        f"while the training loss falls to {worst.fell_to:.0%} of what it was there{others}" + better,
+        f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
         value=worst.rise, threshold=RISE, n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
         "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
@@ -204,7 +205,7 @@ def _still_improves(run: RunFacts, since: int) -> str:
         gain = values[at] - values[-1] if lower_is_better else values[-1] - values[at]
         if gain > BETTER * max(abs(values[at]), 1e-12):
             found.append(f"{name} {values[at]:.4g} -> {values[-1]:.4g}")
-    return f"; {', '.join(found[:2])} still improves: the probabilities get overconfident" if found else ""
+    return f"; {', '.join(found[:2])} still improves: the probabilities become overconfident" if found else ""
 
 
 @finite.diagnose(
@@ -220,27 +221,28 @@ def _still_improves(run: RunFacts, since: int) -> str:
     ),
 )  # fmt: skip
 def validation_stands_still(run: RunFacts) -> Verdict:
-    """The validation loss never improved, or has not for long while the training loss fell to a third.
+    """The validation loss never improved, or stopped improving while the training loss fell to a third.
 
     ## Why
-    What the network learns does not carry over to new data. Reported if the best of five scores or more is less than 4
-    % below the first one, in a log that begins with the run. Or if four or more scores after the best one do not reach
-    it, the mean of the last three is 5 % above that of the three lowest, and the training loss of the last lines is 30
-    % or less of that at the best score. The first is silent where an accuracy or the like ends a tenth above its start.
+    What the network learns does not generalise to new data. Reported if the best of five scores or more is less than 4
+    % below the first one, in a log that starts with the run, unless an accuracy or similar metric ends a tenth above
+    its first value. Also reported if four or more scores after the best one do not reach it, the mean of the last three
+    is 5 % above that of the three lowest, and the training loss of the last lines is 30 % or less of that at the best
+    score.
 
     ## Known limits
-    The validation loss alone does not show it: a score that has reached its floor looks the same. So the claim is about
-    the gap between the two, and the advice is to stop, not to change the rate. LS204 comes first where the training
-    loss does not fall either.
+    The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
+    about the gap between the two losses, and the advice is to stop, not to change the learning rate. LS204 takes
+    precedence if the training loss does not fall either.
     """
     sets = [] if run.eval_nmse_db else scored(run)
     if never := next((each for each in sets if _never_gains(run, each)), None):
         return warning(
-            f"the {never.words} never improved: {never.scores[0]:.4g} at first, {min(never.scores):.4g} at best of "
-            f"{len(never.scores)} scores",
+            f"the {never.words} never improved: {never.scores[0]:.4g} in the first score, "
+            f"{min(never.scores):.4g} in the best of {len(never.scores)}",
             value=1.0 - min(never.scores) / never.scores[0], threshold=GAINS, n=len(never.scores), step=never.steps[0],
-            advice="overfit a single batch first; if that works, nothing that was learned carries over: check that "
-            "the validation has the same features and targets as the training set, then stop earlier",
+            advice="overfit a single batch first; if that works, the network does not generalise: check that the "
+            "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
     found = _worst(run, _stands, lambda each: -each.fell_to)
     if not isinstance(found, tuple):
@@ -248,15 +250,15 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     worst, others = found
     step, end = worst.steps[worst.best], fmean(worst.after[-LAST:])
     return warning(
-        f"no gain of the {worst.words} since step {step} ({worst.scores[worst.best]:.4g}, now {end:.4g}), while the "
-        f"training loss fell to {worst.fell_to:.0%} of what it was there{others}",
+        f"the {worst.words} has not improved since step {step} ({worst.scores[worst.best]:.4g}, now {end:.4g}), while "
+        f"the training loss fell to {worst.fell_to:.0%} of its value at that step{others}",
         value=worst.fell_to, threshold=FELL_FAR, n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most",
     )  # fmt: skip
 
 
 def _never_gains(run: RunFacts, each: Scored) -> bool:
-    """Return whether no score is clearly below the first, in a log that is no excerpt from a later part of the run."""
+    """Return whether no score is clearly below the first, in a log that is not an excerpt from later in the run."""
     early = len(each.steps) >= LEAST_NEVER and each.steps[0] <= 2 * (each.steps[1] - each.steps[0])
     started = not run.step or run.step[0] <= 2 * (each.steps[1] - each.steps[0])
     return early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0] and not _metric_improves(run)
@@ -277,7 +279,7 @@ def _stands(each: Scored) -> bool:
 @diagnose(
     "EV209", evidence="assumed", requires=("LS201", "LS204", "LS209"),
     where={**known("eval_metrics", "loss", "step"), **used("eval_losses", "eval_loss", "eval_nmse_db")},
-    source="as EV205, of the reciprocal of a metric that is better when it is higher; limits from public logs",
+    source="as EV205, for the reciprocal of a metric for which higher is better; limits from public logs",
     fires=dict(
         loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
         eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])},
@@ -288,15 +290,15 @@ def _stands(each: Scored) -> bool:
     ),
 )  # fmt: skip
 def metric_gets_worse(run: RunFacts) -> Verdict:
-    """A metric of the validation falls far below its best while the training loss falls; of logs without its loss.
+    """A validation metric falls far below its best while the training loss falls, in logs without a validation loss.
 
     ## Why
-    Without a validation loss, a metric is what shows overfitting. Reported as EV205 reports a loss, of the reciprocal
-    of an accuracy, precision, recall, F1, IoU and the like, from eight scores on: the mean of the last three is a tenth
-    below the best, by three standard errors and more, while the training loss falls to 90 % or less.
+    Without a validation loss, only a metric can show overfitting. The reciprocal of an accuracy, precision, recall, F1,
+    IoU or similar is judged as EV205 judges a loss, from eight scores on: the mean of the last three is a tenth below
+    the best, by three standard errors or more, while the training loss falls to 90 % or less.
 
     ## Known limits
-    A metric of few samples moves in steps; one at the level of guessing goes up and down by nothing that was learned.
+    A metric over few samples moves in steps; one at chance level fluctuates without anything being learned.
     """
     if run.scorings or run.eval_nmse_db:
         return Skipped("EV205 and EV206 judge the validation loss")
@@ -310,11 +312,11 @@ def metric_gets_worse(run: RunFacts) -> Verdict:
             best, end = max(values), 1.0 / fmean(each.after[-LAST:])
             return warning(
                 f"{name} is best at step {steps[each.best]} ({best:.4g}) and {end:.4g} at the end, while the training "
-                f"loss falls to {each.fell_to:.0%} of what it was there",
+                f"loss falls to {each.fell_to:.0%} of its value at that step",
                 value=each.rise, threshold=RISE_OF_MANY, n=len(values), step=steps[each.best],
                 advice=f"keep the checkpoint of step {steps[each.best]} and stop there; more training data help most",
             )  # fmt: skip
-    return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric that is better when it is higher")
+    return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric for which higher is better")
 
 
 @finite.diagnose(
@@ -324,15 +326,16 @@ def metric_gets_worse(run: RunFacts) -> Verdict:
     silent=dict(eval_losses={"": ([200, 400], [1.0, 0.9])}),
 )  # fmt: skip
 def validation_not_finite(run: RunFacts) -> Verdict:
-    """The validation loss is nan or infinite in half of the scores or more, although the training loss is a number.
+    """At least half of the validation losses are nan or infinite, although the training loss is finite.
 
     ## Why
-    The validation then measures nothing, and no best model can be selected. The usual cause is a batch without a single
-    label: every label is masked (-100), because the prompt alone fills the maximum length. The next is float16, whose
-    largest number is 65504.
+    Such a validation measures nothing, and no best model can be selected. The usual cause is a batch without a single
+    label: every label is masked (-100), because the prompt alone fills the maximum length. The next most common cause
+    is float16, whose largest number is 65504.
 
     ## Known limits
-    Some programs leave out batches whose loss is not finite, so that a number here does not mean that all were.
+    Some programs leave out batches whose loss is not finite, so a finite score does not mean that every batch was
+    finite.
     """
     for name, (steps, values) in run.scorings.items():
         bad = [step for step, value in zip(steps, values, strict=True) if not math.isfinite(value)]
@@ -342,8 +345,8 @@ def validation_not_finite(run: RunFacts) -> Verdict:
         return error(
             f"the validation loss{of} is not finite in {len(bad)} of {len(values)} scores, from step {bad[0]} on",
             value=len(bad) / len(values), threshold=NOT_FINITE, n=len(values), step=bad[0],
-            advice="check that every validation sample keeps labels after it is cut to the maximum length (all -100 "
-            "gives 0 / 0); then score in bf16 or fp32",
+            advice="check that every validation sample still has labels after truncation to the maximum length (all "
+            "-100 gives 0 / 0); then evaluate in bf16 or fp32",
         )  # fmt: skip
     return None
 
@@ -361,17 +364,17 @@ def validation_not_finite(run: RunFacts) -> Verdict:
     ),
 )  # fmt: skip
 def validation_far_above_training(run: RunFacts) -> Verdict:
-    """From the first scores on, the validation loss is three times the training loss or more.
+    """From the first scores on, the validation loss is at least three times the training loss.
 
     ## Why
-    A network that has seen little cannot have overfitted yet, so an early difference is one of the measure or the data:
-    another normalisation, layers that behave differently in evaluation (dropout, batch statistics), another length or
-    scale. Reported if each of the first three scores is at least three times the training loss since the score before,
-    and so are nine in ten of all; at least eight scores.
+    A network that has seen little data cannot have overfitted yet, so an early difference comes from the evaluation or
+    the data: another normalisation, layers that behave differently in evaluation (dropout, batch statistics), another
+    length or scale. Reported if each of the first three scores is at least three times the training loss since the
+    previous score, and so are nine in ten of all scores; needs eight scores.
 
     ## Known limits
-    A small training set can be memorised by the first score. A validation split that is harder looks the
-    same. EV203 compares NMSE in dB.
+    A small training set can be memorised by the first score. A harder validation split looks the same. EV203 compares
+    NMSE in dB.
     """
     if run.eval_nmse_db:
         return Skipped("EV203 judges the validation NMSE")
@@ -386,7 +389,7 @@ def validation_far_above_training(run: RunFacts) -> Verdict:
                 f"the {each.words} is {min(times[:LAST]):.2g} to {max(times[:LAST]):.2g} times the training loss in "
                 f"the first scores, and {times[-1]:.2g} times at the end",
                 value=min(times[:LAST]), threshold=FAR_TIMES, n=len(times), step=each.steps[0],
-                advice="score a part of the training set in the same way: if that is high too, the evaluation differs "
-                "(dropout, batch statistics, scale, length), else the data do",
+                advice="evaluate a part of the training set in the same way: if its loss is high too, the evaluation "
+                "differs (dropout, batch statistics, scale, length); otherwise the data differ",
             )  # fmt: skip
     return None

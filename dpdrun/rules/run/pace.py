@@ -19,7 +19,7 @@ from dpdrun.rules.statistics import trend
 from dpdrun.rules.text import two_digits
 
 NEARLY_DONE = 0.95
-MIDDLE = (0.4, 0.8)  # shares of the summed learning rate; after them a decay brings what it brings in every run
+MIDDLE = (0.4, 0.8)  # shares of the summed learning rate; after them, every run gains from its decay
 END = (0.75, 0.95)
 STEADY = 0.75  # pace in the middle, over that from the start; our runs: 0.67 and less at good rates, from 0.8 at 1/30
 STEADY_END = 0.5
@@ -80,8 +80,8 @@ def loss_falls_steadily_to_the_end(run: RunFacts) -> Verdict:
     ## Known limits
     A run that is too short looks the same; a higher rate helps in both cases and costs nothing. A loss with a long
     plateau before it falls also looks the same and needs the same fix. Checked near the end of a run only; does not
-    apply at a third of the rate from our sweeps or above. For losses that are not known to be a power, and not in
-    the words of a recipe, it is info: longer, or a higher rate.
+    apply at a third of the rate from our sweeps or above. If the loss is not known to be a power, this is info: train
+    longer, or at a higher rate.
     """
     if sum(run.lr) <= 0.0:
         return Skipped("the lr is zero")

@@ -36,7 +36,7 @@ def steps_skipped_by_the_loss_scaler(run: RunFacts, loss_scale: float, step: lis
         f"{len(skipped)} of {total} steps were skipped, because the gradient overflowed in fp16; "
         f"the loss scale ended at {loss_scale:g}",
         value=len(skipped) / total, threshold=SHARE, n=total, step=skipped[0], patch={"train.precision": "bf16"},
-        also=", which has the exponent range of fp32, or to fp32; else lower optim.lr",
+        also=", which has the exponent range of fp32, or to fp32; otherwise lower optim.lr",
     )  # fmt: skip
 
 
@@ -46,28 +46,28 @@ def steps_skipped_by_the_loss_scaler(run: RunFacts, loss_scale: float, step: lis
     fires=dict(skipped=[40, 200]), silent=dict(skipped=[]),
 )  # fmt: skip
 def norms_not_finite(run: RunFacts, step: list[int], skipped: Found[list[int]]) -> Verdict:
-    """A few gradient norms are inf or nan while every loss is a number: steps that float16 skipped.
+    """A few gradient norms are inf or nan while every loss is finite: steps that were skipped in float16.
 
     ## Why
-    A loss scaler tries a larger scale from time to time; the gradient then overflows once, and the step is left out.
-    That is how it finds its scale, and harms nothing: info for up to 1 % of the lines. More is a warning, as in PR201,
-    which knows the scale.
+    A loss scaler tries a larger scale from time to time; the gradient then overflows once, and the step is skipped.
+    This is how it finds its scale, and it does no harm: info for up to 1 % of the lines. More is a warning, as in
+    PR201, which knows the scale.
 
     ## Known limits
     Where a line stands for many steps, most skipped steps are not in the log. Norms that are not finite in half of the
     lines, or at the end, or next to a loss that is not, are reported by LS201.
     """
     if run.loss_scale is not None:
-        return Skipped("PR201 judges the steps that the loss scaler left out")
+        return Skipped("PR201 judges the steps that the loss scaler skipped")
     later = [each for each in skipped if each > step[0]]
     total = len(step) + len(skipped)
     often = len(later) >= LEAST and len(later) > SHARE * total
     return finding(
         "warning" if often else "info",
-        f"the gradient norm is not finite in {len(skipped)} of {total} lines, first at step {skipped[0]}, and the loss "
-        "is sound: steps that float16 skipped",
+        f"the gradient norm is not finite in {len(skipped)} of {total} lines, first at step {skipped[0]}, while the "
+        "loss is finite: these steps were skipped in float16",
         value=len(skipped) / total, threshold=SHARE, n=total, step=skipped[0],
         advice="train in bf16, which has the exponent range of fp32, or lower the learning rate"
         if often
-        else "nothing to do: a loss scaler finds its scale that way",
+        else "nothing to do: this is how a loss scaler finds its scale",
     )  # fmt: skip

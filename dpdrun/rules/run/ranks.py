@@ -1,8 +1,8 @@
-"""RK: whether the processes of a run still train one model on one batch, by what each of them logged of every step.
+"""RK: whether the processes of a run still train one model on one batch, from what each logged at every step.
 
-In a healthy run processes are exchangeable: each draws its frames from the same shuffled stream, so which of them has
-the larger loss in a step is a fair draw, whatever the losses look like. What all-reduce gives is no draw at all: the
-mean gradient is the same everywhere, and no longer than the mean of the lengths.
+In a healthy run, processes are exchangeable: each draws its frames from the same shuffled stream, so each is equally
+likely to have the largest loss of a step, whatever the distribution of the losses. The result of all-reduce is not
+random: the mean gradient is the same everywhere, and its norm is at most the mean of the norms.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def processes_train_on_the_same_frames(run: RunFacts) -> Verdict:
 
 @dataclass(frozen=True)
 class Lean:
-    """By how many deviations of a fair draw one process is above (or below) the others, and the draws."""
+    """By how many standard deviations one process is above (or below) the others, and the number of draws."""
 
     process: int
     z: float

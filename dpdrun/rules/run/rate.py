@@ -1,4 +1,4 @@
-"""SC: the learning rate of a log by itself, without a plan to compare it with."""
+"""SC: the learning rate of a log without a plan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JUMP = 0.05  # of the level
 
 AT_FLOOR = 0.05  # of the peak
 FLOOR_TIES = 1.01
-FLOOR_SHARE = 0.75  # of the lines: the rate was used up in the first quarter
+FLOOR_SHARE = 0.75  # of the lines: the rate reached its floor in the first quarter
 FELL_SINCE = 0.1  # of the loss
 LONG = 30
 
@@ -76,18 +76,18 @@ def climbs(lr: Sequence[float]) -> list[Climb]:
     silent=dict(lr_planned=[]),
 )  # fmt: skip
 def lr_rises_again(run: RunFacts) -> Verdict:
-    """The learning rate rises again after it had fallen: its schedule starts again, or swings up and down.
+    """The learning rate rises again after it had fallen: its schedule restarts, or oscillates.
 
     ## Why
-    A decay is meant to end a run. A cosine that swings, several times and all the way down, is stepped too often (once
-    per process, or per micro-batch), or its length is in another unit: the run is at its peak rate again when it should
-    end. A rate that starts again from its peak in a single line is a resume that did not restore the schedule, or a
-    second stage. Rises of a tenth of the peak count, after a fall of a tenth of it. Swinging is a warning; so is a
-    start from which the loss jumps (by three standard deviations and 5 %).
+    A decay is meant to end a run. A cosine that repeatedly swings all the way down and back up is stepped too often
+    (once per process or micro-batch), or its length is in another unit: the run is back at its peak rate when it should
+    end. A rate that returns to its peak in a single line means a resume that did not restore the schedule, or a second
+    stage. A rise counts from a tenth of the peak on, after a fall of a tenth of the peak. Oscillation is a warning; so
+    is a restart at which the loss jumps (by three standard deviations and 5 %).
 
     ## Known limits
-    Restarts on purpose (SGDR, cyclic, one cycle per phase) are info: they repeat with equal or doubling periods, or
-    leave the loss alone.
+    Deliberate restarts (SGDR, cyclic, one cycle per phase) are info: they repeat with equal or doubling periods, or do
+    not affect the loss.
     """
     lr = run.lr
     if run.lr_planned:
@@ -106,10 +106,10 @@ def lr_rises_again(run: RunFacts) -> Verdict:
     if regular and smooth and low:
         times = 2 * (len(rises) + (lr[-1] < NEAR_ZERO * max(lr)))
         return warning(
-            f"the learning rate swings: it falls to {lr[first.valley]:.2g} and rises to {lr[first.top]:.2g} again, "
+            f"the learning rate oscillates: it falls to {lr[first.valley]:.2g} and rises again to {lr[first.top]:.2g}, "
             f"{pluralize(len(rises), 'time')}, every {fmean(periods):.0f} steps",
             value=len(rises), threshold=SWINGS, n=len(lr), step=run.step[first.valley],
-            advice=f"the schedule runs about {times} times through its length: step it once per optimizer step (not "
+            advice=f"the schedule runs through its length about {times} times: step it once per optimizer step (not "
             "once per process or micro-batch), or give it the number of optimizer steps as its length",
         )  # fmt: skip
     jumps = [each for each in rises if _loss_jumps(run, each)]
@@ -118,12 +118,12 @@ def lr_rises_again(run: RunFacts) -> Verdict:
     shown = jumps[0] if harmful else first
     return finding(
         "warning" if harmful else "info",
-        f"the learning rate rises from {lr[shown.valley]:.2g} to {lr[shown.top]:.2g} again at step "
+        f"the learning rate rises again from {lr[shown.valley]:.2g} to {lr[shown.top]:.2g} at step "
         f"{run.step[min(shown.valley + 1, len(lr) - 1)]}" + (", and the loss jumps there" if harmful else "")
         + (f" ({len(rises)} times in all)" if len(rises) > 1 else ""),
         value=len(rises), threshold=1, n=len(lr), step=run.step[min(shown.valley + 1, len(lr) - 1)],
-        advice="if the run was resumed there, restore the schedule and the optimizer with the weights; nothing is "
-        "wrong if restarts are intended",
+        advice="if the run was resumed there, restore the schedule and the optimizer as well as the weights; "
+        "intended restarts need no change",
     )  # fmt: skip
 
 
@@ -146,22 +146,23 @@ def _loss_jumps(run: RunFacts, rise: Climb) -> bool:
 
 @alone.diagnose(
     "SC204", evidence="assumed", requires=("SC202", "SC203"),
-    source="OpenDPD 2.4.2, ReduceLROnPlateau: seven halvings use up its rate; limits from public logs",
+    source="OpenDPD 2.4.2, ReduceLROnPlateau: its rate is negligible after seven halvings; limits from public logs",
     where=known("loss"),
     fires=dict(realised=lambda step: 5e-3 if step < 40 else 5e-5, lr_planned=[],
                loss=lambda t: 0.1 + 0.9 * 10 ** (-30 * t), spread=0.02),
     silent=dict(lr_planned=[]),
 )  # fmt: skip
 def lr_at_its_floor(run: RunFacts) -> Verdict:
-    """The learning rate is at its floor for most of the run, and the loss hardly moves there.
+    """The learning rate is at its floor for most of the run, and the loss hardly falls there.
 
     ## Why
-    A schedule that lowers the rate when the score is on a plateau uses it up within a few epochs if its patience is
-    shorter than the noise of the scores. Reported if the last 75 % of the lines are at the lowest rate, at 5 % of the
-    peak or less, and the loss fell by less than 10 % in them.
+    A schedule that lowers the rate when the score is on a plateau reaches its floor within a few epochs if its patience
+    is too short for the noise of the scores. Reported if the last 75 % of the lines are at the lowest rate, at 5 % of
+    the peak or less, and the loss fell by less than 10 % over them.
 
     ## Known limits
-    A loss that has reached the noise of the data looks the same; the validation score tells. Needs 30 lines.
+    A loss that has reached the noise of the data looks the same; the validation score distinguishes the two. Needs 30
+    lines.
     """
     if len(run.lr) < LONG:
         return Skipped(f"needs {LONG} lines with a learning rate, there are {len(run.lr)}")
@@ -181,15 +182,15 @@ def lr_at_its_floor(run: RunFacts) -> Verdict:
         return None
     return warning(
         f"the learning rate is at its floor of {floor:.2g}, {floor / peak:.1%} of its peak, from step "
-        f"{run.step[since]} on, {share:.0%} of the run; the loss fell by {max(0.0, fell):.1%} since",
+        f"{run.step[since]} on, {share:.0%} of the run; the loss has fallen by {max(0.0, fell):.1%} since",
         value=share, threshold=FLOOR_SHARE, n=len(run.lr), step=run.step[since],
-        advice="let the rate fall over the length of the run (cosine), or wait for more scores before it is lowered; "
-        "if the validation score is at the noise of the data, stop there",
+        advice="decay the rate over the length of the run (cosine), or increase the patience; if the validation "
+        "score has reached the noise of the data, stop there",
     )  # fmt: skip
 
 
 @alone.diagnose(
-    "SC205", evidence="assumed", source="the learning rate of the log over its whole length",
+    "SC205", evidence="assumed", source="the logged learning rate of the complete run",
     where=used("total_steps", "finished"),
     fires=dict(realised=1e-3, lr_planned=[], warmup=1), silent=dict(lr_planned=[]),
 )  # fmt: skip
@@ -201,7 +202,7 @@ def lr_never_decays(run: RunFacts) -> Verdict:
     further, at no cost. Whether a warmup or a decay was intended, it was not applied.
 
     ## Known limits
-    Info only: a constant rate is a choice too. Says nothing of runs whose planned rate is in the log.
+    Info only: a constant rate is a choice too. Does not apply if the log has the planned rate.
     """
     if run.lr_planned or run.schedule == "constant":
         return Skipped("the plan of the learning rate is known")

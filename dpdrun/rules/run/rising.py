@@ -76,7 +76,7 @@ class Rise:
 
 
 def lower_rate(run: RunFacts, factor: float) -> tuple[dict[str, float], str]:
-    """Return patch and advice of a rate that is lower by a factor; without a number where no rate is known."""
+    """Return patch and advice for a learning rate that is lower by a factor; no number if no rate is known."""
     lr = run.top_lr
     if not 0.0 < lr < math.inf:
         return {}, "lower the learning rate"
@@ -122,7 +122,7 @@ def _lower_rate_then(run: RunFacts, at: int) -> bool:
 
 
 def _split(run: RunFacts) -> Rise | None:
-    """Return the rise of few lines that are of two levels: all lines after a jump are far above all before it."""
+    """Return the rise in a short log with two levels: all lines after a jump are far above all before it."""
     losses = run.loss
     if not LEAST_TO_SPLIT <= len(losses) < ENOUGH or min(losses) <= 0.0:
         return None
@@ -140,7 +140,7 @@ def _split(run: RunFacts) -> Rise | None:
 
 @dataclass(frozen=True)
 class Course:
-    """What says whether training made the network worse: the training loss, or where it shows nothing, a validation."""
+    """A loss that shows whether training made the network worse: of training or, failing that, of validation."""
 
     what: str
     steps: Sequence[int]
@@ -148,7 +148,7 @@ class Course:
 
 
 def _courses(run: RunFacts) -> list[Course]:
-    """Return the training loss, and each validation loss that no fall of the training loss accompanies."""
+    """Return the training loss and, if it does not fall, each validation loss."""
     courses = [Course("the loss", run.step, run.loss)] if run.loss else []
     if run.loss and median(run.loss[-3:]) < NOT_BELOW * run.loss[0]:
         return courses  # overfitting, which EV205 judges
@@ -161,25 +161,25 @@ def _courses(run: RunFacts) -> list[Course]:
 @diagnose(
     "LS206", fix="unsafe", evidence="assumed", requires=("SC201", "LS201", "LS202", "LR202", "LS209"),
     where=used("loss", "step", "eval_losses", "lr", "peak_lr"),
-    source="the loss of the untrained network is that of a guess; a loss far above it is that of wrong certainties",
+    source="an untrained network has the loss of a guess; a loss far above it means confidently wrong answers",
     fires=dict(loss=lambda t: 1.6 if t < 0.01 else 10.4, spread=0.02, loss_unit="nats"), silent={},
 )  # fmt: skip
 def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
-    """The loss ends far above that of its first line: training made the network worse than it was.
+    """The final loss is far above the first: training made the network worse than it was.
 
     ## Why
-    Steps that are too long destroy what a network knew, or its initialisation. Reported if the median of the last tenth
-    (three lines or more) is above one and a half times the first line, by six standard deviations of a line or more. Of
-    fewer than twelve lines (four at the least), if all later ones are above it, by 30 % and by three standard
-    deviations of them, or each above the one before and the last at three times the first. Logarithms are compared, as
-    noise is a share of the level. A validation loss is judged
-    in the same way where the log has no training loss, or one that does not fall. A level of ln K at the end, for K
-    classes or tokens, is named: it is that of a network that guesses.
+    Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
+    last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
+    deviations of a line or more. With fewer than twelve lines (at least four), reported if all later lines are above
+    the first by 30 % and by three of their standard deviations, or if each line is above the one before and the last is
+    three times the first. Logarithms are compared, because noise scales with the level. A validation loss is judged in
+    the same way if the log has no training loss, or one that does not fall. If the final level is ln K for K classes or
+    tokens, the message says so: it is the loss of a network that guesses.
 
     ## Known limits
-    A loss whose weights are raised on purpose looks the same (KL annealing). A loss that comes back to its start within
-    the last fifth of the lines is silent: a sum over the batches that starts again with each epoch does. LR202 says it
-    of logs in which the loss is a power, with the rate.
+    A loss whose weights are increased on purpose looks the same (KL annealing). Not reported if the loss returns to its
+    initial level within the last fifth of the lines, as a running sum that restarts with each epoch does. LR202 reports
+    this in logs in which the loss is a power and the learning rate is known.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -234,18 +234,18 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     """The loss rose far above its lowest level and stays there.
 
     ## Why
-    A cross-entropy that goes from 2.4 to 7 and stays has lost everything, and that is only 4.6 dB; one that goes from
-    5.2 to 6.4 has lost what it learned in days. Medians of up to 20 stretches are compared by their logarithms, since
-    noise is a share of the level: both of the last two are 20 % above the lowest, by four standard errors. Of a power,
-    or a loss that fell to a tenth: 5 dB. With fewer than 24 lines, the last fifth of the lines has to be 30 % above the
-    best line, by six standard errors, or (from five lines on) the lines are of two levels: every line after a jump is
-    at least one and a half times every line before it, 5 dB for a power. This is an error if the whole progress is lost
-    (of a power, 10 dB).
+    A cross-entropy that goes from 2.4 to 7 and stays there has lost everything, and that is only 4.6 dB; one that goes
+    from 5.2 to 6.4 has lost what it learned in days. The medians of up to 20 blocks of lines are compared on a log
+    scale, because noise scales with the level: both of the last two are 20 % above the lowest, by four standard errors.
+    For a power, or a loss that fell to a tenth, the limit is 5 dB. With fewer than 24 lines, the last fifth of the
+    lines has to be 30 % above the best line, by six standard errors, or (from five lines on) the lines form two levels:
+    every line after a jump is at least 1.5 times every line before it, 5 dB for a power. An error if all progress is
+    lost (for a power, from 10 dB on).
 
     ## Known limits
-    Harder data, a longer sequence length or weights of a loss that are raised on purpose look the same. Where a log has
-    the rate, stretches at less than 80 % of the present one are not compared. LS202 comes first where the loss is a
-    power and the rate is known.
+    Harder data, longer sequences or loss weights that are increased on purpose look the same. If the log has the
+    learning rate, blocks at less than 80 % of the current rate are not compared. LS202 takes precedence if the loss is
+    a power and the rate is known.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")

@@ -244,7 +244,7 @@ def generalization_gap(run: RunFacts, nmse_offset_db: float, steps_per_epoch: fl
         advice="more training data help most (data.split, a longer capture, train.phase_augment); then a smaller "
         f"network or a higher optim.weight_decay (now {decay:g})"
         if passes >= MANY_PASSES
-        else "harmless so far; check that a sampler of your own draws all frames alike" + _on_records(run),
+        else "harmless so far; check that a custom sampler draws all frames equally often" + _on_records(run),
     )  # fmt: skip
 
 

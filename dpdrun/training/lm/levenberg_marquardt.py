@@ -2,11 +2,11 @@
 
 The damped Gauss-Newton step d solves (A + lambda diag A) d = -g, with g = J'r and A = J'J; r is the error of every
 sample and J its derivative by every parameter (Levenberg 1944; Marquardt, J. SIAM 11(2), 1963). The damping lambda
-follows the gain ratio: what the loss fell by, over what the quadratic model promised (Nocedal and Wright, "Numerical
-Optimization", 2nd ed., chapters 4 and 10).
+follows the gain ratio: the decrease of the loss over that predicted by the quadratic model (Nocedal and Wright,
+"Numerical Optimization", 2nd ed., chapters 4 and 10).
 
 The gradient is that of the complete record, so the loss never rises. The curvature A need not be: each iteration takes
-it from every `stride`-th sample, others each time, and averages over the last iterations.
+it from every `stride`-th sample, different ones each time, and averages over the last iterations.
 
 With weights over the spectrum the loss and its gradient are weighted; the curvature is that of equal errors times the
 greatest weight, which is nowhere below the weighted one, so no step is too long for it.
@@ -184,7 +184,7 @@ class LevenbergMarquardt:
         if waiting:
             total += _squared(torch.cat(waiting))
         fresh = total / len(some) * self._greatest
-        kept = min(REMEMBERED, self.count / (self.count + 1))  # the first ones count alike
+        kept = min(REMEMBERED, self.count / (self.count + 1))  # the first ones count equally
         self.curvature = fresh if self.curvature is None else kept * self.curvature + (1 - kept) * fresh
 
 

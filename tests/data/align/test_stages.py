@@ -46,10 +46,10 @@ def test_only_what_helps_is_applied(flaws: dict[str, Any], needed: set[str]) -> 
     names, polynomial_db = applied(**flaws)
     assert names - {"coarse delay"} == needed - {"coarse delay"}
     assert "coarse delay" in names or "coarse delay" not in needed or "sample clock" in needed
-    assert polynomial_db < -37.1  # of the sound record: -37.41
+    assert polynomial_db < -37.1  # of the good record: -37.41
 
 
-def test_a_sound_record_is_left_as_it_is() -> None:
+def test_a_good_record_is_left_unchanged() -> None:
     x, y = (side[:N] for side in hard())
     decision = decide(x, y)
     assert decision is not None
@@ -74,6 +74,6 @@ def test_each_correction_shows_what_it_gains() -> None:
     assert stages["sample clock"].floor_at_most_db == (None, None)
 
 
-def test_strangers_have_no_alignment() -> None:
+def test_unrelated_records_have_no_alignment() -> None:
     x, y = hard()
     assert decide(x[:N], np.random.default_rng(0).permutation(y[:N])) is None

@@ -67,7 +67,7 @@ def test_the_right_type_is_the_smoothest(name: str, tmp_path: Path) -> None:
 def test_a_cut_file(tmp_path: Path) -> None:
     (tmp_path / "a.cf32").write_bytes(X.astype("<c8").tobytes()[:-3])
     Y.astype("<c8").tofile(tmp_path / "b.cf32")
-    with pytest.raises(DataError, match=r"a\.cf32: 12,797 bytes are no whole number of samples of 8 bytes \(cf32\)"):
+    with pytest.raises(DataError, match=r"a\.cf32: 12,797 bytes are not a whole number of samples of 8 bytes \(cf32\)"):
         read(f"{{input: {tmp_path}/a.cf32, output: {tmp_path}/b.cf32}}")
 
 

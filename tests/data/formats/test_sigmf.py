@@ -70,7 +70,7 @@ def test_an_archive(tmp_path: Path) -> None:
         ({"core:datatype": "rf32_le"}, "a real signal, not a complex envelope"),
         ({"core:datatype": "cf12_le"}, "core:datatype 'cf12_le' is not one of SigMF"),
         ({"core:datatype": None}, "core:datatype None is not one of SigMF"),
-        ({"core:num_channels": 3}, "no whole number of samples of 3 x cf32_le"),
+        ({"core:num_channels": 3}, "not a whole number of samples of 3 x cf32_le"),
         ({"core:num_channels": 10**9}, "core:num_channels must be a number from 1 to"),
         ({"core:sample_rate": -1}, "core:sample_rate must be a positive number"),
         ({"core:sha512": "0" * 128}, "do not have the core:sha512 of the metadata"),

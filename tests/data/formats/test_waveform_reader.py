@@ -95,10 +95,10 @@ def test_a_bad_sample_late_in_the_file_is_named_by_its_number(suffix: str, tmp_p
 
 
 def test_raw_files_of_another_type_are_reported(tmp_path: Path) -> None:
-    """16-bit integers read as floats are absurd numbers, and often no whole number of samples."""
+    """16-bit integers read as floats are absurd numbers, and often not a whole number of samples."""
     path = tmp_path / "w.iq"
     (2000 * RNG.standard_normal(2002)).astype("<i2").tofile(path)
-    with pytest.raises(DataError, match=r"w\.iq: 4,004 bytes are no whole number of samples of 8 bytes.*16-bit"):
+    with pytest.raises(DataError, match=r"w\.iq: 4,004 bytes are not a whole number of samples of 8 bytes.*16-bit"):
         read_waveform(path)
     np.full(2000, 32767, "<i2").tofile(path)  # 0x7fff7fff is not a number
     with pytest.raises(DataError, match=r"w\.iq, read as float32 I,Q \(little-endian\), sample 0, column I: nan"):

@@ -48,10 +48,10 @@ def test_the_last_run_that_is_long_enough_is_judged() -> None:
     ],
     ids=["resumed", "out of order", "cut off at once", "two lines", "second run", "resumed twice"],
 )
-def test_what_a_resumed_run_goes_over_again(steps: list[int], superseded: list[range]) -> None:
+def test_steps_that_a_resumed_run_repeats(steps: list[int], superseded: list[range]) -> None:
     assert blocks_of(steps).superseded(steps) == superseded
 
 
-def test_repeats_are_told() -> None:
+def test_repeated_steps_are_reported() -> None:
     assert "50% of the lines repeat a step" in str(blocks_of([1, 1, 2, 2]).note([1, 2, 3, 4]))
     assert blocks_of(RUN).note(RUN) is None

@@ -52,7 +52,7 @@ def test_learning_rate_holds_until_the_next() -> None:
 def test_warmup_is_read_off_the_learning_rate() -> None:
     run, source = facts(loss=column(range(1, 6), 0.5), lr=column(range(1, 6), [0.1, 0.5, 1.0, 0.8, 0.2]))
     assert run.warmup_steps == 3
-    assert any("as the learning rate rises" in note for note in source.notes)
+    assert any("where the learning rate stops rising" in note for note in source.notes)
     assert (
         facts("warmup_steps=1", loss=column(range(1, 6), 0.5), lr=column(range(1, 6), [0.1, 0.5, 1.0, 0.8, 0.2]))[
             0
@@ -118,10 +118,10 @@ def test_nothing_to_judge() -> None:
     with pytest.raises(DataError) as error:
         facts_of_log(log, Asked())
     assert str(error.value) == (
-        "log.csv: no column of a loss found; the log has: step, ce_loss, time; if one is, name it: --map loss=ce_loss"
+        "log.csv: no loss column found; the log has: step, ce_loss, time; if there is one, name it: --map loss=ce_loss"
     )
     log.absent["loss"] = "candidates are 'a' and 'b': set --map loss=a"
-    with pytest.raises(DataError, match="the column of the loss is not clear: candidates are 'a' and 'b'"):
+    with pytest.raises(DataError, match="no usable loss column: candidates are 'a' and 'b'"):
         facts_of_log(log, Asked())
     with pytest.raises(NothingLoggedError, match="no numbers yet"):
         facts(loss=Points())

@@ -113,4 +113,4 @@ def test_rows_of_one_step_are_joined(tmp_path: Path) -> None:
     assert facts.lr[0] == 1e-3 * 91 / 100
     assert source.column("val_loss").steps == [49, 99]
     assert source.found["loss"] == "train_loss_step"
-    assert any("a value every 10 steps" in note for note in source.notes)
+    assert any("one value every 10 steps" in note for note in source.notes)

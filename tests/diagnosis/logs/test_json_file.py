@@ -41,9 +41,9 @@ def test_history(tmp_path: Path) -> None:
     assert (facts.total_steps, facts.progress) == (100, 1.0)  # its last record is the summary at the end of training
     assert source.program == "huggingface"
     assert source.column("val_loss").values == [1.9]
-    note = "loss is a mean since the line before, the other columns are of one step"
+    note = "loss is the mean since the previous line; the other columns are of one step"
     assert note in source.notes
-    assert any("a value every 10 steps" in note for note in source.notes)
+    assert any("one value every 10 steps" in note for note in source.notes)
 
 
 @pytest.mark.parametrize(("done", "progress"), [(100, 1.0), (40, 0.3)])

@@ -97,7 +97,7 @@ def test_a_table_is_read(tmp_path: Path, name: str) -> None:
 def test_numbers_without_names_are_numbered(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("1 0.5 9\n2 0.25 9\n")
-    with pytest.raises(DataError, match=r"the log has: column 1, column 2, column 3; if one is, name it: --map"):
+    with pytest.raises(DataError, match=r"the log has: column 1, column 2, column 3; if there is one, name it: --map"):
         read_log(path)
     assert read_log(path, parse_map(["step=column 1,loss=column 2"]))[0].loss == [0.5, 0.25]
 

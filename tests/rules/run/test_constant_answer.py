@@ -1,4 +1,4 @@
-"""One answer for every input: a loss or an accuracy that does not move."""
+"""One answer for every input: a constant loss or accuracy."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_accuracy_that_never_moves_while_the_loss_falls_to_that_of_the_prior(
     finding = of_losses(FALLING, loss_unit="nats", eval_metrics={"val_acc": frozen})
     assert finding is not None
     assert finding.severity == "warning"
-    assert "costs 0.594" in finding.message  # -0.7188 ln 0.7188 - 0.2812 ln 0.2812
+    assert "has a loss of 0.594" in finding.message  # -0.7188 ln 0.7188 - 0.2812 ln 0.2812
     knows = [0.8 * loss for loss in FALLING]  # more than the prior
     assert of_losses(knows, loss_unit="nats", eval_metrics={"val_acc": frozen}) is None
     assert of_losses(FALLING, loss_unit="nats", eval_metrics={"val_acc": frozen, "test_acc": moves}) is None

@@ -1,4 +1,4 @@
-"""A loss that changes its level at once, and spikes of logs that have the loss alone."""
+"""A loss whose level changes abruptly, and spikes in logs that have only the loss."""
 
 from __future__ import annotations
 

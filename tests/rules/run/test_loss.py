@@ -1,4 +1,4 @@
-"""Numbers that are none."""
+"""Losses and norms that are not finite, or exactly 0."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_one_process_is_no_team() -> None:
 
 
 def team_of(norms: list[list[float]], reduced: list[list[float]]) -> dict[str, Any]:
-    """A team whose losses say nothing."""
+    """A team whose losses carry no information."""
     facts = example_ranks(processes=len(norms[0]), steps=len(norms))
     return facts | {"rank_norm": norms, "rank_reduced": reduced}
 

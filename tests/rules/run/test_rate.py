@@ -37,7 +37,7 @@ def test_one_cosine_is_healthy() -> None:
 def test_a_cosine_that_is_stepped_eight_times() -> None:
     finding = findings(cosine(8))["SC203"]
     assert finding.severity == "warning"
-    assert "swings" in finding.message
+    assert "oscillates" in finding.message
     assert "about 8 times" in finding.advice
 
 

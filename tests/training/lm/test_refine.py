@@ -1,4 +1,4 @@
-"""`optim.refine: lm` as a part of a job: what it brings, what it leaves, and how it goes on."""
+"""`optim.refine: lm` as a part of a job: what it gains, what it leaves unchanged, and how it resumes."""
 
 from __future__ import annotations
 
