@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +75,8 @@ FullScaleOption = Annotated[
         metavar="LEVEL", help="Level that becomes 32767 in .wv and .ci16; default: the largest I or Q of the record."
     ),
 ]
+FigureFormat = StrEnum("FigureFormat", "png svg pdf")  # of the figures that --save writes
+FiguresOption = Annotated[FigureFormat, typer.Option("--figures", help="Format of the figures that --save writes.")]
 UncheckedOption = Annotated[
     bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
 ]
@@ -100,11 +103,18 @@ def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
         raise typer.Exit(EXIT_FINDINGS)
 
 
+def warn_without_matplotlib(save: Path | None) -> None:
+    """Say before anything is computed that --save will write scores and tables, but no figures."""
+    if save is not None and find_spec("matplotlib") is None:
+        say(f"warning: {save} will hold scores and tables without figures: pip install 'dpdrun[plots]'", err=True)
+
+
 def print_json(content: dict[str, Any]) -> None:
-    """Print machine-readable output."""
+    """Print machine-readable output, with date, host and versions."""
+    from dpdrun.run.environment import environment
     from dpdrun.run.files import encode_numbers
 
-    say(json.dumps(encode_numbers(content), indent=2, allow_nan=False))
+    say(json.dumps(encode_numbers({**content, "environment": environment()}), indent=2, allow_nan=False))
 
 
 def typed(verb: str) -> str:

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import DataOption, PluginOption, Split, argument, load_plugins, option, print_json
+from dpdrun.commands._options import (
+    DataOption,
+    FigureFormat,
+    FiguresOption,
+    PluginOption,
+    Split,
+    argument,
+    load_plugins,
+    option,
+    print_json,
+    warn_without_matplotlib,
+)
 from dpdrun.commands._output import say
 
 ComparisonFormat = StrEnum("ComparisonFormat", "table json markdown csv")  # how to print
@@ -53,8 +64,10 @@ def compare(
         ComparisonFormat.table
     ),
     save: Annotated[
-        Path | None, option(metavar="DIR", help="Write scores.json, report.html and overlaid PNG figures here.")
+        Path | None,
+        option(metavar="DIR", help="Write scores.json, report.html, overlaid figures and their curves as CSV here."),
     ] = None,
+    figures: FiguresOption = FigureFormat.png,
     plugin: PluginOption = None,
 ) -> None:
     """Compare the scores, sizes and training times of runs.
@@ -68,6 +81,7 @@ def compare(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
+    warn_without_matplotlib(save)
     with activity(Terminal(stderr=True), "compare") as doing:
         doing("loading torch and the runs")
         from dpdrun.evaluation.comparison import compare_runs
@@ -87,7 +101,8 @@ def compare(
         from dpdrun.report.scores_page import save_comparison
 
         folders = {row["run"]: Path(row["path"]) for group in groups for row in group["runs"]}
-        written = save_comparison(save, groups, [each.plot for each in found], folders)
+        plots = [each.plot for each in found]
+        written = save_comparison(save, groups, plots, folders, suffix=f".{figures.value}")
         say(f"{len(written)} files in {save}", err=True)
     if format_ is ComparisonFormat.json:
         print_json({"groups": groups})

@@ -11,6 +11,8 @@ import typer
 from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import (
     DataOption,
+    FigureFormat,
+    FiguresOption,
     PluginOption,
     Split,
     TableFormat,
@@ -18,6 +20,7 @@ from dpdrun.commands._options import (
     load_plugins,
     option,
     print_json,
+    warn_without_matplotlib,
 )
 from dpdrun.commands._output import say
 
@@ -50,8 +53,10 @@ def evaluate(
         TableFormat.table
     ),
     save: Annotated[
-        Path | None, option(metavar="DIR", help="Write scores.json, report.html and PNG figures here.")
+        Path | None,
+        option(metavar="DIR", help="Write scores.json, report.html, figures and their curves as CSV here."),
     ] = None,
+    figures: FiguresOption = FigureFormat.png,
     plugin: PluginOption = None,
 ) -> None:
     """Score the model of a RUN on its capture, next to baselines on the same samples.
@@ -66,6 +71,7 @@ def evaluate(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
+    warn_without_matplotlib(save)
     with activity(Terminal(stderr=True), "evaluate") as doing:
         doing("loading torch")
         report, plots, costs = _evaluated(run, split, data, through, doing)
@@ -73,7 +79,7 @@ def evaluate(
             from dpdrun.report.scores_page import save_evaluation
 
             doing("drawing the figures")
-            written = save_evaluation(save, run, report | costs, plots)
+            written = save_evaluation(save, run, report | costs, plots, suffix=f".{figures.value}")
             say(f"{len(written)} files in {save}", err=True)
     if format_ is TableFormat.json:
         print_json(report)

@@ -24,6 +24,7 @@ from dpdrun.report.findings import by_reason, finding_entries, named
 from dpdrun.report.html_page import html_page
 from dpdrun.report.signal import signal_lines
 from dpdrun.rules.engine import Finding
+from dpdrun.run.environment import environment
 from dpdrun.run.files import encode_numbers
 
 SUFFIXES = {".json": "json", ".md": "markdown", ".html": "html", ".htm": "html"}
@@ -56,7 +57,8 @@ def format_of_file(path: Path) -> str:
 def render_diagnosis(diagnosis: Diagnosis, title: str, format_: str, *, verbose: bool = False) -> str:
     """Return a diagnosis as text: json, markdown, html, or rich, which is that of the terminal without colours."""
     if format_ == "json":
-        return json.dumps(encode_numbers(diagnosis.to_json()), indent=2, allow_nan=False) + "\n"
+        content = diagnosis.to_json() | {"environment": environment()}
+        return json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n"
     title = visible(title)
     if format_ == "markdown":
         return printable(diagnosis_markdown(diagnosis, title))

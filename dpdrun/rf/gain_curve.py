@@ -31,6 +31,8 @@ class GainCurve:
         am_am_spread_db, am_pm_spread_deg: the same over all samples, weighted by their power.
         compression_db: gain at small signal less gain in the last step [dB]; positive where the gain falls.
         phase_shift_deg: phase in the last step less phase at small signal [deg].
+        p1db_level: level of the 1 dB compression point, from which on the gain is 1 dB below that at small signal,
+            over the rms of x; None where it is not reached.
     """
 
     level: NDArray[np.float64]
@@ -43,6 +45,7 @@ class GainCurve:
     am_pm_spread_deg: float
     compression_db: float
     phase_shift_deg: float
+    p1db_level: float | None
 
 
 def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = MIN_SAMPLES) -> GainCurve:
@@ -101,7 +104,17 @@ def gain_curve(x: Signal, y: Signal, *, steps: int = STEPS, min_samples: int = M
         am_pm_spread_deg=float(np.sqrt(np.sum(in_deg**2) / total)),
         compression_db=-to_db(abs(against_small) ** 2),
         phase_shift_deg=float(np.degrees(np.angle(against_small))),
+        p1db_level=_last_crossing(level / rms(x), 20 * np.log10(np.abs(gain / (at_small if at_small else gain[0])))),
     )
+
+
+def _last_crossing(level: NDArray[np.float64], relative_db: NDArray[np.float64]) -> float | None:
+    """Return the level from which on the gain stays 1 dB or more below small signal, by linear interpolation."""
+    above = np.flatnonzero(relative_db > -1.0)
+    if not len(above) or above[-1] == len(level) - 1:
+        return None
+    last = int(above[-1])
+    return float(np.interp(-1.0, relative_db[[last + 1, last]], level[[last + 1, last]]))
 
 
 def spread_intervals(

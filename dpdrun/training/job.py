@@ -32,6 +32,7 @@ from dpdrun.plan.recorded import plan_of
 from dpdrun.plan.threads import threads_to_train
 from dpdrun.recipe import plugins
 from dpdrun.recipe.loader import Loaded
+from dpdrun.run.environment import environment
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder, require_free
 from dpdrun.run.heartbeat import Heartbeat
@@ -300,7 +301,7 @@ def _train(
         **({"finish": refined.to_json()} if refined else {}),
         **({"init_from": plan.init.to_json()} if plan.init else {}),
     }
-    run.write_json(run.report, report)
+    run.write_json(run.report, report | {"environment": environment()})
     tracking.report(report)
     return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dpdrun.data.sources import load_capture
 from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate_with_plots
 from dpdrun.evaluation.comparison import Run, compare_runs
-from dpdrun.report.scores_page import curves, save_comparison, save_evaluation, write_scores
+from dpdrun.report.scores_page import curves, result_sentence, save_comparison, save_evaluation, write_scores
 from dpdrun.training.job import load_run
 
 
@@ -25,7 +26,11 @@ def test_scores_page_and_figures_are_written(dpd_runs: Path, tmp_path: Path, nam
     assert all(path.stat().st_size for path in written)
     content = json.loads((folder / "scores.json").read_text())
     assert content["splits"]["test"]["nmse_db"] == found.report["splits"]["test"]["nmse_db"]
+    assert content["environment"]["host"]
     page = (folder / "report.html").read_text()
+    sentence = result_sentence(found.report)
+    assert f'<p class="summary">{html.escape(sentence)}</p>' in page
+    assert sentence.startswith("The model reproduces the test split" if name == "pa" else "Predistorted, test split")
     assert f"{found.report['splits']['test']['nmse_db']:.2f}".replace("-", "") in page
     assert ("Noise floor of the amplifier" in page) == (name == "pa")
 

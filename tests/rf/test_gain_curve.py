@@ -37,6 +37,9 @@ def test_compression_is_against_small_signal() -> None:
     against = polynomial(found.level[-1] * rms(X)) / at_small
     assert found.compression_db == pytest.approx(-20 * np.log10(np.abs(against)), abs=0.01)
     assert found.compression_db > 1  # it compresses
+    assert found.p1db_level is not None
+    there = polynomial(np.array([found.p1db_level * rms(X)]))[0] / at_small
+    assert 20 * np.log10(np.abs(there)) == pytest.approx(-1.0, abs=0.05)
     assert found.phase_shift_deg == pytest.approx(np.degrees(np.angle(against)), abs=0.1)
 
 
@@ -115,3 +118,7 @@ def test_an_interval_of_the_spread_has_the_width_of_theory() -> None:
 def test_a_short_record_has_no_interval_of_the_spread() -> None:
     x, y = X[:4000], X[:4000] * polynomial(np.abs(X[:4000]))
     assert set(spread_intervals(x, y, gain_curve(x, y)).values()) == {None}
+
+
+def test_an_amplifier_without_compression_has_no_compression_point() -> None:
+    assert gain_curve(X, 3.0 * X).p1db_level is None

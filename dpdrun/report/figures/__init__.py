@@ -1,4 +1,4 @@
-"""Figures of a comparison, for a paper: PNG files and one self-contained HTML page."""
+"""Figures of a comparison, for a paper: files, their curves as CSV, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.plot_data import PlotData
+from dpdrun.report.figures.ccdf import draw_ccdf
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
 from dpdrun.report.figures.gain import draw_gain
@@ -18,6 +19,7 @@ from dpdrun.report.figures.psd import draw_psd
 from dpdrun.report.figures.style import NothingToDrawError, Picture, paper_style, picture
 from dpdrun.report.figures.training import draw_training
 from dpdrun.report.figures.view import View, view_of
+from dpdrun.report.figures.waveform import draw_waveform
 from dpdrun.run.files import replacing, write_text
 from dpdrun.run.metrics import Metrics
 
@@ -28,6 +30,8 @@ FIGURES: dict[str, tuple[str, Callable[[View], tuple[Any, str]]]] = {
     "gain": ("AM/AM and AM/PM", draw_gain),
     "constellation": ("Constellation", draw_constellation),
     "error": ("Error against position", draw_error),
+    "ccdf": ("CCDF of the power", draw_ccdf),
+    "waveform": ("I and Q over time", draw_waveform),
 }
 
 
@@ -39,12 +43,15 @@ def save_report(
     training: Mapping[str, Metrics],
     facts: Sequence[tuple[str, str]],
     tables: Sequence[Table],
+    summary: str = "",
+    suffix: str = ".png",
 ) -> list[Path]:
-    """Write the figures as PNG files at 220 dpi, and `report.html`, which holds them all; returns what was written.
+    """Write the figures, their curves as CSV, and `report.html`, which holds them all; returns what was written.
 
-    The files are `psd-SPLIT.png`, `gain-SPLIT.png`, `constellation-SPLIT.png`, `error-SPLIT.png` of each scene, with
-    the capture's name before the split where two scenes have the same, and `training.png`. A figure that cannot be
-    drawn is left out, and the page says why. All is drawn before the first file is written; each file appears whole.
+    The files are `psd-SPLIT.png` and the like, by the names in `FIGURES`, of each scene, with the capture's name before
+    the split where two scenes have the same, and `training.png`; beside each the CSV with the same name. A figure that
+    cannot be drawn is left out, and the page says why; so are all of them without matplotlib. All is drawn before the
+    first file is written; each file appears whole.
 
     Args:
         folder: made where it does not exist.
@@ -53,17 +60,17 @@ def save_report(
         training: metrics of runs by name; a least-squares fit has none and is left out.
         facts: name and value, on top of the page.
         tables: caption, header, rows.
+        summary: the result in a sentence, below the title.
+        suffix: format of the figures, of `PLOT_SUFFIXES`.
 
     Raises:
-        DataError: matplotlib is not installed.
         RunError: the folder or a file in it cannot be written.
     """
-    with paper_style():
-        sections = [_scene(scene, ending) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
-        if training:
-            drawn = _drawn("Training curves", "training", lambda: draw_training(training, _colours(scenes)))
-            sections.append(FigureSection("Training", "", [drawn]))
-    page = report_page(title, facts, tables, sections)
+    try:
+        sections = _sections(scenes, training, suffix)
+    except DataError as error:  # no matplotlib
+        sections = [FigureSection("Figures", "", [Missing("Figures", str(error))])]
+    page = report_page(title, facts, tables, sections, summary=summary, suffix=suffix)
     pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,12 +78,24 @@ def save_report(
         raise RunError(f"{folder}: cannot create the folder of the report: {error.strerror or error}") from None
     written = []
     for each in pictures:
-        path = folder / f"{each.stem}.png"
-        with replacing(path) as temporary:
-            temporary.write_bytes(each.picture.png)
-        written.append(path)
+        for ending, content in ((suffix, each.picture.file(suffix)), (".csv", each.picture.curves.encode())):
+            if not content:
+                continue
+            path = folder / f"{each.stem}{ending}"
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+            written.append(path)
     write_text(folder / PAGE, page)
     return [*written, folder / PAGE]
+
+
+def _sections(scenes: Sequence[PlotData], training: Mapping[str, Metrics], suffix: str) -> list[FigureSection]:
+    with paper_style():
+        sections = [_scene(scene, ending, suffix) for scene, ending in zip(scenes, _endings(scenes), strict=True)]
+        if training:
+            drawn = _drawn("Training curves", "training", lambda: draw_training(training, _colours(scenes)), suffix)
+            sections.append(FigureSection("Training", "", [drawn]))
+    return sections
 
 
 def draw(kind: str, scene: PlotData) -> tuple[Picture, str, str]:
@@ -99,7 +118,7 @@ def _single(title: str, draw_it: Callable[[], tuple[Any, str]]) -> tuple[Picture
         return picture(figure), title, caption
 
 
-def _scene(scene: PlotData, ending: str) -> FigureSection:
+def _scene(scene: PlotData, ending: str, suffix: str) -> FigureSection:
     heading, text = f"{scene.capture}, {scene.split}", _described(scene)
     try:
         view = view_of(scene)
@@ -107,7 +126,7 @@ def _scene(scene: PlotData, ending: str) -> FigureSection:
         return FigureSection(heading, text, [Missing("Figures", str(error))])
     figures: list[Drawn | Missing] = []
     for stem, (title, draw) in FIGURES.items():
-        figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view)))  # type: ignore[misc]
+        figures.append(_drawn(title, f"{stem}-{ending}", lambda draw=draw: draw(view), suffix))  # type: ignore[misc]
     return FigureSection(heading, text, figures, view.notes)
 
 
@@ -121,12 +140,12 @@ def _colours(scenes: Sequence[PlotData]) -> dict[str, str]:
     return found
 
 
-def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]]) -> Drawn | Missing:
+def _drawn(title: str, stem: str, draw: Callable[[], tuple[Any, str]], suffix: str) -> Drawn | Missing:
     try:
         figure, caption = draw()
     except NothingToDrawError as error:
         return Missing(title, str(error))
-    return Drawn(title, stem, picture(figure), caption)
+    return Drawn(title, stem, picture(figure, suffix), caption)
 
 
 def _described(scene: PlotData) -> str:

@@ -27,20 +27,19 @@ def draw_error(view: View) -> tuple[Any, str]:
     small, large = min(START_BLOCK, max(FEWEST, start // 8)), max(FEWEST, samples // PIECES)
     figure = new_figure(COLUMN, HEIGHT + 0.55)
     begin, whole = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.7))
+    unit = 1000 if samples >= 10_000 else 1
     lines = []
-    for trace, colour in zip(view.traces, view.colours, strict=True):
+    for trace, colour, name in zip(view.traces, view.colours, view.labels, strict=True):
         error, power = _powers(trace.y - trace.reference), _powers(trace.reference)
-        _stairs(begin, error[:start], power[:start], small, colour)
-        lines.append(_stairs(whole, error, power, large, colour))
+        _stairs(begin, error[:start], power[:start], small, colour, name)
+        lines.append(_stairs(whole, error, power, large, colour, name, unit))
         overall = _ratio_db(np.sum(error, keepdims=True), np.sum(power, keepdims=True))[0]
         for axes in (begin, whole):
             if np.isfinite(overall):
                 axes.axhline(overall, color=colour, lw=0.6, ls=(0, (1, 1.5)), zorder=1)
-    whole.axvspan(0, start, color=INK, alpha=0.12, lw=0, zorder=0.5)
+    whole.axvspan(0, start / unit, color=INK, alpha=0.12, lw=0, zorder=0.5)
     begin.set(xlim=(0, start), xlabel="sample", ylabel="NMSE of a block [dB]", title=f"first {start:,} samples")
-    unit = 1000 if samples >= 10_000 else 1
-    whole.set(xlim=(0, samples), xlabel="sample" if unit == 1 else "sample / 1000", title="whole record")
-    whole.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    whole.set(xlim=(0, samples / unit), xlabel="sample" if unit == 1 else "sample / 1000", title="whole record")
     figure.set_figheight(figure.get_figheight() + legend_below(figure, lines, view.labels))
     return figure, _caption(view, small, large)
 
@@ -55,13 +54,13 @@ def _ratio_db(error: Series, power: Series) -> Series:
     return np.asarray(10 * np.log10(quotient), np.float64)
 
 
-def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str) -> Any:
+def _stairs(axes: Any, error: Series, power: Series, block: int, colour: str, name: str, unit: int = 1) -> Any:
     """Return the NMSE of consecutive blocks; the rest at the end belongs to the last one."""
     count = max(1, len(error) // block)
     starts = np.arange(count) * block
     nmse = _ratio_db(np.add.reduceat(error, starts), np.add.reduceat(power, starts))
     edges = np.append(starts, len(error))
-    (line,) = axes.step(edges, np.append(nmse, nmse[-1]), where="post", color=colour, lw=0.9)
+    (line,) = axes.step(edges / unit, np.append(nmse, nmse[-1]), where="post", color=colour, label=name, lw=0.9)
     return line
 
 

@@ -156,6 +156,7 @@ def draw_panel(axes: Any, clouds: list[Cloud], *, phase: bool) -> None:
             cloud.curve_level[drawn],
             curve[drawn],
             color=cloud.colour,
+            label=cloud.name,
             lw=1.3,
             path_effects=edge,
             zorder=10 + order,
@@ -183,4 +184,14 @@ def _caption(view: View, clouds: list[Cloud], *, stride: int) -> str:
         f"least-squares gain in {STEPS} equal steps of the level with at least {MIN_SAMPLES} samples"
         + (f", from one sample in {stride}" if stride > 1 else "")
         + f". Standard deviation around the lines, weighted by power: {spread}."
+        + ("" if view.predistorter else f" {_compression(clouds[0])}")
     )
+
+
+def _compression(measured: Cloud) -> str:
+    """Say where the measured output is compressed by 1 dB."""
+    curve = measured.curve
+    if curve.p1db_level is None:
+        return f"1 dB compression is not reached; {curve.compression_db:.2g} dB at the largest level."
+    below_peak = 20 * np.log10(curve.p1db_level / curve.level[-1])
+    return f"1 dB compression (P1dB) at {below_peak:.1f} dB from the largest level of the input."

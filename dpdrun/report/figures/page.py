@@ -18,6 +18,7 @@ NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( .*)?")
 
 CSS = """\
 body { max-width: 1060px; }
+p.summary { font-size: 1.15rem; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.2rem; margin: 1rem 0; }
 dl.facts dt { color: var(--dim); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 1.2rem 0; }
@@ -72,16 +73,21 @@ class FigureSection:
 
 
 def report_page(
-    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection]
-) -> str:
+    title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table], sections: list[FigureSection],
+    *, summary: str = "", suffix: str = ".png",
+) -> str:  # fmt: skip
     """Return the page: valid HTML with all text escaped."""
     parts = [f"<h1>{escape(title)}</h1>"]
+    if summary:
+        parts.append(f'<p class="summary">{escape(summary)}</p>')
     if facts:
         entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
         parts.append(f'<dl class="facts">{entries}</dl>')
     parts += [_table(*table) for table in tables]
     parts += [_section(section) for section in sections]
-    parts.append('<p class="dim">Made by <code>dpdrun</code>. The figures are next to this page as PNG files.</p>')
+    files = f"The figures are next to this page as {suffix[1:].upper()} files, their curves as CSV."
+    drawn = any(isinstance(each, Drawn) for section in sections for each in section.figures)
+    parts.append(f'<p class="dim">Made by <code>dpdrun</code>. {files if drawn else ""}</p>')
     return html_page(title, "\n".join(parts), CSS)
 
 

@@ -57,8 +57,8 @@ def draw_psd(view: View) -> tuple[Any, str]:
     names = [name for *_, name, _ in lines]
     figure = new_figure(COLUMN, AXES_HEIGHT + 0.6)
     axes = figure.add_subplot()
-    for order, (frequency, level, colour, _, style) in enumerate(lines):
-        axes.plot(frequency / 1e6, level, color=colour, zorder=3 + order, **style)
+    for order, (frequency, level, colour, name, style) in enumerate(lines):
+        axes.plot(frequency / 1e6, level, color=colour, label=name, zorder=3 + order, **style)
     _channels(axes, leakages, top)
     axes.set(xlim=(-limit / 1e6, limit / 1e6), ylim=(bottom, top), xlabel="frequency offset [MHz]")
     axes.set_ylabel("PSD over in-band mean of reference [dB]")

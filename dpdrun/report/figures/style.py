@@ -7,6 +7,7 @@ by 2.6:1 or more.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -82,10 +83,18 @@ class NothingToDrawError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure: the bytes of a PNG at 220 dpi and of an SVG in which only clouds of points are pixels."""
+    """A finished figure: as a PNG at 220 dpi, as an SVG in which only clouds of points are pixels, as a PDF where one
+    was asked for, and its labelled lines as CSV: panel, curve, name of the x axis, x, y.
+    """
 
     png: bytes
     svg: bytes
+    pdf: bytes = b""
+    curves: str = ""
+
+    def file(self, suffix: str) -> bytes:
+        """Return the bytes of the file with one of `PLOT_SUFFIXES`."""
+        return {".png": self.png, ".svg": self.svg, ".pdf": self.pdf}[suffix]
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -119,12 +128,41 @@ def paper_style() -> Iterator[None]:
         yield
 
 
-def picture(figure: Any) -> Picture:
-    """Return both files of a figure; call it in the same `paper_style` as the figure was drawn in."""
-    png, svg = io.BytesIO(), io.BytesIO()
+def picture(figure: Any, suffix: str = ".png") -> Picture:
+    """Return the files of a figure; call it in the same `paper_style` as the figure was drawn in.
+
+    Args:
+        figure: of matplotlib.
+        suffix: ".pdf" adds a PDF; the others are always made.
+    """
+    png, svg, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     figure.savefig(svg, format="svg", dpi=DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return Picture(png.getvalue(), DOCTYPE.sub(b"", svg.getvalue(), count=1))
+    if suffix == ".pdf":
+        figure.savefig(pdf, format="pdf", dpi=DPI, metadata={"CreationDate": None})
+    return Picture(png.getvalue(), DOCTYPE.sub(b"", svg.getvalue(), count=1), pdf.getvalue(), curves_csv(figure))
+
+
+def curves_csv(figure: Any) -> str:
+    """Return the lines of a figure that have a label, a row for each point; "" where there are none, but clouds.
+
+    A panel without a label of its own has that of its row, and of the panels below it.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    below = next((axes.get_xlabel() for axes in reversed(figure.axes) if axes.get_xlabel()), "x")
+    rows.writerow(("panel", "curve", "axis", "x", "y"))
+    panel, head = "", len(text.getvalue())
+    for axes in figure.axes:
+        panel = axes.get_ylabel() or panel
+        name = f"{panel}, {axes.get_title()}" if axes.get_title() else panel
+        for line in axes.get_lines():
+            label = str(line.get_label())
+            if label.startswith("_"):
+                continue
+            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True):
+                rows.writerow((plain(name), plain(label), axes.get_xlabel() or below, f"{x:.9g}", f"{y:.9g}"))
+    return text.getvalue() if len(text.getvalue()) > head else ""
 
 
 def save_figure(figure: Any, path: Path, *, dpi: int) -> None:

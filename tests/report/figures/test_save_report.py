@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpdrun.errors import DataError, RunError
+from dpdrun.errors import RunError
 from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures import save_report
 from dpdrun.report.figures.page import png_size
@@ -29,19 +30,22 @@ def test_the_files(dpd: PlotData, tmp_path: Path) -> None:
         {"kind": "step", "step": 1, "loss": 0.5, "lr": 1e-3, "grad_norm": 2.0, "clip_norm": 1.0, "clipped": True}
     )
     written = save(tmp_path / "new" / "folder", dpd, training={"this run": logged})
-    names = ["psd-test.png", "gain-test.png", "constellation-test.png", "error-test.png", "training.png", "report.html"]
-    assert [path.name for path in written] == names
+    stems = ["psd-test", "gain-test", "constellation-test", "error-test", "ccdf-test", "waveform-test", "training"]
+    figures = [path for path in written if path.suffix == ".png"]
+    assert [path.stem for path in figures] == stems
+    assert [path.stem for path in written if path.suffix == ".csv"] == [s for s in stems if s != "constellation-test"]
+    names = [path.name for path in written]
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(names)
-    assert all(png_size(path.read_bytes())[0] in (770, 1575) for path in written[:-1])
+    assert all(png_size(path.read_bytes())[0] in (770, 1575) for path in figures)
     page = written[-1].read_text(encoding="utf-8")
-    assert page.count("<img ") == 5
+    assert page.count("<img ") == 7
     for text in ("captures/a, test", "61.44 MS/s", "15.3 MHz in 3 carriers", "outputs of a PA model"):
         assert text in page
 
 
 def test_scenes_of_the_same_split_keep_apart(dpd: PlotData, tmp_path: Path) -> None:
     others = (dpd, replace(dpd, capture="b <2>"), replace(dpd, capture="b/2"), replace(dpd, split="val"))
-    names = [path.name for path in save(tmp_path, *others) if path.name.startswith("psd")]
+    names = [path.name for path in save(tmp_path, *others) if path.match("psd*.png")]
     assert names == ["psd-captures-a-test.png", "psd-b-2-test.png", "psd-b-2-test-3.png", "psd-val.png"]
 
 
@@ -52,7 +56,8 @@ def test_the_page_says_why_a_figure_is_missing(
     broken = replace(dpd, split="broken", traces=(replace(last, y=last.y * np.nan),))
     plain = scene_of(x[:70], {"this run": 1.1 * x[:70]}, stated=False, split="val")
     written = save(tmp_path, plain, broken, training={"gmp": Metrics()})
-    assert [path.name for path in written] == ["psd-val.png", "error-val.png", "report.html"]
+    names = [path.name for path in written if path.suffix != ".csv"]
+    assert names == ["psd-val.png", "error-val.png", "ccdf-val.png", "waveform-val.png", "report.html"]
     page = written[-1].read_text(encoding="utf-8")
     for reason in (
         "this run: 70 samples are too few for a gain curve",
@@ -63,11 +68,40 @@ def test_the_page_says_why_a_figure_is_missing(
         assert reason in page
 
 
-def test_nothing_is_written_without_matplotlib(dpd: PlotData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_written_without_matplotlib(dpd: PlotData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(DataError, match=r"pip install 'dpdrun\[plots\]'"):
-        save(tmp_path / "new", dpd)
-    assert not (tmp_path / "new").exists()
+    (page,) = save_report(
+        tmp_path / "new", title="t", scenes=[dpd], training={}, facts=[], tables=[("scores", ["a"], [["7.25"]])]
+    )
+    text = page.read_text(encoding="utf-8")
+    assert "pip install &#x27;dpdrun[plots]&#x27;" in text
+    assert "7.25" in text
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [(".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_figures_in_another_format(dpd: PlotData, tmp_path: Path, suffix: str, begins: bytes) -> None:
+    written = save_report(tmp_path, title="t", scenes=[dpd], training={}, facts=[], tables=[], suffix=suffix)
+    figures = [path for path in written if path.suffix == suffix]
+    assert len(figures) == 6
+    assert all(path.read_bytes().startswith(begins) for path in figures)
+    assert f"as {suffix[1:].upper()} files" in written[-1].read_text(encoding="utf-8")
+
+
+def test_curves_are_the_numbers_that_are_drawn(dpd: PlotData, tmp_path: Path) -> None:
+    save(tmp_path, dpd)
+    with (tmp_path / "gain-test.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    drawn = [(float(row["x"]), float(row["y"])) for row in rows
+             if row["curve"] == "without" and row["panel"].startswith("AM/AM")]  # fmt: skip
+    assert rows[0]["axis"] == "wanted magnitude / peak"
+    for level, gain_db in drawn:  # the amplifier of the scene, in closed form
+        assert gain_db == pytest.approx(20 * np.log10(1 - 0.2 * level**2), abs=0.01)
+    with (tmp_path / "ccdf-test.csv").open(newline="") as handle:
+        for row in csv.DictReader(handle):
+            if row["curve"] == "input":
+                power = np.abs(dpd.x) ** 2
+                share = np.mean(power > np.mean(power) * 10 ** (float(row["x"]) / 10))
+                assert float(row["y"]) == pytest.approx(share, abs=2 / len(power))
 
 
 def test_a_folder_that_cannot_be(dpd: PlotData, tmp_path: Path) -> None:
