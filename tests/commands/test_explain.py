@@ -51,7 +51,7 @@ def test_field_says_which_rules_check_it() -> None:
 
 def test_field_json() -> None:
     content = json.loads(run("optim.clip_norm", "--format", "json").output)
-    codes = {"derive": ["CL001", "CL002", "CL010", "CL011"], "check": ["CL101", "CL102", "CL103"]}
+    codes = {"derive": ["CL001", "CL002", "CL010", "CL011", "PK004"], "check": ["CL101", "CL102", "CL103"]}
     for purpose, wanted in codes.items():
         assert [rule["code"] for rule in content["rules"] if rule["purpose"] == purpose] == wanted
     assert content["schema_version"] == 1
