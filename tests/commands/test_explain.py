@@ -56,7 +56,7 @@ def test_field_json() -> None:
         assert [rule["code"] for rule in content["rules"] if rule["purpose"] == purpose] == wanted
     assert content["schema_version"] == 1
     assert content["default"] == "auto"
-    assert content["set_by"] == {"measured": codes["derive"], "note": ["CL001", "CL002"]}
+    assert content["set_by"] == {"measured": codes["derive"], "note": ["CL001", "CL002", "PK004"]}
     assert content["checked_by"] == codes["check"]
 
 
