@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dpdrun.api.diagnosis import Diagnosis, diagnosis_of
-from dpdrun.api.recipes import PathLike
+from dpdrun.api.recipes import PathLike, require_capture
 from dpdrun.api.results import Plot, Scores
 from dpdrun.data.arrays import array_of, signal_of
 from dpdrun.data.capture import Capture
@@ -24,10 +24,10 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._given import accept
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
-from dpdrun.plan.recorded import capture_of, plan_of
+from dpdrun.plan.recorded import capture_of, plan_of, require_own_samples
 from dpdrun.plan.threads import threads_to_predict
 from dpdrun.recipe.given import GivenModel
-from dpdrun.recipe.schema import GIVEN
+from dpdrun.recipe.schema import GIVEN, DataSection
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import job
@@ -222,23 +222,37 @@ class Predistorter(Run):
         return self.predict(x)
 
 
-def load_run(path: PathLike, *, model: nn.Module | None = None, pa: nn.Module | None = None) -> Run:
+def load_run(
+    path: PathLike, *, capture: Capture | None = None, model: nn.Module | None = None, pa: nn.Module | None = None
+) -> Run:
     """Return a run folder as an object: a `Predistorter` where its task is dpd.
 
     Args:
         path: of the folder.
+        capture: that the run was trained on, where its file is no longer there.
         model: a module like the one that was passed to `train(model=...)`; the weights are those of the run.
         pa: the PA model of a predistorter that was trained with `pa: given`.
 
     Raises:
         RunError: there is no run in this folder, or it was made with no such module.
+        DataError: the capture holds other samples than the run was trained on.
     """
+    folder = RunFolder.open(Path(path))
     if model is not None:
-        section = RunFolder.open(Path(path)).read_json(RunFolder(Path(path)).plan).get("recipe", {}).get("model", {})
-        if section.get("kind") != GIVEN:
-            raise RunError(f"{path}: this run has a {section.get('kind')}; it was not made with model=")
-        accept(model, sha256=str(section["sha256"]))
-    return run_of(Path(path), None, pa)
+        accept(model, sha256=given_sha256(folder))
+    if capture is not None:
+        require_own_samples(folder, DataSection(source=require_capture(capture).name), capture, named=True)
+    return run_of(Path(path), capture, pa)
+
+
+def given_sha256(folder: RunFolder) -> str:
+    """Return by which hash a run knows the module it was made with. Raises RunError where it was made with none."""
+    recipe = folder.read_json(folder.plan).get("recipe")
+    section = recipe.get("model") if isinstance(recipe, dict) else None
+    section = section if isinstance(section, dict) else {}
+    if section.get("kind") != GIVEN:
+        raise RunError(f"{folder.path}: this run has a {section.get('kind')}; it was not made with model=")
+    return str(section["sha256"])
 
 
 def _model_name(plan: Plan) -> str:

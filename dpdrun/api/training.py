@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dpdrun.api.progress import watch_of
 from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, blamed_on, loaded_from
 from dpdrun.api.results import Scores
-from dpdrun.api.run import Predistorter, Run, load_run, run_of
+from dpdrun.api.run import Predistorter, Run, given_sha256, load_run, run_of
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.evaluation.prediction import Split
@@ -48,7 +48,7 @@ def train(
         resume: continue the run in `out` from its last checkpoint; "auto": if there is one.
         model: a module of your own, (B, T, 2) -> (B, T, 2) at unit rms; takes the place of the `model` section. Its
             attributes `context` and `look_ahead` say how many samples an output depends on; without `context` it takes
-            complete records. A copy is trained, from the weights that the module has.
+            complete records. A copy is trained, from the weights that the module has (to resume: any of its shape).
         loss: of a step, in place of `train.loss`: (prediction, target) -> one number, both (B, J, 2) at unit rms
             without the burn-in.
         pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
@@ -64,7 +64,7 @@ def train(
         RunError: the folder cannot be used, or training failed.
         StoppedError, KeyboardInterrupt: a signal was received; the message says whether there is something to resume.
     """
-    section = None if model is None else accept(model)
+    section = None if model is None else accept(model, sha256=_recorded(out) if resume else None)
     loaded = loaded_from(recipe, overrides, capture, model=section, loss=loss)
     with given_as(loss), blamed_on(model, loss):
         return _train(loaded, capture, out, resume=resume, pa=pa, track=track, progress=progress)
@@ -123,6 +123,12 @@ def _train(
     if folder.metrics.is_file():  # a least-squares fit has none
         folder.write_json(folder.findings, run.diagnose().to_dict())  # as the command does
     return run
+
+
+def _recorded(out: PathLike | None) -> str | None:
+    """Return by which hash the run to resume knows its module; its weights are in the checkpoint."""
+    folder = RunFolder(Path(out or "."))
+    return given_sha256(folder) if folder.plan.is_file() else None
 
 
 def _name_of(loaded: Loaded) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_it_is_read_back_with_a_module_alone(own: tuple[dpdrun.Run, Small], capt
     assert np.array_equal(again.predict(capture.val.x), run.predict(capture.val.x))
     with pytest.raises(RunError, match=r"not the model that .*plan.json describes"):
         dpdrun.load_run(run.path, model=Small(width=5)).predict(capture.val.x)
+
+
+def test_it_is_resumed_with_a_module_of_its_shape(
+    own: tuple[dpdrun.Run, Small], capture: dpdrun.Capture, tmp_path: Path
+) -> None:
+    part = tmp_path / "part"
+    shutil.copytree(own[0].path, part)
+    for name in ("report.json", "model.safetensors", "audit.json"):
+        (part / name).unlink()
+    again = dpdrun.train(RECIPE, capture, part, model=Small(), loss=absolute_error, resume=True)
+    assert np.array_equal(again.predict(capture.val.x), own[0].predict(capture.val.x))
 
 
 def test_another_process_reads_the_log_and_asks_for_the_module(own: tuple[dpdrun.Run, Small]) -> None:

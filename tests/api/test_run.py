@@ -106,6 +106,21 @@ def test_a_folder_that_moved_keeps_its_arrays(run: dpdrun.Run, tmp_path: Path) -
     assert again.capture.sha256 == run.capture.sha256
 
 
+def test_a_capture_that_is_gone_can_be_passed(run: dpdrun.Run, capture: dpdrun.Capture, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(run.path, bare)
+    (bare / "capture.npz").unlink()
+    plan = json.loads((bare / "plan.json").read_text(encoding="utf-8"))
+    plan["recipe"]["data"]["source"] = str(tmp_path / "gone.npz")
+    (bare / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(DataError, match="no longer there"):
+        _ = dpdrun.load_run(bare).capture
+    assert dpdrun.load_run(bare, capture=capture).capture is capture
+    other = dpdrun.Capture.load("synthetic/mild")
+    with pytest.raises(DataError, match="synthetic/mild: not the capture that"):
+        dpdrun.load_run(bare, capture=other)
+
+
 def test_an_unfinished_run_says_what_to_do(run: dpdrun.Run, tmp_path: Path) -> None:
     part = tmp_path / "part"
     shutil.copytree(run.path, part)
