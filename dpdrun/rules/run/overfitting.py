@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
 from dpdrun.rules.declare import Family, diagnose, error, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, worst_set
 from dpdrun.rules.series import jitter
 
-LEAST_SCORES = 3
 LEAST_AFTER = 2
 FEW = 4  # scores, up to which a rise has to be large
 RISE_OF_FEW, RISE = 0.10, 0.05
@@ -32,7 +30,6 @@ FELL_FAR = 0.3
 STILL_RISE = 0.05
 METRIC_GAINS = 0.1  # of the first value
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
-LAST = 3
 NOT_FINITE = 0.5  # of the scores
 LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
@@ -41,90 +38,6 @@ BETTER = 0.002  # of a metric
 HIGHER = re.compile(r"acc|f1|prec|recall|auc|map|iou|dice|mcc|exact|bleu|rouge|top.?\d", re.IGNORECASE)
 
 finite = Family(where={**known("scorings"), **used("loss", "step", "eval_metrics")}, requires=("LS201", "LS209"))
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The scores of one evaluation set with the training loss of the lines since the score before.
-
-    Where there is none since then, that of the line before; nan before the first line.
-    """
-
-    name: str
-    steps: list[int]
-    scores: list[float]
-    training: list[float]
-
-    @property
-    def best(self) -> int:
-        """Position of the lowest score."""
-        return min(range(len(self.scores)), key=self.scores.__getitem__)
-
-    @property
-    def after(self) -> list[float]:
-        """The scores after the lowest one."""
-        return self.scores[self.best + 1 :]
-
-    @property
-    def rise(self) -> float:
-        """Mean of the last scores over the lowest one, less 1."""
-        low = self.scores[self.best]
-        return fmean(self.after[-LAST:]) / low - 1.0 if self.after and low > 0.0 else 0.0
-
-    @property
-    def fell_to(self) -> float:
-        """Training loss at the end, over that at the lowest score; nan where it is not known."""
-        known_ = [
-            value for value in self.training[: self.best + 2] if value == value
-        ]  # a score before training has none
-        at_best = self.training[self.best]
-        at_best = at_best if at_best == at_best or not known_ else known_[0]
-        return self.training[-1] / at_best if at_best > 0.0 else math.nan
-
-    @property
-    def words(self) -> str:
-        """What the scores are."""
-        return f"validation loss of {self.name}" if self.name else "validation loss"
-
-
-def scored(run: RunFacts) -> list[Scored]:
-    """Return every evaluation set of a run; scores that are not finite or not positive are left out."""
-    found = []
-    for name, (steps, values) in run.scorings.items():
-        pairs = [(s, v) for s, v in zip(steps, values, strict=True) if 0.0 < v < math.inf]
-        if pairs:
-            at, scores = [s for s, _ in pairs], [v for _, v in pairs]
-            found.append(Scored(name, at, scores, _training(run, at)))
-    return found
-
-
-def _training(run: RunFacts, at: Sequence[int]) -> list[float]:
-    means = []
-    for before, step in pairwise([min(0, at[0]) - 1, *at]):
-        start, stop = bisect_right(run.step, before), bisect_right(run.step, step)
-        lines = run.loss[start:stop] or run.loss[max(0, stop - 1) : stop] if run.loss else []
-        means.append(fmean(lines) if lines else math.nan)
-    return means
-
-
-def _worst(
-    run: RunFacts, is_bad: Callable[[Scored], bool], key: Callable[[Scored], float]
-) -> tuple[Scored, str] | Skipped | None:
-    """Return the worst of the evaluation sets that are bad and how many are, or why none can be judged."""
-    if run.eval_nmse_db:
-        return Skipped("EV201 and EV204 judge the validation NMSE")
-    sets = scored(run)
-    enough = [each for each in sets if len(each.scores) >= LEAST_SCORES]
-    if not enough:
-        most = max((len(each.scores) for each in sets), default=0)
-        return Skipped(f"needs {LEAST_SCORES} validation scores, there are {most}")
-    compared = [each for each in enough if each.fell_to == each.fell_to]
-    if not compared:
-        return Skipped("no training loss between the validation scores")
-    bad = [each for each in compared if is_bad(each)]
-    if not bad:
-        return None
-    return max(bad, key=key), f" ({len(bad)} of {len(compared)} evaluation sets)" if len(compared) > 1 else ""
 
 
 @finite.diagnose(
@@ -156,7 +69,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = _worst(run, _overfits, lambda each: each.rise)
+    found = worst_set(run, _overfits, lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -244,7 +157,7 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice="overfit a single batch first; if that works, the network does not generalise: check that the "
             "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
-    found = _worst(run, _stands, lambda each: -each.fell_to)
+    found = worst_set(run, _stands, lambda each: -each.fell_to)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -307,7 +220,7 @@ def metric_gets_worse(run: RunFacts) -> Verdict:
         if len(values) < LEAST_TO_COMPARE or not HIGHER.search(name) or min(values) <= 0.0:
             continue
         judged += 1
-        each = Scored(name, steps, [1.0 / value for value in values], _training(run, steps))
+        each = Scored(name, steps, [1.0 / value for value in values], training_between(run, steps))
         if _overfits(each):
             best, end = max(values), 1.0 / fmean(each.after[-LAST:])
             return warning(
