@@ -139,6 +139,9 @@ arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/mo
 arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code; table in docs/results.md (minutes)
 	build/arena-env/bin/python -m benchmarks.arena.judge
 
+fixed-point: arena-env  ## study: what fixed point costs, 16 to 8 bits, before and after fine-tuning, by the Arena's judge (10 minutes of a core; resumable)
+	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.fixed_point.run
+
 dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter (20 minutes of a core; resumable)
 	$(BIN)/python -m benchmarks.dpd_loss.run
 
@@ -162,4 +165,4 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge dpd-loss alignment warm-start tutorials pictures clean
+.PHONY: help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss alignment warm-start tutorials pictures clean

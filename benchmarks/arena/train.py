@@ -22,11 +22,11 @@ from benchmarks.arena.board import DATA
 from benchmarks.arena.judge import MODELS, TRAINING
 from benchmarks.arena.protocol import Arena, parameters
 from benchmarks.common import ROOT, machine
-from dpdrun import load_recipe, train
+from dpdrun import load_recipe
 from dpdrun.recipe.schema import DataSection
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
-from dpdrun.training.job import load_run
+from dpdrun.training.job import load_run, train
 
 RECIPES = Path(__file__).parent / "recipes"
 RUNS = ROOT / "build" / "arena-runs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -168,20 +169,25 @@ class Run:
         path: PathLike | None = None,
         *,
         force: bool = False,
+        fixed: bool | Mapping[str, Any] = False,
     ) -> Exported:
         """Export the model as one streaming step, for use without dpdrun; its output is compared with the run's.
 
         Args:
-            to: onnx, torchscript or npz (docs/export.md).
+            to: onnx, torchscript, npz or c (docs/export.md).
             path: of the file; default: in the run folder.
             force: overwrite it.
+            fixed: in integers (docs/fixed-point.md); a dict changes the quantization section of the run, such as
+                `{"weights": 12, "fine_tune": 200}`. The result then has settings and costs under `fixed`.
 
         Raises:
             RunError, DataError: as `dpdrun export`.
         """
         from dpdrun.export.job import export
 
-        return export(self.path, to, None if path is None else Path(path), force=force)
+        changes = [f"{key}={value}" for key, value in fixed.items()] if isinstance(fixed, Mapping) else []
+        quantization = None if fixed is False else changes
+        return export(self.path, to, None if path is None else Path(path), force=force, quantization=quantization)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the path, the plan (plan.json), and the scores (report.json), None where the run is not finished."""

@@ -29,6 +29,7 @@ from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
 from dpdrun.quantization import calibration, network, reference
+from dpdrun.quantization.cost import cost_of
 from dpdrun.quantization.integers import ROOMY
 from dpdrun.quantization.reference import Program, Seen, Weights
 from dpdrun.quantization.training import fine_tune
@@ -177,10 +178,7 @@ def _report(context: ScoringContext, program: Program, weights: Weights) -> dict
             "widest": widest,
             "largest_seen_bits": {name: value.bit_length() + 1 for name, value in seen.largest.items()},
         },
-        "words": {
-            "weights": int(sum(weights[name].size for name in program["weights"])),
-            "state": sum(rows * program["tensors"][name]["size"] for name, rows in program["history"].items()),
-        },
+        "cost": cost_of(program),
     }  # fmt: skip
 
 

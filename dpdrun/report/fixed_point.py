@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dpdrun.quantization.cost import OPERATIONS
 from dpdrun.report.layout import facts_grid, framed, numbers_table
 
 FIGURES = {
@@ -39,7 +40,7 @@ def fixed_point_panel(settings: Mapping[str, Any], report: Mapping[str, Any]) ->
 
 
 def _facts(settings: Mapping[str, Any], report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    accumulator = report["accumulator"]
+    accumulator, cost = report["accumulator"], report["cost"]
     widest = accumulator["widest"]
     facts = [
         ("bits", f"weights {settings['weights']}, activations {settings['activations']}, port {settings['port']}"),
@@ -47,7 +48,8 @@ def _facts(settings: Mapping[str, Any], report: Mapping[str, Any]) -> list[tuple
         ("clipped", _clipped(report["saturated"])),
         ("widest sum", f"{widest}: {accumulator['bits'][widest]} bits by bound, "
                        f"{accumulator['largest_seen_bits'][widest]} seen"),
-        ("words", f"{report['words']['weights']:,} of weights and tables, {report['words']['state']:,} of state"),
+        ("a sample", _operations(cost)),
+        ("memory", f"weights and tables {cost['weight_bytes']:,} bytes, state {cost['state_bytes']:,}"),
     ]  # fmt: skip
     if (tuning := report["fine_tuning"]) is not None:
         kept = "" if tuning["after_db"] < tuning["before_db"] else "; not taken"
@@ -56,6 +58,11 @@ def _facts(settings: Mapping[str, Any], report: Mapping[str, Any]) -> list[tuple
     if report["scores"] is None:
         facts.append(("scores", "none: the PA model of this predistorter is not at hand"))
     return facts
+
+
+def _operations(cost: Mapping[str, int]) -> str:
+    counted = {name: cost[name] for name in OPERATIONS if cost[name]}
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counted.items())
 
 
 def _clipped(saturated: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dpdrun
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.evaluation.prediction import predict
 from dpdrun.export import fixed, job
@@ -141,3 +142,9 @@ def test_fine_tuned_weights_are_taken_where_they_help(run: Path, tmp_path: Path)
     assert done.report["change_db"] == pytest.approx(min(tuning["before_db"], tuning["after_db"]))
     assert tuning["after_db"] < tuning["before_db"]
     assert "fine-tuning, step 8 of 8" in heard
+
+
+def test_a_run_object_exports_it_too(run: Path, tmp_path: Path) -> None:
+    done = dpdrun.load_run(run).export("npz", tmp_path / "m.npz", fixed={"weights": 10})
+    assert done.fixed is not None
+    assert done.fixed.settings.weights == 10

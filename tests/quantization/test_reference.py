@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dpdrun.quantization import reference
 from tests.quantization import naive
+from tests.quantization.conftest import case_of
 
 SETTINGS: list[dict[str, Any]] = [{}, {"weights": 9, "activations": 11, "state": 13, "port": 12, "per_channel": "all"}]
 
@@ -51,6 +52,26 @@ def test_every_word_equals_pythons_integers_in_any_chunks(case: Any, settings: A
     np.testing.assert_array_equal(whole, chunked)
     assert all(np.array_equal(state[name], after[name]) for name in state)
     assert seen.over_bounds(program) == []
+
+
+@pytest.mark.parametrize("name", ["transformer, look-ahead", "gru, bare", "gmp, limited"])
+def test_every_shift_and_every_weight_array_matters(name: str) -> None:
+    """A record of 40 samples notices each of them: an implementation that gets one wrong cannot pass."""
+    case = case_of(name)
+    program, weights = case.rounded()
+    words = np.concatenate([reference.to_words(program, case.x[:25]), full_scale(program, 15)])
+    right, _ = streamed(program, weights, words, 40)
+    for index, each in enumerate(program["steps"]):
+        if each["op"] == "attention":  # a quotient: its shift is 0 by construction
+            continue
+        shift = np.asarray(each["shift"]) + 1
+        steps = [*program["steps"][:index], each | {"shift": shift.tolist()}, *program["steps"][index + 1 :]]
+        assert not np.array_equal(right, streamed(program | {"steps": steps}, weights, words, 40)[0]), each["out"]
+    for array, values in weights.items():
+        if array.endswith(".distance"):  # zeros here: without positions all distances weigh alike
+            continue
+        other = values + np.abs(values).max() // 8 + 1
+        assert not np.array_equal(right, streamed(program, weights | {array: other}, words, 40)[0]), array
 
 
 def test_leading_axes_are_records_of_their_own(case: Any) -> None:

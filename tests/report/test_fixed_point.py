@@ -26,7 +26,14 @@ def report(**changes: Any) -> dict[str, Any]:
         "saturated": {},
         "fine_tuning": None,
         "accumulator": {"bits": {"mixed": 37}, "widest": "mixed", "largest_seen_bits": {"mixed": 33}},
-        "words": {"weights": 1234, "state": 56},
+        "cost": {
+            "multiplications": 1234,
+            "divisions": 0,
+            "square_roots": 1,
+            "table_lookups": 0,
+            "weight_bytes": 2345,
+            "state_bytes": 56,
+        },
     } | changes
 
 
@@ -36,6 +43,8 @@ def test_scores_stand_next_to_those_of_the_run() -> None:
     assert "EVM" not in text
     assert "mixed: 37 bits by bound, 33 seen" in text
     assert "no word of the validation split" in text
+    assert "1,234 multiplications, 1 square roots" in text
+    assert "weights and tables 2,345 bytes, state 56" in text
 
 
 def test_clipped_tensors_are_named_worst_first() -> None:
