@@ -47,6 +47,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     """
     from dpdrun.report.terminal import Terminal
     from dpdrun.sweep.final import finish, write
+    from dpdrun.sweep.folder import retry
     from dpdrun.sweep.pool import Pool, default_workers, described
     from dpdrun.sweep.results import Results, is_over
 
@@ -54,6 +55,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     workers = count or default_workers(device)
     again = shlex.join(["dpdrun", "sweep", "resume", argument])
     results, console = Results(folder, sweep), Terminal(highlight=False)
+    retry(folder, sweep)
     waiting = folder.journal.read().count("pending", "running")
     if waiting or sweep.search != "grid":
         workers = min(workers, max(1, waiting)) if sweep.search == "grid" else workers

@@ -177,6 +177,19 @@ def _recipe_text(sweep: Sweep, planned: Planned) -> str:
     return load_text(sweep.base.text, sweep.base.path, [*sweep.base.overrides, *places]).effective_text
 
 
+def retry(folder: SweepFolder, sweep: Sweep) -> int:
+    """Let failed trials be tried again, and pruned ones continue where `prune` is off now; returns their number.
+
+    A trial may have failed for a reason that has gone: a drive that was not mounted, memory that others had.
+    """
+    statuses = ("failed", "pruned") if sweep.prune == "off" else ("failed",)
+    with folder.journal.transaction() as now:
+        found = [id_ for id_, each in now.state.trials.items() if each.status in statuses]
+        for trial in found:
+            now.add("retry", id=trial)
+    return len(found)
+
+
 def take_over(folder: SweepFolder) -> int:
     """Mark trials as finished that another sweep next to this one has finished; returns their number."""
     waiting = [id_ for id_, each in folder.journal.read().trials.items() if each.status == "pending"]

@@ -95,6 +95,10 @@ class SweepState:
                 self.left_out.append(LeftOut(event["config"], event["reason"]))
             case "rung":
                 self.rungs.setdefault(event["step"], {})[event["id"]] = event["db"]
+            case "retry":
+                state = self.trials[event["id"]]
+                if state.status in ("failed", "pruned"):
+                    state.status, state.reason, state.losses = "pending", "", 0
             case "tested":
                 self.trials[event["id"]].report = event["report"]
             case "claim":

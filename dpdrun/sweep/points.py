@@ -167,7 +167,7 @@ def plan_point(
     values = values_of(plan.recipe)
     shown = {each.key: _shown(values, each.key) for each in sweep.over}
     place = _place_of(plan)
-    trials = tuple(_trial(plan, capture, seed, (*overrides_of(config), *place), sweep) for seed in sweep.seeds)
+    trials = tuple(_trial(plan, capture, seed, (*overrides_of(config), *place)) for seed in sweep.seeds)
     return Point(dict(config), shown, trials, capture.sha256, is_rules, search)
 
 
@@ -193,11 +193,10 @@ def _place_of(plan: Plan) -> tuple[str, ...]:
     return (f"data.source={source}", *([f"pa={render(plan.recipe.pa)}"] if plan.recipe.task == "dpd" else []))
 
 
-def _trial(plan: Plan, capture: Capture, seed: int, overrides: tuple[str, ...], sweep: Sweep) -> Trial:
+def _trial(plan: Plan, capture: Capture, seed: int, overrides: tuple[str, ...]) -> Trial:
     train = plan.recipe.train.model_copy(update={"seed": seed})
     seeded = replace(plan, recipe=plan.recipe.model_copy(update={"train": train}))
-    stops = () if sweep.prune == "off" or train.on_finding == "adapt" else ("train.on_finding=stop",)
-    return Trial(seeded.digest(capture.sha256)[:DIGITS], seed, (*overrides, f"train.seed={seed}", *stops))
+    return Trial(seeded.digest(capture.sha256)[:DIGITS], seed, (*overrides, f"train.seed={seed}"))
 
 
 def _is_of(problem: Problem, key: str, value: str) -> bool:

@@ -47,6 +47,12 @@ def pruning(folder: SweepFolder, sweep: Sweep, trial: Trial, plan: Plan) -> Abst
     return nullcontext(_Pruning(folder, trial.id, sweep.prune, rungs_of(plan)))
 
 
+def on_finding(sweep: Sweep) -> tuple[str, ...]:
+    """Return the override by which a finding of severity error ends a trial; it decides no weight of one that ends."""
+    keeps = sweep.prune == "off" or sweep.base.recipe.train.on_finding == "adapt"
+    return () if keeps else ("train.on_finding=stop",)
+
+
 def rungs_of(plan: Plan) -> list[int]:
     """Return the steps where a trial is compared: the first validations at or after each share of its steps."""
     every = plan.eval_every

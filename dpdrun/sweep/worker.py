@@ -27,7 +27,7 @@ from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.journal import DECIDED, MOST_LOSSES, Transaction, TrialState
 from dpdrun.sweep.points import LeftOut, Trial
-from dpdrun.sweep.prune import PrunedError, pruning
+from dpdrun.sweep.prune import PrunedError, on_finding, pruning
 from dpdrun.sweep.results import Results, compact
 from dpdrun.sweep.search import next_points, require_search
 from dpdrun.training import job
@@ -111,7 +111,7 @@ def give_back_lost(folder: SweepFolder, now: Transaction) -> None:
 def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
     """Train a trial and write what became of it."""
     began, run = time.perf_counter(), folder.run(trial.id)
-    loaded = load_text(sweep.base.text, sweep.base.path, [*sweep.base.overrides, *trial.overrides])
+    loaded = load_text(sweep.base.text, sweep.base.path, [*sweep.base.overrides, *trial.overrides, *on_finding(sweep)])
     outcome: dict[str, Any] = {"event": "given back"}
     threads = 1
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dpdrun.errors import RunError, StoppedError, UnwritableError
+from dpdrun.errors import DataError, FindingError, RunError, StoppedError, UnwritableError
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.files import Json
 from dpdrun.run.folder import RunFolder
 from dpdrun.sweep import worker
 from dpdrun.sweep.document import Sweep
-from dpdrun.sweep.folder import SweepFolder, take_over
+from dpdrun.sweep.folder import SweepFolder, retry, take_over
 from dpdrun.sweep.points import plan_points
 from dpdrun.training import job
 
@@ -183,3 +183,30 @@ def test_a_full_disk_ends_the_worker_and_nothing_is_lost(
     assert folder.journal.read().count("pending") == 2
     worker.work(folder, print)
     assert folder.journal.read().count("finished") == 2
+
+
+def test_failed_trials_are_tried_again_on_request_and_pruned_ones_without_pruning(
+    read: Callable[..., Sweep], begun: Any, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begun(read(over=OVER))
+    reasons = iter(
+        [DataError("capture.npz: no such file"), FindingError("train.on_finding: stop: LR200 too_high: it is")]
+    )
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise next(reasons)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "train", refuse)
+        worker.work(folder, print)
+    state = folder.journal.read()
+    assert [(each.status, each.reason) for each in state.trials.values()] == [
+        ("failed", "capture.npz: no such file"), ("pruned", "LR200 too_high: it is")
+    ]  # fmt: skip
+    assert retry(folder, read(over=OVER)) == 1
+    assert folder.journal.read().count("pending") == 1
+    assert retry(folder, read(over=OVER, prune="off")) == 1
+    _, content = done(read(over=OVER, prune="off"))
+    assert content["trials"]["finished"] == 2
+    recipes = [(path / "recipe.yaml").read_text() for path in folder.trials.iterdir()]
+    assert not any("on_finding" in text for text in recipes)
