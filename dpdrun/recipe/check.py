@@ -18,7 +18,7 @@ from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, nearest_mark, shortened
 from dpdrun.recipe.renamed import REMOVED, RENAMED
-from dpdrun.recipe.schema import Recipe, Section
+from dpdrun.recipe.schema import GIVEN, Recipe, Section
 from dpdrun.recipe.yaml12 import Node
 
 # Names of other tools for the same thing (transformers, Lightning, torchtune, OpenDPD), too far apart to be spelling.
@@ -134,6 +134,9 @@ def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: 
     known = list(dict.fromkeys([*map(str, kinds), *plugins.names("models")]))
     if node is None:
         return Problem(f"{key}.kind", f"missing {key}.kind; one of {listed(known)}", result.given[key])
+    if node.value == GIVEN:
+        message = f"{key}.kind: given: this model is a module passed from Python: dpdrun.train(recipe, model=...)"
+        return Problem(f"{key}.kind", message, node.mark)
     guess = closest(str(node.value), known)
     hint = f"; did you mean '{guess}'?" if guess else "; a kind of a plug-in needs --plugin FILE.py (docs/plugins.md)"
     return Problem(f"{key}.kind", f"unknown {key}.kind {_got(node)}; one of {listed(known)}{hint}", node.mark)
