@@ -15,10 +15,15 @@ from dpdrun.recipe.schema import Count, Section, Switch
 if TYPE_CHECKING:
     from dpdrun.models._base import BehaviouralModel
     from dpdrun.plugins.check import check_file
+    from dpdrun.recipe.plugins import load_files
 
-__all__ = ["BehaviouralModel", "Count", "Field", "Section", "Switch", "check_file"]
+__all__ = ["BehaviouralModel", "Count", "Field", "Section", "Switch", "check_file", "load_files"]
 
-_HOME = {"BehaviouralModel": "dpdrun.models._base", "check_file": "dpdrun.plugins.check"}
+_HOME = {
+    "BehaviouralModel": "dpdrun.models._base",
+    "check_file": "dpdrun.plugins.check",
+    "load_files": "dpdrun.recipe.plugins",
+}
 
 
 def __getattr__(name: str) -> Any:

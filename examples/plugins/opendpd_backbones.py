@@ -8,8 +8,9 @@ Three families, each by its own way to a stream:
 - recurrent (GRU, LSTM, DGRU, QGRU, TRes-GRU): they hold a recurrent layer of torch, `rnn`. Hooks on it hand over its
   state, which the backbone drops, so that a stream is exact.
 - convolutional (TCN): plain, with the reach of its kernels as context and look-ahead.
-- recurrent in Python loops (PG-JANET, DVR-JANET, DeltaGRU, TRes-DeltaGRU): plain. Their memory has no exact end, so a
-  chunk is computed from `memory` samples earlier on; `dpdrun plugins check` shows whether that is enough.
+- recurrent in loops of their own (PG-JANET, DeltaGRU, TRes-DeltaGRU): plain. Their memory has no exact end, so a chunk
+  is computed from `memory` samples earlier on; `dpdrun plugins check` shows whether that is enough. For DVR-JANET it is
+  not (inputs 64 samples ago change an output by a sixth of its rms): it takes complete records.
 """
 
 from __future__ import annotations
@@ -163,10 +164,11 @@ class PgJanet(Looped):
     kind: Literal["opendpd_pgjanet"] = Field(description="which model to train")
 
 
-class DvrJanet(Looped):
-    """DVR-JANET: JANET with decomposed vector rotation."""
+class DvrJanet(Section):
+    """DVR-JANET: JANET with decomposed vector rotation. Random weights do not forget, so it takes complete records."""
 
     kind: Literal["opendpd_dvrjanet"] = Field(description="which model to train")
+    hidden: Count = Field(10, description="units of the recurrent layer")
     settings: ClassVar[dict[str, Any]] = {"num_dvr_units": 4}
 
 

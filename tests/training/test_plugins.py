@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dpdrun.commands import app
-from dpdrun.errors import RunError
+from dpdrun.commands.probe import _with_some_lr
+from dpdrun.errors import RecipeError, RunError
 from dpdrun.export.job import export
 from dpdrun.plan.plan import Plan, make_plan
 from dpdrun.recipe import plugins
@@ -215,3 +216,13 @@ def test_a_plan_with_our_optimizer_has_the_digest_of_before_there_were_others() 
     plan = make_plan(loaded.recipe, 58_980)
     assert "name" not in plan.to_json()["recipe"]["optim"]
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_probe_plans_a_kind_without_a_learning_rate(lab: Path) -> None:
+    text = (lab / "r.yaml").read_text().replace("lr: 1e-2", "lr: auto")
+    with pytest.raises(RecipeError, match=r"optim.lr: auto, but no rule covers kind lab_net, of a plug-in"):
+        job.prepare_training(load_text(text))
+    planned = _with_some_lr(load_text(text))
+    assert planned.recipe.optim.lr == 1e-3
+    stated = load_text(text, overrides=["optim.lr=0.1"])
+    assert _with_some_lr(stated) is stated
