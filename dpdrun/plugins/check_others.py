@@ -135,7 +135,7 @@ def points_of_a_format(entry: Entry) -> list[Point]:
 
 def points_of_rules(entry: Entry) -> list[Point]:
     """Return the contract of a rule: its examples, and its page."""
-    rules = [rule for code, rule in all_rules().items() if code == entry.value]
+    rules = [rule for code, rule in all_rules().items() if code in entry.value]
 
     def examples() -> str:
         for rule in rules:

@@ -47,6 +47,9 @@ _QUANTITY = re.compile(rf"({_NUMBER})\s*([kMG])?\s*(?:Hz|HZ|hz|sps|S/s|Sps)?\Z")
 _SCALE = {None: "", "k": "e3", "M": "e6", "G": "e9"}
 
 
+NAMES_OF_PLUGINS = ("optim.name", "train.loss")
+
+
 @dataclass
 class Check:
     """The result of a check: the problems, or the recipe; the values that are right; the keys that the user wrote."""
@@ -212,6 +215,8 @@ def _hint(node: Node, takes: str, allowed: tuple[str, ...], key: str) -> str:
         return "write it without control characters"
     if guess := closest(value, allowed):
         return f"did you mean '{guess}'?"
+    if key in NAMES_OF_PLUGINS:
+        return "a name of a plug-in needs --plugin FILE.py (docs/plugins.md)"
     if "number" not in takes:
         return f"write {value}%" if "percentage" in takes and re.fullmatch(_NUMBER, value) else ""
     if "whole number" not in takes or re.fullmatch(r"[0-9]+", value):

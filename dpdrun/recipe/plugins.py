@@ -242,12 +242,16 @@ def _enter(module: ModuleType, origin: Origin) -> bool:
         for name, value in offered.items():
             add(group, name, value, origin)
             found = True
-    engine = sys.modules.get("dpdrun.rules.engine")  # imported by what declares rules
-    rules = [] if engine is None else [
-        code for code, rule in engine._RULES.items() if rule.location.startswith(f"{module.__name__}:")
-    ]  # fmt: skip
-    _ENTRIES["rules"].update({code: Entry("rules", code, code, origin) for code in rules})
+    rules = _rules_of(module.__name__)
+    _ENTRIES["rules"].update({code: Entry("rules", code, (code,), origin) for code in rules})
     return found or bool(rules)
+
+
+def _rules_of(module: str) -> list[str]:
+    """Return the codes of the rules that a module, or one within it, has declared."""
+    engine = sys.modules.get("dpdrun.rules.engine")  # imported by what declares rules
+    rules = {} if engine is None else engine._RULES
+    return [code for code, rule in rules.items() if rule.location.startswith((f"{module}:", f"{module}."))]
 
 
 def _kinds_of(module: ModuleType) -> Sequence[tuple[Any, Any]]:
@@ -297,7 +301,9 @@ def _load_entry_point(group: str, point: EntryPoint) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = Origin(package, version, str(path), digest, installed=True)
     if group == "rules":
-        _enter_rules(point.name, origin)
+        if not (codes := tuple(_rules_of(point.module))):
+            raise PluginError(f"{shown}: it declares no rules")
+        _ENTRIES[group][point.name] = Entry(group, point.name, codes, origin)
     elif group != "models":
         add(group, point.name, value, origin)
     else:
@@ -305,10 +311,6 @@ def _load_entry_point(group: str, point: EntryPoint) -> None:
         if not kinds:
             raise PluginError(f"{shown}: it has no Config and Model of kind {point.name!r}")
         add("models", point.name, Kind(*kinds[0]), origin)
-
-
-def _enter_rules(name: str, origin: Origin) -> None:
-    _ENTRIES["rules"].setdefault(name, Entry("rules", name, name, origin))
 
 
 def recorded(recipe: schema.Recipe, formats: Iterable[str] = ()) -> list[dict[str, Any]]:

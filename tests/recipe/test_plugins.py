@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from dpdrun.errors import RecipeError
+from dpdrun.plugins.check import check_name
 from dpdrun.recipe import plugins, reference
 from dpdrun.recipe.describe import field_docs
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.plugins import PluginError
 from dpdrun.recipe.schema import GRUModel
+from dpdrun.rules.engine import all_rules
 
 KIND = """
 from typing import Literal
@@ -43,7 +45,24 @@ class Config(Section):
 def Model(config):
     raise AssertionError("nobody builds it here")
 """
+RULE = """
+from dpdrun.rules.declare import check, warning
+
+@check("ZZ108", about=("train.max_steps",), source="x", evidence="assumed", fires={"max_steps": 3},
+       silent={"max_steps": 4})
+def odd_run(total_steps: int):
+    '''The run has an odd number of steps.
+
+    ## Why
+    A test.
+
+    ## Known limits
+    None.
+    '''
+    return warning("odd", value=total_steps) if total_steps % 2 else None
+"""
 RECIPE = "task: pa\ndata:\n  source: synthetic/mild\nmodel:\n  kind: mine\n  taps: 5\n"
+NOTHING: dict[str, dict[str, EntryPoint]] = {group: {} for group in plugins.GROUPS}
 Write = Callable[[str], Path]
 
 
@@ -136,6 +155,29 @@ def test_an_installed_package_is_found_by_its_entry_point(
     assert entry is not None
     assert entry.origin is not None
     assert (entry.origin.installed, entry.origin.name) == (True, "an_installed_kind")
+
+
+def test_rules_of_a_package_are_evaluated_with_ours(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(RULE).rename(tmp_path / "rules_of_a_package.py")
+    write("x = 1\n").rename(tmp_path / "no_rules_of_a_package.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("lab", "rules_of_a_package", "dpdrun.rules")
+    monkeypatch.setattr(plugins, "_installed", lambda: NOTHING | {"rules": {"lab": point}})
+    assert all_rules()["ZZ108"].location == "rules_of_a_package:4"
+    assert [str(check) for check in check_name("lab") if not check.passed] == []
+    empty = EntryPoint("none", "no_rules_of_a_package", "dpdrun.rules")
+    monkeypatch.setattr(plugins, "_installed", lambda: NOTHING | {"rules": {"none": empty}})
+    with pytest.raises(PluginError, match=r"dpdrun.rules: none = no_rules_of_a_package: it declares no rules"):
+        all_rules()
+
+
+@pytest.mark.parametrize("line", ["optim: {name: sgd}", "train: {loss: huber}"])
+def test_an_unknown_name_says_how_to_bring_it(line: str) -> None:
+    recipe = f"task: pa\ndata: {{source: synthetic/mild}}\nmodel: {{kind: gru, hidden: 8}}\n{line}\n"
+    with pytest.raises(RecipeError, match=r"got '(sgd|huber)'; a name of a plug-in needs --plugin FILE.py"):
+        load_text(recipe)
 
 
 def test_a_broken_package_is_one_message_with_its_line(
