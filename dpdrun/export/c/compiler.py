@@ -47,23 +47,30 @@ class Compiler:
         done = subprocess.run([*self.command, option], capture_output=True, text=True, check=False)
         return done.stdout if done.returncode == 0 else ""
 
-    def build(self, folder: Path, sources: Sequence[str], program: str) -> None:
+    def compile(self, folder: Path, source: str, out: str) -> int | None:
+        """Compile a source file of a folder to an object file.
+
+        Returns:
+            The bytes of machine code in it, as `size` counts them; None if there is no `size`.
+
+        Raises:
+            RunError: with what the compiler printed.
+        """
+        run([*self.command, *self.flags, "-c", source, "-o", out], folder)
+        size = shutil.which("size")
+        if size is None:
+            return None
+        done = subprocess.run([size, "-A", out], cwd=folder, capture_output=True, text=True, check=False)
+        sections = re.findall(r"^\.text\S*\s+(\d+)", done.stdout, re.MULTILINE)
+        return sum(map(int, sections)) if sections else None
+
+    def build(self, folder: Path, parts: Sequence[str], program: str) -> None:
         """Compile and link files of a folder. Raises RunError with what the compiler printed."""
-        run([*self.command, *self.flags, *sources, "-lm", "-o", program], folder)
+        run([*self.command, *self.flags, *parts, "-lm", "-o", program], folder)
 
     def execute(self, folder: Path, program: str, *arguments: str) -> str:
         """Run a program of a folder in it and return what it printed. Raises RunError if it fails."""
         return run([*self.runner, str(folder / program), *arguments], folder)
-
-    def code_bytes(self, folder: Path, source: str) -> int | None:
-        """Return the bytes of machine code in one source file, as `size` counts them; None if it cannot be asked."""
-        run([*self.command, *self.flags, "-c", source, "-o", "code.o"], folder)
-        size = shutil.which("size")
-        if size is None:
-            return None
-        done = subprocess.run([size, "-A", "code.o"], cwd=folder, capture_output=True, text=True, check=False)
-        sections = re.findall(r"^\.text\S*\s+(\d+)", done.stdout, re.MULTILINE)
-        return sum(map(int, sections)) if sections else None
 
 
 def find() -> Compiler | None:

@@ -42,7 +42,7 @@ def facts(c: Source, description: dict[str, Any], code: Code | None) -> dict[str
 
 def header(c: Source, description: dict[str, Any], code: Code | None) -> str:
     """Return the header; its first comment says what a user must know."""
-    operations = ", ".join(f"{c.operations[n]:,} {n.replace('_', ' ')}" for n in OPERATIONS if c.operations[n])
+    operations = ", ".join(f"{n.replace('_', ' ')} {c.operations[n]:,}" for n in OPERATIONS if c.operations[n])
     context = "every earlier input" if description["context"] is None else f"{description['context']} inputs before it"
     size = "not measured" if code is None else f"{code.bytes:,} ({code.compiler} -O2, {code.target})"
     rate = f", {description['sample_rate_hz']:,.0f} samples a second" if "sample_rate_hz" in description else ""

@@ -199,12 +199,12 @@ def stream(generated: Files, words: NDArray[Any], using: compiler.Compiler) -> t
         folder = Path(name)
         for file, text in generated.texts.items():
             (folder / file).write_text(text, encoding="ascii")
-        using.build(folder, (f"{prefix}.c", f"{prefix}_test.c"), f"{prefix}_test")
+        size = using.compile(folder, f"{prefix}.c", "model.o")
+        using.build(folder, ("model.o", f"{prefix}_test.c"), f"{prefix}_test")
         using.execute(folder, f"{prefix}_test")
         np.pad(words, ((0, late), (0, 0))).astype(number).tofile(folder / "in")
         using.execute(folder, f"{prefix}_test", "in", "out")
         output = np.fromfile(folder / "out", number).reshape(-1, 2)[late:]
-        size = using.code_bytes(folder, f"{prefix}.c")
     return output, files.Code(size, using.name, using.target) if size else None
 
 

@@ -38,7 +38,7 @@ def test_a_failure_says_what_the_compiler_printed(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"a: failed with exit code 3"):
         gcc.execute(tmp_path, "a")
     assert "gcc" in gcc.name
-    assert gcc.code_bytes(tmp_path, "a.c") in range(1, 200)
+    assert gcc.compile(tmp_path, "a.c", "a.o") in range(1, 200)
 
 
 def test_a_program_for_another_machine_is_named(tmp_path: Path) -> None:

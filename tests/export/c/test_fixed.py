@@ -102,6 +102,14 @@ def test_every_word_equals_the_reference(name: str, compiler: Find) -> None:
     assert done.verified["samples"] == len(words)
 
 
+def test_words_beyond_the_port_saturate(compiler: Find) -> None:
+    """The port has 12 bits, its C type 16: what is beyond enters as the nearest word."""
+    point, description, x = rounded("transformer, gelu")
+    words = np.random.default_rng(4).integers(-(2**15), 2**15, (200, 2))
+    expected = expected_of(point, np.clip(words, -(2**11), 2**11 - 1))
+    job.verify_fixed(job.generate_fixed("dpd", point, description, x), words, expected, compiler("gcc"))
+
+
 def test_a_wrong_shift_a_wrong_weight_and_a_wrong_rounding_are_found(compiler: Find) -> None:
     point, description, x = rounded("gru")
     good = job.generate_fixed("dpd", point, description, x)
