@@ -32,3 +32,22 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine without a C compiler."""
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+
+
+# Programs for other machines are linked statically, so that qemu needs none of their libraries
+OTHERS = {
+    "clang": (("clang",), ("-O2",), ()),
+    "gcc -O0": (("gcc",), ("-O0",), ()),
+    "gcc -O3": (("gcc",), ("-O3", "-march=native"), ()),
+    "sanitizers": (("gcc",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), ()),
+    "valgrind": (("gcc",), ("-O1", "-g"), ("valgrind", "--quiet", "--error-exitcode=1")),
+    "aarch64": (("aarch64-linux-gnu-gcc", "-static"), ("-O2",), ("qemu-aarch64",)),
+    "arm": (("arm-linux-gnueabihf-gcc", "-static"), ("-O2",), ("qemu-arm",)),
+}
+
+
+@pytest.fixture(params=OTHERS)
+def other(request: pytest.FixtureRequest, compiler: Callable[..., Compiler]) -> Compiler:
+    """Another compiler, other options, or another machine."""
+    command, flags, runner = OTHERS[request.param]
+    return compiler(*command, flags=flags, runner=runner)

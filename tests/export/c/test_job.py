@@ -101,7 +101,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(gru: Any, tmp_path: P
     with pytest.raises(DataError, match=r"cannot write \.txt; use \.c"):
         job.check(tmp_path / "dpd.txt", force=False)
     for name in ("my-dpd.c", "2.c", "_x.c", "math.c", "a b.c"):
-        with pytest.raises(DataError, match=r"its name has letters, digits and _"):
+        with pytest.raises(DataError, match=r"its name may have only letters, digits and _"):
             job.check(tmp_path / name, force=False)
     (tmp_path / "dpd.h").write_text("mine")
     with pytest.raises(DataError, match=r"dpd\.h: exists; give --force"):
@@ -159,21 +159,6 @@ def test_any_settings(seed: int, compiler: Find) -> None:
     job.verify(generated, x, reference_outputs(model, x)[1:], compiler("gcc"))
 
 
-# Programs for other machines are linked statically, so that qemu needs none of their libraries
-OTHERS = {
-    "clang": (("clang",), ("-O2",), ()),
-    "gcc -O0": (("gcc",), ("-O0",), ()),
-    "gcc -O3": (("gcc",), ("-O3", "-march=native"), ()),
-    "sanitizers": (("gcc",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), ()),
-    "valgrind": (("gcc",), ("-O1", "-g"), ("valgrind", "--quiet", "--error-exitcode=1")),
-    "aarch64": (("aarch64-linux-gnu-gcc", "-static"), ("-O2",), ("qemu-aarch64",)),
-    "arm": (("arm-linux-gnueabihf-gcc", "-static"), ("-O2",), ("qemu-arm",)),
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("where", OTHERS)
-def test_other_compilers_and_machines(case: Any, where: str, compiler: Find) -> None:
-    command, flags, runner = OTHERS[where]
-    using = compiler(*command, flags=flags, runner=runner)
-    job.verify(generate(case), case.x, case.expected, using)
+def test_other_compilers_and_machines(case: Any, other: Compiler) -> None:
+    job.verify(generate(case), case.x, case.expected, other)
