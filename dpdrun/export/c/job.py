@@ -76,7 +76,8 @@ def check(out: Path, *, force: bool) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix) or prefix.lower() in TAKEN:
         raise DataError(
             f"{out}: the functions are named after the file ({prefix}_step), so its name may have only letters, digits "
-            f"and _, has to begin with a letter, and cannot be one of {', '.join(TAKEN)}; for example {out.with_name('dpd.c')}"
+            f"and _, has to begin with a letter, and cannot be one of {', '.join(TAKEN)}; for example "
+            f"{out.with_name('dpd.c')}"
         )
     for name in (f"{prefix}.h", f"{prefix}_test.c", f"{prefix}.json"):
         check_writable(out.with_name(name), force=force, suffixes=(".h", ".c", ".json"))
