@@ -52,7 +52,7 @@ def described(count: int, device: str) -> str:
         shared = f", up to {most} on one" if most > 1 else ", one each"
         return f"{workers} on {min(count, len(cards))} GPU{'s' * (min(count, len(cards)) > 1)}{shared}"
     limit = os.environ.get(LIMIT_VARIABLE, "1")
-    return f"{workers}, {'one thread' if limit == '1' else f'up to {limit} threads'} each"
+    return f"{workers}, {'one thread' if limit == '1' else f'up to {limit} threads'}{' each' * (count > 1)}"
 
 
 def _plugins() -> list[str]:

