@@ -31,7 +31,7 @@ PruneName = StrEnum("PruneName", "off findings median halving")
 LIMITS = {"parameters": "parameters", "macs": "macs_per_sample", "macs_per_sample": "macs_per_sample",
           "seconds": "seconds"}  # fmt: skip
 
-FolderArgument = Annotated[Path, argument(metavar="DIR", help="Folder of a sweep.")]
+FolderArgument = Annotated[Path, argument(metavar="DIR", help="Sweep folder.")]
 StorageOption = Annotated[
     str | None,
     option(
@@ -107,7 +107,7 @@ def run(
 ) -> None:
     """Train every configuration of a sweep, with every seed.
 
-    What this sweep, or one in a folder next to it, has trained before is not trained again.
+    Trials that this sweep, or one in a folder next to it, has trained before are not trained again.
 
     The same command, or `dpdrun sweep resume DIR`, continues an interrupted sweep; more values or seeds extend it.
     """
