@@ -61,11 +61,17 @@ def lines_of(run: Path, kind: str = "step") -> list[dict[str, Any]]:
     return found
 
 
+def same_frames(run: Path, other: Path) -> None:
+    """Two runs saw the same samples at the same rates."""
+    ours, theirs = lines_of(run), lines_of(other)
+    for key in ("step", "samples", "frames_crc", "lr"):  # frames_crc: of all sample ids up to there
+        assert [line[key] for line in ours] == [line[key] for line in theirs], key
+
+
 def same_steps(run: Path, other: Path) -> None:
     """Two runs saw the same samples at the same rates, and computed the same but for rounding."""
+    same_frames(run, other)
     ours, theirs = lines_of(run), lines_of(other)
-    for key in ("step", "samples", "frames_crc", "lr"):
-        assert [line[key] for line in ours] == [line[key] for line in theirs], key
     for key in ("loss", "grad_norm"):
         np.testing.assert_allclose([line[key] for line in ours], [line[key] for line in theirs], rtol=1e-4, err_msg=key)
     scores = [[line["val_nmse_db"] for line in lines_of(each, "eval")] for each in (run, other)]

@@ -74,9 +74,14 @@ class _Group(TyperGroup):
         try:
             return super().main(*args, **kwargs)
         except Exception as error:
-            from dpdrun.commands._failures import show_failure
+            try:
+                from dpdrun.commands._failures import show_failure
 
-            sys.exit(show_failure(error))
+                code = show_failure(error)
+            except MemoryError:  # not even the code that shows an error can be loaded
+                sys.stderr.write(f"error: {error or 'out of memory'}\n")
+                code = getattr(error, "exit_code", DpdrunError.exit_code)
+            sys.exit(code)
 
 
 def _version(wanted: bool) -> None:
