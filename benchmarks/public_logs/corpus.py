@@ -1,10 +1,10 @@
 """The logs: numbers only, in the format that their program writes, each with its source and a label with its reason.
 
 A label was made from the numbers before any tool was run on the log. Rules and readers are tuned on the half "tune";
-"heldout" is scored once, and has logs of other repositories. The logs that were held out before are in "tune" now, with
-`scored_blind` in their labels: those of repositories whose name has a SHA-256 with an odd first byte were first scored
-when rules had only seen the others, and again with an odd second byte when rules had seen some of these as well. A
-label.json has:
+"heldout" has logs of other repositories, and was scored once, before anybody who works on rules had seen it. The logs
+that were held out before are in "tune" now, with `scored_blind` in their labels: those of repositories whose name has a
+SHA-256 with an odd first byte were first scored when rules had only seen the others, and again with an odd second byte
+when rules had seen some of these as well. A label.json has:
 
     name, source, path, commit   where the log is from
     program, file                which program wrote it, and its file here

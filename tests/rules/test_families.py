@@ -38,6 +38,7 @@ NOT_BY_RULES = {
     "train.compile": "torch.compile",
     "train.threads": "as many as the work of a step keeps busy",
     "train.loss.beyond": "auto = out_of_band",
+    "quantization.state": "auto = those of activations",
     "dpd.peak_limit": "largest magnitude of the training input",
 }
 
