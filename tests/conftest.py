@@ -40,6 +40,27 @@ def plugin_registry() -> Iterator[None]:
     plugins.set_kinds([entry.value.section for entry in entries["models"].values()])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_plugins() -> Iterator[None]:
+    """Leave no plug-in, and no module passed from Python, to the tests of other files."""
+    from dpdrun.recipe import plugins
+    from dpdrun.rules import engine
+
+    entries, files = {group: dict(each) for group, each in plugins._ENTRIES.items()}, dict(plugins._FILES)
+    rules = engine.all_rules()
+    yield
+    if entries == plugins._ENTRIES and files == plugins._FILES and len(rules) == len(engine._RULES):
+        return
+    for group, each in plugins._ENTRIES.items():
+        each.clear()
+        each.update(entries[group])
+    plugins._FILES.clear()
+    plugins._FILES.update(files)
+    engine._RULES.clear()
+    engine._RULES.update(rules)
+    plugins.set_kinds([entry.value.section for entry in plugins._ENTRIES["models"].values()])
+
+
 @pytest.fixture(scope="session")
 def fit_gmp_once() -> Iterator[None]:
     """Fit the gmp that scores are compared with once for each capture, instead of at each evaluation of it."""
