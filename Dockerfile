@@ -44,7 +44,7 @@ ENV PATH=/opt/dpdrun/bin:$PATH PYTHONUNBUFFERED=1 HOME=/var/cache/dpdrun XDG_CAC
     TRITON_CACHE_DIR=/var/cache/dpdrun/triton MPLCONFIGDIR=/var/cache/dpdrun/matplotlib
 USER 10001
 STOPSIGNAL SIGTERM
-# By the sign of life that the work itself leaves in the newest run: a run that hangs turns unhealthy.
+# By the heartbeat of the newest run: a run that hangs becomes unhealthy.
 HEALTHCHECK --interval=60s --timeout=30s --start-period=300s --retries=3 \
     CMD ["dpdrun", "health", "runs", "--max-age", "300"]
 ENTRYPOINT ["dpdrun"]
