@@ -1,4 +1,4 @@
-"""The sign of life of a run, and what whoever watches it makes of that."""
+"""The heartbeat of a run, and what `dpdrun health` makes of it."""
 
 from __future__ import annotations
 
