@@ -546,5 +546,5 @@ def test_a_number_of_training_without_the_name_of_a_loss_is_one_unless_it_rises(
     assert (len(facts.loss), log.found["loss"]) == (9, "Train_rf")
     assert any("the only number of training" in note for note in log.notes)
     path.write_text("".join(f"Epoch {k}: Train_rf {0.4854 + 0.01 * k}   Memory 9.{k}%\n" for k in range(9)))
-    with pytest.raises(DataError, match="if one is, name it: --map loss=Train_rf"):
+    with pytest.raises(DataError, match="if there is one, name it: --map loss=Train_rf"):
         read_log(path)
