@@ -263,7 +263,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     if severe is None:
         return None
     patch, lower = lower_rate(run, 2.0)
-    lost = f", {rise.lost:.0%} of its progress lost" if rise.start > rise.lowest else ""
+    lost = f", {rise.lost:.0%} of its progress lost" if rise.lost <= 1.0 else f", above its start of {rise.start:.4g}"
+    lost = lost if rise.start > rise.lowest else ""
     return finding(
         "error" if severe else "warning",
         f"the loss rose from {rise.lowest:.4g} near step {run.step[rise.at]} to {rise.end:.4g}"
