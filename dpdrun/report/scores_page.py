@@ -60,13 +60,13 @@ def result_sentence(report: Mapping[str, Any]) -> str:
     own, gmp, none = (place[split] for place in (shown["splits"], *(shown["baselines"][n] for n in ("gmp", "one_tap"))))
     if report["task"] == "dpd":
         pairs = (("in_band_db", "in-band error"), ("aclr_worse_db", "worse-side ACLR"))
-        told = [
+        parts = [
             f"{name} {own[key]:.1f} dB (none {none[key]:.1f}, gmp {gmp[key]:.1f})"
             for key, name in pairs
             if None not in (own[key], none[key], gmp[key])
         ]
         through = "through its PA model" if report.get("simulated") else "on the amplifier"
-        return f"Predistorted, {split} split, {through}: {'; '.join(told)}." if told else ""
+        return f"Predistorted, {split} split, {through}: {'; '.join(parts)}." if parts else ""
     gain = gmp["nmse_db"] - own["nmse_db"]
     against = f"{abs(gain):.1f} dB {'better' if gain >= 0 else 'worse'} than a gmp ({gmp['nmse_db']:.1f} dB)"
     return f"The model reproduces the {split} split with an NMSE of {own['nmse_db']:.1f} dB, {against}."

@@ -70,7 +70,7 @@ def test_a_finding_says_what_why_and_what_to_do() -> None:
     assert finding.splitlines()[0].endswith(" (from step 21)")
     assert "  evidence: rise decades " in finding
     assert ", threshold 0.3, p < 0.0001, n " in finding
-    assert "  why: Steps that are too long drive the weights" in finding
+    assert "  why: Steps that are too large drive the weights" in finding
     assert "  advice: lower optim.lr from 0.01 to 0.005" in finding
     assert "  recipe: optim.lr: 5e-3" in finding
 
