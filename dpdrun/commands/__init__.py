@@ -66,6 +66,11 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:  # which a command that has something to save or to say handles itself
             say("interrupted", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
+        except SystemExit as end:  # of a plug-in: it would pass for an exit code of ours
+            plugins = sys.modules.get("dpdrun.recipe.plugins")
+            if plugins is not None and (blamed := plugins.blamed(end)) is not None:
+                raise blamed from None
+            raise
         except ClickError as error:
             error.message = printable(error.message.removeprefix(self._OF_PYDANTIC))
             raise

@@ -79,7 +79,8 @@ def _polynomial(g: Graph, config: GMPModel, weights: Weights, x: str) -> str:
 
     columns = [rows(power, 0) for power in powers]
     matrices = [weights["aligned"]]
-    for m, coefficients in zip((m for m in range(-cross, cross + 1) if m), weights.get("crossed", ()), strict=True):
+    offsets = [m for m in range(-cross, cross + 1) if m] if "crossed" in weights else []  # none of order 1
+    for m, coefficients in zip(offsets, weights.get("crossed", ()), strict=True):
         columns += [rows(power, m) for power in powers[1:]]
         matrices.append(coefficients)
     matrix = np.concatenate(matrices)  # (columns, K, 2)

@@ -79,7 +79,9 @@ def check_entry(entry: Entry, settings: Sequence[str] = ()) -> list[Check]:
             message, passed = str(failed), False
         except DpdrunError as error:
             message, passed = str(error), False
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() too
             blamed = plugins.blamed(error)
             message, passed = str(blamed) if blamed else f"{type(error).__name__}: {reason_of(error)}", False
         checks.append(Check(entry.group, entry.name, point, passed, message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dpdrun.errors import DpdrunError
-from dpdrun.recipe.plugins import NAME, names
+from dpdrun.recipe.plugins import is_name, names
 from dpdrun.run.files import write_text
 
 PLACEHOLDER = "my_net"
@@ -35,7 +35,7 @@ def write_plugin(name: str, folder: Path, *, state: bool = False, force: bool = 
     Raises:
         DpdrunError: not a name, a name that is taken, or a file that is there.
     """
-    if not NAME.match(name):
+    if not is_name(name):
         raise DpdrunError(f"{name}: not a name of a kind: use lower-case letters, digits and underscores")
     if name in names("models"):
         raise DpdrunError(f"{name}: there is a kind of this name; choose another")

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, Union, get_args
 
 from dpdrun.errors import DpdrunError, RunError, reason_of
-from dpdrun.recipe import schema
+from dpdrun.recipe import schema, yaml12
 from dpdrun.recipe.schema import Section
 
 GROUPS = ("models", "losses", "optimizers", "formats", "rules")
@@ -126,13 +126,18 @@ def add(group: str, name: str, value: Any, origin: Origin | None = None) -> None
         PluginError: the name is taken, or not a name.
     """
     where = f"{origin.path}: " if origin else ""
-    if not NAME.match(name):
+    if not is_name(name):
         raise PluginError(f"{where}{name!r} is no name of a plug-in: use lower-case letters, digits and underscores")
     if (other := _ENTRIES[group].get(name)) is not None:
         raise PluginError(f"{where}{group}: the name {name!r} is taken by {other.origin or 'dpdrun'}")
     _ENTRIES[group][name] = Entry(group, name, value, origin)
     if isinstance(value, Kind):
         set_kinds([entry.value.section for entry in _ENTRIES["models"].values()])
+
+
+def is_name(name: object) -> bool:
+    """Return whether a recipe can write a name: `true` and `null` it reads as values."""
+    return isinstance(name, str) and NAME.match(name) is not None and yaml12.scalar(name) == name
 
 
 def set_kinds(sections: Sequence[type[Section]]) -> None:
@@ -194,12 +199,14 @@ def _load_file(path: Path) -> Origin:
     sys.modules[module.__name__] = module  # where pydantic looks up the names of annotations
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
+    except KeyboardInterrupt:
+        raise
     except DpdrunError as error:
         raise PluginError(f"{_place(error, str(path))}{error}") from None
-    except Exception as error:
+    except BaseException as error:  # sys.exit() too, which would end the command as if it had succeeded
         raise PluginError(f"{_place(error, str(path))}{type(error).__name__}: {reason_of(error)}") from None
     version = getattr(module, "__version__", None)
-    origin = Origin(real.stem, None if version is None else str(version), str(path), digest)
+    origin = Origin(real.stem, str(version) if isinstance(version, str | int | float) else None, str(path), digest)
     if not _enter(module, origin):
         raise PluginError(
             f"{path}: not a plug-in: it defines neither Config and Model nor {', '.join(['MODELS', *NAMED.values()])}, "
@@ -220,7 +227,7 @@ def blamed(error: BaseException) -> PluginError | None:
     return PluginError(f"{place}: {type(error).__name__}: {reason_of(error)} ({origin})")
 
 
-def _place(error: Exception, path: str) -> str:
+def _place(error: BaseException, path: str) -> str:
     """Return where in a plug-in an exception arose: its innermost line there."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f"{path}:{error.lineno}: "
@@ -257,7 +264,9 @@ def _rules_of(module: str) -> list[str]:
 def _kinds_of(module: ModuleType) -> Sequence[tuple[Any, Any]]:
     several = getattr(module, "MODELS", None)
     if several is not None:
-        return list(several)
+        if not isinstance(several, list | tuple) or not all(isinstance(e, tuple) and len(e) == 2 for e in several):
+            raise PluginError(f"{module.__file__}: MODELS must be a list of pairs (Config, Model)")
+        return several
     config, model = getattr(module, "Config", None), getattr(module, "Model", None)
     if (config is None) != (model is None):
         missing = "Model" if model is None else "Config"

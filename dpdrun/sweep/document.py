@@ -38,9 +38,14 @@ Search = Literal["grid", "random", "tpe", "nsga2"]
 Prune = Literal["off", "findings", "median", "halving"]
 OBJECTIVES = ("val_nmse_db", "val_objective_db", "parameters", "macs_per_sample", "seconds")
 TASK = "sweep"
-FLAGS = {"objectives": "objective", "budget": "trials"}  # where a flag has another name than its key
+FLAGS = {
+    "objectives": "objective",
+    "budget": "trials",
+    "core_hours": "core-hours",
+}  # where a flag has another name than its key
 MOST_POINTS = 10_000  # of a grid; more is a slip, or wants a search
 MOST_SEEDS = 1000
+MOST_SHOWN = 100  # characters of a flag in a message
 
 
 class BudgetSection(Section):
@@ -149,7 +154,7 @@ def _write_flags(root: Node, flags: Mapping[str, Any], problems: list[Problem]) 
         if "over" not in root.value or not isinstance(root.value["over"].node.value, dict):
             root.value["over"] = Entry(mark, Node({}, mark))
         for key, text in value.items():
-            here = Mark(f"--over {key}={text}")
+            here = Mark(f"--over {key}={text[:MOST_SHOWN]}{'...' if text[MOST_SHOWN:] else ''}")
             try:
                 parsed, found = yaml12.parse(f"[{text}]", here.name)
             except SyntaxProblemError as error:
@@ -162,7 +167,8 @@ def _write_flags(root: Node, flags: Mapping[str, Any], problems: list[Problem]) 
 
 def _tree(value: Any, mark: Mark) -> Node:
     if isinstance(value, dict):
-        return Node({key: Entry(mark, _tree(item, mark)) for key, item in value.items()}, mark)
+        marks = {key: Mark(f"--{FLAGS.get(key, key)}") for key in value}
+        return Node({key: Entry(marks[key], _tree(item, marks[key])) for key, item in value.items()}, mark)
     if isinstance(value, list):
         return Node([_tree(item, mark) for item in value], mark)
     return Node(value, mark, str(value))
@@ -301,7 +307,8 @@ class _Reading:
             message = f"over.{each.key}: a grid needs the number of values: {each.values}:5 (or search: tpe)"
             self._add(each.key, message, each.marks[0])
         if not open_ranges and (size := grid_size(over)) > MOST_POINTS:
-            message = f"over: a grid of {size:,} configurations; at most {MOST_POINTS:,}: use search: random or tpe"
+            shown = f"{size:,}" if size < 10**15 else "more than 10^15"
+            message = f"over: a grid of {shown} configurations; at most {MOST_POINTS:,}: use search: random or tpe"
             self._add("over", message, root.value["over"].mark)
 
     def _add(self, key: str, message: str, mark: Mark) -> None:

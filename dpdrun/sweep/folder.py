@@ -93,7 +93,10 @@ def runs_of(path: Path) -> list[Path]:
         return [path]
     folder = SweepFolder(path)
     content = RunFolder(path).read_json(folder.result) if folder.result.is_file() else {"front": [], "points": []}
-    trials = [trial["id"] for each in content["points"] if each["on_front"] for trial in each["trials"]]
+    try:
+        trials = [Path(trial["id"]).name for each in content["points"] if each["on_front"] for trial in each["trials"]]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder.result}: damaged ({error!r}); `dpdrun sweep show {path}` writes it again") from None
     if not trials:
         raise RunError(f"{path}: this sweep has no finished configuration yet; `dpdrun sweep show {path}`")
     return [folder.trials / trial for trial in dict.fromkeys(trials)]

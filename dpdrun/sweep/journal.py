@@ -8,6 +8,7 @@ process left incomplete is cut off by the next one that writes. Results are not 
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -27,6 +28,10 @@ DECIDED = ("finished", "failed", "pruned")
 # Workers that a trial may lose at the same step before it is considered the cause: one that needs more memory than
 # there is ends all of them there. Fewer would give up trials on hosts that are taken away every few minutes.
 MOST_LOSSES = 20
+TYPES: dict[str, Any] = {  # of what an event holds
+    "id": str, "worker": str, "reason": str, "time": int | float, "core_seconds": int | float, "step": int,
+    "db": int | float, "config": dict, "report": dict | None, "values": dict, "data": list,
+}  # fmt: skip
 
 
 @dataclass
@@ -85,7 +90,12 @@ class SweepState:
         return sum(each.status in statuses for each in self.trials.values())
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Apply one line; kinds of a later version are ignored."""
+        """Apply one line; kinds of a later version are ignored.
+
+        Raises:
+            ValueError, KeyError, TypeError: the line is damaged.
+        """
+        _require_types(event)
         match event.get("event"):
             case "sweep":
                 self.header = dict(event)
@@ -129,6 +139,15 @@ class SweepState:
             state.core_seconds += event.get("core_seconds", 0.0)
             state.status, state.reason = status, event.get("reason", "")
             state.report = event.get("report", state.report)
+
+
+def _require_types(event: Mapping[str, Any]) -> None:
+    """Refuse a value of a type that would fail later, where a sweep is shown. Raises TypeError."""
+    for name in TYPES.keys() & event.keys():
+        value = event[name]
+        is_time = name in ("time", "core_seconds")  # a score may be infinite
+        if not isinstance(value, TYPES[name]) or (is_time and not math.isfinite(value)):
+            raise TypeError(f"{name} is {value!r:.80}")
 
 
 class Transaction:
@@ -202,7 +221,7 @@ class Journal:
                 self._read_to += len(raw)
                 try:
                     self._state.add(decode_numbers(json.loads(raw)))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     raise RunError(f"{self.path}: damaged before byte {self._read_to} ({error!r})") from error
 
     def _append(self, events: list[Json]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dpdrun.data.capture import Capture
@@ -66,10 +67,14 @@ class Point:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Point:
-        """Read back `to_json`."""
+        """Read back `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
         trials = tuple(
             Trial(str(each["id"]), int(each["seed"]), tuple(each["overrides"])) for each in content["trials"]
         )
+        if not trials or any(Path(each.id).name != each.id for each in trials):  # which are names of folders
+            raise ValueError("a point without trials, or with a trial in another folder")
+        if not all(isinstance(content[name], dict) for name in ("config", "values")):
+            raise TypeError("a point without its values")
         return cls(**{**content, "trials": trials})
 
 

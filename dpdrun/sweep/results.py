@@ -40,7 +40,11 @@ class Results:
             run = self._folder.run(trial_id)
             if not run.report.is_file():
                 return state.report
-            self._reports[trial_id] = run.read_json(run.report)
+            report = run.read_json(run.report)
+            splits = report.get("splits", {})
+            if not (isinstance(splits, dict) and all(isinstance(each, dict) for each in splits.values())):
+                raise RunError(f"{run.report}: not a report of a run: its splits hold no scores")
+            self._reports[trial_id] = report
         return self._reports[trial_id]
 
     def forget(self, trial_ids: Iterable[str]) -> None:

@@ -35,6 +35,7 @@ SECTIONS: dict[str, ModelSection] = {
     "gmp": GMPModel(kind="gmp", order=4, delays=5, cross=2),
     "gmp, no cross terms": GMPModel(kind="gmp", order=3, delays=4, cross=0),
     "gmp, DC and image": GMPModel(kind="gmp", order=3, delays=4, cross=1, constant="on", conjugate="on"),
+    "gmp, linear": GMPModel(kind="gmp", order=1, delays=3, cross=1),  # which has no cross terms
     "gmp, no memory": GMPModel(kind="gmp", order=1, delays=1, cross=0),
     "gru, limited": GRUModel(kind="gru", hidden=6),
     "gmp, limited": GMPModel(kind="gmp", order=4, delays=5, cross=2),

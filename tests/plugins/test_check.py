@@ -65,6 +65,7 @@ BROKEN = {  # what is replaced in a template, the point that fails, and words of
         "build",
         "its Model made Model, not a torch.nn.Module",
     ),
+    "exits": (PLAIN, "return y\n", "raise SystemExit(0)\n", "shapes", "SystemExit"),
     "shape": (PLAIN, "return y\n", "return y[:, 1:]\n", "shapes", r"input \(2, 23, 2\) gives \(2, 22, 2\)"),
     "unused": (
         PLAIN,

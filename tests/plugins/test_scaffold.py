@@ -23,7 +23,7 @@ def test_the_files_belong_together(tmp_path: Path, state: bool) -> None:
 
 
 def test_names_that_cannot_be_taken(tmp_path: Path) -> None:
-    for name, message in (("My Net", "not a name"), ("gru", "there is a kind of this name")):
+    for name, message in (("My Net", "not a name"), ("true", "not a name"), ("gru", "there is a kind of this name")):
         with pytest.raises(DpdrunError, match=message):
             write_plugin(name, tmp_path)
     write_plugin("lab_net", tmp_path)

@@ -119,6 +119,11 @@ def test_a_file_is_loaded_once(write: Write) -> None:
         ("class Config: pass\nclass Model: pass\n", r"mine.py: Config must be a class derived from"),
         (KIND.replace('Literal["mine"]', "str"), r"mine.py: Config needs a field with its name"),
         ("LOSSES = [1]\n", r"mine.py: LOSSES must be a dictionary"),
+        ("LOSSES = {1: print}\n", r"mine.py: 1 is no name of a plug-in"),
+        ("MODELS = 5\n", r"mine.py: MODELS must be a list of pairs"),
+        ("MODELS = [(1, 2, 3)]\n", r"mine.py: MODELS must be a list of pairs"),
+        ("x = 1\nraise SystemExit(0)\n", r"mine.py:2: SystemExit: 0"),
+        ("class Mine(BaseException): pass\nraise Mine('m')\n", r"mine.py:2: Mine: m"),
     ],
 )
 def test_a_broken_file_is_one_message_with_its_line(write: Write, text: str, message: str) -> None:

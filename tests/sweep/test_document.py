@@ -118,3 +118,18 @@ def test_a_grid_has_a_limit(place: Path) -> None:
     assert refused("small.yaml", {"over": over}) == [
         "--over: over: a grid of 12,000 configurations; at most 10,000: use search: random or tpe"
     ]
+
+
+def test_long_flags_are_cut(place: Path) -> None:
+    over = {f"k{number}": "1,2" for number in range(2000)}
+    assert refused("small.yaml", {"over": over})[-1].startswith(
+        "--over: over: a grid of more than 10^15 configurations"
+    )
+    (line,) = refused("small.yaml", {"over": {"optim.lr": "1," * 20_000 + "]"}})
+    assert len(line) < 500
+
+
+def test_a_limit_is_named_by_its_flag(place: Path) -> None:
+    flags = {"over": {"optim.lr": "1e-3..1e-1"}, "search": "random", "budget": {"core_hours": float("nan")}}
+    (line,) = refused("small.yaml", flags)
+    assert line.startswith("--core-hours: budget.core_hours: expected a number greater than 0")

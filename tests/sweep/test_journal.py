@@ -97,9 +97,25 @@ def test_a_full_disk_leaves_the_journal_as_it_was(journal: Journal, monkeypatch:
     assert journal.read().count("pending") == 2
 
 
-def test_damage_is_named(journal: Journal) -> None:
+DAMAGED = {
+    "no such trial": '{"event": "claim", "id": "nobody", "worker": "w", "time": 1}',
+    "nested": "[" * 5000 + "]" * 5000,
+    "time": '{"event": "finished", "id": "a", "core_seconds": "nan"}',
+    "text for a number": '{"event": "finished", "id": "a", "core_seconds": "two"}',
+    "number for a text": '{"event": "failed", "id": "a", "reason": 5}',
+    "report": '{"event": "tested", "id": "a", "report": 5}',
+    "point without values": json.dumps({"event": "point", "point": POINT.to_json() | {"values": None}}),
+    "point without trials": json.dumps({"event": "point", "point": POINT.to_json() | {"trials": []}}),
+    "trial in another folder": json.dumps(
+        {"event": "point", "point": POINT.to_json() | {"trials": [{"id": "../x", "seed": 0, "overrides": []}]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_named(journal: Journal, name: str) -> None:
     with journal.path.open("a") as file:
-        file.write('{"event": "claim", "id": "nobody", "worker": "w", "time": 1}\n')
+        file.write(DAMAGED[name] + "\n")
     with pytest.raises(RunError, match=r"journal\.jsonl: damaged before byte"):
         Journal(journal.path).read()
 

@@ -17,9 +17,9 @@ from dpdrun.evaluation import assessment
 from dpdrun.run.files import Json
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.final import finish
-from dpdrun.sweep.folder import SweepFolder
+from dpdrun.sweep.folder import SweepFolder, runs_of
 from dpdrun.sweep.objectives import gain_of, mean_of, pareto_front
-from dpdrun.sweep.results import best_point
+from dpdrun.sweep.results import Results, best_point
 
 Done = Callable[..., tuple[SweepFolder, Json]]
 
@@ -79,6 +79,7 @@ def test_the_files_of_a_sweep(read: Callable[..., Sweep], done: Done, monkeypatc
     before = len(scored)
     finish(folder, folder.load(), print)
     assert len(scored) == before, "once"
+    assert_damage_is_named(folder)
 
     rows = list(csv.DictReader(io.StringIO(folder.table.read_text())))
     assert [row["model.d_model"] for row in rows] == ["8", "4", "8", "16"]
@@ -97,3 +98,17 @@ def test_the_best_within_a_budget(read: Callable[..., Sweep], done: Done) -> Non
     assert best_point(content, {"parameters": sizes["4"]})["config"] == {"model.d_model": "4"}
     with pytest.raises(RunError, match=f"no configuration is within this budget; .*parameters {sizes['4']:g}"):
         best_point(content, {"parameters": sizes["4"] - 1})
+
+
+def assert_damage_is_named(folder: SweepFolder) -> None:
+    state, result = folder.journal.read(), folder.result.read_text()
+    report = folder.run(next(iter(state.trials))).report
+    whole = report.read_text()
+    report.write_text('{"splits": {"val": 5}}')
+    with pytest.raises(RunError, match=r"report\.json: not a report of a run"):
+        Results(folder, folder.load()).make(state)
+    report.write_text(whole)
+    folder.result.write_text('{"points": [5]}')
+    with pytest.raises(RunError, match=r"sweep\.json: damaged .* `dpdrun sweep show"):
+        runs_of(folder.path)
+    folder.result.write_text(result)

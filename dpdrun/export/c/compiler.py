@@ -78,7 +78,11 @@ def find() -> Compiler | None:
 
     Raises RunError when CC names none.
     """
-    if chosen := shlex.split(os.environ.get("CC", "")):
+    try:
+        chosen = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise RunError(f"CC={os.environ['CC']}: {error}; unset CC, or set it to a C compiler") from None
+    if chosen:
         if shutil.which(chosen[0]) is None:
             raise RunError(f"CC={os.environ['CC']}: no such program; unset CC, or set it to a C compiler")
         return Compiler(tuple(chosen))

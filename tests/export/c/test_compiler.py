@@ -18,6 +18,9 @@ def test_cc_names_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler -m32")
     with pytest.raises(RunError, match=r"CC=no-such-compiler -m32: no such program; unset CC"):
         compiler.find()
+    monkeypatch.setenv("CC", "'gcc")
+    with pytest.raises(RunError, match=r"CC='gcc: No closing quotation; unset CC"):
+        compiler.find()
 
 
 def test_without_a_compiler_verify_is_refused(no_compiler: None) -> None:
