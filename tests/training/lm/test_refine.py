@@ -75,7 +75,7 @@ def report_of(run: RunFolder) -> dict[str, Any]:
     """report.json without its times."""
     report = run.read_json(run.report)
     report["finish"].pop("seconds")
-    return {key: value for key, value in report.items() if key not in ("seconds", "samples_per_s")}
+    return {key: value for key, value in report.items() if key not in ("seconds", "samples_per_s", "environment")}
 
 
 def assert_same(run: RunFolder, straight: RunFolder) -> None:
