@@ -299,9 +299,10 @@ def _train(
         **({"adaptations": outcome.adapts} if plan.recipe.train.on_finding == "adapt" else {}),
         **({"ilc": task.ilc} if task.ilc else {}),
         **({"finish": refined.to_json()} if refined else {}),
+        "environment": environment(),
         **({"init_from": plan.init.to_json()} if plan.init else {}),
     }
-    run.write_json(run.report, report | {"environment": environment()})
+    run.write_json(run.report, report)
     tracking.report(report)
     return report
 
