@@ -191,8 +191,8 @@ class _Contract:
             off = _off(model(changed)[:, middle], y)
             if off > TOLERANCE and (where == "after" or model.context is not None):
                 raise FailedError(
-                    f"an output changes by {off:.1e} of the rms with inputs more than that {where} it, but the "
-                    f"declared {declared}: declare what it depends on, or mask it"
+                    f"an output changes by {off:.1e} of the rms with inputs further {where} it than is declared: "
+                    f"the declared {declared}; declare what it depends on, or mask it"
                 )
         if model.context is None:
             return f"no limit declared; inputs {SETTLING} samples ago change an output by {off:.0e}"

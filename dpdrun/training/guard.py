@@ -40,13 +40,15 @@ def non_finite(line: Mapping[str, Any], stats: StepStats, frame: int, run: RunFo
     if len(stats.losses) > 1 and culprit is not None:
         starts, whose = stats.shares[culprit], f" of process {culprit} of {len(stats.losses)}"
     first, last = int(starts.min()), int(starts.max()) + frame
+    remedies = f"a lower optim.lr (now {line['lr']:g}), a longer optim.warmup, train.precision fp32"
+    if line["step"] == 1:  # no weight has changed yet, so neither learning rate nor warmup has had an effect
+        remedies = "smaller initial weights or outputs of the model, another train.loss, train.precision fp32"
     return DivergedError(
         f"step {line['step']}: loss {line['loss']:g}, gradient norm {line['grad_norm']:g}; stopped before the step\n"
         f"  batch{whose}: {len(starts)} frames of {frame} samples between training samples {first} and {last}\n"
         f"  first samples of its frames: {_shortened(starts.tolist())}\n"
         f"  {last_good}\n"
-        f"  try: a lower optim.lr (now {line['lr']:g}), a longer optim.warmup, train.precision fp32; "
-        "`dpdrun data inspect` shows outliers in the capture"
+        f"  try: {remedies}; `dpdrun data inspect` shows outliers in the capture"
     )
 
 

@@ -36,6 +36,13 @@ def test_the_error_names_step_numbers_samples_checkpoint_and_what_to_try(tmp_pat
         assert part in text
 
 
+def test_at_the_first_step_the_learning_rate_is_not_blamed(tmp_path: Path) -> None:
+    text = str(non_finite({**LINE, "step": 1}, told([math.inf], [[40]]), 64, RunFolder(tmp_path)))
+    assert "optim.lr" not in text
+    assert "warmup" not in text
+    assert "try: smaller initial weights" in text
+
+
 def test_the_error_names_the_process_whose_loss_it_was_and_its_frames_alone(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     text = str(non_finite(LINE, told([1.0, math.inf], [[40, 300], [7, 90]]), 64, run))
