@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,9 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            likely = get_close_matches(args[0], self.commands, n=1, cutoff=0.7)
+            if likely and len(args) > 1 and not args[1].startswith("-"):  # `run` takes one argument, so it is no recipe
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {likely[0]!r}?")
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

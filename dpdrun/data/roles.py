@@ -112,7 +112,7 @@ def find(contents: Contents, where: str, name: str, role: str) -> Signal:
     there = "\n".join(candidates(contents))
     raise DataError(
         f"{where}: --{role} {name} (data.{role}): no such signal{suggestion(name, names)}"
-        + (f". There are:\n{there}" if there else _there(contents))
+        + (f"; there are:\n{there}" if there else _there(contents))
     )
 
 

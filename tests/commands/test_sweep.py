@@ -99,6 +99,11 @@ def test_bad_sweeps_end_with_one_message(words: tuple[str, ...], why: str, folde
     assert not (folder / "runs").exists()
 
 
+def test_a_misspelt_command_is_not_taken_for_a_recipe() -> None:
+    said = dpdrun("sweep", "shw", "runs/small-sweep", code=2).output
+    assert "No such command 'shw'. Did you mean 'show'?" in said
+
+
 def test_folders_that_are_no_sweep_or_another(folder: Path, finished: tuple[Path, str]) -> None:
     assert "no such folder" in dpdrun("sweep", "resume", "runs/nothing", code=2).stderr
     (folder / "full").mkdir()
