@@ -9,7 +9,7 @@ from dpdrun import __version__
 from dpdrun.errors import RunError
 from dpdrun.run.files import Json
 from dpdrun.run.heartbeat import last_beat
-from dpdrun.run.scores import chosen
+from dpdrun.run.scores import WITH_PAST, chosen
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.journal import DECIDED, SweepState, TrialState
@@ -42,7 +42,9 @@ class Results:
                 return state.report
             report = run.read_json(run.report)
             splits = report.get("splits", {})
-            if not (isinstance(splits, dict) and all(isinstance(each, dict) for each in splits.values())):
+            scores = [*splits.values()] if isinstance(splits, dict) else [None]
+            scores += [each.get(WITH_PAST) or {} for each in scores if isinstance(each, dict)]
+            if not all(isinstance(each, dict) for each in scores):
                 raise RunError(f"{run.report}: not a report of a run: its splits hold no scores")
             self._reports[trial_id] = report
         return self._reports[trial_id]

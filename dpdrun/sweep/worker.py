@@ -21,6 +21,7 @@ from dpdrun.errors import (
     UnwritableError,
     explained,
 )
+from dpdrun.recipe import plugins
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.heartbeat import last_beat
 from dpdrun.sweep.document import Sweep
@@ -140,7 +141,7 @@ def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
         else:
             outcome = {"event": "failed", "reason": _reason(error)}
     except Exception as error:
-        shown = explained(error)
+        shown = explained(error) or plugins.blamed(error)
         if shown is None:
             raise
         outcome = {"event": "failed", "reason": _reason(shown)}

@@ -104,9 +104,10 @@ def assert_damage_is_named(folder: SweepFolder) -> None:
     state, result = folder.journal.read(), folder.result.read_text()
     report = folder.run(next(iter(state.trials))).report
     whole = report.read_text()
-    report.write_text('{"splits": {"val": 5}}')
-    with pytest.raises(RunError, match=r"report\.json: not a report of a run"):
-        Results(folder, folder.load()).make(state)
+    for splits in ("5", '{"val": 5}', '{"val": {"with_past": "nan"}}'):
+        report.write_text(f'{{"splits": {splits}}}')
+        with pytest.raises(RunError, match=r"report\.json: not a report of a run"):
+            Results(folder, folder.load()).make(state)
     report.write_text(whole)
     folder.result.write_text('{"points": [5]}')
     with pytest.raises(RunError, match=r"sweep\.json: damaged .* `dpdrun sweep show"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dpdrun.errors import DataError, FindingError, RunError, StoppedError, UnwritableError
+from dpdrun.recipe import plugins
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.files import Json
 from dpdrun.run.folder import RunFolder
@@ -162,6 +163,19 @@ def test_a_failed_trial_is_told_with_its_reason(
     assert high["status"] == "pruned"
     assert re.match(r"[A-Z]{2}[0-9]{3} [a-z_]+: ", high["reason"]), high["reason"]
     assert content["front"] == [0]
+
+
+@pytest.mark.usefixtures("plugin_registry")
+def test_a_plugin_that_raises_fails_its_trials_alone(read: Callable[..., Sweep], done: Done, place: Path) -> None:
+    (place / "bad.py").write_text(
+        "def bad(found, wanted):\n    raise ValueError('no value')\n\nLOSSES = {'bad': bad}\n"
+    )
+    plugins.load_files([place / "bad.py"])
+    _, content = done(read(over={"train.loss": "bad,time"}))
+    found = {each["config"].get("train.loss"): (each["status"], each["reason"]) for each in content["points"]}
+    assert found["time"] == ("finished", "")
+    assert found["bad"][0] == "failed"
+    assert "bad.py:2: ValueError: no value (plug-in bad" in found["bad"][1]
 
 
 @pytest.mark.parametrize("has_checkpoint", [False, True])
