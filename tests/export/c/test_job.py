@@ -72,10 +72,8 @@ def test_the_description_and_the_header_say_what_the_files_need(case: Any) -> No
     assert f"tables {sizes['tables']:,}, state {sizes['state']:,}" in texts["dpd.h"]
     assert sizes["tables"] >= 4 * 0.9 * sum(parameter.numel() for parameter in model.parameters())
     # Powers, features, units and the softmax come on top of MACs; a factor of 1 of a polynomial is left out
-    multiplications = said["c"]["multiplications_per_sample"]
-    assert (
-        0.9 * case.description["macs_per_sample"] <= multiplications <= 1.3 * case.description["macs_per_sample"] + 60
-    )
+    multiplications, macs = said["c"]["multiplications_per_sample"], case.description["macs_per_sample"]
+    assert 0.9 * macs - 2 <= multiplications <= 1.3 * macs + 60
     assert "inputs" not in said
     assert said["kind"] == case.description["kind"]
 
