@@ -72,15 +72,20 @@ def is_training(run: Path) -> bool:
     return RunFolder(run).last.is_file()
 
 
+def require_undisturbed(recipe: Path, run: Path) -> None:
+    """The run has seen what a run of one process saw that was never disturbed."""
+    code, _, err = ended(started(*DPDRUN, "train", recipe.name, "--run-dir", "alone", cwd=recipe.parent))
+    assert code == 0, err
+    same_frames(run, recipe.parent / "alone")
+
+
 def require_resumed_as_one(recipe: Path, run: Path) -> None:
     """The run can be resumed by one process, and has then seen what the run that was never disturbed saw."""
     require_whole(RunFolder(run))
     resumed = started(*DPDRUN, "train", recipe.name, "--run-dir", run, "--resume", cwd=recipe.parent)
     code, _, err = ended(resumed)
     assert code == 0, err
-    code, _, err = ended(started(*DPDRUN, "train", recipe.name, "--run-dir", "alone", cwd=recipe.parent))
-    assert code == 0, err
-    same_frames(run, recipe.parent / "alone")
+    require_undisturbed(recipe, run)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -96,9 +101,7 @@ def test_a_process_that_is_frozen_for_a_while_is_waited_for(recipe: Path, rank: 
     code, _, err = ended(launcher)
     assert code == 0, err
     assert step < STEPS
-    code, _, err = ended(started(*DPDRUN, "train", recipe.name, "--run-dir", "alone", cwd=recipe.parent))
-    assert code == 0, err
-    same_frames(run, recipe.parent / "alone")
+    require_undisturbed(recipe, run)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -159,7 +162,5 @@ def test_a_host_that_comes_back_continues_the_run(recipe: Path) -> None:
     for process in hosts(recipe, place, "run", "--auto-resume"):
         code, _, err = ended(process)
         assert code == 0, err
-    code, _, err = ended(started(*DPDRUN, "train", recipe.name, "--run-dir", "alone", cwd=recipe.parent))
-    assert code == 0, err
-    same_frames(run, recipe.parent / "alone")
+    require_undisturbed(recipe, run)
     assert json.loads(RunFolder(run).audit.read_text())["agrees"] is True

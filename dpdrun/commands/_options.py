@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterable
@@ -112,9 +111,9 @@ def warn_without_matplotlib(save: Path | None) -> None:
 def print_json(content: dict[str, Any]) -> None:
     """Print machine-readable output, with date, host and versions."""
     from dpdrun.run.environment import environment
-    from dpdrun.run.files import encode_numbers
+    from dpdrun.run.files import json_text
 
-    say(json.dumps(encode_numbers({**content, "environment": environment()}), indent=2, allow_nan=False))
+    say(json_text({**content, "environment": environment()}))
 
 
 def typed(verb: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64encode
 from html import escape
@@ -25,7 +24,7 @@ from dpdrun.report.html_page import html_page
 from dpdrun.report.signal import signal_lines
 from dpdrun.rules.engine import Finding
 from dpdrun.run.environment import environment
-from dpdrun.run.files import encode_numbers
+from dpdrun.run.files import json_text
 
 SUFFIXES = {".json": "json", ".md": "markdown", ".html": "html", ".htm": "html"}
 CSS = """\
@@ -57,8 +56,7 @@ def format_of_file(path: Path) -> str:
 def render_diagnosis(diagnosis: Diagnosis, title: str, format_: str, *, verbose: bool = False) -> str:
     """Return a diagnosis as text: json, markdown, html, or rich, which is that of the terminal without colours."""
     if format_ == "json":
-        content = diagnosis.to_json() | {"environment": environment()}
-        return json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n"
+        return json_text(diagnosis.to_json() | {"environment": environment()}) + "\n"
     title = visible(title)
     if format_ == "markdown":
         return printable(diagnosis_markdown(diagnosis, title))

@@ -7,6 +7,7 @@ A file is written under a temporary name, flushed to disk, and renamed. Non-fini
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -106,6 +107,11 @@ def encode_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encode_numbers(item) for item in value]
     return value
+
+
+def json_text(content: Json) -> str:
+    """Return an object as JSON for a file or a program: indented, non-finite numbers as strings, no line end."""
+    return json.dumps(encode_numbers(content), indent=2, allow_nan=False)
 
 
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

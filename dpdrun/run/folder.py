@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
-from dpdrun.run.files import PARTIAL, Json, encode_numbers, is_there, sync_folder, write_text
+from dpdrun.run.files import PARTIAL, Json, is_there, json_text, sync_folder, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
@@ -235,7 +235,7 @@ class RunFolder:
 
     def write_json(self, path: Path, content: Json) -> None:
         """Write one of this folder's JSON files atomically."""
-        write_text(path, json.dumps(encode_numbers(content), indent=2, allow_nan=False) + "\n")
+        write_text(path, json_text(content) + "\n")
 
 
 def _remove_empty(folders: list[Path]) -> None:
