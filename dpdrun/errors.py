@@ -41,11 +41,19 @@ _OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower 
     "storage size calculation overflowed",
 )  # fmt: skip
 _LONGEST_REASON = 200  # characters of another program's message
+_LONGEST_LINE = 1000  # characters of a line: names and values of others may have any number
 
 
 def printable(text: str) -> str:
     """Escape what a terminal would obey instead of showing: control and invisible characters, but for line ends."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(text: str) -> str:
+    """Return a message as it is printed: control characters escaped, the middle of a line of thousands left out."""
+    lines = printable(text).split("\n")
+    half = _LONGEST_LINE // 2
+    return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:half]} ... {line[-half:]}" for line in lines)
 
 
 def visible(name: str) -> str:
@@ -62,8 +70,8 @@ class DpdrunError(Exception):
     exit_code: int = EXIT_BAD_INPUT
 
     def __str__(self) -> str:
-        """Return the message, with control characters escaped."""
-        return printable(super().__str__())
+        """Return the message as it is printed (`shown`)."""
+        return shown(super().__str__())
 
 
 class RecipeError(DpdrunError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ def test_every_error_is_caught_as_one_and_bad_input_exits_2() -> None:
 def test_messages_print_no_control_characters() -> None:
     shown = str(errors.DataError("a\x1b[31mb\u202e\ud800.npz: no such file\n  second line, \u00e9"))
     assert shown == "a\\x1b[31mb\\u202e\\ud800.npz: no such file\n  second line, \u00e9"
+
+
+def test_a_line_of_thousands_of_characters_is_cut_in_its_middle() -> None:
+    text = str(errors.DataError("x" * 5000 + ": no such file\n  and " + "y" * 900))
+    first, second = text.split("\n")
+    assert (len(first), len(second)) == (1005, 906)
+    assert re.fullmatch(r"x{500} \.\.\. x{486}: no such file", first)
 
 
 @pytest.mark.parametrize(

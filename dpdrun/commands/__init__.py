@@ -27,7 +27,7 @@ import typer
 from typer.core import TyperGroup
 
 from dpdrun.commands._output import say
-from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, printable
+from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, shown
 
 ORDER = (
     "train", "sweep", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose",
@@ -72,7 +72,7 @@ class _Group(TyperGroup):
                 raise blamed from None
             raise
         except ClickError as error:
-            error.message = printable(error.message.removeprefix(self._OF_PYDANTIC))
+            error.message = shown(error.message.removeprefix(self._OF_PYDANTIC))
             raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

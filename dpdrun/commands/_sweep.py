@@ -77,14 +77,16 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     show(finish(folder, sweep, lambda text: say(text, err=True)), folder, complete=is_over(folder.journal.read()))
 
 
-def show(content: dict[str, Any], folder: SweepFolder, *, complete: bool = True) -> None:
-    """Print the results of a sweep, and where they are."""
+def show(content: dict[str, Any], folder: SweepFolder, *, complete: bool = True, written: bool = True) -> None:
+    """Print the results of a sweep, and where they are if they could be written."""
     from dpdrun.report.sweep import sweep_view
     from dpdrun.report.terminal import Terminal
 
     console = Terminal(highlight=False)
     console.print(sweep_view(content, width=console.width, state="" if complete else "unfinished"))
-    console.print(f"results: {folder.result}, {folder.table.name}, {folder.page.name}", markup=False, soft_wrap=True)
+    if written:
+        files = f"{folder.result}, {folder.table.name}, {folder.page.name}"
+        console.print(f"results: {files}", markup=False, soft_wrap=True)
 
 
 @contextmanager

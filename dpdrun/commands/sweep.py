@@ -25,7 +25,7 @@ from dpdrun.commands._options import (
     write_recipe,
 )
 from dpdrun.commands._output import say
-from dpdrun.errors import EXIT_INTERRUPTED, RecipeError, RunError
+from dpdrun.errors import EXIT_INTERRUPTED, RecipeError, RunError, UnwritableError
 
 SearchName = StrEnum("SearchName", "grid random tpe nsga2")
 PruneName = StrEnum("PruneName", "off findings median halving")
@@ -243,8 +243,13 @@ def show(
     from dpdrun.commands._sweep import show as show_results
     from dpdrun.sweep.final import write
 
-    write(opened, content)
-    show_results(content, opened, complete=is_over(state))
+    written = True
+    try:
+        write(opened, content)
+    except UnwritableError as unwritten:  # the sweep of somebody else, or on a medium: its table can be shown
+        written = False
+        say(f"note: {unwritten}", err=True)
+    show_results(content, opened, complete=is_over(state), written=written)
 
 
 def best(

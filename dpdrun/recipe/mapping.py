@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from dpdrun.recipe.check import check_section
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.problems import Mark, Problem, recipe_error, shortened
 from dpdrun.recipe.schema import Section
-from dpdrun.recipe.yaml12 import MAX_DEPTH, Entry, Node
+from dpdrun.recipe.yaml12 import MAX_DEPTH, MAX_DIGITS, Entry, Node
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -56,7 +57,9 @@ def _section_node(value: Mapping[Any, Any], mark: Mark, depth: int) -> tuple[Nod
 
 
 def _scalar(value: Any) -> Any:
-    """Return a number of NumPy as one of Python, and a path as text."""
+    """Return a number of NumPy as one of Python, a path as text, and infinity for a number of too many digits."""
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        return math.inf if value > 0 else -math.inf
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:  # without importing it

@@ -8,6 +8,7 @@ value.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,12 +20,14 @@ from dpdrun.recipe.problems import Mark, Problem
 
 MAX_DEPTH = 16  # a recipe needs three; more is a mistake or an attack on the stack
 MAX_NODES = 5000  # keys and values; the longest pipelines need some hundreds
+# Python refuses to convert more than 4300 digits; no field takes such a number, so infinity stands for it.
+MAX_DIGITS = 400
 
 _NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|(false|False|FALSE))\Z")
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_OCTAL = re.compile(r"0o[0-7]+\Z")
-_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
+_INTEGERS = {
+    re.compile(r"[-+]?[0-9]+\Z"): 10, re.compile(r"0o[0-7]+\Z"): 8, re.compile(r"0x[0-9a-fA-F]+\Z"): 16,
+}  # fmt: skip
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _INF = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
 _NAN = re.compile(r"\.(?:nan|NaN|NAN)\Z")
@@ -71,13 +74,10 @@ def scalar(text: str) -> Scalar:
         return None
     if match := _BOOL.match(text):
         return match.group(1) is None
-    if _INT.match(text):
-        # Python refuses to convert more than 4300 digits; no field takes such a number, so infinity stands for it.
-        return int(text) if len(text) < 400 else float(text)
-    if _OCTAL.match(text):
-        return int(text[2:], 8)
-    if _HEX.match(text):
-        return int(text[2:], 16)
+    for pattern, base in _INTEGERS.items():
+        if pattern.match(text):
+            number = int(text, base) if len(text) < MAX_DIGITS else math.inf
+            return -math.inf if text[0] == "-" and number == math.inf else number
     if _FLOAT.match(text):
         return float(text)
     if _INF.match(text):

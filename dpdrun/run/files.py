@@ -10,6 +10,8 @@ import hashlib
 import json
 import math
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,6 +109,22 @@ def encode_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encode_numbers(item) for item in value]
     return value
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        json.JSONDecodeError: it is not JSON, or has a number of more digits than Python converts, with its place.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        digits = re.search(rf"\d{{{sys.get_int_max_str_digits() + 1},}}", text)
+        raise json.JSONDecodeError("a number of too many digits", text, digits.start() if digits else 0) from None
 
 
 def json_text(content: Json) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
-from dpdrun.run.files import PARTIAL, Json, is_there, json_text, sync_folder, write_text
+from dpdrun.run.files import PARTIAL, Json, is_there, json_text, parse_json, sync_folder, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
@@ -220,15 +220,15 @@ class RunFolder:
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise RunError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so not a file of a run")
-            loaded = json.loads(path.read_text(encoding="utf-8"))
+            loaded = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
             raise RunError(f"{path}: missing; did the run finish?") from exc
         except (OSError, UnicodeDecodeError) as exc:
             raise RunError(f"{path}: cannot read: {exc}") from exc
         except json.JSONDecodeError as exc:
             raise RunError(f"{path}:{exc.lineno}:{exc.colno}: not valid JSON: {exc.msg}") from exc
-        except (ValueError, RecursionError) as exc:  # a number of thousands of digits, thousands of brackets
-            raise RunError(f"{path}: not a file of a run: {exc}") from exc
+        except RecursionError as exc:
+            raise RunError(f"{path}: not a file of a run: nested too deeply") from exc
         if not isinstance(loaded, dict):
             raise RunError(f"{path}: expected a JSON object")
         return loaded

@@ -140,7 +140,7 @@ def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
             time.sleep(WAIT_S)
         else:
             outcome = {"event": "failed", "reason": _reason(error)}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the latter: of a plug-in
         shown = explained(error) or plugins.blamed(error)
         if shown is None:
             raise

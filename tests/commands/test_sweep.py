@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -80,6 +81,19 @@ def test_what_is_there_afterwards(finished: tuple[Path, str], monkeypatch: pytes
     compared = json.loads(dpdrun("compare", "runs/small-sweep", "--split", "val", "--format", "json").stdout)
     on_front = [trial["id"] for each in shown["points"] if each["on_front"] for trial in each["trials"]]
     assert {row["run"] for group in compared["groups"] for row in group["runs"]} == set(on_front)
+
+
+def test_a_sweep_that_cannot_be_written_is_shown(finished: tuple[Path, str], tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(finished[0] / "runs" / "small-sweep", place)
+    for name in ("final.lock", "sweep.json"):
+        (place / name).unlink()
+    (place / "final.lock").mkdir()  # as root, tests may write into a folder without permission
+    result = CliRunner().invoke(app, ["sweep", "show", str(place)])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith(f"note: {place / 'final.lock'}: cannot write: ")
+    assert "2 of 2 trials done" in result.stdout
+    assert "results:" not in result.stdout
 
 
 @pytest.mark.parametrize(

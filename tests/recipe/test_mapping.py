@@ -47,6 +47,13 @@ def test_overrides_are_pairs_or_values_by_key() -> None:
         load_recipe("quickstart", {"train.seed": object()})
 
 
+def test_a_number_of_thousands_of_digits_is_refused_where_it_stands() -> None:
+    with pytest.raises(RecipeError, match=r'(?m)^recipe\["train"\]\["seed"\]: train.seed: expected .* got .inf$'):
+        load_recipe({"train": {"seed": 10**5000}})
+    with pytest.raises(RecipeError, match=r"--set optim.lr=-.inf: .* got -.inf$"):
+        load_recipe("quickstart", {"optim.lr": -(10**5000)})
+
+
 def test_endless_nesting_is_refused() -> None:
     deep: dict[str, object] = {}
     deep["a"] = deep

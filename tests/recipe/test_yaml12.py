@@ -62,7 +62,9 @@ def test_nan_and_numbers_beyond_float() -> None:
     nan = yaml12.scalar(".nan")
     assert isinstance(nan, float)
     assert math.isnan(nan)
-    assert yaml12.scalar("9" * 10_000) == math.inf
+    for digits in ("9" * 10_000, "0x" + "f" * 10_000, "0o" + "7" * 10_000):
+        assert yaml12.scalar(digits) == math.inf
+    assert yaml12.scalar("-" + "9" * 10_000) == -math.inf
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

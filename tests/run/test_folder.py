@@ -103,7 +103,14 @@ def test_a_pipe_or_a_link_of_dev_is_not_replaced_by_a_file(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", r":1:2: not valid JSON"), ("[]", "expected a JSON object"), (b"\xff", "cannot read")]
+    ("content", "message"),
+    [
+        ("{", r":1:2: not valid JSON"),
+        ("[]", "expected a JSON object"),
+        (b"\xff", "cannot read"),
+        ('{"a": 12,\n "b": ' + "9" * 5000 + "}", r":2:7: not valid JSON: a number of too many digits"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
 )
 def test_damaged_json_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
     folder = RunFolder(tmp_path)

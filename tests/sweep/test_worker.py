@@ -168,14 +168,16 @@ def test_a_failed_trial_is_told_with_its_reason(
 @pytest.mark.usefixtures("plugin_registry")
 def test_a_plugin_that_raises_fails_its_trials_alone(read: Callable[..., Sweep], done: Done, place: Path) -> None:
     (place / "bad.py").write_text(
-        "def bad(found, wanted):\n    raise ValueError('no value')\n\nLOSSES = {'bad': bad}\n"
+        "def bad(found, wanted):\n    raise ValueError('no value')\n\n"
+        "def leaves(found, wanted):\n    raise SystemExit(0)\n\nLOSSES = {'bad': bad, 'leaves': leaves}\n"
     )
     plugins.load_files([place / "bad.py"])
-    _, content = done(read(over={"train.loss": "bad,time"}))
+    _, content = done(read(over={"train.loss": "bad,leaves,time"}))
     found = {each["config"].get("train.loss"): (each["status"], each["reason"]) for each in content["points"]}
     assert found["time"] == ("finished", "")
-    assert found["bad"][0] == "failed"
+    assert found["bad"][0] == found["leaves"][0] == "failed"
     assert "bad.py:2: ValueError: no value (plug-in bad" in found["bad"][1]
+    assert "bad.py:5: SystemExit: 0 (plug-in bad" in found["leaves"][1]
 
 
 @pytest.mark.parametrize("has_checkpoint", [False, True])

@@ -18,6 +18,7 @@ from dpdrun.data.checks import make_part, suggestion
 from dpdrun.data.formats.csv_text import parse_pair, read_samples
 from dpdrun.errors import DataError
 from dpdrun.rf.ofdm_grid import OfdmGrid, around_centre
+from dpdrun.run.files import parse_json
 
 SPEC = "spec.json"
 SPLIT_FILES = tuple(f"{part}_{side}.csv" for part in PART_NAMES for side in ("input", "output"))
@@ -106,7 +107,7 @@ def _spec(data: bytes | None, where: str) -> tuple[dict[str, Any], tuple[str, ..
     if data is None:
         return {}, ()
     try:
-        spec = json.loads(data.decode("utf-8-sig"))
+        spec = parse_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise DataError(f"{where}: not UTF-8 text") from None
     except json.JSONDecodeError as error:

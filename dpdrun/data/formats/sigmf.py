@@ -21,6 +21,7 @@ from dpdrun.data.formats._reading import require_memory
 from dpdrun.data.formats.raw import RawLayout, Samples, layout_of, to_samples
 from dpdrun.data.signals import Contents, Signal
 from dpdrun.errors import DataError, reading
+from dpdrun.run.files import parse_json
 
 META, DATA, ARCHIVE = ".sigmf-meta", ".sigmf-data", ".sigmf"
 MAX_META = 16 << 20  # bytes
@@ -92,7 +93,7 @@ def _at(path: Path, offset: int) -> IO[bytes]:
 
 def _meta(text: bytes, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(text.decode("utf-8-sig"))
+        content = parse_json(text.decode("utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{where}: not the JSON of a .sigmf-meta: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("global"), dict):

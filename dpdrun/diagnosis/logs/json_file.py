@@ -21,6 +21,7 @@ from dpdrun.diagnosis.logs.jsonl_log import flat, of_records
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, meaning_of
 from dpdrun.errors import DataError
+from dpdrun.run.files import parse_json
 
 FORMAT = "Hugging Face trainer_state.json"
 FILE = "trainer_state.json"
@@ -79,14 +80,14 @@ def _content(path: Path) -> tuple[Any, bool]:
     if not text.strip():
         raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
     try:
-        return json.loads(text), False
+        return parse_json(text), False
     except json.JSONDecodeError as error:
         torn = error.pos >= len(text.rstrip()) and "log_history" not in text  # that one is rewritten, and soon complete
         if torn and (closed := _closed(text)) is not None:
             return closed, True
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from None
-    except (RecursionError, ValueError) as error:  # nested without end; a whole number of thousands of digits
-        raise DataError(f"{path}: not a training log: {error}") from None
+    except RecursionError:
+        raise DataError(f"{path}: not a training log: nested too deeply") from None
 
 
 def _closed(text: str) -> Any | None:
