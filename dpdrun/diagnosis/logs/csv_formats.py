@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dpdrun.diagnosis.logs import csv_log, opendpd_log
+from dpdrun.diagnosis.logs import csv_log, nameless, opendpd_log
 from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import TrainingLog
 from dpdrun.diagnosis.logs.names import Asked, meaning_of, plain_name
@@ -17,6 +18,7 @@ from dpdrun.diagnosis.logs.rows import Empty, Rows
 TENSORBOARD = ["Wall time", "Step", "Value"]
 LONG = frozenset({"metric", "tag", "key", "name", "variable", "metric name"})  # whose cells name what `value` is
 MOST_LONG = 200  # names in a long table
+MOST_ROWS = 2000  # that show which columns without names mean something
 MILLISECONDS = 1e12  # no step, but a time since 1970
 TAG = re.compile(r"(?:^|[-_])tag-(.+)$")  # run-<run>-tag-<tag>.csv, a slash in the tag written as _
 PARTS = ("train", "val")
@@ -97,18 +99,33 @@ def read(path: Path, asked: Asked) -> TrainingLog:
 
 def _without_names(path: Path, names: Sequence[str]) -> CsvFormat:
     """Return the format of numbers without a header, where the name of the file says what they are."""
-    known = {}
+    known: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
     if path.name.startswith("lcurve") and len(names) in (5, 6):  # DeePMD-kit: step, rmse, its parts, lr
         known = {"step": names[0], "loss": names[1], "lr": names[-1]}
     elif len(names) == 1 and "loss" in path.stem.lower():
         known = {"loss": names[0]}
-    elif len(names) in (2, 3):
-        first = [str(cells[names[0]]) for _, cells in islice(csv_log.rows_of(path), 2)]
-        if len(names) == 2 and all(cell.isdecimal() for cell in first) and "acc" not in path.stem.lower():
-            known = {"step": names[0], "loss": names[1]}
-        elif len(names) == 3 and all((number(cell) or 0.0) > MILLISECONDS for cell in first):
-            known = {"loss": names[1], "step": names[2]}  # a file of MLflow: time, value, step
-    return CsvFormat("numbers without column names", "", lambda _: True, known)
+    elif len(names) == 3 and all((number(cells[names[0]]) or 0.0) > MILLISECONDS for cells in _first(path, 2)):
+        known = {"loss": names[1], "step": names[2]}  # a file of MLflow: time, value, step
+    elif "acc" not in path.stem.lower():
+        numbers = [[_number(cells[name]) for cells in _first(path, MOST_ROWS)] for name in names]
+        found = nameless.meanings(numbers, of_losses="loss" in path.stem.lower())
+        known = {key: names[at] for key, at in found.items()}
+        notes = ("the columns have no names: what they are is read from how they move (--map loss=COLUMN)",)
+    return CsvFormat("numbers without column names", "", lambda _: True, known, notes=notes)
+
+
+def _first(path: Path, most: int) -> list[dict[str, object]]:
+    return [cells for _, cells in islice(csv_log.rows_of(path), most)]
+
+
+def _number(cell: object) -> float:
+    """Return a cell as a number, nan where it is none."""
+    try:
+        value = number(cell)
+    except ValueError:
+        value = None
+    return math.nan if value is None else value
 
 
 def _long(path: Path, names: Sequence[str], tag: str, asked: Asked) -> TrainingLog:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from dpdrun.diagnosis.logs.cells import number, shortened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked
+from dpdrun.diagnosis.logs.names import Asked, usual_loss
 from dpdrun.diagnosis.logs.rows import Empty, Rows
 from dpdrun.errors import DataError, visible
 
@@ -22,6 +24,7 @@ SEPARATORS = f",;\t{BARS}"
 SPACES = " "
 NAMELESS = "column"  # 1, 2, ...: what columns without a header are called
 LONGEST = 1 << 16
+ROWS_OF_NAMES = 2000  # rows that show which of two losses is logged at every step
 FORMAT = "CSV"
 ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
 MOST_BYTES = 1 << 30
@@ -105,8 +108,12 @@ def separator_of(text: str) -> str:
 
 def _spaced(header: str, row: str) -> list[str]:
     """Return the names of a header of words, between which are two spaces where the row below shows it."""
-    apart = re.split(r"\s{2,}", header.strip()[:LONGEST])
-    return apart if len(apart) == len(row.split()) else header.split()
+    apart, cells = re.split(r"\s{2,}", header.strip()[:LONGEST]), row.split()
+    if len(apart) == len(cells):
+        return apart
+    names = header.split()
+    indexed = len(cells) == len(names) + 1 and cells[0].isdecimal()  # a printed table of pandas
+    return ["", *names] if indexed else names
 
 
 def _is_rule(text: str) -> bool:
@@ -178,8 +185,11 @@ def read(
     """
     dialect = dialect_of(path)
     derived = derived or {}
+    filled: Counter[str] = Counter()
+    for _, row in islice(rows_of(path, dialect), ROWS_OF_NAMES):
+        filled.update({name: row[name] not in ("", None) for name in row})
     rows = Rows(
-        path, format_, [*dialect.names, *derived], asked, known=known, empty=empty,
+        path, format_, [*dialect.names, *derived], asked, known=usual_loss(filled) | (known or {}), empty=empty,
         decimal_comma=dialect.separator == ";", header_line=dialect.header_line,
     )  # fmt: skip
     for line, cells in rows_of(path, dialect):
@@ -209,6 +219,8 @@ def rows_of(path: Path, dialect: Dialect | None = None) -> Iterator[tuple[int, d
                 if len(cells) > width and not any(cells[width:]):  # separators at the end of the line
                     cells = cells[:width]
                 line = dialect.header_line + reader.line_num
+                if len(cells) == 1 < width and not _is_number(cells[0]):
+                    continue  # a line of text, such as a mark of a merge
                 if len(cells) != width:
                     text = shortened(dialect.separator.join(cells))
                     torn = DataError(f"{path}:{line}: {len(cells)} cells, but line {dialect.header_line} names {width} "

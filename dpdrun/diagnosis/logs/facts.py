@@ -61,6 +61,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
             raise NothingLoggedError(f"{log.path}: no numbers yet: nothing has been logged")
         raise DataError(_nothing(log))
     steps = _axis([column for column in (loss, grad_norm) if len(column)]) or list(signed.steps)
+    steps = steps or next((list(at) for at, _ in scores.values()), [])
 
     def on_axis(key: str, column: Points | None = None) -> list[float]:
         if key in asked.constants:

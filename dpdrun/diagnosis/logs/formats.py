@@ -19,6 +19,7 @@ from dpdrun.diagnosis.logs import (
     json_file,
     jsonl_log,
     key_value_log,
+    list_log,
     megatron_log,
     mmengine_log,
     nanogpt_log,
@@ -107,7 +108,10 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
             return text_log.read(path, asked, among)
     if path.suffix.lower() in (".csv", ".tsv") or csv_log.is_table(path):
         return csv_formats.read(path, asked)
-    found = text_log.format_of(path, TEXT) or text_log.format_of(path, key_value_log.FORMATS)
+    found = text_log.format_of(path, TEXT)
+    if found is None and (lists := list_log.lists_of(path)):
+        return list_log.read(path, asked, lists)
+    found = found or text_log.format_of(path, key_value_log.FORMATS)
     if found is not None:
         return text_log.read(path, asked, found)
     if csv_log.dialect_of(path).begins_with_numbers:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from dpdrun.diagnosis.logs import nameless
 from dpdrun.diagnosis.logs.csv_log import opened
 from dpdrun.diagnosis.logs.jsonl_log import flat, of_records
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, meaning_of
+from dpdrun.diagnosis.logs.names import Asked, meaning_of, usual_loss
 from dpdrun.errors import DataError
 from dpdrun.run.files import parse_json
 
@@ -34,6 +36,7 @@ TRAINER = frozenset({"learning_rate", "epoch", "step", "loss"})
 EXPECTED = "expected trainer_state.json (an object with log_history), a list of objects, or lists of one length by name"
 
 MEANS = "loss is the mean since the previous line; the other columns are of one step"
+TRAIN = ("train", "training")
 LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 
 Record = dict[str, Any]
@@ -55,8 +58,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         raise NothingLoggedError(f"{path}: {hint}" if state else f"{path}: nothing has been logged yet")
     lines = [record for record in history if SUMMARY not in record] or history  # of a run that logged only its end
     records = [(i, flat(record)) for i, record in enumerate(lines, start=1)]
-    names = list(dict.fromkeys(name for _, record in records for name in record))
-    log = of_records(path, FORMAT if state else "JSON", names, iter(records), asked)
+    names = Counter(name for _, record in records for name in record)
+    log = of_records(path, FORMAT if state else "JSON", list(names), iter(records), asked, known=usual_loss(names))
     if state or set(names) >= TRAINER:
         log.program = "huggingface"
         log.finished = True if any(SUMMARY in record for record in history) else None
@@ -115,22 +118,33 @@ def _history(content: Any, depth: int = 0) -> list[Record] | None:
             return [{"loss": value} for value in content]
         if content and depth == 0 and (points := _points(content)):  # TensorBoard's download of one tag
             return [{"step": step, "loss": value} for step, value in points]
+        if content and depth == 0 and _are_columns(content):
+            meant = nameless.meanings(content, of_losses=True)
+            return rows_of_lists({key: content[at] for key, at in meant.items()}) if meant else None
         return content if all(isinstance(record, dict) for record in content) else None
     if not isinstance(content, dict) or depth > DEEPEST:
         return None
     if "log_history" in content:
         return _history(content["log_history"], depth + 1)
-    columns = {name: each for name, each in content.items() if isinstance(each, list)}
+    columns = {name: each for name, each in _by_part(content).items() if isinstance(each, list) and each}
     curves = {name: points for name, each in content.items() if meaning_of(name) and (points := _points(each))}
     if any(meaning_of(name) in LOSSES for name in curves):
         return [{"step": step, name: value} for name, points in curves.items() for step, value in points]
-    if any("loss" in name.lower() or meaning_of(name) in LOSSES for name in columns):
-        return _rows(columns)
+    if any("loss" in name.lower() or meaning_of(name) in LOSSES or name in TRAIN for name in columns):
+        return rows_of_lists(columns)
     numbered = [each for each in content.values() if isinstance(each, dict)]
     if numbered and len(numbered) == len(content) and all(str(name).isdecimal() for name in content):
         return [{"epoch": int(name), **each} for name, each in content.items()]
     found = (_history(each, depth + 1) for each in content.values() if isinstance(each, dict | list) and each)
     return max((each for each in found if each), key=len, default=None)
+
+
+def _by_part(content: Record) -> Record:
+    """Return lists by name; those of {"train": {"loss": [...]}, "val": ...} as `train_loss`, `val_loss`."""
+    if not any(isinstance(content.get(part), dict) for part in TRAIN):
+        return content
+    parts = {part: each for part, each in content.items() if isinstance(each, dict)}
+    return {f"{part}_{name}": values for part, each in parts.items() for name, values in each.items()}
 
 
 def _points(curve: Any) -> list[tuple[int, float]]:
@@ -143,7 +157,15 @@ def _points(curve: Any) -> list[tuple[int, float]]:
     return ends if all(isinstance(s, int) and isinstance(v, int | float) for s, v in ends) else []
 
 
-def _rows(columns: dict[str, list[Any]]) -> list[Record]:
+def _are_columns(content: list[Any]) -> bool:
+    """Return whether a list holds lists of numbers of one length: a training loss and a validation loss."""
+    lists = all(isinstance(each, list) and len(each) == len(content[0]) for each in content)
+    return (
+        lists and len(content) < len(content[0]) and all(isinstance(v, int | float) for each in content for v in each)
+    )
+
+
+def rows_of_lists(columns: dict[str, list[Any]]) -> list[Record]:
     """Return lists by name as records; a list of another length than most is left out, as it has other steps."""
     losses = [name for name in columns if meaning_of(name) in LOSSES]
     length = len(columns[losses[0]]) if losses else max(map(len, columns.values()))

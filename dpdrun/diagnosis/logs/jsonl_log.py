@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from dpdrun.diagnosis.logs.cells import shortened
 from dpdrun.diagnosis.logs.csv_log import opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked
+from dpdrun.diagnosis.logs.names import Asked, usual_loss
 from dpdrun.diagnosis.logs.rows import Rows
 from dpdrun.errors import DataError, visible
 
@@ -26,6 +26,7 @@ MARKS = {  # names that show which program wrote it
 METRICS = "metrics.jsonl of dpdrun"  # without its run folder
 NAMES = ("step", "loss", "grad_norm", "lr", "lr_planned", "clip_norm", "clipped", "val_nmse_db")  # in it
 LINES_OF_NAMES = 2000  # lines in which a column must show itself
+EMPTY = (None, "")
 
 
 def read(path: Path, asked: Asked) -> TrainingLog:
@@ -34,13 +35,13 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     Raises:
         DataError: names file and line.
     """
-    names: dict[str, None] = {}
+    names: Counter[str] = Counter()
     for _, record in islice(records(path), LINES_OF_NAMES):
-        names.update(dict.fromkeys(record))
+        names.update({name: record[name] not in EMPTY for name in record})
     if not names:
         raise NothingLoggedError(f"{path}: the file is empty: nothing has been logged yet")
     llama = {"current_steps", "total_steps"} <= set(names)
-    known = {"step": "current_steps"} if llama else {}
+    known = usual_loss(names) | ({"step": "current_steps"} if llama else {})
     log = of_records(path, LLAMA_FACTORY if llama else FORMAT, list(names), records(path), asked, known=known)
     log.program = next((program for program, marks in MARKS.items() if set(names) >= marks), "")
     if llama:

@@ -29,11 +29,17 @@ TIGHT = re.compile(  # loss(0.5), loss_0.5
     rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER}){END}", re.I
 )
 IN_ROW = re.compile(rf"^\|?\s{{0,40}}({WORD}(?: {WORD})?)\s{{0,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}(?:\||$)", re.I)
+# AllenNLP, under Training | Validation
+IN_BOTH = re.compile(
+    rf"(?<![\w.|])({WORD})\s{{1,40}}\|\s{{1,40}}({NUMBER})\s{{1,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}$", re.I
+)
 # Tacotron 2: Train loss 7 2.5
 COUNTED = re.compile(rf"(?<![\w.])({WORD} loss) \d{{1,12}}:? {{1,4}}({NUMBER}){END}", re.I)
 NAMELESS = (  # a counter and a number alone, as tutorials print them
     re.compile(rf"^\s{{0,8}}\d{{1,12}}:\s{{1,8}}({NUMBER})\s{{0,8}}$"),
     re.compile(rf"^\s{{0,8}}\d{{1,12}}\s{{1,8}}tensor\(({NUMBER})(?:, [^()]{{1,60}})?\)\s{{0,8}}$"),
+    re.compile(rf"^\s{{0,8}}(?:epoch|step|iter|iteration|batch) \d{{1,12}}\s?[:=,]\s{{0,8}}({NUMBER})\s{{0,8}}$", re.I),
+    re.compile(rf"^\d{{1,12}}_({NUMBER})\s{{0,8}}$"),
     re.compile(rf"\(\d{{1,12}} \d{{1,3}}%\) ({NUMBER})\s{{0,8}}$"),  # 0m 10s (- 9m 50s) (1000 1%) 3.5
 )
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
@@ -58,6 +64,7 @@ SHAPES = tuple(
     for shape, names in (
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
+        (r"^(\d{1,12})_\d", ("batch",)),
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
         (r"^(\d{1,12})\s{1,16}\[[-+.\d]", ("batch",)),  # DeepXDE
         (r"^\s{0,8}(\d{1,12})\s{1,8}tensor\(", ("batch",)),
@@ -100,6 +107,7 @@ def _may_be_line(text: str) -> bool:
 
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
+    text = text.replace("'s ", " ")  # of LightGBM: training's binary_logloss
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
     at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text else ()
@@ -116,6 +124,8 @@ def _pairs(text: str) -> dict[str, object]:
                 found.setdefault(part, match.group(2))
     if "loss" not in found:
         found |= heads if len(heads) != 1 else {"loss": next(iter(heads.values()))}
+    if "|" in text and (row := IN_BOTH.search(text)) and meaning_of(row.group(1)) == "loss":
+        found |= {"loss": row.group(2), "val_loss": row.group(3)}
     for value, name in SWAPPED.findall(text) if " avg" in text else ():
         found["lr" if name == "rate" else "avg loss"] = value
     if "/" in text and (both := BOTH.search(text)):

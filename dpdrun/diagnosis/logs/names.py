@@ -19,14 +19,18 @@ from dpdrun.errors import DataError
 # (current_steps); Lightning (train_loss_step, lr-AdamW, grad_2.0_norm_total; grad_2_norm_step before 2.0); Megatron-LM
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
 _VALIDATION = "(val|valid|vali|vld|validation|eval|dev)"
-_SCORED_AS = "(cross entropy|ce|ce mean words|xent|bce|log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|objective)"
+_SCORED_AS = (
+    "(cross entropy|ce|ce mean words|xent|bce|((binary|multi) )?log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|"
+    "objective)"
+)
+_NO_RATE = "(?!.*\\b(?:planned|min|max|minimum|maximum|final|decay|scale|ratio|mult|factor)\\b)"
 _RATE = "(bpb|bpc|bpd|bits (per )?[a-z]+|nats per [a-z]+)"
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
         r"(train(er)? )?global step|num updates|optimizer step|current steps?",
         r"(train )?step|steps|update|updates|train steps",
         r"iteration|iterations|iter|iters|it",
-        r"epoch|epochs",
+        r"epoch|epochs|ep",
     ),
     "loss": (
         r"(train|training|tr)( batch)? loss step|loss( train)? step",
@@ -34,11 +38,12 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train|training)( loss)? mse|mse loss( train)?",
         r"loss|lm loss|main loss",
         r"(loss )?(train )?(total|tot|mean|avg|average|running|epoch) loss|losses|loss total",
+        r"(train|training|tr) loss (total|sum|all|avg|mean|overall)|(train|training) (overall|combined|joint) loss",
         r"(train|training) loss epoch",
         r"(train )?(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|(train )?cross entropy",
         r"mse|nll|(train |training )?cost",
         r"(avr|step|batch|smooth|smoothed|ema) loss|loss (avg|mean)",
-        rf"(train|training) {_SCORED_AS}",
+        rf"(train|training)( s)? {_SCORED_AS}",
         rf"{_SCORED_AS}|learn|objective|obj|err",
         r"(mlm|clm|tlm|ae|mt|bt|pc)( [a-z]{2,3}){1,2}",
         rf"(train |training )?loss {_RATE}",
@@ -59,6 +64,7 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train )?(lr|learning rate|current lr|base lr)",
         r"lr [rn]?(adam|sgd|lion|muon|adafactor|adagrad|rms ?prop)( ?w)?( pg1)?|lr pg ?[01]|lr 0",
         r"l r|optim0 lr0",
+        rf"{_NO_RATE}(lr [a-z0-9]+( [a-z0-9]+)?|[a-z]{{1,12}} lr)",
     ),
     "lr_planned": (r"lr planned|planned lr",),
     "clip_norm": (r"clip norm|max grad norm|clip threshold",),
@@ -66,8 +72,9 @@ COMMON: dict[str, tuple[str, ...]] = {
     "val_nmse_db": (r"(val|valid|validation|eval|dev)( loss)? nmse( db)?",),
     "val_loss": (
         rf"{_VALIDATION}( avg| average| mean| total)? loss( epoch)?|loss {_VALIDATION}",
+        rf"{_VALIDATION} loss (total|sum|all|avg|mean|overall)",
         r"(test|te) loss|(val|validation) main loss|loss v|(val|valid|validation) l",
-        rf"{_VALIDATION} ({_SCORED_AS}|mse|nll|cost)|rmse (val|tst)",
+        rf"{_VALIDATION}( \d)?( s)? ({_SCORED_AS}|mse|nll|cost)|rmse (val|tst)",
         rf"{_VALIDATION} loss {_RATE}",
         rf"{_VALIDATION} {_RATE}( estimate)?",
         rf"{_VALIDATION} (ppl|perplexity)",
@@ -75,13 +82,17 @@ COMMON: dict[str, tuple[str, ...]] = {
     ),
 }
 _NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
-HEAD = re.compile(rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|loss {_NO_HEAD}[a-z][a-z0-9]*")
+HEAD = re.compile(
+    rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|((train|training) )?loss {_NO_HEAD}[a-z][a-z0-9]*( [a-z0-9]+)?"
+)
 AGAINST = re.compile(  # heads that work against each other, or whose level says nothing: no sum of them is a loss
     r"\b(?:d|g|disc|gen|discriminator|generator|adv|adversarial|fake|real|actor|critic|policy|value|pg|vf)\b"
 )
 ADDED = re.compile(r"\b(?:kl|kld|kl div|reg|regularization|l1|l2|penalty|commit|commitment|entropy)\b")  # may rise
-TRAINING = re.compile(r"(?:train|training|trn?) (?!.*\b(?:time|speed|acc|accuracy|size|samples|steps?|epochs?)\b).+")
-GAN = re.compile(r"(?:loss )?(?:d|g|disc|gen|discriminator|generator)(?: loss)?")
+TRAINING = re.compile(
+    r"(?:train|training|trn?)(?: (?!.*\b(?:time|speed|acc|accuracy|size|samples|steps?|epochs?)\b).+)?"
+)
+SCORE = re.compile(r"val|valid|validation|dev|test|te")  # beside a column of training that is no more than that
 EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
 ACCURACY = {  # read as the share of wrong answers, where a log has no loss
     "loss": re.compile(r"(train|training)( avg| mean)? (accuracy|acc|top ?1)"),
@@ -124,6 +135,16 @@ def meaning_of(name: str) -> str | None:
             return key
     is_metric = any(each.fullmatch(plain) for each in (METRIC, EVAL_SET, ACCURACY["loss"]))
     return "metric" if is_metric else None
+
+
+def usual_loss(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the loss that most lines have, where another stands in at most half as many: the mean of an epoch.
+
+    Args:
+        counts: number of values by name.
+    """
+    losses = sorted((name for name in counts if meaning_of(name) == "loss"), key=lambda name: -counts[name])
+    return {"loss": losses[0]} if len(losses) > 1 and counts[losses[0]] >= 2 * counts[losses[1]] else {}
 
 
 def eval_sets(names: Iterable[str]) -> dict[str, str]:
@@ -254,6 +275,8 @@ def choose_columns(
             continue
         for group in groups:
             found = [name for name, plain in free.items() if group.fullmatch(plain)]
+            if len(found) > 1 and key == "lr":  # of the groups of an optimizer
+                found = found[:1]
             if len(found) > 1:
                 listed = " and ".join(repr(name) for name in found[:4])
                 absent[key] = f"candidates are {listed}: set --map {quote(f'{key}={found[0]}')}"
@@ -268,29 +291,40 @@ def choose_columns(
     doubtful = False
     if not {*losses, "val_loss"} & {*columns, *absent, *asked.constants}:
         left = [name for name, plain in free.items() if TRAINING.fullmatch(plain)]
-        doubtful = len(left) == 1
-        columns |= {"loss": left[0]} if doubtful else _accuracies(free)
+        doubtful = len(left) == 1 and "loss" not in Path(where).stem.lower()
+        columns |= _of_parts(left[0], free) if len(left) == 1 else _accuracies(free)
     for key, name in columns.items():
         if list(names).count(name) > 1:
             raise DataError(f"{where}: column {name!r} (read as {key}) appears twice; rename one of them")
     return Chosen(columns, notes, absent, frozenset(asked.columns), heads, doubtful)
 
 
+def _of_parts(training: str, free: dict[str, str]) -> dict[str, str]:
+    """Return the columns of a log that names its parts alone, such as `train` and `valid`."""
+    scores = [name for name, plain in free.items() if SCORE.fullmatch(plain)]
+    return {"loss": training} | ({"val_loss": scores[0]} if len(scores) == 1 else {})
+
+
+def is_game(names: Iterable[str]) -> bool:
+    """Return whether several losses of a log work against each other, as in a GAN."""
+    return sum(1 for name in names if "loss" in plain_name(name) and AGAINST.search(plain_name(name))) > 1
+
+
 def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str], absent: dict[str, str]) -> list[str]:
     """Take the loss of a head, `reg_loss`, or of a GAN, which `units` knows not to judge; return heads to add up."""
     found = [name for name, plain in free.items() if HEAD.fullmatch(plain) and METRIC.fullmatch(plain) is None]
-    gan = [name for name in found if GAN.fullmatch(free[name])]
-    if len(found) > 1 and not any(AGAINST.search(free[name]) for name in found):
+    against = [name for name in found if AGAINST.search(free[name])]
+    if len(found) > 1 and not against:
         heads = [name for name in found if not ADDED.search(free[name])] or found
         columns["loss"] = " + ".join(heads)
         notes.append(f"loss: the sum of {len(heads)} heads, as the log has no total (--map loss=COLUMN)")
         return heads if len(heads) > 1 else []
-    if len(found) > 1 and len(gan) < 2:
+    if len(found) > 1 and not is_game(found):
         listed = " and ".join(repr(name) for name in found[:4])
         absent["loss"] = f"candidates are {listed}: set --map {quote(f'loss={found[0]}')}"
         notes.append(f"loss: not read, since {absent['loss']}")
     elif found:
-        columns["loss"] = (gan or found)[0]
+        columns["loss"] = (against or found)[0]
         del free[columns["loss"]]
     return []
 

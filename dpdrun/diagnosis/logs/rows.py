@@ -254,9 +254,12 @@ class Rows:
         return max(epochs) + from_zero
 
     def _paced(self) -> _Column | None:
-        """Return the training column with the most values."""
-        columns = [self._columns[key] for key in TRAINING if key in self._columns and self._columns[key].rows]
-        return max(columns, key=lambda each: len(each.rows), default=None)
+        """Return the training column with the most values; of a log without one, that of the scores."""
+        for keys in (TRAINING, (*SCORES, *self._sets.values()), self._metrics):
+            columns = [self._columns[key] for key in keys if key in self._columns and self._columns[key].rows]
+            if columns:
+                return max(columns, key=lambda each: len(each.rows))
+        return None
 
     def _judged(self, steps: Sequence[int]) -> range:
         """Return the rows to judge: all, or those of the last run in the file; and note where steps go back."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.csv_log import ANSI, opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, meaning_of
+from dpdrun.diagnosis.logs.names import Asked, usual_loss
 from dpdrun.diagnosis.logs.rows import Rows
 
 LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
@@ -76,12 +76,6 @@ def format_of(path: Path, formats: Iterable[TextFormat]) -> TextFormat | None:
     return by_name[best] if found[best] else None
 
 
-def _usual(counts: Counter[str]) -> dict[str, str]:
-    """Return the loss that most lines have, where another is printed more seldom: the mean of an epoch."""
-    losses = sorted((name for name in counts if meaning_of(name) == "loss"), key=lambda name: -counts[name])
-    return {"loss": losses[0]} if len(losses) > 1 and counts[losses[0]] >= 2 * counts[losses[1]] else {}
-
-
 def read(path: Path, asked: Asked, format_: TextFormat) -> TrainingLog:
     """Read a text log.
 
@@ -94,7 +88,7 @@ def read(path: Path, asked: Asked, format_: TextFormat) -> TrainingLog:
     if not counts:
         raise NothingLoggedError(f"{path}: no line with training numbers yet")
     values: dict[str, Any] = {}
-    rows = Rows(path, format_.name, list(counts), asked, known=_usual(counts) | format_.known)
+    rows = Rows(path, format_.name, list(counts), asked, known=usual_loss(counts) | format_.known)
     for line, record in format_.records(lines(path), values):
         rows.add(line, record)
     rows.log.finished = values.pop("finished", None)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from dpdrun.diagnosis.logs.log import Points, TrainingLog
-from dpdrun.diagnosis.logs.names import ACCURACY, GAN, plain_name
+from dpdrun.diagnosis.logs.names import ACCURACY, is_game, plain_name
 
 LANGUAGE_MODELS = frozenset({"llamafactory", "torchtune", "megatron", "nanogpt", "build-nanogpt"})
 CLIPS = dict.fromkeys(("huggingface", "llamafactory", "megatron", "build-nanogpt", "nanogpt"), 1.0)  # their defaults
@@ -40,7 +40,7 @@ def loss_unit(log: TrainingLog) -> str | None:
         return "power"
     if any(name.split(" ")[-1] == "reward" for name in names) and any(REWARDED.fullmatch(name) for name in names):
         return "objective"
-    if sum(1 for name in names if GAN.fullmatch(name) and "loss" in name) > 1:
+    if is_game(log.names):
         return "objective"
     if ELBO.search(loss):
         return "objective"

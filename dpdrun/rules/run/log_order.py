@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby, pairwise
 from operator import itemgetter
 from statistics import median
 
 from dpdrun.rules.conditions import Found
-from dpdrun.rules.declare import diagnose, info, known, warning
+from dpdrun.rules.declare import diagnose, finding, known, warning
 from dpdrun.rules.engine import Verdict
+from dpdrun.rules.series import MEDIAN_OVER_MEAN, jitter
 from dpdrun.rules.text import pluralize
 
 LEAST_BACK = 3
@@ -16,6 +18,9 @@ REPEATED = 0.2  # of the lines
 LINES_OF_AN_EPOCH = 3  # of each step, at the least
 ALIKE = 0.02  # spread of the losses that several processes write of one step
 FROM_THE_START = 2  # lines
+LEAST_RUN = 8  # lines of a run that can be judged
+AROUND, LEAST_AROUND, LONG = 5, 3, 30  # lines before and after a step back
+HIGHER, SURE = 1.25, 6.0  # times, and standard errors
 
 ORDERED = [*range(1, 41)]
 
@@ -81,29 +86,62 @@ def several_writers(line_steps: Found[list[int]], line_loss: list[float] | None 
     source="a log that is opened for appending continues with the next run",
     fires=dict(line_steps=[*range(1, 41), *range(1, 31)]), silent=dict(line_steps=ORDERED),
 )  # fmt: skip
-def several_runs(line_steps: Found[list[int]]) -> Verdict:
+def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = None) -> Verdict:
     """The steps of the log go back once or twice: a second run, or a run that was resumed.
 
     ## Why
     A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
-    judged; if a run was resumed, the later lines of a step count.
+    judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or
+    more, or if the loss of a resumed run is a quarter higher than before, by six standard deviations: what continues
+    is not the run that stopped.
 
     ## Known limits
-    Info only: some programs always append. LG201 reports steps that go back at almost every line.
+    Info for an aborted start of a few lines, and for a run that was resumed and goes on as before: some programs always
+    append. LG201 reports steps that go back at almost every line.
     """
     back = _back(line_steps)
     if not back:
         return None
     ahead = sorted(set(line_steps))[:FROM_THE_START]
     again = [at for at in back if line_steps[at] in ahead]
+    lengths = [b - a for a, b in pairwise([0, *again, len(line_steps)])]
+    several = bool(again) and sum(length >= LEAST_RUN for length in lengths) > 1
+    other = None if again else _goes_on_higher(line_loss or [], back)
     what = (
         f"{pluralize(len(again) + 1, 'run')} in one log: the steps start again {pluralize(len(again), 'time')}"
         if again
         else f"the steps go back {pluralize(len(back), 'time')}: a resumed run"
     )
-    at = (again or back)[-1]
-    return info(
-        f"{what}, to step {line_steps[at]} after step {line_steps[at - 1]}",
+    at = other or (again or back)[-1]
+    higher = f", and the loss goes on at {_levels(line_loss or [], at)}" if other else ""
+    return finding(
+        "warning" if several or other else "info",
+        f"{what}, to step {line_steps[at]} after step {line_steps[at - 1]}{higher}",
         value=len(back), threshold=1, n=len(line_steps), step=line_steps[at],
-        advice="give each run its own file; the last run is judged" if again else "the later lines count",
+        advice="give each run its own file; the last run is judged" if again
+        else "compare settings and data of both parts, and give each run its own file" if other
+        else "the later lines count",
     )  # fmt: skip
+
+
+def _levels(losses: list[float], at: int) -> str:
+    """Return the loss after a position and that before it, in words."""
+    before, after = _around(losses, at)
+    return f"{median(after):.4g} instead of {median(before):.4g}"
+
+
+def _around(losses: list[float], at: int) -> tuple[list[float], list[float]]:
+    return losses[max(0, at - AROUND) : at], losses[at : at + AROUND]
+
+
+def _goes_on_higher(losses: list[float], back: list[int]) -> int | None:
+    """Return the first position at which a resumed run continues with a loss far above that before."""
+    for at in back:
+        before, after = _around(losses, at)
+        if min(len(before), len(after)) < LEAST_AROUND or min(before + after) <= 0.0:
+            continue
+        spread = max(jitter([math.log(loss) for loss in losses[max(0, at - LONG) : at] if loss > 0.0]), 1e-6)
+        rise = math.log(median(after) / median(before))
+        if rise > max(math.log(HIGHER), SURE * spread * MEDIAN_OVER_MEAN * math.sqrt(1 / len(before) + 1 / len(after))):
+            return at
+    return None

@@ -111,3 +111,25 @@ def test_a_table_with_spaces(tmp_path: Path) -> None:
         0.5,
         0.4,
     ]
+
+
+def test_columns_without_names_are_told_by_how_they_move(tmp_path: Path) -> None:
+    rows = "".join(f"{k}, {3.0 / k:.4f}, {50 + 5 * k}, {3.1 / k + 0.1:.4f}\n" for k in range(1, 9))
+    found = log(tmp_path, rows, name="stats")
+    assert found.found == {"step": "column 1", "loss": "column 2", "val_loss": "column 4"}
+    assert any("have no names" in note for note in found.notes)
+
+
+def test_a_line_of_text_between_rows_is_left_out(tmp_path: Path) -> None:
+    found = log(tmp_path, "epoch,loss\n<<<<<<< HEAD\n1,2.0\n2,1.0\n=======\n3,0.9\n")
+    assert found.columns["loss"].values == [2.0, 1.0, 0.9]
+
+
+def test_the_mean_of_a_run_is_not_its_loss(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{2.0 / k},\n" for k in range(1, 6))
+    assert log(tmp_path, f"step,loss,train_loss\n{rows}5,,0.9\n").found["loss"] == "loss"
+
+
+def test_a_printed_table_of_pandas_has_a_column_more_than_names(tmp_path: Path) -> None:
+    found = log(tmp_path, "   epoch  train_loss\n0      1      2.5\n1      2      2.0\n")
+    assert found.columns["loss"].values == [2.5, 2.0]

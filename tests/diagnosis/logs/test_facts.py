@@ -129,7 +129,7 @@ def test_nothing_to_judge() -> None:
 
 def test_a_validation_loss_alone_is_enough() -> None:
     run, _ = facts(val_loss=column([1, 2], [0.5, 0.4]))
-    assert (run.step, run.eval_losses) == ([], {"": ([1, 2], [0.5, 0.4])})
+    assert (run.step, run.loss, run.eval_losses) == ([1, 2], [], {"": ([1, 2], [0.5, 0.4])})
 
 
 def test_evaluation_sets_metrics_and_order_reach_the_rules() -> None:

@@ -151,3 +151,23 @@ def test_curves_of_steps_and_values(tmp_path: Path, content: Any) -> None:
 def test_a_run_that_logged_only_its_end_shows_its_mean(tmp_path: Path) -> None:
     path = state(tmp_path / "trainer_state.json", [{"step": 69, "train_loss": 1.8e11, "train_runtime": 36.0}])
     assert read(path, Asked()).columns["loss"].values == [1.8e11]
+
+
+LOSSES, SCORES = [2.3, 1.9, 1.7, 1.5, 1.4], [2.2, 1.95, 1.8, 1.7, 1.65]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"train": LOSSES, "val": SCORES},
+        {"train": {"loss": LOSSES, "acc": SCORES}, "val": {"loss": SCORES, "acc": LOSSES}},
+        [LOSSES, SCORES],
+        {"train_loss": LOSSES, "val_loss": SCORES, "test_loss": []},
+    ],
+    ids=["parts", "parts of lists", "lists", "an empty list"],
+)
+def test_lists_by_part(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "losses.json"
+    path.write_text(json.dumps(content))
+    log = read(path, Asked())
+    assert (log.column("loss").values, log.column("val_loss").values) == (LOSSES, SCORES)

@@ -532,11 +532,12 @@ def test_heads_without_a_total_are_added(tmp_path: Path) -> None:
     assert any("--map loss=COLUMN" in note for note in log.notes)
 
 
-def test_heads_that_work_against_each_other_are_named(tmp_path: Path) -> None:
+def test_heads_that_work_against_each_other_are_read_and_not_judged(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text("step 1 policy_loss: 0.5 value_loss: 0.7\nstep 2 policy_loss: 0.4 value_loss: 0.6\n")
-    with pytest.raises(DataError, match="'policy_loss' and 'value_loss': set --map loss=policy_loss"):
-        read_log(path)
+    facts, log = read_log(path)
+    assert (facts.loss, facts.signed_loss, log.loss_unit) == ([], [0.5, 0.4], "objective")
+    assert "says nothing about progress" in log.absent["loss"]
 
 
 def test_a_number_of_training_without_the_name_of_a_loss_is_one_unless_it_rises(tmp_path: Path) -> None:
@@ -548,3 +549,18 @@ def test_a_number_of_training_without_the_name_of_a_loss_is_one_unless_it_rises(
     path.write_text("".join(f"Epoch {k}: Train_rf {0.4854 + 0.01 * k}   Memory 9.{k}%\n" for k in range(9)))
     with pytest.raises(DataError, match="if there is one, name it: --map loss=Train_rf"):
         read_log(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["epoch {k}:{loss}", "{k}_{loss}", "[{k}]\ttraining's binary_logloss: {loss}\tvalid_1's binary_logloss: 0.7",
+     "epoch {k} done\nloss  |  {loss}  |  0.7"],
+    ids=["after a counter", "underscore", "LightGBM", "AllenNLP"],
+)  # fmt: skip
+def test_further_lines(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("".join(line.format(k=k, loss=2.0 - k / 10) + "\n" for k in range(1, 5)))
+    facts, _ = read_log(path)
+    assert facts.step == [1, 2, 3, 4]
+    assert facts.loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
+    assert not facts.scorings or facts.scorings[""][1] == [0.7] * 4

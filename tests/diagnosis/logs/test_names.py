@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dpdrun.diagnosis.logs.log import COLUMNS
-from dpdrun.diagnosis.logs.names import COMMON, choose_columns, parse_map, plain_name
+from dpdrun.diagnosis.logs.names import COMMON, Asked, choose_columns, parse_map, plain_name, usual_loss
 from dpdrun.errors import DataError
 
 
@@ -108,3 +108,19 @@ def test_case_is_forgiven_in_map() -> None:
 def test_plain_names() -> None:
     assert plain_name("Train/GradNorm") == "train grad norm"
     assert plain_name("group - val_loss") == "val loss"
+
+
+def test_a_log_that_names_its_parts_alone() -> None:
+    chosen = choose_columns(["", "ep", "train", "valid"], Asked(), "run.csv")
+    assert (chosen.columns, chosen.doubtful) == ({"step": "ep", "loss": "train", "val_loss": "valid"}, True)
+    assert not choose_columns(["train", "test"], Asked(), "losses.csv").doubtful
+
+
+def test_rates_of_several_groups_are_those_of_the_first() -> None:
+    assert choose_columns(["loss", "lr_model", "lr_wav2vec"], Asked(), "log").columns["lr"] == "lr_model"
+    assert "lr" not in choose_columns(["loss", "min_lr", "lr_decay"], Asked(), "log").columns
+
+
+def test_a_loss_that_is_logged_more_often_than_another() -> None:
+    assert usual_loss({"loss": 90, "train_loss": 1}) == {"loss": "loss"}
+    assert usual_loss({"loss": 90, "train_loss": 80}) == {}

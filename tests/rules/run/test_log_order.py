@@ -49,3 +49,21 @@ def test_epochs_with_several_lines_are_one_writer() -> None:
     assert "LG201" not in {f.code for f in diagnose_facts(replace(run, line_loss=losses)).findings}
     ranks = [2.0 - 0.1 * epoch + 0.001 * (line % 3) for line, epoch in enumerate(epochs)]
     assert "LG201" in {f.code for f in diagnose_facts(replace(run, line_loss=ranks)).findings}
+
+
+def severity(steps: list[int], losses: list[float]) -> str:
+    run = RunFacts(step=sorted(set(steps)), loss=[1.0] * len(set(steps)), line_steps=steps, line_loss=losses)
+    return next(f.severity for f in diagnose_facts(run).findings if f.code == "LG202")
+
+
+def test_two_runs_that_can_be_judged_are_a_warning_and_an_aborted_start_is_not() -> None:
+    first, start = [*range(1, 21)], [1, 2, 3]
+    assert severity(first * 2, [1.0] * 40) == "warning"
+    assert severity(start + first, [1.0] * 23) == "info"
+
+
+def test_a_resumed_run_is_a_warning_where_its_loss_goes_on_higher() -> None:
+    steps = [*range(1, 31), *range(28, 51)]
+    fall = [2.0 - 0.03 * step + 0.01 * (step % 2) for step in steps]
+    assert severity(steps, fall) == "info"
+    assert severity(steps, [*fall[:30], *(loss + 0.8 for loss in fall[30:])]) == "warning"

@@ -1,0 +1,60 @@
+"""Text with lists of numbers by name, as scripts print at their end: `train_losses = [0.5, 0.4]`, a printed dict.
+
+A list without a name, as numpy prints it, is the loss if it is all that the file has.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dpdrun.diagnosis.logs.cells import number
+from dpdrun.diagnosis.logs.csv_log import opened
+from dpdrun.diagnosis.logs.json_file import LOSSES, rows_of_lists
+from dpdrun.diagnosis.logs.jsonl_log import of_records
+from dpdrun.diagnosis.logs.log import TrainingLog
+from dpdrun.diagnosis.logs.names import Asked, meaning_of
+
+FORMAT = "text with lists by name"
+MOST = 1 << 24  # characters
+LEAST = 4  # numbers
+BY_NAME = re.compile(
+    r"([A-Za-z_][\w ./-]{0,40})[\"']?\s{0,3}[:=]\s{0,3}(?:(?:np\.)?array\()?\[([^\[\]\"'a-df-hj-mo-z]{8,})\]", re.I
+)
+ALONE = re.compile(r"\s{0,80}\[([^\[\]\"'a-df-hj-mo-z]{8,})\]\s{0,80}$", re.I)
+
+
+def lists_of(path: Path) -> dict[str, list[float | None]]:
+    """Return the lists of a text by name, if one of them is a loss; of one that is printed as it grows, the last.
+
+    Lists of one name that do not grow are values of one step each, and not a history.
+    """
+    with opened(path) as file:
+        text = file.read(MOST)
+    if "[" not in text:
+        return {}
+    if alone := ALONE.match(text):
+        values = _numbers(alone.group(1))
+        return {"loss": values} if len(values) >= LEAST else {}
+    found: dict[str, list[float | None]] = {}
+    for name, inner in BY_NAME.findall(text):
+        values = _numbers(inner)
+        if len(values) < LEAST:
+            continue
+        if len(values) <= len(found.get(name.strip(), [])):
+            return {}
+        found[name.strip()] = values
+    return found if any(meaning_of(name) in LOSSES for name in found) else {}
+
+
+def _numbers(inner: str) -> list[float | None]:
+    try:
+        return [number(cell) for cell in re.split(r"[,\s]+", inner.strip(" \t\r\n,"))]
+    except ValueError:
+        return []
+
+
+def read(path: Path, asked: Asked, lists: dict[str, list[float | None]]) -> TrainingLog:
+    """Read the lists as a log of epochs. Raises DataError as `jsonl_log.of_records`."""
+    records = rows_of_lists(lists)
+    return of_records(path, FORMAT, list(records[0]), enumerate(records, start=1), asked)
