@@ -52,6 +52,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def around(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """The input before and after it, as far as it is known."""
+        before, after = (self.x[:0] if each is None else each.x for each in (self.past, self.future))
+        return before, after
+
     def map(self, change: Callable[[Part], Part]) -> Part:
         """Return the part with its samples changed, and those of its past and future alike.
 

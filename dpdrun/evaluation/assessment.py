@@ -120,7 +120,7 @@ def _evaluate_pair(context: ScoringContext, splits: Sequence[Split]) -> Evaluati
         doing(f"scoring {split}")
         part, output = part_of(pair, split), context.output(split)
         if split == splits[0]:
-            signal = signal_facts_of(context.model, plan, pair, part, output.cold)
+            signal = signal_facts_of(context.model, plan, pair, part, output.chosen)
         rivals = {"one_tap": (ONE_GAIN, one_tap[split]), "gmp": (GMP, least[split])}
         drawn = _score_baselines(context, split, rivals, _nmse_of(part), baseline_scores)
         score, trace = score_output(context, split, THIS, output, _nmse_of(part))
@@ -163,7 +163,7 @@ def _evaluate_cascade(context: ScoringContext, pa: BehaviouralModel, splits: Seq
         doing(f"scoring {split}")
         part, output = part_of(context.pair, split), context.output(split)
         if split == splits[0]:
-            signal = signal_facts_of(context.scored, plan, capture, part, output.cold)
+            signal = signal_facts_of(context.scored, plan, capture, part, output.chosen)
 
         def objective(y: NDArray[np.complex128], part: Part = part) -> dict[str, Any]:
             return objective_of(capture, plan, part, y).to_json()

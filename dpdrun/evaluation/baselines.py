@@ -75,10 +75,13 @@ def fitted_gmp(capture: Capture) -> BehaviouralModel:
     digest = hashlib.sha256()  # of the samples as they are: `Capture.sha256` of an aligned one does not see its role
     for part in (capture.train, capture.val):
         update_with(digest, part)
+    for side in capture.val.around:
+        digest.update(side.tobytes())
     key = digest.hexdigest(), capture.loop_samples, config
     if key not in _fitted:
         model = gmp.Model(config, scale_x=capture.scale_x, scale_y=capture.scale_y)
-        model.fit(capture.train.x, capture.train.y, capture.val.x, capture.val.y, loop=capture.loop_samples)
+        train, val = capture.train, capture.val
+        model.fit(train.x, train.y, val.x, val.y, around=val.around, loop=capture.loop_samples)
         _fitted[key] = model
         for oldest in list(_fitted)[:-MOST_FITTED]:
             del _fitted[oldest]

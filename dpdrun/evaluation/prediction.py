@@ -92,8 +92,8 @@ def _with_surroundings(model: BehaviouralModel, part: Part, cold: Samples) -> Sa
     """Return the output for a split in its record: `cold`, and both ends of it predicted again where that is enough."""
     memory = SETTLING_SAMPLES if model.context is None else model.context
     ahead, N = model.lookahead or 0, len(part)
-    past = part.x[:0] if part.past is None else part.past.x[max(0, len(part.past) - memory) :]
-    future = part.x[:0] if part.future is None else part.future.x[:ahead]
+    past, future = part.around
+    past, future = past[max(0, len(past) - memory) :], future[:ahead]
     record = np.concatenate([past, part.x, future])
     if model.lookahead is None or 2 * memory + ahead >= N:
         return predict(model, record)[len(past) :][:N]

@@ -32,6 +32,10 @@ Complex = NDArray[np.complex128]
 RIDGES = np.logspace(-13, -2, 23)
 SILENT = 1e-14  # share of the largest power that rounding leaves in a column of zeros: a delay longer than the record
 ROWS = 4096  # regression rows at a time: the basis signals of so many fit the cache of a core
+# Ridges whose validation scores differ by less are equally good; the one that starts best from silence is taken.
+EQUAL_DB = 0.05
+
+Around = tuple[Complex, Complex]
 
 
 class Model(BehaviouralModel):
@@ -84,22 +88,36 @@ class Model(BehaviouralModel):
             pairs = pairs + self.constant
         return pairs * self.scale_y, x[:, T:]
 
-    def fit(self, x: Complex, y: Complex, x_val: Complex, y_val: Complex, *, loop: int | None = None) -> float:
+    def fit(
+        self,
+        x: Complex,
+        y: Complex,
+        x_val: Complex,
+        y_val: Complex,
+        *,
+        around: Around | None = None,
+        loop: int | None = None,
+    ) -> float:
         """Solve for the coefficients and return the ridge that was chosen.
 
         Minimizes |y - A c|^2 + ridge |D c|^2 in complex128, D being the norms of A's columns, for each of RIDGES, and
         keeps the coefficients with the least error on the validation part: unregularized, high orders follow the
-        training peaks and miss others by far. The validation part begins in silence: with its past it would choose
-        coefficients that are 0.05 dB better inside a record, but cancel so closely that a cold start, of a burst or in
-        a published table, loses 4 dB and more (APA_200MHz).
+        training peaks and miss others by far. The validation part is continued by the samples `around` it. That error
+        has a flat minimum over the ridge, and where it is least, terms may cancel so closely that a cold start, of a
+        burst or in a published table, loses 4 to 34 dB (APA_200MHz, APA_200MHz_b). So of the ridges within EQUAL_DB of
+        the least error, the one with the least error from a cold start is chosen.
 
         Args:
             x, y: input and output of the training part, complex (T,), in the units of the capture
             x_val, y_val: of the validation part
+            around: input before and after the validation part in its record, None = unknown; not used with `loop`
             loop: the records are rows of loops of this many samples (`data.continuity`); None = one record each
         """
         gram, moment = self._normal_equations(x, y, loop)
-        gram_val, moment_val = self._normal_equations(x_val, y_val, loop)
+        cold = self._normal_equations(x_val, y_val, loop)
+        known = loop is None and around is not None and any(map(len, around))
+        in_record = self._normal_equations(x_val, y_val, loop, around) if known else cold
+        power = float(np.sum(np.abs(y_val / float(self.scale_y)) ** 2))
         squares = gram.diagonal().real
         norms = np.sqrt(np.where(squares > SILENT * squares.max(), squares, 1.0))
         eigenvalues, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
@@ -108,11 +126,14 @@ class Model(BehaviouralModel):
         def solution(ridge: float) -> Complex:
             return np.asarray(vectors @ (projected / (eigenvalues.clip(0.0) + ridge)) / norms)
 
-        def validation_error(ridge: float) -> float:  # |y_val - A_val c|^2, less the constant |y_val|^2
+        def error_of(ridge: float, equations: tuple[Complex, Complex]) -> float:  # |y_val - A_val c|^2
             c = solution(ridge)
-            return float(np.vdot(c, gram_val @ c).real - 2 * np.vdot(c, moment_val).real)
+            return power + float(np.vdot(c, equations[0] @ c).real - 2 * np.vdot(c, equations[1]).real)
 
-        best: float = min(RIDGES.tolist(), key=validation_error)
+        errors = {ridge: error_of(ridge, in_record) for ridge in RIDGES.tolist()}
+        limit = max(min(errors.values()), 0.0) * 10 ** (EQUAL_DB / 10)  # rounding may leave less than 0 of no error
+        equal = [ridge for ridge, error in errors.items() if error <= limit]
+        best: float = min(equal, key=lambda ridge: error_of(ridge, cold))
         flat = torch.from_numpy(solution(best).view(np.float64).reshape(-1, 2))
         with torch.no_grad():
             self.aligned.copy_(flat[: self.aligned[..., 0].numel()].view_as(self.aligned))
@@ -122,7 +143,9 @@ class Model(BehaviouralModel):
                     flat = flat[part.numel() // 2 :]
         return best
 
-    def _normal_equations(self, x: Complex, y: Complex, loop: int | None) -> tuple[Complex, Complex]:
+    def _normal_equations(
+        self, x: Complex, y: Complex, loop: int | None, around: Around | None = None
+    ) -> tuple[Complex, Complex]:
         """Return A^H A: (C, C) and A^H y: (C,), for the regression matrix A of a record.
 
         The columns are J basis signals, each with K delays, and a constant if there is one. An element of A^H A is a
@@ -141,7 +164,7 @@ class Model(BehaviouralModel):
         sums = np.zeros((K, J), dtype=np.complex128)
         first, last = (np.empty((len(records), J, K - 1), dtype=np.complex128) for _ in range(2))
         for index, (record, target) in enumerate(zip(records, targets, strict=True)):
-            basis = self._basis(record, wrap=loop is not None)
+            basis = self._basis(record, wrap=loop is not None, around=around)
             for start in range(K - 1, K - 1 + T, ROWS):
                 end = min(start + ROWS, K - 1 + T)
                 now, rows = basis[:, start:end].conj(), target[start - (K - 1) : end - (K - 1)]
@@ -173,10 +196,16 @@ class Model(BehaviouralModel):
         signals = [(0, p, False) for p in range(P)] + [(m, p, False) for m in self.offsets for p in range(1, P)]
         return signals + ([(0, p, True) for p in range(P)] if self.conjugated is not None else [])
 
-    def _basis(self, record: Complex, *, wrap: bool) -> Complex:
+    def _basis(self, record: Complex, *, wrap: bool, around: Around | None) -> Complex:
         """Return the undelayed columns of a record, with K - 1 samples before its first: (J, K - 1 + T)."""
         K, cross = self.config.delays, self.config.cross
-        record = np.pad(record, (K - 1 + cross, cross), mode="wrap" if wrap else "constant")
+        before, after = K - 1 + cross, cross
+        if around is not None:
+            past, future = (np.asarray(side, np.complex128) / float(self.scale_x) for side in around)
+            past, future = past[max(0, len(past) - before) :], future[:after]
+            record = np.concatenate([past, record, future])
+            before, after = before - len(past), after - len(future)
+        record = np.pad(record, (before, after), mode="wrap" if wrap else "constant")
         powers = _powers(torch.from_numpy(np.abs(record)), self.config.order).numpy().T  # (P, ...)
         inner = np.arange(cross, len(record) - cross)  # the samples that have an envelope on both sides
         sides = {False: record[inner], True: record[inner].conj()}

@@ -319,7 +319,8 @@ def _stopped_at(run: RunFolder) -> str:
 def _solve(model: Any, pair: Capture) -> TrainingOutcome:
     """Fit a model that has a closed-form solution."""
     began = time.perf_counter()
-    model.fit(pair.train.x, pair.train.y, pair.val.x, pair.val.y, loop=pair.loop_samples)
+    train, val = pair.train, pair.val
+    model.fit(train.x, train.y, val.x, val.y, around=val.around, loop=pair.loop_samples)
     return TrainingOutcome(steps=0, best_db=float("nan"), best_step=0, seconds=time.perf_counter() - began, adapts=[])
 
 

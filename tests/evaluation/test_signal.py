@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_record_and_pieces_of_full_attention() -> None:
     assert facts.pieces_nmse_db == nmse_db(y, predict(model, x, frame=32))
     assert (facts.frame, facts.piece, facts.full_attention) == (32, None, True)
     assert (facts.features, facts.embedding) == ("iq", "layernorm_mlp")
+
+
+def test_of_a_cut_record_the_prediction_from_the_real_past_is_compared() -> None:
+    plan = plan_of()
+    val = CAPTURE.val
+    capture = capture_of(val=replace(val, past=part(600, 2)))
+    report = evaluate(random_model(plan), plan, capture, ("val",))
+    facts = SignalFacts.from_json(report["signal"])
+    assert facts is not None
+    score = report["splits"]["val"]
+    assert facts.nmse_db == score["with_past"]["nmse_db"] != score["nmse_db"]
 
 
 def test_scored_in_pieces_there_is_no_second_score() -> None:

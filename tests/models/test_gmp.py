@@ -100,6 +100,48 @@ def test_validation_chooses_a_ridge_that_tames_high_orders(monkeypatch: pytest.M
     assert chosen < nmse_db(measured(test), run(model, test)) - 3
 
 
+def test_the_ridge_is_chosen_by_the_validation_part_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terms of a fourth difference cancel on a narrow band, and do not where a part begins in silence."""
+    x = np.convolve(signal(900), np.hanning(10), mode="same")
+    y = np.convolve(x, np.eye(5)[0] + 3 * np.array([1.0, -4.0, 6.0, -4.0, 1.0]))[: len(x)]
+    y = y + 0.001 * signal(len(x), seed=9)
+    val = slice(600, 700)
+    around = (x[: val.start], x[val.stop :])
+    model = Model(Config(kind="gmp", order=1, delays=5, cross=0), scale_x=1.0, scale_y=1.0)
+
+    def error(ridge: float) -> float:
+        with monkeypatch.context() as patch:
+            patch.setattr(gmp, "RIDGES", np.array([ridge]))
+            model.fit(x[:500], y[:500], x[val], y[val])
+        return nmse_db(y[val], run(model, x[: val.stop])[val])
+
+    ridge = model.fit(x[:500], y[:500], x[val], y[val], around=around)
+    assert error(ridge) <= min(map(error, gmp.RIDGES.tolist())) + gmp.EQUAL_DB
+    assert error(model.fit(x[:500], y[:500], x[val], y[val])) > error(ridge) + 1
+
+
+def test_of_equal_ridges_the_one_with_the_best_cold_start_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(kind="gmp", order=3, delays=4, cross=1)
+    x, x_val = signal(3000), signal(1500, seed=1)
+    y, y_val = amplifier(x), amplifier(x_val)
+    cold = Model(config, scale_x=1.0, scale_y=1.0).fit(x, y, x_val, y_val)
+    monkeypatch.setattr(gmp, "EQUAL_DB", 1000.0)
+    around = (signal(50, seed=3), signal(50, seed=4))
+    assert Model(config, scale_x=1.0, scale_y=1.0).fit(x, y, x_val, y_val, around=around) == cold
+
+
+@pytest.mark.parametrize("known", [0, 2, 50])
+def test_samples_around_a_record_are_its_past_and_future(known: int) -> None:
+    config = Config(kind="gmp", order=3, delays=4, cross=2)
+    model = Model(config, scale_x=1.0, scale_y=1.0)
+    x = signal(300)
+    padded = np.concatenate([np.zeros(100), x[100 - known : 200 + known], np.zeros(100)])
+    whole = model._basis(padded, wrap=False, around=None)
+    begin = config.delays - 1 + 100
+    part = model._basis(x[100:200], wrap=False, around=(x[100 - known : 100], x[200 : 200 + known]))
+    np.testing.assert_array_equal(part, whole[:, begin + known - (config.delays - 1) : begin + known + 100])
+
+
 def test_a_record_shorter_than_the_memory_can_be_fitted() -> None:
     config = Config(kind="gmp", order=3, delays=16, cross=2)
     x = signal(9)
