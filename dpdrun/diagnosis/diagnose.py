@@ -17,6 +17,7 @@ from dpdrun.rules.facts.plan import PlanFacts, kind_of
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.lr_law import swept_lr
+from dpdrun.run.files import is_there
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.run.scores import WITH_PAST, chosen, validation_db
@@ -133,10 +134,10 @@ def diagnose_any(path: Path, maps: Sequence[str] = ()) -> Diagnosis:
         RunError, DataError: it is neither, or cannot be read.
     """
     folder = path.parent if path.name == "metrics.jsonl" else path
-    is_run = (folder / "plan.json").is_file()
+    is_run = is_there(folder / "plan.json")
     if is_run and maps:
         raise RunError(f"{path}: this is a run folder of dpdrun, whose columns are known: omit --map")
-    if is_run or not (path.exists() or path.suffix or str(path) == "-"):
+    if is_run or not (is_there(path) or path.suffix or str(path) == "-"):
         return diagnose(folder)  # whose error names the runs nearby
     from dpdrun.diagnosis.logs.formats import read_log
     from dpdrun.diagnosis.logs.names import parse_map

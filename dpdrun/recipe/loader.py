@@ -118,7 +118,10 @@ def load_recipe(
 def overrides_of(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
     """Return overrides as `key=value` pairs. Raises RecipeError where a value is none that a recipe holds."""
     if not isinstance(overrides, Mapping):
-        return [overrides] if isinstance(overrides, str) else list(overrides)
+        pairs = [overrides] if isinstance(overrides, str) else overrides
+        if not isinstance(pairs, Sequence) or not all(isinstance(pair, str) for pair in pairs):
+            raise RecipeError("overrides: pass a dict of values by dotted key, or a list of `key=value`")
+        return list(pairs)
     node, problems = node_of(overrides, "overrides")
     if problems:
         raise recipe_error(problems)
@@ -140,7 +143,7 @@ def load_text(text: str, path: str | os.PathLike[str] = "recipe.yaml", overrides
     task, over = root.value.get("task"), root.value.get("over")
     kind = task.node.value if task is not None else "sweep" if over is not None else None
     entry = task or over
-    if entry is not None and kind in OTHER_FILES:
+    if entry is not None and isinstance(kind, str) and kind in OTHER_FILES:
         message = f"this is a {kind}, not a recipe; `dpdrun {OTHER_FILES[kind]}` runs it"
         raise recipe_error([Problem("task", message, entry.node.mark)])
     return _checked(root, problems, Path(path), text, overrides)

@@ -46,7 +46,7 @@ def _section_node(value: Mapping[Any, Any], mark: Mark, depth: int) -> tuple[Nod
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     for key, item in value.items():
-        where = Mark(f"{mark.name}[{shortened(repr(key)) if not isinstance(key, str) else _quoted(key)}]")
+        where = Mark(f"{mark.name}[{shortened(repr(_scalar(key))) if not isinstance(key, str) else _quoted(key)}]")
         if not isinstance(key, str):
             problems.append(Problem("", f"a key is text, not a {type(key).__name__}", where))
             continue

@@ -42,8 +42,7 @@ def find(path: str | os.PathLike[str]) -> Path:
     given = Path(path)
     if given.parent != Path() or given.suffix not in ("", SUFFIX) or os.path.lexists(given):
         return given
-    candidate = FOLDER / f"{given.stem}{SUFFIX}"
-    return candidate if candidate.is_file() else given
+    return FOLDER / f"{given.stem}{SUFFIX}" if given.stem in _names() else given
 
 
 def by_name(name: str) -> Shipped:

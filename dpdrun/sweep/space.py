@@ -19,8 +19,9 @@ from dpdrun.recipe.problems import Mark, Problem
 from dpdrun.recipe.yaml12 import Node, scalar
 
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-_RANGE = re.compile(rf"(?P<log>log:)?(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})(?::(?P<count>[0-9]+))?\Z")
+_RANGE = re.compile(rf"(?P<log>log:)?(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})(?::(?P<count>[0-9]{{1,9}}))?\Z")
 _LIKE_A_RANGE = re.compile(r"(?:log:|lin:)|[0-9]\.\.[-+0-9.]")
+LARGEST = 1e300  # end of a range: the distance between two of them is a number too
 EXAMPLE = "log:3e-3..1e-1:5"
 
 Config = Mapping[str, str]  # swept key -> value, as `--set` takes it
@@ -130,6 +131,8 @@ def _range(match: re.Match[str]) -> tuple[Range, str]:
     assert isinstance(high, int | float)
     log, count = match["log"] is not None, None if match["count"] is None else int(match["count"])
     found = Range(low, high, log, count, isinstance(low, int) and isinstance(high, int))
+    if max(abs(low), abs(high)) > LARGEST:
+        return found, f"a range ends at {LARGEST:g}"
     if not low < high:
         return found, f"the range is empty: {match['low']} is not below {match['high']}"
     if log and low <= 0:

@@ -44,6 +44,7 @@ def test_any_numeric_type_is_taken(dtype: Any) -> None:
         (X[:10], Y[:10], "x: 10 samples are too few"),
         (X, 0 * Y, "y: all samples are zero"),
         (X, "abc", "y: holds <U3, not numbers"),
+        (np.ma.masked_inside(X.real, 0, 0.1) + 1j * X.imag, Y, r"x: [\d,]+ values are masked; a record has no gaps"),
     ],
 )
 def test_what_is_no_pair_of_records_is_refused(x: Any, y: Any, message: str) -> None:

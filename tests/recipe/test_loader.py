@@ -212,6 +212,12 @@ class _Bytes:
         pass
 
 
+@pytest.mark.parametrize("task", ["[]", "{}", "[[1]]", "{a: {b: 1}}", "null"])
+def test_a_task_is_a_word(task: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:1:7: task: expected one of pa or dpd"):
+        load_text(f"task: {task}\n")
+
+
 def test_a_pipeline_is_no_recipe() -> None:
     with pytest.raises(RecipeError, match=r"chain\.yaml:1:7: this is a pipeline, not a recipe; `dpdrun train` runs it"):
         load_text("task: pipeline\nsteps: {}\n", "chain.yaml")

@@ -45,11 +45,16 @@ def test_overrides_are_pairs_or_values_by_key() -> None:
     assert (recipe.train.seed, recipe.data.source) == (5, "a b: c")
     with pytest.raises(RecipeError, match=r'overrides\["train.seed"\]: a recipe cannot hold a object'):
         load_recipe("quickstart", {"train.seed": object()})
+    for wrong in (1, [1], [None]):
+        with pytest.raises(RecipeError, match="overrides: pass a dict"):
+            load_recipe("quickstart", wrong)  # type: ignore[arg-type]
 
 
 def test_a_number_of_thousands_of_digits_is_refused_where_it_stands() -> None:
     with pytest.raises(RecipeError, match=r'(?m)^recipe\["train"\]\["seed"\]: train.seed: expected .* got .inf$'):
         load_recipe({"train": {"seed": 10**5000}})
+    with pytest.raises(RecipeError, match=r"(?m)^recipe\[inf\]: a key is text, not a int$"):
+        load_recipe({10**5000: 1})
     with pytest.raises(RecipeError, match=r"--set optim.lr=-.inf: .* got -.inf$"):
         load_recipe("quickstart", {"optim.lr": -(10**5000)})
 

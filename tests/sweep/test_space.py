@@ -57,6 +57,10 @@ def test_values_as_set_takes_them(text: str, values: list[str]) -> None:
         ("log:1e-1..1e-3:5", "s.yaml:1:11: over.optim.lr: the range is empty: 1e-1 is not below 1e-3"),
         ("log:0..1:5", "s.yaml:1:11: over.optim.lr: a logarithmic range begins above 0"),
         ("0.1..0.2:1", "s.yaml:1:11: over.optim.lr: a range takes at least 2 values"),
+        (f"1..{10**390}:5", "s.yaml:1:11: over.optim.lr: a range ends at 1e+300"),
+        ("-1e308..1e308:5", "s.yaml:1:11: over.optim.lr: a range ends at 1e+300"),
+        ("1..2:" + "9" * 5000, "s.yaml:1:11: over.optim.lr: a range is [log:]LOW..HIGH[:COUNT], such as "
+                               "log:3e-3..1e-1:5, alone; got 1..2:" + "9" * 5000),
         ("[1, 2, 1]", "s.yaml:1:18: over.optim.lr: 1 is named twice"),
         ("log:1e-3..", "s.yaml:1:11: over.optim.lr: a range is [log:]LOW..HIGH[:COUNT], such as log:3e-3..1e-1:5, "
                        "alone; got log:1e-3.."),
