@@ -36,6 +36,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit on open files (ulimit -n)"),
     errno.ENOMEM: "free memory on this machine",
 }
+_NO_FOLDER = "set TMPDIR to a folder that can be written"  # what `tempfile` raises has no path
 _OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
     "storage size calculation overflowed",
@@ -154,16 +155,21 @@ def explained(error: BaseException) -> DpdrunError | None:
         return error
     if (reason := out_of_memory(error)) is not None:
         return RunError(f"out of memory{_asked_in(error)}: {reason}; use a smaller input or model, or more memory")
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError):
+        if not error.strerror:  # of a library, in its own words
+            return DpdrunError(str(error) or type(error).__name__)
         paths = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        remedy = _REMEDIES.get(error.errno or 0)
+        remedy = _REMEDIES.get(error.errno or 0) if paths else _NO_FOLDER if error.errno == errno.ENOENT else ""
         return DpdrunError(f"{paths or 'operating system'}: {error.strerror}" + (f"; {remedy}" if remedy else ""))
     return None
 
 
 def reason_of(error: BaseException) -> str:
     """Return the message of another package's exception on one line, not too long for a message of ours."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    try:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception:  # of a plug-in, whose exceptions may fail to say what they are
+        reason = type(error).__name__
     return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 

@@ -62,6 +62,14 @@ def test_an_error_of_the_system_is_its_path_and_a_remedy(number: int, remedy: st
     assert shown.exit_code == 2
 
 
+def test_an_error_of_the_system_without_a_number_or_a_path() -> None:
+    assert str(errors.explained(OSError("Matplotlib requires a folder"))) == "Matplotlib requires a folder"
+    nowhere = errors.explained(FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"))
+    assert str(nowhere) == (
+        "operating system: No usable temporary directory found in ['/tmp']; set TMPDIR to a folder that can be written"
+    )
+
+
 def test_memory_that_runs_out_names_what_was_asked_for() -> None:
     with pytest.raises(MemoryError) as caught:
         np.zeros(10**15)
@@ -83,6 +91,6 @@ class _Exhausting:
         raise MemoryError
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), ValueError(), RuntimeError("shape"), OSError("no number")])
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError(), RuntimeError("shape")])
 def test_anything_else_is_a_bug(error: Exception) -> None:
     assert errors.explained(error) is None

@@ -39,7 +39,7 @@ def load_with(source: str | os.PathLike[str] | Mapping[str, Any], settings: Mapp
 def array_of(values: ArrayLike, name: str) -> NDArray[Any]:
     """Return values as an array. Raises DataError where they are none, not on the CPU, or masked."""
     if np.ma.is_masked(values):
-        count = np.ma.count_masked(values)
+        count = np.count_nonzero(np.ma.getmask(values))
         raise DataError(f"{name}: {count:,} values are masked; a record has no gaps, so cut it there")
     try:
         array = np.asarray(values)

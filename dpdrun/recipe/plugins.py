@@ -32,6 +32,7 @@ from dpdrun.recipe import schema, yaml12
 from dpdrun.recipe.schema import Section
 
 GROUPS = ("models", "losses", "optimizers", "formats", "rules")
+CALLED = {"losses": "__call__", "optimizers": "__call__", "formats": "matches"}  # what each has, or is none
 NAMED = {"losses": "LOSSES", "optimizers": "OPTIMIZERS", "formats": "FORMATS"}  # what a file calls them
 ENTRY_POINTS = "dpdrun."
 WORDS = {"models": "model.kind", "losses": "train.loss", "optimizers": "optim.name", "formats": "the format"}
@@ -128,6 +129,8 @@ def add(group: str, name: str, value: Any, origin: Origin | None = None) -> None
     where = f"{origin.path}: " if origin else ""
     if not is_name(name):
         raise PluginError(f"{where}{name!r} is no name of a plug-in: use lower-case letters, digits and underscores")
+    if group in CALLED and not (isinstance(value, str) or callable(getattr(value, CALLED[group], None))):
+        raise PluginError(f"{where}{group}: {name} has no {CALLED[group]}, so it is none (docs/plugins.md)")
     if (other := _ENTRIES[group].get(name)) is not None:
         raise PluginError(f"{where}{group}: the name {name!r} is taken by {other.origin or 'dpdrun'}")
     _ENTRIES[group][name] = Entry(group, name, value, origin)
@@ -199,15 +202,16 @@ def _load_file(path: Path) -> Origin:
     sys.modules[module.__name__] = module  # where pydantic looks up the names of annotations
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
-    except KeyboardInterrupt:
+        version = getattr(module, "__version__", None)
+        origin = Origin(real.stem, str(version) if isinstance(version, str | int | float) else None, str(path), digest)
+        has_entries = _enter(module, origin)
+    except (KeyboardInterrupt, PluginError):
         raise
     except DpdrunError as error:
         raise PluginError(f"{_place(error, str(path))}{error}") from None
     except BaseException as error:  # sys.exit() too, which would end the command as if it had succeeded
         raise PluginError(f"{_place(error, str(path))}{type(error).__name__}: {reason_of(error)}") from None
-    version = getattr(module, "__version__", None)
-    origin = Origin(real.stem, str(version) if isinstance(version, str | int | float) else None, str(path), digest)
-    if not _enter(module, origin):
+    if not has_entries:
         raise PluginError(
             f"{path}: not a plug-in: it defines neither Config and Model nor {', '.join(['MODELS', *NAMED.values()])}, "
             "and declares no rules; `dpdrun plugins new NAME` writes one"
