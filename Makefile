@@ -55,9 +55,10 @@ fix: $(READY)  ## apply lint fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json, docs/api.md and docs/rules/
+docs: $(READY)  ## regenerate docs/recipe.md, docs/recipe.schema.json, docs/api.md, docs/json.md, docs/schemas and docs/rules/
 	$(BIN)/python -m dpdrun.recipe.reference
 	$(BIN)/python -m dpdrun.api.reference
+	$(BIN)/python -m dpdrun.report.json_schema
 	$(BIN)/python -m dpdrun.rules.pages
 
 site: $(READY)  ## build the documentation into build/site; a link or anchor that leads nowhere is an error

@@ -109,11 +109,12 @@ def warn_without_matplotlib(save: Path | None) -> None:
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """Print machine-readable output, with date, host and versions."""
+    """Print machine-readable output (docs/json.md), with date, host and versions."""
     from dpdrun.run.environment import environment
     from dpdrun.run.files import json_text
+    from dpdrun.run.folder import SCHEMA_VERSION
 
-    say(json_text({**content, "environment": environment()}))
+    say(json_text({"schema_version": SCHEMA_VERSION, **content, "environment": environment()}))
 
 
 def typed(verb: str) -> str:

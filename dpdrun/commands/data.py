@@ -59,7 +59,7 @@ def list_captures(format_: FormatOption = TableFormat.table) -> None:
     from dpdrun.data.sources import list_sources
 
     if format_ is TableFormat.json:
-        print_json({"schema_version": 1, "sources": [vars(info) for info in list_sources()]})
+        print_json({"sources": [vars(info) for info in list_sources()]})
         return
     from dpdrun.report.capture_table import sources_table
     from dpdrun.report.terminal import Terminal

@@ -87,11 +87,9 @@ def import_(
     if out is not None:
         write_recipe(out, text, force)
     if format_ is Format.json:
-        from dpdrun.plan.lint import SCHEMA_VERSION
-
         content = {"where": translation.where, "dialect": translation.dialect, "remarks": list(translation.remarks)}
         translated = {"translation": content | {"recipe": text}}
-        print_json({"schema_version": SCHEMA_VERSION} | found.to_json() | translated)
+        print_json(found.to_json() | translated)
     elif format_ is Format.yaml:
         say(text, nl=False, exact=True)
     else:

@@ -53,7 +53,7 @@ def lint(
         raise RecipeError("--unsafe-fixes needs --fix or --diff")
     if (fix or diff) and sets:
         raise RecipeError("--fix and --diff work on the recipe file: omit --set")
-    from dpdrun.plan.lint import SCHEMA_VERSION, RecipeFacts, lint_recipe
+    from dpdrun.plan.lint import RecipeFacts, lint_recipe
     from dpdrun.plan.lint import fix as apply_fixes
     from dpdrun.plan.lint import lint as lint_once
     from dpdrun.recipe.loader import load_recipe
@@ -78,7 +78,7 @@ def lint(
             loaded = done.loaded
         results.append(lint_recipe(loaded, facts))
     if format_ is Format.json and not diff:
-        print_json({"schema_version": SCHEMA_VERSION, "files": [each.to_json() for each in results]})
+        print_json({"files": [each.to_json() for each in results]})
     else:
         print_lint(results)
     if problems:

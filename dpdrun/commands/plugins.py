@@ -59,7 +59,7 @@ def list_plugins(plugin: PluginOption = None, format_: FormatOption = TableForma
                 }
             )
     if format_ is TableFormat.json:
-        print_json({"schema_version": 1, "plugins": rows})
+        print_json({"plugins": rows})
         return
     for row in rows:
         source = " ".join(str(row[key]) for key in ("plugin", "version", "path") if row[key])
@@ -83,7 +83,7 @@ def check(
     checks = check_file(Path(what), settings or []) if is_file else check_name(what, settings or [])
     failed = [each for each in checks if not each.passed]
     if format_ is TableFormat.json:
-        print_json({"schema_version": 1, "passed": not failed, "checks": [each.to_json() for each in checks]})
+        print_json({"passed": not failed, "checks": [each.to_json() for each in checks]})
     else:
         _show(checks, len(failed))
     if failed:

@@ -53,7 +53,7 @@ def list_recipes(
 
     if format_ is TableFormat.json:
         recipes = [{"name": each.name, "path": str(each.path), "about": each.about} for each in shipped()]
-        print_json({"schema_version": 1, "recipes": recipes})
+        print_json({"recipes": recipes})
         return
     from dpdrun.report.layout import facts_grid
     from dpdrun.report.terminal import Terminal

@@ -49,7 +49,7 @@ def list_runs(
         values = {run.path: score_or_cost(run, sort.value) for run in found}
         found.sort(key=lambda run: (values[run.path] is None, values[run.path] or 0.0))
     if format_ is TableFormat.json:
-        print_json({"schema_version": 1, "runs": [run.to_json() for run in found]})
+        print_json({"runs": [run.to_json() for run in found]})
         return
     if not found:
         say(f"{folder}: no runs in this folder")
@@ -75,7 +75,7 @@ def show(
     summary = summary_of(run)
     if format_ is TableFormat.json:
         report = folder.read_json(folder.report) if folder.report.is_file() else None
-        print_json({"schema_version": 1, "run": summary.to_json(), "report": report})
+        print_json({"run": summary.to_json(), "report": report})
         return
     if summary.settings is None:
         raise RunError(summary.note)

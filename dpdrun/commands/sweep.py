@@ -208,7 +208,7 @@ def status(
     counts = {name: state.count(name) for name in ("pending", "running", "finished", "failed", "pruned")}
     alive = [name for name in opened.presence.others() if not opened.presence.is_lost(name)]
     running = {each.worker: id_ for id_, each in state.trials.items() if each.status == "running"}
-    content = {"schema_version": 1, "trials": counts, "core_hours": state.core_seconds / 3600,
+    content = {"trials": counts, "core_hours": state.core_seconds / 3600,
                "workers": [{"name": name, "trial": running.get(name)} for name in alive]}  # fmt: skip
     if format_ is TableFormat.json:
         print_json(content)

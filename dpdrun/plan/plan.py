@@ -45,6 +45,8 @@ UNCOUNTED = frozenset(
         *("quantization", *(f"quantization.{name}" for name in QuantizationSection.model_fields)),
     }
 )
+# Keys of plan.json on the side of a plan: reasons, and what it was made with.
+REMARKS = frozenset({"provenance", "warnings", "plugins", "environment"})
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
 
 
@@ -179,7 +181,7 @@ def _plain_fields() -> dict[str, Callable[[Any], Any]]:
 
 def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
     """Return `Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
-    kept = {key: value for key, value in content.items() if key not in ("provenance", "warnings")}
+    kept = {key: value for key, value in content.items() if key not in REMARKS}
     text = json.dumps({**_without(kept, _free_keys(content)), "data": data_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -209,7 +211,7 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: 
     """Return the dotted keys of two contents of plan.json that have other values, reasons for values left out."""
     found: list[str] = []
     for key in {**before, **after}:
-        if not prefix and key in ("provenance", "warnings"):
+        if not prefix and key in REMARKS:
             continue
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -15,7 +15,7 @@ from dpdrun.report.figures.page import Table
 from dpdrun.report.scores import score_tables
 from dpdrun.report.scores_panel import evaluation_facts, floor_cells
 from dpdrun.run.environment import environment
-from dpdrun.run.folder import RunFolder
+from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.run.scores import as_chosen
 
@@ -117,7 +117,7 @@ def save_comparison(
     written = save_report(
         folder, title=title, scenes=scenes, training=training, facts=facts, tables=tables, suffix=suffix
     )
-    return [write_scores(folder, {"groups": list(groups)}), *written]
+    return [write_scores(folder, {"schema_version": SCHEMA_VERSION, "groups": list(groups)}), *written]
 
 
 def write_scores(folder: Path, content: Mapping[str, Any]) -> Path:
@@ -126,7 +126,7 @@ def write_scores(folder: Path, content: Mapping[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot create the folder: {error.strerror or error}") from None
-    RunFolder(folder).write_json(folder / FILE, {**content, "environment": environment()})
+    RunFolder(folder).write_json(folder / FILE, dict(content))
     return folder / FILE
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
+from dpdrun.run.environment import environment
 from dpdrun.run.files import PARTIAL, Json, is_there, json_text, parse_json, sync_folder, write_text
 from dpdrun.run.symlinks import reject_escaping_dirs
 
@@ -234,8 +235,8 @@ class RunFolder:
         return loaded
 
     def write_json(self, path: Path, content: Json) -> None:
-        """Write one of this folder's JSON files atomically."""
-        write_text(path, json_text(content) + "\n")
+        """Write one of this folder's JSON files atomically, with date, host and versions unless it has them."""
+        write_text(path, json_text({**content, "environment": content.get("environment") or environment()}) + "\n")
 
 
 def _remove_empty(folders: list[Path]) -> None:

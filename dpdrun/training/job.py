@@ -292,6 +292,7 @@ def _train(
     report = evaluate(model, plan, capture, splits, pa=job.pa) | {
         "processes": group.size,
         "threads": threads,
+        "device": job.device,
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "best_step": outcome.best_step,

@@ -240,7 +240,6 @@ def require_same(run: RunFolder, plan: Plan, capture: Capture, headers: Headers)
             )
         return
     written = run.read_json(run.plan)
-    written.pop("plugins", None)
     maker, sha256 = written.pop("dpdrun", None), written.pop("data_sha256", None)
     if sha256 is not None and sha256 != capture.sha256:
         raise RunError(

@@ -18,6 +18,7 @@ from dpdrun.rules.examples import example_run
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import MetricsWriter
+from tests.json_documents import as_documented
 
 HEALTHY = example_run(eval_step=[400], eval_nmse_db=[-38.0])
 WARNING = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1)
@@ -124,6 +125,7 @@ def test_fix_writes_a_recipe_and_rerun_decides(recipe_file: Path, tmp_path: Path
     proven = CliRunner().invoke(app, ["diagnose", str(run), "--fix", "--rerun", "--seeds", "1"])
     assert proven.exit_code == 0, proven.output
     outcome = json.loads((run / "repairs" / "1" / "comparison.json").read_text())
+    as_documented("repair", outcome)
     assert outcome["codes"]
     assert outcome["kept"] is (outcome["gain_db"] > 0)
     assert ("kept:" if outcome["kept"] else "rejected:") in proven.output

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from tests.json_documents import as_documented
 
 
 def invoke(*arguments: Any) -> Result:
@@ -66,7 +67,7 @@ def test_c_says_what_it_needs_and_whether_it_was_verified(
     assert list(folder.iterdir()) == []
     done = invoke("export", run, "--to", "c", "--out", folder / "dpd.c")
     assert done.exit_code == 0, done.output
-    said = json.loads((folder / "dpd.json").read_text())["c"]
+    said = as_documented("export", json.loads((folder / "dpd.json").read_text()))["c"]
     assert f"{said['multiplications_per_sample']:,} multiplications per sample" in done.stdout
     assert f"bytes: tables {said['bytes']['tables']:,}, state {said['bytes']['state']:,}\n" in done.stdout
     assert "cc -std=c99 -O2 dpd.c dpd_test.c -lm -o dpd_test && ./dpd_test" in done.stdout

@@ -19,6 +19,7 @@ from dpdrun.plan.cost import peak_mib
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.training import probe as probing
+from tests.json_documents import as_documented
 
 
 def probe(recipe: Path, *arguments: str) -> Result:
@@ -62,7 +63,7 @@ def test_probe_of_a_recipe(recipe_file: Path, tmp_path: Path) -> None:
 def test_probe_keeps_a_given_rate(recipe_file: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "given.yaml"
     recipe.write_text(recipe_file.read_text(encoding="utf-8") + "optim: {lr: 5e-3}\n", encoding="utf-8")
-    content = json.loads(probe(recipe, "--time", "10m", "--format", "json").output)
+    content = as_documented("recommend", json.loads(probe(recipe, "--time", "10m", "--format", "json").output))
     assert content["values"]["optim.lr"]["value"] == 5e-3
     assert content["values"]["optim.lr"]["rule"] is None
     assert content["values"]["optim.clip_norm"]["evidence"] == "measured here"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from tests.commands_run import DPDRUN, ended, small_recipe, started
+from tests.json_documents import as_documented
 
 SWEEP = ("sweep", "small.yaml", "--over", "model.d_model=4,8")
 
@@ -51,7 +52,9 @@ def test_from_the_first_line_to_the_report(finished: tuple[Path, str]) -> None:
     assert any("over the rules" in line or "better than the rules" in line for line in lines)
     assert lines[-1] == "results: runs/small-sweep/sweep.json, sweep.csv, report.html"
     place = folder / "runs" / "small-sweep"
-    assert json.loads((place / "sweep.json").read_text())["trials"]["finished"] == 2
+    assert as_documented("sweep", json.loads((place / "sweep.json").read_text()))["trials"]["finished"] == 2
+    for line in (place / "journal.jsonl").read_text().splitlines():
+        as_documented("journal", json.loads(line))
     assert {path.name for path in place.iterdir()} == {
         "sweep.yaml", "recipe.yaml", "journal.jsonl", "journal.lock", "final.lock", "workers", "trials",
         "sweep.json", "sweep.csv", "report.html",
@@ -61,6 +64,7 @@ def test_from_the_first_line_to_the_report(finished: tuple[Path, str]) -> None:
 def test_what_is_there_afterwards(finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder, _ = finished
     monkeypatch.chdir(folder)
+    as_documented("sweep_status", json.loads(dpdrun("sweep", "status", "runs/small-sweep", "--format", "json").stdout))
     status = dpdrun("sweep", "status", "runs/small-sweep").stdout
     assert status.startswith("runs/small-sweep: 2 finished; ")
     shown = json.loads(dpdrun("sweep", "show", "runs/small-sweep", "--format", "json").stdout)

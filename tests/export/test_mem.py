@@ -15,6 +15,7 @@ from dpdrun.export import mat, mem
 from dpdrun.export.fixed import FixedPoint
 from dpdrun.quantization import calibration, network
 from dpdrun.recipe.schema import GRUModel, QuantizationSection
+from tests.json_documents import as_documented
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def words_of(archive: zipfile.ZipFile, each: dict[str, Any]) -> Any:
 def test_every_word_is_in_a_file(point: FixedPoint, tmp_path: Path) -> None:
     mem.write(tmp_path / "m.zip", point, {"run": "mine"}, RECORD)
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
-        manifest = json.loads(archive.read("manifest.json"))
+        manifest = as_documented("export_manifest", json.loads(archive.read("manifest.json")))
         assert sorted(archive.namelist()) == sorted([*(each["file"] for each in manifest["files"]), "manifest.json"])
         found = {each["tensor"]: words_of(archive, each) for each in manifest["files"]}
     assert manifest["format"] == "dpdrun-mem-1"

@@ -16,6 +16,7 @@ from dpdrun.pipeline.scores import score_pipeline
 from dpdrun.pipeline.state import step_states
 from dpdrun.rf.metrics import nmse_db
 from dpdrun.training.job import load_run
+from tests.json_documents import as_documented
 
 Run = Callable[..., dict[str, str]]
 
@@ -23,6 +24,7 @@ Run = Callable[..., dict[str, str]]
 def test_scores_through_both_models(folder: Path, run: Run) -> None:
     run()
     content = json.loads((folder / "out" / "evaluation" / "scores.json").read_text())
+    as_documented("pipeline_scores", content)
     assert content["learnt"] == {"net": "pa"}
     own, judged = content["own"]["net"], content["judged"]["net"]
     assert [*judged] == ["judge"], "through its own model it is scored already"
