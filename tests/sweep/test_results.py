@@ -63,7 +63,7 @@ def test_the_files_of_a_sweep(read: Callable[..., Sweep], done: Done, monkeypatc
     monkeypatch.setattr(assessment, "evaluate", recorded)
     over = {"model.d_model": "4,8,16"}
     folder, content = done(read(over=over, seeds=2, objectives=["val_nmse_db", "parameters"]))
-    assert json.loads(folder.result.read_text()) == content
+    assert json.loads(folder.result.read_text()).items() >= content.items()
     assert content["trials"] == {"pending": 0, "running": 0, "finished": 6, "failed": 0, "pruned": 0}
     costs = {each["number"]: [each["objectives"][name]["mean"] for name in content["objectives"]]
              for each in content["points"]}  # fmt: skip
