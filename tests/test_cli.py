@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import dpdrun
 from dpdrun import commands
+from dpdrun.commands import _renamed
 from dpdrun.commands._failures import EXIT_BROKEN_PIPE
 from dpdrun.errors import DataError, StoppedError
 
@@ -100,7 +101,7 @@ def test_every_command_is_there_in_the_documented_order() -> None:
     assert all(name in shown for name in commands.ORDER)
 
 
-@pytest.mark.parametrize(("place", "now"), commands.MOVED.items(), ids=lambda each: " ".join(each))
+@pytest.mark.parametrize(("place", "now"), _renamed.MOVED.items(), ids=lambda each: " ".join(each))
 def test_an_option_that_moved_names_its_new_command(place: tuple[str, str], now: str) -> None:
     command, option = place
     for spelling in ([option, "60s"], [f"{option}=60s"]):
@@ -208,6 +209,7 @@ def test_a_misspelt_command_exits_2_with_a_suggestion() -> None:
 PRINTS = """
 import sys
 from dpdrun import commands
+from dpdrun.commands import _renamed
 commands.app.command("print")(lambda: print("text"))
 sys.argv = ["dpdrun", *sys.argv[1:]]
 commands.main()

@@ -27,21 +27,13 @@ import typer
 from typer.core import TyperGroup
 
 from dpdrun.commands._output import say
+from dpdrun.commands._renamed import current_spelling
 from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, shown
 
 ORDER = (
     "train", "sweep", "evaluate", "compare", "apply", "export", "recommend", "lint", "probe", "import", "diagnose",
     "explain", "data", "recipe", "runs", "plugins", "health",
 )  # fmt: skip
-MOVED = {  # (command, option of an earlier version) -> what to type now
-    ("recommend", "--from-command"): "dpdrun import COMMAND|SCRIPT",
-    ("recommend", "--pick"): "dpdrun import SCRIPT --pick N",
-    ("recommend", "--probe"): "dpdrun probe RECIPE --time 60s",
-    ("recommend", "--fix"): "dpdrun lint RECIPE --fix",
-    ("recommend", "--diff"): "dpdrun lint RECIPE --diff",
-    ("recommend", "--unsafe-fixes"): "dpdrun lint RECIPE --fix --unsafe-fixes",
-    ("recipe check", "--lint"): "dpdrun lint RECIPE...",
-}
 
 
 ClickError: Any = typer.BadParameter.__mro__[2]  # Typer brings a click of its own, or uses the installed one
@@ -53,12 +45,8 @@ class _Group(TyperGroup):
     _OF_PYDANTIC = "Value error, "  # what Typer passes on of a value that is not one of the choices
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; an option that moved to another one is answered with its new place."""
-        options = {arg.partition("=")[0] for arg in args}
-        for (command, option), now in MOVED.items():
-            if option in options and " ".join(args).startswith(f"{command} "):
-                raise DpdrunError(f"`dpdrun {command} {option}` is now a separate command: {now}")
-        return super().resolve_command(ctx, args)
+        """Find the command; what earlier versions called otherwise has its current name from here on."""
+        return super().resolve_command(ctx, current_spelling(args))
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -232,4 +232,5 @@ def _example(given: dict[str, Any], missing: list[str]) -> str:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    signal = "-signal" if name in ("input", "output") else ""
+    return f"--{name.replace('_', '-')}{signal}"

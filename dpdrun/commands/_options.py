@@ -38,7 +38,8 @@ class FailOn(StrEnum):
     error = "error"
 
 
-TableFormat = StrEnum("TableFormat", "table json")  # how to print a table: for people or for programs
+TextFormat = StrEnum("TextFormat", "text json")  # how to print: for people or for programs
+RecipeFormat = StrEnum("RecipeFormat", "text yaml json")  # likewise, or as a recipe
 
 
 option = partial(typer.Option, show_default=False)  # one that may be left out
@@ -53,18 +54,23 @@ SetOption = Annotated[
 PluginOption = Annotated[
     list[Path] | None, option("--plugin", metavar="FILE.py", help="Load a plug-in; repeatable (docs/plugins.md).")
 ]
-OutOption = Annotated[Path | None, option("-o", "--out", help="Write the recipe to this file.")]
+OutputOption = Annotated[Path | None, option("-o", "--output", help="Write the recipe to this file.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
+FormatOption = Annotated[TextFormat, typer.Option("--format", help="Output format.")]
+RecipeFormatOption = Annotated[RecipeFormat, typer.Option("--format", help="Output format.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
 SampleRateOption = Annotated[float | None, option(help="Sample rate, if the data do not state it, e.g. 983.04e6.")]
 DataOption = Annotated[
     str | None, option("--data", metavar="PATH", help="New location of the capture, if it has moved.")
 ]
 BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, if the data do not state it.")]
-InputOption = Annotated[
-    str | None, option("--input", metavar="NAME", help="Which signal of the file is the PA input: a variable, or I,Q.")
+InputSignalOption = Annotated[
+    str | None,
+    option("--input-signal", metavar="NAME", help="Which signal of the file is the PA input: a variable, or I,Q."),
 ]
-OutputOption = Annotated[str | None, option("--output", metavar="NAME", help="Which signal is the PA output.")]
+OutputSignalOption = Annotated[
+    str | None, option("--output-signal", metavar="NAME", help="Which signal is the PA output.")
+]
 ColumnsOption = Annotated[
     str | None, option(metavar="NAMES", help="Columns of a text file without a header, e.g. I_in,Q_in,I_out,Q_out.")
 ]
@@ -74,8 +80,8 @@ FullScaleOption = Annotated[
         metavar="LEVEL", help="Level that becomes 32767 in .wv and .ci16; default: the largest I or Q of the record."
     ),
 ]
-FigureFormat = StrEnum("FigureFormat", "png svg pdf")  # of the figures that --save writes
-FiguresOption = Annotated[FigureFormat, typer.Option("--figures", help="Format of the figures that --save writes.")]
+FigureFormat = StrEnum("FigureFormat", "png svg pdf")  # of the figures that -o writes
+FiguresOption = Annotated[FigureFormat, typer.Option("--figures", help="Format of the figures that -o writes.")]
 UncheckedOption = Annotated[
     bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
 ]
@@ -103,7 +109,7 @@ def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
 
 
 def warn_without_matplotlib(save: Path | None) -> None:
-    """Say before anything is computed that --save will write scores and tables, but no figures."""
+    """Say before anything is computed that -o will write scores and tables, but no figures."""
     if save is not None and find_spec("matplotlib") is None:
         say(f"warning: {save} will hold scores and tables without figures: pip install 'dpdrun[plots]'", err=True)
 
@@ -165,7 +171,7 @@ def data_section(
 
 
 def refuse_existing(out: Path | None, force: bool) -> None:
-    """Raise RecipeError where the file of `--out` cannot be made, or exists and is not to be replaced."""
+    """Raise RecipeError where the file of `--output` cannot be made, or exists and is not to be replaced."""
     if out is None:
         return
     if out.is_dir():

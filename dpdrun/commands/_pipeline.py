@@ -88,7 +88,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
 
 
 def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
-    """Write the page of one predistorter, as `dpdrun evaluate --save` does."""
+    """Write the page of one predistorter, as `dpdrun evaluate --output` does."""
     from dpdrun.commands.evaluate import COSTS
     from dpdrun.report.scores_page import save_evaluation
     from dpdrun.run.folder import RunFolder

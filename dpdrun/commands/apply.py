@@ -63,7 +63,7 @@ def apply(
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
     data: DataOption = None,
     signal: Annotated[
-        str | None, option("--input", metavar="NAME", help="Which signal of IN, if it holds several.")
+        str | None, option("--input-signal", metavar="NAME", help="Which signal of IN, if it holds several.")
     ] = None,
     full_scale: FullScaleOption = None,
     sample_rate_hz: SampleRateOption = None,

@@ -23,7 +23,7 @@ from dpdrun.commands._options import (
 )
 from dpdrun.commands._output import say
 
-ComparisonFormat = StrEnum("ComparisonFormat", "table json markdown csv")  # how to print
+ComparisonFormat = StrEnum("ComparisonFormat", "text json markdown csv")  # how to print
 SortKey = StrEnum("SortKey", "nmse in_band aclr evm parameters macs lookahead time steps")
 
 
@@ -61,11 +61,16 @@ def compare(
         ),
     ] = None,
     format_: Annotated[ComparisonFormat, typer.Option("--format", help="Output format; json has every score.")] = (
-        ComparisonFormat.table
+        ComparisonFormat.text
     ),
     save: Annotated[
         Path | None,
-        option(metavar="DIR", help="Write scores.json, report.html, overlaid figures and their curves as CSV here."),
+        option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write scores.json, report.html, overlaid figures and their curves as CSV here.",
+        ),
     ] = None,
     figures: FiguresOption = FigureFormat.png,
     plugin: PluginOption = None,

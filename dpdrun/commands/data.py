@@ -13,12 +13,13 @@ from dpdrun.commands._options import (
     BandwidthOption,
     ColumnsOption,
     ForceOption,
+    FormatOption,
     FullScaleOption,
-    InputOption,
-    OutputOption,
+    InputSignalOption,
+    OutputSignalOption,
     PluginOption,
     SampleRateOption,
-    TableFormat,
+    TextFormat,
     UncheckedOption,
     argument,
     data_section,
@@ -51,14 +52,13 @@ SourceArgument = Annotated[
         help="A capture: a file, a folder, synthetic/..., opendpd/..., or two files: '{input: FILE, output: FILE}'.",
     ),
 ]
-FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output format.")]
 
 
-def list_captures(format_: FormatOption = TableFormat.table) -> None:
+def list_captures(format_: FormatOption = TextFormat.text) -> None:
     """List the embedded synthetic captures and the measured ones that can be downloaded."""
     from dpdrun.data.sources import list_sources
 
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json({"sources": [vars(info) for info in list_sources()]})
         return
     from dpdrun.report.capture_table import sources_table
@@ -79,12 +79,12 @@ def inspect(
     source: SourceArgument,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
-    input_: InputOption = None,
-    output: OutputOption = None,
+    input_: InputSignalOption = None,
+    output: OutputSignalOption = None,
     columns: ColumnsOption = None,
     no_check_rates: UncheckedOption = False,
     plot: Annotated[Path | None, option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.")] = None,
-    format_: FormatOption = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
     """Measure a capture: levels, gain, delay, noise floor, and warnings."""
@@ -103,7 +103,7 @@ def inspect(
     )
     capture = load_capture(section)
     facts = inspect_capture(capture)
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         from dataclasses import asdict
 
         print_json(asdict(facts))
@@ -116,7 +116,7 @@ def inspect(
         from dpdrun.report.capture_plot import draw_capture
 
         draw_capture(capture, facts, plot)
-        say(f"wrote {plot}", err=format_ is TableFormat.json)
+        say(f"wrote {plot}", err=format_ is TextFormat.json)
 
 
 def convert(
@@ -132,8 +132,8 @@ def convert(
     force: ForceOption = False,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
-    input_: InputOption = None,
-    output: OutputOption = None,
+    input_: InputSignalOption = None,
+    output: OutputSignalOption = None,
     columns: ColumnsOption = None,
     full_scale: FullScaleOption = None,
     plugin: PluginOption = None,
@@ -157,7 +157,7 @@ def convert(
 
 def align(
     source: SourceArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The aligned capture to write: .npz.")],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The aligned capture to write: .npz.")],
     plot: Annotated[Path | None, option(help="Plot the alignment to this .png, .svg or .pdf.")] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
@@ -165,12 +165,12 @@ def align(
         float | None, option(help="Sample rate of the output, if it differs from the input's.")
     ] = None,
     resample_to_hz: Annotated[float | None, option(help="Resample the aligned capture to this rate.")] = None,
-    input_: InputOption = None,
-    output: OutputOption = None,
+    input_: InputSignalOption = None,
+    output: OutputSignalOption = None,
     columns: ColumnsOption = None,
     no_check_rates: UncheckedOption = False,
     force: ForceOption = False,
-    format_: FormatOption = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
     """Align the output with the input: delay, frequency, clock, swapped I/Q, DC.
@@ -197,7 +197,7 @@ def align(
     check_writable(out, force=force, suffixes=(".npz",))
     aligned = align_file(section, **rates)
     aligned.write(out)
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json(aligned.to_json())
     else:
         from dpdrun.report.alignment_table import alignment_view
@@ -209,4 +209,4 @@ def align(
         from dpdrun.report.alignment_plot import draw_alignment
 
         draw_alignment(aligned, plot)
-        say(f"wrote {plot}", err=format_ is TableFormat.json)
+        say(f"wrote {plot}", err=format_ is TextFormat.json)

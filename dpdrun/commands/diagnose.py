@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 20  # runs of the working folder that a message lists
-DiagnosisFormat = StrEnum("DiagnosisFormat", "rich json markdown html")  # how to print a diagnosis
+DiagnosisFormat = StrEnum("DiagnosisFormat", "text json markdown html")  # how to print a diagnosis
 
 
 class RunSeverity(StrEnum):
@@ -166,7 +166,7 @@ def _follow(run: Path | None, diagnose_again: Callable[[], tuple[Diagnosis, str]
 def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | None, *, verbose: bool) -> None:
     from dpdrun.report.diagnosis_formats import format_of_file, render_diagnosis
 
-    format_ = format_ or (format_of_file(output) if output else "rich")
+    format_ = format_ or (format_of_file(output) if output else "text")
     if output is not None:
         from dpdrun.run.files import write_text
 
@@ -174,7 +174,7 @@ def _show(diagnosis: Diagnosis, title: str, format_: str | None, output: Path | 
             raise RunError(f"{output}: this is a folder; give -o the name of a file")
         write_text(output, render_diagnosis(diagnosis, title, format_, verbose=verbose))
         say(f"written: {output}", err=True)
-    elif format_ == "rich":
+    elif format_ == "text":
         from dpdrun.report.diagnosis import diagnosis_view
         from dpdrun.report.terminal import Terminal
 

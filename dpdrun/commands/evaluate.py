@@ -15,7 +15,7 @@ from dpdrun.commands._options import (
     FiguresOption,
     PluginOption,
     Split,
-    TableFormat,
+    TextFormat,
     argument,
     load_plugins,
     option,
@@ -49,12 +49,17 @@ def evaluate(
             help="Score a predistorter through this independent PA model too (cross-model validation).",
         ),
     ] = None,
-    format_: Annotated[TableFormat, typer.Option("--format", help="Output format; json has every convention.")] = (
-        TableFormat.table
+    format_: Annotated[TextFormat, typer.Option("--format", help="Output format; json has every convention.")] = (
+        TextFormat.text
     ),
     save: Annotated[
         Path | None,
-        option(metavar="DIR", help="Write scores.json, report.html, figures and their curves as CSV here."),
+        option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Write scores.json, report.html, figures and their curves as CSV here.",
+        ),
     ] = None,
     figures: FiguresOption = FigureFormat.png,
     plugin: PluginOption = None,
@@ -81,7 +86,7 @@ def evaluate(
             doing("drawing the figures")
             written = save_evaluation(save, run, report | costs, plots, suffix=f".{figures.value}")
             say(f"{len(written)} files in {save}", err=True)
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json(report)
         return
     from dpdrun.report.scores_panel import evaluation_panel

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dpdrun.commands._completion import complete_rule_or_field
-from dpdrun.commands._options import PluginOption, load_plugins, print_json
+from dpdrun.commands._options import FormatOption, PluginOption, TextFormat, load_plugins, print_json
 from dpdrun.errors import DpdrunError
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from dpdrun.rules.engine import Rule
 
     Found = Rule | tuple[list[FieldDoc], list[Rule]]
-
-
-RuleFormat = StrEnum("RuleFormat", "rich json")  # how to print
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +35,7 @@ def explain(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List all rules, the default without CODE or FIELD.")] = False,
-    format_: Annotated[RuleFormat, typer.Option("--format", help="Output format.")] = RuleFormat.rich,
+    format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
     """Explain a rule, or show which rules set or check a field of the recipe."""
@@ -47,7 +43,7 @@ def explain(
     if what is not None and every:
         raise DpdrunError(f"give {what} or --all, not both")
     found = None if what is None else _find(what)
-    if format_ is RuleFormat.json:
+    if format_ is TextFormat.json:
         print_json(_content(found))
     else:
         from dpdrun.report.terminal import Terminal

@@ -35,7 +35,7 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="File to write.", show_default="model.onnx, .pt, .npz, .c, .mat or .zip in RUN"
+            "-o", "--output", help="File to write.", show_default="model.onnx, .pt, .npz, .c, .mat or .zip in RUN"
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,9 @@ from dpdrun.commands._options import (
     FailOn,
     FailOnOption,
     ForceOption,
-    OutOption,
+    OutputOption,
+    RecipeFormat,
+    RecipeFormatOption,
     SampleRateOption,
     SetOption,
     argument,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 UNWRITTEN = "RECIPE"  # what findings call a recipe that has no file yet
 MAX_BYTES = 1 << 20  # a script is a page; a larger file was named by mistake
 EXAMPLE = "dpdrun import 'python main.py --step train_pa ...'"
-
-
-Format = StrEnum("Format", "text yaml json")
 
 
 def register(app: typer.Typer) -> None:
@@ -61,8 +59,8 @@ def import_(
     epochs: Annotated[int | None, option(min=1, help="Override --n_epochs of the command.")] = None,
     batch_size: Annotated[int | None, option(min=1, help="Override --batch_size of the command.")] = None,
     sets: SetOption = None,
-    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
-    out: OutOption = None,
+    format_: RecipeFormatOption = RecipeFormat.text,
+    out: OutputOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
 ) -> None:
@@ -86,11 +84,11 @@ def import_(
     found = lint_recipe(loaded, RecipeFacts(samples, needed=False))
     if out is not None:
         write_recipe(out, text, force)
-    if format_ is Format.json:
+    if format_ is RecipeFormat.json:
         content = {"where": translation.where, "dialect": translation.dialect, "remarks": list(translation.remarks)}
         translated = {"translation": content | {"recipe": text}}
         print_json(found.to_json() | translated)
-    elif format_ is Format.yaml:
+    elif format_ is RecipeFormat.yaml:
         say(text, nl=False, exact=True)
     else:
         from dpdrun.commands.lint import print_lint

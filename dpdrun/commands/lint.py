@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +11,10 @@ from dpdrun.commands._completion import complete_recipe
 from dpdrun.commands._options import (
     FailOn,
     FailOnOption,
+    FormatOption,
     PluginOption,
     SetOption,
+    TextFormat,
     argument,
     exit_on,
     load_plugins,
@@ -25,9 +26,6 @@ from dpdrun.errors import RecipeError
 if TYPE_CHECKING:
     from dpdrun.plan.lint import Fixed, Lint
     from dpdrun.recipe.loader import Loaded
-
-
-Format = StrEnum("Format", "text json")  # how to print findings
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +41,7 @@ def lint(
         bool, typer.Option("--unsafe-fixes", help="With --fix or --diff: include fixes that change what is trained.")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    format_: FormatOption = TextFormat.text,
     fail_on: FailOnOption = FailOn.error,
     plugin: PluginOption = None,
 ) -> None:
@@ -77,7 +75,7 @@ def lint(
             _write(done)
             loaded = done.loaded
         results.append(lint_recipe(loaded, facts))
-    if format_ is Format.json and not diff:
+    if format_ is TextFormat.json and not diff:
         print_json({"files": [each.to_json() for each in results]})
     else:
         print_lint(results)

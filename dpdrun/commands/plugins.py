@@ -9,8 +9,9 @@ import typer
 
 from dpdrun.commands._options import (
     ForceOption,
+    FormatOption,
     PluginOption,
-    TableFormat,
+    TextFormat,
     argument,
     load_plugins,
     option,
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 plugins_app = typer.Typer(no_args_is_help=True, help="List, check and create plug-ins: own models, losses, formats.")
 
-FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output format.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
@@ -33,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 @plugins_app.command("list")
-def list_plugins(plugin: PluginOption = None, format_: FormatOption = TableFormat.table) -> None:
+def list_plugins(plugin: PluginOption = None, format_: FormatOption = TextFormat.text) -> None:
     """List what recipes can name: what dpdrun brings, installed plug-ins, and those of --plugin."""
     load_plugins(plugin)
     from dpdrun.recipe.plugins import GROUPS, PluginError, find, names
@@ -58,7 +57,7 @@ def list_plugins(plugin: PluginOption = None, format_: FormatOption = TableForma
                     "problem": problem,
                 }
             )
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json({"plugins": rows})
         return
     for row in rows:
@@ -73,7 +72,7 @@ def check(
         list[str] | None, option("--set", metavar="KEY=VALUE", help="Value of a field that has no default.")
     ] = None,
     plugin: PluginOption = None,
-    format_: FormatOption = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
 ) -> None:
     """Check a plug-in against its contract, and say in words what fails; exit 1 if something does."""
     load_plugins(plugin)
@@ -82,7 +81,7 @@ def check(
     is_file = what.endswith(".py")
     checks = check_file(Path(what), settings or []) if is_file else check_name(what, settings or [])
     failed = [each for each in checks if not each.passed]
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json({"passed": not failed, "checks": [each.to_json() for each in checks]})
     else:
         _show(checks, len(failed))
@@ -104,7 +103,7 @@ def _show(checks: list[Check], failed: int) -> None:
 @plugins_app.command("new")
 def new(
     name: Annotated[str, argument(help="Name of the new kind, as a recipe writes it.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the files.")] = Path(),
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")] = Path(),
     state: Annotated[
         bool, typer.Option("--state", help="A model that keeps its own state, such as a recurrent network.")
     ] = False,

@@ -15,15 +15,17 @@ from dpdrun.commands._options import (
     FailOn,
     FailOnOption,
     ForceOption,
-    OutOption,
+    OutputOption,
     PluginOption,
+    RecipeFormat,
+    RecipeFormatOption,
     SetOption,
     argument,
     load_plugins,
     refuse_existing,
 )
 from dpdrun.commands._output import say
-from dpdrun.commands.recommend import Format, FormatOption, filled, show
+from dpdrun.commands.recommend import filled, show
 from dpdrun.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ def probe(
         float, typer.Option("--time", metavar="TIME", parser=seconds_of, help="Time limit, e.g. 60s or 2m.")
     ] = "60s",  # type: ignore[assignment]  # the parser makes it a number
     sets: SetOption = None,
-    format_: FormatOption = Format.table,
-    out: OutOption = None,
+    format_: RecipeFormatOption = RecipeFormat.text,
+    out: OutputOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
     plugin: PluginOption = None,
@@ -87,7 +89,7 @@ def probe(
         say("probe interrupted; nothing was written", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     advice = advise_on_recipe(loaded, RecipeFacts(needed=True), probe=reading)
-    wants_text = out is not None or format_ is Format.yaml
+    wants_text = out is not None or format_ is RecipeFormat.yaml
     text = filled(advice.recommendation, loaded, out, "probe") if wants_text else ""
     show(advice, text, format_, out, force, fail_on)
 

@@ -12,10 +12,11 @@ from dpdrun.commands._completion import complete_recipe, complete_shipped
 from dpdrun.commands._options import (
     BandwidthOption,
     ForceOption,
+    FormatOption,
     PluginOption,
     SampleRateOption,
     SetOption,
-    TableFormat,
+    TextFormat,
     argument,
     load_plugins,
     option,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 recipe_app = typer.Typer(no_args_is_help=True, help="List, copy, check and create recipes; write their JSON Schema.")
 
-OutOption = Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="standard output")]
+OutputOption = Annotated[
+    Path | None, typer.Option("-o", "--output", help="File to write.", show_default="standard output")
+]
 
 
 Kind = StrEnum("Kind", "transformer gru gmp")  # the model kinds of a new recipe
@@ -46,12 +49,12 @@ def register(app: typer.Typer) -> None:
 
 @recipe_app.command("list")
 def list_recipes(
-    format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
 ) -> None:
     """List the recipes of the package; `dpdrun train NAME` trains one."""
     from dpdrun.recipe.shipped import shipped
 
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         recipes = [{"name": each.name, "path": str(each.path), "about": each.about} for each in shipped()]
         print_json({"recipes": recipes})
         return
@@ -64,7 +67,7 @@ def list_recipes(
 @recipe_app.command("copy")
 def copy(
     name: Annotated[str, argument(help="A recipe of `dpdrun recipe list`.", autocompletion=complete_shipped)],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.", show_default="NAME.yaml")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.", show_default="NAME.yaml")] = None,
     force: ForceOption = False,
 ) -> None:
     """Copy a recipe of the package to a new file, ready to edit."""
@@ -121,7 +124,7 @@ def _summary(loaded: Loaded) -> str:
 
 @recipe_app.command("new")
 def new(
-    out: OutOption = None,
+    out: OutputOption = None,
     kind: Annotated[Kind, typer.Option(help="Kind of model.")] = Kind.transformer,
     task: Annotated[Task, typer.Option(help="Model of an amplifier, or predistorter.")] = Task.pa,
     pa: Annotated[str | None, option(help="Run of the PA model that a predistorter is trained through.")] = None,
@@ -163,7 +166,7 @@ def new(
 
 @recipe_app.command("schema")
 def schema(
-    out: OutOption = None,
+    out: OutputOption = None,
     force: ForceOption = False,
     plugin: PluginOption = None,
 ) -> None:

@@ -26,10 +26,12 @@ from dpdrun.commands._options import (
     FailOn,
     FailOnOption,
     ForceOption,
-    InputOption,
-    OutOption,
+    InputSignalOption,
     OutputOption,
+    OutputSignalOption,
     PluginOption,
+    RecipeFormat,
+    RecipeFormatOption,
     SampleRateOption,
     UncheckedOption,
     exit_on,
@@ -55,12 +57,6 @@ if TYPE_CHECKING:
 Kind = StrEnum("Kind", "transformer gru gmp")
 Task = StrEnum("Task", "pa dpd")
 RuleSet = StrEnum("RuleSet", "measured note")  # which rules to evaluate
-
-
-Format = StrEnum("Format", "table yaml json")  # how to print
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -98,8 +94,8 @@ def recommend(
     ] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
-    input_: InputOption = None,
-    output: OutputOption = None,
+    input_: InputSignalOption = None,
+    output: OutputSignalOption = None,
     columns: ColumnsOption = None,
     no_check_rates: UncheckedOption = False,
     rules: Annotated[
@@ -109,8 +105,8 @@ def recommend(
             show_default="from the recipe, else measured",
         ),
     ] = None,
-    format_: FormatOption = Format.table,
-    out: OutOption = None,
+    format_: RecipeFormatOption = RecipeFormat.text,
+    out: OutputOption = None,
     force: ForceOption = False,
     fail_on: FailOnOption = FailOn.error,
     ask: Annotated[bool, typer.Option("--ask", help="Ask on the terminal for what is needed.")] = False,
@@ -134,7 +130,7 @@ def recommend(
         and samples is None
         and out is None
         and not given.keys() - {"rules"}
-        and format_ is not Format.yaml
+        and format_ is not RecipeFormat.yaml
     ):
         _overview(format_)
         return
@@ -149,7 +145,7 @@ def recommend(
     from dpdrun.plan.lint import RecipeFacts
     from dpdrun.recipe.loader import load_recipe
 
-    wants_text = out is not None or format_ is Format.yaml
+    wants_text = out is not None or format_ is RecipeFormat.yaml
     if recipe is not None:
         try:
             loaded = load_recipe(recipe, overrides_of(given))
@@ -196,11 +192,11 @@ def _data_of_pa(
     return section
 
 
-def _overview(format_: Format) -> None:
+def _overview(format_: RecipeFormat) -> None:
     """Show what the rules recommend by family and width, and how to get a plan."""
     from dpdrun.plan.overview import overview
 
-    if format_ is Format.json:
+    if format_ is RecipeFormat.json:
         print_json(overview().to_json())
         return
     from dpdrun.report.overview import overview_view
@@ -242,13 +238,13 @@ def filled(this: Recommendation, loaded: Loaded, out: Path | None, verb: str) ->
     return filled_recipe(this, loaded, typed(verb), keep_schema_line=same_folder)
 
 
-def show(advice: JobAdvice, text: str, format_: Format, out: Path | None, force: bool, fail_on: FailOn) -> None:
+def show(advice: JobAdvice, text: str, format_: RecipeFormat, out: Path | None, force: bool, fail_on: FailOn) -> None:
     """Write the recipe to `out`, print the advice, and exit as `--fail-on` says."""
     if out is not None:
         write_recipe(out, text, force)
-    if format_ is Format.json:
+    if format_ is RecipeFormat.json:
         print_json(advice.to_json())
-    elif format_ is Format.yaml:
+    elif format_ is RecipeFormat.yaml:
         say(text, nl=False, exact=True)
     else:
         from dpdrun.report.advice import advice_view

@@ -10,13 +10,11 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._completion import complete_run
-from dpdrun.commands._options import PluginOption, TableFormat, argument, load_plugins, print_json
+from dpdrun.commands._options import FormatOption, PluginOption, TextFormat, argument, load_plugins, print_json
 from dpdrun.commands._output import say
 from dpdrun.errors import RunError
 
 SortKey = StrEnum("SortKey", "started val test parameters time")
-
-FormatOption = Annotated[TableFormat, typer.Option("--format", help="Output format.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +31,7 @@ def list_runs(
     sort: Annotated[SortKey, typer.Option(help="Sort by start, latest first, or by a score or cost, lowest first.")] = (
         SortKey.started
     ),
-    format_: FormatOption = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
     """List the runs in a folder, and those of its pipelines, with their settings and scores."""
@@ -48,7 +46,7 @@ def list_runs(
     if sort is not SortKey.started:
         values = {run.path: score_or_cost(run, sort.value) for run in found}
         found.sort(key=lambda run: (values[run.path] is None, values[run.path] or 0.0))
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json({"runs": [run.to_json() for run in found]})
         return
     if not found:
@@ -63,7 +61,7 @@ def list_runs(
 
 def show(
     run: Annotated[Path, argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)],
-    format_: FormatOption = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
     """Show one run: its state, settings, scores and cost, as they were recorded."""
@@ -73,7 +71,7 @@ def show(
 
     folder = RunFolder.open(run)
     summary = summary_of(run)
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         report = folder.read_json(folder.report) if folder.report.is_file() else None
         print_json({"run": summary.to_json(), "report": report})
         return

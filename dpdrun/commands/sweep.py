@@ -14,10 +14,11 @@ from typer.core import TyperGroup
 from dpdrun.commands._completion import complete_override, complete_recipe
 from dpdrun.commands._options import (
     ForceOption,
-    OutOption,
+    FormatOption,
+    OutputOption,
     PluginOption,
     SetOption,
-    TableFormat,
+    TextFormat,
     argument,
     load_plugins,
     option,
@@ -195,7 +196,7 @@ def resume(
 
 def status(
     folder: FolderArgument,
-    format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -210,7 +211,7 @@ def status(
     running = {each.worker: id_ for id_, each in state.trials.items() if each.status == "running"}
     content = {"trials": counts, "core_hours": state.core_seconds / 3600,
                "workers": [{"name": name, "trial": running.get(name)} for name in alive]}  # fmt: skip
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json(content)
         return
     from dpdrun.report.sweep import hours_text
@@ -225,7 +226,7 @@ def status(
 
 def show(
     folder: FolderArgument,
-    format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.table,
+    format_: FormatOption = TextFormat.text,
     storage: StorageOption = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -237,7 +238,7 @@ def show(
     opened = SweepFolder.open(folder, storage)
     sweep, state = opened.load(), opened.journal.read()
     content = Results(opened, sweep).make(state)
-    if format_ is TableFormat.json:
+    if format_ is TextFormat.json:
         print_json(content)
         return
     from dpdrun.commands._sweep import show as show_results
@@ -258,7 +259,7 @@ def best(
         list[str] | None,
         option(metavar="NAME=MOST", help="Upper limit of macs, parameters or seconds; repeatable."),
     ] = None,
-    out: OutOption = None,
+    out: OutputOption = None,
     force: ForceOption = False,
     storage: StorageOption = None,
     plugin: PluginOption = None,

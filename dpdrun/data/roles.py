@@ -11,7 +11,7 @@ from dpdrun.errors import DataError, visible
 
 SHOWN = 12  # candidates in a message
 LOADED = 1 << 26  # samples that are loaded for the levels in a message
-FLAGS = {"input": "--input NAME (data.input)", "output": "--output NAME (data.output)"}
+FLAGS = {"input": "--input-signal NAME (data.input)", "output": "--output-signal NAME (data.output)"}
 
 Pair = tuple[Signal, Signal]
 
@@ -85,7 +85,7 @@ def single(contents: Contents, where: str, role: str, name: str | None) -> Signa
         if len(found) == 1:
             return found[0]
     raise DataError(
-        f"{where}: which signal is the {role}? Give --{role} NAME (data.{role}). There are:\n"
+        f"{where}: which signal is the {role}? Give --{role}-signal NAME (data.{role}). There are:\n"
         + "\n".join(candidates(contents))
     )
 
@@ -105,13 +105,13 @@ def find(contents: Contents, where: str, name: str, role: str) -> Signal:
         return joined_signal(arrays[parts[0]], arrays[parts[1]], where)
     if wanted in arrays:
         raise DataError(
-            f"{where}: --{role} {name} (data.{role}): {name} is real, so it is no envelope; name two as I,Q: "
-            f"--{role} {name},OTHER"
+            f"{where}: --{role}-signal {name} (data.{role}): {name} is real, so it is no envelope; name two as I,Q: "
+            f"--{role}-signal {name},OTHER"
         )
     names = [signal.name for signal in contents.signals] + list(arrays)
     there = "\n".join(candidates(contents))
     raise DataError(
-        f"{where}: --{role} {name} (data.{role}): no such signal{suggestion(name, names)}"
+        f"{where}: --{role}-signal {name} (data.{role}): no such signal{suggestion(name, names)}"
         + (f"; there are:\n{there}" if there else _there(contents))
     )
 

@@ -61,7 +61,7 @@ class Signal:
     """A complex record of a file, not yet loaded.
 
     Attributes:
-        name: what to write for `--input`; two real arrays as I and Q are `I_in,Q_in`.
+        name: what to write for `--input-signal`; two real arrays as I and Q are `I_in,Q_in`.
         samples: how many.
         about: shape and type of the array, for messages.
         load: returns (N,) complex128, all finite; raises DataError.

@@ -44,17 +44,17 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")  # in Markdown
 
 
 def format_of_file(path: Path) -> str:
-    """Return the format that the suffix stands for; `rich`, as on a terminal, for any other.
+    """Return the format that the suffix stands for; `text`, as on a terminal, for any other.
 
     Raises RunError for the suffix of SARIF, which earlier versions wrote.
     """
     if path.suffix.lower() == ".sarif":
         raise RunError(f"{path}: SARIF is not written any more; use .json, .md or .html")
-    return SUFFIXES.get(path.suffix.lower(), "rich")
+    return SUFFIXES.get(path.suffix.lower(), "text")
 
 
 def render_diagnosis(diagnosis: Diagnosis, title: str, format_: str, *, verbose: bool = False) -> str:
-    """Return a diagnosis as text: json, markdown, html, or rich, which is that of the terminal without colours."""
+    """Return a diagnosis as text: json, markdown, html, or text, which is that of the terminal without colours."""
     if format_ == "json":
         return json_text(diagnosis.to_json() | {"environment": environment()}) + "\n"
     title = visible(title)

@@ -204,7 +204,7 @@ def test_formats_of_instruments_are_read_and_written(finished: Path, tmp_path: P
     for name in ("d.wv", "e.ci16"):
         samples = read_waveform(tmp_path / name) * (2 if name == "d.wv" else 2 * 32768 / 32767)
         np.testing.assert_allclose(samples, expected, atol=1e-4)
-    other = apply(finished, tmp_path / "w.mat", tmp_path / "f.npz", "--input", "rx")
+    other = apply(finished, tmp_path / "w.mat", tmp_path / "f.npz", "--input-signal", "rx")
     assert other.exit_code == 0, other.output
     with np.load(tmp_path / "f.npz") as archive:
         np.testing.assert_array_equal(archive["x"], 2 * wave)

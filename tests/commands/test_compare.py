@@ -76,7 +76,7 @@ def test_markdown_and_csv_have_the_same_runs(dpd_runs: Path) -> None:
 
 
 def test_save_writes_scores_and_a_page(dpd_runs: Path, tmp_path: Path) -> None:
-    result = compare(dpd_runs / "least", dpd_runs / "network", "--save", tmp_path / "out", "--format", "json")
+    result = compare(dpd_runs / "least", dpd_runs / "network", "--output", tmp_path / "out", "--format", "json")
     assert result.exit_code == 0, result.output
     saved, shown = json.loads((tmp_path / "out" / "scores.json").read_text()), json.loads(result.stdout)
     assert saved | {"environment": None} == shown | {"environment": None}  # which has the time

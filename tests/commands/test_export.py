@@ -61,11 +61,11 @@ def test_c_says_what_it_needs_and_whether_it_was_verified(
     folder.mkdir()
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(folder))  # no compiler
-    refused = invoke("export", run, "--to", "c", "--out", folder / "dpd.c", "--verify")
+    refused = invoke("export", run, "--to", "c", "--output", folder / "dpd.c", "--verify")
     assert refused.exit_code == 2
     assert "there is no C compiler here" in refused.stderr
     assert list(folder.iterdir()) == []
-    done = invoke("export", run, "--to", "c", "--out", folder / "dpd.c")
+    done = invoke("export", run, "--to", "c", "--output", folder / "dpd.c")
     assert done.exit_code == 0, done.output
     said = as_documented("export", json.loads((folder / "dpd.json").read_text()))["c"]
     assert f"{said['multiplications_per_sample']:,} multiplications per sample" in done.stdout

@@ -99,9 +99,9 @@ def test_files_of_predistorters(dpd_runs: Path) -> None:
 def test_saved_scores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)  # figures take ten times as long
-    printed = CliRunner().invoke(app, ["evaluate", "run", "--save", "saved", "--format", "json"]).stdout
+    printed = CliRunner().invoke(app, ["evaluate", "run", "--output", "saved", "--format", "json"]).stdout
     as_documented("report", json.loads(printed))
     as_documented("scores", json.loads(Path("saved/scores.json").read_text()))
-    printed = CliRunner().invoke(app, ["compare", "run", "again", "--save", "compared", "--format", "json"]).stdout
+    printed = CliRunner().invoke(app, ["compare", "run", "again", "--output", "compared", "--format", "json"]).stdout
     as_documented("comparison", json.loads(printed))
     as_documented("comparison", json.loads(Path("compared/scores.json").read_text()))

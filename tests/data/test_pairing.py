@@ -25,7 +25,7 @@ def test_two_files_of_two_formats_and_their_names(here: Path) -> None:
     scipy.io.savemat("tx.mat", {"a": X, "b": Y, "fs": RATE})
     np.save("rx.npy", Y)
     source = "{input: tx.mat, output: rx.npy}"
-    with pytest.raises(DataError, match=r"(?s)tx\.mat: which signal is the input\? Give --input NAME \(data\.input\)"):
+    with pytest.raises(DataError, match=r"(?s)tx\.mat: which signal is the input\? Give --input-signal NAME"):
         read(source)
     found = read(source, input="a")
     assert np.array_equal(found.records[0].x, X)

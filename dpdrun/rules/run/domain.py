@@ -177,6 +177,6 @@ def no_better_than_no_predistortion(run: RunFacts) -> Verdict:
     return warning(
         f"no better than without predistortion [dB]: {parts}",
         value=with_it, threshold=without, score=name,
-        advice="look at the spectra (`dpdrun evaluate RUN --save DIR`) and at the ACLR of the wanted signal next to "
+        advice="look at the spectra (`dpdrun evaluate RUN --output DIR`) and at the ACLR of the wanted signal next to "
         "them; check data.bandwidth_hz; if the leakage is the amplifier's, train longer or through a better PA model",
     )  # fmt: skip

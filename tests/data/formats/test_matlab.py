@@ -35,11 +35,11 @@ def test_a_choice_that_no_name_makes_is_a_question() -> None:
     with pytest.raises(DataError) as caught:
         read(source)
     text = str(caught.value)
-    assert "--input NAME (data.input) and --output NAME (data.output)" in text
+    assert "--input-signal NAME (data.input) and --output-signal NAME (data.output)" in text
     assert "  first: 1,600 x 1 complex64, rms 1.185\n  second: 1,600 x 1 complex64, rms 2.242" in text
     part = part_of(source, input="first", output="second")
     assert np.array_equal(part.y, scipy.io.loadmat(source)["second"].ravel())
-    said = r"--input frist \(data\.input\): no such signal; did you mean 'first'\?; there are:\n"
+    said = r"--input-signal frist \(data\.input\): no such signal; did you mean 'first'\?; there are:\n"
     with pytest.raises(DataError, match=said):
         read(source, input="frist", output="second")
 

@@ -66,7 +66,7 @@ def test_single_precision_and_integers_are_read(tmp_path: Path) -> None:
     [
         (
             {"a": X, "b": Y},
-            r"(?s)which signal is the input and which the output.*--input NAME.* a: 2,000 complex128, rms",
+            r"(?s)which signal is the input and which the output.*--input-signal NAME.* a: 2,000 complex128, rms",
         ),
         ({"x": X.real, "y": Y}, r"(?s)holds one signal, y .*real only, to be named in pairs as I,Q: x"),
         ({"x": np.array(["a"] * 2000), "y": Y}, "(?s)holds one signal, y .*not a signal: x: of type <U1, not numbers"),

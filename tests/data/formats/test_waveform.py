@@ -137,7 +137,7 @@ def test_the_input_of_a_capture_is_a_waveform(name: str) -> None:
 
 
 def test_a_signal_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"which signal is the input\? Give --input NAME"):
+    with pytest.raises(DataError, match=r"which signal is the input\? Give --input-signal NAME"):
         read_waveform(OCTAVE / "unnamed.mat")
     write_csv(tmp_path / "w.csv", "1,2,3,4", header="a,b,c,d")
     for path, signal in (
