@@ -108,7 +108,7 @@ def test_a_run_can_be_loaded_and_scores_the_same(at: Folder) -> None:
     assert not model.training
     again = evaluate(model, plan, job.load_capture(plan.recipe.data))
     assert again == {key: report[key] for key in again}
-    costs = {"processes", "threads", "seconds", "steps", "best_step", "samples_per_s"}
+    costs = {"processes", "threads", "device", "seconds", "steps", "best_step", "samples_per_s"}
     assert set(report) - set(again) == costs | {"environment"}
 
 
