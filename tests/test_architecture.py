@@ -17,7 +17,7 @@ MAX_LINES = 400
 LAYERS = (
     ("commands",),
     ("api", "plugins"),
-    ("sweep", "pipeline", "export"),
+    ("sweep", "pipeline", "export", "loop"),
     ("training",),
     ("report",),
     ("evaluation",),

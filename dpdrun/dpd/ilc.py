@@ -72,7 +72,7 @@ def learn_input(
         ValueError: the output of the plant is not finite, or has another shape than its input.
     """
 
-    within = _within(reach, len(x))
+    inside = within(reach, len(x))
     power = float(np.sum(np.abs(np.fft.fft(target)) ** 2))
 
     def respond(u: Signal) -> tuple[Signal, NDArray[np.complex128], float]:
@@ -80,7 +80,7 @@ def learn_input(
         y = plant(u)
         if y.shape != target.shape or not np.all(np.isfinite(y)):
             raise ValueError("the amplifier's output is not finite, or not as long as its input")
-        error = within * np.fft.fft(target - y)
+        error = inside * np.fft.fft(target - y)
         return y, error, to_db(float(np.sum(np.abs(error) ** 2)) / power)
 
     u = limit_magnitude(x, peak)
@@ -112,8 +112,13 @@ def learn_input(
     return ILCResult(u, tuple(history), nmse_db(target, y), reason)
 
 
-def _within(reach: float, samples: int) -> NDArray[np.float64]:
-    """Return 1 at the FFT frequencies within reach, 0 beyond, with a slope of four bins of the probe: (N,)."""
+def within(reach: float, samples: int) -> NDArray[np.float64]:
+    """Return 1 at the FFT frequencies within reach, 0 beyond, with a slope of 1/64 of the sample rate: (N,).
+
+    Args:
+        reach: as a share of the sample rate; 0.5 = all.
+        samples: N.
+    """
     if reach >= 0.5:
         return np.ones(samples)
     slope = (reach - np.abs(np.fft.fftfreq(samples))) * PROBE_BINS / 4 + 0.5

@@ -6,6 +6,7 @@ hardly depends on a fraction of a sample of delay. It serves to compare the same
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,24 @@ def explained(x: Signal, y: Signal) -> Explained:
         c = fit(columns[:split], target[:split])
         errors.append(to_db(float(np.sum(np.abs(target[split:] - columns[split:] @ c) ** 2)) / power))
     return Explained(*errors)
+
+
+def fitted(x: Signal, y: Signal) -> Callable[[Signal], Signal]:
+    """Return the polynomial fitted to a record: a function of a looping input, (N,), that gives its output, (N,).
+
+    Args:
+        x, y: (M,) complex each.
+    """
+    scale, at = rms(x), instants_of(len(x))
+    c = fit(terms(x / scale, at), y[at])
+    before, after = max(TAPS), max(0, -min(TAPS))
+
+    def output(u: Signal) -> Signal:
+        looped = np.asarray(np.concatenate([u[-before:], u, u[:after]]) / scale, np.complex128)
+        instants = np.arange(before, before + len(u))
+        return np.concatenate([terms(looped, instants[start : start + ROWS]) @ c for start in range(0, len(u), ROWS)])
+
+    return output
 
 
 def prediction(x: Signal, y: Signal, at: NDArray[np.int64]) -> tuple[Signal, Signal]:

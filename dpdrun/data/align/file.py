@@ -114,7 +114,7 @@ def align_file(
         pair = reading.records[0]
     messages += alignment.messages
     if resample_to_hz is not None and resample_to_hz != rate:
-        ratio = _ratio(resample_to_hz, rate, "--resample-to-hz")
+        ratio = rate_ratio(resample_to_hz, rate, "--resample-to-hz")
         lost_db = _power_beyond_db(pair.y, resample_to_hz / rate)
         if lost_db > LOST_DB:
             messages.append(
@@ -147,7 +147,7 @@ def _at_one_rate(
     """Return the record with the slower side at the rate of the faster one, so that no regrowth is cut."""
     if len(reading.records) != 1:
         raise DataError(f"{reading.name}: --output-rate-hz is for one record, and this source has three splits")
-    ratio = _ratio(rate_y, rate_x, "--output-rate-hz")
+    ratio = rate_ratio(rate_y, rate_x, "--output-rate-hz")
     x, y = reading.records[0].x, reading.records[0].y
     faster = max(rate_x, rate_y)
     if ratio > 1:
@@ -161,7 +161,8 @@ def _at_one_rate(
     return replace(reading, records=(pair,), cuts=None, sample_rate_hz=None), faster
 
 
-def _ratio(new: float, old: float, flag: str) -> Fraction:
+def rate_ratio(new: float, old: float, flag: str) -> Fraction:
+    """Return one sample rate over another as a fraction. Raises DataError, with the flag, where that is implausible."""
     ratio = Fraction(new / old).limit_denominator(LARGEST_FACTOR)
     if not 1 / 64 < ratio < 64:
         raise DataError(f"{flag} {new:g}: {new / old:.3g} times the other sample rate, which is not plausible; in Hz?")

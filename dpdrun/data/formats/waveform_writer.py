@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,9 @@ from dpdrun.run.files import replacing
 Samples = NDArray[np.complex128]
 
 CSV_HEADER = "I,Q,I_out,Q_out"
+SIGNAL_HEADER = "I,Q"
 CAPTURE_HEADER = "I_in,Q_in,I_out,Q_out"
-CSV_ROW = "%.9g,%.9g,%.9g,%.9g\n"  # nine digits hold a float32
+CSV_NUMBER = "%.9g"  # nine digits hold a float32
 CSV_ROWS = 8192  # formatted at a time
 INTEGER_PEAK = 32767  # the largest int16 of either sign, as UHD and R&S generators take it for 1.0
 BLOCK = 1 << 16  # samples converted at a time
@@ -44,13 +45,15 @@ class Labels:
     Attributes:
         sample_rate_hz, bandwidth_hz: [Hz].
         full_scale: level that becomes the largest integer; None = the largest I or Q of the record.
-        header: of a CSV.
+        header: of a CSV with both signals.
+        alone: .csv, .npz and .mat hold the output alone, as I,Q or x.
     """
 
     sample_rate_hz: float | None = None
     bandwidth_hz: float | None = None
     full_scale: float | None = None
     header: str = CSV_HEADER
+    alone: bool = False
 
 
 class Writer(ABC):
@@ -80,7 +83,7 @@ def check_labels(path: Path, sample_rate_hz: float | None) -> None:
 
 @contextmanager
 def writing(path: Path, labels: Labels | None = None) -> Iterator[Writer]:
-    """Write a file: input and output as CSV, .npz or .mat (x, y); the output alone in any other format.
+    """Write a file: input and output as CSV, .npz or .mat (x, y); the output alone in any other format, or if `alone`.
 
     The file appears under its name when the block succeeds; otherwise an existing file is left unchanged. A .sigmf-meta
     gets its .sigmf-data next to it.
@@ -99,11 +102,10 @@ def writing(path: Path, labels: Labels | None = None) -> Iterator[Writer]:
             return stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
 
         if suffix == ".csv":
-            writer: Writer = _Csv(handle, stated.header)
-        elif suffix == ".npz":
-            writer = _Archive(handle, (spool(), spool()), stated)
-        elif suffix == ".mat":
-            writer = _Matlab(handle, (spool(), spool()), stated)
+            writer: Writer = _Csv(handle, stated)
+        elif suffix in (".npz", ".mat"):
+            spools = {name: spool() for name in ("x" if stated.alone else "xy")}
+            writer = (_Archive if suffix == ".npz" else _Matlab)(handle, spools, stated)
         elif suffix == ".npy":
             writer = _Array(handle)
         elif suffix in (*INTEGERS, ".wv"):
@@ -118,15 +120,18 @@ def writing(path: Path, labels: Labels | None = None) -> Iterator[Writer]:
 
 
 class _Csv(Writer):
-    def __init__(self, handle: IO[bytes], header: str) -> None:
+    def __init__(self, handle: IO[bytes], labels: Labels) -> None:
         super().__init__(handle)
-        self._handle.write(f"{header}\n".encode())
+        self._alone = labels.alone
+        self._handle.write(f"{SIGNAL_HEADER if labels.alone else labels.header}\n".encode())
 
     def append(self, x: Samples, y: Samples) -> None:
-        table = np.column_stack([x.real, x.imag, y.real, y.imag])
+        signals = (y,) if self._alone else (x, y)
+        table = np.column_stack([part for signal in signals for part in (signal.real, signal.imag)])
+        row = ",".join([CSV_NUMBER] * table.shape[1]) + "\n"
         for start in range(0, len(table), CSV_ROWS):
             rows = table[start : start + CSV_ROWS]
-            self._handle.write((CSV_ROW * len(rows) % tuple(rows.ravel().tolist())).encode())
+            self._handle.write((row * len(rows) % tuple(rows.ravel().tolist())).encode())
 
 
 class _Raw(Writer):
@@ -154,15 +159,19 @@ class _Array(Writer):
 
 
 class _Pair(Writer):
-    """A file whose arrays are written one after the other, so both records wait in temporary files."""
+    """A file whose arrays are written one after the other, so the records wait in temporary files.
 
-    def __init__(self, handle: IO[bytes], spools: Sequence[IO[bytes]], labels: Labels) -> None:
+    `spools` are by name of the array: x and y, or x for the output alone.
+    """
+
+    def __init__(self, handle: IO[bytes], spools: Mapping[str, IO[bytes]], labels: Labels) -> None:
         super().__init__(handle)
         self._spools, self._labels, self._count = spools, labels, 0
 
     def append(self, x: Samples, y: Samples) -> None:
         self._count += len(y)
-        for spool, samples in zip(self._spools, (x, y), strict=True):
+        signals = (y,) if self._labels.alone else (x, y)
+        for spool, samples in zip(self._spools.values(), signals, strict=True):
             spool.write(samples.astype("<c16", copy=False).tobytes())
 
     def _settings(self) -> dict[str, float]:
@@ -175,7 +184,7 @@ class _Archive(_Pair):
 
     def finish(self) -> None:
         with zipfile.ZipFile(self._handle, "w") as archive:
-            for name, spool in zip("xy", self._spools, strict=True):
+            for name, spool in self._spools.items():
                 spool.seek(0)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     _write_header(member, self._count)
@@ -197,7 +206,7 @@ class _Matlab(_Pair):
         from scipy.io import savemat
 
         content: dict[str, object] = {}
-        for name, spool in zip("xy", self._spools, strict=True):
+        for name, spool in self._spools.items():
             spool.seek(0)
             content[name] = np.frombuffer(spool.read(), "<c16").reshape(-1, 1)
         savemat(cast("Any", self._handle), content | self._settings(), do_compression=True)

@@ -1,0 +1,155 @@
+"""`dpdrun loop`: predistortion in a closed loop with an amplifier on the bench, one capture at a time."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpdrun.commands._completion import complete_capture
+from dpdrun.commands._options import (
+    BandwidthOption,
+    ColumnsOption,
+    FormatOption,
+    InputSignalOption,
+    OutputSignalOption,
+    PluginOption,
+    SampleRateOption,
+    TextFormat,
+    UncheckedOption,
+    argument,
+    data_section,
+    load_plugins,
+    option,
+    print_json,
+    stated_rates,
+)
+from dpdrun.commands._output import say
+
+if TYPE_CHECKING:
+    from dpdrun.loop.state import LoopState
+
+WaveformFormat = StrEnum("WaveformFormat", "mat csv npy npz wv sigmf-meta cf32 ci16")  # of the waveforms to play
+
+FolderArgument = Annotated[Path, argument(metavar="DIR", help="The folder of a loop.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(no_args_is_help=True, help="Predistort an amplifier on the bench, round by round.")
+    group.command("start")(start)
+    group.command("next")(next_)
+    group.command("status")(status)
+    app.add_typer(group, name="loop")
+
+
+def start(
+    source: Annotated[
+        str,
+        argument(
+            metavar="WAVEFORM",
+            autocompletion=complete_capture,
+            help="A waveform in any format (docs/data.md), or a capture, whose input is used.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to make.")],
+    format_: Annotated[
+        WaveformFormat, typer.Option("--format", help="Format of the waveforms to play.")
+    ] = WaveformFormat.mat,
+    peak_db: Annotated[float, typer.Option(help="Limit of the peak power, over that of the original.")] = 0.0,
+    average_db: Annotated[float, typer.Option(help="Limit of the mean power, over that of the original.")] = 0.0,
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
+    input_: InputSignalOption = None,
+    columns: ColumnsOption = None,
+    no_check_rates: UncheckedOption = False,
+    plugin: PluginOption = None,
+) -> None:
+    """Write the first waveform to play: the original, undistorted.
+
+    Play it in a loop at a fixed level, capture the amplifier's output, and give the capture to `dpdrun loop next`.
+
+    No waveform exceeds the limits of peak and mean power. In .wv and .ci16, full scale is the peak limit in every
+    round.
+    """
+    load_plugins(plugin)
+    from dpdrun.loop.folder import LoopFolder
+    from dpdrun.loop.start import begin
+
+    section = data_section(
+        source,
+        input_=input_,
+        columns=columns,
+        sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz,
+        no_check_rates=no_check_rates,
+    )
+    state = begin(LoopFolder(out), section, suffix=f".{format_}", peak_db=peak_db, average_db=average_db)
+    rate = f"{state.sample_rate_hz / 1e6:.6g} MS/s"
+    limits = f"peak {state.limits.peak:.4g}, rms {state.limits.average:.4g}"
+    say(f"{out}: {state.samples:,} samples of {state.source} at {rate}; no waveform exceeds {limits}")
+    _say_next(out, state)
+
+
+def next_(
+    folder: FolderArgument,
+    measured: Annotated[
+        Path, argument(metavar="CAPTURE", help="The captured output, in any format (docs/data.md); one period or more.")
+    ],
+    output: OutputSignalOption = None,
+    columns: ColumnsOption = None,
+    output_rate_hz: Annotated[
+        float | None, option(help="Sample rate of the capture, if it differs from the waveform's.")
+    ] = None,
+    format_: FormatOption = TextFormat.text,
+    plugin: PluginOption = None,
+) -> None:
+    """Take the capture of the last waveform, align and score it, and write the next waveform.
+
+    A capture may start anywhere in the looping waveform; its periods are averaged.
+
+    A round that got worse halves the step, and the next waveform continues from the best one.
+    """
+    load_plugins(plugin)
+    from dpdrun.loop.folder import LoopFolder
+    from dpdrun.loop.rounds import take
+    from dpdrun.report.layout import activity
+    from dpdrun.report.terminal import Terminal
+
+    stated_rates(output_rate_hz, names=("output_rate_hz",))
+    with activity(Terminal(stderr=True), "loop") as doing:
+        doing(f"aligning and scoring {measured.name}")
+        state = take(LoopFolder(folder), measured, output=output, columns=columns, output_rate_hz=output_rate_hz)
+    _show(folder, state, format_)
+
+
+def status(folder: FolderArgument, format_: FormatOption = TextFormat.text) -> None:
+    """Show the scores of every round, the best one, and what to do next."""
+    from dpdrun.loop.folder import LoopFolder
+
+    _show(folder, LoopFolder(folder).read(), format_)
+
+
+def _show(folder: Path, state: LoopState, format_: TextFormat) -> None:
+    content = state.model_dump(mode="json")
+    if format_ is TextFormat.json:
+        print_json(content)
+        return
+    from dpdrun.report.loop import loop_view
+    from dpdrun.report.terminal import Terminal
+
+    console = Terminal(highlight=False)
+    console.print(loop_view(content, width=console.width))
+    if state.best is not None:
+        say(f"best waveform: {folder / state.best.waveform.file}")
+    _say_next(folder, state)
+
+
+def _say_next(folder: Path, state: LoopState) -> None:
+    say(
+        f"play {folder / state.waiting.waveform.file} in a loop, capture the output, then:\n  "
+        f"dpdrun loop next {shlex.quote(str(folder))} CAPTURE"
+    )
