@@ -74,7 +74,7 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
 
 def same_number(losses: Sequence[float]) -> str:
     """Return a phrase that says that the loss is constant to its last digit after a fifth of the lines, or ""."""
-    settled = losses[max(1, len(losses) // FIFTH) :]
+    settled = losses[0 if losses[:1] == losses[-1:] else max(1, len(losses) // FIFTH) :]
     if (
         len(settled) < SAME_LINES
         or len(set(settled)) > 1

@@ -25,6 +25,7 @@ FIRST = 0.1  # of the lines; the first tenth is not judged
 JUMP_Z = 6.0
 JUMP_SHARE = 0.3  # of the progress
 JUMP_TIMES, JUMP_TIMES_POWER = 1.25, 5.0
+ALL_LOST, ALL_LOST_TIMES = 0.8, 1.05  # of the progress: then a lower level is enough
 NEAR = 2  # lines between a jump and what coincides with it
 STAYS = 20  # lines later a third of the jump is still there
 NORM_TIMES = 3.0
@@ -68,7 +69,7 @@ def loss_jumps(run: RunFacts) -> Verdict:
     ## Why
     Within a run, consecutive losses differ only by the noise of a batch. A jump to more than 1.25 times the previous
     level (five times for a power), by six standard deviations and 30 % of the progress so far, means that something
-    changed: the run was resumed without its optimizer or schedule state, or the data changed. The message lists what
+    changed; so does one of 5 % if it undoes 80 % of the progress: the run was resumed without its optimizer or schedule state, or the data changed. The message lists what
     coincides with the jump: a learning rate that rises, steps that go back, a gap in the steps, a norm that jumps too.
     A loss that falls and jumps up by a quarter at least four times is a sawtooth: the data come in blocks, or the run
     restarts.
@@ -113,11 +114,13 @@ def _largest_jump(losses: Sequence[float], times: float) -> tuple[int, float, fl
     for at in range(first, len(losses) - AFTER + 1):
         before = median(losses[at - BEFORE : at])
         lowest = min(lowest, before)
-        if max(losses[at : at + AFTER]) <= times * before:
+        if max(losses[at : at + AFTER]) <= ALL_LOST_TIMES * before:
             continue
         after = median(losses[at : at + AFTER])
         size = after - before
-        if before <= 0.0 or after <= times * before or size <= JUMP_Z * spread:
+        if before <= 0.0 or size <= JUMP_Z * spread:
+            continue
+        if after <= times * before and not (size > ALL_LOST * (start - lowest) and after > ALL_LOST_TIMES * before):
             continue
         if size > JUMP_SHARE * (start - lowest) and (best is None or size > best[2] - best[1]):
             best = (at, before, after)

@@ -16,6 +16,7 @@ from dpdrun.rules.sources import PLAYBOOK
 from dpdrun.rules.statistics import decimate, may_rise
 
 LEAST_LINES = 8
+LEAST_ZEROS = 5  # norms of reinforcement learning that are all exactly 0
 SETTLED = 50  # steps after the warmup
 ZERO_SHARE = 0.9
 TINY = 1e-6
@@ -23,6 +24,7 @@ QUIET = 0.15
 LEARNED = 0.02  # a loss below it may have no gradient left
 
 GROWS, GROWS_FEW, GROWS_FAR = 2.5, 10.0, 100.0
+FAR_OF_FEW, FEW_P = 30.0, 0.05  # so far that less certainty about the trend is enough
 ENOUGH = 50
 GROWS_P = 0.01
 POINTS = 20
@@ -39,7 +41,7 @@ OFTEN = 0.5
 
 @diagnose(
     "GN206", evidence="cited",
-    where={"logged_steps": Within(LEAST_LINES), **known("grad_norm", "step"), **used("loss")},
+    where={"logged_steps": Within(LEAST_ZEROS), **known("grad_norm", "step"), **used("loss")},
     source="torch.utils.checkpoint: without an input that requires a gradient, none is computed (microsoft/LoRA 120)",
     requires=("LS201",),
     fires=dict(norm=0.0, loss=2.3, spread=0.02, loss_unit="nats"), silent={},
@@ -50,15 +52,18 @@ def gradient_is_zero(run: RunFacts) -> Verdict:
     ## Why
     Either no trained parameter is connected to the loss (adapters under gradient checkpointing whose input requires no
     gradient, frozen layers, a detached output), or the gradient underflows in float16. Reported if nine norms in ten
-    are exactly 0, or their median is below 1e-6, and the loss is flat by the test of LS204.
+    are exactly 0, or their median is below 1e-6, and the loss is flat by the test of LS204; in reinforcement learning,
+    whose loss says nothing, if all norms (five or more) are exactly 0: the rewards of every group are equal.
 
     ## Known limits
     Not reported: a column of zeros next to a falling loss, which was never measured; a loss near 0, which leaves no
-    gradient; groups of equal rewards (reinforcement learning).
+    gradient; single groups of equal rewards (reinforcement learning).
     """
-    if run.loss_unit == "objective":
-        return Skipped("the level of this loss says nothing about progress")
     zeros = sum(norm == 0.0 for norm in run.grad_norm) / len(run.grad_norm)
+    if run.loss_unit == "objective":
+        return _no_signal(run) if zeros == 1.0 else None
+    if len(run.grad_norm) < LEAST_LINES:
+        return Skipped(f"needs {LEAST_LINES} lines, there are {len(run.grad_norm)}")
     middle = median(run.grad_norm)
     if zeros < ZERO_SHARE and middle >= TINY:
         return None
@@ -76,6 +81,16 @@ def gradient_is_zero(run: RunFacts) -> Verdict:
     )  # fmt: skip
 
 
+def _no_signal(run: RunFacts) -> Verdict:
+    """Return the finding of a run of reinforcement learning without a single gradient."""
+    return error(
+        f"the gradient norm is exactly 0 in all {len(run.grad_norm)} lines: nothing is trained",
+        value=0.0, threshold=TINY, n=len(run.grad_norm), step=run.step[0],
+        advice="check that the reward differs within a group of answers: rewards that are all equal, as those of a "
+        "reward function that never fires, leave no gradient",
+    )  # fmt: skip
+
+
 @diagnose(
     "GN207", fix="unsafe", evidence="assumed", requires=("LS201", "GN201", "GN202", "GN203", "GN206"),
     where={"logged_steps": Within(LEAST_LINES), **known("grad_norm", "step"), **used("loss", "lr")},
@@ -89,7 +104,8 @@ def gradient_norm_grows(run: RunFacts) -> Verdict:
     ## Why
     A norm that grows without bound is the first sign of steps that are too large, also where the loss carries no
     information (reinforcement learning). Reported if the last tenth is at least 2.5 times the second tenth, and the
-    medians of twenty blocks rise (Mann-Kendall, p below 0.01); at least ten times with fewer than 50 lines. For a norm
+    medians of twenty blocks rise (Mann-Kendall, p below 0.01); at least ten times with fewer than 50 lines
+    (from thirty times on, p below 0.05). For a norm
     of ten thousand or more, 1.2 times is enough if the loss does not fall (twelve lines, p below 0.001). Info while the
     loss falls, otherwise a warning, and an error from a hundred times on.
 
@@ -108,7 +124,8 @@ def gradient_norm_grows(run: RunFacts) -> Verdict:
     huge = bool(run.loss) and not falls and before >= HUGE and n >= RISES_FROM
     if times < (RISES if huge else GROWS if n >= ENOUGH else GROWS_FEW):
         return None
-    if not may_rise(decimate(run.grad_norm, POINTS), RISES_P if huge else GROWS_P):
+    p = RISES_P if huge else GROWS_P if times < FAR_OF_FEW else FEW_P
+    if not may_rise(decimate(run.grad_norm, POINTS), p):
         return None
     patch, lower = lower_rate(run, 2.0) if not falls else ({}, "")
     return finding(

@@ -13,10 +13,13 @@ from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, worst_set
 from dpdrun.rules.series import jitter
+from dpdrun.rules.statistics import trend
 
 LEAST_AFTER = 2
 FEW = 4  # scores, up to which a rise has to be large
 RISE_OF_FEW, RISE = 0.10, 0.05
+STEADY, RISE_STEADY = 5, 0.03  # scores in a row, each above the one before
+SURE_OF_TREND, TREND_P = 5.0, 0.01  # of scores after the best that rise, with exceptions
 TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE = 3.0
@@ -57,10 +60,12 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
     ## Why
     Fine-tuning runs have three to ten validation scores. Reported if the best score is followed by two or more, each
-    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on; from six
-    on also three standard deviations of a score), while the training loss falls to 90 % or less. Also reported if the
-    best score is followed by four or more, in any order, whose last three are 10 % and three standard errors above it;
-    from twelve scores on, above the lowest mean of three. With three or four scores, the last one is enough if it is 25
+    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on, 3 % where
+    five or more follow the best; from six on also three standard deviations of a score, unless three or more follow, 20
+    % above it, while the training loss falls to 70 %), while the training loss falls to 90 % or less. Also reported if
+    the best score is followed by four or more, in any order, whose last three are 10 % and three standard errors above
+    it; from twelve scores on, above the lowest mean of three; 5 % are enough at five standard deviations, if the scores
+    after the best rise (Mann-Kendall, p below 0.01). With three or four scores, the last one is enough if it is 25
     % above the lowest and the highest of all, while the training loss falls to 70 %. Each evaluation set is judged
     separately. On pure noise of 2 % of a score, fewer than one run in a hundred is reported; on noise of 5 %, 3 %, not
     counting the condition on the training loss.
@@ -96,8 +101,11 @@ def _overfits(each: Scored) -> bool:
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
     rise = math.log1p(max(0.0, each.rise))
     climbs = all(b >= a * (1.0 - TIES) for a, b in pairwise([each.scores[each.best], *after]))
-    if climbs and each.rise >= (RISE_OF_FEW if n <= FEW else RISE) and rise >= SURE * of_one:
+    if climbs and _climbs_far(each, rise, of_one):
         return True
+    if len(after) >= AFTER_OF_MANY and each.rise >= RISE and rise >= SURE_OF_TREND * of_one:
+        if trend([each.scores[each.best], *after]).p_up <= TREND_P:
+            return True
     if n >= MANY:  # the lowest of many scores is low by chance: compare means of three
         lowest = min(fmean(each.scores[k : k + LAST]) for k in range(n - LAST))
         rise = math.log(fmean(each.scores[-LAST:]) / lowest)
@@ -105,6 +113,19 @@ def _overfits(each: Scored) -> bool:
     else:
         least = max(math.log1p(RISE_OF_MANY), SURE * of_one * math.sqrt(1.0 / LAST + 1.0))
     return len(after) >= AFTER_OF_MANY and rise >= least
+
+
+def _climbs_far(each: Scored, rise: float, of_one: float) -> bool:
+    """Return whether scores that each lie above the one before rise by enough; `rise` is on a log scale.
+
+    Five or more in a row are no chance: one run of noise in several hundred has them. The second differences of a few
+    scores show the bend of the curve as noise, which a rise by a fifth outweighs.
+    """
+    n, after = len(each.scores), each.after
+    if len(after) > LEAST_AFTER and each.rise >= RISE_FAR and each.fell_to <= FELL_BEFORE_ONE:
+        return True
+    least = RISE_OF_FEW if n <= FEW else RISE_STEADY if len(after) >= STEADY else RISE
+    return each.rise >= least and rise >= SURE * of_one
 
 
 def _still_improves(run: RunFacts, since: int) -> str:

@@ -24,6 +24,9 @@ BEFORE, AFTER = 10, 5
 JUMP_Z = 3.0
 JUMP = 0.05  # of the level
 
+LOWER_AGAIN = 1.1  # times the rate before the rise
+LOST = 1.1  # times the loss before it
+
 AT_FLOOR = 0.05  # of the peak
 FLOOR_TIES = 1.01
 FLOOR_SHARE = 0.75  # of the lines: the rate reached its floor in the first quarter
@@ -83,7 +86,8 @@ def lr_rises_again(run: RunFacts) -> Verdict:
     (once per process or micro-batch), or its length is in another unit: the run is back at its peak rate when it should
     end. A rate that returns to its peak in a single line means a resume that did not restore the schedule, or a second
     stage. A rise counts from a tenth of the peak on, after a fall of a tenth of the peak. Oscillation is a warning; so
-    is a restart at which the loss jumps (by three standard deviations and 5 %).
+    is a restart at which the loss jumps (by three standard deviations and 5 %), or after which no line, of ten or more,
+    comes down to the loss before it, and the last are 10 % above that at a rate that is no higher.
 
     ## Known limits
     Deliberate restarts (SGDR, cyclic, one cycle per phase) are info: they repeat with equal or doubling periods, or do
@@ -112,14 +116,16 @@ def lr_rises_again(run: RunFacts) -> Verdict:
             advice=f"the schedule runs through its length about {times} times: step it once per optimizer step (not "
             "once per process or micro-batch), or give it the number of optimizer steps as its length",
         )  # fmt: skip
+    lost = [each for each in rises if _is_lost(run, each)]
     jumps = [each for each in rises if _loss_jumps(run, each)]
     doubling = len(periods) >= 2 and all(0.8 <= b / max(a, 1) <= 2.5 for a, b in pairwise(periods))
-    harmful = bool(jumps) and not (regular or doubling)
-    shown = jumps[0] if harmful else first
+    harmful = bool(lost) or (bool(jumps) and not (regular or doubling))
+    shown = (lost or jumps)[0] if harmful else first
+    effect = f", and the loss {'never comes back' if lost else 'jumps there'}" if harmful else ""
     return finding(
         "warning" if harmful else "info",
         f"the learning rate rises again from {lr[shown.valley]:.2g} to {lr[shown.top]:.2g} at step "
-        f"{run.step[min(shown.valley + 1, len(lr) - 1)]}" + (", and the loss jumps there" if harmful else "")
+        f"{run.step[min(shown.valley + 1, len(lr) - 1)]}" + effect
         + (f" ({len(rises)} times in all)" if len(rises) > 1 else ""),
         value=len(rises), threshold=1, n=len(lr), step=run.step[min(shown.valley + 1, len(lr) - 1)],
         advice="if the run was resumed there, restore the schedule and the optimizer as well as the weights; "
@@ -129,6 +135,16 @@ def lr_rises_again(run: RunFacts) -> Verdict:
 
 def _largest_step(lr: Sequence[float], rise: Climb) -> float:
     return max(lr[at] - lr[at - 1] for at in range(rise.valley + 1, rise.top + 1))
+
+
+def _is_lost(run: RunFacts, rise: Climb) -> bool:
+    """Return whether the loss ends far above that before a rise, at a rate that is no higher than then."""
+    if len(run.loss) != len(run.lr) or rise.valley < 1 or run.lr[-1] > LOWER_AGAIN * run.lr[rise.valley]:
+        return False
+    last = run.loss[-AFTER:]
+    after = run.loss[rise.valley + 1 :]
+    before = run.loss[max(0, rise.valley - 1) : rise.valley + 1]
+    return len(after) >= BEFORE and min(after) > max(before) and median(last) > LOST * max(before)
 
 
 def _loss_jumps(run: RunFacts, rise: Climb) -> bool:
