@@ -21,7 +21,7 @@ from dpdrun.diagnosis.logs.names import HEAD, meaning_of, plain_name
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 WORD = r"[A-Za-z_][\w./@%-]{0,40}"
-QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis\s)[\"']?\*{0,2}(?:(?:tensor|array|np\.float\d\d)\(|\[)?"
+QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis:?\s{1,3})[\"']?\*{0,2}(?:(?:tensor|array|np\.float\d\d)\(|\[)?"
 END = r"(?![\w/]|[:.]\d)"  # no time, ratio or version
 PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER}){END}", re.I)
 BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER}){END}", re.I)
@@ -29,6 +29,7 @@ TIGHT = re.compile(  # loss(0.5), loss_0.5
     rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER}){END}", re.I
 )
 IN_ROW = re.compile(rf"^\|?\s{{0,40}}({WORD}(?: {WORD})?)\s{{0,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}(?:\||$)", re.I)
+IN_PAIR = re.compile(rf"(?<![\w.])({WORD}(?: {WORD})?): \(\d{{1,12}}, ({NUMBER})\)", re.I)  # loss: (3, 0.5)
 # AllenNLP, under Training | Validation
 IN_BOTH = re.compile(
     rf"(?<![\w.|])({WORD})\s{{1,40}}\|\s{{1,40}}({NUMBER})\s{{1,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}$", re.I
@@ -42,9 +43,10 @@ NAMELESS = (  # a counter and a number alone, as tutorials print them
     re.compile(rf"^\d{{1,12}}_({NUMBER})\s{{0,8}}$"),
     re.compile(rf"\(\d{{1,12}} \d{{1,3}}%\) ({NUMBER})\s{{0,8}}$"),  # 0m 10s (- 9m 50s) (1000 1%) 3.5
 )
+ALONE = re.compile(r"^\s{0,8}-?\d{1,12}\.\d{3,30}(?:[eE][-+]?\d{1,4})?\s{0,8}$")  # no time, no version
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
     rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for) (?:epoch|step|iter|iteration|batch)"
-    rf"\s{{1,3}}\d{{1,12}}\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
+    rf"\s{{1,3}}\d{{1,12}}(?: and (?:step|iter|iteration|batch) \d{{1,12}})?\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
     re.I,
 )
 SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Darknet
@@ -65,6 +67,7 @@ SHAPES = tuple(
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
         (r"^(\d{1,12})_\d", ("batch",)),
+        (r": \((\d{1,12}), [-+\d.]", ("batch",)),
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
         (r"^(\d{1,12})\s{1,16}\[[-+.\d]", ("batch",)),  # DeepXDE
         (r"^\s{0,8}(\d{1,12})\s{1,8}tensor\(", ("batch",)),
@@ -111,7 +114,7 @@ def _pairs(text: str) -> dict[str, object]:
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
     at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text else ()
-    in_row = (IN_ROW,) if "|" in text else ()
+    in_row = (IN_ROW,) if "|" in text else (IN_PAIR,) if "(" in text else ()
     for pattern in (*at_step, COUNTED, PAIR, BARE, TIGHT, *in_row):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
@@ -161,10 +164,14 @@ def _part_of(name: str, text: str, at: int) -> str:
 def _known_end(words: str) -> str:
     """Return the longest suffix of some words that is the name of a column: `INFO train loss` is a `train loss`."""
     parts = words.split(" ")
+    if len(parts) > 1 and parts[-1].lower() == "is":  # loss is: 0.5
+        parts.pop()
     if any(part.lower() in LOWEST for part in parts[:-1]):
         return words
     ends = [" ".join(parts[start:]) for start in range(len(parts))]
-    return next((name for name in ends if meaning_of(name) not in (None, "step")), ends[-1])
+    known = (name for name in ends if meaning_of(name) not in (None, "step"))
+    heads = (name for name in ends[:-1] if name.lower().startswith("loss ") and HEAD.fullmatch(plain_name(name)))
+    return next(known, None) or next(heads, ends[-1])
 
 
 class _Counters:
@@ -262,5 +269,17 @@ def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
         values["total_steps"] = length
 
 
+def _is_alone(text: str) -> bool:
+    return ALONE.match(text) is not None
+
+
+def _alone(lines: Lines, _: dict[str, Any]) -> Iterator[Record]:
+    return ((line, {"loss": text.strip()}) for line, text in lines if _is_alone(text))
+
+
 NAME = "text with name: value pairs"
-FORMATS = (TextFormat(NAME, "", _is_line, _records), TextFormat(f"{NAME} of other names", "", _may_be_line, _records))
+FORMATS = (
+    TextFormat(NAME, "", _is_line, _records),
+    TextFormat(f"{NAME} of other names", "", _may_be_line, _records),
+    TextFormat("numbers alone in their lines", "", _is_alone, _alone),
+)

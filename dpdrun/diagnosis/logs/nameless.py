@@ -16,6 +16,7 @@ EVEN = 0.5  # of its gaps are of one size
 SINCE_1970 = 1e9  # seconds
 MOST_APART = 5.0  # times, of a training and a validation loss at the start
 MOST_ROWS = 400
+FIRST_ROWS, EIGHTH = 6, 8
 
 
 def meanings(columns: Sequence[Sequence[float]], *, of_losses: bool) -> dict[str, int]:
@@ -71,9 +72,12 @@ def _falls(column: Sequence[float]) -> bool:
 
 
 def _goes_with(loss: Sequence[float], other: Sequence[float]) -> bool:
-    """Return whether a column begins at the level of a loss and falls where it falls, in the first half."""
-    half = min(MOST_ROWS, max(LEAST_ROWS, len(loss) // 2))
-    pairs = [(a, b) for a, b in zip(loss[:half], other[:half], strict=True) if math.isfinite(a) and math.isfinite(b)]
+    """Return whether a column begins at the level of a loss and falls where it falls, in the first rows.
+
+    There a loss falls most; later, a validation loss may rise again.
+    """
+    rows = min(MOST_ROWS, max(FIRST_ROWS, len(loss) // EIGHTH))
+    pairs = [(a, b) for a, b in zip(loss[:rows], other[:rows], strict=True) if math.isfinite(a) and math.isfinite(b)]
     start, level = (median(each[:LEAST_ROWS]) for each in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
     near = start > 0.0 and 1.0 / MOST_APART <= level / start <= MOST_APART
     return near and kendall_s([b for _, b in sorted(pairs)]) > 0

@@ -27,10 +27,12 @@ _NO_RATE = "(?!.*\\b(?:planned|min|max|minimum|maximum|final|decay|scale|ratio|m
 _RATE = "(bpb|bpc|bpd|bits (per )?[a-z]+|nats per [a-z]+)"
 COMMON: dict[str, tuple[str, ...]] = {
     "step": (
-        r"(train(er)? )?global step|num updates|optimizer step|current steps?",
+        r"(train(er)? )?global step|num updates|opt(imizer)? step|current steps?",
         r"(train )?step|steps|update|updates|train steps",
         r"iteration|iterations|iter|iters|it",
         r"epoch|epochs|ep",
+        r"(micro|grad|gradient|update|total|n|num|cur|local) steps?",
+        r"((communication|comm|global|federated) )?rounds?",
     ),
     "loss": (
         r"(train|training|tr)( batch)? loss step|loss( train)? step",
@@ -306,8 +308,10 @@ def _of_parts(training: str, free: dict[str, str]) -> dict[str, str]:
 
 
 def is_game(names: Iterable[str]) -> bool:
-    """Return whether several losses of a log work against each other, as in a GAN."""
-    return sum(1 for name in names if "loss" in plain_name(name) and AGAINST.search(plain_name(name))) > 1
+    """Return whether several losses of a log work against each other, as in a GAN; one of them where there is no total."""
+    heads = [plain_name(name) for name in names if "loss" in plain_name(name)]
+    against = sum(1 for name in heads if AGAINST.search(name))
+    return against > 1 or (against == 1 and len(heads) > 1 and not any(meaning_of(name) == "loss" for name in heads))
 
 
 def _choose_head(free: dict[str, str], columns: dict[str, str], notes: list[str], absent: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import COIN, SATURATED, SATURATED_WITHIN, guess_at
 from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class
 from dpdrun.rules.series import largest_fall, noise
+from dpdrun.rules.statistics import decimate, trend
 
 LEAST_LINES, LEAST_EPOCHS = 8, 4
 LEARNS = 0.06  # of the first level; at most 0.06 in public logs that learned nothing, 0.08 and more in healthy ones
@@ -25,7 +26,9 @@ STARTS_NEAR, STARTS_FAR = 1.5, 3.0  # times the guess; the latter where the leve
 VERY_QUIET = 0.015
 SURE = 2.0  # standard errors
 COIN_WITHIN, COIN_MOVES = 0.002, 0.02  # of the level at which a quiet loss settles
-COIN_LINES = 30
+COIN_LINES = 20
+BOTH_WITHIN, BOTH_SPREAD, TREND_P = 0.015, 0.1, 0.01  # of the level: training and validation around one guess
+PART_OF, FALLS_LITTLE = 0.3, 1.1  # of the lines have a rate of their own; the first rate over the last
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
 LEAST_SCORES = 3
@@ -142,6 +145,8 @@ def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> 
             guess = guess_at(median(finite_scores), 0.0, run.loss_unit)
             if guess and (rest or abs(fmean(losses[-3:]) / median(finite_scores) - 1.0) < LEARNS):
                 return guess, here
+    if (guess := _both_guess(run, losses)) is not None:
+        return guess, here
     if coin := _comes_down_to_a_coin(run, losses):
         return coin, here
     if rest is None or rest.error > KNOWN_TO * rest.level:
@@ -151,10 +156,28 @@ def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> 
     return (guess_at(rest.level, rest.error, run.loss_unit) if near else None), rest
 
 
+def _both_guess(run: RunFacts, losses: Sequence[float]) -> str | None:
+    """Return the guess around which training and validation loss both move, without a trend in either."""
+    for _, values in run.scorings.values():
+        if len(values) < LEAST_LINES or len(losses) < LEAST_LINES or min(*values, *losses) <= 0.0:
+            continue
+        level = fmean(values)
+        near = abs(fmean(losses) / level - 1.0) <= BOTH_WITHIN and _spread(values) <= BOTH_SPREAD
+        if near and all(trend(decimate(each)).p_down > TREND_P for each in (values, losses)):
+            return guess_at(level, stdev(values) / math.sqrt(len(values)), run.loss_unit)
+    return None
+
+
 def begins_with_the_run(run: RunFacts) -> bool:
     """Return whether the first line is of the first steps: an excerpt from later says nothing about the start."""
     gaps = [b - a for a, b in pairwise(run.step)]
-    return not gaps or run.step[0] <= 2 * median(gaps)
+    return (not gaps or run.step[0] <= 2 * median(gaps)) and not _is_part_of_a_schedule(run.lr)
+
+
+def _is_part_of_a_schedule(lr: Sequence[float]) -> bool:
+    """Return whether the rate falls all the time, but by little in all: the log is a small part of a long run."""
+    falls = all(b <= a for a, b in pairwise(lr)) and len(set(lr)) > PART_OF * len(lr)
+    return falls and max(lr, default=0.0) < FALLS_LITTLE * lr[-1]
 
 
 def _warms_up(run: RunFacts) -> bool:
@@ -189,7 +212,7 @@ def _comes_down_to_a_coin(run: RunFacts, losses: Sequence[float]) -> str | None:
     far = fmean(losses[:2]) > STARTS_FAR * level
     if len(losses) < COIN_LINES or far or not still or run.loss_in_db:
         return None
-    guesses = (COIN, math.log(2.0)) if run.loss_unit is None else (math.log(2.0),) if run.loss_unit == "nats" else ()
+    guesses = (COIN, 1.0, math.log(2.0)) if run.loss_unit is None else (math.log(2.0),) if run.loss_unit == "nats" else ()
     near = any(abs(level / each - 1.0) <= COIN_WITHIN for each in guesses)
     return guess_at(level, 0.0, run.loss_unit) if near else None
 

@@ -20,6 +20,7 @@ ALIKE = 0.02  # spread of the losses that several processes write of one step
 FROM_THE_START = 2  # lines
 LEAST_RUN = 8  # lines of a run that can be judged
 AROUND, LEAST_AROUND, LONG = 5, 3, 30  # lines before and after a step back
+CONTINUES, CONTINUES_NOISY = 0.05, 0.15  # of the loss; the latter where its noise is as large
 HIGHER, SURE = 1.25, 6.0  # times, and standard errors
 
 ORDERED = [*range(1, 41)]
@@ -92,7 +93,7 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
     ## Why
     A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
     judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or
-    more, or if the loss of a resumed run is a quarter higher than before, by six standard deviations: what continues
+    more and the loss does not go on from one to the other (to within 5 %, or 15 % of a noisy one), or if the loss of a resumed run is a quarter higher than before, by six standard deviations: what continues
     is not the run that stopped.
 
     ## Known limits
@@ -104,8 +105,7 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
         return None
     ahead = sorted(set(line_steps))[:FROM_THE_START]
     again = [at for at in back if line_steps[at] in ahead]
-    lengths = [b - a for a, b in pairwise([0, *again, len(line_steps)])]
-    several = bool(again) and sum(length >= LEAST_RUN for length in lengths) > 1
+    several = _are_apart(line_loss or [], again, len(line_steps))
     other = None if again else _goes_on_higher(line_loss or [], back)
     what = (
         f"{pluralize(len(again) + 1, 'run')} in one log: the steps start again {pluralize(len(again), 'time')}"
@@ -122,6 +122,24 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
         else "compare settings and data of both parts, and give each run its own file" if other
         else "the later lines count",
     )  # fmt: skip
+
+
+def _are_apart(losses: list[float], again: list[int], n: int) -> bool:
+    """Return whether two runs of a file are long enough to be judged, and the second does not go on from the first."""
+    edges = [0, *again, n]
+    long = [a for a, b in pairwise(edges) if b - a >= LEAST_RUN]
+    if len(long) < 2:
+        return False
+    starts = [at for at in again if at in long]
+    return not losses or any(not _continues(losses, at) for at in starts)
+
+
+def _continues(losses: list[float], at: int) -> bool:
+    """Return whether the line at which the steps start again has the loss of those before it, to within their noise."""
+    before = losses[max(0, at - AROUND) : at]
+    spread = jitter(losses[max(0, at - LONG) : at])
+    level = abs(before[-1])
+    return abs(losses[at] - before[-1]) <= max(CONTINUES * level, min(SURE * spread, CONTINUES_NOISY * level))
 
 
 def _levels(losses: list[float], at: int) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import fmean
 
 from dpdrun.rules.declare import Family, diagnose, error, known, used, warning
-from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, worst_set
 from dpdrun.rules.series import jitter
-from dpdrun.rules.statistics import trend
+from dpdrun.rules.statistics import may_rise, trend
 
 LEAST_AFTER = 2
 FEW = 4  # scores, up to which a rise has to be large
@@ -27,12 +27,16 @@ AFTER_OF_MANY = 4
 MANY, SURER = 12, 3.5  # scores, of which the lowest says little
 RISE_OF_MANY = 0.10
 FELL = 0.9  # of the training loss at the best score
+FELL_STEADILY, STEADY_P = 0.97, 0.001  # to so much is enough if it falls all the time
 HARDLY_FELL, RISE_FAR = 1.0, 0.2  # if the validation rises far, the training loss only must not rise
 ONE_RISE, FELL_BEFORE_ONE = 0.25, 0.7  # of the last of at most FEW scores, which is the worst of all
-FELL_FAR = 0.3
+FELL_FAR, FELL_VERY_FAR = 0.3, 0.1
 STILL_RISE = 0.05
 METRIC_GAINS = 0.1  # of the first value
+GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
+FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
+TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.17, 1.8  # times of the training loss; share of its logarithm; times
 NOT_FINITE = 0.5  # of the scores
 LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
@@ -96,7 +100,7 @@ def _overfits(each: Scored) -> bool:
         worst = each.scores[-1] > max(each.scores[:-1])
         return worst and each.rise >= ONE_RISE and each.fell_to <= FELL_BEFORE_ONE
     most = HARDLY_FELL if len(after) >= AFTER_OF_MANY and each.rise >= RISE_FAR else FELL
-    if len(after) < LEAST_AFTER or each.fell_to > most:
+    if len(after) < LEAST_AFTER or not (each.fell_to <= most or _falls_steadily(each)):
         return False
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
     rise = math.log1p(max(0.0, each.rise))
@@ -113,6 +117,12 @@ def _overfits(each: Scored) -> bool:
     else:
         least = max(math.log1p(RISE_OF_MANY), SURE * of_one * math.sqrt(1.0 / LAST + 1.0))
     return len(after) >= AFTER_OF_MANY and rise >= least
+
+
+def _falls_steadily(each: Scored) -> bool:
+    """Return whether the training loss falls by little, but without doubt, after the best score."""
+    later = [value for value in each.training[each.best :] if value == value]
+    return each.fell_to <= FELL_STEADILY and len(later) > AFTER_OF_MANY and trend(later).p_down <= STEADY_P
 
 
 def _climbs_far(each: Scored, rise: float, of_one: float) -> bool:
@@ -161,8 +171,11 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     What the network learns does not generalise to new data. Reported if the best of five scores or more is less than 4
     % below the first one, in a log that starts with the run, unless an accuracy or similar metric ends a tenth above
     its first value. Also reported if four or more scores after the best one do not reach it, the mean of the last three
-    is 5 % above that of the three lowest, and the training loss of the last lines is 30 % or less of that at the best
-    score.
+    is 5 % above that of the three lowest (or any above it, if the training loss falls to a tenth), and the training
+    loss of the last lines is 30 % or less of that at the best score. With eight scores or more also reported if the
+    training loss falls to about a half or less, but the logarithm of the validation loss by no more than 17 % of that,
+    and the validation loss ends at 1.8 times the training loss or more; and if eight scores in a row, and 40 % of all,
+    are the same number to the last digit: then they are not computed anew, or nothing is trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -178,6 +191,8 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice="overfit a single batch first; if that works, the network does not generalise: check that the "
             "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
+    if found := next(filter(None, (_frozen(each) or _unconfirmed(each) for each in sets)), None):
+        return found
     found = worst_set(run, _stands, lambda each: -each.fell_to)
     if not isinstance(found, tuple):
         return found
@@ -193,9 +208,12 @@ def validation_stands_still(run: RunFacts) -> Verdict:
 
 def _never_gains(run: RunFacts, each: Scored) -> bool:
     """Return whether no score is clearly below the first, in a log that is not an excerpt from later in the run."""
-    early = len(each.steps) >= LEAST_NEVER and each.steps[0] <= 2 * (each.steps[1] - each.steps[0])
+    if len(each.steps) < LEAST_NEVER:
+        return False
+    early = each.steps[0] <= 2 * (each.steps[1] - each.steps[0])
     started = not run.step or run.step[0] <= 2 * (each.steps[1] - each.steps[0])
-    return early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0] and not _metric_improves(run)
+    stands = early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0]
+    return stands and not may_rise([-score for score in each.scores], GAINS_P) and not _metric_improves(run)
 
 
 def _metric_improves(run: RunFacts) -> bool:
@@ -204,10 +222,44 @@ def _metric_improves(run: RunFacts) -> bool:
     return any(fmean(values[-LAST:]) > (1.0 + METRIC_GAINS) * max(values[0], 0.0) for values in metrics)
 
 
+def _frozen(each: Scored) -> Finding | None:
+    """Return the finding of a score that is the same number to its last digit time after time."""
+    longest = max(len(list(same)) for _, same in groupby(each.scores))
+    if longest < FROZEN or longest < FROZEN_SHARE * len(each.scores):
+        return None
+    value = next(value for value, same in groupby(each.scores) if len(list(same)) == longest)
+    return warning(
+        f"the {each.words} is {value:.6g} to the last digit in {longest} scores in a row",
+        value=longest, threshold=FROZEN, n=len(each.scores), step=each.steps[each.scores.index(value)],
+        advice="check that each validation is computed anew, and from the weights that are trained (requires_grad, a "
+        "learning rate of 0, a copy of the network)",
+    )  # fmt: skip
+
+
+def _unconfirmed(each: Scored) -> Finding | None:
+    """Return the finding of a training whose progress hardly shows in validation."""
+    training = [value for value in each.training if value == value and value > 0.0]
+    if len(each.scores) < LEAST_TO_COMPARE or len(training) < LEAST_TO_COMPARE:
+        return None
+    start, end, late = training[0], fmean(training[-LAST:]), fmean(each.scores[-LAST:])
+    lowest = fmean(sorted(each.scores)[:LAST])
+    progress, shown = math.log(start / end), math.log(each.scores[0] / lowest)
+    if progress < math.log(TRAINED) or shown > CONFIRMED * progress or late < UNCONFIRMED_GAP * end:
+        return None
+    return warning(
+        f"the training loss falls from {start:.4g} to {end:.4g}, the {each.words} only from {each.scores[0]:.4g} to "
+        f"{lowest:.4g}: {late / end:.2g} times the training loss at the end",
+        value=shown / progress, threshold=CONFIRMED, n=len(each.scores), step=each.steps[each.best],
+        advice="what is learned does not carry over: check that validation has the same features and preprocessing; "
+        f"then stop near step {each.steps[each.best]}, and use more training data or a smaller network",
+    )  # fmt: skip
+
+
 def _stands(each: Scored) -> bool:
     lowest = fmean(sorted(each.scores)[:LAST])
     late = fmean(each.after[-LAST:]) if each.after else 0.0
-    return len(each.after) >= AFTER_OF_MANY and each.fell_to <= FELL_FAR and late >= (1.0 + STILL_RISE) * lowest
+    least = STILL_RISE if each.fell_to > FELL_VERY_FAR else 0.0
+    return len(each.after) >= AFTER_OF_MANY and each.fell_to <= FELL_FAR and late >= (1.0 + least) * lowest
 
 
 @diagnose(

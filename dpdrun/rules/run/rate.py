@@ -25,7 +25,7 @@ JUMP_Z = 3.0
 JUMP = 0.05  # of the level
 
 LOWER_AGAIN = 1.1  # times the rate before the rise
-LOST = 1.1  # times the loss before it
+LOST, LOST_Z = 1.01, 6.0  # times the lowest loss before it, and standard deviations
 
 AT_FLOOR = 0.05  # of the peak
 FLOOR_TIES = 1.01
@@ -87,7 +87,7 @@ def lr_rises_again(run: RunFacts) -> Verdict:
     end. A rate that returns to its peak in a single line means a resume that did not restore the schedule, or a second
     stage. A rise counts from a tenth of the peak on, after a fall of a tenth of the peak. Oscillation is a warning; so
     is a restart at which the loss jumps (by three standard deviations and 5 %), or after which no line, of ten or more,
-    comes down to the loss before it, and the last are 10 % above that at a rate that is no higher.
+    comes down to the lowest loss before it (1 %; six standard deviations at the end), at a rate that is no higher.
 
     ## Known limits
     Deliberate restarts (SGDR, cyclic, one cycle per phase) are info: they repeat with equal or doubling periods, or do
@@ -141,10 +141,10 @@ def _is_lost(run: RunFacts, rise: Climb) -> bool:
     """Return whether the loss ends far above that before a rise, at a rate that is no higher than then."""
     if len(run.loss) != len(run.lr) or rise.valley < 1 or run.lr[-1] > LOWER_AGAIN * run.lr[rise.valley]:
         return False
-    last = run.loss[-AFTER:]
-    after = run.loss[rise.valley + 1 :]
-    before = run.loss[max(0, rise.valley - 1) : rise.valley + 1]
-    return len(after) >= BEFORE and min(after) > max(before) and median(last) > LOST * max(before)
+    before, after = min(run.loss[: rise.valley + 1]), run.loss[rise.valley + 1 :]
+    if len(after) < BEFORE or min(after) <= LOST * before:
+        return False
+    return median(after[-AFTER:]) - before > LOST_Z * noise(after[-LONG:])
 
 
 def _loss_jumps(run: RunFacts, rise: Climb) -> bool:

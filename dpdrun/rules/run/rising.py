@@ -13,6 +13,7 @@ from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import guess_at
 from dpdrun.rules.series import MEDIAN_OVER_MEAN, blocks, cusum_start, jitter, noise
+from dpdrun.rules.statistics import trend
 from dpdrun.rules.text import two_digits
 
 MOST_BLOCKS = 20
@@ -22,6 +23,7 @@ ENOUGH_BLOCKS = 6
 ENOUGH = MOST_BLOCKS + 4  # lines from which blocks are compared, else lines
 EARLY = 0.8  # the lowest block lies before this share of the lines
 SURE, SURE_OF_FEW = 4.0, 6.0  # standard errors of the logarithm; at most 0.8 in 80 healthy public logs
+SURE_OF_STEADY, STEADY_P = 3.0, 0.003  # of few lines that rise all the time
 RISES, RISES_OF_FEW = 1.2, 1.3  # times the lowest level
 ABOVE_START = 1.05  # times the start: the whole progress is lost
 POWER_DB = 5.0
@@ -171,8 +173,8 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
     deviations of a line or more. With fewer than twelve lines (at least four), reported if all later lines are above
-    the first by 30 % and by three of their standard deviations, or if each line is above the one before and the last is
-    three times the first. Logarithms are compared, because noise scales with the level. A validation loss is judged in
+    the first by 30 % and by three of their standard deviations, or if all are three
+    times the first, or each line is above the one before and the last is three times the first. Logarithms are compared, because noise scales with the level. A validation loss is judged in
     the same way if the log has no training loss, or one that does not fall. If the final level is ln K for K classes or
     tokens, the message says so: it is the loss of a network that guesses.
 
@@ -212,6 +214,8 @@ def _worse(losses: Sequence[float], start: float, end: float) -> bool:
     if all(b > a for a, b in pairwise(losses)) and losses[-1] >= FAR * start:
         return True
     above = min(rest) - math.log(max(start, TINY))
+    if above > math.log(FAR):
+        return True
     return len(losses) > LEAST_FOR_START and above > max(math.log(TIMES_START_OF_FEW), FAR_ABOVE * stdev(rest))
 
 
@@ -278,7 +282,9 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
 def _is_far(run: RunFacts, rise: Rise) -> bool | None:
     """Return whether a rise is an error (True), a warning (False) or too small (None)."""
     few = len(run.loss) < ENOUGH
-    if rise.z < (SURE_OF_FEW if few else SURE):
+    later = run.loss_db[rise.at :]
+    steady = few and rise.z >= SURE_OF_STEADY and len(later) >= LEAST_LINES and trend(later).p_up <= STEADY_P
+    if rise.z < (SURE_OF_FEW if few else SURE) and not steady:
         return None
     is_power = run.loss_in_db or (run.loss_unit is None and rise.start >= FELL * max(rise.lowest, TINY))
     if is_power:
