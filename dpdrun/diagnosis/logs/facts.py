@@ -88,6 +88,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         eval_loss=log.column("val_loss").values,
         eval_losses=scores,
         eval_metrics={name: (each.steps, each.values) for name, each in log.eval_metrics.items() if len(each)},
+        train_metrics={name: (each.steps, each.values) for name, each in log.train_metrics.items() if len(each)},
         line_steps=[step for step, _ in log.lines],
         line_loss=[value for _, value in log.lines],
         signed_step=signed.steps,

@@ -106,7 +106,9 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
             if among is None:
                 raise
             return text_log.read(path, asked, among)
-    if csv_log.is_table(path) or (path.suffix.lower() in (".csv", ".tsv") and not key_value_log.FORMATS[0].is_line(start)):
+    if csv_log.is_table(path) or (
+        path.suffix.lower() in (".csv", ".tsv") and not key_value_log.FORMATS[0].is_line(start)
+    ):
         return csv_formats.read(path, asked)
     found = text_log.format_of(path, TEXT)
     if found is None and (lists := list_log.lists_of(path)):

@@ -46,7 +46,8 @@ NAMELESS = (  # a counter and a number alone, as tutorials print them
 ALONE = re.compile(r"^\s{0,8}-?\d{1,12}\.\d{3,30}(?:[eE][-+]?\d{1,4})?\s{0,8}$")  # no time, no version
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
     rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for) (?:epoch|step|iter|iteration|batch)"
-    rf"\s{{1,3}}\d{{1,12}}(?: and (?:step|iter|iteration|batch) \d{{1,12}})?\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
+    rf"\s{{1,3}}\d{{1,12}}(?: and (?:step|iter|iteration|batch) \d{{1,12}})?"
+    rf"\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
     re.I,
 )
 SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Darknet

@@ -82,6 +82,7 @@ class TrainingLog:
         finished: whether the log itself says that training is over.
         eval_losses: by name of the set, where the log has several evaluation sets.
         eval_metrics: by name as logged, other scores of the validation.
+        train_metrics: accuracies in training.
         lines: (step, loss) of the lines with training numbers in the order of the file, where the steps go back.
         epochs: passes over the data up to the last step; None where the log does not count them.
         doubtful: whether the loss is a number of training without the name of one.
@@ -102,6 +103,7 @@ class TrainingLog:
     finished: bool | None = None
     eval_losses: dict[str, Points] = field(default_factory=dict)
     eval_metrics: dict[str, Points] = field(default_factory=dict)
+    train_metrics: dict[str, Points] = field(default_factory=dict)
     lines: list[tuple[int, float]] = field(default_factory=list)
     epochs: float | None = None
     doubtful: bool = False

@@ -105,6 +105,7 @@ METRIC = re.compile(
     r"(accuracy|acc\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
     r"prec|precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
 )
+TRAIN_METRIC = re.compile(r"(?:(?:train|training|tr|avg|mean) ){0,2}(?:accuracy|acc|top ?1)(?: (?:step|epoch))?")
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 
 
@@ -158,6 +159,11 @@ def eval_sets(names: Iterable[str]) -> dict[str, str]:
 def metrics(names: Iterable[str]) -> list[str]:
     """Return the columns of other validation scores, such as an accuracy."""
     return [name for name in names if METRIC.fullmatch(plain_name(name)) and not name.endswith(("__MIN", "__MAX"))]
+
+
+def train_metrics(names: Iterable[str]) -> list[str]:
+    """Return the columns of accuracies in training."""
+    return [name for name in names if TRAIN_METRIC.fullmatch(plain_name(name))]
 
 
 @dataclass(frozen=True)
@@ -308,7 +314,7 @@ def _of_parts(training: str, free: dict[str, str]) -> dict[str, str]:
 
 
 def is_game(names: Iterable[str]) -> bool:
-    """Return whether several losses of a log work against each other, as in a GAN; one of them where there is no total."""
+    """Return whether several losses of a log work against each other, as in a GAN; without a total, one is enough."""
     heads = [plain_name(name) for name in names if "loss" in plain_name(name)]
     against = sum(1 for name in heads if AGAINST.search(name))
     return against > 1 or (against == 1 and len(heads) > 1 and not any(meaning_of(name) == "loss" for name in heads))

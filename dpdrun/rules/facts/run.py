@@ -61,6 +61,7 @@ class RunFacts:
         eval_losses: by name of an evaluation set, (steps, losses) in the unit of the loss; nan stays. A log with one
             set has it under "".
         eval_metrics: by name as logged, (steps, values) of other scores of the validation, such as accuracy or wer.
+        train_metrics: the same of training.
         target_power: power of the target in the unit of the loss: loss / target_power is a normalised error.
         finished: whether the log itself says that training is over.
         assumed_clip: clipping threshold that the program uses by default; the log does not say which one was used.
@@ -125,6 +126,7 @@ class RunFacts:
     loss_unit: str | None = fact("the unit of the loss")
     eval_losses: dict[str, tuple[list[int], list[float]]] = fact("validation losses", dict)
     eval_metrics: dict[str, tuple[list[int], list[float]]] = fact("metrics of the validation", dict)
+    train_metrics: dict[str, tuple[list[int], list[float]]] = fact("accuracies in training", dict)
     target_power: float | None = fact("the power of the target")
     finished: bool | None = fact("whether training is over")
     assumed_clip: float | None = fact("the clipping threshold")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from dpdrun.rules.declare import warning
@@ -11,6 +11,8 @@ from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
 
 CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
+MANY_SCORES = 12
+SURE_OF_ALL = 0.9  # an accuracy of training that is higher may be one that has learned all it can
 MOSTLY = 0.6  # of the scores, the last ones, are that number, and the others
 FROZEN = 0.005  # largest relative distance from it
 LEAST_ACCURACY = 0.05  # below, it may belong to a regression, where it means nothing
@@ -33,18 +35,33 @@ def constant_answer(run: RunFacts) -> str:
 
 
 def _accuracies(run: RunFacts) -> dict[str, list[float]]:
-    """Return the accuracies that were logged often enough to tell whether they move; without running bests."""
-    return {
-        name: values
-        for name, (_, values) in run.eval_metrics.items()
-        if "acc" in name.lower() and "best" not in name.lower() and len(values) >= CONSTANT_SCORES
-    }
+    """Return the accuracies that were logged often enough to tell whether they move; without running bests.
+
+    Those of training only where there are none of validation.
+    """
+
+    def often(metrics: Mapping[str, tuple[Sequence[int], list[float]]]) -> dict[str, list[float]]:
+        named = {name: values for name, (_, values) in metrics.items() if "acc" in name.lower()}
+        return {
+            name: values
+            for name, values in named.items()
+            if "best" not in name.lower() and len(values) >= CONSTANT_SCORES
+        }
+
+    found = often(run.eval_metrics)
+    return found or {name: values for name, values in often(run.train_metrics).items() if _share(values) < SURE_OF_ALL}
+
+
+def _share(values: Sequence[float]) -> float:
+    return values[-1] / 100.0 if values[-1] > 1.0 else values[-1]
 
 
 def _frozen(values: Sequence[float]) -> bool:
-    """Return whether an accuracy settles at one number and was never far from it."""
+    """Return whether an accuracy settles at one number and was never far from it after the first of many scores."""
     last = values[-round(MOSTLY * len(values)) :]
-    return len(set(last)) == 1 and all(abs(value - last[0]) <= FROZEN * abs(last[0]) for value in values)
+    return len(set(last)) == 1 and all(
+        abs(value - last[0]) <= FROZEN * abs(last[0]) for value in values[len(values) >= MANY_SCORES :]
+    )
 
 
 def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
@@ -56,7 +73,7 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
     if run.loss_unit != "nats" or not accuracies or not all(_frozen(values) for values in accuracies.values()):
         return None
     name, values = next(iter(accuracies.items()))
-    p = values[-1] / 100.0 if values[-1] > 1.0 else values[-1]
+    p = _share(values)
     if not LEAST_ACCURACY <= p < PERFECT:
         return None
     entropy = -p * math.log(p) - (1.0 - p) * math.log(1.0 - p)

@@ -27,7 +27,7 @@ JUMP_SHARE = 0.3  # of the progress
 JUMP_TIMES, JUMP_TIMES_POWER = 1.25, 5.0
 ALL_LOST, ALL_LOST_TIMES = 0.8, 1.05  # of the progress: then a lower level is enough
 NEAR = 2  # lines between a jump and what coincides with it
-STAYS = 20  # lines later a third of the jump is still there
+STAYS, EIGHTH = 20, 8  # or an eighth of a shorter log: lines later a third of the jump is still there
 NORM_TIMES = 3.0
 RATE_TIMES = 1.1
 GAP_TIMES = 3.0
@@ -69,10 +69,10 @@ def loss_jumps(run: RunFacts) -> Verdict:
     ## Why
     Within a run, consecutive losses differ only by the noise of a batch. A jump to more than 1.25 times the previous
     level (five times for a power), by six standard deviations and 30 % of the progress so far, means that something
-    changed; so does one of 5 % if it undoes 80 % of the progress: the run was resumed without its optimizer or schedule state, or the data changed. The message lists what
-    coincides with the jump: a learning rate that rises, steps that go back, a gap in the steps, a norm that jumps too.
-    A loss that falls and jumps up by a quarter at least four times is a sawtooth: the data come in blocks, or the run
-    restarts.
+    changed; so does one of 5 % if it undoes 80 % of the progress: the run was resumed without its optimizer or schedule
+    state, or the data changed. The message lists what coincides with the jump: a learning rate that rises, steps that
+    go back, a gap in the steps, a norm that jumps too. A loss that falls and jumps up by a quarter at least four times
+    is a sawtooth: the data come in blocks, or the run restarts.
 
     ## Known limits
     A deliberate change of the data (a curriculum, a second stage) looks the same. If nothing coincides with the jump
@@ -91,7 +91,8 @@ def loss_jumps(run: RunFacts) -> Verdict:
         return None if run.loss_in_db else _sawtooth(run, losses, stretch)
     at, before, after = found
     line = min(at * stretch, len(run.step) - 1)
-    later = losses[at + STAYS : at + STAYS + AFTER]
+    stay = min(STAYS, max(AFTER, len(losses) // EIGHTH))
+    later = losses[at + stay : at + stay + AFTER]
     stays = bool(later) and median(later) > before + (after - before) / 3.0
     signs = _signs(run, line, stretch)
     if not (signs or stays):

@@ -13,8 +13,8 @@ from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import COIN, SATURATED, SATURATED_WITHIN, guess_at
 from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class
-from dpdrun.rules.series import largest_fall, noise
-from dpdrun.rules.statistics import decimate, trend
+from dpdrun.rules.series import EIGHTH, largest_fall, noise
+from dpdrun.rules.statistics import MOST_POINTS, decimate, may_rise, student_t, theil_sen, trend
 
 LEAST_LINES, LEAST_EPOCHS = 8, 4
 LEARNS = 0.06  # of the first level; at most 0.06 in public logs that learned nothing, 0.08 and more in healthy ones
@@ -25,7 +25,8 @@ SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR, STARTS_FAR = 1.5, 3.0  # times the guess; the latter where the level is as quiet as VERY_QUIET
 VERY_QUIET = 0.015
 SURE = 2.0  # standard errors
-COIN_WITHIN, COIN_MOVES = 0.002, 0.02  # of the level at which a quiet loss settles
+LEAST_FOR_A_LINE = 12
+COIN_WITHIN, COIN_MOVES = 0.003, 0.02  # of the level at which a quiet loss settles
 COIN_LINES = 20
 BOTH_WITHIN, BOTH_SPREAD, TREND_P = 0.015, 0.1, 0.01  # of the level: training and validation around one guess
 PART_OF, FALLS_LITTLE = 0.3, 1.1  # of the lines have a rate of their own; the first rate over the last
@@ -51,15 +52,35 @@ class Flat:
     n: int
 
 
-def flat(values: Sequence[float], most: float = LEARNS) -> Flat | None:
-    """Return a series that fell by less than `most` of its level, unless its noise could hide more."""
+def flat(values: Sequence[float], most: float = LEARNS, *, by_line: bool = False) -> Flat | None:
+    """Return a series that fell by less than `most` of its level, unless its noise could hide more.
+
+    Args:
+        by_line: whether a line through all points may show it as well.
+    """
     n = len(values)
     if n < LEAST_EPOCHS or min(values) <= 0.0:
         return None
     fell, tail = largest_fall(values), fmean(values[-max(2, n // 3) :])
+    if by_line:
+        fell = min(fell, _fall_of_a_line(values))
     if fell >= most or tail >= (1.0 + most) * fmean(values[: max(2, n // 10)]):
         return None
     return Flat(fmean(values), stdev(values) / math.sqrt(n), max(0.0, fell), n)
+
+
+def _fall_of_a_line(values: Sequence[float]) -> float:
+    """Return the share of its level by which a series without a trend may have fallen along a line, at 99 %.
+
+    All points count, so more noise is allowed than in `largest_fall`; not for a series that begins above its level,
+    which is no line. Infinite where there is a trend.
+    """
+    n, level = len(values), fmean(values)
+    head = max(fmean(values[:2]), fmean(values[: max(2, n // EIGHTH)]))
+    if n < LEAST_FOR_A_LINE or head > (1.0 + LEARNS) * level or may_rise([-each for each in decimate(values)], TREND_P):
+        return math.inf
+    change = theil_sen(decimate(values)) * (min(n, MOST_POINTS) - 1)
+    return (student_t(TREND_P, n - 2) * noise(values) * math.sqrt(12.0 / n) - change) / level
 
 
 @finite.diagnose(
@@ -74,13 +95,13 @@ def never_learns(run: RunFacts) -> Verdict:
     ## Why
     The loss of a network that learns nothing still fluctuates from batch to batch. Seeing no fall does not prove that
     there is none, so the rule computes the largest fall that is compatible with the lines (99 % confidence; Student's t
-    of the noise between lines). Reported if it is below 6 % of the first level, in a log that starts with the run. An
-    error if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of
-    validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with a largest fall
-    of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy is the same
-    number in every score, or if the loss is the same to its last digit (three or more) in six lines. A cross-entropy
-    that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not below the entropy
-    of an answer that is right that often: the network predicts the majority class.
+    of the noise between lines; along a line if there is no trend). Reported if it is below 6 % of the first level, in a
+    log that starts with the run. An error if the loss stays at the value of a constant guess: ln K for K classes, 1 for
+    a standardised target, 0 dB of validation NMSE; also if it only comes down to that value in the first fifth of the
+    lines, and with a largest fall of up to 10 %. A warning if the loss does not fall after the first fifth of the lines
+    and an accuracy is the same number in every score, or if the loss is the same to its last digit (three or more) in
+    six lines. A cross-entropy that falls is a warning too if every accuracy stays within 0.5 % of one value and the
+    loss is not below the entropy of an answer that is right that often: the network predicts the majority class.
 
     ## Known limits
     Some networks learn late, after a long plateau (grokking, physics-informed losses), and a fine-tuned network may
@@ -111,7 +132,9 @@ def never_learns(run: RunFacts) -> Verdict:
         constant = same or constant_answer(run)
         if not constant and (_validation_improves(run) or _warms_up(run)):
             return None
-        seen = (flat(losses) if begins_with_the_run(run) else None) or (_no_gain(settled) if constant else None)
+        seen = (flat(losses, by_line=True) if begins_with_the_run(run) else None) or (
+            _no_gain(settled) if constant else None
+        )
         if constant and constant.partition(" is ")[0] not in {sign.partition(" is ")[0] for sign in signs}:
             signs.append(constant)
     if seen is None:
@@ -212,7 +235,8 @@ def _comes_down_to_a_coin(run: RunFacts, losses: Sequence[float]) -> str | None:
     far = fmean(losses[:2]) > STARTS_FAR * level
     if len(losses) < COIN_LINES or far or not still or run.loss_in_db:
         return None
-    guesses = (COIN, 1.0, math.log(2.0)) if run.loss_unit is None else (math.log(2.0),) if run.loss_unit == "nats" else ()
+    of_unit: dict[str | None, tuple[float, ...]] = {None: (COIN, 1.0, math.log(2.0)), "nats": (math.log(2.0),)}
+    guesses = of_unit.get(run.loss_unit, ())
     near = any(abs(level / each - 1.0) <= COIN_WITHIN for each in guesses)
     return guess_at(level, 0.0, run.loss_unit) if near else None
 

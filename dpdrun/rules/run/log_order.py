@@ -92,9 +92,9 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
 
     ## Why
     A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
-    judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or
-    more and the loss does not go on from one to the other (to within 5 %, or 15 % of a noisy one), or if the loss of a resumed run is a quarter higher than before, by six standard deviations: what continues
-    is not the run that stopped.
+    judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or more
+    and the loss does not go on from one to the other (to within 5 %, or 15 % of a noisy one), or if the loss of a
+    resumed run is a quarter higher than before, by six standard deviations: what continues is not the run that stopped.
 
     ## Known limits
     Info for an aborted start of a few lines, and for a run that was resumed and goes on as before: some programs always

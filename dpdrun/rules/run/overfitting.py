@@ -64,15 +64,15 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
     ## Why
     Fine-tuning runs have three to ten validation scores. Reported if the best score is followed by two or more, each
-    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on, 3 % where
-    five or more follow the best; from six on also three standard deviations of a score, unless three or more follow, 20
-    % above it, while the training loss falls to 70 %), while the training loss falls to 90 % or less. Also reported if
-    the best score is followed by four or more, in any order, whose last three are 10 % and three standard errors above
-    it; from twelve scores on, above the lowest mean of three; 5 % are enough at five standard deviations, if the scores
-    after the best rise (Mann-Kendall, p below 0.01). With three or four scores, the last one is enough if it is 25
-    % above the lowest and the highest of all, while the training loss falls to 70 %. Each evaluation set is judged
-    separately. On pure noise of 2 % of a score, fewer than one run in a hundred is reported; on noise of 5 %, 3 %, not
-    counting the condition on the training loss.
+    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on, 3 %
+    where five or more follow the best; from six on also three standard deviations of a score, unless three or more
+    follow, 20 % above it, while the training loss falls to 70 %), while the training loss falls to 90 % or less. Also
+    reported if the best score is followed by four or more, in any order, whose last three are 10 % and three standard
+    errors above it; from twelve scores on, above the lowest mean of three; 5 % are enough at five standard deviations,
+    if the scores after the best rise (Mann-Kendall, p below 0.01). With three or four scores, the last one is enough if
+    it is 25 % above the lowest and the highest of all, while the training loss falls to 70 %. Each evaluation set is
+    judged separately. On pure noise of 2 % of a score, fewer than one run in a hundred is reported; on noise of 5 %, 3
+    %, not counting the condition on the training loss.
 
     ## Known limits
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
@@ -107,9 +107,9 @@ def _overfits(each: Scored) -> bool:
     climbs = all(b >= a * (1.0 - TIES) for a, b in pairwise([each.scores[each.best], *after]))
     if climbs and _climbs_far(each, rise, of_one):
         return True
-    if len(after) >= AFTER_OF_MANY and each.rise >= RISE and rise >= SURE_OF_TREND * of_one:
-        if trend([each.scores[each.best], *after]).p_up <= TREND_P:
-            return True
+    rises = len(after) >= AFTER_OF_MANY and each.rise >= RISE and rise >= SURE_OF_TREND * of_one
+    if rises and trend([each.scores[each.best], *after]).p_up <= TREND_P:
+        return True
     if n >= MANY:  # the lowest of many scores is low by chance: compare means of three
         lowest = min(fmean(each.scores[k : k + LAST]) for k in range(n - LAST))
         rise = math.log(fmean(each.scores[-LAST:]) / lowest)
@@ -191,8 +191,8 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice="overfit a single batch first; if that works, the network does not generalise: check that the "
             "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
-    if found := next(filter(None, (_frozen(each) or _unconfirmed(each) for each in sets)), None):
-        return found
+    if still := next(filter(None, (_frozen(each) or _unconfirmed(each) for each in sets)), None):
+        return still
     found = worst_set(run, _stands, lambda each: -each.fell_to)
     if not isinstance(found, tuple):
         return found

@@ -12,8 +12,9 @@ from dpdrun.rules.declare import Family, diagnose, error, finding, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import guess_at
+from dpdrun.rules.run.constant_answer import same_number
 from dpdrun.rules.series import MEDIAN_OVER_MEAN, blocks, cusum_start, jitter, noise
-from dpdrun.rules.statistics import trend
+from dpdrun.rules.statistics import may_rise
 from dpdrun.rules.text import two_digits
 
 MOST_BLOCKS = 20
@@ -23,7 +24,7 @@ ENOUGH_BLOCKS = 6
 ENOUGH = MOST_BLOCKS + 4  # lines from which blocks are compared, else lines
 EARLY = 0.8  # the lowest block lies before this share of the lines
 SURE, SURE_OF_FEW = 4.0, 6.0  # standard errors of the logarithm; at most 0.8 in 80 healthy public logs
-SURE_OF_STEADY, STEADY_P = 3.0, 0.003  # of few lines that rise all the time
+SURE_OF_STEADY, STEADY_P = 2.0, 0.005  # of few lines that rise all the time
 RISES, RISES_OF_FEW = 1.2, 1.3  # times the lowest level
 ABOVE_START = 1.05  # times the start: the whole progress is lost
 POWER_DB = 5.0
@@ -173,10 +174,10 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
     deviations of a line or more. With fewer than twelve lines (at least four), reported if all later lines are above
-    the first by 30 % and by three of their standard deviations, or if all are three
-    times the first, or each line is above the one before and the last is three times the first. Logarithms are compared, because noise scales with the level. A validation loss is judged in
-    the same way if the log has no training loss, or one that does not fall. If the final level is ln K for K classes or
-    tokens, the message says so: it is the loss of a network that guesses.
+    the first by 30 % and by three of their standard deviations, or if all are three times the first, or each line is
+    above the one before and the last is three times the first. Logarithms are compared, because noise scales with the
+    level. A validation loss is judged in the same way if the log has no training loss, or one that does not fall. If
+    the final level is ln K for K classes or tokens, the message says so: it is the loss of a network that guesses.
 
     ## Known limits
     A loss whose weights are increased on purpose looks the same (KL annealing). Not reported if the loss returns to its
@@ -242,9 +243,9 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     from 5.2 to 6.4 has lost what it learned in days. The medians of up to 20 blocks of lines are compared on a log
     scale, because noise scales with the level: both of the last two are 20 % above the lowest, by four standard errors.
     For a power, or a loss that fell to a tenth, the limit is 5 dB. With fewer than 24 lines, the last fifth of the
-    lines has to be 30 % above the best line, by six standard errors, or (from five lines on) the lines form two levels:
-    every line after a jump is at least 1.5 times every line before it, 5 dB for a power. An error if all progress is
-    lost (for a power, from 10 dB on).
+    lines has to be 30 % above the best line, by six standard errors (by two if eight or more later lines rise:
+    Mann-Kendall, p below 0.005), or (from five lines on) the lines form two levels: every line after a jump is at least
+    1.5 times every line before it, 5 dB for a power. An error if all progress is lost (for a power, from 10 dB on).
 
     ## Known limits
     Harder data, longer sequences or loss weights that are increased on purpose look the same. If the log has the
@@ -257,6 +258,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
         return Skipped("LS202 judges a power with its rate")
     if len(run.loss) < LEAST_TO_SPLIT:
         return Skipped(f"needs {LEAST_TO_SPLIT} lines with a loss, there are {len(run.loss)}")
+    if same_number(run.loss) and run.loss[-1] < SPLIT_TIMES * run.loss[0]:
+        return Skipped("LS204 judges a loss that is one number")
     split = _split(run)
     if split is None and len(run.loss) < LEAST_LINES:
         return Skipped(f"needs {LEAST_LINES} lines with a loss to see no rise, there are {len(run.loss)}")
@@ -282,8 +285,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
 def _is_far(run: RunFacts, rise: Rise) -> bool | None:
     """Return whether a rise is an error (True), a warning (False) or too small (None)."""
     few = len(run.loss) < ENOUGH
-    later = run.loss_db[rise.at :]
-    steady = few and rise.z >= SURE_OF_STEADY and len(later) >= LEAST_LINES and trend(later).p_up <= STEADY_P
+    later = run.loss_db[rise.at + 1 :]
+    steady = few and rise.z >= SURE_OF_STEADY and len(later) >= LEAST_LINES and may_rise(later, STEADY_P)
     if rise.z < (SURE_OF_FEW if few else SURE) and not steady:
         return None
     is_power = run.loss_in_db or (run.loss_unit is None and rise.start >= FELL * max(rise.lowest, TINY))

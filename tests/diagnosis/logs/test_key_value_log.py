@@ -564,3 +564,27 @@ def test_further_lines(tmp_path: Path, line: str) -> None:
     assert facts.step == [1, 2, 3, 4]
     assert facts.loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
     assert not facts.scorings or facts.scorings[""][1] == [0.7] * 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Loss at epoch 1 and iteration {k} is {loss}", "loss: ({k}, {loss})", "step: {k},  loss is: {loss}, acc is: 0.5"],
+)
+def test_further_words_between_name_and_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "loss.txt"
+    path.write_text("".join(line.format(k=k, loss=2.0 - k / 10) + "\n" for k in range(1, 5)))
+    facts, _ = read_log(path)
+    assert facts.step == [1, 2, 3, 4]
+    assert facts.loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
+
+
+def test_numbers_alone_between_other_lines(tmp_path: Path) -> None:
+    path = tmp_path / "losses.txt"
+    path.write_text("epoch 1\n\n1.738200\n1.806652\n1.345955\n")
+    assert read_log(path)[0].loss == [1.7382, 1.806652, 1.345955]
+
+
+def test_a_csv_of_pairs_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "train_log.csv"
+    path.write_text("".join(f"Epoch: [{k}/9], training loss: {2 - k / 10}, acc: 5{k}%\n" for k in range(1, 5)))
+    assert read_log(path)[0].loss == pytest.approx([1.9, 1.8, 1.7, 1.6])

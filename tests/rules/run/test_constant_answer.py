@@ -62,3 +62,15 @@ def test_an_accuracy_that_never_moves_while_the_loss_falls_to_that_of_the_prior(
     assert of_losses(FALLING, loss_unit="nats", eval_metrics={"val_acc": frozen, "test_acc": moves}) is None
     assert of_losses(FALLING, loss_unit="power", eval_metrics={"val_acc": frozen}) is None
     assert of_losses(FALLING, loss_unit="nats", eval_metrics={"best_acc": frozen}) is None
+
+
+def test_an_accuracy_of_training_counts_where_there_is_none_of_validation() -> None:
+    losses = [4.2 + 0.5 / (k + 1) for k in range(20)]
+    frozen, moves = [0.13, *[0.1504] * 19], [0.1 + 0.01 * k for k in range(20)]
+    steps = list(range(1, 21))
+    named = of_losses(losses, loss_unit="nats", train_metrics={"accuracy": (steps, frozen)})
+    assert named is not None
+    assert "accuracy is 0.1504" in named.message
+    assert of_losses(losses, loss_unit="nats", train_metrics={"accuracy": (steps, moves)}) is None
+    high = {"accuracy": (steps, [0.951] * 20)}
+    assert of_losses(losses, loss_unit="nats", train_metrics=high) is None

@@ -116,3 +116,12 @@ def test_a_loss_near_zero_that_goes_up_and_down_tenfold_has_no_spikes() -> None:
     assert max(losses) > 10 * sorted(losses)[43]
     run = RunFacts(step=list(range(1, 87)), loss=losses, loss_unit="nats")
     assert "SK205" not in {f.code for f in diagnose_facts(run).findings}
+
+
+def test_a_small_jump_that_undoes_all_progress() -> None:
+    def level(i: int) -> float:
+        falls = 55.0 - 7.0 * min(i, 12) / 12
+        return falls if i < 12 else 54.3 if i < 30 else 54.3 - 1.2 * (i - 30)
+
+    assert findings(level, n=65, spread=0.002)["LS207"].step == 13
+    assert "LS207" not in findings(lambda i: level(i) - (3.0 if 12 <= i < 30 else 0.0), n=65, spread=0.002)

@@ -70,7 +70,8 @@ def test_a_fall_in_the_first_lines_is_learning() -> None:
 
 
 def test_noise_hides_a_flat_loss_but_not_at_the_value_of_guessing() -> None:
-    assert "LS204" not in findings(5.3, spread=0.1, n=200)
+    assert "LS204" not in findings(5.3, spread=0.15, n=200)
+    assert "LS204" in findings(5.3, spread=0.08, n=200)  # all lines together show that there is no trend
     assert findings(math.log(2), spread=0.1, n=300, loss_unit="nats")["LS204"].severity == "error"
 
 
@@ -147,3 +148,19 @@ def test_a_probability_of_zero_is_named_in_few_lines() -> None:
     found = {f.code: f for f in diagnose_facts(run).findings}
     assert "the right class has a probability of 0" in found["LS204"].message
     assert "LS204" not in {f.code for f in diagnose_facts(RunFacts(step=[1, 2, 3], loss=[87.4] * 3)).findings}
+
+
+def test_a_rate_that_hardly_falls_shows_a_part_of_a_long_run() -> None:
+    assert "LS204" not in findings(5.3, lr=[2.543e-4 - 1.4e-8 * k for k in range(60)])
+    assert "LS204" in findings(5.3, lr=[2.5e-4 * (1 - k / 60) for k in range(60)])
+
+
+def test_training_and_validation_around_one_guess() -> None:
+    losses = [1.089, 1.088, 1.018, 1.108, 1.101, 1.121, 1.17, 1.185, 0.9825, 1.038]
+    scores = [1.119, 1.106, 1.128, 1.071, 1.091, 1.098, 1.125, 1.113, 1.061, 1.054]
+    for factor, named in ((1.0, True), (1.2, False)):
+        run = RunFacts(
+            step=list(range(1, 11)), loss=[factor * each for each in losses],
+            eval_losses={"": (list(range(1, 11)), [factor * each for each in scores])},
+        )  # fmt: skip
+        assert any(f.code == "LS204" and f.severity == "error" for f in diagnose_facts(run).findings) is named

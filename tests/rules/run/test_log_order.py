@@ -58,8 +58,10 @@ def severity(steps: list[int], losses: list[float]) -> str:
 
 def test_two_runs_that_can_be_judged_are_a_warning_and_an_aborted_start_is_not() -> None:
     first, start = [*range(1, 21)], [1, 2, 3]
-    assert severity(first * 2, [1.0] * 40) == "warning"
-    assert severity(start + first, [1.0] * 23) == "info"
+    falls = [2.0 / step**0.5 for step in first]
+    assert severity(first * 2, falls * 2) == "warning"
+    assert severity(start + first, falls[:3] + falls) == "info"
+    assert severity(first * 2, falls + [0.99 * falls[-1]] * 20) == "info"  # the counter alone starts again
 
 
 def test_a_resumed_run_is_a_warning_where_its_loss_goes_on_higher() -> None:

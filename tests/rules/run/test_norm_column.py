@@ -106,3 +106,15 @@ def test_a_huge_norm_that_rises_steadily(size: float, *, named: bool) -> None:
 
     assert ("GN207" in codes(stays)) is named
     assert "GN207" not in codes([6.0 - 0.2 * i for i in range(17)])
+
+
+def test_reinforcement_learning_without_a_single_gradient() -> None:
+    assert "rewards" in findings(lambda _: 0.0, n=6, loss_unit="objective")["GN206"].advice
+    assert "GN206" not in findings(lambda t: 0.0 if t < 0.8 else 0.1, n=6, loss_unit="objective")
+    assert "GN206" not in findings(lambda _: 0.0, lambda _: 2.3, n=6)
+
+
+def test_a_few_norms_that_grow_thirtyfold() -> None:
+    norms = [0.24, 0.27, 1.36, 1.28, 17.2, 7.1, 21.8, 23.0, 3.8, 14.4]
+    assert "GN207" in findings(lambda t: norms[round(10 * t)], lambda _: 0.7, n=10)
+    assert "GN207" not in findings(lambda t: norms[round(10 * t)] ** 0.6, lambda _: 0.7, n=10)

@@ -85,7 +85,7 @@ def test_no_gain_while_the_training_loss_falls_to_a_third() -> None:
     still = [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85]
     assert "EV206" in findings(still)
     assert "EV206" not in findings(still, fall=0.3)
-    assert "EV206" not in findings([1.2, 0.9, 0.8, 0.81, 0.8, 0.8, 0.81, 0.8, 0.81, 0.8])
+    assert "EV206" not in findings([2.0, 0.9, 0.8, 0.81, 0.8, 0.8, 0.81, 0.8, 0.81, 0.8], fall=1.0)
 
 
 def test_scores_that_are_not_finite() -> None:
@@ -177,3 +177,52 @@ def test_a_validation_loss_that_stays_while_an_accuracy_rises_is_no_standstill()
             eval_metrics={"val_acc": (steps, accuracy)},
         )  # fmt: skip
         assert any(f.code == "EV206" for f in diagnose_facts(run).findings) is named
+
+
+def test_what_training_gains_has_to_show_in_validation() -> None:
+    hardly = [1.0, 0.97, 0.98, 0.96, 0.97, 0.95, 0.94, 0.93]
+    assert "only from 1 to 0.94" in findings(hardly, fall=1.0)["EV206"].message
+    assert "EV206" not in findings([2.0, 1.6, 1.4, 1.3, 1.25, 1.2, 1.19, 1.18], fall=1.0)
+    assert "EV206" not in findings(hardly, fall=0.2)
+
+
+def test_a_score_that_is_one_number_is_not_computed_anew() -> None:
+    frozen = [1.0, 0.9, *[0.8] * 9]
+    assert "to the last digit in 9 scores in a row" in findings(frozen, fall=0.5)["EV206"].message
+    assert "EV206" not in findings([1.0, 0.9, 0.85, 0.82, 0.81, 0.8, 0.8, 0.79, 0.79, 0.78, 0.78], fall=0.5)
+
+
+def test_a_score_that_falls_by_little_but_surely_improves() -> None:
+    surely = [2.586 - 0.004 * k + 0.002 * (k % 2) for k in range(24)]
+    assert "EV206" not in findings(surely, fall=0.05)
+    assert "never improved" in findings([2.586, 2.57, 2.6, 2.56, 2.59, 2.61, 2.58, 2.6], fall=0.05)["EV206"].message
+
+
+def test_a_slow_but_steady_rise() -> None:
+    steady = [1.0, 0.8, 0.75, 0.736, 0.737, 0.74, 0.745, 0.75, 0.76, 0.77]
+    assert "EV205" in findings(steady)
+    assert "EV205" not in findings([*steady[:4], 0.74, 0.735, 0.74, 0.737, 0.742, 0.738], fall=0.1)
+
+
+def test_a_rise_with_exceptions_counts_where_it_is_far_above_the_noise() -> None:
+    scores = [
+        1.27,
+        1.26,
+        1.25,
+        1.25,
+        1.23,
+        1.22,
+        1.08,
+        1.06,
+        1.05,
+        1.04,
+        1.058,
+        1.09,
+        1.136,
+        1.127,
+        1.128,
+        1.143,
+        1.145,
+    ]
+    assert "EV205" in findings(scores)
+    assert "EV205" in findings([4.8, 2.07, 1.98, 1.93, 2.3, 2.298, 2.65])  # the bend is not noise

@@ -93,3 +93,9 @@ def test_zeros_at_either_end_are_a_habit_of_logging() -> None:
     }
     few = RunFacts(step=list(range(1, 11)), loss=[1.0] * 10, lr=[*[0.0] * 6, *[3e-4] * 4])
     assert "SC202" in {f.code for f in diagnose_facts(few).findings}
+
+
+def test_a_restart_after_which_the_loss_never_comes_back() -> None:
+    lost = findings(restarts(150), lambda i: 1.0 + math.exp(-i / 50) + (0.3 if i >= 150 else 0.0))
+    assert lost["SC203"].severity == "warning"
+    assert "never comes back" in lost["SC203"].message

@@ -165,3 +165,14 @@ def test_a_small_rise_that_stays_is_a_warning_where_it_is_no_noise() -> None:
     found = findings([curve(i / 139) * (1.0 + 0.005 * (i * 7 % 5 - 2)) for i in range(140)], loss_unit="nats")
     assert found["LS205"].severity == "warning"
     assert "LS205" not in findings([curve(i / 139) * (1.0 + 0.2 * (i * 7 % 5 - 2)) for i in range(140)])
+
+
+def test_few_lines_that_rise_all_the_time() -> None:
+    losses = [0.6961, 0.5976, 0.5201, 0.6256, 0.6384, 0.6054, 0.8133, 0.7576, 0.8333, 0.8496, 0.8842]
+    assert "LS205" in findings(losses)
+    assert "LS205" not in findings([*losses[:3], 0.64, 0.6, 0.8, 0.63, 0.76, 0.61, 0.82, 0.69])
+
+
+def test_all_later_lines_far_above_the_first() -> None:
+    assert findings([184.0, 1746.7, 1746.7, 1746.7])["LS206"].severity == "error"
+    assert "LS206" not in findings([184.0, 300.0, 290.0, 310.0])
