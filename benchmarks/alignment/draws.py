@@ -85,7 +85,8 @@ def draw(name: str, seed: int) -> Draw:
     Each is there with a probability of three quarters: a delay of up to 5,000 samples and a fraction, a frequency
     offset of up to 0.45 of the sample rate, a clock offset of up to 200 ppm, DC of -60 to -10 dB, a gain of 1e-4 to
     1e4 with any phase, cuts of up to a tenth at both ends of both records, and with a probability of a third each, a
-    conjugate or a swap of I and Q.
+    conjugate or a swap of I and Q; where there is a frequency offset, an image of the receiver of -60 to -20 dBc, which
+    without one is no other than that of the transmitter.
     """
     rng = np.random.default_rng([CAPTURES.index(name), seed])
     x, y = capture(name)
@@ -102,6 +103,8 @@ def draw(name: str, seed: int) -> Draw:
     phase, dc_phase = rng.uniform(-np.pi, np.pi, 2)
     mirror = str(rng.choice(["", "conjugate", "swap"]))
     cuts = [int(maybe(rng.uniform(0, total / 10))) for _ in range(4)]
+    image_db = maybe(rng.uniform(-60, -20)) if offset else 0.0
+    image = 10 ** (image_db / 20) * np.exp(1j * rng.uniform(-np.pi, np.pi)) if image_db else 0.0
     first, end = SHIFT + cuts[0], total - SHIFT - cuts[1]  # of the input
     begin = SHIFT - shift + min(cuts[2], total // 20)  # of the output: an instant of the capture, not a whole one
     count = int(min(total - SHIFT - begin, total - 2 * SHIFT) - cuts[3])
@@ -110,12 +113,13 @@ def draw(name: str, seed: int) -> Draw:
     seen *= 10 ** (gain_db / 20) * np.exp(1j * phase)
     if mirror:
         seen = np.conj(seen) if mirror == "conjugate" else seen.imag + 1j * seen.real
+    seen = seen + image * np.conj(seen)
     if dc_db:
         seen = seen + np.sqrt(np.mean(np.abs(seen) ** 2)) * 10 ** (dc_db / 20) * np.exp(1j * dc_phase)
     seen = np.asarray(seen, np.complex128)
     flaws = {
         "delay": round((first - begin) * (1 + ppm * 1e-6), 4), "offset": offset, "ppm": ppm, "dc_db": dc_db or None,
-        "gain_db": gain_db, "mirror": mirror, "samples": [end - first, count],
+        "image_db": image_db or None, "gain_db": gain_db, "mirror": mirror, "samples": [end - first, count],
     }  # fmt: skip
     pair = (Part if count == end - first else UnequalPart)(x[first:end], seen)
     return Draw(flaws, pair, y[first:end])

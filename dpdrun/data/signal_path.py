@@ -10,7 +10,7 @@ from dpdrun.data.align.stages import Name, decide
 from dpdrun.rf import impairments
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.impairments import LinearPath
-from dpdrun.rf.metrics import Signal
+from dpdrun.rf.metrics import Signal, to_db
 from dpdrun.rf.synchronization import CONSTANT_ENVELOPE, Synchronization, envelope_variance
 
 EXAMINED = 131_072  # samples
@@ -101,6 +101,11 @@ def do_not_line_up(path: SignalPath, sample_rate_hz: float) -> list[str]:
         warnings.append(
             f"the sample clock of the output is {found.clock * 1e6:+.2f} ppm off: the delay grows by "
             f"{found.clock * len(path.x):+.2f} samples over {len(path.x):,}; {REMEDY}"
+        )
+    if "receiver image" in path.needed:
+        warnings.append(
+            f"the I/Q imbalance of the receiver adds an image of {to_db(abs(found.image) ** 2):.1f} dBc, which is no "
+            f"property of the amplifier; {REMEDY}"
         )
     late = found.position
     if abs(late) > DELAY_SAMPLES:

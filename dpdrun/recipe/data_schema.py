@@ -42,6 +42,10 @@ class AlignSection(Section):
     conjugate: Switch = Field("off", description="on = I and Q of the output are swapped, or one of them is negated")
     dc_i: float = Field(0.0, description="I of the DC that the receiver added [unit of the output]")
     dc_q: float = Field(0.0, description="Q of the DC that the receiver added [unit of the output]")
+    image_i: Annotated[float, Field(gt=-0.5, lt=0.5)] = Field(
+        0.0, description="real part of the image that the receiver's I/Q imbalance added, over the signal"
+    )
+    image_q: Annotated[float, Field(gt=-0.5, lt=0.5)] = Field(0.0, description="imaginary part of that image")
 
 
 RawType = Literal[

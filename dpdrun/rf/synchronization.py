@@ -2,7 +2,7 @@
 
 The model: with x[m] the input and g the amplifier, the record of its output is
 
-    y[n] = dc + mirror( g(x)(m) e^(2j pi f n) ),   n = position + (1 + clock) m
+    y[n] = dc + w + image conj(w),   w = mirror( g(x)(m) e^(2j pi f n) ),   n = position + (1 + clock) m
 
 where mirror is conj() for swapped I and Q (a swap is j conj()), and f is in cycles per output sample. So m is the
 instant of an input sample, n that of the same moment in the output, and the input is never moved.
@@ -51,6 +51,7 @@ class Synchronization:
         frequency: f [cycles per output sample].
         mirrored: I and Q are swapped, or one of them is negated, in one of the two.
         dc: as the receiver added it.
+        image: of its I/Q imbalance, over the signal as it received it (`rf.receiver_image` estimates it).
     """
 
     position: float = 0.0
@@ -58,6 +59,7 @@ class Synchronization:
     frequency: float = 0.0
     mirrored: bool = False
     dc: complex = 0j
+    image: complex = 0j
 
     def instants(self, first: int, end: int) -> NDArray[np.float64]:
         """Return where in the output the input samples first .. end - 1 are, (end - first,)."""
@@ -82,12 +84,17 @@ class Synchronization:
         margin = REACH + 1
         instants = self.instants(first, end)
         low = max(0, int(instants[0]) - margin)
-        seen = y[low : int(instants[-1]) + margin + 1] - self.dc
-        if self.mirrored:
-            seen = np.conj(seen)
+        seen = self.demodulated(y[low : int(instants[-1]) + margin + 1])
         if self.frequency:
             seen = seen * np.exp(-2j * np.pi * self.frequency * np.arange(low, low + len(seen)))
         return interpolate(np.asarray(seen, np.complex128), instants - low, reach)
+
+    def demodulated(self, y: Signal) -> Signal:
+        """Return samples of the output without DC, image and mirror, (M,)."""
+        seen = y - self.dc
+        if self.image:
+            seen = (seen - self.image * np.conj(seen)) / (1.0 - abs(self.image) ** 2)
+        return np.conj(seen) if self.mirrored else seen
 
     def tone(self, first: int, end: int) -> Signal:
         """Return what a DC of 1 becomes in `restore`, (end - first,)."""
@@ -235,6 +242,7 @@ def refine_by_polynomial(x: Signal, y: Signal, found: Synchronization, rounds: i
         tone = found.tone(first, end)[at]
         columns = np.concatenate([A, np.stack([time * p, time * slope, tone], axis=1)], axis=1)
         turn, slip, dc = memory_polynomial.fit(columns, o[at])[-3:]
+        dc = complex(np.conj(dc) if found.mirrored else dc)
         clock = (1.0 + found.clock) * (1.0 - float(slip.real) / (end - first))
         middle = (first + end - 1) / 2
         found = replace(
@@ -242,7 +250,7 @@ def refine_by_polynomial(x: Signal, y: Signal, found: Synchronization, rounds: i
             position=found.position + (1.0 + found.clock - clock) * middle,
             clock=clock - 1.0,
             frequency=_wrapped(found.frequency + float(turn.imag) / (2 * np.pi * (end - first) * clock)),
-            dc=complex(np.conj(dc) if found.mirrored else dc),
+            dc=dc + found.image * dc.conjugate(),  # the receiver's, before its image was removed with it
         )
     return found
 

@@ -44,7 +44,7 @@ def between(instants: NDArray[np.float64]) -> Signal:
 
 def received(
     count: int, *, delay: float = 0.0, ppm: float = 0.0, offset: float = 0.0, dc: complex = 0j, mirror: str = "",
-    gain: complex = 1.0,
+    gain: complex = 1.0, image: complex = 0j, transmitter_image: complex = 0j,
 ) -> Signal:  # fmt: skip
     """Return `count` samples of the output of `synthetic/hard`, as a receiver with these flaws sees it.
 
@@ -55,10 +55,13 @@ def received(
         dc: over the rms of the output.
         mirror: "conjugate" or "swap" of I and Q.
         gain: of everything.
+        image, transmitter_image: of an I/Q imbalance after and before the frequency offset, over the signal.
     """
     n = np.arange(count)
-    y = between((n - delay) / (1.0 + ppm * 1e-6)) * np.exp(2j * np.pi * offset * n)
+    y = between((n - delay) / (1.0 + ppm * 1e-6))
+    y = (y + transmitter_image * np.conj(y)) * np.exp(2j * np.pi * offset * n)
     if mirror:
         y = np.conj(y) if mirror == "conjugate" else y.imag + 1j * y.real
+    y = y + image * np.conj(y)
     level = np.sqrt(np.mean(np.abs(hard()[1]) ** 2))
     return np.asarray(gain * (y + dc * level), np.complex128)

@@ -79,6 +79,7 @@ def synchronization_of(values: AlignSection) -> Synchronization:
         frequency=values.frequency_offset,
         mirrored=values.conjugate == "on",
         dc=complex(values.dc_i, values.dc_q),
+        image=complex(values.image_i, values.image_q),
     )
 
 
@@ -90,6 +91,8 @@ def _values_of(found: Synchronization) -> AlignSection:
         conjugate="on" if found.mirrored else "off",
         dc_i=found.dc.real,
         dc_q=found.dc.imag,
+        image_i=found.image.real,
+        image_q=found.image.imag,
     )
 
 
@@ -179,7 +182,7 @@ def _align_parts(reading: SourceRecord, section: DataSection) -> tuple[SourceRec
 
 def _restore_loops(y: Signal, found: Synchronization, loop: int) -> Signal:
     """Return the output of a sequence of loops: each was measured separately, so its delay is a rotation."""
-    seen = np.conj(y - found.dc) if found.mirrored else y - found.dc
+    seen = found.demodulated(y)
     turn = np.exp(2j * np.pi * np.fft.fftfreq(loop) * found.position)
     return np.asarray(np.fft.ifft(np.fft.fft(seen.reshape(-1, loop), axis=1) * turn, axis=1).ravel(), np.complex128)
 
@@ -221,7 +224,8 @@ def _training_split(reading: SourceRecord, section: DataSection, x: Signal, y: S
 
 
 def _identity(records: tuple[Part, ...], values: AlignSection) -> str:
-    digest = hashlib.sha256(values.model_dump_json().encode())
+    later = {name for name in ("image_i", "image_q") if not getattr(values, name)}  # runs made before know neither
+    digest = hashlib.sha256(values.model_dump_json(exclude=later).encode())
     for part in records:
         digest.update(f"|{len(part.x)}:{len(part.y)}|".encode())
         update_with(digest, part)
@@ -244,5 +248,6 @@ def _note(reading: SourceRecord, alignment: Alignment) -> str:
         *([f"clock {values.clock_ppm:+.3f} ppm"] if values.clock_ppm else []),
         *(["conjugated"] if values.conjugate == "on" else []),
         *(["DC"] if values.dc_i or values.dc_q else []),
+        *(["image"] if values.image_i or values.image_q else []),
     ]
     return f"{reading.note} Aligned: {', '.join(done) or 'cut'}.".lstrip()

@@ -18,6 +18,7 @@ from dpdrun.rf.floor import MAX_SAMPLES, quiet_band_floor
 from dpdrun.rf.interpolation import REACH
 from dpdrun.rf.memory_polynomial import Explained, explained
 from dpdrun.rf.metrics import Signal, rms, to_db
+from dpdrun.rf.receiver_image import Images, with_image
 from dpdrun.rf.synchronization import Synchronization, synchronize
 from dpdrun.rf.synchronization_error import StandardErrors, standard_errors
 
@@ -27,19 +28,24 @@ SHORT = 10_000
 ONE_TAP_HELPS_DB = 0.5  # a polynomial with future taps does not see a sample or two of delay; shorter models do
 # what that may cost the polynomial, whose window of taps may suit a late output better; whole samples cost nothing else
 COSTS_DB = {"coarse delay": float("inf"), "fractional delay": 0.3}
-DC_HELPS_DB = 0.1  # if it is certain, too
+LEAKAGE_HELPS_DB = 0.1  # of DC and image, which have to be certain, too
 SIGMAS = 5.0
 PHASE_RUN_DEG = 1.0  # over the training split; the amplifiers of the measured captures here turn by 0.3
 EVEN = 0.25  # of that run: a drift leaves more than an offset of frequency
 SLIP_SAMPLES = 0.02
 LEAST = 1_000  # samples that two records have to share
 
-Name = Literal["conjugation", "coarse delay", "frequency offset", "fractional delay", "sample clock", "DC", "gain"]
+Name = Literal[
+    "conjugation", "coarse delay", "frequency offset", "fractional delay", "sample clock", "DC",
+    "receiver image", "gain",
+]  # fmt: skip
 ORDER: tuple[Name, ...] = (
-    "conjugation", "coarse delay", "frequency offset", "fractional delay", "sample clock", "DC", "gain",
+    "conjugation", "coarse delay", "frequency offset", "fractional delay", "sample clock", "DC",
+    "receiver image", "gain",
 )  # fmt: skip
 TRIED: tuple[Name, ...] = (
-    "sample clock", "frequency offset", "fractional delay", "DC", "conjugation", "coarse delay",
+    "sample clock", "frequency offset", "fractional delay", "DC", "receiver image", "conjugation",
+    "coarse delay",
 )  # fmt: skip
 Pair = tuple[float | None, float | None]
 Score = Callable[[Synchronization], Explained]
@@ -109,6 +115,7 @@ def decide(x: Signal, y: Signal) -> Decision | None:
     first, end = estimate.overlap(len(x), len(y))
     if end - first < LEAST:
         return None
+    estimate, seen = with_image(x, y, estimate)
     errors = standard_errors(x, y, estimate)
     score = _scorer(x, y, first + 2 * REACH, end - 2 * REACH)
     middle = (first + end - 1) / 2
@@ -121,16 +128,18 @@ def decide(x: Signal, y: Signal) -> Decision | None:
             trials[name] = ("part of the resampling" if included else "nothing to correct", None, None)
             continue
         absent = score(other)
-        why = _too_small(name, found, errors, end - first)
+        why = _too_small(name, found, errors, seen, end - first)
         if not why and not _helps(name, absent, best, end - first):
             why = "does not help"
         trials[name] = (why, absent, best)
         if why:
             found, best = other, absent
+    if not seen.apart:
+        trials["receiver image"] = ("without a frequency offset, it may be the transmitter's", None, None)
     trials["gain"] = ("left to the model, which scales its data", None, None)
     found = _rounded(found, rms(y))
     late = estimate.position + (0.0 if found.clock else estimate.clock * middle)  # of the first sample
-    texts = _texts(estimate, errors, late, rms(y))
+    texts = _texts(estimate, errors, seen, late, rms(y))
     stages = tuple(Stage(name, texts[name], not trials[name][0], *trials[name]) for name in ORDER)
     without = {stage.name: _without(stage.name, found, middle) for stage in stages if stage.applied}
     return Decision(estimate, found, without, stages, score(Synchronization()), best, errors)
@@ -179,19 +188,21 @@ def _without(name: Name, found: Synchronization, middle: float) -> Synchronizati
         case "sample clock":
             return replace(found, clock=0.0, position=found.position + found.clock * middle)
         case "frequency offset":
-            return replace(found, frequency=0.0)
+            return replace(found, frequency=0.0, image=0j)  # an image that does not turn is left to the model
         case "fractional delay":
             return found if found.clock else replace(found, position=whole)
         case "coarse delay":
             return replace(found, position=found.position - whole)
         case "DC":
             return replace(found, dc=0j)
+        case "receiver image":
+            return replace(found, image=0j)
         case "conjugation":
             return replace(found, mirrored=False)
     return found
 
 
-def _too_small(name: Name, found: Synchronization, errors: StandardErrors, samples: int) -> str:
+def _too_small(name: Name, found: Synchronization, errors: StandardErrors, seen: Images, samples: int) -> str:
     """Return why a correction is negligible or too uncertain to be applied, else an empty text."""
     if name == "sample clock":
         if abs(found.clock) * samples < SLIP_SAMPLES:
@@ -208,13 +219,15 @@ def _too_small(name: Name, found: Synchronization, errors: StandardErrors, sampl
             return "within its uncertainty"
     if name == "DC" and abs(found.dc) < SIGMAS * errors.dc:
         return "within its uncertainty"
+    if name == "receiver image" and abs(found.image) < SIGMAS * seen.error:
+        return "within its uncertainty"
     return ""
 
 
 def _helps(name: Name, absent: Explained, present: Explained, samples: int) -> bool:
     gain = absent.polynomial_db - present.polynomial_db
     least = HELPS_DB if samples >= SHORT else HELPS_SHORT_DB
-    if gain >= (DC_HELPS_DB if name == "DC" else least):
+    if gain >= (LEAKAGE_HELPS_DB if name in ("DC", "receiver image") else least):
         return True
     return name in COSTS_DB and gain >= -COSTS_DB[name] and absent.one_tap_db - present.one_tap_db >= ONE_TAP_HELPS_DB
 
@@ -225,11 +238,14 @@ def _rounded(found: Synchronization, level: float) -> Synchronization:
     dc = complex(round(found.dc.real / step) * step, round(found.dc.imag / step) * step)
     return replace(
         found, position=round(found.position, 6), clock=round(found.clock, 13), frequency=round(found.frequency, 14),
-        dc=dc,
+        dc=dc, image=complex(round(found.image.real, 9), round(found.image.imag, 9)),
     )  # fmt: skip
 
 
-def _texts(found: Synchronization, errors: StandardErrors, late: float, level: float) -> dict[Name, str]:
+def _texts(found: Synchronization, errors: StandardErrors, seen: Images, late: float, level: float) -> dict[Name, str]:
+    error_db = 20 * np.log10(seen.error)
+    receiver = f"{to_db(abs(seen.receiver) ** 2):.1f} dBc (known to {error_db:.0f} dBc); " if seen.apart else ""
+    other = "the transmitter's, left to the model" if seen.apart else "receiver and transmitter together"
     whole = int(np.rint(late))
     gain_db = 20 * np.log10(abs(errors.gain))
     return {
@@ -240,6 +256,7 @@ def _texts(found: Synchronization, errors: StandardErrors, late: float, level: f
         "sample clock": f"{found.clock * 1e6:+.3f} +- {errors.clock * 1e6:.1g} ppm",
         "DC": f"{to_db((abs(found.dc) / level) ** 2):.1f} dB of the output's power (known to "
         f"{to_db((errors.dc / level) ** 2):.0f} dB)",
+        "receiver image": f"{receiver}{other}: {to_db(abs(seen.transmitter) ** 2):.1f} dBc",
         "gain": f"{gain_db:.3f} +- {errors.gain_db:.1g} dB, {np.degrees(np.angle(errors.gain)):.2f} "
         f"+- {errors.gain_deg:.1g} deg",
     }

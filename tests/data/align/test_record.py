@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dpdrun.data.align.record import align
+from dpdrun.data.align.record import _identity, align
 from dpdrun.data.capture import Capture, Part, SourceRecord
 from dpdrun.data.sources import load_capture
 from dpdrun.errors import DataError
@@ -67,6 +68,24 @@ def test_values_in_a_recipe_give_the_same_samples(late: str) -> None:
     assert again.alignment.decision is None
     moved = loaded(late, {"delay_samples": 36.0})
     assert moved.sha256 != capture.sha256
+
+
+def test_an_alignment_without_an_image_has_the_hash_that_older_runs_recorded() -> None:
+    record = Part(np.ones(2, complex), np.ones(2, complex))
+    known = '{"delay_samples":36.0,"clock_ppm":0.0,"frequency_offset":0.0,"conjugate":"off","dc_i":0.0,"dc_q":0.0}'
+    samples = np.ones(2, "<c16").tobytes()
+    older = hashlib.sha256(known.encode() + b"|2:2|" + 2 * samples).hexdigest()
+    assert _identity((record,), AlignSection(delay_samples=36.0)) == older
+    assert _identity((record,), AlignSection(delay_samples=36.0, image_q=0.01)) != older
+
+
+def test_an_image_of_the_receiver_is_removed_and_kept_in_the_values() -> None:
+    record = Part(hard()[0][:N], received(N, offset=0.1, image=0.03j))
+    reading, alignment = align(SourceRecord("seen", (record,)), AUTO)
+    assert (alignment.values.image_i, alignment.values.image_q) == pytest.approx((0, 0.03), abs=1e-3)
+    assert "image" in reading.note
+    truth = hard()[1][alignment.first : alignment.end]
+    assert one_tap_nmse_db(truth, reading.records[0].y) < -55
 
 
 def test_a_sound_capture_is_the_same_capture() -> None:

@@ -37,8 +37,11 @@ def applied(**flaws: Any) -> tuple[set[str], float]:
         ({"mirror": "swap"}, {"conjugation"}),
         (
             {"delay": 953, "offset": 0.3, "ppm": -150, "dc": 0.3, "mirror": "swap"},
-            set(ORDER) - {"fractional delay", "gain"},
+            set(ORDER) - {"fractional delay", "receiver image", "gain"},
         ),
+        ({"offset": 0.1, "image": 0.02j}, {"frequency offset", "receiver image"}),
+        ({"offset": -0.32, "image": 0.02j, "dc": 0.1, "mirror": "conjugate"},
+         {"frequency offset", "receiver image", "DC", "conjugation"}),
     ],
     ids=str,
 )  # fmt: skip
@@ -47,6 +50,28 @@ def test_only_what_helps_is_applied(flaws: dict[str, Any], needed: set[str]) -> 
     assert names - {"coarse delay"} == needed - {"coarse delay"}
     assert "coarse delay" in names or "coarse delay" not in needed or "sample clock" in needed
     assert polynomial_db < -37.1  # of the good record: -37.41
+
+
+@pytest.mark.parametrize(
+    ("flaws", "estimate", "why"),
+    [
+        (
+            {"offset": 0.1, "transmitter_image": 0.02},
+            "transmitter's, left to the model: -34.",
+            "within its uncert",
+        ),
+        ({"image": 0.02}, "receiver and transmitter together: -34.", "may be the transmitter's"),
+    ],
+    ids=("turns not with the offset", "no offset"),
+)
+def test_an_image_of_the_transmitter_is_left_to_the_model(flaws: dict[str, Any], estimate: str, why: str) -> None:
+    decision = decide(hard()[0][:N], received(N + 1500, **flaws))
+    assert decision is not None
+    stage = next(stage for stage in decision.stages if stage.name == "receiver image")
+    assert estimate in stage.estimate
+    assert not stage.applied
+    assert why in stage.why
+    assert decision.found.image == 0
 
 
 def test_a_good_record_is_left_unchanged() -> None:
