@@ -28,10 +28,18 @@ from dpdrun.commands._options import (
     stated_rates,
 )
 from dpdrun.commands._output import say
+from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.loop.state import LoopState
+    from collections.abc import Callable
 
+    from dpdrun.loop.folder import LoopFolder
+    from dpdrun.loop.state import LoopState
+    from dpdrun.recipe.loader import Loaded
+    from dpdrun.rf.metrics import Signal
+    from dpdrun.run.folder import RunFolder
+
+Method = StrEnum("Method", "ilc model")  # of finding the next waveform
 WaveformFormat = StrEnum("WaveformFormat", "mat csv npy npz wv sigmf-meta cf32 ci16")  # of the waveforms to play
 
 FolderArgument = Annotated[Path, argument(metavar="DIR", help="The folder of a loop.")]
@@ -61,6 +69,15 @@ def start(
     ] = WaveformFormat.mat,
     peak_db: Annotated[float, typer.Option(help="Limit of the peak power, over that of the original.")] = 0.0,
     average_db: Annotated[float, typer.Option(help="Limit of the mean power, over that of the original.")] = 0.0,
+    method: Annotated[
+        Method, typer.Option(help="Correct the waveform by its error (ilc), or train a predistorter on each round.")
+    ] = Method.ilc,
+    pa: Annotated[
+        str | None, option(metavar="RECIPE", help="For --method model: recipe of the PA model; default: a gmp.")
+    ] = None,
+    dpd: Annotated[
+        str | None, option(metavar="RECIPE", help="For --method model: recipe of the predistorter; default: a gmp.")
+    ] = None,
     sample_rate_hz: SampleRateOption = None,
     bandwidth_hz: BandwidthOption = None,
     input_: InputSignalOption = None,
@@ -87,7 +104,22 @@ def start(
         bandwidth_hz=bandwidth_hz,
         no_check_rates=no_check_rates,
     )
-    state = begin(LoopFolder(out), section, suffix=f".{format_}", peak_db=peak_db, average_db=average_db)
+    recipes = None
+    if method is Method.model:
+        from dpdrun.loop.retraining import read_recipes
+
+        recipes = read_recipes({"pa": pa, "dpd": dpd})
+    elif pa or dpd:
+        raise RecipeError("--pa and --dpd are recipes of --method model; give it too, or omit them")
+    state = begin(
+        LoopFolder(out),
+        section,
+        suffix=f".{format_}",
+        method="model" if method is Method.model else "ilc",
+        peak_db=peak_db,
+        average_db=average_db,
+        recipes=recipes,
+    )
     rate = f"{state.sample_rate_hz / 1e6:.6g} MS/s"
     limits = f"peak {state.limits.peak:.4g}, rms {state.limits.average:.4g}"
     say(f"{out}: {state.samples:,} samples of {state.source} at {rate}; no waveform exceeds {limits}")
@@ -120,9 +152,13 @@ def next_(
     from dpdrun.report.terminal import Terminal
 
     stated_rates(output_rate_hz, names=("output_rate_hz",))
+    loop = LoopFolder(folder)
+    predistorted = _predistorted(loop) if loop.read().method == "model" else None
     with activity(Terminal(stderr=True), "loop") as doing:
         doing(f"aligning and scoring {measured.name}")
-        state = take(LoopFolder(folder), measured, output=output, columns=columns, output_rate_hz=output_rate_hz)
+        state = take(
+            loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
+        )
     _show(folder, state, format_)
 
 
@@ -131,6 +167,19 @@ def status(folder: FolderArgument, format_: FormatOption = TextFormat.text) -> N
     from dpdrun.loop.folder import LoopFolder
 
     _show(folder, LoopFolder(folder).read(), format_)
+
+
+def _predistorted(loop: LoopFolder) -> Callable[[int], Signal]:
+    """Return what trains the predistorter of a round, with a line for each run, and sends the original through it."""
+    from dpdrun.loop.retraining import predistorted
+    from dpdrun.training import job
+
+    def train(loaded: Loaded, run: RunFolder) -> None:
+        if not run.report.is_file():
+            say(f"training {run.path}", err=True)
+        job.train(loaded, run.path, resume="auto")
+
+    return lambda number: predistorted(loop, number, train)
 
 
 def _show(folder: Path, state: LoopState, format_: TextFormat) -> None:

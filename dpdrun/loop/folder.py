@@ -3,6 +3,7 @@
     bench/  loop.json (settings and rounds, the only state)  waveform-<round>.<format> (to play)
             rounds/<round>/  waveform.npy (as computed, before the rounding of the format)
                              measured.npz (waveform and aligned output, itself a source of data)
+                             pa/, dpd/ (run folders of `--method model`, by pa.yaml and dpd.yaml of the loop)
 
 Every file of a round is written before loop.json names it, so a killed process leaves the state of the round before:
 the same command repeats the work and writes the same files.
@@ -40,6 +41,10 @@ class LoopFolder:
     def state_file(self) -> Path:
         """loop.json."""
         return self.path / STATE
+
+    def recipe(self, task: str) -> Path:
+        """Return the recipe of method model for a task, pa or dpd."""
+        return self.path / f"{task}.yaml"
 
     def round(self, number: int) -> Path:
         """Return the folder of a round."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,13 @@ from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, to_db
 
 GROWTH, SMALLEST_STEP = 1.5, 1 / 64  # of the step: after a round that helped, up to 1; after ones that did not
 NO_AMPLIFIER_DB = -80.0  # error of a capture against its waveform; the rounding to 16 bits leaves about -90
-SAME_WAVEFORM_DB = 3.0  # by which a capture is closer to that of another round than the waveforms are
+SAME_WAVEFORM_DB = 10.0  # by which a capture is closer to that of another round than the waveforms are to each other
 CHANGED_DB = 0.5  # of the bench's gain; a cable or a temperature changes less
 BELOW_TARGET_DB = 0.1  # of the gain, that the peak limit costs
 GAINED_DB, PATIENCE = 0.1, 2  # improvement over so many rounds that is worth another one
+
+
+Predistorted = Callable[[int], Signal]
 
 
 def take(
@@ -31,6 +35,7 @@ def take(
     output: str | None = None,
     columns: str | None = None,
     output_rate_hz: float | None = None,
+    predistorted: Predistorted | None = None,
 ) -> LoopState:
     """Take the measurement of the waiting round, and write the next waveform.
 
@@ -38,6 +43,7 @@ def take(
         folder: of the loop.
         path: the capture.
         output, columns, output_rate_hz: as `read_capture`.
+        predistorted: for method model, returns the original through the predistorter of a round, (N,) complex128.
 
     Raises:
         RunError: there is no loop, another process works on it, or a file cannot be written.
@@ -50,7 +56,7 @@ def take(
         )
         _refuse_repeated(state, capture)
         state = _measured(folder, state, capture)
-        state = _continued(folder, state)
+        state = _continued(folder, state, predistorted)
         folder.write(state)
     return state
 
@@ -125,12 +131,12 @@ def _judged(state: LoopState, scores: Scores) -> tuple[Outcome, float, int]:
     return "worse", max(SMALLEST_STEP, state.step / 2), best.round
 
 
-def _continued(folder: LoopFolder, state: LoopState) -> LoopState:
+def _continued(folder: LoopFolder, state: LoopState, predistorted: Predistorted | None) -> LoopState:
     """Return the state with the next round, whose waveform is written."""
     best = state.best
     assert best is not None
     u, original = folder.waveform(best.round), folder.waveform(0)
-    change = _learnt(folder, state, best, u, original)
+    change = _learnt(folder, state, best, u, original) if predistorted is None else predistorted(best.round) - u
     number = state.waiting.round + 1
     played = write_waveform(
         folder, state, number, u + state.step * change, based_on=best.round, original=original, step=state.step
@@ -158,7 +164,8 @@ def _refuse_other_round(
 ) -> None:
     """Raise DataError for a capture of the waveform of an earlier round.
 
-    It differs from the capture of that round by noise alone, and by less than the change of the waveform should.
+    It differs from the capture of that round by noise alone, far less than the waveforms do. In compression an output
+    changes less than its input, so the smaller difference of waveforms and predicted outputs counts.
     """
     at = (aligned.first + np.arange(len(aligned.y))) % state.samples
     for earlier in state.rounds[:-1]:
@@ -167,13 +174,17 @@ def _refuse_other_round(
         before[(first + np.arange(len(y))) % state.samples] = y
         both = before[at] != 0
         found_db = _difference_db(before[at][both], aligned.y[both])
-        expected_db = _difference_db(bench.predict(folder.waveform(earlier.round)), expected)
+        other = folder.waveform(earlier.round)
+        expected_db = min(
+            _difference_db(bench.predict(other), expected),
+            _difference_db(other, folder.waveform(state.waiting.round)),
+        )
         if found_db < expected_db - SAME_WAVEFORM_DB:
-            own, other = state.waiting.waveform.file, earlier.waveform.file
+            own = state.waiting.waveform.file
             raise DataError(
-                f"{capture.name}: this is the output for {other} of round {earlier.round}: it differs from that "
-                f"measurement by {found_db:.1f} dB, and for {own} it should by {expected_db:.1f} dB; play {own} and "
-                "capture that"
+                f"{capture.name}: this is the output for {earlier.waveform.file} of round {earlier.round}: it differs "
+                f"from that measurement by {found_db:.1f} dB only, the waveforms by {expected_db:.1f} dB; play {own} "
+                "and capture that"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +21,15 @@ from dpdrun.data.roles import single
 from dpdrun.data.sources import locate_source, read_source
 from dpdrun.errors import DataError, RunError
 from dpdrun.loop.folder import ROUNDS, LoopFolder
-from dpdrun.loop.state import Limits, LoopState, Round
+from dpdrun.loop.state import Limits, LoopState, Method, Round
 from dpdrun.loop.waveform import write_waveform
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.metrics import rms
 from dpdrun.rf.spectrum import channel_bandwidth_hz
-from dpdrun.run.files import unwritable
+from dpdrun.run.files import unwritable, write_text
 
+BEGUN = (ROUNDS, "pa.yaml", "dpd.yaml")  # what a start that was killed may leave
 MOST_DB = 60.0  # of a limit; anything above is no dB
 
 
@@ -36,8 +38,10 @@ def begin(
     section: DataSection,
     *,
     suffix: str,
+    method: Method = "ilc",
     peak_db: float = 0.0,
     average_db: float = 0.0,
+    recipes: Mapping[str, str] | None = None,
 ) -> LoopState:
     """Write the first waveform, undistorted, and loop.json.
 
@@ -45,7 +49,9 @@ def begin(
         folder: new or empty.
         section: the source; of a capture, its input is the waveform.
         suffix: of the format of the waveforms.
+        method: how the next waveform is found.
         peak_db, average_db: limits of peak and mean power over those of the original [dB].
+        recipes: texts of the recipes of method model, by task: pa and dpd.
 
     Raises:
         DataError: the source cannot be read, or a limit or the format is wrong.
@@ -72,11 +78,13 @@ def begin(
         peak_db=peak_db, average_db=average_db,
     )  # fmt: skip
     state = LoopState(
-        dpdrun=__version__, method="ilc", source=reading.name, sample_rate_hz=rate, bandwidth_hz=bandwidth,
+        dpdrun=__version__, method=method, source=reading.name, sample_rate_hz=rate, bandwidth_hz=bandwidth,
         subchannels=reading.subchannels, grid=reading.grid, samples=len(x), format=suffix, limits=limits,
         rounds=(),
     )  # fmt: skip
     with folder.lock():
+        for task, text in (recipes or {}).items():
+            write_text(folder.recipe(task), text)
         first = write_waveform(folder, state, 0, x, based_on=None, original=x)
         state = state.model_copy(update={"rounds": (Round(round=0, waveform=first),)})
         folder.write(state)
@@ -112,8 +120,9 @@ def _make(folder: LoopFolder) -> None:
         raise RunError(f"{folder.path}: there is a loop in this folder; continue it, or name another folder with -o")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        others = [each.name for each in folder.path.iterdir() if each.name != ROUNDS and "waveform-0." not in each.name]
+        names = [each.name for each in folder.path.iterdir()]
     except OSError as error:
         raise unwritable(folder.path, error) from error
+    others = [name for name in names if name not in BEGUN and "waveform-0." not in name]
     if others:
         raise RunError(f"{folder.path}: holds other files ({others[0]}); name a new folder with -o")

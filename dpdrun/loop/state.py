@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from dpdrun.rf.ofdm_grid import OfdmGrid
 
 SCHEMA_VERSION = 1
-Method = Literal["ilc"]
+Method = Literal["ilc", "model"]
 Outcome = Literal["first", "better", "worse"]
 
 
