@@ -89,8 +89,7 @@ def start(
 
     Play it in a loop at a fixed level, capture the amplifier's output, and give the capture to `dpdrun loop next`.
 
-    No waveform exceeds the limits of peak and mean power. In .wv and .ci16, full scale is the peak limit in every
-    round.
+    No waveform exceeds the limits of peak and mean power; of .wv and .ci16, full scale is the peak limit.
     """
     load_plugins(plugin)
     from dpdrun.loop.folder import LoopFolder

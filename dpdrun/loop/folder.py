@@ -61,7 +61,7 @@ class LoopFolder:
             RunError: there is no loop in this folder, or loop.json is damaged or of a later version.
         """
         if not self.state_file.is_file():
-            raise RunError(f"{self.path}: there is no loop in this folder; begin one with: dpdrun loop start WAVEFORM")
+            raise RunError(f"{self.path}: there is no loop here; begin one with: dpdrun loop start WAVEFORM -o DIR")
         content = RunFolder(self.path).read_json(self.state_file)
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:

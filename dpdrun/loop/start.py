@@ -116,6 +116,8 @@ def read_original(section: DataSection) -> SourceRecord:
 
 def _make(folder: LoopFolder) -> None:
     """Create the folder. Raises RunError where it holds a loop or anything else; a begun one may be begun again."""
+    if folder.path.exists() and not folder.path.is_dir():
+        raise RunError(f"{folder.path}: this is a file; name a folder with -o")
     if folder.state_file.exists():
         raise RunError(f"{folder.path}: there is a loop in this folder; continue it, or name another folder with -o")
     try:

@@ -17,6 +17,7 @@ from dpdrun.errors import DataError
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import names_a_run
 from dpdrun.recipe.loader import source_of
+from dpdrun.recipe.plugins import MissingPluginError
 from dpdrun.recipe.schema import DataSection, SourceFiles
 from dpdrun.run.files import is_there, sha256_of
 from dpdrun.run.folder import RunFolder
@@ -29,9 +30,12 @@ def plan_of(run: RunFolder) -> Plan:
     """Return the plan of a run, with its capture and its PA run where they are now; what is not found keeps its path.
 
     Raises:
-        RunError: plan.json cannot be read.
+        RunError: plan.json cannot be read, or a plug-in that it names is missing.
     """
-    plan = Plan.from_json(run.read_json(run.plan))
+    try:
+        plan = Plan.from_json(run.read_json(run.plan))
+    except MissingPluginError as error:
+        raise MissingPluginError(f"{run.path}: {error}") from None
     source = plan.recipe.data.source
     if isinstance(source, str):
         source = _found(source, run)

@@ -62,7 +62,7 @@ def test_rounds_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_errors(place: Path) -> None:
     code, _, error = dpdrun("loop", "next", "bench", "wave.npy")
-    assert (code, "there is no loop in this folder" in error) == (2, True)
+    assert (code, "there is no loop here" in error) == (2, True)
     code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench")
     assert (code, "--sample-rate-hz" in error) == (2, True)
     code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench", "--format", "xls", "--sample-rate-hz", "1e6")

@@ -78,5 +78,7 @@ def test_a_folder_is_never_overwritten(bench: Bench, source: DataSection, tmp_pa
         begin(bench.folder, source, suffix=".mat")
     with pytest.raises(RunError, match="holds other files"):
         begin(LoopFolder(tmp_path), source, suffix=".mat")
+    with pytest.raises(RunError, match="this is a file"):
+        begin(LoopFolder(tmp_path / "original.npz"), source, suffix=".mat")
     bench.folder.state_file.unlink()  # as a killed start leaves it
     assert begin(bench.folder, source, suffix=".mat").waiting.round == 0

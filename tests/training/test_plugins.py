@@ -161,6 +161,9 @@ def test_a_missing_plugin_is_asked_for_and_a_changed_one_is_named(lab: Path) -> 
         digest = content["plugins"][0]["sha256"][:12]
         assert f"made with model.kind lab_net of plug-in lab 1.2 (lab.py, sha256 {digest})" in done.output
         assert "which is not loaded; add --plugin lab.py" in done.output
+    forget()
+    done = CliRunner().invoke(app, ["compare", str(run), str(run)])
+    assert f"error: {run}: this run was made with model.kind lab_net" in done.output
     (lab / "lab.py").write_text(PLUGIN + "\n# another line\n")
     forget()
     done = CliRunner().invoke(app, ["diagnose", str(run), "--plugin", str(lab / "lab.py")])
