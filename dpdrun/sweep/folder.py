@@ -14,6 +14,7 @@ from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.problems import listed
 from dpdrun.run.files import unwritable, write_text
 from dpdrun.run.folder import RunFolder, require_free
+from dpdrun.run.symlinks import escapes
 from dpdrun.sweep.document import Sweep, load_sweep
 from dpdrun.sweep.journal import Journal, SweepState
 from dpdrun.sweep.points import Planned
@@ -58,8 +59,16 @@ class SweepFolder:
         return RunFolder(self.trials / trial_id)
 
     def load(self) -> Sweep:
-        """Return the sweep as it was last begun or extended. Raises RecipeError or RunError."""
+        """Return the sweep as it was last begun or extended. Raises RecipeError, or RunError as `reject_links`."""
+        self.reject_links()
         return load_sweep(self.sweep)
+
+    def reject_links(self) -> None:
+        """Raise RunError for a symlink out of the folder: trials would be made and logs appended there."""
+        for place in (self.path, self.trials, self.logs):
+            for path in place.iterdir() if place.is_dir() else ():
+                if (target := escapes(path, self.path)) is not None:
+                    raise RunError(f"{path}: a symlink out of this sweep, to {target}; replace it with what it names")
 
     @classmethod
     def open(cls, path: Path, storage: str | None = None) -> SweepFolder:
@@ -121,6 +130,7 @@ def begin(folder: SweepFolder, sweep: Sweep, planned: Planned) -> SweepState:
         folder.logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{path}: cannot create the folder of the sweep: {error.strerror}") from error
+    folder.reject_links()
     header = _identity(sweep, planned)
     with folder.journal.transaction() as now:
         if now.state.header:

@@ -165,6 +165,29 @@ def test_a_failed_trial_is_told_with_its_reason(
     assert content["front"] == [0]
 
 
+@pytest.mark.parametrize("what", ["a trial", "trials", "a log"])
+def test_nothing_behind_a_link_is_written_or_removed(
+    what: str, read: Callable[..., Sweep], begun: Any, place: Path
+) -> None:
+    sweep = read(over=OVER)
+    folder = begun(sweep)
+    own = place / "own"
+    (own / "checkpoints").mkdir(parents=True)
+    (own / "checkpoints" / "weights.pt").write_text("mine")
+    if what == "a trial":
+        folder.trials.mkdir()
+        (folder.trials / plan_points(sweep).points[1].trials[0].id).symlink_to(own)
+    elif what == "trials":
+        folder.trials.symlink_to(own)
+    else:
+        (folder.logs / "worker-1.log").symlink_to(own / "checkpoints" / "weights.pt")
+    for action in (lambda: worker.work(folder, print), lambda: begun(sweep)):
+        with pytest.raises(RunError, match=f"a symlink out of this sweep, to {own}"):
+            action()
+    assert [path.name for path in own.iterdir()] == ["checkpoints"]
+    assert (own / "checkpoints" / "weights.pt").read_text() == "mine"
+
+
 @pytest.mark.usefixtures("plugin_registry")
 def test_a_plugin_that_raises_fails_its_trials_alone(read: Callable[..., Sweep], done: Done, place: Path) -> None:
     (place / "bad.py").write_text(
