@@ -221,7 +221,7 @@ class Journal:
                 self._read_to += len(raw)
                 try:
                     self._state.add(decode_numbers(json.loads(raw)))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                     raise RunError(f"{self.path}: damaged before byte {self._read_to} ({error!r})") from error
 
     def _append(self, events: list[Json]) -> None:

@@ -71,7 +71,9 @@ class Point:
         trials = tuple(
             Trial(str(each["id"]), int(each["seed"]), tuple(each["overrides"])) for each in content["trials"]
         )
-        if not trials or any(Path(each.id).name != each.id for each in trials):  # which are names of folders
+        if not trials or any(
+            Path(each.id).name != each.id or each.id == ".." for each in trials
+        ):  # which are names of folders
             raise ValueError("a point without trials, or with a trial in another folder")
         if not all(isinstance(content[name], dict) for name in ("config", "values")):
             raise TypeError("a point without its values")

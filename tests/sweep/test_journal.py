@@ -109,6 +109,12 @@ DAMAGED = {
     "trial in another folder": json.dumps(
         {"event": "point", "point": POINT.to_json() | {"trials": [{"id": "../x", "seed": 0, "overrides": []}]}}
     ),
+    "trial in the folder of the sweep": json.dumps(
+        {"event": "point", "point": POINT.to_json() | {"trials": [{"id": "..", "seed": 0, "overrides": []}]}}
+    ),
+    "endless seed": json.dumps(
+        {"event": "point", "point": POINT.to_json() | {"trials": [{"id": "x", "seed": "inf", "overrides": []}]}}
+    ),
 }
 
 
