@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all readers of others' files: `make fuzz`, or `python tests/fuzz.py READER --seconds 60`.
+"""Coverage-guided fuzzing of all readers of others' files: `make fuzz`, or `python -m tests.fuzz READER --seconds 60`.
 
 Each reader gets valid files and mutations of them (atheris, a libFuzzer for Python), and may only return or raise a
 DpdrunError whose message has at most three lines (a recipe: a line and its place for each problem) and is printable.
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests import fuzz_captures
 
 ROOT = Path(__file__).parents[1]
 CRASHES = ROOT / "tests" / "crashes"
@@ -69,6 +71,23 @@ def log(path: Path) -> object:
     from dpdrun.diagnosis.diagnose import diagnose_any
 
     return diagnose_any(path)
+
+
+def sigmf(path: Path) -> object:
+    path.with_suffix(".sigmf-data").write_bytes(fuzz_captures.two_channels())
+    return capture(path)
+
+
+def sweep(path: Path) -> object:
+    from dpdrun.sweep.document import load_sweep
+
+    return load_sweep(path)
+
+
+def journal(path: Path) -> object:
+    from dpdrun.sweep.journal import Journal
+
+    return Journal(path).read()
 
 
 def script(path: Path) -> object:
@@ -180,6 +199,28 @@ def scripts() -> list[bytes]:
     return [f"#!/bin/bash\nA=gru\n{loop}".encode(), b'B=${A:-x}\nif [ "$B" = x ]; then C=(a b); fi\n(( i = 1 ))\n']
 
 
+def sweeps() -> list[bytes]:
+    text = (
+        "recipe: quickstart\nset: [train.max_steps=2]\nover:\n  model.d_model: [8, 16]\n  optim.lr: log:1e-3..1e-1:3\n"
+    )
+    return [f"{text}seeds: 2\nobjectives: [val_nmse_db, seconds]\nbudget: {{trials: 4, core_hours: 1}}\n".encode()]
+
+
+def journals() -> list[bytes]:
+    trial = {"id": "0123456789abcdef", "seed": 0, "overrides": ["optim.lr=1e-3"]}
+    point = {"config": {"optim.lr": "1e-3"}, "values": {"optim.lr": 1e-3}, "trials": [trial], "data_sha256": "0",
+             "is_rules": True, "search": None}  # fmt: skip
+    lines = [
+        {"event": "sweep", "time": 1.0, "values": {"task": "pa"}, "data": ["0"], "recipe": "r"},
+        {"event": "point", "time": 2.0, "point": point},
+        {"event": "claim", "time": 3.0, "id": trial["id"], "worker": "w"},
+        {"event": "rung", "time": 3.5, "id": trial["id"], "step": 2, "db": -20.0},
+        {"event": "lost", "time": 4.0, "id": trial["id"], "worker": "w", "step": 1, "core_seconds": 1.0},
+        {"event": "finished", "time": 5.0, "id": trial["id"], "worker": "w", "core_seconds": 1.0, "report": None},
+    ]
+    return ["".join(json.dumps(line) + "\n" for line in lines).encode()]
+
+
 def recipes() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "recipes").glob("*.yaml"))] or [
         b"task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 8}\n"
@@ -227,6 +268,14 @@ READERS = {
     "capture-csv": Reader("input.csv", capture, tables, CHOICE),
     "waveform-npz": Reader("x.npz", waveform, archives, CHOICE),
     "waveform-csv": Reader("x.csv", waveform, tables, CHOICE),
+    "waveform-wv": Reader("x.wv", waveform, fuzz_captures.wv_files, CHOICE),
+    "waveform-iq-tar": Reader("x.iq.tar", waveform, fuzz_captures.iq_tar_files, CHOICE),
+    "waveform-wav": Reader("x.wav", waveform, fuzz_captures.wav_files, CHOICE),
+    "capture-mat": Reader("input.mat", capture, fuzz_captures.mat_files, CHOICE),
+    "capture-hdf5": Reader("input.h5", capture, fuzz_captures.hdf5_files, CHOICE),
+    "capture-tdms": Reader("input.tdms", capture, fuzz_captures.tdms_files, CHOICE),
+    "capture-sigmf": Reader("input.sigmf-meta", sigmf, fuzz_captures.sigmf_metadata, CHOICE),
+    "capture-sigmf-archive": Reader("input.sigmf", capture, fuzz_captures.sigmf_archives, CHOICE),
     "prediction-npz": Reader("p.npz", prediction, archives),
     "prediction-csv": Reader("p.csv", prediction, tables),
     "log-csv": Reader("log.csv", log, log_tables),
@@ -236,6 +285,8 @@ READERS = {
     "log-events": Reader("events.out.tfevents.1.host.1", log, events),
     "script": Reader("run.sh", script, scripts),
     "recipe": Reader("r.yaml", recipe, recipes, lines=1000),
+    "sweep": Reader("s.yaml", sweep, sweeps, lines=1000),
+    "sweep-journal": Reader("journal.jsonl", journal, journals),
     "run-plan": Reader("plan.json", run_file, lambda: [plan_json()]),
     "run-metrics": Reader("metrics.jsonl", run_file, lambda: [metrics()]),
     "run-heartbeat": Reader("heartbeat.json", run_file, beats),
@@ -298,7 +349,7 @@ def main() -> int:
     failed: dict[str, Any] = {}
     for name in given.readers or READERS:
         done = subprocess.run(
-            [sys.executable, __file__, name, "--here", "--seconds", str(given.seconds)],
+            [sys.executable, "-m", "tests.fuzz", name, "--here", "--seconds", str(given.seconds)],
             capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         counted = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
