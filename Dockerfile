@@ -18,16 +18,18 @@ WORKDIR /src
 # A virtual environment that sees the base image's packages: a CUDA base brings its own torch, which must stay.
 RUN python3 -m venv --system-site-packages /opt/dpdrun
 # Dependencies first: this layer is rebuilt only when they change, not with every edit of the package.
-# The versions are those of development, but for torch: a CUDA base has its own.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+# A file that is not one of requirements.lock is refused, wherever it comes from. torch is not in it, and has no hash:
+# a CUDA base has its own, and PIP_ARGS may name another index; its version is that of constraints.txt where it is missing.
+COPY constraints.txt requirements.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    mkdir dpdrun recipes && touch dpdrun/__init__.py \
-    && grep -vE '^(torch|triton|nvidia|cuda)' constraints.txt > pinned.txt \
-    && /opt/dpdrun/bin/pip install ${PIP_ARGS} -c pinned.txt '.[plots,sweep]' \
-    && /opt/dpdrun/bin/pip uninstall --yes dpdrun
+    /opt/dpdrun/bin/pip install ${PIP_ARGS} --require-hashes --no-deps -r requirements.lock \
+    && if ! /opt/dpdrun/bin/python -c 'import torch'; then \
+        /opt/dpdrun/bin/pip install ${PIP_ARGS} "$(grep '^torch==' constraints.txt)"; fi
+COPY pyproject.toml README.md LICENSE ./
 COPY dpdrun ./dpdrun
 COPY recipes ./recipes
-RUN --mount=type=cache,target=/root/.cache/pip /opt/dpdrun/bin/pip install ${PIP_ARGS} --no-deps .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/dpdrun/bin/pip install ${PIP_ARGS} --no-deps --no-build-isolation .
 
 FROM ${BASE}
 # torch.compile needs a compiler; without one dpdrun trains all the same, on a GPU slower.

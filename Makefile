@@ -40,7 +40,16 @@ test-slow: $(READY)  ## the slow tests
 .PHONY: fuzz
 fuzz: $(READY)  ## fuzz every reader of files from others, an hour each (SECONDS=60 for a short one); crashes become tests
 	$(BIN)/python -m pip install --quiet -c constraints.txt atheris
-	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),3600)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600)
+
+lock: $(READY)  ## rewrite requirements.lock: what the image installs, with hashes; torch is left to its base (minutes)
+	mkdir -p build
+	$(BIN)/python -m pip install --quiet -c constraints.txt pip-tools
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra plots --extra sweep \
+		--build-deps-for wheel -c constraints.txt --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		-o build/requirements.lock pyproject.toml
+	awk 'BEGIN {print "# what the image installs but for torch, with hashes (make lock)"} \
+		/^[a-z]/ {keep = !/^(torch|triton|nvidia|cuda)/} keep && /^[a-z ]/' build/requirements.lock > requirements.lock
 
 lint: $(READY)
 	$(BIN)/ruff check .

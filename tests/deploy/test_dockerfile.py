@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from dpdrun.commands import app
@@ -80,8 +82,24 @@ def test_dependencies_are_a_layer_of_their_own(dockerfile: Any) -> None:
     source = next(at for at, step in enumerate(steps) if step.word == "COPY" and step.rest.startswith("dpdrun"))
     assert len(installs) == 2
     assert installs[0] < source < installs[1]
-    assert "--no-deps" in steps[installs[1]].rest
-    assert "-c pinned.txt" in steps[installs[0]].rest
+    assert "--require-hashes --no-deps -r requirements.lock" in steps[installs[0]].rest
+    assert "--no-deps --no-build-isolation ." in steps[installs[1]].rest  # what builds it is in the lock as well
+
+
+def test_the_lock_has_what_is_needed_in_the_versions_of_development_with_hashes() -> None:
+    def pins(file: str) -> dict[str, str]:
+        found = re.findall(r"(?m)^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(encoding="utf-8"))
+        return {canonicalize_name(name): version for name, version in found}
+
+    lock, constraints = pins("requirements.lock"), pins("constraints.txt")
+    assert {name: version for name, version in lock.items() if constraints.get(name) != version} == {}
+    entries = re.split(r"(?m)^(?=[a-z])", (ROOT / "requirements.lock").read_text(encoding="utf-8"))[1:]
+    assert [each.partition(" ")[0] for each in entries if "--hash=sha256:" not in each] == []
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = read["project"]["optional-dependencies"]
+    wanted = [*read["project"]["dependencies"], *extras["plots"], *extras["sweep"], *read["build-system"]["requires"]]
+    for name in (canonicalize_name(Requirement(each).name) for each in wanted):
+        assert (name in lock) == (name != "torch"), f"{name}: make lock"
 
 
 def test_it_runs_as_an_unprivileged_user(dockerfile: Any) -> None:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,14 +83,11 @@ class Image:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     wheels, tree = folder / "wheels", folder / "base.tar"
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["plots"]]
-    wanted += project["build-system"]["requires"]
     # By the pip of this environment, which knows where packages come from here
-    call(
-        sys.executable, "-m", "pip", "download", "-q", "-d", wheels, "--only-binary=:all:", "--python-version", PYTHON,
-        "-c", "constraints.txt", *wanted,
-    )  # fmt: skip
+    torch = next(line for line in (ROOT / "constraints.txt").read_text().split() if line.startswith("torch=="))
+    download = (sys.executable, "-m", "pip", "download", "-q", "-d", wheels, "--only-binary=:all:")
+    call(*download, "--python-version", PYTHON, "--no-deps", "-r", "requirements.lock")
+    call(*download, "--python-version", PYTHON, torch)
     call("mmdebstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", SUITE, tree)
     buildah = ["buildah", "--root", folder / "storage", "--runroot", folder / "run", "--storage-driver", "vfs"]
     try:
