@@ -53,7 +53,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         name=reading.name,
         sample_rate_hz=sample_rate_hz,
         bandwidth_hz=bandwidth_hz,
-        subchannels=reading.subchannels,
+        subchannels=_carriers(section, reading, bandwidth_hz),
         licence=reading.licence,
         note=f"{reading.note} Split: {how}.".lstrip(),
         train=parts[0],
@@ -65,6 +65,20 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         warnings=reading.warnings,
         loop_samples=loop_of(parts, reading.nperseg) if section.cyclic == "auto" else None,
     )
+
+
+def _carriers(section: DataSection, reading: SourceRecord, bandwidth_hz: float | None) -> int | None:
+    """Return the number of carriers from the recipe or the source. Raises DataError if they contradict."""
+    if not isinstance(section.carriers, int):
+        return reading.subchannels
+    if reading.subchannels not in (None, section.carriers):
+        raise DataError(
+            f"{reading.name}: data.carriers {section.carriers} contradicts the source, which states "
+            f"{reading.subchannels}; delete the line"
+        )
+    if bandwidth_hz is None:
+        raise DataError(f"{reading.name}: data.carriers divides the bandwidth; write data.bandwidth_hz too")
+    return section.carriers
 
 
 def settled(section: DataSection, reading: SourceRecord) -> tuple[float | None, float | None]:

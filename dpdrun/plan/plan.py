@@ -114,6 +114,8 @@ class Plan:
         content["recipe"] = self.recipe.model_dump(mode="json")
         if self.recipe.data.align == OFF:  # as before there was alignment, so that old runs keep their digests
             del content["recipe"]["data"]["align"]
+        if self.recipe.data.carriers == AUTO:  # likewise, as before it could be written
+            del content["recipe"]["data"]["carriers"]
         if self.recipe.optim.name == ADAMW:  # as before there were others
             del content["recipe"]["optim"]["name"]
         if self.recipe.quantization == OFF:  # likewise
@@ -342,6 +344,7 @@ def provenance_of(recipe: Recipe, advice: Advice, given: Set[str]) -> dict[str, 
 _AUTO_WHY = {
     "data.sample_rate_hz": "as stated by the source",
     "data.bandwidth_hz": "as stated by the source",
+    "data.carriers": "as stated by the source",
     "data.input": "by its name in the file",
     "data.output": "by its name in the file",
     "data.columns": "as stated by the source",

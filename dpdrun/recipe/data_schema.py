@@ -95,6 +95,9 @@ class DataSection(Section):
     bandwidth_hz: Annotated[float, Field(gt=0)] | Auto = Field(
         AUTO, description="occupied bandwidth of the input [Hz]; auto = as stated by the source, or unknown"
     )
+    carriers: Annotated[int, Field(ge=1, le=1000)] | Auto = Field(
+        AUTO, description="number of equally wide carriers in the bandwidth; auto = as stated by the source, or unknown"
+    )
     check_rates: Switch = Field(
         "on",
         description="on = refuse a sample rate or bandwidth that looks like a wrong unit or contradicts the spectrum",

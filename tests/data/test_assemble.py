@@ -126,6 +126,15 @@ def test_contradiction_names_both(field: str) -> None:
     assert "mine.csv" in str(caught.value)
 
 
+def test_the_number_of_carriers_is_stated_by_the_source_or_the_recipe() -> None:
+    assert assemble(reading(subchannels=3), section()).subchannels == 3
+    assert assemble(reading(bandwidth_hz=2e5), section(carriers=4)).subchannels == 4
+    with pytest.raises(DataError, match=r"data\.carriers 4 contradicts the source, which states 3"):
+        assemble(reading(subchannels=3, bandwidth_hz=2e5), section(carriers=4))
+    with pytest.raises(DataError, match=r"write data\.bandwidth_hz too"):
+        assemble(reading(), section(carriers=4))
+
+
 def test_recipe_fills_in_what_the_source_leaves_open_and_may_repeat_it() -> None:
     capture = assemble(reading(sample_rate_hz=None), section(sample_rate_hz=5e6, bandwidth_hz=1e6))
     assert (capture.sample_rate_hz, capture.bandwidth_hz) == (5e6, 1e6)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.plot_data import PlotData
+from dpdrun.report.figures.carriers import draw_carriers
 from dpdrun.report.figures.ccdf import draw_ccdf
 from dpdrun.report.figures.constellation import draw_constellation
 from dpdrun.report.figures.error import draw_error
@@ -30,6 +31,7 @@ FIGURES: dict[str, tuple[str, Callable[[View], tuple[Any, str]]]] = {
     "gain": ("AM/AM and AM/PM", draw_gain),
     "constellation": ("Constellation", draw_constellation),
     "error": ("Error against position", draw_error),
+    "carriers": ("ACLR and EVM by carrier", draw_carriers),
     "ccdf": ("CCDF of the power", draw_ccdf),
     "waveform": ("I and Q over time", draw_waveform),
 }

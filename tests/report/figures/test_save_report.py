@@ -30,7 +30,16 @@ def test_the_files(dpd: PlotData, tmp_path: Path) -> None:
         {"kind": "step", "step": 1, "loss": 0.5, "lr": 1e-3, "grad_norm": 2.0, "clip_norm": 1.0, "clipped": True}
     )
     written = save(tmp_path / "new" / "folder", dpd, training={"this run": logged})
-    stems = ["psd-test", "gain-test", "constellation-test", "error-test", "ccdf-test", "waveform-test", "training"]
+    stems = [
+        "psd-test",
+        "gain-test",
+        "constellation-test",
+        "error-test",
+        "carriers-test",
+        "ccdf-test",
+        "waveform-test",
+        "training",
+    ]
     figures = [path for path in written if path.suffix == ".png"]
     assert [path.stem for path in figures] == stems
     assert [path.stem for path in written if path.suffix == ".csv"] == [s for s in stems if s != "constellation-test"]
