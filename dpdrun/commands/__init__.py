@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
@@ -106,7 +107,19 @@ def build_app() -> typer.Typer:
     modules = {m.name.rstrip("_"): m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")}
     for name in (*(n for n in ORDER if n in modules), *sorted(set(modules).difference(ORDER))):
         importlib.import_module(f"{__name__}.{modules[name]}").register(app)
+    _join_lines(app)
     return app
+
+
+def _join_lines(app: typer.Typer) -> None:
+    """Let help texts fill the terminal; Typer breaks all paragraphs of a docstring but the first as the source does."""
+    for command in app.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        joined = "\n\n".join(each if "\n " in each else " ".join(each.split()) for each in paragraphs)
+        command.help = command.help or joined
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _join_lines(group.typer_instance)
 
 
 app = build_app()

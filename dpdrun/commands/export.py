@@ -67,17 +67,19 @@ def export(
     The file is kept only if its output equals that of the run on the test split, to 1e-5 of the rms (docs/export.md).
     """
     load_plugins(plugin, run)
-    from dpdrun.export.job import export as write
-
     named = {"weights": weight_bits, "activations": activation_bits, "fine_tune": fine_tune}
     changes = [*(set_ or []), *(f"{name}={value}" for name, value in named.items() if value)]
     if changes and not fixed:
         hint = "--weight-bits, --activation-bits, --fine-tune, --set"
         raise typer.BadParameter("it has an effect only with --fixed", param_hint=hint)
+    from dpdrun.evaluation.progress import progress_to
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    with activity(Terminal(stderr=True), "export") as doing:
+    with activity(Terminal(stderr=True), "export", lines=fixed) as doing, progress_to(doing):
+        doing("loading torch")
+        from dpdrun.export.job import export as write
+
         doing("reading the run")
         quantization = changes if fixed else None
         done = write(run, to, out, force=force, data=data, verify=verify, quantization=quantization, doing=doing)

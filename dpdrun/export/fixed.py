@@ -117,8 +117,9 @@ def round_run(
     scales = {name: float(getattr(graph.inner, name)) for name in ("scale_x", "scale_y")}
     net = network.build(section, weights, **scales, peak=graph.peak)
     context = ScoringContext(model, plan, capture, _pa(plan))
+    doing("measuring the ranges of all tensors")
     ranges, net = calibration.observe(net, context.pair.train.x)
-    doing("rounding")
+    doing("rounding, and running the validation split in integers")
     program, integers = calibration.quantize(net, ranges, settings)
     before = _change_db(context, program, integers)
     tuning = None
@@ -136,7 +137,7 @@ def round_run(
         tuning = {"steps": settings.fine_tune, "before_db": before, "after_db": _change_db(context, *tuned)}
         if tuning["after_db"] < before:
             program, integers = tuned
-    doing("scoring")
+    doing("scoring in floating and in fixed point")
     report = _report(context, program, integers) | {"fine_tuning": tuning}
     return FixedPoint(program, integers, settings, report)
 

@@ -115,6 +115,7 @@ def export(
     x = capture.test.x
     if settings is not None:
         rounded = fixed.round_run(model, plan, capture, settings, doing)
+        doing(f"verifying on {len(x):,} test samples")
         if to == "c":
             return _export_fixed_c(out, rounded, description, x, using)
         with replacing(out) as temporary:

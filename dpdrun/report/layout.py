@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+LINE_EVERY_S = 1.0  # at most
 ACTIVITY_HZ = 4  # redrawing takes time from the work
 
 
@@ -40,8 +43,11 @@ def framed(title: str, content: RenderableType, width: int | None = None) -> Pan
 
 
 @contextmanager
-def activity(console: Console, label: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being done, and for how long, from the first name of it on; on a terminal, nothing elsewhere."""
+def activity(console: Console, label: str, *, lines: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, and for how long, from the first name of it on; on a terminal.
+
+    Elsewhere nothing, or with `lines` a line for each, `LINE_EVERY_S` apart.
+    """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn(label), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -50,7 +56,15 @@ def activity(console: Console, label: str) -> Iterator[Callable[[str], None]]:
     )
     task = progress.add_task("", total=None)
 
+    printed = -math.inf
+
     def doing(what: str) -> None:
+        nonlocal printed
+        if not console.is_terminal:
+            if lines and time.monotonic() - printed >= LINE_EVERY_S:
+                printed = time.monotonic()
+                console.print(f"{label}: {what}", markup=False, highlight=False, soft_wrap=True)
+            return
         progress.start()
         progress.update(task, description=what, refresh=True)
 
