@@ -7,7 +7,7 @@ that start at zero, so that training starts from the linear amplifier. The other
 fails on this task (attention over the whole record, absolute positions, LayerNorm on I/Q, dropout); docs/results.md
 holds what each of them costs.
 
-Shapes: B records, T samples, D = d_model, H heads, E = D / H, W = window, N blocks of W samples.
+Shapes: B records, T samples, D = d_model, H heads, E = D / H, W = window.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._features import FEATURE_COUNT, features
+from dpdrun.models._window_attention import Projections, WindowAttention, dropout_of
 from dpdrun.recipe.schema import TransformerModel as Config
 
 # Full attention costs more per sample the longer the record; its MACs are stated for a record of this many samples.
@@ -37,75 +38,12 @@ class State(NamedTuple):
     waiting: Tensor  # (B, lookahead, 2 + inputs): outputs that lack the linear path's future, and their features
 
 
-class Projections(nn.Linear):
-    """Query, key and value of each sample in one product: (B, T, D) -> (B, T, 3 D).
-
-    With `attention_bias: query` the other two have no bias, and nothing is lost: the softmax does not see what a bias
-    of the keys adds to all scores of a query, and one of the values comes out of the weighted mean as it went in,
-    where the bias of the output projection can do the same.
-    """
-
-    def __init__(self, config: Config) -> None:
-        D = config.d_model
-        super().__init__(D, 3 * D)
-        self._silent = 0
-        if config.attention_bias == "query":
-            self.bias, self._silent = nn.Parameter(self.bias.detach()[:D].clone()), 2 * D
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, T, D) -> (B, T, 3 D)."""
-        return F.linear(x, self.weight, F.pad(self.bias, (0, self._silent)) if self._silent else self.bias)
-
-
-class WindowAttention(nn.Module):
-    """Causal multi-head attention over the last `window` samples.
-
-    Computed block by block: the W queries of a block see the keys of their own block and of the one before, so time
-    and memory grow with T * W instead of T * T (Beltagy et al., "Longformer", 2020, section 3.1).
-    """
-
-    def __init__(self, config: Config, window: int) -> None:
-        super().__init__()
-        self.heads, self.window, self.dropout = config.heads, window, _dropout(config)
-        self.qkv = Projections(config)
-        self.out = nn.Linear(config.d_model, config.d_model)
-        # A score for each head and distance, added before the softmax (Raffel et al., "T5", 2020, unshared buckets)
-        self.relative_bias = nn.Parameter(torch.zeros(config.heads, window)) if config.positions == "relative" else None
-        distance = torch.arange(window)[:, None] + window - torch.arange(2 * window)  # (W, 2W): query minus key
-        self.register_buffer("distance", distance.clamp(0, window - 1), persistent=False)
-        self.register_buffer("hidden", (distance < 0) | (distance >= window), persistent=False)
-        self.distance: Tensor
-        self.hidden: Tensor
-
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """x: (B, T, D), keys and values of the last W samples -> (B, T, D), keys and values for the next call."""
-        B, T, D = x.shape
-        W, H = self.window, self.heads
-        q, k, v = self.qkv(x).view(B, T, 3, H, D // H).unbind(2)  # (B, T, H, E)
-        k, v = (torch.cat([old.to(new), new], dim=1) for old, new in zip(past, (k, v), strict=True))  # (B, W + T, H, E)
-        present = (k[:, T:], v[:, T:])
-
-        fill = -T % W  # later samples than any query, so no one attends to them
-        q, k, v = (F.pad(t, (0, 0, 0, 0, 0, fill)).view(B, -1, W, H, D // H).transpose(2, 3) for t in (q, k, v))
-        k, v = (torch.cat([t[:, :-1], t[:, 1:]], dim=3) for t in (k, v))  # (B, N, H, 2W, E): block before, own block
-        # Written out: in eager mode on a CPU this is a quarter faster than scaled_dot_product_attention with a mask
-        scores = (q * (D // H) ** -0.5) @ k.transpose(-1, -2) + self._bias(q.dtype)  # (B, N, H, W, 2W)
-        out = F.dropout(scores.softmax(-1), self.dropout, self.training) @ v
-        return self.out(out.transpose(2, 3).reshape(B, T + fill, D)[:, :T]), present
-
-    def _bias(self, dtype: torch.dtype) -> Tensor:
-        """Return what is added to the scores: (H, W, 2W), minus infinity where the window does not reach."""
-        if self.relative_bias is None:
-            return torch.zeros_like(self.hidden, dtype=dtype).masked_fill(self.hidden, -torch.inf)
-        return self.relative_bias.to(dtype)[:, self.distance].masked_fill(self.hidden, -torch.inf)
-
-
 class FullAttention(nn.Module):
     """Multi-head attention of every sample to the whole record, past and future."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.heads, self.dropout = config.heads, _dropout(config)
+        self.heads, self.dropout = config.heads, dropout_of(config)
         self.qkv = Projections(config)
         self.out = nn.Linear(config.d_model, config.d_model)
 
@@ -137,7 +75,7 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(D, 2 * wide if config.activation == "bilinear" else wide)
         self.mlp_out = nn.Linear(wide, D)
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[config.activation]
-        self.dropout = nn.Dropout(_dropout(config))
+        self.dropout = nn.Dropout(dropout_of(config))
 
     def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """x: (B, T, D), the window's keys and values -> (B, T, D), those for the next call; full attention has none."""
@@ -171,11 +109,15 @@ class Model(BehaviouralModel):
             # Without a bias LayerNorm gives the same for x and 2 x: the envelope is lost before anything can use it
             half = max(D // 2, 8)
             self.embedding = nn.Sequential(
-                nn.Linear(inputs, half), nn.LayerNorm(half), nn.ReLU(), nn.Dropout(_dropout(config)), nn.Linear(half, D)
+                nn.Linear(inputs, half),
+                nn.LayerNorm(half),
+                nn.ReLU(),
+                nn.Dropout(dropout_of(config)),
+                nn.Linear(half, D),
             )
         # A row for each tap, oldest sample first
         self.conv = nn.Parameter(torch.zeros(config.conv, D)) if config.conv else None
-        self.dropout = nn.Dropout(_dropout(config))
+        self.dropout = nn.Dropout(dropout_of(config))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = nn.Linear(D, 2)
         self.skip = nn.Linear(inputs, 2, bias=False) if config.skip == "on" else None
@@ -318,7 +260,3 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.
 def _silence(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-
-
-def _dropout(config: Config) -> float:
-    return 0.0 if config.dropout == "off" else config.dropout
