@@ -25,6 +25,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cached_fits() -> Iterator[None]:
+    """Fit every gmp in these tests, and leave none in the cache of the user."""
+    from dpdrun.evaluation import gmp_cache
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gmp_cache, "MOST_FILES", 0)
+        yield
+
+
 @pytest.fixture
 def plugin_registry() -> Iterator[None]:
     """Forget the plug-ins that a test loads."""

@@ -15,6 +15,7 @@ from dpdrun.data.inspection import noise_floor
 from dpdrun.dpd.cascade import cascade_of, dpd_settings, indirect_pair
 from dpdrun.dpd.limiter import limit_magnitude
 from dpdrun.dpd.target_gain import linear_drive
+from dpdrun.evaluation import gmp_cache
 from dpdrun.evaluation.prediction import Split, SplitOutput, part_of, predict, predict_split
 from dpdrun.models import gmp
 from dpdrun.models._base import BehaviouralModel
@@ -69,7 +70,7 @@ def fitted_gmp(capture: Capture) -> BehaviouralModel:
     """Fit a generalized memory polynomial of default size to the pair of a capture.
 
     With a constant: else a network, whose bias can follow the DC of a capture, would be credited with that. The last
-    ones are kept: the fit takes a second, as long as a small run, and many runs of one process are on one capture.
+    ones are kept, in this process and on disk: the fit takes a second, as long as a small run.
     """
     config = GMPModel(kind="gmp", constant="on")
     digest = hashlib.sha256()  # of the samples as they are: `Capture.sha256` of an aligned one does not see its role
@@ -81,7 +82,10 @@ def fitted_gmp(capture: Capture) -> BehaviouralModel:
     if key not in _fitted:
         model = gmp.Model(config, scale_x=capture.scale_x, scale_y=capture.scale_y)
         train, val = capture.train, capture.val
-        model.fit(train.x, train.y, val.x, val.y, around=val.around, loop=capture.loop_samples)
+        on_disk = f"{key[0]} {capture.loop_samples} {config.model_dump_json()}"
+        if not gmp_cache.load(on_disk, model):
+            model.fit(train.x, train.y, val.x, val.y, around=val.around, loop=capture.loop_samples)
+            gmp_cache.keep(on_disk, model)
         _fitted[key] = model
         for oldest in list(_fitted)[:-MOST_FITTED]:
             del _fitted[oldest]
