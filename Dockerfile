@@ -53,7 +53,7 @@ ENTRYPOINT ["dpdrun"]
 CMD ["--help"]
 # Last, since they change with every build.
 ARG BASE
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 ARG SOURCE=unknown

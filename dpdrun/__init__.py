@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpdrun.plan.plan import make_plan
     from dpdrun.recipe.loader import load_recipe
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Advice",
     "Capture",
