@@ -65,7 +65,7 @@ def start(
     ],
     out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to make.")],
     format_: Annotated[
-        WaveformFormat, typer.Option("--format", help="Format of the waveforms to play.")
+        WaveformFormat, typer.Option("--waveforms", help="Format of the waveforms to play.")
     ] = WaveformFormat.mat,
     peak_db: Annotated[float, typer.Option(help="Limit of the peak power, over that of the original.")] = 0.0,
     average_db: Annotated[float, typer.Option(help="Limit of the mean power, over that of the original.")] = 0.0,

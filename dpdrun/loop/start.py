@@ -58,7 +58,7 @@ def begin(
         RunError: the folder holds something else.
     """
     if suffix not in SUFFIXES:
-        raise DataError(f"--format {suffix.removeprefix('.')}: cannot be written; there are {', '.join(SUFFIXES)}")
+        raise DataError(f"--waveforms {suffix.removeprefix('.')}: cannot be written; there are {', '.join(SUFFIXES)}")
     for flag, value in (("--peak-db", peak_db), ("--average-db", average_db)):
         if not 0 <= value <= MOST_DB:
             raise DataError(

@@ -65,5 +65,5 @@ def test_errors(place: Path) -> None:
     assert (code, "there is no loop here" in error) == (2, True)
     code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench")
     assert (code, "--sample-rate-hz" in error) == (2, True)
-    code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench", "--format", "xls", "--sample-rate-hz", "1e6")
+    code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench", "--waveforms", "xls", "--sample-rate-hz", "1e6")
     assert (code, "'mat'" in error) == (2, True)

@@ -51,7 +51,7 @@ def test_the_input_of_a_capture_is_the_waveform(tmp_path: Path) -> None:
     [
         ({"peak_db": -1.0}, "--peak-db -1: a limit over the original"),
         ({"average_db": float("nan")}, "--average-db nan"),
-        ({"suffix": ".xlsx"}, r"--format xlsx: cannot be written"),
+        ({"suffix": ".xlsx"}, r"--waveforms xlsx: cannot be written"),
     ],
 )
 def test_wrong_options(
