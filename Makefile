@@ -163,9 +163,12 @@ dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter 
 alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
 
-.PHONY: sweep-overhead
+.PHONY: sweep-overhead search-gain
 sweep-overhead: $(READY)  ## study: what a sweep of short runs costs next to a shell loop (three minutes)
 	$(BIN)/python -m benchmarks.sweep.run
+
+search-gain: $(READY)  ## study: what a search gains over the rules on six captures (an hour of a core; resumable)
+	$(BIN)/python -m benchmarks.sweep.search
 
 warm-start: $(READY)  ## study: what starting from a run on another capture saves (two minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.warm_start.run

@@ -34,7 +34,7 @@ BASELINE = (-18.78, -19.88, -28.74)
 LEAST_SQUARES = ("mp_ls", 250)
 TOLERANCE_DB = 0.01
 MAX_POWER_ERROR_DB = 0.5  # beyond it the Arena gives no score
-BUDGETS = (500, 1000, 2000)
+BUDGETS = (250, 500, 1000, 2000)
 SUMMARY = ["parameters", "ours", "EVM / ACLR [dB]", "best EVM published", "best ACLR published", "GRU published",
            "training [min]", "to the GRU-994 level [min]"]  # fmt: skip
 HEADER = ["model", "parameters", "NMSE [dB]", "EVM [dB]", "ACLR, worse side [dB]", "power error [dB]", "seam [dB]"]
