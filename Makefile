@@ -163,9 +163,16 @@ dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter 
 alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
 
-.PHONY: sweep-overhead search-gain
+.PHONY: sweep-overhead search-gain vectorize
 sweep-overhead: $(READY)  ## study: what a sweep of short runs costs next to a shell loop (three minutes)
 	$(BIN)/python -m benchmarks.sweep.run
+
+.PHONY: gpu-check
+gpu-check: $(READY)  ## on a machine with a GPU: its tests, then samples a second by precision, eager and compiled (minutes; resumable)
+	$(BIN)/python -m benchmarks.gpu.run
+
+vectorize: $(READY)  ## study: models of several seeds in one process, stacked, against one after the other (a minute)
+	$(BIN)/python -m benchmarks.sweep.vectorize
 
 search-gain: $(READY)  ## study: what a search gains over the rules on six captures (an hour of a core; resumable)
 	$(BIN)/python -m benchmarks.sweep.search

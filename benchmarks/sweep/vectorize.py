@@ -13,7 +13,7 @@ Transformers only: in torch 2.13, vmap has no rule for the GRU ("Batching rule n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +33,7 @@ ROUNDS, STEPS = 7, 4
 Step = Callable[[], list[float]]
 
 
-def one_by_one(models: list[nn.Module], x: Tensor, y: Tensor) -> Step:
+def one_by_one(models: Sequence[nn.Module], x: Tensor, y: Tensor) -> Step:
     """Return a step of each model after the other."""
     optimizers = [torch.optim.AdamW(model.parameters(), lr=LR, fused=True) for model in models]
 
@@ -51,7 +51,7 @@ def one_by_one(models: list[nn.Module], x: Tensor, y: Tensor) -> Step:
     return step
 
 
-def stacked(models: list[nn.Module], x: Tensor, y: Tensor) -> Step:
+def stacked(models: Sequence[nn.Module], x: Tensor, y: Tensor) -> Step:
     """Return a step of all models at once."""
     parameters, buffers = stack_module_state(models)
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
@@ -82,7 +82,7 @@ def measured(d_model: int, frames: int, count: int) -> dict[str, Any]:
     """Return the times of a step of all models both ways, and how far their losses are apart after all rounds."""
     torch.manual_seed(0)
     config = TransformerModel(kind="transformer", d_model=d_model, layers=2, heads=2, window=32)
-    models = [build(config, scale_x=1.0, scale_y=1.0).train() for _ in range(count)]
+    models: list[nn.Module] = [build(config, scale_x=1.0, scale_y=1.0).train() for _ in range(count)]
     x = torch.randn(count, frames, FRAME, 2)
     y = x * (1 - 0.1 * x.square().sum(-1, keepdim=True))
     ways = {"stacked": stacked(models, x, y), "one_by_one": one_by_one(models, x, y)}
