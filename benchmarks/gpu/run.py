@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, ResultsFile, machine, markdown, trained, write_table
+from benchmarks.common import ROOT, ResultsFile, machine, markdown, trained
 
 HERE = Path(__file__).parent
 TESTS = ("tests/training/test_precision.py", "tests/training/test_guard.py", "tests/training/test_launcher_checks.py")
@@ -78,9 +78,7 @@ def main() -> None:
                 if key not in results:
                     results.add(key, speed(recipe, device, precision, compiled, batch))
                     print(key, results.results[key]["samples_per_s"], flush=True)
-    write_table(
-        "gpu", f"{table(results.results)}\n\n{name}; {machine()}. Thousands of samples a second, one run a cell."
-    )
+    print(f"{table(results.results)}\n\n{name}; {machine()}. Thousands of samples a second, one run a cell.")
 
 
 if __name__ == "__main__":
