@@ -71,7 +71,8 @@ def activity(console: Console, label: str, *, lines: bool = False) -> Iterator[C
     try:
         yield doing
     finally:
-        progress.stop()
+        if console.is_terminal:  # elsewhere rich 13 ends with an empty line
+            progress.stop()
 
 
 @contextmanager
@@ -80,6 +81,9 @@ def progress_bar(console: Console, label: str = "probe") -> Iterator[Callable[[f
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn(label), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield lambda _share, _doing: None
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=1.0)
         yield lambda share, doing: progress.update(task, completed=share, description=doing)
