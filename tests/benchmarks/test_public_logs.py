@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
-from benchmarks.public_logs import report
+from benchmarks.public_logs import corpus, report
 from benchmarks.public_logs.corpus import PublicLog, unpacked
 from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_any
 from dpdrun.errors import DpdrunError
@@ -38,9 +40,34 @@ def reports() -> list[tuple[PublicLog, Diagnosis]]:
 def test_the_corpus_is_complete() -> None:
     with unpacked() as logs:
         names = [log.name for log in logs]
-        assert len(set(names)) == len(names) >= 234
+        assert len(set(names)) == len(names) >= 599
         assert {log.label for log in logs} == set(report.LABELS)
         assert all(bool(log.kinds) for log in logs if log.label == "sick")
+
+
+def test_logs_are_held_out_and_then_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def labels(*names: str) -> Path:
+        folder = tmp_path / "-".join(names)
+        for name in names:
+            (folder / name).mkdir(parents=True)
+            (folder / name / "log.csv").write_text("loss\n1\n")
+            (folder / name / "label.json").write_text(json.dumps({
+                "name": name, "source": name, "program": "own", "file": "log.csv", "label": "healthy", "kinds": [],
+                "reason": "",
+            }))  # fmt: skip
+        return folder
+
+    monkeypatch.setattr(corpus, "ARCHIVE", tmp_path / "logs.tar.xz")
+    (tmp_path / "empty").mkdir()
+    corpus.pack(tmp_path / "empty")
+    assert corpus.add(labels("a", "b"), "heldout") == 2
+    corpus.open_held_out("fourth")
+    corpus.add(labels("c"), "heldout")
+    with pytest.raises(SystemExit, match="already in the corpus: a"):
+        corpus.add(labels("a"), "heldout")
+    with unpacked() as logs:
+        assert [(log.half, log.name) for log in logs] == [("tune", "a"), ("tune", "b"), ("heldout", "c")]
+        assert json.loads((logs[0].path.parent / "label.json").read_text())["scored_blind"] == "fourth"
 
 
 def test_the_codes_of_each_kind_are_rules() -> None:

@@ -30,6 +30,7 @@ FILE = "trainer_state.json"
 SUMMARY = "train_runtime"  # only in the record at the end of training, whose train_loss is the mean of the run
 MOST_BYTES = 1 << 28  # JSON is read at once
 MOST_TORN = 1 << 24
+COUNT = re.compile(r"(?:epoch|step|iteration|round)?[ _-]?(\d{1,12})", re.I)  # "3", "epoch_3"
 TOKEN = re.compile(r'"(?:[^"\\]|\\.){0,4000}"|[\[\]{},]')
 DEEPEST = 4  # objects within objects in which a history is looked for
 TRAINER = frozenset({"learning_rate", "epoch", "step", "loss"})
@@ -133,8 +134,9 @@ def _history(content: Any, depth: int = 0) -> list[Record] | None:
     if any("loss" in name.lower() or meaning_of(name) in LOSSES or name in TRAIN for name in columns):
         return rows_of_lists(columns)
     numbered = [each for each in content.values() if isinstance(each, dict)]
-    if numbered and len(numbered) == len(content) and all(str(name).isdecimal() for name in content):
-        return [{"epoch": int(name), **each} for name, each in content.items()]
+    counts = [COUNT.fullmatch(str(name)) for name in content]
+    if numbered and len(numbered) == len(content) and all(counts):
+        return [{"epoch": int(at.group(1)), **each} for at, each in zip(counts, numbered, strict=True) if at]
     found = (_history(each, depth + 1) for each in content.values() if isinstance(each, dict | list) and each)
     return max((each for each in found if each), key=len, default=None)
 
@@ -149,8 +151,8 @@ def _by_part(content: Record) -> Record:
 
 def _points(curve: Any) -> list[tuple[int, float]]:
     """Return steps and values of [[step, value], ...], [[time, step, value], ...] or {step: value}; else nothing."""
-    if isinstance(curve, dict) and all(str(name).isdecimal() for name in curve):
-        curve = [[int(step), value] for step, value in curve.items()]
+    if isinstance(curve, dict) and all(steps := [COUNT.fullmatch(str(name)) for name in curve]):
+        curve = [[int(step.group(1)), value] for step, value in zip(steps, curve.values(), strict=True) if step]
     if not isinstance(curve, list) or not all(isinstance(each, list) and len(each) in (2, 3) for each in curve):
         return []
     ends = [(each[-2], each[-1]) for each in curve]

@@ -43,7 +43,7 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"(train|training|tr) loss (total|sum|all|avg|mean|overall)|(train|training) (overall|combined|joint) loss",
         r"(train|training) loss epoch",
         r"(train )?(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|(train )?cross entropy",
-        r"mse|nll|(train |training )?cost",
+        r"mse|nll|(train |training )?cost|(train|training) nll|(mse|nll|mae|rmse|bce|ce) (train|training)",
         r"(avr|step|batch|smooth|smoothed|ema) loss|loss (avg|mean)",
         rf"(train|training)( s)? {_SCORED_AS}",
         rf"{_SCORED_AS}|learn|objective|obj|err",
@@ -75,12 +75,14 @@ COMMON: dict[str, tuple[str, ...]] = {
     "val_loss": (
         rf"{_VALIDATION}( avg| average| mean| total)? loss( epoch)?|loss {_VALIDATION}",
         rf"{_VALIDATION} loss (total|sum|all|avg|mean|overall)",
-        r"(test|te) loss|(val|validation) main loss|loss v|(val|valid|validation) l",
+        r"(test|te|va) loss|(val|validation) main loss|loss v|(val|valid|validation) l",
         rf"{_VALIDATION}( \d)?( s)? ({_SCORED_AS}|mse|nll|cost)|rmse (val|tst)",
         rf"{_VALIDATION} loss {_RATE}",
         rf"{_VALIDATION} {_RATE}( estimate)?",
         rf"{_VALIDATION} (ppl|perplexity)",
         r"(?!best|lowest|min)[a-z0-9]{1,24} (val|valid|validation|eval) loss",
+        rf"(mse|nll|mae|rmse|bce|ce) {_VALIDATION}",
+        rf"test ({_SCORED_AS}|mse|nll)|(mse|nll|mae|rmse|bce|ce) test|test (avg|average|mean|total) loss",
     ),
 }
 _NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
@@ -126,7 +128,7 @@ def plain_name(name: str) -> str:
     name = name.rpartition(" - ")[2] if " - " in name else name
     name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=^train)(?=loss)|(?<=^val)(?=loss)|(?<=^test)(?=loss)", " ", name.strip())
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
-    return re.sub(r"(?<= )losses$", "loss", plain)
+    return re.sub(r"(?<= )loss(es| (list|history|curve|values))$|^loss (history|curve|values)$", "loss", plain)
 
 
 @lru_cache(maxsize=4096)
@@ -153,7 +155,8 @@ def usual_loss(counts: Mapping[str, int]) -> dict[str, str]:
 def eval_sets(names: Iterable[str]) -> dict[str, str]:
     """Return the validation losses of a log with several evaluation sets: name of the set -> column."""
     found = {name: EVAL_SET.fullmatch(plain_name(name)) for name in names if not name.endswith(("__MIN", "__MAX"))}
-    return {match.group(1).replace(" ", "_"): name for name, match in found.items() if match}
+    sets = {match.group(1).replace(" ", "_"): name for name, match in found.items() if match}
+    return {key: name for key, name in sets.items() if not ADDED.search(plain_name(name))} or sets  # may rise
 
 
 def metrics(names: Iterable[str]) -> list[str]:

@@ -171,3 +171,16 @@ def test_lists_by_part(tmp_path: Path, content: object) -> None:
     path.write_text(json.dumps(content))
     log = read(path, Asked())
     assert (log.column("loss").values, log.column("val_loss").values) == (LOSSES, SCORES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {f"epoch_{k}": {"train_loss": loss} for k, loss in enumerate(LOSSES)},
+        {"train_loss": {f"epoch_{k}": loss for k, loss in enumerate(LOSSES)}},
+    ],
+)
+def test_epochs_by_name(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "losses.json"
+    path.write_text(json.dumps(content))
+    assert read(path, Asked()).column("loss").values == LOSSES

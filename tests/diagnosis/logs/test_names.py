@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dpdrun.diagnosis.logs.log import COLUMNS
-from dpdrun.diagnosis.logs.names import COMMON, Asked, choose_columns, parse_map, plain_name, usual_loss
+from dpdrun.diagnosis.logs.names import COMMON, Asked, choose_columns, eval_sets, parse_map, plain_name, usual_loss
 from dpdrun.errors import DataError
 
 
@@ -124,3 +124,23 @@ def test_rates_of_several_groups_are_those_of_the_first() -> None:
 def test_a_loss_that_is_logged_more_often_than_another() -> None:
     assert usual_loss({"loss": 90, "train_loss": 1}) == {"loss": "loss"}
     assert usual_loss({"loss": 90, "train_loss": 80}) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("epoch", "mse_train", "mse_val"), {"step": "epoch", "loss": "mse_train", "val_loss": "mse_val"}),
+        (("epoch", "train_nll", "test_nll"), {"step": "epoch", "loss": "train_nll", "val_loss": "test_nll"}),
+        (("Train loss", "Test MSE", "Valid MSE"), {"loss": "Train loss", "val_loss": "Valid MSE"}),
+        (("train_loss_list", "test_loss_list"), {"loss": "train_loss_list", "val_loss": "test_loss_list"}),
+        (("loss_history",), {"loss": "loss_history"}),
+        (("round", "global_loss"), {"step": "round", "loss": "global_loss"}),
+    ],
+)
+def test_names_of_scripts(names: tuple[str, ...], expected: dict[str, str]) -> None:
+    assert chosen(*names) == expected
+
+
+def test_a_penalty_is_no_evaluation_set() -> None:
+    assert eval_sets(["val_recon_loss", "val_kl_loss"]) == {"recon": "val_recon_loss"}
+    assert eval_sets(["val_kl_loss"]) == {"kl": "val_kl_loss"}
