@@ -13,7 +13,7 @@ from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, worst_set
 from dpdrun.rules.series import jitter
-from dpdrun.rules.statistics import may_rise, trend
+from dpdrun.rules.statistics import decimate, may_rise, trend
 
 LEAST_AFTER = 2
 FEW = 4  # scores, up to which a rise has to be large
@@ -108,7 +108,7 @@ def _overfits(each: Scored) -> bool:
     if climbs and _climbs_far(each, rise, of_one):
         return True
     rises = len(after) >= AFTER_OF_MANY and each.rise >= RISE and rise >= SURE_OF_TREND * of_one
-    if rises and trend([each.scores[each.best], *after]).p_up <= TREND_P:
+    if rises and trend(decimate([each.scores[each.best], *after])).p_up <= TREND_P:
         return True
     if n >= MANY:  # the lowest of many scores is low by chance: compare means of three
         lowest = min(fmean(each.scores[k : k + LAST]) for k in range(n - LAST))
@@ -122,7 +122,7 @@ def _overfits(each: Scored) -> bool:
 def _falls_steadily(each: Scored) -> bool:
     """Return whether the training loss falls by little, but without doubt, after the best score."""
     later = [value for value in each.training[each.best :] if value == value]
-    return each.fell_to <= FELL_STEADILY and len(later) > AFTER_OF_MANY and trend(later).p_down <= STEADY_P
+    return each.fell_to <= FELL_STEADILY and len(later) > AFTER_OF_MANY and trend(decimate(later)).p_down <= STEADY_P
 
 
 def _climbs_far(each: Scored, rise: float, of_one: float) -> bool:
