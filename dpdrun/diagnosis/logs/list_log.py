@@ -18,9 +18,9 @@ from dpdrun.diagnosis.logs.names import Asked, meaning_of
 FORMAT = "text with lists by name"
 MOST = 1 << 24  # characters
 LEAST = 4  # numbers
-BY_NAME = re.compile(
-    r"([A-Za-z_][\w ./-]{0,40})[\"']?\s{0,3}[:=]\s{0,3}(?:(?:np\.)?array\()?\[([^\[\]\"'a-df-hj-mo-z]{8,})\]", re.I
-)
+LIST = re.compile(r"[:=]\s{0,3}(?:(?:np\.)?array\()?\[([^\[\]\"'a-df-hj-mo-z]{8,})\]", re.I)
+NAME = re.compile(r"([A-Za-z_][\w ./-]{0,40})[\"']?\s{0,3}$")  # before it
+LONGEST_NAME = 48  # characters
 ALONE = re.compile(r"\s{0,80}\[([^\[\]\"'a-df-hj-mo-z]{8,})\]\s{0,80}$", re.I)
 
 
@@ -37,13 +37,15 @@ def lists_of(path: Path) -> dict[str, list[float | None]]:
         values = _numbers(alone.group(1))
         return {"loss": values} if len(values) >= LEAST else {}
     found: dict[str, list[float | None]] = {}
-    for name, inner in BY_NAME.findall(text):
-        values = _numbers(inner)
-        if len(values) < LEAST:
+    for match in LIST.finditer(text):
+        named = NAME.search(text[max(0, match.start() - LONGEST_NAME) : match.start()])
+        values = _numbers(match.group(1))
+        if named is None or len(values) < LEAST:
             continue
-        if len(values) <= len(found.get(name.strip(), [])):
+        name = named.group(1).strip()
+        if len(values) <= len(found.get(name, [])):
             return {}
-        found[name.strip()] = values
+        found[name] = values
     return found if any(meaning_of(name) in LOSSES for name in found) else {}
 
 
