@@ -20,7 +20,7 @@ from dpdrun.data.formats.raw import SUFFIX_TYPES, layout_of, unknown_type
 from dpdrun.data.formats.text_table import stream_signal
 from dpdrun.data.formats.waveform import RAW, check_readable
 from dpdrun.data.roles import single
-from dpdrun.errors import DataError, reading
+from dpdrun.errors import DataError, reading, visible
 
 Samples = NDArray[np.complex128]
 
@@ -165,10 +165,11 @@ def _numpy(path: Path, stack: ExitStack, size: int, signal: str | None) -> tuple
     archive = stack.enter_context(zipfile.ZipFile(path))
     names = [name.removesuffix(".npy") for name in archive.namelist()]
     key = next((key for key in ((signal,) if signal is not None else KEYS) if key in names), None)
+    shown = ", ".join(map(visible, names)) or "none"
     if key is None and signal is not None:
-        raise DataError(f"{path}: no array {signal!r}{suggestion(signal, names)}; it has {', '.join(names) or 'none'}")
+        raise DataError(f"{path}: no array {signal!r}{suggestion(signal, names)}; it has {shown}")
     if key is None:
-        raise DataError(f"{path}: needs an array named x (or input), has {', '.join(names) or 'none'}")
+        raise DataError(f"{path}: needs an array named x (or input), has {shown}")
     return _array(lambda: stack.enter_context(archive.open(f"{key}.npy")), f"{path}, array {key}", size)
 
 
