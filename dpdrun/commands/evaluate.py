@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dpdrun.evaluation.plot_data import PlotData
 
 # what report.json adds to the scores
-COSTS = ("processes", "threads", "seconds", "steps", "best_step", "samples_per_s", "ilc")
+COSTS = ("processes", "threads", "device", "seconds", "steps", "best_step", "samples_per_s", "ilc")
 
 
 def register(app: typer.Typer) -> None:

@@ -37,7 +37,7 @@ def test_auto_starts_resumes_and_leaves_a_finished_run(
     assert [line["step"] for line in read_metrics(run.path).steps] == list(range(1, 8))
     run.write_json(run.report, {"steps": 12})
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
-    assert job.train(loaded(), run.path, resume="auto") == {"steps": 12}
+    assert job.train(loaded(), run.path, resume="auto")["steps"] == 12
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
