@@ -21,6 +21,9 @@ setup: $(READY)  ## create .venv with the pinned requirements
 train: $(READY)  ## the main job: train the quickstart recipe on embedded data
 	$(BIN)/dpdrun train recipes/quickstart.yaml
 
+auto: $(READY)  ## a predistorter from an embedded capture, in one command (three minutes)
+	$(BIN)/dpdrun auto synthetic/hard --budget parameters=500 --minutes 2 --fixed 14 -o runs/auto
+
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
 
@@ -190,4 +193,8 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: lock help setup train test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss alignment warm-start tutorials pictures clean
+.PHONY: auto-study
+auto-study: $(READY)  ## study: what `dpdrun auto` reaches, by minutes and parameters (hours; ARGS: captures, --minutes, --parameters)
+	$(BIN)/python -m benchmarks.auto.run $(ARGS)
+
+.PHONY: lock help setup train auto test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss alignment warm-start tutorials pictures clean

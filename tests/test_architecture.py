@@ -16,7 +16,7 @@ MAX_LINES = 400
 # Each room imports only from the rows below its own: the direction of docs/ARCHITECTURE.md.
 LAYERS = (
     ("commands",),
-    ("api", "plugins"),
+    ("api", "plugins", "auto"),
     ("sweep", "pipeline", "export", "loop"),
     ("training",),
     ("report",),

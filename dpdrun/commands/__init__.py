@@ -32,8 +32,8 @@ from dpdrun.commands._renamed import current_spelling
 from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, shown
 
 ORDER = (
-    "train", "sweep", "evaluate", "compare", "apply", "loop", "export", "recommend", "lint", "probe", "import",
-    "diagnose", "explain", "data", "recipe", "runs", "plugins", "health",
+    "train", "auto", "sweep", "evaluate", "compare", "apply", "loop", "export", "recommend", "lint", "probe",
+    "import", "diagnose", "explain", "data", "recipe", "runs", "plugins", "health",
 )  # fmt: skip
 
 

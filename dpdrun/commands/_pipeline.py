@@ -80,14 +80,16 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
         train_and_show(loaded, run, console, resume=resume, track=track)
 
     continuing = command + (" --redo" if redo else "")
-    draw = _draw if find_spec("matplotlib") is not None else None
+    draw = draw_predistorter if find_spec("matplotlib") is not None else None
     scores, fresh = execute(pipeline, folder, redo=redo, command=continuing, train=train, on_step=on_step, draw=draw)
     _show_scores(scores, console, fresh=fresh)
     if fresh and draw is None:
         show("no reports were written: they need matplotlib; pip install 'dpdrun[plots]'")
 
 
-def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
+def draw_predistorter(
+    where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData], suffix: str = ".png"
+) -> None:
     """Write the page of one predistorter, as `dpdrun evaluate --output` does."""
     from dpdrun.commands.evaluate import COSTS
     from dpdrun.report.scores_page import save_evaluation
@@ -95,7 +97,7 @@ def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]
 
     folder = RunFolder(run)
     before = folder.read_json(folder.report)
-    save_evaluation(where, run, report | {key: before[key] for key in COSTS if key in before}, scenes)
+    save_evaluation(where, run, report | {key: before[key] for key in COSTS if key in before}, scenes, suffix=suffix)
 
 
 def _show_scores(scores: Scores, console: Console, *, fresh: bool) -> None:

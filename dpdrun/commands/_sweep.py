@@ -64,7 +64,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
             err=True,
         )
         try:
-            with _view(folder, results, console) as redraw:
+            with sweep_progress(folder, results, console) as redraw:
                 Pool(folder, workers, device).run(redraw)
         except KeyboardInterrupt:
             write(folder, results.make(folder.journal.read()))
@@ -90,7 +90,7 @@ def show(content: dict[str, Any], folder: SweepFolder, *, complete: bool = True,
 
 
 @contextmanager
-def _view(folder: SweepFolder, results: Any, console: Any) -> Iterator[Callable[[], None]]:
+def sweep_progress(folder: SweepFolder, results: Any, console: Any) -> Iterator[Callable[[], None]]:
     """Yield what shows the sweep as it is now: a live table on a terminal, elsewhere a line for each decided trial."""
     import time
 

@@ -28,6 +28,7 @@ DRIVE_STEP_DB = 0.5
 PEAK_EXCESS_DB = 0.3
 ALIGNED_DEG = 1e-6
 OUT_OF_BAND_DB = -45.0
+NOISE_MARGIN_DB = 3.0  # half of what a linear gain leaves is noise
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Inspection:
         floor: noise-floor estimate from the record.
         known_floor_db: the true floor, where the capture is synthetic [dB].
         warnings: most serious first.
+        obstacles: those of the warnings, and the noise, with which no model of the amplifier can be trained.
     """
 
     schema_version: int
@@ -106,6 +108,7 @@ class Inspection:
     clock_ppm: float | None = None
     envelope_variance: float = 1.0
     unexplained_db: float | None = None
+    obstacles: tuple[str, ...] = ()
 
 
 def inspect_capture(capture: Capture) -> Inspection:
@@ -143,14 +146,17 @@ def inspect_capture(capture: Capture) -> Inspection:
         envelope_variance=envelope_variance(x),
         unexplained_db=None if found is None else unexplained_db(path.x, path.y),
     )
+    changes = changes_inside(capture, path)
     warnings = (
         *_signal_path(facts, capture, path),
-        *changes_inside(capture, path),
+        *changes,
         *_parts_differ(facts, capture),
         *_band(facts, x),
         *capture.warnings,
     )
-    return replace(facts, warnings=warnings)
+    unrelated = [] if found is not None else do_not_line_up(path, rate)
+    obstacles = (*unrelated, *_constant_envelope(facts, path), *_unexplained(facts), *changes, *_noise(facts))
+    return replace(facts, warnings=warnings, obstacles=obstacles)
 
 
 @lru_cache(maxsize=1)  # an evaluation asks several times
@@ -204,25 +210,14 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
 def _signal_path(facts: Inspection, capture: Capture, path: SignalPath) -> list[str]:
     x, y = capture.train.x, capture.train.y
     found = do_not_line_up(path, facts.sample_rate_hz)
-    if path.constant_envelope:
-        found.append(
-            "the input has a constant envelope (variance of its power: "
-            f"{facts.envelope_variance:.2g} of the mean squared): this record cannot show AM/AM or AM/PM; is it the "
-            "whole input? A tone, a phase modulation, or one branch of an outphasing transmitter is not; record the "
-            "drive signal of the amplifier as it is modulated"
-        )
+    found += _constant_envelope(facts, path)
     for name, samples in (("input", x), ("output", y)):
         stuck = 0 if path.constant_envelope else impairments.railed_samples(samples)
         if stuck:
             found.append(
                 f"{stuck:,} training samples of the {name} are at the extreme of I or Q: a converter saturates"
             )
-    if facts.unexplained_db is not None:
-        found.append(
-            f"the output is not explained by this input: {facts.unexplained_db:.1f} dB of its power stand where it is "
-            "strong and a memory polynomial of the input does not reach (a second band or carrier, crosstalk from "
-            "another transmitter?); record every input of the amplifier, or filter the output to the band of this one"
-        )
+    found += _unexplained(facts)
     if facts.dc_x_db > DC_DB and impairments.dc_stands_out(x):
         found.append(f"the input has DC of {facts.dc_x_db:.1f} dB of its power")
     if path.linear is None or facts.offset_y_db is None or facts.image_dbc is None:
@@ -238,6 +233,37 @@ def _signal_path(facts: Inspection, capture: Capture, path: SignalPath) -> list[
             f"the output contains an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance"
         )
     return found
+
+
+def _constant_envelope(facts: Inspection, path: SignalPath) -> list[str]:
+    if not path.constant_envelope:
+        return []
+    return [
+        "the input has a constant envelope (variance of its power: "
+        f"{facts.envelope_variance:.2g} of the mean squared): this record cannot show AM/AM or AM/PM; is it the "
+        "whole input? A tone, a phase modulation, or one branch of an outphasing transmitter is not; record the "
+        "drive signal of the amplifier as it is modulated"
+    ]
+
+
+def _unexplained(facts: Inspection) -> list[str]:
+    if facts.unexplained_db is None:
+        return []
+    return [
+        f"the output is not explained by this input: {facts.unexplained_db:.1f} dB of its power stand where it is "
+        "strong and a memory polynomial of the input does not reach (a second band or carrier, crosstalk from "
+        "another transmitter?); record every input of the amplifier, or filter the output to the band of this one"
+    ]
+
+
+def _noise(facts: Inspection) -> list[str]:
+    floor_db, linear_db = facts.floor.nmse_db, facts.parts["train"].one_tap_nmse_db
+    if floor_db is None or floor_db < linear_db - NOISE_MARGIN_DB:
+        return []
+    return [
+        f"the noise floor of the output, {floor_db:.1f} dB, is as high as all that a linear gain leaves "
+        f"({linear_db:.1f} dB): there is no distortion to learn above it; average several records, or raise the drive"
+    ]
 
 
 def _parts_differ(facts: Inspection, capture: Capture) -> list[str]:

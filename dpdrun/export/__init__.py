@@ -6,6 +6,9 @@ any length. One module for each format; `verify` decides whether a file is kept.
 
 from __future__ import annotations
 
+from dpdrun.data.checks import suggestion
+from dpdrun.errors import RunError
+
 # File suffixes by format; the first is the default
 FORMATS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",),
@@ -15,3 +18,16 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "mat": (".mat",),
     "mem": (".zip",),
 }
+INTEGER_FORMATS = ("npz", "c", "mat", "mem")  # that have a fixed-point form
+
+
+def require_format(to: str, *, fixed: bool) -> None:
+    """Raise RunError unless there is a format of this name, in integers if `fixed`, in floating point if not."""
+    if to not in FORMATS:
+        raise RunError(f"--to {to}: no such format{suggestion(to, FORMATS)}; there is {', '.join(FORMATS)}")
+    if fixed and to not in INTEGER_FORMATS:
+        raise RunError(
+            f"--to {to} holds floating-point models alone; in fixed point there is {', '.join(INTEGER_FORMATS)}"
+        )
+    if not fixed and to == "mem":
+        raise RunError("--to mem holds integers: give --fixed")

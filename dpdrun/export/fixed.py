@@ -39,7 +39,6 @@ from dpdrun.recipe.schema import GIVEN, QuantizationSection
 
 GOLDEN_SAMPLES = 1024
 VERIFIED_SAMPLES = 2**15  # of the test split: a GRU takes a third of a millisecond each
-FORMATS = ("npz", "c", "mat", "mem")  # that have a fixed-point form
 # A recipe around the settings: its loader explains what is wrong with them
 _RECIPE = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 1}\n"
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.checks import suggestion
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
-from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, torchscript
+from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, require_format, torchscript
 from dpdrun.export.c import compiler
 from dpdrun.export.c import job as c
 from dpdrun.export.description import describe
@@ -85,8 +84,7 @@ def export(
             or a file whose output differs from the run's: nothing is written.
         DataError: `out` cannot be written, or the capture of the run cannot be read.
     """
-    if to not in FORMATS:
-        raise RunError(f"--to {to}: no such format{suggestion(to, FORMATS)}; there is {', '.join(FORMATS)}")
+    require_format(to, fixed=quantization is not None)
     folder = RunFolder.open(run_dir)
     if not folder.model.is_file():
         raise RunError(
@@ -96,12 +94,6 @@ def export(
     suffix = "" if quantization is None else "_fixed" if to == "c" else "-fixed"  # functions are named after a C file
     out = out or folder.path / f"model{suffix}{FORMATS[to][0]}"
     check_writable(out, force=force, suffixes=FORMATS[to])
-    if quantization is not None and to not in fixed.FORMATS:
-        raise RunError(
-            f"--to {to} holds floating-point models alone; in fixed point there is {', '.join(fixed.FORMATS)}"
-        )
-    if quantization is None and to == "mem":
-        raise RunError("--to mem holds integers: give --fixed")
     if to == "onnx":
         onnx.require()
     if to == "c":

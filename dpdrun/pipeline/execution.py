@@ -53,7 +53,7 @@ def execute(
         FindingError: of a step with train.on_finding: stop; its message has both commands.
     """
     require_folder(folder)
-    with _continued_by(command, "the check before the first step"):  # before the folder is made
+    with continued_by(command, "the check before the first step of the pipeline"):  # before the folder is made
         changed = [state for state in step_states(pipeline, folder) if state.action == "changed"]
     if changed and not redo:
         raise refusal(changed, command)
@@ -61,7 +61,7 @@ def execute(
     total, states = len(pipeline.steps), list[StepState]()
     with RunFolder(folder).lock():
         for number, step in enumerate(pipeline.steps, start=1):
-            with _continued_by(command, f"step {step.name}, {number} of {total}"):
+            with continued_by(command, f"step {step.name}, {number} of {total} of the pipeline"):
                 state = step_state(pipeline, step, folder)
                 if state.action == "changed" and not redo:
                     raise refusal([state], command)  # its PA model has changed
@@ -70,7 +70,7 @@ def execute(
                 if state.action != "skip":
                     train(state.step.loaded, state.run, state.action == "resume")
                 states.append(state)
-        with _continued_by(command, "evaluation"):
+        with continued_by(command, "evaluation of the pipeline"):
             return score_pipeline(pipeline, folder, states, draw)
 
 
@@ -103,9 +103,9 @@ def _difference(state: StepState) -> str:
 
 
 @contextmanager
-def _continued_by(command: str, where: str) -> Iterator[None]:
-    """Add to any error that stops the pipeline the step, and the command that continues it."""
-    hint = f"in {where} of the pipeline; to continue it:\n  {command}"
+def continued_by(command: str, where: str) -> Iterator[None]:
+    """Add to what stops the block where that was, and the command that continues."""
+    hint = f"in {where}; to continue it:\n  {command}"
     try:
         with stopping(lambda: ""):
             yield

@@ -299,6 +299,21 @@ def estimate(
     )
 
 
+# benchmarks/arena: 0.35, 1.24 and 5 s for 496, 974 and 1,882 parameters, on a core with 21 ps for a unit of "matrix"
+REFINEMENT = 68_000.0
+
+
+def refinement_seconds(model: ModelSection, iterations: int, speed: MachineSpeed) -> float:
+    """Estimate the time of `optim.refine: lm` on one core [s]: the curvature of all parameters takes most of it.
+
+    Args:
+        model: the `model` section of a recipe.
+        iterations: `optim.refine_iterations`.
+        speed: of this machine.
+    """
+    return iterations * REFINEMENT * size_of(model).parameters ** 2 * speed.matrix
+
+
 def _timed(model: ModelSection) -> TransformerModel | GRUModel | None:
     """Return the section, if the study timed models like it; none of a plug-in was."""
     if isinstance(model, GRUModel) or (isinstance(model, TransformerModel) and model.window != "full"):

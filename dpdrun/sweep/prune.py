@@ -17,6 +17,7 @@ from typing import Any
 
 from dpdrun.errors import DpdrunError
 from dpdrun.plan.plan import Plan
+from dpdrun.recipe.schema import Recipe
 from dpdrun.sweep.document import Prune, Sweep
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.points import Trial
@@ -47,9 +48,14 @@ def pruning(folder: SweepFolder, sweep: Sweep, trial: Trial, plan: Plan) -> Abst
     return nullcontext(_Pruning(folder, trial.id, sweep.prune, rungs_of(plan)))
 
 
-def on_finding(sweep: Sweep) -> tuple[str, ...]:
-    """Return the override by which a finding of severity error ends a trial; it decides no weight of one that ends."""
-    keeps = sweep.prune == "off" or sweep.base.recipe.train.on_finding == "adapt"
+def on_finding(sweep: Sweep, recipe: Recipe) -> tuple[str, ...]:
+    """Return the override by which a finding of severity error ends a trial; it decides no weight of one that ends.
+
+    Args:
+        sweep: that the trial belongs to.
+        recipe: of the trial; a gmp has no steps, and so no findings during them.
+    """
+    keeps = sweep.prune == "off" or recipe.train.on_finding == "adapt" or recipe.model.kind == "gmp"
     return () if keeps else ("train.on_finding=stop",)
 
 

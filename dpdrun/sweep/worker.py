@@ -112,7 +112,8 @@ def give_back_lost(folder: SweepFolder, now: Transaction) -> None:
 def _run(folder: SweepFolder, sweep: Sweep, trial: Trial, say: Say) -> None:
     """Train a trial and write what became of it."""
     began, run = time.perf_counter(), folder.run(trial.id)
-    loaded = load_text(sweep.base.text, sweep.base.path, [*sweep.base.overrides, *trial.overrides, *on_finding(sweep)])
+    loaded = load_text(sweep.base.text, sweep.base.path, [*sweep.base.overrides, *trial.overrides])
+    loaded = load_text(loaded.text, loaded.path, [*loaded.overrides, *on_finding(sweep, loaded.recipe)])
     outcome: dict[str, Any] = {"event": "given back"}
     threads = 1
 

@@ -83,7 +83,7 @@ def report_page(
     if facts:
         entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
         parts.append(f'<dl class="facts">{entries}</dl>')
-    parts += [_table(*table) for table in tables]
+    parts += [html_table(*table) for table in tables]
     parts += [_section(section) for section in sections]
     files = f"The figures are next to this page as {suffix[1:].upper()} files, their curves as CSV."
     drawn = any(isinstance(each, Drawn) for section in sections for each in section.figures)
@@ -96,7 +96,7 @@ def png_size(png: bytes) -> tuple[int, int]:
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
-def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table with its columns of numbers aligned to the right."""
     width = max([len(header), *(len(row) for row in rows)])
     numeric = [_is_numeric([row[i] for row in rows if i < len(row)]) for i in range(width)]

@@ -1,0 +1,71 @@
+"""The size of the predistorter: the largest Transformer of a known good shape within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dpdrun.errors import RecipeError
+from dpdrun.plan.cost import size_of
+from dpdrun.recipe.problems import listed
+from dpdrun.recipe.schema import TransformerModel
+
+Budget = dict[str, int]  # upper limit of a field of plan.cost.Size, by its name
+LIMITS = {"parameters": "parameters", "macs": "macs_per_sample"}
+# The shapes of benchmarks/arena, and those between them: one block below 750 parameters, else two.
+ONE_BLOCK_BELOW = 750
+WIDTHS = (16, 12, 10, 8, 6, 4)
+WINDOWS = {1: 16, 2: 12}  # samples, by blocks
+FF_MULTS = (1.0, 0.75, 0.625, 0.5, 0.375)
+SHAPE = {"heads": 2, "activation": "bilinear", "norm": "off", "attention_bias": "query", "conv": 5}
+MOST_PARAMETERS = 4000  # that `optim.refine: lm` takes
+
+
+def read_budget(texts: Sequence[str]) -> Budget:
+    """Read `parameters=500` and `macs=2000`.
+
+    Raises:
+        RecipeError: a text is something else, or no budget is given.
+    """
+    found: Budget = {}
+    for text in texts:
+        name, _, most = text.partition("=")
+        if name not in LIMITS or not most.replace("_", "").isdigit() or int(most) < 1:
+            raise RecipeError(f"--budget {text}: write parameters=500 or macs=2000")
+        found[LIMITS[name]] = int(most)
+    if not found:
+        raise RecipeError("--budget: what the target can hold, such as --budget parameters=500 or --budget macs=2000")
+    return found
+
+
+def budget_text(budget: Budget) -> str:
+    """Return a budget in words."""
+    return listed([f"{most:,} {name.replace('macs_per_sample', 'MACs per sample')}" for name, most in budget.items()])
+
+
+def predistorter_model(budget: Budget) -> dict[str, Any]:
+    """Return the `model` section of the predistorter.
+
+    Raises:
+        RecipeError: the smallest one is beyond the budget.
+    """
+    limits = {**budget, "parameters": min(budget.get("parameters", MOST_PARAMETERS), MOST_PARAMETERS)}
+    last = dict[str, Any]()
+    for last in _shapes(limits["parameters"]):
+        size = size_of(TransformerModel.model_validate(last))
+        if all(getattr(size, name) <= most for name, most in limits.items()):
+            return last
+    size = size_of(TransformerModel.model_validate(last))
+    raise RecipeError(
+        f"--budget: the smallest predistorter has {size.parameters} parameters and {size.macs_per_sample} MACs per "
+        f"sample; a budget of {budget_text(budget)} is too small for a Transformer: use a gmp (docs/predistortion.md)"
+    )
+
+
+def _shapes(parameters: int) -> Iterator[dict[str, Any]]:
+    """Yield shapes from large to small."""
+    for layers in (1,) if parameters < ONE_BLOCK_BELOW else (2, 1):
+        for width in WIDTHS:
+            for ff_mult in FF_MULTS:
+                yield {"kind": "transformer", "d_model": width, "layers": layers, "window": WINDOWS[layers],
+                       "ff_mult": ff_mult, **SHAPE}  # fmt: skip

@@ -1,0 +1,44 @@
+"""The commands that do each step of `dpdrun auto` by hand."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from dpdrun.auto.product import Options
+from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.patch import render
+from dpdrun.recipe.schema import DataSection
+
+FLAGS = {"sample_rate_hz": "--sample-rate-hz", "bandwidth_hz": "--bandwidth-hz", "input": "--input-signal",
+         "output": "--output-signal", "columns": "--columns"}  # fmt: skip
+
+
+def commands(section: DataSection, options: Options, folder: Path, out: str, searches: list[str]) -> list[list[str]]:
+    """Return each step as what it does, and its command.
+
+    Args:
+        section: `data` of the recipes.
+        options: what was asked for.
+        folder: of the product.
+        out: the exported file in it.
+        searches: names of its sweep folders.
+    """
+    place = str(folder)
+    source = section.source if isinstance(section.source, str) else render(section.source)
+    flags = [word for field, flag in FLAGS.items() if (value := getattr(section, field)) != AUTO
+             for word in (flag, f"{value:.12g}" if isinstance(value, float) else str(value))]  # fmt: skip
+    fixed = [] if options.fixed is None else ["--fixed", "--weight-bits", str(options.fixed), "--activation-bits",
+                                              str(options.fixed), "--set", "per_channel=all"]  # fmt: skip
+    steps = [
+        ("Measure the capture", ["data", "inspect", source, *flags]),
+        ("Align it", ["data", "align", source, *flags, "-o", f"{place}/aligned.npz"]),
+        ("Sizes and rates, with reasons", ["recommend", "--data", source, *flags, "--model", "transformer"]),
+        *((f"All trials of {name}", ["sweep", "show", f"{place}/search/{name}"]) for name in searches),
+        ("Train the four models, and score", ["train", f"{place}/pipeline.yaml", "--run-dir", place]),
+        ("Diagnose the training", ["diagnose", f"{place}/dpd"]),
+        ("Score through the second PA model", ["evaluate", f"{place}/dpd", "--through", f"{place}/judge"]),
+        ("Export", ["export", f"{place}/dpd", "--to", options.to, *fixed, "-o", f"{place}/{out}", "--force"]),
+        ("Predistort a waveform", ["apply", f"{place}/dpd", "waveform.npy", "predistorted.npy"]),
+    ]
+    return [[what, shlex.join(["dpdrun", *words])] for what, words in steps]

@@ -1,0 +1,109 @@
+"""The folder of `dpdrun auto`: the names of its files, and auto.json: from what it was made, and what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpdrun.auto.budget import Budget, budget_text
+from dpdrun.auto.reading import Reading
+from dpdrun.errors import RunError
+from dpdrun.recipe.problems import listed
+from dpdrun.run.environment import environment
+from dpdrun.run.files import Json, write_text
+from dpdrun.run.folder import RunFolder, require_free
+
+SCHEMA_VERSION = 1
+STEPS = ("pa", "judge", "dpd_gmp", "dpd")  # of the pipeline, and the names of their run folders
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        budget: of the predistorter.
+        minutes: of trials and scores.
+        to: format of the export.
+        fixed: bits of weights and activations; None = floating point.
+    """
+
+    budget: Budget
+    minutes: float
+    to: str
+    fixed: int | None
+
+
+class Product:
+    """Paths and files of one folder.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    state = property(lambda self: self.path / "auto.json")
+    page = property(lambda self: self.path / "report.html")
+    pipeline = property(lambda self: self.path / "pipeline.yaml")
+    searches = property(lambda self: self.path / "search")
+    exports = property(lambda self: self.path / "export")
+
+    def recipe(self, step: str) -> Path:
+        """Return the path of the recipe of a step."""
+        return self.path / "recipes" / f"{step}.yaml"
+
+    def step(self, name: str) -> RunFolder:
+        """Return the run folder of a step."""
+        return RunFolder(self.path / name)
+
+    def read(self) -> Json:
+        """Return the content of auto.json; empty where there is none. Raises RunError."""
+        return RunFolder(self.path).read_json(self.state) if self.state.is_file() else {}
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write auto.json. Raises RunError."""
+        RunFolder(self.path).write_json(self.state, {**content, "environment": environment()})
+
+    def begin(self, reading: Reading, options: Options) -> Json:
+        """Return the content of auto.json for this capture and these options; nothing is written yet.
+
+        Raises:
+            RunError: the folder holds something else, or was made from another capture or budget.
+        """
+        made_from = {
+            "data_sha256": reading.capture.sha256,
+            "sample_rate_hz": reading.capture.sample_rate_hz,
+            "bandwidth_hz": reading.capture.bandwidth_hz,
+            "budget": options.budget,
+        }
+        before = self.read()
+        if not before:
+            require_free(self.path)
+            return {"schema_version": SCHEMA_VERSION, "made_from": made_from, "seconds": 0.0, "searched_minutes": {}}
+        old = before.get("made_from", {})
+        if changed := [name for name, value in made_from.items() if old.get(name) != value]:
+            raise RunError(
+                f"{self.path}: this folder was made from {listed([_named(name, old) for name in changed], 'and')}, "
+                f"and now there is {listed([_named(name, made_from) for name in changed], 'and')}; give another -o"
+            )
+        return before
+
+    def write_recipe(self, step: str, text: str) -> Path:
+        """Write the recipe of a step, and return its path."""
+        path = self.recipe(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+        return path
+
+
+def _named(name: str, made_from: Mapping[str, Any]) -> str:
+    value = made_from.get(name)
+    if name == "budget" and isinstance(value, dict):
+        return f"a budget of {budget_text(value)}"
+    if name == "data_sha256":
+        return f"a capture with samples {str(value)[:12]}..."
+    return f"{name} {value:,.10g}" if isinstance(value, int | float) else f"no {name}"

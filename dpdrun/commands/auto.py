@@ -1,0 +1,167 @@
+"""`dpdrun auto`: from a capture to an exported predistorter, in one command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dpdrun.commands._completion import complete_capture
+from dpdrun.commands._options import (
+    BandwidthOption,
+    ColumnsOption,
+    InputSignalOption,
+    OutputSignalOption,
+    PluginOption,
+    SampleRateOption,
+    UncheckedOption,
+    argument,
+    data_section,
+    load_plugins,
+    option,
+)
+from dpdrun.commands._output import say
+from dpdrun.errors import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from dpdrun.auto.job import Auto
+    from dpdrun.auto.reading import Reading
+    from dpdrun.evaluation.plot_data import PlotData
+    from dpdrun.pipeline.state import StepState
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("auto")(auto)
+
+
+def auto(
+    source: Annotated[
+        str,
+        argument(metavar="CAPTURE", help="A capture, as for `dpdrun data inspect`.", autocompletion=complete_capture),
+    ],
+    budget: Annotated[
+        list[str],
+        option(metavar="NAME=MOST", help="What the target can hold: parameters=500 or macs=2000; repeatable."),
+    ],
+    minutes: Annotated[float, option(min=0.01, metavar="MINUTES", help="Time for training and scores.")] = 15.0,
+    to: Annotated[
+        str, option("--to", metavar="onnx|torchscript|npz|c|mat|mem", help="Format of the exported predistorter.")
+    ] = "c",
+    fixed: Annotated[
+        int | None, option(min=4, max=18, metavar="BITS", help="Export in integers: bits of weights and activations.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the results.", show_default="runs/<capture>-auto")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its time without training.")] = False,
+    sample_rate_hz: SampleRateOption = None,
+    bandwidth_hz: BandwidthOption = None,
+    input_: InputSignalOption = None,
+    output: OutputSignalOption = None,
+    columns: ColumnsOption = None,
+    no_check_rates: UncheckedOption = False,
+    plugin: PluginOption = None,
+) -> None:
+    """Make a predistorter from a CAPTURE: align, train, score, export, and report.html for your colleagues.
+
+    The same command continues an interrupted run; with more --minutes it continues the search.
+    """
+    load_plugins(plugin)
+    section = data_section(
+        source, input_=input_, output=output, columns=columns, sample_rate_hz=sample_rate_hz,
+        bandwidth_hz=bandwidth_hz, no_check_rates=no_check_rates,
+    )  # fmt: skip
+    from dpdrun.auto.budget import predistorter_model, read_budget
+    from dpdrun.auto.product import Options, Product
+    from dpdrun.export import require_format
+    from dpdrun.report.layout import activity
+    from dpdrun.report.terminal import Terminal
+
+    options = Options(read_budget(budget), minutes, to, fixed)
+    predistorter_model(options.budget)
+    require_format(to, fixed=fixed is not None)
+    with activity(Terminal(stderr=True), "auto") as doing:
+        doing("reading and aligning the capture")
+        from dpdrun.auto.reading import read
+
+        reading = read(section)
+        doing("fitting memory depths")
+        from dpdrun.auto.job import Auto
+
+        folder = out or Path("runs") / f"{Path(reading.capture.name).stem}-auto"
+        command = shlex.join(["dpdrun", "auto", *sys.argv[2:]])
+        job = Auto(reading, options, Product(folder), command)
+    if dry_run:
+        _show_plan(job)
+        return
+    _show_reading(reading)
+    try:
+        _run(job)
+    except KeyboardInterrupt as interrupt:
+        say(str(interrupt) or f"interrupted; to continue:\n  {command}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
+    """Draw the evaluation of a predistorter as SVG, which the page contains."""
+    from dpdrun.commands._pipeline import draw_predistorter
+
+    draw_predistorter(where, run, report, scenes, suffix=".svg")
+
+
+def _show_plan(job: Auto) -> None:
+    from dataclasses import astuple
+
+    from dpdrun.report.auto import plan_view
+    from dpdrun.report.terminal import Terminal
+
+    Terminal(highlight=False).print(
+        plan_view([astuple(row) for row in job.plan()], job.reading.capture.name, job.options.minutes)
+    )
+
+
+def _show_reading(reading: Reading) -> None:
+    """Say what was corrected, and what remains."""
+    facts = reading.facts
+    say(f"{facts.name}: {sum(part.samples for part in facts.parts.values()):,} samples")
+    say("corrected: " + ("; ".join(reading.corrected) or "nothing: input and output are aligned"))
+    for warning in facts.warnings:
+        say(f"warning: {warning}")
+
+
+def _run(job: Auto) -> None:
+    from rich.text import Text
+
+    from dpdrun.auto.job import Show
+    from dpdrun.commands._sweep import sweep_progress
+    from dpdrun.commands._training import train_and_show
+    from dpdrun.report.auto import product_view
+    from dpdrun.report.auto_page import product_page
+    from dpdrun.report.streams import outlive_output
+    from dpdrun.report.terminal import Terminal
+    from dpdrun.run.files import write_text
+
+    outlive_output(job.product.path)
+    console = Terminal(highlight=False)
+
+    def on_step(state: StepState, old: Path | None) -> None:
+        renamed = "" if old is None else f"; the old folder is {old}"
+        console.print(Text(f"{state.step.name}: {state.reason}{renamed}"), soft_wrap=True)
+
+    show = Show(
+        say=say,
+        view=lambda folder, results: sweep_progress(folder, results, console),
+        train=lambda loaded, run, resume: train_and_show(loaded, run, console, resume=resume),
+        on_step=on_step,
+        draw=_draw if find_spec("matplotlib") is not None else None,
+    )
+    made = job.run(show)
+    write_text(job.product.page, product_page(made.content, job.product.path))
+    console.print(product_view(made.content))
+    for line in (f"page: {job.product.page}", f"figures and settings: {job.product.state}"):
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""A capture is aligned, or refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dpdrun.auto.reading import read
+from dpdrun.errors import DataError
+from dpdrun.recipe.schema import AlignSection, DataSection
+
+Signal = NDArray[np.complex128]
+SAMPLES = 30_000
+
+
+def noise(samples: int, seed: int) -> Signal:
+    rng = np.random.default_rng(seed)
+    return 0.1 * np.convolve(
+        rng.normal(size=samples + 16) + 1j * rng.normal(size=samples + 16), np.hanning(17), "valid"
+    )
+
+
+def amplified(x: Signal) -> Signal:
+    return 2.0 * x * (1 - 0.2 * np.abs(x) ** 2)
+
+
+def section(folder: Path, x: Signal, y: Signal) -> DataSection:
+    np.savez(folder / "capture.npz", x=x, y=y)
+    return DataSection.model_validate({"source": str(folder / "capture.npz"), "sample_rate_hz": 1e6})
+
+
+def test_aligned_with_the_values_in_the_section(tmp_path: Path) -> None:
+    x = noise(SAMPLES, 0)
+    reading = read(section(tmp_path, x, np.concatenate([np.zeros(37), amplified(x)])[:SAMPLES]))
+    assert isinstance(reading.section.align, AlignSection)
+    assert reading.section.align.delay_samples == pytest.approx(37, abs=0.01)
+    assert any("coarse delay" in each for each in reading.corrected)
+    assert not any("late" in each for each in reading.facts.warnings)
+
+
+def test_nothing_to_correct(tmp_path: Path) -> None:
+    x = noise(SAMPLES, 0)
+    reading = read(section(tmp_path, x, amplified(x)))
+    assert reading.section.align == "off"
+    assert reading.corrected == ()
+
+
+def drifting(x: Signal) -> Signal:
+    return amplified(x) * np.exp(1j * np.radians(20) * np.minimum(1, np.arange(len(x)) / (0.3 * len(x))))
+
+
+X, OTHER = noise(SAMPLES, 0), noise(SAMPLES, 1)
+PHASE = np.exp(1j * np.cumsum(X.real))
+SECOND_BAND = noise(SAMPLES, 5) * np.exp(2j * np.pi * 0.3 * np.arange(SAMPLES))
+WHITE = np.random.default_rng(3).normal(size=(SAMPLES, 2)) @ [0.02, 0.02j]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "reason"),
+    [
+        pytest.param(X, amplified(OTHER), "do not belong together", id="unrelated"),
+        pytest.param(PHASE, PHASE, "constant envelope", id="constant envelope"),
+        pytest.param(X, drifting(X), "drifts inside the train split", id="drift"),
+        pytest.param(X, amplified(X) + SECOND_BAND, "not explained by this input", id="second band"),
+        pytest.param(X, 2 * X + WHITE, "no distortion to learn above it", id="noise"),
+    ],
+)
+def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=reason):
+        read(section(tmp_path, x, y))

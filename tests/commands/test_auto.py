@@ -1,0 +1,131 @@
+"""`dpdrun auto`: one command from a capture to an exported predistorter, here with short trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.signal import firwin
+from typer.testing import CliRunner, Result
+
+from dpdrun.auto import ladder, recipes
+from dpdrun.commands import app
+from tests.json_documents import as_documented
+
+SHORT = {
+    (ladder, "PA_STEPS"): 30, (recipes, "PA_STEPS"): 30, (ladder, "GRU_STEPS"): 4, (ladder, "PA_RUNGS"): 1,
+    (recipes, "RULES_STEPS"): 20, (ladder, "ITERATIONS"): (2, 3), (ladder, "SEEDS"): 1, (ladder, "LATER_RUNGS"): 1,
+}  # fmt: skip
+WORDS = ("auto", "capture.npz", "--sample-rate-hz", "1e6", "--bandwidth-hz", "2e5", "--budget", "parameters=200")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working folder, with capture.npz, whose output comes 5 samples late; trials are short."""
+    folder = tmp_path_factory.mktemp("auto")
+    rng = np.random.default_rng(0)
+    x = np.convolve(rng.normal(size=6100) + 1j * rng.normal(size=6100), firwin(101, 0.19), "valid")
+    y = 2.0 * x * (1 - 0.02 * np.abs(x) ** 2) + 1e-3 * rng.normal(size=(len(x), 2)) @ [1, 1j]
+    np.savez(folder / "capture.npz", x=x, y=np.concatenate([np.zeros(5), y[:-5]]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for (module, name), value in SHORT.items():
+            patch.setattr(module, name, value)
+        yield folder
+
+
+def auto(*words: str) -> Result:
+    return CliRunner().invoke(app, [*WORDS, *words])
+
+
+@pytest.fixture(scope="module")
+def product(place: Path) -> tuple[Path, Result]:
+    """The folder that the command wrote, and what it printed."""
+    result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
+    assert result.exit_code == 0, result.output
+    return place / "product", result
+
+
+def content(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = as_documented("auto", json.loads((folder / "auto.json").read_text()))
+    return found
+
+
+def test_dry_run_writes_nothing(place: Path) -> None:
+    result = auto("--minutes", "20", "--dry-run", "-o", "planned")
+    assert result.exit_code == 0, result.output
+    assert "in total" in result.output
+    assert not (place / "planned").exists()
+
+
+def test_scores_and_files(product: tuple[Path, Result]) -> None:
+    folder, result = product
+    made = content(folder)
+    assert "coarse delay" in result.output
+    assert any("coarse delay" in each for each in made["capture"]["corrected"])
+    assert made["steps"]["judge"]["kind"] != made["steps"]["pa"]["kind"]
+    assert made["steps"]["dpd"]["parameters"] <= 200
+    assert set(made["scores"]["own"]) == {"dpd", "dpd_gmp"}
+    assert "intervals" in made["scores"]["judged"]["dpd"]["judge"]["splits"]["test"]["linearity"]
+    assert (folder / made["exported"]["path"]).is_file()
+    assert {each["status"] for each in made["trials"]} == {"finished"}
+
+
+def test_the_best_of_the_validation_split_is_kept(product: tuple[Path, Result]) -> None:
+    folder, _ = product
+    trials = [each for each in content(folder)["trials"] if each["search"].startswith("dpd")]
+    best = min(trials, key=lambda each: each["score_db"])
+    weights = (folder / "search" / best["search"] / "trials" / best["id"] / "model.safetensors").read_bytes()
+    assert (folder / "dpd" / "model.safetensors").read_bytes() == weights
+
+
+def test_page_is_self_contained(product: tuple[Path, Result]) -> None:
+    page = (product[0] / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image/svg+xml") >= 2
+    for command in ("dpdrun export", "dpdrun train", "dpdrun data inspect"):
+        assert command in page
+
+
+def test_steps_are_those_of_a_pipeline(product: tuple[Path, Result]) -> None:
+    result = CliRunner().invoke(app, ["train", "product/pipeline.yaml", "--run-dir", "product", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("finished and unchanged") == 4
+
+
+def test_a_second_call_trains_nothing(product: tuple[Path, Result]) -> None:
+    folder, _ = product
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    exported = (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns
+    result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == before
+    assert (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns == exported
+
+
+def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> None:
+    result = CliRunner().invoke(app, [*WORDS[:-1], "parameters=300", "-o", "product"])
+    assert result.exit_code == 2
+    assert "a budget of 200 parameters" in result.stderr
+    assert "give another -o" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--minutes", "0.02"), "nothing can be trained in this time"),
+        (("--to", "onxx"), "no such format; did you mean 'onnx'?"),
+        (("--to", "onnx", "--fixed", "8"), "holds floating-point models alone"),
+        (("--budget", "macs=3"), "is too small for a Transformer"),
+        (("--budget", "size=3"), "write parameters=500 or macs=2000"),
+    ],
+)
+def test_refused_before_anything_is_written(words: tuple[str, ...], message: str, place: Path) -> None:
+    result = auto(*words, "-o", "refused")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (place / "refused").exists()
