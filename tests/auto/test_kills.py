@@ -1,4 +1,4 @@
-"""`dpdrun auto` is killed while it searches: the same command continues, and no finished trial is trained again."""
+"""`dpdrun auto` is killed while it searches: the same command continues, and finished trials keep their weights."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def finished(folder: Path) -> dict[str, int]:
-    """When the model of each finished trial was written."""
-    return {str(path): path.stat().st_mtime_ns for path in folder.glob("product/search/*/trials/*/model.safetensors")}
+def finished(folder: Path) -> dict[str, bytes]:
+    """The weights of each finished trial."""
+    models = folder.glob("product/search/*/trials/*/model.safetensors")
+    return {str(path): path.read_bytes() for path in models if path.with_name("report.json").is_file()}
 
 
 @pytest.mark.slow
 def test_continues(tmp_path: Path) -> None:
     capture(tmp_path)
-    done: dict[str, int] = {}
+    done: dict[str, bytes] = {}
     for sent, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 75)):
         process = started(*WORDS, cwd=tmp_path)
         wait_for(lambda process=process, done=done: process.poll() is not None or len(finished(tmp_path)) > len(done))
