@@ -43,7 +43,7 @@ def applied(**flaws: Any) -> tuple[set[str], float]:
         ({"offset": -0.32, "image": 0.02j, "dc": 0.1, "mirror": "conjugate"},
          {"frequency offset", "receiver image", "DC", "conjugation"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # sets have no order
 )  # fmt: skip
 def test_only_what_helps_is_applied(flaws: dict[str, Any], needed: set[str]) -> None:
     names, polynomial_db = applied(**flaws)
