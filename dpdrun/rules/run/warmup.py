@@ -13,6 +13,7 @@ from dpdrun.rules.sources import ADAM_SETTLES, PLAYBOOK
 
 LONG = 0.2  # of the run
 TOO_LONG = 0.35  # beyond the 30 % of a one-cycle schedule
+USUAL_BETA2 = 0.999  # Adam's default, where a log does not say
 ADVISED = 0.05
 RISES = 1.01  # how much the lr has to grow for a rise
 
@@ -39,6 +40,8 @@ def warmup_fills_the_run(run: RunFacts, lr: list[float], step: list[int]) -> Ver
 
     ## Known limits
     A one-cycle schedule (Smith 2018) intentionally rises for 30 % of the run, so this is a warning only from 35 % on.
+    A warmup of a short run may take most of it and still be shorter than Adam's settling time (of beta2 0.999 if the
+    log does not say): that is an info.
     """
     total = run.total_steps or len(step)
     peak = max(lr)
@@ -47,9 +50,10 @@ def warmup_fills_the_run(run: RunFacts, lr: list[float], step: list[int]) -> Ver
     if share <= LONG or lr[0] * RISES >= peak:
         return None
     advised = max(1, round(ADVISED * total))
+    settled = step[at] > 2 / (1 - (USUAL_BETA2 if run.beta2 is None else min(run.beta2, USUAL_BETA2)))
     still = "is still rising" if lr[-1] == peak > lr[-2] else "peaks"
     return finding(
-        "warning" if share > TOO_LONG else "info",
+        "warning" if share > TOO_LONG and settled else "info",
         f"the lr {still} at step {step[at]}, {share:.0%} of the run (limit {LONG:.0%})", value=share, threshold=LONG,
         n=len(lr), peak=peak, step=1, patch={"optim.warmup": advised},
         advice=f"shorten optim.warmup from {run.warmup_steps or step[at]} to {advised} steps",

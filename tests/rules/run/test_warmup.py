@@ -17,7 +17,7 @@ def findings(**run: Any) -> dict[str, Finding]:
 
 @pytest.mark.parametrize(("warmup", "severity"), [(20, None), (80, None), (120, "info"), (240, "warning")])
 def test_late_peaks(warmup: int, severity: str | None) -> None:
-    found = findings(warmup=warmup)
+    found = findings(warmup=warmup, beta2=0.95)
     assert (found["WU201"].severity if "WU201" in found else None) == severity
     if severity:
         assert found["WU201"].patch == {"optim.warmup": 20}
@@ -27,6 +27,11 @@ def test_a_warmup_that_still_runs_is_seen_before_it_ends() -> None:
     message = findings(steps=160, total=400, warmup=240)["WU201"].message
     assert "still rising at step 1" in message
     assert findings(steps=60, total=400, warmup=240) == {}
+
+
+@pytest.mark.parametrize(("beta2", "severity"), [(0.95, "warning"), (0.999, "info"), (None, "info")])
+def test_a_late_peak_before_adam_has_settled_is_an_info(beta2: float | None, severity: str) -> None:
+    assert findings(warmup=240, beta2=beta2)["WU201"].severity == severity
 
 
 def test_constant_rates_have_no_warmup() -> None:
