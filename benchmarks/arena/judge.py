@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections import defaultdict
@@ -36,7 +37,7 @@ TOLERANCE_DB = 0.01
 MAX_POWER_ERROR_DB = 0.5  # beyond it the Arena gives no score
 BUDGETS = (250, 500, 1000, 2000)
 SUMMARY = ["parameters", "ours", "EVM / ACLR [dB]", "best EVM published", "best ACLR published", "GRU published",
-           "training [min]", "to the GRU-994 level [min]"]  # fmt: skip
+           "training [min]", "to the GRU-994 level [min]", "operations a sample", "figure of merit [dB]"]  # fmt: skip
 HEADER = ["model", "parameters", "NMSE [dB]", "EVM [dB]", "ACLR, worse side [dB]", "power error [dB]", "seam [dB]"]
 
 
@@ -52,6 +53,7 @@ class Row:
     parameters: int
     score: Score
     seam_db: float
+    operations: int  # multiplications and additions per sample
 
 
 def load(folder: Path) -> BehaviouralModel:
@@ -92,10 +94,15 @@ def check_judge(arena: Arena) -> list[str]:
 
 def judged(arena: Arena, folder: Path) -> Row:
     """Judge the model of one folder."""
+    from benchmarks.arena.operations import ledger_of
     from benchmarks.arena.protocol import parameters
+    from dpdrun.models.transformer import Model
 
     model = load(folder)
-    return Row(folder.name, parameters(model), arena.judge(model), arena.seam_db(model))
+    if not isinstance(model, Model):
+        raise SystemExit(f"{folder}: only the operations of Transformers are counted")
+    operations = ledger_of(model.config).total()["ops"]
+    return Row(folder.name, parameters(model), arena.judge(model), arena.seam_db(model), operations)
 
 
 def table(rows: list[Row]) -> str:
@@ -136,8 +143,16 @@ def summary(arena: Arena, rows: list[Row], runs: dict[str, Any]) -> str:
             *(f"{name} {published[name][i]:.2f}" for i, name in enumerate(best)),
             f"{published['gru'][0]:.2f} / {published['gru'][1]:.2f}",
             _minutes([run["seconds"] for run in took]), _minutes(levels) if None not in levels else "not reached",
+            f"{group[0].operations:,}", f"{_merit(evm, aclr, group[0]):.2f}",
         ])  # fmt: skip
     return markdown(SUMMARY, cells)
+
+
+def _merit(evm_db: float, aclr_db: float, row: Row) -> float:
+    """Figure of merit of the Arena, Q - 5 log10(P / 1000) - 5 log10(OPs / 2000), of the mean scores of a group [dB]."""
+    _, baseline_evm, baseline_aclr = BASELINE
+    quality = (baseline_evm - evm_db + baseline_aclr - aclr_db) / 2
+    return quality - 5 * math.log10(row.parameters / 1000) - 5 * math.log10(row.operations / 2000)
 
 
 def _minutes(seconds: list[float]) -> str:

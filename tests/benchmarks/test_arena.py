@@ -46,7 +46,7 @@ class FakeArena:
 
 
 def row(name: str, evm_db: float, power_error_db: float = 0.0) -> Any:
-    return judge.Row(name, 1994, FakeScore(-49.0, evm_db, -54.0, power_error_db), -140.0)
+    return judge.Row(name, 1994, FakeScore(-49.0, evm_db, -54.0, power_error_db), -140.0, 2000)
 
 
 def test_a_judge_that_says_what_is_published_passes() -> None:
@@ -84,7 +84,7 @@ def test_the_summary_holds_our_mean_against_the_published_table() -> None:
             return {"gru": (-49.6, -50.1), "tcn": (-45.0, -54.0), "apnrru": (-50.5, -46.0)} if budget == 1000 else {}
 
     rows = [
-        judge.Row(f"t-seed{seed}", 994, FakeScore(-49.0, evm, -54.0 - evm / 100), -140.0)
+        judge.Row(f"t-seed{seed}", 994, FakeScore(-49.0, evm, -54.0 - evm / 100), -140.0, 2000)
         for seed, evm in enumerate((-50.0, -52.0))
     ]
     runs = {
@@ -95,7 +95,7 @@ def test_the_summary_holds_our_mean_against_the_published_table() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| <= 1000")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["<= 1000", "994", "**-51.00 / -53.49**", "apnrru -50.50", "tcn -54.00", "-49.60 / -50.10",
-                     "1.0 to 1.5", "not reached"]  # fmt: skip
+                     "1.0 to 1.5", "not reached", "2,000", "27.95"]  # fmt: skip
     assert text.count("<=") == 1, "budgets without a model of ours have no row"
 
 
