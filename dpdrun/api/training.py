@@ -117,10 +117,11 @@ def _train(
     if resume and out is None:
         raise RunError("resume needs out: the folder of the run to continue")
     path = Path(out) if out is not None else default_folder(_name_of(loaded))
+    folder = RunFolder(path)
+    finished = bool(resume) and folder.report.is_file()
     job.train(loaded, path, resume=resume, watch=watch_of(progress), pa=pa, track=track, capture=capture)
     run = run_of(path, capture, pa)
-    folder = RunFolder(path)
-    if folder.metrics.is_file():  # a least-squares fit has none
+    if folder.metrics.is_file() and not (finished and folder.findings.is_file()):  # a least-squares fit has none
         folder.write_json(folder.findings, run.diagnose().to_dict())  # as the command does
     return run
 

@@ -30,7 +30,8 @@ def train_and_show(
         from dpdrun.evaluation.progress import progress_to
         from dpdrun.training import job
 
-    if resume and run.report.is_file():
+    finished = bool(resume) and run.report.is_file()
+    if finished:
         report = job.train(loaded, run.path, resume=resume)  # refuses another recipe, then changes nothing
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
         console.print(
@@ -45,7 +46,8 @@ def train_and_show(
     console.print(table, highlight=False)
     if run.metrics.is_file():
         diagnosis = diagnose(run.path)
-        run.write_json(run.findings, diagnosis.to_json())
+        if not finished or not run.findings.is_file():
+            run.write_json(run.findings, diagnosis.to_json())
         _show_diagnosis(diagnosis, console, run)
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
 

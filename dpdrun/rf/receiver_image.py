@@ -65,7 +65,9 @@ def images(x: Signal, y: Signal, found: Synchronization) -> Images:
     every = memory_polynomial.instants_of(len(near), len(near))[1:-1]
     p = memory_polynomial.prediction(near, o, every)[0]
     start, stop = found.instants(first + int(every[0]) + EDGE, first + int(every[-1]) - EDGE)[[0, -1]]
-    n = np.unique(np.linspace(np.ceil(start), np.floor(stop), memory_polynomial.ROWS).astype(np.int64))
+    n = np.arange(np.ceil(start), np.floor(stop) + 1, dtype=np.int64)
+    if len(n) > memory_polynomial.ROWS:  # at random: evenly spaced samples can alias the offset that tells them apart
+        n = np.sort(np.random.default_rng(0).choice(n, memory_polynomial.ROWS, replace=False))
     at = (n - found.position) / (1.0 + found.clock) - first - every[0]
     p = interpolate(p, at, SHORT)
     turn = np.exp(2j * np.pi * found.frequency * n)

@@ -145,7 +145,7 @@ def test_info_findings_leave_no_mark_under_the_chart() -> None:
 
 
 CLIMBING = diagnose_facts(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, steps=300, total=400))
-CALM = diagnose_facts(example_run(loss=0.1, steps=310, total=400))
+CALM = diagnose_facts(example_run(loss=lambda t: 0.1 * 0.5**t, steps=310, total=400))
 
 
 def live(quiet_s: float) -> str:

@@ -32,6 +32,7 @@ NOT_BY_RULES = {
     "data.input": "auto = by its name",
     "data.output": "which signal of the file",
     "data.columns": "auto = its header",
+    "data.carriers": "auto = as stated by the source",
     "data.source.dtype": "auto = by content",
     "data.align": "auto = estimate delay",
     "train.device": "auto = a CUDA GPU if torch finds one",

@@ -118,6 +118,8 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
         return text_log.read(path, asked, found)
     if csv_log.dialect_of(path).begins_with_numbers:
         return csv_formats.read(path, asked)
+    if text_log.format_of(path, (key_value_log.NUMBERS_ALONE,)) is not None:
+        return text_log.read(path, asked, key_value_log.NUMBERS_ALONE)
     raise DataError(
         f"{path}: no training numbers found, such as `loss: 0.5` (docs/diagnose.md lists what is read); write them as "
         "CSV with a header, and name its columns: --map step=COLUMN,loss=COLUMN"

@@ -282,5 +282,5 @@ NAME = "text with name: value pairs"
 FORMATS = (
     TextFormat(NAME, "", _is_line, _records),
     TextFormat(f"{NAME} of other names", "", _may_be_line, _records),
-    TextFormat("numbers alone in their lines", "", _is_alone, _alone),
 )
+NUMBERS_ALONE = TextFormat("numbers alone in their lines", "", _is_alone, _alone)  # among other lines

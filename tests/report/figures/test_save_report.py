@@ -47,7 +47,7 @@ def test_the_files(dpd: PlotData, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(names)
     assert all(png_size(path.read_bytes())[0] in (770, 1575) for path in figures)
     page = written[-1].read_text(encoding="utf-8")
-    assert page.count("<img ") == 7
+    assert page.count("<img ") == 8
     for text in ("captures/a, test", "61.44 MS/s", "15.3 MHz in 3 carriers", "outputs of a PA model"):
         assert text in page
 
@@ -91,7 +91,7 @@ def test_the_page_is_written_without_matplotlib(dpd: PlotData, tmp_path: Path, m
 def test_figures_in_another_format(dpd: PlotData, tmp_path: Path, suffix: str, begins: bytes) -> None:
     written = save_report(tmp_path, title="t", scenes=[dpd], training={}, facts=[], tables=[], suffix=suffix)
     figures = [path for path in written if path.suffix == suffix]
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all(path.read_bytes().startswith(begins) for path in figures)
     assert f"as {suffix[1:].upper()} files" in written[-1].read_text(encoding="utf-8")
 
