@@ -7,7 +7,7 @@ from pathlib import Path
 
 Offer = str | tuple[str, str]  # a word, with what the shell may show about it
 
-CAPTURES = (".csv", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".sigmf-meta", ".cf32", ".tdms", ".wv")
+CAPTURES = (".csv", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".sigmf-meta", ".sigmf-collection", ".cf32", ".tdms", ".wv")
 RECIPES = (".yaml", ".yml")
 LOGS = (".csv", ".json", ".jsonl")
 

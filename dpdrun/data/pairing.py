@@ -11,7 +11,7 @@ from dpdrun.data.checks import check_samples, make_part, missing
 from dpdrun.data.formats.detect import open_contents
 from dpdrun.data.names import partner_name
 from dpdrun.data.roles import Pair, long_enough, one_signal, pair_in, single
-from dpdrun.data.signals import Contents, Samples, Signal
+from dpdrun.data.signals import Contents, Samples, Signal, joined_signal
 from dpdrun.errors import DataError
 from dpdrun.run.symlinks import escapes
 
@@ -57,7 +57,12 @@ def read_file(path: Path, shown: str, given: Mapping[str, str]) -> SourceRecord:
 
 
 def read_files(
-    paths: Sequence[Path], shown: Sequence[str], given: Mapping[str, str], dtype: str | None
+    paths: Sequence[Path],
+    shown: Sequence[str],
+    given: Mapping[str, str],
+    dtype: str | None,
+    *,
+    q: Sequence[tuple[Path, str] | None] = (None, None),
 ) -> SourceRecord:
     """Read the input from one file and the output from another; the same file twice has two channels.
 
@@ -65,6 +70,7 @@ def read_files(
         paths, shown: of input and output.
         given: as in `read_file`; the names are looked for in the file of their role.
         dtype: of raw files.
+        q: path and name in messages of the files that have Q of input and output, where the others have I alone.
 
     Raises:
         DataError: whatever is wrong, or the two files state different rates.
@@ -73,7 +79,11 @@ def read_files(
     columns = given.get("columns")
     both = [open_contents(path, name, dtype=dtype, columns=columns, channels=channels)
             for path, name in zip(paths, shown, strict=True)]  # fmt: skip
-    if channels == 2:
+    both = [
+        each if other is None else _with_q(each, name, open_contents(*other, columns=columns), other[1])
+        for each, name, other in zip(both, shown, q, strict=True)
+    ]
+    if channels == 2 and q == (None, None):
         return read_file_pair(both[0], shown[0], given)
     pair = tuple(single(each, name, role, given.get(role)) for each, name, role in zip(both, shown, ROLES, strict=True))
     rates = [each.sample_rate_hz for each in both]
@@ -88,6 +98,18 @@ def read_files(
     bandwidth_hz = both[0].bandwidth_hz or both[1].bandwidth_hz
     merged = replace(stated, bandwidth_hz=bandwidth_hz, warnings=warnings)
     return _record(_pair_name(shown), merged, [_part((pair[0], pair[1]), shown)], note)
+
+
+def _with_q(i: Contents, shown_i: str, q: Contents, shown_q: str) -> Contents:
+    """Return the one signal whose I is in a file and whose Q is in another."""
+    sides = []
+    for each, shown in ((i, shown_i), (q, shown_q)):
+        real = [column for column in each.variables if not column.is_complex]
+        if each.signals or len(real) != 1:
+            raise DataError(f"{shown}: expected one column, I or Q alone, where the other is in a file of its own")
+        sides.append(replace(real[0], name=Path(shown).name))
+    signal = joined_signal(sides[0], sides[1], str(Path(shown_i).parent))
+    return replace(i, signals=(signal,), variables=(), warnings=i.warnings + q.warnings)
 
 
 def read_file_pair(contents: Contents, shown: str, given: Mapping[str, str]) -> SourceRecord:

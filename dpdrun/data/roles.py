@@ -133,6 +133,8 @@ def _no_signals(contents: Contents) -> list[str]:
     if real:
         names = ", ".join(visible(each.name) for each in real[:SHOWN]) + (", ..." if len(real) > SHOWN else "")
         lines.append(f"  real only, to be named in pairs as I,Q: {names}")
+        if len(real) == 1:
+            lines.append("  Q in a file of its own: {input: I.txt, input_q: Q.txt, output: I2.txt, output_q: Q2.txt}")
     lines += [f"  not a signal: {visible(other)}" for other in contents.others[:SHOWN]]
     return lines
 

@@ -112,7 +112,7 @@ _kept: ContextVar[dict[str, Capture] | None] = ContextVar("captures", default=No
 def _stamp(section: DataSection) -> list[tuple[str, int, int]]:
     """Return name, size and time of the files of a source; nothing for a built-in one, which does not change."""
     source = section.source
-    paths = [Path(source)] if isinstance(source, str) else [Path(source.input), Path(source.output)]
+    paths = [Path(file) for file in ([source] if isinstance(source, str) else source.files.values())]
     files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     return [(str(file), (found := file.stat()).st_size, found.st_mtime_ns) for file in files if file.is_file()]
 
@@ -144,10 +144,9 @@ def locate_source(source: str | SourceFiles, *, recipe: Path | None = None) -> s
             "write ./given for a file of that name"
         )
     if not isinstance(source, str):
-        files = {"input": source.input, "output": source.output}
         return source.model_copy(
             update={role: locate_source(f"./{file}" if _is_built_in(file) else file, recipe=recipe)
-                    for role, file in files.items()}
+                    for role, file in source.files.items()}
         )  # fmt: skip
     if _is_built_in(source):
         return source
@@ -208,9 +207,11 @@ def read_source(section: DataSection) -> SourceRecord:
                 _refuse_choice(given, shown)
                 return opendpd_folder.read_folder(lambda name: _member(path, name), shown.rstrip("/"))
             return read_file(path, shown, given)
-        (input_path, input_shown), (output_path, output_shown) = _existing(source.input), _existing(source.output)
+        files = {name: _existing(file) for name, file in source.files.items()}
         dtype = None if source.dtype == AUTO else source.dtype
-        return read_files((input_path, output_path), (input_shown, output_shown), given, dtype)
+        (input_path, input_shown), (output_path, output_shown) = files["input"], files["output"]
+        q = files.get("input_q"), files.get("output_q")
+        return read_files((input_path, output_path), (input_shown, output_shown), given, dtype, q=q)
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from None
 
@@ -218,7 +219,7 @@ def read_source(section: DataSection) -> SourceRecord:
 def foreign_formats(source: str | SourceFiles) -> list[str]:
     """Return the formats of plug-ins that the files of a source are in."""
     names = {entry.name for entry in plugins.foreign("formats")}
-    files = [source] if isinstance(source, str) else [source.input, source.output]
+    files = [source] if isinstance(source, str) else source.files.values()
     paths = [Path(file) for file in files if names and not _is_built_in(file)]
     return sorted({kind_of(path, str(path)) for path in paths if path.is_file()} & names)
 

@@ -40,8 +40,8 @@ UNCOUNTED = frozenset(
     {
         *("checkpoint_every", "train.checkpoint_every", "train.threads", "train.device", "pa"),
         "train.init_from",
-        *("data.source", "data.source.input", "data.source.output"),
-        *("data.source.dtype", "data.input", "data.output", "data.columns", "data.check_rates"),
+        *("data.source", *(f"data.source.{name}" for name in SourceFiles.model_fields)),
+        *("data.input", "data.output", "data.columns", "data.check_rates"),
         *("quantization", *(f"quantization.{name}" for name in QuantizationSection.model_fields)),
     }
 )

@@ -40,7 +40,7 @@ def plan_of(run: RunFolder) -> Plan:
     if isinstance(source, str):
         source = _found(source, run)
     else:
-        source = source.model_copy(update={"input": _found(source.input, run), "output": _found(source.output, run)})
+        source = source.model_copy(update={name: _found(file, run) for name, file in source.files.items()})
     return plan.at(data_source=source, pa=_pa_run(plan, run) if names_a_run(plan.recipe) else plan.recipe.pa)
 
 
@@ -102,7 +102,7 @@ def capture_of(run: RunFolder, plan: Plan, data: str | None = None) -> Capture:
 
 def paths_of(source: str | SourceFiles) -> tuple[str, ...]:
     """Return the file or files that a source names."""
-    return (source,) if isinstance(source, str) else (source.input, source.output)
+    return (source,) if isinstance(source, str) else tuple(source.files.values())
 
 
 def _found(source: str, run: RunFolder) -> str:
@@ -118,9 +118,7 @@ def _renamed(source: str | SourceFiles, data: str) -> str | SourceFiles:
     if isinstance(source, str) or not isinstance(given, str):
         return given
     folder = Path(given)
-    return source.model_copy(
-        update={"input": str(folder / Path(source.input).name), "output": str(folder / Path(source.output).name)}
-    )
+    return source.model_copy(update={name: str(folder / Path(file).name) for name, file in source.files.items()})
 
 
 def _pa_run(plan: Plan, run: RunFolder) -> str:

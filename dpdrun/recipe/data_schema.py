@@ -61,16 +61,26 @@ class SourceFiles(Section):
     output: Text = Field(
         description="file of the PA output; the same file as `input` if a raw file interleaves two channels"
     )
+    input_q: Text | Auto = Field(
+        AUTO, description="file of Q of the PA input, where `input` is a text file of I alone; auto = `input` has both"
+    )
+    output_q: Text | Auto = Field(AUTO, description="file of Q of the PA output, likewise")
     dtype: RawType | Auto = Field(
         AUTO,
         description="samples of raw files, by SigMF's names: c = I,Q pairs, f or i = float or integer, bits, byte "
         "order (default little-endian); auto = by content, or by the suffix of a raw file",
     )
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The files by their field: two, three or four."""
+        named = {name: getattr(self, name) for name in ("input", "output", "input_q", "output_q")}
+        return {name: file for name, file in named.items() if file != AUTO}
+
     def __str__(self) -> str:
         """Return the section as it is written in a recipe or on the command line."""
-        dtype = "" if self.dtype == AUTO else f", dtype: {self.dtype}"
-        return f"{{input: {self.input}, output: {self.output}{dtype}}}"
+        named = self.files | ({} if self.dtype == AUTO else {"dtype": self.dtype})
+        return f"{{{', '.join(f'{name}: {value}' for name, value in named.items())}}}"
 
 
 class DataSection(Section):

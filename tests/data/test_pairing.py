@@ -12,7 +12,7 @@ from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError, RecipeError
 from dpdrun.recipe.loader import load_text, source_of
 from dpdrun.recipe.schema import DataSection, SourceFiles
-from tests.data.records import RATE, X, Y, part_of, read
+from tests.data.records import OCTAVE, RATE, X, Y, part_of, read
 
 
 @pytest.fixture
@@ -73,6 +73,41 @@ def test_columns_are_of_text(here: Path) -> None:
     np.save("pa_input.npy", X)
     with pytest.raises(DataError, match="this is no text file"):
         read("pa_input.npy", columns="I,Q")
+
+
+APART = {"input": "I_in.txt", "input_q": "Q_in.txt", "output": "I_out.txt", "output_q": "Q_out.txt"}
+
+
+def test_four_files_of_octave_have_i_and_q_apart() -> None:
+    source = "{" + ", ".join(f"{name}: {OCTAVE / file}" for name, file in APART.items()) + "}"
+    part = part_of(source)
+    whole = scipy.io.loadmat(OCTAVE / "v7.mat")
+    assert np.array_equal(part.x, whole["PA_Input"].ravel()[:1100])
+    assert np.array_equal(part.y, whole["PA_Output"].ravel()[:1100])
+    assert str(source_of(source)) == str(source_of(str(source_of(source))))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"output_q": OCTAVE / "time.txt"}, "time.txt: no header names its 5 columns"),
+    ({"output_q": OCTAVE / "complex.csv"}, "complex.csv: expected one column, I or Q alone"),
+    ({"output_q": "auto"}, "Q in a file of its own"),
+], ids=("a table", "complex", "one is missing"))  # fmt: skip
+def test_one_of_four_files_is_wrong(change: dict[str, Path], message: str) -> None:
+    files = {name: OCTAVE / file for name, file in APART.items()} | change
+    with pytest.raises(DataError, match=message):
+        read("{" + ", ".join(f"{name}: {file}" for name, file in files.items()) + "}")
+
+
+def test_columns_of_two_lengths_are_no_signal(here: Path) -> None:
+    np.savetxt("I.txt", X.real)
+    np.savetxt("Q.txt", X.imag[:-1])
+    np.savetxt("both.csv", np.stack([Y.real, Y.imag], 1), header="I,Q", delimiter=",", comments="")
+    with pytest.raises(DataError, match=r"I\.txt has 1,600 samples and Q\.txt has 1,599"):
+        part_of("{input: I.txt, input_q: Q.txt, output: both.csv}")
+    np.savetxt("Q.txt", X.imag)
+    part = part_of("{input: I.txt, input_q: Q.txt, output: both.csv}")
+    assert np.array_equal(part.x, X)
+    assert np.array_equal(part.y, Y)
 
 
 def test_two_files_are_located_for_every_folder(here: Path) -> None:

@@ -36,6 +36,7 @@ READERS = {  # imported when one is needed
     "hdf5": "hdf5:read_hdf5",
     "sigmf": "sigmf:read_sigmf",
     "sigmf-archive": "sigmf:read_archive",
+    "sigmf-collection": "sigmf:read_collection",
     "wv": "rs_waveform:read_wv",
     "iq-tar": "iq_tar:read_iq_tar",
     "tdms": "tdms:read_tdms",
@@ -44,7 +45,8 @@ READERS = {  # imported when one is needed
 
 
 def kind_of(path: Path, where: str) -> str:
-    """Return the format of a file: npz, npy, matlab, hdf5, wv, tdms, wav, sigmf, sigmf-archive, iq-tar, text or raw.
+    """Return the format of a file: npz, npy, matlab, hdf5, wv, tdms, wav, sigmf, sigmf-archive,
+    sigmf-collection, iq-tar, text or raw.
 
     Or the name of a format of a plug-in, whose `matches(path, head)` says so.
 
@@ -73,16 +75,16 @@ def kind_of(path: Path, where: str) -> str:
         return "wav"
     if head[257:262] == b"ustar":
         return _tar_kind(path, where)
-    return _looser_kind(path, head, where)
+    return _looser_kind(path, head)
 
 
-def _looser_kind(path: Path, head: bytes, where: str) -> str:
+def _looser_kind(path: Path, head: bytes) -> str:
     """Return the format of a file that no fixed first bytes tell."""
     from dpdrun.data.formats.matlab import v4_order
 
     suffix = path.suffix.lower()
     if suffix == ".sigmf-collection":
-        raise DataError(f"{where}: a list of SigMF recordings; name two: {{input: A.sigmf-meta, output: B.sigmf-meta}}")
+        return "sigmf-collection"
     if suffix == ".sigmf-data" or (suffix == ".sigmf-meta" and head.lstrip()[:1] == b"{"):
         return "sigmf"
     if head[126:128] in (b"IM", b"MI") and head[:1].isascii() and (head[124:126] in (b"\0\1", b"\1\0")):

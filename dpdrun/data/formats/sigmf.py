@@ -1,4 +1,4 @@
-"""SigMF recordings: a .sigmf-meta with a .sigmf-data next to it, or both in a .sigmf archive.
+"""SigMF recordings: a .sigmf-meta with a .sigmf-data next to it, both in a .sigmf archive, or a list of recordings.
 
 From the specification, version 1.2 (https://sigmf.org): datatype, channels (interleaved sample by sample), sample rate,
 hash. The name of the data file is never followed out of the folder.
@@ -11,6 +11,7 @@ import json
 import math
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -78,9 +79,46 @@ def read_archive(path: Path, where: str) -> Contents:
             offset, size = members[stem + DATA]
             opened = partial(_at, path, offset)
             found.append(_recording(meta, opened, size, f"{where}, {name}", prefix))
+    return _together(found, where)
+
+
+def read_collection(path: Path, where: str) -> Contents:
+    """Return the channels of the recordings that a .sigmf-collection lists, which are next to it.
+
+    Raises:
+        DataError: no list, a recording that is missing, damaged, or another one than the list states the hash of.
+    """
+    with reading(where, "SigMF collection"):
+        if path.stat().st_size > MAX_META:
+            raise DataError(f"{where}: larger than {MAX_META >> 20} MiB; this is no list of recordings")
+        content = _json(path.read_bytes(), where, "a .sigmf-collection")
+        listed = content.get("collection") if isinstance(content, dict) else None
+        streams = listed.get("core:streams") if isinstance(listed, dict) else None
+        if not isinstance(streams, list) or not streams or len(streams) > MAX_CHANNELS:
+            raise DataError(f"{where}: no list core:streams of 1 to {MAX_CHANNELS} recordings")
+        found = []
+        for stream in streams:
+            name = stream.get("name") if isinstance(stream, dict) else None
+            if not isinstance(name, str) or name != Path(name).name or name in ("", ".", ".."):
+                raise DataError(f"{where}: a stream must have the name of a recording in the same folder, not {name!r}")
+            meta_path = path.with_name(name + META)
+            if not meta_path.is_file() or meta_path.is_symlink() or meta_path.stat().st_size > MAX_META:
+                raise DataError(f"{where}: no recording {meta_path.name} next to it")
+            stated = stream.get("hash")
+            if stated is not None and hashlib.sha512(meta_path.read_bytes()).hexdigest() != str(stated).lower():
+                raise DataError(f"{where}: {meta_path.name} does not have the hash of the list: it was changed")
+            channels = read_sigmf(meta_path, str(Path(where).with_name(meta_path.name)))
+            names = [name if len(channels.signals) == 1 else f"{name}:{each.name}" for each in channels.signals]
+            signals = tuple(replace(each, name=new) for each, new in zip(channels.signals, names, strict=True))
+            found.append(replace(channels, signals=signals))
+    return _together(found, where)
+
+
+def _together(found: list[Contents], where: str) -> Contents:
+    """Return the channels of recordings of one sample rate."""
     rates = {each.sample_rate_hz for each in found}
     if len(rates) > 1:
-        raise DataError(f"{where}: its recordings have different sample rates; unpack it and name two files")
+        raise DataError(f"{where}: its recordings have different sample rates; name two files")
     signals = tuple(signal for each in found for signal in each.signals)
     return Contents("SigMF", signals, sample_rate_hz=rates.pop(), centre_hz=found[0].centre_hz)
 
@@ -92,13 +130,17 @@ def _at(path: Path, offset: int) -> IO[bytes]:
 
 
 def _meta(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        content = parse_json(text.decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: not the JSON of a .sigmf-meta: {error}") from None
+    content = _json(text, where, "a .sigmf-meta")
     if not isinstance(content, dict) or not isinstance(content.get("global"), dict):
         raise DataError(f"{where}: not a .sigmf-meta: no object 'global'")
     return content
+
+
+def _json(text: bytes, where: str, kind: str) -> Any:
+    try:
+        return parse_json(text.decode("utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{where}: not the JSON of {kind}: {error}") from None
 
 
 def _recording(meta: dict[str, Any], opened: Opened, size: int, where: str, prefix: str = "") -> Contents:

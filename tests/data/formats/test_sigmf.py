@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +120,35 @@ def test_an_archive_that_names_other_places_is_read_in_place(tmp_path: Path) -> 
         read(str(path))
     assert [file.name for file in tmp_path.iterdir()] == ["a.sigmf"]
     assert not (tmp_path.parent / "x.sigmf-data").exists()
+
+
+def collection(folder: Path) -> Path:
+    """Write two recordings and their list by the library of the format."""
+    for name, z in (("pa_in", X), ("pa_out", Y)):
+        write(folder, name, z.astype("<c8"), "cf32_le")
+    listed = sigmf.SigMFCollection(["pa_in.sigmf-meta", "pa_out.sigmf-meta"], base_path=folder)
+    listed.tofile(str(folder / "pair.sigmf-collection"))
+    return folder / "pair.sigmf-collection"
+
+
+def test_a_collection_of_two_recordings(tmp_path: Path) -> None:
+    found = read(str(collection(tmp_path)))
+    assert np.array_equal(found.records[0].x, X.astype("<c8"))
+    assert np.array_equal(found.records[0].y, Y.astype("<c8"))
+    assert found.sample_rate_hz == RATE
+    assert "input pa_in, output pa_out" in found.name
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda c: c["core:streams"].append({"name": "../pa_in"}), "a recording in the same folder, not '../pa_in'"),
+    (lambda c: c["core:streams"][0].update(hash="00"), "pa_in.sigmf-meta does not have the hash of the list"),
+    (lambda c: c["core:streams"][0].update(name="gone"), "no recording gone.sigmf-meta next to it"),
+    (lambda c: c.update({"core:streams": {}}), "no list core:streams"),
+], ids=("outside", "hash", "gone", "no list"))  # fmt: skip
+def test_a_wrong_collection_is_refused(change: Callable[[Any], None], message: str, tmp_path: Path) -> None:
+    path = collection(tmp_path)
+    content = json.loads(path.read_text())
+    change(content["collection"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=re.escape(message)):
+        read(str(path))

@@ -23,3 +23,6 @@ fprintf(file, "%.9g%+.9gi,%.9g%+.9gi\n", [real(x), imag(x), real(y), imag(y)].')
 table = [(0:n-1)' / Fs, real(x), imag(x), real(y), imag(y)];
 dlmwrite("time.txt", table, "delimiter", "\t", "precision", "%.9g");
 audiowrite("iq.wav", [real(x), imag(x)] / 16, 192000, "BitsPerSample", 24);
+for name = {"I_in", "Q_in", "I_out", "Q_out"}
+  column = double(eval(name{1})(1:1100)); save("-ascii", [name{1}, ".txt"], "column");
+end
