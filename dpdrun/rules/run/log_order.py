@@ -97,7 +97,7 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
     resumed run is a quarter higher than before, by six standard deviations: what continues is not the run that stopped.
 
     ## Known limits
-    Info for an aborted start of a few lines, and for a run that was resumed and goes on as before: some programs always
+    Info for an aborted start of a few lines, and for a resumed run that continues as before: some programs always
     append. LG201 reports steps that go back at almost every line.
     """
     back = _back(line_steps)
@@ -113,7 +113,7 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
         else f"the steps go back {pluralize(len(back), 'time')}: a resumed run"
     )
     at = other or (again or back)[-1]
-    higher = f", and the loss goes on at {_levels(line_loss or [], at)}" if other else ""
+    higher = f", and the loss continues at {_levels(line_loss or [], at)}" if other else ""
     return finding(
         "warning" if several or other else "info",
         f"{what}, to step {line_steps[at]} after step {line_steps[at - 1]}{higher}",

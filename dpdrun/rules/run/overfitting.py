@@ -175,7 +175,7 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     loss of the last lines is 30 % or less of that at the best score. With eight scores or more also reported if the
     training loss falls to about a half or less, but the logarithm of the validation loss by no more than 17 % of that,
     and the validation loss ends at 1.8 times the training loss or more; and if eight scores in a row, and 40 % of all,
-    are the same number to the last digit: then they are not computed anew, or nothing is trained.
+    are the same number to the last digit: then they are not computed again, or nothing is trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -231,7 +231,7 @@ def _frozen(each: Scored) -> Finding | None:
     return warning(
         f"the {each.words} is {value:.6g} to the last digit in {longest} scores in a row",
         value=longest, threshold=FROZEN, n=len(each.scores), step=each.steps[each.scores.index(value)],
-        advice="check that each validation is computed anew, and from the weights that are trained (requires_grad, a "
+        advice="check that each validation is computed again, and from the weights that are trained (requires_grad, a "
         "learning rate of 0, a copy of the network)",
     )  # fmt: skip
 

@@ -186,7 +186,7 @@ def test_what_training_gains_has_to_show_in_validation() -> None:
     assert "EV206" not in findings(hardly, fall=0.2)
 
 
-def test_a_score_that_is_one_number_is_not_computed_anew() -> None:
+def test_a_score_that_is_one_number_is_not_computed_again() -> None:
     frozen = [1.0, 0.9, *[0.8] * 9]
     assert "to the last digit in 9 scores in a row" in findings(frozen, fall=0.5)["EV206"].message
     assert "EV206" not in findings([1.0, 0.9, 0.85, 0.82, 0.81, 0.8, 0.8, 0.79, 0.79, 0.78, 0.78], fall=0.5)
