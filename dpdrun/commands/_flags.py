@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dpdrun.commands._options import data_section
+from dpdrun.commands._data_flags import DATA_FIELDS, data_section, flag_of
 from dpdrun.commands._output import say
 from dpdrun.errors import RecipeError
 
@@ -39,15 +39,9 @@ KEYS = {
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "data": "data.source",
-    "sample_rate_hz": "data.sample_rate_hz",
-    "bandwidth_hz": "data.bandwidth_hz",
-    "input": "data.input",
-    "output": "data.output",
-    "columns": "data.columns",
-    "check_rates": "data.check_rates",
     "rules": "rules",
+    **{name: f"data.{name}" for name in DATA_FIELDS},
 }
-DATA_FLAGS = ("sample_rate_hz", "bandwidth_hz", "input", "output", "columns", "check_rates")  # that describe --data
 
 
 def window(text: str) -> str:
@@ -66,16 +60,13 @@ def in_flags(error: RecipeError, given: dict[str, Any]) -> RecipeError:
     """Return the error of a recipe with the flags as the user typed them."""
     text = str(error)
     for name, value in given.items():
-        text = text.replace(f"--set {KEYS[name]}={value}:", f"{_flag(name)} {value}:")
+        text = text.replace(f"--set {KEYS[name]}={value}:", f"{flag_of(name)} {value}:")
     return RecipeError(text)
 
 
 def section_of(given: dict[str, Any]) -> DataSection:
     """Return the `data` section that flags describe. Raises RecipeError or DataError where one is wrong."""
-    words = {name: given.get(name) for name in ("output", "columns", "sample_rate_hz", "bandwidth_hz")}
-    return data_section(
-        given["data"], input_=given.get("input"), no_check_rates=given.get("check_rates") == "off", **words
-    )
+    return data_section(given["data"], {name: given[name] for name in DATA_FIELDS if name in given})
 
 
 def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
@@ -103,7 +94,7 @@ def facts_of(given: dict[str, Any], samples: int | None) -> PlanFacts:
     ask_for(needed, purpose, given if samples is None else given | {"samples": samples})
     for name in FOREIGN[str(kind)]:
         if name in given:
-            raise RecipeError(f"{_flag(name)} does not belong to --model {kind}; remove it")
+            raise RecipeError(f"{flag_of(name)} does not belong to --model {kind}; remove it")
     epochs = given.get("epochs")
     if epochs is not None and not 0 < epochs <= MAX_EPOCHS:  # nan too
         raise RecipeError(f"--epochs {epochs:g}: expected a number greater than 0 and up to {MAX_EPOCHS:,}")
@@ -176,7 +167,7 @@ def recipe_of_flags(
     ask_for([name for name in needed if name not in sizes], "for a recipe", given, to_file=True)
     model = model_section(kind, sizes)
     try:
-        described = {name: given[name] for name in DATA_FLAGS if name in given}
+        described = {name: given[name] for name in DATA_FIELDS if name in given}
         sections = {"data": {"source": source_of(given["data"])} | described, "model": model}
         if dpd is not None:  # a gmp is fitted by least squares, which cannot go through a PA model
             sections |= {"data": dpd[1], **({"dpd": {"learning": "ilc"}} if kind == "gmp" else {})}
@@ -200,7 +191,7 @@ def ask_for(needed: Iterable[str], purpose: str, given: dict[str, Any], *, to_fi
     if not missing:
         return
     lines = [
-        f"{purpose}, {' and '.join(map(_flag, missing))} {'is' if len(missing) == 1 else 'are'} needed",
+        f"{purpose}, {' and '.join(map(flag_of, missing))} {'is' if len(missing) == 1 else 'are'} needed",
         f"  for example: {_example(given, missing)}{' -o my.yaml' if to_file else ''}",
     ]
     if "data" in given or "data" in missing:
@@ -228,9 +219,4 @@ def _example(given: dict[str, Any], missing: list[str]) -> str:
     elif words["model"] == "transformer":
         words["d_model"] = width
     values = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in words.items() if value}
-    return " ".join(["dpdrun recommend", *(f"{_flag(name)} {shlex.quote(value)}" for name, value in values.items())])
-
-
-def _flag(name: str) -> str:
-    signal = "-signal" if name in ("input", "output") else ""
-    return f"--{name.replace('_', '-')}{signal}"
+    return " ".join(["dpdrun recommend", *(f"{flag_of(name)} {shlex.quote(value)}" for name, value in values.items())])

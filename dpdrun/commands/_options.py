@@ -18,7 +18,6 @@ from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
 
 if TYPE_CHECKING:
-    from dpdrun.recipe.schema import DataSection
     from dpdrun.rules.engine import Finding
 
 
@@ -64,10 +63,6 @@ DataOption = Annotated[
     str | None, option("--data", metavar="PATH", help="New location of the capture, if it has moved.")
 ]
 BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, if the data do not state it.")]
-InputSignalOption = Annotated[
-    str | None,
-    option("--input-signal", metavar="NAME", help="Which signal of the file is the PA input: a variable, or I,Q."),
-]
 OutputSignalOption = Annotated[
     str | None, option("--output-signal", metavar="NAME", help="Which signal is the PA output.")
 ]
@@ -82,9 +77,6 @@ FullScaleOption = Annotated[
 ]
 FigureFormat = StrEnum("FigureFormat", "png svg pdf")  # of the figures that -o writes
 FiguresOption = Annotated[FigureFormat, typer.Option("--figures", help="Format of the figures that -o writes.")]
-UncheckedOption = Annotated[
-    bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
-]
 
 
 def load_plugins(files: list[Path] | None, run: Path | None = None) -> None:
@@ -137,37 +129,6 @@ def stated_rates(
         if value is not None and not 0 < value < float("inf"):  # nan too
             raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")
     return {name: value for name, value in rates.items() if value is not None}
-
-
-def data_section(
-    source: str,
-    *,
-    input_: str | None = None,
-    output: str | None = None,
-    columns: str | None = None,
-    sample_rate_hz: float | None = None,
-    bandwidth_hz: float | None = None,
-    no_check_rates: bool = False,
-) -> DataSection:
-    """Return the `data` section that flags describe. Raises RecipeError or DataError where one is wrong."""
-    from pydantic import ValidationError
-
-    from dpdrun.errors import DataError
-    from dpdrun.recipe.loader import source_of
-    from dpdrun.recipe.schema import DataSection
-
-    fields: dict[str, Any] = {"input": input_, "output": output, "columns": columns}
-    fields = {name: value for name, value in fields.items() if value is not None}
-    fields |= stated_rates(sample_rate_hz, bandwidth_hz)
-    if no_check_rates:
-        fields["check_rates"] = "off"
-    try:
-        return DataSection.model_validate({"source": source_of(source)} | fields)
-    except ValidationError as error:
-        wrong = error.errors()[0]["loc"][0]
-        if wrong == "source":
-            raise DataError("name a source (see `dpdrun data list`) or your own file or folder") from None
-        raise RecipeError(f"--{wrong}: expected the name of a signal") from None
 
 
 def refuse_existing(out: Path | None, force: bool) -> None:

@@ -11,19 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpdrun.commands._completion import complete_capture
-from dpdrun.commands._options import (
-    BandwidthOption,
-    ColumnsOption,
-    InputSignalOption,
-    OutputSignalOption,
-    PluginOption,
-    SampleRateOption,
-    UncheckedOption,
-    argument,
-    data_section,
-    load_plugins,
-    option,
-)
+from dpdrun.commands._data_flags import NONE_GIVEN, DataFlags, takes_data_flags
+from dpdrun.commands._options import PluginOption, argument, load_plugins, option
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED
 
@@ -36,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("auto")(auto)
+    app.command("auto")(takes_data_flags(auto))
 
 
 def auto(
@@ -59,12 +48,7 @@ def auto(
         Path | None, typer.Option("-o", "--output", help="Folder for the results.", show_default="runs/<capture>-auto")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its time without training.")] = False,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
-    input_: InputSignalOption = None,
-    output: OutputSignalOption = None,
-    columns: ColumnsOption = None,
-    no_check_rates: UncheckedOption = False,
+    flags: DataFlags = NONE_GIVEN,
     plugin: PluginOption = None,
 ) -> None:
     """Make a predistorter from a CAPTURE: align, train, score, export, and report.html for your colleagues.
@@ -72,10 +56,7 @@ def auto(
     The same command continues an interrupted run; with more --minutes it continues the search.
     """
     load_plugins(plugin)
-    section = data_section(
-        source, input_=input_, output=output, columns=columns, sample_rate_hz=sample_rate_hz,
-        bandwidth_hz=bandwidth_hz, no_check_rates=no_check_rates,
-    )  # fmt: skip
+    section = flags.section(source)
     from dpdrun.auto.budget import predistorter_model, read_budget
     from dpdrun.auto.product import Options, Product
     from dpdrun.export import require_format

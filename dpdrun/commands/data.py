@@ -9,20 +9,14 @@ from typing import Annotated
 import typer
 
 from dpdrun.commands._completion import complete_capture, complete_download
+from dpdrun.commands._data_flags import NONE_GIVEN, DataFlags, takes_data_flags
 from dpdrun.commands._options import (
-    BandwidthOption,
-    ColumnsOption,
     ForceOption,
     FormatOption,
     FullScaleOption,
-    InputSignalOption,
-    OutputSignalOption,
     PluginOption,
-    SampleRateOption,
     TextFormat,
-    UncheckedOption,
     argument,
-    data_section,
     load_plugins,
     option,
     print_json,
@@ -38,9 +32,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="List, download, inspect and align captures.")
     group.command("list")(list_captures)
     group.command("pull")(pull)
-    group.command("inspect")(inspect)
-    group.command("convert")(convert)
-    group.command("align")(align)
+    group.command("inspect")(takes_data_flags(inspect))
+    group.command("convert")(takes_data_flags(convert, omitted=("no_check_rates",)))
+    group.command("align")(takes_data_flags(align))
     app.add_typer(group, name="data")
 
 
@@ -77,12 +71,7 @@ def pull(name: Annotated[str, argument(help="e.g. opendpd/APA_200MHz", autocompl
 
 def inspect(
     source: SourceArgument,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
-    input_: InputSignalOption = None,
-    output: OutputSignalOption = None,
-    columns: ColumnsOption = None,
-    no_check_rates: UncheckedOption = False,
+    flags: DataFlags = NONE_GIVEN,
     plot: Annotated[Path | None, option(help="Plot AM/AM, AM/PM and PSD to this .png, .svg or .pdf.")] = None,
     format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
@@ -92,15 +81,7 @@ def inspect(
     from dpdrun.data.inspection import inspect_capture
     from dpdrun.data.sources import load_capture
 
-    section = data_section(
-        source,
-        input_=input_,
-        output=output,
-        columns=columns,
-        sample_rate_hz=sample_rate_hz,
-        bandwidth_hz=bandwidth_hz,
-        no_check_rates=no_check_rates,
-    )
+    section = flags.section(source)
     capture = load_capture(section)
     facts = inspect_capture(capture)
     if format_ is TextFormat.json:
@@ -130,11 +111,7 @@ def convert(
     ],
     only: Annotated[Side | None, option(help="Write this signal, to a format that holds one.")] = None,
     force: ForceOption = False,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
-    input_: InputSignalOption = None,
-    output: OutputSignalOption = None,
-    columns: ColumnsOption = None,
+    flags: DataFlags = NONE_GIVEN,
     full_scale: FullScaleOption = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -142,14 +119,7 @@ def convert(
     load_plugins(plugin)
     from dpdrun.data.conversion import convert_capture
 
-    section = data_section(
-        source,
-        input_=input_,
-        output=output,
-        columns=columns,
-        sample_rate_hz=sample_rate_hz,
-        bandwidth_hz=bandwidth_hz,
-    )
+    section = flags.section(source)
     only_ = None if only is None else only.value
     for line in convert_capture(section, out, only=only_, full_scale=full_scale, force=force):
         say(line)
@@ -159,16 +129,11 @@ def align(
     source: SourceArgument,
     out: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="The aligned capture to write: .npz.")],
     plot: Annotated[Path | None, option(help="Plot the alignment to this .png, .svg or .pdf.")] = None,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
+    flags: DataFlags = NONE_GIVEN,
     output_rate_hz: Annotated[
         float | None, option(help="Sample rate of the output, if it differs from the input's.")
     ] = None,
     resample_to_hz: Annotated[float | None, option(help="Resample the aligned capture to this rate.")] = None,
-    input_: InputSignalOption = None,
-    output: OutputSignalOption = None,
-    columns: ColumnsOption = None,
-    no_check_rates: UncheckedOption = False,
     force: ForceOption = False,
     format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
@@ -184,15 +149,7 @@ def align(
     from dpdrun.data.align.file import align_file
     from dpdrun.data.formats.waveform import check_writable
 
-    section = data_section(
-        source,
-        input_=input_,
-        output=output,
-        columns=columns,
-        sample_rate_hz=sample_rate_hz,
-        bandwidth_hz=bandwidth_hz,
-        no_check_rates=no_check_rates,
-    )
+    section = flags.section(source)
     rates = stated_rates(output_rate_hz, resample_to_hz, names=("output_rate_hz", "resample_to_hz"))
     check_writable(out, force=force, suffixes=(".npz",))
     aligned = align_file(section, **rates)

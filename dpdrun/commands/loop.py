@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._completion import complete_capture
+from dpdrun.commands._data_flags import NONE_GIVEN, DataFlags, takes_data_flags
 from dpdrun.commands._options import (
-    BandwidthOption,
     ColumnsOption,
     FormatOption,
-    InputSignalOption,
     OutputSignalOption,
     PluginOption,
-    SampleRateOption,
     TextFormat,
-    UncheckedOption,
     argument,
-    data_section,
     load_plugins,
     option,
     print_json,
@@ -48,7 +44,7 @@ FolderArgument = Annotated[Path, argument(metavar="DIR", help="The folder of a l
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(no_args_is_help=True, help="Predistort an amplifier on the bench, round by round.")
-    group.command("start")(start)
+    group.command("start")(takes_data_flags(start, omitted=("output",)))
     group.command("next")(next_)
     group.command("status")(status)
     app.add_typer(group, name="loop")
@@ -78,11 +74,7 @@ def start(
     dpd: Annotated[
         str | None, option(metavar="RECIPE", help="For --method model: recipe of the predistorter; default: a gmp.")
     ] = None,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
-    input_: InputSignalOption = None,
-    columns: ColumnsOption = None,
-    no_check_rates: UncheckedOption = False,
+    flags: DataFlags = NONE_GIVEN,
     plugin: PluginOption = None,
 ) -> None:
     """Write the first waveform to play: the original, undistorted.
@@ -95,14 +87,7 @@ def start(
     from dpdrun.loop.folder import LoopFolder
     from dpdrun.loop.start import begin
 
-    section = data_section(
-        source,
-        input_=input_,
-        columns=columns,
-        sample_rate_hz=sample_rate_hz,
-        bandwidth_hz=bandwidth_hz,
-        no_check_rates=no_check_rates,
-    )
+    section = flags.section(source)
     recipes = None
     if method is Method.model:
         from dpdrun.loop.retraining import read_recipes

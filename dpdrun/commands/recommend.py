@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpdrun.commands._completion import complete_capture, complete_recipe
+from dpdrun.commands._data_flags import DATA_FIELDS, NONE_GIVEN, DataFlags, flag_of, takes_data_flags
 from dpdrun.commands._flags import (
-    DATA_FLAGS,
     KEYS,
     ask_user,
     facts_of,
@@ -21,25 +21,18 @@ from dpdrun.commands._flags import (
     window,
 )
 from dpdrun.commands._options import (
-    BandwidthOption,
-    ColumnsOption,
     FailOn,
     FailOnOption,
     ForceOption,
-    InputSignalOption,
     OutputOption,
-    OutputSignalOption,
     PluginOption,
     RecipeFormat,
     RecipeFormatOption,
-    SampleRateOption,
-    UncheckedOption,
     exit_on,
     load_plugins,
     option,
     print_json,
     refuse_existing,
-    stated_rates,
     typed,
     write_recipe,
 )
@@ -61,7 +54,7 @@ RuleSet = StrEnum("RuleSet", "measured note")  # which rules to evaluate
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("recommend")(recommend)
+    app.command("recommend")(takes_data_flags(recommend))
 
 
 def recommend(
@@ -92,12 +85,7 @@ def recommend(
         str | None,
         option(metavar="SOURCE", help="Capture to derive the model sizes from.", autocompletion=complete_capture),
     ] = None,
-    sample_rate_hz: SampleRateOption = None,
-    bandwidth_hz: BandwidthOption = None,
-    input_: InputSignalOption = None,
-    output: OutputSignalOption = None,
-    columns: ColumnsOption = None,
-    no_check_rates: UncheckedOption = False,
+    flags: DataFlags = NONE_GIVEN,
     rules: Annotated[
         RuleSet | None,
         typer.Option(
@@ -114,10 +102,7 @@ def recommend(
 ) -> None:
     """Recommend hyper-parameters, each with its reason: from flags, a RECIPE, or data; without any, by width."""
     load_plugins(plugin)
-    flags = {name.rstrip("_"): value for name, value in locals().items()}
-    given = {name: value for name, value in flags.items() if name in KEYS and value is not None}
-    if no_check_rates:
-        given["check_rates"] = "off"
+    given = {name: value for name, value in locals().items() if name in KEYS and value is not None} | flags.given()
     dpd_data = _data_of_pa(task, pa, recipe, given)
     data = given.get("data")
     if ask:
@@ -136,10 +121,9 @@ def recommend(
         return
     if samples is not None and data is not None:
         raise RecipeError("--samples and --data both set the amount of data; omit one of them")
-    stated_rates(sample_rate_hz, bandwidth_hz)
-    describing = [name for name in DATA_FLAGS if name in given]
+    describing = [name for name in DATA_FIELDS if name in given]
     if describing and recipe is None and data is None:
-        raise RecipeError(f"--{describing[0].replace('_', '-')} describes data; add --data SOURCE, or leave it out")
+        raise RecipeError(f"{flag_of(describing[0])} describes data; add --data SOURCE, or leave it out")
     refuse_existing(out, force)  # before anything is measured
     from dpdrun.plan.advise import advise, advise_on_recipe
     from dpdrun.plan.lint import RecipeFacts
@@ -177,7 +161,7 @@ def _data_of_pa(
         )  # fmt: skip
     if pa is None:
         return None
-    if recipe is not None or "data" in given or any(name in given for name in DATA_FLAGS):
+    if recipe is not None or "data" in given or any(name in given for name in DATA_FIELDS):
         raise RecipeError("--task dpd takes the capture of the PA run; omit RECIPE, --data and its other flags")
     from dpdrun.plan.recorded import capture_section, plan_of
     from dpdrun.run.folder import RunFolder
