@@ -14,14 +14,16 @@ from dpdrun.recipe.schema import Count, Section, Switch
 
 if TYPE_CHECKING:
     from dpdrun.models._base import BehaviouralModel
+    from dpdrun.models._features import features
     from dpdrun.plugins.check import check_file
     from dpdrun.recipe.plugins import load_files
 
-__all__ = ["BehaviouralModel", "Count", "Field", "Section", "Switch", "check_file", "load_files"]
+__all__ = ["BehaviouralModel", "Count", "Field", "Section", "Switch", "check_file", "features", "load_files"]
 
 _HOME = {
     "BehaviouralModel": "dpdrun.models._base",
     "check_file": "dpdrun.plugins.check",
+    "features": "dpdrun.models._features",
     "load_files": "dpdrun.recipe.plugins",
 }
 
