@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "--", "<na>", "no log"})
-NAN = frozenset({"nan", "-nan", "nan(ind)", "1.#qnan", "-1.#ind", "1.#ind"})
+NAN = frozenset({"nan", "nan(ind)"})
+OF_WINDOWS = re.compile(r"1\.#(qnan|ind|inf)\d{0,4}")
 BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
@@ -34,8 +36,10 @@ def number(cell: object, *, decimal_comma: bool = False) -> float | None:
             return float(text)
     except ValueError:
         pass
-    if text in NAN:
+    if text.lstrip("+-") in NAN:
         return math.nan
+    if of_windows := OF_WINDOWS.fullmatch(text.lstrip("+-")):
+        return math.copysign(math.inf, -(text[0] == "-") or 1.0) if of_windows.group(1) == "inf" else math.nan
     if text in BOOLEANS:
         return BOOLEANS[text]
     if text.startswith("tensor(") and not text.startswith("tensor(tensor("):

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dpdrun.diagnosis.logs import csv_log, nameless, opendpd_log
+from dpdrun.diagnosis.logs import csv_log, long_table, nameless, opendpd_log
 from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, meaning_of, plain_name
+from dpdrun.diagnosis.logs.names import Asked, meaning_of
 from dpdrun.diagnosis.logs.rows import Empty, Rows
 
 TENSORBOARD = ["Wall time", "Step", "Value"]
-LONG = frozenset({"metric", "tag", "key", "name", "variable", "metric name"})  # whose cells name what `value` is
-MOST_LONG = 200  # names in a long table
 MOST_ROWS = 2000  # that show which columns without names mean something
 MILLISECONDS = 1e12  # no step, but a time since 1970
 TAG = re.compile(r"(?:^|[-_])tag-(.+)$")  # run-<run>-tag-<tag>.csv, a slash in the tag written as _
@@ -82,8 +80,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         return opendpd_log.read(path, asked)
     if names == TENSORBOARD:
         return _tensorboard(path, asked)
-    if (tag := next((name for name in names if plain_name(name) in LONG), None)) and "value" in map(plain_name, names):
-        return _long(path, names, tag, asked)
+    if long := long_table.columns_of(names):
+        return _long(path, names, asked, *long)
     this = next((each for each in FORMATS if each.is_one(names)), CsvFormat("CSV", "", lambda _: True))
     if path.name == "metrics.csv" and {"epoch", "step"} <= set(names):
         this = FORMATS[0]  # whatever the order of its columns, as in older versions
@@ -128,14 +126,12 @@ def _number(cell: object) -> float:
     return math.nan if value is None else value
 
 
-def _long(path: Path, names: Sequence[str], tag: str, asked: Asked) -> TrainingLog:
-    """Read a long table, as MLflow exports it: a row is a name and a value at a step."""
-    value = next(name for name in names if plain_name(name) == "value")
-    found = (str(cells[tag]) for _, cells in csv_log.rows_of(path))
-    tags = [*islice(dict.fromkeys(found), MOST_LONG)]
+def _long(path: Path, names: Sequence[str], asked: Asked, tag: str, value: str) -> TrainingLog:
+    """Read a long table."""
+    tags = long_table.names_in(csv_log.rows_of(path), tag)
     rows = Rows(path, "CSV of names and values", [*(name for name in names if name not in (tag, value)), *tags], asked)
-    for line, cells in csv_log.rows_of(path):
-        rows.add(line, cells | {str(cells[tag]): cells[value]})
+    for line, cells in long_table.widened(csv_log.rows_of(path), tag, value):
+        rows.add(line, cells)
     return rows.done()
 
 
@@ -160,7 +156,7 @@ def _sums(names: Sequence[str]) -> dict[str, Sum]:
 def _tensorboard(path: Path, asked: Asked) -> TrainingLog:
     """Read TensorBoard's download of one tag, which only the name of the file says."""
     found = TAG.search(path.stem)
-    tag = found.group(1) if found else ""
+    tag = found.group(1) if found else path.stem if meaning_of(path.stem) else ""
     key = meaning_of(tag)
     known = {key: "Value"} if key and key not in ("metric", "step") and not asked.columns else {}
     log = csv_log.read(path, asked, format_="TensorBoard download (CSV)", known=known)

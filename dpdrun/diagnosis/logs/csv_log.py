@@ -85,9 +85,7 @@ def dialect_of(path: Path) -> Dialect:
             if text.startswith("#") or not text.strip() or _is_rule(text):
                 continue
             separator = separator_of(text)
-            names = [visible(name.strip()) for name in _cells([text], separator)[0]]
-            if separator == BARS:
-                separator, names = BARS, _inner(names)
+            names = [visible(name.strip()) for name in _header(text, separator)]
             if not all(_is_number(name) for name in names):
                 if separator == SPACES:
                     following = next((each for _, each in texts if each.strip() and not _is_rule(each)), "")
@@ -126,6 +124,14 @@ def _inner(cells: list[str]) -> list[str]:
     return cells[1:-1] if len(cells) > 2 and not cells[0].strip() and not cells[-1].strip() else cells
 
 
+def _header(text: str, separator: str) -> list[str]:
+    """Return the cells of a first line, without the empty one after a separator at its end."""
+    names = _cells([text], separator)[0]
+    if separator == BARS:
+        return _inner(names)
+    return names[:-1] if len(names) > 2 and not names[-1].strip() else names
+
+
 def _cells(texts: Iterable[str], separator: str) -> list[list[str]]:
     return [*_split(texts, separator)]
 
@@ -143,12 +149,10 @@ def is_table(path: Path) -> bool:
         first, second = (ANSI.sub("", next(texts, "")[:LONGEST]) for _ in range(2))
     separator = separator_of(first)
     try:
-        names, cells = _cells([first], separator)[0], (_cells([second], separator) or [[]])[0]
+        names, cells = _header(first, separator), _header(second, separator) if second else []
     except csv.Error:
         return False
-    if separator == BARS:
-        names, cells = _inner(names), _inner(cells)
-    elif separator == SPACES:
+    if separator == SPACES:
         names = _spaced(first, second)
     if len(names) < 2 or len(names) != len(cells) or any(_is_number(name) for name in names):
         return False

@@ -52,9 +52,9 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
     signed = log.column("loss") if "loss" in log.absent else Points()
     scores = _eval_losses(log)
     if log.doubtful and _rises(loss):  # a score
-        del log.found["loss"]
+        log.found.pop("loss", None)
         raise DataError(_nothing(log))
-    if log.doubtful:
+    if log.doubtful and "loss" in log.found:
         log.notes.append(f"loss: {log.found['loss']}, the only number of training (--map loss=COLUMN)")
     if not (len(loss) or len(grad_norm) or len(val) or len(signed) or scores):
         if any(key in log.found for key in LOOKED_FOR):
@@ -164,8 +164,9 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
 
 
 def _rises(column: Points) -> bool:
-    third = max(1, len(column) // 3)
-    return sum(column.values[-third:]) > (1.0 + RISES) * sum(column.values[:third])
+    values = [value for value in column.values if math.isfinite(value)]
+    third = max(1, len(values) // 3)
+    return sum(values[-third:]) > (1.0 + RISES) * sum(values[:third])
 
 
 def _norms(log: TrainingLog) -> Points:

@@ -23,6 +23,7 @@ from dpdrun.diagnosis.logs import (
     megatron_log,
     mmengine_log,
     nanogpt_log,
+    shaped_log,
     tensorboard_log,
     text_log,
     torchtune_log,
@@ -44,7 +45,7 @@ TEXT = (
 )  # fmt: skip
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".h5", ".keras", ".onnx")
 JSON_START = re.compile(  # not the [1,  2000] of a counter
-    r"(?!\[\d{1,12},\s{0,8}\d{1,12}\](?:\s{1,6}\S|<))(?:\{\s*(?:\"|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
+    r"(?!\[\d{1,12},\s{0,8}\d{1,12}\](?:\s{1,6}\S|<))(?:\{\s*(?:[\"']|\}|$)|\[\s*(?:\{|\[|\]|$|-?\d[\d.eE+-]{0,40}\s*(?:,|\]\s*$)))"
 )
 JSON_NAMES = (".json", ".jsonl", ".ndjson")
 STANDARD_INPUT = Path("standard input")
@@ -99,6 +100,8 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
         raise DataError(f"{path}: a checkpoint is not a log; dpdrun reads {KNOWN}")
     start, more = _first_lines(path)
     if JSON_START.match(start):
+        if huggingface_log.is_line(start) and start.count("{") == 1 and more:
+            return text_log.read(path, asked, huggingface_log.FORMAT)
         try:
             return _read_json(path, asked, start, one_line=not more)
         except DataError:  # a text that has objects in some of its lines
@@ -106,6 +109,8 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
             if among is None:
                 raise
             return text_log.read(path, asked, among)
+    if lists := list_log.rows_of(path):
+        return list_log.read(path, asked, lists)
     if csv_log.is_table(path) or (
         path.suffix.lower() in (".csv", ".tsv") and not key_value_log.FORMATS[0].is_line(start)
     ):
@@ -118,8 +123,8 @@ def _read(path: Path, asked: Asked) -> TrainingLog:
         return text_log.read(path, asked, found)
     if csv_log.dialect_of(path).begins_with_numbers:
         return csv_formats.read(path, asked)
-    if text_log.format_of(path, (key_value_log.NUMBERS_ALONE,)) is not None:
-        return text_log.read(path, asked, key_value_log.NUMBERS_ALONE)
+    if text_log.format_of(path, (shaped_log.FORMAT,)) is not None:
+        return text_log.read(path, asked, shaped_log.FORMAT)
     raise DataError(
         f"{path}: no training numbers found, such as `loss: 0.5` (docs/diagnose.md lists what is read); write them as "
         "CSV with a header, and name its columns: --map step=COLUMN,loss=COLUMN"

@@ -1,4 +1,4 @@
-"""A JSON file that is one value: Hugging Face's trainer_state.json, a list of records, or columns by name.
+"""A JSON file, of any shape (`json_tables`); Hugging Face's trainer_state.json among them.
 
 `log_history` of trainer_state.json holds a record every `logging_steps` and one per evaluation. `loss` is the mean
 since the record before; `grad_norm` (before clipping) and `learning_rate` are those of the record's step alone.
@@ -17,11 +17,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from dpdrun.diagnosis.logs import nameless
 from dpdrun.diagnosis.logs.csv_log import opened
+from dpdrun.diagnosis.logs.json_tables import table_of
+from dpdrun.diagnosis.logs.json_values import values_of
 from dpdrun.diagnosis.logs.jsonl_log import flat, of_records
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, meaning_of, usual_loss
+from dpdrun.diagnosis.logs.names import Asked, usual_loss
 from dpdrun.errors import DataError
 from dpdrun.run.files import parse_json
 
@@ -30,15 +31,11 @@ FILE = "trainer_state.json"
 SUMMARY = "train_runtime"  # only in the record at the end of training, whose train_loss is the mean of the run
 MOST_BYTES = 1 << 28  # JSON is read at once
 MOST_TORN = 1 << 24
-COUNT = re.compile(r"(?:epoch|step|iteration|round)?[ _-]?(\d{1,12})", re.I)  # "3", "epoch_3"
 TOKEN = re.compile(r'"(?:[^"\\]|\\.){0,4000}"|[\[\]{},]')
-DEEPEST = 4  # objects within objects in which a history is looked for
 TRAINER = frozenset({"learning_rate", "epoch", "step", "loss"})
-EXPECTED = "expected trainer_state.json (an object with log_history), a list of objects, or lists of one length by name"
+EXPECTED = "expected trainer_state.json (an object with log_history), or objects or lists with the numbers of training"
 
 MEANS = "loss is the mean since the previous line; the other columns are of one step"
-TRAIN = ("train", "training")
-LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 
 Record = dict[str, Any]
 
@@ -50,8 +47,8 @@ def read(path: Path, asked: Asked) -> TrainingLog:
         DataError: it holds no history; or as `jsonl_log.of_records`, with the number of the record for its line.
     """
     content, torn = _content(path)
-    history = _history(content)
     state = content if isinstance(content, dict) and "log_history" in content else {}
+    history = table_of(state.get("log_history", content))
     if history is None:
         raise DataError(f"{path}: {EXPECTED}")
     if not history:
@@ -86,6 +83,8 @@ def _content(path: Path) -> tuple[Any, bool]:
     try:
         return parse_json(text), False
     except json.JSONDecodeError as error:
+        if values := values_of(text):
+            return values if len(values) > 1 else values[0], False
         torn = error.pos >= len(text.rstrip()) and "log_history" not in text  # that one is rewritten, and soon complete
         if torn and (closed := _closed(text)) is not None:
             return closed, True
@@ -110,70 +109,6 @@ def _closed(text: str) -> Any | None:
         return json.loads(text[:cut] + closing) if cut else None
     except (ValueError, RecursionError):
         return None
-
-
-def _history(content: Any, depth: int = 0) -> list[Record] | None:
-    """Return the records of a history, wherever they are in the content; None where there is none."""
-    if isinstance(content, list):
-        if content and depth == 0 and all(isinstance(value, int | float) for value in content):
-            return [{"loss": value} for value in content]
-        if content and depth == 0 and (points := _points(content)):  # TensorBoard's download of one tag
-            return [{"step": step, "loss": value} for step, value in points]
-        if content and depth == 0 and _are_columns(content):
-            meant = nameless.meanings(content, of_losses=True)
-            return rows_of_lists({key: content[at] for key, at in meant.items()}) if meant else None
-        return content if all(isinstance(record, dict) for record in content) else None
-    if not isinstance(content, dict) or depth > DEEPEST:
-        return None
-    if "log_history" in content:
-        return _history(content["log_history"], depth + 1)
-    columns = {name: each for name, each in _by_part(content).items() if isinstance(each, list) and each}
-    curves = {name: points for name, each in content.items() if meaning_of(name) and (points := _points(each))}
-    if any(meaning_of(name) in LOSSES for name in curves):
-        return [{"step": step, name: value} for name, points in curves.items() for step, value in points]
-    if any("loss" in name.lower() or meaning_of(name) in LOSSES or name in TRAIN for name in columns):
-        return rows_of_lists(columns)
-    numbered = [each for each in content.values() if isinstance(each, dict)]
-    counts = [COUNT.fullmatch(str(name)) for name in content]
-    if numbered and len(numbered) == len(content) and all(counts):
-        return [{"epoch": int(at.group(1)), **each} for at, each in zip(counts, numbered, strict=True) if at]
-    found = (_history(each, depth + 1) for each in content.values() if isinstance(each, dict | list) and each)
-    return max((each for each in found if each), key=len, default=None)
-
-
-def _by_part(content: Record) -> Record:
-    """Return lists by name; those of {"train": {"loss": [...]}, "val": ...} as `train_loss`, `val_loss`."""
-    if not any(isinstance(content.get(part), dict) for part in TRAIN):
-        return content
-    parts = {part: each for part, each in content.items() if isinstance(each, dict)}
-    return {f"{part}_{name}": values for part, each in parts.items() for name, values in each.items()}
-
-
-def _points(curve: Any) -> list[tuple[int, float]]:
-    """Return steps and values of [[step, value], ...], [[time, step, value], ...] or {step: value}; else nothing."""
-    if isinstance(curve, dict) and all(steps := [COUNT.fullmatch(str(name)) for name in curve]):
-        curve = [[int(step.group(1)), value] for step, value in zip(steps, curve.values(), strict=True) if step]
-    if not isinstance(curve, list) or not all(isinstance(each, list) and len(each) in (2, 3) for each in curve):
-        return []
-    ends = [(each[-2], each[-1]) for each in curve]
-    return ends if all(isinstance(s, int) and isinstance(v, int | float) for s, v in ends) else []
-
-
-def _are_columns(content: list[Any]) -> bool:
-    """Return whether a list holds lists of numbers of one length: a training loss and a validation loss."""
-    lists = all(isinstance(each, list) and len(each) == len(content[0]) for each in content)
-    return (
-        lists and len(content) < len(content[0]) and all(isinstance(v, int | float) for each in content for v in each)
-    )
-
-
-def rows_of_lists(columns: dict[str, list[Any]]) -> list[Record]:
-    """Return lists by name as records; a list of another length than most is left out, as it has other steps."""
-    losses = [name for name in columns if meaning_of(name) in LOSSES]
-    length = len(columns[losses[0]]) if losses else max(map(len, columns.values()))
-    kept = {name: each for name, each in columns.items() if len(each) == length}
-    counted = {} if any(meaning_of(name) == "step" for name in kept) else {"epoch": range(1, length + 1)}
-    return [{name: each[i] for name, each in (counted | kept).items()} for i in range(length)]
 
 
 def _take_state(log: TrainingLog, state: Record) -> None:

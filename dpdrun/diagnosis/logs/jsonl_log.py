@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dpdrun.diagnosis.logs import long_table
 from dpdrun.diagnosis.logs.cells import shortened
 from dpdrun.diagnosis.logs.csv_log import opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
@@ -77,11 +78,15 @@ def read_dpdrun_metrics(path: Path, asked: Asked) -> TrainingLog:
 
 
 def of_records(
-    path: Path, format_: str, names: list[str], numbered: Iterator[tuple[int, dict[str, object]]], asked: Asked,
+    path: Path, format_: str, names: list[str], numbered: Iterable[tuple[int, dict[str, object]]], asked: Asked,
     *, known: dict[str, str] | None = None,
 ) -> TrainingLog:  # fmt: skip
     """Return the log of numbered records."""
-    rows = Rows(path, format_, names, asked, known=known)
+    numbered = [*numbered] if (long := long_table.columns_of(names)) else numbered
+    if long:
+        names = [*(name for name in names if name not in long), *long_table.names_in(numbered, long[0])]
+        numbered = long_table.widened(numbered, *long)
+    rows = Rows(path, format_, names, asked, known=known, empty="end")
     for line, record in numbered:
         rows.add(line, record)
     return rows.done()
@@ -107,9 +112,11 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Return nested objects as `outer.inner`; lists are left out."""
+    """Return nested objects as `outer.inner`, and lists of one value as that value; other lists are left out."""
     found: dict[str, object] = {}
     for key, value in record.items():
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{visible(key)}.")
         elif not isinstance(value, list):

@@ -17,17 +17,20 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from dpdrun.diagnosis.logs.names import HEAD, meaning_of, plain_name
+from dpdrun.diagnosis.logs.names import HEAD, TRAINING, meaning_of, plain_name
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 WORD = r"[A-Za-z_][\w./@%-]{0,40}"
-QUOTED = r"[\"']?\]?(?:\s{0,3}(?:[:=]|[-=]>)\s{0,6}|\sis:?\s{1,3})[\"']?\*{0,2}(?:(?:tensor|array|np\.float\d\d)\(|\[)?"
+SIGN = r"(?:\s{0,12}(?:[:=~]|[-=]>)\s{0,16}|\sis:?\s{1,3})"
+OPENED = r"[\"'`*]{0,3}(?:(?:tensor|array|np\.float\d\d)\(|[\[(](?!\d{1,12},\s)|<|\s){0,4}"
+QUOTED = rf"[\"'`*\]]{{0,3}}{SIGN}{OPENED}"
 END = r"(?![\w/]|[:.]\d)"  # no time, ratio or version
 PAIR = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD}){{0,3}}){QUOTED}({NUMBER}){END}", re.I)
 BARE = re.compile(rf"(?<![\w.])(?<!\w[-/@%])({WORD}(?: {WORD})?)\]?\s{{1,8}}({NUMBER}){END}", re.I)
-TIGHT = re.compile(  # loss(0.5), loss_0.5
-    rf"(?<![\w.])([a-z]{{2,12}})(?:\((?=[^()]{{1,24}}\))|_(?=-?\d{{0,12}}\.\d|nan|inf))({NUMBER}){END}", re.I
+TIGHT = re.compile(  # loss(0.5), loss_0.5, loss [0.5
+    rf"(?<![\w.])([a-z]{{2,12}})(?:\s?[\[(<]\s{{0,8}}|_)(?=-?(?:\d{{0,12}}\.\d|nan|inf))({NUMBER}){END}", re.I
 )
+QUALIFIED = re.compile(r"(?<=\w)\s?\(([a-z][a-z ]{1,20})\)(?=\s{0,3}[:=])", re.I)  # Loss(train): 0.5, loss (avg): 0.5
 IN_ROW = re.compile(rf"^\|?\s{{0,40}}({WORD}(?: {WORD})?)\s{{0,40}}\|\s{{1,40}}({NUMBER})\s{{0,40}}(?:\||$)", re.I)
 IN_PAIR = re.compile(rf"(?<![\w.])({WORD}(?: {WORD})?): \(\d{{1,12}}, ({NUMBER})\)", re.I)  # loss: (3, 0.5)
 # AllenNLP, under Training | Validation
@@ -43,9 +46,8 @@ NAMELESS = (  # a counter and a number alone, as tutorials print them
     re.compile(rf"^\d{{1,12}}_({NUMBER})\s{{0,8}}$"),
     re.compile(rf"\(\d{{1,12}} \d{{1,3}}%\) ({NUMBER})\s{{0,8}}$"),  # 0m 10s (- 9m 50s) (1000 1%) 3.5
 )
-ALONE = re.compile(r"^\s{0,8}-?\d{1,12}\.\d{3,30}(?:[eE][-+]?\d{1,4})?\s{0,8}$")  # no time, no version
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
-    rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for) (?:epoch|step|iter|iteration|batch)"
+    rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for|of) (?:epoch|step|iter|iteration|batch)"
     rf"\s{{1,3}}\d{{1,12}}(?: and (?:step|iter|iteration|batch) \d{{1,12}})?"
     rf"\s{{0,3}}(?:[:=]|is)\s{{0,3}}({NUMBER}){END}",
     re.I,
@@ -54,7 +56,8 @@ SWAPPED = re.compile(rf"(?<=[,\s])({NUMBER}) (avg loss|avg|rate)(?=,)")  # of Da
 BOTH = re.compile(rf"\btrain\w{{0,3}}\s?/\s?val\w{{0,7}} loss[:= ]{{1,3}}({NUMBER})\s?/\s?({NUMBER})(?![\w/])", re.I)
 COUNTER = re.compile(
     r"\b(epoch|global[ _]step|num[ _]update|step|iter|iteration|itr|it(?=s?[:=\[])|update|batch|pass|ep(?=\.)|up(?=\.))"
-    r"s?(?:\b|(?=_\d))[\"']?\]?[ .:=#_]{0,3}[\[(]?\s{0,6}(\d{1,3}(?:,\d{3}){1,3}(?!\d)|\d{1,12})(?:st|nd|rd|th)?"
+    r"s?(?:\b|(?=_\d))[\"']?\]?(?:\s{0,12}[:=]\s{0,3}|[ .#_]{0,3})[\[(]?\s{0,6}"
+    r"(\d{1,3}(?:,\d{3}){1,3}(?!\d)|\d{1,12})(?:st|nd|rd|th)?"
     r"(?:\s{0,3}(?:/|of)\s{0,3}(\d{1,12}))?(?![\w.%])",
     re.I,
 )
@@ -92,6 +95,7 @@ LOSSES = frozenset({"loss", "cost", "cross entropy", "nll", "mse"})
 OF_EITHER = LOSSES | {"ce mean words", "xent", "ppl", "perplexity", "elbo"}  # of training, but in lines about scores
 WORTH = ("loss", "loss_db", "grad_norm", "val_loss", "val_nmse_db")
 PAIRED = (("train", "val"), ("learn", "test"))  # step 100 | train 2.59 | val 2.60
+SHORT_NAMES = frozenset({"l", "j", "total", "overall"})
 ENOUGH = 2
 PRECEDENCE = ("num update", "global step", "step", "iter", "iteration", "update", "batch")
 LINES_OF_COUNTERS = 400  # lines that show which counters tell them apart
@@ -106,21 +110,25 @@ def _is_line(text: str) -> bool:
 
 def _may_be_line(text: str) -> bool:
     """Return whether a line has numbers with unknown names; `--map` may identify them."""
-    return len(_pairs(text)) >= ENOUGH
+    pairs = _pairs(text)
+    return len(pairs) >= ENOUGH or any(TRAINING.fullmatch(plain_name(name)) for name in pairs)
 
 
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
     text = text.replace("'s ", " ")  # of LightGBM: training's binary_logloss
+    text = QUALIFIED.sub(r" \1", text) if "(" in text else text
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
-    at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text else ()
+    at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text or " of " in text else ()
     in_row = (IN_ROW,) if "|" in text else (IN_PAIR,) if "(" in text else ()
     for pattern in (*at_step, COUNTED, PAIR, BARE, TIGHT, *in_row):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
             if meaning_of(name) == "step" or (pattern is TIGHT and meaning_of(name) is None):
                 continue  # `_Counters` reads it
+            if plain_name(name) in SHORT_NAMES and match.group(2).isdecimal():
+                continue  # a count
             part = _part_of(name, text, match.start(2))
             if plain_name(part) == "loss" and name != match.group(1):
                 heads.setdefault(" ".join(match.group(1).split(" ")[-2:]), match.group(2))
@@ -270,17 +278,8 @@ def _records(lines: Lines, values: dict[str, Any]) -> Iterator[Record]:
         values["total_steps"] = length
 
 
-def _is_alone(text: str) -> bool:
-    return ALONE.match(text) is not None
-
-
-def _alone(lines: Lines, _: dict[str, Any]) -> Iterator[Record]:
-    return ((line, {"loss": text.strip()}) for line, text in lines if _is_alone(text))
-
-
 NAME = "text with name: value pairs"
 FORMATS = (
     TextFormat(NAME, "", _is_line, _records),
     TextFormat(f"{NAME} of other names", "", _may_be_line, _records),
 )
-NUMBERS_ALONE = TextFormat("numbers alone in their lines", "", _is_alone, _alone)  # among other lines

@@ -15,7 +15,7 @@ from typing import Any
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 LINE = re.compile(r"\b(Epoch|Iter)(?:\((\w{2,8})\))?\s{0,8}(?:\[(\d{1,9})\])?\s{0,8}\[\s{0,8}(\d{1,12})/(\d{1,12})\]")
-FIELD = re.compile(rf"([A-Za-z][\w./@-]{{0,60}}): ({NUMBER})(?=[\s,]|$)")
+FIELD = re.compile(rf"([A-Za-z][\w./@-]{{0,60}}): ({NUMBER})(?=[\s,]|$)", re.I)
 EPOCHS = re.compile(r"\bmax_epochs ?= ?(\d{1,9})")
 
 

@@ -20,8 +20,8 @@ from dpdrun.errors import DataError
 # (lm loss); fairseq (gnorm, num_updates); W&B exports (Step, train/global_step; _step counts log calls).
 _VALIDATION = "(val|valid|vali|vld|validation|eval|dev)"
 _SCORED_AS = (
-    "(cross entropy|ce|ce mean words|xent|bce|((binary|multi) )?log ?loss|softmax|rmse|rmse trn|mae|l1|l2|error|"
-    "objective)"
+    "(cross entropy|ce|ce mean words|xent|bce|((binary|multi) )?log ?loss|softmax|rmse|rmse trn|mae|l1|l2|err|"
+    "error|objective)"
 )
 _NO_RATE = "(?!.*\\b(?:planned|min|max|minimum|maximum|final|decay|scale|ratio|mult|factor)\\b)"
 _RATE = "(bpb|bpc|bpd|bits (per )?[a-z]+|nats per [a-z]+)"
@@ -41,17 +41,18 @@ COMMON: dict[str, tuple[str, ...]] = {
         r"loss|lm loss|main loss",
         r"(loss )?(train )?(total|tot|mean|avg|average|running|epoch) loss|losses|loss total",
         r"(train|training|tr) loss (total|sum|all|avg|mean|overall)|(train|training) (overall|combined|joint) loss",
+        r"(train |training )?(total|overall)",
         r"(train|training) loss epoch",
         r"(train )?(ce|nll|dpo|sft|mlm|ctc|bce|cross entropy|reconstruction) loss|(train )?cross entropy",
         r"mse|nll|(train |training )?cost|(train|training) nll|(mse|nll|mae|rmse|bce|ce) (train|training)",
         r"(avr|step|batch|smooth|smoothed|ema) loss|loss (avg|mean)",
         rf"(train|training)( s)? {_SCORED_AS}",
-        rf"{_SCORED_AS}|learn|objective|obj|err",
+        rf"{_SCORED_AS}|learn|obj",
         r"(mlm|clm|tlm|ae|mt|bt|pc)( [a-z]{2,3}){1,2}",
         rf"(train |training )?loss {_RATE}",
         rf"(train |training )?{_RATE}( estimate)?",
         r"ppl|perplexity",
-        r"loss t|(train|training) l|train loss train total",
+        r"loss t|((train|training) )?[lj]|train loss train total",
         r"(train|training) (elbo|lower bound)",
         r"elbo|lower ?bound",
         r"(train|training) (ppl|perplexity)",
@@ -81,13 +82,14 @@ COMMON: dict[str, tuple[str, ...]] = {
         rf"{_VALIDATION} {_RATE}( estimate)?",
         rf"{_VALIDATION} (ppl|perplexity)",
         r"(?!best|lowest|min)[a-z0-9]{1,24} (val|valid|validation|eval) loss",
-        rf"(mse|nll|mae|rmse|bce|ce) {_VALIDATION}",
+        rf"(mse|nll|mae|rmse|bce|ce) {_VALIDATION}|{_VALIDATION} (total|overall)",
         rf"test ({_SCORED_AS}|mse|nll)|(mse|nll|mae|rmse|bce|ce) test|test (avg|average|mean|total) loss",
     ),
 }
 _NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
 HEAD = re.compile(
     rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|((train|training) )?loss {_NO_HEAD}[a-z][a-z0-9]*( [a-z0-9]+)?"
+    r"|l (?!r\b|rate\b|min\b|max\b)[a-z]+( [a-z0-9]+)?"
 )
 AGAINST = re.compile(  # heads that work against each other, or whose level says nothing: no sum of them is a loss
     r"\b(?:d|g|disc|gen|discriminator|generator|adv|adversarial|fake|real|actor|critic|policy|value|pg|vf)\b"
@@ -108,6 +110,7 @@ METRIC = re.compile(
     r"prec|precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
 )
 TRAIN_METRIC = re.compile(r"(?:(?:train|training|tr|avg|mean) ){0,2}(?:accuracy|acc|top ?1)(?: (?:step|epoch))?")
+LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 
 
@@ -126,7 +129,7 @@ LIMITS = {  # of single values, the upper one excluded; other counts and sizes a
 def plain_name(name: str) -> str:
     """Return a column's name for comparing: `Train/Grad-Norm` is `train grad norm`; without the run of a W&B export."""
     name = name.rpartition(" - ")[2] if " - " in name else name
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=^train)(?=loss)|(?<=^val)(?=loss)|(?<=^test)(?=loss)", " ", name.strip())
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\w)(?=(?:[Ll]oss|LOSS)(?:es)?\b)", " ", name.strip())
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
     return re.sub(r"(?<= )loss(es| (list|history|curve|values))$|^loss (history|curve|values)$", "loss", plain)
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
-ITER = re.compile(rf"^\s{{0,8}}iter (\d{{1,12}}): loss ({NUMBER})")
-STEP = re.compile(rf"^\s{{0,8}}step (\d{{1,12}}): train loss ({NUMBER}), val loss ({NUMBER})")
-BUILD = re.compile(rf"^(\d{{1,12}}) (train|val|hella) ({NUMBER})$")
+ITER = re.compile(rf"^\s{{0,8}}iter (\d{{1,12}}): loss ({NUMBER})", re.I)
+STEP = re.compile(rf"^\s{{0,8}}step (\d{{1,12}}): train loss ({NUMBER}), val loss ({NUMBER})", re.I)
+BUILD = re.compile(rf"^(\d{{1,12}}) (train|val|hella) ({NUMBER})$", re.I)
 
 
 def _is_line(text: str) -> bool:

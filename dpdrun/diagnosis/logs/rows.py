@@ -149,6 +149,7 @@ class Rows:
         for key, name in self._read["validation"].items():
             if key not in self._needed and len(self._columns[key].rows):
                 self.log.found[key] = f"{name} where {self._parts.part} is validation"
+        self._without_other_rows()
         steps = self._counted()
         self._unsum()
         judged = self._judged(steps)
@@ -212,6 +213,16 @@ class Rows:
             through.append(offset + step)
         self.log.notes.append(f"{self._step} restarts with every {self._epoch}: counted continuously")
         return through
+
+    def _without_other_rows(self) -> None:
+        """Leave out the nan of a table whose rows hold either a loss or a score, and nan for the other."""
+        loss, score = (self._columns.get(key, _Column()) for key in ("loss", "val_loss"))
+        missing = [{row for row, value in zip(c.rows, c.values, strict=True) if value != value} for c in (loss, score)]
+        if loss.rows != score.rows or not all(missing) or not missing[0].isdisjoint(missing[1]):
+            return
+        for column, rows in zip((loss, score), missing, strict=True):
+            pairs = [(row, value) for row, value in zip(column.rows, column.values, strict=True) if row not in rows]
+            column.rows, column.values = array("q", [r for r, _ in pairs]), array("d", [v for _, v in pairs])
 
     def _unsum(self) -> None:
         """Read a loss that is a sum over the batches of an epoch as what each line adds."""

@@ -17,9 +17,14 @@ from dpdrun.diagnosis.logs.rows import Rows
 
 LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
 OF_A_PROCESS = re.compile(r"^\[\d{1,6},\d{1,6}\]<std(?:out|err)>: ?")  # mpirun --tag-output
+ASCII = str.maketrans(
+    "\uff1a\uff0c\uff1b\uff1d\uff08\uff09\uff5c\u2502\u2503\u2551", ":,;=()||||"
+)  # full width, and bars of tables
 SURE = 2  # lines that show a format
 RECORDS_OF_NAMES = 20_000  # records in which a column must show itself
-NUMBER = r"[-+]?(?:\d[\d]{0,40}\.?\d{0,40}(?:[eE][-+]?\d{1,4})?|\.\d{1,40}(?:[eE][-+]?\d{1,4})?|nan|inf(?:inity)?)"
+_EXPONENT = r"(?:[eE][-+]?\d{1,4})?"
+_OF_NO_NUMBER = r"nan(?:\(ind\))?|inf(?:inity)?|1\.#(?:QNAN|IND|INF)\d{0,4}"
+NUMBER = rf"[-+]?(?:{_OF_NO_NUMBER}|\d[\d]{{0,40}}\.?\d{{0,40}}{_EXPONENT}|\.\d{{1,40}}{_EXPONENT})"
 
 Lines = Iterable[tuple[int, str]]
 Record = tuple[int, dict[str, object]]
@@ -57,6 +62,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         at = 1
         while text := file.readline(LONGEST_LINE):
             text = ANSI.sub("", text) if "\x1b" in text else text
+            text = text if text.isascii() else text.translate(ASCII)
             yield at, (OF_A_PROCESS.sub("", text) if "]<std" in text else text).rstrip("\r\n")
             at += text.endswith("\n")
 

@@ -12,7 +12,7 @@ from typing import Any
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 LINE = re.compile(r"Step (\d{1,12}) \| (?=[\w/]{1,60}:)")
-PAIR = re.compile(rf"([\w/]{{1,60}}):({NUMBER})(?=\s|$)")
+PAIR = re.compile(rf"([\w/]{{1,60}}):({NUMBER})(?=\s|$)", re.I)
 
 
 def _is_line(text: str) -> bool:

@@ -48,7 +48,7 @@ def test_faults_are_named_with_their_line(tmp_path: Path, text: str, message: st
 
 
 def test_flat() -> None:
-    assert flat({"a": {"b": {"c": 1}}, "d": [2], "e": "x"}) == {"a.b.c": 1, "e": "x"}
+    assert flat({"a": {"b": {"c": 1}}, "d": [2], "e": "x", "f": [1, 2]}) == {"a.b.c": 1, "d": 2, "e": "x"}
 
 
 STEP = {"kind": "step", "loss": 0.5, "grad_norm": 0.3, "lr": 1e-3, "lr_planned": 1e-3, "clip_norm": "inf",
