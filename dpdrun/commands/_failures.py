@@ -39,7 +39,9 @@ def show_error(error: DpdrunError) -> None:
     message.highlight_regex(r"(?m)^\S+:\d+:\d+:", "bold")
     message.highlight_regex(r"(?m)^ +\| +\^~*$", "bold red")
     message.highlight_regex(r"(?m)^ +\d* \| ", "dim")
-    line = Text.assemble(("error:", "bold red"), "\n" if "\n" in str(error) else " ", message)
+    first, *more = str(error).split("\n")
+    joint = " " if not more or first.endswith(":") else "\n"  # "file:line:column: ..." begins a line, a heading need not
+    line = Text.assemble(("error:", "bold red"), joint, message)
     Terminal(stderr=True, highlight=False).print(line, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from dpdrun import commands
+from dpdrun.errors import DpdrunError
 
 
 def failing(error: BaseException) -> Any:
@@ -48,6 +49,18 @@ def test_an_error_of_the_system_exits_2() -> None:
     result = failing(PermissionError(13, "Permission denied", "x.csv"))
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert result.stderr.startswith("error: x.csv: Permission denied; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("name the recipe:\n  dpdrun train NAME", "error: name the recipe:\n  dpdrun train NAME\n"),
+        ("r.yaml:3:5: no such field\n  3 | x", "error:\nr.yaml:3:5: no such field\n  3 | x\n"),
+        ("no such run", "error: no such run\n"),
+    ],
+)
+def test_a_heading_is_on_the_line_of_the_word_error_and_a_place_begins_its_own(text: str, shown: str) -> None:
+    assert failing(DpdrunError(text)).stderr == shown
 
 
 def test_wrong_usage_shows_no_control_characters() -> None:
