@@ -40,7 +40,7 @@ def show_error(error: DpdrunError) -> None:
     message.highlight_regex(r"(?m)^ +\| +\^~*$", "bold red")
     message.highlight_regex(r"(?m)^ +\d* \| ", "dim")
     first, *more = str(error).split("\n")
-    joint = " " if not more or first.endswith(":") else "\n"  # "file:line:column: ..." begins a line, a heading need not
+    joint = " " if not more or first.endswith(":") else "\n"  # a place, "file:line:column:", begins its line
     line = Text.assemble(("error:", "bold red"), joint, message)
     Terminal(stderr=True, highlight=False).print(line, soft_wrap=True)
 

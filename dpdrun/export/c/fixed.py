@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from dpdrun.errors import RunError
 from dpdrun.export.c.source import Source, fill
+from dpdrun.quantization.cost import OPERATIONS as COUNTED
+from dpdrun.quantization.cost import cost_of
 
 Operation = dict[str, Any]
 Arrays = dict[str, NDArray[np.int64]]
@@ -271,6 +273,8 @@ def write(c: Source, program: dict[str, Any], weights: Arrays) -> None:
     c.step[:0] = [*local, "", *([] if lengths else ["(void)s;"])]
     c.functions[:0] = [fill(text) for name, text in HELPERS.items() if name in words.helpers]
     _describe(c, program)
+    spent = cost_of(program)
+    c.count(**{name: spent[name] for name in COUNTED})
 
 
 def port_type(program: dict[str, Any]) -> str:

@@ -58,7 +58,6 @@ def _column(f: Function, terms: list[dict[str, Any]]) -> tuple[str, int, list[st
     joined = np.concatenate([words.weights[term["weight"]] for term in terms], axis=1)
     labels = ", ".join(f"{x} {[t['delay'] for t in ts]}" for x, ts in _grouped(terms))
     words.table(f"{f.own}_weight", joined, f"of {labels}: tensor [samples ago]" if len(terms) > 1 else "")
-    words.c.count(multiplications=joined.size)
     if len(terms) == 1:
         return f.pointer(terms[0]["x"], terms[0]["delay"]), joined.shape[1], []
     widest = max((words.type_of(term["x"]) for term in terms), key=lambda ctype: int(ctype[3:-2]))
@@ -105,7 +104,6 @@ def fir(f: Function) -> None:
         """.replace("$own_taps", "${own}_taps"),
         f"{each['out']}: depthwise convolution",
     )
-    words.c.count(multiplications=count * channels)
 
 
 def power(f: Function) -> None:
@@ -119,7 +117,6 @@ def power(f: Function) -> None:
         """,
         "I^2 + Q^2",
     )
-    f.words.c.count(multiplications=2)
 
 
 def magnitude(f: Function) -> None:
@@ -134,7 +131,6 @@ def magnitude(f: Function) -> None:
         """,
         "root of I^2 + Q^2",
     )
-    f.words.c.count(multiplications=2, square_roots=1)
 
 
 def multiply(f: Function) -> None:
@@ -158,7 +154,6 @@ def multiply(f: Function) -> None:
         """,
         f"{each['out']}: product by channel",
     )
-    words.c.count(multiplications=rows)
 
 
 def blend(f: Function) -> None:
@@ -178,7 +173,6 @@ def blend(f: Function) -> None:
         """,
         f"{each['out']}: a + z (b - a)",
     )
-    words.c.count(multiplications=words.size(each["out"]))
 
 
 def relu(f: Function) -> None:
@@ -216,7 +210,6 @@ def table(f: Function) -> None:
         """,
         f"{each['out']}: {each['table']} by table",
     )
-    words.c.count(multiplications=words.size(each["out"]), table_lookups=words.size(each["out"]))
 
 
 def attention(f: Function) -> None:
@@ -276,7 +269,6 @@ def attention(f: Function) -> None:
         """,
         f"{each['out']}: attention to {kept} samples, by head",
     )
-    words.c.count(multiplications=sum(kept) * (2 * E + 1), divisions=D, table_lookups=sum(kept))
 
 
 def taps(f: Function) -> None:
@@ -299,7 +291,6 @@ def taps(f: Function) -> None:
         *(f"    {line}" for line in sums), "}", f"for (i = 0; i < 2; ++i) {{ {f.stored('sums[i]')} }}",
     ]  # fmt: skip
     f.finish("\n".join(body), f"{each['out']}: filter of {count} complex taps")
-    words.c.count(multiplications=2 * count * len(sums))
 
 
 def limit(f: Function) -> None:
@@ -323,7 +314,6 @@ def limit(f: Function) -> None:
         """,
         "samples beyond the peak are scaled back to it",
     )
-    words.c.count(multiplications=4, square_roots=1, divisions=2)
 
 
 OPERATIONS: dict[str, Callable[[Function], None]] = {
