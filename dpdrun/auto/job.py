@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 from dpdrun import __version__
 from dpdrun.auto.budget import predistorter_model
 from dpdrun.auto.by_hand import commands
-from dpdrun.auto.ladder import base_of, pa_ladder, predistorter_ladder
+from dpdrun.auto.ladder import base_of, on_workers, pa_ladder, predistorter_ladder
 from dpdrun.auto.product import Options, Product
 from dpdrun.auto.reading import Reading
 from dpdrun.auto.recipes import pa_recipe, predistorter_recipe
-from dpdrun.auto.search import Candidate, Clock, Search, View, keep, search_folder, trials_of
+from dpdrun.auto.search import Clock, Search, View, search_folder
+from dpdrun.auto.tried import Candidate, keep, trials_of
 from dpdrun.distributed.cores import usable_cores
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS
@@ -29,7 +31,7 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.folder import SweepFolder, is_sweep_folder
 
 PA_SHARE = 0.4  # of the time, at most, for PA models
-AFTER_SHARE, AFTER_S = 0.1, 30.0  # of the time, and at least [s], for the gmp, scores, export and page
+AFTER_S, AFTER_S_PER_SAMPLE = 15.0, 15e-5  # for the gmp, scores, export and page: 17 s for 100,000 samples on one core
 TICK_S = 5.0  # between two writes of the time that has passed
 
 
@@ -51,13 +53,36 @@ class Show:
 
 
 @dataclass(frozen=True)
-class PlannedSearch:
-    """A row of the dry run: a ladder, the rungs that the time allows, and their time [s]."""
+class PlannedPart:
+    """Trials of one kind, each with its time [s]; no trials: another part of the work."""
 
     name: str
+    what: str
     trials: int
     seconds: float
-    what: str
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """What the time allows.
+
+    Attributes:
+        parts: in their order.
+        seconds: of all of it [s].
+        shortest: the time without which there is no result [s].
+        workers: trials at a time.
+    """
+
+    parts: Sequence[PlannedPart]
+    seconds: float
+    shortest: float
+    workers: int
+
+    def __str__(self) -> str:
+        cores = f"{self.workers} trials at a time" if self.workers > 1 else "one trial at a time"
+        return (
+            f"about {about_time(self.seconds)} in total, {cores}; the shortest time here is {about_time(self.shortest)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -82,12 +107,14 @@ class Auto:
         options: what was asked for.
         product: the folder.
         command: what was typed, which continues it.
+        began: when, by time.monotonic [s].
     """
 
     reading: Reading
     options: Options
     product: Product
     command: str
+    began: float = field(default_factory=time.monotonic)
     model: dict[str, Any] = field(init=False)
     state: Json = field(init=False)
 
@@ -95,29 +122,31 @@ class Auto:
         self.model = predistorter_model(self.options.budget)
         self.state = self.product.begin(self.reading, self.options)
         self._speed, self._workers = measure_speed(), usable_cores()
+        self._clock = Clock(self.state["seconds"], self.began)
+        self._total_s, self._slower = self.options.minutes * 60, 1.0
 
-    def plan(self) -> list[PlannedSearch]:
+    def plan(self) -> PlannedWork:
         """Return what the time allows; nothing is trained. Raises RunError where it is too short for anything."""
-        total = self.options.minutes * 60
         pa = self._search("pa", self.product.recipe("pa"), pa_recipe(self.reading), None)
         dpd = self._search("dpd", self.product.recipe("dpd"), self._dpd_text(), pa.base.recipe.model)
-        least = pa.seconds(pa.rungs[0]) + dpd.seconds(dpd.rungs[0]) + self._after_s()
-        if least > total:
+        total, after = self._total_s, self._after_s(pa)
+        least = dpd.needed_seconds() + dpd.scores_seconds() + after
+        shortest = self._clock.seconds + pa.needed_seconds() + least
+        if shortest > total:
             raise RunError(
-                f"--minutes {self.options.minutes:g}: nothing can be trained in this time: the shortest PA models and "
-                f"predistorter take about {about_time(least)} here"
+                f"--minutes {self.options.minutes:g} is too short: reading the capture, the shortest PA models, a "
+                f"predistorter and its scores take about {about_time(shortest)} here"
             )
-        rows = []
-        left = total - self._after_s()
-        for name, search, until, what in (
-            ("pa", pa, PA_SHARE * total, "PA models: a Transformer, a GRU, a gmp; the best of another kind judges"),
-            ("dpd", dpd, left, "predistorters: by the rules, then refined by Levenberg-Marquardt"),
-        ):
-            rungs = search.rungs[: search.reachable(until if name == "pa" else left)]
-            seconds = sum(search.seconds(rung) for rung in rungs)
-            rows.append(PlannedSearch(name, sum(len(rung) for rung in rungs), seconds, what))
-            left -= seconds
-        return [*rows, PlannedSearch("product", 0, self._after_s(), "a gmp, scores through both PA models, export")]
+        rows, spent = list[PlannedPart](), self._clock.seconds
+        for search, until in ((pa, min(PA_SHARE * total, total - least)), (dpd, total - after)):
+            trials = search.reachable(until - spent - search.scores_seconds())
+            spent += on_workers([seconds for _, seconds in trials], self._workers) + search.scores_seconds()
+            words = [(search.in_words(trial), seconds) for trial, seconds in trials]
+            for what in dict.fromkeys(each for each, _ in words):
+                own = [seconds for each, seconds in words if each == what]
+                rows.append(PlannedPart(search.folder.path.name, what, len(own), sum(own) / len(own)))
+        rows.append(PlannedPart("product", "a gmp, scores through both PA models, export, page", 0, after))
+        return PlannedWork(rows, spent + after, shortest, self._workers)
 
     def run(self, show: Show) -> Made:
         """Do what is not done yet.
@@ -126,19 +155,16 @@ class Auto:
             RunError, DataError, RecipeError: a step cannot be done.
             StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C; the same command continues.
         """
-        if not self.state["seconds"]:
-            self.plan()  # refuses a time that is too short, before anything is written
         self.state |= {"dpdrun": __version__, "command": self.command, "capture": described(self.reading),
                        "options": asdict(self.options)}  # fmt: skip
         for folder in (self.product.path, self.product.searches):
             folder.mkdir(parents=True, exist_ok=True)
         with RunFolder(self.product.path).lock():
             self._save()
-            clock, total = Clock(self.state["seconds"]), self.options.minutes * 60
             with continued_by(self.command, "the search for PA models"):
-                pa, judge = self._search_pa(clock, PA_SHARE * total, show)
+                pa, judge = self._search_pa(show)
             with continued_by(self.command, "the search for a predistorter"):
-                dpd = self._search_dpd(clock, total - self._after_s(), pa, show)
+                dpd = self._search_dpd(pa, show)
         pipeline = self._pipeline({"pa": pa, "judge": judge, "dpd": dpd})
         scores, fresh = execute(
             pipeline, self.product.path, redo=True, command=self.command, train=show.train, on_step=show.on_step,
@@ -156,8 +182,10 @@ class Auto:
         self._save()
         return Made(self.state, fresh or made)
 
-    def _after_s(self) -> float:
-        return max(AFTER_S, AFTER_SHARE * self.options.minutes * 60)
+    def _after_s(self, search: Search) -> float:
+        """Return the time after the searches [s], by what the trials so far have taken."""
+        samples = sum(len(part) for part in self.reading.capture.parts.values())
+        return max(1.0, search.slower) * (AFTER_S + AFTER_S_PER_SAMPLE * samples)
 
     def _dpd_text(self, kind: str = "dpd") -> str:
         model = self.model if kind == "dpd" else {"kind": "gmp"}
@@ -165,15 +193,16 @@ class Auto:
 
     def _search(self, name: str, recipe: Path, text: str, pa: Any) -> Search:
         base = base_of(text, recipe)
-        rungs = pa_ladder(base, self.reading) if name == "pa" else predistorter_ladder(base, self.reading)
+        ladder = pa_ladder(base, self.reading) if name == "pa" else predistorter_ladder(base, self.reading)
         folder = search_folder(self.product, name)
-        return Search(base, rungs, folder, self.reading, pa, self._speed, self._workers)
+        return Search(base, ladder, folder, self.reading, pa, self._speed, self._workers, self._slower)
 
-    def _search_pa(self, clock: Clock, until: float, show: Show) -> tuple[Candidate, Candidate]:
+    def _search_pa(self, show: Show) -> tuple[Candidate, Candidate]:
         """Return the best PA model, and the best one of another kind."""
         path = self.product.recipe("pa").with_stem("search_pa")
         search = self._search("pa", self._written(path, pa_recipe), path.read_text(encoding="utf-8"), None)
-        self._climb(search, "pa", clock, until, show)
+        self._climb(search, "pa", PA_SHARE * self._total_s, show)
+        self._slower = search.slower
         pa, *others = search.candidates()
         judge = next((each for each in others if each.kind != pa.kind), None)
         if judge is None:
@@ -182,13 +211,13 @@ class Auto:
         keep(judge, self.product, "judge")
         return pa, judge
 
-    def _search_dpd(self, clock: Clock, until: float, pa: Candidate, show: Show) -> Candidate:
+    def _search_dpd(self, pa: Candidate, show: Show) -> Candidate:
         """Return the best predistorter through the chosen PA model; another PA model begins another search."""
         name = f"dpd-{sha256_of(pa.run.model)[:8]}"
         path = self.product.recipe("search_dpd")
         self._written(path, lambda _: self._dpd_text())
         search = self._search(name, path, path.read_text(encoding="utf-8"), pa.loaded.recipe.model)
-        self._climb(search, name, clock, until, show)
+        self._climb(search, name, self._total_s - self._after_s(search), show)
         best = search.candidates()[0]
         keep(best, self.product, "dpd")
         return best
@@ -198,30 +227,28 @@ class Auto:
             self.product.write_recipe(path.stem, text(self.reading))
         return path
 
-    def _climb(self, search: Search, name: str, clock: Clock, until: float, show: Show) -> None:
+    def _climb(self, search: Search, name: str, until: float, show: Show) -> None:
         searched: dict[str, float] = self.state["searched_minutes"]
         if searched.get(name, 0.0) >= self.options.minutes:
             return
-        show.say(
-            f"{name}: trials until {about_time(max(1.0, until - clock.seconds))} from now, in {search.folder.path}"
-        )
-        last = clock.seconds
+        left = about_time(max(1.0, until - self._clock.seconds))
+        show.say(f"{name}: trials until {left} from now, in {search.folder.path}")
+        last = self._clock.seconds
 
         def tick() -> None:
             nonlocal last
-            if clock.seconds - last > TICK_S:
-                last = clock.seconds
-                self._save(clock)
+            if self._clock.seconds - last > TICK_S:
+                last = self._clock.seconds
+                self._save()
 
         try:
-            search.climb(clock, until, show.view, tick)
+            search.climb(self._clock, until, show.view, tick)
             searched[name] = self.options.minutes
         finally:
-            self._save(clock)
+            self._save()
 
-    def _save(self, clock: Clock | None = None) -> None:
-        if clock is not None:
-            self.state["seconds"] = round(clock.seconds, 1)
+    def _save(self) -> None:
+        self.state["seconds"] = round(self._clock.seconds, 1)
         self.product.write(self.state)
 
     def _pipeline(self, chosen: dict[str, Candidate]) -> Pipeline:

@@ -1,12 +1,12 @@
-"""What is tried, in order: a ladder of rungs. A longer time reaches further up; it never leaves a rung out.
+"""What is tried, in order. A longer time reaches further, and the best on the validation split is kept.
 
-So what a longer time gives is at least as good on the validation split as what a shorter one gives.
+A refinement that the time interrupts is kept as far as it came. So what a longer time gives is at least as good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +20,72 @@ from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import KINDS
 from dpdrun.sweep.space import overrides_of
 
-LONGER = 3  # from rung to rung of a PA model
-PA_RUNGS = 5
-ITERATIONS = (40, 100, 300, 600)  # of the refinement, from rung to rung
-SEEDS = 2  # of each of those; starts differ by up to 1 dB (docs/results.md, "Arena")
-LATER_RUNGS = 8  # of the longest refinement, each with new seeds
-AROUND_S = 12.0  # of a trial: its baselines, the ideal input, scores
+LONGER = 3  # from one trial of a PA model to the next of its kind
+PA_LENGTHS = 5
+ITERATIONS = 300  # of a refinement, unless the time is up before
+SEEDS = 16  # of the refinements; starts differ by up to 1 dB (docs/results.md, "Arena")
+RULES_SHARE = 0.25  # of the time of one core
+AROUND_S = 6.0  # of a trial: its worker, baselines, the ideal input, scores
+LEAST_ITERATIONS = 20  # of a refinement that is begun
+STEPS_KEY, ITERATIONS_KEY = "train.max_steps", "optim.refine_iterations"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A configuration with its seed; `config` overrides the recipe of the ladder."""
+    """A configuration with its seed.
+
+    Attributes:
+        config: overrides the recipe of the ladder.
+        seed: of the training.
+        is_needed: it is finished even if the time is up: without it there is no result.
+        is_rules: what the rules recommend; it is shortened to its share of the time, or left out.
+    """
 
     config: Mapping[str, Any]
     seed: int
+    is_needed: bool = False
+    is_rules: bool = False
 
     @property
     def texts(self) -> dict[str, str]:
         """Return the configuration as a sweep has it: values as text."""
         return {key: render(value) for key, value in self.config.items()}
 
+    @property
+    def is_refined(self) -> bool:
+        """Whether what it has reached can be kept at any time, because a refinement ends it."""
+        return self.config.get("optim.refine") == "lm"
 
-Rung = tuple[Trial, ...]
+    def with_value(self, key: str, value: Any) -> Trial:
+        """Return it with another value in its configuration."""
+        return replace(self, config={**self.config, key: value})
 
 
-def pa_ladder(base: Loaded, reading: Reading) -> list[Rung]:
-    """Return the trials of PA models: each rung three times as long as the one before."""
+def pa_ladder(base: Loaded, reading: Reading) -> list[Trial]:
+    """Return the trials of PA models: of each kind, the next one is three times as long as the one before."""
     transformer, gru, gmp = pa_models(base.recipe.model.model_dump(mode="json", exclude_unset=True))
-    turned, rungs = phase_augment(reading), list[Rung]()
-    for number in range(PA_RUNGS):
+    turned, found = phase_augment(reading), list[Trial]()
+    for number in range(PA_LENGTHS):
         lengths = ((transformer, PA_STEPS * LONGER**number), (gru, GRU_STEPS * LONGER**number))
-        rung = [_pa_trial(model, steps, turned) for model, steps in lengths]
-        rungs.append(tuple(rung if number else [*rung, _pa_trial(gmp, "off", "off")]))
-    return rungs
+        found += [_pa_trial(model, steps, turned, is_needed=not number) for model, steps in lengths]
+        if not number:
+            found.append(_pa_trial(gmp, "off", "off", is_needed=True))
+    return found
 
 
-def _pa_trial(model: Mapping[str, Any], steps: int | str, turned: str) -> Trial:
-    return Trial({"model": model, "train.max_steps": steps, "train.phase_augment": turned}, 0)
+def _pa_trial(model: Mapping[str, Any], steps: int | str, turned: str, *, is_needed: bool) -> Trial:
+    return Trial({"model": model, "train.max_steps": steps, "train.phase_augment": turned}, 0, is_needed)
 
 
-def predistorter_ladder(base: Loaded, reading: Reading) -> list[Rung]:
-    """Return the trials of predistorters: the rules and a short refinement, then longer ones with several seeds."""
+def predistorter_ladder(base: Loaded, reading: Reading) -> list[Trial]:
+    """Return the trials of predistorters: a refinement, the rules, then refinements with other seeds."""
     model = base.recipe.model
     assert isinstance(model, KINDS)
-    parameters = size_of(model).parameters
-    short, *longer = [refinement(reading, parameters, iterations) for iterations in ITERATIONS]
-    rules = {key: getattr(getattr(base.recipe, key.split(".")[0]), key.split(".")[1]) for key in short}
-    rungs: list[Rung] = [(Trial({key: _plain(value) for key, value in rules.items()}, 0), Trial(short, 0))]
-    rungs += [tuple(Trial(each, seed) for seed in range(SEEDS)) for each in longer]
-    for number in range(1, LATER_RUNGS):
-        rungs.append(tuple(Trial(longer[-1], number * SEEDS + seed) for seed in range(SEEDS)))
-    return rungs
+    refined = refinement(reading, size_of(model).parameters, ITERATIONS)
+    rules = {key: _plain(getattr(getattr(base.recipe, section), name)) for key in refined
+             for section, name in [key.split(".")]}  # fmt: skip
+    first = Trial(refined, 0, is_needed=True)
+    return [first, Trial(rules, 0, is_rules=True), *(Trial(refined, seed) for seed in range(1, SEEDS))]
 
 
 def _plain(value: Any) -> Any:
@@ -96,7 +111,7 @@ def trial_seconds(base: Loaded, trial: Trial, reading: Reading, pa: Any, speed: 
     return seconds
 
 
-def rung_seconds(seconds: list[float], workers: int) -> float:
+def on_workers(seconds: Sequence[float], workers: int) -> float:
     """Return the time of trials that start in their order on some workers [s]."""
     ends = [0.0] * workers
     for each in seconds:

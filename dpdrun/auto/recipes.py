@@ -13,7 +13,7 @@ from dpdrun.recipe.patch import render
 
 PA_STEPS, GRU_STEPS = 1200, 400  # of the shortest trials: about half a minute of one core each
 GRU_HIDDEN = 16
-RULES_STEPS = 2000  # of AdamW by the rules, as long as the shortest refinement
+RULES_STEPS = (2000, 1000, 500, 250)  # of AdamW by the rules: the most that fit into their share of the time
 # As benchmarks/arena: a short start, then Levenberg-Marquardt, with these weights over the spectrum.
 REFINED = {
     "optim.lr": 0.02,
@@ -42,7 +42,7 @@ def pa_models(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 def predistorter_recipe(reading: Reading, model: dict[str, Any], pa: str) -> str:
     """Return the recipe of a predistorter, by the rules: it learns the ideal input of the PA model."""
-    train = {"max_steps": RULES_STEPS} if model["kind"] != "gmp" else {}
+    train = {"max_steps": RULES_STEPS[0]} if model["kind"] != "gmp" else {}
     job = {"task": "dpd", "pa": pa, "model": model, "dpd": {"learning": "ilc"}}
     return _recipe(reading, {**job, **({"train": train} if train else {})})
 

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from dpdrun.auto.ladder import Rung, Trial, rung_seconds, trial_seconds
+from dpdrun.auto.ladder import (
+    AROUND_S,
+    ITERATIONS_KEY,
+    LEAST_ITERATIONS,
+    RULES_SHARE,
+    STEPS_KEY,
+    Trial,
+    on_workers,
+    trial_seconds,
+)
 from dpdrun.auto.product import Product
 from dpdrun.auto.reading import Reading
+from dpdrun.auto.recipes import RULES_STEPS
+from dpdrun.auto.tried import Candidate, in_words
 from dpdrun.data.sources import captures_kept
 from dpdrun.errors import RunError
 from dpdrun.plan.cost import MachineSpeed
 from dpdrun.recipe.loader import Loaded, load_text
-from dpdrun.recipe.schema import Recipe
-from dpdrun.run.files import Json, unwritable
-from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.document import Sweep, load_sweep
 from dpdrun.sweep.final import write
 from dpdrun.sweep.folder import SweepFolder, begin, retry
-from dpdrun.sweep.journal import DECIDED
+from dpdrun.sweep.journal import DECIDED, TrialState
 from dpdrun.sweep.points import LeftOut, Planned, plan_point
 from dpdrun.sweep.pool import Pool
 from dpdrun.sweep.results import Results
-from dpdrun.training.resume import archive
+from dpdrun.sweep.space import overrides_of
+from dpdrun.sweep.worker import give_back_lost
+from dpdrun.training.lm.refine import refined_so_far, shorten
 
+TIME_UP = "the time was up; a larger --minutes continues it"
 View = Callable[[SweepFolder, Results], AbstractContextManager[Callable[[], None]]]
 
 
@@ -54,60 +65,74 @@ class Clock:
         return self.before + time.monotonic() - self.began
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A finished trial, with what it is chosen by: the validation score, in dB."""
-
-    run: RunFolder
-    loaded: Loaded
-    kind: str
-    score_db: float
-
-
 @dataclass
 class Search:
     """One ladder and its sweep folder.
 
     Attributes:
         base: the recipe that the trials override.
-        rungs: the ladder.
+        ladder: the trials, in their order.
         folder: of the sweep.
         reading: the capture.
         pa: `model` section of the PA model after a predistorter; None for PA models.
         speed: of this machine.
         workers: processes at a time.
+        slower: measured time over estimated time, of the trials so far.
     """
 
     base: Loaded
-    rungs: Sequence[Rung]
+    ladder: Sequence[Trial]
     folder: SweepFolder
     reading: Reading
     pa: Any
     speed: MachineSpeed
     workers: int
-    _slower: float = 1.0  # measured time over estimated time, of the trials so far
+    slower: float = 1.0
+    _known: dict[str, Any] = field(default_factory=dict)  # what a trial was planned and estimated as
 
-    def seconds(self, rung: Rung) -> float:
-        """Return how long the trials of a rung take [s], by what those before have taken."""
-        return self._slower * rung_seconds([self._estimate(trial) for trial in rung], self.workers)
+    def seconds(self, trial: Trial) -> float:
+        """Return how long a trial takes [s], by what those before have taken."""
+        return self.slower * self._estimate(trial)
 
-    def _estimate(self, trial: Trial) -> float:
-        return trial_seconds(self.base, trial, self.reading, self.pa, self.speed)
+    def least_seconds(self, trial: Trial) -> float:
+        """Return how long a trial takes at least, to be worth its start [s]."""
+        return self.seconds(trial.with_value(ITERATIONS_KEY, LEAST_ITERATIONS) if trial.is_refined else trial)
 
-    def reachable(self, seconds: float) -> int:
-        """Return how many rungs fit into a time; at least one."""
-        count, total = 0, 0.0
-        for rung in self.rungs:
-            total += self.seconds(rung)
-            if count and total > seconds:
+    def needed_seconds(self) -> float:
+        """Return the time without which there is no result [s]."""
+        return on_workers([self.least_seconds(each) for each in self.ladder if each.is_needed], self.workers)
+
+    def scores_seconds(self) -> float:
+        """Return the time of the scores of an interrupted trial that is kept [s]."""
+        return self.slower * AROUND_S if any(each.is_refined for each in self.ladder) else 0.0
+
+    def in_words(self, trial: Trial) -> str:
+        """Return what tells a trial from the others."""
+        overrides = [*self.base.overrides, *overrides_of(trial.texts)]
+        return in_words(load_text(self.base.text, self.base.path, overrides).recipe, "up to ")
+
+    def reachable(self, seconds: float) -> list[tuple[Trial, float]]:
+        """Return the trials that are begun in a time, each with its own time [s]."""
+        found, ends = list[tuple[Trial, float]](), [0.0] * self.workers
+        for each in self.ladder:
+            first = ends.index(min(ends))
+            left = seconds - ends[first]
+            trial = self._fitted(each, left)
+            if trial is None:
+                continue
+            least = self.least_seconds(trial)
+            if not trial.is_needed and least > left:
                 break
-            count += 1
-        return count
+            own = max(least, min(self.seconds(trial), left)) if trial.is_refined else self.seconds(trial)
+            ends[first] += own
+            found.append((trial, own))
+        return found
 
     def climb(self, clock: Clock, until: float, view: View, tick: Callable[[], None]) -> None:
-        """Train rung after rung, until the next one would not be finished in time.
+        """Begin trial after trial, as long as the next one is worth its start.
 
-        The first rung is always finished. What is interrupted has a checkpoint, and continues in a longer time.
+        What the time interrupts has a checkpoint, from which a longer time continues; the best refinement among them is
+        kept as far as it came.
 
         Args:
             clock: of the folder.
@@ -119,70 +144,181 @@ class Search:
             StoppedError, RunError, KeyboardInterrupt: as `Pool.run`.
             RunError: every trial failed.
         """
-        for number, rung in enumerate(self.rungs):
-            left = until - clock.seconds
-            if self._is_decided(rung):
-                continue
-            if number and self.seconds(rung) > left:
-                break
-            self._train(rung, None if number == 0 else until, clock, view, tick)
-            self._measure(rung)
+        self._measure()
+        until -= self.scores_seconds()
+        sweep = self._sweep(self.ladder[0])
+        if self.folder.journal.exists:
+            retry(self.folder, sweep)
+        try:
+            with captures_kept():
+                self._train(clock, until, view, tick)
+        finally:
+            if self.folder.journal.exists:
+                write(self.folder, Results(self.folder, sweep).make(self.folder.journal.read()))
         if not self.candidates():
             reasons = {each.reason for each in self.folder.journal.read().trials.values() if each.reason}
             raise RunError(f"{self.folder.path}: no trial was finished: " + "; ".join(sorted(reasons)))
 
-    def _sweep(self, trial: Trial) -> Sweep:
-        return load_sweep(self.base.path, {"over": trial.texts, "seeds": [trial.seed]}, self.base.overrides)
+    def _train(self, clock: Clock, until: float, view: View, tick: Callable[[], None]) -> None:
+        """Run trials until the next one does not fit, then keep what is interrupted."""
+        while self._waiting() or self._begin_next(until - clock.seconds):
+            blocked = False
 
-    def _planned(self, rung: Rung) -> Iterator[tuple[Sweep, Planned]]:
-        """Yield the points of a rung, each with the sweep of its seed."""
-        for trial in rung:
-            sweep = self._sweep(trial)
-            point = plan_point(sweep, trial.texts, is_rules=rung is self.rungs[0] and trial is rung[0])
-            if isinstance(point, LeftOut):
-                raise RunError(f"{self.base.path}: {point.reason}")
-            yield sweep, Planned((point,), ())
+            def watch() -> None:
+                nonlocal blocked
+                tick()
+                if clock.seconds > until and self._has_result():
+                    raise _TimeUpError
+                while not blocked and self.workers > self.folder.journal.read().count("pending", "running"):
+                    blocked = not self._begin_next(until - clock.seconds)
 
-    def _is_decided(self, rung: Rung) -> bool:
-        state = self.folder.journal.read()
-        for _, planned in self._planned(rung):
-            known = state.trials.get(planned.points[0].trials[0].id)
-            if known is None or known.status not in DECIDED:
+            try:
+                self._run_pool(self.workers, view, watch)
+            except _TimeUpError:
+                if self._keep_interrupted():
+                    self._run_pool(1, view, tick)
+                return
+            self._measure()
+
+    def _run_pool(self, workers: int, view: View, watch: Callable[[], None]) -> None:
+        sweep = self.folder.load()
+        with view(self.folder, Results(self.folder, sweep)) as redraw:
+
+            def both() -> None:
+                redraw()
+                watch()
+
+            Pool(self.folder, workers, sweep.base.recipe.train.device).run(both)
+
+    def _waiting(self) -> bool:
+        return self.folder.journal.exists and self.folder.journal.read().count("pending", "running") > 0
+
+    def _begin_next(self, left: float) -> bool:
+        """Give the next trial that fits into a time [s] to the workers; returns whether there was one."""
+        for each in self.ladder:
+            trial = self._fitted(each, left)
+            if trial is None:
+                continue
+            state = self._state_of(trial)
+            if state is not None and not _is_interrupted(state):
+                continue
+            if not (trial.is_needed and state is None) and self.least_seconds(trial) > left:
+                return False
+            self._begin(trial)
+            return True
+        return False
+
+    def _fitted(self, trial: Trial, left: float) -> Trial | None:
+        """Return a trial as it is, that by the rules with the steps that fit; None where none do, or it was begun."""
+        if not trial.is_rules:
+            return trial
+        for steps in RULES_STEPS:
+            shorter = trial.with_value(STEPS_KEY, steps)
+            if self.seconds(shorter) <= RULES_SHARE * left:
+                return None if steps <= self._steps_by_rules() else shorter
+        return None
+
+    def _steps_by_rules(self) -> int:
+        """Return the steps of the longest trial by the rules that was begun; 0 where none was."""
+        points = self.folder.journal.read().points if self.folder.journal.exists else []
+        return max((int(point.values[STEPS_KEY]) for point in points if point.is_rules), default=0)
+
+    def _has_result(self) -> bool:
+        """Return whether the time may interrupt: what is needed is finished, or refined far enough to be kept."""
+        for trial in (each for each in self.ladder if each.is_needed):
+            state = self._state_of(trial)
+            if state is None or not (state.status in DECIDED or self._scored(state) >= LEAST_ITERATIONS):
                 return False
         return True
 
-    def _train(self, rung: Rung, until: float | None, clock: Clock, view: View, tick: Callable[[], None]) -> None:
-        sweep = None
-        with captures_kept():
-            for sweep, planned in self._planned(rung):
-                begin(self.folder, sweep, planned)
-        assert sweep is not None
-        retry(self.folder, sweep)
-        results = Results(self.folder, sweep)
-        try:
-            with view(self.folder, results) as redraw:
+    def _scored(self, state: TrialState) -> int:
+        run = self.folder.run(state.trial.id)
+        return refined_so_far(run).scored if run.refinement.is_file() else 0
 
-                def watch() -> None:
-                    redraw()
-                    tick()
-                    if until is not None and clock.seconds > until:
-                        raise _TimeUpError
+    def _keep_interrupted(self) -> bool:
+        """Make a trial of the best interrupted refinement, and mark the interrupted ones; returns whether there is one.
 
-                Pool(self.folder, min(self.workers, len(rung)), sweep.base.recipe.train.device).run(watch)
-        except _TimeUpError:
-            pass
-        finally:
-            write(self.folder, results.make(self.folder.journal.read()))
+        Each is in a state to be continued; the kept one has as many iterations as were scored.
+        """
+        with self.folder.journal.transaction() as now:
+            give_back_lost(self.folder, now)
+            waiting = {id_: each for id_, each in now.state.trials.items() if each.status == "pending"}
+        refined = [(refined_so_far(run).best_db, id_) for id_, each in waiting.items()
+                   if (run := self.folder.run(id_)).refinement.is_file() and self._scored(each)]  # fmt: skip
+        finished = [each.score_db for each in self.candidates()]
+        kept = min(refined)[1] if refined and min(refined)[0] < min(finished, default=math.inf) else None
+        if kept is not None:
+            kept = self._shortened(waiting[kept])
+        with self.folder.journal.transaction() as now:
+            for id_ in waiting:
+                if id_ != kept:
+                    now.add("pruned", id=id_, reason=TIME_UP, worker="")
+        return kept is not None
 
-    def _measure(self, rung: Rung) -> None:
-        """Compare the time of finished trials with the estimates."""
-        state, ratios = self.folder.journal.read(), []
-        for trial, (_, planned) in zip(rung, self._planned(rung), strict=True):
-            known = state.trials.get(planned.points[0].trials[0].id)
-            if known is not None and known.status == "finished" and known.core_seconds:
-                ratios.append(known.core_seconds / self._estimate(trial))
+    def _shortened(self, state: TrialState) -> str:
+        """Make a trial of what a refinement has reached, unless it is that already; returns its id."""
+        long = next((each for each in self.ladder if self._id(each) == state.trial.id), None)
+        if long is None:
+            return state.trial.id
+        count = self._scored(state)
+        short = long.with_value(ITERATIONS_KEY, count)
+        if self._state_of(short) is None:
+            target = self.folder.run(self._id(short))
+            if target.path.exists():  # of a call that was killed here
+                target.remove()
+            overrides = [*self.base.overrides, *state.trial.overrides, f"{ITERATIONS_KEY}={count}"]
+            shorten(self.folder.run(state.trial.id), target, load_text(self.base.text, self.base.path, overrides))
+            self._begin(short)
+        return self._id(short)
+
+    def _estimate(self, trial: Trial) -> float:
+        key = f"seconds {trial.texts}"
+        if key not in self._known:
+            self._known[key] = trial_seconds(self.base, trial, self.reading, self.pa, self.speed)
+        return float(self._known[key])
+
+    def _sweep(self, trial: Trial) -> Sweep:
+        return load_sweep(self.base.path, {"over": trial.texts, "seeds": [trial.seed]}, self.base.overrides)
+
+    def _planned(self, trial: Trial) -> tuple[Sweep, Planned]:
+        """Return the point of a trial, with the sweep of its seed."""
+        key = f"{trial.seed} {trial.texts}"
+        if key not in self._known:
+            sweep = self._sweep(trial)
+            point = plan_point(sweep, trial.texts, is_rules=trial.is_rules)
+            if isinstance(point, LeftOut):
+                raise RunError(f"{self.base.path}: {point.reason}")
+            self._known[key] = sweep, Planned((point,), ())
+        sweep, planned = self._known[key]
+        return sweep, planned
+
+    def _id(self, trial: Trial) -> str:
+        return self._planned(trial)[1].points[0].trials[0].id
+
+    def _state_of(self, trial: Trial) -> TrialState | None:
+        id_ = self._id(trial)
+        return self.folder.journal.read().trials.get(id_) if self.folder.journal.exists else None
+
+    def _begin(self, trial: Trial) -> None:
+        sweep, planned = self._planned(trial)
+        begin(self.folder, sweep, planned)
+        with self.folder.journal.transaction() as now:
+            if _is_interrupted(now.state.trials[self._id(trial)]):
+                now.add("retry", id=self._id(trial))
+
+    def _measure(self) -> None:
+        """Compare the time of finished trials with the estimates; a least-squares fit says little about the others."""
+        ratios = []
+        for trial in self.ladder:
+            if trial.config.get("model", {}).get("kind") == "gmp" or trial.is_rules or not self.folder.journal.exists:
+                continue
+            state = self._state_of(trial)
+            if state is None:
+                break
+            if state.status == "finished" and state.core_seconds:
+                ratios.append(state.core_seconds / self._estimate(trial))
         if ratios:
-            self._slower = median(ratios)
+            self.slower = median(ratios)
 
     def candidates(self) -> list[Candidate]:
         """Return the finished trials, the best first."""
@@ -199,59 +335,11 @@ class Search:
         return sorted(found, key=lambda each: each.score_db)
 
 
+def _is_interrupted(state: TrialState) -> bool:
+    """Return whether the time has ended a trial: it can be continued."""
+    return state.status == "pruned" and state.reason == TIME_UP
+
+
 def search_folder(product: Product, name: str) -> SweepFolder:
     """Return the folder of a search."""
     return SweepFolder(product.searches / name)
-
-
-def trials_of(folder: SweepFolder) -> list[Json]:
-    """Return a row for each trial of a search: what, score [dB], time [s], status; the best first."""
-    sweep, state = folder.load(), folder.journal.read()
-    content, rows = Results(folder, sweep).make(state), list[Json]()
-    name = content["objectives"][0]
-    for trial in (trial for point in content["points"] for trial in point["trials"]):
-        known = state.trials[trial["id"]]
-        overrides = [*sweep.base.overrides, *known.trial.overrides]
-        what = _in_words(load_text(sweep.base.text, sweep.base.path, overrides).recipe)
-        rows.append({"search": folder.path.name, "id": trial["id"], "configuration": what, "seed": trial["seed"],
-                     "score": name, "score_db": trial.get(name), "seconds": round(known.core_seconds, 1),
-                     "status": trial["status"], "reason": trial["reason"]})  # fmt: skip
-    return sorted(rows, key=lambda row: (row["score_db"] is None, row["score_db"] or 0.0))
-
-
-def _in_words(recipe: Recipe) -> str:
-    """Return what tells a trial from the others of its search."""
-    if recipe.model.kind == "gmp":
-        return "gmp, least squares"
-    words = [recipe.model.kind, f"{recipe.train.max_steps:,} steps of AdamW"]
-    if recipe.optim.refine == "lm":
-        words.append(f"{recipe.optim.refine_iterations:,} iterations of Levenberg-Marquardt")
-        words += ["weights over the spectrum"] if recipe.train.loss != "time" else []
-        words += ["augmented"] if recipe.dpd.augment == "on" else []
-    else:
-        words.append("rates by the rules")
-    return ", ".join(words)
-
-
-def keep(candidate: Candidate, product: Product, step: str) -> bool:
-    """Copy the run of a trial to the folder of a step; a run of another trial there is renamed to `<step>.old-N`.
-
-    Returns:
-        Whether anything was copied.
-
-    Raises:
-        RunError: a folder cannot be written.
-    """
-    target = product.step(step)
-    if target.plan.is_file() and target.model.read_bytes() == candidate.run.model.read_bytes():
-        return False
-    if target.path.exists():
-        archive(target)
-    temporary = target.path.with_name(f".{step}.partial")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(candidate.run.path, temporary)
-        temporary.rename(target.path)
-    except OSError as error:
-        raise unwritable(target.path, error) from error
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,9 @@ def auto(
         list[str],
         option(metavar="NAME=MOST", help="What the target can hold: parameters=500 or macs=2000; repeatable."),
     ],
-    minutes: Annotated[float, option(min=0.01, metavar="MINUTES", help="Time for training and scores.")] = 15.0,
+    minutes: Annotated[
+        float, option(min=0.01, metavar="MINUTES", help="Time of the command; at least about 2, see --dry-run.")
+    ] = 15.0,
     to: Annotated[
         str, option("--to", metavar="onnx|torchscript|npz|c|mat|mem", help="Format of the exported predistorter.")
     ] = "c",
@@ -55,6 +58,7 @@ def auto(
 
     The same command continues an interrupted run; with more --minutes it continues the search.
     """
+    began = time.monotonic()
     load_plugins(plugin)
     section = flags.section(source)
     from dpdrun.auto.budget import predistorter_model, read_budget
@@ -76,11 +80,12 @@ def auto(
 
         folder = out or Path("runs") / f"{Path(reading.capture.name).stem}-auto"
         command = shlex.join(["dpdrun", "auto", *sys.argv[2:]])
-        job = Auto(reading, options, Product(folder), command)
-    if dry_run:
-        _show_plan(job)
-        return
+        job = Auto(reading, options, Product(folder), command, began)
     _show_reading(reading)
+    if dry_run or not job.state["seconds"]:
+        _show_plan(job)  # refuses a time that is too short, before anything is written
+    if dry_run:
+        return
     try:
         _run(job)
     except KeyboardInterrupt as interrupt:
@@ -101,9 +106,8 @@ def _show_plan(job: Auto) -> None:
     from dpdrun.report.auto import plan_view
     from dpdrun.report.terminal import Terminal
 
-    Terminal(highlight=False).print(
-        plan_view([astuple(row) for row in job.plan()], job.reading.capture.name, job.options.minutes)
-    )
+    work, title = job.plan(), f"{job.reading.capture.name}: {job.options.minutes:g} minutes"
+    Terminal(highlight=False).print(plan_view([astuple(part) for part in work.parts], title, str(work)))
 
 
 def _show_reading(reading: Reading) -> None:

@@ -16,15 +16,14 @@ LEARNT = {"dpd_gmp": "pa", "dpd": "pa"}
 Json = Mapping[str, Any]
 
 
-def plan_view(rows: Sequence[tuple[str, int, float, str]], capture: str, minutes: float) -> RenderableType:
-    """Return the plan of a dry run: name, trials, time [s] and description of each part."""
+def plan_view(parts: Sequence[tuple[str, str, int, float]], title: str, summary: str) -> RenderableType:
+    """Return the plan of a dry run: name, description, trials and time of each [s] of every part."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("part", "what", "trials", "about"):
-        table.add_column(title, justify="right" if title in ("trials", "about") else "left")
-    for name, trials, seconds, what in rows:
+    for heading in ("part", "what", "trials", "each about"):
+        table.add_column(heading, justify="right" if heading in ("trials", "each about") else "left")
+    for name, what, trials, seconds in parts:
         table.add_row(name, what, str(trials or ""), about_time(seconds))
-    total = about_time(sum(row[2] for row in rows))
-    return Group(Text(f"{capture}: {minutes:g} minutes", "bold"), "", table, "", Text(f"about {total} in total"))
+    return Group(Text(title, "bold"), "", table, "", Text(summary))
 
 
 def product_view(content: Json) -> RenderableType:

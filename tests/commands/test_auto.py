@@ -12,13 +12,13 @@ import pytest
 from scipy.signal import firwin
 from typer.testing import CliRunner, Result
 
-from dpdrun.auto import ladder, recipes
+from dpdrun.auto import ladder, recipes, search
 from dpdrun.commands import app
 from tests.json_documents import as_documented
 
 SHORT = {
-    (ladder, "PA_STEPS"): 30, (recipes, "PA_STEPS"): 30, (ladder, "GRU_STEPS"): 4, (ladder, "PA_RUNGS"): 1,
-    (recipes, "RULES_STEPS"): 20, (ladder, "ITERATIONS"): (2, 3), (ladder, "SEEDS"): 1, (ladder, "LATER_RUNGS"): 1,
+    (ladder, "PA_STEPS"): 30, (recipes, "PA_STEPS"): 30, (ladder, "GRU_STEPS"): 4, (ladder, "PA_LENGTHS"): 1,
+    (recipes, "RULES_STEPS"): (20,), (search, "RULES_STEPS"): (20,), (ladder, "ITERATIONS"): 3, (ladder, "SEEDS"): 2,
 }  # fmt: skip
 WORDS = ("auto", "capture.npz", "--sample-rate-hz", "1e6", "--bandwidth-hz", "2e5", "--budget", "parameters=200")
 
@@ -58,7 +58,9 @@ def content(folder: Path) -> dict[str, Any]:
 def test_dry_run_writes_nothing(place: Path) -> None:
     result = auto("--minutes", "20", "--dry-run", "-o", "planned")
     assert result.exit_code == 0, result.output
-    assert "in total" in result.output
+    shown = " ".join(result.output.split())
+    assert "up to 3 iterations" in shown
+    assert "the shortest time here is" in shown
     assert not (place / "planned").exists()
 
 
@@ -117,7 +119,7 @@ def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--minutes", "0.02"), "nothing can be trained in this time"),
+        (("--minutes", "0.02"), "--minutes 0.02 is too short"),
         (("--to", "onxx"), "no such format; did you mean 'onnx'?"),
         (("--to", "onnx", "--fixed", "8"), "holds floating-point models alone"),
         (("--budget", "macs=3"), "is too small for a Transformer"),

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from dpdrun.errors import RunError
 from dpdrun.models._arrays import to_pairs
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
+from dpdrun.recipe.loader import Loaded
+from dpdrun.run.files import write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.heartbeat import Heartbeat
 from dpdrun.run.metrics import MetricsWriter
@@ -31,6 +35,7 @@ from dpdrun.training.telemetry import Monitor
 FORMAT = "dpdrun-finish-1"
 SCORE_EVERY = 5  # iterations
 STUCK = 3  # iterations without a step, one after the other, that end it
+ALL_DONE = "all iterations done"
 
 
 @dataclass
@@ -57,6 +62,11 @@ class Refined:
     stuck: int = 0
     ended: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def scored(self) -> int:
+        """The last iteration that was scored; 0 where none was."""
+        return int(self.lines[-1]["iteration"]) if self.lines else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of report.json."""
@@ -117,6 +127,45 @@ def refine(
     return state
 
 
+def refined_so_far(run: RunFolder) -> Refined:
+    """Return the state of an interrupted refinement. Raises RunError where there is none."""
+    return Refined(**json.loads(checkpoint.read_header(run.refinement)["state"]))
+
+
+def shorten(run: RunFolder, target: RunFolder, loaded: Loaded) -> None:
+    """Make a run of the scored iterations out of an interrupted one: `--resume` only has to score it.
+
+    An iteration does not depend on how many are to come, so it has the model of a run that was started with as many.
+
+    Args:
+        run: interrupted; it is left as it is.
+        target: a new folder.
+        loaded: the recipe of `run`, with that number of iterations.
+
+    Raises:
+        RunError: nothing was scored yet, or a folder cannot be read or written.
+    """
+    state = refined_so_far(run)
+    count = state.scored
+    if not count or loaded.recipe.optim.refine_iterations != count:
+        raise RunError(f"{run.path}: {count} iterations of its refinement were scored")
+    content = run.read_json(run.plan)
+    content["recipe"]["optim"]["refine_iterations"] = count
+    plan_hash = Plan.from_json(content).digest(content["data_sha256"])
+    state.iterations, state.ended, state.loss_db = count, ALL_DONE, _db(state.lines[-1]["loss"])
+    state.seconds = state.lines[-1]["seconds"]
+    with RunFolder.creating(target.path):
+        for old, new in ((run.best, target.best), (run.refinement, target.refinement), (run.last, target.last)):
+            tensors, header = checkpoint.read(old)
+            header["plan_hash"] = plan_hash
+            if old == run.refinement:
+                header["state"] = json.dumps(asdict(state))
+            checkpoint.write(new, tensors, header)
+        shutil.copyfile(run.metrics, target.metrics)
+        write_text(target.recipe, loaded.effective_text)
+        target.write_json(target.plan, content)
+
+
 def _count(state: Refined, iteration: Iteration, total: int) -> None:
     state.iterations += 1
     if state.loss_before_db is None:
@@ -124,7 +173,7 @@ def _count(state: Refined, iteration: Iteration, total: int) -> None:
     state.loss_db = _db(iteration.after)
     state.stuck = 0 if iteration.moved else state.stuck + 1
     if state.iterations >= total:
-        state.ended = "all iterations done"
+        state.ended = ALL_DONE
     elif state.stuck >= STUCK:
         state.ended = "no step lowers the loss any more"
 

@@ -99,6 +99,24 @@ def test_it_takes_the_model_of_adamw_on(straight: RunFolder) -> None:
     assert "stuck" not in found
 
 
+def test_an_interrupted_one_is_kept_as_a_run_of_fewer_iterations(
+    loaded: Loaded, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = load_recipe("job.yaml", ["optim.refine_iterations=5"])
+    job.train(shorter, here / "straight")
+    with monkeypatch.context() as patch:
+        AtIteration(patch, 8, kill)
+        with pytest.raises(KilledError):
+            job.train(loaded, here / "long")
+    long, kept = RunFolder(here / "long"), RunFolder(here / "kept")
+    assert refine_module.refined_so_far(long).scored == 5
+    refine_module.shorten(long, kept, shorter)
+    job.train(shorter, kept.path, resume="auto")
+    assert_same(kept, RunFolder(here / "straight"))
+    with pytest.raises(RunError, match="5 iterations of its refinement were scored"):
+        refine_module.shorten(long, RunFolder(here / "other"), load_recipe("job.yaml", ["optim.refine_iterations=6"]))
+
+
 def test_each_scoring_is_a_line(straight: RunFolder) -> None:
     lines = lines_of(straight)
     assert [(line["iteration"], line["step"]) for line in lines] == [(5, 13), (10, 18), (12, 20)]

@@ -1,0 +1,78 @@
+"""What was tried: the trials of a search as rows, the best of them, and its copy as a step of the pipeline."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from dpdrun.auto.product import Product
+from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.recipe.schema import Recipe
+from dpdrun.run.files import Json, unwritable
+from dpdrun.run.folder import RunFolder
+from dpdrun.sweep.folder import SweepFolder
+from dpdrun.sweep.results import Results
+from dpdrun.training.resume import archive
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finished trial, with what it is chosen by: the validation score, in dB."""
+
+    run: RunFolder
+    loaded: Loaded
+    kind: str
+    score_db: float
+
+
+def trials_of(folder: SweepFolder) -> list[Json]:
+    """Return a row for each trial of a search: what, score [dB], time [s], status; the best first."""
+    sweep, state = folder.load(), folder.journal.read()
+    content, rows = Results(folder, sweep).make(state), list[Json]()
+    name = content["objectives"][0]
+    for trial in (trial for point in content["points"] for trial in point["trials"]):
+        known = state.trials[trial["id"]]
+        overrides = [*sweep.base.overrides, *known.trial.overrides]
+        what = in_words(load_text(sweep.base.text, sweep.base.path, overrides).recipe)
+        rows.append({"search": folder.path.name, "id": trial["id"], "configuration": what, "seed": trial["seed"],
+                     "score": name, "score_db": trial.get(name), "seconds": round(known.core_seconds, 1),
+                     "status": trial["status"], "reason": trial["reason"]})  # fmt: skip
+    return sorted(rows, key=lambda row: (row["score_db"] is None, row["score_db"] or 0.0))
+
+
+def in_words(recipe: Recipe, limit: str = "") -> str:
+    """Return what tells a trial from the others of its search; `limit` stands before the number of iterations."""
+    if recipe.model.kind == "gmp":
+        return "gmp, least squares"
+    words = [recipe.model.kind, f"{recipe.train.max_steps:,} steps of AdamW"]
+    if recipe.optim.refine == "lm":
+        words.append(f"{limit}{recipe.optim.refine_iterations:,} iterations of Levenberg-Marquardt")
+        words += ["weights over the spectrum"] if recipe.train.loss != "time" else []
+        words += ["augmented"] if recipe.dpd.augment == "on" else []
+    else:
+        words.append("rates by the rules")
+    return ", ".join(words)
+
+
+def keep(candidate: Candidate, product: Product, step: str) -> bool:
+    """Copy the run of a trial to the folder of a step; a run of another trial there is renamed to `<step>.old-N`.
+
+    Returns:
+        Whether anything was copied.
+
+    Raises:
+        RunError: a folder cannot be written.
+    """
+    target = product.step(step)
+    if target.plan.is_file() and target.model.read_bytes() == candidate.run.model.read_bytes():
+        return False
+    if target.path.exists():
+        archive(target)
+    temporary = target.path.with_name(f".{step}.partial")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(candidate.run.path, temporary)
+        temporary.rename(target.path)
+    except OSError as error:
+        raise unwritable(target.path, error) from error
+    return True
