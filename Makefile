@@ -147,9 +147,8 @@ arena-env: $(READY)  ## the environment of the judge: opendpd 2.4.2 beside our p
 	$(BIN)/python -m benchmarks.arena.install
 
 .PHONY: backbones
-backbones: arena-env  ## study: networks of OpenDPD and of dpdrun under one loop, equal steps (hours; a sweep in build/backbones)
-	OMP_NUM_THREADS=1 build/arena-env/bin/python -m dpdrun sweep examples/plugins/backbones_sweep.yaml \
-		--plugin examples/plugins/opendpd_backbones.py --run-dir build/backbones
+backbones: arena-env  ## study: attention, state space, convolution and recurrence in one training loop (an hour of a core; resumable)
+	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.backbones.run
 
 arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/models (an hour of a core)
 	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.arena.train

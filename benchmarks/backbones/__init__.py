@@ -1,0 +1,1 @@
+"""Networks of several kinds as models of one amplifier, under one loop."""

@@ -1,0 +1,137 @@
+"""Attention, state space, convolution or recurrence? Networks of equal size in one training loop, with equal steps.
+
+    make backbones           (or: python -m benchmarks.backbones.run, where opendpd 2.4.2 is installed)
+
+All model the amplifier of APA_200MHz, with about 500 and 2,000 parameters. They differ in `model` and `optim.lr` alone:
+the same frames, batches, steps, schedule and clip. The learning rate of each is the best of three on the validation
+split after a short run; then three seeds are trained at it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dpdrun
+from benchmarks.common import ROOT, ResultsFile, machine, markdown, write_table
+from dpdrun import plugins
+
+RESULTS = Path(__file__).parent / "results.json"
+PLUGINS = [ROOT / "examples" / "plugins" / name for name in ("tcn_ssm.py", "opendpd_backbones.py")]
+SIZES = (500, 2000)
+RATES = (1e-2, 3e-2, 9e-2)
+PROBE_STEPS, STEPS = 400, 1500
+SEEDS = (0, 1, 2)
+
+ATTENTION = {
+    "kind": "transformer", "heads": 2, "window": 32, "conv": 5, "activation": "bilinear", "norm": "off",
+    "attention_bias": "query",
+}  # fmt: skip
+NETWORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of each size
+    "attention": (
+        ATTENTION | {"d_model": 8, "layers": 1, "ff_mult": 0.375},
+        ATTENTION | {"d_model": 12, "layers": 2, "ff_mult": 0.5},
+    ),
+    "ssm": (
+        {"kind": "ssm", "width": 8, "layers": 2, "states": 2},
+        {"kind": "ssm", "width": 14, "layers": 3, "states": 3},
+    ),
+    "tcn": ({"kind": "tcn", "width": 6}, {"kind": "tcn", "width": 13}),
+    "gru": ({"kind": "gru", "hidden": 10}, {"kind": "gru", "hidden": 22}),
+    "DGRU of OpenDPD": ({"kind": "opendpd_dgru", "hidden": 8}, {"kind": "opendpd_dgru", "hidden": 19}),
+    "TRes-GRU of OpenDPD": ({"kind": "opendpd_tres_gru", "hidden": 10}, {"kind": "opendpd_tres_gru", "hidden": 22}),
+}
+
+
+def result_of(model: dict[str, Any], lr: float, steps: int, seed: int) -> dict[str, Any]:
+    """Train one network; return what is kept of it."""
+    train = {
+        "max_steps": steps, "seed": seed, "batch_size": 32, "frame": 256, "burn_in": 64, "eval_every": steps // 10,
+        "checkpoint_every": "off", "threads": 1,
+    }  # fmt: skip
+    recipe = {
+        "task": "pa", "data": {"source": "opendpd/APA_200MHz"}, "model": model, "optim": {"lr": lr}, "train": train,
+    }  # fmt: skip
+    with TemporaryDirectory(prefix="dpdrun-study-") as folder:
+        run = dpdrun.train(recipe, out=Path(folder) / "run")
+        result = run.scores
+    report, scores = result.to_dict(), result.nmse_db
+    return {
+        "model": model, "lr": lr, "steps": steps,
+        "val_db": round(scores["val"], 3), "test_db": round(scores["test"], 3),
+        "gmp_test_db": round(result.gmp_nmse_db["test"], 3), "seconds": round(report["seconds"], 1),
+        "machine": machine(),
+        **{name: report[name] for name in ("parameters", "macs_per_sample", "lookahead")},
+    }  # fmt: skip
+
+
+def probed(size: int, name: str) -> dict[float, str]:
+    """Return the names of the short runs by learning rate."""
+    return {lr: f"{size}/{name}/{PROBE_STEPS} steps at {lr:g}" for lr in RATES}
+
+
+def trained(size: int, name: str) -> list[str]:
+    """Return the names of the runs of all seeds."""
+    return [f"{size}/{name}/{STEPS} steps, seed {seed}" for seed in SEEDS]
+
+
+def best_rate(results: dict[str, Any], size: int, name: str) -> float:
+    """Return the learning rate with the best validation score of the short runs."""
+    return min(RATES, key=lambda lr: float(results[probed(size, name)[lr]]["val_db"]))
+
+
+def networks() -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Return every network: its size, name and section of the recipe."""
+    for at, size in enumerate(SIZES):
+        for name, models in NETWORKS.items():
+            yield size, name, models[at]
+
+
+def measure(results: ResultsFile) -> None:
+    """Train what is not in the results yet: the short runs first, then one seed of all networks after another."""
+
+    def add(key: str, *settings: Any) -> None:
+        if key not in results:
+            results.add(key, result_of(*settings))
+            print(f"{key}: val {results.results[key]['val_db']:.2f} dB", flush=True)
+
+    for size, name, model in networks():
+        for lr, key in probed(size, name).items():
+            add(key, model, lr, PROBE_STEPS, 0)
+    for seed in SEEDS:
+        for size, name, model in networks():
+            add(trained(size, name)[seed], model, best_rate(results.results, size, name), STEPS, seed)
+
+
+def table(results: dict[str, Any]) -> str:
+    """A row a network: means over seeds, and the range of the test score."""
+    written = []
+    for size, name, _ in networks():
+        found = [results[key] for key in trained(size, name) if key in results]
+        if not found:
+            continue
+        test = [each["test_db"] for each in found]
+        written.append([
+            f"{name}, {size:,}", f"{found[0]['parameters']:,}", f"{found[0]['macs_per_sample']:,}",
+            str(found[0]["lookahead"]), f"{found[0]['lr']:g}", f"{mean(each['val_db'] for each in found):.2f}",
+            f"{mean(test):.2f}", f"{max(test) - min(test):.2f}", f"{mean(each['seconds'] for each in found):.0f}",
+        ])  # fmt: skip
+    head = ["network", "parameters", "MAC/sample", "look-ahead", "lr", "val [dB]", "test [dB]", "its range", "time [s]"]
+    return markdown(head, written)
+
+
+def main() -> None:
+    """Measure what is missing, then write the table."""
+    plugins.load_files(PLUGINS)
+    results = ResultsFile(RESULTS)
+    if "--only-tables" not in sys.argv:
+        measure(results)
+    write_table("backbones", table(results.results))
+
+
+if __name__ == "__main__":
+    main()
