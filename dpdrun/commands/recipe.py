@@ -38,7 +38,6 @@ OutputOption = Annotated[
 ]
 
 
-Kind = StrEnum("Kind", "transformer gru gmp")  # the model kinds of a new recipe
 Task = StrEnum("Task", "pa dpd")
 
 
@@ -125,7 +124,9 @@ def _summary(loaded: Loaded) -> str:
 @recipe_app.command("new")
 def new(
     out: OutputOption = None,
-    kind: Annotated[Kind, typer.Option(help="Kind of model.")] = Kind.transformer,
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="Kind of model: transformer, gru, gmp or one of a plug-in.")
+    ] = "transformer",
     task: Annotated[Task, typer.Option(help="Model of an amplifier, or predistorter.")] = Task.pa,
     pa: Annotated[str | None, option(help="Run of the PA model that a predistorter is trained through.")] = None,
     source: Annotated[str | None, option(help="Capture to train on.")] = None,
@@ -138,8 +139,11 @@ def new(
     hidden: Annotated[int | None, option(help="Units per layer of a GRU.")] = None,
     sets: SetOption = None,
     force: ForceOption = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Write a recipe with every field and its meaning, ready to edit."""
+    load_plugins(plugin)
+    from dpdrun.recipe import plugins
     from dpdrun.recipe.conflicts import values_of
     from dpdrun.recipe.loader import load_text
     from dpdrun.recipe.reference import template
@@ -157,11 +161,13 @@ def new(
         "model.hidden": hidden,
     }
     overrides = [f"{key}={value}" for key, value in flags.items() if value is not None] + (sets or [])
-    recipe = load_text(template(kind.value), "new recipe", overrides).recipe
+    plugins.find("models", kind)  # of an installed package
+    recipe = load_text(template(kind), "new recipe", overrides).recipe
     text = template(recipe.model.kind, values_of(recipe))
     _write(text, out, force, "yaml")
     if out is not None:
-        say(f"{out}: written; edit it, then run: dpdrun train {out}")
+        with_plugin = "".join(f" --plugin {file}" for file in plugin or ())
+        say(f"{out}: written; edit it, then run: dpdrun train {out}{with_plugin}")
 
 
 @recipe_app.command("schema")

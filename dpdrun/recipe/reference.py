@@ -40,6 +40,12 @@ auto = set by a rule (dpdrun recommend FILE shows which, and why); off = switche
 Lines with a default can be deleted."""
 
 
+class Unknown(Section):
+    """A kind that is not known."""
+
+    kind: str
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a recipe (draft 2020-12), for completion and checks in editors."""
     return {"$schema": SCHEMA_URI, **Recipe.model_json_schema(), "title": "dpdrun recipe"}
@@ -49,13 +55,14 @@ def template(kind: str = "transformer", values: Mapping[str, Any] | None = None)
     """Return a commented recipe with every field of one model kind.
 
     Args:
-        kind: transformer, gru or gmp.
-        values: by dotted key, instead of the examples and defaults.
+        kind: transformer, gru, gmp or one of a plug-in.
+        values: by dotted key, instead of EXAMPLES and defaults.
 
     Returns:
-        YAML text that loads.
+        YAML text that loads; but a required field of a plug-in that has no value is left out, and of an unknown kind
+        there is nothing but the name, for the message of the loader.
     """
-    chosen = {**EXAMPLES, "model.kind": kind, **(values or {})}
+    chosen = {"model.kind": kind, **(values or {})}
     lines = [f"# {line}" for line in _HEADER.splitlines()]
     lines += _template_section(Recipe, "", kind, chosen)
     return "\n".join(lines) + "\n"
@@ -69,16 +76,18 @@ def _template_section(section: type[Section], prefix: str, kind: str, chosen: Ma
         if kind == "gmp" and (key == "optim" or (prefix == "train." and name != "seed")):
             continue  # without effect for a least-squares fit, so refused there
         inner = sections_of(field.annotation)
+        default = EXAMPLES.get(key, ...) if field.is_required() else field.get_default(call_default_factory=True)
+        if default is ... and not inner and key not in chosen:
+            continue  # of a plug-in: only its user knows a value
         spread = is_section(field) or any(other.startswith(f"{key}.") for other in chosen)
         if inner and spread:
-            chosen_section = inner[None] if None in inner else inner[kind]
+            chosen_section = inner[None] if None in inner else inner.get(kind, Unknown)
             about = (chosen_section.__doc__ or "").splitlines()[0]
             lines += [] if prefix else [""]
             lines += [f"{indent}# {line}" for line in textwrap.wrap(about, _WIDTH - len(indent))]
             lines += [f"{indent}{name}:", *_template_section(chosen_section, f"{key}.", kind, chosen)]
         else:
             lines += [] if prefix else [""]
-            default = None if field.is_required() else field.get_default(call_default_factory=True)
             comment = f"{field.description} ({_takes(field)})"
             lines += [
                 f"{indent}# {line}" for line in textwrap.wrap(comment, _WIDTH - len(indent), break_on_hyphens=False)

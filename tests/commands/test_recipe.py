@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import dpdrun.plugins
 from dpdrun.commands import app
 from dpdrun.recipe.loader import load_recipe
 from dpdrun.recipe.reference import KINDS, schema_text
@@ -119,3 +120,24 @@ def test_schema(tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     assert CliRunner().invoke(app, ["recipe", "schema", "-o", str(path)]).exit_code == 0
     assert json.loads(path.read_text())["title"] == "dpdrun recipe"
+
+
+@pytest.mark.usefixtures("plugin_registry")
+def test_new_writes_a_recipe_for_a_kind_of_a_plug_in(tmp_path: Path) -> None:
+    plugin, path = tmp_path / "my_net.py", tmp_path / "new.yaml"
+    template = Path(dpdrun.plugins.__file__).with_name("template_state.py").read_text(encoding="utf-8")
+    plugin.write_text(
+        template.replace("hidden", "units").replace("Count = Field(8, ", "Count = Field("), encoding="utf-8"
+    )
+    arguments = ["recipe", "new", "--kind", "my_net", "-o", str(path)]
+    without = CliRunner().invoke(app, arguments)
+    assert without.exit_code == 2
+    assert "unknown model.kind 'my_net'; one of transformer, gru or gmp; a kind of a plug-in needs" in without.stderr
+
+    unset = CliRunner().invoke(app, [*arguments, "--plugin", str(plugin)])
+    assert unset.exit_code == 2
+    assert "missing model.units (units of the LSTM); write a whole number" in unset.stderr
+
+    written = CliRunner().invoke(app, [*arguments, "--plugin", str(plugin), "--set", "model.units=12"])
+    assert f"dpdrun train {path} --plugin {plugin}" in written.stdout
+    assert load_recipe(path).recipe.model.units == 12  # type: ignore[union-attr]
