@@ -15,7 +15,8 @@ import pytest
 from tests.commands_run import DPDRUN, ended, small_recipe, started
 
 KILLS = int(os.environ.get("DPDRUN_TEST_KILLS", "8"))
-WORDS = (*DPDRUN, "sweep", "small.yaml", "--over", "model.d_model=4,8", "--over", "optim.lr=1e-2,3e-2", "--seeds", "2",
+WORDS = (*DPDRUN, "sweep", "small.yaml", "--over", "model.d_model=4,8", "--over", "optim.lr=1e-2,3e-2",
+         "--seeds", str(max(2, KILLS // 4)),  # a sweep long enough for so many
          "--set", "train.checkpoint_every=20", "--workers", "2")  # fmt: skip
 
 
