@@ -6,7 +6,7 @@ make results            (or: python -m benchmarks.recipes.run)
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from benchmarks.common import ROOT, ResultsFile, markdown, measure, write_table
@@ -20,7 +20,7 @@ RECIPES = sorted(
     for path in (ROOT / "recipes").glob("*.yaml")
     if not is_pipeline(path) and load_recipe(path).recipe.task == "pa"
 )
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 
 
 def first_reached(trace: list[list[float]], level_db: float) -> float | None:
@@ -36,7 +36,10 @@ def table(results: ResultsFile) -> str:
         blind = [run["test_as_one_record_db"] for run in runs if run["test_as_one_record_db"] is not None]
 
         def score(name: str, runs: list[dict[str, Any]] = runs) -> str:
-            return f"{mean(run[name] for run in runs):.2f}"
+            """Mean over the seeds, and the range where they differ."""
+            values = sorted(f"{run[name]:.2f}" for run in runs)
+            ranged = "" if values[0] == values[-1] else f" ({values[-1]} to {values[0]})"
+            return f"{mean(run[name] for run in runs):.2f}{ranged}"
 
         rows.append(
             [
@@ -44,7 +47,7 @@ def table(results: ResultsFile) -> str:
                 f"{runs[0]['parameters']:,}",
                 "record" if runs[0]["lookahead"] is None else f"{runs[0]['lookahead']}",
                 f"{runs[0]['steps']:,}",
-                f"{mean(run['seconds'] for run in runs):.0f}",
+                f"{median(run['seconds'] for run in runs):.0f}",
                 score("val_nmse_with_past_db"),
                 f"**{score('test_nmse_with_past_db')}**",
                 score("test_nmse_db"),

@@ -23,7 +23,7 @@ from benchmarks.common import ROOT, ResultsFile, machine, markdown, write_table
 
 HERE = Path(__file__).parent
 CAPTURES = (
-    "synthetic/quickstart", "synthetic/hard", "opendpd/APA_200MHz", "opendpd/DPA_200MHz", "opendpd/APA_200MHz_b",
+    "synthetic/mild", "synthetic/hard", "opendpd/APA_200MHz", "opendpd/DPA_200MHz", "opendpd/APA_200MHz_b",
     "opendpd/DPA_160MHz",
 )  # fmt: skip
 STEPS, TRIALS = 800, 20
