@@ -22,8 +22,10 @@ from dpdrun.sweep.space import overrides_of
 
 LONGER = 3  # from one trial of a PA model to the next of its kind
 PA_LENGTHS = 5
-ITERATIONS = 300  # of a refinement, unless the time is up before
-SEEDS = 16  # of the refinements; starts differ by up to 1 dB (docs/results.md, "Arena")
+# Of the refinements, unless the time is up before: iterations, and how many seeds have as many. With 496 parameters 300
+# were near the end of what they gain on synthetic/hard (-49.2 dB of validation after 200, -50.1 after 300), where seeds
+# were 1.5 dB apart: so first other seeds, then longer ones.
+REFINEMENTS = ((300, 8), (600, 56))
 RULES_SHARE = 0.25  # of the time of one core
 AROUND_S = 6.0  # of a trial: its worker, baselines, the ideal input, scores
 LEAST_ITERATIONS = 20  # of a refinement that is begun
@@ -81,11 +83,13 @@ def predistorter_ladder(base: Loaded, reading: Reading) -> list[Trial]:
     """Return the trials of predistorters: a refinement, the rules, then refinements with other seeds."""
     model = base.recipe.model
     assert isinstance(model, KINDS)
-    refined = refinement(reading, size_of(model).parameters, ITERATIONS)
-    rules = {key: _plain(getattr(getattr(base.recipe, section), name)) for key in refined
+    parameters = size_of(model).parameters
+    lengths = [iterations for iterations, seeds in REFINEMENTS for _ in range(seeds)]
+    refined = [Trial(refinement(reading, parameters, iterations), seed, is_needed=not seed)
+               for seed, iterations in enumerate(lengths)]  # fmt: skip
+    rules = {key: _plain(getattr(getattr(base.recipe, section), name)) for key in refined[0].config
              for section, name in [key.split(".")]}  # fmt: skip
-    first = Trial(refined, 0, is_needed=True)
-    return [first, Trial(rules, 0, is_rules=True), *(Trial(refined, seed) for seed in range(1, SEEDS))]
+    return [refined[0], Trial(rules, 0, is_rules=True), *refined[1:]]
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from tests.json_documents import as_documented
 
 SHORT = {
     (ladder, "PA_STEPS"): 30, (recipes, "PA_STEPS"): 30, (ladder, "GRU_STEPS"): 4, (ladder, "PA_LENGTHS"): 1,
-    (recipes, "RULES_STEPS"): (20,), (search, "RULES_STEPS"): (20,), (ladder, "ITERATIONS"): 3, (ladder, "SEEDS"): 2,
+    (recipes, "RULES_STEPS"): (20,), (search, "RULES_STEPS"): (20,), (ladder, "REFINEMENTS"): ((3, 2),),
 }  # fmt: skip
 WORDS = ("auto", "capture.npz", "--sample-rate-hz", "1e6", "--bandwidth-hz", "2e5", "--budget", "parameters=200")
 
