@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dpdrun.data.align.stages import Decision
 from dpdrun.data.capture import Capture
 from dpdrun.data.inspection import Inspection, inspect_capture
+from dpdrun.data.plausibility import occupied_widths
 from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.spectrum import occupied_band
+
+STEEP = 1.25  # width 20 dB below the level in band, over that 6 dB below
+OFF_CENTER = 0.1  # of the width: twice the middle of the band
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +42,30 @@ def read(section: DataSection) -> Reading:
         section: as the user described the data; it is aligned where the section leaves that open.
 
     Raises:
-        DataError: it cannot be read or aligned, or no model can be trained on it; with all reasons.
+        DataError: it cannot be read or aligned, no model can be trained on it (with all reasons), or its bandwidth is
+            neither stated nor to be seen.
     """
     wanted = section if section.align != OFF else section.model_copy(update={"align": AUTO})
     capture = load_capture(wanted)
+    measured = None if capture.bandwidth_hz is not None else measured_bandwidth_hz(capture)
+    if measured is not None:
+        capture = replace(capture, bandwidth_hz=measured)
+        section = section.model_copy(update={"bandwidth_hz": measured})
     facts = inspect_capture(capture)
     if facts.obstacles:
         reasons = "".join(f"\n  - {each}" for each in facts.obstacles)
         raise DataError(f"{capture.name}: no model can be trained on this capture:{reasons}")
+    if capture.bandwidth_hz is None:
+        raise DataError(
+            f"{capture.name}: its bandwidth is not stated, and the input does not show it by steep edges around 0 Hz; "
+            "ACLR and the training need it: give --bandwidth-hz, the width of the occupied band"
+        )
+    if measured is not None:
+        assumed = (
+            f"the bandwidth is not stated: taken are the {measured / 1e6:g} MHz that the input occupies; if the "
+            "channel is another one, give --bandwidth-hz now: the training depends on it"
+        )
+        facts = replace(facts, warnings=(assumed, *facts.warnings))
     alignment = capture.alignment
     changes = alignment is not None and alignment.changes
     kept = section.model_copy(
@@ -52,6 +73,15 @@ def read(section: DataSection) -> Reading:
     )
     decision = alignment.decision if alignment is not None else None
     return Reading(load_capture(kept), facts, kept, _corrections(decision))
+
+
+def measured_bandwidth_hz(capture: Capture) -> float | None:
+    """Return the width of the occupied band [Hz]; None where its edges are not steep, or it is not around 0 Hz."""
+    x, rate = capture.train.x, capture.sample_rate_hz
+    widths, (low, high) = occupied_widths(x, rate), occupied_band(x, rate)
+    if widths is None or widths[1] > STEEP * widths[0] or abs(low + high) > OFF_CENTER * (high - low):
+        return None
+    return float(f"{widths[1]:.3g}")
 
 
 def _corrections(decision: Decision | None) -> tuple[str, ...]:

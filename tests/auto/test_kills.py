@@ -21,6 +21,8 @@ WORDS = (
     "capture.npz",
     "--sample-rate-hz",
     "1e6",
+    "--bandwidth-hz",
+    "2e5",
     "--budget",
     "parameters=200",
     "-o",

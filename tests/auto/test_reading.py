@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import firwin
 
 from dpdrun.auto.reading import read
 from dpdrun.errors import DataError
@@ -29,7 +30,9 @@ def amplified(x: Signal) -> Signal:
 
 def section(folder: Path, x: Signal, y: Signal) -> DataSection:
     np.savez(folder / "capture.npz", x=x, y=y)
-    return DataSection.model_validate({"source": str(folder / "capture.npz"), "sample_rate_hz": 1e6})
+    return DataSection.model_validate(
+        {"source": str(folder / "capture.npz"), "sample_rate_hz": 1e6, "bandwidth_hz": 1.2e5}
+    )
 
 
 def test_aligned_with_the_values_in_the_section(tmp_path: Path) -> None:
@@ -71,3 +74,25 @@ WHITE = np.random.default_rng(3).normal(size=(SAMPLES, 2)) @ [0.02, 0.02j]
 def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=reason):
         read(section(tmp_path, x, y))
+
+
+def banded(edge: float) -> Signal:
+    """Noise up to an edge in cycles per sample, and 80 dB less above it."""
+    return np.convolve(WHITE, firwin(401, 2 * edge, window=("kaiser", 8)), "same")
+
+
+def unstated(folder: Path, x: Signal) -> DataSection:
+    return section(folder, x, amplified(x)).model_copy(update={"bandwidth_hz": "auto"})
+
+
+def test_a_bandwidth_that_is_not_stated_is_measured(tmp_path: Path) -> None:
+    reading = read(unstated(tmp_path, banded(0.1)))
+    assert reading.capture.bandwidth_hz == pytest.approx(2e5, rel=0.05)
+    assert reading.section.bandwidth_hz == reading.capture.bandwidth_hz
+    assert any("the bandwidth is not stated" in each for each in reading.facts.warnings)
+
+
+@pytest.mark.parametrize("x", [X, banded(0.1) * np.exp(2j * np.pi * 0.1 * np.arange(SAMPLES))])
+def test_a_bandwidth_that_the_input_does_not_show_is_asked_for(x: Signal, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give --bandwidth-hz"):
+        read(unstated(tmp_path, x))
