@@ -47,6 +47,8 @@ def _first_lines(this: Job) -> list[Text]:
     """Return the warnings of a run, and a line about its plan."""
     lines = [Text.assemble(("warning: ", "yellow"), warning) for warning in this.capture.warnings]
     lines += [finding_line(finding) for finding in this.plan.warnings]
+    if this.capture.resampling is not None:
+        lines.append(Text(f"{NOTE}{this.capture.resampling.description}"))
     if this.archived is not None:
         note = f"{NOTE}{this.run.path} ended before its first checkpoint and was renamed to {this.archived}"
         lines.append(Text(note))

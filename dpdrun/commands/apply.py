@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,17 +115,56 @@ def apply(
             _write(out, source, model, pairs, lambda: None, labels)
             return
         with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
-            if waveform.sample_rate_hz is not None:
-                _warn_of_rate(waveform.sample_rate_hz, rate or _rate_of(folder, plan), source)
+            stated = waveform.sample_rate_hz
+            if _is_resampled(plan, stated if sample_rate_hz is None else sample_rate_hz):
+                _write_resampled(out, source, model, plan, waveform, progress, labels)
+                return
+            if stated is not None:
+                _warn_of_rate(stated, rate or _rate_of(folder, plan), source)
             pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
             _write(out, source, model, pairs, progress, labels)
 
 
+def _is_resampled(plan: Plan, rate_hz: float | None) -> bool:
+    """Whether the run's capture was resampled, and a waveform of this rate has to be: by default that of the source."""
+    data = plan.recipe.data
+    if isinstance(data.resample_to_hz, str) or isinstance(data.sample_rate_hz, str):
+        return False
+    return rate_hz is None or abs(rate_hz / data.sample_rate_hz - 1) <= RATE_TOLERANCE
+
+
+def _write_resampled(
+    out: Path,
+    source: str,
+    model: BehaviouralModel,
+    plan: Plan,
+    waveform: Waveform,
+    progress: Callable[[], None],
+    labels: Labels,
+) -> None:
+    """Write the output for a waveform that is resampled to the rate of the model, and back to its own instants."""
+    from dpdrun.evaluation.prediction import eval_frame
+    from dpdrun.evaluation.resampled import ResampledPrediction
+
+    record_hz, model_hz = float(plan.recipe.data.sample_rate_hz), float(plan.recipe.data.resample_to_hz)
+    prediction = ResampledPrediction(model, record_hz, model_hz, frame=eval_frame(plan), name=source)
+    labels = replace(labels, sample_rate_hz=record_hz)
+    _write(out, source, model, prediction.pairs(waveform.pieces()), progress, labels)
+    say(f"resampled from {record_hz / 1e6:.6g} to the model's {model_hz / 1e6:.6g} MS/s, and its output back")
+    if (lost_db := prediction.lost_db) is not None:
+        say(
+            f"warning: {lost_db:.1f} dB of the output's power are beyond the band of {record_hz / 1e6:.6g} MS/s and "
+            "are lost; give the waveform at the rate of the model",
+            err=True,
+        )
+
+
 def _rate_of(folder: RunFolder, plan: Plan) -> float | None:
-    """Return the sample rate of the capture that a run was trained on [Hz]; None if neither says it any more."""
+    """Return the sample rate that a model works at [Hz]; None if neither run nor capture says it any more."""
     from dpdrun.plan.recorded import capture_of
 
-    stated = plan.recipe.data.sample_rate_hz
+    data = plan.recipe.data
+    stated = data.sample_rate_hz if isinstance(data.resample_to_hz, str) else data.resample_to_hz
     if not isinstance(stated, str):
         return stated
     try:

@@ -87,5 +87,6 @@ def store(capture: Capture, path: Path) -> None:
     """Write the arrays of a capture into a .npz file, if it is made of arrays. Raises UnwritableError."""
     if capture.record is None:
         return
+    rate_hz = capture.sample_rate_hz if capture.resampling is None else capture.resampling.from_hz
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, x=capture.record.x, y=capture.record.y, sample_rate_hz=np.float64(capture.sample_rate_hz))
+        np.savez(file, x=capture.record.x, y=capture.record.y, sample_rate_hz=np.float64(rate_hz))

@@ -180,16 +180,16 @@ def _runs_on(before: Part, after: Part) -> bool:
     return excess_db is not None and excess_db <= SEAM_LIMIT_DB
 
 
-def loop_of(parts: tuple[Part, Part, Part], stated: int | None) -> int | None:
-    """Return the length of the loops that every split consists of, whether the source states it, another, or none."""
+def loop_of(parts: tuple[Part, ...], stated: int | None) -> int | None:
+    """Return the length of the loops that every part consists of, whether the source states it, another, or none."""
     if framed(parts, stated):
         return stated
     found = loop_length(parts[0].x)
     return found if framed(parts, found) else None
 
 
-def framed(parts: tuple[Part, Part, Part], frame: int | None) -> bool:
-    """Return whether every split consists of frames played in a loop, as measured, not as the metadata say."""
+def framed(parts: tuple[Part, ...], frame: int | None) -> bool:
+    """Return whether every part consists of frames played in a loop, as measured, not as the metadata say."""
     return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
 
 

@@ -19,6 +19,7 @@ from dpdrun.rf.spectrum import channel_bandwidth_hz
 
 if TYPE_CHECKING:
     from dpdrun.data.align.record import Alignment
+    from dpdrun.data.resampling import Resampling
     from dpdrun.recipe.schema import DataSection
 
 PART_NAMES = ("train", "val", "test")
@@ -102,6 +103,7 @@ class Capture:
         warnings: what the loader noticed and did not refuse.
         grid: numerology of its OFDM symbols, where the source states it: what an EVM needs.
         alignment: what was corrected between input and output, None if nothing was looked for.
+        resampling: how it was brought to another sample rate than the source's, None if it was not.
         section: the `data` section of a recipe that gives this capture; None if it was assembled by hand.
         record: input and output as they were given, of a capture made from arrays; None of one that was read.
     """
@@ -121,6 +123,7 @@ class Capture:
     loop_samples: int | None = None
     grid: OfdmGrid | None = None
     alignment: Alignment | None = None
+    resampling: Resampling | None = None
     section: DataSection | None = None
     record: Part | None = None
 
@@ -134,6 +137,7 @@ class Capture:
         bandwidth_hz: float | Literal["auto"] = "auto",
         split: Mapping[str, Any] | Literal["auto"] = "auto",
         align: Mapping[str, Any] | Literal["auto", "off"] = "off",
+        resample_to_hz: float | Literal["off"] = "off",
         cyclic: Literal["auto", "off"] = "auto",
         check_rates: Literal["on", "off"] = "on",
     ) -> Capture:
@@ -146,8 +150,8 @@ class Capture:
                 held in double precision; models compute in single precision.
             y: its output at the same instants, likewise.
             sample_rate_hz: [Hz].
-            bandwidth_hz, split, align, cyclic, check_rates: as in the `data` section of a recipe (docs/recipe.md), for
-                example `split={"train": "70%", "val": "15%", "test": "15%"}`.
+            bandwidth_hz, split, align, resample_to_hz, cyclic, check_rates: as in the `data` section of a recipe
+                (docs/recipe.md), for example `split={"train": "70%", "val": "15%", "test": "15%"}`.
 
         Raises:
             DataError: of another shape or type, NaN or Inf (the message names the sample), unequal lengths, too short,
@@ -158,7 +162,7 @@ class Capture:
 
         settings = {
             "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz, "split": split, "align": align,
-            "cyclic": cyclic, "check_rates": check_rates,
+            "resample_to_hz": resample_to_hz, "cyclic": cyclic, "check_rates": check_rates,
         }  # fmt: skip
         return capture_of_arrays(x, y, settings)
 
@@ -210,16 +214,17 @@ class Capture:
     def sha256(self) -> str:
         """Hash of all samples, the split, and the sample rate: equal hash, equal training job.
 
-        Of an aligned capture, the samples are those of the source and the values of the corrections: the last digits of
-        an interpolated sample differ between machines.
+        Of an aligned or resampled capture, the samples are those of the source, and the values of what was done: the
+        last digits of an interpolated sample differ between machines.
         """
+        computed = self.resampling or (self.alignment if self.alignment and self.alignment.changes else None)
         digest = hashlib.sha256(f"{self.sample_rate_hz!r}".encode())
         for name, part in self.parts.items():
             digest.update(f"|{name}:{len(part)}|".encode())
-            if self.alignment is None or not self.alignment.changes:
+            if computed is None:
                 update_with(digest, part)
-        if self.alignment is not None and self.alignment.changes:
-            digest.update(self.alignment.identity.encode())
+        if computed is not None:
+            digest.update(computed.identity.encode())
         return digest.hexdigest()
 
 

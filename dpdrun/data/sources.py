@@ -118,13 +118,19 @@ def _stamp(section: DataSection) -> list[tuple[str, int, int]]:
 
 
 def capture_of_record(reading: SourceRecord, section: DataSection) -> Capture:
-    """Align what was read, if the section asks for it, and split it. Raises DataError."""
-    if section.align == OFF:
-        return replace(assemble(reading, section), section=section)
-    from dpdrun.data.align.record import align
+    """Align and resample what was read, if the section asks for it, and split it. Raises DataError."""
+    alignment = resampling = None
+    described = section
+    if section.align != OFF:
+        from dpdrun.data.align.record import align
 
-    reading, alignment = align(reading, section)
-    return replace(assemble(reading, section), alignment=alignment, section=section)
+        reading, alignment = align(reading, section)
+    if section.resample_to_hz != OFF:
+        from dpdrun.data.resampling import resampled
+
+        identity = alignment.identity if alignment is not None and alignment.changes else None
+        reading, described, resampling = resampled(reading, section, identity)
+    return replace(assemble(reading, described), alignment=alignment, resampling=resampling, section=section)
 
 
 @overload

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dpdrun.data.align.file import rate_ratio, resample
 from dpdrun.data.align.stages import decide
 from dpdrun.data.checks import check_samples
 from dpdrun.data.formats.detect import open_contents
 from dpdrun.data.formats.waveform import check_readable
+from dpdrun.data.resampling import rate_ratio
 from dpdrun.data.roles import single
 from dpdrun.errors import DataError
 from dpdrun.rf.alignment import delay
 from dpdrun.rf.metrics import Signal, rms
+from dpdrun.rf.resampling import resample
 from dpdrun.rf.synchronization import Synchronization, feature
 
 BELONGS = 0.5  # correlation of the envelopes; noise as strong as the signal leaves about that

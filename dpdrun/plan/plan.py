@@ -112,8 +112,9 @@ class Plan:
         """Return the content of plan.json; what is not finite, such as a norm that is not clipped, as "inf"."""
         content = {each.name: encode_numbers(getattr(self, each.name)) for each in fields(self)}
         content["recipe"] = self.recipe.model_dump(mode="json")
-        if self.recipe.data.align == OFF:  # as before there was alignment, so that old runs keep their digests
-            del content["recipe"]["data"]["align"]
+        for name in ("align", "resample_to_hz"):  # as before there were any, so that old runs keep their digests
+            if content["recipe"]["data"][name] == OFF:
+                del content["recipe"]["data"][name]
         if self.recipe.data.carriers == AUTO:  # likewise, as before it could be written
             del content["recipe"]["data"]["carriers"]
         if self.recipe.optim.name == ADAMW:  # as before there were others

@@ -55,6 +55,8 @@ def prepare(
     capture = load_capture(data) if capture is None else capture
     if capture.alignment is not None:  # as values: what is applied stands in the plan
         data = data.model_copy(update={"align": capture.alignment.values})
+    if capture.resampling is not None:
+        data = data.model_copy(update={"sample_rate_hz": capture.resampling.from_hz})
     train = loaded.recipe.train
     if train.init_from != OFF:
         train = train.model_copy(update={"init_from": _located_run(loaded, train.init_from)})

@@ -122,4 +122,9 @@ class DataSection(Section):
         description="auto = estimate delay, frequency offset, clock offset, swapped I/Q and DC on the training split, "
         "and correct what measurably helps; off = use the samples as they are (docs/data.md)",
     )
+    resample_to_hz: Annotated[float, Field(gt=0)] | Off = Field(
+        OFF,
+        description="sample rate of the model, to which input and output are resampled once they are aligned [Hz]; off "
+        "= that of the source",
+    )
     split: SplitSection | Auto = Field(AUTO, description="auto = as stated by the source, else 60/20/20 %")

@@ -221,3 +221,29 @@ def test_a_full_scale_is_positive(finished: Path, tmp_path: Path) -> None:
     result = apply(finished, "test", tmp_path / "a.ci16", "--full-scale", "0")
     assert result.exit_code == 2
     assert "--full-scale must be a positive number" in result.stderr
+
+
+def test_a_waveform_goes_through_a_resampled_model_and_back_to_its_instants(tmp_path: Path) -> None:
+    from dpdrun.recipe.loader import load_text
+    from dpdrun.training import job
+
+    spectrum = np.random.default_rng(3).standard_normal((2, 6_000))
+    spectrum[:, np.abs(np.fft.fftfreq(6_000)) > 0.1] = 0
+    x = 8 * np.fft.ifft(spectrum[0] + 1j * spectrum[1])
+    np.savez(tmp_path / "pa.npz", x=x, y=2 * x - x * np.abs(x) ** 2, sample_rate_hz=8e6)
+    data = f"{{source: {tmp_path / 'pa.npz'}, resample_to_hz: 6e6}}"
+    loaded = load_text(f"task: pa\ndata: {data}\nmodel: {{kind: gmp}}\n", tmp_path / "r.yaml")
+    job.train(loaded, tmp_path / "run")
+    np.save(tmp_path / "w.npy", x[:4_001])
+    result = apply(tmp_path / "run", tmp_path / "w.npy", tmp_path / "out.mat")
+    assert result.exit_code == 0, result.output
+    assert "resampled from 8 to the model's 6 MS/s, and its output back" in result.stdout
+    written = loadmat(tmp_path / "out.mat")
+    assert written["y"].size == 4_001
+    assert written["sample_rate_hz"].item() == 8e6
+    inner = slice(200, -200)
+    expected = (2 * x - x * np.abs(x) ** 2)[:4_001]
+    assert 10 * np.log10(np.mean(np.abs(written["y"].ravel() - expected)[inner] ** 2)) < -60
+    split = apply(tmp_path / "run", "test", tmp_path / "test.mat")
+    assert split.exit_code == 0, split.output
+    assert loadmat(tmp_path / "test.mat")["sample_rate_hz"].item() == 6e6

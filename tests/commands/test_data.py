@@ -142,7 +142,11 @@ def test_align_at_other_rates(here: Path) -> None:
     down = ("align", "half.npz", "-o", "b.npz", "--output-rate-hz", "491.52e6", "--resample-to-hz", "600e6")
     told = json.loads(run(*down, "--format", "json").stdout)
     assert told["sample_rate_hz"] == 600e6
-    assert any("power are beyond the new sample rate" in message for message in told["messages"]) is False
+    assert told["resampling"]["ratio"] == "625/1024"
+    assert told["resampling"]["pass_band_hz"] == 270e6
+    assert any(
+        "Resampled by 625/1024 to 600 MS/s, unchanged up to +-270 MHz" in message for message in told["messages"]
+    )
     result = run("align", "half.npz", "-o", "c.npz", "--output-rate-hz", "491.52")
     assert result.exit_code == 2
     assert "not plausible; in Hz?" in result.stderr

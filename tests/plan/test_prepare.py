@@ -36,12 +36,23 @@ def test_what_alignment_found_stands_in_the_plan(tmp_path: Path) -> None:
     assert again.alignment.decision is None  # nothing was estimated again
 
 
+def test_a_resampled_capture_is_read_again_at_the_rates_of_the_plan(tmp_path: Path) -> None:
+    loaded = load_text(RECIPE.format(source="synthetic/mild", more=", resample_to_hz: 737.28e6"), tmp_path / "r.yaml")
+    plan, capture = prepare(loaded)
+    assert (plan.recipe.data.sample_rate_hz, plan.recipe.data.resample_to_hz) == (983.04e6, 737.28e6)
+    assert capture.sample_rate_hz == 737.28e6
+    assert capture.grid is not None  # its symbols are still whole numbers of samples
+    run = RunFolder.create(tmp_path / "run")
+    run.write_json(run.plan, plan.to_json() | {"data_sha256": capture.sha256})
+    assert capture_of(run, plan_of(run)).sha256 == capture.sha256
+
+
 def test_without_alignment_a_plan_is_what_it_was(tmp_path: Path) -> None:
-    """Plans and digests of recipes without `align` do not know the field, as before there was one."""
+    """Plans and digests of recipes without `align` do not know the field, as before there was one; nor resampling."""
     loaded = load_text(RECIPE.format(source="synthetic/mild", more=""), tmp_path / "r.yaml")
     plan, capture = prepare(loaded)
     content = json.loads(json.dumps(plan.to_json()))
-    assert "align" not in content["recipe"]["data"]
+    assert not {"align", "resample_to_hz"} & content["recipe"]["data"].keys()
     assert Plan.from_json(content).recipe.data.align == "off"
     assert Plan.from_json(content).digest(capture.sha256) == plan.digest(capture.sha256)
 

@@ -56,7 +56,7 @@ def test_field_docs_list_every_field_once_a_kind_with_its_meaning() -> None:
 def test_no_physical_quantity_has_a_default() -> None:
     physical = [doc for doc in field_docs() if doc.key.endswith(("_hz", "_dbm"))]
     assert physical
-    assert {doc.default for doc in physical} == {"auto"}
+    assert {doc.default for doc in physical} == {"auto", "off"}  # no number
 
 
 def test_text_of() -> None:

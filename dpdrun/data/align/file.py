@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,15 @@ import numpy as np
 from dpdrun.data.align.record import Alignment, align
 from dpdrun.data.assemble import required_rates
 from dpdrun.data.capture import Part, SourceRecord, UnequalPart
+from dpdrun.data.resampling import Resampling, as_text, rate_ratio, resampled
 from dpdrun.data.sources import locate_source, read_source
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import DataSection
-from dpdrun.rf.metrics import Signal, to_db
-from dpdrun.rf.spectrum import band_power, psd
+from dpdrun.rf.resampling import resample
 from dpdrun.run.files import replacing
 
 SCHEMA_VERSION = 1
-LARGEST_FACTOR = 10_000
-HALF_LENGTH = 32  # samples of the lower rate on each side: a transition of a tenth of the band
-BETA = 10.0
-LOST_DB = -60.0  # power of the output beyond a new sample rate that is worth a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +33,8 @@ class AlignedFile:
         pair: as aligned.
         sample_rate_hz: [Hz].
         bandwidth_hz: [Hz], None if not stated.
-        alignment: what was done.
+        alignment: what was corrected.
+        resampling: what was resampled after it, None if nothing was.
         messages: what the user should know.
     """
 
@@ -48,6 +44,7 @@ class AlignedFile:
     sample_rate_hz: float
     bandwidth_hz: float | None
     alignment: Alignment
+    resampling: Resampling | None
     messages: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +58,7 @@ class AlignedFile:
             "bandwidth_hz": self.bandwidth_hz,
             "samples": len(self.pair),
             "first_input_sample": self.alignment.first,
+            "resampling": None if self.resampling is None else self.resampling.to_json(),
             "applied": self.alignment.values.model_dump(mode="json"),
             "stages": [asdict(stage) for stage in decision.stages],
             "before": asdict(decision.before) | {"floor_at_most_db": decision.floor_at_most_db[0]},
@@ -113,32 +111,16 @@ def align_file(
     else:
         pair = reading.records[0]
     messages += alignment.messages
-    if resample_to_hz is not None and resample_to_hz != rate:
-        ratio = rate_ratio(resample_to_hz, rate, "--resample-to-hz")
-        lost_db = _power_beyond_db(pair.y, resample_to_hz / rate)
-        if lost_db > LOST_DB:
-            messages.append(
-                f"{lost_db:.1f} dB of the output's power are beyond the new sample rate and are lost: spectral "
-                "regrowth that a predistorter has to see"
-            )
-        pair = _same_length(resample(pair.x, ratio), resample(pair.y, ratio))
-        before, rate = pair, resample_to_hz
-        messages.append(f"resampled by {ratio.numerator}/{ratio.denominator} to {rate / 1e6:.6g} MS/s")
-    return AlignedFile(reading.name, before, pair, rate, bandwidth, alignment, tuple(messages))
-
-
-def resample(x: Signal, ratio: Fraction) -> Signal:
-    """Return x at `ratio` times its sample rate, by a polyphase filter of 64 samples of the lower rate.
-
-    Args:
-        x: (N,) complex.
-        ratio: new rate over old.
-    """
-    from scipy.signal import firwin, resample_poly
-
-    longest = max(ratio.numerator, ratio.denominator)
-    taps = firwin(2 * HALF_LENGTH * longest + 1, 1.0 / longest, window=("kaiser", BETA))
-    return np.asarray(resample_poly(x, ratio.numerator, ratio.denominator, window=taps), np.complex128)  # type: ignore[call-overload]
+    resampling = None
+    if resample_to_hz is not None:
+        one = replace(reading, records=(pair,), cuts=None, sample_rate_hz=rate)
+        wanted = section.model_copy(update={"sample_rate_hz": AUTO, "resample_to_hz": resample_to_hz})
+        one, _, resampling = resampled(one, wanted)
+        if resampling is not None:
+            pair, rate = one.records[0], resample_to_hz
+            before = pair
+            messages += [resampling.description, *resampling.messages]
+    return AlignedFile(reading.name, before, pair, rate, bandwidth, alignment, resampling, tuple(messages))
 
 
 def _at_one_rate(
@@ -152,31 +134,10 @@ def _at_one_rate(
     faster = max(rate_x, rate_y)
     if ratio > 1:
         x = resample(x, ratio)
-        messages.append(f"the input was resampled by {ratio.numerator}/{ratio.denominator} to {faster / 1e6:.6g} MS/s")
+        messages.append(f"the input was resampled by {as_text(ratio)} to {faster / 1e6:.6g} MS/s")
     else:
         back = 1 / ratio
         y = resample(y, back)
-        messages.append(f"the output was resampled by {back.numerator}/{back.denominator} to {faster / 1e6:.6g} MS/s")
+        messages.append(f"the output was resampled by {as_text(back)} to {faster / 1e6:.6g} MS/s")
     pair = Part(x, y) if len(x) == len(y) else UnequalPart(x, y)
     return replace(reading, records=(pair,), cuts=None, sample_rate_hz=None), faster
-
-
-def rate_ratio(new: float, old: float, flag: str) -> Fraction:
-    """Return one sample rate over another as a fraction. Raises DataError, with the flag, where that is implausible."""
-    ratio = Fraction(new / old).limit_denominator(LARGEST_FACTOR)
-    if not 1 / 64 < ratio < 64:
-        raise DataError(f"{flag} {new:g}: {new / old:.3g} times the other sample rate, which is not plausible; in Hz?")
-    return ratio
-
-
-def _power_beyond_db(y: Signal, share: float) -> float:
-    """Return the power of y beyond `share` of its sample rate, over all of it [dB]."""
-    if share >= 1:
-        return float("-inf")
-    frequency, density = psd(y, 1.0)
-    return to_db(1.0 - band_power(frequency, density, -share / 2, share / 2) / band_power(frequency, density, -1, 1))
-
-
-def _same_length(x: Signal, y: Signal) -> Part:
-    length = min(len(x), len(y))
-    return Part(x[:length], y[:length])
