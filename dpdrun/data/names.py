@@ -27,6 +27,7 @@ QUADRATURE_WORDS = frozenset(QUADRATURE) | frozenset(QUADRATURE.values())
 KNOWN_PAIRS = (("modOut", "y"), ("ofdmModOut", "y_amp"))
 
 _KNOWN = INPUT_WORDS | OUTPUT_WORDS | NEUTRAL_WORDS | frozenset(PARTS) | QUADRATURE_WORDS
+_SEPARATOR = re.compile(r"[./]")  # of a structure and its field, a group and its channel
 _TOKEN = re.compile(r"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
 
@@ -50,15 +51,21 @@ def _known_words(token: str) -> tuple[str, ...]:
 def role_of(name: str) -> tuple[Role | None, tuple[str, ...]]:
     """Return the role that a name states, and its other words. None: it states none, or both.
 
-    `name` may be two names as I,Q: the words of I and Q are no part of the others.
+    Of a field in a structure, `meas.tx`, its own name comes first: only if that states no role, the whole does, as in
+    `paIn.signals`. `name` may be two names as I,Q: the words of I and Q are no part of the others.
     """
-    words = [word for word in words_of(name.partition(",")[0]) if not ("," in name and word in QUADRATURE_WORDS)]
-    is_input = any(word in INPUT_WORDS for word in words)
-    is_output = any(word in OUTPUT_WORDS for word in words)
+    first = name.partition(",")[0]
+    words = [word for word in words_of(first) if not ("," in name and word in QUADRATURE_WORDS)]
     others = tuple(word for word in words if word not in INPUT_WORDS | OUTPUT_WORDS | NEUTRAL_WORDS)
+    return _one_role(words_of(_SEPARATOR.split(first)[-1])) or _one_role(words), others
+
+
+def _one_role(words: Iterable[str]) -> Role | None:
+    """Return the role that some words state; None for none and for both."""
+    is_input, is_output = (not known.isdisjoint(words) for known in (INPUT_WORDS, OUTPUT_WORDS))
     if is_input == is_output:
-        return None, others
-    return ("input" if is_input else "output"), others
+        return None
+    return "input" if is_input else "output"
 
 
 def pairs_of(names: Iterable[str]) -> list[tuple[str, str, tuple[str, ...]]]:

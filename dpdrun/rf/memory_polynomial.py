@@ -16,7 +16,7 @@ from dpdrun.rf.metrics import Signal, rms, to_db
 
 POWERS = 7
 TAPS = range(-2, 10)  # [samples]
-ROWS = 16_000  # instants that are used at most, evenly spaced
+ROWS = 16_000  # instants that are used at most
 FIT_SHARE = 0.75  # the first part is fitted, the rest is scored: a drift or a slip shows there
 RIDGE = 1e-9
 
@@ -35,9 +35,14 @@ class Explained:
 
 
 def instants_of(samples: int, rows: int = ROWS) -> NDArray[np.int64]:
-    """Return evenly spaced instants of a record that have all taps, at most `rows`."""
-    first, end = max(TAPS), samples - max(0, -min(TAPS))
-    return np.unique(np.linspace(first, end - 1, min(rows, max(1, end - first))).astype(np.int64))
+    """Return instants of a record that have all taps, in order, at most `rows`.
+
+    They are drawn at random, the same ones each time. At every fourth sample, a tone at a quarter of the sample rate,
+    as a frequency offset makes of a DC, cannot be told from a DC, and loops of a length divisible by four show a
+    quarter of their samples.
+    """
+    at = np.arange(max(TAPS), samples - max(0, -min(TAPS)))
+    return at if len(at) <= rows else np.sort(np.random.default_rng(0).choice(at, rows, replace=False))
 
 
 def terms(x: Signal, at: NDArray[np.int64]) -> NDArray[np.complex128]:

@@ -15,6 +15,7 @@ PUBLIC = [
     ("pTx", "pORx"), ("x_orig", "y_base"), ("ofdmModOut", "y_amp"), ("I_in,Q_in", "I_out,Q_out"),
     ("in_I,in_Q", "out_I,out_Q"), ("Input_I,Input_Q", "Output_I,Output_Q"), ("Iin,Qin", "Iout,Qout"),
     ("x_re,x_im", "y_re,y_im"), ("pa_in_real,pa_in_imag", "pa_out_real,pa_out_imag"), ("xI,xQ", "yI,yQ"),
+    ("meas.tx", "meas.rx"), ("/source/x", "/source/y"), ("fb.tx_I,fb.tx_Q", "fb.rx_I,fb.rx_Q"),
 ]  # fmt: skip
 
 

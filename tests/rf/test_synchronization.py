@@ -7,7 +7,14 @@ import pytest
 
 from dpdrun.rf.interpolation import REACH
 from dpdrun.rf.metrics import nmse_db, one_tap_nmse_db
-from dpdrun.rf.synchronization import Synchronization, envelope_delay, envelope_variance, refine, synchronize
+from dpdrun.rf.synchronization import (
+    Synchronization,
+    envelope_delay,
+    envelope_variance,
+    refine,
+    refine_by_polynomial,
+    synchronize,
+)
 from dpdrun.rf.synchronization_error import block_estimates, standard_errors
 from tests.data.flawed import between, hard, received
 
@@ -57,6 +64,16 @@ def test_the_output_is_restored() -> None:
     assert first == 0
     assert truth.instants(end - 1, end)[0] + REACH < len(y) <= truth.instants(end, end + 1)[0] + REACH + 1
     assert nmse_db(between(np.arange(first, end)), truth.restore(y, first, end)) < -60  # white noise reaches 0.5 fs
+
+
+def test_the_dc_of_the_receiver_is_told_from_that_of_the_transmitter() -> None:
+    """They differ by the frequency offset alone: at a quarter of the sample rate, every fourth sample shows it not."""
+    samples, offset = 64_008, 0.25
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal(samples) + 1j * rng.standard_normal(samples)) / np.sqrt(2)
+    y = (x - 0.1 * x * np.abs(x) ** 2 + 0.1) * np.exp(2j * np.pi * offset * np.arange(samples)) + 0.03j
+    found = refine_by_polynomial(x, y, Synchronization(frequency=offset), rounds=1)
+    assert found.dc == pytest.approx(0.03j, abs=0.005)
 
 
 def test_what_does_not_belong_together_is_refused() -> None:
