@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.continuity import loop_length
 from dpdrun.data.signal_path import SignalPath
+from dpdrun.data.splits import DEFAULT_RATIOS
 from dpdrun.rf.metrics import Signal
 from dpdrun.rf.stationarity import Drift, drift, power_step
 
 LEAST = 64  # samples
+LEAST_LOOPS = 2  # of a split: one alone does not show that it is a loop
 
 
 def aligned_part(part: Part, path: SignalPath) -> tuple[Signal, Signal] | None:
@@ -61,8 +65,19 @@ def _unknown_loops(capture: Capture) -> list[str]:
     length = loop_length(capture.train.x)
     if length is None:
         return []
+    later = capture.train.future
+    split = _between_loops(len(capture.train) + (0 if later is None else len(later)), length)
     return [
         f"the training input is a sequence of loops of {length:,} samples, but the splits do not consist of complete "
-        "loops, so the past of each loop cannot be its own end: set data.split with guard: 0 and shares that cut "
-        "between loops"
+        f"loops, so the past of each loop cannot be its own end: set {split}"
     ]
+
+
+def _between_loops(samples: int, loop: int) -> str:
+    """Return how a recipe cuts a record between its loops, near the default shares."""
+    count = samples // loop
+    later = max(LEAST_LOOPS, round(DEFAULT_RATIOS[1] * count))  # in val, and in test
+    if samples % loop or count - 2 * later < LEAST_LOOPS:
+        return "data.split with guard: 0 and shares that cut between loops"
+    train, val = (ceil(1e8 * part / count) / 1e6 for part in (count - 2 * later, later))  # shares are rounded down
+    return f"data.split: {{train: {train:.8g}%, val: {val:.8g}%, test: {100 - train - val:.8g}%, guard: 0}}"

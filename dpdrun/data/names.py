@@ -12,8 +12,12 @@ from typing import Literal
 
 Role = Literal["input", "output"]
 
-INPUT_WORDS = frozenset({"in", "input", "inp", "tx", "ref", "stim", "stimulus", "src", "source", "u", "x"})
-OUTPUT_WORDS = frozenset({"out", "output", "outp", "rx", "orx", "fb", "feedback", "meas", "measured", "y", "z"})
+INPUT_WORDS = frozenset(
+    {"in", "input", "inp", "tx", "ref", "stim", "stimulus", "src", "source", "u", "x", "vsg", "generator", "awg", "dac"}
+)
+OUTPUT_WORDS = frozenset(
+    {"out", "output", "outp", "rx", "orx", "fb", "feedback", "meas", "measured", "y", "z", "vsa", "analyzer", "adc"}
+)
 NEUTRAL_WORDS = frozenset(
     {
         *("pa", "iq", "data", "sig", "signal", "signals", "wave", "waveform", "frame", "base", "amp", "samples", "nn"),

@@ -64,7 +64,7 @@ def known_train_samples(section: DataSection) -> int | None:
     """
     total = SYNTHETIC_SAMPLES.get(str(section.source))
     stated = section.sample_rate_hz == "auto" and section.bandwidth_hz == "auto"
-    if total is None or not stated or section.align != "off":
+    if total is None or not stated or section.align != "off" or section.resample_to_hz != "off":
         return None
     ratios, requested = DEFAULT_RATIOS, section.split
     if requested != "auto":

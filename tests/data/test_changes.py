@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 from dpdrun.data.assemble import assemble
 from dpdrun.data.capture import Capture, Part, SourceRecord
@@ -135,14 +136,16 @@ def test_loops_of_any_length_are_found(stated: int | None) -> None:
     matching(inspect_capture(capture), "sequence of frames of 1,280 samples")
 
 
-def test_loops_that_the_splits_cut_are_named() -> None:
-    """30 loops of 1,000 samples in one record: the guards of the default split cut them."""
-    x, y = looped(1000, 30)
+@pytest.mark.parametrize("count", [30, 7])
+def test_loops_that_the_splits_cut_are_named(count: int) -> None:
+    """Loops of 1,000 samples in one record: the default split cuts them, that of the message does not."""
+    x, y = looped(1000, count)
     reading = SourceRecord("loops", (Part(x, y),), sample_rate_hz=RATE)
     facts = inspect_capture(assemble(reading, DataSection(source="loops")))
-    matching(facts, r"sequence of loops of 1,000 samples.* guard: 0")
-    split = {"source": "loops", "split": {"train": "60%", "val": "20%", "test": "20%", "guard": 0}}
-    assert assemble(reading, DataSection.model_validate(split)).loop_samples == 1000
+    message = next(each for each in facts.warnings if "sequence of loops of 1,000 samples" in each)
+    advised = yaml.safe_load(message.partition("data.split: ")[2])
+    section = DataSection.model_validate({"source": "loops", "split": advised})
+    assert assemble(reading, section).loop_samples == 1000
 
 
 def phase_modulated(kind: str) -> Signal:

@@ -16,6 +16,7 @@ PUBLIC = [
     ("in_I,in_Q", "out_I,out_Q"), ("Input_I,Input_Q", "Output_I,Output_Q"), ("Iin,Qin", "Iout,Qout"),
     ("x_re,x_im", "y_re,y_im"), ("pa_in_real,pa_in_imag", "pa_out_real,pa_out_imag"), ("xI,xQ", "yI,yQ"),
     ("meas.tx", "meas.rx"), ("/source/x", "/source/y"), ("fb.tx_I,fb.tx_Q", "fb.rx_I,fb.rx_Q"),
+    ("VSG/I,VSG/Q", "VSA/I,VSA/Q"), ("awg_iq", "vsa_iq"),
 ]  # fmt: skip
 
 

@@ -44,6 +44,7 @@ def test_length_under_a_split_of_the_recipe(split: dict[str, Any]) -> None:
         {"source": "opendpd/APA_200MHz"},
         {"sample_rate_hz": 1e6},
         {"bandwidth_hz": 1e6},
+        {"resample_to_hz": 500e6},
         {"split": {"guard": 60_000}},
     ],
 )
