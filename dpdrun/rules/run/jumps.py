@@ -11,16 +11,13 @@ from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.rising import lower_rate
-from dpdrun.rules.series import MEDIAN_OVER_MEAN, jitter, noise, outliers
+from dpdrun.rules.series import noise, outliers
 from dpdrun.rules.statistics import decimate
 from dpdrun.rules.text import pluralize
 
 LEAST_LINES = 40
 MOST_LINES = 4000
 BEFORE, AFTER = 10, 5
-TOOTH, TEETH = 3, 4  # lines before and after, times
-TOOTH_Z = 3.0
-UP_ONLY = 0.25  # noise falls as often as it rises
 FIRST = 0.1  # of the lines; the first tenth is not judged
 JUMP_Z = 6.0
 JUMP_SHARE = 0.3  # of the progress
@@ -71,8 +68,7 @@ def loss_jumps(run: RunFacts) -> Verdict:
     level (five times for a power), by six standard deviations and 30 % of the progress so far, means that something
     changed; so does one of 5 % if it undoes 80 % of the progress: the run was resumed without its optimizer or schedule
     state, or the data changed. The message lists what coincides with the jump: a learning rate that rises, steps that
-    go back, a gap in the steps, a norm that jumps too. A loss that falls and jumps up by a quarter at least four times
-    is a sawtooth: the data come in blocks, or the run restarts.
+    go back, a gap in the steps, a norm that jumps too.
 
     ## Known limits
     A deliberate change of the data (a curriculum, a second stage) looks the same. If nothing coincides with the jump
@@ -88,7 +84,7 @@ def loss_jumps(run: RunFacts) -> Verdict:
     times = JUMP_TIMES_POWER if run.loss_in_db else JUMP_TIMES
     found = _largest_jump(losses, times)
     if found is None:
-        return None if run.loss_in_db else _sawtooth(run, losses, stretch)
+        return None
     at, before, after = found
     line = min(at * stretch, len(run.step) - 1)
     stay = min(STAYS, max(AFTER, len(losses) // EIGHTH))
@@ -126,32 +122,6 @@ def _largest_jump(losses: Sequence[float], times: float) -> tuple[int, float, fl
         if size > JUMP_SHARE * (start - lowest) and (best is None or size > best[2] - best[1]):
             best = (at, before, after)
     return best
-
-
-def _sawtooth(run: RunFacts, losses: Sequence[float], stretch: int) -> Verdict:
-    """Return whether the loss falls and starts again at a higher level, several times."""
-    logs = [math.log(max(loss, 1e-30)) for loss in losses]
-    limit = max(math.log(JUMP_TIMES), TOOTH_Z * jitter(logs) * MEDIAN_OVER_MEAN * math.sqrt(2.0 / TOOTH))
-    teeth, falls = _steps_of(logs, limit), _steps_of([-each for each in logs], limit)
-    if len(teeth) < TEETH or len(falls) > UP_ONLY * len(teeth):
-        return None
-    steps = [run.step[min(at * stretch, len(run.step) - 1)] for at in teeth]
-    return warning(
-        f"the loss falls and starts again at a higher level {len(teeth)} times: at steps "
-        f"{', '.join(map(str, steps[:NAMED]))}{', ...' if len(steps) > NAMED else ''}",
-        value=len(teeth), threshold=TEETH, n=len(losses), step=steps[0],
-        advice="check whether the data come in unshuffled blocks, and whether the run restarts there",
-    )  # fmt: skip
-
-
-def _steps_of(values: Sequence[float], least: float) -> list[int]:
-    """Return the positions at which the next lines are far above those before, at a distance from each other."""
-    found: list[int] = []
-    for at in range(max(BEFORE, round(FIRST * len(values))), len(values) - TOOTH + 1):
-        apart = not found or at - found[-1] >= BEFORE
-        if apart and median(values[at : at + TOOTH]) - median(values[at - TOOTH : at]) > least:
-            found.append(at)
-    return found
 
 
 def _signs(run: RunFacts, line: int, stretch: int) -> list[str]:

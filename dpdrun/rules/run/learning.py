@@ -11,7 +11,7 @@ from statistics import fmean, median, stdev
 from dpdrun.rules.declare import Family, finding, info, known, used
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.guessing import COIN, SATURATED, SATURATED_WITHIN, guess_at
+from dpdrun.rules.guessing import SATURATED, SATURATED_WITHIN, guess_at
 from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class
 from dpdrun.rules.series import EIGHTH, largest_fall, noise
 from dpdrun.rules.statistics import decimate, trend
@@ -23,13 +23,9 @@ LEARNS_AT_GUESS = 0.1  # a known level is further evidence
 KNOWN_TO = 0.006  # error of a level that can be distinguished from others
 EARLY = 0.3  # of the plan
 SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
-STARTS_NEAR, STARTS_FAR = 1.5, 3.0  # times the guess; the latter where the level is as quiet as VERY_QUIET
-VERY_QUIET = 0.015
+STARTS_NEAR = 1.15  # times the guess: whole numbers have logarithms near any level that a loss settles at
 SURE = 2.0  # standard errors
 LEAST_FOR_NO_TREND, HIDDEN, TREND_P_SHOWS = 10, 0.25, 0.05
-COIN_WITHIN, COIN_MOVES = 0.003, 0.02  # of the level at which a quiet loss settles
-COIN_LINES = 20
-BOTH_WITHIN, BOTH_SPREAD, TREND_P = 0.015, 0.1, 0.01  # of the level: training and validation around one guess
 PART_OF, FALLS_LITTLE = 0.3, 1.1  # of the lines have a rate of their own; the first rate over the last
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
@@ -94,9 +90,10 @@ def never_learns(run: RunFacts) -> Verdict:
     there is none, so the rule computes the largest fall that is compatible with the lines (99 % confidence; Student's t
     of the noise between lines). Reported if it is below 6 % of the first level (1.5 % with five to seven lines), in a
     log that starts with the run; from ten lines on, below 25 % is enough if no fall shows: the last third is less than
-    two standard errors below the first lines, and there is no trend (Mann-Kendall, p above 0.05). An error if the loss stays at the value of a constant guess: ln K for K classes, 1 for
-    a standardised target, 0 dB of validation NMSE; also if it only comes down to that value in the first fifth of the
-    lines, and with a largest fall of up to 10 %. A warning if the loss does not fall after the first fifth of the lines
+    two standard errors below the first lines, and there is no trend (Mann-Kendall, p above 0.05). An error if the loss
+    stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of validation NMSE;
+    also if it only comes down to that value in the first fifth of the lines, and with a largest fall of up to 10 %. A
+    warning if the loss does not fall after the first fifth of the lines
     and an accuracy is the same number in every score, or if the loss is the same to its last digit (three or more) in
     six lines. A cross-entropy that falls is a warning too if every accuracy stays within 0.5 % of one value and the
     loss is not below the entropy of an answer that is right that often: the network predicts the majority class.
@@ -131,7 +128,10 @@ def never_learns(run: RunFacts) -> Verdict:
         constant = same or constant_answer(run)
         if not constant and (_validation_improves(run) or _warms_up(run)):
             return too_few
-        seen = (flat(losses, VERY_FLAT if too_few else LEARNS) or shows_no_fall(losses)) if begins_with_the_run(run) else None
+        if begins_with_the_run(run):
+            seen = flat(losses, VERY_FLAT if too_few else LEARNS) or shows_no_fall(losses)
+        else:
+            seen = None
         seen = seen or (_no_gain(settled) if constant else None)
         if constant and constant.partition(" is ")[0] not in {sign.partition(" is ")[0] for sign in signs}:
             signs.append(constant)
@@ -153,8 +153,6 @@ def never_learns(run: RunFacts) -> Verdict:
 def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> tuple[str | None, Flat | None]:
     """Return the constant guess whose loss equals the level of the loss or the scores, and that level."""
     rest = flat(losses, LEARNS_AT_GUESS) or flat(settled, LEARNS_AT_GUESS)
-    tail = losses[-max(3, len(losses) // 3) :]
-    here = rest or Flat(fmean(tail), stdev(tail) / math.sqrt(len(tail)), 0.0, len(tail))
     scores = [value for _, value in run.scores_db] if run.eval_nmse_db else []
     if rest and len(scores) >= LEAST_SCORES and min(scores) > NOTHING_DB:
         return f"a validation NMSE of {min(scores):.1f} dB at best, no better than predicting zero", rest
@@ -163,30 +161,13 @@ def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> 
     for _, values in run.scorings.values():
         finite_scores = [value for value in values if math.isfinite(value)]
         if len(finite_scores) >= LEAST_SCORES and _spread(finite_scores) < SCORES_FLAT:
-            guess = guess_at(median(finite_scores), 0.0, run.loss_unit)
-            if guess and (rest or abs(fmean(losses[-3:]) / median(finite_scores) - 1.0) < LEARNS):
-                return guess, here
-    if (guess := _both_guess(run, losses)) is not None:
-        return guess, here
-    if coin := _comes_down_to_a_coin(run, losses):
-        return coin, here
+            guess = guess_at(median(finite_scores), 0.0, run.loss_unit) if rest else None
+            if guess:
+                return guess, rest
     if rest is None or rest.error > KNOWN_TO * rest.level:
         return None, None
-    quiet = flat(settled[len(settled) // 2 :], VERY_QUIET) is not None
-    near = fmean(losses[:2]) <= (STARTS_FAR if quiet else STARTS_NEAR) * rest.level
+    near = fmean(losses[:2]) <= STARTS_NEAR * rest.level
     return (guess_at(rest.level, rest.error, run.loss_unit) if near else None), rest
-
-
-def _both_guess(run: RunFacts, losses: Sequence[float]) -> str | None:
-    """Return the guess around which training and validation loss both move, without a trend in either."""
-    for _, values in run.scorings.values():
-        if len(values) < LEAST_LINES or len(losses) < LEAST_LINES or min(*values, *losses) <= 0.0:
-            continue
-        level = fmean(values)
-        near = abs(fmean(losses) / level - 1.0) <= BOTH_WITHIN and _spread(values) <= BOTH_SPREAD
-        if near and all(trend(decimate(each)).p_down > TREND_P for each in (values, losses)):
-            return guess_at(level, stdev(values) / math.sqrt(len(values)), run.loss_unit)
-    return None
 
 
 def begins_with_the_run(run: RunFacts) -> bool:
@@ -223,20 +204,6 @@ def _no_gain(settled: Sequence[float]) -> Flat | None:
     if fall > max(LEARNS * level, SURE * single * math.sqrt(1.0 / len(head) + 1.0 / len(tail))):
         return None
     return Flat(level, single / math.sqrt(len(tail)), max(0.0, fall / level), n)
-
-
-def _comes_down_to_a_coin(run: RunFacts, losses: Sequence[float]) -> str | None:
-    """Return the two-class guess at whose loss a quiet loss ends, to within 0.2 %, whatever its course."""
-    last, third = losses[-max(5, len(losses) // 10) :], losses[-len(losses) // 3 :]
-    level = fmean(last)
-    still = max(last) - min(last) <= COIN_WITHIN * level and max(third) - min(third) <= COIN_MOVES * level
-    far = fmean(losses[:2]) > STARTS_FAR * level
-    if len(losses) < COIN_LINES or far or not still or run.loss_in_db:
-        return None
-    of_unit: dict[str | None, tuple[float, ...]] = {None: (COIN, 1.0, math.log(2.0)), "nats": (math.log(2.0),)}
-    guesses = of_unit.get(run.loss_unit, ())
-    near = any(abs(level / each - 1.0) <= COIN_WITHIN for each in guesses)
-    return guess_at(level, 0.0, run.loss_unit) if near else None
 
 
 def _spread(values: Sequence[float]) -> float:

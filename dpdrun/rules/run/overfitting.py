@@ -15,25 +15,17 @@ from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, wors
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
 
-LEAST_AFTER = 2
-FEW = 4  # scores, up to which a rise has to be large
-RISE_OF_FEW, RISE = 0.10, 0.05
-STEADY, RISE_STEADY = 5, 0.03  # scores in a row, each above the one before
-SURE_OF_TREND, TREND_P = 5.0, 0.01  # of scores after the best that rise, with exceptions
+LEAST_AFTER, AFTER_OF_MANY = 2, 4  # scores after the best one
+RISE_OF_FEW, RISE = 0.06, 0.04  # the former if each is above the one before
 TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
-SURE = 3.0
-AFTER_OF_MANY = 4
-MANY, SURER = 12, 3.5  # scores, of which the lowest says little
-RISE_OF_MANY = 0.10
+SURE, TREND_P = 3.0, 0.05
 FELL = 0.9  # of the training loss at the best score
-FELL_STEADILY, STEADY_P = 0.97, 0.001  # to so much is enough if it falls all the time
-HARDLY_FELL, RISE_FAR = 1.0, 0.2  # if the validation rises far, the training loss only must not rise
-ONE_RISE, FELL_BEFORE_ONE = 0.25, 0.7  # of the last of at most FEW scores, which is the worst of all
-FELL_FAR, FELL_VERY_FAR = 0.3, 0.1
-STILL_RISE = 0.05
+ABOVE_TRAINING = 1.2  # times the training loss: a validation loss below it is not that of a network that overfits
+RISE_OF_METRIC = 0.1  # of its reciprocal
 METRIC_GAINS = 0.1  # of the first value
 GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
+FELL_FAR, FELL_LITTLE = 0.65, 0.95  # of the training loss since the first score
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
 FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
 TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.17, 1.8  # times of the training loss; share of its logarithm; times
@@ -64,21 +56,18 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
     ## Why
     Fine-tuning runs have three to ten validation scores. Reported if the best score is followed by two or more, each
-    higher than the one before, and the mean of the last three is 10 % above the best (5 % from five scores on, 3 %
-    where five or more follow the best; from six on also three standard deviations of a score, unless three or more
-    follow, 20 % above it, while the training loss falls to 70 %), while the training loss falls to 90 % or less. Also
-    reported if the best score is followed by four or more, in any order, whose last three are 10 % and three standard
-    errors above it; from twelve scores on, above the lowest mean of three; 5 % are enough at five standard deviations,
-    if the scores after the best rise (Mann-Kendall, p below 0.01). With three or four scores, the last one is enough if
-    it is 25 % above the lowest and the highest of all, while the training loss falls to 70 %. Each evaluation set is
-    judged separately. On pure noise of 2 % of a score, fewer than one run in a hundred is reported; on noise of 5 %, 3
-    %, not counting the condition on the training loss.
+    above the one before, and the mean of the last three is 6 % above the best; or by four or more, in any order, whose
+    last three are 4 % above it, by three standard deviations of a score or with a rising trend (Mann-Kendall, p below
+    0.05); while the training loss falls to 90 % or less and lies below the validation loss by a sixth. Each evaluation
+    set is judged separately. In grouped cross-validation over the repositories of 902 public logs (limits chosen on
+    four fifths, counted on the last) this form found 80 of 102 logs that overfit, and one of 394 healthy ones. On pure
+    noise, while the training loss falls to a hundredth, it reports 4 % of the runs at 2 % of a score, 14 % at 5 %.
 
     ## Known limits
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = worst_set(run, _overfits, lambda each: each.rise)
+    found = worst_set(run, lambda each: _overfits(each) and _is_above_training(each), lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -95,47 +84,22 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
 
 def _overfits(each: Scored) -> bool:
+    """Return whether scores rise after the best one, beyond their noise, while the training loss falls."""
     n, after = len(each.scores), each.after
-    if len(after) == 1 and n <= FEW:
-        worst = each.scores[-1] > max(each.scores[:-1])
-        return worst and each.rise >= ONE_RISE and each.fell_to <= FELL_BEFORE_ONE
-    most = HARDLY_FELL if len(after) >= AFTER_OF_MANY and each.rise >= RISE_FAR else FELL
-    if len(after) < LEAST_AFTER or not (each.fell_to <= most or _falls_steadily(each)):
+    if len(after) < LEAST_AFTER or not each.fell_to <= FELL:
+        return False
+    later = [each.scores[each.best], *after]
+    if all(b >= a * (1.0 - TIES) for a, b in pairwise(later)) and each.rise >= RISE_OF_FEW:
+        return True
+    if len(after) < AFTER_OF_MANY or each.rise < RISE:
         return False
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
-    rise = math.log1p(max(0.0, each.rise))
-    climbs = all(b >= a * (1.0 - TIES) for a, b in pairwise([each.scores[each.best], *after]))
-    if climbs and _climbs_far(each, rise, of_one):
-        return True
-    rises = len(after) >= AFTER_OF_MANY and each.rise >= RISE and rise >= SURE_OF_TREND * of_one
-    if rises and trend(decimate([each.scores[each.best], *after])).p_up <= TREND_P:
-        return True
-    if n >= MANY:  # the lowest of many scores is low by chance: compare means of three
-        lowest = min(fmean(each.scores[k : k + LAST]) for k in range(n - LAST))
-        rise = math.log(fmean(each.scores[-LAST:]) / lowest)
-        least = max(math.log1p(RISE_OF_MANY), SURER * of_one * math.sqrt(2.0 / LAST))
-    else:
-        least = max(math.log1p(RISE_OF_MANY), SURE * of_one * math.sqrt(1.0 / LAST + 1.0))
-    return len(after) >= AFTER_OF_MANY and rise >= least
+    sure = math.log1p(each.rise) >= SURE * of_one * math.sqrt(1.0 / LAST + 1.0)
+    return sure or trend(decimate(later)).p_up <= TREND_P
 
 
-def _falls_steadily(each: Scored) -> bool:
-    """Return whether the training loss falls by little, but without doubt, after the best score."""
-    later = [value for value in each.training[each.best :] if value == value]
-    return each.fell_to <= FELL_STEADILY and len(later) > AFTER_OF_MANY and trend(decimate(later)).p_down <= STEADY_P
-
-
-def _climbs_far(each: Scored, rise: float, of_one: float) -> bool:
-    """Return whether scores that each lie above the one before rise by enough; `rise` is on a log scale.
-
-    Five or more in a row are no chance: one run of noise in several hundred has them. The second differences of a few
-    scores show the bend of the curve as noise, which a rise by a fifth outweighs.
-    """
-    n, after = len(each.scores), each.after
-    if len(after) > LEAST_AFTER and each.rise >= RISE_FAR and each.fell_to <= FELL_BEFORE_ONE:
-        return True
-    least = RISE_OF_FEW if n <= FEW else RISE_STEADY if len(after) >= STEADY else RISE
-    return each.rise >= least and rise >= SURE * of_one
+def _is_above_training(each: Scored) -> bool:
+    return fmean(each.after[-LAST:]) >= ABOVE_TRAINING * each.training[-1]
 
 
 def _still_improves(run: RunFacts, since: int) -> str:
@@ -165,17 +129,16 @@ def _still_improves(run: RunFacts, since: int) -> str:
     ),
 )  # fmt: skip
 def validation_stands_still(run: RunFacts) -> Verdict:
-    """The validation loss never improved, or stopped improving while the training loss fell to a third.
+    """The validation loss never improved, or hardly follows the training loss.
 
     ## Why
     What the network learns does not generalise to new data. Reported if the best of five scores or more is less than 4
     % below the first one, in a log that starts with the run, unless an accuracy or similar metric ends a tenth above
-    its first value. Also reported if four or more scores after the best one do not reach it, the mean of the last three
-    is 5 % above that of the three lowest (or any above it, if the training loss falls to a tenth), and the training
-    loss of the last lines is 30 % or less of that at the best score. With eight scores or more also reported if the
-    training loss falls to about a half or less, but the logarithm of the validation loss by no more than 17 % of that,
-    and the validation loss ends at 1.8 times the training loss or more; and if eight scores in a row, and 40 % of all,
-    are the same number to the last digit: then they are not computed again, or nothing is trained.
+    its first value, or the training loss has fallen by 5 to 35 % since, as near a floor. With eight scores or more also
+    reported if the training loss falls to about a half or less, but the logarithm of the validation loss by no more
+    than 17 % of that, and the validation loss ends at 1.8 times the training loss or more; and if eight scores in a
+    row, and 40 % of all, are the same number to the last digit: then they are not computed again, or nothing is
+    trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -193,17 +156,7 @@ def validation_stands_still(run: RunFacts) -> Verdict:
         )  # fmt: skip
     if still := next(filter(None, (_frozen(each) or _unconfirmed(each) for each in sets)), None):
         return still
-    found = worst_set(run, _stands, lambda each: -each.fell_to)
-    if not isinstance(found, tuple):
-        return found
-    worst, others = found
-    step, end = worst.steps[worst.best], fmean(worst.after[-LAST:])
-    return warning(
-        f"the {worst.words} has not improved since step {step} ({worst.scores[worst.best]:.4g}, now {end:.4g}), while "
-        f"the training loss fell to {worst.fell_to:.0%} of its value at that step{others}",
-        value=worst.fell_to, threshold=FELL_FAR, n=len(worst.scores), step=step,
-        advice=f"keep the checkpoint of step {step} and stop there; more training data help most",
-    )  # fmt: skip
+    return None
 
 
 def _never_gains(run: RunFacts, each: Scored) -> bool:
@@ -213,6 +166,10 @@ def _never_gains(run: RunFacts, each: Scored) -> bool:
     early = each.steps[0] <= 2 * (each.steps[1] - each.steps[0])
     started = not run.step or run.step[0] <= 2 * (each.steps[1] - each.steps[0])
     stands = early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0]
+    training = [value for value in each.training if value == value]
+    fell_to = fmean(training[-LAST:]) / training[0] if training and training[0] > 0.0 else 1.0
+    if FELL_FAR < fell_to < FELL_LITTLE:  # a network near its floor, which the first score may have found
+        return False
     return stands and not may_rise([-score for score in each.scores], GAINS_P) and not _metric_improves(run)
 
 
@@ -255,13 +212,6 @@ def _unconfirmed(each: Scored) -> Finding | None:
     )  # fmt: skip
 
 
-def _stands(each: Scored) -> bool:
-    lowest = fmean(sorted(each.scores)[:LAST])
-    late = fmean(each.after[-LAST:]) if each.after else 0.0
-    least = STILL_RISE if each.fell_to > FELL_VERY_FAR else 0.0
-    return len(each.after) >= AFTER_OF_MANY and each.fell_to <= FELL_FAR and late >= (1.0 + least) * lowest
-
-
 @diagnose(
     "EV209", evidence="assumed", requires=("LS201", "LS204", "LS209"),
     where={**known("eval_metrics", "loss", "step"), **used("eval_losses", "eval_loss", "eval_nmse_db")},
@@ -294,12 +244,12 @@ def metric_gets_worse(run: RunFacts) -> Verdict:
             continue
         judged += 1
         each = Scored(name, steps, [1.0 / value for value in values], training_between(run, steps))
-        if _overfits(each):
+        if each.rise >= RISE_OF_METRIC and _overfits(each):
             best, end = max(values), 1.0 / fmean(each.after[-LAST:])
             return warning(
                 f"{name} is best at step {steps[each.best]} ({best:.4g}) and {end:.4g} at the end, while the training "
                 f"loss falls to {each.fell_to:.0%} of its value at that step",
-                value=each.rise, threshold=RISE_OF_MANY, n=len(values), step=steps[each.best],
+                value=each.rise, threshold=RISE_OF_METRIC, n=len(values), step=steps[each.best],
                 advice=f"keep the checkpoint of step {steps[each.best]} and stop there; more training data help most",
             )  # fmt: skip
     return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric for which higher is better")

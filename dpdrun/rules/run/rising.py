@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
 from dpdrun.rules.declare import Family, diagnose, error, finding, known, used
 from dpdrun.rules.engine import Skipped, Verdict
@@ -14,7 +13,6 @@ from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import guess_at
 from dpdrun.rules.run.constant_answer import same_number
 from dpdrun.rules.series import MEDIAN_OVER_MEAN, blocks, cusum_start, jitter, noise
-from dpdrun.rules.statistics import may_rise
 from dpdrun.rules.text import two_digits
 
 MOST_BLOCKS = 20
@@ -24,7 +22,6 @@ ENOUGH_BLOCKS = 6
 ENOUGH = MOST_BLOCKS + 4  # lines from which blocks are compared, else lines
 EARLY = 0.8  # the lowest block lies before this share of the lines
 SURE, SURE_OF_FEW = 4.0, 6.0  # standard errors of the logarithm; at most 0.8 in 80 healthy public logs
-SURE_OF_STEADY, STEADY_P = 2.0, 0.005  # of few lines that rise all the time
 RISES, RISES_OF_FEW = 1.2, 1.3  # times the lowest level
 ABOVE_START = 1.05  # times the start: the whole progress is lost
 POWER_DB = 5.0
@@ -35,14 +32,10 @@ ENOUGH_FOR_LS202 = 60  # steps after the warmup
 RESTARTED = 1.25  # a minimum at a rate that is so much lower than the present one is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
 
-LEAST_TO_SPLIT = 5  # lines: two before a jump, three after it
-SPLIT_TIMES = 1.5  # a line after the jump over one before it, at the least
-
 LEAST_FOR_START = 4
 TIMES_START = 1.5
-TIMES_START_OF_FEW = 1.3  # where all later lines are above it
-FEW_LINES = 12  # the noise of so few is not known: all later lines have to be far above the first
-FAR_ABOVE = 3.0  # standard deviations of their logarithms
+FEW_LINES = 24  # the noise of fewer is not known: they are compared one by one
+FEW_TIMES, VERY_FEW_TIMES = 1.15, 1.3  # at most 1.03 in the 396 healthy public logs
 LOWER = 3.0
 LOWER_FAR = 10.0
 FAR = 3.0  # times the start
@@ -124,23 +117,6 @@ def _lower_rate_then(run: RunFacts, at: int) -> bool:
     return bool(run.lr) and run.lr[at] < max(run.lr[-1], run.lr[-len(run.lr) // 10 or -1]) / RESTARTED
 
 
-def _split(run: RunFacts) -> Rise | None:
-    """Return the rise in a short log with two levels: all lines after a jump are far above all before it."""
-    losses = run.loss
-    if not LEAST_TO_SPLIT <= len(losses) < ENOUGH or min(losses) <= 0.0:
-        return None
-    times = 10.0 ** (POWER_DB / 10.0) if run.loss_in_db else SPLIT_TIMES
-    at = max(range(2, len(losses) - 2), key=lambda k: min(losses[k:]) / max(losses[:k]))
-    before, after = losses[:at], losses[at:]
-    if min(after) < times * max(before) or min(after) - max(before) < max(before) - min(before):
-        return None
-    if _lower_rate_then(run, 0) and _lower_rate_then(run, at - 1):
-        return None
-    level, end = min(before), median(after[-3:])
-    spread = max(math.sqrt((stdev(before) ** 2 + stdev(after) ** 2) / 2.0), 1e-12)
-    return Rise(max(before), level, end, (fmean(after) - fmean(before)) / spread, losses.index(level), at, len(losses))
-
-
 @dataclass(frozen=True)
 class Course:
     """A loss that shows whether training made the network worse: of training or, failing that, of validation."""
@@ -173,11 +149,12 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     ## Why
     Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
-    deviations of a line or more. With fewer than twelve lines (at least four), reported if all later lines are above
-    the first by 30 % and by three of their standard deviations, or if all are three times the first, or each line is
-    above the one before and the last is three times the first. Logarithms are compared, because noise scales with the
-    level. A validation loss is judged in the same way if the log has no training loss, or one that does not fall. If
-    the final level is ln K for K classes or tokens, the message says so: it is the loss of a network that guesses.
+    deviations of a line or more. With fewer than 24 lines (at least four), reported if every line of the last third is
+    above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines; there,
+    30 % if all later lines are as far above the first, and no further apart).
+    Logarithms are compared, because noise scales with the level. A validation loss is judged in the same way if the log
+    has no training loss, or one that does not fall. If the final level is ln K for K classes or tokens, the message
+    says so: it is the loss of a network that guesses.
 
     ## Known limits
     A loss whose weights are increased on purpose looks the same (KL annealing). Not reported if the loss returns to its
@@ -194,7 +171,7 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
         return Skipped(f"needs {LEAST_FOR_START} lines with a loss, there are {max(len(c.losses) for c in courses)}")
     for each in enough:
         start, end = each.losses[0], median(each.losses[-max(3, len(each.losses) // 10) :])
-        if not _worse(each.losses, start, end):
+        if not _worse(run, each.losses, start, end):
             continue
         patch, lower = lower_rate(run, LOWER_FAR if end > FAR * start else LOWER)
         return error(
@@ -206,18 +183,16 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     return None if most > LEAST_FOR_START else Skipped(f"needs more than {most} lines with a loss to see no rise")
 
 
-def _worse(losses: Sequence[float], start: float, end: float) -> bool:
+def _worse(run: RunFacts, losses: Sequence[float], start: float, end: float) -> bool:
     """Return whether a loss ends far above its start, by more than noise."""
     if len(losses) >= FEW_LINES:
         returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
         return end > TIMES_START * start and not returns and math.log(end / start) > SURE_OF_FEW * noise(_logs(losses))
-    rest = _logs(losses[1:])
-    if all(b > a for a, b in pairwise(losses)) and losses[-1] >= FAR * start:
-        return True
-    above = min(rest) - math.log(max(start, TINY))
-    if above > math.log(FAR):
-        return True
-    return len(losses) > LEAST_FOR_START and above > max(math.log(TIMES_START_OF_FEW), FAR_ABOVE * stdev(rest))
+    above = min(losses[-max(2, len(losses) // 3) :]) / max(*losses[: max(1, len(losses) // 4)], TINY)
+    if len(losses) >= LEAST_LINES or above >= FAR:
+        return above >= (FAR if run.loss_in_db else FEW_TIMES)
+    low, high = min(losses[1:]), max(losses[1:])  # of so few, all later ones have to lie together
+    return not run.loss_in_db and low >= VERY_FEW_TIMES * start and low * low >= start * high
 
 
 def _logs(losses: Sequence[float]) -> list[float]:
@@ -243,9 +218,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     from 5.2 to 6.4 has lost what it learned in days. The medians of up to 20 blocks of lines are compared on a log
     scale, because noise scales with the level: both of the last two are 20 % above the lowest, by four standard errors.
     For a power, or a loss that fell to a tenth, the limit is 5 dB. With fewer than 24 lines, the last fifth of the
-    lines has to be 30 % above the best line, by six standard errors (by two if eight or more later lines rise:
-    Mann-Kendall, p below 0.005), or (from five lines on) the lines form two levels: every line after a jump is at least
-    1.5 times every line before it, 5 dB for a power. An error if all progress is lost (for a power, from 10 dB on).
+    lines has to be 30 % above the best line, by six standard errors. An error if all progress is lost (for a power,
+    from 10 dB on).
 
     ## Known limits
     Harder data, longer sequences or loss weights that are increased on purpose look the same. If the log has the
@@ -256,17 +230,14 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
         return Skipped("the level of this loss says nothing about progress")
     if run.loss_in_db and run.lr and run.settled_steps >= ENOUGH_FOR_LS202:
         return Skipped("LS202 judges a power with its rate")
-    if len(run.loss) < LEAST_TO_SPLIT:
-        return Skipped(f"needs {LEAST_TO_SPLIT} lines with a loss, there are {len(run.loss)}")
-    if same_number(run.loss) and run.loss[-1] < SPLIT_TIMES * run.loss[0]:
+    if same_number(run.loss) and run.loss[-1] < TIMES_START * run.loss[0]:
         return Skipped("LS204 judges a loss that is one number")
-    split = _split(run)
-    if split is None and len(run.loss) < LEAST_LINES:
+    if len(run.loss) < LEAST_LINES:
         return Skipped(f"needs {LEAST_LINES} lines with a loss to see no rise, there are {len(run.loss)}")
-    rise = split or rise_of(run)
+    rise = rise_of(run)
     if rise is None or rise.lowest < 0.0:
         return None
-    severe = split is not None or _is_far(run, rise)
+    severe = _is_far(run, rise)
     if severe is None:
         return None
     patch, lower = lower_rate(run, 2.0)
@@ -285,9 +256,7 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
 def _is_far(run: RunFacts, rise: Rise) -> bool | None:
     """Return whether a rise is an error (True), a warning (False) or too small (None)."""
     few = len(run.loss) < ENOUGH
-    later = run.loss_db[rise.at + 1 :]
-    steady = few and rise.z >= SURE_OF_STEADY and len(later) >= LEAST_LINES and may_rise(later, STEADY_P)
-    if rise.z < (SURE_OF_FEW if few else SURE) and not steady:
+    if rise.z < (SURE_OF_FEW if few else SURE):
         return None
     is_power = run.loss_in_db or (run.loss_unit is None and rise.start >= FELL * max(rise.lowest, TINY))
     if is_power:

@@ -14,7 +14,7 @@ LR_TOLERANCE = 1e-3  # relative; a schedule computed in single precision is off 
 EARLY_ZERO = 0.02  # of the planned peak: below it a schedule may be over
 ZERO_SHARE = 0.05
 LEAST_LINES = 5
-FEW_LINES, FEW_SHARE = 20, 0.3  # a warmup may begin with some lines at 0
+FEW_LINES, FEW_SHARE = 20, 0.3  # lines, and share where there are fewer, or where the zeros are the first lines
 MOSTLY = 0.9
 TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step: accumulation, processes
 PATTERN_TOLERANCE = 0.02
@@ -130,7 +130,8 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
 
     ## Why
     Nothing is learned in such a step. If a scheduler starts at zero and is stepped once per epoch, or was given too few
-    steps, the network seems unable to learn.
+    steps, the network seems unable to learn. Up to four zeros at the start, or any of fewer than 20 lines,
+    are reported from 30 % on: a warmup may begin with some.
 
     ## Known limits
     For logs without the planned rate; with it SC201 reports. LR201 and UP202 report rates that are tiny but not zero.
@@ -138,7 +139,8 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
     ends = {0, len(lr) - 1}  # programs log the lr of the next step: 0 after the last, and before the first
     zero = [i for i, rate in enumerate(lr) if rate == 0.0 and not (i in ends and lr[abs(i - 1)] > 0.0)]
     share = len(zero) / len(lr)
-    if share < (ZERO_SHARE if len(lr) >= FEW_LINES else FEW_SHARE):
+    begins = len(zero) < LEAST_LINES and zero == list(range(len(zero)))  # a warmup begins with a few
+    if share < (FEW_SHARE if begins or len(lr) < FEW_LINES else ZERO_SHARE):
         return None
     return error(
         f"the lr is 0 in {share:.0%} of the logged steps, from step {step[zero[0]]} on",

@@ -73,15 +73,6 @@ def test_a_short_log() -> None:
     assert not findings(lambda i: 140.0 * math.exp(-i), n=14)  # a steep start
 
 
-def test_a_sawtooth() -> None:
-    def teeth(i: int) -> float:
-        return 5.5 - 0.08 * (i % 20)
-
-    assert "LS207" in findings(teeth, n=120, spread=0.02)
-    assert "LS207" not in findings(lambda i: 5.5 - 0.01 * (i % 20), n=120, spread=0.02)
-    assert "LS207" not in findings(lambda i: 4.7 + 0.8 * math.sin(i / 3.2), n=120, spread=0.02)  # down as often as up
-
-
 def test_a_loss_that_may_be_negative_is_judged_by_its_spread() -> None:
     levels = [-2.0 - 0.01 * i for i in range(24)]
     calm = RunFacts(signed_step=list(range(24)), signed_loss=levels)

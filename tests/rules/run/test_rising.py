@@ -60,7 +60,7 @@ def test_a_rise_that_came_back_is_none() -> None:
 
 def test_few_lines() -> None:
     back = [3.0, 2.6, 2.2, 1.9, 1.8, 4.1, 4.4, 4.3, 4.2]
-    assert findings(back, loss_unit="nats")["LS205"].severity == "error"
+    assert findings(back, loss_unit="nats")["LS206"].severity == "error"
     assert findings([3.0, 2.6, 2.2, 1.9, 1.8, 1.85, 1.9, 1.88, 1.9], loss_unit="nats") == {}
     climbs = [2.6, 1.7, 1.1, 0.7, 0.3, 0.11, 0.061, 0.067, 0.11, 0.2, 0.33, 0.46, 0.55]
     assert "LS205" in findings(climbs)
@@ -98,26 +98,6 @@ def test_false_alarms_on_noise() -> None:
     assert alarms <= 4
 
 
-@pytest.mark.parametrize(
-    ("losses", "named"),
-    [
-        ([1.6, 1.4, 3.3, 6.4, 5.5, 4.9, 4.9, 4.6], True),
-        ([2.0, 1.9, 40.0, 3e5, 2e9], True),
-        ([1.6, 1.4, 1.9, 2.4, 2.2, 1.8, 1.9, 2.0], False),  # 1.8 is not far above 1.6
-        ([1.6, 1.4, 3.3, 6.4, 1.5, 1.3, 1.2, 1.2], False),  # it came back
-        ([1.6, 0.5, 2.5, 2.6, 2.7], False),  # the two before the jump are as far apart
-    ],
-)
-def test_few_lines_of_two_levels(losses: list[float], *, named: bool) -> None:
-    assert ("LS205" in findings(losses, loss_unit="nats")) is named
-
-
-def test_a_power_has_to_rise_further_in_few_lines() -> None:
-    losses = [0.016, 0.014, 0.033, 0.034, 0.035]
-    assert "LS205" in findings(losses, loss_unit="nats")
-    assert "LS205" not in findings(losses, loss_unit="power")
-
-
 def test_few_lines_that_show_no_rise_are_too_little_to_judge() -> None:
     skipped = {each.code for each in diagnose_facts(facts([2.0, 1.9, 1.8, 1.9, 1.8])).skipped}
     assert "LS205" in skipped
@@ -128,10 +108,14 @@ def test_few_lines_that_show_no_rise_are_too_little_to_judge() -> None:
     ("losses", "named"),
     [
         ([1.24, 2.03, 2.16, 1.98, 1.79], True),
-        ([1.24, 1.50, 2.50, 1.55, 2.40], False),  # restless
+        ([2.0, 1.9, 40.0, 3e5, 2e9], True),
+        ([1.24, 1.50, 2.50, 1.55, 2.40], False),  # one of the last is hardly above the first
         ([0.010, 0.026, 0.056, 0.108], True),
-        ([0.010, 0.011, 0.013, 0.020], False),  # twice
-        ([0.010, 0.026, 0.020, 0.108], False),  # not one after the other
+        ([0.010, 0.011, 0.012, 0.020], False),
+        ([1.6, 1.4, 3.3, 6.4, 5.5, 4.9, 4.9, 4.6], True),
+        ([1.6, 1.4, 1.9, 2.4, 2.2, 1.8, 1.8, 1.7], False),
+        ([1.6, 1.4, 3.3, 6.4, 1.5, 1.3, 1.2, 1.2], False),  # it came back
+        ([0.6961, 0.5976, 0.5201, 0.6256, 0.6384, 0.7054, 0.8133, 0.8076, 0.8333, 0.8496], True),
     ],
 )
 def test_few_lines_worse_than_the_first(losses: list[float], *, named: bool) -> None:
@@ -140,6 +124,12 @@ def test_few_lines_worse_than_the_first(losses: list[float], *, named: bool) -> 
     alone = {f.code: f for f in diagnose_facts(RunFacts(eval_losses=scores, loss_unit="nats")).findings}
     assert ("LS206" in alone) is named
     assert not named or "the validation loss rose from" in alone["LS206"].message
+
+
+def test_a_power_has_to_rise_further() -> None:
+    losses = [0.016, 0.014, 0.033, 0.034, 0.035, 0.036, 0.035, 0.034]
+    assert "LS206" in findings(losses, loss_unit="nats")
+    assert "LS206" not in findings(losses, loss_unit="power")
 
 
 def test_a_validation_that_rises_while_training_falls_is_no_divergence() -> None:
@@ -167,12 +157,6 @@ def test_a_small_rise_that_stays_is_a_warning_where_it_is_no_noise() -> None:
     assert "LS205" not in findings([curve(i / 139) * (1.0 + 0.2 * (i * 7 % 5 - 2)) for i in range(140)])
 
 
-def test_few_lines_that_rise_all_the_time() -> None:
-    losses = [0.6961, 0.5976, 0.5201, 0.6256, 0.6384, 0.6054, 0.8133, 0.7576, 0.8333, 0.8496, 0.8842]
-    assert "LS205" in findings(losses)
-    assert "LS205" not in findings([*losses[:3], 0.64, 0.6, 0.8, 0.63, 0.76, 0.61, 0.82, 0.69])
-
-
 def test_all_later_lines_far_above_the_first() -> None:
     assert findings([184.0, 1746.7, 1746.7, 1746.7])["LS206"].severity == "error"
-    assert "LS206" not in findings([184.0, 300.0, 290.0, 310.0])
+    assert "LS206" not in findings([184.0, 230.0, 300.0, 310.0])
