@@ -109,7 +109,7 @@ def test_verdict_is_the_worst_finding(run: RunFacts, verdict: str) -> None:
 
 
 def test_worst_comes_first() -> None:
-    run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0, realised=1e-5)
+    run = example_run(norm=lambda t: 0.1 * 10**t, loss=0.1, clip_norm=200.0, realised=1e-5, total_steps=4000)
     severities = [finding.severity for finding in diagnose_facts(run).findings]
     assert severities == ["error", "warning", "info"]
 

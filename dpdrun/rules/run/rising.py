@@ -35,7 +35,7 @@ CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
 LEAST_FOR_START = 4
 TIMES_START = 1.5
 FEW_LINES = 24  # the noise of fewer is not known: they are compared one by one
-FEW_TIMES, VERY_FEW_TIMES = 1.15, 1.3  # at most 1.03 in the 396 healthy public logs
+FEW_TIMES, AT_ONCE_TIMES = 1.15, 1.3  # at most 1.03 in the 396 healthy public logs
 LOWER = 3.0
 LOWER_FAR = 10.0
 FAR = 3.0  # times the start
@@ -150,8 +150,8 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
     deviations of a line or more. With fewer than 24 lines (at least four), reported if every line of the last third is
-    above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines; there,
-    30 % if all later lines are as far above the first, and no further apart).
+    above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines), or
+    if all later lines are 30 % above the first, and further from it than from each other.
     Logarithms are compared, because noise scales with the level. A validation loss is judged in the same way if the log
     has no training loss, or one that does not fall. If the final level is ln K for K classes or tokens, the message
     says so: it is the loss of a network that guesses.
@@ -189,10 +189,10 @@ def _worse(run: RunFacts, losses: Sequence[float], start: float, end: float) -> 
         returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
         return end > TIMES_START * start and not returns and math.log(end / start) > SURE_OF_FEW * noise(_logs(losses))
     above = min(losses[-max(2, len(losses) // 3) :]) / max(*losses[: max(1, len(losses) // 4)], TINY)
-    if len(losses) >= LEAST_LINES or above >= FAR:
-        return above >= (FAR if run.loss_in_db else FEW_TIMES)
-    low, high = min(losses[1:]), max(losses[1:])  # of so few, all later ones have to lie together
-    return not run.loss_in_db and low >= VERY_FEW_TIMES * start and low * low >= start * high
+    if above >= (FAR if run.loss_in_db or len(losses) < LEAST_LINES else FEW_TIMES):
+        return True
+    low, high = min(losses[1:]), max(losses[1:])
+    return not run.loss_in_db and low >= AT_ONCE_TIMES * start and low * low >= start * high
 
 
 def _logs(losses: Sequence[float]) -> list[float]:

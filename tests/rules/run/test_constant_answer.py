@@ -24,7 +24,8 @@ def of_losses(losses: list[float], **other: Any) -> Finding | None:
         ([5.0, *[1.9105] * 9], False),  # it fell to that
         ([0.03, *[0.03] * 9], False),  # two digits hide a fall
         ([1e-5] * 9, False),
-        ([1.9112, *[1.9105] * 4], False),
+        ([1.9112, *[1.9105] * 4], True),
+        ([1.9112, *[1.9105] * 3], False),
     ],
 )
 def test_the_same_number_in_every_line(losses: list[float], *, named: bool) -> None:

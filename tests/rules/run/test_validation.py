@@ -117,7 +117,7 @@ def test_a_validation_loss_will_do_where_there_is_no_nmse() -> None:
 
 
 def test_overfitting_of_a_validation_loss_is_judged_in_its_own_unit() -> None:
-    losses = [1e-3 * 10 ** (score / 10) for score in overfitted(6.0)]
+    losses = [10 ** (score / 10) for score in overfitted(6.0)]
     found = findings([], eval_step=[], eval_loss_step=STEPS, eval_loss=losses)
     assert "EV205" in found
     assert "EV201" not in found
