@@ -80,10 +80,15 @@ def _summary(results: Sequence[Result]) -> str:
         if not labelled["sick"]:
             continue
         for program, (found, alarmed_by) in programs.items():
+            name = program.partition(",")[0]
+            asked = {label: [e for e in each if name == "dpdrun" or name in e["alarms"]]
+                     for label, each in labelled.items()}  # fmt: skip
+            if not asked["sick"]:
+                continue
             counts = (
-                share(sum(map(found, labelled["sick"])), len(labelled["sick"])),
-                share(sum(map(alarmed_by, labelled["healthy"])), len(labelled["healthy"])),
-                f"{sum(map(alarmed_by, labelled['undecidable']))} of {len(labelled['undecidable'])}",
+                share(sum(map(found, asked["sick"])), len(asked["sick"])),
+                share(sum(map(alarmed_by, asked["healthy"])), len(asked["healthy"])),
+                f"{sum(map(alarmed_by, asked['undecidable']))} of {len(asked['undecidable'])}",
             )
             rows.append([f"{program}, {title}", *counts])
     return markdown(["program, half", "sick logs found", "alarms on healthy logs", "alarms on undecidable"], rows)

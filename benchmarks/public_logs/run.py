@@ -2,7 +2,8 @@
 
 Diagnoses every log of the corpus by the file, as a user would, and asks three other programs about the numbers that our
 readers found in it; to be generous to them, any warning or error of theirs counts as having found whatever is wrong.
-Results are in results.json, tables in docs/results.md.
+Results are in results.json, tables in docs/results.md. What a program that is not installed said in an earlier run is
+kept; its counts are of the logs that it was asked about.
 """
 
 from __future__ import annotations
@@ -29,15 +30,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tune", action="store_true", help="the tuning half alone; write nothing")
     only_tune = parser.parse_args().tune
-    rivals = installed()
+    rivals, before = installed(), _alarms_before()
     with unpacked() as logs:
         results = [result_of(log, rivals) for log in logs if log.half == "tune" or not only_tune]
+    for each in results:  # of programs that are not installed now
+        each["alarms"] = before.get(each["name"], {}) | each["alarms"]
     if only_tune:
         show(results)
         return
     lines = ",\n".join(json.dumps(each) for each in results)
     RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     write(results)
+
+
+def _alarms_before() -> dict[str, dict[str, Any]]:
+    """Return what other programs said of each log in the last run, by its name."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+    return {each["name"]: each["alarms"] for each in known}
 
 
 def result_of(log: PublicLog, rivals: dict[str, Rival]) -> dict[str, Any]:
