@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dpdrun.data import sizing
+from dpdrun.data.capture import Capture
+from dpdrun.data.sizing import DataReading, read_sizes
 from tests.baselines import small_baselines
 
 RECIPE = """\
@@ -75,3 +79,18 @@ def followed(tmp_path: Path) -> Path:
     path = tmp_path / "a.yaml"
     path.write_text(TWO_ROUNDS, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sizes_once() -> Iterator[None]:
+    """Measure the sizes of each capture once: it takes seconds, and gives the same for the same samples."""
+    known: dict[str, DataReading] = {}
+
+    def sizes_of(capture: Capture) -> DataReading:
+        if capture.sha256 not in known:
+            known[capture.sha256] = read_sizes(capture)
+        return replace(known[capture.sha256], name=capture.name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizing, "read_sizes", sizes_of)
+        yield

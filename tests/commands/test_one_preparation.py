@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +64,14 @@ real = sources.read_source
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder, every capture in memory, and nothing that trains or measures."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "read_source", record)
     monkeypatch.setattr(job, "_job", prepared)
     monkeypatch.setattr(probe, "probe", prepared)
-    return tmp_path
+    with sources.captures_kept():
+        yield tmp_path
 
 
 def dpdrun(*words: str) -> Result:
