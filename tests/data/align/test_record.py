@@ -122,7 +122,7 @@ def test_splits_of_one_record_stay_where_they_are() -> None:
 
 def test_loops_are_rotated_and_strangers_in_time_are_cut() -> None:
     x, _ = hard()
-    loop = 3000
+    loop = 2000
     starts = range(0, 30 * loop, loop)
     taps = np.fft.fft([1.0, 0.1j, -0.05], loop)  # an amplifier in a loop: a circular filter, and a cube
     frames = [x[at : at + loop] for at in starts]
