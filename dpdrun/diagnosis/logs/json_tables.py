@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -42,6 +43,8 @@ def _table_in(content: Any, depth: int = 0) -> list[Record] | None:
     own = _own(content, depth)
     if own == [] or (own and _has_loss(own)) or depth >= DEEPEST:
         return own
+    if not isinstance(content, dict | list):
+        return None
     parts = [*content.values()] if isinstance(content, dict) else content[:MOST_LOOKED_INTO]
     tables = (_table_in(each, depth + 1) for each in parts if isinstance(each, dict | list) and each)
     best = max((table for table in tables if table), key=lambda table: (_has_loss(table), len(table)), default=None)
@@ -88,7 +91,7 @@ def _of_rows(rows: list[list[Any]]) -> list[Record] | None:
     if points := _points(rows):  # TensorBoard's download of one tag
         return [{"step": step, "loss": value} for step, value in points]
     columns = rows if len(rows) < len(rows[0]) else [list(column) for column in zip(*rows, strict=True)]
-    meant = nameless.meanings(columns, of_losses=True)
+    meant = nameless.meanings([[math.nan if v is None else v for v in each] for each in columns], of_losses=True)
     return rows_of_lists({key: columns[at] for key, at in meant.items()}) if "loss" in meant else None
 
 
