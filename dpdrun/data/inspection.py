@@ -192,13 +192,13 @@ def _gain(name: str, part: Part, path: SignalPath) -> complex | None:
 
 
 def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
-    if capture.bandwidth_hz is None:
+    if capture.channel_bandwidth_hz is None:
         return None
     try:
         found = aclr(
             x,
             capture.sample_rate_hz,
-            capture.bandwidth_hz,
+            capture.channel_bandwidth_hz,
             carriers=capture.subchannels or 1,
             nperseg=capture.nperseg or spectrum.SEGMENT,  # as an evaluation takes it
         )
@@ -321,6 +321,13 @@ def _band(facts: Inspection, x: metrics.Signal) -> list[str]:
         found.append(
             f"99 % of the input lies within {width / 1e6:.4g} MHz, but {facts.bandwidth_hz / 1e6:.4g} MHz are stated: "
             "is the sample rate right?"
+        )
+    channel_hz = spectrum.channel_bandwidth_hz(x, facts.sample_rate_hz, facts.bandwidth_hz)
+    if channel_hz > facts.bandwidth_hz:
+        found.append(
+            f"the stated bandwidth of {facts.bandwidth_hz / 1e6:.4g} MHz cuts the input, which reaches +-"
+            f"{channel_hz / 2e6:.4g} MHz; ACLR is measured beyond that: correct the bandwidth (--bandwidth-hz, "
+            "data.bandwidth_hz)"
         )
     outside_db = spectrum.out_of_band_db(x, facts.sample_rate_hz, facts.bandwidth_hz)
     if outside_db > OUT_OF_BAND_DB:

@@ -92,6 +92,14 @@ def test_wrong_rate_and_dirty_input(mild: Capture) -> None:
     assert any("rises again at 2" in w for w in image.warnings)
 
 
+def test_a_bandwidth_that_cuts_the_input_is_said_and_the_leakage_measured_beyond_it(mild: Capture) -> None:
+    """Of a band that is stated 3 % too narrow, the carriers' own edges would be counted as leakage."""
+    cut = inspect_capture(replace(mild, bandwidth_hz=194e6))
+    assert cut.aclr_x_dbc is not None
+    assert max(cut.aclr_x_dbc) < -50  # not the -22 dBc of the carrier
+    assert any(re.search(r"of 194 MHz cuts the input, which reaches \+-9\d", each) for each in cut.warnings)
+
+
 def test_unknown_bandwidth_is_no_fault(mild: Capture) -> None:
     facts = inspect_capture(replace(mild, bandwidth_hz=None, subchannels=None))
     assert facts.aclr_y_dbc is None
