@@ -39,13 +39,6 @@ IN_BOTH = re.compile(
 )
 # Tacotron 2: Train loss 7 2.5
 COUNTED = re.compile(rf"(?<![\w.])({WORD} loss) \d{{1,12}}:? {{1,4}}({NUMBER}){END}", re.I)
-NAMELESS = (  # a counter and a number alone, as tutorials print them
-    re.compile(rf"^\s{{0,8}}\d{{1,12}}:\s{{1,8}}({NUMBER})\s{{0,8}}$"),
-    re.compile(rf"^\s{{0,8}}\d{{1,12}}\s{{1,8}}tensor\(({NUMBER})(?:, [^()]{{1,60}})?\)\s{{0,8}}$"),
-    re.compile(rf"^\s{{0,8}}(?:epoch|step|iter|iteration|batch) \d{{1,12}}\s?[:=,]\s{{0,8}}({NUMBER})\s{{0,8}}$", re.I),
-    re.compile(rf"^\d{{1,12}}_({NUMBER})\s{{0,8}}$"),
-    re.compile(rf"\(\d{{1,12}} \d{{1,3}}%\) ({NUMBER})\s{{0,8}}$"),  # 0m 10s (- 9m 50s) (1000 1%) 3.5
-)
 AT_STEP = re.compile(  # Cost after iteration 100: 0.69; the loss at step 100 is 2.5
     rf"(?<![\w.])({WORD}(?: {WORD})?) (?:\([^()]{{1,40}}\) )?(?:after|at|for|of) (?:epoch|step|iter|iteration|batch)"
     rf"\s{{1,3}}\d{{1,12}}(?: and (?:step|iter|iteration|batch) \d{{1,12}})?"
@@ -70,12 +63,9 @@ SHAPES = tuple(
     for shape, names in (
         (r"\s-\s{1,6}(\d{1,12}) -\s{1,6}[\d.]{1,12} (?:sent|words|tok)", ("batch",)),  # XLM: - 3550 - 6.84 sent/s
         (r"^\s{0,8}(\d{1,12}):(?:\t|\s(?=-?\d))", ("batch",)),  # Darknet, CatBoost
-        (r"^(\d{1,12})_\d", ("batch",)),
         (r": \((\d{1,12}), [-+\d.]", ("batch",)),
         (r"^\[(\d{1,12})\]\s", ("batch",)),  # XGBoost
         (r"^(\d{1,12})\s{1,16}\[[-+.\d]", ("batch",)),  # DeepXDE
-        (r"^\s{0,8}(\d{1,12})\s{1,8}tensor\(", ("batch",)),
-        (r"\((\d{1,12}) \d{1,3}%\) [\d.]", ("batch",)),
         (r"\bloss (\d{1,12}):? {1,4}[\d.]{1,12}\b", ("batch",)),  # Tacotron 2
         (r"^\[(\d{1,12}),\s{1,8}(\d{1,12})\]\s", ("epoch", "batch")),  # the CIFAR tutorial of PyTorch
         (r"^\W{0,3}\[(\d{1,12})/\d{1,12}\]\s?\[(\d{1,12})/\d{1,12}\]", ("epoch", "batch")),  # DCGAN
@@ -148,8 +138,6 @@ def _pairs(text: str) -> dict[str, object]:
             found.setdefault("val_loss", found.pop(val))
     if not found and text[:1].isdecimal() and (terms := TERMS.match(text)):
         return {name: _sum(part) for name, part in zip(("loss", "val_loss"), terms.groups(), strict=True)}
-    if not found and (alone := next(filter(None, (shape.search(text) for shape in NAMELESS)), None)):
-        return {"loss": alone.group(1)} if "." in alone.group(1) or not alone.group(1).isdecimal() else {}
     return found
 
 

@@ -14,9 +14,10 @@ from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.text_log import NUMBER, Lines, Record, TextFormat
 
 TIME = re.compile(r"\b(?:\d{2,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,6})?)\b")
-ONE = re.compile(rf"(?<![\w.]){NUMBER}(?![\w.])", re.I)
-PRECISE = re.compile(r"(?<![\w.])-?\d{1,12}\.\d{3,30}(?:[eE][-+]?\d{1,4})?(?![\w.])")  # no version, no time
-LEAST = 3  # lines
+ONE = re.compile(rf"(?<![A-Za-z\d.]){NUMBER}(?![A-Za-z\d.])", re.I)
+PRECISE = re.compile(r"(?<![A-Za-z\d.])-?\d{1,12}\.\d{3,30}(?:[eE][-+]?\d{1,4})?(?![\w.])")  # no version, no time
+DIGITS = re.compile(r"\d+")  # of 10s and 9m
+LEAST = 2  # lines
 MOST_LINES = 100_000
 
 
@@ -30,7 +31,7 @@ def _records(lines: Lines, _: dict[str, Any]) -> Iterator[Record]:
     for line, text in lines:
         plain = TIME.sub("", text)
         if seen < MOST_LINES and (numbers := ONE.findall(plain)) and ("." in plain or "n" in plain.lower()):
-            shapes.setdefault(" ".join(ONE.sub("#", plain).split()), []).append((line, numbers))
+            shapes.setdefault(" ".join(DIGITS.sub("0", ONE.sub("#", plain)).split()), []).append((line, numbers))
             seen += 1
     shape = max(shapes, key=lambda each: len(shapes[each]), default="")
     if len(shapes.get(shape, [])) < LEAST:

@@ -559,7 +559,7 @@ def test_a_number_of_training_without_the_name_of_a_loss_is_one_unless_it_rises(
 )  # fmt: skip
 def test_further_lines(tmp_path: Path, line: str) -> None:
     path = tmp_path / "train.log"
-    path.write_text("".join(line.format(k=k, loss=2.0 - k / 10) + "\n" for k in range(1, 5)))
+    path.write_text("".join(line.format(k=k, loss=f"{2.0 - k / 10:.4f}") + "\n" for k in range(1, 5)))
     facts, _ = read_log(path)
     assert facts.step == [1, 2, 3, 4]
     assert facts.loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
@@ -572,7 +572,7 @@ def test_further_lines(tmp_path: Path, line: str) -> None:
 )
 def test_further_words_between_name_and_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "loss.txt"
-    path.write_text("".join(line.format(k=k, loss=2.0 - k / 10) + "\n" for k in range(1, 5)))
+    path.write_text("".join(line.format(k=k, loss=f"{2.0 - k / 10:.4f}") + "\n" for k in range(1, 5)))
     facts, _ = read_log(path)
     assert facts.step == [1, 2, 3, 4]
     assert facts.loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
