@@ -11,6 +11,7 @@ from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, blamed_on, loade
 from dpdrun.api.results import Scores
 from dpdrun.api.run import Predistorter, Run, given_sha256, load_run, run_of
 from dpdrun.data.capture import Capture
+from dpdrun.diagnosis.diagnose import diagnose_trained
 from dpdrun.errors import RunError
 from dpdrun.evaluation.prediction import Split
 from dpdrun.models._given import accept
@@ -120,10 +121,8 @@ def _train(
     folder = RunFolder(path)
     finished = bool(resume) and folder.report.is_file()
     job.train(loaded, path, resume=resume, watch=watch_of(progress), pa=pa, track=track, capture=capture)
-    run = run_of(path, capture, pa)
-    if folder.metrics.is_file() and not (finished and folder.findings.is_file()):  # a least-squares fit has none
-        folder.write_json(folder.findings, run.diagnose().to_dict())  # as the command does
-    return run
+    diagnose_trained(folder, was_finished=finished)
+    return run_of(path, capture, pa)
 
 
 def _recorded(out: PathLike | None) -> str | None:

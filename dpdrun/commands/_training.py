@@ -19,7 +19,7 @@ def train_and_show(
     loaded: Loaded, run: RunFolder, console: Console, *, resume: Resume, track: Sequence[str] = ()
 ) -> None:
     """Train, show the way and the report, diagnose. Errors and what Ctrl-C leaves pass through."""
-    from dpdrun.diagnosis.diagnose import diagnose
+    from dpdrun.diagnosis.diagnose import diagnose_trained
     from dpdrun.plan.plan import Plan
     from dpdrun.report.layout import activity
     from dpdrun.report.run_report import report_table
@@ -44,10 +44,7 @@ def train_and_show(
             )
         table = report_table(report, Plan.from_json(run.read_json(run.plan)))
     console.print(table, highlight=False)
-    if run.metrics.is_file():
-        diagnosis = diagnose(run.path)
-        if not finished or not run.findings.is_file():
-            run.write_json(run.findings, diagnosis.to_json())
+    if (diagnosis := diagnose_trained(run, was_finished=finished)) is not None:
         _show_diagnosis(diagnosis, console, run)
     console.print(f"run folder: {run.path}", highlight=False, markup=False, soft_wrap=True)
 

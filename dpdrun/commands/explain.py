@@ -1,4 +1,4 @@
-"""`dpdrun explain`: the page of a rule, or what sets a field of the recipe."""
+"""`dpdrun explain`: the page of a rule, what sets a field of the recipe, or a page of the documentation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from dpdrun.commands._completion import complete_rule_or_field
 from dpdrun.commands._options import FormatOption, PluginOption, TextFormat, load_plugins, print_json
+from dpdrun.commands._output import say
 from dpdrun.errors import DpdrunError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def explain(
         str | None,
         typer.Argument(
             autocompletion=complete_rule_or_field,
-            metavar="[CODE|FIELD]",
-            help="A rule such as LR001, or a field such as optim.lr.",
+            metavar="[CODE|FIELD|PAGE]",
+            help="A rule such as LR001, a field such as optim.lr, or a page such as docs/data.md.",
             show_default="list all rules",
         ),
     ] = None,
@@ -38,10 +39,15 @@ def explain(
     format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,
 ) -> None:
-    """Explain a rule, or show which rules set or check a field of the recipe."""
+    """Explain a rule, show which rules set or check a field of the recipe, or show a page of the documentation."""
     load_plugins(plugin)
     if what is not None and every:
         raise DpdrunError(f"give {what} or --all, not both")
+    if what is not None and what.startswith("docs/"):
+        if format_ is TextFormat.json:
+            raise DpdrunError(f"{what} is a page of text: omit --format json")
+        _show_page(what)
+        return
     found = None if what is None else _find(what)
     if format_ is TextFormat.json:
         print_json(_content(found))
@@ -49,6 +55,19 @@ def explain(
         from dpdrun.report.terminal import Terminal
 
         Terminal().print(_view(found), highlight=False)
+
+
+def _show_page(name: str) -> None:
+    from rich.markdown import Markdown
+
+    from dpdrun.report.documentation import page
+    from dpdrun.report.terminal import Terminal
+
+    text, console = page(name), Terminal()
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        say(text, exact=True)
 
 
 def _content(found: Found | None) -> dict[str, Any]:

@@ -114,6 +114,19 @@ def diagnose(path: Path) -> Diagnosis:
     return replace(this, findings=agreed(this.findings, rate=this.facts.top_lr, given=_rate_of_lint(plan)))
 
 
+def diagnose_trained(folder: RunFolder, *, was_finished: bool) -> Diagnosis | None:
+    """Diagnose a run that `train` has returned from, and write its findings.json; None of a fit, which logs no steps.
+
+    The findings of a run that was finished before are left as they are.
+    """
+    if not folder.metrics.is_file():
+        return None
+    this = diagnose(folder.path)
+    if not (was_finished and folder.findings.is_file()):
+        folder.write_json(folder.findings, this.to_json())
+    return this
+
+
 def _rate_of_lint(plan: Plan) -> float | None:
     """Return the learning rate that `dpdrun lint --fix` would write into the recipe; None where it is sound."""
     rules = [rule for rule in all_rules().values() if rule.purpose == "check" and RATE in rule.about]

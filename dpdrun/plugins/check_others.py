@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dpdrun.errors import DpdrunError
 from dpdrun.plugins.check import FailedError, Point
 from dpdrun.recipe.plugins import Entry
 from dpdrun.rules.engine import WRITTEN, Finding, all_rules
@@ -116,7 +117,9 @@ def points_of_an_optimizer(entry: Entry) -> list[Point]:
 
 
 def points_of_a_format(entry: Entry) -> list[Point]:
-    """Return the contract of matches(path, head) and read(path)."""
+    """Return the contract of matches(path, head) and read(path). Raises DpdrunError for a format of dpdrun."""
+    if entry.origin is None:
+        raise DpdrunError(f"{entry.name} is a format of dpdrun, which finds its files itself: check those of plug-ins")
     format_ = entry.load()
 
     def complete() -> str:

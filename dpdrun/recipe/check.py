@@ -134,7 +134,7 @@ def _field(result: Check, node: Node, info: FieldInfo, key: str) -> None:
 
 
 def _kind_problem(node: Node | None, kinds: list[str | None], key: str, result: Check) -> Problem:
-    known = list(dict.fromkeys([*map(str, kinds), *plugins.names("models")]))
+    known = [name for name in dict.fromkeys([*map(str, kinds), *plugins.names("models")]) if name != GIVEN]
     if node is None:
         return Problem(f"{key}.kind", f"missing {key}.kind; one of {listed(known)}", result.given[key])
     if node.value == GIVEN:

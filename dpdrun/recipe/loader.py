@@ -43,6 +43,9 @@ class Loaded:
     marks: dict[str, Mark]
     in_python: bool = False
 
+    def __repr__(self) -> str:
+        return f"Loaded({str(self.path)!r}, task {self.recipe.task}, {self.recipe.model.kind})"
+
     @property
     def given(self) -> frozenset[str]:
         """Return the dotted keys that the user wrote, sections included."""

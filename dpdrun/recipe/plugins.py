@@ -35,6 +35,12 @@ GROUPS = ("models", "losses", "optimizers", "formats", "rules")
 CALLED = {"losses": "__call__", "optimizers": "__call__", "formats": "matches"}  # what each has, or is none
 NAMED = {"losses": "LOSSES", "optimizers": "OPTIMIZERS", "formats": "FORMATS"}  # what a file calls them
 ENTRY_POINTS = "dpdrun."
+OUR_FORMATS = {  # by module and function; which of them a file is in, data/formats/detect.py finds out
+    "npz": "numpy_file:read_npz", "npy": "numpy_file:read_npy", "matlab": "matlab:read_matlab",
+    "hdf5": "hdf5:read_hdf5", "sigmf": "sigmf:read_sigmf", "sigmf-archive": "sigmf:read_archive",
+    "sigmf-collection": "sigmf:read_collection", "wv": "rs_waveform:read_wv", "iq-tar": "iq_tar:read_iq_tar",
+    "tdms": "tdms:read_tdms", "wav": "wav:read_wav", "text": "text_table:read_table", "raw": "raw:read_raw",
+}  # fmt: skip
 WORDS = {"models": "model.kind", "losses": "train.loss", "optimizers": "optim.name", "formats": "the format"}
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 SHOWN = 12  # digits of a hash
@@ -381,6 +387,8 @@ def _enter_ours() -> None:
     for section in schema.KINDS:
         kind = get_args(section.model_fields["kind"].annotation)[0]
         _ENTRIES["models"][kind] = Entry("models", kind, Kind(section, f"dpdrun.models.{kind}:Model"))
+    for name, reader in OUR_FORMATS.items():
+        _ENTRIES["formats"][name] = Entry("formats", name, f"dpdrun.data.formats.{reader}")
     _ENTRIES["losses"]["time"] = Entry("losses", "time", "dpdrun.training.loss:squared_error")
     _ENTRIES["optimizers"]["adamw"] = Entry("optimizers", "adamw", "dpdrun.training.optimizer:adamw")
 

@@ -288,7 +288,7 @@ def find_rule(name: str) -> Rule:
     near = difflib.get_close_matches(name.upper(), rules, n=3, cutoff=0.6)
     near += [slugs[slug] for slug in difflib.get_close_matches(name.lower(), slugs, n=2, cutoff=0.6)]
     hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
-    raise CatalogueError(f"no rule has the code {name!r}{hint} (docs/rules/README.md lists all)")
+    raise CatalogueError(f"no rule has the code {name!r}{hint} (`dpdrun explain` lists all)")
 
 
 @dataclass

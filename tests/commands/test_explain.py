@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
 from dpdrun.rules.engine import HEADINGS, all_rules
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> Result:
@@ -102,3 +107,34 @@ def test_unknown(name: str, message: str) -> None:
     result = run(name)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_page_that_a_message_names() -> None:
+    assert run("docs/data.md").output.startswith("# ")
+    section = run("docs/results.md#case-study").output
+    assert section.startswith("## Case study")
+    assert section.count("\n## ") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("docs/dta.md", "there is no page docs/dta.md; there are: "),
+        ("docs/results.md#nothing", "docs/results.md has no section #nothing; it has: #recipes"),
+        ("docs/../README.md", "there is no page docs/../README.md"),
+    ],
+)
+def test_a_page_that_there_is_not(name: str, message: str) -> None:
+    result = run(name)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_the_wheel_has_the_pages_that_messages_name() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "dpdrun").rglob("*.py"))
+    named = {name for text in sources for name in re.findall(r"docs/[A-Za-z-]+\.md", text)} - {"docs/ARCHITECTURE.md"}
+    assert {name: f"dpdrun/{name}" for name in named} == {
+        name: place for name, place in wheel["force-include"].items() if name != "recipes"
+    }

@@ -122,6 +122,10 @@ def test_a_file_is_loaded_once(write: Write) -> None:
         ("LOSSES = {1: print}\n", r"mine.py: 1 is no name of a plug-in"),
         ("LOSSES = {'a': 1}\n", r"mine.py: losses: a has no __call__, so it is none"),
         ("FORMATS = {'a': print}\n", r"mine.py: formats: a has no matches, so it is none"),
+        (
+            "class F:\n    matches = read = print\nFORMATS = {'npz': F}\n",
+            r"mine.py: formats: the name 'npz' is taken by dpdrun",
+        ),
         ("def __getattr__(name):\n    raise RuntimeError('boom')\n", r"mine.py:2: RuntimeError: boom"),
         ("class E(Exception):\n    __str__ = None\nraise E\n", r"mine.py:3: E: E"),
         ("MODELS = 5\n", r"mine.py: MODELS must be a list of pairs"),
@@ -208,7 +212,7 @@ def test_ours_are_in_the_same_registry_and_need_no_torch() -> None:
         "print(*(e.name for g in plugins.GROUPS for e in plugins.entries(g))); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["transformer", "gru", "gmp", "time", "adamw"]
+    assert done.stdout.split() == ["transformer", "gru", "gmp", "time", "adamw", *plugins.OUR_FORMATS]
     gru = plugins.find("models", "gru")
     assert gru is not None
     assert gru.value.section is GRUModel

@@ -85,4 +85,4 @@ def test_a_recipe_of_the_package_is_not_written_to() -> None:
 def test_the_wheel_has_the_recipes_where_they_are_looked_for() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["force-include"] == {"recipes": "dpdrun/recipes"}
+    assert wheel["force-include"]["recipes"] == "dpdrun/recipes"

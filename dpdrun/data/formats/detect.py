@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,20 +26,6 @@ NOT_CAPTURES = {
     b"\xd0\xcf\x11\xe0": "an old Excel or Word file; export it as CSV",
     b"TDSh": "an index of a TDMS file; give the .tdms file",
     b"{WWAVEFORM": "an encrypted R&S waveform, which only the generator can read",
-}
-
-READERS = {  # imported when one is needed
-    "npz": "numpy_file:read_npz",
-    "npy": "numpy_file:read_npy",
-    "matlab": "matlab:read_matlab",
-    "hdf5": "hdf5:read_hdf5",
-    "sigmf": "sigmf:read_sigmf",
-    "sigmf-archive": "sigmf:read_archive",
-    "sigmf-collection": "sigmf:read_collection",
-    "wv": "rs_waveform:read_wv",
-    "iq-tar": "iq_tar:read_iq_tar",
-    "tdms": "tdms:read_tdms",
-    "wav": "wav:read_wav",
 }
 
 
@@ -142,14 +127,15 @@ def _open(path: Path, where: str, dtype: str | None, columns: str | None, channe
         from dpdrun.data.formats.text_table import read_table
 
         return read_table(path, where, columns)
-    if kind not in READERS:
-        return _read_foreign(kind, path, where)
-    module, _, function = READERS[kind].partition(":")
-    found: Contents = getattr(importlib.import_module(f"dpdrun.data.formats.{module}"), function)(path, where)
+    entry = plugins.find("formats", kind)
+    assert entry is not None, kind
+    if entry.origin is not None:
+        return _read_foreign(entry, path, where)
+    found: Contents = entry.load()(path, where)
     return found
 
 
-def _read_foreign(kind: str, path: Path, where: str) -> Contents:
+def _read_foreign(entry: plugins.Entry, path: Path, where: str) -> Contents:
     """Return what a format of a plug-in reads: arrays and numbers by name, as in an .npz.
 
     Raises:
@@ -157,14 +143,12 @@ def _read_foreign(kind: str, path: Path, where: str) -> Contents:
     """
     import numpy as np
 
-    entry = plugins.find("formats", kind)
-    assert entry is not None, kind
     found = entry.load().read(path)
     if not isinstance(found, Mapping):
-        raise DataError(f"{where}: format {kind} of {entry.origin} returned no dictionary of arrays")
+        raise DataError(f"{where}: format {entry.name} of {entry.origin} returned no dictionary of arrays")
     arrays = {str(name): np.asarray(value) for name, value in found.items()}
     variables = (
         Variable(name, array.shape, str(array.dtype), lambda array=array: array)  # type: ignore[misc]
         for name, array in arrays.items()
     )
-    return contents_of(kind, variables, where)
+    return contents_of(entry.name, variables, where)
