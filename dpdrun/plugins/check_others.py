@@ -14,6 +14,7 @@ from dpdrun.errors import DpdrunError
 from dpdrun.plugins.check import FailedError, Point
 from dpdrun.recipe.plugins import Entry
 from dpdrun.rules.engine import WRITTEN, Finding, all_rules
+from dpdrun.rules.pages import page_sections
 from dpdrun.training.checkpoint import Progress, TrainingState, restore
 
 OTHER_FILES = {  # which no format of a plug-in is to take
@@ -152,6 +153,7 @@ def points_of_rules(entry: Entry) -> list[Point]:
         for rule in rules:
             if missing := [heading for heading in WRITTEN if f"## {heading}" not in rule.doc]:
                 raise FailedError(f"{rule.code}: its docstring has no '## {missing[0]}'")
+            page_sections(rule)  # which `dpdrun explain` shows
         return f"has {' and '.join(WRITTEN)}"
 
     return [("examples", examples), ("page", page)]

@@ -29,12 +29,16 @@ def example_text(rule: Rule) -> str:
     elif rule.purpose == "check":
         lines = [_recipe(rule.example, {}), _message(finding)]
         if finding.patch:
-            lines += [f"With the fix ({FIX[finding.fix]}):", _recipe({}, finding.patch)]
+            lines += [f"With the {_fix(finding)}:", _recipe({}, finding.patch)]
     else:
         lines = [_run(rule.example), _message(finding)]
         if finding.patch:
-            lines += [f"The fix ({FIX[finding.fix]}):", _recipe({}, finding.patch)]
+            lines += [f"The {_fix(finding)}:", _recipe({}, finding.patch)]
     return "\n\n".join([*lines, _silent(rule)])
+
+
+def _fix(finding: Finding) -> str:
+    return f"fix ({FIX[finding.fix]})" if finding.fix in FIX else "change that it advises"
 
 
 def _message(finding: Finding) -> str:
