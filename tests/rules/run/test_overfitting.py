@@ -92,12 +92,12 @@ def test_too_few_scores_are_skipped_not_healthy() -> None:
 
 
 def test_false_alarms_on_flat_scores() -> None:
-    """300 runs, seeds 0 to 299: 3 to 12 scores of one level with a noise of 2 %; training falls to a hundredth."""
+    """150 runs, seeds 0 to 149: 3 to 12 scores of one level with a noise of 2 %; training falls to a hundredth."""
     alarms = 0
-    for seed in range(300):
+    for seed in range(150):
         noise = random.Random(seed)
         alarms += "EV205" in findings([math.exp(noise.gauss(0.0, 0.02)) for _ in range(3 + seed % 10)])
-    assert alarms <= 12
+    assert alarms <= 7
 
 
 @pytest.mark.parametrize(("times", "named"), [(4.0, True), (2.0, False)])
