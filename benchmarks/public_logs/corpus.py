@@ -7,7 +7,7 @@ SHA-256 with an odd first byte were first scored when rules had only seen the ot
 when rules had seen some of these as well; the third scoring was of 365 logs that others had collected.
 
     python -m benchmarks.public_logs.corpus add FOLDER --as heldout     new logs, not seen by those who work on rules
-    python -m benchmarks.public_logs.corpus open fourth                 after their scoring: tune on them
+    python -m benchmarks.public_logs.corpus open fifth                  after their scoring: tune on them
 
 A label.json has:
 
@@ -18,7 +18,7 @@ A label.json has:
     label                        healthy: nothing calls for action; sick: a good engineer would change something before
                                  the next run; undecidable: neither is clear
     kinds, reason                what is wrong, and the numbers that show it
-    scored_blind                 "first", "second", "third": the scoring before which nobody had looked at it; or absent
+    scored_blind                 "first" to "fifth": the scoring before which nobody had looked at it; or absent
 """
 
 from __future__ import annotations
