@@ -31,7 +31,10 @@ def read_budget(texts: Sequence[str]) -> Budget:
     for text in texts:
         name, _, most = text.partition("=")
         if name not in LIMITS or not most.replace("_", "").isdigit() or int(most) < 1:
-            raise RecipeError(f"--budget {text}: write parameters=500 or macs=2000")
+            what = (
+                "a limit has a name and a whole number from 1" if name in LIMITS or not most else f"no limit {name!r}"
+            )
+            raise RecipeError(f"--budget {text}: {what}; write parameters=500 or macs=2000")
         found[LIMITS[name]] = int(most)
     if not found:
         raise RecipeError("--budget: what the target can hold, such as --budget parameters=500 or --budget macs=2000")

@@ -39,6 +39,18 @@ def commands(section: DataSection, options: Options, folder: Path, out: str, sea
         ("Diagnose the training", ["diagnose", f"{place}/dpd"]),
         ("Score through the second PA model", ["evaluate", f"{place}/dpd", "--through", f"{place}/judge"]),
         ("Export", ["export", f"{place}/dpd", "--to", options.to, *fixed, "-o", f"{place}/{out}", "--force"]),
+        (
+            "Export the gmp instead",
+            [
+                "export",
+                f"{place}/dpd_gmp",
+                "--to",
+                options.to,
+                *fixed,
+                "-o",
+                str(Path(place, out).with_stem("dpd_gmp")),
+            ],
+        ),
         ("Predistort a waveform", ["apply", f"{place}/dpd", "waveform.npy", "predistorted.npy"]),
     ]
     return [[what, shlex.join(["dpdrun", *words])] for what, words in steps]

@@ -160,7 +160,7 @@ class Auto:
         for folder in (self.product.path, self.product.searches):
             folder.mkdir(parents=True, exist_ok=True)
         with RunFolder(self.product.path).lock():
-            self._save()
+            self.product.write(self.state)
             with continued_by(self.command, "the search for PA models"):
                 pa, judge = self._search_pa(show)
             with continued_by(self.command, "the search for a predistorter"):
@@ -179,8 +179,8 @@ class Auto:
             "by_hand": commands(self.reading.section, self.options, self.product.path, self.state["exported"]["path"],
                                 [place.name for place in self._searches()]),
         }  # fmt: skip
-        self._save()
-        return Made(self.state, fresh or made)
+        self.product.write(self.state)
+        return Made(self.product.read(), fresh or made)
 
     def _after_s(self, search: Search) -> float:
         """Return the time after the searches [s], by what the trials so far have taken."""
@@ -302,6 +302,7 @@ def described(reading: Reading) -> Json:
         "corrected": list(reading.corrected),
         "warnings": list(facts.warnings),
         "floor_db": facts.floor.nmse_db if known is None else known,
+        "floor_reason": facts.floor.caveat if known is None else "",
         "linear_db": facts.parts["train"].one_tap_nmse_db,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from dpdrun.auto.reading import Reading
 from dpdrun.errors import RunError
 from dpdrun.recipe.problems import listed
 from dpdrun.run.environment import environment
-from dpdrun.run.files import Json, write_text
+from dpdrun.run.files import Json, json_text, write_text
 from dpdrun.run.folder import RunFolder, require_free
 
 SCHEMA_VERSION = 1
@@ -65,7 +66,10 @@ class Product:
         return RunFolder(self.path).read_json(self.state) if self.state.is_file() else {}
 
     def write(self, content: Mapping[str, Any]) -> None:
-        """Write auto.json. Raises RunError."""
+        """Write auto.json, unless it holds the same. Raises RunError."""
+        before = self.read()
+        if {name: before[name] for name in before if name != "environment"} == json.loads(json_text(dict(content))):
+            return
         RunFolder(self.path).write_json(self.state, {**content, "environment": environment()})
 
     def begin(self, reading: Reading, options: Options) -> Json:
@@ -89,7 +93,9 @@ class Product:
             raise RunError(
                 f"{self.path}: this folder was made from {listed([_named(name, old) for name in changed], 'and')}, "
                 f"and now there is {listed([_named(name, made_from) for name in changed], 'and')}; give another -o"
-            )
+                + (f", or score it with that band:\n  dpdrun evaluate {self.step('dpd').path} --bandwidth-hz "
+                   f"{reading.capture.bandwidth_hz:.12g}" if changed == ["bandwidth_hz"] else "")
+            )  # fmt: skip
         return before
 
     def write_recipe(self, step: str, text: str) -> Path:
@@ -106,4 +112,5 @@ def _named(name: str, made_from: Mapping[str, Any]) -> str:
         return f"a budget of {budget_text(value)}"
     if name == "data_sha256":
         return f"a capture with samples {str(value)[:12]}..."
-    return f"{name} {value:,.10g}" if isinstance(value, int | float) else f"no {name}"
+    words = name.removesuffix("_hz").replace("_", " ")
+    return f"a {words} of {value / 1e6:.10g} MHz" if isinstance(value, int | float) else f"no {words}"

@@ -40,6 +40,14 @@ def trials_of(folder: SweepFolder) -> list[Json]:
     return sorted(rows, key=lambda row: (row["score_db"] is None, row["score_db"] or 0.0))
 
 
+def trial_line(folder: SweepFolder, trial_id: str) -> str:
+    """Return one line about a trial that is decided: what it was, and its score or why it has none."""
+    row = next(each for each in trials_of(folder) if each["id"] == trial_id)
+    score = row["score_db"]
+    found = f"{row['status']}: {row['reason']}" if score is None else f"{score:.2f} dB on the validation split"
+    return f"{folder.path.name}: {row['configuration']}, seed {row['seed']}: {found}, after {row['seconds']:.0f} s"
+
+
 def in_words(recipe: Recipe, limit: str = "") -> str:
     """Return what tells a trial from the others of its search; `limit` stands before the number of iterations."""
     if recipe.model.kind == "gmp":

@@ -41,6 +41,18 @@ TextFormat = StrEnum("TextFormat", "text json")  # how to print: for people or f
 RecipeFormat = StrEnum("RecipeFormat", "text yaml json")  # likewise, or as a recipe
 
 
+def hertz(text: str | float) -> float:
+    """Read a frequency: 983.04e6, or 200M with one of k, M and G."""
+    number, factor = str(text).strip(), 1.0
+    if number[-1:] in SUFFIXES:
+        number, factor = number[:-1], SUFFIXES[number[-1]]
+    try:
+        return float(number) * factor
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: a number in Hz, such as 983.04e6, 983040000 or 983.04M") from None
+
+
+SUFFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}
 option = partial(typer.Option, show_default=False)  # one that may be left out
 argument = partial(typer.Argument, show_default=False)
 
@@ -58,11 +70,16 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existin
 FormatOption = Annotated[TextFormat, typer.Option("--format", help="Output format.")]
 RecipeFormatOption = Annotated[RecipeFormat, typer.Option("--format", help="Output format.")]
 FailOnOption = Annotated[FailOn, typer.Option(help="Exit 1 if a finding is at least this severe.")]
-SampleRateOption = Annotated[float | None, option(help="Sample rate, if the data do not state it, e.g. 983.04e6.")]
+SampleRateOption = Annotated[
+    float | None,
+    option(parser=hertz, metavar="HZ", help="Sample rate, if the data do not state it, e.g. 983.04e6 or 983.04M."),
+]
 DataOption = Annotated[
     str | None, option("--data", metavar="PATH", help="New location of the capture, if it has moved.")
 ]
-BandwidthOption = Annotated[float | None, option(help="Occupied bandwidth, if the data do not state it.")]
+BandwidthOption = Annotated[
+    float | None, option(parser=hertz, metavar="HZ", help="Occupied bandwidth, if the data do not state it.")
+]
 OutputSignalOption = Annotated[
     str | None, option("--output-signal", metavar="NAME", help="Which signal is the PA output.")
 ]

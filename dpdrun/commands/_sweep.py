@@ -90,7 +90,9 @@ def show(content: dict[str, Any], folder: SweepFolder, *, complete: bool = True,
 
 
 @contextmanager
-def sweep_progress(folder: SweepFolder, results: Any, console: Any) -> Iterator[Callable[[], None]]:
+def sweep_progress(
+    folder: SweepFolder, results: Any, console: Any, line: Callable[[str], str] | None = None
+) -> Iterator[Callable[[], None]]:
     """Yield what shows the sweep as it is now: a live table on a terminal, elsewhere a line for each decided trial."""
     import time
 
@@ -106,7 +108,7 @@ def sweep_progress(folder: SweepFolder, results: Any, console: Any) -> Iterator[
             for id_, each in state.trials.items():
                 if id_ not in shown and each.status not in ("pending", "running"):
                     shown.add(id_)
-                    say(trial_line(results.make(state), id_))
+                    say(line(id_) if line is not None else trial_line(results.make(state), id_))
             sys.stdout.flush()
 
         yield print_new

@@ -42,7 +42,8 @@ def auto(
         float, option(min=0.01, metavar="MINUTES", help="Time of the command; at least about 2, see --dry-run.")
     ] = 15.0,
     to: Annotated[
-        str, option("--to", metavar="onnx|torchscript|npz|c|mat|mem", help="Format of the exported predistorter.")
+        str,
+        typer.Option("--to", metavar="onnx|torchscript|npz|c|mat|mem", help="Format of the exported predistorter."),
     ] = "c",
     fixed: Annotated[
         int | None, option(min=4, max=18, metavar="BITS", help="Export in integers: bits of weights and activations.")
@@ -123,6 +124,7 @@ def _run(job: Auto) -> None:
     from rich.text import Text
 
     from dpdrun.auto.job import Show
+    from dpdrun.auto.tried import trial_line
     from dpdrun.commands._sweep import sweep_progress
     from dpdrun.commands._training import train_and_show
     from dpdrun.report.auto import product_view
@@ -140,7 +142,7 @@ def _run(job: Auto) -> None:
 
     show = Show(
         say=say,
-        view=lambda folder, results: sweep_progress(folder, results, console),
+        view=lambda folder, results: sweep_progress(folder, results, console, line=lambda id_: trial_line(folder, id_)),
         train=lambda loaded, run, resume: train_and_show(loaded, run, console, resume=resume),
         on_step=on_step,
         draw=_draw if find_spec("matplotlib") is not None else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +18,11 @@ from dpdrun.commands._options import (
     Split,
     TextFormat,
     argument,
+    hertz,
     load_plugins,
     option,
     print_json,
+    stated_rates,
     warn_without_matplotlib,
 )
 from dpdrun.commands._output import say
@@ -42,6 +45,10 @@ def evaluate(
         list[Split] | None, typer.Option("--split", help="Split to score; repeatable.", show_default="val, test")
     ] = None,
     data: DataOption = None,
+    bandwidth_hz: Annotated[
+        float | None,
+        option(parser=hertz, metavar="HZ", help="Score with this bandwidth, instead of the one of the run."),
+    ] = None,
     through: Annotated[
         Path | None,
         option(
@@ -76,10 +83,11 @@ def evaluate(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
+    stated_rates(bandwidth_hz, names=("bandwidth_hz",))
     warn_without_matplotlib(save)
     with activity(Terminal(stderr=True), "evaluate") as doing:
         doing("loading torch")
-        report, plots, costs = _evaluated(run, split, data, through, doing)
+        report, plots, costs = _evaluated(run, split, data, bandwidth_hz, through, doing)
         if save is not None:
             from dpdrun.report.scores_page import save_evaluation
 
@@ -96,7 +104,12 @@ def evaluate(
 
 
 def _evaluated(
-    run: Path, split: list[Split] | None, data: str | None, through: Path | None, doing: Callable[[str], None]
+    run: Path,
+    split: list[Split] | None,
+    data: str | None,
+    bandwidth_hz: float | None,
+    through: Path | None,
+    doing: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[PlotData], dict[str, Any]]:
     """Return the report of an evaluation, its plots, and the costs of the training."""
     from dpdrun.evaluation.assessment import evaluate_with_plots
@@ -108,6 +121,7 @@ def _evaluated(
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
     doing("reading the capture")
     capture = capture_of(folder, plan, data)
+    capture = replace(capture, bandwidth_hz=bandwidth_hz or capture.bandwidth_hz)
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
         say(f"warning: {capture.name} has changed since this run was trained", err=True)

@@ -97,9 +97,9 @@ def required_rates(section: DataSection, reading: SourceRecord) -> tuple[float, 
         )
     if bandwidth_hz is not None and bandwidth_hz >= sample_rate_hz:
         raise DataError(
-            f"{reading.name}: a bandwidth of {bandwidth_hz:g} Hz does not fit into a sample rate of "
-            f"{sample_rate_hz:g} Hz; both are in Hz: correct --bandwidth-hz (data.bandwidth_hz) or --sample-rate-hz "
-            "(data.sample_rate_hz)"
+            f"{reading.name}: a bandwidth of {bandwidth_hz / 1e6:g} MHz does not fit into a sample rate of "
+            f"{sample_rate_hz / 1e6:g} MS/s; both are given in Hz: correct --bandwidth-hz (data.bandwidth_hz) or "
+            "--sample-rate-hz (data.sample_rate_hz)"
         )
     return sample_rate_hz, bandwidth_hz
 
@@ -109,7 +109,7 @@ def _settle(field: str, requested: float | Literal["auto"], stated: float | None
         return stated
     if stated is not None and not math.isclose(requested, stated, rel_tol=1e-6):
         raise DataError(
-            f"the recipe says data.{field}: {requested:g} Hz, but {name} states {stated:g} Hz; "
+            f"the recipe says data.{field}: {requested:,.12g} Hz, but {name} states {stated:,.12g} Hz; "
             f"delete it from the recipe, or correct the source if that is wrong"
         )
     return requested

@@ -28,6 +28,7 @@ DRIVE_STEP_DB = 0.5
 PEAK_EXCESS_DB = 0.3
 ALIGNED_DEG = 1e-6
 OUT_OF_BAND_DB = -45.0
+EXCHANGED_DB = 6.0  # a predistorted input leaks more than the output, too, but has the higher peaks
 NOISE_MARGIN_DB = 3.0  # half of what a linear gain leaves is noise
 
 
@@ -148,6 +149,7 @@ def inspect_capture(capture: Capture) -> Inspection:
     )
     changes = changes_inside(capture, path)
     warnings = (
+        *_exchanged(facts),
         *_signal_path(facts, capture, path),
         *changes,
         *_parts_differ(facts, capture),
@@ -233,6 +235,20 @@ def _signal_path(facts: Inspection, capture: Capture, path: SignalPath) -> list[
             f"the output contains an image (conjugate) of the input at {facts.image_dbc:.1f} dBc: I/Q imbalance"
         )
     return found
+
+
+def _exchanged(facts: Inspection) -> list[str]:
+    """Return a warning where the input looks like the output of an amplifier: it has more leakage and smaller peaks."""
+    if facts.aclr_x_dbc is None or facts.aclr_y_dbc is None:
+        return []
+    leakage_db, train = max(facts.aclr_x_dbc) - max(facts.aclr_y_dbc), facts.parts["train"]
+    if leakage_db < EXCHANGED_DB or train.papr_x_db > train.papr_y_db:
+        return []
+    return [
+        f"input and output look exchanged: the input leaks {leakage_db:.0f} dB more into the adjacent channels and its "
+        f"peaks are lower (PAPR {train.papr_x_db:.1f} dB, output {train.papr_y_db:.1f} dB), as after an amplifier; "
+        "exchange them by --input-signal and --output-signal, --columns, or the order of two files"
+    ]
 
 
 def _constant_envelope(facts: Inspection, path: SignalPath) -> list[str]:

@@ -11,7 +11,10 @@ from rich.text import Text
 
 from dpdrun.plan.cost import about_time
 from dpdrun.report.pipeline import scores_panel
+from dpdrun.report.scores import ACLR, IN_BAND, NMSE
+from dpdrun.run.scores import as_chosen
 
+BEHIND_DB = 0.1  # the gmp
 LEARNT = {"dpd_gmp": "pa", "dpd": "pa"}
 Json = Mapping[str, Any]
 
@@ -28,4 +31,24 @@ def plan_view(parts: Sequence[tuple[str, str, int, float]], title: str, summary:
 
 def product_view(content: Json) -> RenderableType:
     """Return the scores of the product through both PA models."""
-    return scores_panel(content["scores"]["own"], content["scores"]["judged"], LEARNT)
+    panel = scores_panel(content["scores"]["own"], content["scores"]["judged"], LEARNT)
+    return Group(panel, *(Text.assemble(("note: ", "yellow"), each) for each in behind_the_gmp(content)))
+
+
+def behind_the_gmp(content: Json) -> list[str]:
+    """Return what to do where the gmp is better than the predistorter on the validation split."""
+    reports, steps = as_chosen(content["scores"]["own"]), content["steps"]
+    gmp, this = (reports[name]["splits"]["val"]["linearity"] for name in ("dpd_gmp", "dpd"))
+    worse = {figure.title: this[figure.key] - gmp[figure.key] for figure in (NMSE, IN_BAND, ACLR[2])
+             if this.get(figure.key) is not None and gmp.get(figure.key) is not None}  # fmt: skip
+    behind = {name: db for name, db in worse.items() if db > BEHIND_DB}
+    if not behind:
+        return []
+    by = ", ".join(f"{name.partition(' [')[0]} by {db:.1f} dB" for name, db in behind.items())
+    sizes = [f"{step['parameters']:,} parameters, {step['macs_per_sample']:,} MACs"
+             for step in (steps["dpd_gmp"], steps["dpd"])]  # fmt: skip
+    return [
+        f"The gmp in dpd_gmp/ is better than this predistorter on the validation split: {by} ({sizes[0]}; this one "
+        f"{sizes[1]}). More --minutes help first, then a larger --budget; if the target can hold the gmp, hand that "
+        "over: its export is among the commands of the page."
+    ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from dpdrun.report.auto import behind_the_gmp
 from dpdrun.report.figures.page import CSS as FIGURES_CSS
 from dpdrun.report.figures.page import html_table
 from dpdrun.report.html_page import html_page
 from dpdrun.report.scores import ACLR, EVM, IN_BAND, NMSE, SPECTRAL_EVM, Figure, facts_of_scores
-from dpdrun.run.environment import environment
 from dpdrun.run.scores import as_chosen
 
 Json = Mapping[str, Any]
@@ -49,10 +50,10 @@ def product_page(content: Json, folder: Path) -> str:
     parts = [
         f"<h1>Predistorter for {escape(name)}</h1>",
         f'<p class="dim">{escape(_made(content))}</p>',
-        _cards(content, own["dpd"]),
+        _cards(own["dpd"]),
         "<h2>Result</h2>",
         '<p class="dim">Test split, which nothing was chosen by. Simulated: after the predistorter comes a model of '
-        f"the amplifier, not the amplifier. In brackets: 95 % interval, {escape(_method(own['dpd']))}.</p>",
+        f"the amplifier, not the amplifier. {escape(_intervals(own['dpd']))}</p>",
         html_table(*_results(content, own, judged)),
         _figures(folder),
         "<h2>What limits it</h2>",
@@ -74,8 +75,8 @@ def product_page(content: Json, folder: Path) -> str:
 
 
 def _made(content: Json) -> str:
-    here, minutes = environment(), content["seconds"] / 60
-    return f"{here['date']}, dpdrun {here['dpdrun']}, {minutes:.1f} minutes of training on {here['host']}"
+    made, minutes = content["environment"], content["seconds"] / 60
+    return f"{made['date']}, dpdrun {made['dpdrun']}, {minutes:.1f} minutes of search on {made['host']}"
 
 
 def _linearity(report: Json) -> Json:
@@ -88,7 +89,7 @@ def _none(report: Json) -> Json:
     return found
 
 
-def _cards(content: Json, report: Json) -> str:
+def _cards(report: Json) -> str:
     before, after = _none(report), _linearity(report)
     cards = [
         (figure.name, f"{figure.cell(before)} \N{RIGHTWARDS ARROW} {figure.cell(after)} {figure.unit}")
@@ -96,10 +97,7 @@ def _cards(content: Json, report: Json) -> str:
         if after.get(figure.key) is not None
     ][:3]
     cards.append(("size", f"{report['parameters']:,} parameters"))
-    c = content["exported"].get("c") or {}
-    operations = c.get("multiplications_per_sample")
-    cards.append(("work per sample", f"{operations:,} multiplications" if operations else
-                  f"{report['macs_per_sample']:,} MACs"))  # fmt: skip
+    cards.append(("work per sample", f"{report['macs_per_sample']:,} MACs"))
     return (
         '<div class="cards">'
         + "".join(f"<div><span>{escape(name)}</span><b>{escape(value)}</b></div>" for name, value in cards)
@@ -107,8 +105,11 @@ def _cards(content: Json, report: Json) -> str:
     )
 
 
-def _method(report: Json) -> str:
-    return str(_linearity(report).get("interval_method", ""))
+def _intervals(report: Json) -> str:
+    scores = _linearity(report)
+    if not scores.get("intervals"):
+        return "There are no intervals: the split is too short for them."
+    return f"In brackets: 95 % interval, {scores['interval_method']}."
 
 
 def _results(content: Json, own: Json, judged: Json) -> tuple[str, list[str], list[list[str]]]:
@@ -149,6 +150,7 @@ def limits(content: Json) -> list[str]:
             f"The size of the predistorter: it leaves {left_db:.1f} dB, and the error of the PA model is {pa_db:.1f} "
             f"dB{noise or '; a larger --budget, or more --minutes, help'}."
         )
+    found = [*behind_the_gmp(content), *found]
     one, two = (scores["splits"][SPLIT]["linearity"].get(WORSE.key) for scores in (own, judged))
     if one is not None and two is not None:
         agree, kind = "agree" if abs(two - one) <= AGREE_DB else "differ", content["steps"]["judge"]["kind"]
@@ -173,10 +175,11 @@ def _capture(capture: Json) -> list[tuple[str, str]]:
     return [
         ("capture", f"{capture['name']}: {capture['samples']:,} samples at {rate}, bandwidth "
                     + ("not stated" if width is None else f"{width / 1e6:g} MHz")),
-        ("sha256", capture["sha256"]),
+        ("sha256 of the samples, aligned", capture["sha256"]),
         ("corrected", "; ".join(capture["corrected"]) or "nothing: input and output are aligned"),
         ("not corrected", "; ".join(capture["warnings"]) or "nothing was found"),
-        ("noise floor", "not known" if floor is None else f"{floor:.1f} dB"),
+        ("noise floor", f"{floor:.1f} dB" if floor is not None else
+                        f"not known: {capture.get('floor_reason') or 'no estimate'}"),
         ("a linear gain leaves", f"{capture['linear_db']:.1f} dB"),
     ]  # fmt: skip
 
@@ -208,7 +211,9 @@ def _target(content: Json) -> list[tuple[str, str]]:
     )  # fmt: skip
     facts = [("file", f"{exported['path']}, {exported['bytes'] / 1000:,.1f} kB"), ("verified", verified)]
     if c := exported.get("c"):
-        facts.append(("multiplications per sample", f"{c['multiplications_per_sample']:,}"))
+        macs, products = content["steps"]["dpd"]["macs_per_sample"], c["multiplications_per_sample"]
+        facts.append(("multiplications per sample", f"{products:,}: {macs:,} multiply-accumulates (MACs) of weights "
+                      f"and attention, {products - macs:,} of features, products and scales"))  # fmt: skip
         size = c["bytes"]
         code = f", code {size['code']:,} ({size['code_of']})" if "code" in size else ""
         facts.append(("bytes", f"tables {size['tables']:,}, state {size['state']:,}{code}"))
@@ -223,11 +228,19 @@ def _target(content: Json) -> list[tuple[str, str]]:
 def _trials(content: Json) -> tuple[str, list[str], list[list[str]]]:
     rows = [
         [each["search"], each["configuration"], str(each["seed"]), _number(each["score_db"], 2),
-         _number(each["seconds"], 0), f"{each['status']}: {each['reason']}" if each["reason"] else each["status"]]
+         _number(each["seconds"], 0), _status(each)]
         for each in content["trials"]
     ]  # fmt: skip
     header = ["search", "configuration", "seed", "validation [dB]", "time [s]", "status"]
     return "All trials, the best of each search first", header, rows
+
+
+def _status(trial: Json) -> str:
+    """Return what became of a trial, in words."""
+    status = "ended early" if trial["status"] == "pruned" else trial["status"]
+    code = re.match(r"[A-Z]{2}[0-9]{3}", trial["reason"])
+    return status + (f": {trial['reason']}" if trial["reason"] else "") + (
+        f" (dpdrun explain {code[0]})" if code else "")  # fmt: skip
 
 
 def _number(value: float | None, decimals: int) -> str:

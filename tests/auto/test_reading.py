@@ -76,6 +76,16 @@ def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Pa
         read(section(tmp_path, x, y))
 
 
+def test_exchanged_signals_are_suspected(tmp_path: Path) -> None:
+    x = banded(0.09) / 0.02
+    y = 2 * x / (1 + 0.1 * np.abs(x) ** 2)
+    right, wrong = (
+        read(section(tmp_path, *pair).model_copy(update={"bandwidth_hz": 2e5})) for pair in ((x, y), (y, x))
+    )
+    assert not any("look exchanged" in each for each in right.facts.warnings)
+    assert "look exchanged" in wrong.facts.warnings[0]
+
+
 def banded(edge: float) -> Signal:
     """Noise up to an edge in cycles per sample, and 80 dB less above it."""
     return np.convolve(WHITE, firwin(401, 2 * edge, window=("kaiser", 8)), "same")

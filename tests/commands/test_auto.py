@@ -103,10 +103,24 @@ def test_a_second_call_trains_nothing(product: tuple[Path, Result]) -> None:
     folder, _ = product
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
     exported = (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns
+    written = {name: (folder / name).read_bytes() for name in ("auto.json", "report.html")}
     result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == before
     assert (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns == exported
+    assert {name: (folder / name).read_bytes() for name in written} == written
+
+
+def test_another_bandwidth_is_for_a_score(product: tuple[Path, Result]) -> None:
+    result = CliRunner().invoke(app, [*WORDS[:5], "2.1e5", *WORDS[6:], "-o", "product"])
+    assert result.exit_code == 2
+    assert "a bandwidth of 0.2 MHz" in result.stderr
+    assert "dpdrun evaluate product/dpd --bandwidth-hz 210000" in result.stderr
+    scored = CliRunner().invoke(
+        app, ["evaluate", "product/dpd", "--bandwidth-hz", "210k", "--split", "val", "--format", "json"]
+    )
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout)["capture"]["bandwidth_hz"] == 210_000
 
 
 def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> None:
@@ -123,7 +137,7 @@ def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> No
         (("--to", "onxx"), "no such format; did you mean 'onnx'?"),
         (("--to", "onnx", "--fixed", "8"), "holds floating-point models alone"),
         (("--budget", "macs=3"), "is too small for a Transformer"),
-        (("--budget", "size=3"), "write parameters=500 or macs=2000"),
+        (("--budget", "size=3"), "there is no limit 'size'; write parameters=500 or macs=2000"),
     ],
 )
 def test_refused_before_anything_is_written(words: tuple[str, ...], message: str, place: Path) -> None:
