@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Predistort an amplifier on the bench, round by round.")
     group.command("start")(takes_data_flags(start, omitted=("output",)))
     group.command("next")(next_)
+    group.command("drop")(drop)
     group.command("status")(status)
     app.add_typer(group, name="loop")
 
@@ -107,6 +108,8 @@ def start(
     rate = f"{state.sample_rate_hz / 1e6:.6g} MS/s"
     limits = f"peak {state.limits.peak:.4g}, rms {state.limits.average:.4g}"
     say(f"{out}: {state.samples:,} samples of {state.source} at {rate}; no waveform exceeds {limits}")
+    if state.original_aclr_dbc is not None:
+        say(f"the ACLR of the waveform itself is {state.original_aclr_dbc:.2f} dBc: no output gets below it")
     _say_next(out, state)
 
 
@@ -144,6 +147,14 @@ def next_(
             loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
         )
     _show(folder, state, format_)
+
+
+def drop(folder: FolderArgument, format_: FormatOption = TextFormat.text) -> None:
+    """Take the last measured round back, such as one of another waveform: its waveform waits for another capture."""
+    from dpdrun.loop.folder import LoopFolder
+    from dpdrun.loop.rounds import drop as drop_last
+
+    _show(folder, drop_last(LoopFolder(folder)), format_)
 
 
 def status(folder: FolderArgument, format_: FormatOption = TextFormat.text) -> None:

@@ -11,6 +11,7 @@ the same command repeats the work and writes the same files.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,16 @@ class LoopFolder:
         stated: dict[str, Any] = {name: np.array(rate) for name, rate in rates.items()}
         with replacing(self.measured_file(number)) as temporary, temporary.open("wb") as file:
             np.savez(file, x=x, y=y, first=np.array(first), **stated)
+
+    def remove_runs(self, number: int) -> None:
+        """Remove what method model trained on a round."""
+        for task in ("pa", "dpd"):
+            shutil.rmtree(self.round(number) / task, ignore_errors=True)
+
+    def remove_round(self, number: int, waveform: str) -> None:
+        """Remove a round that was not measured, with its waveform."""
+        shutil.rmtree(self.round(number), ignore_errors=True)
+        (self.path / waveform).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, RunError
 from dpdrun.loop.bench import Bench
 from dpdrun.loop.folder import LoopFolder
 from dpdrun.loop.learning import learnt_change, reach_of
@@ -15,11 +15,17 @@ from dpdrun.loop.measurement import AlignedOutput, RawCapture, align_output, loo
 from dpdrun.loop.scores import score
 from dpdrun.loop.state import LoopState, Measurement, Outcome, Round, Scores
 from dpdrun.loop.waveform import write_waveform
+from dpdrun.rf.memory_polynomial import fitted
 from dpdrun.rf.metrics import Signal, nmse_db, one_tap_gain, to_db
 
 GROWTH, SMALLEST_STEP = 1.5, 1 / 64  # of the step: after a round that helped, up to 1; after ones that did not
 NO_AMPLIFIER_DB = -80.0  # error of a capture against its waveform; the rounding to 16 bits leaves about -90
 SAME_WAVEFORM_DB = 10.0  # by which a capture is closer to that of another round than the waveforms are to each other
+ANOTHER_DB, ANOTHER_OVER_DB = (
+    -20.0,
+    10.0,
+)  # unexplained, in round 0 and over that of round 0: another waveform was played
+NEAR_ORIGINAL_DB = 1.0  # of the ACLR of the original
 CHANGED_DB = 0.5  # of the bench's gain; a cable or a temperature changes less
 BELOW_TARGET_DB = 0.1  # of the gain, that the peak limit costs
 GAINED_DB, PATIENCE = 0.1, 2  # improvement over so many rounds that is worth another one
@@ -91,7 +97,7 @@ def _measured(folder: LoopFolder, state: LoopState, capture: RawCapture) -> Loop
     outcome, step, best = _judged(state, scores)
     measured = state.waiting.model_copy(
         update={
-            "measurement": _described(state, capture, aligned, change), "scores": scores, "outcome": outcome,
+            "measurement": _described(state, u, capture, aligned, change), "scores": scores, "outcome": outcome,
         }
     )  # fmt: skip
     state = state.model_copy(
@@ -104,7 +110,9 @@ def _measured(folder: LoopFolder, state: LoopState, capture: RawCapture) -> Loop
     return state.model_copy(update={"rounds": (*state.rounds[:-1], measured)})
 
 
-def _described(state: LoopState, capture: RawCapture, aligned: AlignedOutput, change: complex) -> Measurement:
+def _described(
+    state: LoopState, u: Signal, capture: RawCapture, aligned: AlignedOutput, change: complex
+) -> Measurement:
     return Measurement(
         file=capture.name,
         sha256=capture.sha256,
@@ -118,6 +126,7 @@ def _described(state: LoopState, capture: RawCapture, aligned: AlignedOutput, ch
         reach=capture.reach,
         gain_change_db=to_db(abs(change) ** 2),
         phase_change_deg=float(np.degrees(np.angle(change))),
+        unexplained_db=_difference_db(fitted(aligned.of(u), aligned.y)(aligned.of(u)), aligned.y),
     )
 
 
@@ -216,10 +225,17 @@ def _messages(state: LoopState) -> list[str]:
             f"round {this.round} is {scores.nmse_db - best.scores.nmse_db:.2f} dB worse than round {best.round}: the "
             f"step is now {state.step:g}, and the next waveform continues from round {best.round}"
         )
+    found += _another_waveform(state)
     if this.round and this.waveform.limited_samples and scores.gain_over_target_db < -BELOW_TARGET_DB:
         found.append(
             f"{this.waveform.limited_samples:,} samples are at the peak limit, and the gain is "
             f"{-scores.gain_over_target_db:.2f} dB below its target: a new loop with a higher --peak-db could reach it"
+        )
+    own, reached = state.original_aclr_dbc, scores.aclr_worse_dbc
+    if own is not None and reached is not None and reached < own + NEAR_ORIGINAL_DB:
+        found.append(
+            f"the ACLR is that of the original waveform itself, {own:.2f} dBc: no predistortion gets below it; if it "
+            "has to be lower, begin a loop with a waveform that is filtered better"
         )
     if _is_settled(state):
         found.append(
@@ -227,6 +243,52 @@ def _messages(state: LoopState) -> list[str]:
             f"measurement; the best waveform is {best.waveform.file}"
         )
     return found
+
+
+def _another_waveform(state: LoopState) -> list[str]:
+    """Return a warning where the waveform does not explain the capture as well as that of round 0 did."""
+    measurement, first = state.waiting.measurement, state.rounds[0].measurement
+    if measurement is None or measurement.unexplained_db is None or first is None:
+        return []
+    most = (
+        ANOTHER_DB
+        if first.unexplained_db is None or not state.waiting.round
+        else first.unexplained_db + ANOTHER_OVER_DB
+    )
+    if measurement.unexplained_db < most:
+        return []
+    return [
+        f"{state.waiting.waveform.file} leaves {measurement.unexplained_db:.1f} dB of this capture unexplained, more "
+        f"than {most:.1f} dB: was another waveform played, or is there more noise? `dpdrun loop drop` takes the round "
+        "back"
+    ]
+
+
+def drop(folder: LoopFolder) -> LoopState:
+    """Take the last measured round back: its waveform waits for another capture.
+
+    Raises:
+        RunError: there is no loop, another process works on it, or no round was measured.
+    """
+    state = folder.read()
+    with folder.lock():
+        if len(state.rounds) < 2:
+            raise RunError(f"{folder.path}: no round was measured yet")
+        last, waiting = state.rounds[-2], state.rounds[-1]
+        again = Round(round=last.round, waveform=last.waveform)
+        folder.remove_runs(last.round)
+        kept = state.model_copy(update={"rounds": (), "step": 1.0, "best_round": None})
+        for each in state.rounds[:-2]:
+            assert each.scores is not None
+            kept = kept.model_copy(update={"rounds": (*kept.rounds, each)})
+            _, step, best = _judged(kept, each.scores)
+            kept = kept.model_copy(update={"step": step, "best_round": best})
+        target = state.target_gain_db if last.round else None
+        state = kept.model_copy(update={"rounds": (*kept.rounds, again), "target_gain_db": target})
+        folder.write(state)
+        folder.remove_round(waiting.round, waiting.waveform.file)
+        folder.measured_file(last.round).unlink(missing_ok=True)
+    return state
 
 
 def _is_settled(state: LoopState) -> bool:

@@ -25,6 +25,7 @@ from dpdrun.loop.state import Limits, LoopState, Method, Round
 from dpdrun.loop.waveform import write_waveform
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.aclr import aclr
 from dpdrun.rf.metrics import rms
 from dpdrun.rf.spectrum import channel_bandwidth_hz
 from dpdrun.run.files import unwritable, write_text
@@ -77,10 +78,16 @@ def begin(
         peak=float(np.max(np.abs(x))) * 10 ** (peak_db / 20), average=rms(x) * 10 ** (average_db / 20),
         peak_db=peak_db, average_db=average_db,
     )  # fmt: skip
+    own = None
+    if bandwidth is not None:
+        try:
+            own = aclr(x, rate, bandwidth, carriers=reading.subchannels or 1).worse_dbc
+        except ValueError:  # the adjacent channels are not in the waveform
+            own = None
     state = LoopState(
         dpdrun=__version__, method=method, source=reading.name, sample_rate_hz=rate, bandwidth_hz=bandwidth,
         subchannels=reading.subchannels, grid=reading.grid, samples=len(x), format=suffix, limits=limits,
-        rounds=(),
+        original_aclr_dbc=own, rounds=(),
     )  # fmt: skip
     with folder.lock():
         for task, text in (recipes or {}).items():

@@ -55,6 +55,7 @@ class Measurement(_Record):
         conjugated: I and Q are swapped, or one is negated.
         reach: frequency up to which the capture holds the output, as a share of the waveform's sample rate.
         gain_change_db, phase_change_deg: gain of the bench over round 0, at equal drive.
+        unexplained_db: power of the output that a memory polynomial of the waveform leaves [dB]; None in older loops.
     """
 
     file: str
@@ -69,6 +70,7 @@ class Measurement(_Record):
     reach: float
     gain_change_db: float
     phase_change_deg: float
+    unexplained_db: float | None = None
 
 
 class Scores(_Record):
@@ -124,6 +126,7 @@ class LoopState(_Record):
         samples: N, of the waveform.
         subchannels, grid: of an OFDM waveform, where the source states them.
         format: suffix of the waveforms.
+        original_aclr_dbc: of the original waveform itself, worse side [dBc]; no output is better.
         target_gain_db: of the linear target over the original, from round 0 [dB].
         step: share of the proposed change that the next waveform applies.
         best_round: the one with the lowest NMSE.
@@ -139,6 +142,7 @@ class LoopState(_Record):
     samples: int
     format: str
     limits: Limits
+    original_aclr_dbc: float | None = None
     target_gain_db: float | None = None
     step: float = 1.0
     best_round: int | None = None

@@ -13,7 +13,7 @@ from dpdrun.report.layout import numbers_table
 
 Json = Mapping[str, Any]
 
-# Title, part of a round, key, digits: in the order in which a narrow terminal keeps them.
+# Title, part of a round, key, digits.
 COLUMNS = (
     ("NMSE\n[dB]", "scores", "nmse_db", 2),
     ("EVM\n[dB]", "scores", "evm_db", 2),
@@ -26,6 +26,8 @@ COLUMNS = (
     ("at\nlimit", "waveform", "limited_samples", 0),
     ("step", "waveform", "step", 3),
 )
+ACLR_KEY = "aclr_worse_dbc"
+Column = tuple[str, str, str, int]
 CAPTION = (
     "NMSE, EVM, ACLR (worse side) and gain of the measured output; drift of the gain since round 0, at equal drive; "
     "peak and mean power of the waveform over the original's; samples at the peak limit; share of the change applied."
@@ -38,7 +40,7 @@ def loop_view(state: Json, *, width: int) -> RenderableType:
 
     Args:
         state: of loop.json.
-        width: of the terminal [columns]; where it is narrow, the last columns are left out.
+        width: of the terminal [columns]; where it is narrow, the columns are in several tables.
     """
     rounds, best = state["rounds"], state["best_round"]
     measured = [each for each in rounds if each["scores"] is not None]
@@ -49,10 +51,9 @@ def loop_view(state: Json, *, width: int) -> RenderableType:
         column for column in COLUMNS
         if column[1] == "waveform" or any((each[column[1]] or {}).get(column[2]) is not None for each in rounds)
     ]  # fmt: skip
-    tables = [_table(rounds, best, shown[:end]) for end in range(len(shown), 0, -1)]
-    free = Console(width=1000)
-    lines.append(next((each for each in tables if free.measure(each).maximum + PADDING <= width), tables[-1]))
-    lines.append(Text(CAPTION, "dim"))
+    original = state.get("original_aclr_dbc")
+    lines += _tables(rounds, best, shown, original, width)
+    lines.append(Text(CAPTION if original is None else f"{CAPTION} ideal: the original itself.", "dim"))
     if measured:
         missing = measured[-1]["scores"]["missing"]
         lines += [Text(f"no {name.removesuffix('_db')}: {reason}", "dim") for name, reason in missing.items()]
@@ -60,13 +61,31 @@ def loop_view(state: Json, *, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def _table(rounds: Sequence[Json], best: int | None, columns: Sequence[tuple[str, str, str, int]]) -> Table:
+def _tables(
+    rounds: Sequence[Json], best: int | None, columns: Sequence[Column], original: float | None, width: int
+) -> list[RenderableType]:
+    """Return the columns in as few tables as fit into the width."""
+    free, found, rest = Console(width=1000), list[RenderableType](), list(columns)
+    while rest:
+        tables = [(end, _table(rounds, best, rest[:end], original)) for end in range(len(rest), 0, -1)]
+        fitting = ((end, each) for end, each in tables if free.measure(each).maximum + PADDING <= width)
+        end, table = next(fitting, tables[-1])
+        found += ["", table] if found else [table]
+        rest = rest[end:]
+    return found
+
+
+def _table(rounds: Sequence[Json], best: int | None, columns: Sequence[Column], original: float | None) -> Table:
     table = numbers_table("round", *(title for title, *_ in columns), gap=1)
     for each in rounds:
         number = each["round"]
         cells = [_cell(each[part], key, digits) for _, part, key, digits in columns]
         mark = "*" if number == best else ""
         table.add_row(f"{number}{mark}", *cells, style="bold" if number == best else "")
+    if original is not None and any(key == ACLR_KEY for _, _, key, _ in columns):
+        table.add_row(
+            "ideal", *(f"{original:.2f}" if key == ACLR_KEY else "-" for _, _, key, _ in columns), style="dim"
+        )
     return table
 
 

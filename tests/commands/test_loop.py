@@ -54,6 +54,7 @@ def test_rounds_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     narrow = dpdrun("loop", "status", "bench")[1]
     assert max(map(len, narrow.split("NMSE, EVM")[0].splitlines()[2:])) <= 40
+    assert all(title in narrow for title in ("ACLR", "gain", "PAPR", "limit", "step", "ideal"))
     code, out, _ = dpdrun("loop", "status", "bench", "--format", "json")
     printed = as_documented("loop", json.loads(out))
     written = as_documented("loop", json.loads((place / "bench/loop.json").read_text()))

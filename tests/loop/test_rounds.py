@@ -14,7 +14,7 @@ from scipy.signal import resample_poly, welch
 
 from dpdrun.errors import DataError, RunError
 from dpdrun.loop.folder import LoopFolder
-from dpdrun.loop.rounds import take
+from dpdrun.loop.rounds import drop, take
 from dpdrun.loop.state import LoopState
 from dpdrun.run import files as run_files
 from tests.loop_bench import BANDWIDTH, GAINS_DB, RATE, Bench, Samples, amplifier
@@ -175,6 +175,29 @@ def test_what_is_not_the_measurement_is_refused(bench: Bench) -> None:
         bench.next(second)
     with pytest.raises(DataError, match="no such file"):
         take(bench.folder, Path("nowhere.mat"))
+
+
+def test_a_dropped_round_can_be_measured_again(bench: Bench) -> None:
+    bench.run(1)
+    state, files, y = bench.folder.read(), contents(bench), bench.capture(1)
+    slightly_other = y * np.where(np.arange(len(y)) % len(bench.waveform(1)) < 1500, 1j, 1)
+    changed = bench.next(slightly_other)
+    assert any("was another waveform played" in message for message in changed.rounds[1].messages)
+    assert not any("another waveform" in message for message in state.rounds[0].messages)
+    assert drop(bench.folder) == state
+    assert contents(bench) == files
+    assert not any("another waveform" in message for message in bench.next(y).rounds[1].messages)
+    drop(bench.folder)
+    drop(bench.folder)
+    with pytest.raises(RunError, match="no round was measured yet"):
+        drop(bench.folder)
+
+
+def test_the_aclr_of_the_original_is_the_limit(bench: Bench, original: Samples) -> None:
+    state = bench.folder.read()
+    assert state.original_aclr_dbc == pytest.approx(aclr_db(original), abs=0.5)
+    bench.folder.write(state.model_copy(update={"original_aclr_dbc": -20.0}))
+    assert any("no predistortion gets below it" in message for message in bench.run(1).rounds[0].messages)
 
 
 def test_a_changed_level_is_reported(bench: Bench) -> None:
