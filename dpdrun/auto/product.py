@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +66,8 @@ class Product:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write auto.json, unless it holds the same. Raises RunError."""
-        before = self.read()
-        if {name: before[name] for name in before if name != "environment"} == json.loads(json_text(dict(content))):
+        before, now = ({**each, "environment": None} for each in (self.read(), content))
+        if json_text(before) == json_text(now):
             return
         RunFolder(self.path).write_json(self.state, {**content, "environment": environment()})
 
