@@ -167,7 +167,7 @@ def recipe_of_flags(
     ask_for([name for name in needed if name not in sizes], "for a recipe", given, to_file=True)
     model = model_section(kind, sizes)
     try:
-        described = {name: given[name] for name in DATA_FIELDS if name in given}
+        described = {name: given[name] for name in (*DATA_FIELDS, "align") if name in given}
         sections = {"data": {"source": source_of(given["data"])} | described, "model": model}
         if dpd is not None:  # a gmp is fitted by least squares, which cannot go through a PA model
             sections |= {"data": dpd[1], **({"dpd": {"learning": "ilc"}} if kind == "gmp" else {})}

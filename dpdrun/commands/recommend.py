@@ -142,7 +142,8 @@ def recommend(
         text = filled(advice.recommendation, loaded, out, "recommend") if wants_text else ""
     else:
         facts = facts_of(given, samples)
-        reading = _read(dpd_data or section_of(given)) if data is not None else None
+        reading, aligned = _read_aligned(dpd_data or section_of(given)) if data is not None else (None, False)
+        given |= {"align": "auto"} if aligned else {}
         advice = advise(facts, "note" if rules is RuleSet.note else "measured", reading)
         dpd = None if dpd_data is None else (str(pa), dpd_data.model_dump(mode="json", exclude_defaults=True))
         text = recipe_of_flags(advice.recommendation, given, typed("recommend"), dpd) if wants_text else ""
@@ -201,6 +202,23 @@ def _read(section: DataSection, recipe: Path | None = None) -> DataReading:
         capture = load_capture(section, recipe=recipe)
         doing("fitting memory depths")
         return read_sizes(capture)
+
+
+def _read_aligned(section: DataSection) -> tuple[DataReading, bool]:
+    """Return the sizes of a capture, aligned where input and output do not line up, and whether they are of that.
+
+    Sizes of a record that does not line up are those of its delay, and a recipe with them trains badly.
+    """
+    from dpdrun.data.signal_path import REMEDY
+    from dpdrun.recipe.fields import AUTO, OFF
+
+    reading = _read(section)
+    wrong = [warning for warning in reading.warnings if REMEDY in warning]
+    if section.align != OFF or not wrong:
+        return reading, False
+    for warning in wrong:
+        say(f"note: {warning.partition('; ')[0]}; aligned for these sizes (data.align: auto)", err=True)
+    return _read(section.model_copy(update={"align": AUTO})), True
 
 
 def _refuse_epochs_of(samples: int, this: Recommendation, loaded: Loaded) -> None:

@@ -154,7 +154,7 @@ def _accumulate_divides(accumulate: int, batch_size: int) -> str | None:
 
 @_check("train.max_steps", "train.epochs")
 def _one_length(max_steps: int, epochs: float) -> str | None:
-    return f"train.max_steps {max_steps} and train.epochs {epochs:g} both set the length; remove one of them"
+    return f"train.max_steps {max_steps} and train.epochs {epochs:g} both set the length; set one of them to auto"
 
 
 @_check("optim.warmup", "train.max_steps")

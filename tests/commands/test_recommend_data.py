@@ -64,6 +64,21 @@ def test_a_record_of_ones_own(csv: Path, tmp_path: Path) -> None:
     assert values["model.d_model"] == 8  # 3,540 samples are few
 
 
+def test_a_capture_with_a_delay_is_aligned_before_it_is_measured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    spectrum = np.where(np.abs(np.fft.fftfreq(6000)) < 0.1, rng.normal(size=6000) + 1j * rng.normal(size=6000), 0)
+    x = 5 * np.fft.ifft(spectrum)
+    y = x + 0.2 * np.roll(x, 3) - x * np.abs(x) ** 2 + 1e-4 * rng.normal(size=6000)
+    np.savez(tmp_path / "late.npz", x=x, y=np.roll(y, 37), sample_rate_hz=1e6)
+    out = tmp_path / "new.yaml"
+    result = run("--data", str(tmp_path / "late.npz"), "--model", "transformer", "-o", str(out))
+    assert result.exit_code == 0, result.output
+    assert "note: the output comes 37" in result.output
+    values = values_of(load_recipe(out).recipe)
+    assert values["data.align"] == "auto"
+    assert values["model.window"] == 32, "not the delay's"
+
+
 def test_a_recipe_with_data_is_compared(recipe_file: Path) -> None:
     source = str(recipe_file.parent / "capture.npz")
     values = json.loads(run(str(recipe_file), "--data", source, "--format", "json").output)["values"]
