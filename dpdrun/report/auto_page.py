@@ -13,7 +13,7 @@ from dpdrun.report.auto import behind_the_gmp
 from dpdrun.report.figures.page import CSS as FIGURES_CSS
 from dpdrun.report.figures.page import html_table
 from dpdrun.report.html_page import html_page
-from dpdrun.report.scores import ACLR, EVM, IN_BAND, NMSE, SPECTRAL_EVM, Figure, facts_of_scores
+from dpdrun.report.scores import ACLR, EVM, IN_BAND, NMSE, SPECTRAL_EVM, Figure, aclr_caveats, facts_of_scores
 from dpdrun.run.scores import as_chosen
 
 Json = Mapping[str, Any]
@@ -151,14 +151,8 @@ def limits(content: Json) -> list[str]:
             f"dB{noise or '; a larger --budget, or more --minutes, help'}."
         )
     found = [*behind_the_gmp(content), *found]
-    one, two = (scores["splits"][SPLIT]["linearity"].get(WORSE.key) for scores in (own, judged))
-    if one is not None and two is not None:
-        agree, kind = "agree" if abs(two - one) <= AGREE_DB else "differ", content["steps"]["judge"]["kind"]
-        found.append(
-            f"How far the simulation can be trusted: the two PA models {agree}, ACLR {one:.1f} dBc through the one "
-            f"that it was trained through, {two:.1f} dBc through the independent one ({kind}"
-            f", NMSE {judged['pa']['nmse_db'][SPLIT]:.1f} dB). Measure, and continue with the measured pair."
-        )
+    found.append(trust(own, judged, content["steps"]["judge"]["kind"]))
+    found += [f"What the ACLR can show ({text})." for text in aclr_caveats(own)]
     expected = dict(facts_of_scores(own)).get("measured")
     if expected:
         found.append(f"{expected[0].upper()}{expected[1:]}.")
@@ -166,6 +160,26 @@ def limits(content: Json) -> list[str]:
     if fixed is not None:
         found.append(f"Fixed point changes the output by {fixed['change_db']:.1f} dB of its power.")
     return [*found, *(f"The capture: {warning}." for warning in content["capture"]["warnings"])]
+
+
+def trust(own: Json, judged: Json, kind: str) -> str:
+    """Return how far two PA models agree, in NMSE and ACLR.
+
+    Args:
+        own, judged: scores of the predistorter through the PA model that it was trained through, and another.
+        kind: of the other.
+    """
+    parts = [scores["splits"][SPLIT] for scores in (own, judged)]
+    pairs = [(part["nmse_db"], part["linearity"].get(WORSE.key)) for part in parts]
+    apart = [abs(second - first) for first, second in zip(*pairs, strict=True) if None not in (first, second)]
+    first, second = (
+        f"NMSE {nmse:.1f} dB" + ("" if aclr is None else f" and ACLR {aclr:.1f} dBc") for nmse, aclr in pairs
+    )
+    return (
+        f"How far the simulation can be trusted: the two PA models {'agree' if max(apart) <= AGREE_DB else 'differ'}, "
+        f"{first} through the one that it was trained through, {second} through the independent one ({kind}, its own "
+        f"error {judged['pa']['nmse_db'][SPLIT]:.1f} dB). Measure, and continue with the measured pair."
+    )
 
 
 def _capture(capture: Json) -> list[tuple[str, str]]:
