@@ -233,11 +233,12 @@ def _identity(records: tuple[Part, ...], values: AlignSection) -> str:
 
 
 def _cut_message(first: int, end: int, samples_x: int, samples_y: int) -> tuple[str, ...]:
-    message = (
+    if samples_x == samples_y:
+        return ()  # what a delay costs at the ends needs no remark
+    return (
         f"the input has {samples_x:,} samples and the output {samples_y:,}; used are the {end - first:,} that both "
-        f"have, input samples {first:,} to {end - 1:,}"
+        f"have, input samples {first:,} to {end - 1:,}",
     )
-    return (message,)
 
 
 def _note(reading: SourceRecord, alignment: Alignment) -> str:
