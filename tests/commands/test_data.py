@@ -76,7 +76,7 @@ def test_inspect_draws(here: Path) -> None:
         (["inspect", "a.csv", "--sample-rate-hz", "nan"], "--sample-rate-hz must be a positive number"),
         (["inspect", ""], "name a source"),
         (["inspect", "b.csv"], "did you mean 'a.csv'"),
-        (["inspect", "synthetic/hard", "--sample-rate-hz", "1e6"], "states 9.8304e+08 Hz"),
+        (["inspect", "synthetic/hard", "--sample-rate-hz", "1e6"], "states 983,040,000 Hz"),
         (["pull", "opendpd/nothing"], "there are: opendpd/APA_200MHz"),
         (["pull", "synthetic/hard"], "nothing to pull"),
     ],

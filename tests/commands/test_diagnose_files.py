@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> Path:
 def test_sound_prediction(files: Path) -> None:
     result = run("--prediction", f"{files}/good.npy", "--target", f"{files}/y.npy", "--input", f"{files}/x.npy")
     assert result.exit_code == 0
-    first = result.output.splitlines()[0]
+    first = " ".join(result.output.split())
     assert "good.npy against" in first
     assert "healthy: nothing to report; NMSE -" in first
     assert "over 3,000 samples" in first

@@ -222,7 +222,7 @@ def test_recipe_is_filled_from_its_data(tmp_path: Path) -> None:
     text = out.read_text(encoding="utf-8")
     assert "# From the header of" in text
     assert "#   my amplifier" in text
-    assert text.startswith("# Written by: dpdrun recommend ")
+    assert text.startswith("# Written by: dpdrun recommend")
     assert "  # FR002: " in text
     assert "lr: 2e-3  # found by hand" in text
     filled = values_of(load_recipe(out).recipe)

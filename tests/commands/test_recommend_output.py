@@ -51,7 +51,7 @@ def test_a_filled_recipe_has_reasons_and_a_head_that_does_not_claim_results(reci
     (tmp_path / "other").mkdir()
     text = written(recipe, tmp_path / "other" / "new.yaml")
     lines = text.splitlines()
-    assert lines[0].startswith("# Written by: dpdrun recommend ")
+    assert lines[0].startswith("# Written by: dpdrun recommend")
     place = lines.index(f"# From the header of {recipe}; any result stated there is for the original file:")
     assert lines[place + 1 : place + 3] == ["#   Reference recipe.", "#   Result: test NMSE -39.45 dB"]
     assert "yaml-language-server" not in text, "its path is relative to the file"

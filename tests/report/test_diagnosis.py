@@ -157,7 +157,7 @@ def live(quiet_s: float) -> str:
 
 def test_live_view_shows_verdict_chart_findings_and_silence() -> None:
     text = live(1.0)
-    assert "runs/x: 1 warning" in text
+    assert "runs/x: 2 warnings" in text
     assert "300 of 400 steps" in text
     assert "^GN201" in text
     assert "warning GN201 gradient_norm_climbs: the gradient norm grows" in text

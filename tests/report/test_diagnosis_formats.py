@@ -99,7 +99,7 @@ def test_without_matplotlib_the_chart_is_in_characters(monkeypatch: pytest.Monke
 def test_markdown_has_everything() -> None:
     this = diagnose_facts(example_run(norm=lambda t: 0.1 * 10**t, loss=0.1))
     text = diagnosis_markdown(this, "runs/x")
-    assert text.startswith("## dpdrun diagnose: runs/x\n\n**warning**: 1 warning")
+    assert text.startswith("## dpdrun diagnose: runs/x\n\n**warning**: 2 warnings")
     assert "| warning | `GN201` gradient\\_norm\\_climbs | 21 |" in text
     assert "- recipe: `optim.lr: 5e-3`" in text
     assert "- why: " in text
