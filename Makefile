@@ -165,7 +165,7 @@ dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter 
 alignment: $(READY)  ## study: flawed records, aligned; and what alignment costs sound ones (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.alignment.run
 
-.PHONY: sweep-overhead search-gain vectorize
+.PHONY: sweep-overhead search-gain vectorize fronts
 sweep-overhead: $(READY)  ## study: what a sweep of short runs costs next to a shell loop (three minutes)
 	$(BIN)/python -m benchmarks.sweep.run
 
@@ -178,6 +178,10 @@ vectorize: $(READY)  ## study: models of several seeds in one process, stacked, 
 
 search-gain: $(READY)  ## study: what a search gains over the rules on six captures (an hour of a core; resumable)
 	$(BIN)/python -m benchmarks.sweep.search
+
+fronts: $(READY)  ## study: NMSE against parameters and MAC/sample, four kinds, two captures (an hour of a core; resumable)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[plots]'
+	$(BIN)/python -m benchmarks.sweep.fronts
 
 warm-start: $(READY)  ## study: what starting from a run on another capture saves (two minutes of a core; resumable)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.warm_start.run

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dpdrun.errors import RunError
 from dpdrun.run.files import Json, decode_numbers, encode_numbers, unwritable
 from dpdrun.sweep.points import LeftOut, Point, Trial
+from dpdrun.sweep.space import overrides_of
 
 # pending: waits for a worker. running: claimed. finished, failed, pruned: decided.
 Status = Literal["pending", "running", "finished", "failed", "pruned"]
@@ -66,7 +67,7 @@ class SweepState:
 
     Attributes:
         header: of the sweep: what its folder is bound to.
-        points: in their order; several may share a trial.
+        points: in their order; several may share a trial. One with more seeds takes the place of the one before.
         trials: by id, in the order to run them.
         left_out: configurations that cannot work.
         keys: of the points.
@@ -79,6 +80,7 @@ class SweepState:
     left_out: list[LeftOut] = field(default_factory=list)
     keys: set[tuple[tuple[str, ...], ...]] = field(default_factory=set)
     rungs: dict[int, dict[str, float]] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], list[int]] = field(default_factory=dict)  # of points, by configuration
 
     @property
     def core_seconds(self) -> float:
@@ -127,7 +129,19 @@ class SweepState:
         if point.key in self.keys:
             return
         self.keys.add(point.key)
-        self.points.append(point)
+        config = (*overrides_of(point.config), point.is_rules)
+        now = {each.id for each in point.trials}
+        for place in self._places.setdefault(config, []):
+            before = self.points[place]
+            ids = {each.id for each in before.trials}
+            if now <= ids:  # a sweep with fewer seeds than it had before
+                return
+            if ids < now:
+                self.points[place] = replace(point, search=point.search or before.search)
+                break
+        else:
+            self._places[config].append(len(self.points))
+            self.points.append(point)
         for trial in point.trials:
             known = self.trials.setdefault(trial.id, TrialState(trial))
             if known.status not in ("running", "finished"):  # as the sweep now runs it

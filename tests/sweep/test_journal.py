@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,17 @@ def test_a_decided_trial_stays_decided(journal: Journal) -> None:
         now.add("failed", id="a", worker="late", core_seconds=5.0, reason="late")
     state = Journal(journal.path).read().trials["a"]
     assert (state.status, state.core_seconds) == ("finished", 1.0)
+
+
+def test_more_seeds_extend_a_point_and_fewer_leave_it(journal: Journal) -> None:
+    more = replace(POINT, trials=(*POINT.trials, Trial("c", 2, ())))
+    other = replace(POINT, trials=(Trial("d", 0, ()),))  # of a version with other rules
+    with journal.transaction() as now:
+        for point in (other, more, replace(POINT, trials=POINT.trials[:1])):
+            now.add("point", point=point.to_json())
+    state = Journal(journal.path).read()
+    assert state.points == [more, other]
+    assert list(state.trials) == ["a", "b", "d", "c"]
 
 
 def test_a_line_that_was_cut_off_is_replaced(journal: Journal) -> None:
