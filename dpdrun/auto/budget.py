@@ -11,9 +11,11 @@ from dpdrun.recipe.problems import listed
 from dpdrun.recipe.schema import TransformerModel
 
 Budget = dict[str, int]  # upper limit of a field of plan.cost.Size, by its name
-LIMITS = {"parameters": "parameters", "macs": "macs_per_sample"}
-# The shapes of benchmarks/arena, and those between them: one block below 750 parameters, else two.
-ONE_BLOCK_BELOW = 750
+LIMITS = {"parameters": "parameters", "macs": "macs_per_sample", "bits": "parameters"}
+FLOAT_BITS = 32
+EXAMPLES = "write parameters=500, macs=2000 or bits=8000"
+# The shapes of benchmarks/arena, and those between them: two blocks from 750 parameters on, one below.
+TWO_BLOCKS_FROM = 750
 WIDTHS = (16, 12, 10, 8, 6, 4)
 WINDOWS = {1: 16, 2: 12}  # samples, by blocks
 FF_MULTS = (1.0, 0.75, 0.625, 0.5, 0.375)
@@ -21,8 +23,12 @@ SHAPE = {"heads": 2, "activation": "bilinear", "norm": "off", "attention_bias": 
 MOST_PARAMETERS = 4000  # that `optim.refine: lm` takes
 
 
-def read_budget(texts: Sequence[str]) -> Budget:
-    """Read `parameters=500` and `macs=2000`.
+def read_budget(texts: Sequence[str], bits: int | None = None) -> Budget:
+    """Read `parameters=500`, `macs=2000`, and `bits=8000` of all parameters together.
+
+    Args:
+        texts: NAME=MOST each.
+        bits: of one parameter on the target; None = floating point.
 
     Raises:
         RecipeError: a text is something else, or no budget is given.
@@ -34,10 +40,11 @@ def read_budget(texts: Sequence[str]) -> Budget:
             what = (
                 "a limit has a name and a whole number from 1" if name in LIMITS or not most else f"no limit {name!r}"
             )
-            raise RecipeError(f"--budget {text}: {what}; write parameters=500 or macs=2000")
-        found[LIMITS[name]] = int(most)
+            raise RecipeError(f"--budget {text}: {what}; {EXAMPLES}")
+        limit = int(most) // (bits or FLOAT_BITS) if name == "bits" else int(most)
+        found[LIMITS[name]] = min(limit, found.get(LIMITS[name], limit))
     if not found:
-        raise RecipeError("--budget: what the target can hold, such as --budget parameters=500 or --budget macs=2000")
+        raise RecipeError(f"--budget: what the target can hold; {EXAMPLES}")
     return found
 
 
@@ -54,9 +61,10 @@ def predistorter_model(budget: Budget) -> dict[str, Any]:
     """
     limits = {**budget, "parameters": min(budget.get("parameters", MOST_PARAMETERS), MOST_PARAMETERS)}
     last = dict[str, Any]()
-    for last in _shapes(limits["parameters"]):
+    for last in _shapes():
         size = size_of(TransformerModel.model_validate(last))
-        if all(getattr(size, name) <= most for name, most in limits.items()):
+        fits = all(getattr(size, name) <= most for name, most in limits.items())
+        if fits and (last["layers"] == 1 or size.parameters >= TWO_BLOCKS_FROM):
             return last
     size = size_of(TransformerModel.model_validate(last))
     raise RecipeError(
@@ -65,9 +73,9 @@ def predistorter_model(budget: Budget) -> dict[str, Any]:
     )
 
 
-def _shapes(parameters: int) -> Iterator[dict[str, Any]]:
-    """Yield shapes from large to small."""
-    for layers in (1,) if parameters < ONE_BLOCK_BELOW else (2, 1):
+def _shapes() -> Iterator[dict[str, Any]]:
+    """Yield shapes, those of two blocks first, each from large to small."""
+    for layers in (2, 1):
         for width in WIDTHS:
             for ff_mult in FF_MULTS:
                 yield {"kind": "transformer", "d_model": width, "layers": layers, "window": WINDOWS[layers],

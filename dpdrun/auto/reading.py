@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from dpdrun.data.align.stages import Decision
 from dpdrun.data.capture import Capture
-from dpdrun.data.inspection import Inspection, inspect_capture
-from dpdrun.data.plausibility import occupied_widths
+from dpdrun.data.inspection import Inspection, exchanged, inspect_capture
+from dpdrun.data.plausibility import ACCEPT, occupied_widths
 from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO, OFF
@@ -52,8 +52,9 @@ def read(section: DataSection) -> Reading:
         capture = replace(capture, bandwidth_hz=measured)
         section = section.model_copy(update={"bandwidth_hz": measured})
     facts = inspect_capture(capture)
-    if facts.obstacles:
-        reasons = "".join(f"\n  - {each}" for each in facts.obstacles)
+    suspected = exchanged(facts) if section.check_rates == "on" else []
+    if obstacles := [*(f"{each}; {ACCEPT}" for each in suspected), *facts.obstacles]:
+        reasons = "".join(f"\n  - {each}" for each in obstacles)
         raise DataError(f"{capture.name}: no model can be trained on this capture:{reasons}")
     if capture.bandwidth_hz is None:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dpdrun.auto.budget import ONE_BLOCK_BELOW
+from dpdrun.auto.budget import TWO_BLOCKS_FROM
 from dpdrun.auto.reading import Reading
 from dpdrun.data.inspection import IMAGE_DBC, OFFSET_DB
 from dpdrun.data.sizing import read_sizes
@@ -53,7 +53,7 @@ def refinement(reading: Reading, parameters: int, iterations: int) -> dict[str, 
     Networks of two blocks learn from four times the data (`dpd.augment`), without which they overfitted there.
     """
     loss = {} if reading.capture.bandwidth_hz is None else {"train.loss": SPECTRAL}
-    augment = "on" if parameters >= ONE_BLOCK_BELOW else "off"
+    augment = "on" if parameters >= TWO_BLOCKS_FROM else "off"
     return {**REFINED, **loss, "optim.refine_iterations": iterations, "dpd.augment": augment}
 
 

@@ -39,7 +39,8 @@ class DataFlags:
     output: OutputSignalOption = None
     columns: ColumnsOption = None
     no_check_rates: Annotated[
-        bool, typer.Option("--no-check-rates", help="Accept a sample rate or bandwidth that looks like a mistake.")
+        bool,
+        typer.Option("--no-check-rates", help="Accept rates, or an order of the signals, that look like a mistake."),
     ] = False
 
     def given(self) -> dict[str, Any]:

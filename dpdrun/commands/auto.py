@@ -36,7 +36,9 @@ def auto(
     ],
     budget: Annotated[
         list[str],
-        option(metavar="NAME=MOST", help="What the target can hold: parameters=500 or macs=2000; repeatable."),
+        option(
+            metavar="NAME=MOST", help="What the target can hold: parameters=500, macs=2000 or bits=8000; repeatable."
+        ),
     ],
     minutes: Annotated[
         float, option(min=0.01, metavar="MINUTES", help="Time of the command; at least about 2, see --dry-run.")
@@ -68,7 +70,7 @@ def auto(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    options = Options(read_budget(budget), minutes, to, fixed)
+    options = Options(read_budget(budget, fixed), minutes, to, fixed)
     predistorter_model(options.budget)
     require_format(to, fixed=fixed is not None)
     with activity(Terminal(stderr=True), "auto") as doing:

@@ -17,6 +17,7 @@ from dpdrun.commands._options import (
     PluginOption,
     TextFormat,
     argument,
+    hertz,
     load_plugins,
     option,
     print_json,
@@ -131,9 +132,12 @@ def align(
     plot: Annotated[Path | None, option(help="Plot the alignment to this .png, .svg or .pdf.")] = None,
     flags: DataFlags = NONE_GIVEN,
     output_rate_hz: Annotated[
-        float | None, option(help="Sample rate of the output, if it differs from the input's.")
+        float | None,
+        option(parser=hertz, metavar="HZ", help="Sample rate of the output, if it differs from the input's."),
     ] = None,
-    resample_to_hz: Annotated[float | None, option(help="Resample the aligned capture to this rate.")] = None,
+    resample_to_hz: Annotated[
+        float | None, option(parser=hertz, metavar="HZ", help="Resample the aligned capture to this rate.")
+    ] = None,
     force: ForceOption = False,
     format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,

@@ -18,6 +18,7 @@ from dpdrun.commands._options import (
     PluginOption,
     TextFormat,
     argument,
+    hertz,
     load_plugins,
     option,
     print_json,
@@ -121,7 +122,8 @@ def next_(
     output: OutputSignalOption = None,
     columns: ColumnsOption = None,
     output_rate_hz: Annotated[
-        float | None, option(help="Sample rate of the capture, if it differs from the waveform's.")
+        float | None,
+        option(parser=hertz, metavar="HZ", help="Sample rate of the capture, if it differs from the waveform's."),
     ] = None,
     format_: FormatOption = TextFormat.text,
     plugin: PluginOption = None,

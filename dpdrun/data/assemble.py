@@ -18,7 +18,7 @@ import numpy as np
 
 from dpdrun.data.capture import PART_NAMES, Capture, Part, SourceRecord
 from dpdrun.data.checks import require_equal_lengths
-from dpdrun.data.continuity import is_cyclic_frames, loop_length, splice_excess_db
+from dpdrun.data.continuity import is_cyclic_frames, loop_length, output_runs_on, splice_excess_db
 from dpdrun.data.plausibility import check_rates
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
@@ -190,7 +190,11 @@ def loop_of(parts: tuple[Part, ...], stated: int | None) -> int | None:
 
 def framed(parts: tuple[Part, ...], frame: int | None) -> bool:
     """Return whether every part consists of frames played in a loop, as measured, not as the metadata say."""
-    return frame is not None and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
+    return (
+        frame is not None
+        and all(len(part) % frame == 0 and is_cyclic_frames(part.x, frame) for part in parts)
+        and not output_runs_on(parts[0].x, parts[0].y, frame)
+    )
 
 
 def joined(reading: SourceRecord) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from dpdrun.data.capture import Capture, Part
-from dpdrun.data.continuity import loop_length
+from dpdrun.data.continuity import loop_length, output_runs_on
 from dpdrun.data.signal_path import SignalPath
 from dpdrun.data.splits import DEFAULT_RATIOS
 from dpdrun.rf.metrics import Signal
@@ -63,7 +63,7 @@ def _drift_message(name: str, moves: Drift, *, stepped: bool) -> str:
 
 def _unknown_loops(capture: Capture) -> list[str]:
     length = loop_length(capture.train.x)
-    if length is None:
+    if length is None or output_runs_on(capture.train.x, capture.train.y, length):
         return []
     later = capture.train.future
     split = _between_loops(len(capture.train) + (0 if later is None else len(later)), length)

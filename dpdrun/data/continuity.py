@@ -14,6 +14,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dpdrun.rf.memory_polynomial import TAPS, fit, instants_of, terms
+from dpdrun.rf.metrics import rms
+
 ORDER = 32  # past samples of the linear predictor
 FIT_SAMPLES = 20_000
 RIDGE = 1e-9  # relative; the samples of an oversampled signal are nearly linearly dependent
@@ -24,6 +27,9 @@ EXAMINED = 131_072  # samples that are searched for splices
 HIT_DB = 28.0  # of a prediction error over the median one: 2^-700 a sample by chance, if errors are Gaussian
 LATE = 6  # samples after a splice in which its error passes that
 SHARE = 2 / 3  # of the splices that have to be in time
+RUNS_ON = 0.5  # of the error after splices: what the frame before has to leave of that with a frame's own end
+MATTERS = 1e-4  # of the power after splices: a smaller error is none
+COMPARED = 4  # frames that are enough for a fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,37 @@ def is_cyclic_frames(x: NDArray[np.complex128], frame: int) -> bool:
     onward = [splice_error_db(taps, a, b) for a, b in pairwise(frames)]
     around = [splice_error_db(taps, a, a) for a in frames]
     return bool(np.median(onward) > SPLICE_DB and np.median(around) < RUNS_ON_DB)
+
+
+def output_runs_on(x: NDArray[np.complex128], y: NDArray[np.complex128], frame: int) -> bool:
+    """Return whether the output at the start of a frame remembers the frame before: then it was not played in a loop.
+
+    The input cannot tell: OFDM symbols without prefix and window are periodic, too. A memory polynomial is fitted to
+    the output twice: after each splice with the frame before as its past, and with the frame's own end. Of an amplifier
+    without memory, or an output that is not aligned, both fits are alike, and nothing is told.
+
+    Args:
+        x, y: (N,) complex each, beginning with a frame.
+        frame: length of a frame [samples].
+    """
+    past, future = max(TAPS), max(0, -min(TAPS))
+    count = min(len(x), EXAMINED) // frame
+    if count < COMPARED or frame <= 2 * (past + future):
+        return False
+    x, y = x[: count * frame] / rms(x), y[: count * frame]
+    frames, starts = x.reshape(count, frame), y.reshape(count, frame)[1:, :past].ravel()
+    inside = instants_of(len(x), FIT_SAMPLES // 4)
+    inside = inside[(inside % frame >= past) & (inside % frame < frame - future)]
+    explained, output = terms(x, inside), np.concatenate([y[inside], starts])
+
+    def error(before: NDArray[np.complex128]) -> float:
+        rows = np.concatenate([before[:, -past:], frames[1:, : past + future]], axis=1)
+        after = terms(rows.ravel(), np.arange(rows.size).reshape(rows.shape)[:, past : 2 * past].ravel())
+        coefficients = fit(np.concatenate([explained, after]), output)
+        return float(np.sum(np.abs(starts - after @ coefficients) ** 2))
+
+    looped = error(frames[1:])
+    return looped > MATTERS * float(np.sum(np.abs(starts) ** 2)) and error(frames[:-1]) < RUNS_ON * looped
 
 
 def loop_length(x: NDArray[np.complex128]) -> int | None:

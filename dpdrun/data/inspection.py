@@ -149,7 +149,7 @@ def inspect_capture(capture: Capture) -> Inspection:
     )
     changes = changes_inside(capture, path)
     warnings = (
-        *_exchanged(facts),
+        *exchanged(facts),
         *_signal_path(facts, capture, path),
         *changes,
         *_parts_differ(facts, capture),
@@ -237,7 +237,7 @@ def _signal_path(facts: Inspection, capture: Capture, path: SignalPath) -> list[
     return found
 
 
-def _exchanged(facts: Inspection) -> list[str]:
+def exchanged(facts: Inspection) -> list[str]:
     """Return a warning where the input looks like the output of an amplifier: it has more leakage and smaller peaks."""
     if facts.aclr_x_dbc is None or facts.aclr_y_dbc is None:
         return []

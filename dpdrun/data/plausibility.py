@@ -40,10 +40,10 @@ def check_rates(x: NDArray[np.complex128], sample_rate_hz: float, bandwidth_hz: 
         return
     occupied_hz = max(widths)
     raise DataError(
-        f"{name}: the bandwidth is stated as {bandwidth_hz:g} Hz, but the input occupies about {occupied_hz:.3g} Hz at "
-        f"{sample_rate_hz:g} S/s. Is the bandwidth wrong, or the sample rate? Give --bandwidth-hz {occupied_hz:.3g} "
-        f"(data.bandwidth_hz) or --sample-rate-hz (data.sample_rate_hz), and correct the source if it states the "
-        f"other; {ACCEPT}"
+        f"{name}: the bandwidth is stated as {bandwidth_hz / 1e6:.6g} MHz, but the input occupies about "
+        f"{occupied_hz / 1e6:.4g} MHz at {sample_rate_hz / 1e6:.6g} MS/s. Is the bandwidth wrong, or the sample rate? "
+        f"Give --bandwidth-hz {occupied_hz / 1e6:.4g}e6 (data.bandwidth_hz) or --sample-rate-hz (data.sample_rate_hz), "
+        f"and correct the source if it states the other; {ACCEPT}"
     )
 
 

@@ -11,7 +11,9 @@ from dpdrun.plan.cost import size_of
 from dpdrun.recipe.schema import TransformerModel
 
 
-@pytest.mark.parametrize(("most", "parameters", "layers"), [(500, 496, 1), (1000, 974, 2), (2000, 1882, 2)])
+@pytest.mark.parametrize(
+    ("most", "parameters", "layers"), [(500, 496, 1), (800, 784, 1), (1000, 974, 2), (2000, 1882, 2)]
+)
 def test_shapes_of_the_arena(most: int, parameters: int, layers: int) -> None:
     model = TransformerModel.model_validate(predistorter_model({"parameters": most}))
     assert (size_of(model).parameters, model.layers) == (parameters, layers)
@@ -23,6 +25,10 @@ def test_within_the_budget_and_trainable(budget: dict[str, int]) -> None:
     built = sum(each.numel() for each in build(section, scale_x=1.0, scale_y=1.0).parameters())
     assert built <= budget.get("parameters", 4000)
     assert size_of(section).macs_per_sample <= budget.get("macs_per_sample", 10**9)
+
+
+def test_a_limit_of_macs_gives_the_shape_of_that_size() -> None:
+    assert predistorter_model({"macs_per_sample": 680}) == predistorter_model({"parameters": 500})
 
 
 def test_both_limits_hold() -> None:
@@ -43,3 +49,10 @@ def test_what_is_no_budget(text: str) -> None:
 
 def test_reads_several() -> None:
     assert read_budget(["parameters=500", "macs=2_000"]) == {"parameters": 500, "macs_per_sample": 2000}
+
+
+def test_bits_are_those_of_the_parameters() -> None:
+    assert read_budget(["bits=8000"], bits=14) == {"parameters": 571}
+    assert read_budget(["bits=8000"]) == {"parameters": 250}  # of 32 bits
+    assert read_budget(["bits=8000", "parameters=200"], bits=14) == {"parameters": 200}
+    assert read_budget(["parameters=200", "bits=1400"], bits=14) == {"parameters": 100}

@@ -29,6 +29,7 @@ def amplified(x: Signal) -> Signal:
 
 
 def section(folder: Path, x: Signal, y: Signal) -> DataSection:
+    folder.mkdir(exist_ok=True)
     np.savez(folder / "capture.npz", x=x, y=y)
     return DataSection.model_validate(
         {"source": str(folder / "capture.npz"), "sample_rate_hz": 1e6, "bandwidth_hz": 1.2e5}
@@ -76,14 +77,16 @@ def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Pa
         read(section(tmp_path, x, y))
 
 
-def test_exchanged_signals_are_suspected(tmp_path: Path) -> None:
+def test_exchanged_signals_are_refused_unless_the_user_insists(tmp_path: Path) -> None:
     x = banded(0.09) / 0.02
     y = 2 * x / (1 + 0.1 * np.abs(x) ** 2)
-    right, wrong = (
-        read(section(tmp_path, *pair).model_copy(update={"bandwidth_hz": 2e5})) for pair in ((x, y), (y, x))
-    )
-    assert not any("look exchanged" in each for each in right.facts.warnings)
-    assert "look exchanged" in wrong.facts.warnings[0]
+    right, wrong = (section(tmp_path / name, *pair).model_copy(update={"bandwidth_hz": 2e5})
+                    for name, pair in (("right", (x, y)), ("wrong", (y, x))))  # fmt: skip
+    assert not any("look exchanged" in each for each in read(right).facts.warnings)
+    with pytest.raises(DataError, match=r"look exchanged.*--input-signal.*--no-check-rates"):
+        read(wrong)
+    accepted = read(wrong.model_copy(update={"check_rates": "off"}))
+    assert "look exchanged" in accepted.facts.warnings[0]
 
 
 def banded(edge: float) -> Signal:

@@ -140,7 +140,7 @@ def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> No
         (("--to", "onxx"), "no such format; did you mean 'onnx'?"),
         (("--to", "onnx", "--fixed", "8"), "holds floating-point models alone"),
         (("--budget", "macs=3"), "is too small for a Transformer"),
-        (("--budget", "size=3"), "no limit 'size'; write parameters=500 or macs=2000"),
+        (("--budget", "size=3"), "no limit 'size'; write parameters=500, macs=2000 or bits=8000"),
     ],
 )
 def test_refused_before_anything_is_written(words: tuple[str, ...], message: str, place: Path) -> None:

@@ -125,6 +125,19 @@ def looped(frame: int, count: int) -> tuple[Signal, Signal]:
     return x.ravel(), y.ravel()
 
 
+def test_symbols_that_follow_each_other_are_no_loops() -> None:
+    """Each symbol is periodic, but the amplifier remembers the one before it."""
+    x, _ = looped(1000, 30)
+    y = x + 0.2j * np.roll(x, 1) - 0.02 * x * np.abs(x) ** 2
+    facts = inspect_capture(
+        assemble(SourceRecord("symbols", (Part(x, y),), sample_rate_hz=RATE), DataSection(source="s"))
+    )
+    assert not any("loops" in each for each in facts.warnings)
+    parts = tuple(Part(x[a:b], y[a:b]) for a, b in ((0, 20_000), (20_000, 25_000), (25_000, 30_000)))
+    reading = SourceRecord("symbols", parts, sample_rate_hz=RATE, nperseg=1000)  # type: ignore[arg-type]
+    assert assemble(reading, DataSection(source="s")).loop_samples is None
+
+
 @pytest.mark.parametrize("stated", [None, 2560])
 def test_loops_of_any_length_are_found(stated: int | None) -> None:
     """Loops of 1,280 samples where the source states 2,560, or nothing."""
