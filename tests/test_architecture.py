@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
+@cache
+def imports_of(path: Path) -> set[str]:
+    """What a file imports: asked for once for each library."""
+    return imported(ast.parse(path.read_text(encoding="utf-8")))
+
+
 def test_imports_point_down() -> None:
     edges = []
     for path in sources():
@@ -79,7 +86,7 @@ def test_imports_point_down() -> None:
         if layer in ("__init__", "__main__"):  # the ends of the chain: the public API, and `python -m dpdrun`
             continue
         assert layer in RANK, f"{relative(path)}: give {layer} a place in LAYERS and in docs/ARCHITECTURE.md"
-        names = imported(ast.parse(path.read_text(encoding="utf-8")))
+        names = imports_of(path)
         targets = {name.split(".")[1] for name in names if name.startswith("dpdrun.")} - {layer, "__version__"}
         edges.extend((relative(path), layer, target) for target in sorted(targets))
     assert len(edges) > 20
@@ -88,11 +95,7 @@ def test_imports_point_down() -> None:
 
 @pytest.mark.parametrize("library", HOMES)
 def test_heavy_libraries_stay_at_home(library: str) -> None:
-    users = [
-        relative(path)
-        for path in sources()
-        if any(name.split(".")[0] == library for name in imported(ast.parse(path.read_text(encoding="utf-8"))))
-    ]
+    users = [relative(path) for path in sources() if any(name.split(".")[0] == library for name in imports_of(path))]
     assert bool(users) == bool(HOMES[library]), f"who imports {library}?"
     assert [user for user in users if not user.startswith(HOMES[library])] == []
 
@@ -107,7 +110,7 @@ def test_nothing_reads_a_pickle() -> None:
     loads = []
     for path in sources():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert not {name.split(".")[0] for name in imported(tree)} & UNPICKLERS, relative(path)
+        assert not {name.split(".")[0] for name in imports_of(path)} & UNPICKLERS, relative(path)
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +33,18 @@ if os.path.isdir("/proc/self/fdinfo"):
 from typer.testing import CliRunner
 from dpdrun.commands import app
 import json
-for words in json.loads(sys.argv[1]):
+light, heavy = json.loads(sys.argv[1])
+def run(words):
     result = CliRunner().invoke(app, words)
     if result.exit_code:
         sys.exit(f"{words}: exit {result.exit_code}, {result.output}, {result.exception!r}")
     print(words[0], "torch" in sys.modules, flush=True)
+for words in light:
+    run(words)
+from tests.baselines import small_baselines
+with small_baselines():
+    for words in heavy:
+        run(words)
 """
 RECIPE = """\
 task: pa
@@ -56,8 +64,9 @@ def test_commands_work_without_what_windows_does_not_have(tmp_path: Path) -> Non
         ["train", "a.yaml", "--run-dir", "run"], ["train", "a.yaml", "--run-dir", "run", "--resume"],
         ["diagnose", "run"], ["health", "run"], ["runs", "list", "."], ["runs", "remove", "run", "--yes"],
     ]  # fmt: skip
-    words = [sys.executable, "-c", WITHOUT, json.dumps(light + heavy)]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", WITHOUT, json.dumps([light, heavy])]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "DPDRUN_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     lines = done.stdout.splitlines()
     assert lines[: len(light)] == [f"{each[0]} False" for each in light]
