@@ -24,8 +24,9 @@ train: $(READY)  ## the main job: train the quickstart recipe on embedded data
 auto: $(READY)  ## a predistorter from an embedded capture, in one command (three minutes)
 	$(BIN)/dpdrun auto synthetic/hard --budget parameters=500 --minutes 2 --fixed 14 -o runs/auto
 
+# One thread for each process: two that share a core wait for each other. Bytecode, or each `dpdrun` compiles the package.
 test: $(READY)  ## all tests but the slow ones, in up to four processes
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m 'not slow' --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-machines: $(READY)  ## the tests as on other machines: 1, 2, 4 threads; instructions default, avx2, native; 3 seeds; a busy core (half an hour)
 	$(BIN)/python tests/machines.py
