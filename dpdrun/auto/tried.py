@@ -32,10 +32,12 @@ def trials_of(folder: SweepFolder) -> list[Json]:
     name = content["objectives"][0]
     for trial in (trial for point in content["points"] for trial in point["trials"]):
         known = state.trials[trial["id"]]
-        overrides = [*sweep.base.overrides, *known.trial.overrides]
+        run, overrides = folder.run(trial["id"]), [*sweep.base.overrides, *known.trial.overrides]
+        refined = run.read_json(run.report).get("finish") if run.report.is_file() else None
+        seconds = max(known.core_seconds, (refined or {}).get("seconds", 0.0))  # of one that is kept: before that
         what = in_words(load_text(sweep.base.text, sweep.base.path, overrides).recipe)
         rows.append({"search": folder.path.name, "id": trial["id"], "configuration": what, "seed": trial["seed"],
-                     "score": name, "score_db": trial.get(name), "seconds": round(known.core_seconds, 1),
+                     "score": name, "score_db": trial.get(name), "seconds": round(seconds, 1),
                      "status": trial["status"], "reason": trial["reason"]})  # fmt: skip
     return sorted(rows, key=lambda row: (row["score_db"] is None, row["score_db"] or 0.0))
 

@@ -187,8 +187,7 @@ def _show(folder: Path, state: LoopState, format_: TextFormat) -> None:
     from dpdrun.report.loop import loop_view
     from dpdrun.report.terminal import Terminal
 
-    console = Terminal(highlight=False)
-    console.print(loop_view(content, width=console.width))
+    Terminal(highlight=False).print(loop_view(content))
     if state.best is not None:
         say(f"best waveform: {folder / state.best.waveform.file}")
     _say_next(folder, state)

@@ -32,7 +32,7 @@ CSS = """\
 .cards div { background: var(--card); border-radius: 6px; padding: .7rem 1rem; flex: 1 1 150px; }
 .cards b { display: block; font-size: 1.15rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .cards span { color: var(--dim); font-size: .85em; }
-td { white-space: normal; } ul { padding-left: 1.2rem; } li { margin: .35rem 0; }
+td { white-space: normal; } td.number { white-space: pre; } ul { padding-left: 1.2rem; } li { margin: .35rem 0; }
 figure.narrow { justify-self: center; width: min(100%, 620px); grid-column: 1 / -1; }
 pre { background: var(--card); padding: .7rem; border-radius: 6px; overflow-x: auto; margin: .2rem 0 .8rem; }
 """
@@ -129,7 +129,7 @@ def _results(content: Json, own: Json, judged: Json) -> tuple[str, list[str], li
 
 def _with_interval(figure: Figure, scores: Json) -> str:
     interval = figure.interval(scores)
-    return figure.cell(scores) + (f" ({interval})" if interval else "")
+    return figure.cell(scores) + (f"\n({interval})" if interval else "")
 
 
 def limits(content: Json) -> list[str]:
@@ -226,8 +226,11 @@ def _target(content: Json) -> list[tuple[str, str]]:
     facts = [("file", f"{exported['path']}, {exported['bytes'] / 1000:,.1f} kB"), ("verified", verified)]
     if c := exported.get("c"):
         macs, products = content["steps"]["dpd"]["macs_per_sample"], c["multiplications_per_sample"]
-        facts.append(("multiplications per sample", f"{products:,}: {macs:,} multiply-accumulates (MACs) of weights "
-                      f"and attention, {products - macs:,} of features, products and scales"))  # fmt: skip
+        of_these = (f": {macs:,} multiply-accumulates (MACs) of weights and attention, {products - macs:,} of "
+                    "features, products and scales") if exported["fixed"] is None else (
+                    f", without keys whose attention is 0 in these bits; {macs:,} multiply-accumulates (MACs) of "
+                    "weights and attention in floating point")  # fmt: skip
+        facts.append(("multiplications per sample", f"{products:,}{of_these}"))
         size = c["bytes"]
         code = f", code {size['code']:,} ({size['code_of']})" if "code" in size else ""
         facts.append(("bytes", f"tables {size['tables']:,}, state {size['state']:,}{code}"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +36,52 @@ def numbers_table(*titles: str, left: int = 1, gap: int = 2) -> Table:
         head = Text("\n" * (lines - title.count("\n")) + title)  # at the bottom, next to its numbers
         table.add_column(head, justify="left" if index < left else "right", no_wrap=True)
     return table
+
+
+@dataclass(frozen=True)
+class NumberTables:
+    """A table of numbers; where it is too wide, as several below each other, each with the columns of names.
+
+    Attributes:
+        titles: of the columns.
+        rows: cells, and the style of each row.
+        left, gap: as of `numbers_table`.
+    """
+
+    titles: Sequence[str]
+    rows: Sequence[tuple[Sequence[str | Text], str]]
+    left: int = 1
+    gap: int = 2
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield as few tables as fit."""
+        start, last = self.left, len(self.titles)
+        while start < last:
+            fitting = (end for end in range(last, start, -1) if self._width(console, start, end) <= options.max_width)
+            end = next(fitting, start + 1)
+            yield from ([Text("")] if start > self.left else [])
+            yield self._table(start, end)
+            start = end
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the width of one number, and of the complete table."""
+        widest = self._width(console, self.left, len(self.titles))
+        return Measurement(min(self._width(console, self.left, self.left + 1), widest), widest).clamp(
+            max_width=options.max_width
+        )
+
+    def _width(self, console: Console, start: int, end: int) -> int:
+        free = console.options.update(width=1000)
+        return (
+            Measurement.get(console, free, self._table(start, end)).maximum + self.gap
+        )  # rich cuts one that just fits
+
+    def _table(self, start: int, end: int) -> Table:
+        shown = [*range(self.left), *range(start, end)]
+        table = numbers_table(*(self.titles[index] for index in shown), left=self.left, gap=self.gap)
+        for cells, style in self.rows:
+            table.add_row(*(cells[index] for index in shown), style=style)
+        return table
 
 
 def framed(title: str, content: RenderableType, width: int | None = None) -> Panel:

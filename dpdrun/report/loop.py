@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dpdrun.report.layout import numbers_table
+from dpdrun.report.layout import NumberTables
 
 Json = Mapping[str, Any]
 
@@ -32,15 +31,13 @@ CAPTION = (
     "NMSE, EVM, ACLR (worse side) and gain of the measured output; drift of the gain since round 0, at equal drive; "
     "peak and mean power of the waveform over the original's; samples at the peak limit; share of the change applied."
 )
-PADDING = 2  # that a table is cut for where its columns just fit
 
 
-def loop_view(state: Json, *, width: int) -> RenderableType:
+def loop_view(state: Json) -> RenderableType:
     """Return the rounds of a loop, the best one in bold, with the messages of the last one that was measured.
 
     Args:
         state: of loop.json.
-        width: of the terminal [columns]; where it is narrow, the columns are in several tables.
     """
     rounds, best = state["rounds"], state["best_round"]
     measured = [each for each in rounds if each["scores"] is not None]
@@ -52,7 +49,7 @@ def loop_view(state: Json, *, width: int) -> RenderableType:
         if column[1] == "waveform" or any((each[column[1]] or {}).get(column[2]) is not None for each in rounds)
     ]  # fmt: skip
     original = state.get("original_aclr_dbc")
-    lines += _tables(rounds, best, shown, original, width)
+    lines.append(_rounds(rounds, best, shown, original))
     lines.append(Text(CAPTION if original is None else f"{CAPTION} ideal: the original itself.", "dim"))
     if measured:
         missing = measured[-1]["scores"]["missing"]
@@ -61,32 +58,18 @@ def loop_view(state: Json, *, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def _tables(
-    rounds: Sequence[Json], best: int | None, columns: Sequence[Column], original: float | None, width: int
-) -> list[RenderableType]:
-    """Return the columns in as few tables as fit into the width."""
-    free, found, rest = Console(width=1000), list[RenderableType](), list(columns)
-    while rest:
-        tables = [(end, _table(rounds, best, rest[:end], original)) for end in range(len(rest), 0, -1)]
-        fitting = ((end, each) for end, each in tables if free.measure(each).maximum + PADDING <= width)
-        end, table = next(fitting, tables[-1])
-        found += ["", table] if found else [table]
-        rest = rest[end:]
-    return found
-
-
-def _table(rounds: Sequence[Json], best: int | None, columns: Sequence[Column], original: float | None) -> Table:
-    table = numbers_table("round", *(title for title, *_ in columns), gap=1)
+def _rounds(
+    rounds: Sequence[Json], best: int | None, columns: Sequence[Column], original: float | None
+) -> NumberTables:
+    rows = list[tuple[list[str], str]]()
     for each in rounds:
         number = each["round"]
         cells = [_cell(each[part], key, digits) for _, part, key, digits in columns]
-        mark = "*" if number == best else ""
-        table.add_row(f"{number}{mark}", *cells, style="bold" if number == best else "")
+        rows.append(([f"{number}*", *cells], "bold") if number == best else ([str(number), *cells], ""))
     if original is not None and any(key == ACLR_KEY for _, _, key, _ in columns):
-        table.add_row(
-            "ideal", *(f"{original:.2f}" if key == ACLR_KEY else "-" for _, _, key, _ in columns), style="dim"
-        )
-    return table
+        cells = [f"{original:.2f}" if key == ACLR_KEY else "-" for _, _, key, _ in columns]
+        rows.append((["ideal", *cells], "dim"))
+    return NumberTables(["round", *(title for title, *_ in columns)], rows, gap=1)
 
 
 def _cell(part: Json | None, key: str, digits: int) -> str:

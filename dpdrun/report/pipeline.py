@@ -12,10 +12,10 @@ from rich.text import Text
 
 from dpdrun.plan.cost import about_time
 from dpdrun.recipe.problems import listed
-from dpdrun.report.layout import facts_grid, framed, numbers_table
+from dpdrun.report.layout import NumberTables, facts_grid, framed
 from dpdrun.run.scores import COLD_START, as_chosen, cold_nmse_db
 
-FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR, worse"))
+FIGURES = (("nmse_db", "NMSE"), ("in_band_db", "in-band"), ("aclr_worse_db", "ACLR,\nworse"))
 Json = Mapping[str, Any]
 RIVALS = (("one_tap", "no predistortion"), ("gmp", "indirect gmp"))
 _STYLE = {"skip": "green", "run": "cyan", "resume": "cyan", "restart": "yellow", "redo": "yellow", "wait": "green",
@@ -97,21 +97,21 @@ def scores_panel(
     return framed(title, Group(*parts, facts_grid(facts)))
 
 
-def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> Table:
+def _table(split: str, seen: Mapping[str, Mapping[str, Json]], learnt: Mapping[str, str]) -> NumberTables:
     """Return the scores of one split: a row per predistorter and PA model."""
     scores = [report["splits"][split] for reports in seen.values() for report in reports.values()]
     cold = any(cold_nmse_db(each) is not None for each in scores)
-    names = [*(name for _, name in FIGURES), *([f"NMSE, {COLD_START}"] if cold else [])]
-    table = numbers_table(f"{split} [dB]", "through", *names, left=2)
+    names = [*(name for _, name in FIGURES), *([f"NMSE,\n{COLD_START}"] if cold else [])]
+    rows = list[tuple[list[str], str]]()
     for amplifier, reports in seen.items():
         fullest = max(reports.values(), key=lambda report: len(report["baselines"]))  # cross-model ones are fewer
         for key, name in RIVALS:
             if key in fullest["baselines"]:
-                table.add_row(name, amplifier, *_cells(fullest["baselines"][key][split], cold), style="dim")
+                rows.append(([name, amplifier, *_cells(fullest["baselines"][key][split], cold)], "dim"))
         for predistorter, report in reports.items():
             style = "bold" if learnt[predistorter] == amplifier else ""
-            table.add_row(predistorter, amplifier, *_cells(report["splits"][split], cold), style=style)
-    return table
+            rows.append(([predistorter, amplifier, *_cells(report["splits"][split], cold)], style))
+    return NumberTables([f"{split} [dB]", "through", *names], rows, left=2)
 
 
 def _cells(figures: Json, cold: bool) -> list[str]:

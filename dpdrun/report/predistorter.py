@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from dpdrun.dpd.objective import POWER_GATE_DB
-from dpdrun.report.layout import numbers_table
+from dpdrun.report.layout import NumberTables
 from dpdrun.report.scores import aclr_caveats
 from dpdrun.run.scores import COLD_START, OBJECTIVE_WITH_PAST, cold_nmse_db
 
@@ -25,33 +24,34 @@ FIGURES = (
 )
 
 
-def score_table(report: Mapping[str, Any]) -> Table:
+def score_table(report: Mapping[str, Any]) -> NumberTables:
     """Return the scores of each split with this predistorter, a least-squares gmp, and none at equal power.
 
     Args:
         report: from `run.scores.as_chosen`.
     """
     splits: Mapping[str, Any] = report["splits"]
-    table = numbers_table("dB", *(f"{split} {who}" for split in splits for who in ("none", "gmp", "this")))
+    rows = list[tuple[list[str | Text], str]]()
     for key, name in FIGURES:
-        cells = [Text(name)]
+        cells: list[str | Text] = [name]
         for split, score in splits.items():
             rivals = (report["baselines"][rival][split] for rival in ("one_tap", "gmp"))
-            cells += [Text(_db(rival[key])) for rival in rivals] + [Text(_db(score[key]), "bold")]
-        table.add_row(*cells)
+            cells += [*(_db(rival[key]) for rival in rivals), Text(_db(score[key]), "bold")]
+        rows.append((cells, ""))
         if key == "nmse_db":
-            _add_cold_start(table, report)
-    return table
+            rows += _cold_start(report)
+    return NumberTables(["dB", *(f"{split}\n{who}" for split in splits for who in ("none", "gmp", "this"))], rows)
 
 
-def _add_cold_start(table: Table, report: Mapping[str, Any]) -> None:
-    """Add the NMSE from a cold start, where that is not the one above it."""
+def _cold_start(report: Mapping[str, Any]) -> list[tuple[list[str | Text], str]]:
+    """Return the row of the NMSE from a cold start, where that is not the one above it."""
     cold = [
         cold_nmse_db(scores) for split in report["splits"]
         for scores in (*(report["baselines"][rival][split] for rival in ("one_tap", "gmp")), report["splits"][split])
     ]  # fmt: skip
-    if any(value is not None for value in cold):
-        table.add_row(Text(f"NMSE, {COLD_START}", "dim"), *(Text(_db(value), "dim") for value in cold))
+    if all(value is None for value in cold):
+        return []
+    return [([f"NMSE, {COLD_START}", *(_db(value) for value in cold)], "dim")]
 
 
 def facts(report: Mapping[str, Any]) -> list[tuple[str, Text]]:

@@ -89,7 +89,7 @@ def _floor(report: Mapping[str, Any]) -> str:
 
 
 def _panel(
-    report: Mapping[str, Any], plan: Plan, scores: Table, notes: Sequence[tuple[str, RenderableType]]
+    report: Mapping[str, Any], plan: Plan, scores: RenderableType, notes: Sequence[tuple[str, RenderableType]]
 ) -> RenderableType:
     """Return the scores with their notes, the cost of the model, and who set what."""
     facts = [*notes, ("model", cost_line(report))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.console import Console
@@ -9,12 +10,12 @@ from rich.console import Console
 from dpdrun.report.pipeline import StepRow, overview, scores_panel
 
 
-def shown(renderable: Any) -> str:
-    console = Console(width=80, force_terminal=False)
+def shown(renderable: Any, width: int = 80) -> str:
+    console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
         console.print(renderable, highlight=False)
     lines = capture.get().splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
     return "\n".join(lines)
 
 
@@ -72,3 +73,11 @@ def test_the_scores_name_who_learnt_through_what() -> None:
     assert "pa PA model, NMSE val -40.00 dB, test -41.00 dB; net and least trained through" in " ".join(lines)
     assert not any(line.startswith("indirect gmp judge") for line in lines)
     assert "cross-model validation only" in " ".join(lines)
+
+
+def test_a_narrow_terminal_has_every_number() -> None:
+    own = {"net": report(-50.0)}
+    wide, narrow = (shown(scores_panel(own, {}, {"net": "pa"}), width) for width in (80, 50))
+    numbers = re.compile(r"-\d+\.\d\d")
+    assert sorted(numbers.findall(narrow)) == sorted(numbers.findall(wide))
+    assert narrow.count("no predistortion") == 4  # two splits, two parts each

@@ -57,7 +57,7 @@ def changed(**values: Any) -> dict[str, Any]:
 
 def test_figures_with_and_without_are_shown_together() -> None:
     text = shown(REPORT)
-    assert "val none val gmp val this test none test gmp test this" in text
+    assert "val val val test test test dB none gmp this none gmp this" in text
     assert "NMSE -22.00 -42.00 -52.00 -23.00 -43.00 -53.00" in text
     assert "in-band error -23.00 -43.00 -53.00" in text
     assert "ACLR worse side -20.00 -40.00 -50.00" in text

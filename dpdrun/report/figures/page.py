@@ -14,7 +14,7 @@ from dpdrun.report.html_page import html_page
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 WIDE = 900  # pixels of a PNG at 220 dpi, above which a figure takes the whole width of the page
-NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( .*)?")
+NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?([ \n].*)?")
 
 CSS = """\
 body { max-width: 1060px; }
