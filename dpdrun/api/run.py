@@ -174,7 +174,7 @@ class Run:
         """Export the model as one streaming step, for use without dpdrun; its output is compared with the run's.
 
         Args:
-            to: onnx, torchscript, npz, c, mat or mem (docs/export.md).
+            to: onnx, torchscript, npz, c, mat, mem or qonnx (docs/export.md).
             path: of the file; default: in the run folder.
             force: overwrite it.
             fixed: in integers (docs/fixed-point.md); a dict changes the quantization section of the run, such as

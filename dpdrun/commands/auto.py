@@ -45,7 +45,9 @@ def auto(
     ] = 15.0,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="onnx|torchscript|npz|c|mat|mem", help="Format of the exported predistorter."),
+        typer.Option(
+            "--to", metavar="onnx|torchscript|npz|c|mat|mem|qonnx", help="Format of the exported predistorter."
+        ),
     ] = "c",
     fixed: Annotated[
         int | None, option(min=4, max=18, metavar="BITS", help="Export in integers: bits of weights and activations.")

@@ -26,10 +26,10 @@ def export(
         str,
         option(
             "--to",
-            metavar="onnx|torchscript|npz|c|mat|mem",
+            metavar="onnx|torchscript|npz|c|mat|mem|qonnx",
             help="onnx: for onnxruntime and compilers; torchscript: for LibTorch; npz: weights, description and golden "
             "vector, for FPGA and DSP; c: C99 with a self-test; mat: for MATLAB, a gmp also for comm.DPD; mem: for "
-            "$readmemh.",
+            "$readmemh; qonnx: for FPGA flows.",
         ),
     ],
     out: Annotated[
@@ -45,7 +45,10 @@ def export(
     ] = False,
     plugin: PluginOption = None,
     fixed: Annotated[
-        bool, typer.Option("--fixed", help="With --to npz, c, mat or mem: in integers, bit-true (docs/fixed-point.md).")
+        bool,
+        typer.Option(
+            "--fixed", help="With --to npz, c, mat, mem or qonnx: in integers, bit-true (docs/fixed-point.md)."
+        ),
     ] = False,
     weight_bits: Annotated[
         int | None, option(min=4, max=18, help="--fixed: bits of weights.", show_default="quantization.weights, or 16")

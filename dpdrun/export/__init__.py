@@ -17,8 +17,10 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "c": (".c",),
     "mat": (".mat",),
     "mem": (".zip",),
+    "qonnx": (".onnx",),
 }
-INTEGER_FORMATS = ("npz", "c", "mat", "mem")  # that have a fixed-point form
+INTEGER_FORMATS = ("npz", "c", "mat", "mem", "qonnx")  # that have a fixed-point form
+INTEGERS_ALONE = ("mem", "qonnx")
 
 
 def require_format(to: str, *, fixed: bool) -> None:
@@ -29,5 +31,5 @@ def require_format(to: str, *, fixed: bool) -> None:
         raise RunError(
             f"--to {to} holds floating-point models alone; in fixed point there is {', '.join(INTEGER_FORMATS)}"
         )
-    if not fixed and to == "mem":
-        raise RunError("--to mem holds integers: give --fixed")
+    if not fixed and to in INTEGERS_ALONE:
+        raise RunError(f"--to {to} holds integers: give --fixed")

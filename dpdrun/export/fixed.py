@@ -39,6 +39,8 @@ from dpdrun.recipe.schema import GIVEN, QuantizationSection
 
 GOLDEN_SAMPLES = 1024
 VERIFIED_SAMPLES = 2**15  # of the test split: a GRU takes a third of a millisecond each
+# (T, 2) input words, the state -> (T, 2) output words, the state for the next call
+Step = Callable[[NDArray[np.int64], reference.State], tuple[NDArray[np.int64], reference.State]]
 # A recipe around the settings: its loader explains what is wrong with them
 _RECIPE = "task: pa\ndata: {source: synthetic/mild}\nmodel: {kind: gru, hidden: 1}\n"
 
@@ -214,14 +216,16 @@ def write(path: Path, fixed: FixedPoint, description: dict[str, Any], x: NDArray
         np.savez(handle, **arrays)
 
 
-def words_of(fixed: FixedPoint, x: NDArray[np.complex128]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return input and output words of the beginning of a record, (N, 2) each; the output is not late.
+def words_of(
+    fixed: FixedPoint, x: NDArray[np.complex128], samples: int = VERIFIED_SAMPLES
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return input and output words of the first `samples` of a record, (N, 2) each; the output is not late.
 
     Raises:
         RunError: an accumulator exceeded its bound.
     """
     program, seen = fixed.program, Seen()
-    words, late = reference.to_words(program, x[:VERIFIED_SAMPLES]), program["lookahead"]
+    words, late = reference.to_words(program, x[:samples]), program["lookahead"]
     padded = np.pad(words, ((0, late), (0, 0)))
     y, _ = reference.step(program, fixed.weights, padded, reference.initial_state(program), seen)
     if over := seen.over_bounds(program):
@@ -229,19 +233,20 @@ def words_of(fixed: FixedPoint, x: NDArray[np.complex128]) -> tuple[NDArray[np.i
     return words, y[late:]
 
 
-def require_equal(path: Path, loaded: tuple[Program, Weights], fixed: FixedPoint, x: NDArray[np.complex128]) -> int:
-    """Stream a record through what was loaded from a file, in uneven chunks; return how many samples were compared.
+def require_equal(
+    path: Path, step: Step, fixed: FixedPoint, x: NDArray[np.complex128], samples: int = VERIFIED_SAMPLES
+) -> int:
+    """Stream a record through the step of a file, in uneven chunks; return how many samples were compared.
 
     Raises:
         RunError: a word differs from that of the program, or an accumulator exceeded its bound.
     """
-    program, weights = loaded
-    words, expected = words_of(fixed, x)
-    late = program["lookahead"]
+    words, expected = words_of(fixed, x, samples)
+    late = fixed.program["lookahead"]
     padded, outputs, at = np.pad(words, ((0, late), (0, 0))), [], 0
-    state = reference.initial_state(program)
+    state = reference.initial_state(fixed.program)
     for length in cycle(CHUNKS):
-        y, state = reference.step(program, weights, padded[at : at + length], state)
+        y, state = step(padded[at : at + length], state)
         outputs.append(y)
         at += length
         if at >= len(padded):

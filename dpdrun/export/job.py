@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
-from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, require_format, torchscript
+from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, qonnx, require_format, torchscript
 from dpdrun.export.c import compiler
 from dpdrun.export.c import job as c
 from dpdrun.export.description import describe
@@ -25,7 +26,7 @@ from dpdrun.run.files import replacing
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.job import load_run
 
-# Writers of a program in fixed point, and their readers; C is compiled instead
+# Writers of a program in fixed point, and readers of what they wrote; C is compiled and QONNX is run instead
 INTEGERS: dict[str, tuple[Callable[..., None], Callable[[Path], tuple[Program, Weights]]]] = {
     "npz": (fixed.write, reference.load),
     "mat": (mat.write_fixed, mat.load_fixed),
@@ -94,7 +95,7 @@ def export(
     suffix = "" if quantization is None else "_fixed" if to == "c" else "-fixed"  # functions are named after a C file
     out = out or folder.path / f"model{suffix}{FORMATS[to][0]}"
     check_writable(out, force=force, suffixes=FORMATS[to])
-    if to == "onnx":
+    if to in ("onnx", "qonnx"):
         onnx.require()
     if to == "c":
         c.check(out, force=force)
@@ -111,9 +112,14 @@ def export(
         if to == "c":
             return _export_fixed_c(out, rounded, description, x, using)
         with replacing(out) as temporary:
-            write, load = INTEGERS[to]
-            write(temporary, rounded, description, x)
-            samples = fixed.require_equal(out, load(temporary), rounded, x)
+            if to == "qonnx":
+                qonnx.write(temporary, rounded, description)
+                step, samples = qonnx.load(temporary, rounded), qonnx.VERIFIED_SAMPLES
+            else:
+                write, load = INTEGERS[to]
+                write(temporary, rounded, description, x)
+                step, samples = partial(reference.step, *load(temporary)), fixed.VERIFIED_SAMPLES
+            samples = fixed.require_equal(out, step, rounded, x, samples)
         return Exported(out, 0.0, samples, out.stat().st_size, ["x"], fixed=rounded)
     if to == "c":
         return _export_c(out, graph, description, x, using)

@@ -22,7 +22,9 @@ def require() -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise RunError(f"export to onnx needs the package {error.name}, which is not installed:\n  {INSTALL}") from None
+        raise RunError(
+            f"export to onnx or qonnx needs the package {error.name}, which is not installed:\n  {INSTALL}"
+        ) from None
 
 
 def write(path: Path, graph: StepGraph, description: dict[str, Any]) -> None:

@@ -105,14 +105,23 @@ class Graph:
         return self.op("ReduceSum", self.mul(x, x), self.constant(np.array([-1])), keepdims=1)
 
     def finish(
-        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]], metadata: dict[str, str]
+        self,
+        inputs: Sequence[dict[str, Any]],
+        outputs: Sequence[dict[str, Any]],
+        metadata: dict[str, str],
+        functions: Sequence[onnx.FunctionProto] = (),
     ) -> onnx.ModelProto:
-        """Return the model. Inputs and outputs are given by name, shape (a name for a free length) and dtype."""
+        """Return the model. Inputs and outputs are given by name, shape (a name for a free length) and dtype.
+
+        Args:
+            functions: operations that ONNX does not have, defined by those that it has.
+        """
         ends = [[helper.make_tensor_value_info(e["name"], TYPES[e["dtype"]], e["shape"]) for e in side]
                 for side in (inputs, outputs)]  # fmt: skip
         graph = helper.make_graph(self._nodes, "dpdrun_step", ends[0], ends[1], list(self._weights.values()))
+        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(each.domain, 1) for each in functions)]
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="dpdrun"
+            graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION, producer_name="dpdrun"
         )
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)

@@ -73,6 +73,14 @@ def test_c_in_fixed_point_is_verified_if_there_is_a_compiler(run: Path, tmp_path
     assert (said["c"]["verified"] is None) == (done.error is None)
 
 
+def test_qonnx_is_verified_by_onnxruntime(run: Path, tmp_path: Path) -> None:
+    done = job.export(run, "qonnx", tmp_path / "pa.onnx", quantization=[])
+    assert (done.samples, done.error) == (570, 0.0)
+    assert [each.name for each in tmp_path.iterdir()] == ["pa.onnx"]
+    with pytest.raises(RunError, match="--to qonnx holds integers: give --fixed"):
+        job.export(run, "qonnx", tmp_path / "float.onnx")
+
+
 def test_the_report_compares_the_run_with_the_words(run: Path, tmp_path: Path) -> None:
     fine = job.export(run, "npz", tmp_path / "a.npz", quantization=["weights=18", "activations=18", "port=18"]).fixed
     coarse = job.export(run, "npz", tmp_path / "b.npz", quantization=["weights=6", "activations=6", "port=6"]).fixed

@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, fit_gmp_once: None) -> dict[s
     return {name: folder / name for name in MODELS}
 
 
-@pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("c", "mem")])
+@pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("c", "mem", "qonnx")])
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_a_run_becomes_a_file_that_was_verified_on_the_test_part(
     kind: str, to: str, runs: dict[str, Path], tmp_path: Path
