@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands_run import DPDRUN, ended, lines_of, same_frames, same_steps, small_recipe, started
+from tests.postgres import postgres
 
 pytestmark = [
     pytest.mark.slow,
@@ -112,3 +113,47 @@ def test_a_host_that_is_cut_off_leaves_a_run_that_can_resume(hosts: tuple[str, s
     alone(tmp_path, tmp_path / "alone")
     same_frames(run, tmp_path / "alone")
     assert json.loads((run / "audit.json").read_text())["agrees"] is True
+
+
+def test_a_worker_on_a_lost_host_gives_its_trial_back(hosts: tuple[str, str], tmp_path: Path) -> None:
+    """A sweep with its journal in a PostgreSQL on the first host; the cable is cut while both hosts train."""
+    words = (
+        *DPDRUN,
+        "sweep",
+        "small.yaml",
+        "--over",
+        "model.d_model=8",
+        "--seeds",
+        2,
+        "--run-dir",
+        "sweep",
+        "--worker",
+    )
+    folders = [tmp_path / name for name in ("left", "right")]
+    with postgres(FIRST, namespace=hosts[0]) as server:
+        workers = []
+        for folder, host in zip(folders, hosts, strict=True):
+            folder.mkdir()
+            small_recipe(folder, steps=3000, every=1000)
+            command = ("ip", "netns", "exec", host, *words, "--storage", server)
+            workers.append(started(*command, cwd=folder))
+            while not list(folder.glob("sweep/trials/*/metrics.jsonl")):
+                assert workers[-1].poll() is None, workers[-1].communicate()
+                time.sleep(0.05)
+        (lost,) = (folders[1] / "sweep" / "trials").iterdir()
+        ip("-n", hosts[1], "link", "set", "cable", "down")
+        cut, other = time.monotonic(), folders[0] / "sweep" / "trials" / lost.name
+        while not other.exists():
+            assert workers[0].poll() is None, workers[0].communicate()
+            time.sleep(0.1)
+        print(f"the other host has the trial {time.monotonic() - cut:.0f} s after the cable was cut")
+        (code, _, err), (code_2, _, err_2) = (ended(each) for each in workers)
+        assert code == 0, err
+        show = ("ip", "netns", "exec", hosts[0], *DPDRUN, "sweep", "show", "sweep", "--storage", server)
+        shown = json.loads(ended(started(*show, "--format", "json", cwd=folders[0]))[1])
+    assert code_2 == 2, err_2
+    assert f"error: --storage postgresql+psycopg://postgres@{FIRST}" in err_2
+    assert "Traceback" not in err_2
+    assert shown["trials"]["finished"] == 2
+    models = [(trial / "model.safetensors").read_bytes() for trial in (lost, other)]
+    assert models[0] == models[1], "the lost host finished it, too late, to the same bits"

@@ -73,7 +73,7 @@ def _execute(pipeline: Pipeline, folder: Path, command: str, *, redo: bool, trac
     def on_step(state: StepState, old: Path | None) -> None:
         number = names.index(state.step.name) + 1
         renamed = "" if old is None else f"; the old folder is {old}"
-        title = f"step {number} of {len(names)}, {state.step.name} ({state.step.loaded.path})"
+        title = f"step {number} of {len(names)}, {state.step.name} ({state.step.source})"
         show(f"{title}: {state.reason}{renamed}", "bold")
 
     def train(loaded: Loaded, run: RunFolder, resume: bool) -> None:

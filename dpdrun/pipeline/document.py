@@ -4,6 +4,7 @@
     steps:
       pa: my_pa.yaml                  # name of the step: its recipe, next to this file
       judge: {recipe: my_pa.yaml, set: [train.seed=1]}
+      other: runs/pa-sweep            # a PA model that is trained: a finished run, or the best run of a sweep
       dpd: my_dpd.yaml                # learns through the step that its `pa:` names: runs/my_pa, or the step's name
     evaluate: [val, test]
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from dpdrun.errors import RecipeError
+from dpdrun.errors import RecipeError, RunError
 from dpdrun.recipe import shipped, yaml12
 from dpdrun.recipe.fields import OFF
 from dpdrun.recipe.loader import Loaded, load_text, read_text
@@ -27,6 +28,8 @@ from dpdrun.recipe.problems import Mark, Problem, closest, listed, recipe_error
 from dpdrun.recipe.schema import GIVEN
 from dpdrun.recipe.yaml12 import Node, SyntaxProblemError
 from dpdrun.run.files import expand_user, is_there
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.sweeps import best_run
 
 Split = Literal["train", "val", "test"]
 TASK = "pipeline"
@@ -45,11 +48,19 @@ class Step:
         name: of the step, and of its folder.
         loaded: its recipe, with the overrides of the step.
         through: of task dpd, the name of the PA step that it learns through; None for task pa.
+        source: what the file of the pipeline names: a recipe, or the folder of a finished run or of a sweep.
+        finished: the run in that folder, which is used as it is; None = the step trains its recipe.
     """
 
     name: str
     loaded: Loaded
     through: str | None
+    source: Path
+    finished: Path | None = None
+
+    def folder(self, pipeline: Path) -> Path:
+        """Return the run folder of the step in the folder of a pipeline."""
+        return self.finished or pipeline / self.name
 
 
 @dataclass(frozen=True)
@@ -120,21 +131,59 @@ class _Reading:
             return Pipeline(self.path, (), SPLITS)
         complete = True
         for name, each in entry.node.value.items():
-            loaded = self._recipe(name, each.mark, each.node, extra.get(name, []))
-            complete = complete and loaded is not None
-            if loaded is not None:
-                through = self._through(loaded, steps, each.node.mark) if loaded.recipe.task == "dpd" else None
-                steps.append(Step(name, loaded, through))
+            self._check_name(name, each.mark)
+            folder, sets = self._folder(each.node), extra.get(name, [])
+            step = (
+                self._trained(name, each.mark, each.node, sets, steps)
+                if folder is None else self._finished(name, each.node.mark, folder, sets)
+            )  # fmt: skip
+            complete = complete and step is not None
+            steps += [] if step is None else [step]
         for task, what in (("pa", "a PA model"), ("dpd", "a predistorter")):
             if complete and not any(step.loaded.recipe.task == task for step in steps):
                 self._add("steps", f"steps: no recipe here has task {task}; a pipeline trains {what}", entry.mark)
         return Pipeline(self.path, tuple(steps), self._splits(root))
 
-    def _recipe(self, name: str, mark: Mark, node: Node, extra: list[str]) -> Loaded | None:
-        """Return the recipe of a step; None where something is wrong with it."""
+    def _folder(self, node: Node) -> Path | None:
+        """Return the folder that a step names instead of a recipe: next to the pipeline, or in the current folder."""
+        named = expand_user(node.value) if isinstance(node.value, str) else None
+        return None if named is None else next((p for p in (self.path.parent / named, named) if p.is_dir()), None)
+
+    def _finished(self, name: str, mark: Mark, folder: Path, extra: list[str]) -> Step | None:
+        """Return a step that is the finished run in a folder, or the best run of a sweep; None where it is unusable."""
+        try:
+            run = RunFolder.open(best_run(folder))
+            loaded = load_text(read_text(run.recipe), run.recipe)
+        except (RunError, RecipeError) as error:
+            self._add(name, f"steps.{name}: {error}", mark)
+            return None
+        problem = ""
+        if loaded.recipe.task != "pa":
+            problem = f"{run.path} is of task {loaded.recipe.task}; a finished run stands for a PA model"
+        elif not (run.report.is_file() and run.model.is_file()):
+            problem = f"{run.path}: this run is not finished; continue it with:\n  {run.resume_command}"
+        elif extra:
+            problem = f"{run.path} is finished: --set {name}.{extra[0]} cannot change it; name its recipe instead"
+        if problem:
+            self._add(name, f"steps.{name}: {problem}", mark)
+            return None
+        return Step(name, loaded, None, folder, run.path)
+
+    def _trained(self, name: str, mark: Mark, node: Node, extra: list[str], before: list[Step]) -> Step | None:
+        """Return a step that trains a recipe; None where something is wrong with it."""
+        loaded = self._recipe(name, mark, node, extra)
+        if loaded is None:
+            return None
+        through = self._through(loaded, before, node.mark) if loaded.recipe.task == "dpd" else None
+        return Step(name, loaded, through, loaded.path)
+
+    def _check_name(self, name: str, mark: Mark) -> None:
         if not _NAME.match(name) or name == EVALUATION:
             why = "is reserved for the scores" if name == EVALUATION else "is not a valid folder name"
             self._add(name, f"steps.{name}: {name!r} {why}; use letters, digits, _ and -", mark)
+
+    def _recipe(self, name: str, mark: Mark, node: Node, extra: list[str]) -> Loaded | None:
+        """Return the recipe of a step; None where something is wrong with it."""
         file, sets = node, list[str]()
         if isinstance(node.value, dict):
             self._unknown(node, f"steps.{name}.", STEP_KEYS)
@@ -175,17 +224,17 @@ class _Reading:
         """Return the PA step that a predistorter's recipe names: by its own name, or as the run of its recipe."""
         pa = loaded.recipe.pa
         amplifiers = [step for step in before if step.loaded.recipe.task == "pa"]
-        known = listed((f"{step.name} ({step.loaded.path.name})" for step in amplifiers), "and") or "none"
+        known = listed((f"{step.name} ({step.source.name})" for step in amplifiers), "and") or "none"
         where = f"{loaded.path}: pa: {pa}"
         if pa in (OFF, GIVEN):
-            names = amplifiers[0].loaded.path.stem if amplifiers else "<name>"
+            names = amplifiers[0].source.stem if amplifiers else "<name>"
             message = f"{where}: a pipeline trains and scores through its own PA models; write pa: runs/{names}"
             self._add("pa", message, mark)
             return None
         wanted = Path(pa).name
         by_name = {step.name: step for step in amplifiers}
-        by_recipe = {step.loaded.path.stem: step for step in reversed(amplifiers)}  # of equal ones the first
-        found = by_name.get(wanted) or by_recipe.get(wanted)
+        by_source = {step.source.name.removesuffix(".yaml"): step for step in reversed(amplifiers)}  # the first wins
+        found = by_name.get(wanted) or by_source.get(wanted)
         if found is not None:
             return found.name
         self._add("pa", f"{where} is not the run of an earlier PA step; there are: {known}", mark)

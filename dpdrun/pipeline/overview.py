@@ -39,4 +39,4 @@ def _row(state: StepState, states: dict[str, StepState], speed: MachineSpeed, *,
     estimate = estimate_of(state.plan, val_samples=len(state.capture.val), pa=pa, speed=speed)
     seconds = None if estimate is None else estimate.seconds * (1 - state.done)
     action = "redo" if redo and state.action == "changed" else state.action
-    return StepRow(state.step.name, state.step.loaded.path.name, action, state.reason, seconds)
+    return StepRow(state.step.name, state.step.source.name, action, state.reason, seconds)

@@ -17,6 +17,7 @@ from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
 from dpdrun.plan.plan import Plan, changed_keys, differing_keys, digest_of
 from dpdrun.plan.prepare import prepare
+from dpdrun.plan.recorded import capture_of, plan_of
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.renamed import with_current_keys
 from dpdrun.run.folder import RunFolder
@@ -62,6 +63,8 @@ class StepState:
         if self.action == "resume":
             total = self.plan.total_steps
             return f"continues from step {round(self.done * total):,} of {total:,}"
+        if self.step.finished is not None:
+            return f"the finished run {self.run.path}"
         return f"changed: {first_keys(self.changed)}" if self.action == "changed" else _REASONS[self.action]
 
 
@@ -101,7 +104,10 @@ def step_state(pipeline: Pipeline, step: Step, folder: Path, *, pa_ready: bool =
         RecipeError, DataError, RunError: as `step_states`.
     """
     step = _with_pa_folder(pipeline, step, folder)
-    run = RunFolder(folder / step.name)
+    run = RunFolder(step.folder(folder))
+    if step.finished is not None:
+        plan = plan_of(run)
+        return StepState(step, run, plan, capture_of(run, plan), "skip")
     plan, capture = job.prepare_training(step.loaded) if pa_ready else prepare(step.loaded, pa_trained=False)
     if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
         return StepState(step, run, plan, capture, "run")
@@ -134,7 +140,7 @@ def _with_pa_folder(pipeline: Pipeline, step: Step, folder: Path) -> Step:
     if step.through is None:
         return step
     was = step.loaded
-    overrides = [*was.overrides, f"pa={(folder / pipeline.step(step.through).name).absolute()}"]
+    overrides = [*was.overrides, f"pa={pipeline.step(step.through).folder(folder).absolute()}"]
     return replace(step, loaded=load_text(was.text, was.path, overrides))
 
 

@@ -25,6 +25,7 @@ from dpdrun.rules.run.domain import GMP_MARGIN_DB
 from dpdrun.run.files import expand_user, is_there
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.scores import chosen
+from dpdrun.run.sweeps import best_run
 
 BYTES_A_PARAMETER = 16  # float32: the weight, its gradient, AdamW's two moments
 
@@ -59,7 +60,7 @@ def prepare(
         data = data.model_copy(update={"sample_rate_hz": capture.resampling.from_hz})
     train = loaded.recipe.train
     if train.init_from != OFF:
-        train = train.model_copy(update={"init_from": _located_run(loaded, train.init_from)})
+        train = train.model_copy(update={"init_from": _located_run(loaded, "train.init_from", train.init_from)})
     recipe = loaded.recipe.model_copy(update={"data": data, "pa": locate_pa(loaded), "train": train})
     try:
         plan = make_plan(recipe, len(capture.train), given=loaded.given)
@@ -89,14 +90,21 @@ def names_a_run(recipe: Recipe) -> bool:
 
 
 def locate_pa(loaded: Loaded) -> str:
-    """Return `pa` of a recipe, a path made absolute: relative to the current folder, or else next to the recipe."""
-    return _located_run(loaded, loaded.recipe.pa) if names_a_run(loaded.recipe) else loaded.recipe.pa
+    """Return `pa` of a recipe, a path made absolute: relative to the current folder, or else next to the recipe.
+
+    Raises:
+        RecipeError: it is a sweep without a finished trial; of others the best trial is taken.
+    """
+    return _located_run(loaded, "pa", loaded.recipe.pa) if names_a_run(loaded.recipe) else loaded.recipe.pa
 
 
-def _located_run(loaded: Loaded, named: str) -> str:
+def _located_run(loaded: Loaded, key: str, named: str) -> str:
     path = expand_user(named)
     near_recipe = loaded.path.parent / path
-    return str((near_recipe if not is_there(path) and is_there(near_recipe) else path).absolute())
+    try:
+        return str(best_run((near_recipe if not is_there(path) and is_there(near_recipe) else path).absolute()))
+    except RunError as error:
+        raise loaded.error([(key, f"{key}: {error}")]) from None
 
 
 def check_share(loaded: Loaded, plan: Plan, processes: int) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpdrun.errors import RunError, reason_of
+from dpdrun.errors import RunError, UnwritableError, reason_of
 from dpdrun.run.files import Json, decode_numbers, encode_numbers
 from dpdrun.sweep.journal import Journal
 from dpdrun.sweep.presence import BEAT_S, LOST_AFTER_S, Presence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 EXAMPLE = "postgresql://USER:PASSWORD@HOST/DATABASE"
+DRIVER = "postgresql+psycopg"  # of dpdrun[sweep]
+TIMEOUTS = {"connect_timeout": 10, "tcp_user_timeout": 20_000}  # of libpq [s, ms]: its defaults are many minutes
 
 
 class Database:
@@ -56,7 +58,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction. Raises RunError where the server cannot be reached or refuses."""
+        """Yield a connection in a transaction.
+
+        Raises:
+            UnwritableError: the server cannot be reached, or refuses.
+        """
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
@@ -65,7 +71,7 @@ class Database:
         except SQLAlchemyError as error:
             shown = self.engine.url.render_as_string(hide_password=True)
             reason = reason_of(getattr(error, "orig", None) or error)
-            raise RunError(f"--storage {shown}: {reason}; check the address and the server") from error
+            raise UnwritableError(f"--storage {shown}: {reason}", "check the address and the server") from error
 
 
 def _connect(url: str) -> Engine:
@@ -80,10 +86,10 @@ def _connect(url: str) -> Engine:
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     except ImportError:
         raise RunError("--storage needs SQLAlchemy: pip install 'dpdrun[sweep]'") from None
-    if url.startswith("postgresql://"):  # the driver of dpdrun[sweep]; the default depends on the version
-        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    if url.startswith("postgresql://"):  # the default driver depends on the version of SQLAlchemy
+        url = url.replace("postgresql", DRIVER, 1)
     try:
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, connect_args=TIMEOUTS if url.startswith(DRIVER) else {})
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise RunError(f"--storage: not the address of a database; write {EXAMPLE}") from None
     except ImportError as error:
@@ -111,8 +117,12 @@ class DatabaseJournal(Journal):
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Lock the row of the sweep, which is made, until the transaction ends."""
-        from sqlalchemy import insert, select
+        """Lock the row of the sweep, which is made, until the transaction ends.
+
+        The server ends a transaction in which nothing happens for `LOST_AFTER_S`: of a host that was lost in it, it
+        would keep the lock for hours.
+        """
+        from sqlalchemy import insert, select, text
         from sqlalchemy.exc import IntegrityError
 
         sweeps = self._database.sweeps
@@ -123,6 +133,9 @@ class DatabaseJournal(Journal):
             with suppress(RunError, IntegrityError), self._database.transaction() as connection:
                 connection.execute(insert(sweeps).values(name=self._name))  # or another process does
         with self._database.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                idle_ms = int(1000 * LOST_AFTER_S)
+                connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"))
             connection.execute(row)
             self._connection = connection
             try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from dpdrun.errors import RecipeError
 from dpdrun.pipeline.document import is_pipeline, load_pipeline
+from dpdrun.pipeline.state import step_states
+from dpdrun.plan.prepare import prepare
+from dpdrun.recipe.loader import load_recipe
+from dpdrun.training import job
 
 
 def refused(path: Path, *sets: str) -> str:
@@ -37,6 +42,44 @@ def test_what_is_a_pipeline(folder: Path) -> None:
     (folder / "list.yaml").write_text("- pipeline\n")
     found = {name: is_pipeline(folder / f"{name}.yaml") for name in ("chain", "amp", "broken", "list", "missing")}
     assert found == {"chain": True, "amp": False, "broken": False, "list": False, "missing": False}
+
+
+def sweep_of(folder: Path, *scores: float) -> Path:
+    """A folder as that of a sweep over amp.yaml, with a finished gmp for each validation score [dB]."""
+    place = folder / "runs" / "amp-sweep"
+    place.mkdir(parents=True)
+    (place / "sweep.yaml").write_text("task: sweep\n")
+    trials = [{"id": f"{index}", "val_nmse_db": score} for index, score in enumerate(scores)]
+    (place / "sweep.json").write_text(json.dumps({"task": "pa", "points": [{"trials": [*trials, {"id": "failed"}]}]}))
+    for each in trials:
+        job.train(load_recipe(folder / "amp.yaml"), place / "trials" / each["id"])
+    return place
+
+
+def test_a_sweep_stands_for_its_best_run(folder: Path) -> None:
+    sweep = sweep_of(folder, -30.0, -31.0)
+    (folder / "chain.yaml").write_text(STEPS.replace("amp.yaml", "runs/amp-sweep"))
+    for override in ("net.pa=pa", "net.pa=elsewhere/amp-sweep"):
+        pa, net = load_pipeline(folder / "chain.yaml", [override]).steps
+        assert (pa.finished, pa.source, net.through) == (sweep / "trials" / "1", sweep, "pa")
+    assert "is finished: --set pa.train.seed=1 cannot change it" in refused(folder / "chain.yaml", "pa.train.seed=1")
+    (folder / "amp.yaml").write_text((folder / "amp.yaml").read_text().replace("gmp", "gpm"))
+    states = step_states(load_pipeline(folder / "chain.yaml", ["net.pa=pa"]), folder / "out")
+    assert [(each.action, each.run.path) for each in states] == [("skip", pa.finished), ("run", folder / "out" / "net")]
+    assert states[1].plan.recipe.pa == str(pa.finished)
+    (sweep / "trials" / "1" / "report.json").unlink()
+    assert "chain.yaml:3:7: steps.pa: " in refused(folder / "chain.yaml")
+    assert "this run is not finished; continue it with:" in refused(folder / "chain.yaml")
+
+
+def test_a_sweep_without_a_finished_trial(folder: Path) -> None:
+    sweep = sweep_of(folder)
+    (folder / "chain.yaml").write_text(STEPS.replace("amp.yaml", "runs/amp-sweep"))
+    assert f"{sweep}: no trial of this sweep is finished yet; `dpdrun sweep resume" in refused(folder / "chain.yaml")
+    with pytest.raises(RecipeError, match=r"pa: .*: no trial of this sweep is finished yet"):
+        prepare(load_recipe(folder / "net.yaml", ["pa=runs/amp-sweep"]))
+    (sweep / "sweep.json").write_text('{"points": 3}')
+    assert "sweep.json: damaged (" in refused(folder / "chain.yaml")
 
 
 STEPS = "task: pipeline\nsteps:\n  pa: amp.yaml\n  net: net.yaml\n"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from dpdrun.errors import RunError
+from dpdrun.errors import RunError, UnwritableError
 from dpdrun.sweep import database
 from dpdrun.sweep.database import Database, DatabaseJournal, DatabasePresence
 from dpdrun.sweep.points import Point, Trial
 from tests.commands_run import DPDRUN, ended, small_recipe, started
+from tests.postgres import postgres
 
 POINT = Point({"optim.lr": "1e-3"}, {"optim.lr": 1e-3}, (Trial("a", 0, ()), Trial("b", 1, ())), "sha")
 
@@ -81,43 +76,31 @@ def test_what_is_no_storage(url: str, why: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of this test; gives its address."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/postgres"), *filter(None, [shutil.which("postgres")])]
-    if not found:
-        pytest.skip("needs PostgreSQL")
-    programs = Path(found[0]).resolve().parent
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name  # which root must not be
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        pytest.skip("needs a user postgres")
-    place = Path(f"/tmp/dpdrun-postgres-{os.getpid()}")  # its socket has a short path, and its user may enter it
-    place.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        shutil.chown(place, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    as_user = {"user": user} if os.geteuid() == 0 else {}
-    data = place / "data"
-    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"], check=True, cwd="/",
-                   capture_output=True, **as_user)  # fmt: skip
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-p", str(port), "-k", place, "-c", "fsync=off"], cwd="/",
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            time.sleep(0.1)
-        time.sleep(1.0)
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        shutil.rmtree(place, ignore_errors=True)
+def server() -> Iterator[str]:
+    """The address of a PostgreSQL."""
+    with postgres() as address:
+        yield address
+
+
+@pytest.mark.slow
+def test_a_host_that_is_lost_in_a_transaction_does_not_block_the_others(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOST_AFTER_S", 1)
+    databases = [Database(server) for _ in range(2)]
+    lost, other = (DatabaseJournal(tmp_path / "journal.jsonl", each, "blocked") for each in databases)
+
+    def both() -> None:
+        with lost.transaction() as held:
+            held.add("sweep", recipe="lost")
+            with other.transaction() as now:  # waits until the server ends the session of the first
+                now.add("sweep", recipe="other")
+
+    with pytest.raises(UnwritableError, match="--storage postgresql"):
+        both()
+    assert lost.read().header["recipe"] == "other"
+    for each in databases:
+        each.engine.dispose()
 
 
 @pytest.mark.slow
