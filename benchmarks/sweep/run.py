@@ -1,11 +1,11 @@
-"""What a sweep of short runs costs next to a shell loop over the same runs: ratios from one run on this machine.
+"""What a sweep of short runs costs next to a shell loop and to Optuna alone, and what a second worker brings.
 
     make sweep-overhead            (or: python -m benchmarks.sweep.run)
 
-The runs are the quickstart with 20 steps and as many seeds, so that process starts, reading the capture and scoring
-weigh as much as they can. A shell loop scores validation and test split of each run; a sweep scores the test split of
-one configuration at its end, here of all runs, since they are seeds of one. Processor time is less disturbed by other
-work on the machine than elapsed time; both are shown.
+The short runs are the quickstart with 20 steps and as many seeds, so that process starts, reading the capture and
+scoring weigh as much as they can; the long ones take 1,200 steps. A shell loop scores validation and test split of each
+run, and so does Optuna's loop over `dpdrun.train` in one process; a sweep scores the test split of one configuration at
+its end, here of all runs, since they are seeds of one. All cells are measured in one call, in rounds: medians of these.
 """
 
 from __future__ import annotations
@@ -18,34 +18,48 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from benchmarks.common import ROOT, ResultsFile, machine, markdown, write_table
 
 HERE = Path(__file__).parent
 SEEDS = 8
+ROUNDS = 3
 DPDRUN = (sys.executable, "-m", "dpdrun")
 RECIPE = str(ROOT / "recipes" / "quickstart.yaml")
-SETS = ("--set", "train.max_steps=20", "--set", "train.eval_every=10")
-CELLS = {
-    "shell loop of `dpdrun train`": None,
-    "`dpdrun sweep --workers 1`": 1,
-    "`dpdrun sweep --workers 2`": 2,
-}
+OPTUNA = f"""
+import sys, optuna, dpdrun
+steps, folder = int(sys.argv[1]), sys.argv[2]
+def objective(trial):
+    seed = trial.suggest_int("seed", 0, {SEEDS - 1})
+    overrides = {{"train.max_steps": steps, "train.eval_every": steps // 2, "train.seed": seed}}
+    run = dpdrun.train({RECIPE!r}, out=folder + f"/{{seed}}", overrides=overrides, progress=False)
+    return run.scores.nmse_db["val"]
+study = optuna.create_study(sampler=optuna.samplers.GridSampler({{"seed": list(range({SEEDS}))}}))
+study.optimize(objective, n_trials={SEEDS})
+"""
+SHELL, ALONE, ONE, TWO = "shell loop of `dpdrun train`", "Optuna alone", "`dpdrun sweep`", "`dpdrun sweep --workers 2`"
+CELLS = {20: (SHELL, ALONE, ONE, TWO), 1200: (ONE, TWO)}  # by steps of a run
 
 
-def clocked(workers: int | None, folder: Path) -> tuple[float, float]:
+def commands(cell: str, steps: int, folder: Path) -> list[list[str]]:
+    """Return the commands of a cell."""
+    sets = ["--set", f"train.max_steps={steps}", "--set", f"train.eval_every={steps // 2}"]
+    if cell == SHELL:
+        words = [[f"train.seed={seed}", "--run-dir", str(folder / f"{seed}")] for seed in range(SEEDS)]
+        return [[*DPDRUN, "train", RECIPE, *sets, "--set", *each] for each in words]
+    if cell == ALONE:
+        return [[sys.executable, "-c", OPTUNA, str(steps), str(folder)]]
+    workers = "2" if cell == TWO else "1"
+    place = ("--run-dir", str(folder / "sweep"))
+    return [[*DPDRUN, "sweep", RECIPE, *sets, "--seeds", str(SEEDS), "--workers", workers, *place]]
+
+
+def clocked(cell: str, steps: int, folder: Path) -> tuple[float, float]:
     """Return elapsed and processor time of all runs [s]."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    if workers is None:
-        commands = [
-            [*DPDRUN, "train", RECIPE, *SETS, "--set", f"train.seed={seed}", "--run-dir", str(folder / f"{seed}")]
-            for seed in range(SEEDS)
-        ]
-    else:
-        place = ("--run-dir", str(folder / "sweep"))
-        commands = [[*DPDRUN, "sweep", RECIPE, *SETS, "--seeds", str(SEEDS), "--workers", str(workers), *place]]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    for command in commands:
+    for command in commands(cell, steps, folder):
         subprocess.run(command, env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
@@ -59,31 +73,35 @@ def scores(folder: Path) -> list[float]:
 
 
 def main() -> None:
+    times: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    seen: dict[int, list[float]] = {}
+    began_at = os.getloadavg()[0]
+    for _ in range(ROUNDS):
+        for steps, cells in CELLS.items():
+            for cell in cells:
+                with tempfile.TemporaryDirectory(prefix="dpdrun-study-") as place:
+                    times.setdefault((steps, cell), []).append(clocked(cell, steps, Path(place)))
+                    if seen.setdefault(steps, found := scores(Path(place))) != found:
+                        raise SystemExit(f"{cell}, {steps} steps: not the runs of the first cell")
+                print(steps, cell, times[steps, cell][-1], flush=True)
     results = ResultsFile(HERE / "results.json")
-    seen: list[float] = []
-    for name, workers in CELLS.items():
-        if name in results:
-            continue
-        with tempfile.TemporaryDirectory(prefix="dpdrun-study-") as place:
-            elapsed, spent = clocked(workers, Path(place))
-            found = scores(Path(place))
-        if seen and found != seen:
-            raise SystemExit(f"{name}: not the runs of the first cell")
-        seen = found
-        results.add(name, {"elapsed_s": round(elapsed, 1), "processor_s": round(spent, 1), "machine": machine(),
-                           "load": round(os.getloadavg()[0], 1)})  # fmt: skip
-        print(name, results.results[name], flush=True)
+    results.results.clear()
     rows = []
-    first = results.results[next(iter(CELLS))]
-    for name in CELLS:
-        each = results.results[name]
-        rows.append([
-            name, f"{each['processor_s'] / SEEDS:.1f}", f"{first['processor_s'] / each['processor_s']:.2f}",
-            f"{first['elapsed_s'] / each['elapsed_s']:.2f}", f"{each['load']:.0f}",
-        ])  # fmt: skip
-    head = [f"{SEEDS} runs of 20 steps", "processor time of a run [s]", "runs per core-hour / shell loop",
-            "runs per hour / shell loop", "load of the machine"]  # fmt: skip
-    write_table("sweep", markdown(head, rows) + f"\n\n{first['machine']}. One round.")
+    for (steps, cell), rounds in times.items():
+        elapsed, spent = (median(each) for each in zip(*rounds, strict=True))
+        results.add(f"{steps} steps, {cell}", {"elapsed_s": round(elapsed, 1), "processor_s": round(spent, 1),
+                    "machine": machine(), "load_before": round(began_at, 1)})  # fmt: skip
+        ratios = [
+            median(
+                first[which] / each[which] for first, each in zip(times[steps, CELLS[steps][0]], rounds, strict=True)
+            )
+            for which in (1, 0)
+        ]
+        rows.append([f"{steps:,}", cell, f"{spent / SEEDS:.1f}", *(f"{ratio:.2f}" for ratio in ratios)])
+    head = ["steps of a run", "8 runs by", "processor time of a run [s]", "runs per core-hour, ratio to the first row",
+            "runs per hour, ratio"]  # fmt: skip
+    note = f"{machine()}. Medians of {ROUNDS} rounds; load {began_at:.1f} before they began."
+    write_table("sweep", markdown(head, rows) + f"\n\n{note}")
 
 
 if __name__ == "__main__":

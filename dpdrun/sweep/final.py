@@ -35,7 +35,8 @@ def finish(folder: SweepFolder, sweep: Sweep, say: Say) -> Json:
     if is_over(folder.journal.read()) and (waiting := _unscored(content)):
         with locked(folder.final_lock):
             here = [trial for trial in waiting if folder.run(trial).model.is_file()]  # another host has the others
-            scores = {trial: compact(_score_test(folder.run(trial), say)) for trial in here}
+            with captures_kept():  # and the baselines fitted to them
+                scores = {trial: compact(_score_test(folder.run(trial), say)) for trial in here}
         with folder.journal.transaction() as now:
             for trial, report in scores.items():
                 now.add("tested", id=trial, report=report)
@@ -72,9 +73,7 @@ def _score_test(run: RunFolder, say: Say) -> Json:
 
         model, plan, _ = load_run(run.path)
         pa = pa_model_of(plan, None) if plan.predistortion is not None else None
-        with captures_kept():
-            capture = capture_of(run, plan)
-        report |= evaluate(model, plan, capture, pa=pa)
+        report |= evaluate(model, plan, capture_of(run, plan), pa=pa)
         run.write_json(run.report, report)
     return report
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from dpdrun.run.scores import chosen
 
@@ -35,7 +35,7 @@ def mean_of(values: Sequence[float]) -> Mean:
     mean, count = fmean(values), len(values)
     if count < 2:
         return Mean(mean, None, None, count)
-    half = float(student.ppf((1 + CONFIDENCE) / 2, count - 1)) * stdev(values) / math.sqrt(count)
+    half = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / math.sqrt(count)
     return Mean(mean, mean - half, mean + half, count)
 
 
