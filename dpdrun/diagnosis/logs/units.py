@@ -19,6 +19,7 @@ CLASSIFIES = re.compile(
 POWER = re.compile(r".*\b(?:n?mse|l2)\b.*")
 PERPLEXITY = re.compile(r"\b(?:ppl|perplexity)$")
 IN_BITS = re.compile(r"\b(?:bpb|bpc|bpd|bits)\b")
+SUMS = re.compile(r"loss (?:tok2vec|transformer)")  # spaCy adds up all words since the last line
 ELBO = re.compile(r"\b(?:elbo|lower ?bound)$")
 IN_NATS = re.compile(r"\bnats\b")
 WORDS = {
@@ -41,6 +42,8 @@ def loss_unit(log: TrainingLog) -> str | None:
     if any(name.split(" ")[-1] == "reward" for name in names) and any(REWARDED.fullmatch(name) for name in names):
         return "objective"
     if is_game(log.names):
+        return "objective"
+    if any(SUMS.fullmatch(name) for name in names):
         return "objective"
     if ELBO.search(loss):
         return "objective"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median, stdev
 
-from dpdrun.rules.declare import Family, finding, info, known, used
+from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import SATURATED, SATURATED_WITHIN, guess_at
@@ -24,8 +24,11 @@ KNOWN_TO = 0.006  # error of a level that can be distinguished from others
 EARLY = 0.3  # of the plan
 SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR = 1.15  # times the guess: whole numbers have logarithms near any level that a loss settles at
+LEAST_FOR_NO_TREND, TREND_P_SHOWS, NO_LOWER = 10, 0.1, 0.95
 SURE = 2.0  # standard errors
-LEAST_FOR_NO_TREND, HIDDEN, TREND_P_SHOWS = 10, 0.25, 0.05
+FEW_AT_GUESS, WITHIN = 3, 0.02  # lines, all of them this near to the guess
+FEWEST = range(2, 7)  # classes whose logarithms are far apart
+UNLIKELY = 5.0  # nats of a guess among 150: no network that has learned stays there, whatever it was trained on before
 PART_OF, FALLS_LITTLE = 0.3, 1.1  # of the lines have a rate of their own; the first rate over the last
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
 SCORES_FLAT = 0.01
@@ -35,6 +38,11 @@ NOTHING_DB = -1.0  # validation NMSE of predicting about zero
 
 MEMORISED = 0.05  # of the first level
 MANY_EPOCHS = 5.0
+
+OVERFIT_FIRST = (
+    "overfit a single batch first: if that fails too, the labels, the loss mask or the gradient are at fault, not the "
+    "learning rate; then try a higher learning rate"
+)
 
 finite = Family(where=used("eval_losses", "eval_metrics", "grad_norm", "total_steps"), requires=("LS201",))
 
@@ -61,23 +69,20 @@ def flat(values: Sequence[float], most: float = LEARNS) -> Flat | None:
 
 
 def shows_no_fall(values: Sequence[float]) -> Flat | None:
-    """Return a series in which no fall shows, by two statistics, and whose noise hides no more than a quarter.
+    """Return a series without a trend whose last third is not below its first lines.
 
     That is less than a proof. But a network that learns falls far in its first lines, so that a fall shows in noise.
     """
-    n, fell = len(values), largest_fall(values)
-    if n < LEAST_FOR_NO_TREND or fell >= HIDDEN:
+    n = len(values)
+    if n < LEAST_FOR_NO_TREND or fmean(values[-max(2, n // 3) :]) < NO_LOWER * fmean(values[: max(2, n // EIGHTH)]):
         return None
-    head, tail = values[: max(2, n // EIGHTH)], values[-max(2, n // 3) :]
-    error = noise(values) * math.sqrt(1.0 / len(head) + 1.0 / len(tail))
-    seen = fmean(head) - fmean(tail)
-    if seen > min(SURE * error, LEARNS_AT_GUESS * fmean(head)) or trend(decimate(values)).p_down <= TREND_P_SHOWS:
+    if trend(decimate(values)).p_down <= TREND_P_SHOWS:
         return None
-    return Flat(fmean(values), stdev(values) / math.sqrt(n), max(0.0, fell), n)
+    return Flat(fmean(values), stdev(values) / math.sqrt(n), max(0.0, largest_fall(values)), n)
 
 
 @finite.diagnose(
-    "LS204", evidence="assumed", where=known("loss", "step"), requires=("DM201", "SC202", "LS205", "LS206", "LS209"),
+    "LS204", evidence="assumed", where=used("loss", "step"), requires=("DM201", "SC202", "LS205", "LS206", "LS209"),
     source="an equivalence test: the upper confidence bound of the fall is small; limits from public logs. The loss of "
     "a constant guess: ln K for K classes, the variance for a mean square",
     fires=dict(loss=math.log(4), spread=0.02, loss_unit="nats"), silent=dict(spread=0.02),
@@ -108,6 +113,10 @@ def never_learns(run: RunFacts) -> Verdict:
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
     losses = [value for value in run.loss if math.isfinite(value)]
+    if few := _few_at_guess(run, losses):
+        return few
+    if not losses:
+        return Skipped("needs loss")
     same = same_number(losses)
     least = LEAST_EPOCHS if run.steps_per_epoch == 1.0 else LEAST_LINES
     saturated = len(losses) >= LEAST_SCORES and all(abs(loss - SATURATED) <= SATURATED_WITHIN for loss in losses)
@@ -128,7 +137,7 @@ def never_learns(run: RunFacts) -> Verdict:
         constant = same or constant_answer(run)
         if not constant and (_validation_improves(run) or _warms_up(run)):
             return too_few
-        if begins_with_the_run(run):
+        if begins_with_the_run(run) or (run.loss_unit in ("nats", "bits") and fmean(losses) >= UNLIKELY):
             seen = flat(losses, VERY_FLAT if too_few else LEARNS) or shows_no_fall(losses)
         else:
             seen = None
@@ -145,9 +154,30 @@ def never_learns(run: RunFacts) -> Verdict:
         f"{seen.n} lines, with any fall below {max(seen.fell, 0.001):.1%}"
         f"{f'; that is {guess}' if guess else ''}{named}",
         value=seen.fell, threshold=LEARNS, n=seen.n, level=seen.level, step=run.step[0],
-        advice="overfit a single batch first: if that fails too, the labels, the loss mask or the gradient are at "
-        "fault, not the learning rate; then try a higher learning rate",
+        advice=OVERFIT_FIRST,
     )  # fmt: skip
+
+
+def _few_at_guess(run: RunFacts, losses: Sequence[float]) -> Verdict:
+    """Return a finding if all of a few lines, or of the scores of a log without any, are at ln K of few classes."""
+    if run.loss_unit == "power":
+        return None
+    series = {"the loss": losses} if losses else {f"the {name or 'validation'} loss": values
+                                                  for name, (_, values) in run.scorings.items()}  # fmt: skip
+    for what, values in series.items():
+        level = fmean(values) if values else math.nan
+        if not FEW_AT_GUESS <= len(values) < LEAST_LINES or not 0.0 < level < math.log(FEWEST[-1] + 0.5):
+            continue
+        classes = round(math.exp(level))
+        guess = math.log(max(classes, FEWEST[0]))
+        if all(abs(value - guess) <= WITHIN * guess for value in values):
+            return warning(
+                f"{what} is {min(values):.4g} to {max(values):.4g} in all {len(values)} lines, next to "
+                f"{guess:.4g} = ln {classes}, the cross-entropy of guessing among {classes} classes",
+                value=max(values) / min(values) - 1.0, threshold=WITHIN, n=len(values), level=level,
+                step=run.step[0] if run.step else None, advice=OVERFIT_FIRST,
+            )  # fmt: skip
+    return None
 
 
 def _guess(run: RunFacts, losses: Sequence[float], settled: Sequence[float]) -> tuple[str | None, Flat | None]:

@@ -32,7 +32,7 @@ ENOUGH_FOR_LS202 = 60  # steps after the warmup
 RESTARTED = 1.25  # a minimum at a rate that is so much lower than the present one is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
 
-LEAST_FOR_START = 4
+LEAST_FOR_START, LEAST_APART = 2, 4
 TIMES_START = 1.5
 FEW_LINES = 24  # the noise of fewer is not known: they are compared one by one
 FEW_TIMES, AT_ONCE_TIMES = 1.15, 1.3  # at most 1.03 in the 396 healthy public logs
@@ -170,29 +170,36 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     if not enough:
         return Skipped(f"needs {LEAST_FOR_START} lines with a loss, there are {max(len(c.losses) for c in courses)}")
     for each in enough:
-        start, end = each.losses[0], median(each.losses[-max(3, len(each.losses) // 10) :])
-        if not _worse(run, each.losses, start, end):
+        few = len(each.losses) < LEAST_LINES
+        start, end = each.losses[0], median(each.losses[-(1 if few else max(3, len(each.losses) // 10)) :])
+        if (limit := _worse(run, each.losses, start, end)) is None:
             continue
         patch, lower = lower_rate(run, LOWER_FAR if end > FAR * start else LOWER)
         return error(
             f"{each.what} rose from {start:.4g} to {end:.4g}{_guess(run, end)}",
-            value=end / start, threshold=TIMES_START, n=len(each.losses), step=each.steps[1], patch=patch,
+            value=end / max(start, TINY), threshold=limit, n=len(each.losses), step=each.steps[1], patch=patch,
             advice=f"{lower}, and lengthen the warmup",
         )  # fmt: skip
     most = max(len(each.losses) for each in enough)
-    return None if most > LEAST_FOR_START else Skipped(f"needs more than {most} lines with a loss to see no rise")
+    return None if most >= LEAST_LINES else Skipped(f"needs {LEAST_LINES} lines with a loss to see no rise")
 
 
-def _worse(run: RunFacts, losses: Sequence[float], start: float, end: float) -> bool:
-    """Return whether a loss ends far above its start, by more than noise."""
+def _worse(run: RunFacts, losses: Sequence[float], start: float, end: float) -> float | None:
+    """Return the limit [times the start] that a loss which ends far above its start has passed; None if it has none."""
     if len(losses) >= FEW_LINES:
         returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
-        return end > TIMES_START * start and not returns and math.log(end / start) > SURE_OF_FEW * noise(_logs(losses))
-    above = min(losses[-max(2, len(losses) // 3) :]) / max(*losses[: max(1, len(losses) // 4)], TINY)
-    if above >= (FAR if run.loss_in_db or len(losses) < LEAST_LINES else FEW_TIMES):
-        return True
+        rises = end > TIMES_START * start and not returns
+        return TIMES_START if rises and math.log(end / max(start, TINY)) > SURE_OF_FEW * noise(_logs(losses)) else None
+    if len(losses) < LEAST_LINES and end == max(losses) and end >= FAR * start:
+        return FAR
+    limit = FAR if run.loss_in_db or len(losses) < LEAST_LINES else FEW_TIMES
+    if len(losses) < LEAST_APART:
+        return None
+    if min(losses[-max(2, len(losses) // 3) :]) >= limit * max(*losses[: max(1, len(losses) // 4)], TINY):
+        return limit
     low, high = min(losses[1:]), max(losses[1:])
-    return not run.loss_in_db and low >= AT_ONCE_TIMES * start and low * low >= start * high
+    at_once = not run.loss_in_db and low >= AT_ONCE_TIMES * start and low * low >= start * high
+    return AT_ONCE_TIMES if at_once else None
 
 
 def _logs(losses: Sequence[float]) -> list[float]:
