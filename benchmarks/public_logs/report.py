@@ -15,8 +15,8 @@ NAMES = {"tune": "tuned on", "heldout": "held out"}
 RIGHT = {
     "never_learns": "LS204 LS206 LS210 EV206 GN204 GN206 UP202 SC202 SC204",
     "diverges": "LS201 LS202 LS205 LS206 LS207 LR202 WU202 SK205",
-    "overfits": "EV201 EV205 EV206 EV208 EV209",
-    "mismatch": "EV203 EV204 EV205 EV206 EV208 EV209",
+    "overfits": "EV201 EV205 EV206 EV208 EV209 EV210",
+    "mismatch": "EV203 EV204 EV205 EV206 EV208 EV209 EV210",
     "lr_floor": "SC202 SC204",
     "nonfinite": "LS201 LS209 EV207 GN206 PR202",
     "spikes": "SK201 SK202 SK203 SK204 SK205 LS202 LS205 LS207",

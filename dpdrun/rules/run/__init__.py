@@ -1,6 +1,7 @@
 """Rules about a run and its signals, one family a file: 2xx diagnoses."""
 
 from dpdrun.rules.run import (
+    accuracy,
     adapted,
     alignment,
     clipping,
@@ -28,6 +29,7 @@ from dpdrun.rules.run import (
 )
 
 __all__ = [
+    "accuracy",
     "adapted",
     "alignment",
     "clipping",

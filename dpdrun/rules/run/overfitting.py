@@ -8,10 +8,10 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from statistics import fmean
 
-from dpdrun.rules.declare import Family, diagnose, error, known, used, warning
+from dpdrun.rules.declare import Family, error, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.scored import LAST, Scored, scored, training_between, worst_set
+from dpdrun.rules.run.scored import LAST, Scored, scored, worst_set
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
 
@@ -21,8 +21,8 @@ TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE, TREND_P = 3.0, 0.05
 FELL = 0.9  # of the training loss at the best score
+IN_ORDER_P, LEAST_RISE, SHARE_OF_FALL = 0.015, 0.015, 0.05  # five scores in order: p is 0.014; of the fall before
 ABOVE_TRAINING = 1.2  # times the training loss: a validation loss below it is not that of a network that overfits
-RISE_OF_METRIC = 0.1  # of its reciprocal
 METRIC_GAINS = 0.1  # of the first value
 GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
 FELL_FAR, FELL_LITTLE = 0.65, 0.95  # of the training loss since the first score
@@ -35,6 +35,7 @@ FAR_TIMES = 3.0
 MOSTLY = 0.9
 BETTER = 0.002  # of a metric
 HIGHER = re.compile(r"acc|f1|prec|recall|auc|map|iou|dice|mcc|exact|bleu|rouge|top.?\d", re.IGNORECASE)
+LOWER = re.compile(r"\b[wc]er\b", re.IGNORECASE)
 
 finite = Family(where={**known("scorings"), **used("loss", "step", "eval_metrics")}, requires=("LS201", "LS209"))
 
@@ -67,7 +68,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = worst_set(run, lambda each: _overfits(each) and _is_above_training(each), lambda each: each.rise)
+    found = worst_set(run, lambda each: overfits(each) and _is_above_training(each), lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -83,19 +84,23 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     )  # fmt: skip
 
 
-def _overfits(each: Scored) -> bool:
+def overfits(each: Scored) -> bool:
     """Return whether scores rise after the best one, beyond their noise, while the training loss falls."""
     n, after = len(each.scores), each.after
-    if len(after) < LEAST_AFTER or not each.fell_to <= FELL:
+    if len(after) < LEAST_AFTER or not each.fell_to <= FELL_LITTLE:
         return False
     later = [each.scores[each.best], *after]
-    if all(b >= a * (1.0 - TIES) for a, b in pairwise(later)) and each.rise >= RISE_OF_FEW:
+    falls = each.fell_to <= FELL
+    if falls and all(b >= a * (1.0 - TIES) for a, b in pairwise(later)) and each.rise >= RISE_OF_FEW:
         return True
-    if len(after) < AFTER_OF_MANY or each.rise < RISE:
+    if len(after) < AFTER_OF_MANY:
         return False
+    p = trend(decimate(later)).p_up
+    if p <= IN_ORDER_P and each.rise >= max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / later[0] - 1.0)):
+        return True
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
     sure = math.log1p(each.rise) >= SURE * of_one * math.sqrt(1.0 / LAST + 1.0)
-    return sure or trend(decimate(later)).p_up <= TREND_P
+    return falls and each.rise >= RISE and (sure or p <= TREND_P)
 
 
 def _is_above_training(each: Scored) -> bool:
@@ -154,9 +159,9 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice="overfit a single batch first; if that works, the network does not generalise: check that the "
             "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
-    if still := next(filter(None, (_frozen(each) or _unconfirmed(each) for each in sets)), None):
-        return still
-    return None
+    improves = _metric_improves(run)
+    found = (_frozen(each) or (None if improves else _unconfirmed(each)) for each in sets)
+    return next(filter(None, found), None)
 
 
 def _never_gains(run: RunFacts, each: Scored) -> bool:
@@ -174,9 +179,16 @@ def _never_gains(run: RunFacts, each: Scored) -> bool:
 
 
 def _metric_improves(run: RunFacts) -> bool:
-    """Return whether a metric ends clearly above its first value."""
-    metrics = [values for name, (_, values) in run.eval_metrics.items() if HIGHER.search(name) and len(values) > LAST]
-    return any(fmean(values[-LAST:]) > (1.0 + METRIC_GAINS) * max(values[0], 0.0) for values in metrics)
+    """Return whether a metric ends clearly better than its first value."""
+    for name, (_, values) in run.eval_metrics.items():
+        if len(values) <= LAST:
+            continue
+        end, first = fmean(values[-LAST:]), max(values[0], 0.0)
+        if HIGHER.search(name) and end > (1.0 + METRIC_GAINS) * first:
+            return True
+        if LOWER.search(name.replace("_", " ")) and end < (1.0 - METRIC_GAINS) * first:
+            return True
+    return False
 
 
 def _frozen(each: Scored) -> Finding | None:
@@ -210,49 +222,6 @@ def _unconfirmed(each: Scored) -> Finding | None:
         advice="what is learned does not carry over: check that validation has the same features and preprocessing; "
         f"then stop near step {each.steps[each.best]}, and use more training data or a smaller network",
     )  # fmt: skip
-
-
-@diagnose(
-    "EV209", evidence="assumed", requires=("LS201", "LS204", "LS209"),
-    where={**known("eval_metrics", "loss", "step"), **used("eval_losses", "eval_loss", "eval_nmse_db")},
-    source="as EV205, for the reciprocal of a metric for which higher is better; limits from public logs",
-    fires=dict(
-        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
-        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])},
-    ),
-    silent=dict(
-        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
-        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.62, 0.6, 0.61, 0.62, 0.6])},
-    ),
-)  # fmt: skip
-def metric_gets_worse(run: RunFacts) -> Verdict:
-    """A validation metric falls far below its best while the training loss falls, in logs without a validation loss.
-
-    ## Why
-    Without a validation loss, only a metric can show overfitting. The reciprocal of an accuracy, precision, recall, F1,
-    IoU or similar is judged as EV205 judges a loss, from eight scores on: the mean of the last three is a tenth below
-    the best, by three standard errors or more, while the training loss falls to 90 % or less.
-
-    ## Known limits
-    A metric over few samples moves in steps; one at chance level fluctuates without anything being learned.
-    """
-    if run.scorings or run.eval_nmse_db:
-        return Skipped("EV205 and EV206 judge the validation loss")
-    judged = 0
-    for name, (steps, values) in run.eval_metrics.items():
-        if len(values) < LEAST_TO_COMPARE or not HIGHER.search(name) or min(values) <= 0.0:
-            continue
-        judged += 1
-        each = Scored(name, steps, [1.0 / value for value in values], training_between(run, steps))
-        if each.rise >= RISE_OF_METRIC and _overfits(each):
-            best, end = max(values), 1.0 / fmean(each.after[-LAST:])
-            return warning(
-                f"{name} is best at step {steps[each.best]} ({best:.4g}) and {end:.4g} at the end, while the training "
-                f"loss falls to {each.fell_to:.0%} of its value at that step",
-                value=each.rise, threshold=RISE_OF_METRIC, n=len(values), step=steps[each.best],
-                advice=f"keep the checkpoint of step {steps[each.best]} and stop there; more training data help most",
-            )  # fmt: skip
-    return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric for which higher is better")
 
 
 @finite.diagnose(

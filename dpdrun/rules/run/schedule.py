@@ -16,6 +16,7 @@ ZERO_SHARE = 0.05
 LEAST_LINES = 5
 FEW_LINES, FEW_SHARE = 20, 0.3  # lines, and share where there are fewer, or where the zeros are the first lines
 MOSTLY = 0.9
+FALLS_TO = 0.8  # of the first loss: the rate was not 0
 TOO_FAST = range(2, 65)  # how many times a schedule may be stepped at each step: accumulation, processes
 PATTERN_TOLERANCE = 0.02
 
@@ -125,7 +126,7 @@ def _stepped(run: RunFacts, times: int) -> bool:
     source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
     fires=dict(realised=0.0, lr_planned=[]), silent=dict(lr_planned=[]),
 )  # fmt: skip
-def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
+def lr_stays_at_zero(lr: list[float], step: list[int], loss: list[float] | None = None) -> Verdict:
     """The learning rate is exactly zero for a twentieth of the logged steps or more.
 
     ## Why
@@ -135,7 +136,10 @@ def lr_stays_at_zero(lr: list[float], step: list[int]) -> Verdict:
 
     ## Known limits
     For logs without the planned rate; with it SC201 reports. LR201 and UP202 report rates that are tiny but not zero.
+    Not reported if the loss falls at a rate that is 0 in every line: it was rounded to 0.
     """
+    if not any(lr) and loss and loss[-1] < FALLS_TO * loss[0]:
+        return None
     ends = {0, len(lr) - 1}  # programs log the lr of the next step: 0 after the last, and before the first
     zero = [i for i, rate in enumerate(lr) if rate == 0.0 and not (i in ends and lr[abs(i - 1)] > 0.0)]
     share = len(zero) / len(lr)

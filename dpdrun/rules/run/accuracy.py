@@ -1,0 +1,110 @@
+"""EV: accuracies and other metrics of the validation, for which higher is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from dpdrun.rules.declare import diagnose, known, used, warning
+from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.overfitting import HIGHER, overfits
+from dpdrun.rules.run.scored import LAST, Scored, training_between
+
+LEAST_TO_COMPARE = 8  # scores
+RISE_OF_METRIC = 0.1  # of its reciprocal
+LEAST_OF_GAP = 3  # scores
+GAP = 0.25  # at most 0.22 in 540 healthy public logs
+
+
+@diagnose(
+    "EV209", evidence="assumed", requires=("LS201", "LS204", "LS209"),
+    where={**known("eval_metrics", "loss", "step"), **used("eval_losses", "eval_loss", "eval_nmse_db")},
+    source="as EV205, for the reciprocal of a metric for which higher is better; limits from public logs",
+    fires=dict(
+        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
+        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])},
+    ),
+    silent=dict(
+        loss=lambda t: 2.0 * 10 ** (-0.5 * t), loss_unit="nats",
+        eval_metrics={"val_f1": (list(range(40, 401, 40)), [0.3, 0.5, 0.6, 0.61, 0.6, 0.62, 0.6, 0.61, 0.62, 0.6])},
+    ),
+)  # fmt: skip
+def metric_gets_worse(run: RunFacts) -> Verdict:
+    """A validation metric falls far below its best while the training loss falls, in logs without a validation loss.
+
+    ## Why
+    Without a validation loss, only a metric can show overfitting. The reciprocal of an accuracy, precision, recall, F1,
+    IoU or similar is judged as EV205 judges a loss, from eight scores on: the mean of the last three is a tenth below
+    the best, by three standard errors or more, while the training loss falls to 90 % or less.
+
+    ## Known limits
+    A metric over few samples moves in steps; one at chance level fluctuates without anything being learned.
+    """
+    if run.scorings or run.eval_nmse_db:
+        return Skipped("EV205 and EV206 judge the validation loss")
+    judged = 0
+    for name, (steps, values) in run.eval_metrics.items():
+        if len(values) < LEAST_TO_COMPARE or not HIGHER.search(name) or min(values) <= 0.0:
+            continue
+        judged += 1
+        each = Scored(name, steps, [1.0 / value for value in values], training_between(run, steps))
+        if each.rise >= RISE_OF_METRIC and overfits(each):
+            best, end = max(values), 1.0 / fmean(each.after[-LAST:])
+            return warning(
+                f"{name} is best at step {steps[each.best]} ({best:.4g}) and {end:.4g} at the end, while the training "
+                f"loss falls to {each.fell_to:.0%} of its value at that step",
+                value=each.rise, threshold=RISE_OF_METRIC, n=len(values), step=steps[each.best],
+                advice=f"keep the checkpoint of step {steps[each.best]} and stop there; more training data help most",
+            )  # fmt: skip
+    return None if judged else Skipped(f"needs {LEAST_TO_COMPARE} scores of a metric for which higher is better")
+
+
+@diagnose(
+    "EV210", evidence="assumed", where=known("eval_metrics", "train_metrics"),
+    requires=("LS201", "LS204", "LS209", "EV205", "EV206", "EV209"),
+    source="an accuracy is a share of right answers, whatever the loss is; limit from public logs",
+    fires=dict(
+        train_metrics={"acc": ([100, 200, 300, 400], [0.5, 0.8, 0.9, 0.95])},
+        eval_metrics={"val_acc": ([100, 200, 300, 400], [0.5, 0.55, 0.52, 0.54])},
+    ),
+    silent=dict(
+        train_metrics={"acc": ([100, 200, 300, 400], [0.5, 0.8, 0.9, 0.95])},
+        eval_metrics={"val_acc": ([100, 200, 300, 400], [0.5, 0.75, 0.8, 0.82])},
+    ),
+)  # fmt: skip
+def accuracy_gap(run: RunFacts) -> Verdict:
+    """The accuracy of training ends a quarter or more above that of validation.
+
+    ## Why
+    Losses of different programs are hard to compare, shares of right answers are not. A gap of 25 points between the
+    medians of the last three scores means that the network answers by heart, or that validation data differ from those
+    of training (preprocessing, classes, a split by another criterion). The best of several validation accuracies
+    counts.
+
+    ## Known limits
+    An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is
+    reported too.
+    """
+    training = [_shares(values) for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
+    scores = [_shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
+    ours = [median(values[-LAST:]) for values in training if len(values) >= LEAST_OF_GAP]
+    theirs = [median(values[-LAST:]) for values in scores if len(values) >= LEAST_OF_GAP]
+    if not ours or not theirs:
+        return Skipped(f"needs {LEAST_OF_GAP} accuracies of training and of validation")
+    gap = min(ours) - max(theirs)
+    if gap < GAP:
+        return None
+    return warning(
+        f"the accuracy is {min(ours):.0%} in training and {max(theirs):.0%} in validation at the end",
+        value=gap, threshold=GAP, n=max(map(len, scores)),
+        advice="check that validation has the same classes and preprocessing; then use more training data, "
+        "augmentation or a smaller network, and stop earlier",
+    )  # fmt: skip
+
+
+def _shares(values: Sequence[float]) -> list[float]:
+    """Return accuracies between 0 and 1, of those in percent as well."""
+    finite = [value for value in values if math.isfinite(value)]
+    return [value / (100.0 if max(finite) > 1.5 else 1.0) for value in finite]
