@@ -18,7 +18,7 @@ RIGHT = {
     "overfits": "EV201 EV205 EV206 EV208 EV209 EV210",
     "mismatch": "EV203 EV204 EV205 EV206 EV208 EV209 EV210",
     "lr_floor": "SC202 SC204",
-    "nonfinite": "LS201 LS209 EV207 GN206 PR202",
+    "nonfinite": "LS201 LS209 LS211 EV207 GN206 PR202",
     "spikes": "SK201 SK202 SK203 SK204 SK205 LS202 LS205 LS207",
     "schedule": "SC201 SC202 SC203 SC204 SC205",
     "norm_clipped": "CL201 CL203 GN203",

@@ -93,6 +93,7 @@ def facts_of_log(log: TrainingLog, asked: Asked) -> RunFacts:
         line_loss=[value for _, value in log.lines],
         signed_step=signed.steps,
         signed_loss=signed.values,
+        reports_nan=log.reports_nan,
         finished=log.finished,
         loss_unit=log.loss_unit,
         target_power=target_power(log.column("val_loss").values, val.values) if unit == "power" else None,

@@ -84,6 +84,7 @@ class TrainingLog:
         eval_metrics: by name as logged, other scores of the validation.
         train_metrics: accuracies in training.
         lines: (step, loss) of the lines with training numbers in the order of the file, where the steps go back.
+        reports_nan: numbers of the lines in which the program says that something is nan or infinite.
         epochs: passes over the data up to the last step; None where the log does not count them.
         doubtful: whether the loss is a number of training without the name of one.
         absent: why a column that was looked for is missing, where there is more to say than that.
@@ -105,6 +106,7 @@ class TrainingLog:
     eval_metrics: dict[str, Points] = field(default_factory=dict)
     train_metrics: dict[str, Points] = field(default_factory=dict)
     lines: list[tuple[int, float]] = field(default_factory=list)
+    reports_nan: list[int] = field(default_factory=list)
     epochs: float | None = None
     doubtful: bool = False
     absent: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import Any
 
 from dpdrun.diagnosis.logs.csv_log import ANSI, opened
 from dpdrun.diagnosis.logs.log import NothingLoggedError, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, usual_loss
+from dpdrun.diagnosis.logs.names import LOSSES, Asked, meaning_of, usual_loss
 from dpdrun.diagnosis.logs.rows import Rows
 
 LONGEST_LINE = 1 << 16  # characters; what follows is another line, so that no pattern sees more
@@ -25,6 +25,15 @@ RECORDS_OF_NAMES = 20_000  # records in which a column must show itself
 _EXPONENT = r"(?:[eE][-+]?\d{1,4})?"
 _OF_NO_NUMBER = r"nan(?:\(ind\))?|inf(?:inity)?|1\.#(?:QNAN|IND|INF)\d{0,4}"
 NUMBER = rf"[-+]?(?:{_OF_NO_NUMBER}|\d[\d]{{0,40}}\.?\d{{0,40}}{_EXPONENT}|\.\d{{1,40}}{_EXPONENT})"
+
+# NaN or Inf found in input tensor; Loss is nan, stopping training; LossTensor is inf or nan; nan, alone in its line
+_NONE = r"(?:(?:nan|inf|infinite|infinity)s?(?: or |/| and )?){1,2}"
+REPORTS_NAN = re.compile(
+    rf"\b{_NONE}\b.{{0,20}}\b(?:found|detected|encountered|stopping|stopped|terminat\w{{1,5}}|values|exiting|abort\w{{0,3}})\b"
+    rf"|\b(?:is|became|become|becomes|had|has|contains?|got|found|detected|encountered) (?:an? )?{_NONE}\b"
+    r"|\binvalid loss, terminating|^\s*nan\s*$",
+    re.IGNORECASE,
+)
 
 Lines = Iterable[tuple[int, str]]
 Record = tuple[int, dict[str, object]]
@@ -89,17 +98,31 @@ def read(path: Path, asked: Asked, format_: TextFormat) -> TrainingLog:
         DataError: names file, line and column.
     """
     counts: Counter[str] = Counter()
+    nans: Counter[str] = Counter()
     for _, record in islice(format_.records(lines(path), {}), RECORDS_OF_NAMES):
         counts.update(record.keys())
+        nans.update(name for name, value in record.items() if str(value).lower() == "nan")
     if not counts:
         raise NothingLoggedError(f"{path}: no line with training numbers yet")
     values: dict[str, Any] = {}
-    rows = Rows(path, format_.name, list(counts), asked, known=usual_loss(counts) | format_.known)
-    for line, record in format_.records(lines(path), values):
+    never = [name for name in nans if nans[name] == counts[name]]  # of losses without a name of one
+    unnamed = {"loss": never[0]} if never and not any(meaning_of(name) in LOSSES for name in counts) else {}
+    rows = Rows(path, format_.name, list(counts), asked, known=unnamed | usual_loss(counts) | format_.known)
+    reported: list[int] = []
+    for line, record in format_.records(_heard(lines(path), reported), values):
         rows.add(line, record)
+    rows.log.reports_nan = reported
     rows.log.finished = values.pop("finished", None)
     rows.log.program = values.pop("program", format_.program)
     log = rows.done()
     log.values |= values
     log.notes += format_.notes
     return log
+
+
+def _heard(texts: Lines, reported: list[int]) -> Iterator[tuple[int, str]]:
+    """Yield the lines; those in which the program says that something is nan or infinite are entered."""
+    for at, text in texts:
+        if REPORTS_NAN.search(text):
+            reported.append(at)
+        yield at, text

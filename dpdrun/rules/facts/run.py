@@ -68,6 +68,7 @@ class RunFacts:
         line_steps: steps of the lines with training numbers in the order of the file, where that is not a rising one.
         line_loss: the loss of each of them.
         signed_step, signed_loss: a loss that is negative somewhere, which is then not in `loss`.
+        reports_nan: numbers of the lines of a text in which the program says that something is nan or infinite.
     """
 
     step: list[int] = fact("step", list)
@@ -134,6 +135,7 @@ class RunFacts:
     line_loss: list[float] = fact("line_loss", list)
     signed_step: list[int] = fact("signed_step", list)
     signed_loss: list[float] = fact("a loss that may be negative", list)
+    reports_nan: list[int] = fact("lines in which the program reports nan", list)
 
     def get(self, name: str) -> Any:
         """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""

@@ -8,7 +8,7 @@ from statistics import NormalDist, median
 
 from dpdrun.rules.conditions import Within
 from dpdrun.rules.declare import Family, finding, info, known, used, warning
-from dpdrun.rules.engine import Skipped, Verdict
+from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.rising import lower_rate
 from dpdrun.rules.series import noise, outliers
@@ -40,11 +40,13 @@ FREQUENT_SHARE = 0.005
 LEAST_FOR_SPIKES = 2 * SPIKE_WIDTH
 NAMED = 5
 
-LEAST_OF_SHORT = 7
+LEAST_OF_SHORT = 5
 FAR_TIMES, FAR_Z = 10.0, 6.0
 MAD_OF_UNIT_NORMAL = NormalDist().inv_cdf(0.75)
 FEW_SPIKES = 2
 BLOWN_UP = 1000.0  # times the level around: one such line is enough
+TINY = 1e-30
+INSPECT = "inspect the samples of these steps (outliers, empty sequences, divisions by zero), and clip the gradient"
 
 sound = Family(where=used("lr", "grad_norm", "line_steps"), requires=("LS201", "LS209"))
 
@@ -190,7 +192,7 @@ def loss_spikes(run: RunFacts) -> Verdict:
 @sound.diagnose(
     "SK205", evidence="assumed", requires=("SK201", "SK202", "SK204", "LS202", "LS205", "LS206"),
     source="a line ten times the lines on both sides belongs to neither; limits from public logs",
-    where=used("loss", "step", "signed_loss", "signed_step"),
+    where=used("loss", "step", "signed_loss", "signed_step", "eval_losses"),
     fires=dict(steps=40, warmup=1, loss=lambda t: 900.0 if round(40 * t) % 10 == 5 else 1.5, loss_unit="nats"),
     silent=dict(steps=40, warmup=1, loss_unit="nats"),
 )  # fmt: skip
@@ -201,32 +203,49 @@ def loss_spikes_in_few_lines(run: RunFacts) -> Verdict:
     A log of a few dozen lines shows little of its noise, so a spike has to be ten times the median of the five lines on
     either side (excluding other spikes), and six standard deviations of a line above it on a log scale: a loss near 0
     can vary tenfold by chance. A loss that may be negative is measured from its lowest line. Two spikes are a warning,
-    and so is one of a thousand times the usual level: some samples or batches blow up the loss and every mean that
-    includes them. Any other single spike is info.
+    and so is one of a thousand times the usual level, of a validation loss too: some samples or batches blow up the
+    loss and every mean that includes them. Any other single spike is info.
 
     ## Known limits
-    Logs of fewer than seven lines, and spikes at either end, are not judged. SK204 applies from 100 lines on.
+    Logs of fewer than five lines, and spikes at either end, are not judged. SK204 applies from 100 lines on.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
     if _has_all(run):
         return Skipped("SK201 and SK202 judge a power with its norm and rate")
     steps, losses = (run.step, run.loss) if run.loss else (run.signed_step, run.signed_loss)
+    if blown := next(filter(None, (_blown_up(*each) for each in run.scorings.values())), None):
+        return blown
     if not LEAST_OF_SHORT <= len(losses) < LEAST_FOR_SPIKES:
         return Skipped(f"for {LEAST_OF_SHORT} to {LEAST_FOR_SPIKES - 1} lines with a loss, there are {len(losses)}")
     high = _far_from_both_sides(losses)
     if not high:
         return None
     named = ", ".join(f"step {steps[at]} ({losses[at]:.3g})" for at in high[:NAMED])
-    low = min(0.0, *losses)
-    often = len(high) >= FEW_SPIKES or max(losses) - low >= BLOWN_UP * (median(losses) - low)
+    often = len(high) >= FEW_SPIKES or _times_the_usual(losses) >= BLOWN_UP
     return finding(
         "warning" if often else "info",
         f"the loss is ten times that of the neighbouring lines in {len(high)} of {len(losses)} lines: {named}; its "
         f"median is {median(losses):.4g}",
-        value=len(high), threshold=FEW_SPIKES, n=len(losses), step=steps[high[0]],
-        advice="inspect the samples of these steps (outliers, empty sequences, divisions by zero), and clip the "
-        "gradient",
+        value=len(high), threshold=FEW_SPIKES, n=len(losses), step=steps[high[0]], advice=INSPECT,
+    )  # fmt: skip
+
+
+def _times_the_usual(losses: Sequence[float]) -> float:
+    """Return the highest line over the median, both from the lowest one where that is negative."""
+    low = min(0.0, *losses)
+    return (max(losses) - low) / max(median(losses) - low, TINY)
+
+
+def _blown_up(steps: Sequence[int], scores: Sequence[float]) -> Finding | None:
+    """Return the finding of a single validation loss that is a thousand times the usual one."""
+    high = _far_from_both_sides(scores) if len(scores) >= LEAST_OF_SHORT and min(scores) >= 0.0 else []
+    if not high or _times_the_usual(scores) < BLOWN_UP:
+        return None
+    return warning(
+        f"the validation loss is {max(scores):.3g} at step {steps[scores.index(max(scores))]}; its median is "
+        f"{median(scores):.4g}", value=_times_the_usual(scores), threshold=BLOWN_UP, n=len(scores), step=steps[high[0]],
+        advice=INSPECT,
     )  # fmt: skip
 
 

@@ -21,10 +21,10 @@ LEAST_VERY_FLAT, VERY_FLAT = 5, 0.015  # lines, if they hardly move
 LEARNS = 0.06  # of the first level; at most 0.06 in public logs that learned nothing, 0.08 and more in healthy ones
 LEARNS_AT_GUESS = 0.1  # a known level is further evidence
 KNOWN_TO = 0.006  # error of a level that can be distinguished from others
-EARLY = 0.3  # of the plan
+EARLY, HALF = 0.3, 0.5  # of the plan
 SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR = 1.15  # times the guess: whole numbers have logarithms near any level that a loss settles at
-LEAST_FOR_NO_TREND, TREND_P_SHOWS, NO_LOWER = 10, 0.1, 0.95
+LEAST_FOR_NO_TREND, TREND_P_SHOWS, NO_LOWER, HIDDEN = 10, 0.1, 0.05, 0.45
 SURE = 2.0  # standard errors
 FEW_AT_GUESS, WITHIN = 3, 0.02  # lines, all of them this near to the guess
 FEWEST = range(2, 7)  # classes whose logarithms are far apart
@@ -41,7 +41,7 @@ MANY_EPOCHS = 5.0
 
 OVERFIT_FIRST = (
     "overfit a single batch first: if that fails too, the labels, the loss mask or the gradient are at fault, not the "
-    "learning rate; then try a higher learning rate"
+    "learning rate; then try another learning rate"
 )
 
 finite = Family(where=used("eval_losses", "eval_metrics", "grad_norm", "total_steps"), requires=("LS201",))
@@ -69,16 +69,23 @@ def flat(values: Sequence[float], most: float = LEARNS) -> Flat | None:
 
 
 def shows_no_fall(values: Sequence[float]) -> Flat | None:
-    """Return a series without a trend whose last third is not below its first lines.
+    """Return a series without a trend whose last third is not below its first lines, by less than two standard errors.
 
     That is less than a proof. But a network that learns falls far in its first lines, so that a fall shows in noise.
     """
-    n = len(values)
-    if n < LEAST_FOR_NO_TREND or fmean(values[-max(2, n // 3) :]) < NO_LOWER * fmean(values[: max(2, n // EIGHTH)]):
+    n, fell = len(values), largest_fall(values)
+    if (
+        n < LEAST_FOR_NO_TREND
+        or fell >= HIDDEN
+        or len(set(values)) == 1
+        or trend(decimate(values)).p_down <= TREND_P_SHOWS
+    ):
         return None
-    if trend(decimate(values)).p_down <= TREND_P_SHOWS:
+    head, tail = values[: max(2, n // EIGHTH)], values[-max(2, n // 3) :]
+    error = noise(values) * math.sqrt(1.0 / len(head) + 1.0 / len(tail))
+    if fmean(head) - fmean(tail) > min(SURE * error, NO_LOWER * fmean(head)):
         return None
-    return Flat(fmean(values), stdev(values) / math.sqrt(n), max(0.0, largest_fall(values)), n)
+    return Flat(fmean(values), stdev(values) / math.sqrt(n), max(0.0, fell), n)
 
 
 @finite.diagnose(
@@ -94,21 +101,23 @@ def never_learns(run: RunFacts) -> Verdict:
     The loss of a network that learns nothing still fluctuates from batch to batch. Seeing no fall does not prove that
     there is none, so the rule computes the largest fall that is compatible with the lines (99 % confidence; Student's t
     of the noise between lines). Reported if it is below 6 % of the first level (1.5 % with five to seven lines), in a
-    log that starts with the run; from ten lines on, below 25 % is enough if no fall shows: the last third is less than
-    two standard errors below the first lines, and there is no trend (Mann-Kendall, p above 0.05). An error if the loss
-    stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of validation NMSE;
-    also if it only comes down to that value in the first fifth of the lines, and with a largest fall of up to 10 %. A
-    warning if the loss does not fall after the first fifth of the lines
-    and an accuracy is the same number in every score, or if the loss is the same to its last digit (three or more) in
-    six lines. A cross-entropy that falls is a warning too if every accuracy stays within 0.5 % of one value and the
-    loss is not below the entropy of an answer that is right that often: the network predicts the majority class.
+    log that starts with the run, or at 5 nats or more, where no network stays that has learned; from ten lines on
+    and from half of the run on, also if there is no trend (Mann-Kendall, p above 0.1), the last third is at 95 % of the
+    first lines or above, to within two standard errors, and the largest fall is below 45 %. Of three
+    to seven lines (or validation losses, if there is no training loss), all have to be within 2 % of ln K for two to
+    six classes. An error if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised
+    target, 0 dB of validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with
+    a largest fall of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy
+    is the same number in every score, or if the loss is the same to its last digit (three or more) in six lines. A
+    cross-entropy that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not
+    below the entropy of an answer that is right that often: the network predicts the majority class.
 
     ## Known limits
     Some networks learn late, after a long plateau (grokking, physics-informed losses), and a fine-tuned network may
-    start at its floor. Not reported if the validation improves by 5 %. Noise can hide a flat loss, more so in few
-    lines, so the absence of this finding then means little. Skipped in the first 30 % of a run, during the warmup, and
-    where the level of the loss carries no information (reinforcement learning, GAN). EV206 reports a validation loss
-    that never improved.
+    start at its floor. Noise can hide a slow fall, and a flat loss. Not reported if the validation
+    improves by 5 %, unless there is no trend. Skipped in the first 30 % of a run, during the warmup, and where the
+    level of the loss carries no information (reinforcement learning, GAN). EV206 reports a validation loss that never
+    improved.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -135,13 +144,12 @@ def never_learns(run: RunFacts) -> Verdict:
     signs = _signs(run)
     if guess is None:
         constant = same or constant_answer(run)
-        if not constant and (_validation_improves(run) or _warms_up(run)):
-            return too_few
-        if begins_with_the_run(run) or (run.loss_unit in ("nats", "bits") and fmean(losses) >= UNLIKELY):
-            seen = flat(losses, VERY_FLAT if too_few else LEARNS) or shows_no_fall(losses)
-        else:
-            seen = None
-        seen = seen or (_no_gain(settled) if constant else None)
+        from_start = begins_with_the_run(run) or (run.loss_unit in ("nats", "bits") and fmean(losses) >= UNLIKELY)
+        seen = _no_gain(settled) if constant else None
+        if from_start and (constant or not _warms_up(run)):
+            within = VERY_FLAT if too_few else LEARNS
+            fall = shows_no_fall(losses) if progress is None or progress >= HALF else None
+            seen = fall or (None if _validation_improves(run) else flat(losses, within)) or seen
         if constant and constant.partition(" is ")[0] not in {sign.partition(" is ")[0] for sign in signs}:
             signs.append(constant)
     if seen is None:

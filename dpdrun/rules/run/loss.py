@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from dpdrun.rules.declare import diagnose, error, info, known, used
+from dpdrun.rules.conditions import Found
+from dpdrun.rules.declare import diagnose, error, info, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.text import two_digits
+from dpdrun.rules.text import pluralize, two_digits
 
 LR_FACTOR = 0.3
 BEFORE = 50  # steps whose losses show whether there was a warning
@@ -88,6 +89,30 @@ def _cure(run: RunFacts, first: int) -> tuple[dict[str, float], str]:
         f"check the data first (`dpdrun data inspect`: outliers, zeros); else lower {lower}, lengthen optim.warmup, "
         "and use train.precision fp32"
     )
+
+
+@diagnose(
+    "LS211", evidence="cited", requires=("LS201",), where=known("step"),
+    source="messages of programs, such as `NaN or Inf found in input tensor`, `Loss is nan, stopping training`",
+    fires=dict(reports_nan=[12, 15]), silent=dict(reports_nan=[]),
+)  # fmt: skip
+def program_reports_nan(reports_nan: Found[list[int]]) -> Verdict:
+    """The program that wrote the log says that something is nan or infinite, in words.
+
+    ## Why
+    The numbers of a log are means, or left out where they are not finite, so the first sign is often a message between
+    them. Of 1226 public logs six have one, all of them of runs that were sick.
+
+    ## Known limits
+    Messages in other words are not recognised. LS201 reports numbers.
+    """
+    return warning(
+        f"the program reports nan or infinite values in {pluralize(len(reports_nan), 'line')}, first in line "
+        f"{reports_nan[0]}",
+        value=len(reports_nan), threshold=0, n=len(reports_nan),
+        advice="find the first batch or tensor that is not finite (labels longer than their inputs, empty samples, "
+        "logarithms, float16), before you trust the rest of the run",
+    )  # fmt: skip
 
 
 @diagnose(

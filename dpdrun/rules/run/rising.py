@@ -151,7 +151,8 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
     deviations of a line or more. With fewer than 24 lines (at least four), reported if every line of the last third is
     above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines), or
-    if all later lines are 30 % above the first, and further from it than from each other.
+    if all later lines are 30 % above the first, and further from it than from each other. With fewer than eight lines,
+    also if the last one is the highest, and three times the first.
     Logarithms are compared, because noise scales with the level. A validation loss is judged in the same way if the log
     has no training loss, or one that does not fall. If the final level is ln K for K classes or tokens, the message
     says so: it is the loss of a network that guesses.

@@ -124,7 +124,7 @@ def _stepped(run: RunFacts, times: int) -> bool:
 @diagnose(
     "SC202", evidence="cited", where={"logged_steps": Within(LEAST_LINES)}, requires=("SC201",),
     source="a step at lr 0 changes nothing; torch.optim.lr_scheduler.LambdaLR, whose lambda is 0 at the first step",
-    fires=dict(realised=0.0, lr_planned=[]), silent=dict(lr_planned=[]),
+    fires=dict(realised=0.0, lr_planned=[], loss=0.1), silent=dict(lr_planned=[]),
 )  # fmt: skip
 def lr_stays_at_zero(lr: list[float], step: list[int], loss: list[float] | None = None) -> Verdict:
     """The learning rate is exactly zero for a twentieth of the logged steps or more.

@@ -177,3 +177,26 @@ def test_text_without_numbers_is_one_line(tmp_path: Path) -> None:
 def test_a_line_without_end_is_read_in_pieces(tmp_path: Path, text: str) -> None:
     facts, _ = log(tmp_path, f"step: 1 loss: 0.5\n{text}\nstep: 2 loss: 0.25\n")
     assert facts.loss == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("message", "reports"),
+    [
+        ("2021-11-30 17:25:56,021 WARNING NaN or Inf found in input tensor.", True),
+        ("FloatingPointError: infinite or NaN values found in the gradient", True),
+        ("Error reported to Coordinator: LossTensor is inf or nan. : Tensor had NaN values", True),
+        ("nan", True),
+        ("Validation loss decreased (inf --> 38.347205).  Saving model ...", False),
+        ("number of nan iterations:   0 |", False),
+        ("INFO loading the information of nanodet", False),
+    ],
+)
+def test_a_program_that_reports_nan_in_words(tmp_path: Path, message: str, *, reports: bool) -> None:
+    facts, _ = log(tmp_path, f"step: 1 loss: 0.5\n{message}\nstep: 2 loss: 0.25\n")
+    assert (facts.reports_nan == [2]) is reports
+    assert facts.loss == [0.5, 0.25]
+
+
+def test_losses_without_a_name_of_one_that_are_all_nan(tmp_path: Path) -> None:
+    facts, _ = log(tmp_path, "".join(f"(epoch: 1, iters: {k}00, time: 0.3) D_A: nan G_A: nan\n" for k in (1, 2, 3)))
+    assert [math.isnan(value) for value in facts.loss] == [True] * 3

@@ -116,3 +116,12 @@ def test_a_small_jump_that_undoes_all_progress() -> None:
 
     assert findings(level, n=65, spread=0.002)["LS207"].step == 13
     assert "LS207" not in findings(lambda i: level(i) - (3.0 if 12 <= i < 30 else 0.0), n=65, spread=0.002)
+
+
+def test_one_validation_loss_of_a_thousand_times_the_usual() -> None:
+    for blown, named in ((789.0, True), (2.0, False)):
+        scores = {"": (list(range(1, 11)), [0.09, 0.08, blown, 0.07, 0.06, 0.06, 0.05, 0.05, 0.05, 0.05])}
+        run = RunFacts(step=list(range(1, 11)), loss=[0.3 - 0.02 * k for k in range(10)], eval_losses=scores)
+        found = {f.code: f for f in diagnose_facts(run).findings}
+        assert ("SK205" in found) is named
+        assert not named or "789 at step 3" in found["SK205"].message

@@ -73,6 +73,10 @@ def test_a_fall_in_the_first_lines_is_learning() -> None:
 
 def test_noise_hides_a_flat_loss_but_not_at_the_value_of_guessing() -> None:
     assert "LS204" not in findings(5.3, spread=0.4, n=60)
+    assert "LS204" in findings(5.3, spread=0.2, n=60)  # no trend
+    assert "LS204" not in findings(lambda t: 5.3 * (1.0 - 0.5 * t), spread=0.2, n=60)
+    assert "LS204" not in findings(5.3, spread=0.2, n=9)
+    assert "LS204" not in findings(5.3, spread=0.2, n=60, total_steps=1500)  # before half of the run
     assert "LS204" in findings(5.3, spread=0.08, n=200)
     assert findings(math.log(2), spread=0.1, n=300, loss_unit="nats")["LS204"].severity == "error"
 
@@ -146,3 +150,24 @@ def test_a_probability_of_zero_is_named_in_few_lines() -> None:
 def test_a_rate_that_hardly_falls_shows_a_part_of_a_long_run() -> None:
     assert "LS204" not in findings(5.3, lr=[2.543e-4 - 1.4e-8 * k for k in range(60)])
     assert "LS204" in findings(5.3, lr=[2.5e-4 * (1 - k / 60) for k in range(60)])
+
+
+def test_a_few_lines_at_the_value_of_guessing_among_few_classes() -> None:
+    at_chance = [1.609, 1.612, 1.605]  # ln 5
+    found = {f.code: f for f in diagnose_facts(RunFacts(step=[1, 2, 3], loss=at_chance, loss_unit="nats")).findings}
+    assert "= ln 5" in found["LS204"].message
+    scores = RunFacts(eval_losses={"": ([1, 2, 3, 4], [1.386, 1.386, 1.387, 1.385])})
+    assert "the validation loss is 1.385 to 1.387" in diagnose_facts(scores).findings[0].message
+    for losses in ([1.609, 1.55, 1.50], [2.08, 2.07, 2.085], [1.609, 1.609]):  # falls; ln 8 proves nothing; two lines
+        run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses, loss_unit="nats")
+        assert "LS204" not in {f.code for f in diagnose_facts(run).findings}
+
+
+def test_an_excerpt_at_a_level_that_no_learning_network_keeps() -> None:
+    def excerpt(level: float) -> set[str]:
+        losses = [level + 0.01 * (k % 3) for k in range(12)]
+        run = RunFacts(step=list(range(16_000, 18_400, 200)), loss=losses, loss_unit="nats")
+        return {f.code for f in diagnose_facts(run).findings}
+
+    assert "LS204" in excerpt(7.34)
+    assert "LS204" not in excerpt(2.4)

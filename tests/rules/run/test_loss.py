@@ -97,3 +97,8 @@ def test_a_loss_that_may_be_negative_is_still_to_be_finite() -> None:
 def test_few_zeros_count_at_the_end_and_after_a_high_loss(losses: list[float], *, named: bool) -> None:
     run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses)
     assert ("LS209" in {f.code for f in diagnose_facts(run).findings}) is named
+
+
+def test_what_the_program_says_of_nan() -> None:
+    found = {f.code: f for f in diagnose_facts(RunFacts(step=[1, 2], loss=[0.5, 0.4], reports_nan=[7, 9])).findings}
+    assert "in 2 lines, first in line 7" in found["LS211"].message

@@ -160,3 +160,30 @@ def test_a_small_rise_that_stays_is_a_warning_where_it_is_no_noise() -> None:
 def test_all_later_lines_far_above_the_first() -> None:
     assert findings([184.0, 1746.7, 1746.7, 1746.7])["LS206"].severity == "error"
     assert "LS206" not in findings([184.0, 230.0, 300.0, 310.0])
+
+
+@pytest.mark.parametrize(
+    ("losses", "named"),
+    [
+        ([2.28, 11.05], True),
+        ([1.13, 0.92, 2.3, 95.8], True),
+        ([1.13, 0.92, 95.8, 2.3], False),  # a spike
+        ([1.13, 0.92, 2.3, 3.0], False),
+    ],
+)
+def test_the_last_of_a_few_lines_is_three_times_the_first(losses: list[float], *, named: bool) -> None:
+    run = RunFacts(step=list(range(1, len(losses) + 1)), loss=losses)
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert ("LS206" in found) is named
+    assert not named or found["LS206"].evidence["threshold"] == 3.0
+
+
+def test_the_limit_of_short_logs_is_their_own() -> None:
+    losses = [1.0, 1.01, 1.0, 1.02, 1.2, 1.22, 1.25, 1.24, 1.26, 1.27]
+    run = RunFacts(step=list(range(1, 11)), loss=losses)
+    assert {f.code: f.evidence["threshold"] for f in diagnose_facts(run).findings}["LS206"] == 1.15
+
+
+def test_a_loss_that_starts_at_zero_has_no_ratio() -> None:
+    run = RunFacts(step=list(range(1, 31)), loss=[0.0] + [1.0] * 29)
+    assert not [skip for skip in diagnose_facts(run).skipped if skip.failed]

@@ -73,10 +73,15 @@ def test_steps_of_the_plan_are_no_stair() -> None:
 
 @pytest.mark.parametrize(("zero", "flagged"), [(400, True), (40, True), (10, False), (1, False)])
 def test_rates_of_zero_without_a_plan(zero: int, flagged: bool) -> None:
-    run = example_run(realised=lambda step: 0.0 if step <= zero else 1e-3, lr_planned=[])
+    run = example_run(realised=lambda step: 0.0 if step <= zero else 1e-3, lr_planned=[], loss=0.1)
     codes = {finding.code: finding for finding in diagnose_facts(run).findings}
     assert ("SC202" in codes) is flagged
     assert not flagged or codes["SC202"].severity == "error"
+
+
+def test_a_rate_of_zero_at_which_the_loss_falls_was_rounded() -> None:
+    run = example_run(realised=0.0, lr_planned=[], loss=lambda t: 1.0 - 0.5 * t)
+    assert "SC202" not in {finding.code for finding in diagnose_facts(run).findings}
 
 
 def test_onset_is_the_first_step_that_differs() -> None:

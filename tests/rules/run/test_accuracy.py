@@ -1,0 +1,46 @@
+"""Accuracies and other metrics of the validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dpdrun.diagnosis.diagnose import diagnose_facts
+from dpdrun.rules.engine import Finding
+from dpdrun.rules.facts.run import RunFacts
+
+
+def test_a_metric_that_collapses_while_the_training_loss_falls() -> None:
+    steps = list(range(10, 210, 10))
+    peak = [0.3, 0.5, 0.6, 0.62, *[0.6 - 0.02 * k for k in range(16)]]
+    rises = [0.3 + 0.02 * k for k in range(20)]
+    losses = [2.0 - 0.008 * k for k in range(200)]
+
+    def found(losses: list[float], **other: Any) -> dict[str, Finding]:
+        run = RunFacts(step=list(range(1, 201)), loss=losses, **other)
+        return {f.code: f for f in diagnose_facts(run).findings}
+
+    finding = found(losses, eval_metrics={"val_prec": (steps, peak)})["EV209"]
+    assert finding.severity == "warning"
+    assert "val_prec is best at step 40 (0.62)" in finding.message
+    assert "EV209" not in found(losses, eval_metrics={"val_prec": (steps, rises)})
+    assert "EV209" not in found(losses, eval_metrics={"val_wer": (steps, peak)})  # lower is better
+    assert "EV209" not in found([2.0] * 200, eval_metrics={"val_prec": (steps, peak)})
+    scored = {"": (steps, [1.0 - 0.01 * k for k in range(20)])}
+    assert "EV209" not in found(losses, eval_metrics={"val_prec": (steps, peak)}, eval_losses=scored)
+
+
+@pytest.mark.parametrize(
+    ("score", "named"), [([0.5, 0.55, 0.52], True), ([0.5, 0.8, 0.82], False), ([0.5, 0.5], False)]
+)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_an_accuracy_of_validation_far_below_that_of_training(score: list[float], scale: float, *, named: bool) -> None:
+    steps = list(range(1, len(score) + 1))
+    run = RunFacts(
+        train_metrics={"acc": (steps, [0.6, 0.9, 0.95][: len(steps)])},
+        eval_metrics={"val_acc": (steps, [scale * value for value in score])},
+    )
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert ("EV210" in found) is named
+    assert not named or "90% in training and 52% in validation" in found["EV210"].message
