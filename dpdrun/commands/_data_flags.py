@@ -12,6 +12,7 @@ import typer
 
 from dpdrun.commands._options import (
     BandwidthOption,
+    ChannelSpacingOption,
     ColumnsOption,
     OutputSignalOption,
     SampleRateOption,
@@ -23,7 +24,10 @@ from dpdrun.errors import DataError, RecipeError
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection
 
-DATA_FIELDS = ("sample_rate_hz", "bandwidth_hz", "input", "output", "columns", "check_rates")  # of `data` in a recipe
+DATA_FIELDS = (  # of `data` in a recipe
+    *("sample_rate_hz", "bandwidth_hz", "channel_spacing_hz"),
+    *("input", "output", "columns", "check_rates"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class DataFlags:
 
     sample_rate_hz: SampleRateOption = None
     bandwidth_hz: BandwidthOption = None
+    channel_spacing_hz: ChannelSpacingOption = None
     input: Annotated[
         str | None,
         option("--input-signal", metavar="NAME", help="Which signal of the file is the PA input: a variable, or I,Q."),
@@ -47,7 +52,11 @@ class DataFlags:
         """Return the fields of `data` that were stated. Raises RecipeError where a rate is not a positive number."""
         names = {"input": self.input, "output": self.output, "columns": self.columns}
         return {
-            **stated_rates(self.sample_rate_hz, self.bandwidth_hz),
+            **stated_rates(
+                sample_rate_hz=self.sample_rate_hz,
+                bandwidth_hz=self.bandwidth_hz,
+                channel_spacing_hz=self.channel_spacing_hz,
+            ),
             **{field: name for field, name in names.items() if name is not None},
             **({"check_rates": "off"} if self.no_check_rates else {}),
         }

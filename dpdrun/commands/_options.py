@@ -80,6 +80,10 @@ DataOption = Annotated[
 BandwidthOption = Annotated[
     float | None, option(parser=hertz, metavar="HZ", help="Occupied bandwidth, if the data do not state it.")
 ]
+ChannelSpacingOption = Annotated[
+    float | None,
+    option(parser=hertz, metavar="HZ", help="Distance between adjacent channels, if more than the bandwidth: ACLR."),
+]
 OutputSignalOption = Annotated[
     str | None, option("--output-signal", metavar="NAME", help="Which signal is the PA output.")
 ]
@@ -137,11 +141,8 @@ def typed(verb: str) -> str:
     return shlex.join(["dpdrun", verb, *sys.argv[2:]])
 
 
-def stated_rates(
-    *values: float | None, names: tuple[str, ...] = ("sample_rate_hz", "bandwidth_hz")
-) -> dict[str, float]:
+def stated_rates(**rates: float | None) -> dict[str, float]:
     """Return the rates that were given, by field of `data`. Raises RecipeError where one is not a positive number."""
-    rates = dict(zip(names, values, strict=True))
     for name, value in rates.items():
         if value is not None and not 0 < value < float("inf"):  # nan too
             raise RecipeError(f"--{name.replace('_', '-')} must be a positive number, not {value:g}")

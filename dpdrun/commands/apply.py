@@ -92,7 +92,7 @@ def apply(
     from dpdrun.training.job import load_run
 
     check_writable(out, force=force)
-    stated_rates(sample_rate_hz, None)
+    stated_rates(sample_rate_hz=sample_rate_hz)
     if full_scale is not None and not 0 < full_scale < float("inf"):
         raise DataError(f"--full-scale must be a positive number, not {full_scale:g}")
     if data is not None and source not in PARTS:

@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_captures)
     group.command("pull")(pull)
     group.command("inspect")(takes_data_flags(inspect))
-    group.command("convert")(takes_data_flags(convert, omitted=("no_check_rates",)))
-    group.command("align")(takes_data_flags(align))
+    group.command("convert")(takes_data_flags(convert, omitted=("no_check_rates", "channel_spacing_hz")))
+    group.command("align")(takes_data_flags(align, omitted=("channel_spacing_hz",)))
     app.add_typer(group, name="data")
 
 
@@ -154,7 +154,7 @@ def align(
     from dpdrun.data.formats.waveform import check_writable
 
     section = flags.section(source)
-    rates = stated_rates(output_rate_hz, resample_to_hz, names=("output_rate_hz", "resample_to_hz"))
+    rates = stated_rates(output_rate_hz=output_rate_hz, resample_to_hz=resample_to_hz)
     check_writable(out, force=force, suffixes=(".npz",))
     aligned = align_file(section, **rates)
     aligned.write(out)

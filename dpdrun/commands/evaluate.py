@@ -49,6 +49,10 @@ def evaluate(
         float | None,
         option(parser=hertz, metavar="HZ", help="Score with this bandwidth, instead of the one of the run."),
     ] = None,
+    channel_spacing_hz: Annotated[
+        float | None,
+        option(parser=hertz, metavar="HZ", help="Score ACLR with channels this far apart, instead of as in the run."),
+    ] = None,
     through: Annotated[
         Path | None,
         option(
@@ -83,11 +87,11 @@ def evaluate(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    stated_rates(bandwidth_hz, names=("bandwidth_hz",))
+    rates = stated_rates(bandwidth_hz=bandwidth_hz, channel_spacing_hz=channel_spacing_hz)
     warn_without_matplotlib(save)
     with activity(Terminal(stderr=True), "evaluate") as doing:
         doing("loading torch")
-        report, plots, costs = _evaluated(run, split, data, bandwidth_hz, through, doing)
+        report, plots, costs = _evaluated(run, split, data, rates, through, doing)
         if save is not None:
             from dpdrun.report.scores_page import save_evaluation
 
@@ -107,7 +111,7 @@ def _evaluated(
     run: Path,
     split: list[Split] | None,
     data: str | None,
-    bandwidth_hz: float | None,
+    rates: dict[str, float],
     through: Path | None,
     doing: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[PlotData], dict[str, Any]]:
@@ -121,7 +125,11 @@ def _evaluated(
     before = folder.read_json(folder.report) if folder.report.is_file() else {}
     doing("reading the capture")
     capture = capture_of(folder, plan, data)
-    capture = replace(capture, bandwidth_hz=bandwidth_hz or capture.bandwidth_hz)
+    capture = replace(
+        capture,
+        bandwidth_hz=rates.get("bandwidth_hz", capture.bandwidth_hz),
+        channel_spacing_hz=rates.get("channel_spacing_hz", capture.channel_spacing_hz),
+    )
     trained_on = before.get("capture")
     if isinstance(trained_on, dict) and trained_on.get("sha256") != capture.sha256:
         say(f"warning: {capture.name} has changed since this run was trained", err=True)

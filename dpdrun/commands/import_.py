@@ -66,7 +66,7 @@ def import_(
 ) -> None:
     """Translate an OpenDPD train_pa command into a recipe, note the differences, and lint it."""
     script, name = _read(command)
-    rates = stated_rates(sample_rate_hz, bandwidth_hz)
+    rates = stated_rates(sample_rate_hz=sample_rate_hz, bandwidth_hz=bandwidth_hz)
     refuse_existing(out, force)
     from dpdrun.opendpd.command import translate
     from dpdrun.plan.lint import RecipeFacts, lint_recipe

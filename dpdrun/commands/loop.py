@@ -45,7 +45,7 @@ FolderArgument = Annotated[Path, argument(metavar="DIR", help="The folder of a l
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(no_args_is_help=True, help="Predistort an amplifier on the bench, round by round.")
-    group.command("start")(takes_data_flags(start, omitted=("output",)))
+    group.command("start")(takes_data_flags(start, omitted=("output", "channel_spacing_hz")))
     group.command("next")(next_)
     group.command("drop")(drop)
     group.command("status")(status)
@@ -140,7 +140,7 @@ def next_(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    stated_rates(output_rate_hz, names=("output_rate_hz",))
+    stated_rates(output_rate_hz=output_rate_hz)
     loop = LoopFolder(folder)
     predistorted = _predistorted(loop) if loop.read().method == "model" else None
     with activity(Terminal(stderr=True), "loop") as doing:

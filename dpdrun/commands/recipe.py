@@ -148,7 +148,7 @@ def new(
     from dpdrun.recipe.loader import load_text
     from dpdrun.recipe.reference import template
 
-    rates = stated_rates(sample_rate_hz, bandwidth_hz)
+    rates = stated_rates(sample_rate_hz=sample_rate_hz, bandwidth_hz=bandwidth_hz)
     flags = {
         "task": task.value,
         "pa": pa,

@@ -22,6 +22,7 @@ from dpdrun.data.continuity import is_cyclic_frames, loop_length, output_runs_on
 from dpdrun.data.plausibility import check_rates
 from dpdrun.data.splits import DEFAULT_RATIOS, MIN_PART_SAMPLES, cuts_of, guard_of, shares, spans_of
 from dpdrun.errors import DataError
+from dpdrun.rf.aclr import spaced_width_hz
 
 if TYPE_CHECKING:
     from dpdrun.recipe.schema import DataSection, SplitSection
@@ -54,6 +55,7 @@ def assemble(reading: SourceRecord, section: DataSection) -> Capture:
         sample_rate_hz=sample_rate_hz,
         bandwidth_hz=bandwidth_hz,
         subchannels=_carriers(section, reading, bandwidth_hz),
+        channel_spacing_hz=_spacing(section, reading, bandwidth_hz),
         licence=reading.licence,
         note=f"{reading.note} Split: {how}.".lstrip(),
         train=parts[0],
@@ -79,6 +81,25 @@ def _carriers(section: DataSection, reading: SourceRecord, bandwidth_hz: float |
     if bandwidth_hz is None:
         raise DataError(f"{reading.name}: data.carriers divides the bandwidth; write data.bandwidth_hz too")
     return section.carriers
+
+
+def _spacing(section: DataSection, reading: SourceRecord, bandwidth_hz: float | None) -> float | None:
+    """Return the channel spacing of the recipe [Hz]. Raises DataError where it cannot be that of this signal."""
+    spacing_hz = section.channel_spacing_hz
+    if spacing_hz == "auto":
+        return None
+    if bandwidth_hz is None:
+        raise DataError(
+            f"{reading.name}: data.channel_spacing_hz does not say how wide they are; write data.bandwidth_hz too"
+        )
+    try:
+        spaced_width_hz(bandwidth_hz, _carriers(section, reading, bandwidth_hz) or 1, spacing_hz)
+    except ValueError as error:
+        raise DataError(
+            f"{reading.name}: {error}; data.channel_spacing_hz is between the centres of adjacent channels, "
+            "data.bandwidth_hz over all carriers, data.carriers their number"
+        ) from None
+    return spacing_hz
 
 
 def settled(section: DataSection, reading: SourceRecord) -> tuple[float | None, float | None]:

@@ -93,6 +93,7 @@ class Capture:
         sample_rate_hz: [Hz].
         bandwidth_hz: occupied bandwidth of the input over all carriers [Hz], or None if no source states it.
         subchannels: number of carriers of equal width within `bandwidth_hz`, or None.
+        channel_spacing_hz: between the centres of adjacent channels [Hz], or None if they border on each other.
         licence: of the data, or "yours" for a file of the user.
         note: one line on origin and split.
         train, val, test: contiguous parts; only `test` is scored at the end, only `train` sets scales.
@@ -119,6 +120,7 @@ class Capture:
     test: Part
     nperseg: int | None = None
     noise_floor_db: float | None = None
+    channel_spacing_hz: float | None = None
     warnings: tuple[str, ...] = field(default=())
     loop_samples: int | None = None
     grid: OfdmGrid | None = None
@@ -135,6 +137,7 @@ class Capture:
         *,
         sample_rate_hz: float,
         bandwidth_hz: float | Literal["auto"] = "auto",
+        channel_spacing_hz: float | Literal["auto"] = "auto",
         split: Mapping[str, Any] | Literal["auto"] = "auto",
         align: Mapping[str, Any] | Literal["auto", "off"] = "off",
         resample_to_hz: float | Literal["off"] = "off",
@@ -150,8 +153,8 @@ class Capture:
                 held in double precision; models compute in single precision.
             y: its output at the same instants, likewise.
             sample_rate_hz: [Hz].
-            bandwidth_hz, split, align, resample_to_hz, cyclic, check_rates: as in the `data` section of a recipe
-                (docs/recipe.md), for example `split={"train": "70%", "val": "15%", "test": "15%"}`.
+            bandwidth_hz, channel_spacing_hz, split, align, resample_to_hz, cyclic, check_rates: as in the `data`
+                section of a recipe (docs/recipe.md), for example `split={"train": "70%", "val": "15%", "test": "15%"}`.
 
         Raises:
             DataError: of another shape or type, NaN or Inf (the message names the sample), unequal lengths, too short,
@@ -161,7 +164,8 @@ class Capture:
         from dpdrun.data.arrays import capture_of_arrays
 
         settings = {
-            "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz, "split": split, "align": align,
+            "sample_rate_hz": sample_rate_hz, "bandwidth_hz": bandwidth_hz, "channel_spacing_hz": channel_spacing_hz,
+            "split": split, "align": align,
             "resample_to_hz": resample_to_hz, "cyclic": cyclic, "check_rates": check_rates,
         }  # fmt: skip
         return capture_of_arrays(x, y, settings)
@@ -209,6 +213,15 @@ class Capture:
         if self.bandwidth_hz is None:
             return None
         return min(channel_bandwidth_hz(self.train.x, self.sample_rate_hz, self.bandwidth_hz), self.sample_rate_hz)
+
+    @property
+    def channels(self) -> dict[str, Any]:
+        """Where the adjacent channels of an ACLR are, as keyword arguments of `rf.linearity` and `dpd.objective`."""
+        return {
+            "bandwidth_hz": self.channel_bandwidth_hz,
+            "carriers": self.subchannels,
+            "spacing_hz": self.channel_spacing_hz,
+        }
 
     @cached_property
     def sha256(self) -> str:

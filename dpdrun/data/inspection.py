@@ -110,6 +110,7 @@ class Inspection:
     envelope_variance: float = 1.0
     unexplained_db: float | None = None
     obstacles: tuple[str, ...] = ()
+    channel_spacing_hz: float | None = None
 
 
 def inspect_capture(capture: Capture) -> Inspection:
@@ -146,6 +147,7 @@ def inspect_capture(capture: Capture) -> Inspection:
         clock_ppm=None if found is None else found.clock * 1e6 * ("sample clock" in path.needed),
         envelope_variance=envelope_variance(x),
         unexplained_db=None if found is None else unexplained_db(path.x, path.y),
+        channel_spacing_hz=capture.channel_spacing_hz,
     )
     changes = changes_inside(capture, path)
     warnings = (
@@ -202,6 +204,7 @@ def _aclr(x: metrics.Signal, capture: Capture) -> tuple[float, float] | None:
             capture.sample_rate_hz,
             capture.channel_bandwidth_hz,
             carriers=capture.subchannels or 1,
+            spacing_hz=capture.channel_spacing_hz,
             nperseg=capture.nperseg or spectrum.SEGMENT,  # as an evaluation takes it
         )
     except ValueError:  # the neighbours are not in the capture

@@ -111,4 +111,4 @@ def with_limiter(model: BehaviouralModel, plan: Plan) -> LimitedPredistorter:
 def objective_of(capture: Capture, plan: Plan, part: Part, y: NDArray[np.complex128]) -> DPDObjective:
     """Measure an amplifier's output against the target G x of a split."""
     target, rate = dpd_settings(plan).gain * part.x, capture.sample_rate_hz
-    return dpd_objective(target, y, rate, bandwidth_hz=capture.channel_bandwidth_hz, carriers=capture.subchannels)
+    return dpd_objective(target, y, rate, **capture.channels)

@@ -33,7 +33,7 @@ class DPDObjective:
         nmse_db: error over the target [dB].
         power_db: output power over that of the target [dB].
         in_band_db: error inside the band of the signal over the target there [dB].
-        aclr_left_db, aclr_right_db: leakage into the adjacent channels, `opendpd-spectral-v2` of `rf.aclr` [dBc].
+        aclr_left_db, aclr_right_db: leakage into the adjacent channels, by the default convention of `rf.aclr` [dBc].
         without: the reason if the last three are None, else None.
     """
 
@@ -81,7 +81,13 @@ class DPDObjective:
 
 
 def dpd_objective(
-    target: Signal, y: Signal, sample_rate_hz: float, *, bandwidth_hz: float | None, carriers: int | None
+    target: Signal,
+    y: Signal,
+    sample_rate_hz: float,
+    *,
+    bandwidth_hz: float | None,
+    carriers: int | None,
+    spacing_hz: float | None = None,
 ) -> DPDObjective:
     """Score an output.
 
@@ -91,6 +97,7 @@ def dpd_objective(
         sample_rate_hz: [Hz].
         bandwidth_hz: of the signal, all carriers together [Hz]; None if unknown.
         carriers: of equal width in it; None = one.
+        spacing_hz: between adjacent channels [Hz]; None if not stated.
 
     Raises:
         ValueError: shapes differ, or the target has no power.
@@ -102,7 +109,7 @@ def dpd_objective(
     if bandwidth_hz is None:
         return DPDObjective(error_db, power_db, without="the capture does not state its bandwidth (data.bandwidth_hz)")
     try:
-        leak = aclr(y, sample_rate_hz, bandwidth_hz, carriers=carriers or 1)
+        leak = aclr(y, sample_rate_hz, bandwidth_hz, carriers=carriers or 1, spacing_hz=spacing_hz)
         inside = in_band_error_db(target, y, sample_rate_hz, bandwidth_hz, nperseg=SEGMENT)
     except ValueError as no_number:
         return DPDObjective(error_db, power_db, without=str(no_number))

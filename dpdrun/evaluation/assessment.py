@@ -308,7 +308,11 @@ def _run_fields(context: ScoringContext) -> dict[str, Any]:
         "task": plan.recipe.task,
         "model": plan.recipe.model.kind,
         "capture": {"name": capture.name, "sha256": capture.sha256, "loop_samples": capture.loop_samples},
-        "bandwidth_hz": {"stated": capture.bandwidth_hz, "channel": capture.channel_bandwidth_hz},
+        "bandwidth_hz": {
+            "stated": capture.bandwidth_hz,
+            "channel": capture.channel_bandwidth_hz,
+            "spacing": capture.channel_spacing_hz,
+        },
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "macs_per_sample": model.macs_per_sample,
         "lookahead": model.lookahead,

@@ -38,6 +38,7 @@ class PlotData:
         carriers: number of equally wide carriers in the band, None if not stated.
         nperseg: segment of the spectra [samples], None if the capture does not state one.
         traces: the outputs to compare, the most important one last.
+        spacing_hz: between adjacent channels [Hz], None if not stated.
     """
 
     capture: str
@@ -49,3 +50,4 @@ class PlotData:
     carriers: int | None
     nperseg: int | None
     traces: tuple[Trace, ...]
+    spacing_hz: float | None = None

@@ -89,8 +89,7 @@ class ScoringContext:
             simulated=self.simulated,
             x=part_of(self.pair, split).x,
             sample_rate_hz=self.capture.sample_rate_hz,
-            bandwidth_hz=self.capture.channel_bandwidth_hz,
-            carriers=self.capture.subchannels,
+            **self.capture.channels,
             nperseg=SEGMENT,
             traces=tuple(trace for trace in traces if trace is not None),
         )
@@ -106,8 +105,7 @@ def scores_of(
         reference,
         y,
         capture.sample_rate_hz,
-        bandwidth_hz=capture.channel_bandwidth_hz,
-        carriers=capture.subchannels,
+        **capture.channels,
         grid=capture.grid,
         starts=_starts(capture, split),
         nperseg=capture.nperseg,
@@ -125,7 +123,14 @@ def wanted_aclr(capture: Capture, split: Split, y: NDArray[np.complex128], score
     if found is None or capture.channel_bandwidth_hz is None:
         return {}
     x, rate = part_of(capture, split).x, capture.sample_rate_hz
-    own = aclr(x, rate, capture.channel_bandwidth_hz, convention=found.convention, carriers=capture.subchannels or 1)
+    own = aclr(
+        x,
+        rate,
+        capture.channel_bandwidth_hz,
+        convention=found.convention,
+        carriers=capture.subchannels or 1,
+        spacing_hz=capture.channel_spacing_hz,
+    )
     return {
         "aclr_left_dbc": own.left_dbc, "aclr_right_dbc": own.right_dbc, "aclr_worse_dbc": own.worse_dbc,
         "caveat": caveat(x, y, found, rate),

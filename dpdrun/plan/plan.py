@@ -115,8 +115,9 @@ class Plan:
         for name in ("align", "resample_to_hz"):  # as before there were any, so that old runs keep their digests
             if content["recipe"]["data"][name] == OFF:
                 del content["recipe"]["data"][name]
-        if self.recipe.data.carriers == AUTO:  # likewise, as before it could be written
-            del content["recipe"]["data"]["carriers"]
+        for name in ("carriers", "channel_spacing_hz"):  # likewise, as before they could be written
+            if content["recipe"]["data"][name] == AUTO:
+                del content["recipe"]["data"][name]
         if self.recipe.optim.name == ADAMW:  # as before there were others
             del content["recipe"]["optim"]["name"]
         if self.recipe.quantization == OFF:  # likewise
@@ -346,6 +347,7 @@ _AUTO_WHY = {
     "data.sample_rate_hz": "as stated by the source",
     "data.bandwidth_hz": "as stated by the source",
     "data.carriers": "as stated by the source",
+    "data.channel_spacing_hz": "channels border on each other",
     "data.input": "by its name in the file",
     "data.output": "by its name in the file",
     "data.columns": "as stated by the source",

@@ -108,6 +108,11 @@ class DataSection(Section):
     carriers: Annotated[int, Field(ge=1, le=1000)] | Auto = Field(
         AUTO, description="number of equally wide carriers in the bandwidth; auto = as stated by the source, or unknown"
     )
+    channel_spacing_hz: Annotated[float, Field(gt=0)] | Auto = Field(
+        AUTO,
+        description="distance between the centres of adjacent channels, for the ACLR [Hz], such as 100e6 where a "
+        "carrier occupies 98.28e6; auto = bandwidth / carriers, channels that border on each other",
+    )
     check_rates: Switch = Field(
         "on",
         description="on = refuse a sample rate or bandwidth that looks like a wrong unit or contradicts the spectrum",

@@ -22,6 +22,7 @@ from dpdrun.report.figures.style import (
     save_figure,
 )
 from dpdrun.rf import metrics, spectrum
+from dpdrun.rf.aclr import SPACED, bands
 
 if TYPE_CHECKING:
     from dpdrun.data.capture import Capture
@@ -72,12 +73,11 @@ def _psd_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, facts: Inspectio
         name = "noise floor (estimate)" if facts.known_floor_db is None else "noise floor (true)"
         axes.axhline(floor + 10 * np.log10(band / rate), color=LINE, lw=1.0, ls="--", label=name, zorder=4)
     if facts.aclr_y_dbc is not None:
-        width = band / (facts.subchannels or 1)
-        spans = ((-band / 2 - width, facts.aclr_y_dbc[0]), (band / 2, facts.aclr_y_dbc[1]))
-        for start, value in spans:
-            axes.axvspan(start / 1e6, (start + width) / 1e6, color=SHADE, alpha=SHADE_ALPHA, lw=0)
-            middle = (start + width / 2) / 1e6
-            axes.text(middle, 7.0, f"{value:.1f}", ha="center", va="center", fontsize=7, rotation=90)
+        convention = SPACED if facts.channel_spacing_hz else "opendpd-spectral-v2"
+        found = bands(convention, rate, band, facts.subchannels or 1, facts.channel_spacing_hz)
+        for (low, high), value in zip((found.left_hz, found.right_hz), facts.aclr_y_dbc, strict=True):
+            axes.axvspan(low / 1e6, high / 1e6, color=SHADE, alpha=SHADE_ALPHA, lw=0)
+            axes.text((low + high) / 2e6, 7.0, f"{value:.1f}", ha="center", va="center", fontsize=7, rotation=90)
     bottom = max(-90.0, 10 * np.floor((lowest - 5) / 10))
     axes.set(xlim=(-rate / 2e6, rate / 2e6), ylim=(bottom, 14.0), xlabel="frequency [MHz]")
     axes.set_ylabel("PSD relative to in-band mean [dB]")

@@ -64,6 +64,8 @@ def _path(facts: Inspection) -> Table:
     stated = "not stated" if facts.bandwidth_hz is None else f"{facts.bandwidth_hz / 1e6:.6g} MHz stated"
     if facts.subchannels and facts.subchannels > 1:
         stated += f", {facts.subchannels} carriers"
+    if facts.channel_spacing_hz is not None:
+        stated += f", channels {facts.channel_spacing_hz / 1e6:.6g} MHz apart"
     low, high = (edge / 1e6 for edge in facts.occupied_hz)
     table.add_row("sample rate", f"{facts.sample_rate_hz / 1e6:.6g} MS/s")
     table.add_row("bandwidth", f"99 % of the input from {low:.2f} to {high:.2f} MHz; {stated}")

@@ -18,6 +18,7 @@ from dpdrun.recipe.patch import render
 from dpdrun.report.layout import facts_grid, numbers_table
 from dpdrun.report.numbers import duration
 from dpdrun.report.scores import ACLR, DASH, EVM, FROM_SILENCE, IN_BAND, NMSE, band_text
+from dpdrun.rf.aclr import SPACED
 from dpdrun.run.scores import COLD, COLD_START, WITH_PAST, as_chosen
 
 RunScores = Mapping[str, Any]
@@ -112,8 +113,8 @@ def notes_of(group: Mapping[str, Any]) -> list[str]:
         aclr = first["aclr"][convention]
         sides = " and ".join(band_text(aclr[side]) for side in ("left_hz", "right_hz"))
         notes.append(f"ACLR: {convention}, {sides} MHz, {aclr['window']}")
-    for name, key in (("EVM", "evm_db"), ("ACLR", "general-v1"), ("scores", "all")):
-        why = first["missing"].get(key)
+    for name, keys in (("EVM", ("evm_db",)), ("ACLR", (SPACED, "general-v1")), ("scores", ("all",))):
+        why = next((first["missing"][key] for key in keys if key in first["missing"]), None)
         if why is not None and not (name == "ACLR" and convention):
             notes.append(f"no {name}: {why}")
     notes += [text for scores in group["baselines"].values() if (text := scores.get("caveat"))]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dpdrun.rf.aclr import SPACED
 from dpdrun.run.scores import COLD, COLD_START, as_chosen, cold_nmse_db
 
 Report = Mapping[str, Any]
@@ -235,7 +236,7 @@ def _aclr(scores: Scores) -> str:
     convention = scores.get("aclr_convention")
     if convention is None:
         missing = scores["missing"]
-        return f"none: {missing.get('general-v1', missing.get('all', ''))}"
+        return f"none: {next((missing[name] for name in (SPACED, 'general-v1', 'all') if name in missing), '')}"
     found = scores["aclr"][convention]
     left, right, main = (band_text(found[name]) for name in ("left_hz", "right_hz", "main_hz"))
     against = "the whole band" if convention == "general-v1" else "the strongest carrier"

@@ -9,6 +9,11 @@ each carrier and leave out the guard bands.
 | `general-v1` | the whole band | as wide as B | Welch, Hann, 50 % overlap |
 | `opendpd-spectral-v2` | the strongest carrier | as wide as W | Welch, Hann, 50 % overlap |
 | `opendpd-legacy-v1` | the strongest carrier | as wide as W, the right a bin early | Hann, side by side, mean removed |
+| `channel-spacing-v1` | the strongest carrier | as wide, S from the outermost carrier | Welch, Hann, 50 % overlap |
+
+S is the spacing of channels where it is stated: a carrier of NR occupies 98.28 MHz of a channel of 100 MHz (3GPP TS
+38.104, 5.3.2 and 6.6.3.2), and carriers have centres S apart and the width B - (n - 1) S. With S = W this is
+`opendpd-spectral-v2`, whose neighbours begin where the occupied band ends and so catch its skirt.
 
 The first is `general-spectral-v1` of OpenDPD 2.4.2 (core/metrics/general_v1.py, there called ACPR), the second is its
 core/metrics/spectral_v2.py and the one that its Arena ranks by, the third its utils/metrics.py, which its papers use.
@@ -28,6 +33,7 @@ from dpdrun.rf.spectrum import SEGMENT, hann, psd, whole_bin_power
 
 Band = tuple[float, float]
 
+SPACED = "channel-spacing-v1"
 OWN_DB = 3.0  # twice the power: a leakage that is less above that of the wanted signal is mostly the signal's own
 SKIRT = 0.05  # of a channel, at its edge next to the signal
 
@@ -71,13 +77,17 @@ class Aclr:
         return (self.left_dbc + self.right_dbc) / 2
 
 
+Measure = Callable[[Signal, float, float, int, float | None, int], Aclr]  # the arguments of `aclr`, in this order
+
+
 def aclr(
     y: Signal,
     sample_rate_hz: float,
     bandwidth_hz: float,
     *,
-    convention: str = "opendpd-spectral-v2",
+    convention: str | None = None,
     carriers: int = 1,
+    spacing_hz: float | None = None,
     nperseg: int = SEGMENT,
 ) -> Aclr:
     """Compute the adjacent channel leakage of a signal under one of the named conventions.
@@ -86,19 +96,22 @@ def aclr(
         y: (N,) complex128.
         sample_rate_hz: [Hz].
         bandwidth_hz: B, all carriers together [Hz].
-        convention: a key of CONVENTIONS.
+        convention: a key of CONVENTIONS; None = `opendpd-spectral-v2`, or `channel-spacing-v1` with `spacing_hz`.
         carriers: n, of equal width in B; `general-v1` does not look at it.
+        spacing_hz: S, between the centres of adjacent channels; only `channel-spacing-v1` looks at it [Hz].
         nperseg: segment of the spectrum [samples]; shortened to N, except that `opendpd-legacy-v1` pads with zeros.
 
     Raises:
-        ValueError: no such convention; a neighbour lies outside the captured band (no number is better than a wrong
-            one); a band holds no bin; there is no power in the main channel.
+        ValueError: no such convention, or it needs a spacing; channels overlap; a neighbour lies outside the captured
+            band (no number is better than a wrong one); a band holds no bin; there is no power in the main channel.
     """
+    if convention is None:
+        convention = SPACED if spacing_hz else "opendpd-spectral-v2"
     if convention not in CONVENTIONS:
         raise ValueError(f"no ACLR convention {convention!r}; there are: {', '.join(CONVENTIONS)}")
     if carriers < 1 or bandwidth_hz <= 0:
         raise ValueError(f"need a positive bandwidth and a carrier, got {bandwidth_hz:g} Hz and {carriers}")
-    return CONVENTIONS[convention](y, sample_rate_hz, bandwidth_hz, carriers, nperseg)
+    return CONVENTIONS[convention](y, sample_rate_hz, bandwidth_hz, carriers, spacing_hz, nperseg)
 
 
 def caveat(wanted: Signal, y: Signal, found: Aclr, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> str | None:
@@ -135,12 +148,16 @@ def caveat(wanted: Signal, y: Signal, found: Aclr, sample_rate_hz: float, *, npe
     return f"the ACLR measures the signal, not the amplifier: {'; '.join(reasons)}"
 
 
-def bands(convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers: int) -> Bands:
-    """Return the bands of `general-v1` or `opendpd-spectral-v2`.
+def bands(
+    convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers: int, spacing_hz: float | None = None
+) -> Bands:
+    """Return the bands of a Welch convention.
 
     Raises:
-        ValueError: a neighbour lies outside the captured band.
+        ValueError: a neighbour lies outside the captured band, or channels overlap.
     """
+    if convention == SPACED:
+        return _spaced(sample_rate_hz, bandwidth_hz, carriers, spacing_hz)
     count = 1 if convention == "general-v1" else carriers
     edge, width = bandwidth_hz / 2, bandwidth_hz / count
     if edge + width > sample_rate_hz / 2:
@@ -149,9 +166,34 @@ def bands(convention: str, sample_rate_hz: float, bandwidth_hz: float, carriers:
     return Bands((-edge - width, -edge), (edge, edge + width), channels)
 
 
-def _welch(convention: str) -> Callable[[Signal, float, float, int, int], Aclr]:
-    def measure(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, nperseg: int) -> Aclr:
-        where = bands(convention, sample_rate_hz, bandwidth_hz, carriers)
+def spaced_width_hz(bandwidth_hz: float, carriers: int, spacing_hz: float) -> float:
+    """Return the width of a carrier [Hz]. Raises ValueError where such carriers overlap or are not in the band."""
+    width = bandwidth_hz - (carriers - 1) * spacing_hz
+    if not 0 < width <= spacing_hz:
+        signal = "one carrier" if carriers == 1 else f"{carriers} carriers"
+        raise ValueError(
+            f"a channel spacing of {spacing_hz / 1e6:g} MHz does not fit {signal} in {bandwidth_hz / 1e6:g} MHz, each "
+            f"{width / 1e6:g} MHz wide"
+        )
+    return width
+
+
+def _spaced(sample_rate_hz: float, bandwidth_hz: float, carriers: int, spacing_hz: float | None) -> Bands:
+    if spacing_hz is None:
+        raise ValueError(f"{SPACED} needs the channel spacing")
+    width = spaced_width_hz(bandwidth_hz, carriers, spacing_hz)
+    centres = [(number - (carriers - 1) / 2) * spacing_hz for number in range(-1, carriers + 1)]
+    left, *channels, right = [(centre - width / 2, centre + width / 2) for centre in centres]
+    if right[1] > sample_rate_hz / 2:
+        raise ValueError(_outside(right[1], sample_rate_hz))
+    return Bands(left, right, tuple(channels))
+
+
+def _welch(convention: str) -> Measure:
+    def measure(
+        y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, spacing_hz: float | None, nperseg: int
+    ) -> Aclr:
+        where = bands(convention, sample_rate_hz, bandwidth_hz, carriers, spacing_hz)
         nperseg = min(nperseg, len(y))
         frequency, density = psd(y, sample_rate_hz, nperseg=nperseg)
         left, right = (whole_bin_power(frequency, density, *band) for band in (where.left_hz, where.right_hz))
@@ -169,7 +211,9 @@ def _welch(convention: str) -> Callable[[Signal, float, float, int, int], Aclr]:
     return measure
 
 
-def _legacy(y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, nperseg: int) -> Aclr:
+def _legacy(
+    y: Signal, sample_rate_hz: float, bandwidth_hz: float, carriers: int, _: float | None, nperseg: int
+) -> Aclr:
     """Compute `ACLR` of opendpd 2.4.2 (utils/metrics.py), bin by bin.
 
     Its main band goes from the first bin >= -B/2 to the last <= B/2, both inclusive, but its length is taken as the
@@ -216,8 +260,9 @@ def _outside(reach_hz: float, sample_rate_hz: float) -> str:
     return f"the adjacent channels end at +-{reach_hz / 1e6:g} MHz, outside the captured +-{sample_rate_hz / 2e6:g} MHz"
 
 
-CONVENTIONS: dict[str, Callable[[Signal, float, float, int, int], Aclr]] = {
+CONVENTIONS: dict[str, Measure] = {
     "general-v1": _welch("general-v1"),
     "opendpd-spectral-v2": _welch("opendpd-spectral-v2"),
     "opendpd-legacy-v1": _legacy,
+    SPACED: _welch(SPACED),
 }

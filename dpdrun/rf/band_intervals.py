@@ -30,18 +30,25 @@ def in_band_interval(
 
 
 def aclr_intervals(
-    found: Aclr, y: Signal, sample_rate_hz: float, bandwidth_hz: float, *, carriers: int, seed: int = 0
+    found: Aclr,
+    y: Signal,
+    sample_rate_hz: float,
+    bandwidth_hz: float,
+    *,
+    carriers: int,
+    spacing_hz: float | None = None,
+    seed: int = 0,
 ) -> dict[str, Interval | None]:
     """Return the intervals of `left`, `right` and `worse` of an ACLR under a Welch convention [dBc].
 
     Args:
-        found: the score, of `general-v1` or `opendpd-spectral-v2`.
+        found: the score.
         y: what it was taken of, (N,) complex128.
 
     Raises:
         ValueError: a neighbour lies outside the captured band.
     """
-    where = bands(found.convention, sample_rate_hz, bandwidth_hz, carriers)
+    where = bands(found.convention, sample_rate_hz, bandwidth_hz, carriers, spacing_hz)
     sums = _band_powers(y, sample_rate_hz, [where.left_hz, where.right_hz, *where.channels_hz])
     scores = {"left": (found.left_dbc, [0]), "right": (found.right_dbc, [1]), "worse": (found.worse_dbc, [0, 1])}
     result: dict[str, Interval | None] = {}

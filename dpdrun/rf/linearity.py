@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from dpdrun.rf import band_intervals, evm
-from dpdrun.rf.aclr import CONVENTIONS, Aclr, aclr
+from dpdrun.rf.aclr import CONVENTIONS, SPACED, Aclr, aclr
 from dpdrun.rf.bootstrap import BLOCK, Interval, nmse_interval, power_interval
 from dpdrun.rf.gain_curve import gain_curve, spread_intervals
 from dpdrun.rf.linearity_scores import Linearity
@@ -31,6 +31,7 @@ def linearity(
     *,
     bandwidth_hz: float | None = None,
     carriers: int | None = None,
+    spacing_hz: float | None = None,
     grid: OfdmGrid | None = None,
     starts: Starts | None = None,
     nperseg: int | None = None,
@@ -47,6 +48,7 @@ def linearity(
         sample_rate_hz: [Hz].
         bandwidth_hz: over all carriers [Hz], where it is known.
         carriers: of equal width in it, where their number is known.
+        spacing_hz: between adjacent channels [Hz], where it is stated.
         grid: numerology of the OFDM symbols, where it is known.
         starts: of the FFT windows in this very record; by default they are found in the reference. Give those found in
             the input where the reference is a measured output.
@@ -86,16 +88,19 @@ def linearity(
 
     def leakage(convention: str) -> Callable[[], Aclr]:
         length = legacy if convention == "opendpd-legacy-v1" else segment
-        return lambda: aclr(y, sample_rate_hz, band, convention=convention, carriers=count, nperseg=length)
+        return lambda: aclr(
+            y, sample_rate_hz, band, convention=convention, carriers=count, spacing_hz=spacing_hz, nperseg=length
+        )
 
     lacks = {
         "general-v1": no_band,
         "opendpd-spectral-v2": no_band + no_carriers,
         "opendpd-legacy-v1": no_band + no_carriers + no_nperseg,
+        **({SPACED: no_band} if spacing_hz else {}),
     }
-    leakages = {name: attempt(name, leakage(name), *lacks[name]) for name in CONVENTIONS}
+    leakages = {name: attempt(name, leakage(name), *lacks[name]) for name in CONVENTIONS if name in lacks}
     taken = {name: found for name, found in leakages.items() if found is not None}
-    main = taken.get("opendpd-spectral-v2", taken.get("general-v1"))
+    main = taken.get(SPACED) if spacing_hz else taken.get("opendpd-spectral-v2", taken.get("general-v1"))
     in_band = attempt(
         "in_band_error_db",
         lambda: in_band_error_db(reference, y, sample_rate_hz, band, nperseg=segment),
@@ -113,7 +118,9 @@ def linearity(
         found = band_intervals.in_band_interval(in_band, reference, y, sample_rate_hz, band, seed=seed)
         keep("in_band_error_db", found)
     if main is not None:
-        sides = band_intervals.aclr_intervals(main, y, sample_rate_hz, band, carriers=count, seed=seed)
+        sides = band_intervals.aclr_intervals(
+            main, y, sample_rate_hz, band, carriers=count, spacing_hz=spacing_hz, seed=seed
+        )
         for side, found in sides.items():
             keep(f"aclr_{side}_dbc", found)
     if symbols is not None:

@@ -23,7 +23,8 @@ class Linearity:
         symbols: the demodulated OFDM symbols, which hold the EVM.
         spectral_evm_db: OpenDPD's "EVM" over FFT bins of the band; no symbol is demodulated [dB].
         aclr: by convention, those that can be taken.
-        main_aclr: the one to rank by: OpenDPD's spectral-v2 where the carriers are known, else general-v1.
+        main_aclr: the one to rank by: by the channel spacing where it is stated, OpenDPD's spectral-v2 where the
+            carriers are known, else general-v1.
         gain: AM/AM and AM/PM.
         papr_db, reference_papr_db: of output and reference as sampled [dB].
         power_change_db: mean power of the output over that of the reference [dB].

@@ -46,8 +46,8 @@ class Weighting:
     Attributes:
         in_band, out_of_band, beyond: the weights.
         band: bandwidth of the signal over the sample rate.
-        reach: edge of the adjacent channels, from the middle, over the sample rate: half the band and one of its
-            carriers (`rf.aclr`, opendpd-spectral-v2).
+        reach: edge of the adjacent channels, from the middle, over the sample rate: half the band and the
+            spacing of channels, by default the width of a carrier (`rf.aclr`).
     """
 
     in_band: float
@@ -101,7 +101,8 @@ def weighting_of(plan: Plan, capture: Capture) -> Weighting | None:
     if capture.bandwidth_hz is None:
         raise ValueError("a spectral loss needs the bandwidth of the signal")
     band = capture.bandwidth_hz / capture.sample_rate_hz
-    reach = band / 2 + band / (capture.subchannels or 1)
+    carriers, spacing = capture.subchannels or 1, (capture.channel_spacing_hz or 0.0) / capture.sample_rate_hz
+    reach = band / 2 + (spacing or band / carriers)
     beyond = weights.out_of_band if weights.beyond == AUTO else weights.beyond
     return Weighting(weights.in_band, weights.out_of_band, beyond, band, reach)
 

@@ -116,6 +116,18 @@ def test_given_parts_are_joined_only_if_the_signal_runs_on() -> None:
         assemble(reading(records=torn), section(split=split))
 
 
+def test_a_channel_spacing_has_to_fit_the_carriers() -> None:
+    stated = reading(bandwidth_hz=9.8e4)
+    assert assemble(stated, section()).channel_spacing_hz is None
+    assert assemble(stated, section(channel_spacing_hz=1e5)).channel_spacing_hz == 1e5
+    with pytest.raises(
+        DataError, match=r"spacing of 0\.09 MHz does not fit one carrier in 0\.098 MHz, .*data\.carriers"
+    ):
+        assemble(stated, section(channel_spacing_hz=9e4))
+    with pytest.raises(DataError, match=r"write data\.bandwidth_hz too"):
+        assemble(reading(), section(channel_spacing_hz=1e5))
+
+
 @pytest.mark.parametrize("field", ["sample_rate_hz", "bandwidth_hz"])
 def test_contradiction_names_both(field: str) -> None:
     stated = reading(bandwidth_hz=2e5)

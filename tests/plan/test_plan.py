@@ -35,7 +35,7 @@ def test_no_auto_is_left_but_those_of_data_and_machine(kind: str, rules: str) ->
     plan = make_plan(recipe(kind, rules), SAMPLES)
     left = {key for key, value in values_of(plan.recipe).items() if value == AUTO}
     of_the_data = {"data.sample_rate_hz", "data.bandwidth_hz", "data.cyclic", "data.split", "dpd.peak_limit"}
-    of_the_data |= {"data.input", "data.output", "data.columns", "data.carriers"}
+    of_the_data |= {"data.input", "data.output", "data.columns", "data.carriers", "data.channel_spacing_hz"}
     assert left == of_the_data | {"train.compile", "train.device", "train.threads"}
     assert plan.total_steps > 100
 

@@ -21,7 +21,7 @@ def tones(levels_db: dict[float, float], samples: int = 8192) -> np.ndarray:
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_tones_at_known_levels(convention: str) -> None:
     y = tones({20e6: 0.0, -120e6: -40.0, 130e6: -50.0})
-    found = aclr(y, RATE, BAND, convention=convention, carriers=1, nperseg=NPERSEG)
+    found = aclr(y, RATE, BAND, convention=convention, carriers=1, spacing_hz=BAND, nperseg=NPERSEG)
     assert found.left_dbc == pytest.approx(-40.0, abs=1e-9)
     assert found.right_dbc == pytest.approx(-50.0, abs=1e-9)
     assert found.worse_dbc == found.left_dbc
@@ -36,7 +36,7 @@ def test_what_the_leakage_is_compared_with(convention: str) -> None:
     levels = {-75e6: -3.0, -25e6: 0.0, 25e6: -3.0, 75e6: -3.0}
     y = tones({**levels, -125e6: -33.0, 125e6: -39.0})
     main = sum(10 ** (db / 10) for db in levels.values()) if convention == "general-v1" else 1.0
-    found = aclr(y, RATE, BAND, convention=convention, carriers=4, nperseg=NPERSEG)
+    found = aclr(y, RATE, BAND, convention=convention, carriers=4, spacing_hz=BAND / 4, nperseg=NPERSEG)
     assert found.left_dbc == pytest.approx(-33.0 - 10 * np.log10(main), abs=1e-9)
     assert found.right_dbc == pytest.approx(-39.0 - 10 * np.log10(main), abs=1e-9)
 
@@ -96,6 +96,10 @@ def test_a_record_shorter_than_a_segment() -> None:
         ({"convention": "opendpd-legacy-v1", "nperseg": 1023}, "even segment length"),
         ({"convention": "opendpd-legacy-v1", "carriers": 500}, "narrower than a bin"),
         ({"carriers": 500}, "no bin of the spectrum"),
+        ({"convention": "channel-spacing-v1"}, "needs the channel spacing"),
+        ({"spacing_hz": 190e6}, "190 MHz does not fit one carrier in 200 MHz, each 200 MHz wide"),
+        ({"spacing_hz": 200e6, "carriers": 2}, "does not fit 2 carriers in 200 MHz, each 0 MHz wide"),
+        ({"spacing_hz": 412.5e6}, r"\+-512\.5 MHz, outside the captured \+-512 MHz"),
     ],
 )
 def test_no_number_is_better_than_a_wrong_one(options: dict[str, object], said: str) -> None:
@@ -107,7 +111,20 @@ def test_no_number_is_better_than_a_wrong_one(options: dict[str, object], said: 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_silence_has_no_leakage(convention: str) -> None:
     with pytest.raises(ValueError, match="no power in the main channel"):
-        aclr(np.zeros(4096) + 0j, RATE, BAND, convention=convention, nperseg=NPERSEG)
+        aclr(np.zeros(4096) + 0j, RATE, BAND, convention=convention, spacing_hz=BAND, nperseg=NPERSEG)
+
+
+def test_neighbours_lie_on_the_grid_of_stated_channels() -> None:
+    """As in TS 38.104: the offset is the channel spacing, the filter as wide as what a carrier occupies."""
+    one = bands("channel-spacing-v1", RATE, 98e6, 1, 100e6)
+    assert (one.left_hz, one.channels_hz, one.right_hz) == ((-149e6, -51e6), ((-49e6, 49e6),), (51e6, 149e6))
+    three = bands("channel-spacing-v1", RATE, 298e6, 3, 100e6)
+    assert three.channels_hz == ((-149e6, -51e6), (-49e6, 49e6), (51e6, 149e6))
+    assert three.right_hz == (151e6, 249e6)
+    skirt = tones({0.0: 0.0, 50e6: -20.0, 100e6: -50.0})  # the signal's own roll-off, between the channels
+    assert aclr(skirt, RATE, 96e6, nperseg=NPERSEG).right_dbc == pytest.approx(-20.0, abs=0.01)
+    found = aclr(skirt, RATE, 96e6, spacing_hz=100e6, nperseg=NPERSEG)
+    assert (found.convention, found.right_dbc) == ("channel-spacing-v1", pytest.approx(-50.0, abs=0.01))
 
 
 def test_neighbours_touch_the_band() -> None:

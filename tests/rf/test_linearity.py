@@ -49,6 +49,17 @@ def test_white_noise_at_40_db() -> None:
     assert found.symbols.count == 27
 
 
+def test_a_stated_spacing_adds_a_convention_and_changes_no_other_score() -> None:
+    plain, spaced = (linearity(X, Y, RATE, **STATED, spacing_hz=spacing) for spacing in (None, BAND / 3))
+    assert spaced.main_aclr == spaced.aclr.pop("channel-spacing-v1")
+    assert spaced.main_aclr.right_dbc == pytest.approx(plain.aclr["opendpd-spectral-v2"].right_dbc, abs=1e-9)
+    assert spaced.aclr == plain.aclr
+    assert spaced.intervals["aclr_worse_dbc"] == pytest.approx(plain.intervals["aclr_worse_dbc"])
+    beyond = linearity(X, Y, RATE, **STATED | {"carriers": 1}, spacing_hz=RATE)
+    assert beyond.main_aclr is None  # rather than one that was not asked for
+    assert "outside the captured" in beyond.missing["channel-spacing-v1"]
+
+
 def test_every_score_is_that_of_its_own_module() -> None:
     found = linearity(X, Y, RATE, **STATED, segment=SEGMENT)
     assert found.nmse_db == nmse_db(X, Y)

@@ -33,6 +33,7 @@ NOT_BY_RULES = {
     "data.output": "which signal of the file",
     "data.columns": "auto = its header",
     "data.carriers": "auto = as stated by the source",
+    "data.channel_spacing_hz": "auto = bandwidth / carriers",
     "data.source.input_q": "auto = `input` has both",
     "data.source.output_q": "file of Q of the PA output, likewise",
     "data.source.dtype": "auto = by content",

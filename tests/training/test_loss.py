@@ -74,6 +74,15 @@ def test_the_neighbours_are_those_of_the_aclr(plan: PlanMaker, capture: Capture,
     assert (found.in_band, found.out_of_band, found.beyond) == (1.0, 3.0, 0.5)
 
 
+def test_the_neighbours_are_as_far_apart_as_the_channels(plan: PlanMaker, capture: Capture) -> None:
+    this = replace(capture, bandwidth_hz=0.25 * RATE, subchannels=1, channel_spacing_hz=0.26 * RATE)
+    found = weighting_of(plan("train.loss.out_of_band=3"), this)
+    assert found is not None
+    assert found.reach * RATE == pytest.approx(
+        bands("channel-spacing-v1", RATE, 0.25 * RATE, 1, 0.26 * RATE).right_hz[1]
+    )
+
+
 def test_beyond_the_neighbours_defaults_to_out_of_band(plan: PlanMaker, capture: Capture) -> None:
     found = weighting_of(plan("train.loss.out_of_band=3"), replace(capture, bandwidth_hz=0.25 * RATE))
     assert found is not None

@@ -18,7 +18,7 @@ from dpdrun.report.figures.style import (
     new_figure,
 )
 from dpdrun.report.figures.view import View
-from dpdrun.rf.aclr import Aclr, aclr
+from dpdrun.rf.aclr import SPACED, Aclr, aclr
 from dpdrun.rf.metrics import Signal
 from dpdrun.rf.spectrum import SEGMENT, band_power, occupied_band, psd
 
@@ -161,6 +161,7 @@ def _of_reference(view: View, like: Aclr) -> Aclr | None:
                 scene.bandwidth_hz,
                 convention=like.convention,
                 carriers=scene.carriers or 1,
+                spacing_hz=scene.spacing_hz,
                 nperseg=nperseg,
             )
         except ValueError:
@@ -220,7 +221,7 @@ def _caption(view: View, nperseg: int, band_text: str, leakages: list[tuple[Aclr
             + (f"Top down: {_order(view, leakages)}." if len(leakages) > 1 else "")
         )
     else:
-        reasons = [view.last.scores.missing.get(name) for name in ("opendpd-spectral-v2", "general-v1")]
+        reasons = [view.last.scores.missing.get(name) for name in (SPACED, "opendpd-spectral-v2", "general-v1")]
         parts.append(f"No adjacent channels are marked: {next(filter(None, reasons), 'there is no ACLR')}.")
     return " ".join(part.strip() for part in parts)
 
