@@ -30,7 +30,7 @@ def test_a_command_receives_what_was_given() -> None:
 
 
 def test_flags_become_the_section_of_a_recipe() -> None:
-    flags = DataFlags(sample_rate_hz=2e6, bandwidth_hz=1e6, input="u", output="v", columns="u,v", no_check_rates=True)
+    flags = DataFlags(2e6, 1e6, 1.1e6, input="u", output="v", columns="u,v", no_check_rates=True)
     section = flags.section("a.csv")
     assert section.model_dump(exclude_defaults=True) == {"source": "a.csv"} | flags.given()
     assert set(flags.given()) == set(DATA_FIELDS) <= set(DataSection.model_fields)
