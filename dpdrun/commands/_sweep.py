@@ -35,7 +35,12 @@ def begin_sweep(sweep: Sweep, folder: SweepFolder) -> None:
         planned = plan_points(sweep, lambda done, total: doing(f"checking configuration {done + 1} of {total}"))
     begin(folder, sweep, planned)
     if taken := take_over(folder):
-        say(f"{taken} trials are taken over from other sweeps in {folder.path.parent}", err=True)
+        say(f"taken over from other sweeps in {folder.path.parent}: {counted(taken)}", err=True)
+
+
+def counted(trials: int) -> str:
+    """Return a number of trials, as in `1 trial`."""
+    return f"{trials} trial{'s' * (trials != 1)}"
 
 
 def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: str) -> None:
@@ -59,10 +64,8 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     waiting = folder.journal.read().count("pending", "running")
     if waiting or sweep.search != "grid":
         workers = min(workers, max(1, waiting)) if sweep.search == "grid" else workers
-        say(
-            f"{folder.path}: {len(folder.journal.read().trials)} trials, {waiting} to do; {described(workers, device)}",
-            err=True,
-        )
+        total = counted(len(folder.journal.read().trials))
+        say(f"{folder.path}: {total}, {waiting} to do; {described(workers, device)}", err=True)
         try:
             with sweep_progress(folder, results, console) as redraw:
                 Pool(folder, workers, device).run(redraw)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpdrun.recipe.describe import text_of
+from dpdrun.recipe.yaml12 import parse
 from dpdrun.report.layout import numbers_table
 from dpdrun.report.numbers import duration
 
@@ -68,8 +69,9 @@ def _table(content: Json, points: Sequence[Json], names: Sequence[str]) -> Table
     tested = any(each["test_db"] for each in content["points"])
     titles = [TITLES[name] for name in names] + (["test\n[dB]"] if tested else [])
     table = numbers_table("point", *(short(key) for key in keys), *titles, "", left=1)
+    texts = [value_texts(content, key) for key in keys]
     for each in points:
-        values = [value_text(each["values"].get(key)) for key in keys]
+        values = [text[each["number"]] for text in texts]
         cells = [mean_text(each["objectives"].get(name), name) for name in names]
         if tested:
             cells.append(mean_text(each["test_db"], "test"))
@@ -89,10 +91,37 @@ def short(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def value_text(value: Any) -> str:
-    """Return a value of a swept field, short enough for a table."""
+def value_texts(content: Json, key: str) -> list[str]:
+    """Return the value of a swept field at each point, short enough for a table; of sections, what differs."""
+    values = [each["values"].get(key) for each in content["points"]]
+    written = dict.fromkeys(value for value in values if isinstance(value, str) and value.startswith("{"))
+    sections = {value: _section(value) for value in written}
+    differences = {value: _difference(each, list(sections.values())) for value, each in sections.items()}
+    return [(isinstance(value, str) and differences.get(value)) or _value_text(value) for value in values]
+
+
+def _section(text: str) -> dict[str, str]:
+    root, _ = parse(text, "")
+    plain = None if root is None else root.plain()
+    return {name: text_of(value) for name, value in plain.items()} if isinstance(plain, dict) else {}
+
+
+def _difference(section: dict[str, str], others: Sequence[dict[str, str]]) -> str:
+    """Return the kind of a section, and its fields that differ from those of others of this kind."""
+    alike = [each for each in others if each.get("kind") == section.get("kind")]
+    parts = [f"{name} {value}" for name, value in section.items() if any(each.get(name) != value for each in alike)]
+    return ", ".join([*([section["kind"]] if "kind" in section else []), *parts])
+
+
+def _value_text(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else text_of(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def config_texts(content: Json) -> list[str]:
+    """Return the swept fields of each point in one line."""
+    columns = [[f"{short(key)} {text}" for text in value_texts(content, key)] for key in content["over"]]
+    return [", ".join(column[number] for column in columns) for number in range(len(content["points"]))]
 
 
 def mean_text(mean: Json | None, name: str) -> str:
@@ -165,7 +194,7 @@ def trial_line(content: Json, trial_id: str) -> str:
         (point, trial) for point in content["points"] for trial in point["trials"] if trial["id"] == trial_id
     )
     first = content["objectives"][0]
-    config = ", ".join(f"{short(key)} {value_text(value)}" for key, value in point["values"].items())
+    config = config_texts(content)[point["number"]]
     what = f"{first} {trial[first]:.2f}" if trial.get(first) is not None else f"{trial['status']}: {trial['reason']}"
     rules = " (rules)" if point["rules"] else ""
     return f"point {point['number']}{rules}, seed {trial['seed']}: {config}: {what}"

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from dpdrun.report.html_page import html_page
-from dpdrun.report.sweep import columns_of, gain_sentence, hours_text, mean_text, ordered_points, value_text
+from dpdrun.report.sweep import columns_of, gain_sentence, hours_text, mean_text, ordered_points, value_texts
 from dpdrun.report.sweep_plot import UNITS, front_chart, slice_charts
 
 Json = Mapping[str, Any]
@@ -68,11 +68,11 @@ def _points(content: Json) -> str:
     keys, names = list(content["over"]), columns_of(content)
     tested = any(each["test_db"] for each in content["points"])
     head = ["point", *keys, *(UNITS[name] for name in names), *(["test [dB]"] if tested else []), "status"]
-    rows, styles = [], []
+    rows, styles, texts = [], [], [value_texts(content, key) for key in keys]
     for each in ordered_points(content):
         means = [mean_text(each["objectives"].get(name), name) for name in names]
         means += [mean_text(each["test_db"], "test")] if tested else []
-        values = [value_text(each["values"].get(key)) for key in keys]
+        values = [text[each["number"]] for text in texts]
         number = f"{each['number']}{' rules' if each['rules'] else ''}"
         status = f"{each['status']}: {each['reason']}" if each["reason"] else str(each["status"])
         rows.append([number, *values, *(text.replace("+-", "\N{PLUS-MINUS SIGN}") for text in means), status])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from dpdrun.report.sweep import value_text
+from dpdrun.report.sweep import config_texts, value_texts
 
 Json = Mapping[str, Any]
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 430, 260, 62, 44, 12, 14
@@ -87,7 +87,8 @@ def front_chart(content: Json) -> tuple[str, str] | None:
             break
     else:
         return None
-    dots = [_dot(each, float(each["objectives"][other]["mean"]), first, content) for each in known]
+    configs = config_texts(content)
+    dots = [_dot(each, float(each["objectives"][other]["mean"]), first, configs) for each in known]
     line = _front_line(dots) if other in content["objectives"] else ""
     x = axis_of([dot.x for dot in dots], LEFT, WIDTH - RIGHT, may_log=True)
     caption = f"{UNITS[first]} against {UNITS[other]}; filled: the Pareto front" if line else (
@@ -97,7 +98,7 @@ def front_chart(content: Json) -> tuple[str, str] | None:
 
 def slice_charts(content: Json) -> list[tuple[str, str]]:
     """Return, for each swept field with several values, the chart of the first objective against it."""
-    first, charts = content["objectives"][0], []
+    first, charts, configs = content["objectives"][0], [], config_texts(content)
     points = [each for each in content["points"] if first in each["objectives"]]
     for key in content["over"]:
         values = [each["values"].get(key) for each in points]
@@ -108,19 +109,21 @@ def slice_charts(content: Json) -> list[tuple[str, str]]:
             places = [float(value) for value in numeric]
             x = axis_of(places, LEFT, WIDTH - RIGHT, may_log=True)
         else:
-            names = tuple(dict.fromkeys(value_text(value) for value in values))
-            places = [float(names.index(value_text(value))) for value in values]
+            texts = value_texts(content, key)
+            shown = [texts[each["number"]] for each in points]
+            names = tuple(dict.fromkeys(shown))
+            places = [float(names.index(text)) for text in shown]
             x = Axis(-0.5, len(names) - 0.5, False, LEFT, WIDTH - RIGHT, tuple(name[:14] for name in names))
-        dots = [_dot(each, place, first, content) for each, place in zip(points, places, strict=True)]
+        dots = [_dot(each, place, first, configs) for each, place in zip(points, places, strict=True)]
         charts.append((_chart(dots, x, key, UNITS[first], ""), f"{UNITS[first]} against {key}"))
     return charts
 
 
-def _dot(point: Json, x: float, name: str, content: Json) -> Dot:
+def _dot(point: Json, x: float, name: str, configs: Sequence[str]) -> Dot:
     mean = point["objectives"][name]
-    config = ", ".join(f"{key} {value_text(point['values'].get(key))}" for key in content["over"])
     style = "rules" if point["rules"] else "front" if point["on_front"] else "other"
-    label = f"point {point['number']}{' (rules)' if point['rules'] else ''}: {config}; {name} {mean['mean']:.2f}"
+    who = f"point {point['number']}{' (rules)' if point['rules'] else ''}"
+    label = f"{who}: {configs[point['number']]}; {name} {mean['mean']:.2f}"
     return Dot(x, float(mean["mean"]), mean["low"], mean["high"], label, style)
 
 

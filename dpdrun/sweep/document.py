@@ -162,6 +162,8 @@ def _write_flags(root: Node, flags: Mapping[str, Any], problems: list[Problem]) 
                 continue
             problems += [Problem(key, each.message, here) for each in found]
             items = [] if parsed is None else [_moved(item, here) for item in parsed.value]
+            if len(items) == 1 and isinstance(items[0].value, list):  # written as in a file
+                items = items[0].value
             root.value["over"].node.value[key] = Entry(here, Node(items, here, text))
 
 

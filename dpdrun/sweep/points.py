@@ -130,9 +130,12 @@ def plan_points(sweep: Sweep, doing: Doing | None = None) -> Planned:
             found.append(result)
         else:
             left_out.append(result)
-    mistakes = {value: each[0] for value, each in refused.items() if value not in accepted}
+    mistakes = dict[tuple[str, str], Problem]()
+    for (key, value), each in refused.items():
+        if (key, value) not in accepted:  # an unknown field is one mistake, not one of each of its values
+            mistakes.setdefault((key, each[0].message), _at(sweep.over, key, value, each[0]))
     if mistakes:
-        raise recipe_error(_at(sweep.over, *value, problem) for value, problem in mistakes.items())
+        raise recipe_error(mistakes.values())
     if configs:
         points += found
         if not found:

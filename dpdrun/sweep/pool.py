@@ -29,14 +29,21 @@ Watch = Callable[[], None]
 
 
 def gpus(device: str) -> list[str]:
-    """Return the GPUs that workers may use, by the names of CUDA_VISIBLE_DEVICES; none for a recipe on the CPU."""
-    if device == "cpu":
-        return []
+    """Return the GPUs that workers may use, by the names of CUDA_VISIBLE_DEVICES; none where trials train on the CPU.
+
+    Args:
+        device: `train.device` of the recipe.
+    """
     given = os.environ.get(GPUS_VARIABLE)
     if given is not None:
-        return [each for each in given.split(",") if each.strip() and each.strip() != "-1"]
-    found = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-    return sorted(found, key=int)
+        found = [each.strip() for each in given.split(",") if each.strip() not in ("", "-1")]
+    else:  # CUDA counts from 0, also in a container that has /dev/nvidia3 alone
+        found = [str(index) for index, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+    if not found:
+        return []
+    from dpdrun.training.process_group import uses_gpu  # imports torch, so only where there are GPUs
+
+    return found if uses_gpu(device) else []
 
 
 def default_workers(device: str) -> int:
@@ -48,9 +55,9 @@ def described(count: int, device: str) -> str:
     """Describe the workers, as in `2 workers, one thread each`."""
     workers, cards = f"{count} worker{'s' * (count > 1)}", gpus(device)
     if cards:
-        most = -(-count // len(cards))
-        shared = f", up to {most} on one" if most > 1 else ", one each"
-        return f"{workers} on {min(count, len(cards))} GPU{'s' * (min(count, len(cards)) > 1)}{shared}"
+        used, most = min(count, len(cards)), -(-count // len(cards))
+        shared = f", up to {most} on one" if most > 1 else ""
+        return f"{workers} on {used} GPU{'s' * (used > 1)}{shared}"
     limit = os.environ.get(LIMIT_VARIABLE, "1")
     return f"{workers}, {'one thread' if limit == '1' else f'up to {limit} threads'}{' each' * (count > 1)}"
 

@@ -65,6 +65,23 @@ def shown(what: dict[str, Any], width: int, **options: Any) -> str:
     return captured.get()
 
 
+def test_sections_are_shown_by_what_differs() -> None:
+    sections = (
+        "{kind: gru, hidden: 8, layers: 1}",
+        "{kind: gru, hidden: 16, layers: 1}",
+        "{kind: gmp, order: 7}",
+        None,
+    )
+    points = [point(number, 0.1, -30.0 - number, values={"model": each}) for number, each in enumerate(sections)]
+    what = content(*points, over={"model": list(sections)})
+    lines = [" ".join(line.split()) for line in shown(what, 120).splitlines()]
+    for text in ("0 rules gru, hidden 8 -30.00", "1 gru, hidden 16 -31.00", "2 gmp -32.00", "3 -33.00"):
+        assert any(line.startswith(text) for line in lines), text
+    page = sweep_page(what)
+    assert "<td>gru, hidden 16</td>" in page
+    assert page.count(">gru, hidden 8</text>") == page.count(">gru, hidden 16</text>") == 1, "places of a chart"
+
+
 def test_the_table_fits_the_terminal() -> None:
     wide, narrow = (shown(content(*POINTS), width) for width in (120, 50))
     assert "[s]" in wide

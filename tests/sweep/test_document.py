@@ -113,6 +113,12 @@ def test_mistakes_of_flags_name_the_flag(place: Path) -> None:
     assert lines[1].startswith("--objective: objectives: one of val_nmse_db")
 
 
+def test_a_list_in_a_flag_is_that_of_a_file(place: Path) -> None:
+    models = "[{kind: gru, hidden: 4}, {kind: gmp}]"
+    read = [load_sweep(Path("small.yaml"), {"over": {"model": text}}) for text in (models, models[1:-1])]
+    assert [[value["kind"] for value in each.over[0].values] for each in read] == [["gru", "gmp"]] * 2
+
+
 def test_a_grid_has_a_limit(place: Path) -> None:
     over = {"optim.lr": "log:1e-4..1e-1:200", "optim.beta1": "0.1..0.9:60"}
     assert refused("small.yaml", {"over": over}) == [

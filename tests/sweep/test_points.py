@@ -84,7 +84,7 @@ def test_a_wrong_value_is_reported(over: str, why: str, read: Callable[..., Swee
 
 
 def test_all_wrong_values_in_one_pass_with_line_and_column(place: Path) -> None:
-    text = "recipe: small.yaml\nover:\n  optim.lr: [1e-3, fast]\n  train.frame: [16, 1]\n  data.sorce: [x]\n"
+    text = "recipe: small.yaml\nover:\n  optim.lr: [1e-3, fast]\n  train.frame: [16, 1]\n  data.sorce: [x, y]\n"
     (place / "sweep.yaml").write_text(text)
     with pytest.raises(RecipeError) as error:
         plan_points(load_sweep(Path("sweep.yaml")))

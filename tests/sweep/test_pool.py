@@ -1,0 +1,51 @@
+"""Which cores and GPUs the workers of a host take."""
+
+from __future__ import annotations
+
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dpdrun.sweep import pool
+from dpdrun.sweep.folder import SweepFolder
+from dpdrun.training import process_group
+
+
+@pytest.mark.parametrize(("variable", "found"), [("2,GPU-ab ", ["2", "GPU-ab"]), ("", []), ("-1", [])])
+def test_gpus_are_those_that_torch_trains_on(variable: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(pool.GPUS_VARIABLE, variable)
+    monkeypatch.setattr(process_group, "uses_gpu", lambda device: device != "cpu")
+    assert pool.gpus("auto") == found
+    assert pool.gpus("cpu") == []
+    monkeypatch.setattr(process_group, "uses_gpu", lambda _: False)  # a torch without CUDA
+    assert pool.gpus("auto") == []
+
+
+@pytest.mark.parametrize(
+    ("cards", "count", "text"),
+    [
+        ([], 2, "2 workers, one thread each"),
+        (["0"], 1, "1 worker on 1 GPU"),
+        (["0", "1"], 4, "4 workers on 2 GPUs, up to 2 on one"),
+    ],
+)
+def test_where_workers_run(cards: list[str], count: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "gpus", lambda _: cards)
+    monkeypatch.delenv(pool.LIMIT_VARIABLE, raising=False)
+    assert pool.described(count, "auto") == text
+    assert pool.default_workers("auto") == (len(cards) or pool.usable_cores())
+
+
+def test_workers_take_the_gpus_in_turn(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def start(_: Any, *, env: dict[str, str], **__: Any) -> Any:
+        seen.append(env[pool.GPUS_VARIABLE])
+        return SimpleNamespace()
+
+    monkeypatch.setattr(pool, "gpus", lambda _: ["0", "GPU-ab"])
+    monkeypatch.setattr(subprocess, "Popen", start)
+    pool.Pool(SweepFolder(tmp_path), 3, "auto")
+    assert seen == ["0", "GPU-ab", "0"]
