@@ -160,6 +160,10 @@ arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models wi
 fixed-point: arena-env  ## study: what fixed point costs, 16 to 8 bits, before and after fine-tuning, by the Arena's judge (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.fixed_point.run
 
+.PHONY: hard-functions
+hard-functions: $(READY)  ## study: what softmax, GELU and LayerNorm are worth in dB (10 minutes of a core; resumable)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fixed_point.functions
+
 dpd-loss: $(READY)  ## study: a loss over the spectrum for a small predistorter (20 minutes of a core; resumable)
 	$(BIN)/python -m benchmarks.dpd_loss.run
 
