@@ -21,7 +21,7 @@ from dpdrun.commands._options import (
     option,
     stated_rates,
 )
-from dpdrun.commands._output import say
+from dpdrun.commands._output import say, say_findings
 from dpdrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from dpdrun.run.folder import RunFolder
 
 PARTS = ("train", "val", "test")
-LEVEL_DB = 1.0  # at this much more power than the training input, a waveform has peaks that the model never saw
 RATE_TOLERANCE = 1e-6
 LABELLED = (".mat", ".wv", ".sigmf-meta")  # files that state their sample rate
 LONG_SAMPLES = 1_000_000  # show a progress bar from here: a few seconds of work; the length of a CSV is not known
@@ -86,6 +85,7 @@ def apply(
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform
     from dpdrun.data.formats.waveform_writer import Labels, check_labels
+    from dpdrun.evaluation.deployment import deployment_findings
     from dpdrun.evaluation.prediction import eval_frame, predict_stream
     from dpdrun.models._threads import torch_threads
     from dpdrun.plan.threads import threads_to_predict
@@ -112,17 +112,18 @@ def apply(
             from dpdrun.plan.recorded import capture_of
 
             pairs = iter([_of_part(model, plan, source, capture_of(folder, plan, data))])
-            _write(out, source, model, pairs, lambda: None, labels)
+            _write(out, source, model, pairs, lambda: None, labels, None)
             return
         with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
-            stated = waveform.sample_rate_hz
+            stated, peak = waveform.sample_rate_hz, _training_peak(folder, plan)
             if _is_resampled(plan, stated if sample_rate_hz is None else sample_rate_hz):
-                _write_resampled(out, source, model, plan, waveform, progress, labels)
+                _write_resampled(out, source, model, plan, waveform, progress, labels, peak)
                 return
             if stated is not None:
-                _warn_of_rate(stated, rate or _rate_of(folder, plan), source)
+                trained_at = rate or _rate_of(folder, plan)
+                say_findings(deployment_findings(rate_hz=stated, trained_rate_hz=trained_at))
             pairs = predict_stream(model, waveform.pieces(), frame=eval_frame(plan))
-            _write(out, source, model, pairs, progress, labels)
+            _write(out, source, model, pairs, progress, labels, peak)
 
 
 def _is_resampled(plan: Plan, rate_hz: float | None) -> bool:
@@ -141,6 +142,7 @@ def _write_resampled(
     waveform: Waveform,
     progress: Callable[[], None],
     labels: Labels,
+    peak: float | None,
 ) -> None:
     """Write the output for a waveform that is resampled to the rate of the model, and back to its own instants."""
     from dpdrun.evaluation.prediction import eval_frame
@@ -149,7 +151,7 @@ def _write_resampled(
     record_hz, model_hz = float(plan.recipe.data.sample_rate_hz), float(plan.recipe.data.resample_to_hz)
     prediction = ResampledPrediction(model, record_hz, model_hz, frame=eval_frame(plan), name=source)
     labels = replace(labels, sample_rate_hz=record_hz)
-    _write(out, source, model, prediction.pairs(waveform.pieces()), progress, labels)
+    _write(out, source, model, prediction.pairs(waveform.pieces()), progress, labels, peak)
     say(f"resampled from {record_hz / 1e6:.6g} to the model's {model_hz / 1e6:.6g} MS/s, and its output back")
     if (lost_db := prediction.lost_db) is not None:
         say(
@@ -173,13 +175,14 @@ def _rate_of(folder: RunFolder, plan: Plan) -> float | None:
         return None
 
 
-def _warn_of_rate(stated: float, rate: float | None, source: str) -> None:
-    if rate is not None and abs(stated / rate - 1) > RATE_TOLERANCE:
-        say(
-            f"warning: {source} states a sample rate of {stated:g} Hz, but the model was trained at {rate:g} Hz: its "
-            "memory is in samples, so resample the waveform",
-            err=True,
-        )
+def _training_peak(folder: RunFolder, plan: Plan) -> float | None:
+    """Return the largest magnitude of the training input; None if the capture of the run is not found."""
+    from dpdrun.plan.recorded import capture_of
+
+    try:
+        return float(abs(capture_of(folder, plan).train.x).max())
+    except DataError:
+        return None
 
 
 def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> tuple[Samples, Samples]:
@@ -197,14 +200,16 @@ def _write(
     pairs: Iterator[tuple[Samples, Samples]],
     progress: Callable[[], None],
     labels: Labels,
+    peak: float | None,
 ) -> None:
-    """Write the chunks; warn if the waveform is outside of the training level."""
+    """Write the chunks; warn if the waveform is outside of the training level, whose largest magnitude is `peak`."""
     import numpy as np
 
     from dpdrun.data.formats.waveform_writer import writing
+    from dpdrun.evaluation.deployment import deployment_findings
     from dpdrun.rf.metrics import to_db
 
-    count, energy = 0, 0.0
+    count, energy, largest, beyond = 0, 0.0, 0.0, 0
     with writing(out, labels) as writer:
         for x, y in pairs:
             finite = np.isfinite(y)
@@ -215,14 +220,13 @@ def _write(
             writer.append(x, y)
             count += len(x)
             energy += float(np.vdot(x, x).real)
+            if peak:
+                size = np.abs(x)
+                largest, beyond = max(largest, float(size.max(initial=0.0))), beyond + int((size > peak).sum())
             progress()
+    beyond_db = 2 * to_db(largest / peak) if peak and largest else None
     level_db = to_db(energy / count / float(model.scale_x) ** 2)
-    if level_db > LEVEL_DB:
-        say(
-            f"warning: the waveform has {level_db:.1f} dB more power than the training input: the model was not "
-            "trained at this level",
-            err=True,
-        )
+    say_findings(deployment_findings(level_db=level_db, beyond_db=beyond_db, beyond_share=beyond / count))
     remark = writer.remark()
     say(f"{out}: {count:,} samples{f'; {remark}' if remark else ''}")
 

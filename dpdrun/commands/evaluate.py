@@ -25,7 +25,7 @@ from dpdrun.commands._options import (
     stated_rates,
     warn_without_matplotlib,
 )
-from dpdrun.commands._output import say
+from dpdrun.commands._output import say, say_findings
 
 if TYPE_CHECKING:
     from dpdrun.evaluation.plot_data import PlotData
@@ -117,6 +117,8 @@ def _evaluated(
 ) -> tuple[dict[str, Any], list[PlotData], dict[str, Any]]:
     """Return the report of an evaluation, its plots, and the costs of the training."""
     from dpdrun.evaluation.assessment import evaluate_with_plots
+    from dpdrun.evaluation.deployment import deployment_findings, judge_facts, reset_facts
+    from dpdrun.evaluation.prediction import eval_frame
     from dpdrun.evaluation.progress import progress_to
     from dpdrun.plan.recorded import capture_of
     from dpdrun.training.job import load_run
@@ -149,5 +151,9 @@ def _evaluated(
         doing(f"scoring through {through}")
         cross_model = score_with_reference(model, plan, capture, parts, reference, evaluation)
         report, plots = add_cross_model_scores(evaluation, cross_model)
+    facts = judge_facts(report)
+    if eval_frame(plan) is not None:
+        facts |= reset_facts(model, capture.val.x, report)
+    say_findings(deployment_findings(**facts))
     costs = {key: before[key] for key in COSTS if key in before}
     return report, plots, costs

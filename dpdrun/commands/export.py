@@ -9,7 +9,7 @@ import typer
 
 from dpdrun.commands._completion import complete_run
 from dpdrun.commands._options import DataOption, PluginOption, argument, load_plugins, option
-from dpdrun.commands._output import say
+from dpdrun.commands._output import say, say_findings
 
 if TYPE_CHECKING:
     from dpdrun.export.job import Exported
@@ -95,6 +95,7 @@ def export(
             f"{done.path}: {done.bytes / 1000:,.1f} kB, inputs {', '.join(done.inputs)}; verified on {done.samples:,} "
             f"test samples, largest error {done.error:.1e} of the rms"
         )
+    say_findings(done.findings)
     if done.fixed is not None:
         from dpdrun.report.fixed_point import fixed_point_panel
 

@@ -177,9 +177,10 @@ def diagnose_files(prediction: Path, target: Path, x: Path | None = None) -> Dia
 
 
 def diagnose_facts(facts: RunFacts, about: str | None = None) -> Diagnosis:
-    """Evaluate the diagnose rules on the facts of one run: all, or those that need the fact `about`."""
+    """Evaluate the diagnose rules on the facts of one run: those of its training, or those that need `about`."""
     rules = [rule for rule in all_rules().values() if rule.purpose == "diagnose"]
-    outcome, _ = evaluate_rules([rule for rule in rules if about is None or about in rule.needs], facts)
+    wanted = [rule for rule in rules if (about in rule.needs if about else "deployment" not in rule.needs)]
+    outcome, _ = evaluate_rules(wanted, facts)
     findings = sorted(
         outcome.findings, key=lambda f: (-SEVERITIES.index(f.severity), f.step if f.step is not None else 0, f.code)
     )

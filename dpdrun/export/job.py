@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.errors import RunError
+from dpdrun.evaluation.deployment import deployment_findings, judge_facts, reset_facts
 from dpdrun.export import FORMATS, fixed, mat, mem, npz, onnx, qonnx, require_format, torchscript
 from dpdrun.export.c import compiler
 from dpdrun.export.c import job as c
@@ -22,6 +23,7 @@ from dpdrun.export.verify import reference_outputs, require_equal, stream_step
 from dpdrun.plan.recorded import capture_of
 from dpdrun.quantization import reference
 from dpdrun.quantization.reference import Program, Weights
+from dpdrun.rules.engine import Finding
 from dpdrun.run.files import replacing
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.job import load_run
@@ -46,6 +48,7 @@ class Exported:
         inputs: names of the inputs of a step, in order.
         c: of C files the part `c` of their description: sizes and operations.
         fixed: of a file in fixed point, settings and cost (`fixed.FixedPoint`).
+        findings: what to mind where the file is used (rules DP204, DP205).
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Exported:
     inputs: list[str]
     c: dict[str, Any] | None = None
     fixed: fixed.FixedPoint | None = None
+    findings: Sequence[Finding] = ()
 
 
 def export(
@@ -97,6 +101,7 @@ def export(
     check_writable(out, force=force, suffixes=FORMATS[to])
     if to in ("onnx", "qonnx"):
         onnx.require()
+    using = None
     if to == "c":
         c.check(out, force=force)
         using = compiler.require() if verify else compiler.find()
@@ -104,25 +109,23 @@ def export(
     settings = None if quantization is None else fixed.settings_of(plan, quantization)
     graph = StepGraph(model, plan.recipe.model.kind).eval()
     capture = capture_of(folder, plan, data)
-    description = describe(graph, plan, capture, folder)
-    x = capture.test.x
+    description, x = describe(graph, plan, capture, folder), capture.test.x
     if settings is not None:
         rounded = fixed.round_run(model, plan, capture, settings, doing)
         doing(f"verifying on {len(x):,} test samples")
-        if to == "c":
-            return _export_fixed_c(out, rounded, description, x, using)
-        with replacing(out) as temporary:
-            if to == "qonnx":
-                qonnx.write(temporary, rounded, description)
-                step, samples = qonnx.load(temporary, rounded), qonnx.VERIFIED_SAMPLES
-            else:
-                write, load = INTEGERS[to]
-                write(temporary, rounded, description, x)
-                step, samples = partial(reference.step, *load(temporary)), fixed.VERIFIED_SAMPLES
-            samples = fixed.require_equal(out, step, rounded, x, samples)
-        return Exported(out, 0.0, samples, out.stat().st_size, ["x"], fixed=rounded)
-    if to == "c":
-        return _export_c(out, graph, description, x, using)
+        done = _export_fixed(out, to, rounded, description, x, using)
+    elif to == "c":
+        done = _export_c(out, graph, description, x, using)
+    else:
+        done = _export_step(out, to, graph, description, x)
+    report = folder.read_json(folder.report) if folder.report.is_file() else {}
+    facts = reset_facts(model, capture.val.x, report) | judge_facts(report)
+    return replace(done, findings=deployment_findings(**facts))
+
+
+def _export_step(
+    out: Path, to: str, graph: StepGraph, description: dict[str, Any], x: NDArray[np.complex128]
+) -> Exported:
     with replacing(out) as temporary:
         if to in ("npz", "mat"):
             arrays = npz if to == "npz" else mat
@@ -134,7 +137,7 @@ def export(
             step = format_.load(temporary, description)
         state = {name: tensor.numpy() for name, tensor in graph.state.items()}
         output = stream_step(step, state, x, description["lookahead"])
-        error = require_equal(output, reference_outputs(model, x), str(out))
+        error = require_equal(output, reference_outputs(graph.model, x), str(out))
     return Exported(out, error, len(x), out.stat().st_size, [part["name"] for part in description["inputs"]])
 
 
@@ -151,6 +154,28 @@ def _export_c(
     size = c.write(out, files)
     error = None if files.verified is None else files.verified["rms_error"]
     return Exported(out, error, len(x), size, [], files.facts)
+
+
+def _export_fixed(
+    out: Path,
+    to: str,
+    rounded: fixed.FixedPoint,
+    description: dict[str, Any],
+    x: NDArray[np.complex128],
+    using: compiler.Compiler | None,
+) -> Exported:
+    if to == "c":
+        return _export_fixed_c(out, rounded, description, x, using)
+    with replacing(out) as temporary:
+        if to == "qonnx":
+            qonnx.write(temporary, rounded, description)
+            step, samples = qonnx.load(temporary, rounded), qonnx.VERIFIED_SAMPLES
+        else:
+            write, load = INTEGERS[to]
+            write(temporary, rounded, description, x)
+            step, samples = partial(reference.step, *load(temporary)), fixed.VERIFIED_SAMPLES
+        samples = fixed.require_equal(out, step, rounded, x, samples)
+    return Exported(out, 0.0, samples, out.stat().st_size, ["x"], fixed=rounded)
 
 
 def _export_fixed_c(

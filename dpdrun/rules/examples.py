@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dpdrun.rules.facts.deployment import DeploymentFacts
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.signal import SignalFacts
@@ -19,11 +20,14 @@ def example_facts(purpose: str, given: Mapping[str, Any]) -> PlanFacts | RunFact
     """Return the facts of an example of a rule, from its declaration.
 
     Of a plan they are facts. Of a run they are arguments of `example_run`, and `parts`, `ranks`, `signal`: arguments of
-    `example_parts` and `example_ranks`, and facts of a sound signal that change; with `signal` there is no log.
+    `example_parts` and `example_ranks`, and facts of a sound signal that change; with `signal`, or with the facts of a
+    `deployment`, there is no log.
     """
     if purpose != "diagnose":
         return PlanFacts(**given)
     rest = {name: value for name, value in given.items() if name not in ("parts", "ranks", "signal")}
+    if "deployment" in given:
+        return RunFacts(deployment=DeploymentFacts(**given["deployment"]))
     if "signal" in given:
         return replace(example_signal(**given["signal"]), **rest)
     parts = example_parts(**given["parts"]) if "parts" in given else {}

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from dpdrun.rules.facts.deployment import DeploymentFacts
 from dpdrun.rules.facts.signal import SignalFacts
 from dpdrun.rules.facts.words import computed, fact, words_of
 
 T = TypeVar("T")
 BY_STEP = ("step", "lr", "lr_planned", "loss", "grad_norm", "clip_norm", "clipped")
 OVERFLOWS = 0.5  # of the norms at most
+PARTS: dict[str, Any] = {"signal": SignalFacts, "deployment": DeploymentFacts}  # facts that are groups of facts
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class RunFacts:
     signal: SignalFacts | None = fact(
         "a prediction compared with its target (report.json, or --prediction and --target)"
     )
+    deployment: DeploymentFacts | None = fact("a use of the model (dpdrun apply, export, evaluate)")
     loss_unit: str | None = fact("the unit of the loss")
     eval_losses: dict[str, tuple[list[int], list[float]]] = fact("validation losses", dict)
     eval_metrics: dict[str, tuple[list[int], list[float]]] = fact("metrics of the validation", dict)
@@ -138,15 +141,17 @@ class RunFacts:
     reports_nan: list[int] = fact("lines in which the program reports nan", list)
 
     def get(self, name: str) -> Any:
-        """The value of a fact of the run or its signal, None when it is unknown; an empty list or dict is unknown."""
-        if name in SignalFacts.__dataclass_fields__:
-            return getattr(self.signal, name, None)
+        """The value of a fact of the run or a part of it, None when it is unknown, as an empty list or dict is."""
+        for part, facts in PARTS.items():
+            if name in facts.__dataclass_fields__:
+                return getattr(getattr(self, part), name, None)
         value = getattr(self, name)
         return None if isinstance(value, list | dict) and not value else value
 
     def words(self, name: str) -> str:
         """Return what a fact is called where a user reads of it."""
-        return words_of(SignalFacts if name in SignalFacts.__dataclass_fields__ else type(self), name)
+        parts = (facts for facts in PARTS.values() if name in facts.__dataclass_fields__)
+        return words_of(next(parts, type(self)), name)
 
     def prerequisites(self, name: str) -> frozenset[str]:  # noqa: ARG002 - nothing sets facts of a run
         """No recipe key changes what a run did."""
