@@ -69,13 +69,13 @@ def _table(content: Json, points: Sequence[Json], names: Sequence[str]) -> Table
     tested = any(each["test_db"] for each in content["points"])
     titles = [TITLES[name] for name in names] + (["test\n[dB]"] if tested else [])
     table = numbers_table("point", *(short(key) for key in keys), *titles, "", left=1)
-    texts = [value_texts(content, key) for key in keys]
+    texts, base = [value_texts(content, key) for key in keys], base_name(content)
     for each in points:
         values = [text[each["number"]] for text in texts]
         cells = [mean_text(each["objectives"].get(name), name) for name in names]
         if tested:
             cells.append(mean_text(each["test_db"], "test"))
-        number = f"{each['number']}{'*' if each['on_front'] else ''}{' rules' if each['rules'] else ''}"
+        number = f"{each['number']}{'*' if each['on_front'] else ''}{f' {base}' if each['rules'] else ''}"
         style = "bold" if each["on_front"] else STYLE[each["status"]]
         table.add_row(number, *values, *cells, progress_text(each), style=style)
     return table
@@ -151,7 +151,7 @@ def left_out_lines(content: Json) -> list[str]:
     """Return what was left out, a line for each reason."""
     by_reason: dict[str, list[str]] = {}
     for each in content["left_out"]:
-        config = ", ".join(f"{short(key)} {value}" for key, value in each["config"].items()) or "the rules"
+        config = ", ".join(f"{short(key)} {value}" for key, value in each["config"].items()) or "the recipe"
         by_reason.setdefault(each["reason"].partition("\n")[0], []).append(config)
     lines = [
         f"left out: {configs[0]}{f' and {len(configs) - 1} more' if configs[1:] else ''}: {reason}"
@@ -160,14 +160,19 @@ def left_out_lines(content: Json) -> list[str]:
     return lines[:MOST_REASONS] + ([f"and {len(lines) - MOST_REASONS} more reasons"] if lines[MOST_REASONS:] else [])
 
 
+def base_name(content: Json) -> str:
+    """Return what all others are compared with: the rules, or the recipe where no swept field takes `auto`."""
+    return "rules" if any(each["config"] for each in content["points"] if each["rules"]) else "recipe"
+
+
 def gain_sentence(content: Json) -> str:
-    """Return what the search gained over the rules; empty before the sweep is over."""
+    """Return what the search gained over the rules or the recipe; empty before the sweep is over."""
     gain = content["gain"]
     if gain is None or content["trials"]["pending"] or content["trials"]["running"]:
         return ""
-    cost = f"for {hours_text(content['core_hours'])}"
+    cost, base = f"for {hours_text(content['core_hours'])}", base_name(content)
     if gain["best"] == gain["rules"]:
-        return f"the search found nothing better than the rules (point {gain['rules']}) {cost}"
+        return f"the search found nothing better than the {base} (point {gain['rules']}) {cost}"
     split, found = ("test", gain["test"]) if gain.get("test") else ("val", gain["val"])
     if found is None:
         return ""
@@ -178,7 +183,7 @@ def gain_sentence(content: Json) -> str:
         interval = f"95 % interval {found['low']:.2f} to {found['high']:.2f} dB over {found['seeds']} seeds{unsure}"
     chosen = f" (chosen on val: {gain['val']['mean']:.2f} dB)" if split == "test" and gain.get("val") else ""
     return (
-        f"the search gained {found['mean']:.2f} dB on {split} ({interval}) over the rules {cost}{chosen}: "
+        f"the search gained {found['mean']:.2f} dB on {split} ({interval}) over the {base} {cost}{chosen}: "
         f"point {gain['best']} against point {gain['rules']}"
     )
 
@@ -196,5 +201,5 @@ def trial_line(content: Json, trial_id: str) -> str:
     first = content["objectives"][0]
     config = config_texts(content)[point["number"]]
     what = f"{first} {trial[first]:.2f}" if trial.get(first) is not None else f"{trial['status']}: {trial['reason']}"
-    rules = " (rules)" if point["rules"] else ""
-    return f"point {point['number']}{rules}, seed {trial['seed']}: {config}: {what}"
+    base = f" ({base_name(content)})" if point["rules"] else ""
+    return f"point {point['number']}{base}, seed {trial['seed']}: {config}: {what}"

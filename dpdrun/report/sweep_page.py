@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from dpdrun.report.html_page import html_page
-from dpdrun.report.sweep import columns_of, gain_sentence, hours_text, mean_text, ordered_points, value_texts
+from dpdrun.report.sweep import base_name, columns_of, gain_sentence, hours_text, mean_text, ordered_points, value_texts
 from dpdrun.report.sweep_plot import UNITS, front_chart, slice_charts
 
 Json = Mapping[str, Any]
@@ -28,7 +28,7 @@ tr.front td { font-weight: 600; } tr.rules td:first-child { color: var(--unknown
 .key .f { background: var(--healthy); } .key .r { background: var(--unknown); }
 """
 KEY = (
-    '<p class="key dim"><span><i class="r"></i>the rules</span><span><i class="f"></i>Pareto front</span>'
+    '<p class="key dim"><span><i class="r"></i>the {base}</span><span><i class="f"></i>Pareto front</span>'
     "<span><i></i>other points</span>"
 )
 
@@ -53,12 +53,12 @@ def sweep_page(content: Json) -> str:
     charts = [chart for chart in [front_chart(content)] if chart] + slice_charts(content)
     if charts:
         bars = "bars: 95 % intervals over seeds, cut at the edge of a chart" if len(content["seeds"]) > 1 else ""
-        body.append(f"{KEY}{bars}</p>")
+        body.append(f"{KEY.format(base=base_name(content))}{bars}</p>")
         figures = (f"<figure>{svg}<figcaption>{escape(text)}</figcaption></figure>" for svg, text in charts)
         body.append('<div class="charts">' + "".join(figures) + "</div>")
     body += ["<h2>Points</h2>", _points(content)]
     if content["left_out"]:
-        rows = [[", ".join(f"{key}={value}" for key, value in each["config"].items()) or "the rules", each["reason"]]
+        rows = [[", ".join(f"{key}={value}" for key, value in each["config"].items()) or "the recipe", each["reason"]]
                 for each in content["left_out"]]  # fmt: skip
         body += ["<h2>Left out</h2>", _table(["configuration", "why"], rows)]
     return html_page(f"Sweep {content['name']}", "\n".join(body), CSS)
@@ -73,7 +73,7 @@ def _points(content: Json) -> str:
         means = [mean_text(each["objectives"].get(name), name) for name in names]
         means += [mean_text(each["test_db"], "test")] if tested else []
         values = [text[each["number"]] for text in texts]
-        number = f"{each['number']}{' rules' if each['rules'] else ''}"
+        number = f"{each['number']}{f' {base_name(content)}' if each['rules'] else ''}"
         status = f"{each['status']}: {each['reason']}" if each["reason"] else str(each["status"])
         rows.append([number, *values, *(text.replace("+-", "\N{PLUS-MINUS SIGN}") for text in means), status])
         styles.append(

@@ -122,8 +122,7 @@ def slice_charts(content: Json) -> list[tuple[str, str]]:
 def _dot(point: Json, x: float, name: str, configs: Sequence[str]) -> Dot:
     mean = point["objectives"][name]
     style = "rules" if point["rules"] else "front" if point["on_front"] else "other"
-    who = f"point {point['number']}{' (rules)' if point['rules'] else ''}"
-    label = f"{who}: {configs[point['number']]}; {name} {mean['mean']:.2f}"
+    label = f"point {point['number']}: {configs[point['number']]}; {name} {mean['mean']:.2f}"
     return Dot(x, float(mean["mean"]), mean["low"], mean["high"], label, style)
 
 

@@ -49,7 +49,7 @@ def test_from_the_first_line_to_the_report(finished: tuple[Path, str]) -> None:
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert sum(line.startswith("point ") and ", seed " in line for line in lines) == 2
     assert "sweep small-sweep: 2 of 2 trials done" in lines
-    assert any("over the rules" in line or "better than the rules" in line for line in lines)
+    assert any("over the recipe" in line or "better than the recipe" in line for line in lines)
     assert lines[-1] == "results: runs/small-sweep/sweep.json, sweep.csv, report.html"
     place = folder / "runs" / "small-sweep"
     assert as_documented("sweep", json.loads((place / "sweep.json").read_text()))["trials"]["finished"] == 2

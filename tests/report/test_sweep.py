@@ -58,6 +58,12 @@ def test_what_the_search_gained(more: dict[str, Any], sentence: str) -> None:
     assert gain_sentence(content(*POINTS, **more)) == sentence
 
 
+def test_without_a_field_of_the_rules_the_recipe_is_the_base() -> None:
+    what = content(point(0, 0.07, -30.0, config={}), POINTS[1])
+    assert "over the recipe for" in gain_sentence(what)
+    assert "the recipe</span>" in sweep_page(what)
+
+
 def shown(what: dict[str, Any], width: int, **options: Any) -> str:
     console = Console(width=width, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
@@ -72,10 +78,12 @@ def test_sections_are_shown_by_what_differs() -> None:
         "{kind: gmp, order: 7}",
         None,
     )
-    points = [point(number, 0.1, -30.0 - number, values={"model": each}) for number, each in enumerate(sections)]
+    points = [
+        point(number, 0.1, -30.0 - number, values={"model": each}, config={}) for number, each in enumerate(sections)
+    ]
     what = content(*points, over={"model": list(sections)})
     lines = [" ".join(line.split()) for line in shown(what, 120).splitlines()]
-    for text in ("0 rules gru, hidden 8 -30.00", "1 gru, hidden 16 -31.00", "2 gmp -32.00", "3 -33.00"):
+    for text in ("0 recipe gru, hidden 8 -30.00", "1 gru, hidden 16 -31.00", "2 gmp -32.00", "3 -33.00"):
         assert any(line.startswith(text) for line in lines), text
     page = sweep_page(what)
     assert "<td>gru, hidden 16</td>" in page
