@@ -21,7 +21,9 @@ from benchmarks.arena.judge import MODELS as ARENA_MODELS
 from benchmarks.arena.judge import load
 from benchmarks.arena.protocol import LABEL, Arena, parameters
 from benchmarks.common import ResultsFile, machine, write_table
-from benchmarks.fixed_point.table import BITS, SCALE_BITS, SCALES, costs, hardware, name_of, scales
+from benchmarks.fixed_point.picture import draw
+from benchmarks.fixed_point.table import BITS, SCALE_BITS, SCALES, costs, hardware, name_of, resets, scales
+from dpdrun.evaluation.deployment import MAX_SAMPLES, reset_change_db
 from dpdrun.evaluation.prediction import predict
 from dpdrun.export.fixed import FixedPointModel
 from dpdrun.models._base import BehaviouralModel
@@ -124,7 +126,7 @@ def main() -> None:
     print(LABEL)
     for folder in FOLDERS:
         wanted = [job for job in jobs(folder) if job[0] not in results]
-        if not wanted and f"{folder.name}/scales" in results and f"{folder.name}/cost" in results:
+        if not wanted and all(f"{folder.name}/{name}" in results for name in ("scales", "cost", "resets")):
             continue
         case = Case(arena, folder)
         if f"{folder.name}/float" not in results:
@@ -134,6 +136,9 @@ def main() -> None:
             results.add(f"{folder.name}/cost", dict(cost_of(program)))
         if f"{folder.name}/scales" not in results:
             results.add(f"{folder.name}/scales", scales_of(case))
+        if f"{folder.name}/resets" not in results:
+            changes = reset_change_db(case.model, case.x_train[:MAX_SAMPLES])
+            results.add(f"{folder.name}/resets", {str(length): round(db, 2) for length, db in changes.items()})
         for name, how, bits in wanted:
             began = time.process_time()
             results.add(name, measure(case, how, bits))
@@ -141,6 +146,8 @@ def main() -> None:
     write_table("fixed-point", costs(results.results))
     write_table("fixed-point-scales", scales(results.results))
     write_table("fixed-point-cost", hardware(results.results))
+    write_table("state-resets", resets(results.results))
+    draw(results.results)
 
 
 if __name__ == "__main__":

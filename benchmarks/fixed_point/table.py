@@ -71,6 +71,15 @@ def hardware(results: dict[str, Any]) -> str:
     return markdown(["16 bits, a sample", *(name.replace("_", " ") for name in COST)], rows)
 
 
+def resets(results: dict[str, Any]) -> str:
+    """Return a row for each model: what a reset of the state in each block changes, by length of the blocks."""
+    names = [model for models in models_of(results).values() for model in models]
+    lengths = list(results[f"{names[0]}/resets"])
+    rows = [[name, *(f"{results[f'{name}/resets'][length]:.1f}" for length in lengths)] for name in names]
+    head = ["change of the output, training part [dB]", *(f"{int(length):,} samples" for length in lengths)]
+    return markdown(head, rows)
+
+
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -99,29 +99,38 @@ def scripted(module: Any, graph: StepGraph, pairs: np.ndarray) -> Program:
     return program
 
 
+def sources_of(graph: StepGraph, description: dict[str, Any], x: np.ndarray) -> dict[str, tuple[job.Files, np.ndarray]]:
+    """Return the C files of a model and the words that they take: `dpd` in float32, `fixed` in integers of 16 bits."""
+    weights = {n: t.double().numpy() for n, t in graph.inner.state_dict().items() if "scale" not in n}
+    scales = {key: description[key] for key in ("scale_x", "scale_y")}
+    ranges, net = calibration.observe(network.build(graph.inner.config, weights, **scales, peak=graph.peak), x[:8192])
+    settings = QuantizationSection()
+    point = FixedPoint(*calibration.quantize(net, ranges, settings), settings, {})
+    return {
+        "dpd": (job.generate("dpd", graph, description, x[:64]), job.pairs(x)),
+        "fixed": (
+            job.generate_fixed("fixed", point, description, x[:64]),
+            reference.to_words(point.program, x).astype(np.int16),
+        ),
+    }
+
+
 def programs_of(name: str, model: Any, folder: Path, x: np.ndarray) -> dict[str, Program]:
     """Write the files of a model and return what runs the record through each."""
     import onnxruntime
 
     graph = StepGraph(model, name).eval()
     description = describe_step(graph, graph.inner.config)
-    pairs = job.pairs(x)
+    sources = sources_of(graph, description, x)
+    (generated, pairs), (integers, words) = sources["dpd"], sources["fixed"]
     onnx.write(folder / "m.onnx", graph, description)
     torchscript.write(folder / "m.pt", graph, description)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession((folder / "m.onnx").read_bytes(), options, ["CPUExecutionProvider"])
     module = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.load(folder / "m.pt").eval()))
-    generated = job.generate("dpd", graph, description, x[:64])
     job.write(folder / "dpd.c", generated)
-    weights = {n: t.double().numpy() for n, t in graph.inner.state_dict().items() if "scale" not in n}
-    scales = {key: description[key] for key in ("scale_x", "scale_y")}
-    ranges, net = calibration.observe(network.build(graph.inner.config, weights, **scales, peak=graph.peak), x[:8192])
-    settings = QuantizationSection()
-    point = FixedPoint(*calibration.quantize(net, ranges, settings), settings, {})
-    integers = job.generate_fixed("fixed", point, description, x[:64])
     job.write(folder / "fixed.c", integers)
-    words = reference.to_words(point.program, x).astype(np.int16)
     return {
         "onnxruntime": streamed(session, graph, pairs),
         "TorchScript": scripted(module, graph, pairs),

@@ -32,16 +32,22 @@ def reset_facts(model: BehaviouralModel, x: Samples, report: Mapping[str, Any]) 
         x: a record, (N,) complex; its beginning, if it is long.
         report: report.json of the run.
     """
-    x, error = x[:MAX_SAMPLES], _error_db(report)
+    error = _error_db(report)
     if error is None or model.lookahead is None:
         return {}
+    changes = reset_change_db(model, x[:MAX_SAMPLES])
+    return {"reset_change_db": changes, "error_db": error} if changes else {}
+
+
+def reset_change_db(model: BehaviouralModel, x: Samples) -> dict[int, float]:
+    """Return the power of what a reset of the state in each block changes over that of the output [dB], by length."""
     y = predict(model, x)
     power = float(np.vdot(y, y).real)
     changes = {}
     for length in (each for each in BLOCKS if 2 * each <= len(x)):
         change = predict(model, x, frame=length) - y
-        changes[length] = to_db(float(np.vdot(change, change).real) / power) if power and change.any() else -np.inf
-    return {"reset_change_db": changes, "error_db": error} if changes else {}
+        changes[length] = to_db(float(np.vdot(change, change).real) / power) if power else -np.inf
+    return changes
 
 
 def judge_facts(report: Mapping[str, Any]) -> dict[str, Any]:

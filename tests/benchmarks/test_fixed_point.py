@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.common import RESULTS_PAGE
-from benchmarks.fixed_point import table
+from benchmarks.fixed_point import picture, table
 
 RESULTS = Path(table.__file__).with_name("results.json")
 
@@ -24,6 +24,20 @@ def test_the_page_has_the_tables_of_the_file(results: dict[str, Any]) -> None:
     assert table.costs(results) in page
     assert table.scales(results) in page
     assert table.hardware(results) in page
+    assert table.resets(results) in page
+
+
+@pytest.mark.parametrize(("score", "cheapest"), [("evm_db", -44.4), ("aclr_db", -50.1)])
+def test_no_point_is_as_good_as_one_of_the_front_for_less(results: dict[str, Any], score: str, cheapest: float) -> None:
+    found = picture.points(results)
+    best = picture.front(found, score)
+    for point in best:
+        cheaper = [each for each in found if each["work"] <= point["work"] and each is not point]
+        assert all(each[score] > point[score] for each in cheaper)
+    of_gmp = [point for point in best if point["group"].startswith("gmp")]
+    assert of_gmp == best[: len(of_gmp)]
+    assert of_gmp[-1][score] == pytest.approx(cheapest, abs=0.05)
+    assert not any(point["group"].startswith("gru") for point in best)
 
 
 @pytest.mark.parametrize(
