@@ -16,7 +16,7 @@ from dpdrun.auto.product import Options, Product
 from dpdrun.auto.reading import Reading
 from dpdrun.auto.recipes import pa_recipe, predistorter_recipe
 from dpdrun.auto.search import Clock, Search, View, search_folder
-from dpdrun.auto.tried import Candidate, keep, trials_of
+from dpdrun.auto.tried import Candidate, keep, pa_model, trials_of
 from dpdrun.distributed.cores import usable_cores
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS
@@ -198,13 +198,14 @@ class Auto:
         return Search(base, ladder, folder, self.reading, pa, self._speed, self._workers, self._slower)
 
     def _search_pa(self, show: Show) -> tuple[Candidate, Candidate]:
-        """Return the best PA model, and the best one of another kind."""
+        """Return the PA model, and the best one of another kind."""
         path = self.product.recipe("pa").with_stem("search_pa")
         search = self._search("pa", self._written(path, pa_recipe), path.read_text(encoding="utf-8"), None)
         self._climb(search, "pa", PA_SHARE * self._total_s, show)
         self._slower = search.slower
-        pa, *others = search.candidates()
-        judge = next((each for each in others if each.kind != pa.kind), None)
+        found = search.candidates()
+        pa = pa_model(found, self.product.step("pa"))
+        judge = next((each for each in found if each.kind != pa.kind), None)
         if judge is None:
             raise RunError(f"{search.folder.path}: no PA model of another kind than {pa.kind} was finished")
         keep(pa, self.product, "pa")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpdrun.auto.product import Product
@@ -13,6 +14,8 @@ from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.sweep.results import Results
 from dpdrun.training.resume import archive
+
+BETTER_DB = 0.2  # of a PA model that is worth another search for predistorters
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,22 @@ def in_words(recipe: Recipe, limit: str = "") -> str:
     return ", ".join(words)
 
 
+def pa_model(candidates: Sequence[Candidate], before: RunFolder) -> Candidate:
+    """Return the best candidate; the one that predistorters are trained through already, unless that is clearly worse.
+
+    Args:
+        candidates: the best first.
+        before: its copy, if there is one.
+    """
+    used = next((each for each in candidates if _is_copy(before, each)), None)
+    best = candidates[0]
+    return used if used is not None and used.score_db - best.score_db < BETTER_DB else best
+
+
+def _is_copy(run: RunFolder, candidate: Candidate) -> bool:
+    return bool(run.plan.is_file() and run.model.read_bytes() == candidate.run.model.read_bytes())
+
+
 def keep(candidate: Candidate, product: Product, step: str) -> bool:
     """Copy the run of a trial to the folder of a step; a run of another trial there is renamed to `<step>.old-N`.
 
@@ -74,7 +93,7 @@ def keep(candidate: Candidate, product: Product, step: str) -> bool:
         RunError: a folder cannot be written.
     """
     target = product.step(step)
-    if target.plan.is_file() and target.model.read_bytes() == candidate.run.model.read_bytes():
+    if _is_copy(target, candidate):
         return False
     if target.path.exists():
         archive(target)

@@ -130,8 +130,8 @@ def _settle(field: str, requested: float | Literal["auto"], stated: float | None
         return stated
     if stated is not None and not math.isclose(requested, stated, rel_tol=1e-6):
         raise DataError(
-            f"the recipe says data.{field}: {requested:,.12g} Hz, but {name} states {stated:,.12g} Hz; "
-            f"delete it from the recipe, or correct the source if that is wrong"
+            f"data.{field} (--{field.replace('_', '-')}) is {requested:,.12g} Hz, but {name} states {stated:,.12g} Hz; "
+            "delete it, or correct the source if that is wrong"
         )
     return requested
 

@@ -84,7 +84,8 @@ def do_not_line_up(path: SignalPath, sample_rate_hz: float) -> list[str]:
             return []
         return [
             f"input and output are hardly correlated (correlation {path.correlation:.2f}), whatever the delay and the "
-            "frequency between them; do they belong together? Delay, gain and image are not known"
+            "frequency between them; do they belong together, or does the output hold a second band that the input "
+            "does not? Delay, gain and image are not known"
         ]
     warnings = []
     if found.mirrored:

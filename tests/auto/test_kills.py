@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpdrun.auto.search import TIME_UP
 from tests.commands_run import DPDRUN, ended, started
 
 LIMIT_S = 600.0
@@ -22,7 +23,7 @@ WORDS = (
     "--sample-rate-hz",
     "1e6",
     "--bandwidth-hz",
-    "2e5",
+    "4e5",
     "--budget",
     "parameters=200",
     "-o",
@@ -71,5 +72,5 @@ def test_continues(tmp_path: Path) -> None:
     after = finished(tmp_path)
     assert {path: after[path] for path in done} == done
     content = json.loads((tmp_path / "product" / "auto.json").read_text())
-    assert {each["status"] for each in content["trials"]} <= {"finished", "pending"}
+    assert {(each["status"], each["reason"]) for each in content["trials"]} <= {("finished", ""), ("pruned", TIME_UP)}
     assert (tmp_path / "product" / content["exported"]["path"]).is_file()

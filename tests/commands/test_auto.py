@@ -43,8 +43,18 @@ def auto(*words: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def product(place: Path) -> tuple[Path, Result]:
-    """The folder that the command wrote, and what it printed."""
+def shorter(place: Path) -> dict[str, Any]:
+    """auto.json after a shorter time, which reached one refinement."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "REFINEMENTS", ((3, 1),))
+        result = auto("--minutes", "10", "--to", "npz", "-o", "product")
+    assert result.exit_code == 0, result.output
+    return content(place / "product")
+
+
+@pytest.fixture(scope="module")
+def product(place: Path, shorter: dict[str, Any]) -> tuple[Path, Result]:
+    """The folder that the command has continued, and what it printed."""
     result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     return place / "product", result
@@ -83,6 +93,13 @@ def test_the_best_of_the_validation_split_is_kept(product: tuple[Path, Result]) 
     best = min(trials, key=lambda each: each["score_db"])
     weights = (folder / "search" / best["search"] / "trials" / best["id"] / "model.safetensors").read_bytes()
     assert (folder / "dpd" / "model.safetensors").read_bytes() == weights
+
+
+def test_more_minutes_keep_what_there_is(product: tuple[Path, Result], shorter: dict[str, Any]) -> None:
+    before, after = ({(each["search"], each["id"]): each["score_db"] for each in made["trials"]}
+                     for made in (shorter, content(product[0])))  # fmt: skip
+    assert before.items() < after.items()
+    assert shorter["steps"]["pa"] == content(product[0])["steps"]["pa"]
 
 
 def test_page_is_self_contained(product: tuple[Path, Result]) -> None:
