@@ -184,12 +184,16 @@ def _show(folder: Path, state: LoopState, format_: TextFormat) -> None:
     if format_ is TextFormat.json:
         print_json(content)
         return
+    from dpdrun.loop.folder import LoopFolder
     from dpdrun.report.loop import loop_view
     from dpdrun.report.terminal import Terminal
 
     Terminal(highlight=False).print(loop_view(content))
     if state.best is not None:
         say(f"best waveform: {folder / state.best.waveform.file}")
+        if state.method == "model" and state.best.waveform.based_on is not None:
+            trained = LoopFolder(folder).round(state.best.waveform.based_on) / "dpd"
+            say(f"its predistorter: {trained} (dpdrun evaluate, export and apply take it)")
     _say_next(folder, state)
 
 

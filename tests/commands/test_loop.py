@@ -51,6 +51,7 @@ def test_rounds_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "2 rounds measured, the best is round 1" in out
     assert "best waveform: bench/waveform-1.mat" in out
     assert "no evm: " in out
+    assert "its predistorter" not in out
     monkeypatch.setenv("COLUMNS", "40")
     narrow = dpdrun("loop", "status", "bench")[1]
     assert max(map(len, narrow.split("NMSE, EVM")[0].splitlines()[2:])) <= 40
@@ -59,6 +60,8 @@ def test_rounds_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = as_documented("loop", json.loads(out))
     written = as_documented("loop", json.loads((place / "bench/loop.json").read_text()))
     assert printed | {"environment": {}} == written | {"environment": {}}
+    (place / "bench/loop.json").write_text(json.dumps(written | {"method": "model"}))
+    assert "its predistorter: bench/rounds/0/dpd" in dpdrun("loop", "status", "bench")[1]
 
 
 def test_errors(place: Path) -> None:
