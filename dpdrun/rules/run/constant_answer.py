@@ -19,6 +19,13 @@ LEAST_ACCURACY = 0.05  # below, it may belong to a regression, where it means no
 PRIOR = 0.97  # of the entropy of an answer that is right that often: a network that has learned more is below it
 SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
 PERFECT = 0.99
+LEAST_REPEATED, HALF, DIGITS = 5, 0.5, 3  # scores, share of them that are different values, digits
+POOR, PERCENT = 0.7, 1.5  # an accuracy; above the latter it is in percent
+LEAST_LOSSES, STAYS = 8, 0.95  # lines; of the first loss
+SAME_ANSWERS = (
+    "compare the accuracy with the share of the most frequent class; overfit a single batch first, then try another "
+    "learning rate, and balance the classes"
+)
 FIFTH = 5  # of the lines, that of a poor initialisation
 STARTS_NEAR = 1.5  # times the number
 
@@ -84,9 +91,47 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
         f"{name} is {values[-1]:.4g} from the first to the last of {len(values)} scores, while the loss goes from "
         f"{losses[0]:.4g} to {losses[-1]:.4g}: a constant prediction has a loss of {entropy:.3g} or more",
         value=p, threshold=FROZEN, n=len(values), level=losses[-1], step=run.step[0],
-        advice="compare the accuracy with the share of the most frequent class; overfit a single batch first, then "
-        "try a higher learning rate, and balance the classes",
+        advice=SAME_ANSWERS,
     )  # fmt: skip
+
+
+def answers_poorly(run: RunFacts, losses: Sequence[float]) -> Verdict:
+    """Return a finding if an accuracy stays low and takes the same few values, or if it is low and the loss stays."""
+    name, steps, values = next(
+        (
+            (name, steps, values)
+            for name, (steps, values) in run.eval_metrics.items()
+            if "acc" in name.lower() and len(values) >= LEAST_REPEATED and _digits(values) >= DIGITS
+        ),
+        ("", [], []),
+    )
+    training = [values for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
+    if training and _highest(training[0]) > POOR:
+        return None  # EV210 compares the two
+    if values and _highest(values) <= POOR and len(set(values)) <= HALF * len(values):
+        return warning(
+            f"{name} takes {len(set(values))} values in {len(values)} scores, none above {max(values):.4g}: nearly the "
+            "same answers each time", value=len(set(values)) / len(values), threshold=HALF, n=len(values),
+            step=steps[0], advice=SAME_ANSWERS,
+        )  # fmt: skip
+    end = median(losses[-max(3, len(losses) // 10) :])
+    if training and len(losses) >= LEAST_LOSSES and end >= STAYS * losses[0]:
+        return warning(
+            f"the accuracy of training is {max(training[0]):.4g} at best, and the loss {end:.4g} at the end, of "
+            f"{losses[0]:.4g} in the first line", value=end / losses[0], threshold=STAYS, n=len(losses), level=end,
+            step=run.step[0], advice=SAME_ANSWERS,
+        )  # fmt: skip
+    return None
+
+
+def _highest(values: Sequence[float]) -> float:
+    highest = max(values)
+    return highest / 100.0 if highest > PERCENT else highest
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Return how many digits after the point the numbers of a log have: two repeat by themselves."""
+    return max(len(repr(value).partition(".")[2]) for value in values)
 
 
 def same_number(losses: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import SATURATED, SATURATED_WITHIN, guess_at
-from dpdrun.rules.run.constant_answer import constant_answer, same_number, says_the_larger_class
+from dpdrun.rules.run.constant_answer import answers_poorly, constant_answer, same_number, says_the_larger_class
 from dpdrun.rules.series import EIGHTH, largest_fall, noise
 from dpdrun.rules.statistics import decimate, trend
 
@@ -21,7 +21,7 @@ LEAST_VERY_FLAT, VERY_FLAT = 5, 0.015  # lines, if they hardly move
 LEARNS = 0.06  # of the first level; at most 0.06 in public logs that learned nothing, 0.08 and more in healthy ones
 LEARNS_AT_GUESS = 0.1  # a known level is further evidence
 KNOWN_TO = 0.006  # error of a level that can be distinguished from others
-EARLY, HALF = 0.3, 0.5  # of the plan
+EARLY, HALF = 0.25, 0.5  # of the plan
 SETTLED_FROM = 5  # the first fifth may be that of a poor initialisation
 STARTS_NEAR = 1.15  # times the guess: whole numbers have logarithms near any level that a loss settles at
 LEAST_FOR_NO_TREND, TREND_P_SHOWS, NO_LOWER, HIDDEN = 10, 0.1, 0.05, 0.45
@@ -101,23 +101,24 @@ def never_learns(run: RunFacts) -> Verdict:
     The loss of a network that learns nothing still fluctuates from batch to batch. Seeing no fall does not prove that
     there is none, so the rule computes the largest fall that is compatible with the lines (99 % confidence; Student's t
     of the noise between lines). Reported if it is below 6 % of the first level (1.5 % with five to seven lines), in a
-    log that starts with the run, or at 5 nats or more, where no network stays that has learned; from ten lines on
-    and from half of the run on, also if there is no trend (Mann-Kendall, p above 0.1), the last third is at 95 % of the
-    first lines or above, to within two standard errors, and the largest fall is below 45 %. Of three
-    to seven lines (or validation losses, if there is no training loss), all have to be within 2 % of ln K for two to
-    six classes. An error if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised
-    target, 0 dB of validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with
-    a largest fall of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy
-    is the same number in every score, or if the loss is the same to its last digit (three or more) in six lines. A
-    cross-entropy that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not
-    below the entropy of an answer that is right that often: the network predicts the majority class.
+    log that starts with the run, or at 5 nats or more, where no network stays that has learned; from ten lines on and
+    from half of the run on, also if there is no trend (Mann-Kendall, p above 0.1), the last third is at 95 % of the
+    first lines or above, to within two standard errors, and the largest fall is below 45 %. Of three to seven lines (or
+    validation losses, if there is no training loss), all have to be within 2 % of ln K for two to six classes. An error
+    if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of
+    validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with a largest fall
+    of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy is the same
+    number in every score, or if the loss is the same to its last digit (three or more) in six lines. A cross-entropy
+    that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not below the entropy
+    of an answer that is right that often: the network predicts the majority class; or if half of the scores of an
+    accuracy that is never above 70 % are values that it had before, or the accuracy of training is never above 70 % and
+    the loss ends at 95 % of its first line or above.
 
     ## Known limits
     Some networks learn late, after a long plateau (grokking, physics-informed losses), and a fine-tuned network may
-    start at its floor. Noise can hide a slow fall, and a flat loss. Not reported if the validation
-    improves by 5 %, unless there is no trend. Skipped in the first 30 % of a run, during the warmup, and where the
-    level of the loss carries no information (reinforcement learning, GAN). EV206 reports a validation loss that never
-    improved.
+    start at its floor. Noise can hide a slow fall, and a flat loss. Not reported if the validation improves by 5 %,
+    unless there is no trend. Skipped in the first quarter of a run, during the warmup, and where the level of the loss
+    carries no information (reinforcement learning, GAN). EV206 reports a validation loss that never improved.
     """
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
@@ -137,8 +138,8 @@ def never_learns(run: RunFacts) -> Verdict:
     progress = run.progress
     if progress is not None and progress < EARLY and not same:
         return Skipped(f"the run is {progress:.0%} done; checked from {EARLY:.0%} on")
-    if majority := says_the_larger_class(run, losses):
-        return majority
+    if answers := says_the_larger_class(run, losses) or answers_poorly(run, losses):
+        return answers
     settled = losses[len(losses) // SETTLED_FROM :]
     guess, seen = _guess(run, losses, settled)
     signs = _signs(run)

@@ -6,12 +6,12 @@ import math
 import re
 from bisect import bisect_right
 from itertools import groupby, pairwise
-from statistics import fmean
+from statistics import fmean, median
 
 from dpdrun.rules.declare import Family, error, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.scored import LAST, Scored, scored, worst_set
+from dpdrun.rules.run.scored import LAST, LEAST_SCORES, Scored, scored, worst_set
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
 
@@ -27,6 +27,7 @@ METRIC_GAINS = 0.1  # of the first value
 GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
 FELL_FAR, FELL_LITTLE = 0.65, 0.95  # of the training loss since the first score
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
+ABOVE_FIRST = 0.03  # of the first score; none of 540 healthy public logs ends above it at all
 FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
 TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.17, 1.8  # times of the training loss; share of its logarithm; times
 NOT_FINITE = 0.5  # of the scores
@@ -134,16 +135,17 @@ def _still_improves(run: RunFacts, since: int) -> str:
     ),
 )  # fmt: skip
 def validation_stands_still(run: RunFacts) -> Verdict:
-    """The validation loss never improved, or hardly follows the training loss.
+    """The validation loss never improved, ends above its first score, or hardly follows the training loss.
 
     ## Why
-    What the network learns does not generalise to new data. Reported if the best of five scores or more is less than 4
-    % below the first one, in a log that starts with the run, unless an accuracy or similar metric ends a tenth better
-    than its first value, or the training loss has fallen by 5 to 35 % since, as near a floor. With eight scores or more
-    also reported if the training loss falls to about a half or less, but the logarithm of the validation loss by no
-    more than 17 % of that, and the validation loss ends at 1.8 times the training loss or more; and if eight scores in
-    a row, and 40 % of all, are the same number to the last digit: then they are not computed again, or nothing is
-    trained.
+    What the network learns does not generalise to new data. Reported if the last of three scores or more (and the
+    median of the last three of five or more) is 3 % above the first: all that validation had gained is lost. Also if
+    the best of five scores or more is less than 4 % below the first one, in a log that starts with the run, unless an
+    accuracy or similar metric ends a tenth better than its first value, or the training loss has fallen by 5 to 35 %
+    since, as near a floor. With eight scores or more also reported if the training loss falls to about a half or less,
+    but the logarithm of the validation loss by no more than 17 % of that, and the validation loss ends at 1.8 times the
+    training loss or more; and if eight scores in a row, and 40 % of all, are the same number to the last digit: then
+    they are not computed again, or nothing is trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -159,9 +161,26 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice="overfit a single batch first; if that works, the network does not generalise: check that the "
             "validation set has the same features and targets as the training set, then stop earlier",
         )  # fmt: skip
+    if above := next((each for each in sets if _ends_above_its_first(each)), None):
+        return warning(
+            f"the {above.words} ends at {above.scores[-1]:.4g}, above its first score of {above.scores[0]:.4g}; the "
+            f"lowest was {min(above.scores):.4g} at step {above.steps[above.best]}",
+            value=above.scores[-1] / above.scores[0] - 1.0, threshold=ABOVE_FIRST, n=len(above.scores),
+            step=above.steps[above.best],
+            advice=f"keep the checkpoint of step {above.steps[above.best]}; then a lower learning rate and fewer "
+            "epochs, more training data or a smaller network",
+        )  # fmt: skip
     improves = _metric_improves(run)
     found = (_frozen(each) or (None if improves else _unconfirmed(each)) for each in sets)
     return next(filter(None, found), None)
+
+
+def _ends_above_its_first(each: Scored) -> bool:
+    """Return whether all that a validation loss had gained, or more, is lost at the end."""
+    if len(each.scores) < LEAST_SCORES:
+        return False
+    end = median(each.scores[-LAST:]) if len(each.scores) >= LEAST_NEVER else each.scores[-1]
+    return min(end, each.scores[-1]) >= (1.0 + ABOVE_FIRST) * each.scores[0]
 
 
 def _never_gains(run: RunFacts, each: Scored) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,3 +76,29 @@ def test_an_accuracy_of_training_counts_where_there_is_none_of_validation() -> N
     assert of_losses(losses, loss_unit="nats", train_metrics={"accuracy": (steps, moves)}) is None
     high = {"accuracy": (steps, [0.951] * 20)}
     assert of_losses(losses, loss_unit="nats", train_metrics=high) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "named"),
+    [
+        ([0.6, 0.5833, 0.6, 0.6, 0.5833, 0.6], True),
+        ([0.91, 0.9333, 0.91, 0.91, 0.9333, 0.91], False),
+        ([0.61, 0.58, 0.61, 0.61, 0.58, 0.61], False),  # two digits repeat by themselves
+        ([0.6, 0.5833, 0.6167, 0.65, 0.6333, 0.6], False),
+    ],
+)
+def test_an_accuracy_that_takes_the_same_few_values(accuracy: list[float], *, named: bool) -> None:
+    steps = [10 * (k + 1) for k in range(6)]
+    losses = [0.7 * 0.99**k for k in range(60)]
+    run = RunFacts(step=list(range(1, 61)), loss=losses, eval_metrics={"val_acc": (steps, accuracy)})
+    assert ("LS204" in {f.code for f in diagnose_facts(run).findings}) is named
+    learns = {"acc": (steps, [0.7, 0.8, 0.9, 0.95, 0.97, 0.98])}
+    assert "LS204" not in {f.code for f in diagnose_facts(replace(run, train_metrics=learns)).findings}
+
+
+def test_a_low_accuracy_of_training_beside_a_loss_that_stays() -> None:
+    losses = [0.690 - 0.0007 * k for k in range(40)]
+    for accuracy, named in (([0.52, 0.58, 0.65], True), ([0.52, 0.7, 0.9], False)):
+        run = RunFacts(step=list(range(1, 41)), loss=losses, train_metrics={"acc": ([10, 20, 40], accuracy)})
+        messages = [f.message for f in diagnose_facts(run).findings if f.code == "LS204"]
+        assert any("the accuracy of training is" in message for message in messages) is named

@@ -215,3 +215,10 @@ def test_a_standstill_of_the_loss_is_none_while_the_error_rate_falls() -> None:
     assert "EV206" in findings(hardly, fall=1.0)
     falls = {"eval_wer": (steps, [14.0, 12.5, 12.0, 11.5, 11.0, 10.5, 10.2, 10.0])}
     assert "EV206" not in findings(hardly, fall=1.0, eval_metrics=falls)
+
+
+def test_a_validation_loss_that_loses_all_it_had_gained() -> None:
+    for scores, named in (([0.29, 0.268, 0.369], True), ([0.99, 0.54, 3.6, 0.7, 1.1, 1.0, 1.1], True),
+                          ([0.29, 0.268, 0.28], False), ([0.29, 0.31], False)):  # fmt: skip
+        found = findings(scores, fall=0.1)
+        assert ("above its first score" in found["EV206"].message if "EV206" in found else False) is named
