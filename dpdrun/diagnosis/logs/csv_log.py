@@ -86,6 +86,11 @@ def dialect_of(path: Path) -> Dialect:
                 continue
             separator = separator_of(text)
             names = [visible(name.strip()) for name in _header(text, separator)]
+            if len(names) == 1 and not _is_number(names[0]):  # a title, if a header follows
+                at, header = next(((at, each) for at, each in texts if each.strip()), (line, text))
+                below = [visible(name.strip()) for name in _header(header, separator_of(header))]
+                titled = len(below) > 1 and not any(_is_number(name) for name in below)
+                return Dialect(separator_of(header), below, at) if titled else Dialect(separator, names, line)
             if not all(_is_number(name) for name in names):
                 if separator == SPACES:
                     following = next((each for _, each in texts if each.strip() and not _is_rule(each)), "")
@@ -192,13 +197,20 @@ def read(
     filled: Counter[str] = Counter()
     for _, row in islice(rows_of(path, dialect), ROWS_OF_NAMES):
         filled.update({name: row[name] not in ("", None) for name in row})
+    names = [*_with_values(dialect.names, filled, asked), *derived]
     rows = Rows(
-        path, format_, [*dialect.names, *derived], asked, known=usual_loss(filled) | (known or {}), empty=empty,
+        path, format_, names, asked, known=usual_loss(filled) | (known or {}), empty=empty,
         decimal_comma=dialect.separator == ";", header_line=dialect.header_line,
     )  # fmt: skip
     for line, cells in rows_of(path, dialect):
         rows.add(line, cells | {name: of(cells) for name, of in derived.items()} if derived else cells)
     return rows.done()
+
+
+def _with_values(names: list[str], filled: Counter[str], asked: Asked) -> list[str]:
+    """Return the columns that have a value somewhere; all of a table that has none yet."""
+    wanted = [name for name in names if filled[name] or name in asked.columns.values()]
+    return wanted if any(filled.values()) else names
 
 
 def rows_of(path: Path, dialect: Dialect | None = None) -> Iterator[tuple[int, dict[str, object]]]:

@@ -26,6 +26,7 @@ from dpdrun.rules.facts.run import RunFacts
 WARM = 0.9  # of the largest lr: a log that begins below it shows a warmup
 LOOKED_FOR = ("loss", "loss_db", "grad_norm", "val_nmse_db", "val_loss")
 RISES = 0.01  # what ends so much above its start, and has no name of a loss, may be a score
+NO_LOSS = 1e-12  # below 0 by rounding
 SELDOM = 0.5  # of the steps: a column with fewer values sets the pace for all
 
 
@@ -154,6 +155,7 @@ def _loss(log: TrainingLog, asked: Asked) -> Points:
         del log.found["loss"]
         log.notes.append("loss: ignored, because it is constant")
     column = log.column("loss") if "loss" in log.found else Points()
+    column.values = [0.0 if -NO_LOSS < value < 0.0 else value for value in column.values]
     if (at := _first_negative(column)) is None:
         return column
     name, where = log.found["loss"], f"first {column.values[at]:g} at step {column.steps[at]}"

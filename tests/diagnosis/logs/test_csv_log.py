@@ -34,6 +34,7 @@ PLAIN = "step,loss,lr\n1,0.5,1e-3\n2,0.25,1e-3\n"
         PLAIN.removesuffix("\n"),
         PLAIN.replace("\n", ",\n").replace("lr,", "lr"),
         "# made by hand\n\n" + PLAIN,
+        "model_history_log\n" + PLAIN.replace(",", ";"),
         PLAIN + "step,loss,lr\n",
         PLAIN + "3,0.1",
         'step,"loss",lr\n1,"0.5",1e-3\n2,"0.25",1e-3\n',
@@ -41,7 +42,7 @@ PLAIN = "step,loss,lr\n1,0.5,1e-3\n2,0.25,1e-3\n"
         PLAIN.replace("1,0.5", "1.0,0.5"),
     ],
     ids=["plain", "semicolons", "tabs", "decimal comma", "BOM", "CRLF", "no newline", "trailing comma", "comment",
-         "header again", "torn line", "quoted", "text column", "steps as floats"],
+         "title", "header again", "torn line", "quoted", "text column", "steps as floats"],
 )  # fmt: skip
 def test_spellings_of_one_log(tmp_path: Path, text: str) -> None:
     found = log(tmp_path, text)
@@ -138,3 +139,10 @@ def test_faults_are_named_with_their_place(tmp_path: Path, text: str | bytes, ma
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         dialect_of(tmp_path / "no.csv")
+
+
+def test_a_column_without_a_value_is_not_part_of_a_sum(tmp_path: Path) -> None:
+    found = log(tmp_path, "step,velocity_loss,stress_loss\n1,8.5,\n2,4.25,\n")
+    assert (found.found["loss"], found.column("loss").values) == ("velocity_loss", [8.5, 4.25])
+    both = log(tmp_path, "step,velocity_loss,stress_loss\n1,8.5,1\n2,4.25,1\n")
+    assert both.column("loss").values == [9.5, 5.25]

@@ -176,3 +176,9 @@ def test_a_validation_loss_is_a_fact() -> None:
     assert (run.eval_loss_step, run.eval_loss) == ([2, 4], [0.4, 0.3])
     assert (run.eval_step, run.eval_nmse_db) == ([], [])
     assert source.column("val_loss").values == [0.4, 0.3]
+
+
+def test_a_loss_below_zero_by_rounding_is_zero() -> None:
+    run, _ = facts(loss=column(range(1, 4), -6.4e-20))
+    assert run.loss == [0.0] * 3
+    assert facts(loss=column(range(1, 4), -0.01))[0].loss == []
