@@ -115,10 +115,11 @@ def worse_than_gmp(run: RunFacts, gmp_db: float, best_nmse_db: float, progress: 
         return Skipped(f"the run is {progress:.0%} done; checked when it is finished")
     if best_nmse_db <= gmp_db + GMP_MARGIN_DB:
         return None
+    rate = "`dpdrun probe`" if run.kind == PLUG_IN else "`dpdrun recommend`"  # no rule has a rate for a plug-in's kind
     return warning(
         f"best validation NMSE {best_nmse_db:.2f} dB, a GMP fitted by least squares reaches {gmp_db:.2f} dB",
         value=best_nmse_db, threshold=gmp_db + GMP_MARGIN_DB,
-        advice="train longer (train.epochs) or with the learning rate of `dpdrun recommend`, or use model.kind gmp",
+        advice=f"train longer (train.epochs) or with the learning rate of {rate}, or use model.kind gmp",
     )  # fmt: skip
 
 

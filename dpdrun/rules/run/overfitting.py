@@ -69,7 +69,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = worst_set(run, lambda each: overfits(each) and _is_above_training(each), lambda each: each.rise)
+    found = worst_set(run, lambda each: bool(overfits(each)) and _is_above_training(each), lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -79,29 +79,30 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     return warning(
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
         f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
-        value=worst.rise, threshold=LEAST_RISE, n=len(worst.scores), step=step,
+        value=worst.rise, threshold=overfits(worst), n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
         "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
     )  # fmt: skip
 
 
-def overfits(each: Scored) -> bool:
-    """Return whether scores rise after the best one, beyond their noise, while the training loss falls."""
+def overfits(each: Scored) -> float | None:
+    """Return the least rise that scores have passed which rise after the best one while the training loss falls."""
     n, after = len(each.scores), each.after
     if len(after) < LEAST_AFTER or not each.fell_to <= FELL_LITTLE:
-        return False
+        return None
     later = [each.scores[each.best], *after]
     falls = each.fell_to <= FELL
     if falls and all(b >= a * (1.0 - TIES) for a, b in pairwise(later)) and each.rise >= RISE_OF_FEW:
-        return True
+        return RISE_OF_FEW
     if len(after) < AFTER_OF_MANY:
-        return False
+        return None
     p = trend(decimate(later)).p_up
-    if p <= IN_ORDER_P and each.rise >= max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / later[0] - 1.0)):
-        return True
+    least = max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / later[0] - 1.0))
+    if p <= IN_ORDER_P and each.rise >= least:
+        return least
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
     sure = math.log1p(each.rise) >= SURE * of_one * math.sqrt(1.0 / LAST + 1.0)
-    return falls and each.rise >= RISE and (sure or p <= TREND_P)
+    return RISE if falls and each.rise >= RISE and (sure or p <= TREND_P) else None
 
 
 def _is_above_training(each: Scored) -> bool:

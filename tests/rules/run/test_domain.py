@@ -7,6 +7,7 @@ from typing import Any
 from dpdrun.diagnosis.diagnose import diagnose_facts
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.examples import example_run
+from dpdrun.rules.facts.words import PLUG_IN
 
 
 def findings(**run: Any) -> dict[str, Finding]:
@@ -32,6 +33,8 @@ def test_first_steps_are_skipped() -> None:
 
 def test_worse_than_gmp_is_a_warning_when_finished() -> None:
     assert scored(-30.0, -36.0, gmp_db=-38.0)["DM202"].severity == "warning"
+    assert "dpdrun recommend" in scored(-30.0, -36.0, gmp_db=-38.0)["DM202"].advice
+    assert "dpdrun probe" in scored(-30.0, -36.0, gmp_db=-38.0, kind=PLUG_IN)["DM202"].advice
     assert "DM202" not in scored(-30.0, -36.0, gmp_db=-38.0, steps=400, total=800)
     assert "DM202" not in scored(-30.0, -37.95, gmp_db=-38.0)  # noise
 
