@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from dpdrun.auto.product import Options
-from dpdrun.recipe.fields import AUTO
+from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import DataSection
 
 FLAGS = {"sample_rate_hz": "--sample-rate-hz", "bandwidth_hz": "--bandwidth-hz", "input": "--input-signal",
          "output": "--output-signal", "columns": "--columns"}  # fmt: skip
+FLAGS_OF_SCORES = {"channel_spacing_hz": "--channel-spacing-hz"}  # an alignment has no use for them
 
 
 def commands(section: DataSection, options: Options, folder: Path, out: str, searches: list[str]) -> list[list[str]]:
@@ -26,14 +28,15 @@ def commands(section: DataSection, options: Options, folder: Path, out: str, sea
     """
     place = str(folder)
     source = section.source if isinstance(section.source, str) else render(section.source)
-    flags = [word for field, flag in FLAGS.items() if (value := getattr(section, field)) != AUTO
-             for word in (flag, f"{value:.12g}" if isinstance(value, float) else str(value))]  # fmt: skip
+    accepted = ["--no-check-rates"] if section.check_rates == OFF else []
+    flags = [*_given(section, FLAGS), *accepted]
+    measured = [*flags, *_given(section, FLAGS_OF_SCORES)]
     fixed = [] if options.fixed is None else ["--fixed", "--weight-bits", str(options.fixed), "--activation-bits",
                                               str(options.fixed), "--set", "per_channel=all"]  # fmt: skip
     steps = [
-        ("Measure the capture", ["data", "inspect", source, *flags]),
+        ("Measure the capture", ["data", "inspect", source, *measured]),
         ("Align it", ["data", "align", source, *flags, "-o", f"{place}/aligned.npz"]),
-        ("Sizes and rates, with reasons", ["recommend", "--data", source, *flags, "--model", "transformer"]),
+        ("Sizes and rates, with reasons", ["recommend", "--data", source, *measured, "--model", "transformer"]),
         *((f"All trials of {name}", ["sweep", "show", f"{place}/search/{name}"]) for name in searches),
         ("Train the four models, and score", ["train", f"{place}/pipeline.yaml", "--run-dir", place]),
         ("Diagnose the training", ["diagnose", f"{place}/dpd"]),
@@ -54,3 +57,9 @@ def commands(section: DataSection, options: Options, folder: Path, out: str, sea
         ("Predistort a waveform", ["apply", f"{place}/dpd", "waveform.npy", "predistorted.npy"]),
     ]
     return [[what, shlex.join(["dpdrun", *words])] for what, words in steps]
+
+
+def _given(section: DataSection, flags: Mapping[str, str]) -> list[str]:
+    """Return the flags of what a section states, each with its value."""
+    return [word for field, flag in flags.items() if (value := getattr(section, field)) != AUTO
+            for word in (flag, f"{value:.12g}" if isinstance(value, float) else str(value))]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ import pytest
 from scipy.signal import firwin
 from typer.testing import CliRunner, Result
 
-from dpdrun.auto import ladder, recipes, search
+from dpdrun.auto import job, ladder, reading, recipes, search
 from dpdrun.commands import app
+from dpdrun.commands import auto as command
+from dpdrun.data import sizing
+from dpdrun.recipe.schema import DataSection
 from tests.json_documents import as_documented
 
 SHORT = {
@@ -25,7 +28,7 @@ WORDS = ("auto", "capture.npz", "--sample-rate-hz", "1e6", "--bandwidth-hz", "2e
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The working folder, with capture.npz, whose output comes 5 samples late; trials are short."""
+    """The working folder, with capture.npz, whose output comes 5 samples late; trials are short, one at a time."""
     folder = tmp_path_factory.mktemp("auto")
     rng = np.random.default_rng(0)
     x = np.convolve(rng.normal(size=6100) + 1j * rng.normal(size=6100), firwin(101, 0.19), "valid")
@@ -35,7 +38,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         for (module, name), value in SHORT.items():
             patch.setattr(module, name, value)
+        patch.setattr(job, "usable_cores", lambda: 1)  # every worker loads torch
+        patch.setattr(reading, "read", once(reading.read))
+        patch.setattr(recipes, "read_sizes", sizing.read_sizes)  # of conftest.py
         yield folder
+
+
+def once(read: Callable[[DataSection], reading.Reading]) -> Callable[[DataSection], reading.Reading]:
+    """Align each capture once."""
+    known: dict[str, reading.Reading] = {}
+
+    def of(section: DataSection) -> reading.Reading:
+        key = section.model_dump_json()
+        if key not in known:
+            known[key] = read(section)
+        return known[key]
+
+    return of
 
 
 def auto(*words: str) -> Result:
@@ -47,6 +66,7 @@ def shorter(place: Path) -> dict[str, Any]:
     """auto.json after a shorter time, which reached one refinement."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladder, "REFINEMENTS", ((3, 1),))
+        patch.setattr(command, "find_spec", lambda _: None)  # no figures
         result = auto("--minutes", "10", "--to", "npz", "-o", "product")
     assert result.exit_code == 0, result.output
     return content(place / "product")
@@ -106,8 +126,8 @@ def test_page_is_self_contained(product: tuple[Path, Result]) -> None:
     page = (product[0] / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/svg+xml") >= 2
-    for command in ("dpdrun export", "dpdrun train", "dpdrun data inspect"):
-        assert command in page
+    for words in ("dpdrun export", "dpdrun train", "dpdrun data inspect"):
+        assert words in page
 
 
 def test_steps_are_those_of_a_pipeline(product: tuple[Path, Result]) -> None:
