@@ -270,8 +270,8 @@ def best(
     load_plugins(plugin)
     from dpdrun.recipe.loader import load_text
     from dpdrun.sweep.folder import SweepFolder
+    from dpdrun.sweep.points import all_overrides
     from dpdrun.sweep.results import Results, best_point
-    from dpdrun.sweep.space import overrides_of
 
     opened = SweepFolder.open(folder, storage)
     sweep = opened.load()
@@ -279,9 +279,7 @@ def best(
     point = best_point(content, _limits(budget or []))
     first = content["objectives"][0]
     say(f"point {point['number']}: {first} {point['objectives'][first]['mean']:.2f}", err=True)
-    text = load_text(
-        sweep.base.text, sweep.base.path, [*sweep.base.overrides, *overrides_of(point["config"])]
-    ).effective_text
+    text = load_text(sweep.base.text, sweep.base.path, all_overrides(sweep, point["config"])).effective_text
     if out is None:
         say(text, nl=False, exact=True)
     else:

@@ -21,6 +21,7 @@ from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.problems import Mark, Problem, recipe_error
+from dpdrun.recipe.yaml12 import parse
 from dpdrun.sweep.document import Sweep
 from dpdrun.sweep.space import Config, Dimension, grid, overrides_of
 
@@ -101,6 +102,17 @@ def rules_config(sweep: Sweep) -> dict[str, str]:
     return {each.key: AUTO for each in sweep.over if each.has_rule}
 
 
+def all_overrides(sweep: Sweep, config: Config) -> tuple[str, ...]:
+    """Return the overrides of a configuration: those of the sweep, then its own.
+
+    Of a variant of the model that is a gmp, what the recipe says about steps is dropped: it is fitted, without any.
+    """
+    root, _ = parse(config.get("model", ""), "model")
+    model = None if root is None else root.plain()
+    is_fitted = isinstance(model, dict) and model.get("kind") == "gmp" and sweep.base.recipe.model.kind != "gmp"
+    return (*sweep.base.overrides, *(("optim={}", "train={}") if is_fitted else ()), *overrides_of(config))
+
+
 def plan_points(sweep: Sweep, doing: Doing | None = None) -> Planned:
     """Return the points of a sweep; of a search only point 0, after a check of the values that it draws from.
 
@@ -162,7 +174,7 @@ def plan_point(
     Raises:
         DataError: the capture cannot be read.
     """
-    overrides = (*sweep.base.overrides, *overrides_of(config))
+    overrides = all_overrides(sweep, config)
     try:
         loaded = load_text(sweep.base.text, sweep.base.path, overrides)
         plan, capture = _prepared(loaded)
@@ -177,7 +189,8 @@ def plan_point(
     values = values_of(plan.recipe)
     shown = {each.key: _shown(values, each.key) for each in sweep.over}
     place = _place_of(plan)
-    trials = tuple(_trial(plan, capture, seed, (*overrides_of(config), *place)) for seed in sweep.seeds)
+    own = overrides[len(sweep.base.overrides) :]
+    trials = tuple(_trial(plan, capture, seed, (*own, *place)) for seed in sweep.seeds)
     return Point(dict(config), shown, trials, capture.sha256, is_rules, search)
 
 

@@ -68,6 +68,14 @@ def test_variants_of_a_section_and_fields_that_only_one_has(read: Callable[..., 
     assert len(planned.left_out) == 2
 
 
+def test_a_gmp_among_networks_has_none_of_their_settings_of_steps(read: Callable[..., Sweep]) -> None:
+    sweep = read(over={"model": "{kind: gru, hidden: 4},{kind: gmp, order: 3, delays: 2}"})
+    planned = plan_points(sweep)
+    assert planned.left_out == ()
+    loaded = load_text(sweep.base.text, sweep.base.path, planned.points[2].trials[0].overrides)
+    assert (loaded.recipe.model.kind, loaded.recipe.train.max_steps) == ("gmp", "off")
+
+
 @pytest.mark.parametrize(
     ("over", "why"),
     [
