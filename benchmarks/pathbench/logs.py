@@ -52,7 +52,7 @@ def _encode(facts: RunFacts) -> bytes:
     parts = {name: list(getattr(facts, name)) for name in BY_PART}
     for name, known in parts.items():
         columns += [np.asarray(getattr(facts, name)[part], "<f4") for part in known]
-    kept = {*STEPS, *FLOATS, *BY_PART, "clipped", "signal"}
+    kept = {*STEPS, *FLOATS, *BY_PART, "clipped", "signal", "deployment"}  # the last is of no training run
     rest = {each.name: getattr(facts, each.name) for each in fields(facts) if each.name not in kept}
     signal = _rounded(facts.signal.to_json()) if facts.signal else None
     sizes = [len(column) for column in columns]
