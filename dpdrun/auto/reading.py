@@ -12,10 +12,12 @@ from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.schema import DataSection
+from dpdrun.rf.memory_polynomial import explained
 from dpdrun.rf.spectrum import occupied_band
 
 STEEP = 1.25  # width 20 dB below the level in band, over that 6 dB below
 OFF_CENTER = 0.1  # of the width: twice the middle of the band
+GAINED_DB, EXPLAINED_DB = 3.0, -35.0  # by a memory polynomial: 12 to 19 dB more than a gain, in the captures of dpdrun
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ def read(section: DataSection) -> Reading:
             "channel is another one, give --bandwidth-hz now: the training depends on it"
         )
         facts = replace(facts, warnings=(assumed, *facts.warnings))
+    facts = replace(facts, warnings=(*facts.warnings, *_beyond_the_input(capture)))
     alignment = capture.alignment
     changes = alignment is not None and alignment.changes
     kept = section.model_copy(
@@ -74,6 +77,18 @@ def read(section: DataSection) -> Reading:
     )
     decision = alignment.decision if alignment is not None else None
     return Reading(load_capture(kept), facts, kept, _corrections(decision))
+
+
+def _beyond_the_input(capture: Capture) -> list[str]:
+    """Return a warning where a memory polynomial explains hardly more of the output than a gain."""
+    found = explained(capture.train.x, capture.train.y)
+    if found.polynomial_db < max(EXPLAINED_DB, found.one_tap_db - GAINED_DB):
+        return []
+    return [
+        f"a memory polynomial of the input leaves {found.polynomial_db:.1f} dB of the output, hardly less than a gain "
+        f"({found.one_tap_db:.1f} dB): something else acts on it (a second band in the same amplifier that the "
+        "receiver has filtered out, noise, a long echo), which no model of this input can learn"
+    ]
 
 
 def measured_bandwidth_hz(capture: Capture) -> float | None:

@@ -50,6 +50,7 @@ def test_nothing_to_correct(tmp_path: Path) -> None:
     reading = read(section(tmp_path, x, amplified(x)))
     assert reading.section.align == "off"
     assert reading.corrected == ()
+    assert not any("second band" in each for each in reading.facts.warnings)
 
 
 def drifting(x: Signal) -> Signal:
@@ -75,6 +76,11 @@ WHITE = np.random.default_rng(3).normal(size=(SAMPLES, 2)) @ [0.02, 0.02j]
 def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=reason):
         read(section(tmp_path, x, y))
+
+
+def test_a_second_band_that_the_receiver_filtered_out_is_suspected(tmp_path: Path) -> None:
+    modulated = X * (1 - 0.1 * np.abs(X) ** 2 - 0.2 * np.abs(OTHER) ** 2)
+    assert "a second band in the same amplifier" in read(section(tmp_path, X, modulated)).facts.warnings[-1]
 
 
 def test_exchanged_signals_are_refused_unless_the_user_insists(tmp_path: Path) -> None:
