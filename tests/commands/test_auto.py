@@ -67,7 +67,7 @@ def shorter(place: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladder, "REFINEMENTS", ((3, 1),))
         patch.setattr(command, "find_spec", lambda _: None)  # no figures
-        result = auto("--minutes", "10", "--to", "npz", "-o", "product")
+        result = auto("--minutes", "500", "--to", "npz", "-o", "product")
     assert result.exit_code == 0, result.output
     return content(place / "product")
 
@@ -75,7 +75,7 @@ def shorter(place: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def product(place: Path, shorter: dict[str, Any]) -> tuple[Path, Result]:
     """The folder that the command has continued, and what it printed."""
-    result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
+    result = auto("--minutes", "1000", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     return place / "product", result
 
@@ -86,7 +86,7 @@ def content(folder: Path) -> dict[str, Any]:
 
 
 def test_dry_run_writes_nothing(place: Path) -> None:
-    result = auto("--minutes", "20", "--dry-run", "-o", "planned")
+    result = auto("--minutes", "1000", "--dry-run", "-o", "planned")
     assert result.exit_code == 0, result.output
     shown = " ".join(result.output.split())
     assert "up to 3 iterations" in shown
@@ -141,7 +141,7 @@ def test_a_second_call_trains_nothing(product: tuple[Path, Result]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
     exported = (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns
     written = {name: (folder / name).read_bytes() for name in ("auto.json", "report.html")}
-    result = auto("--minutes", "20", "--to", "c", "--fixed", "14", "-o", "product")
+    result = auto("--minutes", "1000", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == before
     assert (folder / content(folder)["exported"]["path"]).stat().st_mtime_ns == exported
