@@ -188,7 +188,7 @@ vectorize: $(READY)  ## study: models of several seeds in one process, stacked, 
 search-gain: $(READY)  ## study: what a search gains over the rules on six captures (an hour of a core; resumable)
 	$(BIN)/python -m benchmarks.sweep.search
 
-fronts: $(READY)  ## study: NMSE against parameters and MAC/sample, four kinds, two captures (an hour of a core; resumable)
+fronts: $(READY)  ## study: NMSE against parameters and MAC/sample, four kinds, two captures (half an hour of a core; resumable)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[plots]'
 	$(BIN)/python -m benchmarks.sweep.fronts
 
