@@ -25,9 +25,13 @@ PLAIN: dict[str, Any] = {
 # Settings, weights of the attention, and what it computes for a sample that is no product and no sum
 NETWORKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "bilinear, norm off": (PLAIN, "softmax", "64 exponentials, 8 divisions"),
-    "gelu": (PLAIN | {"activation": "gelu", "ff_mult": 0.625}, "softmax", "the same, 5 normal distributions"),
+    "gelu": (
+        PLAIN | {"activation": "gelu", "ff_mult": 0.625},
+        "softmax",
+        "64 exponentials, 8 divisions, 5 normal distributions",
+    ),
     "relu": (PLAIN | {"activation": "relu", "ff_mult": 0.625}, "softmax", "64 exponentials, 8 divisions"),
-    "norm layer": (PLAIN | {"norm": "layer"}, "softmax", "the same, 2 roots, 2 divisions"),
+    "norm layer": (PLAIN | {"norm": "layer"}, "softmax", "64 exponentials, 10 divisions, 2 roots"),
     "linear scores": (PLAIN, "linear", "none"),
     "relu scores": (PLAIN, "relu", "none"),
 }
