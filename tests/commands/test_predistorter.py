@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpdrun.commands import app
+from dpdrun.run.scores import chosen
 
 DATA = "data: {{source: {source}, sample_rate_hz: 1e6, bandwidth_hz: 2.2e5}}\n"
 PA = "task: pa\nmodel: {{kind: gmp, order: 4, delays: 2, cross: 0}}\n" + DATA
@@ -69,11 +70,14 @@ def test_evaluate_scores_through_the_pa_model_again(folder: Path, name: str) -> 
             assert f"{report['baselines']['one_tap'][split][figure]:.2f}" in shown
         assert f"{split} {report['pa']['nmse_db'][split]:.2f} dB" in shown, "the PA model's NMSE stands beside"
     assert "simulated" in shown
-    again = json.loads(dpdrun("evaluate", run, "--format", "json", "--split", "val").stdout)
+    done = dpdrun("evaluate", run, "--format", "json", "--split", "val")
+    again = json.loads(done.stdout)
     figures = {key: value for key, value in report["splits"]["val"].items() if isinstance(value, float)}
     assert len(figures) > 5
     assert {key: again["splits"]["val"][key] for key in figures} == pytest.approx(figures, abs=1e-6)
     assert set(again["splits"]["val"]) == set(report["splits"]["val"])
+    margin = chosen(again["splits"]["val"])["nmse_db"] - again["pa"]["nmse_db"]["val"]
+    assert ("DP205 judge_too_weak" in done.stderr) is (margin < 10)
 
 
 def test_without_its_pa_model_there_is_no_score(folder: Path) -> None:
