@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from dpdrun.run.files import Json
@@ -24,6 +25,7 @@ def environment() -> Json:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
