@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dpdrun.errors import RunError
-from dpdrun.run.files import Json
+from dpdrun.run.files import Json, is_there
 from dpdrun.run.folder import RunFolder
 
 SCORES = {"pa": "val_nmse_db", "dpd": "val_objective_db"}  # by the task of a sweep
@@ -18,7 +18,7 @@ def best_run(path: Path) -> Path:
         RunError: no trial is finished, or the results of the sweep are damaged.
     """
     result = path / "sweep.json"
-    if not (path / "sweep.yaml").is_file():
+    if not is_there(path / "sweep.yaml"):
         return path
     content: Json = RunFolder(path).read_json(result) if result.is_file() else {"task": "pa", "points": []}
     try:
