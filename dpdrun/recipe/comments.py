@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -83,11 +84,13 @@ def _with_comment(text: str, place: _Place, key: str, before: _Place | None, rea
     return f"{text[: match.start()]}{match['gap'] or '  '}# {'; '.join(parts)}{text[match.end() :]}"
 
 
+@lru_cache(maxsize=8)
 def _tree(text: str) -> str:
     root, _ = yaml12.parse(text, "recipe")
     return repr(None if root is None else root.plain())
 
 
+@lru_cache(maxsize=8)  # asked for at each key, of two texts
 def _places(text: str) -> dict[str, _Place]:
     """Return by dotted key every value on one line that is no section; empty where the text is no mapping."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)

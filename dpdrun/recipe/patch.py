@@ -11,6 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -107,6 +108,7 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+@lru_cache(maxsize=8)  # a linter tries many patches on one text
 def _tree(text: str) -> Any:
     try:
         root, problems = yaml12.parse(text, "recipe")
@@ -125,8 +127,13 @@ def _updated(tree: Any, parts: list[str], value: Any) -> Any:
     return inner
 
 
+@lru_cache(maxsize=8)
+def _nodes(text: str) -> yaml.Node | None:
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
 def _set(text: str, parts: list[str], value: Any, newline: str) -> str:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = _nodes(text)
     if root is None:
         return _ended(text, newline) + _block(parts, value, 0, newline)[len(newline) :] + newline
     if not isinstance(root, yaml.MappingNode):

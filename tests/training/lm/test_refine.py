@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -36,9 +37,16 @@ def loaded(here: Path) -> Loaded:
     return load_recipe("job.yaml")
 
 
+_STRAIGHT: list[Path] = []
+
+
 @pytest.fixture
-def straight(loaded: Loaded, here: Path) -> RunFolder:
-    job.train(loaded, here / "straight")
+def straight(loaded: Loaded, here: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The run that nothing interrupts: trained once, copied for each test."""
+    if not _STRAIGHT:
+        _STRAIGHT.append(tmp_path_factory.mktemp("refine") / "straight")
+        job.train(loaded, _STRAIGHT[0])
+    shutil.copytree(_STRAIGHT[0], here / "straight")
     return RunFolder(here / "straight")
 
 
