@@ -3,7 +3,7 @@
     make sweep-overhead            (or: python -m benchmarks.sweep.run)
 
 The short runs are the quickstart with 20 steps and as many seeds, so that process starts, reading the capture and
-scoring weigh as much as they can; the long ones take 1,200 steps. A shell loop scores validation and test split of each
+scoring weigh as much as they can; the long ones take 600 steps. A shell loop scores validation and test split of each
 run, and so does Optuna's loop over `dpdrun.train` in one process; a sweep scores the test split of one configuration at
 its end, here of all runs, since they are seeds of one. All cells are measured in one call, in rounds: medians of these.
 """
@@ -39,7 +39,7 @@ study = optuna.create_study(sampler=optuna.samplers.GridSampler({{"seed": list(r
 study.optimize(objective, n_trials={SEEDS})
 """
 SHELL, ALONE, ONE, TWO = "shell loop of `dpdrun train`", "Optuna alone", "`dpdrun sweep`", "`dpdrun sweep --workers 2`"
-CELLS = {20: (SHELL, ALONE, ONE, TWO), 1200: (ONE, TWO)}  # by steps of a run
+CELLS = {20: (SHELL, ALONE, ONE, TWO), 600: (ONE, TWO)}  # by steps of a run
 
 
 def commands(cell: str, steps: int, folder: Path) -> list[list[str]]:

@@ -133,7 +133,8 @@ def test_contradiction_names_both(field: str) -> None:
     stated = reading(bandwidth_hz=2e5)
     with pytest.raises(DataError) as caught:
         assemble(stated, section(**{field: 3e5}))
-    assert f"data.{field}: 300,000 Hz" in str(caught.value)
+    flag = field.replace("_", "-")
+    assert f"data.{field} (--{flag}) is 300,000 Hz" in str(caught.value)
     assert f"{getattr(stated, field):,.0f} Hz" in str(caught.value)
     assert "mine.csv" in str(caught.value)
 
