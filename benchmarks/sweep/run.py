@@ -3,7 +3,7 @@
     make sweep-overhead            (or: python -m benchmarks.sweep.run)
 
 The short runs are the quickstart with 20 steps and as many seeds, so that process starts, reading the capture and
-scoring weigh as much as they can; the long ones take 600 steps. A shell loop scores validation and test split of each
+scoring weigh as much as they can; the long ones take 1,200 steps. A shell loop scores validation and test split of each
 run, and so does Optuna's loop over `dpdrun.train` in one process; a sweep scores the test split of one configuration at
 its end, here of all runs, since they are seeds of one. All cells are measured in one call, in rounds: medians of these.
 """
@@ -23,36 +23,36 @@ from statistics import median
 from benchmarks.common import ROOT, ResultsFile, machine, markdown, write_table
 
 HERE = Path(__file__).parent
-SEEDS = 8
-ROUNDS = 3
+ROUNDS = 1
 DPDRUN = (sys.executable, "-m", "dpdrun")
 RECIPE = str(ROOT / "recipes" / "quickstart.yaml")
 OPTUNA = f"""
 import sys, optuna, dpdrun
-steps, folder = int(sys.argv[1]), sys.argv[2]
+steps, runs, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 def objective(trial):
-    seed = trial.suggest_int("seed", 0, {SEEDS - 1})
+    seed = trial.suggest_int("seed", 0, runs - 1)
     overrides = {{"train.max_steps": steps, "train.eval_every": steps // 2, "train.seed": seed}}
     run = dpdrun.train({RECIPE!r}, out=folder + f"/{{seed}}", overrides=overrides, progress=False)
     return run.scores.nmse_db["val"]
-study = optuna.create_study(sampler=optuna.samplers.GridSampler({{"seed": list(range({SEEDS}))}}))
-study.optimize(objective, n_trials={SEEDS})
+study = optuna.create_study(sampler=optuna.samplers.GridSampler({{"seed": list(range(runs))}}))
+study.optimize(objective, n_trials=runs)
 """
 SHELL, ALONE, ONE, TWO = "shell loop of `dpdrun train`", "Optuna alone", "`dpdrun sweep`", "`dpdrun sweep --workers 2`"
-CELLS = {20: (SHELL, ALONE, ONE, TWO), 600: (ONE, TWO)}  # by steps of a run
+CELLS = {20: (SHELL, ALONE, ONE, TWO), 1200: (ONE, TWO)}  # by steps of a run
+RUNS = {20: 8, 1200: 16}  # likewise
 
 
 def commands(cell: str, steps: int, folder: Path) -> list[list[str]]:
     """Return the commands of a cell."""
     sets = ["--set", f"train.max_steps={steps}", "--set", f"train.eval_every={steps // 2}"]
     if cell == SHELL:
-        words = [[f"train.seed={seed}", "--run-dir", str(folder / f"{seed}")] for seed in range(SEEDS)]
+        words = [[f"train.seed={seed}", "--run-dir", str(folder / f"{seed}")] for seed in range(RUNS[steps])]
         return [[*DPDRUN, "train", RECIPE, *sets, "--set", *each] for each in words]
     if cell == ALONE:
-        return [[sys.executable, "-c", OPTUNA, str(steps), str(folder)]]
+        return [[sys.executable, "-c", OPTUNA, str(steps), str(RUNS[steps]), str(folder)]]
     workers = "2" if cell == TWO else "1"
     place = ("--run-dir", str(folder / "sweep"))
-    return [[*DPDRUN, "sweep", RECIPE, *sets, "--seeds", str(SEEDS), "--workers", workers, *place]]
+    return [[*DPDRUN, "sweep", RECIPE, *sets, "--seeds", str(RUNS[steps]), "--workers", workers, *place]]
 
 
 def clocked(cell: str, steps: int, folder: Path) -> tuple[float, float]:
@@ -97,8 +97,15 @@ def main() -> None:
             )
             for which in (1, 0)
         ]
-        rows.append([f"{steps:,}", cell, f"{spent / SEEDS:.1f}", *(f"{ratio:.2f}" for ratio in ratios)])
-    head = ["steps of a run", "8 runs by", "processor time of a run [s]", "runs per core-hour, ratio to the first row",
+        rows.append(
+            [
+                f"{RUNS[steps]} of {steps:,} steps",
+                cell,
+                f"{spent / RUNS[steps]:.1f}",
+                *(f"{ratio:.2f}" for ratio in ratios),
+            ]
+        )
+    head = ["runs", "by", "processor time of a run [s]", "runs per core-hour, ratio to the first row",
             "runs per hour, ratio"]  # fmt: skip
     note = f"{machine()}. Medians of {ROUNDS} rounds; load {began_at:.1f} before they began."
     write_table("sweep", markdown(head, rows) + f"\n\n{note}")
