@@ -17,7 +17,7 @@ from dpdrun.recipe.schema import ModelSection
 if TYPE_CHECKING:
     from dpdrun.models._base import BehaviouralModel
 
-__all__ = ["CHUNK_SAMPLES", "build", "kinds"]
+__all__ = ["CHUNK_SAMPLES", "build", "kinds", "require_as_declared"]
 
 # Samples of a record that go through a model at a time. Up to 32,768 the work of a small Transformer fits the cache of
 # a core (width 16: 880,000 samples/s; 460,000 at 65,536); from 4,096 up the overhead of a call does not show.
@@ -51,3 +51,23 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
     from dpdrun.models._overlap import built_by
 
     return built_by(made, config, scale_x=scale_x, scale_y=scale_y)
+
+
+def require_as_declared(model: BehaviouralModel, config: ModelSection) -> None:
+    """Try the model of a plug-in on a short record: its shapes, and how far it looks ahead.
+
+    Raises:
+        PluginError: it does not map (B, T, 2) to (B, T, 2), or looks further ahead than it declares.
+    """
+    entry = plugins.find("models", config.kind)
+    if entry is None or entry.origin is None:
+        return
+    from dpdrun.models._given import try_as_declared
+
+    try:
+        try_as_declared(model, config.kind)
+    except RecipeError as error:
+        path = entry.origin.path
+        in_its_file = None if error.__cause__ is None else plugins.blamed(error.__cause__)
+        message = f"{path}: {error}; `dpdrun plugins check {path}` tries all that a kind must do"
+        raise in_its_file or plugins.PluginError(message) from None

@@ -13,6 +13,7 @@ from dpdrun.errors import RecipeError, reason_of
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import fingerprint
 from dpdrun.models._overlap import OverlappingModel
+from dpdrun.models._random_state import random_state_preserved
 from dpdrun.recipe.given import UNLIMITED, GivenModel, enter_model
 from dpdrun.recipe.plugins import MissingPluginError
 from dpdrun.recipe.schema import GIVEN
@@ -81,6 +82,17 @@ def build_given(config: GivenModel, *, scale_x: float, scale_y: float) -> Behavi
     )
 
 
+def try_as_declared(model: BehaviouralModel, name: str) -> None:
+    """Raise RecipeError unless a model maps records, and looks ahead as it declares."""
+    copied = copy.deepcopy(model)
+    copied.scale_x.fill_(1)
+    copied.scale_y.fill_(1)
+    tried = copied.module if isinstance(copied, OverlappingModel) else copied
+    context = None if model.lookahead is None else model.context
+    with random_state_preserved(), _undisturbed(tried):
+        _try(tried, name, context, model.lookahead or 0, may_fade=True)  # `plugins check` is stricter
+
+
 def _called(module: object) -> str:
     return "; pass an object of the class: model=MyNet()" if isinstance(module, type) else ""
 
@@ -97,8 +109,8 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
         module.train(mode)
 
 
-def _try(module: nn.Module, name: str, context: int | None, ahead: int) -> None:
-    """Raise RecipeError unless a module maps records as it declares."""
+def _try(module: nn.Module, name: str, context: int | None, ahead: int, *, may_fade: bool = False) -> None:
+    """Raise RecipeError unless a module maps records as it declares; of a memory that fades, context is a choice."""
     around = 0 if context is None else context + ahead
     length = min(LONGEST, max(LEAST, 3 * around + 2))
     x = 0.7 * torch.randn(2, length, 2, generator=torch.Generator().manual_seed(0))
@@ -117,7 +129,7 @@ def _try(module: nn.Module, name: str, context: int | None, ahead: int) -> None:
     moved = (_output(module, name, changed) - y).abs().amax(dim=(0, 2)) > TOLERANCE * float(y.abs().max())
     where = torch.nonzero(moved).flatten() - at
     before, after = (int(-where.min()), int(where.max())) if len(where) else (0, 0)
-    if after > context:
+    if after > context and not may_fade:
         raise RecipeError(
             f"model: {name} declares a context of {context}, but an output depends on {after} samples back"
         )

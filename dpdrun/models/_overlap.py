@@ -7,7 +7,8 @@ on: `context` inputs before the current one, `look_ahead` inputs after it. Chunk
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -98,10 +99,16 @@ def as_behavioural(module: nn.Module, *, scale_x: float, scale_y: float, config:
 
 def built_by(model: Any, config: Any, *, scale_x: float, scale_y: float) -> BehaviouralModel:
     """Build the model of a plug-in: a `BehaviouralModel` gets the scales, a plain module the section alone."""
-    if isinstance(model, type) and issubclass(model, BehaviouralModel):
-        built: BehaviouralModel = model(config, scale_x=scale_x, scale_y=scale_y)  # type: ignore[misc]  # of a subclass
-        return built
-    module = model(config)
+    is_full = isinstance(model, type) and issubclass(model, BehaviouralModel)
+    scales = {"scale_x": scale_x, "scale_y": scale_y} if is_full else {}
+    try:
+        inspect.signature(model).bind(config, **scales)
+    except TypeError as error:
+        called = f"Model(config{', scale_x=..., scale_y=...' if is_full else ''})"
+        raise PluginError(f"model.kind {config.kind}: its Model is called as {called}: {error}") from None
+    module = model(config, **scales)
+    if is_full:
+        return cast("BehaviouralModel", module)
     if not isinstance(module, nn.Module):
         raise PluginError(f"model.kind {config.kind}: its Model made {type(module).__name__}, not a torch.nn.Module")
     return as_behavioural(module, scale_x=scale_x, scale_y=scale_y, config=config)

@@ -140,9 +140,14 @@ def foreign_error(plan: Plan) -> Loss | None:
 
     def checked(prediction: Tensor, target: Tensor) -> Tensor:
         found: Tensor = error(prediction, target)
+        whose = entry.origin or f"the function {given_name()}"
         if not isinstance(found, Tensor) or found.numel() != 1:
-            whose = entry.origin or f"the function {given_name()}"
-            raise PluginError(f"train.loss {name}: {whose} returned {_described(found)}, not one number")
+            raise PluginError(f"train.loss {name}: {whose} returned {_described(found)}, not a tensor of one element")
+        if prediction.requires_grad and not found.requires_grad:
+            raise PluginError(
+                f"train.loss {name}: {whose} returned a number that has no gradient; compute it by torch from the "
+                "prediction, without detach(), item() or numpy"
+            )
         return found.reshape(())
 
     return scored_error(checked)

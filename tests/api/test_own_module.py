@@ -107,15 +107,27 @@ def test_errors_of_the_users_code_name_its_line(capture: dpdrun.Capture, tmp_pat
     def of_another_shape(prediction: Tensor, target: Tensor) -> Tensor:
         return prediction - target
 
+    def detached(prediction: Tensor, target: Tensor) -> Tensor:
+        return absolute_error(prediction.detach(), target)
+
     def broken(prediction: Tensor, target: Tensor) -> Tensor:
         return prediction @ target
 
-    with pytest.raises(PluginError, match=r"of_another_shape returned a tensor of shape \(4, 24, 2\), not one number"):
+    with pytest.raises(PluginError, match=r"of_another_shape returned a tensor of shape \(4, 24, 2\), not a tensor of"):
         dpdrun.train(RECIPE, capture, tmp_path / "a", model=Small(), loss=of_another_shape)
+    with pytest.raises(PluginError, match=r"detached returned a number that has no gradient; compute it by torch"):
+        dpdrun.train(RECIPE, capture, tmp_path / "d", model=Small(), loss=detached)
     with pytest.raises(RunError, match=r"test_own_module.py:\d+: RuntimeError: .*; in broken"):
         dpdrun.train(RECIPE, capture, tmp_path / "b", model=Small(), loss=broken)
     with pytest.raises(RecipeError, match="loss: expected a function of"):
         dpdrun.train(RECIPE, capture, tmp_path / "c", model=Small(), loss=3)  # type: ignore[arg-type]
+
+
+def test_without_a_context_rules_set_the_frame(capture: dpdrun.Capture, tmp_path: Path) -> None:
+    train = {"max_steps": 2, "batch_size": 2, "eval_every": 2}
+    run = dpdrun.train({**RECIPE, "train": train}, capture, tmp_path / "run", model=nn.Sequential(nn.Linear(2, 2)))
+    assert run.plan.recipe.train.burn_in == 64
+    assert "declares no context" in (run.path / "plan.json").read_text()
 
 
 def test_a_module_predistorts_too(least: dpdrun.Run, tmp_path: Path) -> None:

@@ -196,6 +196,28 @@ def test_what_a_plugin_raises_while_it_runs_is_one_message_with_its_line(lab: Pa
     assert f"broken.py:{line}: NameError: name 'nothing' is not defined (plug-in broken 1.2" in done.output
 
 
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (("(3, 2, config.taps)", "(3, 3, config.taps)"), "RuntimeError: The size of tensor a (3)"),
+        (("transpose(1, 2) + x", "transpose(1, 2), x"), "to a tuple; it has to be (B, T, 2) -> (B, T, 2)"),
+        (
+            ("(self.conv.kernel_size[0] - 1, 0)", "(self.conv.kernel_size[0] - 2, 1)"),
+            "of 0, but an output depends on 1 later",
+        ),
+        (("def __init__(self, config)", "def __init__(self, config, taps)"), "is called as Model(config): missing a"),
+    ],
+)
+def test_a_kind_is_tried_before_it_is_trained(lab: Path, mistake: tuple[str, str], message: str) -> None:
+    broken = PLUGIN.replace(*mistake).replace("lab_net", "tried_net")
+    broken = broken.replace("LOSSES", "L").replace("OPTIMIZERS", "O").replace("FORMATS", "F").replace("ZZ101", "ZZ103")
+    (lab / "tried.py").write_text(broken)
+    words = ["train", str(lab / "r.yaml"), "--set", "model.kind=tried_net", "--run-dir", str(lab / "no")]
+    done = CliRunner().invoke(app, [*words, "--plugin", str(lab / "tried.py")])
+    assert done.exit_code == 2
+    assert message in done.output.replace("\n", " ")
+
+
 def test_a_loss_that_is_no_number_is_refused(lab: Path) -> None:
     entry = plugins._ENTRIES["losses"]["quartic"]
     plugins._ENTRIES["losses"]["quartic"] = plugins.Entry(

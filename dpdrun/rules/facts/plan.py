@@ -125,7 +125,9 @@ class PlanFacts:
         facts: dict[str, Any] = {name: getattr(model, name, None) for name in _OF_THE_MODEL}
         if not isinstance(model, KINDS):  # its fields may have the names of ours, and mean something else
             window = dropout = None
-            own = {"kind": PLUG_IN, "plugin_kind": model.kind, "reach": getattr(model, "context", None)}
+            context = getattr(model, "context", None)  # of a module from Python, a word if it is unlimited
+            reach = context if isinstance(context, int) else None
+            own = {"kind": PLUG_IN, "plugin_kind": model.kind, "reach": reach}
             facts = dict.fromkeys(facts) | own
         facts |= {"samples": train_samples, "frames": frames, "window": math.inf if window == "full" else window}
         facts |= {"dropout": 0.0 if dropout == OFF else dropout, "patience": recipe.optim.plateau.patience}
