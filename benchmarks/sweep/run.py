@@ -107,7 +107,8 @@ def main() -> None:
         )
     head = ["runs", "by", "processor time of a run [s]", "runs per core-hour, ratio to the first row",
             "runs per hour, ratio"]  # fmt: skip
-    note = f"{machine()}. Medians of {ROUNDS} rounds; load {began_at:.1f} before they began."
+    rounds_of = "One round" if ROUNDS == 1 else f"Medians of {ROUNDS} rounds"
+    note = f"{machine()}. {rounds_of}; load {began_at:.1f} before."
     write_table("sweep", markdown(head, rows) + f"\n\n{note}")
 
 

@@ -107,7 +107,7 @@ def output_runs_on(x: NDArray[np.complex128], y: NDArray[np.complex128], frame: 
 
     The input cannot tell: OFDM symbols without prefix and window are periodic, too. A memory polynomial is fitted to
     the output twice: after each splice with the frame before as its past, and with the frame's own end. Of an amplifier
-    without memory, or an output that is not aligned, both fits are alike, and nothing is told.
+    without memory, or an output that is not aligned, both fits are alike, and nothing is reported.
 
     Args:
         x, y: (N,) complex each, beginning with a frame.

@@ -79,9 +79,9 @@ def accuracy_gap(run: RunFacts) -> Verdict:
 
     ## Why
     Losses of different programs are hard to compare, shares of right answers are not. A gap of 25 points between the
-    medians of the last three scores means that the network answers by heart, or that validation data differ from those
-    of training (preprocessing, classes, a split by another criterion). The best of several validation accuracies
-    counts.
+    medians of the last three scores means that the network has memorized its training data, or that validation data
+    differ from those of training (preprocessing, classes, a split by another criterion). The best of several validation
+    accuracies counts.
 
     ## Known limits
     An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is
