@@ -2,9 +2,11 @@
 
     make backbones           (or: python -m benchmarks.backbones.run, where opendpd 2.4.2 is installed)
 
-All model the amplifier of APA_200MHz, with about 500 and 2,000 parameters. They differ in `model` and `optim.lr` alone:
-the same frames, batches, steps, schedule and clip. The learning rate of each is the best of three on the validation
-split after a short run; then three seeds are trained at it.
+All model the amplifier of APA_200MHz with about 500 and 2,000 parameters, and predistort it with 500 through one model.
+They differ in `model` and `optim.lr` alone: the same frames, batches, steps, schedule and clip. The learning rate of
+each is the best of three on the validation split after a short run; then three seeds are trained at it.
+
+The networks whose scores OpenDPD published are trained for longer, to see whether this loop reaches those scores.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ PLUGINS = [ROOT / "examples" / "plugins" / name for name in ("tcn_ssm.py", "open
 SIZES = (2000, 500)
 RATES = (1e-2, 3e-2, 9e-2)
 PROBE_STEPS, STEPS = 200, 1500
+LONG_RATES = (1e-2, 3e-2, 6e-2)  # of the published networks
+LONG_PROBE_STEPS, LONG_STEPS = 1500, 12000
+DPD_SIZE = 500
 SEEDS = (0, 1, 2)
 
 ATTENTION = {
@@ -48,14 +53,46 @@ NETWORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # in the order o
 }
 
 
-def result_of(model: dict[str, Any], lr: float, steps: int, seed: int) -> dict[str, Any]:
-    """Train one network; return what is kept of it."""
-    train = {
+# name: network, test NMSE that OpenDPD published for it on APA_200MHz [dB] (its docs/benchmark_report.md and
+# docs/pa_modeling_investigation.md: 300 epochs of 919 steps, batches of 64 windows of 200 samples, seed 0)
+PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
+    "DGRU-23": ({"kind": "opendpd_dgru", "hidden": 23}, -39.21),
+    "TRes-GRU-27": ({"kind": "opendpd_tres_gru", "hidden": 27}, -39.13),
+}
+PA_MODEL = "apa_200mhz_small"  # the recipe of the model that predistorters are trained through
+
+
+def training(steps: int, seed: int) -> dict[str, Any]:
+    """Return the section `train`, the same for all."""
+    return {
         "max_steps": steps, "seed": seed, "batch_size": 32, "frame": 256, "burn_in": 64, "eval_every": steps,
         "checkpoint_every": "off", "threads": 1,
     }  # fmt: skip
+
+
+def predistorter(pa: Path, model: dict[str, Any], lr: float, steps: int, seed: int) -> dict[str, Any]:
+    """Train one predistorter; return what is kept of it."""
+    recipe = {"model": model, "optim": {"lr": lr}, "train": training(steps, seed)}
+    began = time.process_time()
+    with TemporaryDirectory(prefix="dpdrun-study-") as folder:
+        result = dpdrun.train_dpd(pa, recipe, out=Path(folder) / "run").scores
+    report, baseline = result.to_dict(), result.to_dict()["baselines"]["one_tap"]["test"]["linearity"]
+    linearity = {split: report["splits"][split]["linearity"] for split in ("val", "test")}
+    kept = ("in_band_error_db", "aclr_worse_dbc", "evm_db")
+    return {
+        "model": model, "lr": lr, "steps": steps, "val_db": round(report["splits"]["val"]["objective_db"], 3),
+        "test": {name: round(linearity["test"][name], 3) for name in kept if linearity["test"][name] is not None},
+        "none": {name: round(baseline[name], 3) for name in kept if baseline[name] is not None},
+        "processor_s": round(time.process_time() - began, 1), "machine": machine(),
+        **{name: report[name] for name in ("parameters", "macs_per_sample", "lookahead")},
+    }  # fmt: skip
+
+
+def result_of(model: dict[str, Any], lr: float, steps: int, seed: int) -> dict[str, Any]:
+    """Train one network; return what is kept of it."""
     recipe = {
-        "task": "pa", "data": {"source": "opendpd/APA_200MHz"}, "model": model, "optim": {"lr": lr}, "train": train,
+        "task": "pa", "data": {"source": "opendpd/APA_200MHz"}, "model": model, "optim": {"lr": lr},
+        "train": training(steps, seed),
     }  # fmt: skip
     began = time.process_time()
     with TemporaryDirectory(prefix="dpdrun-study-") as folder:
@@ -81,9 +118,19 @@ def trained(size: int, name: str) -> list[str]:
     return [f"{size}/{name}/{STEPS} steps, seed {seed}" for seed in SEEDS]
 
 
-def best_rate(results: dict[str, Any], size: int, name: str) -> float:
+def dpd_probed(name: str) -> dict[float, str]:
+    """Return the names of the short runs of a predistorter by learning rate."""
+    return {lr: f"dpd {DPD_SIZE}/{name}/{PROBE_STEPS} steps at {lr:g}" for lr in RATES}
+
+
+def dpd_trained(name: str) -> list[str]:
+    """Return the names of the runs of all seeds of a predistorter."""
+    return [f"dpd {DPD_SIZE}/{name}/{STEPS} steps, seed {seed}" for seed in SEEDS]
+
+
+def best_of(keys: dict[float, str], results: dict[str, Any]) -> float:
     """Return the learning rate with the best validation score of the short runs."""
-    return min(RATES, key=lambda lr: float(results[probed(size, name)[lr]]["val_db"]))
+    return min(keys, key=lambda lr: float(results[keys[lr]]["val_db"]))
 
 
 def networks() -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -106,7 +153,32 @@ def measure(results: ResultsFile) -> None:
             add(key, model, lr, PROBE_STEPS, 0)
     for seed in SEEDS:
         for size, name, model in networks():
-            add(trained(size, name)[seed], model, best_rate(results.results, size, name), STEPS, seed)
+            add(trained(size, name)[seed], model, best_of(probed(size, name), results.results), STEPS, seed)
+    for name, (model, _) in PUBLISHED.items():
+        short = {lr: f"{name}/{LONG_PROBE_STEPS} steps at {lr:g}" for lr in LONG_RATES}
+        for lr, key in short.items():
+            add(key, model, lr, LONG_PROBE_STEPS, 0)
+        add(f"{name}/{LONG_STEPS} steps", model, best_of(short, results.results), LONG_STEPS, 0)
+
+
+def measure_predistorters(results: ResultsFile) -> None:
+    """Train a PA model, then what is not in the results yet through it."""
+    with TemporaryDirectory(prefix="dpdrun-study-") as folder:
+        pa: Path | None = None
+
+        def add(key: str, *settings: Any) -> None:
+            nonlocal pa
+            if key not in results:
+                pa = pa or dpdrun.train(PA_MODEL, out=Path(folder) / "pa").path
+                results.add(key, predistorter(pa, *settings))
+                print(f"{key}: val {results.results[key]['val_db']:.2f} dB", flush=True)
+
+        for name, models in NETWORKS.items():
+            model = models[SIZES.index(DPD_SIZE)]
+            for lr, key in dpd_probed(name).items():
+                add(key, model, lr, PROBE_STEPS, 0)
+            for seed, key in enumerate(dpd_trained(name)):
+                add(key, model, best_of(dpd_probed(name), results.results), STEPS, seed)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -130,13 +202,51 @@ def table(results: dict[str, Any]) -> str:
     return markdown(head, written)
 
 
+def published_table(results: dict[str, Any]) -> str:
+    """A row for each network whose score OpenDPD published."""
+    written = []
+    for name, (_, theirs) in PUBLISHED.items():
+        if (each := results.get(f"{name}/{LONG_STEPS} steps")) is not None:
+            written.append([
+                name, f"{each['parameters']:,}", f"{each['lr']:g}", f"{each['val_db']:.2f}", f"{each['test_db']:.2f}",
+                f"{theirs:.2f}", f"{each['processor_s']:.0f}",
+            ])  # fmt: skip
+    head = ["network", "parameters", "lr", "val [dB]", "test [dB]", "published by OpenDPD [dB]", "processor time [s]"]
+    return markdown(head, written)
+
+
+def predistorter_table(results: dict[str, Any]) -> str:
+    """A row for each network as predistorter: means over seeds."""
+    written = []
+    for name in NETWORKS:
+        found = [results[key] for key in dpd_trained(name) if key in results]
+        if not found:
+            continue
+        val = [each["val_db"] for each in found]
+        scores = [mean(each["test"][score] for each in found) for score in ("in_band_error_db", "aclr_worse_dbc")]
+        written.append([
+            name, f"{found[0]['parameters']:,}", f"{found[0]['macs_per_sample']:,}", str(found[0]["lookahead"]),
+            f"{found[0]['lr']:g}", f"{mean(val):.2f}", f"{max(val) - min(val):.2f}",
+            *(f"{score:.2f}" for score in scores), str(len(found)),
+            f"{mean(each['processor_s'] for each in found):.0f}",
+        ])  # fmt: skip
+    head = [
+        "predistorter", "parameters", "MAC/sample", "look-ahead", "lr", "val objective [dB]", "its range",
+        "test in-band error [dB]", "test ACLR [dBc]", "seeds", "processor time [s]",
+    ]  # fmt: skip
+    return markdown(head, written)
+
+
 def main() -> None:
-    """Measure what is missing, then write the table."""
+    """Measure what is missing, then write the tables."""
     plugins.load_files(PLUGINS)
     results = ResultsFile(RESULTS)
     if "--only-tables" not in sys.argv:
         measure(results)
+        measure_predistorters(results)
     write_table("backbones", table(results.results))
+    write_table("backbones-published", published_table(results.results))
+    write_table("backbones-dpd", predistorter_table(results.results))
 
 
 if __name__ == "__main__":
