@@ -26,6 +26,7 @@ def begin_sweep(sweep: Sweep, folder: SweepFolder) -> None:
     from dpdrun.data.sources import captures_kept
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
+    from dpdrun.rules.text import pluralize
     from dpdrun.sweep.folder import begin, take_over
     from dpdrun.sweep.points import plan_points
     from dpdrun.sweep.search import require_search
@@ -35,12 +36,7 @@ def begin_sweep(sweep: Sweep, folder: SweepFolder) -> None:
         planned = plan_points(sweep, lambda done, total: doing(f"checking configuration {done + 1} of {total}"))
     begin(folder, sweep, planned)
     if taken := take_over(folder):
-        say(f"taken over from other sweeps in {folder.path.parent}: {counted(taken)}", err=True)
-
-
-def counted(trials: int) -> str:
-    """Return a number of trials, as in `1 trial`."""
-    return f"{trials} trial{'s' * (trials != 1)}"
+        say(f"taken over from other sweeps in {folder.path.parent}: {pluralize(taken, 'trial')}", err=True)
 
 
 def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: str) -> None:
@@ -51,6 +47,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
         typer.Exit: Ctrl-C.
     """
     from dpdrun.report.terminal import Terminal
+    from dpdrun.rules.text import pluralize
     from dpdrun.sweep.final import finish, write
     from dpdrun.sweep.folder import retry
     from dpdrun.sweep.pool import Pool, default_workers, described
@@ -64,7 +61,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     waiting = folder.journal.read().count("pending", "running")
     if waiting or sweep.search != "grid":
         workers = min(workers, max(1, waiting)) if sweep.search == "grid" else workers
-        total = counted(len(folder.journal.read().trials))
+        total = pluralize(len(folder.journal.read().trials), "trial")
         say(f"{folder.path}: {total}, {waiting} to do; {described(workers, device)}", err=True)
         try:
             with sweep_progress(folder, results, console) as redraw:

@@ -85,6 +85,7 @@ def apply(
     from dpdrun.data.formats.waveform import check_writable
     from dpdrun.data.formats.waveform_reader import open_waveform
     from dpdrun.data.formats.waveform_writer import Labels, check_labels
+    from dpdrun.data.sources import captures_kept
     from dpdrun.evaluation.deployment import deployment_findings
     from dpdrun.evaluation.prediction import eval_frame, predict_stream
     from dpdrun.models._threads import torch_threads
@@ -102,12 +103,12 @@ def apply(
         if hint:
             raise DataError(f"{source}: no such file or split of the capture{hint}")
     model, plan, folder = load_run(run)
-    rate = sample_rate_hz
-    if rate is None and out.suffix.lower() in LABELLED:
-        rate = _rate_of(folder, plan)
-    check_labels(out, rate)
-    labels = Labels(sample_rate_hz=rate, full_scale=full_scale)
-    with torch_threads(threads_to_predict(plan)):
+    with torch_threads(threads_to_predict(plan)), captures_kept():  # rate and peak are of one reading
+        rate = sample_rate_hz
+        if rate is None and out.suffix.lower() in LABELLED:
+            rate = _rate_of(folder, plan)
+        check_labels(out, rate)
+        labels = Labels(sample_rate_hz=rate, full_scale=full_scale)
         if source in PARTS:
             from dpdrun.plan.recorded import capture_of
 

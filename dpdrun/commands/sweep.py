@@ -161,7 +161,7 @@ def _flags(
 
 def _work(place: Path, storage: str | None) -> None:
     """Be a worker of a sweep until it is over."""
-    from dpdrun.commands._sweep import counted
+    from dpdrun.rules.text import pluralize
     from dpdrun.sweep.final import finish
     from dpdrun.sweep.folder import SweepFolder
     from dpdrun.sweep.worker import work
@@ -175,7 +175,8 @@ def _work(place: Path, storage: str | None) -> None:
     try:
         work(folder, report)
         finish(folder, folder.load(), report)
-        report(f"{place}: all of {counted(len(folder.journal.read().trials))} are done; `dpdrun sweep show {place}`")
+        total = pluralize(len(folder.journal.read().trials), "trial")
+        report(f"{place}: all of {total} are done; `dpdrun sweep show {place}`")
     except KeyboardInterrupt:
         say("interrupted; the trial of this worker was released", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

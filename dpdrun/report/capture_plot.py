@@ -22,7 +22,7 @@ from dpdrun.report.figures.style import (
     save_figure,
 )
 from dpdrun.rf import metrics, spectrum
-from dpdrun.rf.aclr import SPACED, bands
+from dpdrun.rf.aclr import bands, default_convention
 
 if TYPE_CHECKING:
     from dpdrun.data.capture import Capture
@@ -73,7 +73,7 @@ def _psd_panel(axes: Any, x: metrics.Signal, y: metrics.Signal, facts: Inspectio
         name = "noise floor (estimate)" if facts.known_floor_db is None else "noise floor (true)"
         axes.axhline(floor + 10 * np.log10(band / rate), color=LINE, lw=1.0, ls="--", label=name, zorder=4)
     if facts.aclr_y_dbc is not None:
-        convention = SPACED if facts.channel_spacing_hz else "opendpd-spectral-v2"
+        convention = default_convention(facts.channel_spacing_hz)
         found = bands(convention, rate, band, facts.subchannels or 1, facts.channel_spacing_hz)
         for (low, high), value in zip((found.left_hz, found.right_hz), facts.aclr_y_dbc, strict=True):
             axes.axvspan(low / 1e6, high / 1e6, color=SHADE, alpha=SHADE_ALPHA, lw=0)

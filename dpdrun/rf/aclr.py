@@ -96,7 +96,7 @@ def aclr(
         y: (N,) complex128.
         sample_rate_hz: [Hz].
         bandwidth_hz: B, all carriers together [Hz].
-        convention: a key of CONVENTIONS; None = `opendpd-spectral-v2`, or `channel-spacing-v1` with `spacing_hz`.
+        convention: a key of CONVENTIONS; None = `default_convention`.
         carriers: n, of equal width in B; `general-v1` does not look at it.
         spacing_hz: S, between the centres of adjacent channels; only `channel-spacing-v1` looks at it [Hz].
         nperseg: segment of the spectrum [samples]; shortened to N, except that `opendpd-legacy-v1` pads with zeros.
@@ -105,13 +105,17 @@ def aclr(
         ValueError: no such convention, or it needs a spacing; channels overlap; a neighbour lies outside the captured
             band (no number is better than a wrong one); a band holds no bin; there is no power in the main channel.
     """
-    if convention is None:
-        convention = SPACED if spacing_hz else "opendpd-spectral-v2"
+    convention = convention or default_convention(spacing_hz)
     if convention not in CONVENTIONS:
         raise ValueError(f"no ACLR convention {convention!r}; there are: {', '.join(CONVENTIONS)}")
     if carriers < 1 or bandwidth_hz <= 0:
         raise ValueError(f"need a positive bandwidth and a carrier, got {bandwidth_hz:g} Hz and {carriers}")
     return CONVENTIONS[convention](y, sample_rate_hz, bandwidth_hz, carriers, spacing_hz, nperseg)
+
+
+def default_convention(spacing_hz: float | None) -> str:
+    """Return the convention to rank by: `channel-spacing-v1` with a stated spacing, else `opendpd-spectral-v2`."""
+    return SPACED if spacing_hz else "opendpd-spectral-v2"
 
 
 def caveat(wanted: Signal, y: Signal, found: Aclr, sample_rate_hz: float, *, nperseg: int = SEGMENT) -> str | None:

@@ -19,7 +19,7 @@ from dpdrun.report.figures.style import (
     new_figure,
 )
 from dpdrun.report.figures.view import View
-from dpdrun.rf.aclr import SPACED, Band, bands
+from dpdrun.rf.aclr import Band, bands, default_convention
 from dpdrun.rf.metrics import Signal, one_tap_gain, to_db
 from dpdrun.rf.spectrum import SEGMENT, psd, whole_bin_power
 
@@ -64,8 +64,9 @@ def draw_carriers(view: View) -> tuple[Any, str]:
     axes.set_xticklabels([f"{centre:g}" for centre in centres.round(2)])
     axes.grid(visible=False, axis="x")
     figure.set_figheight(HEIGHT + legend_below(figure, drawn, [label for label, *_ in series]))
+    convention = default_convention(view.scene.spacing_hz)
     return figure, (
-        f"Shaded: power in the adjacent channels over that of the strongest carrier ({_convention(view)}), of the "
+        f"Shaded: power in the adjacent channels over that of the strongest carrier ({convention}), of the "
         f"{view.output_name} and of the {view.reference_name} signal. Between them, for each of the {len(carriers)} "
         f"carriers: power of the error over power of the {view.reference_name} signal in its band, after one complex "
         "gain for all carriers. Lower is better."
@@ -78,14 +79,11 @@ def _channels(view: View) -> list[Band]:
     if scene.bandwidth_hz is None or not scene.carriers or scene.carriers < 2:
         raise NothingToDrawError("the signal has one carrier, or their number is not known (data.carriers)")
     try:
-        found = bands(_convention(view), scene.sample_rate_hz, scene.bandwidth_hz, scene.carriers, scene.spacing_hz)
+        convention = default_convention(scene.spacing_hz)
+        found = bands(convention, scene.sample_rate_hz, scene.bandwidth_hz, scene.carriers, scene.spacing_hz)
     except ValueError as error:
         raise NothingToDrawError(str(error)) from None
     return [found.left_hz, *found.channels_hz, found.right_hz]
-
-
-def _convention(view: View) -> str:
-    return SPACED if view.scene.spacing_hz else "opendpd-spectral-v2"
 
 
 def _powers(view: View, signal: Signal, channels: list[Band]) -> Series:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from statistics import fmean, median
 
 from dpdrun.rules.declare import diagnose, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.constant_answer import shares
 from dpdrun.rules.run.overfitting import HIGHER, overfits
 from dpdrun.rules.run.scored import LAST, Scored, training_between
 
@@ -87,8 +86,8 @@ def accuracy_gap(run: RunFacts) -> Verdict:
     An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is
     reported too.
     """
-    training = [_shares(values) for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
-    scores = [_shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
+    training = [shares(values) for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
+    scores = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
     ours = [median(values[-LAST:]) for values in training if len(values) >= LEAST_OF_GAP]
     theirs = [median(values[-LAST:]) for values in scores if len(values) >= LEAST_OF_GAP]
     if not ours or not theirs:
@@ -102,9 +101,3 @@ def accuracy_gap(run: RunFacts) -> Verdict:
         advice="check that validation has the same classes and preprocessing; then use more training data, "
         "augmentation or a smaller network, and stop earlier",
     )  # fmt: skip
-
-
-def _shares(values: Sequence[float]) -> list[float]:
-    """Return accuracies between 0 and 1, of those in percent as well."""
-    finite = [value for value in values if math.isfinite(value)]
-    return [value / (100.0 if max(finite) > 1.5 else 1.0) for value in finite]

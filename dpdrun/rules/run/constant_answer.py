@@ -125,8 +125,13 @@ def answers_poorly(run: RunFacts, losses: Sequence[float]) -> Verdict:
 
 
 def _highest(values: Sequence[float]) -> float:
-    highest = max(values)
-    return highest / 100.0 if highest > PERCENT else highest
+    return max(shares(values), default=math.nan)
+
+
+def shares(accuracies: Sequence[float]) -> list[float]:
+    """Return the finite ones of the scores of an accuracy, between 0 and 1 also where they are in percent."""
+    finite = [value for value in accuracies if math.isfinite(value)]
+    return [value / (100.0 if max(finite) > PERCENT else 1.0) for value in finite]
 
 
 def _digits(values: Sequence[float]) -> int:
