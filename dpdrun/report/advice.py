@@ -86,7 +86,8 @@ def reading_lines(reading: DataReading) -> list[RenderableType]:
     else:
         left_db = round(max(0.0, reading.polynomial_db - reading.floor_db), 1)
         left = f"noise floor {reading.floor_db:.1f} dB: {f'{left_db:.1f} dB' if left_db else 'nothing'} left"
-    second = f"      best polynomial {reading.polynomial_db:.1f} dB on validation; {left}"
+    within = f" over {longer} samples, {dict(reading.rungs)[near]:.1f} dB over {near}," if slow else ""
+    second = f"      best polynomial {reading.polynomial_db:.1f} dB{within} on validation; {left}"
     warnings = [Text.assemble(("warning: ", "bold yellow"), warning) for warning in reading.warnings]
     return [Text(first), Text(second, "dim"), *warnings]
 

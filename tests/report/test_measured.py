@@ -37,6 +37,12 @@ def test_reading() -> None:
     assert "best polynomial -37.9 dB on validation; noise floor -41.1 dB: 3.2 dB left" in text
 
 
+def test_a_polynomial_beyond_every_window_is_not_promised_alone() -> None:
+    this = replace(READING, memory=512, near_memory=20, slow_gain_db=4.2, rungs=((20, -33.7), (512, -37.9)))
+    text = shown(list(reading_lines(this)))
+    assert "best polynomial -37.9 dB over 512 samples, -33.7 dB over 20, on validation; noise floor" in text
+
+
 def test_reading_says_what_is_not_known() -> None:
     this = replace(READING, floor_db=None, floor_caveat="no quiet band", memory=1, memory_at_least=True)
     text = shown(list(reading_lines(this)))
