@@ -26,37 +26,33 @@ def commands(section: DataSection, options: Options, folder: Path, out: str, sea
         out: the exported file in it.
         searches: names of its sweep folders.
     """
-    place = str(folder)
     source = section.source if isinstance(section.source, str) else render(section.source)
     accepted = ["--no-check-rates"] if section.check_rates == OFF else []
     flags = [*_given(section, FLAGS), *accepted]
     measured = [*flags, *_given(section, FLAGS_OF_SCORES)]
-    fixed = [] if options.fixed is None else ["--fixed", "--weight-bits", str(options.fixed), "--activation-bits",
-                                              str(options.fixed), "--set", "per_channel=all"]  # fmt: skip
+    aligned, predistorted = f"{folder}/aligned.npz", f"{folder}/predistorted.npz"
     steps = [
         ("Measure the capture", ["data", "inspect", source, *measured]),
-        ("Align it", ["data", "align", source, *flags, "-o", f"{place}/aligned.npz"]),
+        ("Align it", ["data", "align", source, *flags, "-o", aligned, "--force"]),
         ("Sizes and rates, with reasons", ["recommend", "--data", source, *measured, "--model", "transformer"]),
-        *((f"All trials of {name}", ["sweep", "show", f"{place}/search/{name}"]) for name in searches),
-        ("Train the four models, and score", ["train", f"{place}/pipeline.yaml", "--run-dir", place]),
-        ("Diagnose the training", ["diagnose", f"{place}/dpd"]),
-        ("Score through the second PA model", ["evaluate", f"{place}/dpd", "--through", f"{place}/judge"]),
-        ("Export", ["export", f"{place}/dpd", "--to", options.to, *fixed, "-o", f"{place}/{out}", "--force"]),
+        *((f"All trials of {name}", ["sweep", "show", f"{folder}/search/{name}"]) for name in searches),
+        ("Train the four models, and score", ["train", f"{folder}/pipeline.yaml", "--run-dir", f"{folder}"]),
+        ("Diagnose the training", ["diagnose", f"{folder}/dpd"]),
+        ("Score through the second PA model", ["evaluate", f"{folder}/dpd", "--through", f"{folder}/judge"]),
+        ("Export", _export(folder, "dpd", Path(out), options)),
+        ("Export the gmp instead", _export(folder, "dpd_gmp", Path(out).with_stem("dpd_gmp"), options)),
         (
-            "Export the gmp instead",
-            [
-                "export",
-                f"{place}/dpd_gmp",
-                "--to",
-                options.to,
-                *fixed,
-                "-o",
-                str(Path(place, out).with_stem("dpd_gmp")),
-            ],
+            "Predistort a waveform: the test split, or a file in its place",
+            ["apply", f"{folder}/dpd", "test", predistorted, "--force"],
         ),
-        ("Predistort a waveform", ["apply", f"{place}/dpd", "waveform.npy", "predistorted.npy"]),
     ]
     return [[what, shlex.join(["dpdrun", *words])] for what, words in steps]
+
+
+def _export(folder: Path, step: str, out: Path, options: Options) -> list[str]:
+    fixed = [] if options.fixed is None else ["--fixed", "--weight-bits", str(options.fixed), "--activation-bits",
+                                              str(options.fixed), "--set", "per_channel=all"]  # fmt: skip
+    return ["export", f"{folder}/{step}", "--to", options.to, *fixed, "-o", f"{folder}/{out}", "--force"]
 
 
 def _given(section: DataSection, flags: Mapping[str, str]) -> list[str]:

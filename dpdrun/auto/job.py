@@ -11,11 +11,11 @@ from typing import Any
 from dpdrun import __version__
 from dpdrun.auto.budget import predistorter_model
 from dpdrun.auto.by_hand import commands
-from dpdrun.auto.ladder import base_of, on_workers, pa_ladder, predistorter_ladder
-from dpdrun.auto.product import Options, Product
+from dpdrun.auto.ladder import on_workers, pa_ladder, predistorter_ladder
+from dpdrun.auto.product import STEPS, Options, Product
 from dpdrun.auto.reading import Reading
 from dpdrun.auto.recipes import pa_recipe, predistorter_recipe
-from dpdrun.auto.search import Clock, Search, View, search_folder
+from dpdrun.auto.search import Clock, Search, View
 from dpdrun.auto.tried import Candidate, keep, pa_model, trials_of
 from dpdrun.distributed.cores import usable_cores
 from dpdrun.errors import RunError
@@ -26,6 +26,7 @@ from dpdrun.pipeline.execution import OnStep, Train, continued_by, execute
 from dpdrun.pipeline.scores import Draw
 from dpdrun.plan.cost import about_time, measure_speed
 from dpdrun.plan.recorded import plan_of
+from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.run.files import Json, sha256_of, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.folder import SweepFolder, is_sweep_folder
@@ -127,8 +128,9 @@ class Auto:
 
     def plan(self) -> PlannedWork:
         """Return what the time allows; nothing is trained. Raises RunError where it is too short for anything."""
-        pa = self._search("pa", self.product.recipe("pa"), pa_recipe(self.reading), None)
-        dpd = self._search("dpd", self.product.recipe("dpd"), self._dpd_text(), pa.base.recipe.model)
+        pa = self._search("pa", load_text(pa_recipe(self.reading), self.product.recipe("pa")), None)
+        base = load_text(self._predistorter_recipe(self.model), self.product.recipe("dpd"))
+        dpd = self._search("dpd", base, pa.base.recipe.model)
         total, after = self._total_s, self._after_s(pa)
         least = dpd.needed_seconds() + dpd.scores_seconds() + after
         shortest = self._clock.seconds + pa.needed_seconds() + least
@@ -173,7 +175,7 @@ class Auto:
         with continued_by(self.command, "the export"):
             made = self._export(show)
         self.state |= {
-            "steps": {name: self._described(name) for name in ("pa", "judge", "dpd_gmp", "dpd")},
+            "steps": {name: self._described(name) for name in STEPS},
             "scores": {"own": scores.own, "judged": scores.judged},
             "trials": self._trials(),
             "by_hand": commands(self.reading.section, self.options, self.product.path, self.state["exported"]["path"],
@@ -187,20 +189,17 @@ class Auto:
         samples = sum(len(part) for part in self.reading.capture.parts.values())
         return max(1.0, search.slower) * (AFTER_S + AFTER_S_PER_SAMPLE * samples)
 
-    def _dpd_text(self, kind: str = "dpd") -> str:
-        model = self.model if kind == "dpd" else {"kind": "gmp"}
+    def _predistorter_recipe(self, model: dict[str, Any]) -> str:
         return predistorter_recipe(self.reading, model, str(self.product.step("pa").path.absolute()))
 
-    def _search(self, name: str, recipe: Path, text: str, pa: Any) -> Search:
-        base = base_of(text, recipe)
+    def _search(self, name: str, base: Loaded, pa: Any) -> Search:
         ladder = pa_ladder(base, self.reading) if name == "pa" else predistorter_ladder(base, self.reading)
-        folder = search_folder(self.product, name)
+        folder = SweepFolder(self.product.searches / name)
         return Search(base, ladder, folder, self.reading, pa, self._speed, self._workers, self._slower)
 
     def _search_pa(self, show: Show) -> tuple[Candidate, Candidate]:
         """Return the PA model, and the best one of another kind."""
-        path = self.product.recipe("pa").with_stem("search_pa")
-        search = self._search("pa", self._written(path, pa_recipe), path.read_text(encoding="utf-8"), None)
+        search = self._search("pa", self._base("search_pa", lambda: pa_recipe(self.reading)), None)
         self._climb(search, "pa", PA_SHARE * self._total_s, show)
         self._slower = search.slower
         found = search.candidates()
@@ -215,18 +214,19 @@ class Auto:
     def _search_dpd(self, pa: Candidate, show: Show) -> Candidate:
         """Return the best predistorter through the chosen PA model; another PA model begins another search."""
         name = f"dpd-{sha256_of(pa.run.model)[:8]}"
-        path = self.product.recipe("search_dpd")
-        self._written(path, lambda _: self._dpd_text())
-        search = self._search(name, path, path.read_text(encoding="utf-8"), pa.loaded.recipe.model)
+        base = self._base("search_dpd", lambda: self._predistorter_recipe(self.model))
+        search = self._search(name, base, pa.loaded.recipe.model)
         self._climb(search, name, self._total_s - self._after_s(search), show)
         best = search.candidates()[0]
         keep(best, self.product, "dpd")
         return best
 
-    def _written(self, path: Path, text: Callable[[Reading], str]) -> Path:
+    def _base(self, name: str, text: Callable[[], str]) -> Loaded:
+        """Return the recipe that the trials of a search override, as the first call wrote it."""
+        path = self.product.recipe(name)
         if not path.is_file():
-            self.product.write_recipe(path.stem, text(self.reading))
-        return path
+            self.product.write_recipe(name, text())
+        return load_text(path.read_text(encoding="utf-8"), path)
 
     def _climb(self, search: Search, name: str, until: float, show: Show) -> None:
         searched: dict[str, float] = self.state["searched_minutes"]
@@ -256,9 +256,9 @@ class Auto:
         """Write the recipes of the four steps and the pipeline, and return it."""
         for name, candidate in chosen.items():
             self.product.write_recipe(name, candidate.loaded.effective_text)
-        self.product.write_recipe("dpd_gmp", self._dpd_text("gmp"))
+        self.product.write_recipe("dpd_gmp", self._predistorter_recipe({"kind": "gmp"}))
         lines = ["task: pipeline", "steps:"]
-        lines += [f"  {name}: recipes/{name}.yaml" for name in ("pa", "judge", "dpd_gmp", "dpd")]
+        lines += [f"  {name}: recipes/{name}.yaml" for name in STEPS]
         write_text(self.product.pipeline, "\n".join([*lines, "evaluate: [val, test]"]) + "\n")
         return load_pipeline(self.product.pipeline)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dpdrun.auto.reading import Reading
@@ -121,8 +120,3 @@ def on_workers(seconds: Sequence[float], workers: int) -> float:
     for each in seconds:
         ends[ends.index(min(ends))] += each
     return max(ends)
-
-
-def base_of(text: str, path: Path) -> Loaded:
-    """Return the recipe of a ladder."""
-    return load_text(text, path, [])

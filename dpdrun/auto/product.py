@@ -52,9 +52,9 @@ class Product:
     searches = property(lambda self: self.path / "search")
     exports = property(lambda self: self.path / "export")
 
-    def recipe(self, step: str) -> Path:
-        """Return the path of the recipe of a step."""
-        return self.path / "recipes" / f"{step}.yaml"
+    def recipe(self, name: str) -> Path:
+        """Return the path of the recipe of a step or of a search."""
+        return self.path / "recipes" / f"{name}.yaml"
 
     def step(self, name: str) -> RunFolder:
         """Return the run folder of a step."""
@@ -97,12 +97,11 @@ class Product:
             )  # fmt: skip
         return before
 
-    def write_recipe(self, step: str, text: str) -> Path:
-        """Write the recipe of a step, and return its path."""
-        path = self.recipe(step)
+    def write_recipe(self, name: str, text: str) -> None:
+        """Write the recipe of a step or of a search."""
+        path = self.recipe(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
-        return path
 
 
 def _named(name: str, made_from: Mapping[str, Any]) -> str:

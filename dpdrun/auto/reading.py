@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from dpdrun.data.align.stages import Decision
 from dpdrun.data.capture import Capture
 from dpdrun.data.inspection import Inspection, exchanged, inspect_capture
 from dpdrun.data.plausibility import ACCEPT, occupied_widths
+from dpdrun.data.sizing import DataReading, read_sizes
 from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.errors import DataError
 from dpdrun.recipe.fields import AUTO, OFF
@@ -35,6 +37,11 @@ class Reading:
     facts: Inspection
     section: DataSection
     corrected: tuple[str, ...]
+
+    @cached_property
+    def sizes(self) -> DataReading:
+        """What the capture implies about the size of its model; takes seconds."""
+        return read_sizes(self.capture)
 
 
 def read(section: DataSection) -> Reading:

@@ -7,7 +7,6 @@ from typing import Any
 from dpdrun.auto.budget import TWO_BLOCKS_FROM
 from dpdrun.auto.reading import Reading
 from dpdrun.data.inspection import IMAGE_DBC, OFFSET_DB
-from dpdrun.data.sizing import read_sizes
 from dpdrun.plan.advise import advise, facts_of_kind
 from dpdrun.recipe.patch import render
 
@@ -29,7 +28,7 @@ SIZES = ("d_model", "layers", "heads", "window", "lookahead")
 
 def pa_recipe(reading: Reading) -> str:
     """Return the recipe of the PA model: a Transformer with the sizes that the rules derive from the capture."""
-    advice = advise(facts_of_kind("transformer"), "measured", read_sizes(reading.capture))
+    advice = advise(facts_of_kind("transformer"), "measured", reading.sizes)
     values = advice.recommendation.values
     model = {"kind": "transformer", **{name: values[f"model.{name}"].value for name in SIZES}}
     return _recipe(reading, {"task": "pa", "model": model, "train": {"max_steps": PA_STEPS}})

@@ -20,7 +20,6 @@ from dpdrun.auto.ladder import (
     on_workers,
     trial_seconds,
 )
-from dpdrun.auto.product import Product
 from dpdrun.auto.reading import Reading
 from dpdrun.auto.recipes import RULES_STEPS
 from dpdrun.auto.tried import Candidate, in_words
@@ -338,8 +337,3 @@ class Search:
 def _is_interrupted(state: TrialState) -> bool:
     """Return whether the time has ended a trial: it can be continued."""
     return state.status == "pruned" and state.reason == TIME_UP
-
-
-def search_folder(product: Product, name: str) -> SweepFolder:
-    """Return the folder of a search."""
-    return SweepFolder(product.searches / name)

@@ -18,7 +18,7 @@ from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from dpdrun.auto.job import Auto
+    from dpdrun.auto.job import Auto, PlannedWork
     from dpdrun.auto.reading import Reading
     from dpdrun.evaluation.plot_data import PlotData
     from dpdrun.pipeline.state import StepState
@@ -80,7 +80,6 @@ def auto(
         from dpdrun.auto.reading import read
 
         reading = read(section)
-        doing("fitting memory depths")
         from dpdrun.auto.job import Auto
 
         folder = out or Path("runs") / f"{Path(reading.capture.name).stem}-auto"
@@ -88,7 +87,10 @@ def auto(
         job = Auto(reading, options, Product(folder), command, began)
     _show_reading(reading)
     if dry_run or not job.state["seconds"]:
-        _show_plan(job)  # refuses a time that is too short, before anything is written
+        with activity(Terminal(stderr=True), "auto") as doing:
+            doing("fitting memory depths")
+            work = job.plan()  # refuses a time that is too short, before anything is written
+        _show_plan(work, f"{reading.capture.name}: {minutes:g} minutes")
     if dry_run:
         return
     try:
@@ -105,13 +107,12 @@ def _draw(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]
     draw_predistorter(where, run, report, scenes, suffix=".svg")
 
 
-def _show_plan(job: Auto) -> None:
+def _show_plan(work: PlannedWork, title: str) -> None:
     from dataclasses import astuple
 
     from dpdrun.report.auto import plan_view
     from dpdrun.report.terminal import Terminal
 
-    work, title = job.plan(), f"{job.reading.capture.name}: {job.options.minutes:g} minutes"
     Terminal(highlight=False).print(plan_view([astuple(part) for part in work.parts], title, str(work)))
 
 

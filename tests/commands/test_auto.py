@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.setattr(module, name, value)
         patch.setattr(job, "usable_cores", lambda: 1)  # every worker loads torch
         patch.setattr(reading, "read", once(reading.read))
-        patch.setattr(recipes, "read_sizes", sizing.read_sizes)  # of conftest.py
+        patch.setattr(reading, "read_sizes", sizing.read_sizes)  # of conftest.py
         yield folder
 
 
