@@ -7,6 +7,7 @@ from typing import Any
 
 from dpdrun.errors import RecipeError
 from dpdrun.plan.cost import size_of
+from dpdrun.plan.plan import REFINE_PARAMETERS
 from dpdrun.recipe.problems import listed
 from dpdrun.recipe.schema import TransformerModel
 
@@ -20,7 +21,6 @@ WIDTHS = (16, 12, 10, 8, 6, 4)
 WINDOWS = {1: 16, 2: 12}  # samples, by blocks
 FF_MULTS = (1.0, 0.75, 0.625, 0.5, 0.375)
 SHAPE = {"heads": 2, "activation": "bilinear", "norm": "off", "attention_bias": "query", "conv": 5}
-MOST_PARAMETERS = 4000  # that `optim.refine: lm` takes
 
 
 def read_budget(texts: Sequence[str], bits: int | None = None) -> Budget:
@@ -59,7 +59,7 @@ def predistorter_model(budget: Budget) -> dict[str, Any]:
     Raises:
         RecipeError: the smallest one is beyond the budget.
     """
-    limits = {**budget, "parameters": min(budget.get("parameters", MOST_PARAMETERS), MOST_PARAMETERS)}
+    limits = {**budget, "parameters": min(budget.get("parameters", REFINE_PARAMETERS), REFINE_PARAMETERS)}
     last = dict[str, Any]()
     for last in _shapes():
         size = size_of(TransformerModel.model_validate(last))

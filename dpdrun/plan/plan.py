@@ -270,7 +270,7 @@ def check_finish(recipe: Recipe, record_samples: int) -> list[Conflict]:
     count, seen = size_of(model).parameters, samples_seen(model) or 0
     if count > REFINE_PARAMETERS:
         found.append(
-            f"optim.refine lm is for models of at most {REFINE_PARAMETERS:,} parameters: its time grows with their "
+            f"optim.refine lm is for models of at most {REFINE_PARAMETERS:,} parameters: its time grows with the "
             f"square of their number; this one has {count:,}"
         )
     if seen > record_samples:

@@ -5,45 +5,54 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dpdrun.auto.search import TIME_UP
-from tests.commands_run import DPDRUN, ended, started
+from tests.commands_run import LIMIT_S, ended, started
 
-LIMIT_S = 600.0
-WORDS = (
-    *DPDRUN,
-    "auto",
-    "capture.npz",
-    "--sample-rate-hz",
-    "1e6",
-    "--bandwidth-hz",
-    "4e5",
-    "--budget",
-    "parameters=200",
-    "-o",
-    "product",
-    "--minutes",
-    "5",
+WORDS = shlex.split(
+    "auto capture.npz --sample-rate-hz 1e6 --bandwidth-hz 4e5 --budget parameters=200 -o product --minutes 1000"
 )
+# The command with short trials, on two workers, which sends itself a signal when so many trials of a search are done.
+# Nine trials in all; at most two end between two looks.
+KILLED = """
+import os, sys
+from dpdrun.__main__ import main
+from dpdrun.auto import job, ladder, recipes, search
+
+ladder.PA_STEPS = recipes.PA_STEPS = 60
+ladder.GRU_STEPS, ladder.PA_LENGTHS, ladder.REFINEMENTS = 4, 1, ((6, 5),)
+recipes.RULES_STEPS = search.RULES_STEPS = (60,)
+job.usable_cores = lambda: 2
+place, done, number = sys.argv.pop(), int(sys.argv.pop()), int(sys.argv.pop())
+run = search.Pool.run
+
+def run_and_die(pool, watch):
+    sent = False
+
+    def watched():
+        nonlocal sent
+        watch()
+        here = number and pool._folder.path.name.startswith(place)
+        if here and not sent and pool._folder.journal.read().count("finished") >= done:
+            sent = True
+            os.kill(os.getpid(), number)
+
+    run(pool, watched)
+
+search.Pool.run = run_and_die
+main()
+"""
 
 
-def capture(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = 0.1 * np.convolve(rng.normal(size=3008) + 1j * rng.normal(size=3008), np.hanning(9), mode="valid")
-    np.savez(folder / "capture.npz", x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+def auto(folder: Path, sent: int = 0, done: int = 0, place: str = "") -> tuple[int, str]:
+    """Run the command; returns its exit code and what it wrote to stderr."""
+    code, _, err = ended(started(sys.executable, "-c", KILLED, *WORDS, sent, done, place, cwd=folder))
+    return code, err
 
 
 def finished(folder: Path) -> dict[str, bytes]:
@@ -52,25 +61,34 @@ def finished(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in models if path.with_name("report.json").is_file()}
 
 
+def wait_for_workers(folder: Path) -> None:
+    """Return when the workers have ended, as they do when the command was killed."""
+    limit, alive = time.monotonic() + LIMIT_S, list(folder.glob("product/search/*/workers/*.json"))
+    while any(each.exists() for each in alive):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_continues(tmp_path: Path) -> None:
-    capture(tmp_path)
-    done: dict[str, bytes] = {}
-    for sent, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 75)):
-        process = started(*WORDS, cwd=tmp_path)
-        wait_for(lambda process=process, done=done: process.poll() is not None or len(finished(tmp_path)) > len(done))
-        process.send_signal(sent)
-        exit_code, _, err = ended(process)
-        assert exit_code == code, err
-        assert sent == signal.SIGKILL or f"to continue it:\n  dpdrun {shlex.join(WORDS[3:])}" in err
-        workers = tmp_path.glob("product/search/*/workers/*.json")
-        wait_for(lambda workers=list(workers): not any(each.exists() for each in workers))  # they end with the command
-        done = finished(tmp_path)
+    rng = np.random.default_rng(0)
+    x = 0.1 * np.convolve(rng.normal(size=3008) + 1j * rng.normal(size=3008), np.hanning(9), mode="valid")
+    np.savez(tmp_path / "capture.npz", x=x, y=2.0 * x * (1 - 0.3 * np.abs(x) ** 2))
 
-    exit_code, _, err = ended(started(*WORDS, cwd=tmp_path))
+    done: dict[str, bytes] = {}
+    for sent, trials, place, code in (
+        (signal.SIGKILL, 1, "pa", -9), (signal.SIGINT, 1, "dpd", 130), (signal.SIGTERM, 3, "dpd", 75),
+    ):  # fmt: skip
+        exit_code, err = auto(tmp_path, sent, trials, place)
+        assert exit_code == code, err
+        assert sent == signal.SIGKILL or f"to continue it:\n  dpdrun {shlex.join(WORDS)}" in err
+        wait_for_workers(tmp_path)
+        before, done = done, finished(tmp_path)
+        assert before.items() < done.items()
+
+    exit_code, err = auto(tmp_path)
     assert exit_code == 0, err
-    after = finished(tmp_path)
-    assert {path: after[path] for path in done} == done
+    assert done.items() < finished(tmp_path).items()
     content = json.loads((tmp_path / "product" / "auto.json").read_text())
-    assert {(each["status"], each["reason"]) for each in content["trials"]} <= {("finished", ""), ("pruned", TIME_UP)}
+    assert {each["status"] for each in content["trials"]} == {"finished"}
     assert (tmp_path / "product" / content["exported"]["path"]).is_file()
