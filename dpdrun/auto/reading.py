@@ -7,6 +7,7 @@ from functools import cached_property
 
 from dpdrun.data.align.stages import Decision
 from dpdrun.data.capture import Capture
+from dpdrun.data.changes import split_between_loops
 from dpdrun.data.inspection import Inspection, exchanged, inspect_capture
 from dpdrun.data.plausibility import ACCEPT, occupied_widths
 from dpdrun.data.sizing import DataReading, read_sizes
@@ -56,6 +57,10 @@ def read(section: DataSection) -> Reading:
     """
     wanted = section if section.align != OFF else section.model_copy(update={"align": AUTO})
     capture = load_capture(wanted)
+    cut = split_between_loops(capture) if section.split == AUTO else None
+    if cut is not None and cut[1] is not None:
+        section, wanted = (each.model_copy(update={"split": cut[1]}) for each in (section, wanted))
+        capture = load_capture(wanted)
     measured = None if capture.bandwidth_hz is not None else measured_bandwidth_hz(capture)
     if measured is not None:
         capture = replace(capture, bandwidth_hz=measured)
@@ -83,7 +88,8 @@ def read(section: DataSection) -> Reading:
         update={"source": locate_source(section.source), "align": alignment.values if changes and alignment else OFF}
     )
     decision = alignment.decision if alignment is not None else None
-    return Reading(load_capture(kept), facts, kept, _corrections(decision))
+    loops = [] if cut is None else [f"the splits: at the ends of the loops of {cut[0]:,} samples"]
+    return Reading(load_capture(kept), facts, kept, (*loops, *_corrections(decision)))
 
 
 def _beyond_the_input(capture: Capture) -> list[str]:

@@ -8,6 +8,9 @@ from dpdrun.data.capture import Capture, Part
 from dpdrun.data.continuity import loop_length, output_runs_on
 from dpdrun.data.signal_path import SignalPath
 from dpdrun.data.splits import DEFAULT_RATIOS
+from dpdrun.recipe.data_schema import SplitSection
+from dpdrun.recipe.fields import Percent
+from dpdrun.recipe.patch import render
 from dpdrun.rf.metrics import Signal
 from dpdrun.rf.stationarity import Drift, drift, power_step
 
@@ -61,23 +64,34 @@ def _drift_message(name: str, moves: Drift, *, stepped: bool) -> str:
     )
 
 
-def _unknown_loops(capture: Capture) -> list[str]:
+def split_between_loops(capture: Capture) -> tuple[int, SplitSection | None] | None:
+    """Return the length of the loops that the splits of a record cut, and a split that does not.
+
+    That split is near the default shares; None where the record is not a whole number of loops, or has too few. None
+    also where the splits cut no loops.
+    """
+    if capture.loop_samples is not None:
+        return None
     length = loop_length(capture.train.x)
     if length is None or output_runs_on(capture.train.x, capture.train.y, length):
-        return []
+        return None
     later = capture.train.future
-    split = _between_loops(len(capture.train) + (0 if later is None else len(later)), length)
+    samples = len(capture.train) + (0 if later is None else len(later))
+    count = samples // length
+    held = max(LEAST_LOOPS, round(DEFAULT_RATIOS[1] * count))  # in val, and in test
+    if samples % length or count - 2 * held < LEAST_LOOPS:
+        return length, None
+    train, val = (ceil(1e8 * part / count) / 1e8 for part in (count - 2 * held, held))  # cuts are rounded down
+    return length, SplitSection(train=Percent(train), val=Percent(val), test=Percent(1 - train - val), guard=0)
+
+
+def _unknown_loops(capture: Capture) -> list[str]:
+    cut = split_between_loops(capture)
+    if cut is None:
+        return []
+    length, split = cut
+    advice = f"data.split: {render(split)}" if split else "data.split with guard: 0 and shares that cut between loops"
     return [
         f"the training input is a sequence of loops of {length:,} samples, but the splits do not consist of complete "
-        f"loops, so the past of each loop cannot be its own end: set {split}"
+        f"loops, so the past of each loop cannot be its own end: set {advice}"
     ]
-
-
-def _between_loops(samples: int, loop: int) -> str:
-    """Return how a recipe cuts a record between its loops, near the default shares."""
-    count = samples // loop
-    later = max(LEAST_LOOPS, round(DEFAULT_RATIOS[1] * count))  # in val, and in test
-    if samples % loop or count - 2 * later < LEAST_LOOPS:
-        return "data.split with guard: 0 and shares that cut between loops"
-    train, val = (ceil(1e8 * part / count) / 1e6 for part in (count - 2 * later, later))  # shares are rounded down
-    return f"data.split: {{train: {train:.8g}%, val: {val:.8g}%, test: {100 - train - val:.8g}%, guard: 0}}"

@@ -115,3 +115,15 @@ def test_a_bandwidth_that_is_not_stated_is_measured(tmp_path: Path) -> None:
 def test_a_bandwidth_that_the_input_does_not_show_is_asked_for(x: Signal, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give --bandwidth-hz"):
         read(unstated(tmp_path, x))
+
+
+def test_loops_are_split_between_them(tmp_path: Path) -> None:
+    spectrum = np.zeros((30, 1000), complex)
+    spectrum[:, np.r_[:60, -60:0]] = np.random.default_rng(4).normal(size=(30, 120, 2)) @ [1, 1j]
+    frames = np.fft.ifft(spectrum)
+    x, late = frames.ravel(), np.roll(frames, 3, axis=1).ravel()
+    reading = read(section(tmp_path, x / np.abs(x).max(), amplified(x / np.abs(x).max()) + 0.1 * late))
+    assert reading.capture.loop_samples == 1000
+    assert [len(part) for part in reading.capture.parts.values()] == [18_000, 6_000, 6_000]
+    assert reading.section.split != "auto"
+    assert reading.corrected == ("the splits: at the ends of the loops of 1,000 samples",)
