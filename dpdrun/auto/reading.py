@@ -68,7 +68,9 @@ def read(section: DataSection) -> Reading:
     facts = inspect_capture(capture)
     suspected = exchanged(facts) if section.check_rates == "on" else []
     if obstacles := [*(f"{each}; {ACCEPT}" for each in suspected), *facts.obstacles]:
-        reasons = "".join(f"\n  - {each}" for each in obstacles)
+        noted = [each for each in facts.warnings if each not in (*suspected, *facts.obstacles)]
+        lines = [*obstacles, *(f"noted as well: {each}" for each in noted)]
+        reasons = "".join(f"\n  - {each}" for each in lines)
         raise DataError(f"{capture.name}: no model can be trained on this capture:{reasons}")
     if capture.bandwidth_hz is None:
         raise DataError(

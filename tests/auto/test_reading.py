@@ -57,6 +57,11 @@ def drifting(x: Signal) -> Signal:
     return amplified(x) * np.exp(1j * np.radians(20) * np.minimum(1, np.arange(len(x)) / (0.3 * len(x))))
 
 
+def clipped(y: Signal) -> Signal:
+    most = np.abs(y).max() / 4
+    return np.asarray(np.clip(y.real, -most, most) + 1j * np.clip(y.imag, -most, most), np.complex128)
+
+
 X, OTHER = noise(SAMPLES, 0), noise(SAMPLES, 1)
 PHASE = np.exp(1j * np.cumsum(X.real))
 SECOND_BAND = noise(SAMPLES, 5) * np.exp(2j * np.pi * 0.3 * np.arange(SAMPLES))
@@ -71,6 +76,7 @@ WHITE = np.random.default_rng(3).normal(size=(SAMPLES, 2)) @ [0.02, 0.02j]
         pytest.param(X, drifting(X), "drifts inside the train split", id="drift"),
         pytest.param(X, amplified(X) + SECOND_BAND, "not explained by this input", id="second band"),
         pytest.param(X, 2 * X + WHITE, "no distortion to learn above it", id="noise"),
+        pytest.param(X, clipped(amplified(X)), "not explained by this(.|\n)* as well: .* saturates", id="clipped"),
     ],
 )
 def test_refused_with_the_reason(x: Signal, y: Signal, reason: str, tmp_path: Path) -> None:
