@@ -24,9 +24,10 @@ from dpdrun.export.job import Exported, export
 from dpdrun.pipeline.document import Pipeline, load_pipeline
 from dpdrun.pipeline.execution import OnStep, Train, continued_by, execute
 from dpdrun.pipeline.scores import Draw
-from dpdrun.plan.cost import about_time, measure_speed
+from dpdrun.plan.cost import Size, about_time, measure_speed, size_of
 from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded, load_text
+from dpdrun.recipe.schema import TransformerModel
 from dpdrun.run.files import Json, sha256_of, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.folder import SweepFolder, is_sweep_folder
@@ -72,17 +73,21 @@ class PlannedWork:
         seconds: of all of it [s].
         shortest: the time without which there is no result [s].
         workers: trials at a time.
+        size: of the predistorter.
     """
 
     parts: Sequence[PlannedPart]
     seconds: float
     shortest: float
     workers: int
+    size: Size
 
     def __str__(self) -> str:
         cores = f"{self.workers} trials at a time" if self.workers > 1 else "one trial at a time"
         return (
             f"about {about_time(self.seconds)} in total, {cores}; the shortest time here is {about_time(self.shortest)}"
+            f"\nthe predistorter has {self.size.parameters:,} parameters and {self.size.macs_per_sample:,} MACs "
+            "per sample"
         )
 
 
@@ -148,7 +153,8 @@ class Auto:
                 own = [seconds for each, seconds in words if each == what]
                 rows.append(PlannedPart(search.folder.path.name, what, len(own), sum(own) / len(own)))
         rows.append(PlannedPart("product", "a gmp, scores through both PA models, export, page", 0, after))
-        return PlannedWork(rows, spent + after, shortest, self._workers)
+        size = size_of(TransformerModel.model_validate(self.model))
+        return PlannedWork(rows, spent + after, shortest, self._workers, size)
 
     def run(self, show: Show) -> Made:
         """Do what is not done yet.

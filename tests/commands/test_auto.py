@@ -91,6 +91,7 @@ def test_dry_run_writes_nothing(place: Path) -> None:
     shown = " ".join(result.output.split())
     assert "up to 3 iterations" in shown
     assert "the shortest time here is" in shown
+    assert "the predistorter has 194 parameters and 268 MACs per sample" in shown
     assert not (place / "planned").exists()
 
 
