@@ -103,7 +103,7 @@ def apply(
         if hint:
             raise DataError(f"{source}: no such file or split of the capture{hint}")
     model, plan, folder = load_run(run)
-    with torch_threads(threads_to_predict(plan)), captures_kept():  # rate and peak are of one reading
+    with torch_threads(threads_to_predict(plan)), captures_kept():  # rate and samples are of one reading
         rate = sample_rate_hz
         if rate is None and out.suffix.lower() in LABELLED:
             rate = _rate_of(folder, plan)
@@ -116,7 +116,7 @@ def apply(
             _write(out, source, model, pairs, lambda: None, labels, None)
             return
         with open_waveform(Path(source), signal=signal) as waveform, _shown(waveform) as progress:
-            stated, peak = waveform.sample_rate_hz, _training_peak(folder, plan)
+            stated, peak = waveform.sample_rate_hz, _training_peak(folder)
             if _is_resampled(plan, stated if sample_rate_hz is None else sample_rate_hz):
                 _write_resampled(out, source, model, plan, waveform, progress, labels, peak)
                 return
@@ -176,14 +176,12 @@ def _rate_of(folder: RunFolder, plan: Plan) -> float | None:
         return None
 
 
-def _training_peak(folder: RunFolder, plan: Plan) -> float | None:
-    """Return the largest magnitude of the training input; None if the capture of the run is not found."""
-    from dpdrun.plan.recorded import capture_of
-
-    try:
-        return float(abs(capture_of(folder, plan).train.x).max())
-    except DataError:
+def _training_peak(folder: RunFolder) -> float | None:
+    """Return the largest magnitude of the training input; None if the run is unfinished, or older than this figure."""
+    if not folder.report.is_file():
         return None
+    peak: float | None = folder.read_json(folder.report).get("capture", {}).get("train_peak")
+    return peak
 
 
 def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> tuple[Samples, Samples]:

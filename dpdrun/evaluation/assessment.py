@@ -307,7 +307,12 @@ def _run_fields(context: ScoringContext) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "task": plan.recipe.task,
         "model": plan.recipe.model.kind,
-        "capture": {"name": capture.name, "sha256": capture.sha256, "loop_samples": capture.loop_samples},
+        "capture": {
+            "name": capture.name,
+            "sha256": capture.sha256,
+            "loop_samples": capture.loop_samples,
+            "train_peak": float(abs(capture.train.x).max()),
+        },
         "bandwidth_hz": {
             "stated": capture.bandwidth_hz,
             "channel": capture.channel_bandwidth_hz,

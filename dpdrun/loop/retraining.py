@@ -19,6 +19,7 @@ from dpdrun.recipe.schema import DataSection
 from dpdrun.rf.metrics import Signal
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import job
+from dpdrun.training.resume import archive
 
 Task = Literal["pa", "dpd"]
 DEFAULTS: dict[Task, str] = {
@@ -42,6 +43,8 @@ def read_recipes(given: dict[Task, str | None]) -> dict[str, str]:
 def predistorted(folder: LoopFolder, number: int, train: Train) -> Signal:
     """Return the original through the predistorter of a round, (N,) complex128; trained first where it is not.
 
+    A run of another recipe, which was edited after it failed, is renamed to `<task>.old-N`.
+
     Args:
         folder: of the loop; the round has been measured.
         number: of the round.
@@ -51,7 +54,14 @@ def predistorted(folder: LoopFolder, number: int, train: Train) -> Signal:
         RecipeError, DataError, RunError, StoppedError: as `training.job.train`.
     """
     for task in DEFAULTS:
-        train(_recipe(folder, number, task), RunFolder(folder.round(number) / task))
+        recipe, run = _recipe(folder, number, task), RunFolder(folder.round(number) / task)
+        if run.recipe.is_file() and run.recipe.read_text(encoding="utf-8") != recipe.effective_text:
+            archive(run)
+        try:
+            train(recipe, run)
+        except RecipeError as error:
+            names = " and ".join(str(folder.recipe(each)) for each in DEFAULTS)
+            raise RecipeError(f"{error}\n  edit the recipes of this loop, {names}, and repeat the command") from error
     model, plan, _ = job.load_run(folder.round(number) / "dpd")
     return np.asarray(predict(model, folder.waveform(0), frame=eval_frame(plan)), np.complex128)
 

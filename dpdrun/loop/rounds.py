@@ -93,7 +93,8 @@ def _measured(folder: LoopFolder, state: LoopState, capture: RawCapture) -> Loop
     scores = score(state, aligned.of(original), aligned.y, target_gain=target, gain_change=abs(change))
     rates = {"sample_rate_hz": state.sample_rate_hz, "bandwidth_hz": state.bandwidth_hz}
     stated = {name: rate for name, rate in rates.items() if rate is not None}
-    folder.write_measured(number, aligned.first, aligned.of(u), aligned.y, stated)
+    kept = aligned.y if state.method == "ilc" else aligned.y / change  # for a network that continues another round's
+    folder.write_measured(number, aligned.first, aligned.of(u), kept, stated)
     outcome, step, best = _judged(state, scores)
     measured = state.waiting.model_copy(
         update={
@@ -145,7 +146,11 @@ def _continued(folder: LoopFolder, state: LoopState, predistorted: Predistorted 
     best = state.best
     assert best is not None
     u, original = folder.waveform(best.round), folder.waveform(0)
-    change = _learnt(folder, state, best, u, original) if predistorted is None else predistorted(best.round) - u
+    if predistorted is None:
+        change = _learnt(folder, state, best, u, original)
+    else:
+        proposed = predistorted(best.round)  # turned by the phase of the bench, which a part of a step must not mix in
+        change = proposed * np.exp(-1j * np.angle(one_tap_gain(u, proposed))) - u
     number = state.waiting.round + 1
     played = write_waveform(
         folder, state, number, u + state.step * change, based_on=best.round, original=original, step=state.step

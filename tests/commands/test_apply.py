@@ -75,6 +75,18 @@ def test_a_waveform_louder_than_the_training_input_is_reported(finished: Path, t
     assert "6.0 dB more power than the training input" in result.stderr
 
 
+def test_a_single_peak_above_the_training_input_is_reported(finished: Path, tmp_path: Path) -> None:
+    assert apply(finished, "train", tmp_path / "train.npz").exit_code == 0
+    with np.load(tmp_path / "train.npz") as archive:
+        x = archive["x"]
+    x[np.argmax(np.abs(x))] *= 2
+    np.save(tmp_path / "peak.npy", x)
+    result = apply(finished, tmp_path / "peak.npy", tmp_path / "out.npy")
+    assert result.exit_code == 0
+    assert "6.0 dB" in result.stderr
+    assert "peaks" in result.stderr
+
+
 def test_an_output_that_is_there_is_kept_unless_forced(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_text("mine")

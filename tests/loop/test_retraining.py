@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dpdrun.errors import RecipeError
@@ -16,6 +17,7 @@ from dpdrun.loop.rounds import take
 from dpdrun.loop.state import LoopState
 from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded
+from dpdrun.rf.metrics import one_tap_gain
 from dpdrun.run.folder import RunFolder
 from dpdrun.training import job
 from tests.loop_bench import Bench
@@ -38,6 +40,10 @@ def test_a_polynomial_is_fitted_to_each_round(started: Callable[..., LoopState],
             predistorted=lambda best: predistorted(bench.folder, best, train),
         )
         scores.append(state.rounds[number].scores)
+    played = [bench.folder.waveform(number) for number in range(3)]  # the phase of the bench is in none
+    assert [np.angle(np.vdot(played[0], u)) for u in played] == pytest.approx([0, 0, 0], abs=0.01)
+    gains = [one_tap_gain(*bench.folder.measured(number)[1:]) for number in range(2)]
+    assert abs(np.angle(gains[1] / gains[0])) < 0.1
     run = bench.folder.round(0)
     assert plan_of(RunFolder(run / "dpd")).recipe.pa == str((run / "pa").absolute())
     assert scores[1].nmse_db < scores[0].nmse_db - 2  # measured: 3.7 and 8.1 dB, from 5,000 samples
@@ -54,6 +60,27 @@ def test_a_network_starts_from_the_round_before(bench: Bench) -> None:
     second = retraining._recipe(bench.folder, 1, "pa").recipe
     assert second.train.init_from == str((bench.folder.round(0) / "pa").absolute())
     assert second.data.source == str(bench.folder.measured_file(1).absolute())
+
+
+def test_after_a_refusal_an_edited_recipe_is_trained_again(bench: Bench) -> None:
+    for task, more in (("pa", ""), ("dpd", "pa: any\n")):
+        bench.folder.recipe(task).write_text(GRU.format(task=task, more=more))
+    bench.run(1)
+    steps: list[Any] = []
+
+    def refused(loaded: Loaded, run: RunFolder) -> None:
+        run.path.mkdir(exist_ok=True)
+        run.recipe.write_text(loaded.effective_text)
+        steps.append(loaded.recipe.train.max_steps)
+        raise RecipeError("pa: weak")
+
+    for edited in (3, 3, 9):
+        text = bench.folder.recipe("pa").read_text()
+        bench.folder.recipe("pa").write_text(text.replace("max_steps: 3", f"max_steps: {edited}"))
+        with pytest.raises(RecipeError, match=r"weak\n  edit the recipes of this loop, .*pa\.yaml and .*dpd\.yaml"):
+            predistorted(bench.folder, 0, refused)
+    assert steps == [3, 3, 9]
+    assert [path.name for path in sorted(bench.folder.round(0).glob("pa*"))] == ["pa", "pa.old-1"]
 
 
 def test_recipes_of_another_task_are_refused(tmp_path: Path) -> None:
