@@ -22,7 +22,7 @@ from dpdrun.errors import DataError, RunError
 from dpdrun.evaluation.assessment import Evaluation, evaluate_with_plots
 from dpdrun.evaluation.prediction import Split, eval_frame, predict
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.models._given import accept
+from dpdrun.models._given import NO_MODULES, Modules, accept, given_modules
 from dpdrun.models._threads import torch_threads
 from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import capture_of, plan_of, require_own_samples
@@ -49,10 +49,17 @@ class Run:
         path: of the folder.
     """
 
-    def __init__(self, path: PathLike, *, capture: Capture | None = None, pa: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        capture: Capture | None = None,
+        pa: nn.Module | None = None,
+        modules: Modules = NO_MODULES,
+    ) -> None:
         self._folder = RunFolder.open(Path(path))
         self.path = self._folder.path
-        self._capture, self._pa = capture, pa
+        self._capture, self._pa, self._modules = capture, pa, modules
         self._evaluations: dict[str, Evaluation] = {}
 
     @cached_property
@@ -71,7 +78,8 @@ class Run:
 
         Of an unfinished run, the best so far. Raises RunError where there is none yet.
         """
-        return job.load_run(self.path)[0]
+        with given_modules(self._modules):
+            return job.load_run(self.path)[0]
 
     @property
     def capture(self) -> Capture:
@@ -132,7 +140,8 @@ class Run:
                 raise DataError(f"{split!r}: no such split{suggestion(str(split), PARTS)}; use train, val or test")
         if not splits:
             raise DataError("splits: name at least one of train, val and test")
-        done = evaluate_with_plots(self.model, self.plan, self.capture, splits, pa=self._pa)
+        with given_modules(self._modules):
+            done = evaluate_with_plots(self.model, self.plan, self.capture, splits, pa=self._pa)
         self._evaluations |= dict.fromkeys(splits, done)
         return Scores(done.report, done.plots)
 
@@ -187,7 +196,9 @@ class Run:
 
         changes = [f"{key}={value}" for key, value in fixed.items()] if isinstance(fixed, Mapping) else []
         quantization = None if fixed is False else changes
-        return export(self.path, to, None if path is None else Path(path), force=force, quantization=quantization)
+        out = None if path is None else Path(path)
+        with given_modules(self._modules):
+            return export(self.path, to, out, force=force, quantization=quantization)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the path, the plan (plan.json), and the scores (report.json), None where the run is not finished."""
@@ -229,7 +240,11 @@ class Predistorter(Run):
 
 
 def load_run(
-    path: PathLike, *, capture: Capture | None = None, model: nn.Module | None = None, pa: nn.Module | None = None
+    path: PathLike,
+    *,
+    capture: Capture | None = None,
+    model: nn.Module | None = None,
+    pa: nn.Module | Run | None = None,
 ) -> Run:
     """Return a run folder as an object: a `Predistorter` where its task is dpd.
 
@@ -237,28 +252,38 @@ def load_run(
         path: of the folder.
         capture: that the run was trained on, where its file is no longer there.
         model: a module like the one that was passed to `train(model=...)`; the weights are those of the run.
-        pa: the PA model of a predistorter that was trained with `pa: given`.
+        pa: the PA model of a predistorter that was trained with `pa: given`; or the run of it, as an object, if that
+            was made with a module.
 
     Raises:
-        RunError: there is no run in this folder, or it was made with no such module.
+        RunError: there is no run in this folder, or it was made with no such module: the weights tell.
         DataError: the capture holds other samples than the run was trained on.
     """
     folder = RunFolder.open(Path(path))
+    pa, modules = passed_as_pa(pa)
     if model is not None:
-        accept(model, sha256=given_sha256(folder))
+        modules = {**modules, **accept(model, recorded=given_section(folder))[1]}
     if capture is not None:
         require_own_samples(folder, DataSection(source=require_capture(capture).name), capture, named=True)
-    return run_of(Path(path), capture, pa)
+    run = run_of(Path(path), capture, pa, modules)
+    if model is not None and folder.weights is not None:
+        _ = run.model  # raises RunError where the module does not fit
+    return run
 
 
-def given_sha256(folder: RunFolder) -> str:
-    """Return by which hash a run knows the module it was made with. Raises RunError where it was made with none."""
+def passed_as_pa(pa: nn.Module | Run | None) -> tuple[nn.Module | None, Modules]:
+    """Return the module that `pa: given` is, if it is one, else the modules that a PA run was made with."""
+    return (None, pa._modules) if isinstance(pa, Run) else (pa, NO_MODULES)
+
+
+def given_section(folder: RunFolder) -> GivenModel:
+    """Return what a run knows of the module it was made with. Raises RunError where it was made with none."""
     recipe = folder.read_json(folder.plan).get("recipe")
     section = recipe.get("model") if isinstance(recipe, dict) else None
     section = section if isinstance(section, dict) else {}
     if section.get("kind") != GIVEN:
         raise RunError(f"{folder.path}: this run has a {section.get('kind')}; it was not made with model=")
-    return str(section["sha256"])
+    return GivenModel.model_validate(section)
 
 
 def _model_name(plan: Plan) -> str:
@@ -267,7 +292,7 @@ def _model_name(plan: Plan) -> str:
     return " ".join([model.kind, *([model.module] if isinstance(model, GivenModel) else [])])
 
 
-def run_of(path: Path, capture: Capture | None, pa: nn.Module | None) -> Run:
-    """Return the run in a folder; `capture` and `pa` are those that it was trained with, if available."""
-    run = Run(path, capture=capture, pa=pa)
-    return Predistorter(path, capture=capture, pa=pa) if run.task == "dpd" else run
+def run_of(path: Path, capture: Capture | None, pa: nn.Module | None, modules: Modules) -> Run:
+    """Return the run in a folder; capture, PA model and modules are those that it was trained with, if available."""
+    run = Run(path, capture=capture, pa=pa, modules=modules)
+    return Predistorter(path, capture=capture, pa=pa, modules=modules) if run.task == "dpd" else run

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from dpdrun.api.progress import watch_of
 from dpdrun.api.recipes import Overrides, PathLike, RecipeLike, blamed_on, loaded_from
 from dpdrun.api.results import Scores
-from dpdrun.api.run import Predistorter, Run, given_sha256, load_run, run_of
+from dpdrun.api.run import Predistorter, Run, given_section, load_run, passed_as_pa, run_of
 from dpdrun.data.capture import Capture
 from dpdrun.diagnosis.diagnose import diagnose_trained
 from dpdrun.errors import RunError
 from dpdrun.evaluation.prediction import Split
-from dpdrun.models._given import accept
+from dpdrun.models._given import accept, given_modules
 from dpdrun.plan.recorded import capture_section
+from dpdrun.recipe.given import GivenModel
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.folder import RunFolder, default_folder
 from dpdrun.training import job
@@ -34,7 +35,7 @@ def train(
     resume: job.Resume = False,
     model: nn.Module | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-    pa: nn.Module | None = None,
+    pa: nn.Module | Run | None = None,
     track: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Run:
@@ -52,7 +53,8 @@ def train(
             complete records. A copy is trained, from the weights that the module has (to resume: any of its shape).
         loss: of a step, in place of `train.loss`: (prediction, target) -> one number, both (B, J, 2) at unit rms
             without the burn-in.
-        pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture.
+        pa: the PA model of a recipe with `pa: given`: any module (B, T, 2) -> (B, T, 2) in the units of the capture; or
+            the PA run that a recipe names, as an object, if that was made with a module.
         track: also log to these trackers (docs/tracking.md).
         progress: None shows a live view in a notebook, True on the terminal too, False nothing.
 
@@ -65,10 +67,15 @@ def train(
         RunError: the folder cannot be used, or training failed.
         StoppedError, KeyboardInterrupt: a signal was received; the message says whether there is something to resume.
     """
-    section = None if model is None else accept(model, sha256=_recorded(out) if resume else None)
+    pa, modules = passed_as_pa(pa)
+    section = None
+    if model is not None:
+        section, own = accept(model, recorded=_recorded(out) if resume else None)
+        modules = {**modules, **own}
     loaded = loaded_from(recipe, overrides, capture, model=section, loss=loss)
-    with given_as(loss), blamed_on(model, loss):
-        return _train(loaded, capture, out, resume=resume, pa=pa, track=track, progress=progress)
+    with given_modules(modules), given_as(loss), blamed_on(model, loss):
+        path = _train(loaded, capture, out, resume=resume, pa=pa, track=track, progress=progress)
+    return run_of(path, capture, pa, modules)
 
 
 def train_dpd(
@@ -95,7 +102,7 @@ def train_dpd(
         RecipeError, DataError, RunError: as `train`; also if it is not a run of a PA model, not finished, or worse than
             a memory polynomial.
     """
-    source = load_run(pa)
+    source = pa if isinstance(pa, Run) else load_run(pa)
     if source.task != "pa":
         raise RunError(f"{source.path}: this is a run of task {source.task}; pass the run of a PA model")
     if recipe is None or isinstance(recipe, Mapping):
@@ -104,8 +111,9 @@ def train_dpd(
         filled: dict[str, Any] = {"task": "dpd", "pa": source.path.absolute(), "data": section}
         recipe = filled | {"model": source.plan.recipe.model} | given
     run = train(
-        recipe, None, out, overrides=overrides, resume=resume, model=model, loss=loss, track=track, progress=progress
-    )
+        recipe, None, out, overrides=overrides, resume=resume, model=model, loss=loss, pa=source, track=track,
+        progress=progress,
+    )  # fmt: skip
     if not isinstance(run, Predistorter):
         raise RunError(f"{run.path}: train_dpd was given a recipe of task {run.task}; use task: dpd")
     return run
@@ -114,7 +122,7 @@ def train_dpd(
 def _train(
     loaded: Loaded, capture: Capture | None, out: PathLike | None, *, resume: job.Resume, pa: nn.Module | None,
     track: Sequence[str], progress: bool | None,
-) -> Run:  # fmt: skip
+) -> Path:  # fmt: skip
     if resume and out is None:
         raise RunError("resume needs out: the folder of the run to continue")
     path = Path(out) if out is not None else default_folder(_name_of(loaded))
@@ -122,13 +130,13 @@ def _train(
     finished = bool(resume) and folder.report.is_file()
     job.train(loaded, path, resume=resume, watch=watch_of(progress), pa=pa, track=track, capture=capture)
     diagnose_trained(folder, was_finished=finished)
-    return run_of(path, capture, pa)
+    return path
 
 
-def _recorded(out: PathLike | None) -> str | None:
-    """Return by which hash the run to resume knows its module; its weights are in the checkpoint."""
+def _recorded(out: PathLike | None) -> GivenModel | None:
+    """Return what the run to resume knows of its module; its weights are in the checkpoint."""
     folder = RunFolder(Path(out or "."))
-    return given_sha256(folder) if folder.plan.is_file() else None
+    return given_section(folder) if folder.plan.is_file() else None
 
 
 def _name_of(loaded: Loaded) -> Path:

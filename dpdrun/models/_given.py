@@ -1,41 +1,47 @@
-"""Models that are passed from Python: checked once, kept by the hash of their tensors, copied for each run."""
+"""Models that are passed from Python: checked, copied, and known to recipes within a block."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dpdrun.errors import RecipeError, reason_of
+from dpdrun.errors import RecipeError, RunError
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import fingerprint
 from dpdrun.models._overlap import OverlappingModel
 from dpdrun.models._random_state import random_state_preserved
+from dpdrun.models._reach import effect, output_of, reach_of, undeclared
 from dpdrun.recipe.given import UNLIMITED, GivenModel, enter_model
 from dpdrun.recipe.plugins import MissingPluginError
 from dpdrun.recipe.schema import GIVEN
 
 LEAST, LONGEST = 64, 4096  # samples of the records that a module is tried with
-TOLERANCE = 1e-4  # of the largest output: rounding, and kernels that depend on the length
 
-_PASSED: dict[str, nn.Module] = {}
+Modules = Mapping[tuple[str, str], nn.Module]  # by class and sha256, as `GivenModel.key`
+NO_MODULES: Modules = MappingProxyType({})
+_MODULES: ContextVar[Modules] = ContextVar("modules", default=NO_MODULES)
 
 
-def accept(module: nn.Module, *, sha256: str | None = None) -> GivenModel:
-    """Check a module that was passed, keep a copy of it, and return its section of a recipe.
+def accept(module: nn.Module, *, recorded: GivenModel | None = None) -> tuple[GivenModel, Modules]:
+    """Check a module that was passed; return its section of a recipe, and a copy of it for `given_modules`.
 
     Args:
         module: (B, T, 2) -> (B, T, 2) at unit rms, any T >= 1; its attributes `context` and `look_ahead` declare what
             an output depends on [samples]. Without `context` it takes complete records, and cannot stream. Its
             weights as they are now are where training starts.
-        sha256: of a run that it was passed for before, so that it is known by that again.
+        recorded: the section of a run that was made with such a module, which is then the section of this one.
 
     Raises:
         RecipeError: it is no module, has nothing to train, does not map such records, or depends on other samples than
             it declares.
+        RunError: it declares another context or look-ahead than the run was made with.
     """
     name = type(module).__name__
     if not isinstance(module, nn.Module):
@@ -52,26 +58,41 @@ def accept(module: nn.Module, *, sha256: str | None = None) -> GivenModel:
     with _undisturbed(module):
         _try(module, name, context, ahead or 0)
     section = GivenModel(
-        kind=GIVEN, module=type(module).__qualname__, sha256=sha256 or fingerprint(module),
+        kind=GIVEN, module=type(module).__qualname__, sha256=fingerprint(module),
         context=UNLIMITED if context is None else context, look_ahead=ahead or 0,
     )  # fmt: skip
     enter_model()
-    _PASSED[section.sha256] = module
-    return section
+    if recorded is not None:
+        for attribute in ("context", "look_ahead"):
+            if (now := getattr(section, attribute)) != (then := getattr(recorded, attribute)):
+                raise RunError(f"model: {name} has a {attribute} of {now}, but the run was made with {then}")
+        section = recorded
+    return section, {section.key: module}
+
+
+@contextmanager
+def given_modules(modules: Modules) -> Iterator[None]:
+    """Let `model.kind: given` be these modules for a block, next to those of the blocks around it."""
+    token = _MODULES.set({**_MODULES.get(), **modules})
+    try:
+        yield
+    finally:
+        _MODULES.reset(token)
 
 
 def build_given(config: GivenModel, *, scale_x: float, scale_y: float) -> BehaviouralModel:
     """Return a copy of the module that a section stands for, as a model in the units of a capture.
 
     Raises:
-        MissingPluginError: it has not been passed in this process.
+        MissingPluginError: this is not within a block of `given_modules` with that module.
     """
-    if config.sha256 not in _PASSED:
+    passed = _MODULES.get().get(config.key)
+    if passed is None:
         raise MissingPluginError(
             f"this run was made with a module that was passed from Python, {config.module}; pass it again: "
-            "dpdrun.load_run(path, model=...)"
+            "dpdrun.load_run(path, model=...), and use the run that this returns"
         )
-    module = copy.deepcopy(_PASSED[config.sha256])
+    module = copy.deepcopy(passed)
     if isinstance(module, BehaviouralModel):
         module.scale_x.fill_(scale_x)
         module.scale_y.fill_(scale_y)
@@ -114,44 +135,15 @@ def _try(module: nn.Module, name: str, context: int | None, ahead: int, *, may_f
     around = 0 if context is None else context + ahead
     length = min(LONGEST, max(LEAST, 3 * around + 2))
     x = 0.7 * torch.randn(2, length, 2, generator=torch.Generator().manual_seed(0))
-    y = _output(module, name, x)
-    _output(module, name, x[:, :1])
+    for part in (x, x[:, :1]):
+        output_of(module, part, name)
     if context is None or 2 * around >= length:
         return
     module = copy.deepcopy(module)
     noise = torch.Generator().manual_seed(1)
     for parameter in module.parameters():  # a tap that starts at zero is a tap all the same
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise))
-    y = _output(module, name, x)
     at = length // 2
-    changed = x.clone()
-    changed[:, at] += 0.5
-    moved = (_output(module, name, changed) - y).abs().amax(dim=(0, 2)) > TOLERANCE * float(y.abs().max())
-    where = torch.nonzero(moved).flatten() - at
-    before, after = (int(-where.min()), int(where.max())) if len(where) else (0, 0)
-    if after > context and not may_fade:
-        raise RecipeError(
-            f"model: {name} declares a context of {context}, but an output depends on {after} samples back"
-        )
-    if before > ahead:
-        raise RecipeError(
-            f"model: {name} declares a look_ahead of {ahead}, but an output depends on {before} later samples"
-        )
-
-
-def _output(module: nn.Module, name: str, x: Tensor) -> Tensor:
-    shape = tuple(x.shape)
-    try:
-        y = module(x)
-    except Exception as error:  # whatever the code of the user raises
-        reason = f"{type(error).__name__}: {reason_of(error)}"
-        raise RecipeError(
-            f"model: {name} fails on a float32 input of shape {shape}: {reason}; it has to map (B, T, 2) to (B, T, 2) "
-            "for any T"
-        ) from error
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        got = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise RecipeError(f"model: {name} maps an input of shape {shape} to {got}; it has to be (B, T, 2) -> (B, T, 2)")
-    if not bool(torch.isfinite(y).all()):
-        raise RecipeError(f"model: {name} maps an input of unit rms to values that are not finite")
-    return y
+    reach = reach_of(effect(partial(output_of, module, name=name), x, at), at)
+    if excess := undeclared(reach, None if may_fade else context, ahead):
+        raise RecipeError(f"model: {name} {excess}")

@@ -9,6 +9,7 @@ from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._random_state import random_state_preserved
+from dpdrun.recipe.given import GivenModel
 from dpdrun.recipe.schema import ModelSection
 from dpdrun.run.folder import RunFolder
 
@@ -36,6 +37,10 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
     with random_state_preserved():
         model = models.build(section, scale_x=1.0, scale_y=1.0)  # the scales are among the tensors
     misfit = _tensors.misfit(model.state_dict(), tensors)
+    if misfit and isinstance(section, GivenModel):
+        raise RunError(
+            f"{source}: does not fit the module that was passed: {misfit}; pass one like that of the training"
+        )
     if misfit:
         raise RunError(f"{source}: not the model that {described_by} describes: {misfit}")
     model.load_state_dict(tensors)

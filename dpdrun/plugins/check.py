@@ -11,6 +11,10 @@ from dpdrun.errors import DpdrunError, reason_of
 from dpdrun.recipe import plugins
 from dpdrun.recipe.plugins import GROUPS, Entry
 
+STOP = ("section", "build", "shapes", "repeats")  # without these no later point can be tried
+REST_ON = {  # points that another one, if it has failed, makes fail by the same cause: they are not tried
+    "silence": {"gradients"}, "units": {"save and load"}, "stream": {"context", "state"},
+}  # fmt: skip
 Point = tuple[str, Callable[[], str]]  # what is checked; returns what was found, or raises FailedError
 
 
@@ -70,23 +74,26 @@ def check_name(name: str, settings: Sequence[str] = ()) -> list[Check]:
 
 
 def check_entry(entry: Entry, settings: Sequence[str] = ()) -> list[Check]:
-    """Check one plug-in; a point that raises has failed, and ends the check where later ones need it."""
+    """Check one plug-in; a point that raises has failed. What would only repeat its cause is not tried then."""
     checks: list[Check] = []
     for point, run in _points(entry, settings):
+        if REST_ON.get(point, set()) & {check.point for check in checks if not check.passed}:
+            continue
         try:
             message, passed = run(), True
         except FailedError as failed:
             message, passed = str(failed), False
         except DpdrunError as error:
-            message, passed = str(error), False
+            blamed = None if error.__cause__ is None else plugins.blamed(error.__cause__)
+            message, passed = str(blamed or error), False
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit() too
             blamed = plugins.blamed(error)
             message, passed = str(blamed) if blamed else f"{type(error).__name__}: {reason_of(error)}", False
         checks.append(Check(entry.group, entry.name, point, passed, message))
-        if not passed and point in ("section", "build"):
-            break  # nothing else can be tried
+        if not passed and point in STOP:
+            break
     return checks
 
 

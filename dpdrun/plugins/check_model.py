@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from dpdrun import models
 from dpdrun.models._base import BehaviouralModel, stream, stream_chunks
+from dpdrun.models._overlap import OverlappingModel
+from dpdrun.models._reach import TOLERANCE, effect, output_of, reach_of, undeclared
 from dpdrun.plugins.check import FailedError, Point
 from dpdrun.recipe import yaml12
 from dpdrun.recipe.describe import is_section
@@ -22,7 +24,6 @@ from dpdrun.recipe.plugins import Entry
 BATCH, LENGTH = 2, 23
 SCALE_X, SCALE_Y = 0.2, 0.7
 MOVED = 0.1  # standard deviation added to every weight, so that branches that start at zero are seen
-TOLERANCE = 1e-4  # of the rms of the output: float32 in another order of summation
 SETTLING = 1024  # samples after which a model without a declared context is asked whether it has forgotten
 TIMED = 2048  # samples of the record that is timed
 
@@ -45,15 +46,15 @@ class _Contract:
             ("section", self._section),
             ("build", self._build),
             ("shapes", self._shapes),
+            ("repeats", self._repeats),
             ("gradients", self._gradients),
             ("silence", self._silence),
-            ("repeats", self._repeats),
             ("records apart", self._apart),
+            ("save and load", self._saved),
             ("units", self._units),
-            ("stream", self._stream),
             ("context", self._context),
             ("state", self._state),
-            ("save and load", self._saved),
+            ("stream", self._stream),
             ("cost", self._cost),
         ]
         return named
@@ -100,11 +101,14 @@ class _Contract:
         return f"{count:,} parameters, {_seen(model)}"
 
     def _shapes(self) -> str:
+        model, kind = self._model, self._config.kind
+        own: Any = model.module if isinstance(model, OverlappingModel) else model
+        if own is model and model.lookahead is not None:
+            returned = model.step(_record(LENGTH), model.initial_state(BATCH))
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                raise FailedError(f"step() returns a {type(returned).__name__}; it has to be a tuple, (y, state)")
         for batch, length in ((BATCH, LENGTH), (1, 1), (3, 64)):
-            y = self._model(_record(length, batch))
-            if not isinstance(y, Tensor) or tuple(y.shape) != (batch, length, 2):
-                got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-                raise FailedError(f"input ({batch}, {length}, 2) gives {got}, expected ({batch}, {length}, 2)")
+            y = output_of(own, _record(length, batch), kind)
             if y.dtype != torch.get_default_dtype():
                 raise FailedError(f"the output is {y.dtype}, expected {torch.get_default_dtype()}")
         return "(B, T, 2) -> (B, T, 2), one sample too"
@@ -135,9 +139,16 @@ class _Contract:
 
     def _repeats(self) -> str:
         x = _record(LENGTH)
-        if not torch.equal(self._model(x), self._model(x)):
-            raise FailedError("in eval mode the same input gives another output: a state is kept in the module")
-        return "the same input gives the same output in eval mode"
+        if torch.equal(self._model(x), self._model(x)):
+            return "the same input gives the same output in eval mode"
+        torch.manual_seed(0)
+        first = self._model(x)
+        torch.manual_seed(0)
+        if torch.equal(self._model(x), first):
+            cause = "it draws random numbers, such as F.dropout without training=self.training"
+        else:
+            cause = "a state is kept in the module"
+        raise FailedError(f"in eval mode the same input gives another output: {cause}")
 
     def _apart(self) -> str:
         x, alone = _record(LENGTH, 3), self._model(_record(LENGTH, 3)[:1])
@@ -168,10 +179,9 @@ class _Contract:
         worst = max(worst, _off(stream(model, x[:, :LENGTH], 1), model(x[:, :LENGTH])))
         if worst > TOLERANCE:
             raise FailedError(
-                f"a stream in random chunks differs from the complete record by {worst:.1e} of the rms: "
-                + ("an output depends on more than the declared context" if model.context is not None
-                   else "the state does not hold all that later outputs depend on")
-            )  # fmt: skip
+                f"a stream in random chunks differs from the complete record by {worst:.1e} of the rms: the state does "
+                "not hold all that later outputs depend on"
+            )
         return f"random chunks equal the complete record to {worst:.0e} of the rms"
 
     def _context(self) -> str:
@@ -179,25 +189,16 @@ class _Contract:
         if model.lookahead is None:
             return "not declared"
         past = SETTLING if model.context is None else model.context
-        N, middle = past + model.lookahead + 2 * LENGTH, past + LENGTH
-        x = _record(N)
-        y = model(x)[:, middle]
-        for where, outside, declared in (
-            ("after", slice(middle + model.lookahead + 1, N), f"look-ahead is {model.lookahead}"),
-            ("before", slice(0, middle - past), f"context is {past}"),
-        ):
-            changed = x.clone()
-            changed[:, outside] += 1.0
-            off = _off(model(changed)[:, middle], y)
-            if off > TOLERANCE and (where == "after" or model.context is not None):
-                raise FailedError(
-                    f"an output changes by {off:.1e} of the rms with inputs further {where} it than is declared: "
-                    f"the declared {declared}; declare what it depends on, or mask it"
-                )
+        at = LENGTH + model.lookahead
+        effects = effect(model, _record(at + past + LENGTH), at)
         if model.context is None:
-            return f"no limit declared; inputs {SETTLING} samples ago change an output by {off:.0e}"
-        reach = _reach(model, x, middle)
-        note = f"; with these weights the furthest that matters is {reach} ago" if reach < past else ""
+            effects, faded = effects[: at + past], float(effects[at + past :].max())
+        reach = reach_of(effects, at)
+        if excess := undeclared(reach, model.context, model.lookahead):
+            raise FailedError(f"it {excess}; declare what it depends on, or mask it")
+        if model.context is None:
+            return f"no limit declared; inputs {SETTLING} samples ago change an output by {faded:.0e}"
+        note = f"; with these weights the furthest that matters is {reach[0]} ago" if reach[0] < past else ""
         return f"no output depends on more than the declared {past} past and {model.lookahead} future samples{note}"
 
     @torch.no_grad()
@@ -267,12 +268,3 @@ def _seen(model: BehaviouralModel) -> str:
         return "depends on the complete record"
     past = "all past samples" if model.context is None else f"{model.context} past samples"
     return f"depends on {past} and {model.lookahead} future ones"
-
-
-def _reach(model: BehaviouralModel, x: Tensor, at: int) -> int:
-    """Return how long ago the first input was that an output depends on, by its gradient."""
-    x = x.clone().requires_grad_(True)
-    model(x)[:, at].sum().backward()
-    assert x.grad is not None
-    used = x.grad[:, : at + 1].abs().sum(dim=(0, 2)).nonzero()
-    return at - int(used[0]) if len(used) else 0

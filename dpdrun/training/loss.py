@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -136,11 +137,11 @@ def foreign_error(plan: Plan) -> Loss | None:
     entry = plugins.find("losses", name) if isinstance(name, str) else None
     if entry is None or (entry.origin is None and name != GIVEN):
         return None
-    error = entry.load()
+    error, function = entry.load(), _GIVEN.get()
+    whose = entry.origin or f"the function {getattr(function, '__qualname__', type(function).__name__)}"
 
     def checked(prediction: Tensor, target: Tensor) -> Tensor:
         found: Tensor = error(prediction, target)
-        whose = entry.origin or f"the function {given_name()}"
         if not isinstance(found, Tensor) or found.numel() != 1:
             raise PluginError(f"train.loss {name}: {whose} returned {_described(found)}, not a tensor of one element")
         if prediction.requires_grad and not found.requires_grad:
@@ -154,32 +155,24 @@ def foreign_error(plan: Plan) -> Loss | None:
 
 
 Error = Callable[[Tensor, Tensor], Tensor]
-_GIVEN: list[Error] = []  # the loss of the training that runs now
+_GIVEN: ContextVar[Error | None] = ContextVar("loss", default=None)  # of the training that runs now
 
 
 @contextmanager
 def given_as(error: Error | None) -> Iterator[None]:
     """Let `train.loss: given` be a function for a block."""
-    if error is None:
-        yield
-        return
-    _GIVEN.append(error)
+    token = _GIVEN.set(error)
     try:
         yield
     finally:
-        _GIVEN.pop()
-
-
-def given_name() -> str:
-    """Return the name of the function that was passed from Python."""
-    return str(getattr(_GIVEN[-1], "__qualname__", type(_GIVEN[-1]).__name__))
+        _GIVEN.reset(token)
 
 
 def given_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the value of the function that was passed from Python. Raises RunError where none was."""
-    if not _GIVEN:
+    if (error := _GIVEN.get()) is None:
         raise RunError("train.loss: given: this loss is passed from Python: dpdrun.train(recipe, loss=...)")
-    return _GIVEN[-1](prediction, target)
+    return error(prediction, target)
 
 
 def _described(found: object) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import dpdrun
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.recipe.plugins import PluginError
+from dpdrun.recipe.plugins import MissingPluginError, PluginError
 
 RECIPE = {
     "task": "pa", "optim": {"lr": 1e-2},
@@ -66,8 +66,37 @@ def test_it_is_read_back_with_a_module_alone(own: tuple[dpdrun.Run, Small], capt
     run, _ = own
     again = dpdrun.load_run(run.path, model=Small())
     assert np.array_equal(again.predict(capture.val.x), run.predict(capture.val.x))
-    with pytest.raises(RunError, match=r"not the model that .*plan.json describes"):
-        dpdrun.load_run(run.path, model=Small(width=5)).predict(capture.val.x)
+    with pytest.raises(RunError, match=r"does not fit the module that was passed: tensor module.taps.weight is \(4, 2"):
+        dpdrun.load_run(run.path, model=Small(width=5))
+    late = Small()
+    late.context = 9
+    with pytest.raises(RunError, match="Small has a context of 9, but the run was made with 4"):
+        dpdrun.load_run(run.path, model=late)
+
+
+def test_runs_keep_their_own_modules(own: tuple[dpdrun.Run, Small], capture: dpdrun.Capture) -> None:
+    class Linear(Small):  # the same tensors, another function
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.taps(F.pad(x.transpose(1, 2), (4, 0)))
+            return x + self.head(hidden).transpose(1, 2)
+
+    run, net = own
+    first, second = dpdrun.load_run(run.path, model=net), dpdrun.load_run(run.path, model=Linear())
+    assert np.array_equal(first.predict(capture.val.x), run.predict(capture.val.x))
+    assert not np.array_equal(second.predict(capture.val.x), run.predict(capture.val.x))
+    with pytest.raises(MissingPluginError, match="Small; pass it again"):
+        dpdrun.load_run(run.path).predict(capture.val.x)
+
+
+def test_a_predistorter_of_a_pa_model_that_was_passed(
+    own: tuple[dpdrun.Run, Small], capture: dpdrun.Capture, tmp_path: Path
+) -> None:
+    recipe = {"optim": {"lr": 1e-3}, "train": RECIPE["train"], "dpd": {"weak_pa": "accept"}}
+    dpd = dpdrun.train_dpd(own[0], recipe, tmp_path / "dpd", model=Small(width=3))
+    again = dpdrun.load_run(dpd.path, model=Small(width=3), pa=own[0])
+    assert again.evaluate("val").to_dict()["splits"]["val"] == dpd.evaluate("val").to_dict()["splits"]["val"]
+    with pytest.raises(RunError, match="Small; pass it again"):
+        dpdrun.load_run(dpd.path, model=Small(width=3)).evaluate("val")
 
 
 def test_it_is_resumed_with_a_module_of_its_shape(

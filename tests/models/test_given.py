@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from dpdrun import models
 from dpdrun.errors import RecipeError
-from dpdrun.models._base import stream
-from dpdrun.models._given import accept, build_given
+from dpdrun.models._base import BehaviouralModel, stream
+from dpdrun.models._given import accept, build_given, given_modules
 from dpdrun.models.gru import Config, Model
 from dpdrun.recipe.plugins import MissingPluginError
 
@@ -33,25 +33,32 @@ class Taps(nn.Module):
 
 def test_a_module_becomes_a_model_that_streams() -> None:
     taps = Taps(3, 2, context=3, look_ahead=2)
-    section = accept(taps)
+    section, modules = accept(taps)
     assert (section.module, section.context, section.look_ahead) == ("Taps", 3, 2)
     with torch.no_grad():
         taps.weight.zero_()  # what is trained is a copy
-    model = models.build(section, scale_x=2.0, scale_y=3.0)  # type: ignore[arg-type]
+    with given_modules(modules):
+        model = models.build(section, scale_x=2.0, scale_y=3.0)  # type: ignore[arg-type]
     x = torch.randn(2, 50, 2)
     assert torch.allclose(stream(model, x, 7), model(x), atol=1e-6)
     assert bool(model(x).any())
     assert (model.lookahead, model.context, model.macs_per_sample) == (2, 3, 24)
 
 
+def built(module: nn.Module, **scales: float) -> BehaviouralModel:
+    section, modules = accept(module)
+    with given_modules(modules):
+        return build_given(section, **({"scale_x": 1.0, "scale_y": 1.0} | scales))
+
+
 def test_a_module_of_unknown_memory_takes_complete_records() -> None:
-    model = build_given(accept(Taps(3, 0)), scale_x=1.0, scale_y=1.0)
+    model = built(Taps(3, 0))
     assert (model.context, model.lookahead) == (None, None)
 
 
 def test_a_behavioural_model_gets_the_scales_of_the_capture() -> None:
     gru = Model(Config(kind="gru", hidden=3), scale_x=1.0, scale_y=1.0)
-    model = build_given(accept(gru), scale_x=2.0, scale_y=4.0)
+    model = built(gru, scale_x=2.0, scale_y=4.0)
     assert isinstance(model, Model)
     assert (float(model.scale_x), float(model.scale_y)) == (2.0, 4.0)
 
@@ -96,6 +103,8 @@ def test_taps_that_start_at_zero_count() -> None:
 
 
 def test_a_module_that_was_not_passed_is_asked_for() -> None:
-    section = accept(Taps(1, 0)).model_copy(update={"sha256": "0" * 64})
+    section, modules = accept(Taps(1, 0))
+    with given_modules(modules):
+        pass
     with pytest.raises(MissingPluginError, match=r"from Python, Taps; pass it again: dpdrun.load_run\(path, model="):
         build_given(section, scale_x=1.0, scale_y=1.0)
