@@ -19,17 +19,18 @@ LEAST_AFTER, AFTER_OF_MANY = 2, 4  # scores after the best one
 RISE_OF_FEW, RISE = 0.06, 0.04  # the former if each is above the one before
 TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
-SURE, TREND_P = 3.0, 0.05
-FELL = 0.9  # of the training loss at the best score
+SURE, RATHER_SURE = 2.5, 1.5  # standard deviations of the rise
+FELL = 0.95  # of the training loss at the best score
+UNDONE, MUCH_UNDONE, HALF_UNDONE = 0.01, 0.25, 0.5  # of what the validation loss had gained
 IN_ORDER_P, LEAST_RISE, SHARE_OF_FALL = 0.015, 0.015, 0.05  # five scores in order: p is 0.014; of the fall before
-ABOVE_TRAINING = 1.2  # times the training loss: a validation loss below it is not that of a network that overfits
+ABOVE_TRAINING, FAR_ABOVE_TRAINING = 1.2, 2.0  # times the training loss: below it, no network overfits
 METRIC_GAINS = 0.1  # of the first value
 GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
 FELL_FAR, FELL_LITTLE = 0.65, 0.95  # of the training loss since the first score
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
 ABOVE_FIRST = 0.03  # of the first score; none of 540 healthy public logs ends above it at all
 FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
-TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.17, 1.8  # times of the training loss; share of its logarithm; times
+TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.1, 1.8  # times of the training loss; share of its logarithm; times
 NOT_FINITE = 0.5  # of the scores
 LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
@@ -69,7 +70,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = worst_set(run, lambda each: bool(overfits(each)) and _is_above_training(each), lambda each: each.rise)
+    found = worst_set(run, _rises_above_training, lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -79,34 +80,33 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     return warning(
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
         f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
-        value=worst.rise, threshold=overfits(worst), n=len(worst.scores), step=step,
+        value=worst.rise, threshold=RISE, undone=worst.undone, n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
         "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
     )  # fmt: skip
 
 
-def overfits(each: Scored) -> float | None:
-    """Return the least rise that scores have passed which rise after the best one while the training loss falls."""
-    n, after = len(each.scores), each.after
-    if len(after) < LEAST_AFTER or not each.fell_to <= FELL_LITTLE:
-        return None
-    later = [each.scores[each.best], *after]
-    falls = each.fell_to <= FELL
-    if falls and all(b >= a * (1.0 - TIES) for a, b in pairwise(later)) and each.rise >= RISE_OF_FEW:
-        return RISE_OF_FEW
-    if len(after) < AFTER_OF_MANY:
-        return None
-    p = trend(decimate(later)).p_up
+def overfits(each: Scored, sure: float = SURE) -> bool:
+    """Return whether scores rise after the best one, by more than their noise, while the training loss falls."""
+    if len(each.after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
+        return False
+    later = [each.scores[each.best], *each.after]
+    if each.rise >= RISE_OF_FEW and all(b >= a * (1.0 - TIES) for a, b in pairwise(later)):
+        return len(each.after) > LEAST_AFTER or each.undone >= HALF_UNDONE
+    of_one = jitter([math.log(score) for score in each.scores]) if len(each.scores) >= NOISY_FROM else 0.0
+    if len(each.after) < AFTER_OF_MANY or math.log1p(each.rise) < sure * of_one * math.sqrt(1.0 / LAST + 1.0):
+        return False
     least = max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / later[0] - 1.0))
-    if p <= IN_ORDER_P and each.rise >= least:
-        return least
-    of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
-    sure = math.log1p(each.rise) >= SURE * of_one * math.sqrt(1.0 / LAST + 1.0)
-    return RISE if falls and each.rise >= RISE and (sure or p <= TREND_P) else None
+    return each.rise >= RISE or (each.rise >= least and trend(decimate(later)).p_up <= IN_ORDER_P)
 
 
-def _is_above_training(each: Scored) -> bool:
-    return fmean(each.after[-LAST:]) >= ABOVE_TRAINING * each.training[-1]
+def _rises_above_training(each: Scored) -> bool:
+    """Return whether a validation loss overfits and is above the training loss; less sure where it is far above."""
+    end, training = fmean(each.after[-LAST:]) if each.after else 0.0, each.training[-1]
+    if overfits(each):
+        return end >= ABOVE_TRAINING * training
+    undone = each.rise >= RISE and each.undone >= MUCH_UNDONE and end >= FAR_ABOVE_TRAINING * training
+    return undone and overfits(each, RATHER_SURE)
 
 
 def _still_improves(run: RunFacts, since: int) -> str:

@@ -45,6 +45,12 @@ class Scored:
         return fmean(self.after[-LAST:]) / low - 1.0 if self.after and low > 0.0 else 0.0
 
     @property
+    def undone(self) -> float:
+        """Share of what the scores had gained, from the first to the lowest, that the last ones lose; inf of no gain."""
+        low = self.scores[self.best]
+        return self.rise * low / (self.scores[0] - low) if self.scores[0] > low else math.inf
+
+    @property
     def fell_to(self) -> float:
         """Training loss at the end, over that at the lowest score; nan where it is not known."""
         known_ = [
