@@ -88,7 +88,7 @@ COMMON: dict[str, tuple[str, ...]] = {
 }
 _NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
 HEAD = re.compile(
-    rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|((train|training) )?loss {_NO_HEAD}[a-z][a-z0-9]*( [a-z0-9]+)?"
+    rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|((train|training) )?loss {_NO_HEAD}\d?[a-z][a-z0-9]*( [a-z0-9]+)?"
     r"|l (?!r\b|rate\b|min\b|max\b)[a-z]+( [a-z0-9]+)?"
 )
 AGAINST = re.compile(  # heads that work against each other, or whose level says nothing: no sum of them is a loss
@@ -100,6 +100,7 @@ TRAINING = re.compile(
 )
 SCORE = re.compile(r"val|valid|validation|dev|test|te")  # beside a column of training that is no more than that
 EVAL_SET = re.compile(r"(?:val|valid|validation|eval|dev) (.+) loss")  # Hugging Face: eval_<set>_loss
+RISING = re.compile(r"psnr|ssim|acc|accuracy")  # higher is better, whatever the name of the column adds
 ACCURACY = {  # read as the share of wrong answers, where a log has no loss
     "loss": re.compile(r"(train|training)( avg| mean)? (accuracy|acc|top ?1)"),
     "val_loss": re.compile(r"(val|valid|validation|dev|test)( avg| mean)? (accuracy|acc|top ?1)"),
@@ -158,6 +159,7 @@ def usual_loss(counts: Mapping[str, int]) -> dict[str, str]:
 def eval_sets(names: Iterable[str]) -> dict[str, str]:
     """Return the validation losses of a log with several evaluation sets: name of the set -> column."""
     found = {name: EVAL_SET.fullmatch(plain_name(name)) for name in names if not name.endswith(("__MIN", "__MAX"))}
+    found = {name: match for name, match in found.items() if match and not RISING.fullmatch(match.group(1))}
     sets = {match.group(1).replace(" ", "_"): name for name, match in found.items() if match}
     return {key: name for key, name in sets.items() if not ADDED.search(plain_name(name))} or sets  # may rise
 

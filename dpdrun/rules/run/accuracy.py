@@ -10,10 +10,12 @@ from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.run.constant_answer import shares
 from dpdrun.rules.run.overfitting import HIGHER, overfits
 from dpdrun.rules.run.scored import LAST, Scored, training_between
+from dpdrun.rules.series import jitter
 
 LEAST_TO_COMPARE = 8  # scores
 RISE_OF_METRIC = 0.1  # of its reciprocal
 LEAST_OF_GAP = 3  # scores
+LEAST_OF_SWINGS, SWINGS, OVER_TRAINING = 6, 0.13, 3.0  # scores; at most 0.11 in 786 healthy public logs; times
 GAP = 0.23  # at most 0.21 in 786 healthy public logs, 0.25 in sick ones
 
 
@@ -74,13 +76,15 @@ def metric_gets_worse(run: RunFacts) -> Verdict:
     ),
 )  # fmt: skip
 def accuracy_gap(run: RunFacts) -> Verdict:
-    """The accuracy of training ends a quarter or more above that of validation.
+    """The accuracy of training ends far above that of validation, or that of validation swings and the other does not.
 
     ## Why
-    Losses of different programs are hard to compare, shares of right answers are not. A gap of 25 points between the
+    Losses of different programs are hard to compare, shares of right answers are not. A gap of 23 points between the
     medians of the last three scores means that the network has memorized its training data, or that validation data
     differ from those of training (preprocessing, classes, a split by another criterion). The best of several validation
-    accuracies counts.
+    accuracies counts. A noise of 13 points from score to score (second differences, six scores or more), three times
+    that in training, means that the network is another one in evaluation: batch statistics that lag behind the weights,
+    or answers that tip over to one class.
 
     ## Known limits
     An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is
@@ -94,10 +98,24 @@ def accuracy_gap(run: RunFacts) -> Verdict:
         return Skipped(f"needs {LEAST_OF_GAP} accuracies of training and of validation")
     gap = min(ours) - max(theirs)
     if gap < GAP:
-        return None
+        return _swings(training, scores)
     return warning(
         f"the accuracy is {min(ours):.0%} in training and {max(theirs):.0%} in validation at the end",
         value=gap, threshold=GAP, n=max(map(len, scores)),
         advice="check that validation has the same classes and preprocessing; then use more training data, "
         "augmentation or a smaller network, and stop earlier",
+    )  # fmt: skip
+
+
+def _swings(training: list[list[float]], scores: list[list[float]]) -> Verdict:
+    """Return a finding if every accuracy of validation swings from score to score, and those of training do not."""
+    noise = min((jitter(values) for values in scores if len(values) >= LEAST_OF_SWINGS), default=0.0)
+    of_training = max((jitter(values) for values in training if len(values) >= LEAST_OF_SWINGS), default=noise)
+    if noise < SWINGS or noise < OVER_TRAINING * of_training:
+        return None
+    return warning(
+        f"the accuracy of validation swings by {noise:.0%} from score to score, that of training by {of_training:.0%}",
+        value=noise, threshold=SWINGS, n=max(map(len, scores)),
+        advice="compare the accuracy of training data in evaluation mode: if it swings too, the batch statistics lag "
+        "behind (a smaller momentum, larger batches) or the learning rate is too high; otherwise score more samples",
     )  # fmt: skip

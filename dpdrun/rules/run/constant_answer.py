@@ -9,6 +9,7 @@ from statistics import median
 from dpdrun.rules.declare import warning
 from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.statistics import decimate, trend
 
 CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
 MANY_SCORES = 12
@@ -20,6 +21,7 @@ PRIOR = 0.97  # of the entropy of an answer that is right that often: a network 
 SAME_LINES, SAME_DIGITS = 6, 100.0  # lines with one number, of three printed digits or more
 PERFECT = 0.99
 LEAST_REPEATED, HALF, DIGITS = 5, 0.5, 3  # scores, share of them that are different values, digits
+RISES_P = 0.005  # of a trend: few samples give few values, also where an accuracy rises
 POOR, PERCENT = 0.7, 1.5  # an accuracy; above the latter it is in percent
 LEAST_LOSSES, STAYS = 8, 0.95  # lines; of the first loss
 SAME_ANSWERS = (
@@ -108,7 +110,8 @@ def answers_poorly(run: RunFacts, losses: Sequence[float]) -> Verdict:
     training = [values for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
     if training and _highest(training[0]) > POOR:
         return None  # EV210 compares the two
-    if values and _highest(values) <= POOR and len(set(values)) <= HALF * len(values):
+    rises = trend(decimate(values)).p_up <= RISES_P if values else False
+    if values and not rises and _highest(values) <= POOR and len(set(values)) <= HALF * len(values):
         return warning(
             f"{name} takes {len(set(values))} values in {len(values)} scores, none above {max(values):.4g}: nearly the "
             "same answers each time", value=len(set(values)) / len(values), threshold=HALF, n=len(values),

@@ -20,7 +20,7 @@ MOST_LINES = 4000
 BEFORE, AFTER = 10, 5
 FIRST = 0.1  # of the lines; the first tenth is not judged
 JUMP_Z = 6.0
-JUMP_SHARE = 0.3  # of the progress
+JUMP_SHARE = 0.15  # of the progress
 JUMP_TIMES, JUMP_TIMES_POWER = 1.25, 5.0
 ALL_LOST, ALL_LOST_TIMES = 0.8, 1.05  # of the progress: then a lower level is enough
 NEAR = 2  # lines between a jump and what coincides with it
@@ -67,7 +67,7 @@ def loss_jumps(run: RunFacts) -> Verdict:
 
     ## Why
     Within a run, consecutive losses differ only by the noise of a batch. A jump to more than 1.25 times the previous
-    level (five times for a power), by six standard deviations and 30 % of the progress so far, means that something
+    level (five times for a power), by six standard deviations and 15 % of the progress so far, means that something
     changed; so does one of 5 % if it undoes 80 % of the progress: the run was resumed without its optimizer or schedule
     state, or the data changed. The message lists what coincides with the jump: a learning rate that rises, steps that
     go back, a gap in the steps, a norm that jumps too.

@@ -21,6 +21,7 @@ FROM_THE_START = 2  # lines
 LEAST_RUN = 8  # lines of a run that can be judged
 AROUND, LEAST_AROUND, LONG = 5, 3, 30  # lines before and after a step back
 CONTINUES, CONTINUES_NOISY = 0.05, 0.15  # of the loss; the latter where its noise is as large
+LATER_STAGE = 0.9  # of the first line; what is started anew begins near it
 HIGHER, SURE = 1.25, 6.0  # times, and standard errors
 
 ORDERED = [*range(1, 41)]
@@ -93,7 +94,8 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
     ## Why
     A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
     judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or more
-    and the loss does not go on from one to the other (to within 5 %, or 15 % of a noisy one), or if the loss of a
+    and the loss begins anew (a second stage of a training goes on from the first, to within 5 %, or 15 % of a noisy
+    loss, or starts at 90 % of the first line or lower), or if the loss of a
     resumed run is a quarter higher than before, by six standard deviations: what continues is not the run that stopped.
 
     ## Known limits
@@ -135,7 +137,9 @@ def _are_apart(losses: list[float], again: list[int], n: int) -> bool:
 
 
 def _continues(losses: list[float], at: int) -> bool:
-    """Return whether the line at which the steps start again has the loss of those before it, to within their noise."""
+    """Return whether the steps start again with the loss of the lines before, or far below that of the first line."""
+    if 0.0 < losses[at] <= LATER_STAGE * losses[0]:
+        return True
     before = losses[max(0, at - AROUND) : at]
     spread = jitter(losses[max(0, at - LONG) : at])
     level = abs(before[-1])

@@ -130,7 +130,8 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     The best model is selected by these scores; with noisy scores the selection is partly chance. The usual cause is a
     validation split that is too short, or an unrepresentative section of the record. The noise of the scores is the
     size of the second differences in their second half. Reported if it is 1 dB or more, 25 % of the total gain or more,
-    and three times that of the training loss over the same steps.
+    and three times that of the training loss over the same steps. Info for a validation loss in another unit: near 0,
+    large relative changes mean little.
 
     ## Known limits
     If the training loss is noisy too, the weights are, and the learning rate is the cause. Needs 16 scores.
@@ -149,7 +150,8 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     def shown(db: float) -> str:
         return f"{db:.1f} dB" if run.eval_nmse_db else f"{10 ** (db / 10) - 1:.0%}"
 
-    return warning(
+    return finding(
+        "warning" if run.eval_nmse_db else "info",
         f"the noise of the {what} is {shown(noise)}, of the training loss {shown(of_training)}; the run "
         f"gained {shown(gain)}",
         value=noise / gain, threshold=NOISE_SHARE, n=len(late), noise_db=noise,
