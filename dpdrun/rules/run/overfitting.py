@@ -8,9 +8,10 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from statistics import fmean, median
 
-from dpdrun.rules.declare import Family, error, known, used, warning
+from dpdrun.rules.declare import Family, error, finding, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
+from dpdrun.rules.run.constant_answer import shares
 from dpdrun.rules.run.scored import LAST, LEAST_SCORES, Scored, scored, worst_set
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
@@ -21,7 +22,8 @@ TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE, RATHER_SURE = 2.5, 1.5  # standard deviations of the rise
 FELL = 0.95  # of the training loss at the best score
-UNDONE, MUCH_UNDONE, HALF_UNDONE = 0.01, 0.25, 0.5  # of what the validation loss had gained
+UNDONE, MUCH_UNDONE = 0.01, 0.25  # of what the validation loss had gained
+UNDONE_OF_TWO, UNDONE_OF_FEW = 0.5, 0.1  # where two, or more, scores rise in order
 IN_ORDER_P, LEAST_RISE, SHARE_OF_FALL = 0.015, 0.015, 0.05  # five scores in order: p is 0.014; of the fall before
 ABOVE_TRAINING, FAR_ABOVE_TRAINING = 0.8, 2.0  # times the training loss: below it, no network overfits
 METRIC_GAINS = 0.1  # of the first value
@@ -36,6 +38,7 @@ LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
 MOSTLY = 0.9
 BETTER = 0.002  # of a metric
+NEARLY_PERFECT = 0.995  # of the answers
 HIGHER = re.compile(r"acc|f1|prec|recall|auc|map|iou|dice|mcc|exact|bleu|rouge|top.?\d|psnr|ssim", re.IGNORECASE)
 LOWER = re.compile(r"\b[wc]er\b", re.IGNORECASE)
 
@@ -58,13 +61,15 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     """The validation loss rises again while the training loss keeps falling: overfitting, from three scores on.
 
     ## Why
-    Fine-tuning runs have three to ten validation scores. Reported if the best score is followed by two or more, each
-    above the one before, and the mean of the last three is 6 % above the best; or by four or more, in any order, whose
-    last three are 4 % above it, by three standard deviations of a score or with a rising trend (Mann-Kendall, p below
-    0.05); while the training loss falls to 90 % or less and lies below the validation loss by a sixth. A rise of 1.5 %
-    that undoes 5 % of the fall before it is enough if the trend is sure (p below 0.015, as of five scores in order) and
-    the training loss falls to 95 %. Each evaluation set is judged separately. On pure noise, while the training loss
-    falls to a hundredth, 6 to 16 % of the runs with 5 to 40 scores are reported at 2 % of a score, 16 to 29 % at 5 %.
+    Fine-tuning runs have three to ten validation scores. Reported if the training loss falls to 95 % or less of its
+    value at the best score, and the mean of the last three scores after it is 4 % above it, by 2.5 standard deviations
+    (that of a score from second differences, of six scores or more). If the scores lose a quarter of what they had
+    gained and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to exceed the
+    second lowest score by 1.5 as well, as a single low one may be luck. Also if all scores after the best one rise, by
+    6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall before it is
+    enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less than 1 % of
+    the gain is noise. Each evaluation set is judged separately, and has to end at 80 % of the training loss or above.
+    Info if an accuracy of validation ends at 99.5 % or more.
 
     ## Known limits
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
@@ -77,7 +82,8 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     low, step = worst.scores[worst.best], worst.steps[worst.best]
     better = _still_improves(run, step)
     end = fmean(worst.after[-LAST:])
-    return warning(
+    return finding(
+        "info" if _is_nearly_perfect(run) else "warning",
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
         f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
         value=worst.rise, threshold=RISE, undone=worst.undone, n=len(worst.scores), step=step,
@@ -88,16 +94,26 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
 def overfits(each: Scored, sure: float = SURE) -> bool:
     """Return whether scores rise after the best one, by more than their noise, while the training loss falls."""
-    if len(each.after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
+    after, low, n = each.after, each.scores[each.best], len(each.scores)
+    if len(after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
         return False
-    later = [each.scores[each.best], *each.after]
-    if each.rise >= RISE_OF_FEW and all(b >= a * (1.0 - TIES) for a, b in pairwise(later)):
-        return len(each.after) > LEAST_AFTER or each.undone >= HALF_UNDONE
-    of_one = jitter([math.log(score) for score in each.scores]) if len(each.scores) >= NOISY_FROM else 0.0
-    if len(each.after) < AFTER_OF_MANY or math.log1p(each.rise) < sure * of_one * math.sqrt(1.0 / LAST + 1.0):
+    if each.rise >= RISE_OF_FEW and all(b >= a * (1.0 - TIES) for a, b in pairwise([low, *after])):
+        return each.undone >= (UNDONE_OF_TWO if len(after) == LEAST_AFTER else UNDONE_OF_FEW)
+    if len(after) < AFTER_OF_MANY:
         return False
-    least = max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / later[0] - 1.0))
-    return each.rise >= RISE or (each.rise >= least and trend(decimate(later)).p_up <= IN_ORDER_P)
+    of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
+    of_rise, end = of_one * math.sqrt(1.0 / LAST + 1.0), math.log(fmean(after[-LAST:]))
+    second = math.log(sorted(each.scores)[1])  # a single low score may be luck
+    if end - math.log(low) < sure * of_rise or (each.undone < MUCH_UNDONE and end - second < RATHER_SURE * of_rise):
+        return False
+    least = max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / low - 1.0))
+    return each.rise >= RISE or (each.rise >= least and trend(decimate([low, *after])).p_up <= IN_ORDER_P)
+
+
+def _is_nearly_perfect(run: RunFacts) -> bool:
+    """Return whether an accuracy of validation ends so high that hardly an answer is wrong."""
+    accuracies = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
+    return bool(accuracies) and all(median(values[-LAST:]) >= NEARLY_PERFECT for values in accuracies if values)
 
 
 def _rises_above_training(each: Scored) -> bool:
@@ -144,7 +160,7 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     the best of five scores or more is less than 4 % below the first one, in a log that starts with the run, unless an
     accuracy or similar metric ends a tenth better than its first value, or the training loss has fallen by 5 to 35 %
     since, as near a floor. With eight scores or more also reported if the training loss falls to about a half or less,
-    but the logarithm of the validation loss by no more than 17 % of that, and the validation loss ends at 1.8 times the
+    but the logarithm of the validation loss by no more than 10 % of that, and the validation loss ends at 1.8 times the
     training loss or more; and if eight scores in a row, and 40 % of all, are the same number to the last digit: then
     they are not computed again, or nothing is trained.
 

@@ -46,7 +46,7 @@ class Scored:
 
     @property
     def undone(self) -> float:
-        """Share of what the scores had gained, from the first to the lowest, that the last ones lose; inf of no gain."""
+        """Share of the gain from the first score to the lowest that the last ones lose; inf where there was none."""
         low = self.scores[self.best]
         return self.rise * low / (self.scores[0] - low) if self.scores[0] > low else math.inf
 
