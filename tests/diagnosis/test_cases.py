@@ -20,7 +20,7 @@ SICK = {
     "01-never-learns-ln4": ("error", "LS204"),
     "02-lr-5-diverges-in-10-steps": ("error", "LS206"),
     "03-overfits-5-evals": ("warning", "EV205"),
-    "04-overfits-11-evals-called-healthy": ("warning", "EV206"),
+    "04-overfits-11-evals-called-healthy": ("warning", "EV205"),
     "05-overfits-several-eval-sets": ("warning", "EV205"),
     "06-restart-on-other-data-benign-nan": ("warning", "SC203"),
     "09-ce-diverges-2.4-to-7": ("warning", "LS205"),

@@ -18,6 +18,7 @@ from dpdrun.rules.statistics import decimate, may_rise, trend
 
 LEAST_AFTER, AFTER_OF_MANY = 2, 4  # scores after the best one
 RISE_OF_FEW, RISE = 0.06, 0.04  # the former if each is above the one before
+FAR_RISE = 0.1  # where the noise is less sure
 TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE, RATHER_SURE = 2.5, 1.5  # standard deviations of the rise
@@ -63,8 +64,8 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     ## Why
     Fine-tuning runs have three to ten validation scores. Reported if the training loss falls to 95 % or less of its
     value at the best score, and the mean of the last three scores after it is 4 % above it, by 2.5 standard deviations
-    (that of a score from second differences, of six scores or more). If the scores lose a quarter of what they had
-    gained and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to exceed the
+    (that of a score from second differences, of six scores or more). If the scores rise by 10 %, lose a quarter of
+    what they had gained, and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to exceed the
     second lowest score by 1.5 as well, as a single low one may be luck. Also if all scores after the best one rise, by
     6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall before it is
     enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less than 1 % of
@@ -86,7 +87,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
         "info" if _is_nearly_perfect(run) else "warning",
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
         f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
-        value=worst.rise, threshold=RISE, undone=worst.undone, n=len(worst.scores), step=step,
+        value=worst.rise, threshold=RISE, n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
         "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
     )  # fmt: skip
@@ -121,7 +122,7 @@ def _rises_above_training(each: Scored) -> bool:
     end, training = fmean(each.after[-LAST:]) if each.after else 0.0, each.training[-1]
     if overfits(each):
         return end >= ABOVE_TRAINING * training
-    undone = each.rise >= RISE and each.undone >= MUCH_UNDONE and end >= FAR_ABOVE_TRAINING * training
+    undone = each.rise >= FAR_RISE and each.undone >= MUCH_UNDONE and end >= FAR_ABOVE_TRAINING * training
     return undone and overfits(each, RATHER_SURE)
 
 
@@ -144,11 +145,11 @@ def _still_improves(run: RunFacts, since: int) -> str:
     source="training and validation loss of one log are in one unit, so they may be compared; limits from public logs",
     fires=dict(
         loss=lambda t: 2.0 * 10 ** (-2 * t), loss_unit="nats",
-        eval_losses={"": (list(range(40, 401, 40)), [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
+        eval_losses={"": (list(range(40, 401, 40)), [1.1, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
     ),
     silent=dict(
         loss=lambda t: 2.0 * 10 ** (-0.4 * t), loss_unit="nats",
-        eval_losses={"": (list(range(40, 401, 40)), [1.2, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
+        eval_losses={"": (list(range(40, 401, 40)), [1.1, 0.9, 0.8, 0.81, 0.86, 0.8, 0.87, 0.85, 0.86, 0.85])},
     ),
 )  # fmt: skip
 def validation_stands_still(run: RunFacts) -> Verdict:

@@ -144,3 +144,4 @@ def test_names_of_scripts(names: tuple[str, ...], expected: dict[str, str]) -> N
 def test_a_penalty_is_no_evaluation_set() -> None:
     assert eval_sets(["val_recon_loss", "val_kl_loss"]) == {"recon": "val_recon_loss"}
     assert eval_sets(["val_kl_loss"]) == {"kl": "val_kl_loss"}
+    assert eval_sets(["valid_mae_loss", "valid_psnr_loss"]) == {"mae": "valid_mae_loss"}  # higher is better

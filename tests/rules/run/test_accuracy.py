@@ -44,3 +44,15 @@ def test_an_accuracy_of_validation_far_below_that_of_training(score: list[float]
     found = {f.code: f for f in diagnose_facts(run).findings}
     assert ("EV210" in found) is named
     assert not named or "90% in training and 52% in validation" in found["EV210"].message
+
+
+@pytest.mark.parametrize(("swing", "named"), [(0.25, True), (0.05, False)])
+def test_an_accuracy_of_validation_that_swings_while_that_of_training_does_not(swing: float, *, named: bool) -> None:
+    steps = list(range(1, 11))
+    run = RunFacts(
+        train_metrics={"acc": (steps, [0.5 + 0.02 * k for k in range(10)])},
+        eval_metrics={"val_acc": (steps, [0.6 + 0.02 * k - swing * (k % 2) for k in range(10)])},
+    )
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert ("EV210" in found) is named
+    assert not named or "swings by" in found["EV210"].message

@@ -64,6 +64,13 @@ def test_two_runs_that_can_be_judged_are_a_warning_and_an_aborted_start_is_not()
     assert severity(first * 2, falls + [0.99 * falls[-1]] * 20) == "info"  # the counter alone starts again
 
 
+def test_a_second_stage_that_starts_below_the_first_is_no_warning() -> None:
+    steps = [*range(1, 11), *range(1, 13)]
+    head, fine_tuning = [3.2 - 0.1 * k for k in range(10)], [1.2 * 0.8**k for k in range(12)]
+    assert severity(steps, head + fine_tuning) == "info"
+    assert severity(steps, head + [3.0 * 0.8**k for k in range(12)]) == "warning"
+
+
 def test_a_resumed_run_is_a_warning_where_its_loss_goes_on_higher() -> None:
     steps = [*range(1, 31), *range(28, 51)]
     fall = [2.0 - 0.03 * step + 0.01 * (step % 2) for step in steps]

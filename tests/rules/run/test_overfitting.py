@@ -62,6 +62,26 @@ def test_many_scores_in_any_order() -> None:
     assert "EV205" not in findings(noisy, fall=0.1)
 
 
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([2.0, 1.0, 0.5, 0.4, 0.43, 0.46], False),  # two scores, a twelfth part of the gain
+        ([2.0, 1.0, 0.9, 0.8, 1.2, 1.7], True),  # two scores that lose half of it
+        ([9.0, 0.3, 0.1, 0.01, 0.012, 0.013, 0.012, 0.014, 0.013], False),  # small against the gain
+        ([1.5, 0.6, 0.61, 0.3, 0.6, 0.59, 0.6, 0.61, 0.6, 0.59, 0.6], False),  # one lucky score
+    ],
+)
+def test_what_rises_has_to_count_against_what_was_gained(scores: list[float], *, named: bool) -> None:
+    assert ("EV205" in findings(scores)) is named
+
+
+def test_a_rise_is_a_remark_where_hardly_an_answer_is_wrong() -> None:
+    rises, at = [1.0, 1.1, 1.2, 1.3], [50, 100, 150, 200]
+    perfect, good = {"val_acc": (at, [0.99, 0.996, 0.997, 0.997])}, {"val_acc": (at, [0.9, 0.96, 0.97, 0.97])}
+    assert findings(rises, eval_metrics=perfect)["EV205"].severity == "info"
+    assert findings(rises, eval_metrics=good)["EV205"].severity == "warning"
+
+
 def test_each_evaluation_set_is_judged() -> None:
     falls, rises = [1.0, 0.9, 0.85, 0.8], [1.0, 1.1, 1.2, 1.3]
     finding = findings(falls, rises)["EV205"]
@@ -97,7 +117,7 @@ def test_false_alarms_on_flat_scores() -> None:
     for seed in range(150):
         noise = random.Random(seed)
         alarms += "EV205" in findings([math.exp(noise.gauss(0.0, 0.02)) for _ in range(3 + seed % 10)])
-    assert alarms <= 7
+    assert alarms <= 9
 
 
 @pytest.mark.parametrize(("times", "named"), [(4.0, True), (2.0, False)])
