@@ -64,13 +64,13 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     ## Why
     Fine-tuning runs have three to ten validation scores. Reported if the training loss falls to 95 % or less of its
     value at the best score, and the mean of the last three scores after it is 4 % above it, by 2.5 standard deviations
-    (that of a score from second differences, of six scores or more). If the scores rise by 10 %, lose a quarter of
-    what they had gained, and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to exceed the
-    second lowest score by 1.5 as well, as a single low one may be luck. Also if all scores after the best one rise, by
-    6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall before it is
-    enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less than 1 % of
-    the gain is noise. Each evaluation set is judged separately, and has to end at 80 % of the training loss or above.
-    Info if an accuracy of validation ends at 99.5 % or more.
+    (that of a score from second differences, of six scores or more). If the scores rise by 10 %, lose a quarter of what
+    they had gained, and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to
+    exceed the second lowest score by 1.5 as well, as a single low one may be luck. Also if all scores after the best
+    one rise, by 6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall
+    before it is enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less
+    than 1 % of the gain is noise. Each evaluation set is judged separately, and has to end at 80 % of the training loss
+    or above. Info if an accuracy of validation ends at 99.5 % or more.
 
     ## Known limits
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
