@@ -22,6 +22,8 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT
 WRITE_REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on its disk"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make its folder writable"),
+    errno.ENOENT: "create its folder first",
+    errno.ENOTDIR: "a part of its path is a file; use another path",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
 }
 _REMEDIES = {

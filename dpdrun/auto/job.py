@@ -28,7 +28,7 @@ from dpdrun.plan.cost import Size, about_time, measure_speed, size_of
 from dpdrun.plan.recorded import plan_of
 from dpdrun.recipe.loader import Loaded, load_text
 from dpdrun.recipe.schema import TransformerModel
-from dpdrun.run.files import Json, sha256_of, write_text
+from dpdrun.run.files import Json, make_folder, sha256_of, write_text
 from dpdrun.run.folder import RunFolder
 from dpdrun.sweep.folder import SweepFolder, is_sweep_folder
 
@@ -166,7 +166,7 @@ class Auto:
         self.state |= {"dpdrun": __version__, "command": self.command, "capture": described(self.reading),
                        "options": asdict(self.options)}  # fmt: skip
         for folder in (self.product.path, self.product.searches):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         with RunFolder(self.product.path).lock():
             self.product.write(self.state)
             with continued_by(self.command, "the search for PA models"):

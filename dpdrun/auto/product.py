@@ -12,7 +12,7 @@ from dpdrun.auto.reading import Reading
 from dpdrun.errors import RunError
 from dpdrun.recipe.problems import listed
 from dpdrun.run.environment import environment
-from dpdrun.run.files import Json, json_text, write_text
+from dpdrun.run.files import Json, json_text, make_folder, write_text
 from dpdrun.run.folder import RunFolder, require_free
 
 SCHEMA_VERSION = 1
@@ -100,7 +100,7 @@ class Product:
     def write_recipe(self, name: str, text: str) -> None:
         """Write the recipe of a step or of a search."""
         path = self.recipe(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_text(path, text)
 
 

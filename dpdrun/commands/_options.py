@@ -15,7 +15,7 @@ import typer
 
 from dpdrun.commands._completion import complete_override
 from dpdrun.commands._output import say
-from dpdrun.errors import EXIT_FINDINGS, DpdrunError, RecipeError
+from dpdrun.errors import EXIT_FINDINGS, RecipeError
 
 if TYPE_CHECKING:
     from dpdrun.rules.engine import Finding
@@ -162,12 +162,9 @@ def refuse_existing(out: Path | None, force: bool) -> None:
 
 
 def write_recipe(out: Path, text: str, force: bool) -> None:
-    """Write a recipe and print how to train it. Raises RecipeError as `refuse_existing`, DpdrunError on a full disk."""
+    """Write a recipe and print how to train it. Raises as `refuse_existing`; UnwritableError on a full disk."""
     refuse_existing(out, force)
     from dpdrun.run.files import write_text
 
-    try:
-        write_text(out, text)
-    except OSError as error:
-        raise DpdrunError(f"{out}: cannot be written: {error.strerror}") from None
+    write_text(out, text)
     say(f"{out}: written; train it with: dpdrun train {shlex.quote(str(out))}", err=True)

@@ -201,7 +201,9 @@ def _write(text: str, out: Path | None, force: bool, language: str) -> None:
             say(text, nl=False, exact=True)
         return
     refuse_existing(out, force)
+    from dpdrun.run.files import unwritable
+
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RecipeError(f"{out}: cannot be written: {error.strerror}") from None
+        raise unwritable(out, error) from None

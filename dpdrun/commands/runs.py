@@ -94,6 +94,7 @@ def remove(
 ) -> None:
     """Remove run folders, after asking. Refuses folders that are not runs, and runs that are still training.
 
+    A PA model that predistorters were trained through goes only with them, or after asking: not with --yes alone.
     Files that dpdrun did not write, and exported models, are kept.
     """
     from dpdrun.run.folder import runs_in
@@ -104,7 +105,10 @@ def remove(
     for folder in folders:
         others = [each for each in runs_in(folder.path.parent) if each.resolve() not in gone]
         for other in needed_by(folder, others):
-            say(f"warning: {other} was trained through {folder.path} and needs it", err=True)
+            needed = f"{other} was trained through {folder.path} and needs it"
+            if yes:
+                raise RunError(f"{needed}; nothing was removed: name both, or leave out --yes to be asked")
+            say(f"warning: {needed}", err=True)
     if not yes:
         for folder in folders:
             say(f"{folder.path}  {size_of(folder.path) / 1e6:,.1f} MB")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpdrun.errors import DataError
+from dpdrun.run.files import unwritable
 
 POLL_S = 0.2
 SHOWN_LINES = 4
@@ -30,7 +31,8 @@ def download(
         by_hand: what to do without a network; ends the error message.
 
     Raises:
-        DataError: no pip, no network, no write permission, or not the expected file.
+        DataError: no pip, no network, or not the expected file.
+        UnwritableError: `target` cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,7 @@ def download(
             check(file)
             file.replace(target)
     except OSError as error:
-        raise DataError(f"cannot write to {target.parent}: {error.strerror or error}") from None
+        raise unwritable(target, error) from None
 
 
 def _run_pip(requirement: str, folder: Path, total_bytes: int, by_hand: str) -> None:

@@ -26,7 +26,7 @@ from dpdrun.recipe.loader import Loaded, load_recipe, load_text
 from dpdrun.recipe.patch import apply_patch
 from dpdrun.rules.engine import Finding
 from dpdrun.rules.facts.plan import PlanFacts
-from dpdrun.run.files import write_text
+from dpdrun.run.files import make_folder, write_text
 from dpdrun.run.folder import RunFolder
 
 SCORING = ("train.eval_on", "data")  # what a score is measured by
@@ -172,7 +172,7 @@ class Attempt:
 
     def write(self) -> None:
         """Write the repaired recipe."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_text(self.recipe, self.repair.after.text)
 
 

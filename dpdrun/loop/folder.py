@@ -25,7 +25,7 @@ from dpdrun.errors import RunError
 from dpdrun.loop.state import SCHEMA_VERSION, LoopState
 from dpdrun.rf.metrics import Signal
 from dpdrun.run.environment import environment
-from dpdrun.run.files import json_text, replacing, write_text
+from dpdrun.run.files import json_text, make_folder, replacing, write_text
 from dpdrun.run.folder import RunFolder
 
 STATE = "loop.json"
@@ -91,7 +91,7 @@ class LoopFolder:
 
     def write_waveform(self, number: int, u: Signal) -> None:
         """Write the waveform of a round as it was computed."""
-        self.round(number).mkdir(parents=True, exist_ok=True)
+        make_folder(self.round(number))
         with replacing(self.round(number) / "waveform.npy") as temporary, temporary.open("wb") as file:
             np.save(file, u)
 

@@ -12,6 +12,7 @@ from dpdrun.pipeline.document import Pipeline
 from dpdrun.pipeline.scores import Draw, Scores, score_pipeline
 from dpdrun.pipeline.state import StepState, first_keys, step_state, step_states
 from dpdrun.recipe.loader import Loaded
+from dpdrun.run.files import make_folder
 from dpdrun.run.folder import RunFolder
 from dpdrun.training.guard import stopping
 from dpdrun.training.resume import archive
@@ -57,7 +58,7 @@ def execute(
         changed = [state for state in step_states(pipeline, folder) if state.action == "changed"]
     if changed and not redo:
         raise refusal(changed, command)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     total, states = len(pipeline.steps), list[StepState]()
     with RunFolder(folder).lock():
         for number, step in enumerate(pipeline.steps, start=1):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dpdrun.errors import DpdrunError
 from dpdrun.recipe.plugins import is_name, names
-from dpdrun.run.files import write_text
+from dpdrun.run.files import make_folder, write_text
 
 PLACEHOLDER = "my_net"
 RECIPE = """\
@@ -48,7 +48,7 @@ def write_plugin(name: str, folder: Path, *, state: bool = False, force: bool = 
     paths = [folder / file for file in texts]
     if not force and (there := [path for path in paths if path.exists()]):
         raise DpdrunError(f"{there[0]}: already exists; --force overwrites it")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text.replace(PLACEHOLDER, name))
     return paths

@@ -15,6 +15,7 @@ from dpdrun.report.figures.page import Table
 from dpdrun.report.scores import score_tables
 from dpdrun.report.scores_panel import evaluation_facts, floor_cells
 from dpdrun.run.environment import environment
+from dpdrun.run.files import make_folder
 from dpdrun.run.folder import SCHEMA_VERSION, RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.run.scores import as_chosen
@@ -122,10 +123,7 @@ def save_comparison(
 
 def write_scores(folder: Path, content: Mapping[str, Any]) -> Path:
     """Write scores.json into a folder, which is created where it does not exist. Raises RunError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot create the folder: {error.strerror or error}") from None
+    make_folder(folder)
     RunFolder(folder).write_json(folder / FILE, dict(content))
     return folder / FILE
 

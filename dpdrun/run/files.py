@@ -43,6 +43,14 @@ def unwritable(path: Path, exc: OSError) -> UnwritableError:
     return UnwritableError(f"{path}: cannot write: {exc.strerror or exc}", WRITE_REMEDIES.get(exc.errno or 0, ""))
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, where they do not exist. Raises UnwritableError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise unwritable(folder, exc) from exc
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name next to `path`; on success flush it to disk and rename it to `path`, else remove it.

@@ -13,7 +13,17 @@ from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
 from dpdrun.run.environment import environment
-from dpdrun.run.files import PARTIAL, Json, is_there, json_text, parse_json, sync_folder, write_text
+from dpdrun.run.files import (
+    PARTIAL,
+    Json,
+    is_there,
+    json_text,
+    make_folder,
+    parse_json,
+    sync_folder,
+    unwritable,
+    write_text,
+)
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
@@ -65,10 +75,10 @@ class RunFolder:
                 raise RunError(
                     f"{path}: this folder is not empty; give another --run-dir, or --resume to continue the run in it"
                 )
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            make_folder(path / "checkpoints")
             sync_folder(path.absolute().parent)
         except OSError as exc:
-            raise RunError(f"{path}: cannot create the run folder: {exc.strerror}") from exc
+            raise unwritable(path, exc) from exc
         return cls(path)
 
     @classmethod

@@ -10,12 +10,13 @@ import json
 import math
 import os
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dpdrun.errors import RunError, reading
+from dpdrun.errors import RunError, StoppedError, reading
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder
 
@@ -35,16 +36,22 @@ class Beat:
         total_steps: of the plan; 0 for a least-squares fit.
         phase: of the run.
         time: when it was written [s since 1970, the clock of its machine].
+        ended: why no process trains any more: "interrupted" (Ctrl-C), "stopped" (a signal) or "failed"; else None.
     """
 
     step: int
     total_steps: int
     phase: Phase
     time: float
+    ended: str | None = None
 
     def age_s(self) -> float:
         """Return how long ago it was written [s]; a clock that was set back must not end a run."""
         return max(0.0, time.time() - self.time)
+
+    def is_recent(self) -> bool:
+        """Return whether the process that wrote it may still be training."""
+        return self.ended is None and self.age_s() <= MAX_AGE_S
 
 
 def read_beat(run: RunFolder) -> Beat:
@@ -53,7 +60,8 @@ def read_beat(run: RunFolder) -> Beat:
         beat = Beat(**json.loads(file.read(MOST_BYTES)))
         given = (beat.step, beat.total_steps, beat.time)
         numbers = [each for each in given if isinstance(each, int | float) and abs(each) < 1e15]  # which NaN is not
-        if not isinstance(beat.phase, str) or len(numbers) < len(given):
+        texts = (beat.phase, beat.ended or "")
+        if not all(isinstance(each, str) for each in texts) or len(numbers) < len(given):
             raise ValueError("step, total_steps, phase and time expected")
         return beat
 
@@ -83,16 +91,37 @@ class Heartbeat:
         if now - self._last < EVERY_S:
             return
         self._last = now
-        text = json.dumps(asdict(Beat(step, self._total_steps, phase, round(time.time(), 3))))
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}{PARTIAL}")
-        try:
-            temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
-            with temporary.open("x", encoding="utf-8") as handle:  # never through a symlink placed there
-                handle.write(text + "\n")  # not synced: after a crash it is of no use
-            temporary.replace(self._path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _write(self._path, Beat(step, self._total_steps, phase, round(time.time(), 3)))
+
+
+@contextmanager
+def end_recorded(run: RunFolder) -> Iterator[None]:
+    """Record in the heartbeat that training ended with an exception, so that the run is not taken for alive."""
+    try:
+        yield
+    except BaseException as error:
+        if (beat := last_beat(run)) is not None:
+            _write(run.heartbeat, replace(beat, ended=_end_of(error)))
+        raise
+
+
+def _end_of(error: BaseException) -> str:
+    ends = {KeyboardInterrupt: "interrupted", StoppedError: "stopped"}
+    return next((end for kind, end in ends.items() if isinstance(error, kind)), "failed")
+
+
+def _write(path: Path, beat: Beat) -> None:
+    """Write a heartbeat, if possible."""
+    fields = {name: value for name, value in asdict(beat).items() if value is not None}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
+        with temporary.open("x", encoding="utf-8") as handle:  # never through a symlink placed there
+            handle.write(json.dumps(fields) + "\n")  # not synced: after a crash it is of no use
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -119,6 +148,11 @@ def health(path: Path, max_age_s: float = MAX_AGE_S) -> Health:
         beat = read_beat(run)
     except RunError as error:
         return Health(False, str(error))
+    if beat.ended and not run.is_locked():  # locked: it is being resumed
+        todo = f"; continue with:\n  {run.resume_command}" if run.last.is_file() else ""
+        return Health(
+            False, f"{run.path}: {beat.ended}; last heartbeat at step {beat.step:,} of {beat.total_steps:,}{todo}"
+        )
     age = time.time() - beat.time
     line = f"{run.path}: {beat.phase}, step {beat.step:,} of {beat.total_steps:,}, {beat.age_s():,.0f} s ago"
     if age < -max_age_s:  # a clock that was set back a little must not end a run

@@ -83,7 +83,7 @@ def is_alive(run: RunFolder) -> bool:
     if run.is_locked():
         return True
     beat = last_beat(run)
-    return beat is not None and not run.report.is_file() and beat.age_s() <= MAX_AGE_S
+    return beat is not None and not run.report.is_file() and beat.is_recent()
 
 
 def removable(path: Path) -> RunFolder:

@@ -12,7 +12,7 @@ from dpdrun.errors import RunError
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.problems import listed
-from dpdrun.run.files import unwritable, write_text
+from dpdrun.run.files import make_folder, unwritable, write_text
 from dpdrun.run.folder import RunFolder, require_free
 from dpdrun.run.symlinks import escapes
 from dpdrun.sweep.document import Sweep, load_sweep
@@ -126,10 +126,7 @@ def begin(folder: SweepFolder, sweep: Sweep, planned: Planned) -> SweepState:
         }
         if not allowed:
             require_free(path)
-    try:
-        folder.logs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot create the folder of the sweep: {error.strerror}") from error
+    make_folder(folder.logs)
     folder.reject_links()
     header = _identity(sweep, planned)
     with folder.journal.transaction() as now:

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dpdrun.errors import RunError
 from dpdrun.run.files import unwritable
 
 OWNED = "DPDRUN_SWEEP_OWNED"  # in the environment of workers that a sweep has started, and that end with it
@@ -106,7 +105,7 @@ class Presence:
             probe.touch()
             return probe.stat().st_mtime
         except OSError as error:
-            raise RunError(f"{probe}: {error.strerror}") from error
+            raise unwritable(probe, error) from error
         finally:
             with suppress(OSError):
                 probe.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ from dpdrun.recipe.loader import Loaded
 from dpdrun.run.environment import environment
 from dpdrun.run.files import encode_numbers, write_text
 from dpdrun.run.folder import RunFolder, require_free
-from dpdrun.run.heartbeat import Heartbeat
+from dpdrun.run.heartbeat import Heartbeat, end_recorded
 from dpdrun.training import checkpoint, pa_model, warm_start
 from dpdrun.training.guard import memory_explained, stopping
 from dpdrun.training.launcher_checks import check_machine, reject_launcher_conflicts
@@ -258,6 +258,7 @@ def _train(
         return {}
     if group.is_rank_zero:
         Heartbeat(run, plan.total_steps).beat("preparation", 0)
+        held.enter_context(end_recorded(run))
     made_with = settings_of(plan, parameters=job.parameters, dpdrun=__version__)
     tracking = held.enter_context(Tracking(track, run, made_with, group))
     with watch(job) if watch and group.is_rank_zero else nullcontext(Silent()) as shown:

@@ -25,7 +25,7 @@ from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.recipe.patch import render
-from dpdrun.run.files import PARTIAL, decode_numbers
+from dpdrun.run.files import PARTIAL, decode_numbers, unwritable
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, logged_until, read_metrics
 from dpdrun.training import checkpoint
@@ -75,7 +75,7 @@ def archive(run: RunFolder) -> Path:
         try:
             return path.rename(old)
         except OSError as error:
-            raise RunError(f"{path}: cannot be renamed to {old.name}: {error.strerror}") from error
+            raise unwritable(old, error) from error
 
 
 def _recorded_recipe(run: RunFolder) -> Loaded:

@@ -168,3 +168,16 @@ def test_removing_a_pa_model_warns_about_its_predistorters(dpd_runs: Path) -> No
     for name in ("least", "network"):
         assert f"{dpd_runs / name} was trained through {dpd_runs / 'pa'}" in result.stderr
     assert str(dpd_runs / "other") not in result.stderr
+
+
+def test_a_pa_model_that_others_need_is_removed_only_with_them(dpd_runs: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(dpd_runs, tmp_path / "copied")
+    for plan in copied.glob("*/plan.json"):  # each names the PA run by its path
+        plan.write_text(plan.read_text().replace(str(dpd_runs), str(copied)))
+    result = runs("remove", copied / "pa", "--yes")
+    assert result.exit_code == 2
+    assert "needs it; nothing was removed: name both" in result.stderr
+    assert (copied / "pa" / "model.safetensors").is_file()
+    together = runs("remove", *(each.parent for each in copied.glob("*/plan.json")), "--yes")
+    assert together.exit_code == 0, together.output
+    assert not (copied / "pa").exists()

@@ -172,7 +172,7 @@ def test_a_run_dir_without_permission(recipe_file: Path, tmp_path: Path) -> None
     tmp_path.chmod(0o500)
     result = train(recipe_file, "--run-dir", tmp_path / "run")
     assert result.exit_code == 2
-    assert "cannot create the run folder" in result.stderr
+    assert "cannot write: Permission denied; make its folder writable" in result.stderr
 
 
 def test_resume_of_a_finished_run_shows_its_report_and_changes_nothing(recipe_file: Path, run: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpdrun.data import pip_download
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, UnwritableError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in for pip is a shell script")
 
@@ -76,7 +76,7 @@ def test_a_file_that_fails_its_check_is_not_kept(monkeypatch: pytest.MonkeyPatch
 def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stand_in(monkeypatch, tmp_path, "exit 0")
     (tmp_path / "cache").write_text("a file, not a folder", encoding="utf-8")
-    with pytest.raises(DataError, match="cannot write to"):
+    with pytest.raises(UnwritableError, match=r"thing\.whl: cannot write"):
         download(tmp_path / "cache" / "thing.whl")
 
 

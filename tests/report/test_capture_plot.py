@@ -8,7 +8,7 @@ import pytest
 from dpdrun.data.capture import Capture, Part
 from dpdrun.data.inspection import Inspection, inspect_capture
 from dpdrun.data.sources import load_capture
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, UnwritableError
 from dpdrun.recipe.schema import DataSection
 from dpdrun.report.capture_plot import draw_capture
 
@@ -50,7 +50,7 @@ def test_unknown_bandwidth_is_drawn_without_channels(shown: tuple[Capture, Inspe
 def test_bad_paths(shown: tuple[Capture, Inspection], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot draw \.gif; use \.png, \.svg, \.pdf"):
         draw_capture(*shown, tmp_path / "a.gif")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(UnwritableError, match="cannot write: No such file or directory; create its folder"):
         draw_capture(*shown, tmp_path / "nowhere" / "a.png")
 
 

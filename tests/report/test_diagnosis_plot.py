@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpdrun.diagnosis.diagnose import Diagnosis, diagnose_any, diagnose_facts
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, UnwritableError
 from dpdrun.report.diagnosis_plot import charts_of, draw_diagnosis
 from dpdrun.report.figures.curves import MOST_POINTS, Curve
 from dpdrun.rules.examples import example_run
@@ -51,7 +51,7 @@ def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         draw_diagnosis(this, "x", tmp_path / "x.jpg")
     with pytest.raises(DataError, match="nothing to plot"):
         draw_diagnosis(diagnose_facts(RunFacts()), "x", tmp_path / "x.png")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(UnwritableError, match="cannot write: No such file or directory; create its folder"):
         draw_diagnosis(this, "x", tmp_path / "no" / "x.png")
     real = builtins.__import__
 

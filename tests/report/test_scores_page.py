@@ -66,5 +66,5 @@ def test_a_least_squares_fit_has_no_curve(dpd_runs: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot create the folder"):
+    with pytest.raises(RunError, match="folder: cannot write"):
         write_scores(tmp_path / "file" / "folder", {})

@@ -28,7 +28,7 @@ def test_create_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:
 
 def test_create_says_why_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot create the run folder: Not a directory"):
+    with pytest.raises(RunError, match="cannot write: Not a directory"):
         RunFolder.create(tmp_path / "file" / "run")
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from dpdrun.errors import StoppedError
 from dpdrun.run import heartbeat
 from dpdrun.run.folder import RunFolder
-from dpdrun.run.heartbeat import EVERY_S, Heartbeat, health
+from dpdrun.run.heartbeat import EVERY_S, Heartbeat, end_recorded, health
+from dpdrun.run.listing import is_alive
 
 
 class Clock:
@@ -144,3 +146,22 @@ def test_a_heartbeat_of_the_future_is_not_alive(run: RunFolder, clock: Clock) ->
     clock.now -= 200.0
     assert "in the future" in health(run.path, 300.0).line
     assert not health(run.path, 300.0).is_alive
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [(KeyboardInterrupt(), "interrupted"), (StoppedError("x"), "stopped"), (ValueError("x"), "failed")],
+)
+def test_a_run_that_was_ended_is_not_alive_from_then_on(error: BaseException, ended: str, run: RunFolder) -> None:
+    run.last.write_bytes(b"")
+    Heartbeat(run, 8).beat("training", 3)
+    assert is_alive(run)
+    with pytest.raises(type(error)), end_recorded(run):
+        raise error
+    found = health(run.path)
+    assert not found.is_alive
+    assert f"{run.path}: {ended}; last heartbeat at step 3 of 8; continue with:\n  dpdrun train" in found.line
+    assert not is_alive(run)
+    Heartbeat(run, 8).beat("preparation", 3)  # resumed
+    assert health(run.path).is_alive
+    assert "ended" not in written(run)

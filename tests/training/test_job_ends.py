@@ -24,6 +24,8 @@ from dpdrun.plan.plan import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import health
+from dpdrun.run.listing import summary_of
 from dpdrun.run.metrics import read_metrics
 from dpdrun.training import checkpoint, job, loop
 from dpdrun.training.telemetry import Silent
@@ -74,6 +76,8 @@ def test_ctrl_c_writes_a_checkpoint_first(loaded: Loaded, here: Path, stop_at: W
         job.train(loaded, here / "run", watch=stop_at(2, signal.SIGINT))
     assert str(caught.value).endswith(RunFolder(here / "run").resume_command)
     assert len(read_metrics(here / "run").steps) == 2
+    assert "interrupted; last heartbeat at step" in health(here / "run").line
+    assert summary_of(here / "run").state == "unfinished"
     assert job.train(loaded, here / "run", resume=True)["splits"] == straight["splits"]
 
 
@@ -239,7 +243,10 @@ def test_a_folder_that_cannot_be_written_is_left_as_it_is(
         with bound(), pytest.raises(RunError, match=r"cannot write: (Permission denied|Read-only)") as caught:
             job.train(recipe, run.path, resume=True)
         assert "make its folder writable, then continue with" in str(caught.value)
-        with bound(), pytest.raises(RunError, match="cannot create the run folder: Permission denied"):
+        with (
+            bound(),
+            pytest.raises(RunError, match=r"runs/new.*: cannot write: Permission denied; make its folder"),
+        ):
             job.train(recipe, place / "runs" / "new")
         assert contents(place) == before
         for path in (place, *place.rglob("*")):

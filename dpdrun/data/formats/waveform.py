@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dpdrun.data.checks import missing
 from dpdrun.errors import DataError
+from dpdrun.run.files import unwritable
 
 # complex64 without a header: float32 I, Q, I, Q ..., little-endian. By these names GNU Radio's file sink (.cfile), UHD
 # (fc32), SigMF (cf32) and inspectrum know it; .iq says nothing about the numbers in it, so the reader looks at them.
@@ -47,7 +49,8 @@ def check_writable(path: Path, *, force: bool, suffixes: Sequence[str] = SUFFIXE
     """Raise DataError for an output file that cannot be written, before work begins.
 
     Raises:
-        DataError: unknown suffix, no such folder or one that cannot be written, or the file is there and not `force`.
+        DataError: unknown suffix, no such folder, or the file is there and not `force`.
+        UnwritableError: the folder cannot be written.
     """
     if path.suffix.lower() not in suffixes:
         raise DataError(f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(suffixes)}")
@@ -61,4 +64,4 @@ def check_writable(path: Path, *, force: bool, suffixes: Sequence[str] = SUFFIXE
     if path.exists() and not force:
         raise DataError(f"{path}: exists; give --force to overwrite it")
     if not os.access(folder, os.W_OK):
-        raise DataError(f"{path}: no permission to write to {folder.resolve()}")
+        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))

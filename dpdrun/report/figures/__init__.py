@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import DataError, RunError
+from dpdrun.errors import DataError
 from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.report.figures.carriers import draw_carriers
 from dpdrun.report.figures.ccdf import draw_ccdf
@@ -21,7 +21,7 @@ from dpdrun.report.figures.style import NothingToDrawError, Picture, paper_style
 from dpdrun.report.figures.training import draw_training
 from dpdrun.report.figures.view import View, view_of
 from dpdrun.report.figures.waveform import draw_waveform
-from dpdrun.run.files import replacing, write_text
+from dpdrun.run.files import make_folder, replacing, write_text
 from dpdrun.run.metrics import Metrics
 
 PAGE = "report.html"
@@ -74,10 +74,7 @@ def save_report(
         sections = [FigureSection("Figures", "", [Missing("Figures", str(error))])]
     page = report_page(title, facts, tables, sections, summary=summary, suffix=suffix)
     pictures = [each for section in sections for each in section.figures if isinstance(each, Drawn)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot create the folder of the report: {error.strerror or error}") from None
+    make_folder(folder)
     written = []
     for each in pictures:
         for ending, content in ((suffix, each.picture.file(suffix)), (".csv", each.picture.curves.encode())):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import DataError, visible
+from dpdrun.run.files import unwritable
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")  # of a figure in a file of its own
 
@@ -166,7 +167,7 @@ def curves_csv(figure: Any) -> str:
 
 
 def save_figure(figure: Any, path: Path, *, dpi: int) -> None:
-    """Write a figure into a file; its suffix is the format. Raises DataError."""
+    """Write a figure into a file; its suffix is the format. Raises DataError, UnwritableError."""
     if path.suffix.lower() not in PLOT_SUFFIXES:
         raise DataError(
             f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
@@ -174,7 +175,7 @@ def save_figure(figure: Any, path: Path, *, dpi: int) -> None:
     try:
         figure.savefig(path, dpi=dpi)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise unwritable(path, error) from None
 
 
 def colours(count: int) -> list[str]:

@@ -115,7 +115,7 @@ def test_curves_are_the_numbers_that_are_drawn(dpd: PlotData, tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be(dpd: PlotData, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot create the folder of the report"):
+    with pytest.raises(RunError, match="folder: cannot write: Not a directory; a part of its path is a file"):
         save(tmp_path / "file" / "folder", dpd)
 
 
