@@ -34,7 +34,8 @@ CSS = """\
 .cards span { color: var(--dim); font-size: .85em; }
 td { white-space: normal; } td.number { white-space: pre; } ul { padding-left: 1.2rem; } li { margin: .35rem 0; }
 figure.narrow { justify-self: center; width: min(100%, 620px); grid-column: 1 / -1; }
-pre { background: var(--card); padding: .7rem; border-radius: 6px; overflow-x: auto; margin: .2rem 0 .8rem; }
+pre { background: var(--card); padding: .7rem; border-radius: 6px; margin: .2rem 0 .8rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 """
 
 
@@ -56,6 +57,8 @@ def product_page(content: Json, folder: Path) -> str:
         f"the amplifier, not the amplifier. {escape(_intervals(own['dpd']))}</p>",
         html_table(*_results(content, own, judged)),
         _figures(folder),
+        '<p class="dim">The gmp of the figures learns indirectly, the baseline of every evaluation; that of the table '
+        "learns the ideal input, as this one.</p>",
         "<h2>What limits it</h2>",
         _list(limits(content)),
         "<h2>What went in</h2>",

@@ -21,6 +21,7 @@ body { max-width: 1060px; }
 p.summary { font-size: 1.15rem; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.2rem; margin: 1rem 0; }
 dl.facts dt { color: var(--dim); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 600px) { dl.facts { grid-template-columns: 1fr; } dl.facts dd { margin-bottom: .5rem; } }
 .scroll { overflow-x: auto; margin: 1.2rem 0; }
 table { font-variant-numeric: tabular-nums; } caption { text-align: left; color: var(--dim); padding-bottom: .3rem; }
 th { text-align: left; vertical-align: bottom; padding: .25rem .8rem .25rem 0; border-bottom: 1.5px solid var(--line); }
