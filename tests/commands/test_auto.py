@@ -16,6 +16,7 @@ from dpdrun.auto import job, ladder, reading, recipes, search
 from dpdrun.commands import app
 from dpdrun.commands import auto as command
 from dpdrun.data import sizing
+from dpdrun.evaluation.plot_data import PlotData
 from dpdrun.recipe.schema import DataSection
 from tests.json_documents import as_documented
 
@@ -74,8 +75,16 @@ def shorter(place: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def product(place: Path, shorter: dict[str, Any]) -> tuple[Path, Result]:
-    """The folder that the command has continued, and what it printed."""
-    result = auto("--minutes", "1000", "--to", "c", "--fixed", "14", "-o", "product")
+    """The folder that the command has continued, and what it printed; only the figures of the page are drawn."""
+    draw = command._draw
+
+    def draw_less(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
+        if run.name == "dpd":
+            draw(where, run, report, [each for each in scenes if each.split == "test"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "_draw", draw_less)
+        result = auto("--minutes", "1000", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     return place / "product", result
 
