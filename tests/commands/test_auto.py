@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from dpdrun.commands import app
 from dpdrun.commands import auto as command
 from dpdrun.data import sizing
 from dpdrun.evaluation.plot_data import PlotData
-from dpdrun.recipe.schema import DataSection
+from dpdrun.recipe.schema import DataSection, GMPModel
+from dpdrun.sweep.folder import SweepFolder
+from dpdrun.sweep.worker import work
 from tests.json_documents import as_documented
 
 SHORT = {
@@ -35,14 +38,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     x = np.convolve(rng.normal(size=6100) + 1j * rng.normal(size=6100), firwin(101, 0.19), "valid")
     y = 2.0 * x * (1 - 0.02 * np.abs(x) ** 2) + 1e-3 * rng.normal(size=(len(x), 2)) @ [1, 1j]
     np.savez(folder / "capture.npz", x=x, y=np.concatenate([np.zeros(5), y[:-5]]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.chdir(folder)
         for (module, name), value in SHORT.items():
-            patch.setattr(module, name, value)
-        patch.setattr(job, "usable_cores", lambda: 1)  # every worker loads torch
-        patch.setattr(reading, "read", once(reading.read))
-        patch.setattr(reading, "read_sizes", sizing.read_sizes)  # of conftest.py
+            monkey.setattr(module, name, value)
+        monkey.setattr(job, "usable_cores", lambda: 1)
+        monkey.setattr(search, "Pool", OwnProcess)
+        monkey.setattr(reading, "read", once(reading.read))
+        monkey.setattr(reading, "read_sizes", sizing.read_sizes)  # of conftest.py
         yield folder
+
+
+class OwnProcess:
+    """In place of a pool of workers, each of which loads torch (tests/auto/test_kills.py has the pool)."""
+
+    def __init__(self, folder: SweepFolder, count: int, device: str) -> None:
+        self.folder = folder
+
+    def run(self, watch: Callable[[], None]) -> None:
+        with patch("dpdrun.evaluation.baselines.GMPModel", GMPModel):  # as there, without the small one of conftest.py
+            work(self.folder, lambda _: None)
+        watch()
 
 
 def once(read: Callable[[DataSection], reading.Reading]) -> Callable[[DataSection], reading.Reading]:
@@ -65,9 +81,9 @@ def auto(*words: str) -> Result:
 @pytest.fixture(scope="module")
 def shorter(place: Path) -> dict[str, Any]:
     """auto.json after a shorter time, which reached one refinement."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ladder, "REFINEMENTS", ((3, 1),))
-        patch.setattr(command, "find_spec", lambda _: None)  # no figures
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(ladder, "REFINEMENTS", ((3, 1),))
+        monkey.setattr(command, "find_spec", lambda _: None)  # no figures
         result = auto("--minutes", "500", "--to", "npz", "-o", "product")
     assert result.exit_code == 0, result.output
     return content(place / "product")
@@ -82,8 +98,8 @@ def product(place: Path, shorter: dict[str, Any]) -> tuple[Path, Result]:
         if run.name == "dpd":
             draw(where, run, report, [each for each in scenes if each.split == "test"])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "_draw", draw_less)
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(command, "_draw", draw_less)
         result = auto("--minutes", "1000", "--to", "c", "--fixed", "14", "-o", "product")
     assert result.exit_code == 0, result.output
     return place / "product", result
