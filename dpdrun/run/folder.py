@@ -24,7 +24,7 @@ from dpdrun.run.files import (
     unwritable,
     write_text,
 )
-from dpdrun.run.symlinks import reject_escaping_dirs
+from dpdrun.run.symlinks import reject_escaping_dirs, reject_special
 
 SCHEMA_VERSION = 1
 MOST_BYTES = 1 << 28  # of a JSON file; those of the longest runs have some MiB
@@ -220,6 +220,7 @@ class RunFolder:
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
         reject_escaping_dirs(path)
+        reject_special(path, folder.last.parent)
         if not folder.plan.is_file():
             if folder.has_steps():
                 raise RunError(f"{folder.plan}: missing; the run cannot be read without it; restore it from a backup")

@@ -19,6 +19,7 @@ from typing import Literal
 from dpdrun.errors import RunError, StoppedError, reading
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.symlinks import reject_special
 
 EVERY_S = 5.0  # between two beats: orchestrators poll every half minute or less often
 MOST_BYTES = 4096  # of a heartbeat; ours have 100
@@ -56,6 +57,7 @@ class Beat:
 
 def read_beat(run: RunFolder) -> Beat:
     """Return the last heartbeat of a run. Raises RunError where there is none, or what is there is none."""
+    reject_special(run.path)
     with reading(run.heartbeat, "a heartbeat", RunError), run.heartbeat.open("rb") as file:
         beat = Beat(**json.loads(file.read(MOST_BYTES)))
         given = (beat.step, beat.total_steps, beat.time)

@@ -1,4 +1,4 @@
-"""Rejects symlinks that escape a run folder received from someone else."""
+"""Rejects what does not belong into a folder received from someone else: symlinks out of it, pipes and devices."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ def escapes(path: Path, folder: Path) -> Path | None:
     """Return the target of a symlink at `path` if it lies outside of `folder`, else None."""
     target = Path(os.path.realpath(path))  # Path.resolve raises on circular links
     return target if path.is_symlink() and not target.is_relative_to(folder.resolve()) else None
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is a pipe, a socket or a device: reading it may wait, or go on, for ever."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def reject_special(*folders: Path) -> None:
+    """Raise RunError for a pipe, a socket or a device in one of some folders, which need not exist."""
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if is_special(path):
+                raise RunError(f"{path}: a pipe or a device, no file; remove it")
 
 
 def reject_escaping_dirs(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dpdrun.recipe.loader import load_text
 from dpdrun.recipe.problems import listed
 from dpdrun.run.files import make_folder, unwritable, write_text
 from dpdrun.run.folder import RunFolder, require_free
-from dpdrun.run.symlinks import escapes
+from dpdrun.run.symlinks import escapes, reject_special
 from dpdrun.sweep.document import Sweep, load_sweep
 from dpdrun.sweep.journal import Journal, SweepState
 from dpdrun.sweep.points import Planned
@@ -64,7 +64,8 @@ class SweepFolder:
         return load_sweep(self.sweep)
 
     def reject_links(self) -> None:
-        """Raise RunError for a symlink out of the folder: trials would be made and logs appended there."""
+        """Raise RunError for a symlink out of the folder: trials would be made and logs appended there; or a pipe."""
+        reject_special(self.path, self.logs)
         for place in (self.path, self.trials, self.logs):
             for path in place.iterdir() if place.is_dir() else ():
                 if (target := escapes(path, self.path)) is not None:

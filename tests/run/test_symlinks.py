@@ -1,10 +1,13 @@
-"""Links out of a folder are seen for what they are."""
+"""Links out of a folder, and pipes in it, are seen for what they are."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dpdrun.errors import RunError
+from dpdrun.run.folder import RunFolder
+from dpdrun.run.heartbeat import health
 from dpdrun.run.symlinks import escapes, reject_escaping_dirs
 
 
@@ -37,3 +40,15 @@ def test_a_subfolder_elsewhere_is_refused_and_a_linked_file_is_not(there: bool, 
     with pytest.raises(RunError, match=r"folder/checkpoints: a symlink out of this folder, to .*/other; replace it"):
         reject_escaping_dirs(folder)
     reject_escaping_dirs(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "plan.json", "heartbeat.json", "checkpoints/last.safetensors"])
+def test_a_pipe_in_a_run_folder_is_refused_before_anything_waits_for_it(name: str, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.heartbeat.write_text("{}")
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    with pytest.raises(RunError, match=f"{name}: a pipe or a device, no file; remove it"):
+        RunFolder.open(run.path)
+    if "/" not in name:
+        assert "a pipe or a device" in health(run.path).line

@@ -38,6 +38,8 @@ def kind_of(path: Path, where: str) -> str:
     Raises:
         DataError: it is none of them; the message says what it is, if that is known.
     """
+    if path.is_fifo():  # it can be read once, and a file is read several times: its kind, its header, its samples
+        raise DataError(f"{where}: a pipe; write what comes out of it into a file, and name that")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:

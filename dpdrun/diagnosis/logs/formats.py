@@ -181,8 +181,9 @@ def _in_folder(path: Path) -> Iterator[list[Path]]:
     yield _newest(path.glob(f"lightning_logs/version_*/{LIGHTNING}"))
     yield [path] if any(path.glob(tensorboard_log.PATTERN)) else []
     yield sorted({file.parent for file in path.glob(f"*/{tensorboard_log.PATTERN}")})
-    yield sorted(file for pattern in TABLES for file in path.glob(pattern))
-    yield sorted(file for folder in _folders_below(path) if folder.name == "history" for file in folder.glob("*.csv"))
+    yield sorted(file for pattern in TABLES for file in path.glob(pattern) if file.is_file())  # no pipe
+    histories = [folder for folder in _folders_below(path) if folder.name == "history"]
+    yield sorted(file for folder in histories for file in folder.glob("*.csv") if file.is_file())
 
 
 def _folders_below(path: Path) -> Iterator[Path]:
@@ -207,4 +208,4 @@ def _newest(files: Iterator[Path]) -> list[Path]:
         found = re.search(r"(\d+)$", file.parent.name)
         return int(found.group()) if found else -1
 
-    return sorted(files, key=numbered)[-1:]
+    return sorted((file for file in files if file.is_file()), key=numbered)[-1:]

@@ -31,7 +31,7 @@ def read(path: Path, asked: Asked) -> TrainingLog:
     Raises:
         DataError: tensorboard is not installed, the file is damaged, or it holds no scalars.
     """
-    files = sorted(path.glob(PATTERN), key=_written) if path.is_dir() else [path]
+    files = sorted(filter(Path.is_file, path.glob(PATTERN)), key=_written) if path.is_dir() else [path]
     series: dict[str, list[tuple[int, float]]] = {}
     for file in files:
         for tag, step, value in _scalars(file):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,9 @@ def test_libraries_are_imported_for_the_formats_that_need_them(tmp_path: Path) -
         "assert not {'scipy.io', 'h5py', 'nptdms', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match=r"pipe\.npz: a pipe; write what comes out of it into a file"):
+        open_contents(tmp_path / "pipe.npz", "pipe.npz")
