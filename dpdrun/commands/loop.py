@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +26,7 @@ from dpdrun.commands._options import (
     stated_rates,
 )
 from dpdrun.commands._output import say
-from dpdrun.errors import RecipeError
+from dpdrun.errors import EXIT_INTERRUPTED, RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,11 +144,15 @@ def next_(
     stated_rates(output_rate_hz=output_rate_hz)
     loop = LoopFolder(folder)
     predistorted = _predistorted(loop) if loop.read().method == "model" else None
-    with activity(Terminal(stderr=True), "loop") as doing:
-        doing(f"aligning and scoring {measured.name}")
-        state = take(
-            loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
-        )
+    try:
+        with activity(Terminal(stderr=True), "loop") as doing:
+            doing(f"aligning and scoring {measured.name}")
+            state = take(
+                loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
+            )
+    except KeyboardInterrupt as interrupt:
+        say(str(interrupt) or "interrupted", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     _show(folder, state, format_)
 
 
@@ -169,12 +174,16 @@ def status(folder: FolderArgument, format_: FormatOption = TextFormat.text) -> N
 def _predistorted(loop: LoopFolder) -> Callable[[int], Signal]:
     """Return what trains the predistorter of a round, with a line for each run, and sends the original through it."""
     from dpdrun.loop.retraining import predistorted
+    from dpdrun.pipeline.execution import continued_by
     from dpdrun.training import job
+
+    command = shlex.join(["dpdrun", *sys.argv[1:]])
 
     def train(loaded: Loaded, run: RunFolder) -> None:
         if not run.report.is_file():
             say(f"training {run.path}", err=True)
-        job.train(loaded, run.path, resume="auto")
+        with continued_by(command, f"the training of {run.path}"):
+            job.train(loaded, run.path, resume="auto")
 
     return lambda number: predistorted(loop, number, train)
 

@@ -71,3 +71,21 @@ def test_errors(place: Path) -> None:
     assert (code, "--sample-rate-hz" in error) == (2, True)
     code, _, error = dpdrun("loop", "start", "wave.npy", "-o", "bench", "--waveforms", "xls", "--sample-rate-hz", "1e6")
     assert (code, "'mat'" in error) == (2, True)
+
+
+def test_a_round_that_is_stopped_while_it_trains_names_its_own_command(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt("stopped after step 3 of 200; continue with:\n  dpdrun train")
+
+    monkeypatch.setattr("dpdrun.training.job.train", interrupted)
+    monkeypatch.setattr("sys.argv", ["dpdrun", "loop", "next", "bench", "capture0.mat"])
+    dpdrun("loop", "start", "wave.npy", "-o", "bench", "--sample-rate-hz", "100e6", "--method", "model")
+    play(0)
+    code, _, error = dpdrun("loop", "next", "bench", "capture0.mat")
+    assert code == 130
+    assert error.endswith(
+        "stopped after step 3 of 200 in the training of bench/rounds/0/pa; to continue it:\n"
+        "  dpdrun loop next bench capture0.mat\n"
+    )
