@@ -50,7 +50,10 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
         return cast("BehaviouralModel", made(config, scale_x=scale_x, scale_y=scale_y))
     from dpdrun.models._overlap import built_by
 
-    return built_by(made, config, scale_x=scale_x, scale_y=scale_y)
+    try:
+        return built_by(made, config, scale_x=scale_x, scale_y=scale_y)
+    except plugins.PluginError as error:
+        raise plugins.PluginError(f"{entry.origin.path}: {error}") from None
 
 
 def require_as_declared(model: BehaviouralModel, config: ModelSection) -> None:

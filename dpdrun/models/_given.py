@@ -19,7 +19,7 @@ from dpdrun.models._overlap import OverlappingModel
 from dpdrun.models._random_state import random_state_preserved
 from dpdrun.models._reach import effect, output_of, reach_of, undeclared
 from dpdrun.recipe.given import UNLIMITED, GivenModel, enter_model
-from dpdrun.recipe.plugins import MissingPluginError
+from dpdrun.recipe.plugins import MissingPluginError, wrong_samples
 from dpdrun.recipe.schema import GIVEN
 
 LEAST, LONGEST = 64, 4096  # samples of the records that a module is tried with
@@ -52,9 +52,8 @@ def accept(module: nn.Module, *, recorded: GivenModel | None = None) -> tuple[Gi
     context, ahead = (getattr(module, attribute, None) for attribute in ("context", "look_ahead"))
     if isinstance(module, BehaviouralModel):
         ahead = module.lookahead
-    for attribute, value in (("context", context), ("look_ahead", ahead)):
-        if value is not None and (not isinstance(value, int) or value < 0):
-            raise RecipeError(f"model: {name}.{attribute} is {value!r}; it is a number of samples, at least 0")
+    if wrong := wrong_samples(module):
+        raise RecipeError(f"model: {name}.{wrong}")
     with _undisturbed(module):
         _try(module, name, context, ahead or 0)
     section = GivenModel(

@@ -8,13 +8,14 @@ on: `context` inputs before the current one, `look_ahead` inputs after it. Chunk
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.recipe.plugins import PluginError
+from dpdrun.recipe.plugins import PluginError, wrong_samples
 
 
 class OverlappingModel(BehaviouralModel):
@@ -31,7 +32,7 @@ class OverlappingModel(BehaviouralModel):
     MACs: the module's attribute `macs_per_sample`; without it, every weight of a matrix or a kernel once.
 
     Raises:
-        ValueError: context or look_ahead is negative.
+        PluginError: context or look_ahead is no number of samples.
     """
 
     def __init__(
@@ -40,14 +41,11 @@ class OverlappingModel(BehaviouralModel):
     ) -> None:  # fmt: skip
         super().__init__(scale_x=scale_x, scale_y=scale_y)
         self.module, self.config = module, config
-        declared = {"context": context, "look_ahead": look_ahead}
-        for name, value in declared.items():
-            found = getattr(module, name, None) if value is None else value
-            declared[name] = None if found is None else int(found)
-            if found is not None and found < 0:
-                raise ValueError(f"{type(module).__name__}: {name} is {found}; it is a number of samples, at least 0")
-        self.context = declared["context"]
-        self.lookahead = None if self.context is None else declared["look_ahead"] or 0
+        context = getattr(module, "context", None) if context is None else context
+        look_ahead = getattr(module, "look_ahead", None) if look_ahead is None else look_ahead
+        if wrong := wrong_samples(SimpleNamespace(context=context, look_ahead=look_ahead)):
+            raise PluginError(f"{type(module).__name__}: {wrong}")
+        self.context, self.lookahead = context, None if context is None else look_ahead or 0
         weights = sum(p.numel() for p in module.parameters() if p.ndim >= 2)
         self.macs_per_sample = int(getattr(module, "macs_per_sample", weights))
 

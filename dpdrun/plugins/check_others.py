@@ -123,18 +123,13 @@ def points_of_a_format(entry: Entry) -> list[Point]:
         raise DpdrunError(f"{entry.name} is a format of dpdrun, which finds its files itself: check those of plug-ins")
     format_ = entry.load()
 
-    def complete() -> str:
-        if missing := [name for name in ("matches", "read") if not callable(getattr(format_, name, None))]:
-            raise FailedError(f"it has no {' and no '.join(missing)}")
-        return "has matches(path, head) and read(path)"
-
     def modest() -> str:
         for what, head in OTHER_FILES.items():
             if format_.matches(Path("a.file"), head):
                 raise FailedError(f"it takes {what} for its own: match by the first bytes")
         return "leaves tables, .npz and raw samples alone; `dpdrun data inspect FILE` shows what it reads"
 
-    return [("functions", complete), ("matches", modest)]
+    return [("matches", modest)]
 
 
 def points_of_rules(entry: Entry) -> list[Point]:

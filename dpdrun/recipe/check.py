@@ -71,6 +71,12 @@ def check_tree(root: Node) -> Check:
             result.recipe = Recipe.model_validate(root.plain())
         except ValidationError as error:  # of a validator that a plug-in has written; fields alone were right
             result.problems += [_of_validator(result, each, root.mark) for each in error.errors()]
+    if result.recipe is not None:
+        entry = plugins.find("models", result.recipe.model.kind)
+        foreign = entry is not None and entry.origin is not None
+        if foreign and (wrong := plugins.wrong_samples(result.recipe.model)):
+            mark, result.recipe = nearest_mark(result.given, "model", root.mark), None
+            result.problems.append(Problem("model", f"model: with these values its {wrong}", mark))
     return result
 
 
@@ -86,7 +92,9 @@ def _of_validator(result: Check, error: Any, fallback: Mark) -> Problem:
     kind = result.values.get("model.kind")
     key = ".".join(str(part) for part in error["loc"] if part != kind)
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return Problem(key, f"{key}: {message}", nearest_mark(result.given, key, fallback))
+    is_section = key in ("", "model") or isinstance(error["input"], Section | dict)
+    got = "" if is_section else f"; got {shortened(repr(error['input']))}"
+    return Problem(key, f"{key}: {message}{got}", nearest_mark(result.given, key, fallback))
 
 
 def _section(result: Check, node: Node, section: type[Section], prefix: str, kind: str | None) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dpdrun.models._base import stream
 from dpdrun.models._overlap import OverlappingModel, as_behavioural
+from dpdrun.recipe.plugins import PluginError
 
 
 class Filter(nn.Module):
@@ -55,7 +56,7 @@ def test_without_a_context_a_module_takes_complete_records() -> None:
 
 
 def test_a_negative_context_is_refused() -> None:
-    with pytest.raises(ValueError, match="Linear: context is -1"):
+    with pytest.raises(PluginError, match="Linear: context is -1"):
         OverlappingModel(nn.Linear(2, 2), context=-1)
 
 

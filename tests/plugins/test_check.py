@@ -177,11 +177,6 @@ OTHERS = {
         "checkpoint",
         "its steps differ",
     ),
-    "format without read": (
-        "class F:\n    matches = staticmethod(lambda path, head: False)\nFORMATS = {'bad': F}",
-        "functions",
-        "no read",
-    ),
     "greedy format": (
         "class F:\n    matches = staticmethod(lambda path, head: True)\n"
         "    read = staticmethod(dict)\nFORMATS = {'bad': F}",

@@ -22,7 +22,7 @@ from dpdrun.rules.engine import all_rules
 KIND = """
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dpdrun.recipe.schema import Count, Section
 
@@ -34,6 +34,16 @@ class Config(Section):
     taps: Count = Field(3, description="samples that an output depends on")
     d_model: int = Field(4, description="another thing than ours")
     heads: int = Field(3, description="does not divide d_model, which is nobody's business")
+
+    @field_validator("heads")
+    @classmethod
+    def even_or_three(cls, value):
+        assert value != 7, "seven heads do not fit"
+        return value
+
+    @property
+    def context(self):
+        return self.taps - 1 if self.taps < 8 else self.taps / 2
 
     @model_validator(mode="after")
     def few(self):
@@ -91,6 +101,8 @@ def test_a_kind_of_a_file_is_a_section_like_ours(write: Write) -> None:
     [
         ("taps: 0", r"r.yaml:6:9: model.taps: expected a whole number of at least 1; got 0"),
         ("taps: 10", r"r.yaml:4:1: model: more taps than the record has samples"),
+        ("heads: 7", r"r.yaml:6:3: model.heads: seven heads do not fit; got 7"),
+        ("taps: 8", r"r.yaml:4:1: model: with these values its context is 4.0; it is a number of samples"),
         ("tap: 1", r"r.yaml:6:3: unknown key model.tap; did you mean 'taps'"),
     ],
 )
@@ -126,6 +138,19 @@ def test_a_file_is_loaded_once(write: Write) -> None:
             "class F:\n    matches = read = print\nFORMATS = {'npz': F}\n",
             r"mine.py: formats: the name 'npz' is taken by dpdrun",
         ),
+        ("class F:\n    matches = print\nFORMATS = {'a': F}\n", r"mine.py: formats: a has no read, so it is none"),
+        (
+            "class F:\n    def matches(self, head): ...\n    read = print\nFORMATS = {'a': F}\n",
+            r"mine.py: formats: a: matches is called with \(path, head\): too many positional arguments",
+        ),
+        (
+            "class F:\n    def __init__(self, path): ...\nFORMATS = {'a': F}\n",
+            r"mine.py: formats: a: its class is called without arguments: .*'path'",
+        ),
+        ("FORMATS = {'a': 'os:path'}\n", r"mine.py: formats: a has no matches, so it is none"),
+        ("LOSSES = {'a': lambda p: p}\n", r"mine.py: losses: a: __call__ is called with \(prediction, target\)"),
+        (KIND.replace("Field(3, ", "Field('four', ", 1), r"mine.py: Config.taps: its default is .*got 'four'"),
+        (KIND.replace("return self.taps - 1 if", "return 7.5 if"), r"mine.py: Config.context is 7.5; it is a"),
         ("def __getattr__(name):\n    raise RuntimeError('boom')\n", r"mine.py:2: RuntimeError: boom"),
         ("class E(Exception):\n    __str__ = None\nraise E\n", r"mine.py:3: E: E"),
         ("MODELS = 5\n", r"mine.py: MODELS must be a list of pairs"),

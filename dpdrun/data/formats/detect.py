@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dpdrun.data.formats.raw import SUFFIX_TYPES
-from dpdrun.data.signals import Contents, Variable, contents_of
-from dpdrun.errors import DataError, reading
+from dpdrun.data.signals import MIN_SIGNAL, Contents, Variable, contents_of
+from dpdrun.errors import DataError, reading, reason_of
 from dpdrun.recipe import plugins
 
 HEAD_BYTES = 8192
@@ -145,10 +145,19 @@ def _read_foreign(entry: plugins.Entry, path: Path, where: str) -> Contents:
     """
     import numpy as np
 
-    found = entry.load().read(path)
+    found, whose = entry.load().read(path), f"{where}: format {entry.name} of {entry.origin}: read returned"
     if not isinstance(found, Mapping):
-        raise DataError(f"{where}: format {entry.name} of {entry.origin} returned no dictionary of arrays")
-    arrays = {str(name): np.asarray(value) for name, value in found.items()}
+        raise DataError(f"{whose} a {type(found).__name__}, not a dictionary of arrays (docs/plugins.md)")
+    arrays = {}
+    for name, value in found.items():
+        try:
+            arrays[str(name)] = np.asarray(value)
+        except ValueError as error:
+            raise DataError(f"{whose} {name} as no array of numbers: {reason_of(error)}") from None
+        if arrays[str(name)].dtype.kind not in "biufc":
+            raise DataError(f"{whose} {name} as {arrays[str(name)].dtype}, not numbers")
+    if all(array.size < MIN_SIGNAL for array in arrays.values()):
+        raise DataError(f"{whose} no signal: {', '.join(arrays) or 'nothing'}; it has to return input and output")
     variables = (
         Variable(name, array.shape, str(array.dtype), lambda array=array: array)  # type: ignore[misc]
         for name, array in arrays.items()
