@@ -28,7 +28,7 @@ from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import capture_of, plan_of, require_own_samples
 from dpdrun.plan.threads import threads_to_predict
 from dpdrun.recipe.given import GivenModel
-from dpdrun.recipe.schema import GIVEN, DataSection
+from dpdrun.recipe.schema import GIVEN, KINDS, DataSection
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import Metrics, read_metrics
 from dpdrun.training import job
@@ -174,7 +174,7 @@ class Run:
 
     def export(
         self,
-        to: str = "onnx",
+        to: str | None = None,
         path: PathLike | None = None,
         *,
         force: bool = False,
@@ -183,7 +183,8 @@ class Run:
         """Export the model as one streaming step, for use without dpdrun; its output is compared with the run's.
 
         Args:
-            to: onnx, torchscript, npz, c, mat, mem or qonnx (docs/export.md).
+            to: onnx, torchscript, npz, c, mat, mem or qonnx (docs/export.md); default: onnx; torchscript of a module
+                from Python and the kind of a plug-in, which have no other format.
             path: of the file; default: in the run folder.
             force: overwrite it.
             fixed: in integers (docs/fixed-point.md); a dict changes the quantization section of the run, such as
@@ -197,6 +198,7 @@ class Run:
         changes = [f"{key}={value}" for key, value in fixed.items()] if isinstance(fixed, Mapping) else []
         quantization = None if fixed is False else changes
         out = None if path is None else Path(path)
+        to = to or ("onnx" if isinstance(self.plan.recipe.model, KINDS) else "torchscript")
         with given_modules(self._modules):
             return export(self.path, to, out, force=force, quantization=quantization)
 

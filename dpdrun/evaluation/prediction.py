@@ -23,6 +23,7 @@ from dpdrun.errors import RunError
 from dpdrun.models import CHUNK_SAMPLES
 from dpdrun.models._arrays import to_complex, to_pairs
 from dpdrun.models._base import BehaviouralModel, stream, stream_chunks
+from dpdrun.models._overlap import of_complete_records
 from dpdrun.plan.plan import Plan
 
 Samples = NDArray[np.complex128]
@@ -232,10 +233,10 @@ def _predict_collected(model: BehaviouralModel, chunks: Iterable[Samples]) -> It
     for x in chunks:
         held.append(x)
         if sum(map(len, held)) > FULL_ATTENTION_SAMPLES:
+            cause, remedy = of_complete_records(model)
             raise RunError(
-                f"this model attends to the complete record (model.window: full), so it cannot stream one of more than "
-                f"{FULL_ATTENTION_SAMPLES:,} samples; train it with model.window in samples (such as 32), with "
-                "train.eval_on: frame, or cut the record"
+                f"this model depends on the complete record ({cause}), so it cannot stream one of more than "
+                f"{FULL_ATTENTION_SAMPLES:,} samples; {remedy}, or cut the record"
             )
     x = np.concatenate(held)
     yield x, predict(model, x)

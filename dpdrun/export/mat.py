@@ -37,7 +37,9 @@ def write(path: Path, graph: StepGraph, description: dict[str, Any], x: NDArray[
     """
     kind = description["kind"]
     if kind not in npz.KINDS:
-        raise RunError(f"mat has no reference for model.kind {kind}, only for {', '.join(npz.KINDS)}")
+        raise RunError(
+            f"mat has no reference for model.kind {kind}, only for {', '.join(npz.KINDS)}; use --to torchscript"
+        )
     weights = {n: t.numpy() for n, t in graph.inner.state_dict().items() if n not in ("scale_x", "scale_y")}
     if "position" in graph.state:
         weights["frequencies"] = frequencies(description["config"]["d_model"])

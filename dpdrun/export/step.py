@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dpdrun.errors import RunError
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._cascade import LimitedPredistorter
+from dpdrun.models._overlap import of_complete_records
 
 NEXT = "_next"  # suffix of the state that a step returns
 
@@ -33,12 +34,13 @@ class StepGraph(nn.Module):
     """
 
     def __init__(self, model: BehaviouralModel, kind: str) -> None:
-        """Raises RunError for a model that attends to its whole record."""
+        """Raises RunError for a model that depends on its whole record."""
         super().__init__()
         if model.lookahead is None:
+            cause, remedy = of_complete_records(model)
             raise RunError(
-                "this model attends to its whole record (model.window: full): it has no state to carry from chunk to "
-                "chunk, so it cannot be exported; train it with model.window in samples, such as 32"
+                f"this model depends on its whole record ({cause}): it has no state to carry from chunk to chunk, "
+                f"so it cannot be exported; {remedy}"
             )
         self.model: BehaviouralModel = model
         self.inner, self.peak = (
@@ -47,7 +49,9 @@ class StepGraph(nn.Module):
         self._example = model.initial_state(1)
         leaves = list(_leaves(self._example))
         names = _names(kind, len(leaves))
-        unread = {"position"} if getattr(self.inner.config, "positions", None) != "sinusoidal" else set()
+        unread = (
+            {"position"} if getattr(getattr(self.inner, "config", None), "positions", None) != "sinusoidal" else set()
+        )
         self._kept = [i for i, leaf in enumerate(leaves) if names[i] not in unread and _count(leaf)]
         self.state = {names[i]: torch.as_tensor(leaves[i]) for i in self._kept}
 

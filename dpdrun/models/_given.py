@@ -19,7 +19,8 @@ from dpdrun.models._overlap import OverlappingModel
 from dpdrun.models._random_state import random_state_preserved
 from dpdrun.models._reach import effect, output_of, reach_of, undeclared
 from dpdrun.recipe.given import UNLIMITED, GivenModel, enter_model
-from dpdrun.recipe.plugins import MissingPluginError, wrong_samples
+from dpdrun.recipe.plugin_contract import wrong_samples
+from dpdrun.recipe.plugins import MissingPluginError
 from dpdrun.recipe.schema import GIVEN
 
 LEAST, LONGEST = 64, 4096  # samples of the records that a module is tried with

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dpdrun.models._base import BehaviouralModel
-from dpdrun.recipe.plugins import PluginError, wrong_samples
+from dpdrun.recipe.plugin_contract import PluginError, wrong_samples
 
 
 class OverlappingModel(BehaviouralModel):
@@ -80,6 +80,13 @@ class OverlappingModel(BehaviouralModel):
         if self.context is None or self.lookahead is None:
             raise ValueError("a module of unknown memory cannot stream")
         return self.context, self.lookahead
+
+
+def of_complete_records(model: nn.Module) -> tuple[str, str]:
+    """Return by what a model takes complete records, and how to change that."""
+    if any(isinstance(each, OverlappingModel) and each.context is None for each in model.modules()):
+        return "it declares no context", "declare the samples that an output depends on: `context` (docs/plugins.md)"
+    return "model.window: full", "train it with model.window in samples, such as 32"
 
 
 def as_behavioural(module: nn.Module, *, scale_x: float, scale_y: float, config: Any = None) -> BehaviouralModel:

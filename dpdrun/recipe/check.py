@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from dpdrun.recipe import plugins, yaml12
 from dpdrun.recipe.conflicts import conflicts_among
 from dpdrun.recipe.describe import adapter, expected, field_docs, is_section, sections_of, words
+from dpdrun.recipe.plugin_contract import wrong_samples
 from dpdrun.recipe.problems import Mark, Problem, closest, listed, nearest_mark, shortened
 from dpdrun.recipe.renamed import REMOVED, RENAMED
 from dpdrun.recipe.schema import GIVEN, Recipe, Section
@@ -74,7 +75,7 @@ def check_tree(root: Node) -> Check:
     if result.recipe is not None:
         entry = plugins.find("models", result.recipe.model.kind)
         foreign = entry is not None and entry.origin is not None
-        if foreign and (wrong := plugins.wrong_samples(result.recipe.model)):
+        if foreign and (wrong := wrong_samples(result.recipe.model)):
             mark, result.recipe = nearest_mark(result.given, "model", root.mark), None
             result.problems.append(Problem("model", f"model: with these values its {wrong}", mark))
     return result

@@ -17,31 +17,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import inspect
 import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, get_args
 
-from pydantic import ValidationError
-
 from dpdrun.errors import DpdrunError, RunError, reason_of
 from dpdrun.recipe import schema, yaml12
+from dpdrun.recipe.plugin_contract import PluginError as PluginError
+from dpdrun.recipe.plugin_contract import require_defaults, usable
 from dpdrun.recipe.schema import Section
 
 GROUPS = ("models", "losses", "optimizers", "formats", "rules")
-RATES = {"lr": 1e-3, "betas": (0.9, 0.95), "eps": 1e-8}
-CALLED: dict[str, tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...]] = {  # name, arguments, keywords
-    "losses": (("__call__", ("prediction", "target"), {}),),
-    "optimizers": (("__call__", ("groups",), RATES),),
-    "formats": (("matches", ("path", "head"), {}), ("read", ("path",), {})),
-}
 NAMED = {"losses": "LOSSES", "optimizers": "OPTIMIZERS", "formats": "FORMATS"}  # what a file calls them
 ENTRY_POINTS = "dpdrun."
 OUR_FORMATS = {  # by module and function; which of them a file is in, data/formats/detect.py finds out
@@ -53,10 +45,6 @@ OUR_FORMATS = {  # by module and function; which of them a file is in, data/form
 WORDS = {"models": "model.kind", "losses": "train.loss", "optimizers": "optim.name", "formats": "the format"}
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 SHOWN = 12  # digits of a hash
-
-
-class PluginError(DpdrunError):
-    """A plug-in cannot be loaded, or does not hold what it must. The message names its file, and the line if known."""
 
 
 class MissingPluginError(RunError):
@@ -145,39 +133,12 @@ def add(group: str, name: str, value: Any, origin: Origin | None = None) -> None
     if not is_name(name):
         raise PluginError(f"{where}{name!r} is no name of a plug-in: use lower-case letters, digits and underscores")
     if origin is not None:
-        value = _usable(group, name, value, where)
+        value = usable(group, name, value, where)
     if (other := _ENTRIES[group].get(name)) is not None:
         raise PluginError(f"{where}{group}: the name {name!r} is taken by {other.origin or 'dpdrun'}")
     _ENTRIES[group][name] = Entry(group, name, value, origin)
     if isinstance(value, Kind):
         set_kinds([entry.value.section for entry in _ENTRIES["models"].values()])
-
-
-def _usable(group: str, name: str, value: Any, where: str) -> Any:
-    """Return what a plug-in offers, of a class of formats an object. Raises PluginError where it cannot be called."""
-    shown, call = f"{where}{group}: {name}", "its class is called without arguments"
-    try:
-        if group == "formats" and isinstance(value, type):
-            value = value()
-        for member, arguments, keywords in CALLED.get(group, ()):
-            call = f"{member} is called with ({', '.join([*arguments, *(f'{key}=' for key in keywords)])})"
-            function = value if member == "__call__" else getattr(value, member, None)
-            if not callable(function):
-                raise PluginError(f"{shown} has no {member}, so it is none (docs/plugins.md)")
-            with suppress(ValueError):  # code that is not written in Python does not tell its arguments
-                inspect.signature(function).bind(*arguments, **keywords)
-    except TypeError as error:
-        raise PluginError(f"{shown}: {call}: {error} (docs/plugins.md)") from None
-    return value
-
-
-def wrong_samples(owner: object) -> str | None:
-    """Say which of `context` and `look_ahead` of a section or a module is no number of samples; None if both are."""
-    for name in ("context", "look_ahead"):
-        value = getattr(owner, name, None)
-        if value is not None and (not isinstance(value, int) or value < 0):
-            return f"{name} is {value!r}; it is a number of samples, at least 0"
-    return None
 
 
 def is_name(name: object) -> bool:
@@ -331,26 +292,8 @@ def _name_of(config: Any, model: Any, origin: Origin) -> str:
     words = get_args(kind.annotation) if kind is not None else ()
     if len(words) != 1 or not isinstance(words[0], str):
         raise PluginError(f'{shown} needs a field with its name: kind: Literal["my_net"] = Field(description="...")')
-    _require_defaults(config, shown)
+    require_defaults(config, shown)
     return words[0]
-
-
-def _require_defaults(config: type[Section], shown: str) -> None:
-    """Raise PluginError unless the defaults of a kind are values that a recipe could have."""
-    strict = {"__module__": __name__, "model_config": {"validate_default": True}}
-    checked: Any = type(config.__name__, (config,), strict)
-    try:
-        section = checked.model_validate({"kind": get_args(config.model_fields["kind"].annotation)[0]})
-    except ValidationError as error:
-        for each in error.errors():
-            if each["type"] != "missing":  # a field without a default
-                field = ".".join(["", *map(str, each["loc"])])
-                raise PluginError(
-                    f"{shown}{field}: its default is not valid: {each['msg']}; got {each['input']!r}"
-                ) from None
-        return
-    if wrong := wrong_samples(section):
-        raise PluginError(f"{shown}.{wrong}")
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from dpdrun.recipe.describe import expected, is_section, sections_of, text_of
+from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.patch import render
 from dpdrun.recipe.schema import Recipe, Section
 
@@ -33,6 +34,9 @@ EXAMPLES: dict[str, Any] = {
     "model.window": 32,
     "model.hidden": 16,
 }
+
+START_LR = 1e-3  # of AdamW in most libraries
+NO_RULE = f"no rule covers a plug-in: {START_LR} is a start, and dpdrun probe FILE measures a value"
 
 _HEADER = """\
 A dpdrun recipe. Check it: dpdrun recipe check FILE    Train it: dpdrun train FILE
@@ -88,11 +92,13 @@ def _template_section(section: type[Section], prefix: str, kind: str, chosen: Ma
             lines += [f"{indent}{name}:", *_template_section(chosen_section, f"{key}.", kind, chosen)]
         else:
             lines += [] if prefix else [""]
-            comment = f"{field.description} ({_takes(field)})"
+            value, comment = chosen.get(key, default), f"{field.description} ({_takes(field)})"
+            if key == "optim.lr" and kind not in KINDS and value in (AUTO, START_LR):
+                value, comment = START_LR, f"{comment}; {NO_RULE}"
             lines += [
                 f"{indent}# {line}" for line in textwrap.wrap(comment, _WIDTH - len(indent), break_on_hyphens=False)
             ]
-            lines.append(f"{indent}{name}: {render(chosen.get(key, default))}")
+            lines.append(f"{indent}{name}: {render(value)}")
     return lines
 
 

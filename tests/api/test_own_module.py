@@ -157,6 +157,8 @@ def test_without_a_context_rules_set_the_frame(capture: dpdrun.Capture, tmp_path
     run = dpdrun.train({**RECIPE, "train": train}, capture, tmp_path / "run", model=nn.Sequential(nn.Linear(2, 2)))
     assert run.plan.recipe.train.burn_in == 64
     assert "declares no context" in (run.path / "plan.json").read_text()
+    with pytest.raises(RunError, match=r"its whole record .it declares no context.*declare the samples"):
+        run.export()
 
 
 def test_a_module_predistorts_too(least: dpdrun.Run, tmp_path: Path) -> None:
@@ -164,3 +166,9 @@ def test_a_module_predistorts_too(least: dpdrun.Run, tmp_path: Path) -> None:
     dpd = dpdrun.train_dpd(least, {"optim": {"lr": 1e-3}, "train": RECIPE["train"]}, tmp_path / "dpd", model=net)
     assert isinstance(dpdrun.load_run(dpd.path, model=net), dpdrun.Predistorter)
     assert dpd.predistort(least.capture.val.x).shape == least.capture.val.x.shape
+
+
+def test_it_is_exported_as_torchscript(own: tuple[dpdrun.Run, Small], tmp_path: Path) -> None:
+    assert own[0].export(path=tmp_path / "model.pt").path.suffix == ".pt"
+    with pytest.raises(RunError, match=r"onnx has no graph for model.kind given"):
+        own[0].export("onnx", tmp_path / "model.onnx")

@@ -140,4 +140,7 @@ def test_new_writes_a_recipe_for_a_kind_of_a_plug_in(tmp_path: Path) -> None:
 
     written = CliRunner().invoke(app, [*arguments, "--plugin", str(plugin), "--set", "model.units=12"])
     assert f"dpdrun train {path} --plugin {plugin}" in written.stdout
-    assert load_recipe(path).recipe.model.units == 12  # type: ignore[union-attr]
+    loaded = load_recipe(path)
+    assert loaded.recipe.model.units == 12  # type: ignore[union-attr]
+    assert loaded.recipe.optim.lr == 1e-3  # `auto` would be refused: no rule sets it
+    assert "no rule covers a plug-in: 0.001 is a start" in " ".join(path.read_text().replace("#", " ").split())

@@ -138,5 +138,5 @@ def error_repeats(
         advice="predict the record in one pass, so that the past is carried through it (train.eval_on: record)"
         if carried
         else f"give each chunk of {period} samples its past: predict overlapping chunks and drop their first "
-        f"{period_edge} samples, or use a streaming model (model.window)",
+        f"{period_edge} samples, or use a streaming model (of a transformer: model.window)",
     )  # fmt: skip

@@ -155,8 +155,8 @@ def no_better_than_a_linear_filter(
         "polynomial adds",
         value=judged_nmse_db, threshold=linear_nmse_db - LINEAR_DB, nonlinear_share=nonlinear_share,
         patch=_see_the_envelope(features, embedding),
-        advice="the network has not learned yet: a higher optim.lr or more steps (`dpdrun recommend`), features: "
-        "envelope, model.window long enough for the memory (`dpdrun recommend --data`)",
+        advice="the network has not learned yet: a higher optim.lr or more steps (`dpdrun recommend`), the envelope "
+        "among its features, and enough past samples, of a transformer model.window (`dpdrun recommend --data`)",
     )  # fmt: skip
 
 
@@ -194,6 +194,6 @@ def memory_is_missing(
         f"{model_spread_db:.2f} dB for the prediction, which is no better than such a curve (NMSE "
         f"{judged_nmse_db:.2f} dB); a memory polynomial reaches {polynomial_nmse_db:.2f} dB",
         value=model_spread_db, threshold=target_spread_db - 2 * HALF_DB,
-        advice="give the network enough past samples with model.window and model.conv; `dpdrun recommend --data` "
-        "measures how many",
+        advice="give the network enough past samples, a transformer by model.window and model.conv; `dpdrun recommend "
+        "--data` measures how many",
     )  # fmt: skip
