@@ -58,7 +58,10 @@ def test_a_broken_package_is_listed_as_broken(monkeypatch: pytest.MonkeyPatch) -
 def test_a_plugin_that_exits_is_an_error(tmp_path: Path) -> None:
     run("new", "lab_net", "-o", str(tmp_path))
     path, recipe = tmp_path / "lab_net.py", tmp_path / "lab_net.yaml"
-    path.write_text(path.read_text().replace("return int(2**self.layers) - 1", "raise SystemExit(0)"))
-    done = CliRunner().invoke(app, ["train", str(recipe), "--plugin", str(path), "--dry-run"])
+    path.write_text(
+        path.read_text().replace("return int(", "if self.layers == 3: raise SystemExit(0)\n        return int(")
+    )
+    arguments = ["train", str(recipe), "--plugin", str(path), "--set", "model.layers=3", "--dry-run"]
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
     assert "lab_net.py:26: SystemExit: 0 (plug-in lab_net 0.1" in done.output
