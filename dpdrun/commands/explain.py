@@ -112,4 +112,6 @@ def _find(what: str) -> Found:
 
     near = difflib.get_close_matches(what, [doc.key for doc in field_docs()], n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    if what.startswith("model."):
+        hint += "; a field of a plug-in needs --plugin FILE.py"
     raise CatalogueError(f"no field of the recipe is called {what!r}{hint} (docs/recipe.md lists them all)")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dpdrun.data.checks import suggestion
 from dpdrun.errors import DpdrunError, reason_of
 from dpdrun.recipe import plugins
 from dpdrun.recipe.plugins import GROUPS, Entry
@@ -68,8 +69,9 @@ def check_name(name: str, settings: Sequence[str] = ()) -> list[Check]:
     """Check everything of one name, of ours too. Raises DpdrunError where there is nothing."""
     found = [entry for group in GROUPS if (entry := plugins.find(group, name)) is not None]
     if not found:
-        known = ", ".join(dict.fromkeys(name for group in GROUPS for name in plugins.names(group)))
-        raise DpdrunError(f"no plug-in is called {name!r}; there is {known}; a file needs --plugin FILE.py")
+        known = dict.fromkeys(name for group in GROUPS for name in plugins.names(group))
+        hint = suggestion(name, known) or f"; there is {', '.join(known)}"
+        raise DpdrunError(f"no plug-in is called {name!r}{hint}; a file needs --plugin FILE.py")
     return [check for entry in found for check in check_entry(entry, settings)]
 
 
