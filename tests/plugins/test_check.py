@@ -202,5 +202,7 @@ def test_a_broken_loss_optimizer_format_or_rule_is_explained(tmp_path: Path, nam
 
 
 def test_nothing_of_that_name() -> None:
+    with pytest.raises(DpdrunError, match=r"no plug-in is called 'gruu'; did you mean 'gru'\?"):
+        check_name("gruu")
     with pytest.raises(DpdrunError, match="no plug-in is called 'nothing'; there is transformer, gru, gmp"):
         check_name("nothing")
