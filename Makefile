@@ -205,8 +205,11 @@ clean:  ## remove what these commands made, except runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+dpa-dpd: $(READY)  ## study: predistorters of the DPA captures under OpenDPD's legacy scores (an hour; ARGS: captures, --seeds)
+	$(BIN)/python -m benchmarks.dpa_dpd.run $(ARGS)
+
 .PHONY: auto-study
 auto-study: $(READY)  ## study: what `dpdrun auto` reaches, by minutes and parameters (hours; ARGS: captures, --minutes, --parameters)
 	$(BIN)/python -m benchmarks.auto.run $(ARGS)
 
-.PHONY: lock help setup train auto test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss alignment warm-start tutorials pictures clean
+.PHONY: lock help setup train auto test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss dpa-dpd alignment warm-start tutorials pictures clean

@@ -2,8 +2,9 @@
 
     make auto-study           (or: python -m benchmarks.auto.run CAPTURE... --minutes 5 15 --parameters 250 500 1000)
 
-Every case is one call of the command, in build/auto; an interrupted one continues when the study runs again. Scores are
-those of the test split, which nothing is chosen by.
+Every case is one call of the command, in build/auto; an interrupted one continues when the study runs again. Next to it
+the recipe of benchmarks/arena, written by hand for that many parameters, is trained once, through the same PA model.
+Scores are those of the test split, which nothing is chosen by.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ FOLDER = ROOT / "build" / "auto"
 CAPTURES = ("opendpd/APA_200MHz", "opendpd/APA_200MHz_b", "opendpd/DPA_160MHz", "opendpd/DPA_200MHz",
             "synthetic/mild", "synthetic/hard")  # fmt: skip
 SCORES = {"nmse_db": "NMSE", "in_band_error_db": "in band", "aclr_worse_dbc": "ACLR", "evm_db": "EVM"}
-HEADER = ["capture", "minutes", "parameters", "PA model / judge, NMSE [dB]", "ACLR before [dBc]", "gmp", "after",
-          "after, judge", "EVM before [dB]", "gmp", "after", "after, judge"]  # fmt: skip
+BY_HAND = ROOT / "benchmarks" / "arena" / "recipes"
+HEADER = ["capture", "minutes", "parameters", "PA model / judge, NMSE [dB]", "in-band error before [dB]", "gmp",
+          "by hand", "after", "after, judge", "ACLR before [dBc]", "gmp", "by hand", "after",
+          "after, judge"]  # fmt: skip
 
 
 def measure(results: ResultsFile, capture: str, minutes: float, parameters: int) -> None:
@@ -34,8 +37,24 @@ def measure(results: ResultsFile, capture: str, minutes: float, parameters: int)
         return
     folder = FOLDER / key.replace("/", "-").replace(" ", "-")
     words = ["auto", capture, "--budget", f"parameters={parameters}", "--minutes", f"{minutes:g}", "-o", str(folder)]
+    dpdrun(*words)
+    result = result_of(json.loads((folder / "auto.json").read_text()))
+    result["scores"]["pa"]["by_hand"] = by_hand(folder, capture, parameters)
+    results.add(key, result)
+
+
+def by_hand(folder: Path, capture: str, parameters: int) -> dict[str, float | None]:
+    """Train the recipe that was written by hand for this many parameters through the PA model of a case; its scores."""
+    run = folder / "by_hand"
+    if not (run / "report.json").is_file():
+        sets = ("--set", f"pa={folder / 'pa'}", "--set", f"data={{source: {capture}, align: off}}")
+        dpdrun("train", str(BY_HAND / f"transformer-{parameters}.yaml"), *sets, "--run-dir", str(run))
+    return _scores(as_chosen(json.loads((run / "report.json").read_text()))["splits"]["test"])
+
+
+def dpdrun(*words: str) -> None:
+    """Run a command of dpdrun."""
     subprocess.run([sys.executable, "-m", "dpdrun", *words], cwd=ROOT, check=True)
-    results.add(key, result_of(json.loads((folder / "auto.json").read_text())))
 
 
 def result_of(content: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +90,8 @@ def table(results: dict[str, Any]) -> str:
         capture, minutes = key.split(" ")[:2]
         errors = " / ".join(f"{model['kind']} {model['nmse_db']:.2f}" for model in each["models"].values())
         own, judge = each["scores"]["pa"], each["scores"]["judge"]
-        cells = [f"{value[name]:.2f}" if value[name] is not None else "" for name in ("aclr_worse_dbc", "evm_db")
-                 for value in (own["none"], own["gmp"], own["dpd"], judge["dpd"])]  # fmt: skip
+        cells = [f"{value[name]:.2f}" for name in ("in_band_error_db", "aclr_worse_dbc")
+                 for value in (own["none"], own["gmp"], own["by_hand"], own["dpd"], judge["dpd"])]  # fmt: skip
         rows.append([capture, minutes, f"{each['parameters']:,}", errors, *cells])
     return markdown(HEADER, rows)
 
