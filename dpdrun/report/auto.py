@@ -14,7 +14,7 @@ from dpdrun.report.pipeline import scores_panel
 from dpdrun.report.scores import ACLR, IN_BAND, NMSE
 from dpdrun.run.scores import as_chosen
 
-BEHIND_DB = 0.1  # the gmp
+BEHIND_DB = 0.1  # what it is compared with
 LEARNT = {"dpd_gmp": "pa", "dpd": "pa"}
 Json = Mapping[str, Any]
 
@@ -32,23 +32,33 @@ def plan_view(parts: Sequence[tuple[str, str, int, float]], title: str, summary:
 def product_view(content: Json) -> RenderableType:
     """Return the scores of the product through both PA models."""
     panel = scores_panel(content["scores"]["own"], content["scores"]["judged"], LEARNT)
-    return Group(panel, *(Text.assemble(("note: ", "yellow"), each) for each in behind_the_gmp(content)))
+    return Group(panel, *(Text.assemble(("note: ", "yellow"), each) for each in shortfalls(content)))
 
 
-def behind_the_gmp(content: Json) -> list[str]:
-    """Return what to do where the gmp is better than the predistorter on the validation split."""
+def shortfalls(content: Json) -> list[str]:
+    """Return what to do where the predistorter is behind none, or behind the gmp, on the validation split."""
     reports, steps = as_chosen(content["scores"]["own"]), content["steps"]
-    gmp, this = (reports[name]["splits"]["val"]["linearity"] for name in ("dpd_gmp", "dpd"))
-    worse = {figure.title: this[figure.key] - gmp[figure.key] for figure in (NMSE, IN_BAND, ACLR[2])
-             if this.get(figure.key) is not None and gmp.get(figure.key) is not None}  # fmt: skip
-    behind = {name: db for name, db in worse.items() if db > BEHIND_DB}
-    if not behind:
-        return []
-    by = ", ".join(f"{name.partition(' [')[0]} by {db:.1f} dB" for name, db in behind.items())
-    sizes = [f"{step['parameters']:,} parameters, {step['macs_per_sample']:,} MACs"
-             for step in (steps["dpd_gmp"], steps["dpd"])]  # fmt: skip
-    return [
-        f"The gmp in dpd_gmp/ is better than this predistorter on the validation split: {by} ({sizes[0]}; this one "
-        f"{sizes[1]}). More --minutes help first, then a larger --budget; if the target can hold the gmp, hand that "
-        "over: its export is among the commands of the page."
-    ]
+    this, gmp = (reports[name]["splits"]["val"]["linearity"] for name in ("dpd", "dpd_gmp"))
+    found = []
+    if worse := _worse(this, reports["dpd"]["baselines"]["one_tap"]["val"]["linearity"]):
+        found.append(
+            f"Do not use this predistorter: the amplifier is worse with it than without on the validation split: "
+            f"{worse}. `dpdrun diagnose` of dpd/ and pa/ says more; more --minutes may help."
+        )
+    if worse := _worse(this, gmp):
+        sizes = [f"{step['parameters']:,} parameters, {step['macs_per_sample']:,} MACs"
+                 for step in (steps["dpd_gmp"], steps["dpd"])]  # fmt: skip
+        found.append(
+            f"The gmp in dpd_gmp/ is better than this predistorter on the validation split: {worse} ({sizes[0]}; this "
+            f"one {sizes[1]}). More --minutes help first, then a larger --budget; if the target can hold the gmp, hand "
+            "that over: its export is among the commands of the page."
+        )
+    return found
+
+
+def _worse(this: Json, rival: Json) -> str:
+    """Return by how much scores are behind those of a rival, in words; "" = by nothing that counts."""
+    pairs = [(figure.title.partition(" [")[0], this.get(figure.key), rival.get(figure.key))
+             for figure in (NMSE, IN_BAND, ACLR[2])]  # fmt: skip
+    behind = [(name, ours - theirs) for name, ours, theirs in pairs if ours is not None and theirs is not None]
+    return ", ".join(f"{name} by {db:.1f} dB" for name, db in behind if db > BEHIND_DB)

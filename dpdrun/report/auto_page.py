@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dpdrun.report.auto import behind_the_gmp
+from dpdrun.report.auto import shortfalls
 from dpdrun.report.figures.page import CSS as FIGURES_CSS
 from dpdrun.report.figures.page import html_table
 from dpdrun.report.html_page import html_page
@@ -153,7 +153,7 @@ def limits(content: Json) -> list[str]:
             f"The size of the predistorter: it leaves {left_db:.1f} dB, and the error of the PA model is {pa_db:.1f} "
             f"dB{noise or '; a larger --budget, or more --minutes, help'}."
         )
-    found = [*behind_the_gmp(content), *found]
+    found = [*shortfalls(content), *found]
     found.append(trust(own, judged, content["steps"]["judge"]["kind"]))
     found += [f"What the ACLR can show ({text})." for text in aclr_caveats(own)]
     expected = dict(facts_of_scores(own)).get("measured")

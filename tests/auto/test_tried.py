@@ -35,3 +35,10 @@ def test_the_pa_model_in_use_stays_unless_it_is_clearly_worse(
 def test_the_first_pa_model_is_the_best(tmp_path: Path) -> None:
     best = Candidate(run(tmp_path / "a", b"a"), RECIPE, "gmp", -40.0)
     assert pa_model([best], RunFolder(tmp_path / "pa")) is best
+
+
+@pytest.mark.parametrize(("gmp_db", "chosen"), [(-40.8, "gru"), (-41.2, "gmp")])
+def test_a_gmp_is_predistorted_only_where_it_is_clearly_better(gmp_db: float, chosen: str, tmp_path: Path) -> None:
+    candidates = [Candidate(run(tmp_path / name, name.encode()), RECIPE, name, score)
+                  for name, score in (("gmp", gmp_db), ("gru", -40.0))]  # fmt: skip
+    assert pa_model(candidates, RunFolder(tmp_path / "pa")).kind == chosen
