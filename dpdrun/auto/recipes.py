@@ -40,9 +40,12 @@ def pa_models(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def predistorter_recipe(reading: Reading, model: dict[str, Any], pa: str) -> str:
-    """Return the recipe of a predistorter, by the rules: it learns the ideal input of the PA model."""
+    """Return the recipe of a predistorter, by the rules: it learns the ideal input of the PA model.
+
+    A PA model that a gmp is ahead of is accepted: `tried.pa_model` has weighed them.
+    """
     train = {"max_steps": RULES_STEPS[0]} if model["kind"] != "gmp" else {}
-    job = {"task": "dpd", "pa": pa, "model": model, "dpd": {"learning": "ilc"}}
+    job = {"task": "dpd", "pa": pa, "model": model, "dpd": {"learning": "ilc", "weak_pa": "accept"}}
     return _recipe(reading, {**job, **({"train": train} if train else {})})
 
 
