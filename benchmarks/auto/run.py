@@ -90,8 +90,9 @@ def table(results: dict[str, Any]) -> str:
         capture, minutes = key.split(" ")[:2]
         errors = " / ".join(f"{model['kind']} {model['nmse_db']:.2f}" for model in each["models"].values())
         own, judge = each["scores"]["pa"], each["scores"]["judge"]
-        cells = [f"{value[name]:.2f}" for name in ("in_band_error_db", "aclr_worse_dbc")
-                 for value in (own["none"], own["gmp"], own["by_hand"], own["dpd"], judge["dpd"])]  # fmt: skip
+        through = (own["none"], own["gmp"], own.get("by_hand"), own["dpd"], judge["dpd"])
+        cells = ["" if value is None else f"{value[name]:.2f}" for name in ("in_band_error_db", "aclr_worse_dbc")
+                 for value in through]  # fmt: skip
         rows.append([capture, minutes, f"{each['parameters']:,}", errors, *cells])
     return markdown(HEADER, rows)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -97,8 +98,12 @@ class TensorBoard(Tracker):
         return f"tensorboard --logdir {shlex.quote(str(self._run.parent))}"
 
     def back_to(self, step: int) -> None:
-        """Begin a new event file, which says from which step on the others no longer count."""
+        """Begin a new event file, which says from which step on the others no longer count.
+
+        It begins in another second: TensorBoard reads files in the order of their names, which start with the second.
+        """
         self._tracker.finish()
+        time.sleep(1.01 - time.time() % 1)
         self._start(step)
 
     def _start(self, step: int | None) -> None:

@@ -47,7 +47,10 @@ def test_the_report_names_model_capture_costs_and_rules() -> None:
     model = random_model(plan)
     report = evaluate(model, plan, capture, ("val",))
     assert (report["task"], report["model"]) == ("pa", "transformer")
-    assert report["capture"] == {"name": "test", "sha256": capture.sha256, "loop_samples": None}
+    peak = float(np.abs(capture.train.x).max())
+    assert report["capture"] == {
+        "name": "test", "sha256": capture.sha256, "loop_samples": None, "train_peak": peak
+    }  # fmt: skip
     assert report["parameters"] == sum(p.numel() for p in model.parameters())
     assert report["macs_per_sample"] == model.macs_per_sample
     assert report["lookahead"] == 0
