@@ -180,8 +180,9 @@ def _training_peak(folder: RunFolder) -> float | None:
     """Return the largest magnitude of the training input; None if the run is unfinished, or older than this figure."""
     if not folder.report.is_file():
         return None
-    peak: float | None = folder.read_json(folder.report).get("capture", {}).get("train_peak")
-    return peak
+    capture = folder.read_json(folder.report).get("capture")
+    peak = capture.get("train_peak") if isinstance(capture, dict) else None
+    return peak if isinstance(peak, float) else None
 
 
 def _of_part(model: BehaviouralModel, plan: Plan, part: str, capture: Capture) -> tuple[Samples, Samples]:

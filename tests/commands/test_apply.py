@@ -75,6 +75,13 @@ def test_a_waveform_louder_than_the_training_input_is_reported(finished: Path, t
     assert "6.0 dB more power than the training input" in result.stderr
 
 
+@pytest.mark.parametrize("capture", ["x", {"train_peak": "loud"}, {"train_peak": [1.0]}])
+def test_a_report_with_another_capture_names_no_peak(capture: Any, run: Path, tmp_path: Path) -> None:
+    report = json.loads((run / "report.json").read_text())
+    (run / "report.json").write_text(json.dumps(report | {"capture": capture}))
+    assert apply(run, "test", tmp_path / "out.npy").exit_code == 0
+
+
 def test_a_single_peak_above_the_training_input_is_reported(finished: Path, tmp_path: Path) -> None:
     assert apply(finished, "train", tmp_path / "train.npz").exit_code == 0
     with np.load(tmp_path / "train.npz") as archive:
