@@ -36,7 +36,7 @@ def commands(section: DataSection, options: Options, folder: Path, out: str, sea
         ("Align it", ["data", "align", source, *flags, "-o", aligned, "--force"]),
         ("Sizes and rates, with reasons", ["recommend", "--data", source, *measured, "--model", "transformer"]),
         *((f"All trials of {name}", ["sweep", "show", f"{folder}/search/{name}"]) for name in searches),
-        ("Train the four models, and score", ["train", f"{folder}/pipeline.yaml", "--run-dir", f"{folder}"]),
+        ("Train the four models, and score", ["train", f"{folder}/pipeline.yaml", "--run-dir", str(folder)]),
         ("Diagnose the training", ["diagnose", f"{folder}/dpd"]),
         ("Score through the second PA model", ["evaluate", f"{folder}/dpd", "--through", f"{folder}/judge"]),
         ("Export", _export(folder, "dpd", Path(out), options)),

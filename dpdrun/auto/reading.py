@@ -58,8 +58,9 @@ def read(section: DataSection) -> Reading:
     wanted = section if section.align != OFF else section.model_copy(update={"align": AUTO})
     capture = load_capture(wanted)
     cut = split_between_loops(capture) if section.split == AUTO else None
-    if cut is not None and cut[1] is not None:
-        section, wanted = (each.model_copy(update={"split": cut[1]}) for each in (section, wanted))
+    length, split = cut or (0, None)
+    if split is not None:
+        section, wanted = (each.model_copy(update={"split": split}) for each in (section, wanted))
         capture = load_capture(wanted)
     measured = None if capture.bandwidth_hz is not None else measured_bandwidth_hz(capture)
     if measured is not None:
@@ -90,7 +91,7 @@ def read(section: DataSection) -> Reading:
         update={"source": locate_source(section.source), "align": alignment.values if changes and alignment else OFF}
     )
     decision = alignment.decision if alignment is not None else None
-    loops = [] if cut is None else [f"the splits: at the ends of the loops of {cut[0]:,} samples"]
+    loops = [] if split is None else [f"the splits: at the ends of the loops of {length:,} samples"]
     return Reading(load_capture(kept), facts, kept, (*loops, *_corrections(decision)))
 
 

@@ -52,8 +52,8 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:  # which a command that has something to save or to say handles itself
-            say("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:  # which a command that has something to save handles itself
+            say(str(interrupt) or "interrupted", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except SystemExit as end:  # of a plug-in: it would pass for an exit code of ours
             plugins = sys.modules.get("dpdrun.recipe.plugins")

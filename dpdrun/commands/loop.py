@@ -26,7 +26,7 @@ from dpdrun.commands._options import (
     stated_rates,
 )
 from dpdrun.commands._output import say
-from dpdrun.errors import EXIT_INTERRUPTED, RecipeError
+from dpdrun.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,15 +144,11 @@ def next_(
     stated_rates(output_rate_hz=output_rate_hz)
     loop = LoopFolder(folder)
     predistorted = _predistorted(loop) if loop.read().method == "model" else None
-    try:
-        with activity(Terminal(stderr=True), "loop") as doing:
-            doing(f"aligning and scoring {measured.name}")
-            state = take(
-                loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
-            )
-    except KeyboardInterrupt as interrupt:
-        say(str(interrupt) or "interrupted", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with activity(Terminal(stderr=True), "loop") as doing:
+        doing(f"aligning and scoring {measured.name}")
+        state = take(
+            loop, measured, output=output, columns=columns, output_rate_hz=output_rate_hz, predistorted=predistorted
+        )
     _show(folder, state, format_)
 
 

@@ -108,8 +108,9 @@ def end_recorded(run: RunFolder) -> Iterator[None]:
 
 
 def _end_of(error: BaseException) -> str:
-    ends = {KeyboardInterrupt: "interrupted", StoppedError: "stopped"}
-    return next((end for kind, end in ends.items() if isinstance(error, kind)), "failed")
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "stopped" if isinstance(error, StoppedError) else "failed"
 
 
 def _write(path: Path, beat: Beat) -> None:

@@ -159,8 +159,8 @@ def usual_loss(counts: Mapping[str, int]) -> dict[str, str]:
 def eval_sets(names: Iterable[str]) -> dict[str, str]:
     """Return the validation losses of a log with several evaluation sets: name of the set -> column."""
     found = {name: EVAL_SET.fullmatch(plain_name(name)) for name in names if not name.endswith(("__MIN", "__MAX"))}
-    found = {name: match for name, match in found.items() if match and not RISING.fullmatch(match.group(1))}
-    sets = {match.group(1).replace(" ", "_"): name for name, match in found.items() if match}
+    sets = {match.group(1).replace(" ", "_"): name for name, match in found.items()
+            if match and not RISING.fullmatch(match.group(1))}  # fmt: skip
     return {key: name for key, name in sets.items() if not ADDED.search(plain_name(name))} or sets  # may rise
 
 
