@@ -37,7 +37,7 @@ PUBLISHED = {
         ("TCN-DPD (arXiv 2506.12165)", "500", -44.61, -47.52, -51.58, -49.26),
         ("LW-ResGRU (IEEE TCAS-II 73(2), 2026)", "< 600", -43.5, -46.7, -50.4, -47.8),
     ],
-    "opendpd/DPA_160MHz": [("TRes-DeltaGRU", "about 1,000", -54.4, -59.4, -61.7, -61.7)],
+    "opendpd/DPA_160MHz": [("TRes-DeltaGRU-15 (docs/benchmark_report.md)", "999", -54.4, -59.4, -61.7, -61.7)],
 }
 SCORES = ("NMSE", "EVM", "ACLR left", "ACLR right")
 HEADER = ["capture, predistorter", "parameters", "PA model, its test NMSE [dB]", *(f"{name} [dB]" for name in SCORES),

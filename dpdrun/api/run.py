@@ -258,7 +258,7 @@ def load_run(
             was made with a module.
 
     Raises:
-        RunError: there is no run in this folder, or it was made with no such module: the weights tell.
+        RunError: there is no run in this folder, or it was made with no such module, by its weights.
         DataError: the capture holds other samples than the run was trained on.
     """
     folder = RunFolder.open(Path(path))

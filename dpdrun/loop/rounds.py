@@ -93,7 +93,7 @@ def _measured(folder: LoopFolder, state: LoopState, capture: RawCapture) -> Loop
     scores = score(state, aligned.of(original), aligned.y, target_gain=target, gain_change=abs(change))
     rates = {"sample_rate_hz": state.sample_rate_hz, "bandwidth_hz": state.bandwidth_hz}
     stated = {name: rate for name, rate in rates.items() if rate is not None}
-    kept = aligned.y if state.method == "ilc" else aligned.y / change  # for a network that continues another round's
+    kept = aligned.y if state.method == "ilc" else aligned.y / change  # a network is trained on one gain in all rounds
     folder.write_measured(number, aligned.first, aligned.of(u), kept, stated)
     outcome, step, best = _judged(state, scores)
     measured = state.waiting.model_copy(

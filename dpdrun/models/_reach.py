@@ -1,4 +1,4 @@
-"""What a model depends on, measured: one input sample is changed, and the outputs that change with it tell."""
+"""What a model depends on, measured: one input sample is changed, and outputs that change with it depend on it."""
 
 from __future__ import annotations
 

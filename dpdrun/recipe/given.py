@@ -30,7 +30,7 @@ class GivenModel(Section):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What modules are told apart by: two classes may begin with the same tensors."""
+        """What identifies a module: two classes may begin with the same tensors."""
         return self.module, self.sha256
 
 

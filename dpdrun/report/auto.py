@@ -36,7 +36,7 @@ def product_view(content: Json) -> RenderableType:
 
 
 def shortfalls(content: Json) -> list[str]:
-    """Return what to do where the predistorter is behind none, or behind the gmp, on the validation split."""
+    """Return what to do where the predistorter is worse than none, or than the gmp, on the validation split."""
     reports, steps = as_chosen(content["scores"]["own"]), content["steps"]
     this, gmp = (reports[name]["splits"]["val"]["linearity"] for name in ("dpd", "dpd_gmp"))
     found = []
@@ -57,7 +57,7 @@ def shortfalls(content: Json) -> list[str]:
 
 
 def _worse(this: Json, rival: Json) -> str:
-    """Return by how much scores are behind those of a rival, in words; "" = by nothing that counts."""
+    """Return by how much scores are worse than those of a rival, in words; "" = by nothing that counts."""
     pairs = [(figure.title.partition(" [")[0], this.get(figure.key), rival.get(figure.key))
              for figure in (NMSE, IN_BAND, ACLR[2])]  # fmt: skip
     behind = [(name, ours - theirs) for name, ours, theirs in pairs if ours is not None and theirs is not None]

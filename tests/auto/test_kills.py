@@ -18,7 +18,7 @@ WORDS = shlex.split(
     "auto capture.npz --sample-rate-hz 1e6 --bandwidth-hz 4e5 --budget parameters=200 -o product --minutes 1000"
 )
 # The command with short trials, on two workers, which sends itself a signal when so many trials of a search are done.
-# Nine trials in all; at most two end between two looks.
+# Nine trials in all; at most two end between two checks.
 KILLED = """
 import os, sys
 from dpdrun.__main__ import main

@@ -83,8 +83,8 @@ def accuracy_gap(run: RunFacts) -> Verdict:
     medians of the last three scores means that the network has memorized its training data, or that validation data
     differ from those of training (preprocessing, classes, a split by another criterion). The best of several validation
     accuracies counts. A noise of 15 points from score to score (second differences, six scores or more), three times
-    that in training, means that the network is another one in evaluation: batch statistics that lag behind the weights,
-    or answers that tip over to one class.
+    that in training, means that the network behaves differently in evaluation: batch statistics that do not follow the
+    weights, or answers that all change to one class.
 
     ## Known limits
     An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is

@@ -21,7 +21,7 @@ FROM_THE_START = 2  # lines
 LEAST_RUN = 8  # lines of a run that can be judged
 AROUND, LEAST_AROUND, LONG = 5, 3, 30  # lines before and after a step back
 CONTINUES, CONTINUES_NOISY = 0.05, 0.15  # of the loss; the latter where its noise is as large
-LATER_STAGE = 0.9  # of the first line; what is started anew begins near it
+LATER_STAGE = 0.9  # of the first line; a run that starts again begins near it
 HIGHER, SURE = 1.25, 6.0  # times, and standard errors
 
 ORDERED = [*range(1, 41)]
@@ -94,9 +94,9 @@ def several_runs(line_steps: Found[list[int]], line_loss: list[float] | None = N
     ## Why
     A chart of such a file shows two curves as one. If the steps start again from the beginning, only the last run is
     judged; if a run was resumed, the later lines of a step count. A warning if two of the runs have eight lines or more
-    and the loss begins anew (a second stage of a training goes on from the first, to within 5 %, or 15 % of a noisy
-    loss, or starts at 90 % of the first line or lower), or if the loss of a
-    resumed run is a quarter higher than before, by six standard deviations: what continues is not the run that stopped.
+    and the loss starts again (a second stage of a training continues the loss of the first, to within 5 %, or 15 % of a
+    noisy loss, or starts at 90 % of the first line or lower), or if the loss of a resumed run is a quarter higher than
+    before, by six standard deviations: what continues is not the run that stopped.
 
     ## Known limits
     Info for an aborted start of a few lines, and for a resumed run that continues as before: some programs always
