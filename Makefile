@@ -108,12 +108,12 @@ public-logs: $(READY)  ## study: is diagnose right about training logs that othe
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[studies]'
 	$(BIN)/python -m benchmarks.public_logs.run
 
-diagnose-.PHONY: c-instructions
+diagnose-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,000 steps (a minute)
+	$(BIN)/python -m benchmarks.speed.diagnose
+
+.PHONY: c-instructions
 c-instructions: $(READY)  ## study: instructions a sample of the exported C, counted by valgrind (a minute; needs gcc and valgrind)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed.c_instructions
-
-speed: $(READY)  ## study: time and memory of diagnosing a log of 100,000 steps (a minute)
-	$(BIN)/python -m benchmarks.speed.diagnose
 
 apply-speed: $(READY)  ## study: time and memory of applying a model to 10 million samples (two minutes)
 	$(BIN)/python -m benchmarks.speed.apply

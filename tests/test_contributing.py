@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 # Enters the rule as its family file would, then asks what tests/test_catalogue.py asks of every rule.
 PROGRAM = """
@@ -42,5 +43,13 @@ def test_example_of_a_rule_is_a_rule() -> None:
 def test_files_that_it_names_exist() -> None:
     named = [name for name in re.findall(r"`((?:dpdrun|tests|docs)/[\w/]+\.\w+)`", TEXT) if "<" not in name]
     assert len(named) > 3
-    root = Path(__file__).parents[1]
-    assert [name for name in named if not (root / name).exists()] == []
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_each_make_target_has_one_recipe_and_those_that_pages_name_exist() -> None:
+    rules = re.findall(r"^([a-z][\w-]*):.*\n\t", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [target for target in rules if rules.count(target) > 1] == []
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named = {each for page in pages for each in re.findall(r"`make ([a-z][\w-]*)", page.read_text(encoding="utf-8"))}
+    assert len(named) > 20
+    assert named - set(rules) == set()
