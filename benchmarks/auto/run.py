@@ -2,9 +2,10 @@
 
     make auto-study           (or: python -m benchmarks.auto.run CAPTURE... --minutes 5 15 --parameters 250 500 1000)
 
-Every case is one call of the command, in build/auto; an interrupted one continues when the study runs again. Next to it
-the recipe of benchmarks/arena, written by hand for that many parameters, is trained once, through the same PA model.
-Scores are those of the test split, which nothing is chosen by.
+Every case is one call of the command, in build/auto; an interrupted one continues when the study runs again. With
+--by-hand the recipe of benchmarks/arena, written by hand for that many parameters, is trained once through the same PA
+model, where that is missing; it takes as long as its iterations need. Scores are those of the test split, which nothing
+is chosen by.
 """
 
 from __future__ import annotations
@@ -30,17 +31,19 @@ HEADER = ["capture", "minutes", "parameters", "PA model / judge, NMSE [dB]", "in
           "after, judge"]  # fmt: skip
 
 
-def measure(results: ResultsFile, capture: str, minutes: float, parameters: int) -> None:
-    """Run the command for one case, unless its result is known."""
+def measure(results: ResultsFile, capture: str, minutes: float, parameters: int, *, also_by_hand: bool) -> None:
+    """Run the command for one case, and train the recipe by hand, unless that is known."""
     key = f"{capture} {minutes:g} min {parameters}"
-    if key in results:
-        return
     folder = FOLDER / key.replace("/", "-").replace(" ", "-")
-    words = ["auto", capture, "--budget", f"parameters={parameters}", "--minutes", f"{minutes:g}", "-o", str(folder)]
-    dpdrun(*words)
-    result = result_of(json.loads((folder / "auto.json").read_text()))
-    result["scores"]["pa"]["by_hand"] = by_hand(folder, capture, parameters)
-    results.add(key, result)
+    missing = also_by_hand and "by_hand" not in (results.results[key]["scores"]["pa"] if key in results else ())
+    if key not in results or (missing and not (folder / "pa").is_dir()):
+        limit = ("--budget", f"parameters={parameters}", "--minutes", f"{minutes:g}")
+        dpdrun("auto", capture, *limit, "-o", str(folder))
+        results.add(key, result_of(json.loads((folder / "auto.json").read_text())))
+    if missing:
+        result = results.results[key]
+        result["scores"]["pa"]["by_hand"] = by_hand(folder, capture, parameters)
+        results.add(key, result)
 
 
 def by_hand(folder: Path, capture: str, parameters: int) -> dict[str, float | None]:
@@ -74,8 +77,9 @@ def result_of(content: dict[str, Any]) -> dict[str, Any]:
         for name, reports in through.items()
     }
     size = content["steps"]["dpd"]["parameters"]
-    return {"search_seconds": content["seconds"], "parameters": size, "models": models, "scores": scores,
-            "trials": len(content["trials"]), "machine": machine()}  # fmt: skip
+    core_seconds = round(sum(trial["seconds"] for trial in content["trials"]), 1)
+    return {"search_seconds": content["seconds"], "core_seconds": core_seconds, "parameters": size, "models": models,
+            "scores": scores, "trials": len(content["trials"]), "machine": machine()}  # fmt: skip
 
 
 def _scores(split: dict[str, Any]) -> dict[str, float | None]:
@@ -103,13 +107,14 @@ def main() -> None:
     parser.add_argument("captures", nargs="*", default=CAPTURES)
     parser.add_argument("--minutes", nargs="+", type=float, default=[5, 15, 60])
     parser.add_argument("--parameters", nargs="+", type=int, default=[250, 500, 1000])
+    parser.add_argument("--by-hand", action="store_true", help="also train the recipe by hand, where that is missing")
     parser.add_argument("--write-table", action="store_true", help="also into docs/results.md, between its markers")
     chosen = parser.parse_args()
     results = ResultsFile(RESULTS)
     for capture in chosen.captures:
         for minutes in chosen.minutes:
             for parameters in chosen.parameters:
-                measure(results, capture, minutes, parameters)
+                measure(results, capture, minutes, parameters, also_by_hand=chosen.by_hand)
     print(table(results.results))
     if chosen.write_table:
         write_table("auto", table(results.results))

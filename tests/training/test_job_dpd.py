@@ -22,6 +22,7 @@ from dpdrun.evaluation.prediction import predict
 from dpdrun.models._cascade import LimitedPredistorter
 from dpdrun.run.folder import RunFolder
 from dpdrun.run.metrics import read_metrics
+from dpdrun.run.scores import chosen
 from dpdrun.training import job
 from dpdrun.training.job import load_run
 
@@ -64,6 +65,12 @@ def test_least_squares_on_the_ideal_input_beats_indirect_learning(ilc: tuple[Pat
     for split in ("val", "test"):
         assert report["splits"][split]["objective_db"] < report["baselines"]["gmp"][split]["objective_db"]
     assert report["steps"] == 0
+
+
+def test_a_diagnosis_compares_the_ideal_input_with_the_pa_model(ilc: tuple[Path, dict[str, Any]]) -> None:
+    path, report = ilc
+    facts = diagnose(path).facts
+    assert (facts.ilc_db, facts.pa_db) == (report["ilc"]["val"]["nmse_db"], chosen(report["pa"])["nmse_db"]["val"])
 
 
 def test_the_report_says_how_it_is_known(bench: Any, direct: tuple[Path, dict[str, Any]]) -> None:

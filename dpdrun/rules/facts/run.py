@@ -49,6 +49,8 @@ class RunFacts:
         settings: values of the recipe by dotted key, as text: advice does not name what is set already.
         linearized: of a predistorter, scores of the validation split that reports show, by name: without it, and with
             it [dB or dBc, lower is better].
+        ilc_db, pa_db: of a predistorter that learns the ideal input (`dpd.learning: ilc`), on the validation split: the
+            NMSE that the PA model reaches with that input, and of the PA model itself.
         swept_lr: peak learning rate that our sweeps found best for such a job (`rules.lr_law`); None outside of them.
         rank_step: steps that several processes took together, as many as those that took the last of them.
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
@@ -97,6 +99,8 @@ class RunFacts:
     floor_db: float | None = fact("the noise floor (report.json)")
     settings: dict[str, str] = fact("settings", dict)
     linearized: dict[str, tuple[float, float]] = fact("the scores of a predistorter (report.json)", dict)
+    ilc_db: float | None = fact("the result of iterative learning control (report.json)")
+    pa_db: float | None = fact("the NMSE of the PA model (report.json)")
     eps: float | None = fact("the eps of AdamW")
     beta2: float | None = fact("the beta2 of AdamW")
     parameters: int | None = fact("the number of parameters (metrics.jsonl, from this version on)")

@@ -181,3 +181,34 @@ def no_better_than_no_predistortion(run: RunFacts) -> Verdict:
         advice="look at the spectra (`dpdrun evaluate RUN --output DIR`) and at the ACLR of the wanted signal next to "
         "them; check data.bandwidth_hz; if the leakage is the amplifier's, train longer or through a better PA model",
     )  # fmt: skip
+
+
+@diagnose(
+    "DM205", source="the output of the PA model with the ideal input that a predistorter learns from",
+    evidence="measured", results="docs/results.md#dpa-captures",
+    fires=dict(ilc_db=-30.3, pa_db=-39.2), silent=dict(ilc_db=-54.8, pa_db=-39.0),
+)  # fmt: skip
+def ideal_input_is_not_ideal(ilc_db: float, pa_db: float) -> Verdict:
+    """Iterative learning control ends above the error of its PA model: the predistorter learns from a poor input.
+
+    ## Why
+    With `dpd.learning: ilc` the predistorter can only become as good as the input that it learns. Iterative learning
+    control usually makes the PA model far more linear than the PA model is accurate (-54.8 dB through a PA model of
+    -39.0 dB). Where it does not, the PA model has no input for the wanted output: beyond the peaks that it was fitted
+    to, a polynomial grows without bound or folds back, or the wanted peaks are above what the amplifier or
+    `dpd.peak_limit` allows. On DPA_160MHz, through a gmp, it ended at -30.3 dB, and the predistorter was worse than
+    none.
+
+    ## Known limits
+    Needs report.json: the finding comes at the end of the run. One NMSE over all frequencies: an error far outside of
+    the band, where nothing is learned, counts as well.
+    """
+    if ilc_db <= pa_db:
+        return None
+    return warning(
+        f"with the ideal input that it learns from, the PA model is {ilc_db:.2f} dB from the wanted output, more than "
+        f"its own error ({pa_db:.2f} dB)",
+        value=ilc_db, threshold=pa_db,
+        advice="train through a network if the PA model is a gmp; otherwise aim lower: dpd.gain: peak, or a higher "
+        "dpd.peak_limit if the amplifier stands it; dpd.learning: indirect needs no ideal input",
+    )  # fmt: skip

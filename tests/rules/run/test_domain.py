@@ -55,6 +55,14 @@ def test_a_predistorter_is_not_healthy_by_one_number_alone() -> None:
     assert "NMSE" not in found.message
 
 
+def test_an_ideal_input_is_better_than_the_pa_model_is_accurate() -> None:
+    found = findings(ilc_db=-30.3, pa_db=-39.2)["DM205"]
+    assert found.severity == "warning"
+    assert "a network if the PA model is a gmp" in (found.advice or "")
+    assert "DM205" not in findings(ilc_db=-39.9, pa_db=-35.4)
+    assert "DM205" not in findings(pa_db=-35.4)  # of another learning
+
+
 def test_where_nothing_explains_the_output_it_is_the_data() -> None:
     found = scored(0.2, -0.4, one_tap_db=-0.1, gmp_db=-0.3)["DM201"]
     assert "dpdrun data align" in (found.advice or "")
