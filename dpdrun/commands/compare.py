@@ -121,12 +121,15 @@ def compare(
 
 
 def _loaded(paths: list[Path]) -> list[Any]:
-    """Load the runs, each with a unique name; one that has no model yet is left out with a warning.
+    """Load the runs, each with a unique name.
+
+    One that has no model yet, or whose model is of a plug-in that is missing, is left out with a warning.
 
     Raises:
-        RunError: a path is not a run folder, or no run has a model.
+        RunError: a path is not a run folder, or no run can be scored.
     """
     from dpdrun.evaluation.comparison import Run
+    from dpdrun.recipe.plugins import MissingPluginError
     from dpdrun.run.folder import RunFolder
     from dpdrun.training.job import load_run
 
@@ -141,9 +144,18 @@ def _loaded(paths: list[Path]) -> list[Any]:
             say(f"warning: {given[path]}: this run is unfinished; {what}", err=True)
     names = [path.name for path in unique]
     found = []
+    absent: list[MissingPluginError] = []
     for path in unique:
-        model, plan, folder = load_run(given[path])
+        try:
+            model, plan, folder = load_run(given[path])
+        except MissingPluginError as error:
+            absent.append(error)
+            continue
         found.append(Run(path.name if names.count(path.name) == 1 else str(given[path]), folder, model, plan))
+    if not found:
+        raise absent[0]
+    for each in absent:
+        say(f"warning: left out: {each}", err=True)
     return found
 
 

@@ -82,7 +82,7 @@ def show(
     from dpdrun.report.runs import run_view
     from dpdrun.report.terminal import Terminal
 
-    console, plan = Terminal(highlight=False), plan_of(folder)
+    console, plan = Terminal(highlight=False), plan_of(folder, only_to_show=True)
     console.print(run_view(summary, plan, folder))
     if folder.report.is_file():
         console.print(report_table(folder.read_json(folder.report), plan))

@@ -23,6 +23,7 @@ from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.given import enter_of
+from dpdrun.recipe.recorded import recipe_as_recorded
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import ADAMW, ModelSection, QuantizationSection, Recipe, SourceFiles, TransformerModel
 from dpdrun.rules.advice import Advice, derivable, derive, unset
@@ -134,8 +135,16 @@ class Plan:
         return {"schema_version": SCHEMA_VERSION} | content
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Plan:
-        """Read back plan.json. Raises RunError when it is of a later version, not a plan, or a plug-in is missing."""
+    def from_json(cls, content: Mapping[str, Any], *, only_to_show: bool = False) -> Plan:
+        """Read back plan.json.
+
+        Args:
+            content: of the file.
+            only_to_show: a plug-in may be missing; what it brought stays as recorded, and no model can be built.
+
+        Raises:
+            RunError: it is of a later version, not a plan, or a plug-in is missing.
+        """
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise RunError(
@@ -143,13 +152,16 @@ class Plan:
             )
         try:
             enter_of(content)
-            plugins.require(content)
+            if not only_to_show:
+                plugins.require(content)
             values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
             made = content.get("predistortion")  # absent in plans from before there were any
             values["predistortion"] = None if made is None else Predistortion.from_json(made)
             init = content.get("init")
             values["init"] = None if init is None else Initialization.from_json(init)
-            values["recipe"] = Recipe.model_validate(with_current_keys(content["recipe"]))
+            recorded = with_current_keys(content["recipe"])
+            absent = plugins.missing(content)
+            values["recipe"] = recipe_as_recorded(recorded, absent) if absent else Recipe.model_validate(recorded)
             values["provenance"] = {
                 RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
             }

@@ -26,14 +26,18 @@ SURROUNDING = 2  # folders above a run folder that belong to it: runs/, and the 
 SHOWN = 12  # digits of a hash
 
 
-def plan_of(run: RunFolder) -> Plan:
+def plan_of(run: RunFolder, *, only_to_show: bool = False) -> Plan:
     """Return the plan of a run, with its capture and its PA run where they are now; what is not found keeps its path.
+
+    Args:
+        run: the run folder.
+        only_to_show: as `Plan.from_json`.
 
     Raises:
         RunError: plan.json cannot be read, or a plug-in that it names is missing.
     """
     try:
-        plan = Plan.from_json(run.read_json(run.plan))
+        plan = Plan.from_json(run.read_json(run.plan), only_to_show=only_to_show)
     except MissingPluginError as error:
         raise MissingPluginError(f"{run.path}: {error}") from None
     source = plan.recipe.data.source

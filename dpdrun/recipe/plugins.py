@@ -357,14 +357,18 @@ def require(plan: Mapping[str, Any]) -> None:
     Raises:
         MissingPluginError: it is not there; the message names it.
     """
-    for each in plan.get("plugins", ()):
-        if find(each["group"], each["name"]) is None:
-            version = f" {each['version']}" if each["version"] else ""
-            remedy = f"install {each['plugin']}{version}" if each["installed"] else f"add --plugin {each['file']}"
-            raise MissingPluginError(
-                f"this run was made with {WORDS[each['group']]} {each['name']} of plug-in {each['plugin']}{version} "
-                f"({each['file']}, sha256 {each['sha256'][:SHOWN]}), which is not loaded; {remedy}"
-            )
+    for each in missing(plan):
+        version = f" {each['version']}" if each["version"] else ""
+        remedy = f"install {each['plugin']}{version}" if each["installed"] else f"add --plugin {each['file']}"
+        raise MissingPluginError(
+            f"this run was made with {WORDS[each['group']]} {each['name']} of plug-in {each['plugin']}{version} "
+            f"({each['file']}, sha256 {each['sha256'][:SHOWN]}), which is not loaded; {remedy}"
+        )
+
+
+def missing(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a plan.json records of the plug-ins that are missing; the installed ones are loaded."""
+    return [each for each in plan.get("plugins", ()) if find(each["group"], each["name"]) is None]
 
 
 def changed(plan: Mapping[str, Any]) -> list[str]:

@@ -340,5 +340,8 @@ def load_run(path: Path) -> tuple[BehaviouralModel, Plan, RunFolder]:
     source = run.weights
     if source is None:
         raise RunError(f"{path}: this run has no model yet; see `dpdrun train --resume`")
-    model = _saved.load(source, plan.recipe.model, described_by=run.plan)
+    try:
+        model = _saved.load(source, plan.recipe.model, described_by=run.plan)
+    except plugins.MissingPluginError as error:  # of a module that was passed from Python
+        raise plugins.MissingPluginError(f"{path}: {error}") from None
     return model if plan.predistortion is None else with_limiter(model, plan).eval(), plan, run

@@ -162,8 +162,21 @@ def test_a_missing_plugin_is_asked_for_and_a_changed_one_is_named(lab: Path) -> 
         assert f"made with model.kind lab_net of plug-in lab 1.2 (lab.py, sha256 {digest})" in done.output
         assert "which is not loaded; add --plugin lab.py" in done.output
     forget()
+    shown = CliRunner().invoke(app, ["runs", "show", str(run)], env={"COLUMNS": "100"})
+    assert shown.exit_code == 0, shown.output
+    for recorded in ("model.kind lab_net", "model.taps 3", "optim.name sgd", "train.loss quartic", "lab_net on"):
+        assert recorded in " ".join(shown.stdout.split())
     done = CliRunner().invoke(app, ["compare", str(run), str(run)])
     assert f"error: {run}: this run was made with model.kind lab_net" in done.output
+    x = np.exp(2j * np.pi * np.arange(1500) ** 2 / 3000)
+    np.savez(lab / "ours.npz", input=x, output=x * x.real, sample_rate_hz=1e6)
+    recipe = f"task: pa\ndata: {{source: {lab}/ours.npz}}\nmodel: {{kind: gmp, order: 3, delays: 2, cross: 0}}\n"
+    job.train(load_text(recipe), lab / "ours")
+    done = CliRunner().invoke(app, ["compare", str(run), str(lab / "ours")])
+    assert done.exit_code == 0, done.output
+    assert f"warning: left out: {run}: this run was made with model.kind lab_net" in done.stderr
+    assert "add --plugin lab.py" in done.stderr
+    assert "ours" in done.stdout
     (lab / "lab.py").write_text(PLUGIN + "\n# another line\n")
     forget()
     done = CliRunner().invoke(app, ["diagnose", str(run), "--plugin", str(lab / "lab.py")])
