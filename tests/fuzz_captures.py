@@ -63,6 +63,15 @@ def hdf5_files() -> list[bytes]:
     return found
 
 
+def hdf5_replies() -> list[bytes]:
+    from dpdrun.data.formats.hdf5_process import answer
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.h5"
+        path.write_bytes(hdf5_files()[0])
+        return [b"".join(answer(str(path), "a.h5", None, budget)) for budget in (100, 10_000)]
+
+
 def tdms_files() -> list[bytes]:
     from nptdms import ChannelObject, RootObject, TdmsWriter
 

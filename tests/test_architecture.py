@@ -41,7 +41,7 @@ HOMES = {
     "onnxruntime": ("export/onnx.py", "export/qonnx.py"),
     "optuna": ("sweep/search.py",),
     "tensorboard": ("diagnosis/logs/tensorboard_log.py",),
-    "h5py": ("data/formats/hdf5.py",),
+    "h5py": ("data/formats/hdf5_process.py",),
     "typer": ("commands/",),
     "pickle": (),
 }

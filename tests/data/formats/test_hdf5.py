@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import h5py
@@ -8,10 +9,15 @@ import pytest
 import scipy.io
 import scipy.io.matlab
 
-from dpdrun.data.formats import _reading
+from dpdrun.data.formats import _reading, hdf5
 from dpdrun.data.formats.hdf5 import read_hdf5
 from dpdrun.errors import DataError
-from tests.data.records import OCTAVE, RATE, X, Y, part_of, read
+from tests.data.records import OCTAVE, RATE, X, Y, ask_here, part_of, read
+
+LINE = (
+    '{"format": "HDF5", "others": [], "variables": [{"name": "x", "key": "/x", "shape": [5], "kind": "complex128", '
+    '"bytes": 80, "here": "<c16"}]}\n'
+)
 
 
 def test_a_file_that_octave_saved() -> None:
@@ -112,10 +118,57 @@ def test_objects_of_matlab_are_named(tmp_path: Path) -> None:
         read(str(tmp_path / "a.mat"))
 
 
-def test_without_the_library_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(_reading.importlib, "import_module", missing)
+    monkeypatch.setattr(hdf5, "ask", ask_here)
     with pytest.raises(DataError, match=r"MATLAB v7\.3 needs h5py: pip install 'dpdrun\[formats\]'"):
         read_hdf5(OCTAVE / "capture.h5", "capture.h5")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os; os.abort()", "the HDF5 library crashed on it; the file is damaged"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the HDF5 library crashed on it"),
+        ("import os; os.close(0); os._exit(0)", "the HDF5 library crashed on it"),
+        ("import signal, time; signal.alarm(1); time.sleep(99)", "did not finish reading it in time"),
+        (f"print({LINE!r}, end='')", "the HDF5 library crashed on it"),
+        (f"import os; print({LINE!r}, end='', flush=True); os.write(1, bytes(80)); os.abort()", "crashed on it"),
+        ("print('[]')", "cannot be read as HDF5"),
+        (f"print({LINE.replace('[5]', '[99999999999]')!r})", "cannot be read as HDF5: more samples than declared"),
+        (f"print({LINE.replace('[5]', '[-5, -1]')!r})", "cannot be read as HDF5: more samples than declared"),
+        (f"print({LINE.replace('<c16', 'O')!r})", "cannot be read as HDF5: samples that are no numbers"),
+    ],
+)
+def test_a_process_that_dies_or_lies_is_one_message(code: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "COMMAND", (sys.executable, "-c", code))
+    with pytest.raises(DataError, match=f"a.h5: .*{message}"):
+        read_hdf5(OCTAVE / "capture.h5", "a.h5")
+
+
+def test_large_datasets_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "WITH_LIST", 100)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"], file["Fs"] = X, Y, RATE
+    assert [each.array is None for each in hdf5.ask(tmp_path / "a.h5", "a.h5", None, 100)[2]] == [False, True, True]
+    part = part_of(str(tmp_path / "a.h5"))
+    assert np.array_equal(part.x, X)
+    assert np.array_equal(part.y, Y)
+
+
+@pytest.mark.parametrize(
+    "code", ["bytearray(3 << 30)", "import os; os.write(os.open('a', os.O_CREAT | os.O_WRONLY), b'x')"]
+)
+def test_the_process_has_limits(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    start = "from dpdrun.data.formats.hdf5_process import limit; limit(0)"
+    monkeypatch.setattr(
+        hdf5, "COMMAND", (sys.executable, "-c", f"{start}; {code}; print({LINE!r}, 80 * ' ', sep='', end='')")
+    )
+    with pytest.raises(DataError, match=r"a\.h5: the HDF5 library crashed"):
+        read_hdf5(OCTAVE / "capture.h5", "a.h5")
+    monkeypatch.setattr(hdf5, "COMMAND", (sys.executable, "-c", f"{start}; print({LINE!r}, 80 * ' ', sep='', end='')"))
+    assert len(read_hdf5(OCTAVE / "capture.h5", "a.h5").signals) == 1
