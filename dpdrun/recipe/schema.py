@@ -145,10 +145,15 @@ class OptimSection(Section):
     plateau: PlateauSection = Field(PlateauSection.model_validate({}), description="settings of schedule: plateau")
     refine: Literal["lm"] | Off = Field(
         OFF,
-        description="lm = refine AdamW's best model by Levenberg-Marquardt on the complete training split; for "
+        description="lm = refine AdamW's best model by Levenberg-Marquardt on the training split; for "
         "Transformers with a window and at most 4,000 parameters",
     )
     refine_iterations: Count = Field(100, description="iterations of the refinement")
+    refine_samples: Count | Literal["all"] | Auto = Field(
+        AUTO,
+        description="samples that the refinement learns from, in blocks evenly spaced over the training split: auto = "
+        "128 for each parameter, at most all",
+    )
     name: Annotated[str, Registered("optimizers")] = Field(
         ADAMW, description="which optimizer: adamw, or one of a plug-in (docs/plugins.md)"
     )

@@ -20,6 +20,7 @@ from dpdrun.errors import RunError
 from dpdrun.models._arrays import to_pairs
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
+from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import write_text
 from dpdrun.run.folder import RunFolder
@@ -36,6 +37,9 @@ FORMAT = "dpdrun-finish-1"
 SCORE_EVERY = 5  # iterations
 STUCK = 3  # iterations without a step, one after the other, that end it
 ALL_DONE = "all iterations done"
+# `make refine-samples`: see docs/results.md#refinement-of-a-long-capture
+SAMPLES_PER_PARAMETER = 128
+BLOCK = 8_192  # samples: a spectrum with weights needs its resolution
 
 
 @dataclass
@@ -96,6 +100,10 @@ def refine(
     pair, part = task.pair, task.pair.train
     device = model.scale_x.device
     x, target = (to_pairs(signal).to(device).view(-1, pair.loop_samples or len(part), 2) for signal in (part.x, part.y))
+    wanted = samples_wanted(plan.recipe.optim.refine_samples, model)
+    if wanted is not None:
+        memory = (model.context or 0) + (model.lookahead or 0)
+        x, target = evenly_spaced(x, wanted, memory), evenly_spaced(target, wanted, memory)
     model.eval()
     weighting = weighting_of(plan, pair)
     solver = LevenbergMarquardt(model, x, target, pair.scale_y, None if weighting is None else weighting.at)
@@ -125,6 +133,32 @@ def refine(
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return state
+
+
+def samples_wanted(setting: int | str, model: BehaviouralModel) -> int | None:
+    """Return how many samples `optim.refine_samples` asks for; None = all."""
+    if setting == AUTO:
+        return SAMPLES_PER_PARAMETER * sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return setting if isinstance(setting, int) else None
+
+
+def evenly_spaced(records: Tensor, wanted: int, memory: int) -> Tensor:
+    """Cut records into blocks and return as many as needed, evenly spaced; all records, uncut, where all are needed.
+
+    Args:
+        records: (L, T, 2).
+        wanted: samples that are scored; the last block is a complete one.
+        memory: samples before (and after) a block that its outputs depend on and that are not scored, less than T.
+
+    Returns:
+        (blocks, BLOCK + memory, 2), of shorter records (blocks, T, 2).
+    """
+    length = min(BLOCK, records.shape[1] - memory)
+    blocks = records.unfold(1, length + memory, length).transpose(2, 3).flatten(0, 1)
+    count = math.ceil(wanted / length)
+    if count >= len(blocks):
+        return records
+    return blocks[[(2 * number + 1) * len(blocks) // (2 * count) for number in range(count)]]
 
 
 def refined_so_far(run: RunFolder) -> Refined:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import load_capture
@@ -337,6 +338,45 @@ def test_the_diagnosis_judges_the_model_that_was_kept(straight: RunFolder) -> No
     assert this.facts.best_nmse_db == found["best_db"]
     assert this.facts.eval_step == [4, 8], "the course of training is that of AdamW"
     assert this.facts.step[-1] == 8
+
+
+def test_a_long_record_is_thinned_to_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refine_module, "BLOCK", 10)
+    record = torch.arange(203.0).view(1, -1, 1).expand(-1, -1, 2)  # 20 blocks of 10 scored samples after 3 of memory
+    kept = refine_module.evenly_spaced(record, 31, memory=3)
+    assert kept.shape == (4, 13, 2), "a block is complete"
+    assert kept[:, 0, 0].tolist() == [20, 70, 120, 170]
+    assert (kept.diff(dim=1) == 1).all(), "and contiguous"
+    assert refine_module.evenly_spaced(record, 200, memory=3) is record
+
+
+def test_short_loops_are_kept_as_they_are() -> None:
+    loops = torch.arange(60.0).view(6, 10, 1).expand(-1, -1, 2)
+    kept = refine_module.evenly_spaced(loops, 21, memory=3)
+    assert [loop[:, 0].tolist() for loop in kept] == [list(range(10 * row, 10 * row + 10)) for row in (1, 3, 5)]
+
+
+@pytest.mark.parametrize(("setting", "is_thinned"), [("auto", True), ("100", True), ("all", False), ("1000000", False)])
+def test_a_recipe_says_how_many_samples_it_learns_from(
+    setting: str, is_thinned: bool, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refine_module, "BLOCK", 100)
+    monkeypatch.setattr(refine_module, "SAMPLES_PER_PARAMETER", 1)
+    seen: list[tuple[int, Any]] = []
+
+    def solver(model: Any, x: Any, *_: Any) -> Any:
+        seen.append((sum(each.numel() for each in model.parameters()), x.shape))
+        raise KilledError
+
+    monkeypatch.setattr(refine_module, "LevenbergMarquardt", solver)
+    loaded = load_recipe("job.yaml", [f"optim.refine_samples={setting}"])
+    with pytest.raises(KilledError):
+        job.train(loaded, here / "run")
+    [(parameters, shape)] = seen
+    wanted = {"auto": parameters, "100": 100}.get(setting)
+    records = math.ceil(wanted / 100) if wanted else 1
+    assert shape[0] == records
+    assert (shape[1] < len(load_capture(loaded.recipe.data).train)) == is_thinned
 
 
 def test_a_loop_is_a_record_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
