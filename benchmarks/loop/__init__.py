@@ -1,0 +1,1 @@
+"""The measurement loop on a virtual bench."""
