@@ -208,8 +208,17 @@ clean:  ## remove what these commands made, except runs/
 dpa-dpd: $(READY)  ## study: predistorters of the DPA captures under OpenDPD's legacy scores (an hour; ARGS: captures, --seeds)
 	$(BIN)/python -m benchmarks.dpa_dpd.run $(ARGS)
 
-.PHONY: auto-study
-auto-study: $(READY)  ## study: what `dpdrun auto` reaches, by minutes and parameters (hours; ARGS: captures, --minutes, --parameters)
+.PHONY: auto-study auto-judges refine-samples loop-study
+auto-study: $(READY)  ## study: what `dpdrun auto` reaches, by minutes and parameters (hours; ARGS: captures, --minutes, --parameters, --by-hand)
 	$(BIN)/python -m benchmarks.auto.run $(ARGS)
+
+auto-judges: $(READY)  ## study: which PA model foretells a known amplifier best (five minutes; ARGS: presets)
+	$(BIN)/python -m benchmarks.auto.judges $(ARGS)
+
+refine-samples: $(READY)  ## study: how many samples a Levenberg-Marquardt refinement needs (ten minutes; ARGS: samples for each parameter, --iterations)
+	$(BIN)/python -m benchmarks.auto.samples $(ARGS)
+
+loop-study: $(READY)  ## study: `dpdrun loop` on a virtual bench, by ILC and by predistorters trained in each round (ten minutes; ARGS: methods, --rounds)
+	$(BIN)/python -m benchmarks.loop.run $(ARGS)
 
 .PHONY: lock help setup train auto test test-machines lower-bounds test-slow lint types check fix docs site golden-lists results case-study closed-loop learning-rate regret worth pathbench public-logs diagnose-speed apply-speed c-speed speed probe effort ranks monitoring threads scale golden arena-env arena-train arena-judge fixed-point dpd-loss dpa-dpd alignment warm-start tutorials pictures clean

@@ -16,7 +16,7 @@ from dpdrun.auto.product import STEPS, Options, Product
 from dpdrun.auto.reading import Reading
 from dpdrun.auto.recipes import pa_recipe, predistorter_recipe
 from dpdrun.auto.search import Clock, Search, View
-from dpdrun.auto.tried import Candidate, keep, pa_model, trials_of
+from dpdrun.auto.tried import Candidate, judge, keep, pa_model, trials_of
 from dpdrun.distributed.cores import usable_cores
 from dpdrun.errors import RunError
 from dpdrun.export import FORMATS
@@ -170,10 +170,10 @@ class Auto:
         with RunFolder(self.product.path).lock():
             self.product.write(self.state)
             with continued_by(self.command, "the search for PA models"):
-                pa, judge = self._search_pa(show)
+                pa, other = self._search_pa(show)
             with continued_by(self.command, "the search for a predistorter"):
                 dpd = self._search_dpd(pa, show)
-        pipeline = self._pipeline({"pa": pa, "judge": judge, "dpd": dpd})
+        pipeline = self._pipeline({"pa": pa, "judge": other, "dpd": dpd})
         scores, fresh = execute(
             pipeline, self.product.path, redo=True, command=self.command, train=show.train, on_step=show.on_step,
             draw=show.draw,
@@ -204,18 +204,18 @@ class Auto:
         return Search(base, ladder, folder, self.reading, pa, self._speed, self._workers, self._slower)
 
     def _search_pa(self, show: Show) -> tuple[Candidate, Candidate]:
-        """Return the PA model, and the best one of another kind."""
+        """Return the PA model, and the independent one."""
         search = self._search("pa", self._base("search_pa", lambda: pa_recipe(self.reading)), None)
         self._climb(search, "pa", PA_SHARE * self._total_s, show)
         self._slower = search.slower
         found = search.candidates()
         pa = pa_model(found, self.product.step("pa"))
-        judge = next((each for each in found if each.kind != pa.kind), None)
-        if judge is None:
+        other = judge(found, pa)
+        if other is None:
             raise RunError(f"{search.folder.path}: no PA model of another kind than {pa.kind} was finished")
         keep(pa, self.product, "pa")
-        keep(judge, self.product, "judge")
-        return pa, judge
+        keep(other, self.product, "judge")
+        return pa, other
 
     def _search_dpd(self, pa: Candidate, show: Show) -> Candidate:
         """Return the best predistorter through the chosen PA model; another PA model begins another search."""

@@ -243,7 +243,7 @@ def facts_of_run(metrics: Metrics, plan: Plan, report: dict[str, Any] | None = N
             gmp_db=_nmse(report, "baselines", "gmp", "val"),
             floor_db=_number(report, "floor", "nmse_db"),
             linearized=_linearized(report),
-            ilc_db=_number(report, "ilc", "val", "nmse_db"),
+            ilc_db=_ilc_db(report),
             pa_db=_number(chosen(_at(report, "pa")), "nmse_db", "val"),
             settings=_settings(plan),
             loss_is_nmse=_loss_is_nmse(plan),
@@ -346,6 +346,12 @@ def _linearized(report: Any) -> dict[str, tuple[float, float]]:
     sides = [chosen(_at(report, *path)) for path in (("baselines", "one_tap", "val"), ("splits", "val"))]
     found = {name: tuple(_number(side, *path) for side in sides) for name, path in LINEARIZED.items()}
     return {name: (a, b) for name, (a, b) in found.items() if a is not None and b is not None}
+
+
+def _ilc_db(report: Any) -> float | None:
+    """Return the error that iterative learning control leaves on the worse split."""
+    found = [_number(report, "ilc", split, "within_reach_db") for split in ("train", "val")]
+    return max((each for each in found if each is not None), default=None)
 
 
 def _at(node: Any, *path: str) -> dict[str, Any]:

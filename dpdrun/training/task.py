@@ -178,7 +178,10 @@ def _ideal_input(
             raise RunError(f"iterative learning control through {plan.recipe.pa} failed: {exc}") from exc
         parts[name] = Part(x, learned.u)
         steps = len(learned.history_db) - 1
-        results[name] = {"iterations": steps, "nmse_db": learned.nmse_db, "ended": learned.reason}
+        results[name] = {
+            "iterations": steps, "nmse_db": learned.nmse_db, "within_reach_db": learned.history_db[-1],
+            "ended": learned.reason,
+        }  # fmt: skip
         report(
             f"ilc, {name} split: error {learned.history_db[0]:.2f} dB without predistortion, "
             f"{learned.history_db[-1]:.2f} dB with the ideal input after {steps} iterations ({learned.reason})"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpdrun.auto.tried import Candidate, pa_model
+from dpdrun.auto.tried import Candidate, judge, pa_model
 from dpdrun.recipe.loader import load_text
 from dpdrun.run.folder import RunFolder
 
@@ -37,8 +37,23 @@ def test_the_first_pa_model_is_the_best(tmp_path: Path) -> None:
     assert pa_model([best], RunFolder(tmp_path / "pa")) is best
 
 
-@pytest.mark.parametrize(("gmp_db", "chosen"), [(-40.8, "gru"), (-41.2, "gmp")])
+@pytest.mark.parametrize(("gmp_db", "chosen"), [(-42.9, "gru"), (-43.1, "gmp")])
 def test_a_gmp_is_predistorted_only_where_it_is_clearly_better(gmp_db: float, chosen: str, tmp_path: Path) -> None:
     candidates = [Candidate(run(tmp_path / name, name.encode()), RECIPE, name, score)
                   for name, score in (("gmp", gmp_db), ("gru", -40.0))]  # fmt: skip
     assert pa_model(candidates, RunFolder(tmp_path / "pa")).kind == chosen
+
+
+@pytest.mark.parametrize(
+    ("pa", "others", "chosen"),
+    [("transformer", {"gmp": -39.0, "gru": -32.0}, "gru"),
+     ("gmp", {"gru": -32.0, "transformer": -33.0}, "transformer"), ("gru", {"gmp": -39.0}, "gmp"),
+     ("gru", {}, None)],
+)  # fmt: skip
+def test_a_network_of_another_kind_judges(
+    pa: str, others: dict[str, float], chosen: str | None, tmp_path: Path
+) -> None:
+    first, *rest = [Candidate(RunFolder(tmp_path / kind), RECIPE, kind, score)
+                    for kind, score in {pa: -40.0, **others}.items()]  # fmt: skip
+    found = judge([first, *rest], first)
+    assert (found and found.kind) == chosen

@@ -70,7 +70,8 @@ def test_least_squares_on_the_ideal_input_beats_indirect_learning(ilc: tuple[Pat
 def test_a_diagnosis_compares_the_ideal_input_with_the_pa_model(ilc: tuple[Path, dict[str, Any]]) -> None:
     path, report = ilc
     facts = diagnose(path).facts
-    assert (facts.ilc_db, facts.pa_db) == (report["ilc"]["val"]["nmse_db"], chosen(report["pa"])["nmse_db"]["val"])
+    worse = max(each["within_reach_db"] for each in report["ilc"].values())
+    assert (facts.ilc_db, facts.pa_db) == (worse, chosen(report["pa"])["nmse_db"]["val"])
 
 
 def test_the_report_says_how_it_is_known(bench: Any, direct: tuple[Path, dict[str, Any]]) -> None:

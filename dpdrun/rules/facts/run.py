@@ -49,8 +49,9 @@ class RunFacts:
         settings: values of the recipe by dotted key, as text: advice does not name what is set already.
         linearized: of a predistorter, scores of the validation split that reports show, by name: without it, and with
             it [dB or dBc, lower is better].
-        ilc_db, pa_db: of a predistorter that learns the ideal input (`dpd.learning: ilc`), on the validation split: the
-            NMSE that the PA model reaches with that input, and of the PA model itself.
+        ilc_db, pa_db: of a predistorter that learns the ideal input (`dpd.learning: ilc`): the error that this input
+            leaves in the PA model's output at the frequencies where it is learned, on the worse of the training and the
+            validation split; and the validation NMSE of the PA model [dB].
         swept_lr: peak learning rate that our sweeps found best for such a job (`rules.lr_law`); None outside of them.
         rank_step: steps that several processes took together, as many as those that took the last of them.
         rank_loss, rank_norm, rank_reduced: by step of `rank_step` and process: its loss, the norm of the gradient that
