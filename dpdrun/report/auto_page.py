@@ -99,8 +99,7 @@ def _cards(report: Json) -> str:
         for figure in (WORSE, EVM, SPECTRAL_EVM, NMSE)
         if after.get(figure.key) is not None
     ][:3]
-    cards.append(("size", f"{report['parameters']:,} parameters"))
-    cards.append(("work per sample", f"{report['macs_per_sample']:,} MACs"))
+    cards.append(("size, work per sample", f"{report['parameters']:,} parameters, {report['macs_per_sample']:,} MACs"))
     return (
         '<div class="cards">'
         + "".join(f"<div><span>{escape(name)}</span><b>{escape(value)}</b></div>" for name, value in cards)
