@@ -51,6 +51,20 @@ def _commands_built_once() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """Fail a test that waits for a pipe, instead of hanging."""
+
+    def fail(*_: object) -> None:
+        pytest.fail("waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
 def plugin_registry() -> Iterator[None]:
     """Forget the plug-ins that a test loads."""
     from dpdrun.recipe import plugins

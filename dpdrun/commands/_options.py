@@ -121,9 +121,14 @@ def exit_on(findings: Iterable[Finding], fail_on: FailOn) -> None:
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def warn_without_matplotlib(save: Path | None) -> None:
-    """Say before anything is computed that -o will write scores and tables, but no figures."""
-    if save is not None and find_spec("matplotlib") is None:
+def check_output(save: Path | None) -> None:
+    """Raise UnwritableError before anything is computed if -o cannot be written; warn if it will have no figures."""
+    if save is None:
+        return
+    from dpdrun.run.files import require_folder
+
+    require_folder(save)
+    if find_spec("matplotlib") is None:
         say(f"warning: {save} will hold scores and tables without figures: pip install 'dpdrun[plots]'", err=True)
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dpdrun.pipeline.state import StepState
 
 
+A_WEEK = 60 * 24 * 7  # minutes
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("auto")(takes_data_flags(auto))
@@ -41,7 +44,8 @@ def auto(
         ),
     ],
     minutes: Annotated[
-        float, option(min=0.01, metavar="MINUTES", help="Time of the command; at least about 2, see --dry-run.")
+        float,
+        option(min=0.01, max=A_WEEK, metavar="MINUTES", help="Time of the command; at least about 2, see --dry-run."),
     ] = 15.0,
     to: Annotated[
         str,

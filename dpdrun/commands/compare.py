@@ -16,10 +16,10 @@ from dpdrun.commands._options import (
     PluginOption,
     Split,
     argument,
+    check_output,
     load_plugins,
     option,
     print_json,
-    warn_without_matplotlib,
 )
 from dpdrun.commands._output import say
 
@@ -86,7 +86,7 @@ def compare(
     from dpdrun.report.layout import activity
     from dpdrun.report.terminal import Terminal
 
-    warn_without_matplotlib(save)
+    check_output(save)
     with activity(Terminal(stderr=True), "compare") as doing:
         doing("loading torch and the runs")
         from dpdrun.evaluation.comparison import compare_runs

@@ -18,12 +18,12 @@ from dpdrun.commands._options import (
     Split,
     TextFormat,
     argument,
+    check_output,
     hertz,
     load_plugins,
     option,
     print_json,
     stated_rates,
-    warn_without_matplotlib,
 )
 from dpdrun.commands._output import say, say_findings
 
@@ -88,7 +88,7 @@ def evaluate(
     from dpdrun.report.terminal import Terminal
 
     rates = stated_rates(bandwidth_hz=bandwidth_hz, channel_spacing_hz=channel_spacing_hz)
-    warn_without_matplotlib(save)
+    check_output(save)
     with activity(Terminal(stderr=True), "evaluate") as doing:
         doing("loading torch")
         report, plots, costs = _evaluated(run, split, data, rates, through, doing)

@@ -97,6 +97,11 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     return f"; did you mean {close!r}?" if close else ""
 
 
+def special(where: object) -> DataError:
+    """Return the error for a pipe, a socket or a device."""
+    return DataError(f"{where}: a pipe or a device, no file; write what comes out of it into a file, and name that")
+
+
 def missing(path: Path, label: str | None = None) -> DataError:
     """Return the error for a path that does not exist, with a close name or what is there instead."""
     shown = label or str(path)

@@ -102,6 +102,12 @@ def find(contents: Contents, where: str, name: str, role: str) -> Signal:
             return signal
     arrays = {each.name: each for each in contents.variables}
     if len(parts := wanted.split(",")) == 2 and all(part in arrays for part in parts):
+        for each in (arrays[part] for part in parts):
+            if each.is_complex:
+                raise DataError(
+                    f"{where}: --{role}-signal {name} (data.{role}): {each.name} is complex, I and Q in one; name it "
+                    "alone"
+                )
         return joined_signal(arrays[parts[0]], arrays[parts[1]], where)
     if wanted in arrays:
         raise DataError(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpdrun.data.checks import check_finite
+from dpdrun.data.formats._reading import joined
 from dpdrun.data.names import QUADRATURE, words_of
 from dpdrun.errors import DataError
 
@@ -142,10 +143,10 @@ def settings_of(scalars: Iterable[Variable], where: str) -> dict[str, float]:
                 continue
             values = np.asarray(each.load()).reshape(-1)
             value = float(values[0])
+            if key == "period":
+                key, value = "sample_rate_hz", 1.0 / value if value else 0.0
             if len(values) > 1 or not (0 < value < MAX_HZ or key == "centre_hz"):
                 raise DataError(f"{where}, {each.name}: expected one positive number, not {values}")
-            if key == "period":
-                key, value = "sample_rate_hz", 1.0 / value
             before = found.setdefault(key, (each.name, value))
             if key != "centre_hz" and not math.isclose(before[1], value, rel_tol=1e-6):
                 field_, flag = f"data.{key}", f"--{key.replace('_', '-')}"
@@ -172,7 +173,7 @@ def _channels(each: Variable) -> list[Variable]:
         return np.asarray(np.take(np.asarray(each.load()).reshape(shape), at, axis))
 
     if shape[axis] == 2 and not each.is_complex:
-        return [Variable(each.name, each.shape, f"complex pairs of {each.dtype}", lambda: column(0) + 1j * column(1))]
+        return [Variable(each.name, each.shape, f"complex pairs of {each.dtype}", lambda: joined(column(0), column(1)))]
     return [
         Variable(f"{each.name}:{at + 1}", (max(shape),), each.dtype, partial(column, at)) for at in range(shape[axis])
     ]
@@ -205,20 +206,21 @@ def joined_signal(i: Variable, q: Variable, where: str) -> Signal:
     """Return two real variables as I and Q of one signal."""
 
     def load() -> Samples:
-        pair = [np.asarray(part.load(), np.float64).reshape(-1) for part in (i, q)]
+        pair = [np.asarray(part.load()).reshape(-1) for part in (i, q)]
         if len(pair[0]) != len(pair[1]):
             raise DataError(
                 f"{where}: {i.name} has {len(pair[0]):,} samples and {q.name} has {len(pair[1]):,}; I and Q belong to "
                 "the same instants"
             )
-        return checked(np.asarray(pair[0] + 1j * pair[1], np.complex128), f"{where}, {i.name} and {q.name}")
+        return checked(joined(*pair), f"{where}, {i.name} and {q.name}")
 
     return Signal(f"{i.name},{q.name}", i.length, f"{about(i)}, twice", load)
 
 
 def checked(array: NDArray[Any], where: str) -> Samples:
     """Return samples as complex128. Raises DataError at the first that is NaN or Inf."""
-    samples = np.ascontiguousarray(array, np.complex128)
+    with np.errstate(all="ignore"):  # what complex128 cannot hold becomes infinite, and is reported
+        samples = np.ascontiguousarray(array, np.complex128)
     check_finite(samples.view(np.float64).reshape(-1, 2), where, ("I", "Q"), row_word="sample", first=0)
     return samples
 

@@ -6,6 +6,7 @@ A file is written under a temporary name, flushed to disk, and renamed. Non-fini
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import WRITE_REMEDIES, RunError, UnwritableError
+from dpdrun.run.symlinks import is_special
 
 PARTIAL = ".partial"  # suffix of the temporary names
 Json = dict[str, Any]
@@ -51,6 +53,16 @@ def make_folder(folder: Path) -> None:
         raise unwritable(folder, exc) from exc
 
 
+def require_folder(folder: Path) -> None:
+    """Raise UnwritableError for a folder that `make_folder` could not make or nothing could be written to."""
+    there = folder
+    while not is_there(there) and there != there.parent:
+        there = there.parent
+    reason = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    if reason:
+        raise unwritable(folder, OSError(reason, os.strerror(reason)))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name next to `path`; on success flush it to disk and rename it to `path`, else remove it.
@@ -60,7 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
-        _refuse_special(path)
+        refuse_special(path)
         temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
         with temporary.open("xb") as handle:  # never through a symlink placed there
             mode = os.fstat(handle.fileno()).st_mode & 0o777
@@ -77,10 +89,9 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _refuse_special(path: Path) -> None:
+def refuse_special(path: Path) -> None:
     """Raise UnwritableError for a device, a pipe or /dev/stdout: the rename would put a file in its place, for good."""
-    special = path.exists() and not path.is_file() and not path.is_dir()
-    if special or path.absolute().parent == Path("/dev"):
+    if is_special(path) or path.absolute().parent == Path("/dev"):
         raise UnwritableError(f"{path}: cannot write: not a regular file", "name a file")
 
 

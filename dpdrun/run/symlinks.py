@@ -15,7 +15,7 @@ def escapes(path: Path, folder: Path) -> Path | None:
 
 
 def is_special(path: Path) -> bool:
-    """Return whether a path is a pipe, a socket or a device: reading it may never return."""
+    """Return whether a path is a pipe, a socket or a device: reading it may never return, or only once."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

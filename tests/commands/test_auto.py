@@ -200,6 +200,7 @@ def test_another_budget_needs_another_folder(product: tuple[Path, Result]) -> No
     ("words", "message"),
     [
         (("--minutes", "0.02"), "--minutes 0.02 is too short"),
+        (("--minutes", "inf", "--dry-run"), "less than or equal to"),
         (("--to", "onxx"), "no such format; did you mean 'onnx'?"),
         (("--to", "onnx", "--fixed", "8"), "holds floating-point models alone"),
         (("--budget", "macs=3"), "is too small for a Transformer"),

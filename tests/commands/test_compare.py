@@ -84,6 +84,13 @@ def test_save_writes_scores_and_a_page(dpd_runs: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "out").glob("*.png"))
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(dpd_runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = compare(dpd_runs / "none", "--output", tmp_path / "file" / "out")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'file' / 'out'}: cannot write: Not a directory" in result.stderr
+
+
 def test_what_is_no_run_exits_2_and_is_named(dpd_runs: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, why in ((tmp_path / "none", "no such run folder"), (tmp_path / "empty", "not a run folder")):

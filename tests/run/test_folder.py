@@ -92,6 +92,7 @@ def test_a_write_that_the_system_refuses_is_a_run_error(tmp_path: Path) -> None:
         write_text(tmp_path / "missing" / "report.json", "text")
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_a_pipe_or_a_link_of_dev_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     """`-o /dev/null` of root would leave a regular file there for good."""
     pipe = tmp_path / "report.json"

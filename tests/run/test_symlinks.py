@@ -42,6 +42,7 @@ def test_a_subfolder_elsewhere_is_refused_and_a_linked_file_is_not(there: bool, 
     reject_escaping_dirs(tmp_path / "none")
 
 
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("name", ["metrics.jsonl", "plan.json", "heartbeat.json", "checkpoints/last.safetensors"])
 def test_a_pipe_in_a_run_folder_is_refused_before_anything_waits_for_it(name: str, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")

@@ -1,9 +1,13 @@
-"""What all readers share: optional libraries, and memory checked before use."""
+"""What all readers share: optional libraries, memory checked before use, complex numbers of two real ones."""
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dpdrun.errors import DataError
 
@@ -39,3 +43,15 @@ def require_declared(nbytes: int, stored: int, where: str) -> None:
             f"{where}: declares {nbytes:,} bytes of samples, but the file has {max(stored, 0):,}: it is incomplete; "
             "copy it again"
         )
+
+
+def joined(i: NDArray[Any], q: NDArray[Any]) -> NDArray[np.complex128]:
+    """Return I and Q of one shape as complex samples; what is not finite stays in the one in which it was.
+
+    `i + 1j * q` makes I of an infinite Q NaN, with a warning. A negative zero becomes zero, as there.
+    """
+    samples = np.empty(i.shape, np.complex128)
+    with np.errstate(all="ignore"):
+        np.add(i, 0.0, out=samples.real, casting="same_kind")
+        np.add(q, 0.0, out=samples.imag, casting="same_kind")
+    return samples

@@ -6,10 +6,12 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from dpdrun.data.checks import special
 from dpdrun.data.formats.raw import SUFFIX_TYPES
 from dpdrun.data.signals import MIN_SIGNAL, Contents, Variable, contents_of
 from dpdrun.errors import DataError, reading, reason_of
 from dpdrun.recipe import plugins
+from dpdrun.run.symlinks import is_special
 
 HEAD_BYTES = 8192
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -38,8 +40,8 @@ def kind_of(path: Path, where: str) -> str:
     Raises:
         DataError: it is none of them; the message says what it is, if that is known.
     """
-    if path.is_fifo():  # it can be read once, and a file is read several times: its kind, its header, its samples
-        raise DataError(f"{where}: a pipe; write what comes out of it into a file, and name that")
+    if is_special(path):  # a file is read several times: its kind, its header, its samples
+        raise special(where)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import EXPANSION, library
+from dpdrun.data.formats._reading import EXPANSION, joined, library
 from dpdrun.errors import DataError, reading
 
 MAX_DEPTH = 6
@@ -178,7 +178,7 @@ def _entry(where: str, name: str, dataset: Any, others: list[str]) -> dict[str, 
 def _samples(dataset: Any) -> NDArray[Any]:
     """Read the numbers of a dataset."""
     parts, array = _complex_fields(dataset.dtype), np.asarray(dataset[()])
-    return array[parts[0]] + 1j * array[parts[1]] if parts else array
+    return joined(array[parts[0]], array[parts[1]]) if parts else array
 
 
 def _complex_fields(dtype: np.dtype[Any]) -> tuple[str, str] | None:

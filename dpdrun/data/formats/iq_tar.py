@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from dpdrun.data.formats._reading import require_memory
+from dpdrun.data.formats._reading import joined, require_memory
 from dpdrun.data.signals import Contents, Samples, Signal, checked
 from dpdrun.errors import DataError, reading
 
@@ -98,8 +98,9 @@ def _load(
         file.seek(offset)
         table = np.fromfile(file, item, 2 * count * channels).reshape(count, channels, 2)[:, channel].astype(np.float64)
     if polar:  # magnitude and phase [rad]; only the magnitude is scaled
-        return checked(scale * table[:, 0] * np.exp(1j * table[:, 1]), where)
-    return checked(scale * (table[:, 0] + 1j * table[:, 1]), where)
+        with np.errstate(all="ignore"):
+            return checked(scale * table[:, 0] * np.exp(1j * table[:, 1]), where)
+    return checked(joined(scale * table[:, 0], scale * table[:, 1]), where)
 
 
 def _text(root: ElementTree.Element, tag: str, where: str) -> str:

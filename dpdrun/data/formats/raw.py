@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import require_memory
+from dpdrun.data.formats._reading import joined, require_memory
 from dpdrun.data.signals import Contents, Signal, checked
 from dpdrun.errors import DataError, reading
 
@@ -133,7 +133,7 @@ def to_samples(
         )
     table = numbers.reshape(count, channels, layout.per_sample)[:, channel]
     values = (table.astype(np.float64) - layout.centre) / layout.full_scale
-    return checked(values[:, 0] + 1j * values[:, 1] if layout.per_sample == 2 else values[:, 0], where)
+    return checked(joined(values[:, 0], values[:, 1]) if layout.per_sample == 2 else values[:, 0], where)
 
 
 def smoothness(path: Path, dtype: str) -> float:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpdrun.data.formats._reading import require_memory
+from dpdrun.data.formats._reading import joined, require_memory
 from dpdrun.data.formats.csv_text import Dialect, decoded, stream_rows
 from dpdrun.data.names import words_of
 from dpdrun.data.roles import single
@@ -30,7 +30,6 @@ MAX_PREAMBLE = 200  # lines before the numbers
 SEPARATORS = (";", "\t", ",", None)  # None: blanks
 COMMENT = "#%!"
 TIME_WORDS = frozenset({"t", "time", "zeit", "temps", "tiempo", "seconds", "s", "sec"})
-INDEX_WORDS = frozenset({"n", "index", "sample", "k"})
 UNITS = frozenset({"s", "v", "mv", "ns", "us", "ms", "w", "a", "volt", "volts", "sec", "lin", "sample", "[v]", "[s]"})
 TIME_SCALES = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 UNEVEN = 1e-3  # of a step: times are printed with few digits
@@ -103,7 +102,7 @@ def stream_signal(path: Path, handle: IO[bytes], where: str, name: str | None) -
     names = table.dialect.names
     at = [names.index(chosen)] if chosen in names else [names.index(part) for part in chosen.split(",")]
     for rows in stream_rows(handle, where, table.dialect):
-        yield np.ascontiguousarray(rows[:, at[0]] if len(at) == 1 else rows[:, at[0]] + 1j * rows[:, at[1]])
+        yield np.ascontiguousarray(rows[:, at[0]] if len(at) == 1 else joined(rows[:, at[0]], rows[:, at[1]]))
 
 
 def _not_loaded(at: int) -> NDArray[Any]:
@@ -130,7 +129,7 @@ def _variables(table: TextTable, count: int, load: Callable[[int], NDArray[Any]]
         return variables
     first, second = variables  # two columns without names: I and Q of one record
     kind = "complex pairs of float64"
-    return [Variable(f"{first.name},{second.name}", (count,), kind, lambda: first.load() + 1j * second.load())]
+    return [Variable(f"{first.name},{second.name}", (count,), kind, lambda: joined(first.load(), second.load()))]
 
 
 def recognise(text: str, where: str, columns: str | None = None) -> TextTable:
@@ -216,20 +215,25 @@ def _names(
             raise DataError(f"{where}: --columns (data.columns) names {len(names)} columns, but its rows have {width}")
         _refuse_twice(names, where, "--columns (data.columns)")
         return names, True
+    nearest = ""  # line of words above the numbers
     for line in reversed(preamble):
         cells = [cell.lstrip(COMMENT).strip() for cell in _cells(line.strip().lstrip(COMMENT), separator)]
         if len(cells) != width and separator is None:  # names with blanks between tabs
             cells = [cell.strip() for cell in re.split(r"\t|,|;", line.strip().lstrip(COMMENT)) if cell.strip()]
+        if len(cells) == width > 2 and not cells[0]:
+            cells[0] = "index"  # as pandas writes a table
         named = all(cell[:1].isalpha() and number(cell) is None for cell in cells)
         if len(cells) == width and named and not all(cell.strip("()[]").lower() in UNITS for cell in cells):
             if width == 1 and not re.fullmatch(r"[\w .:/()\[\]-]{1,40}", cells[0]):
                 continue
             _refuse_twice(cells, where, "its header")
             return cells, True
-    if width <= 2 or (width == 1):
+        nearest = nearest or (line.strip() if any(cell[:1].isalpha() for cell in cells) else "")
+    if width <= 2:
         return [f"column{at + 1}" for at in range(width)], False
+    found = f"the line {_shortened(nearest)!r} does not name" if nearest else "no header names"
     raise DataError(
-        f"{where}: no header names its {width} columns; say what they are: --columns {_example(width)} "
+        f"{where}: {found} its {width} columns; say what they are: --columns {_example(width)} "
         f"(data.columns: {_example(width)})"
     )
 
@@ -245,6 +249,10 @@ def _refuse_twice(names: Sequence[str], where: str, what: str) -> None:
         raise DataError(f"{where}: {what} names {twice[0]!r} twice")
 
 
+def _shortened(line: str) -> str:
+    return line if len(line) <= 40 else line[:37] + "..."
+
+
 def _no_numbers(lines: Sequence[str], where: str) -> str:
     text = [line for line in lines if line.strip()]
     if not text:
@@ -252,10 +260,9 @@ def _no_numbers(lines: Sequence[str], where: str) -> str:
     if text[0].startswith("# Created by Octave"):
         return f"{where}: Octave's text format; save the variables with: save -v7 FILE.mat x y"
     only = len(text) == 1 and len(re.split(r"[,;\t]", text[0])) > 1
-    shown = text[0] if len(text[0]) <= 40 else text[0][:37] + "..."
     if only:
         return f"{where}: only a header, no rows of numbers"
-    return f"{where}: no table of numbers in this text (it begins with {shown!r})"
+    return f"{where}: no table of numbers in this text (it begins with {_shortened(text[0])!r})"
 
 
 def _settings(preamble: Sequence[str], where: str) -> dict[str, float]:

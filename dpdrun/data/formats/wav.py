@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from dpdrun.data.formats._reading import require_memory
+from dpdrun.data.formats._reading import joined, require_memory
 from dpdrun.data.signals import Contents, Samples, Signal, checked
 from dpdrun.errors import DataError, reading
 
@@ -65,7 +65,7 @@ def _load(path: Path, where: str, count: int) -> Samples:
     if table.dtype.kind in "iu":
         full_scale = 2.0 ** (8 * table.dtype.itemsize - 1)  # 24 bits come left-justified in int32
         values = (values - (full_scale - 0.5 if table.dtype.kind == "u" else 0.0)) / full_scale
-    return checked(values[:, 0] + 1j * values[:, 1], where)
+    return checked(joined(values[:, 0], values[:, 1]), where)
 
 
 def _chunks(file: IO[bytes], size: int) -> Iterator[tuple[bytes, tuple[int, int]]]:

@@ -10,9 +10,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dpdrun.data.checks import missing
+from dpdrun.data.checks import missing, special
 from dpdrun.errors import DataError
-from dpdrun.run.files import unwritable
+from dpdrun.run.files import refuse_special, unwritable
+from dpdrun.run.symlinks import is_special
 
 # complex64 without a header: float32 I, Q, I, Q ..., little-endian. By these names GNU Radio's file sink (.cfile), UHD
 # (fc32), SigMF (cf32) and inspectrum know it; .iq says nothing about the numbers in it, so the reader looks at them.
@@ -26,6 +27,8 @@ def check_readable(path: Path, named: str = "the file") -> None:
     """Raise DataError for a folder, or where there is no such file; `named` names the argument in the error."""
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; name {named} in it")
+    if is_special(path):
+        raise special(path)
     if not path.is_file():
         raise missing(path)
 
@@ -61,6 +64,7 @@ def check_writable(path: Path, *, force: bool, suffixes: Sequence[str] = SUFFIXE
         raise missing(folder)
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; name a file to write")
+    refuse_special(path)
     if path.exists() and not force:
         raise DataError(f"{path}: exists; give --force to overwrite it")
     if not os.access(folder, os.W_OK):

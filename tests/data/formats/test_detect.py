@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpdrun.data.formats.detect import kind_of, open_contents
+from dpdrun.data.formats.waveform_reader import open_waveform
 from dpdrun.errors import DataError
 from tests.data.formats.test_damaged import KINDS, make
 from tests.data.records import read
@@ -51,7 +53,15 @@ def test_libraries_are_imported_for_the_formats_that_need_them(tmp_path: Path) -
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_waiting")
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(DataError, match=r"pipe\.npz: a pipe; write what comes out of it into a file"):
-        open_contents(tmp_path / "pipe.npz", "pipe.npz")
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.npz"))
+        for name in ("pipe.npz", "zero.npz", "socket.npz"):
+            message = rf"{name}: a pipe or a device, no file; write what comes out of it into a file"
+            with pytest.raises(DataError, match=message):
+                open_contents(tmp_path / name, name)
+            with pytest.raises(DataError, match=message), open_waveform(tmp_path / name):
+                pass

@@ -149,6 +149,33 @@ def test_a_process_that_dies_or_lies_is_one_message(code: str, message: str, mon
         read_hdf5(OCTAVE / "capture.h5", "a.h5")
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_out_of_range_are_named_in_their_place_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hdf5, "ask", ask_here)
+    infinite = np.stack([X.real, X.imag])
+    infinite[1, 5] = np.inf
+    long = np.empty(len(X), [("r", np.longdouble), ("i", np.longdouble)])
+    long["r"], long["i"] = 2 * np.longdouble(np.finfo(float).max), 0
+    for x, place in ((infinite, "sample 5, column Q: inf"), (long, "sample 0, column I: inf")):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["x"], file["y"] = x, Y
+        with pytest.raises(DataError, match=f"x, {place} is not a number"):
+            part_of(str(tmp_path / "a.h5"))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"], file["Ts"] = X, Y, 5e-324
+    with pytest.raises(DataError, match="Ts: expected one positive number"):
+        part_of(str(tmp_path / "a.h5"))
+
+
+def test_complex_arrays_are_no_quadratures(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, Y
+    with pytest.raises(DataError, match="x is complex, I and Q in one; name it alone"):
+        read(str(tmp_path / "a.h5"), input="x,y")
+
+
 def test_large_datasets_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "WITH_LIST", 100)
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -128,6 +128,17 @@ def test_lines_before_the_table_state_the_rate(head: str, tmp_path: Path) -> Non
     np.testing.assert_allclose(found.records[0].y, Y, rtol=1e-11)
 
 
+@pytest.mark.parametrize("header", ["I_in,Q_in,I_out", "I_in,,I_out,Q_out", "I_in,Q_in,I_out,Q_out,more"])
+def test_a_header_of_another_width_is_shown(header: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"the line '{header}' does not name its 4 columns; .*--columns"):
+        read(written(tmp_path, f"{header}\n{rows()}"))
+
+
+def test_the_index_that_pandas_writes_needs_no_name(tmp_path: Path) -> None:
+    numbered = "".join(f"{at},{row}\n" for at, row in enumerate(rows().splitlines()))
+    assert np.allclose(part_of(written(tmp_path, f",I_in,Q_in,I_out,Q_out\n{numbered}")).x, X)
+
+
 def test_without_a_header_the_columns_are_asked_for(tmp_path: Path) -> None:
     source = written(tmp_path, rows())
     with pytest.raises(DataError, match=r"no header names its 4 columns; .*--columns I_in,Q_in,I_out,Q_out"):

@@ -16,7 +16,7 @@ from scipy.io import loadmat
 from dpdrun.data.formats.waveform import check_writable
 from dpdrun.data.formats.waveform_reader import open_waveform, read_waveform
 from dpdrun.data.formats.waveform_writer import writing
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, UnwritableError
 from tests.data.records import OCTAVE
 
 WAVE = np.array([0.5 - 0.25j, 0.0, -1.5 + 2j])
@@ -198,6 +198,9 @@ def test_outputs_are_refused_before_work_begins(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=why):
             check_writable(path, force=force)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UnwritableError, match=r"pipe\.csv: cannot write: not a regular file; name a file"):
+        check_writable(tmp_path / "pipe.csv", force=False)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

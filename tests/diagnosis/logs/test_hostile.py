@@ -85,6 +85,7 @@ def test_a_log_may_come_from_a_pipe() -> None:
     assert (len(facts.loss), str(log.path)) == (19, f"/dev/fd/{reader}")
 
 
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("name", ["a.csv", "metrics.jsonl", "history/a.csv", "lightning_logs/version_0/metrics.csv"])
 def test_a_pipe_in_a_folder_of_logs_is_not_waited_for(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
