@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dpdrun.data.checks import special
 from dpdrun.diagnosis.diagnose import Diagnosis
 from dpdrun.errors import DpdrunError, RunError
+from dpdrun.run.symlinks import is_special
 
 EVERY_S = 2.0
 PAUSES = 5.0  # times what a diagnosis took: it may cost the training at most a sixth of a core
@@ -102,6 +104,8 @@ class _Follower:
 
     def _diagnose_again(self, now: float) -> None:
         try:
+            if is_special(self._path):  # put in place of the log meanwhile: reading it might never return
+                raise special(self._path)
             self.last = self._diagnose()
         except DpdrunError as error:
             if self.last is None and not _may_come(self._path, error):

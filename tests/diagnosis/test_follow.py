@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,27 @@ def test_ctrl_c_hands_over_what_was_seen(tmp_path: Path) -> None:
     assert followed.interrupted
     assert followed.last is not None
     assert followed.last[0].facts.step[-1] == 400
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_pipe_in_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    path, view = tmp_path / "log.csv", Seen()
+    csv_writer(path)
+    text = path.read_text()
+
+    def replace(_: float) -> None:
+        if path.is_fifo():
+            path.unlink()
+            path.write_text(f"{text}{text.splitlines()[-1]}\n")
+        elif view.reasons:
+            stop()
+        else:
+            path.unlink()
+            os.mkfifo(path)
+
+    follow(path, looked(path), view, sleep=replace)
+    assert "a pipe or a device" in view.reasons[0]
+    assert len(view.steps) == 2
 
 
 def test_a_log_that_does_not_grow_is_not_read_again(tmp_path: Path) -> None:
