@@ -1,4 +1,4 @@
-"""Signs that a network gives the same answer for every input: a constant accuracy or loss."""
+"""Signs that a network gives the same answer for every input: a constant accuracy or loss, or wrong ones with certainty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpdrun.rules.engine import Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.statistics import decimate, trend
 
-CONSTANT_SCORES = 8  # of an accuracy that is the same number each time
+CONSTANT_SCORES = 5  # of an accuracy that is the same number each time
 MANY_SCORES = 12
 SURE_OF_ALL = 0.9  # an accuracy of training that is higher may be one that has learned all it can
 MOSTLY = 0.6  # of the scores, the last ones, are that number, and the others
@@ -30,6 +30,10 @@ SAME_ANSWERS = (
 )
 FIFTH = 5  # of the lines, that of a poor initialisation
 STARTS_NEAR = 1.5  # times the number
+# Minus the logarithm at which a probability of 0 is cut off: 2^-23 and 1e-7 in Keras, e^-100 in torch.nn.BCELoss.
+CUT_OFF = ((23.0 * math.log(2.0), 7.0 * math.log(10.0)), (100.0, 100.0))
+CUT_OFF_TO = 0.002  # of it
+LEAST_CERTAIN, LAST_CERTAIN = 2, 3  # lines, the last ones
 
 
 def constant_answer(run: RunFacts) -> str:
@@ -95,6 +99,41 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
         value=p, threshold=FROZEN, n=len(values), level=losses[-1], step=run.step[0],
         advice=SAME_ANSWERS,
     )  # fmt: skip
+
+
+def wrong_with_certainty(run: RunFacts) -> Verdict:
+    """Return a finding if every wrong answer has a probability of 0: the loss is their share times that of the cut-off."""
+    courses = {
+        "loss": (run.step, run.loss, run.train_metrics),
+        **{f"{name or 'validation'} loss": (*each, run.eval_metrics) for name, each in run.scorings.items()},
+    }
+    for what, (steps, losses, metrics) in courses.items():
+        for name, (at, values) in metrics.items():
+            right = dict(zip(at, shares(values), strict=True)) if _all_finite(values) and "acc" in name.lower() else {}
+            pairs = [(loss, 1.0 - right[step]) for step, loss in zip(steps, losses, strict=True) if step in right]
+            last = pairs[-LAST_CERTAIN:]
+            if len(last) >= LEAST_CERTAIN and all(_is_cut_off(loss, wrong) for loss, wrong in last):
+                loss, wrong = last[-1]
+                return warning(
+                    f"the {what} is {loss:.4g} at the end with {wrong:.1%} wrong answers, {loss / wrong:.4g} for each: "
+                    "all of them are given with certainty",
+                    value=loss / wrong, threshold=CUT_OFF[0][0], n=len(pairs), level=loss,
+                    step=run.step[0] if run.step else None,
+                    advice="check that the last layer and the loss fit (a softmax of one unit is always 1; logits or "
+                    "probabilities), and scale the inputs; then lower the learning rate",
+                )  # fmt: skip
+    return None
+
+
+def _all_finite(values: Sequence[float]) -> bool:
+    return all(math.isfinite(value) for value in values)
+
+
+def _is_cut_off(loss: float, wrong: float) -> bool:
+    """Return whether a mean loss is what that share of wrong answers costs, each of them at the cut-off."""
+    return wrong > 1.0 - PERFECT and any(
+        (1.0 - CUT_OFF_TO) * low <= loss / wrong <= (1.0 + CUT_OFF_TO) * high for low, high in CUT_OFF
+    )
 
 
 def answers_poorly(run: RunFacts, losses: Sequence[float]) -> Verdict:

@@ -12,7 +12,13 @@ from dpdrun.rules.declare import Family, finding, info, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import SATURATED, SATURATED_WITHIN, guess_at
-from dpdrun.rules.run.constant_answer import answers_poorly, constant_answer, same_number, says_the_larger_class
+from dpdrun.rules.run.constant_answer import (
+    answers_poorly,
+    constant_answer,
+    same_number,
+    says_the_larger_class,
+    wrong_with_certainty,
+)
 from dpdrun.rules.series import EIGHTH, largest_fall, noise
 from dpdrun.rules.statistics import decimate, trend
 
@@ -28,6 +34,7 @@ LEAST_FOR_NO_TREND, TREND_P_SHOWS, NO_LOWER, HIDDEN = 10, 0.1, 0.05, 0.45
 SURE = 2.0  # standard errors
 FEW_AT_GUESS, WITHIN = 3, 0.02  # lines, all of them this near to the guess
 FEWEST = range(2, 7)  # classes whose logarithms are far apart
+LEAST_AT_GUESS, STANDS_WITHIN = 5, 0.005  # scores; of their level, in the later half, which none is further below
 UNLIKELY = 5.0  # nats of a guess among 150: no network that has learned stays there, whatever it was trained on before
 PART_OF, FALLS_LITTLE = 0.3, 1.1  # of the lines have a rate of their own; the first rate over the last
 TINY_LR = 1e-6  # at which a constant rate has hardly left its warmup
@@ -123,8 +130,8 @@ def never_learns(run: RunFacts) -> Verdict:
     if run.loss_unit == "objective":
         return Skipped("the level of this loss says nothing about progress")
     losses = [value for value in run.loss if math.isfinite(value)]
-    if few := _few_at_guess(run, losses):
-        return few
+    if found := _few_at_guess(run, losses) or wrong_with_certainty(run) or _scores_at_guess(run):
+        return found
     if not losses:
         return Skipped("needs loss")
     same = same_number(losses)
@@ -185,6 +192,26 @@ def _few_at_guess(run: RunFacts, losses: Sequence[float]) -> Verdict:
                 f"{guess:.4g} = ln {classes}, the cross-entropy of guessing among {classes} classes",
                 value=max(values) / min(values) - 1.0, threshold=WITHIN, n=len(values), level=level,
                 step=run.step[0] if run.step else None, advice=OVERFIT_FIRST,
+            )  # fmt: skip
+    return None
+
+
+def _scores_at_guess(run: RunFacts) -> Verdict:
+    """Return a finding if a validation loss stands at the value of a constant guess, and never was below it."""
+    for name, (steps, values) in run.scorings.items():
+        scores = [value for value in values if math.isfinite(value)]
+        late = scores[len(scores) // 2 :]
+        if len(scores) < LEAST_AT_GUESS or min(scores) <= 0.0 or _spread(late) > STANDS_WITHIN:
+            continue
+        level = median(late)
+        guess = guess_at(level, 0.0, run.loss_unit) if min(scores) >= (1.0 - STANDS_WITHIN) * level else None
+        if guess:
+            return finding(
+                "error",
+                f"the validation loss{f' of {name}' if name else ''} is {min(late):.4g} to {max(late):.4g} in the last "
+                f"{len(late)} of {len(scores)} scores; that is {guess}",
+                value=_spread(late), threshold=STANDS_WITHIN, n=len(scores), level=level, step=steps[0],
+                advice=OVERFIT_FIRST,
             )  # fmt: skip
     return None
 
