@@ -13,13 +13,13 @@ NAMES = {"tune": "tuned on", "heldout": "held out"}
 
 # Which findings are right about which kind. A log may be sick in several ways: one right finding is enough.
 RIGHT = {
-    "never_learns": "LS204 LS206 LS210 EV206 GN204 GN206 UP202 SC202 SC204",
+    "never_learns": "LS204 LS206 LS210 EV206 EV211 GN204 GN206 UP202 SC202 SC204",
     "diverges": "LS201 LS202 LS205 LS206 LS207 LR202 WU202 SK205",
     "overfits": "EV201 EV205 EV206 EV208 EV209 EV210",
-    "mismatch": "EV203 EV204 EV205 EV206 EV208 EV209 EV210",
+    "mismatch": "EV202 EV203 EV204 EV205 EV206 EV208 EV209 EV210 EV211",
     "lr_floor": "SC202 SC204",
     "nonfinite": "LS201 LS209 LS211 EV207 GN206 PR202",
-    "spikes": "SK201 SK202 SK203 SK204 SK205 LS202 LS205 LS207",
+    "spikes": "SK201 SK202 SK203 SK204 SK205 LS202 LS205 LS207 EV202",
     "schedule": "SC201 SC202 SC203 SC204 SC205",
     "norm_clipped": "CL201 CL203 GN203",
     "norm_grows": "GN201 GN202 GN207 CL203",

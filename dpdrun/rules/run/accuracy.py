@@ -16,6 +16,7 @@ LEAST_TO_COMPARE = 8  # scores
 RISE_OF_METRIC = 0.1  # of its reciprocal
 LEAST_OF_GAP = 3  # scores
 LEAST_OF_SWINGS, SWINGS, OVER_TRAINING = 6, 0.15, 3.0  # scores; at most 0.11 in 786 healthy public logs; times
+LEAST_OF_NONE, NONE, HARDLY, OF_REGRESSION = 3, 0.01, 0.05, 0.05  # scores; their median and highest; of training
 GAP = 0.23  # at most 0.21 in 786 healthy public logs, 0.25 in sick ones
 
 
@@ -119,3 +120,41 @@ def _swings(training: list[list[float]], scores: list[list[float]]) -> Verdict:
         advice="compare the accuracy of training data in evaluation mode: if it swings too, the batch statistics lag "
         "behind (a smaller momentum, larger batches) or the learning rate is too high; otherwise score more samples",
     )  # fmt: skip
+
+
+@diagnose(
+    "EV211", evidence="assumed", where={**known("eval_metrics"), **used("train_metrics")},
+    requires=("LS201", "LS204", "LS206", "LS209"),
+    source="an F1, recall, mAP or accuracy of 0 says that not one answer is right; limits from public logs",
+    fires=dict(eval_metrics={"val_f1": ([100, 200, 300, 400], [0.02, 0.0, 0.0, 0.0])}),
+    silent=dict(eval_metrics={"val_f1": ([100, 200, 300, 400], [0.0, 0.0, 0.1, 0.3])}),
+)  # fmt: skip
+def nothing_is_right(run: RunFacts) -> Verdict:
+    """A validation metric for which higher is better stays at 0: hardly an answer is right, whatever the loss does.
+
+    ## Why
+    The loss may fall because the network predicts the background, blanks or the largest class for everything. Reported
+    if the later half of an accuracy, F1, recall, IoU or similar (three scores or more) is at most 1 % in the median and
+    never above 5 %.
+
+    ## Known limits
+    A detector may need many epochs for its first right answer. The accuracy of a regression means nothing: one is left
+    out where that of training is never above 5 %.
+    """
+    judged = 0
+    training = [shares(values) for values in (each for _, each in run.train_metrics.values()) if values]
+    regression = bool(training) and all(max(values, default=0.0) <= OF_REGRESSION for values in training)
+    for name, (steps, values) in run.eval_metrics.items():
+        scores = shares(values)
+        if len(scores) < LEAST_OF_NONE or not HIGHER.search(name) or (regression and "acc" in name.lower()):
+            continue
+        judged += 1
+        late = scores[-max(LEAST_OF_NONE, len(scores) // 2) :]
+        if median(late) <= NONE and 0.0 <= min(late) and max(late) <= HARDLY:
+            return warning(
+                f"{name} is {min(late):.2g} to {max(late):.2g} in the last {len(late)} of {len(scores)} scores",
+                value=median(late), threshold=NONE, n=len(scores), step=steps[-len(late)],
+                advice="look at the predictions of a few samples: if they are all alike, balance the classes or weight "
+                "the loss, and overfit a single batch; if they are right, the metric or its labels are wrong",
+            )  # fmt: skip
+    return None if judged else Skipped(f"needs {LEAST_OF_NONE} scores of a metric for which higher is better")

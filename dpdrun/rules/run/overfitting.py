@@ -34,6 +34,7 @@ LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in
 ABOVE_FIRST = 0.03  # of the first score; none of 540 healthy public logs ends above it at all
 FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
 TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.1, 1.8  # times of the training loss; share of its logarithm; times
+LEAST_APART, APART, HARDLY_LOWER = 4, 2.0, 0.9  # scores; times the training loss; of the first score
 NOT_FINITE = 0.5  # of the scores
 LEAST_TO_COMPARE = 8
 FAR_TIMES = 3.0
@@ -162,8 +163,9 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     accuracy or similar metric ends a tenth better than its first value, or the training loss has fallen by 5 to 35 %
     since, as near a floor. With eight scores or more also reported if the training loss falls to about a half or less,
     but the logarithm of the validation loss by no more than 10 % of that, and the validation loss ends at 1.8 times the
-    training loss or more; and if eight scores in a row, and 40 % of all, are the same number to the last digit: then
-    they are not computed again, or nothing is trained.
+    training loss or more; with four or more if it ends at twice the training loss and its three lowest scores are at
+    90 % of the first or above; and if eight scores in a row, and 40 % of all, are the same number to the last digit:
+    then they are not computed again, or nothing is trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -188,8 +190,8 @@ def validation_stands_still(run: RunFacts) -> Verdict:
             advice=f"keep the checkpoint of step {above.steps[above.best]}; then a lower learning rate and fewer "
             "epochs, more training data or a smaller network",
         )  # fmt: skip
-    improves = _metric_improves(run)
-    found = (_frozen(each) or (None if improves else _unconfirmed(each)) for each in sets)
+    improves = metric_improves(run)
+    found = (_frozen(each) or (None if improves else _unconfirmed(each) or _apart(each)) for each in sets)
     return next(filter(None, found), None)
 
 
@@ -212,11 +214,11 @@ def _never_gains(run: RunFacts, each: Scored) -> bool:
     fell_to = fmean(training[-LAST:]) / training[0] if training and training[0] > 0.0 else 1.0
     if FELL_FAR < fell_to < FELL_LITTLE:  # a network near its floor, which the first score may have found
         return False
-    return stands and not may_rise([-score for score in each.scores], GAINS_P) and not _metric_improves(run)
+    return stands and not may_rise([-score for score in each.scores], GAINS_P) and not metric_improves(run)
 
 
-def _metric_improves(run: RunFacts) -> bool:
-    """Return whether a metric ends clearly better than its first value."""
+def metric_improves(run: RunFacts) -> bool:
+    """Return whether a validation metric ends clearly better than its first value."""
     for name, (_, values) in run.eval_metrics.items():
         if len(values) <= LAST:
             continue
@@ -258,6 +260,21 @@ def _unconfirmed(each: Scored) -> Finding | None:
         value=shown / progress, threshold=CONFIRMED, n=len(each.scores), step=each.steps[each.best],
         advice="what is learned does not carry over: check that validation has the same features and preprocessing; "
         f"then stop near step {each.steps[each.best]}, and use more training data or a smaller network",
+    )  # fmt: skip
+
+
+def _apart(each: Scored) -> Finding | None:
+    """Return the finding of a validation loss that ends far above the training loss and has hardly fallen."""
+    times = [score / loss for score, loss in zip(each.scores, each.training, strict=True) if loss > 0.0]
+    lowest = fmean(sorted(each.scores)[:LAST])
+    if len(times) < LEAST_APART or median(times[-LAST:]) < APART or lowest < HARDLY_LOWER * each.scores[0]:
+        return None
+    return warning(
+        f"the {each.words} is {median(times[-LAST:]):.2g} times the training loss at the end, and has hardly fallen: "
+        f"from {each.scores[0]:.4g} to {lowest:.4g}",
+        value=median(times[-LAST:]), threshold=APART, n=len(times), step=each.steps[each.best],
+        advice="evaluate a part of the training set in the same way: if its loss is high too, the evaluation differs; "
+        "otherwise the network has learned its training set by heart, or validation has other data",
     )  # fmt: skip
 
 
@@ -324,7 +341,7 @@ def validation_far_above_training(run: RunFacts) -> Verdict:
     enough = [each for each in scored(run) if len(each.scores) >= LEAST_TO_COMPARE]
     if not enough:
         return Skipped(f"needs {LEAST_TO_COMPARE} validation scores of one set")
-    if _metric_improves(run):
+    if metric_improves(run):
         return None
     for each in enough:
         times = [v / t if t > 0.0 else math.nan for v, t in zip(each.scores, each.training, strict=True)]

@@ -150,9 +150,9 @@ def loss_worse_than_at_the_start(run: RunFacts) -> Verdict:
     Steps that are too large destroy what a network has learned, or its initialisation. Reported if the median of the
     last tenth of the lines (at least three) is more than 1.5 times the first line, and above it by six standard
     deviations of a line or more. With fewer than 24 lines (at least four), reported if every line of the last third is
-    above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines), or
-    if all later lines are 30 % above the first, and further from it than from each other. With fewer than eight lines,
-    also if the last one is the highest, and three times the first.
+    above every line of the first quarter by 15 % (a factor of three for a power, or with fewer than eight lines; 5 % if
+    each line is an epoch), or if all later lines are 30 % above the first, and further from it than from each other;
+    also if the last line is the highest, and three times the first.
     Logarithms are compared, because noise scales with the level. A validation loss is judged in the same way if the log
     has no training loss, or one that does not fall. If the final level is ln K for K classes or tokens, the message
     says so: it is the loss of a network that guesses.
@@ -191,9 +191,10 @@ def _worse(run: RunFacts, losses: Sequence[float], start: float, end: float) -> 
         returns = min(losses[-max(3, round(RETURNS * len(losses))) :]) <= start
         rises = end > TIMES_START * start and not returns
         return TIMES_START if rises and math.log(end / max(start, TINY)) > SURE_OF_FEW * noise(_logs(losses)) else None
-    if len(losses) < LEAST_LINES and end == max(losses) and end >= FAR * start:
+    if losses[-1] == max(losses) and losses[-1] >= FAR * start:
         return FAR
     limit = FAR if run.loss_in_db or len(losses) < LEAST_LINES else FEW_TIMES
+    limit = ABOVE_START if run.steps_per_epoch == 1.0 else limit  # the mean of an epoch has little noise
     if len(losses) < LEAST_APART:
         return None
     if min(losses[-max(2, len(losses) // 3) :]) >= limit * max(*losses[: max(1, len(losses) // 4)], TINY):

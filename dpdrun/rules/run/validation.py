@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from statistics import fmean, median
 
-from dpdrun.rules.declare import Family, finding, known, warning
+from dpdrun.rules.declare import Family, finding, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.facts.words import PLUG_IN
+from dpdrun.rules.run.constant_answer import shares
+from dpdrun.rules.run.overfitting import metric_improves
+from dpdrun.rules.run.scored import LAST, Scored, scored
 from dpdrun.rules.series import jitter, p_greater
 
 LEAST_EVALS = 8
@@ -24,6 +28,8 @@ LEAST_FOR_NOISE = 16
 NOISE_SHARE = 0.25  # of the whole gain; up to 0.16 in 150 healthy runs, most of them below 0.1
 NOISE_DB = 1.0
 NOISE_OVER_TRAINING = 3.0
+LEAST_OF_SWINGS, SWINGS, STILL_HIGH = 6, 0.2, 0.5  # scores; of a score; of the first one
+MOSTLY_RIGHT = 0.95  # of the answers: then the loss is that of a few
 
 GAP_EVALS = 3
 GAP_DB = 3.0
@@ -119,7 +125,7 @@ def overfits(run: RunFacts) -> Verdict:
 @finite.diagnose(
     "EV202", evidence="assumed",
     source="a score that varies more between evaluations than training explains is from too few samples",
-    where=known("scores_db", "loss", "step"), requires=("LS202", "LR202", "SG201"),
+    where={**known("scores_db", "loss", "step"), **used("eval_losses", "eval_metrics")}, requires=("LS202", "LR202", "SG201"),
     fires=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(20)]),
     silent=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.8 * k for k in range(20)]),
 )  # fmt: skip
@@ -130,12 +136,16 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     The best model is selected by these scores; with noisy scores the selection is partly chance. The usual cause is a
     validation split that is too short, or an unrepresentative section of the record. The noise of the scores is the
     size of the second differences in their second half. Reported if it is 1 dB or more, 25 % of the total gain or more,
-    and three times that of the training loss over the same steps. Info for a validation loss in another unit: near 0,
-    large relative changes mean little.
+    and three times that of the training loss over the same steps. Info for a validation loss in another unit, because
+    near 0 large relative changes mean little; a warning for one that swings by 20 % from score to score (six or more),
+    three times as much as the training loss, if its median is above that of the training loss and half of its first
+    score or more, no accuracy ends at 95 % or more, and no metric ends a tenth better than its first value.
 
     ## Known limits
     If the training loss is noisy too, the weights are, and the learning rate is the cause. Needs 16 scores.
     """
+    if not run.eval_nmse_db and (swings := _swings(run)):
+        return swings
     pairs = _training_db(run)
     if len(pairs) < LEAST_FOR_NOISE:
         return Skipped(f"needs {LEAST_FOR_NOISE} validation scores, there are {len(pairs)}")
@@ -158,6 +168,38 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
         step=run.scores_db[len(run.scores_db) // 2][0],
         advice="score on more samples (data.split)" + _on_records(run),
     )  # fmt: skip
+
+
+def _swings(run: RunFacts) -> Verdict:
+    """Return a finding if a validation loss that is still high swings from score to score, and the other does not."""
+    accuracies = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
+    if any(median(values[-LAST:]) >= MOSTLY_RIGHT for values in accuracies if values) or metric_improves(run):
+        return None
+    each = next((each for each in scored(run) if _swings_high(each)), None)
+    if each is None:
+        return None
+    noise, of_training = _noise(each.scores), _noise(each.training)
+    return warning(
+        f"the {each.words} swings by {math.expm1(noise):.0%} from score to score, the training loss by "
+        f"{math.expm1(of_training):.0%}",
+        value=noise, threshold=SWINGS, n=len(each.scores), step=each.steps[0],
+        advice="score a part of the training set in evaluation mode: if it swings too, the batch statistics lag behind "
+        "(a smaller momentum, larger batches) or the learning rate is too high; otherwise score more samples",
+    )  # fmt: skip
+
+
+def _swings_high(each: Scored) -> bool:
+    training = [value for value in each.training if value > 0.0]
+    if len(each.scores) < LEAST_OF_SWINGS or len(training) < LEAST_OF_SWINGS:
+        return False
+    level, noise = median(each.scores), _noise(each.scores)
+    is_high = level >= max(STILL_HIGH * each.scores[0], median(training))
+    return is_high and noise >= max(SWINGS, NOISE_OVER_TRAINING * _noise(training))
+
+
+def _noise(values: Sequence[float]) -> float:
+    """Return the noise of a loss, as a share of its level."""
+    return jitter([math.log(value) for value in values if value > 0.0])
 
 
 @finite.diagnose(
