@@ -107,10 +107,13 @@ ACCURACY = {  # read as the share of wrong answers, where a log has no loss
 }
 METRIC = re.compile(
     r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
-    r"(accuracy|acc\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
+    r"(accuracy|accuracies|accs?\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
     r"prec|precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
 )
-TRAIN_METRIC = re.compile(r"(?:(?:train|training|tr|avg|mean) ){0,2}(?:accuracy|acc|top ?1)(?: (?:step|epoch))?")
+TRAIN_METRIC = re.compile(
+    r"(?:(?:train|training|tr|avg|mean) ){0,2}(?:(?:binary|categorical|sparse|balanced|global|token|pixel) ){0,2}"
+    r"(?:accuracy|accuracies|accs?|accu|top ?1)(?: (?:step|epoch))?"
+)
 LOSSES = ("loss", "loss_db", "val_loss", "val_nmse_db")
 _COMPILED = {name: [re.compile(f"(?:{group})") for group in groups] for name, groups in COMMON.items()}
 

@@ -19,6 +19,7 @@ from dpdrun.rules.statistics import decimate, may_rise, trend
 LEAST_AFTER, AFTER_OF_MANY = 2, 4  # scores after the best one
 RISE_OF_FEW, RISE = 0.06, 0.04  # the former if each is above the one before
 FAR_RISE = 0.1  # where the noise is less sure
+LONG_AFTER, FELL_ON, OVER_NOISE = 6, 0.7, 0.9  # scores; of the training loss; of the noise of a score
 TIES = 0.005  # two scores that differ by less are equal
 NOISY_FROM = 6  # scores whose noise shows
 SURE, RATHER_SURE = 2.5, 1.5  # standard deviations of the rise
@@ -67,7 +68,8 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     value at the best score, and the mean of the last three scores after it is 4 % above it, by 2.5 standard deviations
     (that of a score from second differences, of six scores or more). If the scores rise by 10 %, lose a quarter of what
     they had gained, and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to
-    exceed the second lowest score by 1.5 as well, as a single low one may be luck. Also if all scores after the best
+    exceed the second lowest score by 1.5 as well, as a single low one may be luck. With six scores after the best, 0.9
+    is enough for each of the last three if the training loss has fallen to 70 % since. Also if all scores after the best
     one rise, by 6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall
     before it is enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less
     than 1 % of the gain is noise. Each evaluation set is judged separately, and has to end at 80 % of the training loss
@@ -123,8 +125,17 @@ def _rises_above_training(each: Scored) -> bool:
     end, training = fmean(each.after[-LAST:]) if each.after else 0.0, each.training[-1]
     if overfits(each):
         return end >= ABOVE_TRAINING * training
-    undone = each.rise >= FAR_RISE and each.undone >= MUCH_UNDONE and end >= FAR_ABOVE_TRAINING * training
-    return undone and overfits(each, RATHER_SURE)
+    if each.rise < FAR_RISE or end < FAR_ABOVE_TRAINING * training:
+        return False
+    return (each.undone >= MUCH_UNDONE and overfits(each, RATHER_SURE)) or _trained_on_in_vain(each)
+
+
+def _trained_on_in_vain(each: Scored) -> bool:
+    """Return whether training fell far since the best of the scores, and the last ones are all above its noise."""
+    if len(each.after) < LONG_AFTER or not each.fell_to <= FELL_ON or each.undone < UNDONE:
+        return False
+    noise = jitter([math.log(score) for score in each.scores])
+    return math.log(min(each.after[-LAST:]) / each.scores[each.best]) >= OVER_NOISE * noise
 
 
 def _still_improves(run: RunFacts, since: int) -> str:
