@@ -11,7 +11,7 @@ from statistics import fmean, median
 from dpdrun.rules.declare import Family, error, finding, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.constant_answer import shares
+from dpdrun.rules.run.constant_answer import POOR, shares
 from dpdrun.rules.run.scored import LAST, LEAST_SCORES, Scored, scored, worst_set
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
@@ -32,7 +32,7 @@ METRIC_GAINS = 0.1  # of the first value
 GAINS_P = 0.001  # of a trend: what falls by little, but without doubt, improves
 FELL_FAR, FELL_LITTLE = 0.65, 0.95  # of the training loss since the first score
 LEAST_NEVER, GAINS = 5, 0.04  # scores, and share of the first; 0.08 and more in healthy public logs
-ABOVE_FIRST = 0.03  # of the first score; none of 540 healthy public logs ends above it at all
+ABOVE_FIRST = 0.03  # of the first score; at most 0.016 in 928 healthy public logs
 FROZEN, FROZEN_SHARE = 8, 0.4  # scores in a row that are the same number, and share of all
 TRAINED, CONFIRMED, UNCONFIRMED_GAP = 1.9, 0.1, 1.8  # times of the training loss; share of its logarithm; times
 LEAST_APART, APART, HARDLY_LOWER = 4, 2.0, 0.9  # scores; times the training loss; of the first score
@@ -79,7 +79,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
     metric. EV201 judges NMSE in dB.
     """
-    found = worst_set(run, _rises_above_training, lambda each: each.rise)
+    found = worst_set(run, lambda each: _limit_above_training(each) is not None, lambda each: each.rise)
     if not isinstance(found, tuple):
         return found
     worst, others = found
@@ -90,28 +90,31 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
         "info" if _is_nearly_perfect(run) else "warning",
         f"the {worst.words} is lowest at step {step} ({low:.4g}) and {worst.rise:.0%} higher at the end ({end:.4g}), "
         f"while the training loss falls to {worst.fell_to:.0%} of its value at that step{others}" + better,
-        value=worst.rise, threshold=RISE, n=len(worst.scores), step=step,
+        value=worst.rise, threshold=_limit_above_training(worst), n=len(worst.scores), step=step,
         advice=f"keep the checkpoint of step {step} and stop there; more training data help most, then fewer epochs, "
         "more weight decay or dropout" + ("" if not better else "; or select by that metric"),
     )  # fmt: skip
 
 
-def overfits(each: Scored, sure: float = SURE) -> bool:
-    """Return whether scores rise after the best one, by more than their noise, while the training loss falls."""
+def limit_passed(each: Scored, sure: float = SURE) -> float | None:
+    """Return the limit that scores pass which rise after the best one, by more than their noise, as training goes on."""
     after, low, n = each.after, each.scores[each.best], len(each.scores)
     if len(after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
-        return False
+        return None
     if each.rise >= RISE_OF_FEW and all(b >= a * (1.0 - TIES) for a, b in pairwise([low, *after])):
-        return each.undone >= (UNDONE_OF_TWO if len(after) == LEAST_AFTER else UNDONE_OF_FEW)
+        least = UNDONE_OF_TWO if len(after) == LEAST_AFTER else UNDONE_OF_FEW
+        return RISE_OF_FEW if each.undone >= least else None
     if len(after) < AFTER_OF_MANY:
-        return False
+        return None
     of_one = jitter([math.log(score) for score in each.scores]) if n >= NOISY_FROM else 0.0
     of_rise, end = of_one * math.sqrt(1.0 / LAST + 1.0), math.log(fmean(after[-LAST:]))
     second = math.log(sorted(each.scores)[1])  # a single low score may be luck
     if end - math.log(low) < sure * of_rise or (each.undone < MUCH_UNDONE and end - second < RATHER_SURE * of_rise):
-        return False
+        return None
+    if each.rise >= RISE:
+        return RISE
     least = max(LEAST_RISE, SHARE_OF_FALL * (each.scores[0] / low - 1.0))
-    return each.rise >= RISE or (each.rise >= least and trend(decimate([low, *after])).p_up <= IN_ORDER_P)
+    return least if each.rise >= least and trend(decimate([low, *after])).p_up <= IN_ORDER_P else None
 
 
 def _is_nearly_perfect(run: RunFacts) -> bool:
@@ -120,14 +123,15 @@ def _is_nearly_perfect(run: RunFacts) -> bool:
     return bool(accuracies) and all(median(values[-LAST:]) >= NEARLY_PERFECT for values in accuracies if values)
 
 
-def _rises_above_training(each: Scored) -> bool:
-    """Return whether a validation loss overfits and is above the training loss; less sure where it is far above."""
+def _limit_above_training(each: Scored) -> float | None:
+    """Return the limit that a validation loss above the training loss passes; less sure where it is far above."""
     end, training = fmean(each.after[-LAST:]) if each.after else 0.0, each.training[-1]
-    if overfits(each):
-        return end >= ABOVE_TRAINING * training
+    if limit := limit_passed(each):
+        return limit if end >= ABOVE_TRAINING * training else None
     if each.rise < FAR_RISE or end < FAR_ABOVE_TRAINING * training:
-        return False
-    return (each.undone >= MUCH_UNDONE and overfits(each, RATHER_SURE)) or _trained_on_in_vain(each)
+        return None
+    rises = each.undone >= MUCH_UNDONE and limit_passed(each, RATHER_SURE) is not None
+    return FAR_RISE if rises or _trained_on_in_vain(each) else None
 
 
 def _trained_on_in_vain(each: Scored) -> bool:
@@ -172,7 +176,7 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     median of the last three of five or more) is 3 % above the first: all that validation had gained is lost. Also if
     the best of five scores or more is less than 4 % below the first one, in a log that starts with the run, unless an
     accuracy or similar metric ends a tenth better than its first value, or the training loss has fallen by 5 to 35 %
-    since, as near a floor. With eight scores or more also reported if the training loss falls to about a half or less,
+    since, as near a floor (but no accuracy that is known and never above 70 % is near one). With eight scores or more also reported if the training loss falls to about a half or less,
     but the logarithm of the validation loss by no more than 10 % of that, and the validation loss ends at 1.8 times the
     training loss or more; with four or more if it ends at twice the training loss and its three lowest scores are at
     90 % of the first or above; and if eight scores in a row, and 40 % of all, are the same number to the last digit:
@@ -223,9 +227,17 @@ def _never_gains(run: RunFacts, each: Scored) -> bool:
     stands = early and started and min(each.scores) > (1.0 - GAINS) * each.scores[0]
     training = [value for value in each.training if value == value]
     fell_to = fmean(training[-LAST:]) / training[0] if training and training[0] > 0.0 else 1.0
-    if FELL_FAR < fell_to < FELL_LITTLE:  # a network near its floor, which the first score may have found
+    if FELL_FAR < fell_to < FELL_LITTLE and not _is_poor(run):  # near its floor, which the first score may have found
         return False
     return stands and not may_rise([-score for score in each.scores], GAINS_P) and not metric_improves(run)
+
+
+def _is_poor(run: RunFacts) -> bool:
+    """Return whether an accuracy of validation is known and never above 70 %: no network is near its floor there."""
+    scores = [
+        value for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower() for value in shares(values)
+    ]
+    return bool(scores) and max(scores) <= POOR
 
 
 def metric_improves(run: RunFacts) -> bool:
