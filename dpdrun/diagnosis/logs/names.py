@@ -107,7 +107,8 @@ ACCURACY = {  # read as the share of wrong answers, where a log has no loss
 }
 METRIC = re.compile(
     r"(?:(?:val|valid|validation|eval|dev|test|metrics) )(?:.+ )?"
-    r"(accuracy|accuracies|accs?\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|mcc|matthews.*|"
+    r"(accuracy|accuracies|accs?\d?|top ?\d|f1.*|wer|cer|bleu\d?|sacrebleu|rouge.*|map.*|m?ap50.*|m?iou|auc|auroc|"
+    r"mcc|matthews.*|"
     r"prec|precision.*|recall.*|r2|pearson.*|spearman.*|psnr|ssim|exact match|hella|ndcg.*|dice)(?: .+)?"
 )
 TRAIN_METRIC = re.compile(

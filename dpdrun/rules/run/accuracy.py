@@ -150,7 +150,7 @@ def nothing_is_right(run: RunFacts) -> Verdict:
             continue
         judged += 1
         late = scores[-max(LEAST_OF_NONE, len(scores) // 2) :]
-        if median(late) <= NONE and 0.0 <= min(late) and max(late) <= HARDLY:
+        if median(late) <= NONE and min(late) >= 0.0 and max(late) <= HARDLY:
             return warning(
                 f"{name} is {min(late):.2g} to {max(late):.2g} in the last {len(late)} of {len(scores)} scores",
                 value=median(late), threshold=NONE, n=len(scores), step=steps[-len(late)],

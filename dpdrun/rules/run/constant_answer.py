@@ -1,4 +1,4 @@
-"""Signs that a network gives the same answer for every input: a constant accuracy or loss, or wrong ones with certainty."""
+"""Signs that a network gives the same answer for every input, or wrong ones with certainty."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def says_the_larger_class(run: RunFacts, losses: Sequence[float]) -> Verdict:
 
 
 def wrong_with_certainty(run: RunFacts) -> Verdict:
-    """Return a finding if every wrong answer has a probability of 0: the loss is their share times that of the cut-off."""
+    """Return a finding if every wrong answer has a probability of 0: the loss is their share times the cut-off."""
     courses = {
         "loss": (run.step, run.loss, run.train_metrics),
         **{f"{name or 'validation'} loss": (*each, run.eval_metrics) for name, each in run.scorings.items()},

@@ -113,13 +113,16 @@ def never_learns(run: RunFacts) -> Verdict:
     first lines or above, to within two standard errors, and the largest fall is below 45 %. Of three to seven lines (or
     validation losses, if there is no training loss), all have to be within 2 % of ln K for two to six classes. An error
     if the loss stays at the value of a constant guess: ln K for K classes, 1 for a standardised target, 0 dB of
-    validation NMSE; also if it only comes down to that value in the first fifth of the lines, and with a largest fall
+    validation NMSE; also if the later half of five validation losses or more is there to within 0.5 % and none is
+    lower, or if it only comes down to that value in the first fifth of the lines, and with a largest fall
     of up to 10 %. A warning if the loss does not fall after the first fifth of the lines and an accuracy is the same
     number in every score, or if the loss is the same to its last digit (three or more) in six lines. A cross-entropy
     that falls is a warning too if every accuracy stays within 0.5 % of one value and the loss is not below the entropy
     of an answer that is right that often: the network predicts the majority class; or if half of the scores of an
     accuracy that is never above 70 % are values that it had before, or the accuracy of training is never above 70 % and
-    the loss ends at 95 % of its first line or above.
+    the loss ends at 95 % of its first line or above; or if, in the last lines (two or three), a cross-entropy is the
+    share of wrong answers times minus the logarithm at which a probability of 0 is cut off (15.9 to 16.1 in Keras, 100
+    in torch.nn.BCELoss): then every wrong answer is given with certainty.
 
     ## Known limits
     Some networks learn late, after a long plateau (grokking, physics-informed losses), and a fine-tuned network may

@@ -68,12 +68,13 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
     value at the best score, and the mean of the last three scores after it is 4 % above it, by 2.5 standard deviations
     (that of a score from second differences, of six scores or more). If the scores rise by 10 %, lose a quarter of what
     they had gained, and end at twice the training loss, 1.5 are enough; if they lose less than a quarter, they have to
-    exceed the second lowest score by 1.5 as well, as a single low one may be luck. With six scores after the best, 0.9
-    is enough for each of the last three if the training loss has fallen to 70 % since. Also if all scores after the best
-    one rise, by 6 %, and lose a tenth of the gain (two scores: half of it). A rise of 1.5 % that undoes 5 % of the fall
-    before it is enough if the trend is sure (Mann-Kendall, p below 0.015, as of five scores in order). What undoes less
-    than 1 % of the gain is noise. Each evaluation set is judged separately, and has to end at 80 % of the training loss
-    or above. Info if an accuracy of validation ends at 99.5 % or more.
+    exceed the second lowest score by 1.5 as well, as a single low one may be luck. With six scores after the best,
+    0.9 is enough for each of the last three if the training loss has fallen to 70 % since, and the score before the
+    best is not above them. Also if all scores after the best one rise, by 6 %, and lose a tenth of the gain (two
+    scores: half of it). A rise of 1.5 % that undoes 5 % of the fall before it is enough if the trend is sure (Mann-
+    Kendall, p below 0.015, as of five scores in order). What undoes less than 1 % of the gain is noise. Each evaluation
+    set is judged separately, and has to end at 80 % of the training loss or above. Info if an accuracy of validation
+    ends at 99.5 % or more.
 
     ## Known limits
     If accuracy or F1 still improve, only the probabilities become overconfident; the message then says so and names the
@@ -97,7 +98,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
 
 def limit_passed(each: Scored, sure: float = SURE) -> float | None:
-    """Return the limit that scores pass which rise after the best one, by more than their noise, as training goes on."""
+    """Return the limit that scores pass which rise by more than noise after the best one, as training goes on."""
     after, low, n = each.after, each.scores[each.best], len(each.scores)
     if len(after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
         return None
@@ -138,6 +139,8 @@ def _trained_on_in_vain(each: Scored) -> bool:
     """Return whether training fell far since the best of the scores, and the last ones are all above its noise."""
     if len(each.after) < LONG_AFTER or not each.fell_to <= FELL_ON or each.undone < UNDONE:
         return False
+    if each.best and each.scores[each.best - 1] > fmean(each.after[-LAST:]):
+        return False  # the lowest may be luck: the scores came down to the level of the last ones
     noise = jitter([math.log(score) for score in each.scores])
     return math.log(min(each.after[-LAST:]) / each.scores[each.best]) >= OVER_NOISE * noise
 
@@ -176,11 +179,11 @@ def validation_stands_still(run: RunFacts) -> Verdict:
     median of the last three of five or more) is 3 % above the first: all that validation had gained is lost. Also if
     the best of five scores or more is less than 4 % below the first one, in a log that starts with the run, unless an
     accuracy or similar metric ends a tenth better than its first value, or the training loss has fallen by 5 to 35 %
-    since, as near a floor (but no accuracy that is known and never above 70 % is near one). With eight scores or more also reported if the training loss falls to about a half or less,
-    but the logarithm of the validation loss by no more than 10 % of that, and the validation loss ends at 1.8 times the
-    training loss or more; with four or more if it ends at twice the training loss and its three lowest scores are at
-    90 % of the first or above; and if eight scores in a row, and 40 % of all, are the same number to the last digit:
-    then they are not computed again, or nothing is trained.
+    since, as near a floor (where no accuracy is that is never above 70 %). With eight scores or more also reported if
+    the training loss falls to about a half or less, but the logarithm of the validation loss by no more than 10 % of
+    that, and the validation loss ends at 1.8 times the training loss or more; with four or more if it ends at twice the
+    training loss and its three lowest scores are at 90 % of the first or above; and if eight scores in a row, and 40 %
+    of all, are the same number to the last digit: then they are not computed again, or nothing is trained.
 
     ## Known limits
     The validation loss alone is not enough: a score that has reached its floor looks the same. The finding is therefore
@@ -291,6 +294,8 @@ def _apart(each: Scored) -> Finding | None:
     times = [score / loss for score, loss in zip(each.scores, each.training, strict=True) if loss > 0.0]
     lowest = fmean(sorted(each.scores)[:LAST])
     if len(times) < LEAST_APART or median(times[-LAST:]) < APART or lowest < HARDLY_LOWER * each.scores[0]:
+        return None
+    if may_rise([-score for score in each.scores], GAINS_P):
         return None
     return warning(
         f"the {each.words} is {median(times[-LAST:]):.2g} times the training loss at the end, and has hardly fallen: "

@@ -125,7 +125,8 @@ def overfits(run: RunFacts) -> Verdict:
 @finite.diagnose(
     "EV202", evidence="assumed",
     source="a score that varies more between evaluations than training explains is from too few samples",
-    where={**known("scores_db", "loss", "step"), **used("eval_losses", "eval_metrics")}, requires=("LS202", "LR202", "SG201"),
+    where={**known("scores_db", "loss", "step"), **used("eval_losses", "eval_metrics")},
+    requires=("LS202", "LR202", "SG201"),
     fires=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.3 * k + (4.0 if k % 2 else 0.0) for k in range(20)]),
     silent=dict(eval_step=EVERY_20, eval_nmse_db=[-20 - 0.8 * k for k in range(20)]),
 )  # fmt: skip

@@ -56,3 +56,32 @@ def test_an_accuracy_of_validation_that_swings_while_that_of_training_does_not(s
     found = {f.code: f for f in diagnose_facts(run).findings}
     assert ("EV210" in found) is named
     assert not named or "swings by" in found["EV210"].message
+
+
+@pytest.mark.parametrize(
+    ("scores", "training", "named"),
+    [
+        ([0.02, 0.0, 0.0, 0.0], [], True),
+        ([0.2, 0.3, 0.001, 0.004, 0.0, 0.02], [], True),  # lost again
+        ([0.0, 0.0, 0.1, 0.3], [], False),
+        ([0.0, 0.0], [], False),
+        ([0.0, 0.0, 0.0], [0.01, 0.01, 0.02], False),  # the accuracy of a regression
+        ([0.0, 0.0, 0.0], [0.1, 0.4, 0.6], True),
+    ],
+)
+def test_an_accuracy_that_stays_at_zero(scores: list[float], training: list[float], *, named: bool) -> None:
+    steps = list(range(1, len(scores) + 1))
+    run = RunFacts(
+        step=steps, loss=[2.0 - 0.2 * k for k in range(len(scores))], loss_unit="nats",
+        eval_metrics={"val_acc": (steps, scores)},
+        train_metrics={"acc": (steps[: len(training)], training)} if training else {},
+    )  # fmt: skip
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert ("EV211" in found) is named
+
+
+def test_an_error_rate_of_zero_is_no_metric_at_zero() -> None:
+    steps = [1, 2, 3, 4]
+    assert "EV211" not in {
+        f.code for f in diagnose_facts(RunFacts(eval_metrics={"val_wer": (steps, [0.0] * 4)})).findings
+    }

@@ -102,3 +102,38 @@ def test_a_low_accuracy_of_training_beside_a_loss_that_stays() -> None:
         run = RunFacts(step=list(range(1, 41)), loss=losses, train_metrics={"acc": ([10, 20, 40], accuracy)})
         messages = [f.message for f in diagnose_facts(run).findings if f.code == "LS204"]
         assert any("the accuracy of training is" in message for message in messages) is named
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "accuracy", "named"),
+    [(16.118, 0.5, True), (15.942, 0.7436, True), (100.0, 0.9, True), (12.0, 0.5, False), (16.118, 0.995, False)],
+)
+def test_wrong_answers_that_are_given_with_certainty(cut_off: float, accuracy: float, *, named: bool) -> None:
+    at = [1, 2]
+    loss = [cut_off * (1.0 - accuracy)] * 2
+    of_training = RunFacts(step=at, loss=loss, loss_unit="nats", train_metrics={"acc": (at, [accuracy] * 2)})
+    of_scores = RunFacts(
+        step=at, loss=[0.7, 0.5], loss_unit="nats", eval_losses={"": (at, loss)},
+        eval_metrics={"val_acc": (at, [100.0 * accuracy] * 2)},
+    )  # fmt: skip
+    for run in (of_training, of_scores):
+        found = {f.code: f for f in diagnose_facts(run).findings}
+        assert ("LS204" in found) is named
+        assert not named or "with certainty" in found["LS204"].message
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([2.31, 2.303, 2.3026, 2.3027, 2.3026], True),  # ln 10
+        ([2.31, 2.303, 2.3026, 2.28, 2.25], False),
+        ([2.25, 2.303, 2.3026, 2.3027, 2.3026], False),  # it knew more before
+        ([2.25, 2.243, 2.2426, 2.2427, 2.2426], False),  # no guess
+        ([2.31, 2.303, 2.3026, 2.3027], False),
+    ],
+)
+def test_a_validation_loss_at_the_value_of_a_guess(scores: list[float], *, named: bool) -> None:
+    at = list(range(1, len(scores) + 1))
+    losses = [2.5 - 0.12 * k for k in range(len(scores))]
+    finding = of_losses(losses, loss_unit="nats", eval_losses={"": (at, scores)})
+    assert (finding is not None and "ln 10" in finding.message and finding.severity == "error") is named

@@ -242,3 +242,49 @@ def test_a_validation_loss_that_loses_all_it_had_gained() -> None:
                           ([0.29, 0.268, 0.28], False), ([0.29, 0.31], False)):  # fmt: skip
         found = findings(scores, fall=0.1)
         assert ("above its first score" in found["EV206"].message if "EV206" in found else False) is named
+
+
+@pytest.mark.parametrize(
+    ("late", "fall", "named"),
+    [(1.4, 1.5, True), (1.2, 1.5, False), (1.4, 0.1, False)],  # within the noise; training hardly falls
+)
+def test_many_noisy_scores_after_the_best_while_training_falls_far(late: float, fall: float, *, named: bool) -> None:
+    scores = [9.0, 4.0, 2.0, 1.1, 1.0, *[late + 0.1 * (-1) ** k for k in range(10)]]
+    found = findings(scores, fall=fall)
+    assert ("EV205" in found) is named
+    assert not named or found["EV205"].evidence["threshold"] == pytest.approx(0.1)
+
+
+def test_the_limit_that_is_reported_is_that_of_the_way_it_was_found() -> None:
+    assert findings([1.2, 1.0, 1.04, 1.08, 1.12])["EV205"].evidence["threshold"] == pytest.approx(0.06)
+    many = [1.3, 1.1, 1.0, 1.12, 1.1, 1.16, 1.15, 1.22, 1.2, 1.3]
+    assert findings(many)["EV205"].evidence["threshold"] == pytest.approx(0.04)
+    creeps = [1.4, 1.2, 1.1, 1.0, *[1.0 + 0.004 * k for k in range(1, 10)]]
+    assert findings(creeps)["EV205"].evidence["threshold"] == pytest.approx(0.02)  # a twentieth of the fall before
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([2.0, 1.95, 1.9, 1.92], True),
+        ([2.0, 1.6, 1.5, 1.5], False),  # it gained
+        ([2.0, 1.95, 1.9], False),
+        ([0.5, 0.49, 0.48, 0.49], False),  # near the training loss
+    ],
+)
+def test_a_validation_loss_far_above_training_that_hardly_falls(scores: list[float], *, named: bool) -> None:
+    steps = [50 * (k + 1) for k in range(len(scores))]
+    run = RunFacts(step=list(range(1, 201)), loss=[0.42 - 0.0002 * k for k in range(200)], loss_unit="nats",
+                   eval_losses={"": (steps, scores)})  # fmt: skip
+    assert ("EV206" in {f.code for f in diagnose_facts(run).findings}) is named
+
+
+@pytest.mark.parametrize(("accuracy", "named"), [(0.5, True), (0.9, False)])
+def test_a_poor_network_is_not_near_its_floor(accuracy: float, *, named: bool) -> None:
+    steps = list(range(1, 7))
+    run = RunFacts(
+        step=steps, loss=[0.7 - 0.03 * k for k in range(6)], steps_per_epoch=1.0, loss_unit="nats",
+        eval_losses={"": (steps, [0.635, 0.634, 0.635, 0.641, 0.64, 0.638])},
+        eval_metrics={"val_acc": (steps, [accuracy + 0.0013 * (5 * k % 7) for k in range(6)])},
+    )  # fmt: skip
+    assert ("EV206" in {f.code for f in diagnose_facts(run).findings}) is named

@@ -187,3 +187,19 @@ def test_the_limit_of_short_logs_is_their_own() -> None:
 def test_a_loss_that_starts_at_zero_has_no_ratio() -> None:
     run = RunFacts(step=list(range(1, 31)), loss=[0.0] + [1.0] * 29)
     assert not [skip for skip in diagnose_facts(run).skipped if skip.failed]
+
+
+EPOCHS = [1.0, 0.97, 1.73, 1.83, 1.66, 1.61, 1.6]
+
+
+def test_the_means_of_epochs_are_compared_without_noise() -> None:
+    assert "LS206" in findings(EPOCHS, steps_per_epoch=1.0, loss_unit="nats")
+    assert "LS206" not in findings(EPOCHS, loss_unit="nats")  # single batches
+    back = [*EPOCHS[:5], 1.0, 0.9]
+    assert "LS206" not in findings(back, steps_per_epoch=1.0, loss_unit="nats")
+
+
+@pytest.mark.parametrize(("last", "named"), [(34.4, True), (0.15, False)])
+def test_a_last_line_far_above_all_others(last: float, *, named: bool) -> None:
+    losses = [0.0711, 0.05, 0.046, 0.043, 0.041, 0.04, 0.038, 0.037, 0.036, last]
+    assert ("LS206" in findings(losses)) is named

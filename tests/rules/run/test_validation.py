@@ -187,3 +187,29 @@ def test_what_the_record_explains_is_reported_once(code: str) -> None:
     worse = replace(run, signal=SignalFacts(samples=6144, nmse_db=-20.0, pieces_nmse_db=-26.0, frame=64))
     after = {finding.code for finding in diagnose_facts(worse).findings}
     assert (code in before, code in after, "SG201" in after) == (True, False, True)
+
+
+SWINGS = [1.66, 1.12, 1.25, 6.16, 1.61, 1.16, 0.53, 2.03, 1.3]
+
+
+@pytest.mark.parametrize(
+    ("scores", "accuracy", "named"),
+    [
+        (SWINGS, 0.6, True),
+        (SWINGS, 0.97, False),  # the loss of few wrong answers
+        ([0.1 * score for score in SWINGS], 0.6, False),  # below that of training
+        ([9.0, *[0.5 * score for score in SWINGS]], 0.6, False),  # most of it is gained
+        ([1.2 + 0.02 * (-1) ** k for k in range(9)], 0.6, False),
+    ],
+)
+def test_a_validation_loss_that_swings_where_training_does_not(
+    scores: list[float], accuracy: float, *, named: bool
+) -> None:
+    steps = list(range(1, len(scores) + 1))
+    run = RunFacts(
+        step=steps, loss=[0.8 - 0.04 * k for k in range(len(scores))], loss_unit="nats", steps_per_epoch=1.0,
+        eval_loss_step=steps, eval_loss=scores,
+        eval_metrics={"val_acc": (steps, [accuracy + 0.0013 * (5 * k % 11) for k in steps])},
+    )  # fmt: skip
+    found = {f.code: f for f in diagnose_facts(run).findings}
+    assert ("EV202" in found and found["EV202"].severity == "warning") is named
