@@ -41,7 +41,7 @@ class Scores:
 def score_pipeline(
     pipeline: Pipeline, folder: Path, states: Sequence[StepState], draw: Draw | None = None
 ) -> tuple[Scores, bool]:
-    """Score every predistorter through every PA model, unless that has been done for the same models.
+    """Score every predistorter through every PA model, unless that has been done, and drawn, for the same models.
 
     Args:
         pipeline, folder: the pipeline.
@@ -55,10 +55,10 @@ def score_pipeline(
     Raises:
         RunError: a model cannot be read, or the scores cannot be written.
     """
-    stored = stored_scores(pipeline, folder, states)
-    if stored is not None:
-        return stored, False
     place = RunFolder(folder / EVALUATION)
+    stored = stored_scores(pipeline, folder, states)
+    if stored is not None and (draw is None or all((place.path / name).is_dir() for name in stored.own)):
+        return stored, False
     place.path.mkdir(exist_ok=True)
     scores = Scores(place.path / FILE, {}, {}, _learnt(pipeline))
     for state in states:

@@ -80,10 +80,10 @@ def auto(*words: str) -> Result:
 
 @pytest.fixture(scope="module")
 def shorter(place: Path) -> dict[str, Any]:
-    """auto.json after a shorter time, which reached one refinement."""
+    """auto.json after a shorter time, which reached one refinement, where matplotlib was missing."""
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setattr(ladder, "REFINEMENTS", ((3, 1),))
-        monkey.setattr(command, "find_spec", lambda _: None)  # no figures
+        monkey.setattr(command, "find_spec", lambda _: None)
         result = auto("--minutes", "500", "--to", "npz", "-o", "product")
     assert result.exit_code == 0, result.output
     return content(place / "product")
@@ -95,6 +95,7 @@ def product(place: Path, shorter: dict[str, Any]) -> tuple[Path, Result]:
     draw = command._draw
 
     def draw_less(where: Path, run: Path, report: dict[str, Any], scenes: list[PlotData]) -> None:
+        where.mkdir(exist_ok=True)
         if run.name == "dpd":
             draw(where, run, report, [each for each in scenes if each.split == "test"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,17 +41,25 @@ def test_scores_through_both_models(folder: Path, run: Run) -> None:
     assert abs(expected - report["splits"]["test"]["nmse_db"]) > 1e-4, "the judge is another model"
 
 
-def test_a_page_is_drawn_for_each_predistorter_when_it_is_scored(folder: Path, chain: Pipeline, run: Run) -> None:
+def test_a_page_of_each_predistorter_is_drawn_once_when_it_is_scored_or_was_not_drawn(
+    folder: Path, chain: Pipeline, run: Run
+) -> None:
     run()
-    states, drawn = step_states(chain, folder / "out"), []
-    score_pipeline(chain, folder / "out", states, lambda *what: drawn.append(what))
-    assert drawn == [], "as nothing has changed"
-    (folder / "out" / "evaluation" / "scores.json").unlink()
-    score_pipeline(chain, folder / "out", states, lambda *what: drawn.append(what))
+    states, drawn = step_states(chain, folder / "out"), list[tuple[Any, ...]]()
+
+    def draw(*what: Any) -> None:
+        what[0].mkdir(exist_ok=True)
+        drawn.append(what)
+
+    assert score_pipeline(chain, folder / "out", states, draw)[1], "scored, where nothing could draw"
+    assert not score_pipeline(chain, folder / "out", states, draw)[1]
     (where, of, report, scenes), *rest = drawn
     assert (where, of, rest) == (folder / "out" / "evaluation" / "net", folder / "out" / "net", [])
     assert report["through"]["pa"]["path"] == str(folder / "out" / "judge")
     assert [scene.split for scene in scenes] == ["val", "test"]
+    (folder / "out" / "evaluation" / "scores.json").unlink()
+    assert score_pipeline(chain, folder / "out", states, draw)[1]
+    assert len(drawn) == 2
 
 
 def test_they_are_made_again_when_parts_or_models_change(
