@@ -1,19 +1,23 @@
 """The pictures of the README: what the commands really print, as SVG.
 
-    make pictures
+    make pictures             (or: python -m benchmarks.pictures --page runs/auto)
 
-Trains the quickstart once and shows it, then runs the other commands on that run and on a recipe with mistakes.
+Trains the quickstart once and shows it, then runs the other commands on that run and on a recipe with mistakes. With
+--page: only the top of report.html in a folder of `dpdrun auto`, as a PNG, by headless Chromium.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
@@ -25,6 +29,8 @@ from dpdrun.training.job import load_run
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 100
+PAGE = (1080, 1340)  # pixels: the figures that matter, and the spectrum
+COLORS = 48  # of the PNG: 100 kB instead of 400
 
 MISTAKES = """\
 task: pa
@@ -68,9 +74,29 @@ def training(run: Path) -> None:
     console.file.close()
 
 
+def page(product: Path) -> None:
+    """Keep the top of the page of a folder of `dpdrun auto` as docs/images/auto.png."""
+    browser = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
+    if browser is None:
+        raise SystemExit("--page: install Chromium")
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / "page.png"
+        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--screenshot={drawn}")
+        size = "--window-size={},{}".format(*PAGE)
+        where = (product / "report.html").absolute().as_uri()
+        subprocess.run([browser, *options, size, where], check=True, capture_output=True)
+        few = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        few.save(IMAGES / "auto.png", optimize=True)
+
+
 def main() -> None:
-    """Draw all of them."""
+    """Draw all of them, or the page."""
+    parser = argparse.ArgumentParser(description="the pictures of the README")
+    parser.add_argument("--page", type=Path, metavar="FOLDER", help="only the page of this folder of dpdrun auto")
+    chosen = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
+    if chosen.page is not None:
+        return page(chosen.page)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "runs" / "quickstart"
         program = [sys.executable, "-m", "dpdrun", "train", "recipes/quickstart.yaml", "--run-dir", str(run)]
@@ -82,6 +108,7 @@ def main() -> None:
     shown("recommend", "recommend", "--model", "transformer", "--d-model", "256", "--layers", "4", "--epochs", "50",
           "--samples", "10000", "--batch-size", "256")  # fmt: skip
     shown("inspect", "data", "inspect", "synthetic/hard")
+    return None
 
 
 if __name__ == "__main__":
