@@ -3,7 +3,7 @@
     make refine-samples       (or: python -m benchmarks.auto.samples)
 
 The predistorter of 496 parameters of benchmarks/arena on OpenDPD's DPA_160MHz, with 294,912 samples to train on,
-through a Transformer, with `optim.refine_samples` of so many for each parameter. Equal iterations, one seed.
+through a Transformer, with `optim.refine_samples_per_parameter` of so many. Equal iterations, one seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dpdrun.run.scores import as_chosen
 RESULTS = Path(__file__).parent / "samples.json"
 FOLDER = ROOT / "build" / "refine-samples"
 RECIPE = ROOT / "benchmarks" / "arena" / "recipes" / "transformer-500.yaml"
-SOURCE, PARAMETERS = "opendpd/DPA_160MHz", 496
+SOURCE = "opendpd/DPA_160MHz"
 PA = f"""\
 task: pa
 data: {{source: {SOURCE}}}
@@ -49,7 +49,7 @@ def measure(each: int | None, iterations: int) -> dict[str, Any]:
     train(FOLDER / "pa.yaml", FOLDER / "pa")
     report = train(
         RECIPE, FOLDER / f"{each or 'all'}-{iterations}", f"pa={FOLDER / 'pa'}", f"data={{source: {SOURCE}}}",
-        f"optim.refine_iterations={iterations}", f"optim.refine_samples={each * PARAMETERS if each else 'all'}",
+        f"optim.refine_iterations={iterations}", f"optim.refine_samples_per_parameter={each or 'all'}",
         "dpd.weak_pa=accept",
     )  # fmt: skip
     scores = {split: {name: round(report["splits"][split][name], 3) for name in SCORES} for split in ("val", "test")}

@@ -149,10 +149,11 @@ class OptimSection(Section):
         "Transformers with a window and at most 4,000 parameters",
     )
     refine_iterations: Count = Field(100, description="iterations of the refinement")
-    refine_samples: Count | Literal["all"] | Auto = Field(
-        AUTO,
-        description="samples that the refinement learns from, in blocks evenly spaced over the training split: auto = "
-        "128 for each parameter, at most all",
+    # Half the time of all on a long capture, at the same scores: docs/results.md#refinement-of-a-long-capture
+    refine_samples_per_parameter: Count | Literal["all"] = Field(
+        128,
+        description="samples that the refinement learns from, for each parameter of the model: in blocks evenly spaced "
+        "over the training split; all = the complete split",
     )
     name: Annotated[str, Registered("optimizers")] = Field(
         ADAMW, description="which optimizer: adamw, or one of a plug-in (docs/plugins.md)"

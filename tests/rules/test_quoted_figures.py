@@ -108,14 +108,14 @@ COUNTED = {"docs/results.md#processes-that-disagree"}
 
 
 # Measured by a few commands; the figures stand in this section of docs/results.md, next to them.
-BY_COMMAND = {"MD103": "Envelope of a GRU"}
+BY_COMMAND = {"MD103": "Envelope of a GRU", "DM205": "PA models that judge"}
 
 
 def figures_of_section(title: str) -> set[str]:
     text = (STUDIES.parent / "docs" / "results.md").read_text(encoding="utf-8")
     section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     assert section, f"docs/results.md has no section {title}"
-    return set(FIGURE.findall(section))
+    return {*FIGURE.findall(section), *re.findall(r"(?<=\| )[-+]?\d+\.\d+", section)}
 
 
 def quoting() -> list[str]:

@@ -193,11 +193,11 @@ def ideal_input_is_not_ideal(ilc_db: float, pa_db: float) -> Verdict:
 
     ## Why
     With `dpd.learning: ilc` the predistorter can only become as good as the input that it learns. Iterative learning
-    control usually makes the PA model far more linear than the PA model is accurate: through networks of -36 to -43 dB
-    it ended near -80 dB on synthetic/hard. Where it does not, the PA model has no input for the wanted output: beyond
-    the peaks that it was fitted to, a polynomial grows without bound or folds back, or the wanted peaks are above what
-    `dpd.peak_limit` allows. Through a gmp of -39.7 dB it stopped at -33.4 dB, and the predistorter was 4.5 dB worse on
-    the amplifier than one that was trained through a less accurate GRU.
+    control usually makes the PA model far more linear than the PA model is accurate: through networks with an NMSE of
+    -36.40 to -43.08 dB it ended at -80.20 dB or lower on synthetic/hard. Where it does not, the PA model has no input
+    for the wanted output: beyond the peaks that it was fitted to, a polynomial grows without bound or folds back, or
+    the wanted peaks are above what `dpd.peak_limit` allows. Through a gmp of -39.72 dB it stopped at -33.40 dB, and the
+    predistorter was 4.5 dB worse on the amplifier than one that was trained through a less accurate GRU.
 
     ## Known limits
     Needs report.json: the finding comes at the end of the run. The error is that of the worse of training and

@@ -20,7 +20,6 @@ from dpdrun.errors import RunError
 from dpdrun.models._arrays import to_pairs
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.plan.plan import Plan
-from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import write_text
 from dpdrun.run.folder import RunFolder
@@ -37,8 +36,6 @@ FORMAT = "dpdrun-finish-1"
 SCORE_EVERY = 5  # iterations
 STUCK = 3  # iterations without a step, one after the other, that end it
 ALL_DONE = "all iterations done"
-# `make refine-samples`: see docs/results.md#refinement-of-a-long-capture
-SAMPLES_PER_PARAMETER = 128
 BLOCK = 8_192  # samples: a spectrum with weights needs its resolution
 
 
@@ -100,8 +97,9 @@ def refine(
     pair, part = task.pair, task.pair.train
     device = model.scale_x.device
     x, target = (to_pairs(signal).to(device).view(-1, pair.loop_samples or len(part), 2) for signal in (part.x, part.y))
-    wanted = samples_wanted(plan.recipe.optim.refine_samples, model)
-    if wanted is not None:
+    each = plan.recipe.optim.refine_samples_per_parameter
+    if isinstance(each, int):
+        wanted = each * sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
         memory = (model.context or 0) + (model.lookahead or 0)
         x, target = evenly_spaced(x, wanted, memory), evenly_spaced(target, wanted, memory)
     model.eval()
@@ -133,13 +131,6 @@ def refine(
     tensors, _ = checkpoint.read(run.best)
     model.load_state_dict(tensors)
     return state
-
-
-def samples_wanted(setting: int | str, model: BehaviouralModel) -> int | None:
-    """Return how many samples `optim.refine_samples` asks for; None = all."""
-    if setting == AUTO:
-        return SAMPLES_PER_PARAMETER * sum(each.numel() for each in model.parameters() if each.requires_grad)
-    return setting if isinstance(setting, int) else None
 
 
 def evenly_spaced(records: Tensor, wanted: int, memory: int) -> Tensor:

@@ -356,12 +356,11 @@ def test_short_loops_are_kept_as_they_are() -> None:
     assert [loop[:, 0].tolist() for loop in kept] == [list(range(10 * row, 10 * row + 10)) for row in (1, 3, 5)]
 
 
-@pytest.mark.parametrize(("setting", "is_thinned"), [("auto", True), ("100", True), ("all", False), ("1000000", False)])
+@pytest.mark.parametrize(("setting", "is_thinned"), [("1", True), ("all", False), ("1000000", False)])
 def test_a_recipe_says_how_many_samples_it_learns_from(
     setting: str, is_thinned: bool, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refine_module, "BLOCK", 100)
-    monkeypatch.setattr(refine_module, "SAMPLES_PER_PARAMETER", 1)
     seen: list[tuple[int, Any]] = []
 
     def solver(model: Any, x: Any, *_: Any) -> Any:
@@ -369,12 +368,11 @@ def test_a_recipe_says_how_many_samples_it_learns_from(
         raise KilledError
 
     monkeypatch.setattr(refine_module, "LevenbergMarquardt", solver)
-    loaded = load_recipe("job.yaml", [f"optim.refine_samples={setting}"])
+    loaded = load_recipe("job.yaml", [f"optim.refine_samples_per_parameter={setting}"])
     with pytest.raises(KilledError):
         job.train(loaded, here / "run")
     [(parameters, shape)] = seen
-    wanted = {"auto": parameters, "100": 100}.get(setting)
-    records = math.ceil(wanted / 100) if wanted else 1
+    records = math.ceil(parameters / 100) if setting == "1" else 1
     assert shape[0] == records
     assert (shape[1] < len(load_capture(loaded.recipe.data).train)) == is_thinned
 
