@@ -54,6 +54,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plugins":  # a package, which this imports and so sets
+        return importlib.import_module("dpdrun.plugins")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -6,6 +6,8 @@ Every error carries the exit code that the command line returns for it (see docs
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +49,57 @@ _LONGEST_REASON = 200  # characters of another program's message
 _LONGEST_LINE = 1000  # characters of a line: names and values of others may have any number
 
 
+# What the flags of messages are called from Python; "=" takes a value that follows, as in `--bandwidth-hz 200e6`.
+_PYTHON_NAMES = {
+    "--run-dir": "out=", "--resume": "resume=True", "--auto-resume": 'resume="auto"', "--data": "capture=",
+    "--force": "force=True", "--fixed": "fixed=True", "--to": "to=", "--map": "maps=", "--set": "overrides",
+    "--sample-rate-hz": "sample_rate_hz=", "--bandwidth-hz": "bandwidth_hz=", "--resample-to-hz": "resample_to_hz=",
+    "--no-check-rates": 'check_rates="off"', "--input-signal": "input=", "--output-signal": "output=",
+    "--columns": "columns=", "--through": "through=", "--plugin": "dpdrun.plugins.load_files",
+}  # fmt: skip
+_WORD = r"(?:'[^']*'|[^\s,;:'`()]+)"
+_FLAGS = re.compile(
+    rf"\bdpdrun train (?P<recipe>{_WORD}) --run-dir (?P<out>{_WORD})(?P<resume> --resume)?(?= |$)(?P<more>.*)"
+    r"|`[^`\n]*`|\bdpdrun [a-z].*"  # another command stays one
+    rf"|(?<![\w-])(?:(?P<quoting>--to|--map) (?P<word>{_WORD})|(?P<flag>--[a-z][a-z-]*)"
+    rf"(?: (?P<file>{_WORD}\.py)| (?=(?P<value>[A-Z\d\"{{]|[a-z]+[.=])))?)",
+    re.MULTILINE,
+)
+_command_lines = 0  # that are running in this process
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Word the messages of errors for the command line in a block; elsewhere they name the arguments of Python."""
+    global _command_lines
+    _command_lines += 1
+    try:
+        yield
+    finally:
+        _command_lines -= 1
+
+
+def worded(text: str) -> str:
+    """Return a message with flags as its reader gives them: outside of a command line, as arguments of Python."""
+    return text if _command_lines else _FLAGS.sub(_in_python, text)
+
+
+def _in_python(found: re.Match[str]) -> str:
+    if found["recipe"]:
+        recipe, out = (repr(shlex.split(found[name])[0]) for name in ("recipe", "out"))
+        overrides = re.findall(r"--set (\S+)", found["more"])
+        rest = [", resume=True"] * bool(found["resume"]) + [f", overrides={overrides}"] * bool(overrides)
+        return f"dpdrun.train({recipe}, out={out}{''.join(rest)})"
+    if found["quoting"]:
+        return f'to="{found["word"]}"' if found["quoting"] == "--to" else f'maps=["{found["word"]}"]'
+    name = _PYTHON_NAMES.get(found["flag"] or "")
+    if name is None:
+        return found[0]
+    if found["file"]:
+        return f'{name}(["{found["file"]}"])'
+    return name if name.endswith("=") or not found["value"] else f"{name} "
+
+
 def printable(text: str) -> str:
     """Escape what a terminal would obey instead of showing: control and invisible characters, but for line ends."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
@@ -73,8 +126,8 @@ class DpdrunError(Exception):
     exit_code: int = EXIT_BAD_INPUT
 
     def __str__(self) -> str:
-        """Return the message as it is printed (`shown`)."""
-        return shown(super().__str__())
+        """Return the message as it is printed (`shown`), in the words of its reader (`worded`)."""
+        return shown(worded(super().__str__()))
 
 
 class RecipeError(DpdrunError):

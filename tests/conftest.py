@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import typer.testing
 from hypothesis import HealthCheck, settings
 
+from dpdrun.errors import command_line
 from tests.baselines import small_baselines
 from tests.processes import Processes
 
@@ -47,6 +49,13 @@ def _commands_built_once() -> Iterator[None]:
     """Let every `CliRunner` use the same command line: Typer takes 40 ms to build it, longer than most commands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))  # type: ignore[attr-defined]
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _words_of_the_command_line(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let errors name the flags of commands; in the tests of the Python API they name its arguments."""
+    with nullcontext() if "/tests/api/" in request.path.as_posix() else command_line():
         yield
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from rich.console import Console
 from rich.text import Text
 
+from dpdrun.errors import worded
 from dpdrun.report.console import TrainingView
 from dpdrun.report.findings import finding_line
 from dpdrun.report.notebook import NotebookView, in_notebook
@@ -45,7 +46,7 @@ def _notebook_view(this: Job) -> AbstractContextManager[Monitor]:
 
 def _first_lines(this: Job) -> list[Text]:
     """Return the warnings of a run, and a line about its plan."""
-    lines = [Text.assemble(("warning: ", "yellow"), warning) for warning in this.capture.warnings]
+    lines = [Text.assemble(("warning: ", "yellow"), worded(warning)) for warning in this.capture.warnings]
     lines += [finding_line(finding) for finding in this.plan.warnings]
     if this.capture.resampling is not None:
         lines.append(Text(f"{NOTE}{this.capture.resampling.description}"))

@@ -29,7 +29,7 @@ from typer.core import TyperGroup
 
 from dpdrun.commands._output import say
 from dpdrun.commands._renamed import current_spelling
-from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, shown
+from dpdrun.errors import EXIT_INTERRUPTED, DpdrunError, command_line, shown
 
 ORDER = (
     "train", "auto", "sweep", "evaluate", "compare", "apply", "loop", "export", "recommend", "lint", "probe",
@@ -65,17 +65,18 @@ class _Group(TyperGroup):
             raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except Exception as error:
+        with command_line():
             try:
-                from dpdrun.commands._failures import show_failure
+                return super().main(*args, **kwargs)
+            except Exception as error:
+                try:
+                    from dpdrun.commands._failures import show_failure
 
-                code = show_failure(error)
-            except MemoryError:  # not even the code that shows an error can be loaded
-                sys.stderr.write(f"error: {error or 'out of memory'}\n")
-                code = getattr(error, "exit_code", DpdrunError.exit_code)
-            sys.exit(code)
+                    code = show_failure(error)
+                except MemoryError:  # not even the code that shows an error can be loaded
+                    sys.stderr.write(f"error: {error or 'out of memory'}\n")
+                    code = getattr(error, "exit_code", DpdrunError.exit_code)
+                sys.exit(code)
 
 
 def _version(wanted: bool) -> None:

@@ -184,7 +184,7 @@ def _unknown(name: str, section: type[Section], prefix: str, kind: str | None) -
 def _missing(key: str, info: FieldInfo) -> str:
     inner = sections_of(info.annotation) if is_section(info) else {}
     if inner and None not in inner:
-        return f"missing section {key}; it starts with kind: {listed(str(kind) for kind in inner)}"
+        return f"missing section {key}; it starts with kind: {listed(str(kind) for kind in inner if kind != GIVEN)}"
     if inner:
         required = [name for name, f in next(iter(inner.values())).model_fields.items() if f.is_required()]
         return f"missing section {key}; it needs {listed(required, 'and')}"

@@ -77,8 +77,9 @@ class Registered:
         return core_schema.no_info_plain_validator_function(validate)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the names as they are now."""
+        """Return the names as they are now, without that of what was passed from Python, which no recipe writes."""
         from dpdrun.recipe import plugins
+        from dpdrun.recipe.schema import GIVEN
 
-        names = plugins.names(self.group)
+        names = [name for name in plugins.names(self.group) if name != GIVEN]
         return {"const": names[0], "type": "string"} if len(names) == 1 else {"enum": names, "type": "string"}

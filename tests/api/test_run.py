@@ -129,5 +129,5 @@ def test_an_unfinished_run_says_what_to_do(run: dpdrun.Run, tmp_path: Path) -> N
     assert "not finished" in repr(unfinished)
     assert "not finished" in unfinished._repr_html_()
     assert unfinished.to_dict()["report"] is None
-    with pytest.raises(RunError, match=r"no scores; continue it with:\n.*--resume"):
+    with pytest.raises(RunError, match=r"no scores; continue it with:\n  dpdrun.train\(.*, resume=True\)"):
         _ = unfinished.scores
