@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.describe import field_docs
-from dpdrun.recipe.schema import Recipe
+from dpdrun.recipe.schema import GRUModel, Recipe
 from dpdrun.rules import pages
 from dpdrun.rules.advice import advised_sizes, derivable, derive
 from dpdrun.rules.engine import HEADINGS, Finding, Rule, all_rules, evaluate_rules
@@ -99,6 +99,18 @@ def test_example_fires(rule: Rule) -> None:
     outcome, _ = evaluate_rules([rule], rule.fires())
     assert [finding.code for finding in outcome.findings] == [rule.code]
     assert outcome.findings[0].message
+
+
+@each_rule
+@pytest.mark.parametrize("kind", ["gru", PLUG_IN])
+def test_advice_names_no_field_that_the_kind_lacks(rule: Rule, kind: str) -> None:
+    """Unless it says of which kind a field is."""
+    if rule.purpose == "diagnose":
+        outcome, _ = evaluate_rules([rule], replace(rule.fires(), kind=kind))
+        advice = " ".join(finding.advice or "" for finding in outcome.findings)
+        fields_named = set(re.findall(r"model\.([a-z_]+)", advice)) - {"kind"}
+        known = set(GRUModel.model_fields) if kind == "gru" else set()
+        assert fields_named <= known or "transformer" in advice, advice
 
 
 @each_rule

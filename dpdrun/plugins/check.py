@@ -76,7 +76,17 @@ def check_name(name: str, settings: Sequence[str] = ()) -> list[Check]:
 
 
 def check_entry(entry: Entry, settings: Sequence[str] = ()) -> list[Check]:
-    """Check one plug-in; a point that raises has failed. What would only repeat its cause is not tried then."""
+    """Check one plug-in; a point that raises has failed. What would only repeat its cause is not tried then.
+
+    torch's random state is that of before at the end.
+    """
+    from dpdrun.models._random_state import random_state_preserved
+
+    with random_state_preserved():
+        return _checks_of(entry, settings)
+
+
+def _checks_of(entry: Entry, settings: Sequence[str]) -> list[Check]:
     checks: list[Check] = []
     for point, run in _points(entry, settings):
         if REST_ON.get(point, set()) & {check.point for check in checks if not check.passed}:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import dpdrun.plugins
 from dpdrun.errors import DpdrunError
@@ -24,7 +25,9 @@ OURS = {
 
 @pytest.mark.parametrize("name", OURS)
 def test_ours_pass(name: str) -> None:
+    before = torch.get_rng_state()
     checks = check_name(name, OURS[name])
+    assert torch.equal(torch.get_rng_state(), before), "of the caller's test"
     assert checks
     assert [str(check) for check in checks if not check.passed] == []
 

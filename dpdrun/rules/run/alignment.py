@@ -106,7 +106,7 @@ def noncausal_target(
         value=judged_nmse_db, threshold=ahead_nmse_db, lead_samples=lead_samples,
         patch={"model.lookahead": lead_samples} if kind == "transformer" and not full_attention else {},
         advice=f"remove {samples} from the start of the input and from the end of the target, in every split; only if "
-        f"the target leads intentionally, give the model look-ahead (model.lookahead {lead_samples})",
+        f"the target leads intentionally, give the model look-ahead (of a transformer: model.lookahead {lead_samples})",
     )  # fmt: skip
 
 

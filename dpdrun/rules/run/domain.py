@@ -76,7 +76,7 @@ def _unexplained(run: RunFacts, one_tap_db: float) -> bool:
 
 def _advice(run: RunFacts) -> str:
     """Return what may be wrong with a network, without what the recipe has already."""
-    is_transformer = run.kind not in ("gru", PLUG_IN)
+    is_transformer = run.kind == "transformer"
     wanted = [] if run.kind == PLUG_IN else run.still_open((OF_A_TRANSFORMER if is_transformer else {}) | OF_A_NETWORK)
     if is_transformer and run.settings.get("model.window", "full") == "full":
         wanted.insert(0, "model.window: 32 instead of full")

@@ -55,8 +55,9 @@ def length_generalization_gap(
         f"NMSE {nmse_db:.2f} dB on the record of {samples:,} samples, {pieces_nmse_db:.2f} dB on frames of {frame}: "
         f"the model {cause}",
         value=nmse_db, threshold=pieces_nmse_db + PIECES_DB, patch={"train.eval_on": "frame"},
-        advice="set model.window to a number of samples (32) with positions: relative, so that the record length is "
-        "irrelevant; or set train.eval_on to frame, and use the model on frames of that length only",
+        advice=("set model.window to a number of samples (32) with positions: relative, so that the record length is "
+                "irrelevant" if full_attention else f"train on frames longer than {frame} samples (train.frame)")
+        + "; or set train.eval_on to frame, and use the model on frames of that length only",
     )  # fmt: skip
 
 
@@ -88,7 +89,8 @@ def error_grows_with_position(rise_db: Found[float], rise_z: Found[float], start
         f"after sample {start_samples} the error is {rise_db:.1f} dB higher than before it, at equal level of the "
         "target",
         value=rise_db, threshold=STEP_DB, z=rise_z, start=start_samples,
-        advice="use a model that does not depend on position (model.window with positions: relative); until then split "
+        advice="use a model that does not depend on position (of a transformer: model.window with positions: "
+        "relative); until then split "
         f"the record into chunks of about {start_samples} samples; for two files check that no sample is missing",
     )  # fmt: skip
 

@@ -240,7 +240,8 @@ def _dies_out(run: RunFacts) -> Verdict:
         f"the gradient norm falls {10**-seen.change:.0f} times from step {run.step[late.start]} on while the loss "
         f"stays at {median(loss):.1f} dB",
         value=seen.change, threshold=-VANISH_DECADES, p=seen.p_down, n=seen.n, step=run.step[late.start],
-        advice="the network is saturated, and a higher lr does not help: switch the linear path on (model.skip on), "
+        advice="the network is saturated, and a higher lr does not help: switch the linear path on (of a "
+        "transformer or GRU: model.skip on), "
         "check the scale of the input, use fewer layers",
     )  # fmt: skip
 

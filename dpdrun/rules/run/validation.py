@@ -10,7 +10,6 @@ from statistics import fmean, median
 from dpdrun.rules.declare import Family, finding, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.rules.run.constant_answer import shares
 from dpdrun.rules.run.overfitting import metric_improves
 from dpdrun.rules.run.scored import LAST, Scored, scored
@@ -302,9 +301,9 @@ def _on_records(run: RunFacts) -> str:
 def _as_trained(run: RunFacts) -> str:
     """Return the advice to score a network as it was trained, without what the recipe has already."""
     wanted = run.still_open(
-        {"train.eval_on": "record"} | ({} if run.kind in ("gru", PLUG_IN) else {"model.positions": "relative"})
+        {"train.eval_on": "record"} | ({"model.positions": "relative"} if run.kind == "transformer" else {})
     )
-    if run.kind not in ("gru", PLUG_IN) and run.settings.get("model.window", "full") == "full":
+    if run.kind == "transformer" and run.settings.get("model.window", "full") == "full":
         wanted.insert(0, "a window (model.window) instead of full")
     wanted.append("train.burn_in at least the context")
     return f"score as the network is trained: {', '.join(wanted)}; then compare the splits (`dpdrun data inspect`)"
