@@ -19,6 +19,7 @@ from dpdrun.data.checks import suggestion
 from dpdrun.errors import RunError
 from dpdrun.models import _tensors
 from dpdrun.models._base import BehaviouralModel
+from dpdrun.models._overlap import OverlappingModel
 from dpdrun.models._random_state import random_state_preserved
 from dpdrun.plan.measured import Initialization
 from dpdrun.plan.plan import Plan
@@ -56,20 +57,24 @@ def resolve(loaded: Loaded, plan: Plan) -> Plan:
         message = f"{INIT_FROM}: none of the tensors of {section.init_from} fits this model ({why})"
         raise loaded.error([(INIT_FROM, message)])
     if section.freeze != OFF:
-        init = replace(
-            init, frozen=_frozen(loaded, section.freeze, [name for name, _ in model.named_parameters()], init)
-        )
+        init = replace(init, frozen=_frozen(loaded, section.freeze, model, init))
     return replace(plan, init=init)
 
 
-def _frozen(loaded: Loaded, patterns: Sequence[str], names: Sequence[str], init: Initialization) -> tuple[str, ...]:
-    """Return the names of the parameters that patterns freeze. Raises RecipeError as `resolve`."""
+def _frozen(loaded: Loaded, patterns: Sequence[str], model: BehaviouralModel, init: Initialization) -> tuple[str, ...]:
+    """Return the names of the parameters that patterns freeze. Raises RecipeError as `resolve`.
+
+    Patterns may name the parts of a plain module, of a plug-in or passed from Python, as that module does.
+    """
     problems, frozen = [], set[str]()
+    names = [name for name, _ in model.named_parameters()]
+    wrapper = "module." if isinstance(model, OverlappingModel) else ""
     for pattern in patterns:
-        matched = [name for name in names if _matches(name, pattern)]
+        matched = [name for name in names if _matches(name, pattern) or _matches(name.removeprefix(wrapper), pattern)]
         if not matched:
-            parts = list(dict.fromkeys(group_of(name) for name in names))
-            hint = suggestion(pattern, [*parts, *names])
+            own = [name.removeprefix(wrapper) for name in names]
+            parts = list(dict.fromkeys(map(group_of, own)))
+            hint = suggestion(pattern, [*parts, *own])
             problems.append(f"{FREEZE}: {pattern} matches no parameter{hint}; the parts are {listed(parts, 'and')}")
         elif unknown := next((name for name in matched if name in init.fresh), None):
             problems.append(

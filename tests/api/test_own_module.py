@@ -172,3 +172,16 @@ def test_it_is_exported_as_torchscript(own: tuple[dpdrun.Run, Small], tmp_path: 
     assert own[0].export(path=tmp_path / "model.pt").path.suffix == ".pt"
     with pytest.raises(RunError, match=r"onnx has no graph for model.kind given"):
         own[0].export("onnx", tmp_path / "model.onnx")
+
+
+def test_parts_are_frozen_by_the_names_of_the_module(
+    own: tuple[dpdrun.Run, Small], capture: dpdrun.Capture, tmp_path: Path
+) -> None:
+    train = {**RECIPE["train"], "init_from": str(own[0].path), "freeze": ["taps"]}  # type: ignore[dict-item]
+    run = dpdrun.train({**RECIPE, "train": train}, capture, tmp_path / "run", model=Small(), loss=absolute_error)
+    before, after = (dict(each.model.named_parameters()) for each in (own[0], run))
+    equal = {name for name in before if torch.equal(before[name], after[name])}
+    assert equal == {"module.taps.weight", "module.taps.bias"}
+    again = {**RECIPE, "train": train | {"freeze": ["nothing"]}}
+    with pytest.raises(RecipeError, match=r"nothing matches no parameter; the parts are taps and head"):
+        dpdrun.train(again, capture, tmp_path / "no", model=Small())
