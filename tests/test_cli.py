@@ -235,3 +235,11 @@ def test_a_reader_that_goes_away_is_met_in_silence(arguments: list[str]) -> None
         os.close(writer)
     assert result.stderr == ""
     assert result.returncode == EXIT_BROKEN_PIPE
+
+
+def test_ctrl_c_inside_of_exec_ends_with_130(tmp_path: Path) -> None:
+    """CPython then ends `python -m` by SIGINT, even where it was caught."""
+    (tmp_path / "p.py").write_text("exec('raise KeyboardInterrupt')\n")
+    command = [sys.executable, "-P", "-m", "dpdrun", "plugins", "check", str(tmp_path / "p.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
