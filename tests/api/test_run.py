@@ -92,7 +92,7 @@ def test_export_writes_the_file_of_the_command(run: dpdrun.Run, tmp_path: Path) 
     done = run.export("npz", str(tmp_path / "model.npz"))
     assert done.path.is_file()
     assert done.error < 1e-5
-    with pytest.raises(RunError, match="onxn: no such format"):
+    with pytest.raises(RunError, match='to="onxn": no such format'):
         run.export("onxn")
 
 
