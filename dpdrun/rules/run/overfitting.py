@@ -302,7 +302,7 @@ def _apart(each: Scored) -> Finding | None:
         f"from {each.scores[0]:.4g} to {lowest:.4g}",
         value=median(times[-LAST:]), threshold=APART, n=len(times), step=each.steps[each.best],
         advice="evaluate a part of the training set in the same way: if its loss is high too, the evaluation differs; "
-        "otherwise the network has learned its training set by heart, or validation has other data",
+        "otherwise the network overfits its training set, or validation has other data",
     )  # fmt: skip
 
 
