@@ -87,6 +87,11 @@ def ask(path: Path, where: str, key: str | None, budget: int) -> tuple[str, tupl
             raise
     if found is not None and not process.returncode:
         return found
+    if process.returncode > 0:  # of Python, not of the library, which ends by a signal
+        raise DataError(
+            f"{where}: the process that reads HDF5 files failed (exit code {process.returncode}): a new process of "
+            f"{sys.executable} must be able to import dpdrun within 1 GiB; if it can, the file is damaged"
+        )
     late = hasattr(signal, "SIGALRM") and process.returncode == -signal.SIGALRM
     how = "did not finish reading it in time" if late else "crashed on it"
     raise DataError(f"{where}: the HDF5 library {how}; the file is damaged")

@@ -137,6 +137,7 @@ def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatc
         ("import signal, time; signal.alarm(1); time.sleep(99)", "did not finish reading it in time"),
         (f"print({LINE!r}, end='')", "the HDF5 library crashed on it"),
         (f"import os; print({LINE!r}, end='', flush=True); os.write(1, bytes(80)); os.abort()", "crashed on it"),
+        ("import no_such_package", r"the process that reads HDF5 files failed \(exit code 1\)"),
         ("print('[]')", "cannot be read as HDF5"),
         (f"print({LINE.replace('[5]', '[99999999999]')!r})", "cannot be read as HDF5: more samples than declared"),
         (f"print({LINE.replace('[5]', '[-5, -1]')!r})", "cannot be read as HDF5: more samples than declared"),
@@ -195,7 +196,7 @@ def test_the_process_has_limits(code: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         hdf5, "COMMAND", (sys.executable, "-c", f"{start}; {code}; print({LINE!r}, 80 * ' ', sep='', end='')")
     )
-    with pytest.raises(DataError, match=r"a\.h5: the HDF5 library crashed"):
+    with pytest.raises(DataError, match=r"a\.h5: the process that reads HDF5 files failed"):
         read_hdf5(OCTAVE / "capture.h5", "a.h5")
     monkeypatch.setattr(hdf5, "COMMAND", (sys.executable, "-c", f"{start}; print({LINE!r}, 80 * ' ', sep='', end='')"))
     assert len(read_hdf5(OCTAVE / "capture.h5", "a.h5").signals) == 1
