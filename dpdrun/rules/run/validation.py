@@ -142,7 +142,8 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     score or more, no accuracy ends at 95 % or more, and no metric ends a tenth better than its first value.
 
     ## Known limits
-    If the training loss is noisy too, the weights are, and the learning rate is the cause. Needs 16 scores, six for swings.
+    If the training loss is noisy too, the weights are, and the learning rate is the cause. Needs 16 scores, six
+    for swings.
     """
     if not run.eval_nmse_db and (swings := _swings(run)):
         return swings
