@@ -20,7 +20,7 @@ from dpdrun.recipe.schema import DataSection
 from tests.loop_bench import BANDWIDTH, RATE, SETTINGS, Bench, Samples
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def aligned_once() -> Iterator[None]:
     """Align equal captures once: most loops here begin with the same rounds."""
     decide, known = measurement.decide, dict[str, Any]()
