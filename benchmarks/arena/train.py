@@ -103,7 +103,7 @@ def keep(arena: Arena, run: RunFolder, folder: Path) -> int:
     """File recipe and tensors of a run: of its best model, or of its last one where the Arena prefers it on validation.
 
     The two objectives see the validation part differently: the Arena's is that of one segment of 4,096 samples, ours of
-    five over the complete part, with a peak that limits the score of the largest networks.
+    five over the complete part, whose first samples are the record's cold start.
 
     Returns:
         The iteration of the refinement that was filed.

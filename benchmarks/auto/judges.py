@@ -1,4 +1,4 @@
-"""Which PA model foretells an amplifier best: gmp, GRU or Transformer, where the amplifier is known.
+"""Which PA model predicts an amplifier best: gmp, GRU or Transformer, where the amplifier is known.
 
     make auto-judges          (or: python -m benchmarks.auto.judges)
 
@@ -120,7 +120,7 @@ def table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure what is missing, then print the table."""
-    parser = argparse.ArgumentParser(description="which PA model foretells a known amplifier best")
+    parser = argparse.ArgumentParser(description="which PA model predicts a known amplifier best")
     parser.add_argument("presets", nargs="*", default=("hard", "mild"))
     parser.add_argument("--write-table", action="store_true", help="also into docs/results.md, between its markers")
     chosen = parser.parse_args()

@@ -125,9 +125,9 @@ def check_output(save: Path | None) -> None:
     """Raise UnwritableError before anything is computed if -o cannot be written; warn if it will have no figures."""
     if save is None:
         return
-    from dpdrun.run.files import require_folder
+    from dpdrun.run.files import require_writable_folder
 
-    require_folder(save)
+    require_writable_folder(save)
     if find_spec("matplotlib") is None:
         say(f"warning: {save} will hold scores and tables without figures: pip install 'dpdrun[plots]'", err=True)
 

@@ -104,7 +104,7 @@ class _Follower:
 
     def _diagnose_again(self, now: float) -> None:
         try:
-            if is_special(self._path):  # put in place of the log meanwhile: reading it might never return
+            if is_special(self._path):  # it has replaced the log: reading it may never return
                 raise special(self._path)
             self.last = self._diagnose()
         except DpdrunError as error:

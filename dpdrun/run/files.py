@@ -53,7 +53,7 @@ def make_folder(folder: Path) -> None:
         raise unwritable(folder, exc) from exc
 
 
-def require_folder(folder: Path) -> None:
+def require_writable_folder(folder: Path) -> None:
     """Raise UnwritableError for a folder that `make_folder` could not make or nothing could be written to."""
     there = folder
     while not is_there(there) and there != there.parent:

@@ -93,7 +93,7 @@ def answer(path: str, where: str, key: str | None, budget: int) -> Iterator[memo
             budget -= max(entries[at]["bytes"], SAMPLE_BYTES * math.prod(entries[at]["shape"]))
             if budget < 0:
                 break
-            with suppress(Exception) if key is None else nullcontext():  # an error matters to who needs the dataset
+            with suppress(Exception) if key is None else nullcontext():  # reported when the dataset is needed
                 arrays[at] = np.asarray(readers[at](), order="C")
                 entries[at] |= {"here": arrays[at].dtype.str, "shape": arrays[at].shape}
     yield json.dumps({"format": format_, "others": others, "variables": entries}).encode() + b"\n"

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from dpdrun.rules.declare import diagnose, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.constant_answer import shares
+from dpdrun.rules.run.constant_answer import accuracies, shares
 from dpdrun.rules.run.overfitting import HIGHER, limit_passed
 from dpdrun.rules.run.scored import LAST, Scored, training_between
 from dpdrun.rules.series import jitter
@@ -91,8 +91,7 @@ def accuracy_gap(run: RunFacts) -> Verdict:
     An accuracy over few validation samples moves in steps. A gap that small classes or hard examples explain is
     reported too.
     """
-    training = [shares(values) for name, (_, values) in run.train_metrics.items() if "acc" in name.lower()]
-    scores = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
+    training, scores = accuracies(run.train_metrics), accuracies(run.eval_metrics)
     ours = [median(values[-LAST:]) for values in training if len(values) >= LEAST_OF_GAP]
     theirs = [median(values[-LAST:]) for values in scores if len(values) >= LEAST_OF_GAP]
     if not ours or not theirs:

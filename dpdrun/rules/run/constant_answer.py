@@ -170,10 +170,15 @@ def _highest(values: Sequence[float]) -> float:
     return max(shares(values), default=math.nan)
 
 
-def shares(accuracies: Sequence[float]) -> list[float]:
+def shares(scores: Sequence[float]) -> list[float]:
     """Return the finite ones of the scores of an accuracy, between 0 and 1 also where they are in percent."""
-    finite = [value for value in accuracies if math.isfinite(value)]
+    finite = [value for value in scores if math.isfinite(value)]
     return [value / (100.0 if max(finite) > PERCENT else 1.0) for value in finite]
+
+
+def accuracies(metrics: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> list[list[float]]:
+    """Return the scores of each accuracy among metrics, as `shares`."""
+    return [shares(values) for name, (_, values) in metrics.items() if "acc" in name.lower()]
 
 
 def _digits(values: Sequence[float]) -> int:

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from dpdrun.rules.declare import Family, error, finding, known, used, warning
 from dpdrun.rules.engine import Finding, Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.constant_answer import POOR, shares
+from dpdrun.rules.run.constant_answer import POOR, accuracies
 from dpdrun.rules.run.scored import LAST, LEAST_SCORES, Scored, scored, worst_set
 from dpdrun.rules.series import jitter
 from dpdrun.rules.statistics import decimate, may_rise, trend
@@ -98,7 +98,7 @@ def overfits_in_few_scores(run: RunFacts) -> Verdict:
 
 
 def limit_passed(each: Scored, sure: float = SURE) -> float | None:
-    """Return the limit that scores pass which rise by more than noise after the best one, as training goes on."""
+    """Return the limit that scores exceed if they rise by more than noise after the best one, as training continues."""
     after, low, n = each.after, each.scores[each.best], len(each.scores)
     if len(after) < LEAST_AFTER or not each.fell_to <= FELL or each.undone < UNDONE:
         return None
@@ -120,8 +120,8 @@ def limit_passed(each: Scored, sure: float = SURE) -> float | None:
 
 def _is_nearly_perfect(run: RunFacts) -> bool:
     """Return whether an accuracy of validation ends so high that hardly an answer is wrong."""
-    accuracies = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
-    return bool(accuracies) and all(median(values[-LAST:]) >= NEARLY_PERFECT for values in accuracies if values)
+    found = accuracies(run.eval_metrics)
+    return bool(found) and all(median(values[-LAST:]) >= NEARLY_PERFECT for values in found if values)
 
 
 def _limit_above_training(each: Scored) -> float | None:
@@ -237,9 +237,7 @@ def _never_gains(run: RunFacts, each: Scored) -> bool:
 
 def _is_poor(run: RunFacts) -> bool:
     """Return whether an accuracy of validation is known and never above 70 %: no network is near its floor there."""
-    scores = [
-        value for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower() for value in shares(values)
-    ]
+    scores = [value for values in accuracies(run.eval_metrics) for value in values]
     return bool(scores) and max(scores) <= POOR
 
 

@@ -10,7 +10,7 @@ from statistics import fmean, median
 from dpdrun.rules.declare import Family, finding, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
-from dpdrun.rules.run.constant_answer import shares
+from dpdrun.rules.run.constant_answer import accuracies
 from dpdrun.rules.run.overfitting import metric_improves
 from dpdrun.rules.run.scored import LAST, Scored, scored
 from dpdrun.rules.series import jitter, p_greater
@@ -173,8 +173,8 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
 
 def _swings(run: RunFacts) -> Verdict:
     """Return a finding if a validation loss that is still high swings from score to score, and the other does not."""
-    accuracies = [shares(values) for name, (_, values) in run.eval_metrics.items() if "acc" in name.lower()]
-    if any(median(values[-LAST:]) >= MOSTLY_RIGHT for values in accuracies if values) or metric_improves(run):
+    right = accuracies(run.eval_metrics)
+    if any(median(values[-LAST:]) >= MOSTLY_RIGHT for values in right if values) or metric_improves(run):
         return None
     each = next((each for each in scored(run) if _swings_high(each)), None)
     if each is None:
