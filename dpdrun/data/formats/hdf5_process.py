@@ -134,18 +134,26 @@ def _datasets(
         if not prefix and key in REFERENCES:
             continue
         name = f"{prefix}{key}"
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        item = _member(group, key)
+        if item is None:
             others.append(f"{name}: a link, which is not followed")
-            continue
-        item = group[key]
-        if isinstance(item, h5py.Dataset):
+        elif isinstance(item, h5py.Dataset):
             yield name, item
         elif (
-            isinstance(item, h5py.Group) and set(item) == {"type", "value"} and isinstance(item["value"], h5py.Dataset)
+            isinstance(item, h5py.Group)
+            and set(item) == {"type", "value"}
+            and isinstance(value := _member(item, "value"), h5py.Dataset)
         ):
-            yield name, item["value"]  # a variable as GNU Octave writes it
+            yield name, value  # a variable as GNU Octave writes it
         elif isinstance(item, h5py.Group) and depth < MAX_DEPTH:
             yield from _datasets(item, where, f"{name}.", depth + 1, others, seen)
+
+
+def _member(group: Any, key: str) -> Any:
+    """Return what a group contains by a name; None where that leads elsewhere: a link, or a path through one."""
+    import h5py
+
+    return group[key] if "/" not in key and isinstance(group.get(key, getlink=True), h5py.HardLink) else None
 
 
 def _entry(where: str, name: str, dataset: Any, others: list[str]) -> dict[str, Any] | None:
@@ -165,7 +173,7 @@ def _entry(where: str, name: str, dataset: Any, others: list[str]) -> dict[str, 
     if dataset.shape is None:
         return None
     nbytes = math.prod(dataset.shape) * dataset.dtype.itemsize
-    stored = dataset.id.get_storage_size()
+    stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())  # chunks may lie over each other
     if nbytes > stored * (EXPANSION if dataset.chunks else 1):
         raise DataError(
             f"{where}, {name}: declares {nbytes:,} bytes of samples, but the file has {stored:,}: it is incomplete; "

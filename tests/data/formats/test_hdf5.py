@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -90,6 +91,53 @@ def test_nothing_outside_of_the_file_is_read(tmp_path: Path) -> None:
     assert "x: a link, which is not followed" in text
     assert "loop: a link" in text
     assert "tx: its samples are in another file, which is not read" in text
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("secret.h5", "x"), h5py.SoftLink("/away/x")])
+def test_no_link_in_a_variable_of_octave_is_followed(link: object, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = X
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["y"] = Y
+        file["away"] = h5py.ExternalLink("secret.h5", "/")
+        file["x/type"] = np.bytes_(b"matrix")
+        file["x"]["value"] = link
+    with pytest.raises(DataError, match=r"x\.value: a link, which is not followed"):
+        read(str(tmp_path / "a.h5"))
+
+
+def test_a_name_with_a_slash_is_no_path_through_a_link(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = X
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["y"] = Y
+        file["away"] = h5py.ExternalLink("secret.h5", "/")
+        file["away_x"] = X
+    raw = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(raw.replace(b"away_x", b"away/x"))
+    with pytest.raises(DataError, match=r"away/x: a link, which is not followed"):
+        read(str(tmp_path / "a.h5"))
+
+
+def test_chunks_that_lie_over_each_other_count_once(tmp_path: Path) -> None:
+    path, samples, chunks = tmp_path / "a.h5", 1 << 17, 40
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("x", (chunks * samples,), "<f8", chunks=(samples,), compression="gzip")
+        file["y"] = Y[:10]
+        x[:samples] = 0.0
+        for at in range(1, chunks):
+            x.id.write_direct_chunk((at * samples,), b"unused")
+        places = [x.id.get_chunk_info(at) for at in range(chunks)]
+    raw = path.read_bytes()
+    for place in places[1:]:  # a key of the B-tree: bytes, mask, offset in samples and in bytes, address
+        key, first = (
+            struct.pack("<IIQQQ", each.size, 0, *place.chunk_offset, 0, each.byte_offset) for each in (place, places[0])
+        )
+        assert raw.count(key) == 1
+        raw = raw.replace(key, first)
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=rf"x: declares 41,943,040 bytes of samples, but the file has {len(raw):,}"):
+        read(str(path))
 
 
 def test_a_small_file_that_declares_terabytes(tmp_path: Path) -> None:
