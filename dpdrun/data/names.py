@@ -31,6 +31,8 @@ QUADRATURE_WORDS = frozenset(QUADRATURE) | frozenset(QUADRATURE.values())
 KNOWN_PAIRS = (("modOut", "y"), ("ofdmModOut", "y_amp"))
 
 _KNOWN = INPUT_WORDS | OUTPUT_WORDS | NEUTRAL_WORDS | frozenset(PARTS) | QUADRATURE_WORDS
+_LONGEST = max(map(len, _KNOWN))
+_LONGEST_TOKEN = 64  # letters in a row; a name from a file of somebody else may have any number
 _SEPARATOR = re.compile(r"[./]")  # of a structure and its field, a group and its channel
 _TOKEN = re.compile(r"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
@@ -46,7 +48,9 @@ def _known_words(token: str) -> tuple[str, ...]:
     """Return the known words that a token consists of, the longest first; nothing if they do not cover it."""
     if token in _KNOWN:
         return (token,)
-    for end in range(len(token) - 1, 0, -1):
+    if len(token) > _LONGEST_TOKEN:
+        return ()
+    for end in range(min(len(token) - 1, _LONGEST), 0, -1):
         if token[:end] in _KNOWN and (rest := _known_words(token[end:])):
             return (token[:end], *rest)
     return ()

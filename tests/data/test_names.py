@@ -79,3 +79,7 @@ def test_words() -> None:
 )
 def test_the_partner_of_a_file(file: str, expected: tuple[str, str] | None) -> None:
     assert partner_name(file) == expected
+
+
+def test_a_name_of_thousands_of_letters_is_one_word() -> None:
+    assert words_of("x" * 60_000) == ("x" * 60_000,)  # not as many of one letter, looked for in all ways

@@ -92,6 +92,7 @@ LINES_OF_COUNTERS = 400  # lines that show which counters tell them apart
 RESTS = 0.3  # of the lines at which another counter moves
 LEAST_VALUES = 3  # of a counter in as many lines as LINES_TO_COUNT: Steps: 100 of training, 10 of validation
 LINES_TO_COUNT = 4
+LONGEST = 4096  # characters of a line that are read: each number looks back over what is before it
 
 
 def _is_line(text: str) -> bool:
@@ -106,6 +107,7 @@ def _may_be_line(text: str) -> bool:
 
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
+    text = text[:LONGEST]
     text = text.replace("'s ", " ")  # of LightGBM: training's binary_logloss
     text = QUALIFIED.sub(r" \1", text) if "(" in text else text
     found: dict[str, object] = {}

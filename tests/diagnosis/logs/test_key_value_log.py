@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dpdrun.diagnosis.logs import key_value_log
 from dpdrun.diagnosis.logs.formats import read_log
 from dpdrun.errors import DataError
 
@@ -588,3 +589,8 @@ def test_a_csv_of_pairs_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "train_log.csv"
     path.write_text("".join(f"Epoch: [{k}/9], training loss: {2 - k / 10}, acc: 5{k}%\n" for k in range(1, 5)))
     assert read_log(path)[0].loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
+
+
+def test_of_a_line_of_any_length_only_the_beginning_is_read() -> None:
+    found = key_value_log._pairs("loss=1.5 step=3 " * 1000 + "val_loss=2")
+    assert found == {"loss": "1.5"}
