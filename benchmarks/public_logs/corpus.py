@@ -18,7 +18,7 @@ A label.json has:
     label                        healthy: nothing calls for action; sick: a good engineer would change something before
                                  the next run; undecidable: neither is clear
     kinds, reason                what is wrong, and the numbers that show it
-    scored_blind                 "first" to "seventh": the scoring before which nobody had looked at it; or absent
+    scored_blind                 "first" to "eighth": the scoring before which nobody had looked at it; or absent
 """
 
 from __future__ import annotations
