@@ -9,6 +9,7 @@ validation loss.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -92,7 +93,6 @@ LINES_OF_COUNTERS = 400  # lines that show which counters tell them apart
 RESTS = 0.3  # of the lines at which another counter moves
 LEAST_VALUES = 3  # of a counter in as many lines as LINES_TO_COUNT: Steps: 100 of training, 10 of validation
 LINES_TO_COUNT = 4
-LONGEST = 4096  # characters of a line that are read: each number looks back over what is before it
 
 
 def _is_line(text: str) -> bool:
@@ -107,13 +107,13 @@ def _may_be_line(text: str) -> bool:
 
 def _pairs(text: str) -> dict[str, object]:
     """Return the numbers of a line by name."""
-    text = text[:LONGEST]
     text = text.replace("'s ", " ")  # of LightGBM: training's binary_logloss
     text = QUALIFIED.sub(r" \1", text) if "(" in text else text
     found: dict[str, object] = {}
     heads: dict[str, object] = {}  # of D loss and G loss, content loss and style loss
     at_step = (AT_STEP,) if " at " in text or " after " in text or " for " in text or " of " in text else ()
     in_row = (IN_ROW,) if "|" in text else (IN_PAIR,) if "(" in text else ()
+    scored, summed = (_end_of_first(word, text) for word in (SCORED, SUMMED))
     for pattern in (*at_step, COUNTED, PAIR, BARE, TIGHT, *in_row):
         for match in pattern.finditer(text):
             name = _known_end(match.group(1))
@@ -121,7 +121,7 @@ def _pairs(text: str) -> dict[str, object]:
                 continue  # `_Counters` reads it
             if plain_name(name) in SHORT_NAMES and match.group(2).isdecimal():
                 continue  # a count
-            part = _part_of(name, text, match.start(2))
+            part = _part_of(name, is_scored=scored <= match.start(2), is_summed=summed <= match.start(2))
             if plain_name(part) == "loss" and name != match.group(1):
                 heads.setdefault(" ".join(match.group(1).split(" ")[-2:]), match.group(2))
             else:
@@ -150,13 +150,18 @@ def _sum(terms: str) -> object:
     return None
 
 
-def _part_of(name: str, text: str, at: int) -> str:
-    """Return the name of a value with the part that its line is about: validation, or the mean of an epoch."""
+def _end_of_first(pattern: re.Pattern[str], text: str) -> float:
+    match = pattern.search(text)
+    return match.end() if match else math.inf
+
+
+def _part_of(name: str, *, is_scored: bool, is_summed: bool) -> str:
+    """Return the name of a value with the part that the text before it names: validation, or the mean of an epoch."""
     plain = plain_name(name)
     is_either = plain in OF_EITHER or (meaning_of(name) == "loss" and "loss" in plain and "train" not in plain)
-    if is_either and SCORED.search(text[:at]):
+    if is_either and is_scored:
         return f"val {plain}" if plain in OF_EITHER - LOSSES else "val_loss"
-    return "train loss epoch" if plain == "loss" and SUMMED.search(text[:at]) else name
+    return "train loss epoch" if plain == "loss" and is_summed else name
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -591,6 +592,18 @@ def test_a_csv_of_pairs_is_no_table(tmp_path: Path) -> None:
     assert read_log(path)[0].loss == pytest.approx([1.9, 1.8, 1.7, 1.6])
 
 
-def test_of_a_line_of_any_length_only_the_beginning_is_read() -> None:
-    found = key_value_log._pairs("loss=1.5 step=3 " * 1000 + "val_loss=2")
-    assert found == {"loss": "1.5"}
+def test_what_stands_before_a_number_is_looked_for_once_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted:
+        searches = 0
+
+        def search(self, text: str) -> re.Match[str] | None:
+            self.searches += 1
+            return re.search("eval", text)
+
+    counted = Counted()
+    monkeypatch.setattr(key_value_log, "SCORED", counted)
+    found = key_value_log._pairs("loss=1.5 acc=0.1 " * 1000 + "done, val_loss=2")
+    assert found == {"loss": "1.5", "acc": "0.1", "val_loss": "2"}
+    assert counted.searches == 1
+    assert key_value_log._pairs("loss=3 done")["loss"] == "3"
+    assert "val_loss" in key_value_log._pairs("eval done, loss=3")
