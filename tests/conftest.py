@@ -25,6 +25,8 @@ settings.load_profile("dpdrun")
 # On a busy machine, threads that spin until a late one arrives make a tiny operation a hundred times as long. Read when
 # torch is loaded, so it is set before; no result depends on it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# What buffers hold at the end of a command is written then, or fails; a shell may have switched buffers off.
+os.environ.pop("PYTHONUNBUFFERED", None)
 # Shells and nohup start what runs in the background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

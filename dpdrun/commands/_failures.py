@@ -22,7 +22,7 @@ def show_failure(error: Exception) -> int:
     if str(shown):  # empty: another process of the run tells it
         try:
             show_error(shown)
-        except Exception:  # a full stderr, or an installation that has lost rich
+        except (Exception, SystemExit):  # a full stderr, one without a reader, or an installation that has lost rich
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"error: {shown}\n")
     flush_streams()

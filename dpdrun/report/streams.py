@@ -40,7 +40,8 @@ class SteadyFile(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write bytes, or drop them as the class says."""
-        if self.failure is None or self.failure.errno == errno.ENOSPC:  # which may have room again
+        has_room_again = self.keeper is not None and self.failure is not None and self.failure.errno == errno.ENOSPC
+        if self.failure is None or has_room_again:
             try:
                 return self._write(data)
             except OSError as error:

@@ -18,7 +18,7 @@ from dpdrun.errors import EXIT_DONE, EXIT_STOPPED, RunError, StoppedError
 from dpdrun.recipe.plugins import loaded_files
 from dpdrun.run.files import unwritable
 from dpdrun.sweep.folder import SweepFolder
-from dpdrun.sweep.presence import OWNED
+from dpdrun.sweep.presence import OWNER_VARIABLE
 
 GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 STORAGE_VARIABLE = "DPDRUN_STORAGE"
@@ -83,7 +83,7 @@ class Pool:
             self._processes.append(self._start(index))
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, OWNED: "1"}
+        environment = {**os.environ, OWNER_VARIABLE: str(os.getpid())}
         environment.setdefault(LIMIT_VARIABLE, "1")
         if self._folder.storage is not None:
             environment[STORAGE_VARIABLE] = self._folder.storage  # not as an argument: it may have a password

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dpdrun.distributed.launcher import whole_of
 from dpdrun.run.files import unwritable
 
-OWNED = "DPDRUN_SWEEP_OWNED"  # in the environment of workers that a sweep has started, and that end with it
+OWNER_VARIABLE = "DPDRUN_SWEEP_OWNER"  # process that has started this worker, which ends with it
 BEAT_S = 5.0
 LOST_AFTER_S = 40.0  # without a heartbeat: a trial is released within a minute, including the time to notice
 
@@ -45,6 +46,7 @@ class Presence:
 
         Raises:
             UnwritableError: the folder cannot be written.
+            RunError: OWNER_VARIABLE holds no process.
         """
         path, stop = self._path(self.name), threading.Event()
         try:
@@ -54,13 +56,13 @@ class Presence:
             handle.flush()
         except OSError as error:
             raise unwritable(path, error) from error
-        parent = os.getppid()
+        owner = whole_of(OWNER_VARIABLE, 0)  # may have ended while this process started
 
         def beat() -> None:
             while not stop.wait(BEAT_S):
                 with suppress(OSError):
                     os.utime(path)
-                if os.environ.get(OWNED) and os.getppid() != parent:
+                if owner and os.name == "posix" and os.getppid() != owner:
                     os.kill(os.getpid(), signal.SIGTERM)
 
         with handle:
