@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from statistics import fmean, median
 
 from dpdrun.rules.declare import diagnose, known, used, warning
@@ -17,6 +19,13 @@ RISE_OF_METRIC = 0.1  # of its reciprocal
 LEAST_OF_GAP = 3  # scores
 LEAST_OF_SWINGS, SWINGS, OVER_TRAINING = 6, 0.15, 3.0  # scores; at most 0.11 in 928 healthy public logs; times
 LEAST_OF_NONE, NONE, HARDLY, OF_REGRESSION = 3, 0.01, 0.05, 0.05  # scores; their median and highest; of training
+AUC, R2, PRECISION = frozenset({"auc", "auroc", "roc"}), "r2", "pr"  # words of names; the area below which curve
+CHANCE_AUC, NEAR_CHANCE, LOW_AUC, CHANCE_R2 = (
+    0.5,
+    0.03,
+    0.1,
+    0.0,
+)  # what guessing, and what the mean of the targets, reaches
 GAP = 0.23  # at most 0.21 in 927 of 928 healthy public logs
 
 
@@ -129,12 +138,13 @@ def _swings(training: list[list[float]], scores: list[list[float]]) -> Verdict:
     silent=dict(eval_metrics={"val_f1": ([100, 200, 300, 400], [0.0, 0.0, 0.1, 0.3])}),
 )  # fmt: skip
 def nothing_is_right(run: RunFacts) -> Verdict:
-    """A validation metric for which higher is better stays at 0: hardly an answer is right, whatever the loss does.
+    """A validation metric for which higher is better stays at 0 or at chance, whatever the loss does.
 
     ## Why
     The loss may fall because the network predicts the background, blanks or the largest class for everything. Reported
     if the later half of an accuracy, F1, recall, IoU or similar (three scores or more) is at most 1 % in the median and
-    never above 5 %.
+    never above 5 %. A random order has an AUC of 0.5, and the mean of the targets an R2 of 0: also reported if the
+    later half of an AUC is never above 0.53, and none of its scores below 0.4, or that of an R2 never above 0.
 
     ## Known limits
     A detector may need many epochs for its first right answer. The accuracy of a regression means nothing: one is left
@@ -145,6 +155,8 @@ def nothing_is_right(run: RunFacts) -> Verdict:
     regression = bool(training) and all(max(values, default=0.0) <= OF_REGRESSION for values in training)
     for name, (steps, values) in run.eval_metrics.items():
         scores = shares(values)
+        if chance := _stays_at_chance(name, steps, scores):
+            return chance
         if len(scores) < LEAST_OF_NONE or not HIGHER.search(name) or (regression and "acc" in name.lower()):
             continue
         judged += 1
@@ -157,3 +169,23 @@ def nothing_is_right(run: RunFacts) -> Verdict:
                 "the loss, and overfit a single batch; if they are right, the metric or its labels are wrong",
             )  # fmt: skip
     return None if judged else Skipped(f"needs {LEAST_OF_NONE} scores of a metric for which higher is better")
+
+
+def _stays_at_chance(name: str, steps: Sequence[int], scores: Sequence[float]) -> Verdict:
+    """Return a finding if an AUC or an R2 is never better than that of an answer that ignores its input."""
+    late = scores[-max(LEAST_OF_NONE, len(scores) // 2) :]
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    is_auc = bool(AUC & words) and PRECISION not in words
+    limit = CHANCE_AUC + NEAR_CHANCE if is_auc else CHANCE_R2
+    if len(scores) < LEAST_OF_NONE or not (is_auc or R2 in words) or max(late) > limit:
+        return None
+    if is_auc and min(scores) < CHANCE_AUC - LOW_AUC:
+        return None  # an order that is reversed
+    same = "a random order" if is_auc else "the mean of the targets"
+    return warning(
+        f"{name} is {min(late):.3g} to {max(late):.3g} in the last {len(late)} of {len(scores)} scores, no better than "
+        f"{same}",
+        value=max(late), threshold=limit, n=len(scores), step=steps[-len(late)],
+        advice="overfit a single batch first; if that works, the inputs say nothing about the targets of new data: "
+        "compare with a simple model (a mean, a linear fit)",
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from dpdrun.rules.declare import Family, diagnose, error, finding, known, used
+from dpdrun.rules.declare import Family, diagnose, error, finding, known, used, warning
 from dpdrun.rules.engine import Skipped, Verdict
 from dpdrun.rules.facts.run import RunFacts
 from dpdrun.rules.guessing import guess_at
@@ -31,6 +31,7 @@ FEW_LAST = 0.2  # of few lines, at least two
 ENOUGH_FOR_LS202 = 60  # steps after the warmup
 RESTARTED = 1.25  # a minimum at a rate that is so much lower than the present one is no measure for it
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 8.0
+LEAST_FOR_CLIMB, CLIMBS, TIMES_LOWEST = 6, 3, 3.0  # lines; the last ones, in order; times the lowest line
 
 LEAST_FOR_START, LEAST_APART = 2, 4
 TIMES_START = 1.5
@@ -227,8 +228,9 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
     from 5.2 to 6.4 has lost what it learned in days. The medians of up to 20 blocks of lines are compared on a log
     scale, because noise scales with the level: both of the last two are 20 % above the lowest, by four standard errors.
     For a power, or a loss that fell to a tenth, the limit is 5 dB. With fewer than 24 lines, the last fifth of the
-    lines has to be 30 % above the best line, by six standard errors. An error if all progress is lost (for a power,
-    from 10 dB on).
+    lines has to be 30 % above the best line, by six standard errors; or the last three (of six to 23 lines) rise, and
+    all of them are three times the lowest line or higher. An error if all progress is lost (for a power, from 10 dB
+    on).
 
     ## Known limits
     Harder data, longer sequences or loss weights that are increased on purpose look the same. If the log has the
@@ -241,6 +243,8 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
         return Skipped("LS202 judges a power with its rate")
     if same_number(run.loss) and run.loss[-1] < TIMES_START * run.loss[0]:
         return Skipped("LS204 judges a loss that is one number")
+    if climbs := _climbs(run):
+        return climbs
     if len(run.loss) < LEAST_LINES:
         return Skipped(f"needs {LEAST_LINES} lines with a loss to see no rise, there are {len(run.loss)}")
     rise = rise_of(run)
@@ -259,6 +263,22 @@ def loss_rises_and_stays(run: RunFacts) -> Verdict:
         value=rise.end - rise.lowest, z=rise.z, lost=rise.lost, n=rise.n, step=run.step[rise.began], patch=patch,
         advice=f"go back to a checkpoint before step {run.step[rise.began]} and {lower}; if it rose in a single step, "
         "inspect that batch",
+    )  # fmt: skip
+
+
+def _climbs(run: RunFacts) -> Verdict:
+    """Return a finding if the last lines rise, each of them far above the lowest; of many lines, noise may do so."""
+    low = min(range(len(run.loss)), key=run.loss.__getitem__)
+    last = run.loss[-CLIMBS:]
+    some = LEAST_FOR_CLIMB <= len(run.loss) < ENOUGH and 0 < low < len(run.loss) - CLIMBS
+    if not some or not 0.0 < run.loss[low] <= min(last) / TIMES_LOWEST or last != sorted(last) or last[-1] == last[0]:
+        return None
+    patch, lower = lower_rate(run, 2.0)
+    return warning(
+        f"the loss rises in the last {CLIMBS} lines, from {last[0]:.4g} to {last[-1]:.4g}, and was {run.loss[low]:.4g} "
+        f"at step {run.step[low]}",
+        value=min(last) / run.loss[low], threshold=TIMES_LOWEST, n=len(run.loss), step=run.step[low], patch=patch,
+        advice=f"go back to a checkpoint before step {run.step[-CLIMBS]} and {lower}",
     )  # fmt: skip
 
 

@@ -85,3 +85,20 @@ def test_an_error_rate_of_zero_is_no_metric_at_zero() -> None:
     assert "EV211" not in {
         f.code for f in diagnose_facts(RunFacts(eval_metrics={"val_wer": (steps, [0.0] * 4)})).findings
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "named"),
+    [
+        ("val_auc", [0.5, 0.49, 0.51, 0.5, 0.52], True),
+        ("val_auc", [0.5, 0.49, 0.51, 0.58, 0.6], False),
+        ("val_pr_auc", [0.5, 0.49, 0.51, 0.5, 0.52], False),  # chance depends on the share of the class
+        ("val_auc", [0.3, 0.4, 0.45, 0.5, 0.52], False),
+        ("val_r2", [-0.2, -0.01, -0.02, -0.1], True),
+        ("val_r2", [-0.2, -0.01, 0.3, 0.4], False),
+        ("val_r2", [-0.2, -0.1], False),
+    ],
+)
+def test_a_score_at_chance(name: str, scores: list[float], *, named: bool) -> None:
+    run = RunFacts(eval_metrics={name: (list(range(1, len(scores) + 1)), scores)})
+    assert ("EV211" in {f.code for f in diagnose_facts(run).findings}) is named

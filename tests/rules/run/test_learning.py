@@ -171,3 +171,14 @@ def test_an_excerpt_at_a_level_that_no_learning_network_keeps() -> None:
 
     assert "LS204" in excerpt(7.34)
     assert "LS204" not in excerpt(2.4)
+
+
+@pytest.mark.parametrize(
+    ("floor", "named"), [(math.log(2), True), (0.25, True), (0.6, False), (0.9 * math.log(2), False)]
+)
+def test_a_loss_that_only_comes_down_to_a_guess(floor: float, *, named: bool) -> None:
+    falls = [floor * (1.0 + 0.3 * 0.6**k) for k in range(12)]
+    run = RunFacts(step=list(range(1, 13)), loss=falls, loss_unit="nats" if floor > 0.5 else None)
+    assert ("LS204" in {f.code for f in diagnose_facts(run).findings}) is named
+    below = RunFacts(step=run.step, loss=[*falls[:5], 0.5 * floor, *falls[6:]], loss_unit=run.loss_unit)
+    assert "LS204" not in {f.code for f in diagnose_facts(below).findings}  # it has been better than a guess

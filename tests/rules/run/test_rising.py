@@ -203,3 +203,10 @@ def test_the_means_of_epochs_are_compared_without_noise() -> None:
 def test_a_last_line_far_above_all_others(last: float, *, named: bool) -> None:
     losses = [0.0711, 0.05, 0.046, 0.043, 0.041, 0.04, 0.038, 0.037, 0.036, last]
     assert ("LS206" in findings(losses)) is named
+
+
+@pytest.mark.parametrize(
+    ("end", "named"), [([0.31, 0.4, 0.7], True), ([0.4, 0.31, 0.7], False), ([0.2, 0.25, 0.28], False)]
+)
+def test_a_few_lines_that_end_in_a_climb(end: list[float], *, named: bool) -> None:
+    assert ("LS205" in findings([1.0, 0.4, 0.2, 0.1, *end])) is named
