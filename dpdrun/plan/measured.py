@@ -28,11 +28,6 @@ class Predistortion:
         found: dict[str, Any] = encode_numbers(asdict(self))
         return found
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Predistortion:
-        """Read back `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
-        return cls(content["pa_sha256"], float(content["gain"]), float(content["peak_limit"]))
-
 
 @dataclass(frozen=True)
 class Initialization:
@@ -55,9 +50,3 @@ class Initialization:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Initialization:
-        """Read back `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
-        names = {name: tuple(str(each) for each in content[name]) for name in ("taken", "unused", "frozen")}
-        return cls(sha256=str(content["sha256"]), fresh={k: str(v) for k, v in content["fresh"].items()}, **names)

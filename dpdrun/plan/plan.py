@@ -10,9 +10,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError, reason_of
@@ -23,11 +24,20 @@ from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import Conflict, check_length, conflicts, given_in, values_of
 from dpdrun.recipe.fields import AUTO, OFF
 from dpdrun.recipe.given import enter_of
+from dpdrun.recipe.problems import first_problem
 from dpdrun.recipe.recorded import recipe_as_recorded
 from dpdrun.recipe.renamed import RENAMED, with_current_keys
-from dpdrun.recipe.schema import ADAMW, ModelSection, QuantizationSection, Recipe, SourceFiles, TransformerModel
+from dpdrun.recipe.schema import (
+    ADAMW,
+    ModelSection,
+    QuantizationSection,
+    Recipe,
+    Section,
+    SourceFiles,
+    TransformerModel,
+)
 from dpdrun.rules.advice import Advice, derivable, derive, unset
-from dpdrun.rules.engine import Finding
+from dpdrun.rules.engine import Evidence, Finding
 from dpdrun.rules.facts.plan import NAME_OF, PlanFacts
 from dpdrun.rules.facts.words import PLUG_IN
 from dpdrun.run.files import encode_numbers
@@ -48,7 +58,8 @@ UNCOUNTED = frozenset(
 )
 # Keys of plan.json on the side of a plan: reasons, and what it was made with.
 REMARKS = frozenset({"provenance", "warnings", "plugins", "environment"})
-_PLAIN: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}  # fields of a plan, by their type
+Count = Annotated[int, Field(ge=0, le=2**53)]  # more are exact in no float
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {"Count": int, "float": float, "str": str}  # fields of a plan, by type
 
 
 class PlanError(RecipeError):
@@ -66,7 +77,7 @@ class Provenance:
     origin: Literal["user", "rule", "default"]
     rule: str | None
     why: str
-    evidence: str | None
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True)
@@ -89,12 +100,12 @@ class Plan:
 
     recipe: Recipe
     provenance: dict[str, Provenance]
-    total_steps: int
-    warmup_steps: int
-    frames_per_epoch: int
-    frame: int
-    burn_in: int
-    batch_size: int
+    total_steps: Count
+    warmup_steps: Count
+    frames_per_epoch: Count
+    frame: Count
+    burn_in: Count
+    batch_size: Count
     lr: float
     beta1: float
     beta2: float
@@ -103,8 +114,8 @@ class Plan:
     clip_norm: float
     schedule: str
     lr_end: float
-    eval_every: int
-    checkpoint_every: int
+    eval_every: Count
+    checkpoint_every: Count
     warnings: list[Finding]
     predistortion: Predistortion | None = None
     init: Initialization | None = None
@@ -150,31 +161,25 @@ class Plan:
             raise RunError(
                 f"plan.json: schema_version is {version!r}, this dpdrun reads {SCHEMA_VERSION}; update dpdrun"
             )
+        maker = content.get("dpdrun", "unknown")
+        damaged = f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
         try:
             enter_of(content)
             if not only_to_show:
                 plugins.require(content)
-            values: dict[str, Any] = {name: kind(content[name]) for name, kind in _plain_fields().items()}
-            made = content.get("predistortion")  # absent in plans from before there were any
-            values["predistortion"] = None if made is None else Predistortion.from_json(made)
-            init = content.get("init")
-            values["init"] = None if init is None else Initialization.from_json(init)
-            recorded = with_current_keys(content["recipe"])
-            absent = plugins.missing(content)
-            values["recipe"] = recipe_as_recorded(recorded, absent) if absent else Recipe.model_validate(recorded)
-            values["provenance"] = {
-                RENAMED.get(key, key): Provenance(**origin) for key, origin in content["provenance"].items()
-            }
-            values["warnings"] = [Finding.from_json(finding) for finding in content["warnings"]]
+            values = dict(content)
+            if isinstance(recipe := content.get("recipe"), Mapping):
+                absent, current = plugins.missing(content), with_current_keys(recipe)
+                values["recipe"] = recipe_as_recorded(current, absent) if absent else current
+            plan = _content().validate_python(values)
         except (plugins.MissingPluginError, plugins.PluginError):
             raise
-        except Exception as exc:  # whatever the content of the file makes of these constructors
-            maker = content.get("dpdrun", "unknown")
-            raise RunError(
-                f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
-                f"{reason_of(exc)}"
-            ) from exc
-        return cls(**values)
+        except ValidationError as exc:
+            raise RunError(damaged + first_problem(exc)) from exc
+        except Exception as exc:  # of a plug-in that is missing, or of its section
+            raise RunError(damaged + reason_of(exc)) from exc
+        origins = {RENAMED.get(key, key): origin for key, origin in plan.provenance.items()}
+        return replace(plan, provenance={key: origin for key, origin in origins.items() if _holds(plan.recipe, key)})
 
     def at(self, *, data_source: str | SourceFiles, pa: str) -> Plan:
         """Return the plan with its capture and its PA run at other paths; its digest stays as it is."""
@@ -188,6 +193,19 @@ class Plan:
         often checkpoints are written, and whether a finding warns or stops.
         """
         return digest_of(self.to_json(), data_sha256)
+
+
+@cache
+def _content() -> TypeAdapter[Plan]:
+    """Return what checks the content of a plan.json: the types of a `Plan` and of all in it."""
+    return TypeAdapter(Plan)
+
+
+def _holds(section: Section, key: str) -> bool:
+    """Return whether a section has a value at a dotted key, of an older or a damaged file."""
+    name, _, rest = key.partition(".")
+    values = dict(section)
+    return name in values and (_holds(values[name], rest) if isinstance(values[name], Section) else not rest)
 
 
 def _plain_fields() -> dict[str, Callable[[Any], Any]]:

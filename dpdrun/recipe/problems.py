@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from dpdrun.errors import RecipeError
 
 MAX_PROBLEMS = 50  # more are a symptom of one cause, and scroll the first out of sight
@@ -75,6 +77,15 @@ def recipe_error(problems: Iterable[Problem]) -> RecipeError:
     error = RecipeError("\n".join(shown))
     error.problems = tuple(ordered)
     return error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of values that no recipe file holds: its dotted key, what is wrong, and the value."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    is_section = first["type"] == "missing" or isinstance(first["input"], Mapping)
+    return f"{where}: {message}" + ("" if is_section else f"; got {shortened(repr(first['input']))}")
 
 
 def shortened(text: str) -> str:

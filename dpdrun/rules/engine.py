@@ -94,11 +94,6 @@ class Finding:
             "fix": self.fix,
         }
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Finding:
-        """Read back what `to_json` wrote; keys of a later version are passed over."""
-        return cls(**{key: content[key] for key in cls.__dataclass_fields__ if key in content})
-
 
 def plain(value: Any) -> Any:
     """Return a recipe value as it stands in YAML or JSON: a Percent becomes the text `7.5%`."""

@@ -15,6 +15,7 @@ from dpdrun.plan.plan import Plan, PlanError, changed_keys, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe
+from dpdrun.rules.engine import Finding
 
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"kind": "transformer", "d_model": 32, "layers": 2, "heads": 4, "window": 32},
@@ -178,11 +179,36 @@ def test_plan_of_a_later_version_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"lr": "fast"}, {"total_steps": None}, {"recipe": {}}, {"recipe": 3}, {"provenance": {"a": 1}}, {"warnings": 1}],
-)
+    [
+        {"lr": "fast"}, {"total_steps": None}, {"total_steps": -1}, {"total_steps": 10**400}, {"recipe": {}},
+        {"recipe": 3}, {"provenance": {"a": 1}}, {"warnings": 1}, {"warnings": [{"message": "m", "severity": 3}]},
+        {"provenance": {"optim.lr": {"origin": "rule", "rule": 65537, "why": "", "evidence": None}}},
+        {"provenance": {"optim.lr": {"origin": "rule", "rule": "LR010", "why": "", "evidence": "auto"}}},
+    ],
+)  # fmt: skip
 def test_damaged_plan_is_refused(damage: dict[str, Any]) -> None:
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="damaged") as refused:
         Plan.from_json(make_plan(recipe(), SAMPLES).to_json() | damage)
+    assert f": {next(iter(damage))}" in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_origin_of_a_value_that_the_recipe_lacks_is_passed_over() -> None:
+    plan = make_plan(recipe(), SAMPLES)
+    origin = plan.to_json()["provenance"]["optim.lr"]
+    older = {"train.shard": origin, "optim.nothing": origin, "model": origin, "": origin, "optim.lr.x": origin}
+    content = plan.to_json()
+    assert Plan.from_json(content | {"provenance": content["provenance"] | older}) == plan
+
+
+def test_findings_of_a_plan_survive_json() -> None:
+    finding = Finding(
+        "m", {"optim.lr": 1e-3}, "warning", step=3, evidence={"n": 2}, advice="a", code="AA101", slug="s", fix="safe"
+    )
+    plan = replace(make_plan(recipe(), SAMPLES), warnings=[finding])
+    content = plan.to_json()
+    content["warnings"][0]["of_a_later_version"] = 1
+    assert Plan.from_json(content) == plan
 
 
 def test_plan_without_a_key_is_refused() -> None:
