@@ -20,7 +20,8 @@ from dpdrun.evaluation.progress import doing
 from dpdrun.evaluation.scoring import ScoringContext, scores_of, wanted_aclr
 from dpdrun.models._base import BehaviouralModel
 from dpdrun.models._threads import torch_threads
-from dpdrun.plan.plan import UNCOUNTED, Plan
+from dpdrun.plan.digest import UNCOUNTED
+from dpdrun.plan.plan import Plan
 from dpdrun.plan.recorded import capture_section, require_own_samples
 from dpdrun.plan.threads import threads_to_predict
 from dpdrun.rf.metrics import one_tap_gain

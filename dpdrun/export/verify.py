@@ -48,19 +48,31 @@ def reference_outputs(model: BehaviouralModel, x: NDArray[np.complex128]) -> lis
     """Return the output of the run, (N,) each: in float32, as it is scored, and in float64.
 
     The two differ where large terms cancel (a fitted gmp: 3e-5 of the rms), and a file may equal either.
+
+    Raises:
+        RunError: an output is not finite, so that no file can equal it.
     """
     pairs = to_pairs(x)[None]
     with torch.inference_mode():
-        return [
+        outputs = [
             to_complex(stream(each, pairs.to(each.scale_x.dtype), CHUNK_SAMPLES)[0])
             for each in (model, deepcopy(model).double())
         ]
+    if not all(np.isfinite(each).all() for each in outputs):
+        raise RunError("the output of this run is not finite on the test split; it diverged, so it cannot be exported")
+    return outputs
 
 
 def relative_error(output: NDArray[np.complex128], expected: NDArray[np.complex128]) -> float:
     """Return the largest error of a sample relative to the expected rms; inf if any is not finite."""
-    error = float(np.max(np.abs(output - expected))) / rms(expected)
-    return error if np.isfinite(error) else float("inf")
+    return ratio(float(np.max(np.abs(output - expected))), rms(expected))
+
+
+def ratio(error: float, level: float) -> float:
+    """Return an error relative to the level of what was expected; 0 where both are silent, inf where it is none."""
+    if error == 0.0:
+        return 0.0
+    return error / level if level and np.isfinite(error) else float("inf")
 
 
 def require_equal(output: NDArray[np.complex128], expected: Sequence[NDArray[np.complex128]], what: str) -> float:

@@ -16,4 +16,6 @@ def to_pairs(record: NDArray[np.complex128]) -> Tensor:
 def to_complex(pairs: Tensor) -> NDArray[np.complex128]:
     """Convert pairs (N, 2) to a complex record (N,)."""
     values = pairs.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(values[..., 0] + 1j * values[..., 1])
+    record = np.empty(values.shape[:-1], np.complex128)
+    record.real, record.imag = values[..., 0], values[..., 1]  # where a sum with 1j would warn of infinite parts
+    return record

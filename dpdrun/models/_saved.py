@@ -23,7 +23,7 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
         described_by: the file with `section`, for the error message.
 
     Raises:
-        RunError: the file is missing or damaged, or holds another model.
+        RunError: the file is missing or damaged, holds another model, or weights that are not finite.
     """
     try:
         tensors, _ = _tensors.read(source)
@@ -44,6 +44,9 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
     if misfit:
         raise RunError(f"{source}: not the model that {described_by} describes: {misfit}")
     model.load_state_dict(tensors)
+    wrong = next((name for name, weights in model.named_parameters() if not bool(weights.isfinite().all())), None)
+    if wrong is not None:
+        raise RunError(f"{source}: weights {wrong}: not finite; this run diverged, or the file is damaged; train again")
     return model.eval()
 
 

@@ -15,7 +15,8 @@ from typing import Literal
 from dpdrun.data.capture import Capture
 from dpdrun.errors import RunError
 from dpdrun.pipeline.document import Pipeline, Step
-from dpdrun.plan.plan import Plan, changed_keys, differing_keys, digest_of
+from dpdrun.plan.digest import changed_keys, differing_keys, digest_of
+from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import prepare
 from dpdrun.plan.recorded import capture_of, plan_of
 from dpdrun.recipe.loader import load_text

@@ -6,8 +6,6 @@ resumed and audited without evaluating the rules again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -18,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from dpdrun import __version__
 from dpdrun.errors import RecipeError, RunError, reason_of
 from dpdrun.plan.cost import DownstreamPA, Estimate, MachineSpeed, estimate, samples_seen, size_of
+from dpdrun.plan.digest import digest_of
 from dpdrun.plan.measured import Initialization, Predistortion
 from dpdrun.quantization.network import unsupported
 from dpdrun.recipe import plugins
@@ -30,7 +29,6 @@ from dpdrun.recipe.renamed import RENAMED, with_current_keys
 from dpdrun.recipe.schema import (
     ADAMW,
     ModelSection,
-    QuantizationSection,
     Recipe,
     Section,
     SourceFiles,
@@ -45,19 +43,6 @@ from dpdrun.run.files import encode_numbers
 SCHEMA_VERSION = 1
 REFINE_PARAMETERS = 4_000  # of a model that optim.refine lm takes: minutes an iteration on a core
 
-# Keys that decide no weight; the hashes of the samples and of the PA model's tensors stand for where they are from.
-# Threads change rounding alone, as the processor does; a resumed run keeps its number.
-UNCOUNTED = frozenset(
-    {
-        *("checkpoint_every", "train.checkpoint_every", "train.threads", "train.device", "pa"),
-        "train.init_from",
-        *("data.source", *(f"data.source.{name}" for name in SourceFiles.model_fields)),
-        *("data.input", "data.output", "data.columns", "data.check_rates"),
-        *("quantization", *(f"quantization.{name}" for name in QuantizationSection.model_fields)),
-    }
-)
-# Keys of plan.json on the side of a plan: reasons, and what it was made with.
-REMARKS = frozenset({"provenance", "warnings", "plugins", "environment"})
 Count = Annotated[int, Field(ge=0, le=2**53)]  # more are exact in no float
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {"Count": int, "float": float, "str": str}  # fields of a plan, by type
 
@@ -211,48 +196,6 @@ def _holds(section: Section, key: str) -> bool:
 def _plain_fields() -> dict[str, Callable[[Any], Any]]:
     """Return the type of each number and word of a plan, by its name."""
     return {each.name: _PLAIN[str(each.type)] for each in fields(Plan) if each.type in _PLAIN}
-
-
-def digest_of(content: Mapping[str, Any], data_sha256: str) -> str:
-    """Return `Plan.digest` of the content of a plan.json as it stands, which an older schema may have written."""
-    kept = {key: value for key, value in content.items() if key not in REMARKS}
-    text = json.dumps({**_without(kept, _free_keys(content)), "data": data_sha256}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys of two contents of plan.json that have other values, and that digests count."""
-    free = _free_keys(before) & _free_keys(after)
-    return [key for key in differing_keys(before, after) if key not in free]
-
-
-def _free_keys(content: Mapping[str, Any]) -> frozenset[str]:
-    """Return the keys of a plan.json that decide no weight: paths, and when to write, warn or stop."""
-    adapts = content.get("recipe", {}).get("train", {}).get("on_finding") == "adapt"
-    return UNCOUNTED if adapts else UNCOUNTED | {"train.on_finding"}
-
-
-def _without(content: Mapping[str, Any], keys: Set[str], prefix: str = "") -> dict[str, Any]:
-    """Return the content of a plan.json without some of its keys, as `differing_keys` names them."""
-    return {
-        key: _without(value, keys, "" if not prefix and key == "recipe" else f"{prefix}{key}.")
-        if isinstance(value, Mapping) else value
-        for key, value in content.items() if f"{prefix}{key}" not in keys
-    }  # fmt: skip
-
-
-def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted keys of two contents of plan.json that have other values, reasons for values left out."""
-    found: list[str] = []
-    for key in {**before, **after}:
-        if not prefix and key in REMARKS:
-            continue
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differing_keys(old, new, f"{prefix}{key}.")
-        elif old != new or (key in before) != (key in after):
-            found.append(f"{prefix}{key}".removeprefix("recipe."))
-    return found
 
 
 def make_plan(recipe: Recipe, train_samples: int, *, given: Set[str] | None = None) -> Plan:

@@ -15,7 +15,8 @@ from dpdrun.data.sources import load_capture, locate_source
 from dpdrun.distributed.cores import physical_memory
 from dpdrun.errors import RecipeError, RunError
 from dpdrun.plan.cost import size_of
-from dpdrun.plan.plan import Plan, PlanError, check_finish, differing_keys, make_plan
+from dpdrun.plan.digest import differing_keys
+from dpdrun.plan.plan import Plan, PlanError, check_finish, make_plan
 from dpdrun.plan.threads import with_threads
 from dpdrun.recipe.conflicts import Conflict
 from dpdrun.recipe.fields import OFF

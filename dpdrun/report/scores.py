@@ -193,7 +193,8 @@ def facts_of_scores(report: Report) -> list[tuple[str, str]]:
     notes += [("warning", text) for text in aclr_caveats(report)]
     if any(COLD in score for score in report["splits"].values()):
         notes.append((COLD_START, FROM_SILENCE))
-    notes.append(("interval", f"{first['interval_method']}, {INTERVAL_CAVEAT}"))
+    if method := first.get("interval_method"):  # none of an output that is silent or not finite
+        notes.append(("interval", f"{method}, {INTERVAL_CAVEAT}"))
     if report.get("simulated"):
         notes += [("measured", _on_the_amplifier(report)), ("cross-model", _cross_model(report))]
     return [(name, text) for name, text in notes if text]

@@ -16,7 +16,8 @@ from dpdrun import __version__
 from dpdrun.data.capture import Capture
 from dpdrun.data.sources import locate_source
 from dpdrun.errors import RecipeError, RunError
-from dpdrun.plan.plan import UNCOUNTED, Plan, changed_keys, digest_of
+from dpdrun.plan.digest import UNCOUNTED, changed_keys, digest_of
+from dpdrun.plan.plan import Plan
 from dpdrun.plan.prepare import locate_pa, names_a_run
 from dpdrun.plan.recorded import capture_of, capture_section, plan_of
 from dpdrun.plan.threads import with_threads

@@ -52,6 +52,16 @@ def test_one_wrong_sample_in_thousands_is_caught() -> None:
     assert relative_error(off, X) == float("inf")
 
 
+def test_silence_equals_silence_alone() -> None:
+    silence = np.zeros_like(X)
+    assert (relative_error(silence, silence), relative_error(X, silence)) == (0.0, float("inf"))
+
+
+def test_an_output_that_is_not_finite_is_refused(case: Any) -> None:
+    with pytest.raises(RunError, match="not finite on the test split"):
+        reference_outputs(case.graph.model, np.full(64, 1e38 + 1e38j))
+
+
 def test_the_output_of_a_run_in_both_precisions(case: Any) -> None:
     single, double = reference_outputs(case.graph.model, case.x)
     assert 0 < relative_error(single, double) < 1e-4

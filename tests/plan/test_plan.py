@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dpdrun.errors import RecipeError, RunError
+from dpdrun.plan.digest import changed_keys
 from dpdrun.plan.measured import Predistortion
-from dpdrun.plan.plan import Plan, PlanError, changed_keys, make_plan
+from dpdrun.plan.plan import Plan, PlanError, make_plan
 from dpdrun.recipe.conflicts import values_of
 from dpdrun.recipe.fields import AUTO
 from dpdrun.recipe.schema import Recipe

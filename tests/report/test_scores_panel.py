@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from dpdrun.data.sources import load_capture
@@ -51,6 +52,15 @@ def test_a_pa_model(dpd_runs: Path, width: int) -> None:
     assert "noise floor NMSE [dB] left, test caveat" in text
     assert "repeats unknown the input does" in text
     assert "least squares in" in text
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e38])
+def test_an_output_that_is_silent_or_not_finite(dpd_runs: Path, weight: float) -> None:
+    model, plan, _ = load_run(dpd_runs / "pa")
+    for each in model.parameters():
+        torch.nn.init.constant_(each, weight)
+    report = evaluate_with_plots(model, plan, load_capture(plan.recipe.data), ("val",)).report
+    assert "the output is silent or not finite" in shown(report, 120)
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dpdrun.errors import DataError, RecipeError, RunError, StoppedError
-from dpdrun.plan.plan import digest_of
+from dpdrun.plan.digest import digest_of
 from dpdrun.recipe.loader import Loaded, load_recipe
 from dpdrun.run.files import PARTIAL
 from dpdrun.run.folder import RunFolder

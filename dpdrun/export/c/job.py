@@ -21,7 +21,7 @@ from dpdrun.export.c.blocks import Weights, output
 from dpdrun.export.c.source import Source
 from dpdrun.export.fixed import FixedPoint
 from dpdrun.export.step import StepGraph, frequencies
-from dpdrun.export.verify import reference_outputs
+from dpdrun.export.verify import ratio, reference_outputs
 from dpdrun.quantization import reference
 from dpdrun.run.files import replacing
 
@@ -213,8 +213,7 @@ def rms_error(output: NDArray[np.complex128], expected: NDArray[np.complex128]) 
     """Return the rms of the error relative to the expected rms; inf if it is not finite or a length differs."""
     if output.shape != expected.shape:
         return float("inf")
-    error = float(np.linalg.norm(output - expected) / np.linalg.norm(expected))
-    return error if np.isfinite(error) else float("inf")
+    return ratio(float(np.linalg.norm(output - expected)), float(np.linalg.norm(expected)))
 
 
 def write(out: Path, generated: Files) -> int:

@@ -55,8 +55,8 @@ class Source:
     def table(self, name: str, values: NDArray[Any], comment: str = "", *, ctype: str | None = None) -> None:
         """Add a constant table. Raises RunError for weights that are not finite."""
         ctype = ctype or self.number
-        if not np.isfinite(values).all():
-            raise RunError(f"weights {name}: not finite; this run diverged, so it cannot be exported")
+        if ctype == "float" and not np.isfinite(float32(values)).all():
+            raise RunError(f"weights {name}: not finite in float32; this run diverged, so it cannot be exported")
         shape = "".join(f"[{length}]" for length in values.shape)
         head = f"/* {comment} */\n" if comment else ""
         self.tables.append(f"{head}static const {ctype} {name}{shape} = {initializer(values, ctype)};")
@@ -96,11 +96,20 @@ def fill(template: str, **values: Any) -> str:
     return Template(textwrap.dedent(template).strip("\n")).substitute(values)
 
 
+def float32(values: Any) -> Any:
+    """Return a number or an array in float32; what is beyond its range is infinite."""
+    with np.errstate(over="ignore"):
+        return np.float32(values)
+
+
 def literal(value: float, ctype: str = "float") -> str:
-    """Return a constant that C reads back to the same float32 or integer."""
+    """Return a constant that C reads back to the same float32 or integer. Raises RunError beyond float32."""
     if ctype != "float":
         return str(int(value))
-    text = f"{np.float32(value):.9g}"
+    number = float32(value)
+    if not np.isfinite(number):
+        raise RunError(f"{value:g} is no number of float32; this run diverged, so it cannot be exported")
+    text = f"{number:.9g}"
     return (text if set(text) & set(".e") else f"{text}.0") + "f"
 
 

@@ -25,6 +25,7 @@ REGRET = "docs/results.md#regret"
 COMPARED = "our learning-rate sweeps, at the best rate of each size (make regret)"
 FEATURES_PER_HEAD = 8
 HEADS = 2  # at least
+MOST_HEADS = 1024  # that are looked for: far more than any of these models has
 # Units of a GRU that were swept, largest first, with the weights of one layer (`features: envelope`).
 WEIGHTS_OF_GRU = {64: 13_578, 32: 3_722, 16: 1_098}
 SMALL_HIDDEN = 8
@@ -38,7 +39,7 @@ transformer, gru = Family(kinds=("transformer",), where=DATA), Family(kinds=("gr
 def heads_for(width: int) -> int:
     """Return the most heads of at least eight features that divide a width; two for small ones, one where it is odd."""
     wanted = max(HEADS, width // FEATURES_PER_HEAD)
-    return max(n for n in range(1, wanted + 1) if width % n == 0)
+    return next(n for n in range(min(wanted, MOST_HEADS), 0, -1) if width % n == 0)
 
 
 @transformer.derive(

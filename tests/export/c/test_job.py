@@ -17,6 +17,7 @@ from dpdrun import models
 from dpdrun.errors import DataError, RunError
 from dpdrun.export.c import job
 from dpdrun.export.c.compiler import Compiler
+from dpdrun.export.c.source import Source, literal
 from dpdrun.export.description import describe_step
 from dpdrun.export.step import StepGraph
 from dpdrun.export.verify import reference_outputs
@@ -115,6 +116,14 @@ def test_weights_that_are_not_finite_are_refused(gru: Any) -> None:
     description = describe_step(graph, GRUModel(kind="gru", hidden=3))
     with pytest.raises(RunError, match="weights head_weight: not finite"):
         job.generate("dpd", graph, description, gru.x)
+
+
+@pytest.mark.parametrize("value", [4e38, -1e300, float("inf")])
+def test_a_number_beyond_float32_is_refused(value: float) -> None:
+    with pytest.raises(RunError, match="no number of float32"):
+        literal(value)
+    with pytest.raises(RunError, match="weights w: not finite in float32"):
+        Source("dpd").table("w", np.array([value]))
 
 
 def random_section(rng: np.random.Generator) -> ModelSection:

@@ -11,7 +11,7 @@ from dpdrun.recipe.schema import GRUModel
 from dpdrun.rules.advice import derive
 from dpdrun.rules.facts.plan import PlanFacts
 from dpdrun.rules.lr_law import law_of
-from dpdrun.rules.plan.sizing import LONGEST_WINDOW, SHORTEST_WINDOW, WEIGHTS_OF_16, WEIGHTS_OF_GRU
+from dpdrun.rules.plan.sizing import LONGEST_WINDOW, SHORTEST_WINDOW, WEIGHTS_OF_16, WEIGHTS_OF_GRU, heads_for
 
 LOOK = {"kind": "transformer", "samples": 58_980, "memory": 20, "ahead": 0, "conv": 4}
 
@@ -115,3 +115,8 @@ def test_limits_are_those_of_the_recipes() -> None:
     amplifiers = [recipe.model for recipe in recipes if recipe.task == "pa"]
     windows = {model.window for model in amplifiers if model.kind == "transformer"}
     assert windows == {SHORTEST_WINDOW, LONGEST_WINDOW}
+
+
+@pytest.mark.parametrize(("width", "heads"), [(5, 1), (8, 2), (32, 4), (10**30, 1024)])
+def test_heads_divide_a_width_of_any_size(width: int, heads: int) -> None:
+    assert heads_for(width) == heads
