@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ STORAGE_VARIABLE = "DPDRUN_STORAGE"
 POLL_S = 0.3
 ENDING_S = 120.0  # for the step under way, the checkpoint and the end of the process
 TAIL_BYTES = 4096
+MOST_KILLED = 6  # in a row; of workers that are killed in a trial, the journal keeps count
 Watch = Callable[[], None]
 
 
@@ -79,6 +80,7 @@ class Pool:
     def __init__(self, folder: SweepFolder, count: int, device: str) -> None:
         self._folder, self._cards = folder, gpus(device)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._claimed, self._killed = 0.0, 0
         for index in range(count):
             self._processes.append(self._start(index))
 
@@ -113,33 +115,38 @@ class Pool:
 
         Raises:
             StoppedError, KeyboardInterrupt: SIGTERM or Ctrl-C; all workers have ended.
-            RunError: a worker has failed; the message is its own.
+            RunError: a worker has failed; the message is its own. Or none of them survives its start.
         """
         try:
             with _stopping():
-                while any(each.poll() is None for each in self._processes):
-                    self._replace_killed()
+                while not all(self._is_done(index) for index in range(len(self._processes))):
                     watch()
                     time.sleep(POLL_S)
-                self._raise_failure(range(len(self._processes)))
         finally:
             self._end()
 
-    def _replace_killed(self) -> None:
-        for index, each in enumerate(self._processes):
-            code = each.poll()
-            if code is not None and code < 0:
-                self._processes[index] = self._start(index)
-            elif code not in (None, EXIT_DONE):
-                self._raise_failure([index])
+    def _is_done(self, index: int) -> bool:
+        """Return whether a worker has ended well; starts it again if it was killed. Raises as `run`."""
+        code = self._processes[index].poll()
+        if code == EXIT_STOPPED:
+            raise StoppedError(f"worker {index + 1} was stopped")
+        if code is not None and code > 0:
+            raise RunError(f"worker {index + 1} has ended: {_last_message(self._log(index))}")
+        if code is not None and code < 0:
+            self._count_killed(index, -code)
+            self._processes[index] = self._start(index)
+        return code == EXIT_DONE
 
-    def _raise_failure(self, indices: Sequence[int]) -> None:
-        for index in indices:
-            code = self._processes[index].returncode
-            if code == EXIT_STOPPED:
-                raise StoppedError(f"worker {index + 1} was stopped")
-            if code not in (None, EXIT_DONE) and code > 0:
-                raise RunError(f"worker {index + 1} has ended: {_last_message(self._log(index))}")
+    def _count_killed(self, index: int, number: int) -> None:
+        """Raise RunError where workers are killed again and again before any of them has claimed a trial."""
+        claimed = max((each.since for each in self._folder.journal.read().trials.values()), default=0.0)
+        self._killed = self._killed + 1 if claimed == self._claimed else 1
+        self._claimed = claimed
+        if self._killed >= MOST_KILLED:
+            raise RunError(
+                f"{self._killed} workers were killed before any had claimed a trial, the last by {name_of(number)}; is "
+                f"there enough memory? Its log: {self._log(index)}"
+            )
 
     def _end(self) -> None:
         """End the workers: each writes a checkpoint and releases its trial."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dpdrun.errors import RunError
 from dpdrun.sweep import pool
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.training import process_group
@@ -49,3 +52,27 @@ def test_workers_take_the_gpus_in_turn(tmp_path: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(subprocess, "Popen", start)
     pool.Pool(SweepFolder(tmp_path), 3, "auto")
     assert seen == ["0", "GPU-ab", "0"]
+
+
+KILLS_ITSELF = """
+import os, pathlib, signal
+starts = pathlib.Path("starts")
+with starts.open("a") as file:
+    file.write("x")
+if starts.stat().st_size <= {most}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_only_worker_is_started_again_when_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", KILLS_ITSELF.format(most=2)])
+    pool.Pool(SweepFolder(tmp_path), 1, "cpu").run(lambda: None)
+    assert (tmp_path / "starts").read_text() == "xxx"
+
+
+def test_workers_that_never_survive_their_start_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", KILLS_ITSELF.format(most=10**6)])
+    with pytest.raises(RunError, match="killed before any had claimed a trial, the last by SIGKILL; is there enough"):
+        pool.Pool(SweepFolder(tmp_path), 2, "cpu").run(lambda: None)
