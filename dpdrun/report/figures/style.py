@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,11 +105,9 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         DataError: matplotlib is not installed.
     """
-    try:
+    with _importing_matplotlib():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise DataError(NO_MATPLOTLIB) from None
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -116,17 +115,36 @@ def new_figure(width: float, height: float) -> Any:
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Apply RC to the figures drawn in this context.
+    """Apply RC, and matplotlib's own defaults elsewhere, to the figures drawn in this context.
 
     Raises:
         DataError: matplotlib is not installed.
     """
+    with _importing_matplotlib():
+        from matplotlib import rc_context, rcdefaults, rcParams
+    with rc_context():
+        rcdefaults()
+        rcParams.update(RC)
+        yield
+
+
+@contextmanager
+def _importing_matplotlib() -> Iterator[None]:
+    """Hide the `matplotlibrc` of the current folder, which may be a stranger's, while matplotlib is imported.
+
+    matplotlib prefers that file to any other, and no setting keeps it from doing so; it may run LaTeX.
+
+    Raises:
+        DataError: matplotlib is not installed.
+    """
+    exists = os.path.exists
+    os.path.exists = lambda path: path != "matplotlibrc" and exists(path)
     try:
-        from matplotlib import rc_context
+        yield
     except ImportError:
         raise DataError(NO_MATPLOTLIB) from None
-    with rc_context(RC):
-        yield
+    finally:
+        os.path.exists = exists
 
 
 def picture(figure: Any, suffix: str = ".png") -> Picture:
@@ -214,8 +232,8 @@ def _shortened(name: str, length: int) -> str:
 
 
 def _drawable(name: str) -> str:
-    from matplotlib.font_manager import findfont, get_font
-
+    with _importing_matplotlib():
+        from matplotlib.font_manager import findfont, get_font
     font = get_font(findfont(RC["font.family"]))
     return "".join(c if font.get_char_index(ord(c)) else "?" for c in name)
 

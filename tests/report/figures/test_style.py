@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import itertools
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +121,26 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(DataError, match=r"pip install 'dpdrun\[plots\]'"), style.paper_style():
         pass
+
+
+def test_settings_of_matplotlib_in_the_current_folder_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("\x1b]0;hostile\x07: 1\ntext.usetex: True\n")
+    code = (
+        "from dpdrun.report.figures import style\n"
+        "with style.paper_style():\n"
+        "    import matplotlib, os\n"
+        "    print(matplotlib.rcParams['text.usetex'], os.path.exists('matplotlibrc'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False True\n", "")
+
+
+def test_settings_of_a_user_change_no_figure() -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"text.usetex": True, "lines.marker": "o"}):
+        with style.paper_style():
+            assert not matplotlib.rcParams["text.usetex"]
+            assert matplotlib.rcParams["lines.marker"] == "None"
+            assert matplotlib.rcParams["font.size"] == 7.5
+        assert matplotlib.rcParams["text.usetex"]
