@@ -6,6 +6,7 @@ Every error carries the exit code that the command line returns for it (see docs
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shlex
 import traceback
@@ -44,7 +45,9 @@ _NO_FOLDER = "set TMPDIR to a folder that can be written"  # what `tempfile` rai
 _OUT_OF_MEMORY = (  # parts of the messages of torch, CUDA and cuBLAS, in lower case
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "invalid buffer size",
     "storage size calculation overflowed",
+    "failed to map segment", "cannot allocate memory",  # of the loader of shared libraries
 )  # fmt: skip
+_VARIABLE = re.compile(r"\b(?:TORCH|NCCL|GLOO|CUDA|PYTORCH|ACCELERATE|OMP|MKL)_[A-Z0-9_]+\b")
 _LONGEST_REASON = 200  # characters of another program's message
 _LONGEST_LINE = 1000  # characters of a line: names and values of others may have any number
 
@@ -196,8 +199,8 @@ def out_of_memory(error: BaseException) -> str | None:
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return text[:_LONGEST_REASON] or "an object could not be allocated"
-    is_torch = isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _OUT_OF_MEMORY)
-    return text[:_LONGEST_REASON] if is_torch else None
+    is_memory = any(sign in text.lower() for sign in _OUT_OF_MEMORY)
+    return text[:_LONGEST_REASON] if is_memory and isinstance(error, RuntimeError | ImportError) else None
 
 
 def explained(error: BaseException) -> DpdrunError | None:
@@ -216,6 +219,9 @@ def explained(error: BaseException) -> DpdrunError | None:
         paths = " to ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         remedy = _REMEDIES.get(error.errno or 0) if paths else _NO_FOLDER if error.errno == errno.ENOENT else ""
         return DpdrunError(f"{paths or 'operating system'}: {error.strerror}" + (f"; {remedy}" if remedy else ""))
+    if isinstance(error, ValueError | RuntimeError):  # of a library that names a variable which it does not understand
+        for name in filter(os.environ.__contains__, _VARIABLE.findall(str(error))):
+            return RunError(f"environment variable {name}: {reason_of(error)}; correct or unset it")
     return None
 
 

@@ -65,11 +65,13 @@ class Processes:
 
     def _start(self) -> None:
         self._times += 1
-        store = self.folder / f"store-{self._times}"
+        store = self.folder / "a\nfolder #?" / f"store-{self._times}"  # in an address, another
+        store.parent.mkdir(exist_ok=True)
         for rank in range(self.size):
             ours, theirs = Pipe()
             environment = os.environ | {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.size), "OMP_NUM_THREADS": "1",
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.size),
+                "OMP_NUM_THREADS": "1,2",  # of nested loops too, as OpenMP has it
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "GLOO_SOCKET_IFNAME": "lo",
                 "DPDRUN_STORE": str(store), "DPDRUN_TIMEOUT_S": str(TIMEOUT_S),
                 "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),

@@ -78,6 +78,19 @@ def test_memory_that_runs_out_names_what_was_asked_for() -> None:
         torch.zeros(10**15)
     assert "allocate" in str(errors.explained(caught_of_torch.value))
     assert "an object could not be allocated" in str(errors.explained(MemoryError()))
+    loader = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    assert str(errors.explained(loader)).startswith("out of memory: libtorch_cpu.so: failed to map")
+    assert errors.explained(ImportError("no module named x")) is None
+
+
+def test_a_variable_that_a_library_does_not_understand_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ValueError("The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO or DETAIL")
+    assert errors.explained(refused) is None
+    monkeypatch.setenv("TORCH_DISTRIBUTED_DEBUG", "bogus")
+    assert (
+        str(errors.explained(refused))
+        == f"environment variable TORCH_DISTRIBUTED_DEBUG: {refused}; correct or unset it"
+    )
 
 
 def test_the_function_that_asked_for_memory_is_named() -> None:

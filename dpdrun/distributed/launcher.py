@@ -26,7 +26,7 @@ from types import FrameType
 
 from dpdrun.distributed.cores import LIMIT_VARIABLE, usable_cores
 from dpdrun.distributed.signal_handlers import EXIT_CODES, RANK_VARIABLE, handling
-from dpdrun.errors import EXIT_FINDINGS, EXIT_STOPPED, RunError
+from dpdrun.errors import EXIT_STOPPED, RunError
 
 TIMEOUT_VARIABLE = "DPDRUN_TIMEOUT_S"
 LONGEST_S = 86_400.0 * 365
@@ -292,8 +292,7 @@ class _Workers:
             return 0
         self._report(failed)
         own = [self._code(index) for index in sorted(failed)]
-        killed = {-signal.SIGTERM, -SIGKILL}.intersection(own)  # and none of the others had noticed
-        return next((code for code in own if code > 0), EXIT_STOPPED if killed else EXIT_FINDINGS)
+        return next((code for code in own if code > 0), EXIT_STOPPED)  # all were killed, or crashed in a library
 
     def _code(self, index: int) -> int:
         """Return a worker's exit code; a signal sent to the run may have ended it before its handler was installed."""

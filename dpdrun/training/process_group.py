@@ -27,6 +27,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dpdrun.distributed.cores import LIMIT_VARIABLE, available_threads
 from dpdrun.distributed.environment import environment_restored, interface_to
 from dpdrun.distributed.launcher import STORE_VARIABLE, rank_and_world_size, timeout_s, whole_of
 from dpdrun.distributed.signal_handlers import heard_in_extensions
@@ -81,11 +82,12 @@ class ProcessGroup:
             RunError: a process is missing after the timeout, or the environment is incomplete.
         """
         rank, size = rank_and_world_size()
-        with environment_restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME"):
+        with environment_restored("LOCAL_RANK", "GLOO_SOCKET_IFNAME", LIMIT_VARIABLE):
             if size == 1:
                 os.environ.pop("LOCAL_RANK", None)  # of torchrun with one process: accelerate would make a group for it
                 yield cls()
                 return
+            os.environ[LIMIT_VARIABLE] = str(available_threads())  # accelerate takes one number only, OpenMP also 4,2
             group = cls(size, rank)
             is_ours = not dist.is_initialized()  # a caller of the Python API may have its own group
             group._initialize(uses_gpu(device))
@@ -107,7 +109,7 @@ class ProcessGroup:
             interface = interface_to(os.environ["MASTER_ADDR"], alone=here == self.size)
             if interface is not None:
                 os.environ["GLOO_SOCKET_IFNAME"] = interface
-        store = os.environ.get(STORE_VARIABLE)
+        store = os.environ.get(STORE_VARIABLE) or None
         if store and not Path(store).parent.is_dir():
             raise RunError(f"{STORE_VARIABLE} is {store}: there is no such folder; unset it, or start with --processes")
         where = "here" if store else f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -118,7 +120,7 @@ class ProcessGroup:
                         torch.cuda.set_device(whole_of("LOCAL_RANK", self.rank % torch.cuda.device_count()))
                     dist.init_process_group(
                         "nccl" if on_gpu else "gloo", timeout=timeout, rank=self.rank, world_size=self.size,
-                        init_method=f"file://{store}" if store else "env://",
+                        store=None if store is None else self._store(store, timeout),
                     )  # fmt: skip
                 self._group = dist.new_group(backend="gloo", timeout=timeout) if on_gpu else dist.group.WORLD
         except (RuntimeError, ValueError) as error:
@@ -126,6 +128,12 @@ class ProcessGroup:
                 f"process {self.rank} of {self.size} did not meet the others {where} within "
                 f"{timeout.total_seconds():g} s: {_first_line(error)}"
             ) from error
+
+    def _store(self, path: str, timeout: timedelta) -> Any:
+        """Return the file of the rendezvous as a store: in a file:// address, not every path would be itself."""
+        store = dist.FileStore(path, self.size)  # type: ignore[attr-defined]
+        store.set_timeout(timeout)
+        return store
 
     @property
     def is_rank_zero(self) -> bool:

@@ -222,6 +222,12 @@ def test_a_process_gets_the_signals_that_came_before_it(tmp_path: Path, monkeypa
     assert workers.wait() == 75
 
 
+def test_processes_that_crash_were_lost_and_have_no_findings(tmp_path: Path) -> None:
+    code, _, err = ended(start("os.kill(os.getpid(), signal.SIGSEGV)", tmp_path))
+    assert code == 75
+    assert "error: process 0 on this host was killed by SIGSEGV\n" in err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_when_the_launcher_is_killed_its_processes_get_sigterm(tmp_path: Path) -> None:
     code = """
