@@ -13,8 +13,8 @@ NAMES = {"tune": "tuned on", "heldout": "held out"}
 
 # Which findings are right about which kind. A log may be sick in several ways: one right finding is enough.
 RIGHT = {
-    "never_learns": "LS204 LS206 LS210 EV206 EV211 GN204 GN206 UP202 SC202 SC204",
-    "diverges": "LS201 LS202 LS205 LS206 LS207 LR202 WU202 SK205",
+    "never_learns": "LS204 LS206 LS210 LS212 EV206 EV211 GN204 GN206 UP202 SC202 SC204",
+    "diverges": "LS201 LS202 LS205 LS206 LS207 LR202 WU202 SK205 LS212",
     "overfits": "EV201 EV205 EV206 EV208 EV209 EV210",
     "mismatch": "EV202 EV203 EV204 EV205 EV206 EV208 EV209 EV210 EV211",
     "lr_floor": "SC202 SC204",

@@ -83,6 +83,7 @@ class TrainingLog:
         eval_losses: by name of the set, where the log has several evaluation sets.
         eval_metrics: by name as logged, other scores of the validation.
         train_metrics: accuracies in training.
+        adversaries: losses of a GAN, of its "discriminator" and its "generator".
         lines: (step, loss) of the lines with training numbers in the order of the file, where the steps go back.
         reports_nan: numbers of the lines in which the program says that something is nan or infinite.
         epochs: passes over the data up to the last step; None where the log does not count them.
@@ -105,6 +106,7 @@ class TrainingLog:
     eval_losses: dict[str, Points] = field(default_factory=dict)
     eval_metrics: dict[str, Points] = field(default_factory=dict)
     train_metrics: dict[str, Points] = field(default_factory=dict)
+    adversaries: dict[str, Points] = field(default_factory=dict)
     lines: list[tuple[int, float]] = field(default_factory=list)
     reports_nan: list[int] = field(default_factory=list)
     epochs: float | None = None

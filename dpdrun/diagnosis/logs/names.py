@@ -89,11 +89,17 @@ COMMON: dict[str, tuple[str, ...]] = {
 _NO_HEAD = "(?!(?:val|valid|validation|eval|dev|test|best|min|max|aux|scale|weight|ratio|time|step)\\b)"
 HEAD = re.compile(
     rf"{_NO_HEAD}[a-z0-9]+( [a-z0-9]+){{0,2}} loss|((train|training) )?loss {_NO_HEAD}\d?[a-z][a-z0-9]*( [a-z0-9]+)?"
-    r"|l (?!r\b|rate\b|min\b|max\b)[a-z]+( [a-z0-9]+)?"
+    r"|l (?!r\b|rate\b|min\b|max\b)[a-z]+( [a-z0-9]+)?|discriminator|generator"
 )
 AGAINST = re.compile(  # heads that work against each other, or whose level says nothing: no sum of them is a loss
     r"\b(?:d|g|disc|gen|discriminator|generator|adv|adversarial|fake|real|actor|critic|policy|value|pg|vf)\b"
 )
+SIDES = {  # of a GAN; several discriminators are none
+    "discriminator": re.compile(
+        r"(?:train(?:ing)? )?(?:(?:d|dis|disc) loss|loss (?:d|dis|disc)|(?:loss )?discriminator(?: loss)?)"
+    ),
+    "generator": re.compile(r"(?:train(?:ing)? )?(?:(?:g|gen) loss|loss (?:g|gen)|(?:loss )?generator(?: loss)?)"),
+}
 ADDED = re.compile(r"\b(?:kl|kld|kl div|reg|regularization|l1|l2|penalty|commit|commitment|entropy)\b")  # may rise
 TRAINING = re.compile(
     r"(?:train|training|trn?)(?: (?!.*\b(?:time|speed|acc|accuracy|size|samples|steps?|epochs?)\b).+)?"
@@ -171,6 +177,12 @@ def eval_sets(names: Iterable[str]) -> dict[str, str]:
 def metrics(names: Iterable[str]) -> list[str]:
     """Return the columns of other validation scores, such as an accuracy."""
     return [name for name in names if METRIC.fullmatch(plain_name(name)) and not name.endswith(("__MIN", "__MAX"))]
+
+
+def sides(names: Sequence[str]) -> dict[str, str]:
+    """Return the losses of a discriminator and its generator by side; none where a log has not one of each."""
+    found = {side: [name for name in names if shape.fullmatch(plain_name(name))] for side, shape in SIDES.items()}
+    return {side: each[0] for side, each in found.items()} if all(len(each) == 1 for each in found.values()) else {}
 
 
 def train_metrics(names: Iterable[str]) -> list[str]:
@@ -327,7 +339,8 @@ def _of_parts(training: str, free: dict[str, str]) -> dict[str, str]:
 
 def is_game(names: Iterable[str]) -> bool:
     """Return whether several losses of a log work against each other, as in a GAN; without a total, one is enough."""
-    heads = [plain_name(name) for name in names if "loss" in plain_name(name)]
+    plain = [plain_name(name) for name in names]
+    heads = [name for name in plain if "loss" in name or any(side.fullmatch(name) for side in SIDES.values())]
     against = sum(1 for name in heads if AGAINST.search(name))
     return against > 1 or (against == 1 and len(heads) > 1 and not any(meaning_of(name) == "loss" for name in heads))
 

@@ -13,7 +13,7 @@ from typing import Literal
 from dpdrun.diagnosis.logs.blocks import blocks_of
 from dpdrun.diagnosis.logs.cells import number
 from dpdrun.diagnosis.logs.log import COLUMNS, Points, TrainingLog
-from dpdrun.diagnosis.logs.names import Asked, choose_columns, eval_sets, metrics, plain_name, train_metrics
+from dpdrun.diagnosis.logs.names import Asked, choose_columns, eval_sets, metrics, plain_name, sides, train_metrics
 from dpdrun.diagnosis.logs.parts import Part, Parts
 from dpdrun.diagnosis.logs.running_sum import increments
 from dpdrun.errors import DataError
@@ -81,6 +81,8 @@ class Rows:
         self._sets, self._metrics = _scores_of(names, chosen.columns)
         self._of_training = train_metrics(set(names) - {*chosen.columns.values(), *self._metrics})[:MOST_METRICS]
         self._needed |= {name: name for name in (*self._sets.values(), *self._metrics, *self._of_training)}
+        self._sides = sides(names)
+        self._needed |= self._sides
         self._read: dict[Part, dict[str, str]] = {
             "training": self._needed,
             "validation": self._scores() if self._parts.part else {},
@@ -131,7 +133,7 @@ class Rows:
         try:
             return number(cells.get(name), decimal_comma=self._decimal_comma)
         except ValueError as error:
-            if name in (*self._metrics, *self._of_training):
+            if name in (*self._metrics, *self._of_training, *self._sides.values()):
                 return None  # such as a table of scores by class
             key = next((k for k, v in self.log.found.items() if v == name), EPOCH)
             raise DataError(
@@ -162,6 +164,7 @@ class Rows:
         self.log.eval_losses = {key: self.log.columns.pop(name) for key, name in self._sets.items()}
         self.log.eval_metrics = {name: self.log.columns.pop(name) for name in self._metrics}
         self.log.train_metrics = {name: self.log.columns.pop(name) for name in self._of_training}
+        self.log.adversaries = {side: self.log.columns.pop(side) for side in self._sides}
         return self.log
 
     def _counted(self) -> list[int]:

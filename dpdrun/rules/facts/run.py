@@ -67,6 +67,7 @@ class RunFacts:
             set has it under "".
         eval_metrics: by name as logged, (steps, values) of other scores of the validation, such as accuracy or wer.
         train_metrics: the same of training.
+        adversaries: (steps, losses) of the "discriminator" and the "generator" of a GAN.
         target_power: power of the target in the unit of the loss: loss / target_power is a normalised error.
         finished: whether the log itself says that training is over.
         assumed_clip: clipping threshold that the program uses by default; the log does not say which one was used.
@@ -136,6 +137,7 @@ class RunFacts:
     eval_losses: dict[str, tuple[list[int], list[float]]] = fact("validation losses", dict)
     eval_metrics: dict[str, tuple[list[int], list[float]]] = fact("metrics of the validation", dict)
     train_metrics: dict[str, tuple[list[int], list[float]]] = fact("accuracies in training", dict)
+    adversaries: dict[str, tuple[list[int], list[float]]] = fact("the losses of a discriminator and a generator", dict)
     target_power: float | None = fact("the power of the target")
     finished: bool | None = fact("whether training is over")
     assumed_clip: float | None = fact("the clipping threshold")

@@ -3,6 +3,7 @@
 from dpdrun.rules.run import (
     accuracy,
     adapted,
+    adversaries,
     alignment,
     clipping,
     deployment,
@@ -32,6 +33,7 @@ from dpdrun.rules.run import (
 __all__ = [
     "accuracy",
     "adapted",
+    "adversaries",
     "alignment",
     "clipping",
     "deployment",

@@ -26,7 +26,7 @@ EARLY = 0.8  # the best score lies before this share of the scored steps
 LEAST_FOR_NOISE = 16
 NOISE_SHARE = 0.25  # of the whole gain; up to 0.16 in 150 healthy runs, most of them below 0.1
 NOISE_DB = 1.0
-NOISE_OVER_TRAINING = 3.0
+NOISE_OVER_TRAINING = 2.3
 LEAST_OF_SWINGS, SWINGS, STILL_HIGH = 6, 0.2, 0.5  # scores; of a score; of the first one
 MOSTLY_RIGHT = 0.95  # of the answers: then the loss is that of a few
 
@@ -136,9 +136,9 @@ def validation_is_noisy(run: RunFacts) -> Verdict:
     The best model is selected by these scores; with noisy scores the selection is partly chance. The usual cause is a
     validation split that is too short, or an unrepresentative section of the record. The noise of the scores is the
     size of the second differences in their second half. Reported if it is 1 dB or more, 25 % of the total gain or more,
-    and three times that of the training loss over the same steps. Info for a validation loss in another unit, because
+    and 2.3 times that of the training loss over the same steps. Info for a validation loss in another unit, because
     near 0 large relative changes mean little; a warning for one that swings by 20 % from score to score (six or more),
-    three times as much as the training loss, if its median is above that of the training loss and half of its first
+    2.3 times as much as the training loss, if its median is above that of the training loss and half of its first
     score or more, no accuracy ends at 95 % or more, and no metric ends a tenth better than its first value.
 
     ## Known limits

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from dpdrun.diagnosis.logs.log import COLUMNS
-from dpdrun.diagnosis.logs.names import COMMON, Asked, choose_columns, eval_sets, parse_map, plain_name, usual_loss
+from dpdrun.diagnosis.logs.names import (
+    COMMON,
+    Asked,
+    choose_columns,
+    eval_sets,
+    parse_map,
+    plain_name,
+    sides,
+    usual_loss,
+)
 from dpdrun.errors import DataError
 
 
@@ -145,3 +154,17 @@ def test_a_penalty_is_no_evaluation_set() -> None:
     assert eval_sets(["val_recon_loss", "val_kl_loss"]) == {"recon": "val_recon_loss"}
     assert eval_sets(["val_kl_loss"]) == {"kl": "val_kl_loss"}
     assert eval_sets(["valid_mae_loss", "valid_psnr_loss"]) == {"mae": "valid_mae_loss"}  # higher is better
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        (["epoch", "d_loss", "g_loss"], ("d_loss", "g_loss")),
+        (["Loss_D", "Loss_G", "loss_G_l1"], ("Loss_D", "Loss_G")),
+        (["discriminator", "Generator"], ("discriminator", "Generator")),
+        (["d_X_loss", "d_Y_loss", "g_loss"], None),
+        (["d_A_loss", "loss"], None),
+    ],
+)
+def test_the_two_sides_of_a_gan(columns: list[str], found: tuple[str, str] | None) -> None:
+    assert sides(columns) == ({} if found is None else {"discriminator": found[0], "generator": found[1]})
