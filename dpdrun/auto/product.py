@@ -14,6 +14,7 @@ from dpdrun.recipe.problems import listed
 from dpdrun.run.environment import environment
 from dpdrun.run.files import Json, json_text, make_folder, write_text
 from dpdrun.run.folder import RunFolder, require_free
+from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
 STEPS = ("pa", "judge", "dpd_gmp", "dpd")  # of the pipeline, and the names of their run folders
@@ -61,7 +62,8 @@ class Product:
         return RunFolder(self.path / name)
 
     def read(self) -> Json:
-        """Return the content of auto.json; empty where there is none. Raises RunError."""
+        """Return the content of auto.json; empty where there is none. Raises RunError, for links out of it too."""
+        reject_escaping_dirs(self.path, depth=2)
         return RunFolder(self.path).read_json(self.state) if self.state.is_file() else {}
 
     def write(self, content: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from dpdrun.rf.metrics import Signal
 from dpdrun.run.environment import environment
 from dpdrun.run.files import json_text, make_folder, replacing, write_text
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.symlinks import reject_escaping_dirs
 
 STATE = "loop.json"
 ROUNDS = "rounds"
@@ -59,10 +60,12 @@ class LoopFolder:
         """Return the state.
 
         Raises:
-            RunError: there is no loop in this folder, or loop.json is damaged or of a later version.
+            RunError: there is no loop in this folder, a part of it is a link out of it, or loop.json is damaged or of
+                a later version.
         """
         if not self.state_file.is_file():
             raise RunError(f"{self.path}: there is no loop here; begin one with: dpdrun loop start WAVEFORM -o DIR")
+        reject_escaping_dirs(self.path, depth=3)  # rounds, each of them, and its runs
         content = RunFolder(self.path).read_json(self.state_file)
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:

@@ -14,6 +14,7 @@ from dpdrun.pipeline.state import StepState, first_keys, step_state, step_states
 from dpdrun.recipe.loader import Loaded
 from dpdrun.run.files import make_folder
 from dpdrun.run.folder import RunFolder
+from dpdrun.run.symlinks import reject_escaping_dirs
 from dpdrun.training.guard import stopping
 from dpdrun.training.resume import archive
 
@@ -76,7 +77,7 @@ def execute(
 
 
 def require_folder(folder: Path) -> None:
-    """Raise RunError where the folder of a pipeline holds a run, or is a file."""
+    """Raise RunError where the folder of a pipeline holds a run, is a file, or has parts that are links out of it."""
     if (folder / "plan.json").is_file():
         raise RunError(
             f"{folder}: there is a run in this folder; a pipeline needs its own folder: give another --run-dir"
@@ -84,6 +85,7 @@ def require_folder(folder: Path) -> None:
     blocked = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
     if blocked is not None:
         raise RunError(f"{folder}: cannot create the folder of the pipeline: {blocked} is a file")
+    reject_escaping_dirs(folder, depth=2)
 
 
 def refusal(changed: Sequence[StepState], command: str) -> RunError:

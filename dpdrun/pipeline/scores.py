@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun import __version__
+from dpdrun.errors import RunError
 from dpdrun.evaluation.assessment import evaluate_with_plots
 from dpdrun.evaluation.cross_model import add_cross_model_scores, load_reference_pa, score_with_reference
 from dpdrun.evaluation.plot_data import PlotData
@@ -89,13 +90,16 @@ def stored_scores(pipeline: Pipeline, folder: Path, states: Sequence[StepState])
     """Return the scores in the folder if they are of these models and splits, else None.
 
     Raises:
-        RunError: a step has no model yet, or the file is damaged.
+        RunError: a step has no model yet.
     """
     place = RunFolder(folder / EVALUATION)
     path = place.path / FILE
     if not path.is_file():
         return None
-    before = place.read_json(path)
+    try:
+        before = place.read_json(path)
+    except RunError:  # damaged: they are computed again
+        return None
     if before.get("made_of") != _inputs(pipeline, states) or not {"own", "judged"} <= before.keys():
         return None
     return Scores(path, before["own"], before["judged"], _learnt(pipeline))

@@ -219,7 +219,7 @@ class RunFolder:
             near = sorted(p.parent.name for p in path.parent.glob("*/plan.json")) if is_there(path.parent) else []
             hint = f"; runs in {path.parent}: {', '.join(near)}" if near else ""
             raise RunError(f"{path}: no such run folder{hint}")
-        reject_escaping_dirs(path)
+        reject_escaping_dirs(path, depth=2)  # its repairs too
         reject_special(path, folder.last.parent)
         if not folder.plan.is_file():
             if folder.has_steps():

@@ -27,12 +27,20 @@ def reject_special(*folders: Path) -> None:
                 raise RunError(f"{path}: a pipe or a device, no file; remove it")
 
 
-def reject_escaping_dirs(folder: Path) -> None:
+def reject_escaping_dirs(folder: Path, *, depth: int = 1) -> None:
     """Raise RunError for a folder whose subfolders are links out of it: files written into them would land there.
 
     Links to files are harmless: a file is written under a temporary name and renamed, which replaces the link.
+
+    Args:
+        folder: of a run, or of a pipeline, a product or a loop of runs; it may be a link itself, or not be there.
+        depth: levels of folders that are written into.
     """
-    for path in folder.iterdir() if folder.is_dir() else ():
-        target = escapes(path, folder)
-        if target is not None and not path.is_file():
-            raise RunError(f"{path}: a symlink out of this folder, to {target}; replace it with the folder itself")
+    places = [folder]
+    for _ in range(depth):
+        inner = [path for place in places if place.is_dir() for path in place.iterdir()]
+        for path in inner:
+            target = escapes(path, folder)
+            if target is not None and not path.is_file():
+                raise RunError(f"{path}: a symlink out of this folder, to {target}; replace it with the folder itself")
+        places = [path for path in inner if not path.is_symlink()]

@@ -52,6 +52,16 @@ def test_the_amplifier_becomes_linear_within_four_rounds(continued: Bench, origi
         assert each.nmse_db == pytest.approx(with_noise, abs=0.5)
 
 
+@pytest.mark.parametrize("name", ["rounds", "rounds/0", "rounds/0/dpd"])
+def test_a_loop_whose_parts_are_links_out_of_it_is_refused(bench: Bench, name: str, tmp_path: Path) -> None:
+    place = bench.folder.path / name
+    if place.exists():
+        place.rename(tmp_path / "outside")
+    place.symlink_to(tmp_path / "outside")
+    with pytest.raises(RunError, match=f"{name}: a symlink out of this folder"):
+        bench.folder.read()
+
+
 def test_drift_of_the_bench_is_told_from_what_the_waveform_changed(continued: Bench) -> None:
     state = continued.folder.read()
     changes = [each.measurement.gain_change_db for each in state.rounds if each.measurement is not None]

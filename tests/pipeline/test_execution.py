@@ -175,3 +175,11 @@ def test_a_folder_that_cannot_be_that_of_a_chain(folder: Path, run: Run) -> None
         require_folder(folder / "net.yaml" / "out")
     require_folder(folder / "out")
     require_folder(folder / "new" / "out")
+
+
+@pytest.mark.parametrize("name", ["judge", "evaluation", "evaluation/net"])
+def test_a_folder_whose_parts_are_links_out_of_it_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "out" / name).parent.mkdir(parents=True)
+    (tmp_path / "out" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(RunError, match=f"{name}: a symlink out of this folder"):
+        require_folder(tmp_path / "out")

@@ -72,8 +72,8 @@ def test_they_are_made_again_when_parts_or_models_change(
     assert run()["evaluation"] == "run"
     assert [*json.loads(path.read_text())["own"]["net"]["splits"]] == ["val"]
     assert run()["evaluation"] == "skip"
-    path.unlink()
-    assert run()["evaluation"] == "run"
+    path.write_text("{")
+    assert run()["evaluation"] == "run", "damaged"
     retrain(folder / "out" / "judge")
     assert run()["evaluation"] == "run", "another judge"
     assert np.isfinite(json.loads(path.read_text())["judged"]["net"]["judge"]["splits"]["val"]["nmse_db"])

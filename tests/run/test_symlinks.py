@@ -42,6 +42,16 @@ def test_a_subfolder_elsewhere_is_refused_and_a_linked_file_is_not(there: bool, 
     reject_escaping_dirs(tmp_path / "none")
 
 
+def test_links_are_refused_as_deep_as_folders_are_written_into(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "in").symlink_to(folder / "a" / "b")
+    (folder / "a" / "b" / "out").symlink_to(tmp_path)
+    reject_escaping_dirs(folder, depth=2)
+    with pytest.raises(RunError, match="a/b/out: a symlink out of this folder"):
+        reject_escaping_dirs(folder, depth=3)
+
+
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("name", ["metrics.jsonl", "plan.json", "heartbeat.json", "checkpoints/last.safetensors"])
 def test_a_pipe_in_a_run_folder_is_refused_before_anything_waits_for_it(name: str, tmp_path: Path) -> None:
