@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from dpdrun.errors import RecipeError
 from dpdrun.recipe import plugins
 from dpdrun.recipe.conflicts import model_conflicts
-from dpdrun.recipe.schema import ModelSection
+from dpdrun.recipe.schema import KINDS, ModelSection
 
 if TYPE_CHECKING:
     from dpdrun.models._base import BehaviouralModel
@@ -56,19 +56,31 @@ def build(config: ModelSection, *, scale_x: float, scale_y: float) -> Behavioura
         raise plugins.PluginError(f"{entry.origin.path}: {error}") from None
 
 
-def require_as_declared(model: BehaviouralModel, config: ModelSection) -> None:
+def require_as_declared(model: BehaviouralModel, config: ModelSection, *, to_train: bool = False) -> None:
     """Try the model of a plug-in on a short record: its shapes, and how far it looks ahead.
 
+    Args:
+        model: of any kind; ours are passed over.
+        config: its section.
+        to_train: try that it can be trained, too; also a module that was passed from Python.
+
     Raises:
-        PluginError: it does not map (B, T, 2) to (B, T, 2), or looks further ahead than it declares.
+        PluginError: it does not map (B, T, 2) to (B, T, 2), looks further ahead than it declares, or has nothing to
+            train. RecipeError of a module that was passed.
     """
     entry = plugins.find("models", config.kind)
-    if entry is None or entry.origin is None:
+    if entry is None or isinstance(config, KINDS):
         return
-    from dpdrun.models._given import try_as_declared
+    from dpdrun.models._given import try_as_declared, try_gradient
 
+    if entry.origin is None:
+        if to_train:
+            try_gradient(model, config.kind)
+        return
     try:
         try_as_declared(model, config.kind)
+        if to_train:
+            try_gradient(model, config.kind)
     except RecipeError as error:
         path = entry.origin.path
         in_its_file = None if error.__cause__ is None else plugins.blamed(error.__cause__)

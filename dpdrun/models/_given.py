@@ -114,6 +114,19 @@ def try_as_declared(model: BehaviouralModel, name: str) -> None:
         _try(tried, name, context, model.lookahead or 0, may_fade=True)  # `plugins check` is stricter
 
 
+def try_gradient(model: BehaviouralModel, name: str) -> None:
+    """Raise RecipeError unless the output of a model depends on parameters, and torch knows how."""
+    copied = copy.deepcopy(model)
+    if not any(parameter.requires_grad for parameter in copied.parameters()):
+        raise RecipeError(f"model: {name} has no parameters that can be trained")
+    with random_state_preserved(), torch.enable_grad():
+        y = output_of(copied, torch.ones(1, LEAST, 2), name)
+    if not y.requires_grad:
+        raise RecipeError(
+            f"model: the output of {name} has no gradient by its parameters; leave out detach(), no_grad() and NumPy"
+        )
+
+
 def _called(module: object) -> str:
     return "; pass an object of the class: model=MyNet()" if isinstance(module, type) else ""
 

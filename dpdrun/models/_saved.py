@@ -24,6 +24,7 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
 
     Raises:
         RunError: the file is missing or damaged, holds another model, or weights that are not finite.
+        PluginError: its plug-in is another than it was, and does not do what it declares.
     """
     try:
         tensors, _ = _tensors.read(source)
@@ -47,6 +48,7 @@ def load(source: Path, section: ModelSection, *, described_by: Path) -> Behaviou
     wrong = next((name for name, weights in model.named_parameters() if not bool(weights.isfinite().all())), None)
     if wrong is not None:
         raise RunError(f"{source}: weights {wrong}: not finite; this run diverged, or the file is damaged; train again")
+    models.require_as_declared(model, section)  # its plug-in may have changed
     return model.eval()
 
 

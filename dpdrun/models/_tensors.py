@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,12 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Non
     """
     # safetensors writes several keys of metadata in a random order, so there is only one
     text = json.dumps({**header, HASH: ZEROS, HASHED: HASHED_WHOLE}, sort_keys=True)
-    content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata={HEADER: text})
+    values = {name: value.detach().contiguous() for name, value in tensors.items()}
+    places = Counter(value.untyped_storage().data_ptr() for value in values.values())
+    for name, value in values.items():
+        if places[value.untyped_storage().data_ptr()] > 1:  # of layers that share weights: safetensors refuses them
+            values[name] = value.clone()
+    content = save(values, metadata={HEADER: text})
     place = _place(content)
     assert place is not None
     digest = _digest(content, place)

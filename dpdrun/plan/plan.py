@@ -148,19 +148,21 @@ class Plan:
             )
         maker = content.get("dpdrun", "unknown")
         damaged = f"plan.json is damaged, or of another version of dpdrun (written by {maker}, this is {__version__}): "
+        where = ""
         try:
             enter_of(content)
             if not only_to_show:
                 plugins.require(content)
-            values = dict(content)
-            if isinstance(recipe := content.get("recipe"), Mapping):
-                absent, current = plugins.missing(content), with_current_keys(recipe)
-                values["recipe"] = recipe_as_recorded(current, absent) if absent else current
-            plan = _content().validate_python(values)
+            where, recipe, absent = "recipe.", content.get("recipe"), plugins.missing(content)
+            current = with_current_keys(recipe if isinstance(recipe, Mapping) else {})
+            # by itself: `_content` was made once, and the kinds of a recipe become more where plug-ins are loaded
+            read = recipe_as_recorded(current, absent) if absent else Recipe.model_validate(current)
+            where = ""
+            plan = _content().validate_python({**content, "recipe": read})
         except (plugins.MissingPluginError, plugins.PluginError):
             raise
         except ValidationError as exc:
-            raise RunError(damaged + first_problem(exc)) from exc
+            raise RunError(damaged + where + first_problem(exc)) from exc
         except Exception as exc:  # of a plug-in that is missing, or of its section
             raise RunError(damaged + reason_of(exc)) from exc
         origins = {RENAMED.get(key, key): origin for key, origin in plan.provenance.items()}

@@ -82,7 +82,7 @@ def recipe_error(problems: Iterable[Problem]) -> RecipeError:
 def first_problem(error: ValidationError) -> str:
     """Return the first problem of values that no recipe file holds: its dotted key, what is wrong, and the value."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"]) or "all of it"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     is_section = first["type"] == "missing" or isinstance(first["input"], Mapping)
     return f"{where}: {message}" + ("" if is_section else f"; got {shortened(repr(first['input']))}")

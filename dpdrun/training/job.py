@@ -238,7 +238,7 @@ def _job(
     frozen = pa_model_of(plan, pa) if is_dpd else None  # before the seed: building it draws random numbers
     torch.manual_seed(plan.recipe.train.seed)
     model = models.build(plan.recipe.model, **scales_of(plan, capture))
-    models.require_as_declared(model, plan.recipe.model)
+    models.require_as_declared(model, plan.recipe.model, to_train=True)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     warm_start.start(model, plan, weights=not resume)
     floor = THROUGH_A_MODEL if is_dpd else floor_of(capture)

@@ -55,6 +55,15 @@ def test_what_is_written_comes_back_and_others_can_read_it(file: Path) -> None:
     _tensors.read(file)[0]["weight"].add_(1)  # no view of a buffer that is not to be written
 
 
+def test_weights_that_layers_share_are_written_for_each(tmp_path: Path) -> None:
+    shared = torch.arange(6.0)
+    _tensors.write(tmp_path / "shared", {"a": shared, "b": shared, "part": shared[2:4]}, ABOUT)
+    tensors, _ = _tensors.read(tmp_path / "shared")
+    assert {name: each.tolist() for name, each in tensors.items()} == {
+        "a": shared.tolist(), "b": shared.tolist(), "part": [2.0, 3.0]
+    }  # fmt: skip
+
+
 def test_the_hash_is_the_sha256_of_the_file_with_its_digits_as_zeros(file: Path) -> None:
     """Found here by other means: a regular expression over the whole file."""
     content = file.read_bytes()

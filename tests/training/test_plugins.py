@@ -219,6 +219,8 @@ def test_what_a_plugin_raises_while_it_runs_is_one_message_with_its_line(lab: Pa
             "of 0, but an output depends on 1 later",
         ),
         (("def __init__(self, config)", "def __init__(self, config, taps)"), "is called as Model(config): missing a"),
+        (("transpose(1, 2) + x", "transpose(1, 2).detach() + x"), "has no gradient by its parameters"),
+        (("config.taps)", "config.taps).requires_grad_(False)"), "has no parameters that can be trained"),
     ],
 )
 def test_a_kind_is_tried_before_it_is_trained(lab: Path, mistake: tuple[str, str], message: str) -> None:
@@ -229,6 +231,16 @@ def test_a_kind_is_tried_before_it_is_trained(lab: Path, mistake: tuple[str, str
     done = CliRunner().invoke(app, [*words, "--plugin", str(lab / "tried.py")])
     assert done.exit_code == 2
     assert message in done.output.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("fit_gmp_once")
+def test_a_kind_that_does_another_thing_than_when_it_was_trained_is_blamed(lab: Path) -> None:
+    run = trained(lab)
+    forget()
+    (lab / "lab.py").write_text(PLUGIN.replace(".transpose(1, 2) + x", ".transpose(1, 2)[:, 1:] + x[:, 1:]"))
+    done = CliRunner().invoke(app, ["evaluate", str(run), "--plugin", str(lab / "lab.py")])
+    assert done.exit_code == 2
+    assert "it has to be (B, T, 2) -> (B, T, 2)" in done.output.replace("\n", " ")
 
 
 def test_a_loss_that_is_no_number_is_refused(lab: Path) -> None:
