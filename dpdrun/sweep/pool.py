@@ -78,11 +78,9 @@ class Pool:
     """
 
     def __init__(self, folder: SweepFolder, count: int, device: str) -> None:
-        self._folder, self._cards = folder, gpus(device)
+        self._folder, self._count, self._cards = folder, count, gpus(device)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._claimed, self._killed = 0.0, 0
-        for index in range(count):
-            self._processes.append(self._start(index))
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         environment = {**os.environ, OWNER_VARIABLE: str(os.getpid())}
@@ -108,7 +106,7 @@ class Pool:
         return log
 
     def run(self, watch: Watch) -> None:
-        """Wait until all workers have ended; one that was killed is started again.
+        """Start the workers and wait until all have ended; one that was killed is started again.
 
         Args:
             watch: called several times a second.
@@ -119,6 +117,8 @@ class Pool:
         """
         try:
             with _stopping():
+                for index in range(self._count):
+                    self._processes.append(self._start(index))
                 while not all(self._is_done(index) for index in range(len(self._processes))):
                     watch()
                     time.sleep(POLL_S)

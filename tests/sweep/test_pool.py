@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dpdrun.errors import RunError
+from dpdrun.errors import RunError, StoppedError
 from dpdrun.sweep import pool
 from dpdrun.sweep.folder import SweepFolder
 from dpdrun.training import process_group
@@ -46,11 +48,11 @@ def test_workers_take_the_gpus_in_turn(tmp_path: Any, monkeypatch: pytest.Monkey
 
     def start(_: Any, *, env: dict[str, str], **__: Any) -> Any:
         seen.append(env[pool.GPUS_VARIABLE])
-        return SimpleNamespace()
+        return SimpleNamespace(poll=lambda: 0)
 
     monkeypatch.setattr(pool, "gpus", lambda _: ["0", "GPU-ab"])
     monkeypatch.setattr(subprocess, "Popen", start)
-    pool.Pool(SweepFolder(tmp_path), 3, "auto")
+    pool.Pool(SweepFolder(tmp_path), 3, "auto").run(lambda: None)
     assert seen == ["0", "GPU-ab", "0"]
 
 
@@ -76,3 +78,21 @@ def test_workers_that_never_survive_their_start_end_the_sweep(tmp_path: Path, mo
     monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", KILLS_ITSELF.format(most=10**6)])
     with pytest.raises(RunError, match="killed before any had claimed a trial, the last by SIGKILL; is there enough"):
         pool.Pool(SweepFolder(tmp_path), 2, "cpu").run(lambda: None)
+
+
+def test_a_signal_while_workers_are_started_ends_those_that_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = subprocess.Popen, list[subprocess.Popen[bytes]]()
+
+    def interrupted(*command: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if started:
+            os.kill(os.getpid(), signal.SIGTERM)
+        started.append(start(*command, **options))
+        return started[-1]
+
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(StoppedError, match="SIGTERM"):
+        pool.Pool(SweepFolder(tmp_path), 3, "cpu").run(lambda: None)
+    assert [each.poll() for each in started] == [-signal.SIGTERM]
