@@ -54,7 +54,9 @@ def _run_pip(requirement: str, folder: Path, total_bytes: int, by_hand: str) -> 
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(folder), requirement]
     # pip downloads to the temporary folder first; there the progress can be watched, and it goes with the folder.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    piped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    piped = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+    )
     with piped as process, _progress(f"downloading {requirement}", total_bytes) as show:
         try:
             while True:

@@ -10,12 +10,14 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dpdrun.errors import RunError
 
 NAMES = ("gcc", "clang", "cc")
 FLAGS = ("-std=c99", "-O2")
 TIMEOUT_S = 600
+CAPTURED: Any = {"capture_output": True, "text": True, "errors": "replace", "check": False}  # in whatever encoding
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Compiler:
         return self._ask("-dumpmachine").strip() or "this machine"
 
     def _ask(self, option: str) -> str:
-        done = subprocess.run([*self.command, option], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self.command, option], **CAPTURED)
         return done.stdout if done.returncode == 0 else ""
 
     def compile(self, folder: Path, source: str, out: str) -> int | None:
@@ -60,7 +62,9 @@ class Compiler:
         size = shutil.which("size")
         if size is None:
             return None
-        done = subprocess.run([size, "-A", out], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [size, "-A", out], cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
         sections = re.findall(r"^\.text\S*\s+(\d+)", done.stdout, re.MULTILINE)
         return sum(map(int, sections)) if sections else None
 
@@ -105,7 +109,9 @@ def run(command: Sequence[str], folder: Path) -> str:
     """Run a command in a folder and return its output. Raises RunError if it fails, with what it printed."""
     shown = " ".join(Path(command[0]).name if i == 0 else part for i, part in enumerate(command))
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S
+        )
     except OSError as exc:
         raise RunError(
             f"{shown}: cannot run: {exc.strerror}; nothing was written. If CC compiles for another machine, set it to "

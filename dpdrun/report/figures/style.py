@@ -17,10 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpdrun.errors import DataError, visible
+from dpdrun.errors import DataError, reason_of, visible
 from dpdrun.run.files import unwritable
 
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")  # of a figure in a file of its own
+METADATA: dict[str, dict[str, None]] = {  # what is left out of a file: the same figure, the same bytes
+    ".png": {"Software": None},
+    ".svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
+    ".pdf": {"CreationDate": None},
+}
+PLOT_SUFFIXES = tuple(METADATA)  # of a figure in a file of its own
 
 MAIN, SECOND = "#0b4f8a", "#c2410c"
 PALETTE = (MAIN, SECOND, "#0f8a4d", "#72194d", "#d2940f", "#42acd0")  # of compared outputs, the most important first
@@ -135,7 +140,7 @@ def _importing_matplotlib() -> Iterator[None]:
     matplotlib prefers that file to any other, and no setting keeps it from doing so; it may run LaTeX.
 
     Raises:
-        DataError: matplotlib is not installed.
+        DataError: matplotlib is not installed, or refuses its settings.
     """
     exists = os.path.exists
     os.path.exists = lambda path: path != "matplotlibrc" and exists(path)
@@ -143,6 +148,8 @@ def _importing_matplotlib() -> Iterator[None]:
         yield
     except ImportError:
         raise DataError(NO_MATPLOTLIB) from None
+    except ValueError as error:
+        raise DataError(f"matplotlib: {reason_of(error)}; is MPLBACKEND wrong, or a matplotlibrc of yours?") from None
     finally:
         os.path.exists = exists
 
@@ -155,10 +162,10 @@ def picture(figure: Any, suffix: str = ".png") -> Picture:
         suffix: ".pdf" adds a PDF; the others are always made.
     """
     png, svg, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    figure.savefig(svg, format="svg", dpi=DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    _save(figure, png, ".png", DPI)
+    _save(figure, svg, ".svg", DPI)
     if suffix == ".pdf":
-        figure.savefig(pdf, format="pdf", dpi=DPI, metadata={"CreationDate": None})
+        _save(figure, pdf, ".pdf", DPI)
     return Picture(png.getvalue(), DOCTYPE.sub(b"", svg.getvalue(), count=1), pdf.getvalue(), curves_csv(figure))
 
 
@@ -186,14 +193,24 @@ def curves_csv(figure: Any) -> str:
 
 def save_figure(figure: Any, path: Path, *, dpi: int) -> None:
     """Write a figure into a file; its suffix is the format. Raises DataError, UnwritableError."""
-    if path.suffix.lower() not in PLOT_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in PLOT_SUFFIXES:
         raise DataError(
             f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
         )
     try:
-        figure.savefig(path, dpi=dpi)
+        _save(figure, path, suffix, dpi)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def _save(figure: Any, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:
+    since = os.environ.pop("SOURCE_DATE_EPOCH", None)  # matplotlib refuses a wrong one even where it writes no date
+    try:
+        figure.savefig(target, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
+    finally:
+        if since is not None:
+            os.environ["SOURCE_DATE_EPOCH"] = since
 
 
 def colours(count: int) -> list[str]:

@@ -49,3 +49,12 @@ def test_a_program_for_another_machine_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").chmod(0o755)
     with pytest.raises(RunError, match=r"a: cannot run: .*If CC compiles for another machine"):
         compiler.Compiler(("gcc",)).execute(tmp_path, "a")
+
+
+def test_a_compiler_may_speak_any_encoding(tmp_path: Path) -> None:
+    script = "import sys; sys.stdout.buffer.write(b'gcc (f\\xfcr Debian)\\n'); sys.exit('--version' not in sys.argv)"
+    (tmp_path / "cc.py").write_text(script)
+    own = compiler.Compiler((sys.executable, str(tmp_path / "cc.py")))
+    assert own.name == "gcc (f\ufffdr Debian)"
+    with pytest.raises(RunError, match="gcc \\(f\ufffdr Debian"):
+        own.build(tmp_path, ["a.c"], "a")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import subprocess
 import sys
@@ -144,3 +145,21 @@ def test_settings_of_a_user_change_no_figure() -> None:
             assert matplotlib.rcParams["lines.marker"] == "None"
             assert matplotlib.rcParams["font.size"] == 7.5
         assert matplotlib.rcParams["text.usetex"]
+
+
+@pytest.mark.parametrize("suffix", style.PLOT_SUFFIXES)
+def test_a_file_does_not_depend_on_the_time(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k, since in enumerate(("0", "86400", "abc")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", since)  # what matplotlib takes for the time
+        with style.paper_style():
+            style.save_figure(style.new_figure(1, 1), tmp_path / f"{k}{suffix}", dpi=50)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_a_setting_that_matplotlib_refuses_is_named(tmp_path: Path) -> None:
+    code = "from dpdrun.report.figures import style; style.new_figure(1, 1)"
+    environment = {**os.environ, "MPLBACKEND": "bogus"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "DataError: matplotlib: " in done.stderr
+    assert "bogus" in done.stderr.splitlines()[-1]
+    assert "is MPLBACKEND wrong" in done.stderr
