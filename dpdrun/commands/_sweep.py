@@ -46,6 +46,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
         StoppedError, RunError: as `Pool.run`; the message has the command that continues.
         typer.Exit: Ctrl-C.
     """
+    from dpdrun.report.streams import outlive_output
     from dpdrun.report.terminal import Terminal
     from dpdrun.rules.text import pluralize
     from dpdrun.sweep.final import finish, write
@@ -53,6 +54,7 @@ def run_workers(sweep: Sweep, folder: SweepFolder, count: int | None, argument: 
     from dpdrun.sweep.pool import Pool, default_workers, described
     from dpdrun.sweep.results import Results, is_over
 
+    outlive_output(folder.path)
     device = sweep.base.recipe.train.device
     workers = count or default_workers(device)
     again = shlex.join(["dpdrun", "sweep", "resume", argument])

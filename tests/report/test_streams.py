@@ -158,6 +158,19 @@ def test_a_training_goes_on_without_its_output(redirect: str, folder: Path, tmp_
 
 
 @needs_full
+@pytest.mark.slow
+@pytest.mark.parametrize("redirect", [">/dev/full", "2>&1 | true"])
+def test_a_sweep_goes_on_without_its_output(redirect: str, folder: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$@" {redirect}', "bash", *DPDRUN, "sweep", "r.yaml", "--over",
+         "optim.lr=1e-3,2e-3", "--workers", "1", "--run-dir", str(tmp_path / "s")],
+        cwd=folder, capture_output=True, text=True, env=ONE_THREAD,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "s" / "trials").glob("*/report.json"))) == 3  # with the rules' own rate
+
+
+@needs_full
 def test_the_message_of_a_run_that_fails_is_in_its_folder(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     recipe = tmp_path / "diverging.yaml"
