@@ -82,9 +82,8 @@ class Keeper:
         text = f"{what}; training continues in {self._run.path}\n"
         self._add(text.encode(errors="replace"))
         if file.fileno() != 2:
-            with suppress(OSError, ValueError):
-                sys.stderr.write(text)
-                sys.stderr.flush()
+            with suppress(OSError):  # not sys.stderr: a live view leads it into the stream that has just failed
+                os.write(2, text.encode(errors="replace"))
 
     def keep(self, file: SteadyFile, data: bytes) -> None:
         """Keep output, unless it is that of a terminal, which is drawn again and again."""
