@@ -161,6 +161,10 @@ arena-train: arena-env  ## study: train the predistorters of benchmarks/arena/mo
 arena-judge: arena-env  ## judge the predistorters of benchmarks/arena/models with OpenDPD's own code; table in docs/results.md (minutes)
 	build/arena-env/bin/python -m benchmarks.arena.judge
 
+.PHONY: board
+board: arena-env  ## score the models of benchmarks/board again; tables in docs/results.md (minutes; ARGS=--again for all)
+	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.board.run $(ARGS)
+
 fixed-point: arena-env  ## study: what fixed point costs, 16 to 8 bits, before and after fine-tuning, by the Arena's judge (10 minutes of a core; resumable)
 	OMP_NUM_THREADS=1 build/arena-env/bin/python -m benchmarks.fixed_point.run
 

@@ -62,10 +62,20 @@ class ResultsFile:
         """Keep one result."""
         with self._lock:
             self.results[name] = result
-            temporary = self.path.with_suffix(".partial")
-            lines = (f"{json.dumps(key)}: {json.dumps(self.results[key])}" for key in sorted(self.results))
-            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line a result: readable diffs
-            temporary.replace(self.path)
+            self._write()
+
+    def keep(self, names: set[str]) -> None:
+        """Drop the results of all other names."""
+        with self._lock:
+            if not self.results.keys() <= names:
+                self.results = {name: each for name, each in self.results.items() if name in names}
+                self._write()
+
+    def _write(self) -> None:
+        temporary = self.path.with_suffix(".partial")
+        lines = (f"{json.dumps(key)}: {json.dumps(self.results[key])}" for key in sorted(self.results))
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line a result: readable diffs
+        temporary.replace(self.path)
 
 
 def measure(results: ResultsFile, jobs: list[tuple[str, Path, tuple[str, ...]]]) -> None:
