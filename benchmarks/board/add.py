@@ -31,16 +31,17 @@ def add(run_dir: Path, name: str = "", plugin_files: Sequence[Path] = (), board:
     Args:
         run_dir: of `dpdrun train`.
         name: of the row; default: that of the run folder. `-seedN` is added.
-        plugin_files: that its kind comes from.
+        plugin_files: that its kind comes from; others are left out.
         board: the folder with `entries` and `plugins`.
 
     Raises:
         RunError: the run is not finished, or its model is another than its recipe describes.
         PluginError: a plug-in is broken.
     """
-    files = [_in_repository(path, board) for path in plugin_files]
-    plugins.load_files(ROOT / path for path in files)
     run = RunFolder.open(run_dir)
+    needed = {each["sha256"] for each in run.read_json(run.plan).get("plugins") or ()}
+    files = [_in_repository(path, board) for path in plugin_files if sha256_of(path) in needed]
+    plugins.load_files(ROOT / path for path in files)
     plan, report = plan_of(run), run.read_json(run.report)
     recipe = run.recipe.read_text()
     if plan.recipe.task == "dpd":
