@@ -52,7 +52,7 @@ def add(run_dir: Path, name: str = "", plugin_files: Sequence[Path] = (), board:
     (folder / "recipe.yaml").write_text(recipe)
     shutil.copyfile(run.model, folder / "model.safetensors")
     about = {
-        "minutes": round(report["seconds"] / 60, 2),
+        "minutes": round((report["seconds"] + (report.get("finish") or {}).get("seconds", 0.0)) / 60, 2),
         "machine": f"{report['threads']} thread(s), {machine()}",
         **({"plugins": files} if files else {}),
         **({"through": plan.predistortion.pa_sha256} if plan.predistortion else {}),

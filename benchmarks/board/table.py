@@ -55,7 +55,7 @@ def dpd_tables(results: Mapping[str, Result], entries: Iterable[Entry], publishe
                     [
                         NONE if not at else "",
                         *[""] * 6,
-                        _judge(judge, one),
+                        _judge(judge, one, {}),
                         *_cells([one["without"]], capture in legacy),
                     ],
                 )
@@ -65,7 +65,7 @@ def dpd_tables(results: Mapping[str, Result], entries: Iterable[Entry], publishe
         size.insert(2, f"{found[0]['operations']:,}" if found[0].get("operations") else "")
         for at, (judge, one) in enumerate(judges.items()):
             scores = _cells([each["judges"][judge]["test"] for each in found], capture in legacy)
-            cells = [*([name, *size] if not at else [""] * 7), _judge(judge, one), *scores]
+            cells = [*([name, *size] if not at else [""] * 7), _judge(judge, one, one), *scores]
             tables[capture].append((found[0]["parameters"], cells))
     for each in published:
         if each["task"] == "dpd" and each["capture"] in tables:
@@ -123,8 +123,8 @@ def _size(result: Result, runs: list[Entry]) -> list[str]:
     ]  # fmt: skip
 
 
-def _judge(name: str, one: Result) -> str:
-    through = ", trained through it" if one.get("trained_through") else ""
+def _judge(name: str, one: Result, judged: Result) -> str:
+    through = ", trained through it" if judged.get("trained_through") else ""
     return name if name == ARENA else f"{name}, {one['pa_test_nmse_db']:.2f} dB{through}"
 
 
