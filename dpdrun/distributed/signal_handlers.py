@@ -28,6 +28,7 @@ STOPS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(
 EXIT_CODES = {signal.SIGINT: 130, **dict.fromkeys(STOPS, 75)}  # see dpdrun.errors
 RANK_VARIABLE = "RANK"  # in the environment of every process that a launcher started
 BEFORE_ANYTHING = "nothing was written; give the same command again"
+IN_BETWEEN = "some files were written, each of them complete; give the same command again"
 
 
 class _State:
@@ -103,6 +104,8 @@ def leave(note: Callable[[], str]) -> Handler:
             raise SystemExit(code)  # not an Exception: an import would take it for its own failure
         with suppress(Exception):  # the signal may have come while this very buffer was written
             sys.stdout.flush()
+        if files := _files():
+            files.remove_unfinished()
         os._exit(code)
 
     _leaving.add(handler)
@@ -144,6 +147,16 @@ def heard_in_extensions() -> Iterator[None]:
         os.close(reader)
 
 
+def _files() -> Any:
+    """Return the module that writes files; None where nothing has imported it."""
+    return sys.modules.get("dpdrun.run.files")
+
+
+def _what_was_written() -> str:
+    files = _files()
+    return IN_BETWEEN if files and files.has_written() else BEFORE_ANYTHING
+
+
 def _say(text: str) -> None:
     """Write to stderr without its buffer, which the code that the signal interrupts may be using."""
     with suppress(OSError):
@@ -160,7 +173,7 @@ def listen() -> None:
     state.is_command = True
     for number in EXIT_CODES:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, leave(lambda: BEFORE_ANYTHING))
+            signal.signal(number, leave(_what_was_written))
 
 
 def raise_interrupts() -> None:

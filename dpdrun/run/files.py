@@ -73,6 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         refuse_special(path)
+        _unfinished.add(temporary.absolute())
         temporary.unlink(missing_ok=True)  # of a killed process with this number, as each is 1 in a container
         with temporary.open("xb") as handle:  # never through a symlink placed there
             mode = os.fstat(handle.fileno()).st_mode & 0o777
@@ -81,12 +82,31 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("r+b") as handle:  # Windows flushes only what is open for writing
             os.fsync(handle.fileno())
         temporary.replace(path)
+        _written.add(path.absolute())
         sync_folder(path.parent)
     except OSError as exc:
         raise unwritable(path, exc) from exc
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a current folder that is gone
+            _unfinished.discard(temporary.absolute())
+
+
+_unfinished: set[Path] = set()
+_written: set[Path] = set()
+
+
+def has_written() -> bool:
+    """Return whether this process has given a file its name."""
+    return bool(_written)
+
+
+def remove_unfinished() -> None:
+    """Remove what this process has under temporary names, as it is about to end without its `finally` blocks."""
+    for temporary in [*_unfinished]:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def refuse_special(path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +43,25 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGTERM")
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_command_that_ends_at_once_leaves_no_part_of_a_file(complete: bool, tmp_path: Path) -> None:
+    code = f"""
+import signal
+from pathlib import Path
+from dpdrun.distributed.signal_handlers import listen
+from dpdrun.run.files import replacing, write_text
+listen()
+if {complete}:
+    write_text(Path("first"), "all of it")
+with replacing(Path("second")) as temporary:
+    temporary.write_text("half of it")
+    signal.raise_signal(signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["first"] * complete
+    what = "some files were written, each of them complete" if complete else "nothing was written"
+    assert done.stderr == f"stopped by SIGTERM; {what}; give the same command again\n"

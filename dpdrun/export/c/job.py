@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from dpdrun.quantization import reference
 from dpdrun.run.files import replacing
 
 GOLDEN_SAMPLES = 1024
+MOST_BYTES = 1 << 20  # of a description
 KINDS: dict[str, Callable[[Source, dict[str, Any], Weights, float], None]] = {
     "transformer": transformer.write,
     "gru": gru.write,
@@ -81,6 +82,16 @@ def check(out: Path, *, force: bool) -> None:
         )
     for name in (f"{prefix}.h", f"{prefix}_test.c", f"{prefix}.json"):
         check_writable(out.with_name(name), force=force, suffixes=(".h", ".c", ".json"))
+    facts = out.with_name(f"{prefix}.json")
+    if facts.is_file() and not _is_of_export(facts):
+        raise DataError(f"{facts}: would be replaced, and is no description of an export; give {out} another name")
+
+
+def _is_of_export(path: Path) -> bool:
+    with suppress(OSError, ValueError, RecursionError):
+        content = json.loads(path.read_bytes()[:MOST_BYTES])
+        return isinstance(content, dict) and "c" in content
+    return False
 
 
 def generate(prefix: str, graph: StepGraph, description: dict[str, Any], x: NDArray[np.complex128]) -> Files:

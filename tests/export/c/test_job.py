@@ -106,6 +106,11 @@ def test_what_cannot_be_written_is_refused_before_any_work(gru: Any, tmp_path: P
     with pytest.raises(DataError, match=r"dpd\.h: exists; give --force"):
         job.check(tmp_path / "dpd.c", force=False)
     job.check(tmp_path / "dpd.c", force=True)
+    (tmp_path / "plan.json").write_text('{"recipe": {}}')  # as of a run
+    with pytest.raises(DataError, match=r"plan.json: would be replaced, and is no description of an export"):
+        job.check(tmp_path / "plan.c", force=True)
+    (tmp_path / "plan.json").write_text('{"c": {}}')
+    job.check(tmp_path / "plan.c", force=True)
     with pytest.raises(RunError, match=r"no C for model.kind lstm, only for transformer, gru, gmp"):
         job.generate("dpd", gru.graph, gru.description | {"kind": "lstm"}, gru.x)
 
