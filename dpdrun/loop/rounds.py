@@ -81,7 +81,8 @@ def _measured(folder: LoopFolder, state: LoopState, capture: RawCapture) -> Loop
     number = state.waiting.round
     u, original = folder.waveform(number), folder.waveform(0)
     bench = None if number == 0 else Bench.of(folder)
-    _refuse_waveform(u, capture)
+    for waveform in (u, original) if number else (u,):
+        _refuse_waveform(waveform, capture)
     expected = u if bench is None else bench.predict(u)
     aligned = align_output(expected, capture)
     if bench is None:
@@ -167,7 +168,7 @@ def _learnt(folder: LoopFolder, state: LoopState, best: Round, u: Signal, origin
 
 
 def _refuse_waveform(u: Signal, capture: RawCapture) -> None:
-    """Raise DataError for a capture that is the waveform itself."""
+    """Raise DataError for a capture that is a waveform itself: the one that was to be played, or the original."""
     looped = u[(loop_offset(u, capture.y) + np.arange(len(capture.y))) % len(u)]
     if nmse_db(capture.y, one_tap_gain(looped, capture.y) * looped) < NO_AMPLIFIER_DB:
         raise DataError(f"{capture.name}: this is the waveform itself, not the output of an amplifier that played it")

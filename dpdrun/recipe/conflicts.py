@@ -46,7 +46,7 @@ def check_length(recipe: Recipe, train_samples: int) -> list[Conflict]:
     """Return what of a recipe does not fit a training split of `train_samples` samples."""
     values = values_of(recipe)
     found = []
-    for key in ("train.frame", "model.window"):
+    for key in ("train.frame", "model.window", "model.conv", "model.lookahead"):
         length = values.get(key)
         if isinstance(length, int) and length > train_samples:
             message = f"{key} {length} is longer than the training split, which has {train_samples} samples"

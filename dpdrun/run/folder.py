@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpdrun.errors import RunError, UnwritableError
+from dpdrun.run.contents import require_types
 from dpdrun.run.environment import environment
 from dpdrun.run.files import (
     PARTIAL,
@@ -243,6 +244,7 @@ class RunFolder:
             raise RunError(f"{path}: not a file of a run: nested too deeply") from exc
         if not isinstance(loaded, dict):
             raise RunError(f"{path}: expected a JSON object")
+        require_types(path, loaded)
         return loaded
 
     def write_json(self, path: Path, content: Json) -> None:

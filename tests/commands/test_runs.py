@@ -113,7 +113,9 @@ def test_remove_asks_and_without_a_terminal_removes_nothing(folder: Path) -> Non
     assert (folder / "done" / "plan.json").is_file()
 
 
-@pytest.mark.parametrize(("name", "why"), [("notes", "not a run folder"), ("none", "no such run"), ("broken", "not a")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("notes", "not a run folder"), ("none", "no such run"), ("broken", "damaged")]
+)
 def test_remove_refuses_what_is_no_run_before_it_removes_any(name: str, why: str, folder: Path) -> None:
     result = runs("remove", folder / "done", folder / name, "--yes")
     assert result.exit_code == 2

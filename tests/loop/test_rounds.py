@@ -165,6 +165,7 @@ def hostile(bench: Bench) -> Iterator[tuple[str, Samples, str]]:
     yield "short", bench.capture(2)[: period - 1], "capture at least one period"
     yield "other", bench.noise(2 * period, 0.0), "not the output for the waveform of this loop"
     yield "the waveform", np.tile(bench.waveform(2), 2), "the waveform itself"
+    yield "the original", np.tile(bench.waveform(0), 2), "the waveform itself"
     yield "an older one", bench.capture(1), "output for waveform-1.mat of round 1"
     yield "the original", bench.capture(0), "output for waveform-0.mat of round 0"
     yield "silent", np.zeros(2 * period, complex), "zero"

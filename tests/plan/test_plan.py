@@ -129,6 +129,13 @@ def test_frame_longer_than_the_data_is_refused() -> None:
         make_plan(recipe(train={"frame": 256}), 200)
 
 
+@pytest.mark.parametrize("name", ["lookahead", "conv"])
+def test_taps_longer_than_the_data_are_refused(name: str) -> None:
+    content = {"task": "pa", "data": {"source": "x"}, "model": SIZES["transformer"] | {name: 10_000_000}}
+    with pytest.raises(RecipeError, match=rf"model\.{name} 10000000 is longer than the training split"):
+        make_plan(Recipe.model_validate(content), SAMPLES)
+
+
 def test_small_record_gets_a_small_frame() -> None:
     plan = make_plan(recipe("gru"), 1000)
     assert plan.burn_in < plan.frame <= 125

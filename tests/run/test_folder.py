@@ -120,6 +120,27 @@ def test_damaged_json_is_named(tmp_path: Path, content: str | bytes, message: st
         folder.read_json(folder.report)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("plan.json", {"data_sha256": 3}, "data_sha256"),
+        ("plan.json", {"recipe": [1]}, "recipe"),
+        ("plan.json", {"plugins": [{"group": "models", "name": "x", "sha256": 5}]}, "plugins.0"),
+        ("report.json", {"splits": {"val": {"nmse_db": "good"}}}, "splits.val.nmse_db"),
+        ("report.json", {"splits": [1]}, "splits"),
+        ("report.json", {"pa": {"path": "x", "nmse_db": 3}}, "pa.nmse_db"),
+        ("report.json", {"seconds": [1]}, "seconds"),
+    ],
+)
+def test_values_of_another_type_than_ours_are_named(name: str, content: Any, where: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=f"{name}: damaged, or of another version of dpdrun: {where}"):
+        RunFolder(tmp_path).read_json(path)
+    path.write_text('{"of_another_version": 1}')
+    assert RunFolder(tmp_path).read_json(path) == {"of_another_version": 1}
+
+
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_numbers_survive_json(value: float) -> None:
     text = json.dumps(encode_numbers({"value": value, "nested": [value]}), allow_nan=False)
