@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dpdrun.auto.budget import Budget, budget_text
 from dpdrun.auto.reading import Reading
 from dpdrun.errors import RunError
-from dpdrun.recipe.problems import listed
+from dpdrun.recipe.problems import first_problem, listed
 from dpdrun.run.environment import environment
 from dpdrun.run.files import Json, json_text, make_folder, write_text
 from dpdrun.run.folder import RunFolder, require_free
 from dpdrun.run.symlinks import reject_escaping_dirs
 
 SCHEMA_VERSION = 1
+MOST_S = 1e9  # a folder that has been worked on for so long is damaged
 STEPS = ("pa", "judge", "dpd_gmp", "dpd")  # of the pipeline, and the names of their run folders
 
 
@@ -35,6 +38,28 @@ class Options:
     minutes: float
     to: str
     fixed: int | None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Exported(_Strict):
+    path: str = ""
+
+
+class _MadeFrom(_Strict):
+    budget: dict[str, int]
+
+
+class _State(_Strict):
+    """What the next call takes from auto.json."""
+
+    schema_version: Literal[1]
+    made_from: _MadeFrom
+    seconds: float = Field(ge=0, le=MOST_S)
+    searched_minutes: dict[str, float]
+    exported: _Exported = _Exported()
 
 
 class Product:
@@ -64,7 +89,16 @@ class Product:
     def read(self) -> Json:
         """Return the content of auto.json; empty where there is none. Raises RunError, for links out of it too."""
         reject_escaping_dirs(self.path, depth=2)
-        return RunFolder(self.path).read_json(self.state) if self.state.is_file() else {}
+        if not self.state.is_file():
+            return {}
+        content = RunFolder(self.path).read_json(self.state)
+        try:
+            _State.model_validate(content)
+        except ValidationError as error:
+            raise RunError(
+                f"{self.state}: damaged: {first_problem(error)}; bring a copy of it back, or give another -o"
+            ) from None
+        return content
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write auto.json, unless it holds the same. Raises RunError."""

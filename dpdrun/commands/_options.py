@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpdrun.commands._completion import complete_override
+from dpdrun.commands._completion import RECIPES, complete_override
 from dpdrun.commands._output import say
 from dpdrun.errors import EXIT_FINDINGS, RecipeError
 
@@ -162,6 +162,8 @@ def refuse_existing(out: Path | None, force: bool) -> None:
         raise RecipeError(f"{out}: this is a folder; name the recipe file in it")
     if out.exists() and not force:
         raise RecipeError(f"{out}: already exists; --force overwrites it")
+    if out.exists() and out.suffix.lower() not in RECIPES:  # as the capture that the command reads
+        raise RecipeError(f"{out}: already exists, and --force overwrites {' and '.join(RECIPES)} files only")
     if not out.absolute().parent.is_dir():
         raise RecipeError(f"{out}: there is no folder {out.parent}; create it first")
 

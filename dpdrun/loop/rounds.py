@@ -55,8 +55,8 @@ def take(
         RunError: there is no loop, another process works on it, or a file cannot be written.
         DataError: the capture cannot be read, or is not the output for the waiting waveform.
     """
-    state = folder.read()
     with folder.lock():
+        state = folder.read()
         capture = read_capture(
             path, state.sample_rate_hz, output=output, columns=columns, output_rate_hz=output_rate_hz
         )

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from pydantic import ValidationError
+
 from dpdrun.data.formats.opendpd_wheel import DATASETS
 from dpdrun.data.splits import known_train_samples
 from dpdrun.errors import DataError, RecipeError
@@ -198,7 +200,10 @@ def _data(
         return Data(name, flag, frames=frames)
     samples = TRAIN_SAMPLES.get(name.removeprefix("opendpd/"))
     if samples is None:
-        section = DataSection.model_validate({"source": name, **stated})
+        try:
+            section = DataSection.model_validate({"source": name, **stated})
+        except ValidationError:
+            raise RecipeError(f"{where}: {flag} {name!r}: neither a name nor a path of data") from None
         samples = known_train_samples(section) or _read(section, where)
     return Data(name, flag, train_samples=samples)
 

@@ -35,7 +35,7 @@ from dpdrun.training.checkpoint import Progress
 Headers = Mapping[Path, Mapping[str, str]]
 ON_FINDING = "train.on_finding"
 SHOWN_CHANGES = 5
-READ_ON_RESUME = ("samples", "frames_crc", "loss", "grad_norm")  # of the line of a step
+READ_ON_RESUME = ("samples", "frames_crc", "loss", "grad_norm", "lr")  # of the line of a step
 NEW_RUN = "or start a new run with another --run-dir"
 
 
@@ -209,12 +209,14 @@ def _require_logged(run: RunFolder, progress: Progress) -> None:
         for line in logged_until(run, progress.step, progress.adapts):
             log.add(decode_numbers(line))
         steps = [line["step"] for line in log.steps]
-        readable = all(isinstance(line[key], int | float) for line in log.steps for key in READ_ON_RESUME)
+        readable = all(_is_number(line[key]) for line in log.steps for key in READ_ON_RESUME)
+        readable &= all(_is_number(line["val_nmse_db"]) for line in log.evals)
     except (KeyError, TypeError, ValueError) as exc:
         raise RunError(f"{run.metrics}: a line in it is damaged ({exc!r}); {hint}") from exc
     except RunError as exc:
         raise RunError(f"{exc}; {hint}") from exc
-    missing = next((step for step in range(1, progress.step + 1) if steps[step - 1 : step] != [step]), None)
+    expected = range(1, max(progress.step, len(steps)) + 1)
+    missing = next((step for step in expected if steps[step - 1 : step] != [step]), None)
     if missing is not None:
         raise RunError(
             f"{run.metrics}: the line of step {missing} is missing or out of place, and the checkpoint is of step "
@@ -222,8 +224,12 @@ def _require_logged(run: RunFolder, progress: Progress) -> None:
         )
     if not readable:
         raise RunError(
-            f"{run.metrics}: a line of a step holds no number for one of {', '.join(READ_ON_RESUME)}; {hint}"
+            f"{run.metrics}: a line holds no number for one of {', '.join(READ_ON_RESUME)}, val_nmse_db; {hint}"
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
 def require_same(run: RunFolder, plan: Plan, capture: Capture, headers: Headers) -> None:

@@ -107,6 +107,10 @@ def test_other_flags_override() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ("python main.py --step train_pa --dataset_name \x1b[31m",),
+            "neither a name nor a path of data",
+        ),
         (("nowhere.sh",), "nowhere.sh: neither a readable script (No such file or directory) nor a command"),
         (("python main.py --step train_dpd",), "only commands with --step train_pa can be translated"),
         ((NOTE.replace("1e-4", "$lr"),), "command:1: $lr is unknown"),

@@ -87,6 +87,11 @@ def test_new_takes_flags_and_overrides_and_does_not_overwrite(tmp_path: Path) ->
     assert "already exists; --force overwrites it" in result.stderr
     assert path.read_text() == "mine"
     assert CliRunner().invoke(app, ["recipe", "new", "-o", str(path), "--force"]).exit_code == 0
+    capture = tmp_path / "capture.csv"
+    capture.write_text("1,2,3,4\n")
+    result = CliRunner().invoke(app, ["recipe", "new", "-o", str(capture), "--force"])
+    assert result.exit_code == 2
+    assert "--force overwrites .yaml and .yml files only" in result.stderr
     assert path.read_text() != "mine"
 
 

@@ -69,6 +69,13 @@ def without_loss(lines: list[str]) -> list[str]:
     return [json.dumps({key: value for key, value in json.loads(line).items() if key != "loss"}) for line in lines]
 
 
+def replaced(run: RunFolder, kind: str, **values: Any) -> None:
+    """Replaces values in the lines of a kind."""
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    lines = [line | values if line["kind"] == kind else line for line in lines]
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def linked_away(path: Path) -> None:
     path.symlink_to(path.rename(path.parents[1] / "away"))
 
@@ -99,6 +106,10 @@ DAMAGE: dict[str, tuple[Callable[[RunFolder], Any], str]] = {
     "a line less": (lambda run: relined(run, lambda lines: lines[1:]), LOG + ": the line of step 1 is missing"),
     "a line twice": (lambda run: relined(run, lambda lines: [lines[0], *lines]), "the line of step 2 is missing"),
     "damaged line": (lambda run: relined(run, lambda lines: ["{", *lines]), LOG + ":1: damaged line"),
+    "a rate in words": (lambda run: replaced(run, "step", lr="x"), LOG + r": a line holds no number for one of"),
+    "a score in words": (lambda run: replaced(run, "eval", val_nmse_db=None), "holds no number .* val_nmse_db"),
+    "a count beyond all": (lambda run: replaced(run, "step", samples=10**400), LOG + r": a line holds no number"),
+    "the log twice": (lambda run: relined(run, lambda lines: lines * 2), r"the line of step \d+ is missing"),
     "line without a loss": (lambda run: relined(run, without_loss), LOG + r": a line in it is damaged \(KeyError"),
     "no plan": (lambda run: run.plan.unlink(), r"plan\.json: missing; the run cannot be read without"),
     "cut plan": (lambda run: cut(run.plan), r"plan\.json:\d+:\d+: not valid JSON.*bring a copy of plan\.json back"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dpdrun.errors import DataError, reason_of, visible
-from dpdrun.run.files import unwritable
+from dpdrun.run.files import replacing
 
 METADATA: dict[str, dict[str, None]] = {  # what is left out of a file: the same figure, the same bytes
     ".png": {"Software": None},
@@ -198,10 +198,8 @@ def save_figure(figure: Any, path: Path, *, dpi: int) -> None:
         raise DataError(
             f"{path}: cannot draw {path.suffix or 'a file without a suffix'}; use {', '.join(PLOT_SUFFIXES)}"
         )
-    try:
-        _save(figure, path, suffix, dpi)
-    except OSError as error:
-        raise unwritable(path, error) from None
+    with replacing(path) as temporary:
+        _save(figure, temporary, suffix, dpi)
 
 
 def _save(figure: Any, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpdrun.errors import DataError
+from dpdrun.errors import DataError, UnwritableError
 from dpdrun.report.figures import style
 
 # Machado, Oliveira and Fernandes 2009, table 1, severity 1.0
@@ -163,3 +163,27 @@ def test_a_setting_that_matplotlib_refuses_is_named(tmp_path: Path) -> None:
     assert "DataError: matplotlib: " in done.stderr
     assert "bogus" in done.stderr.splitlines()[-1]
     assert "is MPLBACKEND wrong" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no FIFO")
+@pytest.mark.parametrize("suffix", style.PLOT_SUFFIXES)
+def test_a_figure_is_written_completely_or_not_at_all(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with style.paper_style():
+        figure = style.new_figure(1, 1)
+        os.mkfifo(tmp_path / f"pipe{suffix}")
+        with pytest.raises(UnwritableError, match="not a regular file"):
+            style.save_figure(figure, tmp_path / f"pipe{suffix}", dpi=50)
+        path = tmp_path / f"old{suffix}"
+        path.write_text("an older one")
+
+        def interrupted(target: Path, **_: object) -> None:
+            target.write_text("half of it")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(figure, "savefig", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            style.save_figure(figure, path, dpi=50)
+    assert path.read_text() == "an older one"
+    assert len(list(tmp_path.iterdir())) == 2
