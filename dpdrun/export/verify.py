@@ -41,7 +41,7 @@ def stream_step(step: Step, state: State, x: NDArray[np.complex128], lookahead: 
         outputs.append(np.asarray(y, np.float64)[0])
         at += length
     joined = np.concatenate(outputs)[lookahead:]
-    return np.asarray(joined[:, 0] + 1j * joined[:, 1])
+    return np.ascontiguousarray(joined).view(np.complex128)[:, 0]
 
 
 def reference_outputs(model: BehaviouralModel, x: NDArray[np.complex128]) -> list[NDArray[np.complex128]]:

@@ -74,4 +74,5 @@ def require_types(path: Path, content: Json) -> None:
     try:
         _MODELS[path.name].model_validate(content)
     except ValidationError as error:
-        raise RunError(f"{path}: damaged, or of another version of dpdrun: {first_problem(error)}") from None
+        remedy = "; delete it and recreate it with `dpdrun train --resume`" if path.name == "report.json" else ""
+        raise RunError(f"{path} is damaged, or of another version of dpdrun: {first_problem(error)}{remedy}") from None

@@ -135,7 +135,7 @@ def test_damaged_json_is_named(tmp_path: Path, content: str | bytes, message: st
 def test_values_of_another_type_than_ours_are_named(name: str, content: Any, where: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(json.dumps(content))
-    with pytest.raises(RunError, match=f"{name}: damaged, or of another version of dpdrun: {where}"):
+    with pytest.raises(RunError, match=f"{name} is damaged, or of another version of dpdrun: {where}"):
         RunFolder(tmp_path).read_json(path)
     path.write_text('{"of_another_version": 1}')
     assert RunFolder(tmp_path).read_json(path) == {"of_another_version": 1}

@@ -112,6 +112,8 @@ def generate(prefix: str, graph: StepGraph, description: dict[str, Any], x: NDAr
     weights: Weights = {name: tensor.double().numpy() for name, tensor in graph.inner.state_dict().items()}
     if "position" in graph.state:
         weights["frequencies"] = frequencies(description["config"]["d_model"])
+    if not description["scale_x"]:
+        raise RunError("scale_x of the model is 0: the file of its weights is damaged, so it cannot be exported")
     KINDS[description["kind"]](c, description["config"], weights, description["scale_x"])
     output(c, description["scale_y"], description["peak_limit"])
     words = pairs(x[:GOLDEN_SAMPLES])

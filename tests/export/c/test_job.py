@@ -123,6 +123,11 @@ def test_weights_that_are_not_finite_are_refused(gru: Any) -> None:
         job.generate("dpd", graph, description, gru.x)
 
 
+def test_a_scale_of_zero_is_refused(gru: Any) -> None:
+    with pytest.raises(RunError, match="scale_x of the model is 0"):
+        job.generate("dpd", gru.graph, gru.description | {"scale_x": 0.0}, gru.x)
+
+
 @pytest.mark.parametrize("value", [4e38, -1e300, float("inf")])
 def test_a_number_beyond_float32_is_refused(value: float) -> None:
     with pytest.raises(RunError, match="no number of float32"):
