@@ -152,4 +152,4 @@ def test_length() -> None:
     assert [key for key, _ in check_length(user, 255)] == ["train.frame"]
     assert [key for key, _ in check_length(user, 63)] == ["train.frame", "model.window"]
     assert "63 samples" in check_length(user, 63)[0][1]
-    assert check_length(recipe({"window": "full"}), 1) == []
+    assert check_length(recipe({"window": "full"}), 4) == []
