@@ -119,7 +119,7 @@ class Pool:
             with _stopping():
                 for index in range(self._count):
                     self._processes.append(self._start(index))
-                while not all(self._is_done(index) for index in range(len(self._processes))):
+                while sum(self._is_done(index) for index in range(self._count)) < self._count:
                     watch()
                     time.sleep(POLL_S)
         finally:

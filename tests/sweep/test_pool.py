@@ -73,6 +73,36 @@ def test_the_only_worker_is_started_again_when_it_was_killed(tmp_path: Path, mon
     assert (tmp_path / "starts").read_text() == "xxx"
 
 
+WAITS_FOR_THE_THIRD = """
+import os, pathlib, signal, sys, time
+for number in range(1, 9):
+    try:
+        pathlib.Path(f"start-{number}").open("x").close()
+        break
+    except FileExistsError:
+        pass
+if number == 2:
+    os.kill(os.getpid(), signal.SIGKILL)
+for _ in range(600 if number == 1 else 0):
+    if pathlib.Path("start-3").exists():
+        sys.exit(0)
+    time.sleep(0.1)
+sys.exit(number == 1)
+"""
+
+
+def test_a_killed_worker_is_started_again_while_the_others_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", WAITS_FOR_THE_THIRD])
+    for _ in range(2):  # whichever of the two was killed
+        pool.Pool(SweepFolder(tmp_path), 2, "cpu").run(lambda: None)
+        assert (tmp_path / "start-3").exists()
+        for path in tmp_path.glob("start-*"):
+            path.unlink()
+
+
 def test_workers_that_never_survive_their_start_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", KILLS_ITSELF.format(most=10**6)])
