@@ -40,8 +40,7 @@ class SteadyFile(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write bytes, or drop them as the class says."""
-        has_room_again = self.keeper is not None and self.failure is not None and self.failure.errno == errno.ENOSPC
-        if self.failure is None or has_room_again:
+        if self.failure is None or (self.keeper is not None and self.failure.errno == errno.ENOSPC):  # has room again?
             try:
                 return self._write(data)
             except OSError as error:

@@ -62,9 +62,7 @@ class Compiler:
         size = shutil.which("size")
         if size is None:
             return None
-        done = subprocess.run(
-            [size, "-A", out], cwd=folder, capture_output=True, text=True, errors="replace", check=False
-        )
+        done = subprocess.run([size, "-A", out], cwd=folder, **CAPTURED)
         sections = re.findall(r"^\.text\S*\s+(\d+)", done.stdout, re.MULTILINE)
         return sum(map(int, sections)) if sections else None
 
@@ -109,9 +107,7 @@ def run(command: Sequence[str], folder: Path) -> str:
     """Run a command in a folder and return its output. Raises RunError if it fails, with what it printed."""
     shown = " ".join(Path(command[0]).name if i == 0 else part for i, part in enumerate(command))
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S
-        )
+        done: subprocess.CompletedProcess[str] = subprocess.run(command, cwd=folder, timeout=TIMEOUT_S, **CAPTURED)
     except OSError as exc:
         raise RunError(
             f"{shown}: cannot run: {exc.strerror}; nothing was written. If CC compiles for another machine, set it to "
