@@ -41,7 +41,7 @@ def test_kills_change_nothing(seed: int, tmp_path: Path) -> None:
     (tmp_path / "calm").mkdir()
     (tmp_path / "stormy").mkdir()
     for name in ("calm", "stormy"):
-        small_recipe(tmp_path / name, steps=120, every=40)
+        small_recipe(tmp_path / name, steps=480, every=40)
     code, _, err = ended(started(*WORDS, cwd=tmp_path / "calm"))
     assert code == 0, err
     expected = results(tmp_path / "calm")
